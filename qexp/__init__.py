@@ -1,0 +1,33 @@
+"""One Python function and one grid.yaml become ten thousand experiments."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qexp.errors import QexpError
+
+if TYPE_CHECKING:
+    from qexp.client import Study, enqueue, load
+    from qexp.grid import Grid
+
+__all__ = ["Grid", "QexpError", "Study", "enqueue", "load"]
+
+_HOMES = {"Grid": "qexp.grid", "Study": "qexp.client", "enqueue": "qexp.client", "load": "qexp.client"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `import qexp` costs nothing."""
+    if name == "__version__":
+        from importlib.metadata import version  # 50 ms that only this name needs
+
+        return version("qexp")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qexp' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

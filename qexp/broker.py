@@ -1,0 +1,116 @@
+"""Ids become messages: a doorbell for workers, never the truth."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.exceptions import BatchPublishError, OperationalError
+
+from qexp.errors import BrokerUnreachableError
+from qexp.settings import Settings, place
+
+TASK = "qexp.run"
+"""The one task name: a worker throws away messages of a name it does not know."""
+
+_NAMESPACE = uuid.UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
+
+
+@dataclass(frozen=True)
+class Message:
+    """Experiment ids to announce on a queue, and the line that monitors show for them."""
+
+    queue: str
+    ids: tuple[int, ...]
+    attempt: int
+    line: str
+
+
+def application(settings: Settings) -> Celery:
+    """Return a Celery application that speaks to this broker as qexp needs it: JSON, early ack, no prefetch."""
+    app = Celery("qexp", broker=settings.broker_url, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_default_queue="qexp",
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_store_errors_even_if_ignored=False,
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+        broker_connection_timeout=settings.connect_timeout,
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={
+            "socket_connect_timeout": settings.connect_timeout,
+            "socket_timeout": 30.0,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+    )
+    return app
+
+
+def task_id(ids: tuple[int, ...], attempt: int) -> str:
+    """Return the same Celery task id for the same announcement, so that monitors, logs and rows can be matched."""
+    return str(uuid.uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
+
+
+def publish(settings: Settings, messages: Iterable[Message]) -> None:
+    """
+    Announce ids. BrokerUnreachableError: some may have been delivered, so all are announced again by whoever repeats
+    it; a claim absorbs what comes twice.
+    """
+    app = application(settings)
+    try:
+        with app.connection_for_write() as connection, connection.Producer(auto_declare=False) as producer:
+            connection.ensure_connection(max_retries=1, timeout=settings.connect_timeout)
+            with producer.batch():
+                for message in messages:
+                    _publish(app, producer, message)
+    except (BatchPublishError, OperationalError, OSError, redis.RedisError) as error:
+        raise unreachable(settings, error) from error
+
+
+def _publish(app: Celery, producer: Any, message: Message) -> None:
+    task = app.amqp.as_task_v2(
+        task_id(message.ids, message.attempt),
+        TASK,
+        args=[list(message.ids)],
+        argsrepr=message.line,
+        kwargsrepr="",
+        ignore_result=True,
+    )
+    producer.publish(
+        task.body, exchange="", routing_key=message.queue, serializer="json", headers=task.headers, **task.properties
+    )
+
+
+def check(settings: Settings) -> None:
+    """Raise BrokerUnreachableError unless the broker answers."""
+    if settings.broker_url is None:
+        raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
+    url = settings.broker_url.replace("redis+socket://", "unix://", 1)
+    patience = {"socket_connect_timeout": settings.connect_timeout, "socket_timeout": settings.connect_timeout}
+    try:
+        with redis.Redis.from_url(url, **patience) as client:
+            client.ping()
+    except (redis.RedisError, ValueError, OSError) as error:
+        raise unreachable(settings, error) from error
+
+
+def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:
+    """Translate what redis or kombu said, which never holds the password, into our error."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    reason = " ".join(str(cause).split()) or type(cause).__name__
+    if isinstance(error, redis.TimeoutError) or "imed out" in reason:
+        reason = f"no answer within {settings.connect_timeout:g} s"
+    reason = reason.rstrip(".").replace("invalid username-password pair or user is disabled", "wrong password")
+    return BrokerUnreachableError(place(settings.broker_url or ""), reason)

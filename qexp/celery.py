@@ -1,0 +1,21 @@
+"""The Celery application, where `celery -A qexp worker` and `celery -A qexp flower` look for it."""
+
+from __future__ import annotations
+
+import sys
+
+from qexp import broker, monitor, settings
+from qexp.errors import BrokerUnreachableError, QexpError
+from qexp.worker import shim
+
+try:
+    _settings = settings.load()
+    if _settings.broker_url is None:
+        raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
+except QexpError as error:  # Celery would print a traceback of whatever else it is given
+    print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the edge to Celery's command line
+    raise SystemExit(error.exit_status) from error
+
+app = broker.application(_settings)
+shim.install(app, _settings)
+monitor.install(app)

@@ -1,0 +1,43 @@
+"""requeue."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qexp.cli.options import format_option, selection_options, yes_option
+from qexp.cli.output import confirm, say, show_json
+from qexp.model import compact
+
+if TYPE_CHECKING:
+    from qexp.store.selectors import Selection
+
+
+@click.command()
+@selection_options()
+@yes_option
+@format_option
+def requeue_(selection: Selection, yes: bool, form: str) -> None:
+    """
+    Run experiments again that have ended; their earlier attempts and traces stay.
+
+    \b
+      qexp requeue digits --failed
+      qexp requeue digits --error a1b2c3
+      qexp requeue 17,19-23
+    """
+    from qexp.client import Client
+    from qexp.store.selectors import require_narrow
+
+    require_narrow(selection)
+    client = Client()
+    closed, _ = client.size(selection)
+    confirm(f"{closed} experiments would run again.", closed, yes)
+    done = client.requeue(selection)
+    if form == "json":
+        show_json({"requeued": done.ids, "still_open": done.still_open})
+        return
+    click.echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
+    if done.still_open:
+        say(f"{done.still_open} left alone: pending, queued or running already")

@@ -1,0 +1,226 @@
+"""status, list, show, errors, wait, export."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qexp.cli.options import format_option, selection_options
+from qexp.cli.output import as_mapping, console, duration, say, show_json, status_text
+from qexp.model import Status, compact, plain
+
+if TYPE_CHECKING:
+    from qexp.client import Client, Shown
+    from qexp.store.reports import AttemptView, Counts, ExperimentView
+    from qexp.store.selectors import Selection
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--watch", is_flag=True, help="Show it live, until nothing is open any more or Ctrl-C.")
+@format_option
+def status_(study: str | None, watch: bool, form: str) -> None:
+    """Count the experiments of one study, or of all, by status."""
+    from qexp.cli.tables import status_table
+    from qexp.client import Client
+
+    client = Client()
+    if watch:
+        _watch(client, study)
+        return
+    found = client.counts(study)
+    if form == "json":
+        show_json([counts_json(counts) for counts in found])
+    elif found:
+        console().print(status_table(found))
+    else:
+        say("there are no studies yet; begin with 'qexp enqueue grid.yaml'")
+
+
+def counts_json(counts: Counts) -> dict[str, Any]:
+    """Return how a study stands as data."""
+    return {
+        "study": counts.study,
+        "total": counts.total,
+        **{str(status): number for status, number in counts.counts.items()},
+        "rate": counts.rate,
+        "seconds_left": counts.seconds_left,
+    }
+
+
+def _watch(client: Client, study: str | None) -> None:
+    from rich.live import Live
+
+    from qexp.cli.tables import status_table
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            found = client.counts(study)
+            live.update(status_table(found), refresh=True)
+            if not any(counts.open for counts in found):
+                return
+            time.sleep(0.5)
+
+
+@click.command()
+@selection_options()
+@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0: all.")
+@format_option
+def list_(selection: Selection, limit: int, form: str) -> None:
+    """List experiments with their parameters and results."""
+    from qexp.cli.tables import experiment_table
+    from qexp.client import Client
+
+    client = Client()
+    if form == "json":
+        limit = limit if limit != 50 else 0
+        show_json([experiment_json(view) for view in client.experiments(selection, limit or None)])
+        return
+    views = client.experiments(selection, limit + 1 if limit else None)
+    if not views:
+        say("no experiment matches")
+        return
+    shown = views[:limit] if limit else views
+    parameters, results = names_of(client, shown)
+    console().print(experiment_table(shown, parameters, results))
+    if len(views) > len(shown):
+        say(f"the first {limit}; see all with --limit 0")
+
+
+def names_of(client: Client, views: list[ExperimentView]) -> tuple[list[str], list[str]]:
+    """Return the parameters and results that the studies of some experiments have, in order."""
+    found = [client.study(name) for name in dict.fromkeys(view.study for view in views)]
+    parameters = dict.fromkeys(name for study in found for name in study.parameters)
+    return list(parameters), list(dict.fromkeys(name for study in found for name in study.results))
+
+
+def experiment_json(view: ExperimentView) -> dict[str, Any]:
+    """Return an experiment as data."""
+    return {**vars(view), "params": dict(view.params), "result": view.result and dict(view.result)}
+
+
+@click.command()
+@selection_options()
+@format_option
+def show_(selection: Selection, form: str) -> None:
+    """Show everything about an experiment: parameters, result, attempts with their tracebacks."""
+    from qexp.client import Client
+
+    shown = Client().show(selection)
+    if form == "json":
+        show_json([{**experiment_json(one.experiment), "attempts": one.attempts} for one in shown])
+        return
+    for number, one in enumerate(shown):
+        if number:
+            click.echo()
+        _show(one)
+
+
+def _show(one: Shown) -> None:
+    view = one.experiment
+    out = console()
+    head = status_text(view.status)
+    if view.failure:
+        head.append(f" ({view.failure})")
+    out.print(f"[bold]{view.study} #{view.id}[/]  ", head, sep="", highlight=False)
+    for title, values in (("parameters", as_mapping(view.params, one.parameters)), ("result", view.result)):
+        if values:
+            click.echo(f"\n{title}")
+            width = max(map(len, values))
+            for name, value in values.items():
+                click.echo(f"  {name:{width}}  {plain(value)}")
+    for attempt in one.attempts:
+        click.echo(f"\n{attempt_line(attempt)}")
+        if attempt.traceback:
+            click.echo("  " + attempt.traceback.rstrip().replace("\n", "\n  "))
+        elif attempt.error_type:
+            click.echo(f"  {attempt.error_type}: {attempt.error_message}")
+    if view.status is Status.RUNNING:
+        click.echo(f"\nattempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def attempt_line(attempt: AttemptView) -> str:
+    """Return an attempt's outcome, place and time on one line."""
+    began = f"{attempt.started_at:%Y-%m-%d %H:%M:%S %Z}"
+    return (
+        f"attempt {attempt.number}: {attempt.outcome}, {began}, {duration(attempt.duration)} "
+        f"on {attempt.host}, revision {attempt.revision}"
+    )
+
+
+@click.command()
+@selection_options()
+@format_option
+def errors_(selection: Selection, form: str) -> None:
+    """
+    Group what failed by error: the exception's type and the frames of your code, whatever the values were.
+
+    Each group comes with the command that runs just its experiments again.
+    """
+    from qexp.cli.tables import error_blocks
+    from qexp.client import Client
+
+    groups = Client().errors(selection)
+    target = selection.study or ""
+    if form == "json":
+        show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])
+    elif groups:
+        console().print(error_blocks(groups, target or compact([i for group in groups for i in group.ids])))
+    else:
+        say("nothing has failed")
+
+
+@click.command()
+@click.argument("study")
+@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds, with exit status 1.")
+@format_option
+def wait_(study: str, timeout: float | None, form: str) -> int:
+    """Wait until every experiment of a study has ended; exit 0 if all are done, 1 if some are not."""
+    from qexp.cli.progress import wait_with_progress
+    from qexp.client import Client
+
+    client = Client()
+    try:
+        counts = wait_with_progress(client, study, timeout=timeout)
+    except TimeoutError as error:
+        say(f"qexp: {error}")
+        return 1
+    if form == "json":
+        show_json(counts_json(counts))
+    else:
+        click.echo(ending(counts))
+    return exit_status(counts)
+
+
+def ending(counts: Counts) -> str:
+    """Return the line that says how a study ended, with the command to look at what failed."""
+    parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
+    hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
+    return f"{counts.study}: {parts or 'no experiments'}{hint}"
+
+
+def exit_status(counts: Counts) -> int:
+    """Return 0 if all experiments are done, else 1."""
+    return 0 if counts.counts[Status.DONE] == counts.total else 1
+
+
+@click.command()
+@selection_options()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .csv, .parquet or .json file.")
+def export_(selection: Selection, output: Path) -> None:
+    """
+    Write experiments to a .csv, .parquet or .json file: one row each, failed ones included.
+
+    The columns are those of qexp.load: id, parameters, results, status, attempt, host, started_at, duration, failure
+    and error.
+    """
+    from qexp.analysis.frame import writer
+    from qexp.client import Client
+
+    save = writer(output)
+    frame = Client().frame(selection)
+    save(frame)
+    click.echo(f"{output}: {len(frame)} experiments, {len(frame.columns)} columns")

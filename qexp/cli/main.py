@@ -1,0 +1,120 @@
+"""The command `qexp`: its verbs, each imported when it is called, and the one place where errors become a line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from qexp.errors import QexpError
+
+INTERRUPTED = 130
+
+
+class Verb(NamedTuple):
+    """Where a command lives, and the line that `--help` shows without importing it."""
+
+    module: str
+    help: str
+
+
+SECTIONS: Mapping[str, Mapping[str, Verb]] = {
+    "Run experiments": {
+        "run": Verb("run", "Enqueue a grid, run it on this machine and show the results."),
+        "enqueue": Verb("enqueue", "Add the experiments of a grid and announce them to the workers."),
+        "worker": Verb("worker", "Run experiments on this machine until stopped."),
+        "wait": Verb("look", "Wait until every experiment of a study has ended."),
+        "requeue": Verb("change", "Run experiments again that have ended."),
+    },
+    "Look at them": {
+        "status": Verb("look", "Count the experiments of one study, or of all, by status."),
+        "list": Verb("look", "List experiments with their parameters and results."),
+        "show": Verb("look", "Show everything about an experiment: parameters, result, attempts."),
+        "errors": Verb("look", "Group what failed by error, each with the command that repeats it."),
+        "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
+        "monitor": Verb("worker", "Watch workers and experiments live in the browser (Flower)."),
+    },
+    "Services": {
+        "up": Verb("services", "Start the embedded Postgres and Valkey."),
+        "down": Verb("services", "Stop the embedded Postgres and Valkey; the data stay."),
+        "config": Verb("services", "Show each setting, its value and where it came from."),
+        "db": Verb("services", "Look after the database."),
+    },
+}
+VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is needed, so that `qexp --help` is quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = import_module(f"qexp.cli.{VERBS[cmd_name].module}")
+        found: click.Command = getattr(module, f"{cmd_name}_")
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            from qexp.errors import nearest
+
+            ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], VERBS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, verb.help) for name, verb in verbs.items()])
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="qexp")
+def qexp() -> None:
+    """
+    From one Python function and a grid.yaml to ten thousand experiments.
+
+    Begin with 'qexp run grid.yaml'. Every command that takes experiments takes a study's name, ids such as 17,19-23,
+    --status, --failed and --error.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0, 1 if experiments failed, 2 on bad input, 3 if a service is out of reach."""
+    raise SystemExit(_status(arguments))
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        status = qexp.main(arguments, prog_name="qexp", standalone_mode=False)
+        sys.stdout.flush()
+    except QexpError as error:
+        click.echo(f"qexp: {error}", err=True)
+        return error.exit_status
+    except click.UsageError as error:
+        _usage(error)
+        return error.exit_code
+    except click.ClickException as error:
+        click.echo(f"qexp: {error.format_message()}", err=True)
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("qexp: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def _usage(error: click.UsageError) -> None:
+    where = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
+    message = error.format_message().rstrip(".")
+    click.echo(f"qexp: {message[0].lower() + message[1:]}{where}", err=True)

@@ -1,0 +1,51 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from qexp.model import Status
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+format_option = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask, however many experiments are affected.")
+
+
+def selection_options(required: bool = True) -> Callable[[Command], Command]:
+    """Give a command the one grammar for naming experiments; it receives them as `selection`."""
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(
+            targets: tuple[str, ...], statuses: tuple[str, ...], failed: bool, error: str | None, **rest: Any
+        ) -> Any:
+            from qexp.store.selectors import parse
+
+            return command(selection=parse(targets, statuses, failed, error), **rest)
+
+        options = [
+            click.argument("targets", nargs=-1, required=required, metavar="STUDY|IDS..."),
+            click.option(
+                "--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeatable."
+            ),
+            click.option("--failed", is_flag=True, help="Short for --status failed."),
+            click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
+        ]
+        wrapped: Any = wrapper
+        for option in reversed(options):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[no-any-return]
+
+    return decorate

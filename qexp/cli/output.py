@@ -1,0 +1,131 @@
+"""How things are printed: data to stdout as a table or JSON, talk to stderr."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from qexp.model import Json, Status, plain
+
+STYLES = {
+    Status.DONE: "green",
+    Status.FAILED: "bold red",
+    Status.RUNNING: "cyan",
+    Status.CANCELLED: "yellow",
+    Status.PAUSED: "yellow",
+}
+_PIPED_WIDTH = 100_000
+"""Columns where nobody looks at a screen: nothing is cut."""
+
+
+def console(stderr: bool = False) -> Console:
+    """Return a console as wide as the screen, or without bounds where output goes into a pipe or a file."""
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, soft_wrap=not stream.isatty())
+
+
+def say(text: str) -> None:
+    """Print talk."""
+    click.echo(text, err=True)
+
+
+def show_json(data: Any) -> None:
+    """Print data as JSON; moments in ISO format."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_encode))
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Iterable[str] = ()) -> Table:
+    """Return a table with *right* columns aligned to the right; cells that do not fit are cut with an ellipsis."""
+    numbers = set(right)
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(
+            column,
+            justify="right" if column in numbers else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=min(len(column), 6),
+        )
+    for row in rows:
+        made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
+    return made
+
+
+def status_text(status: Status) -> Text:
+    """Return a status in its colour."""
+    return Text(status, style=STYLES.get(status, ""))
+
+
+def value_text(value: Json, present: bool = True) -> str:
+    """Return a parameter or result as a cell: floats to six digits, absent ones empty."""
+    if not present:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return plain(value).replace("\n", " ")
+
+
+def duration(seconds: float | None) -> str:
+    """
+    Return a time span in its two largest units.
+
+    >>> duration(0.00314), duration(0.25), duration(12.34), duration(3700), duration(200000)
+    ('3.1 ms', '250 ms', '12.3 s', '1 h 1 min', '2 d 7 h')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole} s"
+
+
+def rate(per_second: float | None) -> str:
+    """
+    Return a rate in the unit that makes it readable.
+
+    >>> rate(12.34), rate(0.05), rate(None)
+    ('12.3/s', '3/min', '')
+    """
+    if per_second is None:
+        return ""
+    if per_second >= 1:
+        return f"{per_second:.3g}/s"
+    return f"{per_second * 60:.3g}/min" if per_second * 60 >= 1 else f"{per_second * 3600:.3g}/h"
+
+
+def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
+    """Ask before more than *limit* experiments are affected; without a person to ask, refuse."""
+    if yes or count <= limit:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Add -y to do so without being asked")
+    click.confirm(question, abort=True, err=True)
+
+
+def as_mapping(pairs: Mapping[str, Json], names: Sequence[str]) -> dict[str, Json]:
+    """Return a mapping in the order of *names*, others behind."""
+    return {name: pairs[name] for name in [*names, *pairs] if name in pairs}

@@ -1,0 +1,69 @@
+"""run."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from qexp.cli.options import format_option
+from qexp.cli.output import console, say, show_json
+
+if TYPE_CHECKING:
+    from qexp.client import Client
+    from qexp.store.reports import Counts
+
+_SHOWN = 50
+
+
+@click.command()
+@click.argument("grid", type=click.Path())
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
+@format_option
+def run_(grid: str, concurrency: int | None, form: str) -> int:
+    """
+    Enqueue a grid, run it on this machine and show the results.
+
+    The embedded services are started if they are needed and stay up afterwards; 'qexp down' stops them.
+    """
+    from qexp import services, settings
+    from qexp.cli.enqueue import enqueue_with_progress, summary
+    from qexp.cli.look import exit_status
+    from qexp.cli.progress import wait_with_progress
+    from qexp.client import Client
+    from qexp.client.checking import checked
+    from qexp.client.local import LocalWorker
+    from qexp.grid import Grid
+
+    loaded = Grid.load(grid)
+    checked(loaded)  # before anything is started
+    found, notices = services.up(settings.trace())
+    for notice in notices:
+        say(notice)
+    if started := [service.name for service in found if service.changed]:
+        say(f"started {' and '.join(started)}; stop with 'qexp down'")
+    client = Client()
+    done = enqueue_with_progress(loaded)
+    say(summary(done))
+    if client.counts(done.study)[0].open:
+        with LocalWorker(client.settings, concurrency or os.cpu_count() or 1, loaded.queue) as worker:
+            wait_with_progress(client, done.study, check=worker.check)
+    (counts,) = client.counts(done.study)
+    _report(client, counts, form)
+    return exit_status(counts)
+
+
+def _report(client: Client, counts: Counts, form: str) -> None:
+    from qexp.cli.look import counts_json, ending, experiment_json, names_of
+    from qexp.cli.tables import experiment_table
+    from qexp.store.selectors import Selection
+
+    views = client.experiments(Selection(counts.study), None if form == "json" else _SHOWN)
+    if form == "json":
+        show_json({**counts_json(counts), "experiments": [experiment_json(view) for view in views]})
+        return
+    console().print(experiment_table(views, *names_of(client, views)))
+    if counts.total > len(views):
+        say(f"the first {len(views)}; see all with 'qexp list {counts.study} --limit 0'")
+    say(ending(counts))

@@ -1,0 +1,82 @@
+"""up, down, config, db."""
+
+from __future__ import annotations
+
+import click
+
+from qexp.cli.options import format_option
+from qexp.cli.output import console, say, show_json, table
+from qexp.settings import Settings, load, redact, trace
+
+
+@click.command()
+@format_option
+def up_(form: str) -> None:
+    """
+    Start the embedded Postgres and Valkey.
+
+    Both belong to you, listen on this machine only and keep their data below QEXP_HOME. A service whose URL you have
+    set is left alone. Calling it again is harmless.
+    """
+    from qexp import services
+
+    found, notices = services.up(trace())
+    for notice in notices:
+        say(notice)
+    if form == "json":
+        show_json([{"name": s.name, "url": redact(s.url), "started": s.changed, "embedded": s.embedded} for s in found])
+        return
+    for service in found:
+        state = "started" if service.changed else "is up" if service.embedded else "yours, not started by qexp"
+        click.echo(f"{service.name:8}  {state:8}  {redact(service.url)}")
+
+
+@click.command()
+def down_() -> None:
+    """Stop the embedded Postgres and Valkey; the data stay."""
+    from qexp import services
+
+    stopped = services.down(load())
+    for service in stopped:
+        click.echo(f"{service.name:8}  stopped")
+    if not stopped:
+        say("nothing was running")
+
+
+@click.command()
+@format_option
+@click.option("--reveal", is_flag=True, help="Show passwords.")
+def config_(form: str, reveal: bool) -> None:
+    """
+    Show each setting, its value and where it came from.
+
+    A setting is taken from QEXP_NAME in the environment, else from the nearest qexp.toml upwards from here, else from
+    the embedded services, else it has its default.
+    """
+    loaded = trace()
+    values = loaded.values.model_dump(mode="json")
+    shown = {
+        name: value if reveal or not name.endswith("_url") or value is None else redact(value)
+        for name, value in values.items()
+    }
+    if form == "json":
+        show_json(shown)
+        return
+    rows = [
+        (name, "" if value is None else str(value), loaded.origins[name], Settings.model_fields[name].description or "")
+        for name, value in shown.items()
+    ]
+    console().print(table(["setting", "value", "from", "meaning"], rows))
+
+
+@click.group()
+def db_() -> None:
+    """Look after the database."""
+
+
+@db_.command()
+def migrate() -> None:
+    """Bring the tables up to date; every other command does so by itself."""
+    from qexp.client import Client
+
+    click.echo(f"the schema is at version {Client().migrate()}")

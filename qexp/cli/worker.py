@@ -1,0 +1,42 @@
+"""worker, monitor: Celery's own programs with qexp's flags."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
+@click.option("-q", "--queue", "queues", multiple=True, help="Queue to listen on; repeatable.  [default: qexp]")
+@click.argument("celery", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]...")
+def worker_(concurrency: int | None, queues: tuple[str, ...], celery: tuple[str, ...]) -> None:
+    """
+    Run experiments on this machine until stopped.
+
+    Ctrl-C or TERM lets running experiments come to their end; a second one gives them back and stops at once. The same
+    as 'celery -A qexp worker', whose other options may follow.
+    """
+    from qexp.client.local import command
+
+    talk = () if any(option.startswith(("-l", "--loglevel")) for option in celery) else ("--loglevel", "INFO")
+    line = command(concurrency, queues, [*talk, *celery])
+    os.execv(line[0], line)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Port to listen on.")
+@click.argument("flower", nargs=-1, type=click.UNPROCESSED, metavar="[FLOWER OPTIONS]...")
+def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
+    """
+    Watch workers and experiments live in the browser (Flower).
+
+    To let others see it, give an address and a password: --address 0.0.0.0 --basic-auth=USER:PASSWORD (or the
+    environment variable FLOWER_BASIC_AUTH, which 'ps' does not show). The same as 'celery -A qexp flower', whose other
+    options may follow.
+    """
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "flower", f"--address={address}", f"--port={port}", *flower]
+    os.execv(line[0], line)

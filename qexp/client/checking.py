@@ -1,0 +1,17 @@
+"""A grid and the function it names are held against each other, before anything is written."""
+
+from __future__ import annotations
+
+from qexp.errors import FunctionError
+from qexp.functions import Signature, resolve, workspace
+from qexp.grid import Grid
+
+
+def checked(grid: Grid) -> Grid:
+    """Return the grid as its function takes it; GridError names the line of what does not fit."""
+    with workspace(grid.folder):
+        try:
+            signature = Signature.of(resolve(grid.function, grid.folder), grid.function)
+        except FunctionError as error:
+            raise grid.source.error(str(error), "function") from error
+        return grid.bind(signature.accepts, signature.required, signature.names, signature.canonical)

@@ -1,0 +1,246 @@
+"""The verbs of a person, each one transaction or a few, on one site."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qexp import broker
+from qexp.client.checking import checked
+from qexp.grid import Grid
+from qexp.model import Json, describe
+from qexp.settings import Settings, load
+from qexp.store import experiments, reports, schema, selectors, studies, views
+from qexp.store.connect import Connection, Database, raw
+from qexp.store.selectors import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_AT_ONCE = 5_000
+"""Experiments that are marked and announced together."""
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """What enqueueing a grid did: experiments in the grid, those that were new, those that were announced."""
+
+    study: str
+    total: int
+    new: int
+    announced: int
+    revision: int
+
+    @property
+    def known(self) -> int:
+        return self.total - self.new
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """The ids that will run again, and how many of the chosen ones are open and were left alone."""
+
+    ids: list[int]
+    still_open: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Everything about one experiment."""
+
+    experiment: reports.ExperimentView
+    attempts: list[reports.AttemptView]
+    parameters: list[str]
+
+
+class Client:
+    """One site: a Postgres and a broker. Connections are opened when a verb needs them, never before."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load()
+
+    @cached_property
+    def _database(self) -> Database:
+        """The database with its schema current: whichever verb comes first sees to that."""
+        database = Database(self.settings)
+        with database.begin() as connection:
+            if not schema.check(connection):
+                schema.migrate(connection)
+        return database
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        with self._database.begin() as connection:
+            yield connection
+
+    def migrate(self) -> str:
+        """Bring the schema up to date and return its version."""
+        return schema.HEAD if self._database else ""
+
+    def enqueue(self, grid: Grid, progress: Callable[[int], None] | None = None) -> Enqueued:
+        """
+        Add the experiments of a grid that its study does not have yet, and announce all that are pending.
+
+        The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
+        *progress* is told how many parameter sets were handed over so far.
+        """
+        grid = checked(grid)
+        broker.check(self.settings)
+        with self._begin() as connection:
+            study = studies.save(connection, _plan(grid))
+            added = experiments.add(connection, study.id, _counted(grid, progress))
+            views.refresh(raw(connection), study.id)
+        return Enqueued(grid.study, added.total, added.new, self.announce(study), study.revision)
+
+    def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
+        """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
+        broker.check(self.settings)
+        with self._begin() as connection:
+            known = studies.find(connection, study)
+            settings = studies.settings(connection, known)
+            grid = checked(
+                Grid.from_dict(
+                    {"study": study, "function": known.function, "include": list(rows), "settings": settings},
+                    None if known.folder is None else Path(known.folder),
+                )
+            )
+            studies.name_parameters(connection, known, grid.names)
+            added = experiments.add(connection, known.id, grid)
+            views.refresh(raw(connection), known.id)
+        return Enqueued(study, added.total, added.new, self.announce(known), known.revision)
+
+    def announce(self, study: studies.StudyRow) -> int:
+        """
+        Publish the ids of all pending experiments of a study and return how many they were.
+
+        They are marked first, so that a worker that is quick finds them; marks of a batch that the broker did not take
+        are taken back.
+        """
+        announced = 0
+        while True:
+            with self._begin() as connection:
+                batch = experiments.take_pending(connection, study.id, _AT_ONCE)
+                names = studies.find(connection, study.name).parameters
+            if not batch:
+                return announced
+            messages = [
+                broker.Message(
+                    study.queue,
+                    (item.id,),
+                    item.attempt + 1,
+                    f"{study.name} #{item.id}  {describe(item.params, names)}",
+                )
+                for item in batch
+            ]
+            try:
+                broker.publish(self.settings, messages)
+            except BaseException:
+                with self._begin() as connection:
+                    experiments.put_back(connection, [item.id for item in batch])
+                raise
+            announced += len(batch)
+
+    def announce_studies(self, ids: Sequence[int]) -> None:
+        """Publish the ids of all pending experiments of the studies with these ids."""
+        with self._begin() as connection:
+            affected = studies.rows(connection, ids)
+        for study in affected:
+            self.announce(study)
+
+    def study(self, name: str) -> studies.StudyRow:
+        """Return a study; UnknownStudyError names the nearest one."""
+        with self._begin() as connection:
+            return studies.find(connection, name)
+
+    def counts(self, study: str | None = None) -> list[reports.Counts]:
+        """Return how one study stands, or all of them, the oldest first."""
+        with self._begin() as connection:
+            known = None if study is None else studies.find(connection, study).id
+            return reports.counts(connection, known)
+
+    def experiments(self, selection: Selection, limit: int | None = None) -> list[reports.ExperimentView]:
+        """Return the chosen experiments in the order of their ids."""
+        with self._begin() as connection:
+            return list(reports.experiments(connection, selectors.where(connection, selection), limit))
+
+    def size(self, selection: Selection) -> tuple[int, int]:
+        """Return how many of the chosen experiments are closed, and how many are open."""
+        with self._begin() as connection:
+            return experiments.count(connection, selectors.where(connection, selection))
+
+    def show(self, selection: Selection) -> list[Shown]:
+        """Return everything about the chosen experiments."""
+        with self._begin() as connection:
+            views_ = list(reports.experiments(connection, selectors.where(connection, selection)))
+            parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in views_}}
+            return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in views_]
+
+    def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
+        """Return the failed among the chosen experiments by error, the largest group first."""
+        with self._begin() as connection:
+            return reports.error_groups(connection, selectors.where(connection, selection))
+
+    def requeue(self, selection: Selection) -> Requeued:
+        """Run the chosen experiments again that have ended; their attempts and traces stay."""
+        broker.check(self.settings)
+        with self._begin() as connection:
+            done = experiments.requeue(connection, selectors.where(connection, selection))
+        self.announce_studies(done.studies)
+        return Requeued(done.ids, done.still_open)
+
+    def frame(self, selection: Selection) -> pd.DataFrame:
+        """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
+        from qexp.analysis.frame import frame
+
+        with self._begin() as connection:
+            condition = selectors.where(connection, selection)
+            known = studies.of(connection, condition, selection.study)
+            return frame(reports.experiments(connection, condition), known.parameters, known.results)
+
+    def wait(
+        self,
+        study: str,
+        progress: Callable[[reports.Counts], None] | None = None,
+        interval: float = 0.2,
+        timeout: float | None = None,
+    ) -> reports.Counts:
+        """
+        Wait until no experiment of a study is open, and return how it stands then.
+
+        *progress* is told the counts each *interval* seconds. TimeoutError after *timeout* seconds, if given.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            (counts,) = self.counts(study)
+            if progress is not None:
+                progress(counts)
+            if counts.open == 0:
+                return counts
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
+            time.sleep(interval)
+
+
+def _plan(grid: Grid) -> studies.Plan:
+    return studies.Plan(
+        name=grid.study,
+        function=grid.function,
+        folder=None if grid.folder is None else str(grid.folder.resolve()),
+        description=grid.description,
+        queue=grid.queue,
+        parameters=grid.names,
+        grid=grid.source.data,
+        settings=grid.settings,
+    )
+
+
+def _counted(grid: Grid, progress: Callable[[int], None] | None) -> Iterator[Mapping[str, Json]]:
+    for number, params in enumerate(grid, 1):
+        if progress is not None and number % 1_000 == 0:
+            progress(number)
+        yield params

@@ -1,0 +1,76 @@
+"""Workers on this machine, as processes that end with whoever started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from qexp.errors import WorkerError
+from qexp.settings import Settings
+
+_WARM = 10.0
+"""Seconds that a worker gets to finish what it runs before it is told to stop at once."""
+
+
+def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
+    """Return the command line of a worker with the flags that qexp wants, `python -m celery -A qexp worker …`."""
+    # -O fair is Celery's default; gossip and mingle are off for every worker of this application
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "--hostname", f"qexp-{os.getpid()}@%h"]
+    if concurrency is not None:
+        line += ["--concurrency", str(concurrency)]
+    if queues:
+        line += ["--queues", ",".join(queues)]
+    return [*line, *more]
+
+
+class LocalWorker:
+    """A worker with *concurrency* children that logs to a file; used as a context manager, it is stopped at the end."""
+
+    def __init__(self, settings: Settings, concurrency: int, queue: str) -> None:
+        settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.log = settings.logs / f"worker-{os.getpid()}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command(concurrency, [queue], ["--loglevel", "INFO"]),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Raise WorkerError if the worker has ended by itself."""
+        status = self._process.poll()
+        if status is not None:
+            raise WorkerError(status, _last_line(self.log), self.log)
+
+    def stop(self, patience: float = _WARM) -> None:
+        """Let what runs come to its end for *patience* seconds, then give it back and stop at once; leave nothing."""
+        for number in (signal.SIGTERM, signal.SIGQUIT):
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(patience)
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop(patience=_WARM if error is None else 2.0)
+
+
+def _last_line(log: Path) -> str:
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

@@ -1,0 +1,99 @@
+"""Studies in notebooks: enqueue, wait, look, requeue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qexp.client.client import Client
+from qexp.functions import reference
+from qexp.grid import Grid
+from qexp.store import reports, selectors
+from qexp.store.selectors import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Study:
+    """A study that exists, by name. Every method asks the database anew: nothing is remembered but the name."""
+
+    def __init__(self, name: str, client: Client | None = None) -> None:
+        self._client = client or Client()
+        self.name = self._client.study(name).name
+
+    def __repr__(self) -> str:
+        counts = self.status().counts
+        stand = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+        return f"<Study {self.name}: {stand or 'no experiments'}>"
+
+    def status(self) -> reports.Counts:
+        """Return how many experiments there are in each status, and the rate."""
+        return self._client.counts(self.name)[0]
+
+    def add(self, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Add experiments made by code, one parameter set each, and return how many were new."""
+        return self._client.extend(self.name, rows).new
+
+    def wait(self, timeout: float | None = None) -> reports.Counts:
+        """Wait until every experiment has ended; TimeoutError after *timeout* seconds, if given."""
+        return self._client.wait(self.name, timeout=timeout)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per experiment; see `qexp.load`."""
+        return self._client.frame(Selection(self.name))
+
+    def errors(self) -> list[reports.ErrorGroup]:
+        """Return the failed experiments by error, the largest group first."""
+        return self._client.errors(Selection(self.name))
+
+    def requeue(
+        self, status: str | Sequence[str] = (), ids: str | Iterable[int] = (), error: str | None = None
+    ) -> list[int]:
+        """
+        Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
+
+        What is given must all hold; with nothing given it is refused, since that would run everything again.
+        """
+        targets = [ids] if isinstance(ids, str) and ids else [",".join(map(str, ids))] if ids else []
+        statuses = [status] if isinstance(status, str) else list(status)
+        selection = selectors.parse([self.name, *filter(None, targets)], statuses, error=error)
+        selectors.require_narrow(selection)
+        return self._client.requeue(selection).ids
+
+
+def enqueue(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], /, **keys: Any) -> Study:
+    """
+    Enqueue a grid and return its study.
+
+    *grid* is a grid file, a `qexp.Grid`, a mapping with the keys of a grid file, or the function itself with those keys
+    as arguments: `qexp.enqueue(train, parameters={"lr": [0.1, 0.01]}, study="lr")`. The study's name is then the
+    function's unless given. Everything wrong with it is a `qexp.QexpError`, and nothing is written then.
+    """
+    client = Client()
+    return Study(client.enqueue(_grid(grid, keys)).study, client)
+
+
+def _grid(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], keys: Mapping[str, Any]) -> Grid:
+    if callable(grid):
+        function, folder = reference(grid)
+        name = function.rpartition(":")[2].rpartition(".")[2].lower()
+        return Grid.from_dict({"study": name, "function": function, **keys}, folder)
+    if keys:
+        raise TypeError(
+            f"found the argument {next(iter(keys))!r} beside a grid, expected arguments beside a function only"
+        )
+    if isinstance(grid, Grid):
+        return grid
+    return Grid.from_dict(grid) if isinstance(grid, Mapping) else Grid.load(grid)
+
+
+def load(study: str) -> pd.DataFrame:
+    """
+    Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
+
+    Columns: id, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds),
+    failure and error.
+    """
+    return Client().frame(Selection(study))

@@ -1,0 +1,128 @@
+"""Every exception that qexp raises on purpose: one tree, one sentence each, with the exit status it stands for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """
+    Return `` (did you mean 'x'?)`` for the known name most like *name*, or an empty text.
+
+    >>> nearest("clasifier", ["classifier", "dataset"])
+    " (did you mean 'classifier'?)"
+    """
+    match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+class QexpError(Exception):
+    """The root of every error raised on purpose; its text is one line for a person."""
+
+    exit_status = 2
+
+
+class GridError(QexpError):
+    """A grid does not describe experiments; *place* is `FILE, line N`, or where in a mapping given from Python."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place, self.problem = place, problem
+
+
+class FunctionError(QexpError):
+    """A function named by `module:name` cannot be imported, is none, or does not take what it is given."""
+
+
+class ResultError(QexpError):
+    """A function returned something that is not data."""
+
+
+class SettingsError(QexpError):
+    """A setting is unknown or has a value that it cannot have."""
+
+
+class UnknownStudyError(QexpError):
+    """No study has this name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no study is named {name!r}{nearest(name, known)}; 'qexp status' lists them")
+        self.name = name
+
+
+class UnknownExperimentError(QexpError):
+    """No experiment has one of these ids."""
+
+    def __init__(self, ids: str, study: str | None, last: int | None) -> None:
+        where = f" in the study {study!r}" if study is not None else ""
+        known = f"the last id there is {last}" if last is not None else "there are no experiments yet"
+        super().__init__(f"no experiment{where} has the id {ids}; {known}, 'qexp list' shows them")
+        self.ids = ids
+
+
+class SelectorError(QexpError):
+    """What was given does not name experiments."""
+
+
+class ExportError(QexpError):
+    """A frame cannot be written where or how it was asked for."""
+
+
+class SchemaError(QexpError):
+    """The tables in the database are not those that this program knows."""
+
+    def __init__(self, found: str, known: str) -> None:
+        super().__init__(
+            f"the database has schema {found}, this qexp knows none newer than {known}: "
+            "it was used by a newer qexp; repair with 'pip install --upgrade qexp'"
+        )
+
+
+class ServiceError(QexpError):
+    """A service that qexp needs is out of reach."""
+
+    exit_status = 3
+
+
+class DatabaseUnreachableError(ServiceError):
+    """Postgres does not answer, or refuses us."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"cannot reach Postgres at {place}: {reason}; "
+            "start the embedded one with 'qexp up', or set QEXP_DATABASE_URL"
+        )
+
+
+class BrokerUnreachableError(ServiceError):
+    """Redis or Valkey does not answer, or refuses us."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"cannot reach the broker at {place}: {reason}; "
+            "start the embedded one with 'qexp up', or set QEXP_BROKER_URL"
+        )
+
+
+class ExperimentFailedError(QexpError):
+    """An attempt failed and its row says so; raised to Celery alone, so that monitors show FAILURE."""
+
+
+class MonitorError(QexpError):
+    """The monitor would be open to others."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"the monitor would listen on {address} for everyone: "
+            "set a password with --basic-auth=USER:PASSWORD (or FLOWER_BASIC_AUTH), or leave out the address"
+        )
+
+
+class WorkerError(QexpError):
+    """A worker that was started here has ended by itself."""
+
+    exit_status = 3
+
+    def __init__(self, status: int, last_line: str, log: object) -> None:
+        super().__init__(f"the local worker ended with status {status}: {last_line}; its log is {log}")

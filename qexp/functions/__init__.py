@@ -1,0 +1,7 @@
+"""'module:name' becomes a checked callable."""
+
+from qexp.functions.lookup import reference, resolve
+from qexp.functions.signature import Function, Signature
+from qexp.functions.workspace import switch, workspace
+
+__all__ = ["Function", "Signature", "reference", "resolve", "switch", "workspace"]

@@ -1,0 +1,64 @@
+"""'module:name' becomes a function, and back."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from pathlib import Path
+from typing import Any
+
+from qexp.errors import FunctionError, nearest
+from qexp.functions.signature import Function, one_line
+from qexp.functions.workspace import is_installed, origin
+
+
+def resolve(name: str, folder: Path | None = None) -> Function:
+    """
+    Return the function that `module:name` means; call it inside `workspace(folder)`.
+
+    FunctionError says why it cannot be had, with the exception of the user's module as its cause.
+    """
+    module_name, _, attribute = name.partition(":")
+    where = f"beside the grid in {folder} or installed" if folder is not None else "installed"
+    if folder is not None and not folder.is_dir():
+        where = f"installed ({folder} is not visible on this host)"
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise FunctionError(f"function {name}: no module is named {error.name!r}, expected one {where}") from error
+        raise FunctionError(f"function {name}: importing {module_name} raised {one_line(error)}") from error
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise FunctionError(f"function {name}: importing {module_name} raised {one_line(error)}") from error
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+            raise FunctionError(f"function {name}: {module_name} has no {attribute!r}{nearest(attribute, names)}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
+    return typing.cast(Function, found)
+
+
+def reference(function: Function) -> tuple[str, Path | None]:
+    """
+    Return `module:name` of a function given from Python, and the folder that its module is found from.
+
+    FunctionError if a worker could not import it: it was written in a notebook or shell, or inside another function.
+    """
+    module = inspect.getmodule(function)
+    qualified = getattr(function, "__qualname__", "")
+    if module is None or module.__name__ == "__main__" or "<" in qualified or not qualified:
+        raise FunctionError(
+            f"function {qualified or function!r}: workers cannot import it from here; "
+            "put it at the top of a file of its own and import it from there"
+        )
+    file = Path(found) if (found := origin(module)) else None
+    folder = None if file is None or is_installed(module) else file.resolve().parents[module.__name__.count(".")]
+    if folder is not None and file is not None and file.name == "__init__.py":
+        folder = folder.parent
+    return f"{module.__name__}:{qualified}", folder

@@ -1,0 +1,117 @@
+"""What a function takes, and whether values fit."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qexp.errors import FunctionError, nearest
+from qexp.model import Json
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a function takes: names, which of them are required, and how each value is converted."""
+
+    name: str
+    names: tuple[str, ...]
+    required: tuple[str, ...]
+    open: bool
+    """It takes any name, through **kwargs."""
+    adapters: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, function: Function, name: str) -> Signature:
+        """Read a function's signature; FunctionError if an experiment cannot call it."""
+        from pydantic import TypeAdapter
+        from pydantic.errors import PydanticUserError
+
+        try:
+            declared = inspect.signature(function)
+            hints = typing.get_type_hints(function, include_extras=True)
+        except (TypeError, ValueError, NameError) as error:
+            raise FunctionError(f"function {name}: its signature cannot be read: {one_line(error)}") from error
+        parameters = list(declared.parameters.values())
+        for parameter in parameters:
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                raise FunctionError(
+                    f"function {name}: {parameter.name!r} is positional only; parameters arrive by name"
+                )
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        adapters = {}
+        for parameter in named:
+            if parameter.name in hints:
+                try:
+                    adapters[parameter.name] = TypeAdapter(hints[parameter.name])
+                except (PydanticUserError, TypeError, NameError) as error:
+                    reason = str(error).splitlines()[0]
+                    raise FunctionError(f"function {name}: annotation of {parameter.name!r}: {reason}") from error
+        return cls(
+            name=name,
+            names=tuple(parameter.name for parameter in named),
+            required=tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
+            open=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
+            adapters=adapters,
+        )
+
+    def accepts(self, name: str) -> bool:
+        """Say whether the function can be called with *name*."""
+        return self.open or name in self.names
+
+    def convert(self, name: str, value: Json) -> Any:
+        """Return a value as the annotation of *name* has it; ValueError says in one line why it cannot be."""
+        adapter = self.adapters.get(name)
+        if adapter is None:
+            return value
+        from pydantic import ValidationError
+
+        try:
+            return adapter.validate_python(value)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            at = "".join(f"[{part!r}]" for part in first["loc"] if not isinstance(part, str) or isinstance(value, dict))
+            reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            shown = f"{value!r}{at}" if len(repr(value)) <= 60 else f"{repr(value)[:59]}…{at}"
+            expected = reason[0].lower() + reason[1:]
+            raise ValueError(f"found {shown}, expected {expected}") from error
+
+    def canonical(self, name: str, value: Json) -> Json:
+        """
+        Return a value converted and back as data, so that two spellings of one value are one experiment.
+
+        What the annotation turns into no data (a class found by its import path) keeps its spelling.
+        """
+        converted = self.convert(name, value)
+        if name not in self.adapters or callable(converted) or inspect.ismodule(converted):
+            return value
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            return self.adapters[name].dump_python(converted, mode="json")
+        except PydanticSerializationError:
+            return value
+
+    def bind(self, values: Mapping[str, Json]) -> dict[str, Any]:
+        """Return the arguments to call the function with; FunctionError says which value it does not take."""
+        missing = [name for name in self.required if name not in values]
+        if missing:
+            raise FunctionError(f"function {self.name} requires {missing[0]!r}, which is not given")
+        bound = {}
+        for name, value in values.items():
+            if not self.accepts(name):
+                raise FunctionError(f"function {self.name} takes no {name!r}{nearest(name, self.names)}")
+            try:
+                bound[name] = self.convert(name, value)
+            except ValueError as error:
+                raise FunctionError(f"function {self.name}: parameter {name!r}: {error}") from error
+        return bound
+
+
+def one_line(error: BaseException) -> str:
+    """Return an exception as `Type: message` without line breaks."""
+    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"

@@ -1,0 +1,142 @@
+"""Folders with modules of the same names, kept apart in one process."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+
+_STDLIB = sysconfig.get_paths()["stdlib"]
+
+
+class Workspace:
+    """
+    The modules of one folder.
+
+    While it is entered the folder stands first on `sys.path` and its modules in `sys.modules`; after leaving both are
+    put away, so that the next folder's modules of the same names are its own.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self._modules: dict[str, ModuleType] = {}
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._hidden: dict[str, ModuleType] = {}
+        self._others: set[str] = set()
+        self._known = 0
+        self._bytecode = False
+
+    def enter(self) -> None:
+        """Make the folder's modules the ones that `import` finds."""
+        own = self._own_names()
+        self._hidden = {
+            name: sys.modules.pop(name)
+            for name, module in list(sys.modules.items())
+            if name.partition(".")[0] in own and not is_installed(module)
+        }
+        self._others = set(sys.modules)
+        sys.modules.update(self._modules)
+        sys.path.insert(0, self.folder)
+        # bytecode knows seconds only: a file edited twice within one would be run as it was before
+        self._bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        importlib.invalidate_caches()
+
+    def leave(self) -> None:
+        """Undo `enter`; what the folder has imported is kept for the next time."""
+        self._note()
+        for name in self._modules:
+            sys.modules.pop(name, None)
+        sys.dont_write_bytecode = self._bytecode
+        if self.folder in sys.path:
+            sys.path.remove(self.folder)
+        sys.modules.update(self._hidden)
+        self._known = 0
+
+    def refresh(self) -> None:
+        """Forget the folder's modules if the file of any has changed since it was imported: all are imported anew."""
+        if len(sys.modules) != self._known:
+            self._note()
+        if any(_stamp(file) != stamp for file, stamp in self._stamps.items()):
+            self.leave()
+            self._modules, self._stamps = {}, {}
+            self.enter()
+
+    def _note(self) -> None:
+        for name, module in list(sys.modules.items()):
+            if name in self._others or name in self._modules:
+                continue
+            file = origin(module)
+            if file is not None and file.startswith(self.folder) and not is_installed(module):
+                self._modules[name] = module
+                self._stamps[file] = _stamp(file)
+        self._known = len(sys.modules)
+
+    def _own_names(self) -> set[str]:
+        names = {path.stem if path.suffix == ".py" else path.name for path in Path(self.folder).iterdir()}
+        return names - {"qexp", "__main__"}
+
+
+def origin(module: ModuleType) -> str | None:
+    """Return the file a module came from, the first folder of a namespace package, or None for a built-in one."""
+    file = getattr(module, "__file__", None)
+    if isinstance(file, str):
+        return file
+    return next((str(path) for path in getattr(module, "__path__", [])), None)
+
+
+def is_installed(module: ModuleType) -> bool:
+    """Say whether a module belongs to Python or to an installed package, as opposed to a folder of the user's."""
+    file = origin(module)
+    return file is None or "site-packages" in file or "dist-packages" in file or file.startswith(_STDLIB)
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return (0, 0)
+    return (status.st_mtime_ns, status.st_size)
+
+
+@functools.cache
+def _of(folder: Path) -> Workspace:
+    return Workspace(folder.resolve())
+
+
+_entered: Workspace | None = None
+
+
+def switch(folder: Path | None) -> None:
+    """
+    Let imports find the modules of *folder* first, until the next switch; None: the installed ones only.
+
+    A folder that cannot be seen from here counts as None. Modules whose files were edited are imported anew.
+    """
+    global _entered  # noqa: PLW0603 - sys.modules and sys.path are the process's, so is this
+    target = _of(folder) if folder is not None and folder.is_dir() else None
+    if target is _entered:
+        if target is not None:
+            target.refresh()
+        return
+    if _entered is not None:
+        _entered.leave()
+    _entered = target
+    if target is not None:
+        target.enter()
+        target.refresh()
+
+
+@contextmanager
+def workspace(folder: Path | None) -> Iterator[None]:
+    """Switch to *folder* for a while."""
+    previous = Path(_entered.folder) if _entered is not None else None
+    switch(folder)
+    try:
+        yield
+    finally:
+        switch(previous)

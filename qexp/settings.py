@@ -1,0 +1,207 @@
+"""Where the services are and how patient to be; the only reader of the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from qexp.errors import SettingsError, nearest
+
+CONFIG_FILE = "qexp.toml"
+SERVICES_FILE = "services.json"
+_PREFIX = "QEXP_"
+
+
+class Settings(BaseModel):
+    """Every setting; each can be set as QEXP_NAME in the environment or as `name = …` in qexp.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Path = Field(description="folder of everything that qexp keeps on this machine")
+    database_url: str | None = Field(None, description="where Postgres is")
+    broker_url: str | None = Field(None, description="where Redis or Valkey is")
+    connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme.split("+")[0] not in ("postgresql", "postgres"):
+            raise ValueError("expected a URL such as postgresql://user:password@host:5432/name")
+        return f"postgresql://{rest}"
+
+    @field_validator("broker_url")
+    @classmethod
+    def _redis(cls, value: str | None) -> str | None:
+        if value is not None and urlsplit(value).scheme not in ("redis", "rediss", "redis+socket"):
+            raise ValueError("expected a URL such as redis://:password@host:6379/0")
+        return value
+
+    @property
+    def services_file(self) -> Path:
+        """The file by which a client or worker of the same user finds the embedded services."""
+        return self.home / SERVICES_FILE
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the log files."""
+        return self.home / "logs"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The settings in force and, by name, where each came from."""
+
+    values: Settings
+    origins: Mapping[str, str]
+
+    def configured(self, name: str) -> bool:
+        """Say whether a person set *name*, as opposed to a default or the embedded services."""
+        return self.origins[name] not in ("default", "embedded")
+
+
+def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
+    """Return the settings in force; see `trace` for where each comes from."""
+    return trace(environ, folder).values
+
+
+def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Loaded:
+    """
+    Read the settings: the environment first, then the nearest qexp.toml, then the embedded services, then defaults.
+
+    *folder* is where the search for qexp.toml starts, upwards; default: the working directory.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, Any] = {"home": default_home(environ)}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    layers = [_from_file(_config_path(environ, folder or Path.cwd())), _from_environment(environ)]
+    home = found["home"]
+    for values, _ in layers:
+        home = values.get("home", home)
+    layers.insert(0, _from_services(Path(home).expanduser().absolute() / SERVICES_FILE))
+    for values, origin in layers:
+        found |= values
+        origins |= {name: origin.format(NAME=name.upper()) for name in values}
+    try:
+        return Loaded(Settings(**found), origins)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        reason = first["msg"].removeprefix("Value error, ")
+        shown = redact(str(found[name])) if name.endswith("_url") else repr(found[name])
+        raise SettingsError(f"{origins[name]}: {name} is {shown}: {reason}") from error
+
+
+def default_home(environ: Mapping[str, str]) -> Path:
+    """
+    Return where qexp keeps its data unless told otherwise.
+
+    For root that is outside the home folder: Postgres runs as a user of its own there and must be able to enter.
+    """
+    if hasattr(os, "geteuid") and os.geteuid() == 0 and sys.platform.startswith("linux"):
+        return Path("/var/lib/qexp")
+    if environ.get("XDG_DATA_HOME"):
+        return Path(environ["XDG_DATA_HOME"]) / "qexp"
+    return platformdirs.user_data_path("qexp")
+
+
+def _config_path(environ: Mapping[str, str], folder: Path) -> Path | None:
+    folder = folder.absolute()
+    return next((path for level in (folder, *folder.parents) if (path := level / CONFIG_FILE).is_file()), None)
+
+
+def _from_file(path: Path | None) -> tuple[dict[str, Any], str]:
+    if path is None:
+        return {}, CONFIG_FILE
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    _refuse_unknown(values, str(path), str.lower)
+    return values, str(path)
+
+
+def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    values = {
+        key.removeprefix(_PREFIX).lower(): value for key, value in environ.items() if key.startswith(_PREFIX) and value
+    }
+    _refuse_unknown(values, "the environment", lambda name: _PREFIX + name.upper())
+    return values, "QEXP_{NAME}"
+
+
+def _refuse_unknown(values: Mapping[str, Any], place: str, spell: Any) -> None:
+    for name in values:
+        if name not in Settings.model_fields:
+            known = [spell(field) for field in Settings.model_fields]
+            raise SettingsError(
+                f"{place}: there is no setting {spell(name)}{nearest(spell(name), known)}; 'qexp config' lists them"
+            )
+
+
+def _from_services(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        services = json.loads(path.read_text(encoding="utf-8"))
+        return {name: services[name] for name in ("database_url", "broker_url") if name in services}, "embedded"
+    except FileNotFoundError:
+        return {}, "embedded"
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path}: {error}; write it anew with 'qexp up'") from error
+
+
+def redact(url: str) -> str:
+    """
+    Return a URL with its password hidden.
+
+    >>> redact("redis://:secret@127.0.0.1:6379/0")
+    'redis://:***@127.0.0.1:6379/0'
+    """
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if ":" in user:
+        user = user.partition(":")[0] + ":***"
+    query = "&".join(
+        f"{name}={'***' if 'password' in name.lower() else value}"
+        for name, _, value in (pair.partition("=") for pair in parts.query.split("&") if pair)
+    )
+    return urlunsplit((parts.scheme, user + at + host, parts.path, query, parts.fragment))
+
+
+def place(url: str) -> str:
+    """
+    Return HOST:PORT of a service, or the path of its socket: what an error may show.
+
+    >>> place("postgresql://me:secret@db.lab/qexp"), place("postgresql://me@/qexp?host=%2Frun%2Fpg")
+    ('db.lab:5432', '/run/pg')
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "redis+socket":
+        return unquote(parts.path)
+    default = 5432 if parts.scheme.startswith("postgres") else 6379
+    host = parse_qs(parts.query).get("host", [parts.hostname or "localhost"])[0]
+    try:
+        port = parts.port or default
+    except ValueError:
+        port = default
+    return host if host.startswith("/") else f"{host}:{port}"
+
+
+def socket_url(user: str, password: str, folder: Path, database: str) -> str:
+    """Return the URL of a Postgres that listens on a socket in *folder*."""
+    return f"postgresql://{quote(user)}:{quote(password)}@/{database}?host={quote(str(folder), safe='')}"

@@ -1,0 +1,1 @@
+"""Everything that speaks SQL: tables, migrations, hot statements, selectors, reports."""

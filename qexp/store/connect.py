@@ -1,0 +1,78 @@
+"""Connections to Postgres: raw psycopg for the hot path, SQLAlchemy Core over the same connections for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from sqlalchemy.pool import NullPool
+
+from qexp.errors import DatabaseUnreachableError
+from qexp.settings import Settings, place
+
+Raw = psycopg.Connection[tuple[Any, ...]]
+Connection = sqlalchemy.Connection
+
+
+def connect(settings: Settings) -> Raw:
+    """Open a psycopg connection in autocommit mode; DatabaseUnreachableError says where and why it failed."""
+    if settings.database_url is None:
+        raise DatabaseUnreachableError("no address", "none is configured and the embedded one is not running")
+    try:
+        return psycopg.connect(
+            settings.database_url,
+            autocommit=True,
+            connect_timeout=max(2, round(settings.connect_timeout)),
+            application_name="qexp",
+        )
+    except psycopg.OperationalError as error:
+        raise unreachable(settings, error) from error
+    except psycopg.ProgrammingError as error:
+        raise DatabaseUnreachableError(
+            place(settings.database_url), "the URL is not one that Postgres reads"
+        ) from error
+
+
+def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachableError:
+    """Translate what psycopg said, which never holds the password, into our error."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in reversed(lines) if "rror" in line or "failed" in line), lines[-1] if lines else "")
+    reason = reason.rpartition("failed: ")[2].removeprefix("FATAL: ").strip()
+    if "timeout" in reason:
+        reason = f"no answer within {settings.connect_timeout:g} s"
+    return DatabaseUnreachableError(place(settings.database_url or ""), reason or type(error).__name__)
+
+
+class Database:
+    """SQLAlchemy Core on connections of ours. A connection is opened when asked for and closed afterwards."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._engine = sqlalchemy.create_engine(
+            "postgresql+psycopg://", creator=self._creator, poolclass=NullPool, isolation_level="READ COMMITTED"
+        )
+
+    def _creator(self) -> Raw:
+        raw = connect(self.settings)
+        raw.autocommit = False
+        return raw
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that commits at the end, or rolls back on any exception."""
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sqlalchemy.exc.OperationalError as error:
+            if error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None:
+                raise unreachable(self.settings, error.orig or error) from error
+            raise
+
+
+def raw(connection: Connection) -> Raw:
+    """Return the psycopg connection under a SQLAlchemy one, for COPY."""
+    found: Any = connection.connection.driver_connection
+    return found  # type: ignore[no-any-return]

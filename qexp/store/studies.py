@@ -1,0 +1,151 @@
+"""Studies and their revisions."""
+
+from __future__ import annotations
+
+import getpass
+import platform
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from qexp.errors import SelectorError, UnknownStudyError
+from qexp.model import Json
+from qexp.store import tables
+from qexp.store.connect import Connection
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a grid says of a study, apart from its experiments."""
+
+    name: str
+    function: str
+    folder: str | None
+    description: str
+    queue: str
+    parameters: list[str]
+    grid: Json
+    settings: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A study as the database has it."""
+
+    id: int
+    name: str
+    function: str
+    folder: str | None
+    queue: str
+    revision: int
+    parameters: list[str]
+    results: list[str]
+
+
+_COLUMNS = [tables.study.c[name] for name in StudyRow.__dataclass_fields__]
+
+
+def save(connection: Connection, plan: Plan) -> StudyRow:
+    """
+    Make or update the study that *plan* describes, with a new revision if anything but its description changed.
+
+    The study's row stays locked until the transaction ends: of two callers, the second sees what the first did.
+    """
+    head = {"function": plan.function, "folder": plan.folder, "queue": plan.queue, "description": plan.description}
+    connection.execute(
+        upsert(tables.study)
+        .values(name=plan.name, revision=0, parameters=plan.parameters, **head)
+        .on_conflict_do_nothing(index_elements=["name"])
+    )
+    known = _row(connection, plan.name, lock=True)
+    number = known.revision
+    if known.revision == 0 or _differs(connection, known, plan):
+        number += 1
+        connection.execute(insert(tables.revision).values(_revision(known.id, number, plan)))
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=number, **head))
+    name_parameters(connection, known, plan.parameters)
+    return _row(connection, plan.name)
+
+
+def find(connection: Connection, name: str) -> StudyRow:
+    """Return the study of this name, or raise UnknownStudyError with the nearest name there is."""
+    return _row(connection, name)
+
+
+def names(connection: Connection) -> list[str]:
+    """Return the names of all studies, the oldest first."""
+    return list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.id)).scalars())
+
+
+def rows(connection: Connection, ids: Sequence[int]) -> list[StudyRow]:
+    """Return the studies of these ids, the oldest first."""
+    query = select(*_COLUMNS).where(tables.study.c.id.in_(ids)).order_by(tables.study.c.id)
+    return [StudyRow(*row) for row in connection.execute(query)]
+
+
+def of(connection: Connection, condition: ColumnElement[bool], name: str | None) -> StudyRow:
+    """Return the study *name*, or the one of the chosen experiments; SelectorError if they are of several."""
+    if name is not None:
+        return find(connection, name)
+    ids = connection.execute(select(tables.experiment.c.study).where(condition).distinct()).scalars().all()
+    found = rows(connection, ids)
+    if len(found) != 1:
+        raise SelectorError(f"the ids are of the studies {', '.join(study.name for study in found)}; name one of them")
+    return found[0]
+
+
+def settings(connection: Connection, study: StudyRow) -> dict[str, Json]:
+    """Return the settings of a study's present revision."""
+    columns = tables.revision.c
+    query = select(columns.settings).where(columns.study == study.id, columns.number == study.revision)
+    return dict(connection.execute(query).scalar_one())
+
+
+def name_parameters(connection: Connection, study: StudyRow, names: list[str]) -> None:
+    """Add names of parameters that a study has not had so far, after those it has."""
+    merged = study.parameters + [name for name in names if name not in study.parameters]
+    connection.execute(update(tables.study).where(tables.study.c.id == study.id).values(parameters=merged))
+
+
+def _row(connection: Connection, name: str, lock: bool = False) -> StudyRow:
+    query = select(*_COLUMNS).where(tables.study.c.name == name)
+    row = connection.execute(query.with_for_update() if lock else query).one_or_none()
+    if row is None:
+        raise UnknownStudyError(name, names(connection))
+    return StudyRow(*row)
+
+
+def _differs(connection: Connection, known: StudyRow, plan: Plan) -> bool:
+    columns = tables.revision.c
+    latest = connection.execute(
+        select(columns.grid, columns.settings, columns.function, columns.folder).where(
+            columns.study == known.id, columns.number == known.revision
+        )
+    ).one()
+    return tuple(latest) != (plan.grid, dict(plan.settings), plan.function, plan.folder)
+
+
+def _revision(study: int, number: int, plan: Plan) -> dict[str, Json]:
+    return {
+        "study": study,
+        "number": number,
+        "grid": plan.grid,
+        "settings": dict(plan.settings),
+        "function": plan.function,
+        "folder": plan.folder,
+        "python": platform.python_version(),
+        "qexp": version("qexp"),
+        "host": socket.gethostname(),
+        "user": _user(),
+    }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a user id that has no name
+        return "unknown"

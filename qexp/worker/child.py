@@ -1,0 +1,70 @@
+"""What a pool child does with an id: claim it, run it, finish it, over a connection of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from uuid import UUID
+
+import psycopg
+
+from qexp.errors import ExperimentFailedError
+from qexp.settings import Settings
+from qexp.store import hot, views
+from qexp.store.connect import Raw, connect
+from qexp.worker import runner
+
+log = logging.getLogger(__name__)
+
+
+class Child:
+    """A process that runs experiments. Its connection is opened after the fork, and again whenever it was lost."""
+
+    def __init__(self, settings: Settings, worker: UUID) -> None:
+        self.settings, self.worker = settings, worker
+        self._raw: Raw | None = None
+        self._pid = 0
+
+    def work(self, ids: Sequence[int]) -> None:
+        """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
+        failures = [failure for number in ids if (failure := self._attempt(number)) is not None]
+        if failures:
+            raise ExperimentFailedError("; ".join(failures))
+
+    def _attempt(self, number: int) -> str | None:
+        claim = self._claim(number)
+        if claim is None:
+            log.info("experiment %d: not queued any more, its message is dropped", number)
+            return None
+        outcome = runner.run(claim)
+        if not self._finish(claim, outcome):
+            log.warning("experiment %d: attempt %d came too late, its result is discarded", number, claim.attempt)
+            return None
+        if outcome.error is None:
+            return None
+        return f"{claim.study} #{claim.id}: {outcome.error.type}: {outcome.error.message}"
+
+    def _claim(self, number: int) -> hot.Claim | None:
+        try:
+            return hot.claim(self._connection(), number, self.worker, os.getpid())
+        except psycopg.OperationalError:
+            # the server was restarted since the last experiment
+            self._raw = None
+            return hot.claim(self._connection(), number, self.worker, os.getpid())
+
+    def _finish(self, claim: hot.Claim, outcome: hot.Outcome) -> bool:
+        try:
+            recorded = hot.finish(self._connection(), claim, outcome)
+        except psycopg.OperationalError:
+            self._raw = None
+            recorded = hot.finish(self._connection(), claim, outcome)
+        names = [name for name in outcome.result or () if name not in claim.result_names]
+        if recorded and names and hot.name_results(self._connection(), claim.study_id, names) is not None:
+            views.refresh(self._connection(), claim.study_id)
+        return recorded
+
+    def _connection(self) -> Raw:
+        if self._raw is None or self._raw.closed or self._pid != os.getpid():
+            self._raw, self._pid = connect(self.settings), os.getpid()
+        return self._raw

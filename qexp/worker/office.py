@@ -1,0 +1,58 @@
+"""What a worker's main process keeps in Postgres: that it is there, and what became of children that died."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from uuid import UUID
+
+from qexp.client import Client
+from qexp.errors import ServiceError
+from qexp.model import Failure
+from qexp.settings import Settings
+from qexp.store import hot
+from qexp.store.connect import connect
+from qexp.worker.trace import fingerprint
+
+log = logging.getLogger(__name__)
+
+
+class Office:
+    """The main process's side of a worker; opens a connection for each of its rare statements."""
+
+    def __init__(self, settings: Settings, worker: UUID) -> None:
+        self.settings, self.worker = settings, worker
+
+    def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+        """Register the worker, with the schema current, before it takes anything."""
+        Client(self.settings).migrate()
+        with connect(self.settings) as raw:
+            hot.register(raw, self.worker, socket.gethostname(), os.getpid(), name, queues, concurrency)
+
+    def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
+        """End the attempts that a dead child was at."""
+        reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
+        kind = "ProcessDied"
+        error = hot.Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=fingerprint(kind, [reason]))
+        with connect(self.settings) as raw:
+            for experiment in hot.crash(raw, ids, self.worker, pid, error):
+                log.error("experiment %d: its process %d died: %s", experiment, pid, reason)
+
+    def give_back(self) -> None:
+        """Return what is running to Postgres and announce it anew, before a cold shutdown kills it."""
+        with connect(self.settings) as raw:
+            released = hot.release(raw, self.worker)
+        for experiment, _ in released:
+            log.warning("experiment %d: given back, the worker stops at once", experiment)
+        client = Client(self.settings)
+        try:
+            client.announce_studies(sorted({study for _, study in released}))
+        except ServiceError as error:
+            log.error("%s", error)
+
+    def leave(self) -> None:
+        """Say that the worker has stopped."""
+        with connect(self.settings) as raw:
+            hot.leave(raw, self.worker)

@@ -1,0 +1,65 @@
+"""Where Celery and qexp meet: the task, what its death means, and the worker's row. No behaviour lives here."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import Celery, signals
+from celery.apps.worker import Worker
+from celery.worker.request import Request
+
+from qexp import broker
+from qexp.errors import ExperimentFailedError, QexpError
+from qexp.settings import Settings
+from qexp.worker.child import Child
+from qexp.worker.office import Office
+
+
+def install(app: Celery, settings: Settings) -> None:
+    """Make a Celery application one whose workers run experiments."""
+    worker = uuid.uuid4()
+    child = Child(settings, worker)
+    office = Office(settings, worker)
+
+    class ExperimentRequest(Request):  # type: ignore[misc]
+        """Learns in the main process that a child has died, and which."""
+
+        def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+            error = getattr(exc_info.exception, "exc", exc_info.exception)
+            if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and self.worker_pid:
+                office.record_crash(self.args[0], self.worker_pid, str(error))
+            return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    @app.task(name=broker.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
+    def run(ids: list[int]) -> None:
+        """Run announced experiments."""
+        child.work(ids)
+
+    class QuietWorker(Worker):  # type: ignore[misc]
+        """A worker without gossip and mingle, whose traffic grows with the square of the workers."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
+
+    app.Worker = app.subclass_with_self(QuietWorker)
+
+    def arrive(sender: Any, **_: Any) -> None:
+        try:
+            office.arrive(sender.hostname, sorted(app.amqp.queues.consume_from), sender.concurrency)
+        except QexpError as error:  # Celery logs what a signal's receiver raises and goes on; a worker cannot
+            print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
+            raise SystemExit(error.exit_status) from error
+
+    def leave(**_: Any) -> None:
+        office.leave()
+
+    def stop(how: str, **_: Any) -> None:
+        if how == "Cold":
+            office.give_back()
+
+    signals.worker_init.connect(arrive, weak=False)
+    signals.worker_shutdown.connect(leave, weak=False)
+    signals.worker_shutting_down.connect(stop, weak=False)

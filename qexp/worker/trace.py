@@ -1,0 +1,94 @@
+"""An exception becomes what a person needs to see of it, and what makes two of them the same error."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from traceback import FrameSummary
+from types import TracebackType
+
+from qexp.model import Failure, storable_text
+from qexp.store.hot import Error
+
+_OWN = str(Path(__file__).resolve().parents[1])
+_INSTALLED = ("site-packages", "dist-packages")
+_PYTHON = tuple({sysconfig.get_paths()["stdlib"], sys.base_prefix})
+
+
+def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
+    """
+    Return what an attempt stores of an exception: type, message, traceback, last frame and fingerprint.
+
+    *folder* is the grid's: frames below it are the user's code, under any host's path. An exception whose own `__str__`
+    raises is described by its type alone.
+    """
+    summary = traceback.TracebackException(type(error), error, _below_own(error.__traceback__), compact=True)
+    frames = list(_user_frames(summary.stack, folder))
+    last = frames[-1] if frames else (summary.stack[-1] if summary.stack else None)
+    kind = _type_name(error)
+    return Error(
+        failure=failure,
+        type=kind,
+        message=storable_text(_message(error)),
+        frame=storable_text(f"{_relative(last, folder)}:{last.lineno} in {last.name}") if last else None,
+        fingerprint=fingerprint(kind, [f"{_relative(frame, folder)}:{frame.name}" for frame in frames]),
+        traceback=storable_text("".join(summary.format())),
+    )
+
+
+def fingerprint(kind: str, frames: list[str]) -> str:
+    """
+    Return 12 hexadecimal digits that attempts with the same error share: its type and the frames of the user's code.
+
+    Line numbers and values are left out, so an edit above the line or another parameter does not make another error;
+    frames that repeat at once (recursion) count once.
+
+    >>> fingerprint("ValueError", ["a.py:f", "a.py:f"]) == fingerprint("ValueError", ["a.py:f"])
+    True
+    """
+    distinct = [frame for index, frame in enumerate(frames) if index == 0 or frame != frames[index - 1]]
+    text = "\n".join([kind, *distinct])
+    return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    return (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything, and the attempt must still be recorded
+        return f"<the message of this {type(error).__name__} cannot be shown: its __str__ raises>"
+
+
+def _below_own(trace: TracebackType | None) -> TracebackType | None:
+    """Return a traceback without the frames of qexp that called the function."""
+    start = trace
+    while start is not None and start.tb_frame.f_code.co_filename.startswith(_OWN):
+        start = start.tb_next
+    return start if start is not None else trace
+
+
+def _user_frames(stack: Iterator[FrameSummary] | list[FrameSummary], folder: Path | None) -> Iterator[FrameSummary]:
+    for frame in stack:
+        name = frame.filename
+        below = folder is not None and name.startswith(str(folder))
+        foreign = name.startswith(("<frozen", _OWN, *_PYTHON)) or any(mark in name for mark in _INSTALLED)
+        if below or not foreign:
+            yield frame
+
+
+def _relative(frame: FrameSummary, folder: Path | None) -> str:
+    """Return a frame's file as it is called on every host: below the grid's folder, or by its name alone."""
+    path = Path(frame.filename)
+    if folder is not None and path.is_relative_to(folder):
+        return str(path.relative_to(folder))
+    return path.name
