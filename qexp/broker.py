@@ -112,5 +112,9 @@ def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableEr
     reason = " ".join(str(cause).split()) or type(cause).__name__
     if isinstance(error, redis.TimeoutError) or "imed out" in reason:
         reason = f"no answer within {settings.connect_timeout:g} s"
-    reason = reason.rstrip(".").replace("invalid username-password pair or user is disabled", "wrong password")
+    reason = (
+        reason.rstrip(".")
+        .rpartition(". ")[2]
+        .replace("invalid username-password pair or user is disabled", "wrong password")
+    )
     return BrokerUnreachableError(place(settings.broker_url or ""), reason)

@@ -23,6 +23,9 @@ format_option = click.option(
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask, however many experiments are affected.")
 
 
+STATUS = click.Choice([str(status) for status in Status])
+
+
 def selection_options(required: bool = True) -> Callable[[Command], Command]:
     """Give a command the one grammar for naming experiments; it receives them as `selection`."""
 
@@ -37,9 +40,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
 
         options = [
             click.argument("targets", nargs=-1, required=required, metavar="STUDY|IDS..."),
-            click.option(
-                "--status", "statuses", type=click.Choice([*Status]), multiple=True, help="Only these; repeatable."
-            ),
+            click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these; repeatable."),
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
         ]

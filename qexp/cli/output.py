@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -51,26 +52,78 @@ def _encode(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Iterable[str] = ()) -> Table:
-    """Return a table with *right* columns aligned to the right; cells that do not fit are cut with an ellipsis."""
-    numbers = set(right)
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for column in columns:
-        made.add_column(
-            column,
-            justify="right" if column in numbers else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=min(len(column), 6),
-        )
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Iterable[str] = (), cut: Iterable[str] = ()
+) -> Table:
+    """
+    Return a table with *right* columns aligned to the right.
+
+    Where it would be wider than the screen, cells of the *cut* columns end in an ellipsis, and if that is not enough
+    the last of these columns are left out and named below.
+    """
+    rows, numbers, cuttable = list(rows), set(right), set(cut)
+    widths = {
+        name: max([cell_len(name), *(cell_len(str(row[index])) for row in rows)]) for index, name in enumerate(columns)
+    }
+    kept, hidden = _fit(widths, [name for name in columns if name in cuttable], console().width)
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
+    for name in columns:
+        if name in kept:
+            made.add_column(
+                name,
+                justify="right" if name in numbers else "left",
+                no_wrap=True,
+                overflow="ellipsis",
+                width=kept[name],
+            )
     for row in rows:
-        made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in row))
+        cells = [cell for name, cell in zip(columns, row, strict=True) if name in kept]
+        made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
+    if hidden:
+        made.caption = f"not shown: {', '.join(hidden)}; widen the window, or --format json"
+        made.caption_justify = "left"
     return made
+
+
+_GAP = 2
+"""Spaces between two columns."""
+_NARROWEST = 6
+
+
+def _fit(widths: Mapping[str, int], cuttable: Sequence[str], room: int) -> tuple[dict[str, int], list[str]]:
+    """Return the widths of the columns that fit into *room*, the widest cut first, and which do not fit at all."""
+    kept, hidden = dict(widths), list[str]()
+    while sum(kept.values()) + _GAP * (len(kept) - 1) > room:
+        left = [name for name in cuttable if name in kept]
+        if not left:
+            break
+        widest = max(left, key=lambda name: kept[name])
+        if kept[widest] > _NARROWEST:
+            kept[widest] -= 1
+        else:
+            hidden.insert(0, left[-1])
+            del kept[left[-1]]
+    return kept, hidden
 
 
 def status_text(status: Status) -> Text:
     """Return a status in its colour."""
     return Text(status, style=STYLES.get(status, ""))
+
+
+def short_names(values: Iterable[Json]) -> dict[str, str]:
+    """
+    Return the last parts of dotted import paths, where a column holds nothing else and they stay distinct.
+
+    >>> short_names(["sklearn.svm.SVC", "sklearn.tree.DecisionTreeClassifier"])["sklearn.svm.SVC"]
+    'SVC'
+    """
+    short: dict[str, str] = {}
+    for value in values:
+        if not isinstance(value, str) or "." not in value or not all(map(str.isidentifier, value.split("."))):
+            return {}
+        short[value] = value.rpartition(".")[2]
+    return short if len(set(short.values())) == len(short) else {}
 
 
 def value_text(value: Json, present: bool = True) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from qexp.cli.options import format_option
-from qexp.cli.output import console, say, show_json, table
-from qexp.settings import Settings, load, redact, trace
+from qexp.cli.output import say, show_json
+from qexp.settings import load, redact, trace
 
 
 @click.command()
@@ -62,11 +62,10 @@ def config_(form: str, reveal: bool) -> None:
     if form == "json":
         show_json(shown)
         return
-    rows = [
-        (name, "" if value is None else str(value), loaded.origins[name], Settings.model_fields[name].description or "")
-        for name, value in shown.items()
-    ]
-    console().print(table(["setting", "value", "from", "meaning"], rows))
+    rows = [(name, "" if value is None else str(value), loaded.origins[name]) for name, value in shown.items()]
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, origin in rows:
+        click.echo(f"{name:{width}}  {value or 'not set'}  ({origin})")
 
 
 @click.group()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qexp.cli.output import duration, rate, status_text, table, value_text
+from qexp.cli.output import duration, rate, short_names, status_text, table, value_text
 from qexp.model import Status, compact
 from qexp.store.reports import Counts, ErrorGroup, ExperimentView
 
@@ -46,10 +46,11 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
     failed = any(view.status is Status.FAILED for view in views)
     used = [name for name in results if any(name in (view.result or {}) for view in views)]
     columns = ["id", *varying, *used, "status", "time", *["error"] * failed]
+    short = {name: short_names(view.params.get(name) for view in views) for name in varying}
     rows: list[list[str | Text]] = [
         [
             str(view.id),
-            *(value_text(view.params.get(name), name in view.params) for name in varying),
+            *(_parameter(view, name, short[name]) for name in varying),
             *(value_text((view.result or {}).get(name), name in (view.result or {})) for name in used),
             status_text(view.status),
             duration(view.duration),
@@ -57,7 +58,12 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
         ]
         for view in views
     ]
-    return table(columns, rows, right=["id", "time", *_numeric(views, varying, used)])
+    return table(columns, rows, right=["id", "time", *_numeric(views, varying, used)], cut=[*varying, "error"])
+
+
+def _parameter(view: ExperimentView, name: str, short: Mapping[str, str]) -> str:
+    value = view.params.get(name)
+    return short[value] if isinstance(value, str) and value in short else value_text(value, name in view.params)
 
 
 def _numeric(views: Sequence[ExperimentView], parameters: Sequence[str], results: Sequence[str]) -> list[str]:

@@ -64,20 +64,24 @@ def _bounds(numbers: list[int | float]) -> tuple[int | float, int | float, int |
 FORMS: Mapping[str, type[Form]] = {"values": Values, "range": Range}
 
 
+TAG = "form "
+"""What marks, in the location of a pydantic error, the form that was taken; it is no key of the file."""
+
+
 def kind_of(value: Any) -> str | None:
     """Return which way of writing values *value* is; None: a mapping of no known form."""
     if isinstance(value, Form):
-        return next(name for name, form in FORMS.items() if type(value) is form)
+        return TAG + next(name for name, form in FORMS.items() if type(value) is form)
     if isinstance(value, Mapping):
-        return next((name for name in FORMS if name in value), None)
-    return "list" if isinstance(value, list | tuple) else "scalar"
+        return next((TAG + name for name in FORMS if name in value), None)
+    return TAG + ("list" if isinstance(value, list | tuple) else "scalar")
 
 
 Axis = Annotated[
-    Annotated[list[Json], Tag("list")]
-    | Annotated[bool | StrictInt | StrictFloat | str | None, Tag("scalar")]
-    | Annotated[Values, Tag("values")]
-    | Annotated[Range, Tag("range")],
+    Annotated[list[Json], Tag(TAG + "list")]
+    | Annotated[bool | StrictInt | StrictFloat | str | None, Tag(TAG + "scalar")]
+    | Annotated[Values, Tag(TAG + "values")]
+    | Annotated[Range, Tag(TAG + "range")],
     Discriminator(kind_of),
 ]
 

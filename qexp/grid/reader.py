@@ -199,8 +199,6 @@ class _Composer:
         node = self.anchors.get(event.anchor)
         if node is None:
             raise self.error(line, f"no anchor is named {event.anchor!r} above")
-        if any(node is open_node for open_node, _ in self.stack):
-            raise self.error(line, f"the alias {event.anchor!r} contains itself")
         self.aliased += node.size
         if self.aliased > MAX_ALIASED:
             raise self.error(line, f"aliases repeat more than {MAX_ALIASED:,} values")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
 
 from qexp.errors import GridError, nearest
-from qexp.grid.forms import FORMS, Axis
+from qexp.grid.forms import FORMS, TAG, Axis
 from qexp.grid.reader import Source
 from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
 
@@ -98,12 +98,12 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
     """Turn pydantic's errors into one sentence about the first of them: found, expected, and the nearest known word."""
     unknown = [item for item in errors if item["type"] == "extra_forbidden"]
     error = (unknown or errors)[0]
-    location, kind, found = error["loc"], error["type"], error["input"]
+    location = tuple(part for part in error["loc"] if not str(part).startswith(TAG))
+    kind, found = error["type"], error["input"]
     if kind == "extra_forbidden":
         key, inside = str(location[-1]), len(location) > 1
         if inside:
-            form = str(location[-2])
-            return source.error(f"found the key {key!r} beside {form!r}, expected one form only", *location, key=True)
+            return source.error(f"found the key {key!r} beside a form, expected one form only", *location, key=True)
         return source.error(f"there is no key {key!r}{nearest(key, GridFile.model_fields)}", *location, key=True)
     if kind == "missing":
         hint = "; add 'function: module:name'" if location[-1] == "function" else ""

@@ -139,7 +139,9 @@ def experiments(
     """Yield the chosen experiments in the order of their ids, read in batches."""
     query = _experiments(condition).limit(limit)
     for row in connection.execution_options(yield_per=5_000).execute(query):
-        yield ExperimentView(*row)
+        values: list[Any] = list(row)
+        values[3] = Status(values[3])
+        yield ExperimentView(*values)
 
 
 def _experiments(condition: ColumnElement[bool]) -> Select[Any]:

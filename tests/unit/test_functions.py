@@ -1,0 +1,178 @@
+"""Functions are found, checked and kept apart."""
+
+import enum
+import os
+import sys
+from typing import Literal
+
+import pytest
+from pydantic import ImportString
+
+from qexp.client.checking import checked
+from qexp.errors import FunctionError, GridError
+from qexp.functions import Signature, reference, resolve, switch, workspace
+from qexp.grid import Grid
+
+
+@pytest.fixture
+def folder(tmp_path):
+    def folder(name, **files):
+        path = tmp_path / name
+        path.mkdir(exist_ok=True)
+        for module, text in files.items():
+            (path / f"{module}.py").write_text(text)
+        return path
+
+    return folder
+
+
+def call(path, name="experiment:f"):
+    with workspace(path):
+        return resolve(name, path)()
+
+
+def test_two_folders_with_the_same_module_names_do_not_see_each_other(folder):
+    one = folder("one", experiment="import helper\ndef f(): return helper.X\n", helper="X = 1\n")
+    two = folder("two", experiment="import helper\ndef f(): return helper.X\n", helper="X = 2\n")
+    assert [call(one), call(two), call(one)] == [1, 2, 1]
+    assert "helper" not in sys.modules
+    assert str(one) not in sys.path
+
+
+def test_a_module_is_imported_once_while_its_file_stays_as_it_is(folder):
+    path = folder("one", experiment="import itertools\nN = itertools.count()\ndef f(): return next(N)\n")
+    assert [call(path), call(path)] == [0, 1]
+
+
+def test_an_edited_module_is_imported_anew_even_within_the_same_second(folder):
+    path = folder("one", experiment="import helper\ndef f(): return helper.X\n", helper="X = 1\n")
+    assert call(path) == 1
+    stamp = (path / "helper.py").stat()
+    (path / "helper.py").write_text("X = 2\n")
+    os.utime(path / "helper.py", ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert call(path) == 2
+
+
+def test_modules_that_a_function_imports_while_it_runs_are_the_folders_own(folder):
+    one = folder("one", experiment="def f():\n    import late\n    return late.X\n", late="X = 1\n")
+    two = folder("two", experiment="def f():\n    import late\n    return late.X\n", late="X = 2\n")
+    found = []
+    for path in (one, two, one):
+        switch(path)
+        found.append(resolve("experiment:f", path)())
+    switch(None)
+    assert found == [1, 2, 1]
+
+
+def test_a_namespace_package_of_a_folder_is_its_own(folder):
+    for number, name in enumerate(("one", "two")):
+        path = folder(name, experiment="from parts.helper import X\ndef f(): return X\n")
+        (path / "parts").mkdir()
+        (path / "parts" / "helper.py").write_text(f"X = {number}\n")
+    assert [call(path) for path in (folder("one"), folder("two"))] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "word"),
+    [
+        ("", "nothing:f", "no module is named 'nothing'"),
+        ("def train(): ...", "experiment:trian", "did you mean 'train'"),
+        ("f = 3", "experiment:f", "found a int"),
+        ("import missing_thing", "experiment:f", "No module named 'missing_thing'"),
+        ("raise RuntimeError('no\\nGPU')", "experiment:f", "RuntimeError: no GPU"),
+        ("import sys; sys.exit(3)", "experiment:f", "SystemExit: 3"),
+        ("def f(:", "experiment:f", "SyntaxError"),
+    ],
+)
+def test_a_function_that_cannot_be_had_says_why(folder, source, name, word):
+    path = folder("one", experiment=source)
+    with workspace(path), pytest.raises(FunctionError) as caught:
+        resolve(name, path)
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_that_is_not_visible_is_named(tmp_path):
+    with pytest.raises(FunctionError, match="is not visible on this host"):
+        resolve("nothing:f", tmp_path / "elsewhere")
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+def takes(a: int, b: Literal["x", "y"] = "x", *, c: ImportString = None, d: Colour = Colour.RED, e=None) -> None: ...
+
+
+def test_values_are_converted_to_their_annotations():
+    signature = Signature.of(takes, "m:takes")
+    bound = signature.bind({"a": "3", "b": "y", "c": "math.sin", "d": "red", "e": "3"})
+    import math
+
+    assert bound == {"a": 3, "b": "y", "c": math.sin, "d": Colour.RED, "e": "3"}
+
+
+def test_converted_values_are_kept_as_data_and_import_paths_as_they_were_written():
+    signature = Signature.of(takes, "m:takes")
+    assert signature.canonical("a", "3") == 3
+    assert signature.canonical("d", "red") == "red"
+    assert signature.canonical("c", "math.sin") == "math.sin"
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({}, "requires 'a'"),
+        ({"a": 1, "bb": 2}, "did you mean 'b'"),
+        ({"a": "many"}, "'a': found 'many', expected a valid integer"),
+        ({"a": 1, "c": "math.nothing"}, "'c'"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(values, word):
+    with pytest.raises(FunctionError) as caught:
+        Signature.of(takes, "m:takes").bind(values)
+    assert word in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_positional_only_parameters_are_refused():
+    with pytest.raises(FunctionError, match="positional only"):
+        Signature.of(lambda a, /: a, "m:f")
+
+
+GRID = "study: a\nfunction: experiment:f\nparameters:\n  lr: [0.1, {value}]\n  depth: 3\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "grid", "line", "word"),
+    [
+        ("def f(lr): ...", GRID.format(value=1), 5, "takes no 'depth'"),
+        ("def f(lr, depth, width): ...", GRID.format(value=1), 4, "requires 'width'"),
+        ("def f(lr: float, depth): ...", GRID.format(value="high"), 4, "'high'"),
+        ("def f(lr: float, depth): ...", GRID.format(value="'0.10'"), 4, "twice"),
+        ("def g(): ...", GRID.format(value=1), 2, "has no 'f'"),
+        ("def f(lr, depth, k): ...", GRID.format(value=1) + "settings:\n  k: 1\n  j: 2\n", 8, "takes no 'j'"),
+        ("def f(lr, depth, k: int): ...", GRID.format(value=1) + "settings:\n  k: x\n", 7, "'k'"),
+        ("def f(lr, depth): ...", GRID.format(value=1) + "include:\n  - {lr: 1}\n", 7, "requires 'depth'"),
+    ],
+)
+def test_a_grid_that_its_function_does_not_take_is_refused_at_its_line(folder, source, grid, line, word):
+    path = folder("one", experiment=source)
+    (path / "grid.yaml").write_text(grid)
+    with pytest.raises(GridError) as caught:
+        checked(Grid.load(path / "grid.yaml"))
+    assert f"line {line}:" in str(caught.value)
+    assert word in str(caught.value)
+
+
+def test_a_function_of_a_notebook_is_refused_with_what_to_do():
+    def inner(): ...
+
+    with pytest.raises(FunctionError, match="put it at the top of a file"):
+        reference(inner)
+
+
+def test_a_function_given_from_python_is_found_again(folder):
+    path = folder("one", experiment="def f(): ...\n")
+    with workspace(path):
+        assert reference(resolve("experiment:f", path)) == ("experiment:f", path.resolve())

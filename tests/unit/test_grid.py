@@ -1,0 +1,194 @@
+"""A grid file becomes parameter sets in order; what it cannot mean is refused at its line."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qexp import Grid, QexpError
+from qexp.errors import GridError
+
+# restated behaviours of Memento and PyExperimenter, with what their users were hurt by
+CASES = json.loads((Path(__file__).parents[1] / "data" / "grid_cases.json").read_text())
+LATER = ("when:", "zip:", "geomspace")
+NOW = [case for case in CASES if not any(word in case["grid"] for word in LATER)]
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text):
+        path = tmp_path / "grid.yaml"
+        path.write_text(text, encoding="utf-8")
+        return Grid.load(path)
+
+    return load
+
+
+def body(text):
+    """Return a grid whose first line of interest is line 3."""
+    return f"study: a\nfunction: m:f\n{text}"
+
+
+@pytest.mark.parametrize("case", [c for c in NOW if "error" not in c], ids=lambda case: case["name"])
+def test_a_reference_grid_gives_its_experiments_in_order(load, case):
+    rows = list(load(case["grid"]))
+    assert len(rows) == case["n"]
+    if "rows" in case:
+        assert [list(row.items()) for row in rows] == [list(row.items()) for row in case["rows"]]
+        assert json.dumps(rows) == json.dumps(case["rows"])
+    else:
+        assert (rows[0], rows[-1]) == (case["first"], case["last"])
+
+
+@pytest.mark.parametrize("case", [c for c in NOW if "error" in c], ids=lambda case: case["name"])
+def test_a_reference_grid_that_means_nothing_is_refused(load, case):
+    with pytest.raises(GridError) as caught:
+        load(case["grid"])
+    assert case["error"] in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "word"),
+    [
+        ("parameters: [1]\n", 3, "parameters"),
+        ("parameters:\n  a: [1]\nqueue: 'not a queue!'\n", 5, "queue"),
+        ("parameters:\n  class: [1]\n", 4, "class"),
+        ("parameters:\n  a-b: [1]\n", 4, "a-b"),
+        ("parameters:\n  a: {range: [0, x]}\n", 4, "number"),
+        ("parameters:\n  a:\n    range: [0, 5]\n    more: 1\n", 6, "more"),
+        ("parameters:\n  a: {range: [5, 0]}\n", 4, "no values"),
+        ("parameters:\n  a: [1]\nexclude:\n  - {a: 1}\n  - {b: 1}\n", 7, "'b'"),
+        ("parameters:\n  a: [1]\nseeds: 0\n", 5, "greater"),
+        ("parameters:\n  a: [1]\nseeds: [1, 1]\n", 5, "twice"),
+        ("parameters:\n  seed: [1]\nseeds: 2\n", 5, "twice"),
+        ("parameters:\n  a: [1]\nsettings: {a: 2}\n", 5, "twice"),
+        ("parameters:\n  a: [1]\ninclude:\n  - {a: 2}\n  - {a: 2.0}\n", 7, "twice"),
+        ("parameters:\n  a:\n    - 1\n    - 2\n    - 1\n", 7, "twice"),
+        ("parameters:\n  a: .nan\n", 4, "finite"),
+        ("parameters:\n  a: [1, 1e999]\n", 4, "finite"),
+        ("parameters:\n  a: !!python/name:os.system x\n", 4, "tag"),
+        ("parameters:\n  a: [1\n", 5, "YAML"),
+        ("parameters:\n  a: *nothing\n", 4, "nothing"),
+        ("parameters:\n  a: &x [1, *x]\n", 4, "no anchor"),
+        ("parameters:\n  ? [a]\n  : [1]\n", 4, "key"),
+        ("parameters:\n  1: [1]\n", 4, "key"),
+        ("---\nstudy: b\n", 3, "document"),
+    ],
+)
+def test_a_refusal_names_the_line(load, text, line, word):
+    with pytest.raises(GridError) as caught:
+        load(body(text))
+    assert f"line {line}:" in str(caught.value)
+    assert word in str(caught.value)
+
+
+def test_the_study_is_named_after_the_file(tmp_path):
+    path = tmp_path / "lenet.yaml"
+    path.write_text("function: m:f\nparameters: {a: 1}\n")
+    assert Grid.load(path).study == "lenet"
+
+
+def test_a_file_name_that_is_no_study_name_asks_for_one(tmp_path):
+    path = tmp_path / "My Grid.yaml"
+    path.write_text("function: m:f\nparameters: {a: 1}\n")
+    with pytest.raises(GridError, match="no 'study' is given"):
+        Grid.load(path)
+
+
+@pytest.mark.parametrize(
+    ("raw", "word"),
+    [
+        (b"", "empty"),
+        (b"just text", "expected a mapping"),
+        (b"a: \xff\xfe", "not UTF-8"),
+        (b"a: \x00", "U+0000"),
+        (b"\xef\xbb\xbfstudy: a\n", "function"),
+        (b"[" * 100_000, "nested"),
+        (b"x" * 10_000_001, "10 MB"),
+    ],
+    ids=lambda value: repr(value[:12]) if isinstance(value, bytes) else value,
+)
+def test_a_file_that_is_no_grid_is_refused(tmp_path, raw, word):
+    path = tmp_path / "grid.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(GridError, match=word.replace("+", r"\+")):
+        Grid.load(path)
+
+
+def test_a_missing_file_is_refused(tmp_path):
+    with pytest.raises(GridError, match="no such file"):
+        Grid.load(tmp_path / "none.yaml")
+
+
+def test_aliases_that_multiply_are_refused(load):
+    bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
+    )
+    with pytest.raises(GridError, match="aliases"):
+        load(bomb)
+
+
+def test_an_anchor_may_be_used_again(load):
+    grid = load(body("parameters:\n  a: &x [1, 2]\n  b: *x\n"))
+    assert len(grid) == 4
+
+
+def test_a_rule_that_matches_nothing_warns(load):
+    grid = load(body("parameters:\n  a: [1, 2]\nexclude:\n  - {a: 1}\n  - {a: 3}\n"))
+    assert [warning.partition(": ")[2] for warning in grid.warnings()] == ["this rule of 'exclude' matches nothing"]
+    assert "line 7" in grid.warnings()[0]
+
+
+def test_an_included_experiment_that_the_product_holds_is_there_once_and_warns(load):
+    grid = load(body("parameters:\n  a: [1, 2]\ninclude:\n  - {a: 2.0}\n"))
+    assert list(grid) == [{"a": 1}, {"a": 2}]
+    assert "in the product already" in grid.warnings()[0]
+
+
+def test_an_excluded_experiment_can_be_included_again(load):
+    grid = load(body("parameters:\n  a: [1, 2]\nexclude:\n  - {a: 2}\ninclude:\n  - {a: 2}\n"))
+    assert list(grid) == [{"a": 1}, {"a": 2}]
+
+
+def test_rules_tell_true_from_one(load):
+    grid = load(body("parameters:\n  a: [1, true, '1']\nexclude:\n  - {a: 1}\n"))
+    assert list(grid) == [{"a": True}, {"a": "1"}]
+
+
+def test_a_grid_from_python_takes_numpy_and_ranges():
+    import numpy as np
+
+    grid = Grid.from_dict({"study": "a", "function": "m:f", "parameters": {"x": np.array([1, 2]), "y": range(2)}})
+    assert list(grid)[-1] == {"x": 2, "y": 1}
+
+
+def test_a_grid_from_python_names_the_place():
+    with pytest.raises(GridError, match=r"grid, at parameters\.a"):
+        Grid.from_dict({"study": "a", "function": "m:f", "parameters": {"a": []}})
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcd"), st.lists(st.integers(0, 9), min_size=1, max_size=4, unique=True), min_size=1
+    )
+)
+def test_the_product_is_complete_and_the_last_parameter_varies_fastest(parameters):
+    grid = Grid.from_dict({"study": "a", "function": "m:f", "parameters": parameters})
+    expected = [{}]
+    for name, values in parameters.items():
+        expected = [{**row, name: value} for row in expected for value in values]
+    assert list(grid) == expected
+    assert len(grid) == len(expected)
+
+
+@given(st.text(max_size=200))
+def test_nothing_but_our_own_errors_escapes_on_arbitrary_text(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        Grid.load(path)
+    except QexpError as error:
+        assert "\n" not in str(error)

@@ -1,0 +1,92 @@
+"""Where a setting comes from, and that a password is never shown."""
+
+import json
+
+import pytest
+
+from qexp.errors import SettingsError
+from qexp.settings import load, place, redact, trace
+
+
+@pytest.fixture
+def home(tmp_path):
+    folder = tmp_path / "home"
+    folder.mkdir()
+    return folder
+
+
+def services(home):
+    urls = {"database_url": "postgresql://qexp:pw@/qexp?host=/run", "broker_url": "redis://:pw@127.0.0.1:1/0"}
+    (home / "services.json").write_text(json.dumps(urls))
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_embedded_services(tmp_path, home):
+    services(home)
+    (tmp_path / "qexp.toml").write_text('database_url = "postgresql://file/db"\nbroker_url = "redis://file/0"\n')
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    loaded = trace({"QEXP_HOME": str(home), "QEXP_BROKER_URL": "redis://env/0"}, below)
+    assert loaded.values.broker_url == "redis://env/0"
+    assert loaded.values.database_url == "postgresql://file/db"
+    assert loaded.origins["broker_url"] == "QEXP_BROKER_URL"
+    assert loaded.origins["database_url"] == str(tmp_path / "qexp.toml")
+
+
+def test_the_embedded_services_of_a_home_are_found_by_its_file(tmp_path, home):
+    services(home)
+    loaded = trace({"QEXP_HOME": str(home)}, tmp_path)
+    assert loaded.origins["database_url"] == "embedded"
+    assert not loaded.configured("database_url")
+
+
+def test_without_anything_there_are_no_addresses(tmp_path, home):
+    settings = load({"QEXP_HOME": str(home)}, tmp_path)
+    assert settings.database_url is None
+    assert settings.broker_url is None
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [
+        ({"QEXP_DATABSE_URL": "x"}, "did you mean 'QEXP_DATABASE_URL'"),
+        ({"QEXP_DATABASE_URL": "mysql://u:secret@h/d"}, "postgresql://"),
+        ({"QEXP_BROKER_URL": "amqp://u:secret@h"}, "redis://"),
+        ({"QEXP_CONNECT_TIMEOUT": "soon"}, "connect_timeout"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_hides_passwords(tmp_path, environ, word):
+    with pytest.raises(SettingsError) as caught:
+        load(environ, tmp_path)
+    assert word in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_file_is_named(tmp_path, home):
+    (tmp_path / "qexp.toml").write_text("database_url = \n")
+    with pytest.raises(SettingsError, match=r"qexp\.toml"):
+        load({"QEXP_HOME": str(home)}, tmp_path)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_the_usual_spellings_of_a_postgres_url_are_one(tmp_path, scheme):
+    settings = load({"QEXP_DATABASE_URL": f"{scheme}://u:p@h:5433/d"}, tmp_path)
+    assert settings.database_url == "postgresql://u:p@h:5433/d"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
+        ("redis://user:se:cr@et@h", "redis://user:***@h"),
+        ("redis+socket:///run/s?password=secret&virtual_host=1", "redis+socket:///run/s?password=***&virtual_host=1"),
+        ("postgresql://h/db", "postgresql://h/db"),
+    ],
+)
+def test_a_shown_url_has_no_password(url, shown):
+    assert redact(url) == shown
+
+
+def test_a_place_is_a_host_and_port_or_a_socket():
+    assert place("postgresql://u:p@h/d") == "h:5432"
+    assert place("redis+socket:///run/redis.sock") == "/run/redis.sock"

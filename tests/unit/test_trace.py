@@ -1,0 +1,73 @@
+"""What is stored of an exception, and which errors are the same."""
+
+import pytest
+
+from qexp.functions import resolve, workspace
+from qexp.model import Failure
+from qexp.worker import trace
+
+
+@pytest.fixture
+def error(tmp_path):
+    def error(source, folder="one", **values):
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        (path / "experiment.py").write_text(source)
+        with workspace(path):
+            function = resolve("experiment:f", path)
+            try:
+                function(**values)
+            except BaseException as raised:
+                return trace.of(raised, Failure.ERROR, path)
+        raise AssertionError("the function did not raise")
+
+    return error
+
+
+def test_values_line_numbers_and_folders_do_not_make_another_error(error):
+    first = error("def f(x):\n    raise ValueError(x)\n", x=1)
+    second = error("# a comment\n\ndef f(x):\n    raise ValueError(x)\n", folder="elsewhere", x=2)
+    assert first.fingerprint == second.fingerprint
+    assert (first.message, second.message) == ("1", "2")
+    assert second.frame == "experiment.py:4 in f"
+
+
+def test_another_type_or_another_function_is_another_error(error):
+    kinds = [
+        "def f():\n    raise ValueError\n",
+        "def f():\n    raise KeyError\n",
+        "def f():\n    g()\ndef g():\n    raise ValueError\n",
+    ]
+    assert len({error(source).fingerprint for source in kinds}) == 3
+
+
+def test_frames_of_libraries_do_not_count(error):
+    one = error("import json\ndef f():\n    json.loads('{')\n")
+    two = error("import json\ndef f():\n    json.loads('[1,]')\n")
+    assert one.fingerprint == two.fingerprint
+    assert one.frame == "experiment.py:3 in f"
+    assert "json/decoder.py" in one.traceback
+
+
+def test_recursion_of_any_depth_is_one_error(error):
+    source = "def f(n):\n    if n == 0:\n        raise ValueError\n    f(n - 1)\n"
+    assert error(source, n=3).fingerprint == error(source, n=7).fingerprint
+
+
+def test_the_traceback_begins_in_the_users_code(error):
+    found = error("def f():\n    raise ValueError('x')\n")
+    assert found.traceback.splitlines()[0] == "Traceback (most recent call last):"
+    assert "qexp/worker" not in found.traceback
+
+
+@pytest.mark.parametrize("text", ["quotes ' \"", "100 %s %(x)s", "emoji 🧪", "nul \0 byte", "lone \ud800 surrogate"])
+def test_any_message_can_be_stored(error, text):
+    found = error("def f(text):\n    raise ValueError(text)\n", text=text)
+    stored = found.message + found.traceback
+    assert "\0" not in stored
+    stored.encode("utf-8")
+
+
+def test_a_message_that_cannot_be_shown_is_described(error):
+    source = "class Bad(Exception):\n    def __str__(self):\n        raise KeyError\ndef f():\n    raise Bad\n"
+    assert "cannot be shown" in error(source).message
