@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -180,7 +180,7 @@ def redact(url: str) -> str:
         f"{name}={'***' if 'password' in name.lower() else value}"
         for name, _, value in (pair.partition("=") for pair in parts.query.split("&") if pair)
     )
-    return urlunsplit((parts.scheme, user + at + host, parts.path, query, parts.fragment))
+    return f"{parts.scheme}://{user}{at}{host}{parts.path}{'?' * bool(query)}{query}"
 
 
 def place(url: str) -> str:

@@ -15,11 +15,9 @@ def error(tmp_path):
         (path / "experiment.py").write_text(source)
         with workspace(path):
             function = resolve("experiment:f", path)
-            try:
+            with pytest.raises(BaseException) as caught:
                 function(**values)
-            except BaseException as raised:
-                return trace.of(raised, Failure.ERROR, path)
-        raise AssertionError("the function did not raise")
+            return trace.of(caught.value, Failure.ERROR, path)
 
     return error
 

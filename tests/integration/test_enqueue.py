@@ -1,0 +1,126 @@
+"""Enqueue: rows once, ids announced, nothing half-written."""
+
+import threading
+import uuid
+
+import pytest
+import redis
+
+from qexp import broker
+from qexp.client import Client
+from qexp.errors import BrokerUnreachableError, GridError
+from qexp.grid import Grid
+from qexp.model import Status
+from qexp.store.selectors import Selection
+
+
+@pytest.fixture
+def grid(tmp_path):
+    (tmp_path / "experiment.py").write_text("def f(x, y=0, z=0): ...\n")
+    name = f"enqueue_{uuid.uuid4().hex[:8]}"
+
+    def grid(**keys):
+        keys = {"parameters": {"x": [1, 2, 3]}, **keys}
+        return Grid.from_dict({"study": name, "function": "experiment:f", "queue": name, **keys}, tmp_path)
+
+    return grid
+
+
+def test_the_same_grid_again_adds_nothing(client, grid):
+    assert (client.enqueue(grid()).new, client.enqueue(grid()).new) == (3, 0)
+
+
+def test_a_larger_grid_adds_what_is_new_without_gaps_in_the_ids(client, grid):
+    client.enqueue(grid())
+    done = client.enqueue(grid(parameters={"x": [1, 2, 3, 4]}))
+    assert (done.total, done.new, done.known, done.announced) == (4, 1, 3, 1)
+    ids = [view.id for view in client.experiments(Selection(done.study))]
+    assert ids == list(range(ids[0], ids[0] + 4))
+
+
+def test_ids_follow_the_order_of_the_grid(client, grid):
+    done = client.enqueue(grid(parameters={"x": [3, 1, 2], "y": ["b", "a"]}))
+    views = client.experiments(Selection(done.study))
+    assert [(view.params["x"], view.params["y"]) for view in views][:3] == [(3, "b"), (3, "a"), (1, "b")]
+
+
+def test_each_id_is_announced_once_on_its_queue(client, grid):
+    done = client.enqueue(grid())
+    with redis.Redis.from_url(client.settings.broker_url) as server:
+        assert server.llen(done.study) == 3
+    assert {view.status for view in client.experiments(Selection(done.study))} == {Status.QUEUED}
+
+
+def test_another_grid_or_setting_is_another_revision_and_the_same_one_is_not(client, grid):
+    numbers = [
+        client.enqueue(made).revision
+        for made in (grid(), grid(), grid(settings={"z": 1}), grid(settings={"z": 1}), grid(description="why"))
+    ]
+    assert numbers == [1, 1, 2, 2, 3]
+
+
+def test_two_people_who_enqueue_the_same_grid_at_once_get_each_experiment_once(client, grid):
+    made, results = grid(parameters={"x": list(range(500))}), []
+    threads = [threading.Thread(target=lambda: results.append(Client(client.settings).enqueue(made))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(done.new for done in results) == 500
+    assert sum(done.announced for done in results) == 500
+    assert client.counts(made.study)[0].total == 500
+
+
+def test_a_broker_that_is_gone_leaves_nothing_written(client, grid):
+    lost = Client(client.settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
+    with pytest.raises(BrokerUnreachableError):
+        lost.enqueue(grid())
+    assert grid().study not in [counts.study for counts in client.counts()]
+
+
+def test_a_broker_that_goes_away_while_announcing_leaves_the_rows_pending(client, grid, monkeypatch):
+    lost = Client(client.settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
+    monkeypatch.setattr(broker, "check", lambda settings: None)
+    with pytest.raises(BrokerUnreachableError):
+        lost.enqueue(grid())
+    assert client.counts(grid().study)[0].counts[Status.PENDING] == 3
+    assert client.enqueue(grid()).announced == 3
+
+
+def test_bad_input_leaves_nothing_written(client, grid):
+    with pytest.raises(GridError):
+        client.enqueue(grid(parameters={"w": 1}))
+    assert grid().study not in [counts.study for counts in client.counts()]
+
+
+def test_rows_made_by_code_join_a_study(client, grid):
+    done = client.enqueue(grid())
+    added = client.extend(done.study, [{"x": 3}, {"x": 9, "y": 1}])
+    assert (added.total, added.new, added.revision) == (2, 1, 1)
+    assert client.study(done.study).parameters == ["x", "y"]
+
+
+def test_every_value_comes_back_as_it_was(client, grid):
+    values = [1, 2.5, True, None, "a'\"%s\\ 🧪", [1, [2]], {"b": 1, "a": None}, 10**30, 1e-300]
+    done = client.enqueue(grid(parameters={"x": {"values": values}}))
+    found = [view.params["x"] for view in client.experiments(Selection(done.study))]
+    assert found == values
+    assert list(map(type, found)) == list(map(type, values))
+
+
+def test_a_study_has_a_view_with_typed_columns(client, raw, grid):
+    done = client.enqueue(grid(parameters={"x": [1, 2], "y": [0.5], "z": ["a"]}))
+    rows = raw.execute(f"SELECT x, y, z, status FROM study_{done.study} ORDER BY id").fetchall()
+    assert rows == [(1, 0.5, "a", "queued"), (2, 0.5, "a", "queued")]
+    types = raw.execute(
+        "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = %s", [f"study_{done.study}"]
+    )
+    assert dict(types.fetchall())["y"] == "double precision"
+
+
+def test_a_view_that_another_one_builds_on_stays(client, raw, grid, caplog):
+    done = client.enqueue(grid())
+    raw.execute(f"CREATE VIEW mine_{done.study} AS SELECT x FROM study_{done.study}")
+    client.enqueue(grid(parameters={"x": [1], "y": [7]}))
+    assert "stays as it was" in caplog.text
+    assert raw.execute(f"SELECT count(*) FROM study_{done.study}").fetchone() == (4,)

@@ -1,0 +1,97 @@
+"""Requeue: what has ended runs again, its history stays."""
+
+import uuid
+
+import pytest
+
+from qexp.errors import UnknownExperimentError, UnknownStudyError
+from qexp.grid import Grid
+from qexp.model import Failure, Status
+from qexp.store import hot
+from qexp.store.selectors import Selection, parse
+
+
+@pytest.fixture
+def study(client, raw, tmp_path):
+    """Four experiments: the first done, two failed of different errors, the last queued."""
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    name, worker = f"requeue_{uuid.uuid4().hex[:8]}", uuid.uuid4()
+    grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3, 4]}, "queue": "nobody"}
+    client.enqueue(Grid.from_dict(grid, tmp_path))
+    hot.register(raw, worker, "here", 1, "worker@here", ["nobody"], 2)
+    outcomes = [
+        hot.Outcome(result={"y": 1}),
+        hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "bad 2", "f.py:1 in f", "aaaa11112222", "Trace 2")),
+        hot.Outcome(error=hot.Error(Failure.ERROR, "KeyError", "bad 3", "f.py:2 in f", "bbbb11112222", "Trace 3")),
+    ]
+    for view, outcome in zip(client.experiments(Selection(name)), outcomes, strict=False):
+        assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), outcome)
+    return name
+
+
+def statuses(client, study):
+    return [view.status.value for view in client.experiments(Selection(study))]
+
+
+def test_failed_experiments_run_again_and_keep_their_traces(client, study):
+    done = client.requeue(parse([study], failed=True))
+    assert len(done.ids) == 2
+    assert statuses(client, study) == ["done", "queued", "queued", "queued"]
+    (shown,) = client.show(Selection(ids=((done.ids[0],) * 2,)))
+    assert [attempt.traceback for attempt in shown.attempts] == ["Trace 2"]
+
+
+def test_one_error_group_runs_again_by_its_first_digits(client, study):
+    assert len(client.requeue(parse([study], error="bbbb11")).ids) == 1
+    assert statuses(client, study) == ["done", "failed", "queued", "queued"]
+
+
+def test_a_done_experiment_that_runs_again_has_no_result_meanwhile(client, study):
+    client.requeue(parse([study], ["done"]))
+    view = client.experiments(Selection(study))[0]
+    assert (view.status, view.result) == (Status.QUEUED, None)
+
+
+def test_experiments_that_are_open_are_left_alone(client, study):
+    last = client.experiments(Selection(study))[-1].id
+    done = client.requeue(parse([str(last)]))
+    assert (done.ids, done.still_open) == ([], 1)
+
+
+def test_requeued_experiments_are_claimed_as_the_next_attempt(client, raw, study):
+    done = client.requeue(parse([study], failed=True))
+    worker = uuid.uuid4()
+    hot.register(raw, worker, "there", 1, "worker@there", ["nobody"], 1)
+    assert hot.claim(raw, done.ids[0], worker, 1).attempt == 2
+
+
+def test_errors_are_grouped_largest_first_with_their_last_frame(client, study):
+    groups = client.errors(Selection(study))
+    assert [(group.error_type, group.count, group.error_frame) for group in groups] == [
+        ("ValueError", 1, "f.py:1 in f"),
+        ("KeyError", 1, "f.py:2 in f"),
+    ]
+
+
+def test_an_unknown_study_names_the_nearest(client, study):
+    with pytest.raises(UnknownStudyError, match=study):
+        client.requeue(parse([study + "x"], failed=True))
+
+
+def test_an_unknown_id_is_named_and_nothing_is_changed(client, study):
+    before = statuses(client, study)
+    ids = client.experiments(Selection(study))
+    with pytest.raises(UnknownExperimentError, match="no experiment has the id 99999999"):
+        client.requeue(parse([f"{ids[0].id},99999999"]))
+    assert statuses(client, study) == before
+
+
+def test_a_frame_has_typed_columns_and_the_failed_rows(client, study):
+    frame = client.frame(Selection(study))
+    assert list(frame.columns) == [
+        "id", "x", "status", "attempt", "host", "started_at", "duration", "failure", "error",
+    ]  # fmt: skip
+    assert frame["x"].tolist() == [1, 2, 3, 4]
+    assert str(frame["x"].dtype) == "int64"
+    assert frame["error"].tolist()[1:3] == ["ValueError: bad 2", "KeyError: bad 3"]
+    assert frame["host"].iloc[0] == "here"

@@ -1,0 +1,80 @@
+"""The schema appears by itself, once, and a newer one is not touched."""
+
+import threading
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from qexp.client import Client
+from qexp.errors import SchemaError
+from qexp.store import schema
+from qexp.store.connect import Database, connect
+from qexp.store.tables import metadata
+
+
+@pytest.fixture
+def empty(site):
+    """The settings of a database of its own, without tables."""
+    with connect(site) as raw:
+        raw.execute("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
+        raw.execute("CREATE DATABASE fresh")
+    yield site.model_copy(update={"database_url": site.database_url.replace("/qexp?", "/fresh?")})
+    with connect(site) as raw:
+        raw.execute("DROP DATABASE fresh WITH (FORCE)")
+
+
+def test_whichever_command_comes_first_makes_the_tables_and_several_do_not_collide(empty):
+    failures = []
+
+    def first():
+        try:
+            assert Client(empty).counts() == []
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=first) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_a_newer_schema_is_refused(empty):
+    Client(empty).migrate()
+    with connect(empty) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaError, match=r"9999.*pip install --upgrade qexp"):
+        Client(empty).counts()
+
+
+def test_the_migrations_make_the_tables_that_the_code_has(empty):
+    Client(empty).migrate()
+    with Database(empty).begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_the_migrations_make_the_checks_that_the_code_has(empty, site):
+    Client(empty).migrate()
+    with connect(empty) as raw:
+        found = {row[0] for row in raw.execute("SELECT conname FROM pg_constraint WHERE contype = 'c'")}
+    named = {str(c.name) for table in metadata.tables.values() for c in table.constraints if hasattr(c, "sqltext")}
+    assert named <= found
+
+
+def test_head_is_the_newest_migration():
+    config = Config()
+    config.set_main_option("script_location", str((schema.__file__).replace("schema.py", "migrations")))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_a_migration_that_fails_leaves_nothing(empty, monkeypatch):
+    monkeypatch.setattr("alembic.op.create_table", lambda *args, **keys: (_ for _ in ()).throw(psycopg.DataError("no")))
+    with pytest.raises(psycopg.DataError):
+        Client(empty).migrate()
+    with connect(empty) as raw:
+        assert raw.execute("SELECT to_regclass('study'), to_regclass('alembic_version')").fetchone() == (None, None)
