@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,8 @@ from qexp import services, settings
 from qexp.client import Client
 from qexp.store.connect import Raw, connect
 
-PATIENCE = 120.0
-"""Seconds that a condition may take on a busy machine before a test gives up."""
-
 for name in [name for name in os.environ if name.startswith("QEXP_")]:
     del os.environ[name]  # a developer's own site is not the tests'
-
-
-def eventually(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-    """Wait until *condition* holds; fail with *what* was awaited."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {seconds:g} s for {what}")
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ class Workspace:
 
     def leave(self) -> None:
         """Undo `enter`; what the folder has imported is kept for the next time."""
-        self._note()
+        self.note()
         for name in self._modules:
             sys.modules.pop(name, None)
         sys.dont_write_bytecode = self._bytecode
@@ -59,14 +59,16 @@ class Workspace:
 
     def refresh(self) -> None:
         """Forget the folder's modules if the file of any has changed since it was imported: all are imported anew."""
-        if len(sys.modules) != self._known:
-            self._note()
+        self.note()
         if any(_stamp(file) != stamp for file, stamp in self._stamps.items()):
             self.leave()
             self._modules, self._stamps = {}, {}
             self.enter()
 
-    def _note(self) -> None:
+    def note(self) -> None:
+        """Remember which modules the folder has given so far, and the state of their files."""
+        if len(sys.modules) == self._known:
+            return
         for name, module in list(sys.modules.items()):
             if name in self._others or name in self._modules:
                 continue
@@ -129,6 +131,12 @@ def switch(folder: Path | None) -> None:
     if target is not None:
         target.enter()
         target.refresh()
+
+
+def note() -> None:
+    """Remember the state of the files that were imported since `switch`, so that a later edit is noticed."""
+    if _entered is not None:
+        _entered.note()
 
 
 @contextmanager

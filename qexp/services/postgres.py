@@ -7,8 +7,10 @@ import os
 import secrets
 import subprocess
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -18,6 +20,8 @@ from qexp.settings import Settings, socket_url
 
 VERSION = "18"
 USER = DATABASE = "qexp"
+_PATIENCE = 30.0
+"""Seconds for the processes of a server that was killed to go."""
 _LONGEST_SOCKET = 90
 """Characters of a folder that a socket's path still fits behind: 104 on macOS, 108 on Linux, less the socket's name."""
 
@@ -37,13 +41,16 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
         _initialise(programs, data, password, account)
     _check_version(data)
     _configure(data, sockets, account)
-    log = home / "log"
-    if _run(programs / "pg_ctl", "-D", data, "status", account=account, home=home).returncode == 0:
+    url = socket_url(USER, password, sockets, DATABASE)
+    if _postmaster(data) is not None:
+        if _answers(url):
+            return url, False, notices
         _stop(programs, data, account)
+    _clear_way(data)
+    log = home / "log"
     done = _run(programs / "pg_ctl", "-D", data, "-l", log, "-w", "-t", "60", "start", account=account, home=home)
     if done.returncode != 0:
         raise ServiceError(f"the embedded Postgres does not start: {_last_line(log, done.stderr)}; its log is {log}")
-    url = socket_url(USER, password, sockets, DATABASE)
     _create_database(socket_url(USER, password, sockets, "postgres"))
     return url, True, notices
 
@@ -51,7 +58,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
 def stop(settings: Settings, known: str | None) -> bool:
     """Stop the server if it runs and say whether it did; what was committed stays."""
     home = settings.home / "postgres"
-    if not (home / "data" / "postmaster.pid").exists():
+    if _postmaster(home / "data") is None:
         return False
     account = Account.here()
     _stop(account.programs(_installed(), home) / "bin", home / "data", account)
@@ -139,15 +146,53 @@ def _configure(data: Path, sockets: Path, account: Account) -> None:
 
 def _create_database(url: str) -> None:
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
             connection.execute(f'CREATE DATABASE "{DATABASE}"')
 
 
+def _postmaster(data: Path) -> int | None:
+    """Return the process id of the server of a data folder, None unless it is alive: its pid file survives a crash."""
+    import psutil  # which the wheel of Postgres brings along
+
+    try:
+        process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))
+        alive = process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres")
+    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return None
+    return process.pid if alive else None
+
+
+def _clear_way(data: Path) -> None:
+    """
+    Remove the pid file of a server that was killed, once the last of its processes has gone.
+
+    Postgres does so itself, except where the number lives on: in a process that nobody has reaped, or in a stranger.
+    """
+    if not (data / "postmaster.pid").exists():
+        return
+    import psutil
+
+    deadline = time.monotonic() + _PATIENCE
+    while any(_works_in(process, data) for process in psutil.process_iter()):
+        if time.monotonic() > deadline:
+            raise ServiceError(f"processes of a Postgres that was killed still use {data}; end them, then 'qexp up'")
+        time.sleep(0.05)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _works_in(process: Any, folder: Path) -> bool:
+    import psutil
+
+    try:
+        return Path(process.cwd()) == folder.resolve() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
 def _stop(programs: Path, data: Path, account: Account) -> None:
-    done = _run(
-        programs / "pg_ctl", "-D", data, "-m", "fast", "-w", "-t", "60", "stop", account=account, home=data.parent
-    )
-    if done.returncode != 0 and "not running" not in done.stderr and "PID file" not in done.stderr:
+    options = ("-m", "fast", "-w", "-t", "60")
+    done = _run(programs / "pg_ctl", "-D", data, *options, "stop", account=account, home=data.parent)
+    if done.returncode != 0 and _postmaster(data) is not None:
         raise ServiceError(f"the embedded Postgres does not stop: {_last(done.stderr)}")
 
 

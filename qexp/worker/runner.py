@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp.errors import FunctionError, ResultError
-from qexp.functions import Function, Signature, resolve, switch
+from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.model import Failure, Json, to_json
 from qexp.store.hot import Claim, Outcome
 from qexp.worker import trace
@@ -34,6 +34,7 @@ def run(claim: Claim) -> Outcome:
 
 def _prepare(name: str, folder: Path | None, values: Mapping[str, Json]) -> tuple[Function, dict[str, Any]]:
     function = resolve(name, folder)
+    note()
     return function, _signature(function, name).bind(values)
 
 

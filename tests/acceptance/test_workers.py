@@ -1,0 +1,193 @@
+"""Real workers: one execution per experiment, and every way of failing ends as an attempt that says how."""
+
+import json
+import os
+import signal
+from collections import Counter
+
+import pytest
+from tests_support import eventually
+
+from qexp import broker
+from qexp.client import Client
+from qexp.store.selectors import Selection
+
+pytestmark = pytest.mark.usefixtures("workers")
+
+
+@pytest.fixture(scope="module")
+def workers(start_worker, queue):
+    """Two workers with two children each."""
+    started = [start_worker("-Q", queue, "-c", "2", "-n", f"w{number}@%h") for number in (1, 2)]
+    return [worker.await_ready() for worker in started]
+
+
+LOGS_ITSELF = """
+import os, pathlib
+def f(x, log):
+    with open(log, "a") as file:
+        file.write(f"{x}\\n")
+    return {"y": x * x}
+"""
+
+
+def test_the_same_ids_published_three_times_are_run_once_each(study, client, site, tmp_path):
+    made = study(LOGS_ITSELF, {"x": list(range(40))}, settings={"log": str(tmp_path / "log")})
+    made.enqueue()
+    known = client.study(made.name)
+    views = client.experiments(Selection(made.name))
+    for _ in range(2):
+        broker.publish(site, [broker.Message(known.queue, (view.id,), 1, "again") for view in views])
+    assert made.wait() == 0
+    runs = Counter((tmp_path / "log").read_text().split())
+    assert runs == {str(x): 1 for x in range(40)}
+    assert {row["attempt"] for row in made.listed()} == {1}
+    assert [row["result"]["y"] for row in made.listed()] == [x * x for x in range(40)]
+
+
+def test_messages_of_unknown_ids_are_dropped_and_the_worker_goes_on(study, site, queue):
+    broker.publish(site, [broker.Message(queue, (2**62, -1), 1, "forged")])
+    made = study("def f(x): return x", {"x": 1})
+    made.enqueue()
+    assert made.wait() == 0
+
+
+WAYS_TO_END = {
+    "raise": ("raise ValueError('no')", "error", "ValueError"),
+    "system_exit": ("import sys; sys.exit(3)", "error", "SystemExit"),
+    "keyboard": ("raise KeyboardInterrupt", "error", "KeyboardInterrupt"),
+    "memory": ("raise MemoryError('big')", "error", "MemoryError"),
+    "recursion": ("f(how)", "error", "RecursionError"),
+    "no_data": ("return object()", "error", "qexp.errors.ResultError"),
+    "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crashed", "ProcessDied"),
+    "segfault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "ProcessDied"),
+    "os_exit": ("import os; os._exit(7)", "crashed", "ProcessDied"),
+}
+
+
+def test_every_way_of_failing_ends_as_an_attempt_and_the_workers_go_on(study, workers):
+    branches = "".join(f"    if how == {how!r}:\n        {code}\n" for how, (code, _, _) in WAYS_TO_END.items())
+    made = study(f"def f(how):\n{branches}    return 'fine'\n", {"how": [*WAYS_TO_END, *"abcdef"]})
+    made.enqueue()
+    assert made.wait() == 1
+    found = {row["params"]["how"]: row for row in made.shown()}
+    for how, (_, failure, kind) in WAYS_TO_END.items():
+        row = found[how]
+        assert (row["status"], row["failure"], row["error_type"]) == ("failed", failure, kind), row
+        (attempt,) = row["attempts"]
+        assert attempt["outcome"] == failure
+        if failure == "error":
+            assert attempt["traceback"].startswith("Traceback")
+    assert "SIGKILL" in found["killed"]["error_message"]
+    assert "exitcode 7" in found["os_exit"]["error_message"]
+    assert [found[how]["result"] for how in "abcdef"] == [{"value": "fine"}] * 6
+    assert [worker.process.poll() for worker in workers] == [None, None]
+
+
+def test_a_child_that_is_killed_from_outside_is_one_failed_attempt(study, client, tmp_path):
+    source = "import os, time\ndef f(pid):\n    open(pid, 'w').write(str(os.getpid()))\n    time.sleep(600)\n"
+    made = study(source, {"pid": str(tmp_path / "pid")})
+    made.enqueue()
+    eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the experiment to run")
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert made.wait() == 1
+    (row,) = made.shown()
+    assert (row["failure"], len(row["attempts"])) == ("crashed", 1)
+
+
+MESSAGES = [
+    "quotes ' \" `",
+    "100 % and %s and %(x)s",
+    "emoji 🧪 and ünïcödé",
+    "line\nbreak",
+    "tab\t",
+    "{}",
+    "\\",
+    "; DROP",
+]
+
+
+def test_special_characters_survive_in_parameters_results_and_errors(study):
+    source = "def f(text, how):\n    if how == 'raise':\n        raise ValueError(text)\n    return {'text': text}\n"
+    made = study(source, {"text": MESSAGES, "how": ["raise", "return"]})
+    made.enqueue()
+    made.wait()
+    for row in made.shown():
+        text = row["params"]["text"]
+        if row["params"]["how"] == "raise":
+            assert row["error_message"] == text
+            assert text.splitlines()[0] in row["attempts"][0]["traceback"]
+        else:
+            assert row["result"] == {"text": text}
+
+
+def test_bytes_that_postgres_cannot_keep_become_visible(study):
+    made = study("def f(x):\n    raise ValueError('nul \\0 and \\ud800')\n", {"x": 1})
+    made.enqueue()
+    made.wait()
+    assert made.shown()[0]["error_message"] == "nul \\x00 and \\ud800"
+
+
+def test_a_function_that_cannot_be_imported_on_the_node_is_invalid(study):
+    made = study("def f(x): return x", {"x": [1, 2]})
+    made.enqueue()
+    made.wait()
+    (made.folder / "experiment.py").write_text("import nowhere_to_be_found\n")
+    done = json.loads(requeue(made, "--status", "done"))
+    assert len(done["requeued"]) == 2
+    assert made.wait() == 1
+    for row in made.shown():
+        assert (row["failure"], row["attempts"][-1]["outcome"]) == ("invalid", "invalid")
+        assert "nowhere_to_be_found" in row["error_message"]
+
+
+def requeue(made, *options):
+    import subprocess
+    import sys
+
+    line = [sys.executable, "-m", "qexp", "requeue", made.name, "--format", "json", *options]
+    return subprocess.run(line, check=True, capture_output=True, text=True).stdout
+
+
+def test_failed_ids_run_again_after_the_code_was_mended(study):
+    made = study("def f(x):\n    if x > 1:\n        raise ValueError(x)\n    return x\n", {"x": [0, 1, 2, 3]})
+    made.enqueue()
+    assert made.wait() == 1
+    (made.folder / "experiment.py").write_text("def f(x):\n    return x\n")
+    requeue(made, "--failed")
+    assert made.wait() == 0
+    outcomes = [[attempt["outcome"] for attempt in row["attempts"]] for row in made.shown()]
+    assert outcomes == [["done"], ["done"], ["error", "done"], ["error", "done"]]
+    assert "ValueError: 3" in made.shown()[3]["attempts"][0]["traceback"]
+
+
+def test_settings_arrive_with_the_parameters_and_results_of_all_kinds_come_back(study):
+    source = """
+import dataclasses, datetime, math
+import numpy as np
+
+@dataclasses.dataclass
+class Result:
+    loss: float
+    curve: np.ndarray
+    day: datetime.date
+
+def f(x: int, scale: float):
+    if x == 0:
+        return Result(scale, np.arange(3), datetime.date(2026, 1, 2))
+    if x == 1:
+        return {"loss": np.float32(scale * x), "worst": math.inf, "none": None}
+    return None
+"""
+    made = study(source, {"x": [0, 1, 2]}, settings={"scale": 0.5})
+    made.enqueue()
+    assert made.wait() == 0
+    assert [row["result"] for row in made.listed()] == [
+        {"loss": 0.5, "curve": [0, 1, 2], "day": "2026-01-02"},
+        {"loss": 0.5, "worst": "Infinity", "none": None},
+        {},
+    ]
+    frame = Client().frame(Selection(made.name))
+    assert frame["worst"].tolist()[1] == float("inf")
+    assert list(frame.columns)[:5] == ["id", "x", "loss", "curve", "day"]
+    assert str(frame["loss"].dtype) == "float64"

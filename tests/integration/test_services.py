@@ -1,0 +1,121 @@
+"""The embedded pair: started once, found by its owner, kept between."""
+
+import os
+import stat
+import threading
+
+import psycopg
+import pytest
+import redis
+
+from qexp import services, settings
+from qexp.client import Client
+from qexp.errors import DatabaseUnreachableError
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The path of a home of its own, whose services end with the test."""
+    path = tmp_path / "a home"
+    monkeypatch.setenv("QEXP_HOME", str(path))
+    yield path
+    services.down(settings.load())
+
+
+def test_up_can_be_called_again(home):
+    first, _ = services.up(settings.trace())
+    again, _ = services.up(settings.trace())
+    assert [service.changed for service in first] == [True, True]
+    assert [service.changed for service in again] == [False, False]
+    assert [service.url for service in first] == [service.url for service in again]
+
+
+def test_up_from_two_shells_at_once_starts_each_service_once(home):
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(services.up(settings.trace())[0])) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(service.changed for services_ in found for service in services_) == 2
+    assert len({service.url for services_ in found for service in services_}) == 2
+
+
+def test_data_and_messages_are_kept_between_down_and_up(home):
+    services.up(settings.trace())
+    client = Client(settings.load())
+    client.migrate()
+    with psycopg.connect(client.settings.database_url, autocommit=True) as raw:
+        raw.execute("CREATE TABLE kept AS SELECT 7 AS n")
+    with redis.Redis.from_url(client.settings.broker_url) as server:
+        server.rpush("kept", "message")
+    assert len(services.down(client.settings)) == 2
+    assert services.down(client.settings) == []
+    assert settings.load().database_url is None
+    services.up(settings.trace())
+    with psycopg.connect(settings.load().database_url) as raw:
+        assert raw.execute("SELECT n FROM kept").fetchone() == (7,)
+    with redis.Redis.from_url(settings.load().broker_url) as server:
+        assert server.lrange("kept", 0, -1) == [b"message"]
+
+
+def test_only_the_owner_can_read_the_passwords(home):
+    services.up(settings.trace())
+    for name in ("services.json", "postgres.password", "valkey/valkey.conf"):
+        assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
+    loaded = settings.load()
+    wrong = loaded.model_copy(update={"database_url": loaded.database_url.replace("qexp:", "qexp:x")})
+    with pytest.raises(DatabaseUnreachableError, match="password authentication"):
+        Client(wrong).counts()
+    with redis.Redis.from_url(loaded.broker_url.replace("//:", "//:x")) as server, pytest.raises(redis.RedisError):
+        server.ping()
+
+
+def test_passwords_are_in_no_command_line(home):
+    import psutil
+
+    services.up(settings.trace())
+    secrets = [psycopg.conninfo.conninfo_to_dict(settings.load().database_url)["password"]]
+    secrets.append(settings.load().broker_url.partition("//:")[2].partition("@")[0])
+    for process in psutil.process_iter(["cmdline"]):
+        line = " ".join(process.info["cmdline"] or [])
+        assert not any(secret in line for secret in secrets)
+
+
+def test_two_homes_are_two_sites(home, site):
+    services.up(settings.trace())
+    assert settings.load().database_url != site.database_url
+    assert Client(settings.load()).counts() == []
+
+
+def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path, monkeypatch):
+    path = tmp_path / ("long" * 20) / ("er" * 30)
+    path.parent.mkdir()
+    monkeypatch.setenv("QEXP_HOME", str(path))
+    try:
+        services.up(settings.trace())
+        assert Client(settings.load()).counts() == []
+    finally:
+        services.down(settings.load())
+
+
+def test_a_server_that_was_killed_is_started_again(home):
+    services.up(settings.trace())
+    loaded = settings.load()
+    with redis.Redis.from_url(loaded.broker_url) as server:
+        os.kill(server.info("server")["process_id"], 9)
+    pid = int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(pid, 9)
+    found, _ = services.up(settings.trace())
+    assert all(service.changed for service in found)
+    assert Client(settings.load()).counts() == []
+
+
+def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch):
+    monkeypatch.setenv("QEXP_DATABASE_URL", site.database_url)
+    found, _ = services.up(settings.trace())
+    assert [(service.name, service.embedded, service.changed) for service in found] == [
+        ("Postgres", False, False),
+        ("Valkey", True, True),
+    ]
+    assert not (home / "postgres").exists()
