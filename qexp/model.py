@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -150,16 +150,44 @@ def plain(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def describe(params: Mapping[str, Json], names: list[str] | None = None, width: int = 200) -> str:
+def short_names(values: Iterable[Json]) -> dict[str, str]:
+    """
+    Return the last parts of import paths such as `sklearn.svm.SVC`, where a column holds nothing else.
+
+    Empty if any value is something else (a file's name has one dot only) or two paths would look the same.
+
+    >>> short_names(["sklearn.svm.SVC", "sklearn.tree.DecisionTreeClassifier"])["sklearn.svm.SVC"]
+    'SVC'
+    """
+    short: dict[str, str] = {}
+    for value in values:
+        if not isinstance(value, str) or value.count(".") < 2 or not all(map(str.isidentifier, value.split("."))):
+            return {}
+        short[value] = value.rpartition(".")[2]
+    return short if len(set(short.values())) == len(short) else {}
+
+
+def describe(
+    params: Mapping[str, Json],
+    names: Iterable[str] | None = None,
+    short: Mapping[str, Mapping[str, str]] | None = None,
+    width: int = 200,
+) -> str:
     """
     Return parameters as `name=value` pairs on one line of at most *width* characters, in the order of *names*.
+
+    *short* has, by parameter, the short names of its values.
 
     >>> describe({"classifier": "SVC", "dataset": "wine"}, ["dataset", "classifier"])
     'dataset=wine classifier=SVC'
     """
-    ordered = [name for name in names or params if name in params]
-    text = " ".join(f"{name}={plain(params[name])}" for name in ordered).replace("\n", " ")
-    return text if len(text) <= width else text[: width - 1] + "…"
+    pairs = []
+    for name in names or params:
+        if name in params:
+            text = plain(params[name])
+            pairs.append(f"{name}={(short or {}).get(name, {}).get(text, text)}")
+    line = " ".join(pairs).replace("\n", " ")
+    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def compact(ids: list[int]) -> str:

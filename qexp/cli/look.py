@@ -156,9 +156,9 @@ def attempt_line(attempt: AttemptView) -> str:
 @format_option
 def errors_(selection: Selection, form: str) -> None:
     """
-    Group what failed by error: the exception's type and the frames of your code, whatever the values were.
+    Group what failed by error, each with the command that repeats it.
 
-    Each group comes with the command that runs just its experiments again.
+    A group is an exception's type and the frames of your code that it passed through, whatever the values were.
     """
     from qexp.cli.tables import error_blocks
     from qexp.client import Client

@@ -111,21 +111,6 @@ def status_text(status: Status) -> Text:
     return Text(status, style=STYLES.get(status, ""))
 
 
-def short_names(values: Iterable[Json]) -> dict[str, str]:
-    """
-    Return the last parts of dotted import paths, where a column holds nothing else and they stay distinct.
-
-    >>> short_names(["sklearn.svm.SVC", "sklearn.tree.DecisionTreeClassifier"])["sklearn.svm.SVC"]
-    'SVC'
-    """
-    short: dict[str, str] = {}
-    for value in values:
-        if not isinstance(value, str) or "." not in value or not all(map(str.isidentifier, value.split("."))):
-            return {}
-        short[value] = value.rpartition(".")[2]
-    return short if len(set(short.values())) == len(short) else {}
-
-
 def value_text(value: Json, present: bool = True) -> str:
     """Return a parameter or result as a cell: floats to six digits, absent ones empty."""
     if not present:

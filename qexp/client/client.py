@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from qexp import broker
 from qexp.client.checking import checked
 from qexp.grid import Grid
-from qexp.model import Json, describe
+from qexp.model import Json, describe, short_names
 from qexp.settings import Settings, load
 from qexp.store import experiments, reports, schema, selectors, studies, views
 from qexp.store.connect import Connection, Database, raw
@@ -128,15 +128,7 @@ class Client:
                 names = studies.find(connection, study.name).parameters
             if not batch:
                 return announced
-            messages = [
-                broker.Message(
-                    study.queue,
-                    (item.id,),
-                    item.attempt + 1,
-                    f"{study.name} #{item.id}  {describe(item.params, names)}",
-                )
-                for item in batch
-            ]
+            messages = _messages(study, names, batch)
             try:
                 broker.publish(self.settings, messages)
             except BaseException:
@@ -237,6 +229,18 @@ def _plan(grid: Grid) -> studies.Plan:
         grid=grid.source.data,
         settings=grid.settings,
     )
+
+
+def _messages(
+    study: studies.StudyRow, names: Sequence[str], batch: Sequence[experiments.Announcement]
+) -> list[broker.Message]:
+    short = {name: short_names(item.params.get(name) for item in batch) for name in names}
+    return [
+        broker.Message(
+            study.queue, (item.id,), item.attempt + 1, f"{study.name} #{item.id}  {describe(item.params, names, short)}"
+        )
+        for item in batch
+    ]
 
 
 def _counted(grid: Grid, progress: Callable[[int], None] | None) -> Iterator[Mapping[str, Json]]:

@@ -1,0 +1,220 @@
+"""The command line as a person uses it: output, exit statuses, bad input."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from tests_support import eventually
+
+SQUARES = "def f(x: int):\n    if x == 3:\n        raise ValueError('three')\n    return {'y': x * x, 'half': x / 2}\n"
+
+
+@pytest.fixture(scope="module")
+def worker(start_worker, queue):
+    return start_worker("-Q", queue, "-c", "2").await_ready()
+
+
+def one_line(done, status):
+    assert done.returncode == status, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_enqueueing_says_what_is_new_and_the_second_time_that_nothing_is(study):
+    made = study(SQUARES, {"x": [1, 2, 3]})
+    assert made.enqueue() == f"{made.name}: 3 experiments, 3 new, 0 already there\n"
+    assert made.enqueue() == f"{made.name}: 3 experiments, 0 new, 3 already there\n"
+
+
+def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
+    made = study(SQUARES, {"x": [1, 2, 3]})
+    done = qexp("enqueue", "grid.yaml", "--dry-run", environ={"QEXP_HOME": str(tmp_path / "nothing")})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"{made.name}: 3 experiments (dry run, nothing written)"
+    assert re.search(r"first +x=1\n +last +x=3", done.stdout)
+
+
+def test_the_life_of_a_study(qexp, study, worker, tmp_path):
+    made = study(SQUARES, {"x": [1, 2, 3, 4]})
+    made.enqueue()
+    done = qexp("wait", made.name)
+    assert (done.returncode, done.stdout) == (1, f"{made.name}: 3 done, 1 failed; see 'qexp errors {made.name}'\n")
+
+    (counts,) = json.loads(qexp("status", made.name, "--format", "json").stdout)
+    assert (counts["total"], counts["done"], counts["failed"], counts["running"]) == (4, 3, 1, 0)
+    assert "failed" in qexp("status").stdout
+
+    (group,) = json.loads(qexp("errors", made.name, "--format", "json").stdout)
+    assert (group["count"], group["error_message"], group["error_frame"]) == (1, "three", "experiment.py:3 in f")
+    text = qexp("errors", made.name).stdout
+    again = re.search(r"qexp requeue \S+ --error [0-9a-f]{6}", text)[0]
+
+    shown = qexp("show", group["ids"]).stdout
+    assert "ValueError: three" in shown
+    assert "attempt 1: error" in shown
+
+    done = qexp(*again.split()[1:])
+    assert (done.returncode, done.stdout) == (0, f"1 requeued: {group['ids']}\n")
+    assert qexp("wait", made.name).returncode == 1
+    assert [len(row["attempts"]) for row in made.shown()] == [1, 1, 2, 1]
+
+    for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet), (".json", pd.read_json)):
+        done = qexp("export", made.name, "-o", f"results{suffix}")
+        assert done.returncode == 0, done.stderr
+        frame = read(tmp_path / f"results{suffix}")
+        assert frame["y"].tolist()[:2] == [1, 4]
+        assert frame["half"].tolist()[3] == 2.0
+        assert frame["status"].tolist() == ["done", "done", "failed", "done"]
+        assert frame["error"].tolist()[2] == "ValueError: three"
+        assert {"x", "attempt", "host", "started_at", "duration"} <= set(frame.columns)
+    assert qexp("export", made.name, "--failed", "-o", "failed.csv").returncode == 0
+    assert len(pd.read_csv(tmp_path / "failed.csv")) == 1
+
+
+def test_more_than_ten_are_asked_about_and_y_skips_the_question(qexp, study, worker):
+    made = study(SQUARES, {"x": list(range(10, 22))})
+    made.enqueue()
+    assert made.wait() == 0
+    assert "12 experiments would run again. Add -y" in one_line(qexp("requeue", made.name, "--status", "done"), 2)
+    assert [row["attempt"] for row in made.listed()] == [1] * 12
+    assert qexp("requeue", made.name, "--status", "done", "-y").stdout.startswith("12 requeued: ")
+
+
+def test_a_table_is_cut_to_the_screen_and_not_cut_in_a_pipe(qexp, study):
+    made = study("def f(text): ...", {"text": ["long " * 40]})
+    made.enqueue()
+    assert "long " * 40 in qexp("list", made.name).stdout
+
+
+UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "status", "words"),
+    [
+        (["enqueue", "none.yaml"], {}, 2, ["none.yaml", "no such file"]),
+        (["enqueue", "bad.yaml"], {}, 2, ["bad.yaml, line 2", "not YAML"]),
+        (["enqueue", "latin.yaml"], {}, 2, ["latin.yaml, line 2", "not UTF-8"]),
+        (["enqueue", "list.yaml"], {}, 2, ["list.yaml, line 1", "expected a mapping"]),
+        (["enqueue", "typo.yaml"], {}, 2, ["typo.yaml, line 3", "did you mean 'parameters'"]),
+        (["enqueue", "."], {}, 2, ["is a directory"]),
+        (["status", "nowhere_at_all"], {}, 2, ["no study is named 'nowhere_at_all'"]),
+        (["show", "99999999"], {}, 2, ["no experiment has the id 99999999"]),
+        (["requeue", "99999999"], {}, 2, ["no experiment has the id 99999999"]),
+        (["requeue", "1-"], {}, 2, ["expected a study's name or ids"]),
+        (["list"], {}, 2, ["missing argument"]),
+        (["statsu"], {}, 2, ["did you mean 'status'"]),
+        (["export", "x", "-o", "missing/file.csv"], {}, 2, ["missing", "mkdir -p"]),
+        (["export", "x", "-o", "file.xlsx"], {}, 2, [".csv, .parquet, .json"]),
+        (["status"], {"QEXP_DATABASE_URL": UNREACHABLE}, 3, ["cannot reach Postgres at 127.0.0.1:1", "'qexp up'"]),
+        (["enqueue", "good.yaml"], {"QEXP_BROKER_URL": "redis://:hidden@127.0.0.1:1/0"}, 3, ["broker", "'qexp up'"]),
+        (["worker"], {"QEXP_DATABASE_URL": UNREACHABLE}, 3, ["cannot reach Postgres", "'qexp up'"]),
+        (["status"], {"QEXP_HOME": "/nonexistent/home"}, 3, ["the embedded one is not running", "'qexp up'"]),
+        (["status"], {"QEXP_DATABASE_URL": "sqlite:///x"}, 2, ["QEXP_DATABASE_URL", "postgresql://"]),
+        (["config"], {"QEXP_HOEM": "x"}, 2, ["did you mean 'QEXP_HOME'"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_input_is_one_clear_line(qexp, tmp_path, arguments, environ, status, words):
+    (tmp_path / "bad.yaml").write_text("a: [")
+    (tmp_path / "latin.yaml").write_bytes(b"study: a\nfunction: \xe9:f\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "typo.yaml").write_text("study: a\nfunction: m:f\nparamters: {a: 1}\n")
+    (tmp_path / "good.yaml").write_text("study: never\nfunction: experiment:f\nparameters: {a: 1}\n")
+    (tmp_path / "experiment.py").write_text("def f(a): ...\n")
+    done = qexp(*arguments, environ=environ)
+    line = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == status, done.stderr
+    assert line.startswith("qexp: ")
+    assert all(word in line for word in words), line
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr + done.stdout
+    assert "never" not in qexp("status").stdout
+
+
+def test_a_postgres_that_does_not_answer_is_given_up(qexp):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"postgresql://me:hidden@127.0.0.1:{silent.getsockname()[1]}/lab"
+        line = one_line(qexp("status", environ={"QEXP_DATABASE_URL": url, "QEXP_CONNECT_TIMEOUT": "2"}), 3)
+    assert "no answer within 2 s" in line
+    assert "hidden" not in line
+
+
+def test_a_redis_that_does_not_answer_is_given_up(qexp, study):
+    study(SQUARES, {"x": 1})
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"redis://:hidden@127.0.0.1:{silent.getsockname()[1]}/0"
+        environ = {"QEXP_BROKER_URL": url, "QEXP_CONNECT_TIMEOUT": "2"}
+        line = one_line(qexp("enqueue", "grid.yaml", environ=environ), 3)
+    assert "no answer within 2 s" in line
+
+
+def test_the_configuration_is_shown_without_passwords(qexp, site):
+    done = qexp("config", "--format", "json")
+    shown = json.loads(done.stdout)
+    assert shown["home"] == str(site.home)
+    assert "***" in shown["database_url"]
+    assert json.loads(qexp("config", "--format", "json", "--reveal").stdout)["broker_url"] == site.broker_url
+    assert "QEXP_HOME" in qexp("config").stdout
+
+
+def test_help_imports_nothing_heavy():
+    heavy = "celery", "kombu", "pandas", "sqlalchemy", "pydantic", "psycopg", "rich", "redis"
+    code = (
+        "import sys, contextlib, io\n"
+        "from qexp.cli.main import _status\n"
+        "with contextlib.redirect_stdout(io.StringIO()): _status(['--help'])\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+    code = f"import sys, qexp; print([name for name in {heavy} if name in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+def test_every_command_explains_itself_as_the_overview_says(qexp):
+    from qexp.cli.main import VERBS
+
+    overview = qexp("--help").stdout
+    for name, verb in VERBS.items():
+        done = qexp(name, "--help")
+        assert done.returncode == 0, done.stderr
+        assert verb.help.split(":")[0].rstrip(".") in " ".join(done.stdout.split())
+        assert re.search(rf"^  {name} +{re.escape(verb.help)}$", overview, re.MULTILINE), name
+
+
+def test_a_reader_that_has_enough_is_no_error(study):
+    made = study("def f(x): ...", {"x": list(range(500))})
+    made.enqueue()
+    line = f"{sys.executable} -m qexp list {made.name} --limit 0 | head -n 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_worker_started_by_qexp_runs_experiments_and_stops_on_term(study, site, tmp_path, queue):
+    own = f"{queue}_own"
+    made = study(SQUARES, {"x": [1, 2]}, queue=own)
+    with (tmp_path / "log").open("wb") as log:
+        line = [sys.executable, "-m", "qexp", "worker", "-c", "1", "-q", own]
+        process = subprocess.Popen(line, stdout=log, stderr=log, start_new_session=True)
+    try:
+        made.enqueue()
+        assert made.wait() == 0
+        process.terminate()
+        eventually(lambda: process.poll() is not None, "the worker to stop")
+        assert process.returncode == 0
+    finally:
+        if process.poll() is None:
+            import os
+            import signal
+
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

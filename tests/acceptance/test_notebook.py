@@ -1,0 +1,62 @@
+"""The same from Python, as in a notebook."""
+
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+import qexp
+from qexp.functions import resolve, workspace
+
+SOURCE = (
+    "def train(lr: float, seed: int = 0):\n    if lr > 1:\n        raise ValueError('too fast')\n    return lr * seed\n"
+)
+
+
+@pytest.fixture(scope="module")
+def worker(start_worker, queue):
+    return start_worker("-Q", queue, "-c", "1").await_ready()
+
+
+def test_a_function_is_enqueued_awaited_requeued_and_read(worker, queue, tmp_path):
+    (tmp_path / "experiment.py").write_text(SOURCE)
+    with workspace(tmp_path):
+        train = resolve("experiment:train", tmp_path)
+        name = f"n_{uuid.uuid4().hex[:8]}"
+        study = qexp.enqueue(train, parameters={"lr": [0.1, 10.0]}, seeds=2, study=name, queue=queue)
+    assert repr(study).startswith(f"<Study {name}: ")
+    counts = study.wait(timeout=120)
+    assert (counts.counts["done"], counts.counts["failed"]) == (2, 2)
+
+    assert study.add([{"lr": 0.5, "seed": 7}, {"lr": 0.1, "seed": 1}]) == 1
+    study.wait(timeout=120)
+    frame = study.frame()
+    assert frame["value"].tolist()[-1] == 3.5
+    assert frame.equals(qexp.load(name))
+
+    assert [group.count for group in study.errors()] == [2]
+    assert len(study.requeue(status="failed")) == 2
+    study.wait(timeout=120)
+    assert study.frame()["attempt"].tolist() == [1, 1, 2, 2, 1]
+    with pytest.raises(qexp.QexpError, match="say which"):
+        study.requeue()
+
+
+def test_a_grid_file_is_enqueued(queue, tmp_path):
+    (tmp_path / "experiment.py").write_text(SOURCE)
+    (tmp_path / "grid.yaml").write_text(
+        f"study: file_{queue}\nfunction: experiment:train\nqueue: none\nparameters: {{lr: [1, 2]}}\n"
+    )
+    assert qexp.enqueue(tmp_path / "grid.yaml").status().total == 2
+    assert qexp.enqueue(str(tmp_path / "grid.yaml")).status().total == 2
+
+
+def test_an_unknown_study_is_refused():
+    with pytest.raises(qexp.QexpError, match="no study is named"):
+        qexp.Study("no_such_study")
+
+
+def test_the_public_names_are_there():
+    code = "import qexp; print(sorted(n for n in qexp.__all__ if getattr(qexp, n) is None), qexp.__version__[:1])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[] 0\n"
