@@ -66,7 +66,7 @@ def test_the_monitor_listens_on_this_machine_only(flower, start):
 
 
 @pytest.mark.parametrize("start", STARTS, ids=["celery", "qexp"])
-@pytest.mark.parametrize("address", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("address", ["0.0.0.0", "::"])  # noqa: S104
 def test_the_monitor_refuses_to_be_open_to_others_without_a_password(flower, tmp_path, start, address):
     process = flower(*start, f"--address={address}", f"--port={free_port()}")
     assert process.wait(timeout=120) == 2

@@ -9,9 +9,12 @@ import pytest
 import qexp
 from qexp.functions import resolve, workspace
 
-SOURCE = (
-    "def train(lr: float, seed: int = 0):\n    if lr > 1:\n        raise ValueError('too fast')\n    return lr * seed\n"
-)
+SOURCE = """
+def train(lr: float, seed: int = 0):
+    if lr > 1:
+        raise ValueError('too fast')
+    return lr * seed
+"""
 
 
 @pytest.fixture(scope="module")
