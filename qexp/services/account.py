@@ -7,6 +7,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,20 +78,21 @@ class Account:
         others = [folder for folder in closed if folder != path.parent]
         return [f"opened {folder} for passing through (chmod o+x): Postgres runs as {USER}" for folder in others]
 
-    def programs(self, installed: Path, copies: Path) -> Path:
+    def programs(self, site: Path, parts: Sequence[str], copies: Path) -> Path:
         """
-        Return a folder of programs that this account may run: *installed*, or a copy below *copies*.
+        Return a folder that holds *parts* as *site* does and that this account may use: *site*, or a copy in *copies*.
 
         Root's virtual environments often lie in root's home folder, which stays closed.
         """
-        if all(self.can_enter(folder) for folder in (installed, *installed.parents)):
-            return installed
-        mark = installed.stat().st_mtime_ns
-        copy = copies / f"install-{mark}"
+        found = [site / part for part in parts if (site / part).exists()]
+        if all(self.can_enter(folder) for path in found for folder in (path, *path.parents)):
+            return site
+        copy = copies / f"programs-{found[0].stat().st_mtime_ns}"
         if not copy.exists():
-            draft = copies / f"install-{mark}.new"
+            draft = copy.with_suffix(".new")
             shutil.rmtree(draft, ignore_errors=True)
-            shutil.copytree(installed, draft, symlinks=True)
+            for path in found:
+                shutil.copytree(path, draft / path.relative_to(site), symlinks=True)
             for item in [draft, *draft.rglob("*")]:
                 if not item.is_symlink():
                     self.give(item)

