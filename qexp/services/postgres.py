@@ -46,7 +46,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
         if _answers(url):
             return url, False, notices
         _stop(programs, data, account)
-    _clear_way(data)
+    _clear_way(data, sockets)
     log = home / "log"
     done = _run(programs / "pg_ctl", "-D", data, "-l", log, "-w", "-t", "60", "start", account=account, home=home)
     if done.returncode != 0:
@@ -165,13 +165,14 @@ def _postmaster(data: Path) -> int | None:
     return process.pid if alive else None
 
 
-def _clear_way(data: Path) -> None:
+def _clear_way(data: Path, sockets: Path) -> None:
     """
-    Remove the pid file of a server that was killed, once the last of its processes has gone.
+    Remove the lock files of a server that was killed, once the last of its processes has gone.
 
     Postgres does so itself, except where the number lives on: in a process that nobody has reaped, or in a stranger.
     """
-    if not (data / "postmaster.pid").exists():
+    locks = [path for path in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock") if path.exists()]
+    if not locks:
         return
     import psutil
 
@@ -180,7 +181,8 @@ def _clear_way(data: Path) -> None:
         if time.monotonic() > deadline:
             raise ServiceError(f"processes of a Postgres that was killed still use {data}; end them, then 'qexp up'")
         time.sleep(0.05)
-    (data / "postmaster.pid").unlink(missing_ok=True)
+    for path in locks:
+        path.unlink(missing_ok=True)
 
 
 def _works_in(process: Any, folder: Path) -> bool:
