@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from qexp.client import Client
@@ -36,23 +37,29 @@ class Office:
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
         kind = "ProcessDied"
         error = hot.Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=fingerprint(kind, [reason]))
-        with connect(self.settings) as raw:
+        with self._logging_losses(), connect(self.settings) as raw:
             for experiment in hot.crash(raw, ids, self.worker, pid, error):
                 log.error("experiment %d: its process %d died: %s", experiment, pid, reason)
 
     def give_back(self) -> None:
-        """Return what is running to Postgres and announce it anew, before a cold shutdown kills it."""
-        with connect(self.settings) as raw:
-            released = hot.release(raw, self.worker)
-        for experiment, _ in released:
-            log.warning("experiment %d: given back, the worker stops at once", experiment)
-        client = Client(self.settings)
-        try:
-            client.announce_studies(sorted({study for _, study in released}))
-        except ServiceError as error:
-            log.error("%s", error)
+        """Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next."""
+        with self._logging_losses():
+            with connect(self.settings) as raw:
+                released = hot.release(raw, self.worker)
+                hot.leave(raw, self.worker)
+            for experiment, _ in released:
+                log.warning("experiment %d: given back, the worker stops at once", experiment)
+            Client(self.settings).announce_studies(sorted({study for _, study in released}))
 
     def leave(self) -> None:
         """Say that the worker has stopped."""
-        with connect(self.settings) as raw:
+        with self._logging_losses(), connect(self.settings) as raw:
             hot.leave(raw, self.worker)
+
+    @contextmanager
+    def _logging_losses(self) -> Iterator[None]:
+        """Log that a service is out of reach: Celery's main process must go on whatever Postgres does."""
+        try:
+            yield
+        except ServiceError as error:
+            log.error("%s", error)

@@ -44,6 +44,11 @@ def install(app: Celery, settings: Settings) -> None:
         def __init__(self, **options: Any) -> None:
             super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
 
+        def wait_for_soft_shutdown(self) -> None:
+            """Give back what still runs: a cold shutdown kills it next, and its end would look like a failure."""
+            super().wait_for_soft_shutdown()
+            office.give_back()
+
     app.Worker = app.subclass_with_self(QuietWorker)
 
     def arrive(sender: Any, **_: Any) -> None:
@@ -56,10 +61,5 @@ def install(app: Celery, settings: Settings) -> None:
     def leave(**_: Any) -> None:
         office.leave()
 
-    def stop(how: str, **_: Any) -> None:
-        if how == "Cold":
-            office.give_back()
-
     signals.worker_init.connect(arrive, weak=False)
     signals.worker_shutdown.connect(leave, weak=False)
-    signals.worker_shutting_down.connect(stop, weak=False)

@@ -191,3 +191,38 @@ def f(x: int, scale: float):
     assert frame["worst"].tolist()[1] == float("inf")
     assert set(frame.columns[2:7]) == {"loss", "curve", "day", "worst", "none"}
     assert str(frame["loss"].dtype) == "float64"
+
+
+SLEEPS_ONCE = """
+import os, pathlib, time
+def f(x, log):
+    with open(log, "a") as file:
+        file.write(f"{x}\\n")
+    if pathlib.Path(log).read_text().split().count(str(x)) == 1:
+        time.sleep(600)
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    "signals", [(signal.SIGQUIT,), (signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)]
+)
+def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, start_worker, queue, tmp_path, signals):
+    # Given a worker with two experiments under way
+    own = f"{queue}_{'_'.join(s.name for s in signals)}"
+    log = tmp_path / "log"
+    log.touch()
+    made = study(SLEEPS_ONCE, {"x": [1, 2]}, settings={"log": str(log)}, queue=own)
+    first = start_worker("-Q", own, "-c", "2").await_ready()
+    made.enqueue()
+    eventually(lambda: len(log.read_text().split()) == 2, "both experiments to run")
+    # When it is told to stop at once
+    for number in signals[:-1]:
+        first.process.send_signal(number)
+        eventually(lambda: "Warm shutdown" in first.text(), "the warm shutdown to begin")
+    first.process.send_signal(signals[-1])
+    eventually(lambda: first.process.poll() is not None, "the worker to stop")
+    # Then both run again elsewhere, and neither counts as a failure
+    start_worker("-Q", own, "-c", "2").await_ready()
+    assert made.wait() == 0
+    assert [[a["outcome"] for a in row["attempts"]] for row in made.shown()] == [["released", "done"]] * 2
