@@ -52,6 +52,10 @@ class Failure(StrEnum):
     """It could not be imported or called."""
 
 
+_TEXT = json.JSONEncoder(ensure_ascii=False).encode
+_CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
 def canonical(value: Json) -> str:
     """
     Return the text that equal values share: sorted keys, one spelling per number, true apart from 1.
@@ -59,7 +63,10 @@ def canonical(value: Json) -> str:
     >>> canonical({"b": 1.0, "a": [True, 1e0, "1", -0.0]})
     '{"a":[true,1,"1",0],"b":1}'
     """
-    return json.dumps(_one_spelling(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    kind = type(value)
+    if kind is int or (kind is float and not value.is_integer() and math.isfinite(value)):
+        return repr(value)  # what the encoder would give, for most values of most grids
+    return _CANONICAL(_one_spelling(value))
 
 
 def _one_spelling(value: Json) -> Json:
@@ -77,12 +84,18 @@ def fingerprint(params: Mapping[str, Json]) -> UUID:
     return UUID(bytes=hashlib.blake2b(canonical(params).encode("utf-8", "surrogatepass"), digest_size=16).digest())
 
 
-def to_json(value: Any) -> Json:
+def to_text(value: Json) -> str:
+    """Return JSON data as text, as rows keep it."""
+    return repr(value) if type(value) is int else _TEXT(value)
+
+
+def to_json(value: Any, finite: bool = False) -> Json:
     """
     Return data as JSON: dataclasses, pydantic models, numpy, dates, paths and enums become their plain values.
 
     Floats that JSON has no number for become "NaN", "Infinity" and "-Infinity"; NUL, which Postgres cannot keep in
-    text, and lone surrogates become visible escapes. ValueError names what is not data.
+    text, and lone surrogates become visible escapes. ValueError names what is not data; with *finite* that includes
+    these floats.
 
     >>> to_json({"x": float("nan"), "y": (1, 2)})
     {'x': 'NaN', 'y': [1, 2]}
@@ -90,7 +103,7 @@ def to_json(value: Any) -> Json:
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
-        return _storable(to_jsonable_python(value, fallback=_unwrap))
+        return _storable(to_jsonable_python(value, fallback=_unwrap), finite)
     except (PydanticSerializationError, RecursionError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
 
@@ -104,15 +117,17 @@ def _unwrap(value: Any) -> Any:
     raise ValueError(f"a {type(value).__module__}.{type(value).__qualname__} is not data")
 
 
-def _storable(value: Json) -> Json:
+def _storable(value: Json, finite: bool) -> Json:
     if isinstance(value, str):
         return storable_text(value)
     if isinstance(value, float) and not math.isfinite(value):
+        if finite:
+            raise ValueError(f"found {value}, expected finite numbers")
         return encode_float(value)
     if isinstance(value, dict):
-        return {storable_text(str(key)): _storable(item) for key, item in value.items()}
+        return {storable_text(str(key)): _storable(item, finite) for key, item in value.items()}
     if isinstance(value, list):
-        return [_storable(item) for item in value]
+        return [_storable(item, finite) for item in value]
     return value
 
 
@@ -147,7 +162,7 @@ def plain(value: Json) -> str:
     >>> plain("SVC"), plain([1, None]), plain(0.1)
     ('SVC', '[1, null]', '0.1')
     """
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else _TEXT(value)
 
 
 def short_names(values: Iterable[Json]) -> dict[str, str]:

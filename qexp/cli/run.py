@@ -47,7 +47,7 @@ def run_(grid: str, concurrency: int | None, form: str) -> int:
     done = enqueue_with_progress(loaded)
     say(summary(done))
     if client.counts(done.study)[0].open:
-        with LocalWorker(client.settings, concurrency or os.cpu_count() or 1, loaded.queue) as worker:
+        with LocalWorker(client.settings, concurrency or os.cpu_count() or 1, loaded.file.queue) as worker:
             wait_with_progress(client, done.study, check=worker.check)
     (counts,) = client.counts(done.study)
     _report(client, counts, form)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qexp.errors import FunctionError
 from qexp.functions import Signature, resolve, workspace
-from qexp.grid import Grid
+from qexp.grid import Grid, bind
 
 
 def checked(grid: Grid) -> Grid:
@@ -14,4 +14,4 @@ def checked(grid: Grid) -> Grid:
             signature = Signature.of(resolve(grid.function, grid.folder), grid.function)
         except FunctionError as error:
             raise grid.source.error(str(error), "function") from error
-        return grid.bind(signature.accepts, signature.required, signature.names, signature.canonical)
+        return bind(grid, signature)

@@ -1,5 +1,7 @@
 """A grid file becomes parameter sets; this room knows no database and no broker."""
 
+from qexp.grid.binding import bind
 from qexp.grid.grid import Grid
+from qexp.grid.schema import json_schema
 
-__all__ = ["Grid"]
+__all__ = ["Grid", "bind", "json_schema"]

@@ -1,11 +1,12 @@
-"""How a grid writes the values of a parameter: one class per form, each listing what it stands for."""
+"""How a grid writes the values of a parameter: one class per form, each listing or drawing what it stands for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from math import ceil
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictFloat, StrictInt, Tag
@@ -23,36 +24,143 @@ class Form(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    def values(self) -> list[Json]:
-        """Return the values that the form stands for, in order; ValueError says what is wrong with its arguments."""
+
+class Listed(Form):
+    """A form that lists its values."""
+
+    def listing(self) -> Sequence[Json]:
+        """Return the values in order; ValueError says what is wrong with the arguments."""
         raise AssertionError(f"{type(self).__name__} lists nothing")
 
 
-class Values(Form):
+class Drawn(Form):
+    """A form whose values are drawn: `sampling` says how many and from which seed."""
+
+    def check(self) -> None:
+        """Raise ValueError if the arguments describe no distribution."""
+
+    def at(self, quantile: float) -> Json:
+        """Return the value at a quantile in [0, 1)."""
+        raise AssertionError(f"{type(self).__name__} draws nothing")
+
+
+class Values(Listed):
     """A list of values, where a bare mapping or scalar could be misread: `{values: [{name: svc}]}`."""
 
-    listed: list[Json] = Field(alias="values", description="the values, as they are")
+    values: list[Json] = Field(description="the values, as they are")
 
-    def values(self) -> list[Json]:
-        return self.listed
+    def listing(self) -> Sequence[Json]:
+        return self.values
 
 
-class Range(Form):
+class Range(Listed):
     """Python's range with exact decimals: `[start, stop, step]`, the stop excluded."""
 
     range: Annotated[list[Number], Field(min_length=1, max_length=3, description="[start, stop, step]")]
 
-    def values(self) -> list[Json]:
+    def listing(self) -> Sequence[Json]:
         start, stop, step = _bounds(self.range)
         if step == 0:
             raise ValueError("the step is 0, expected a number above or below it")
         first, last, width = (Decimal(repr(number)) for number in (start, stop, step))
-        count = max(0, ceil((Fraction(last) - Fraction(first)) / Fraction(width)))
-        if count > MAX_VALUES:
-            raise ValueError(f"the range has {count:,} values, more than {MAX_VALUES:,}")
-        whole = all(isinstance(number, int) for number in (start, stop, step))
-        kind: type[int] | type[float] = int if whole else float
-        return [kind(first + index * width) for index in range(count)]
+        count = max(0, math.ceil((Fraction(last) - Fraction(first)) / Fraction(width)))
+        _check_count(count)
+        if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
+            return _integers(start, stop, step)
+        return array("d", (first + index * width for index in range(count)))
+
+
+class Linspace(Listed):
+    """Equally spaced numbers, both ends included: `[first, last, count]`."""
+
+    linspace: Annotated[list[Number], Field(min_length=3, max_length=3, description="[first, last, count]")]
+
+    def listing(self) -> Sequence[Json]:
+        first, last, count = _ends(self.linspace)
+        exact = Fraction(Decimal(repr(first))), Fraction(Decimal(repr(last)))
+        step = (exact[1] - exact[0]) / (count - 1) if count > 1 else Fraction(0)
+        return array("d", (float(exact[0] + index * step) for index in range(count)))
+
+
+class Geomspace(Listed):
+    """Numbers whose logarithms are equally spaced, both ends included: `[first, last, count]`."""
+
+    geomspace: Annotated[list[Number], Field(min_length=3, max_length=3, description="[first, last, count]")]
+
+    def listing(self) -> Sequence[Json]:
+        first, last, count = _ends(self.geomspace)
+        if first == 0 or last == 0 or (first > 0) is not (last > 0):
+            raise ValueError("geomspace: both ends must lie on the same side of 0")
+        if count == 1:
+            return array("d", [first])
+        ratio = math.log(abs(last)) - math.log(abs(first))
+        sign = 1 if first > 0 else -1
+        between = (
+            tidy(sign * math.exp(math.log(abs(first)) + ratio * index / (count - 1))) for index in range(1, count - 1)
+        )
+        return array("d", [first, *between, last])
+
+
+class Uniform(Drawn):
+    """Numbers drawn evenly from `[low, high)`."""
+
+    uniform: Annotated[list[Number], Field(min_length=2, max_length=2, description="[low, high]")]
+
+    def check(self) -> None:
+        _rising("uniform", self.uniform)
+
+    def at(self, quantile: float) -> Json:
+        low, high = self.uniform
+        return tidy(low + (high - low) * quantile)
+
+
+class LogUniform(Drawn):
+    """Numbers whose logarithms are drawn evenly: `[low, high)`, both above 0."""
+
+    loguniform: Annotated[list[Number], Field(min_length=2, max_length=2, description="[low, high], above 0")]
+
+    def check(self) -> None:
+        _rising("loguniform", self.loguniform)
+        if self.loguniform[0] <= 0:
+            raise ValueError("loguniform: found a bound that is not above 0")
+
+    def at(self, quantile: float) -> Json:
+        low, high = (math.log(bound) for bound in self.loguniform)
+        return tidy(math.exp(low + (high - low) * quantile))
+
+
+class Integers(Drawn):
+    """Whole numbers drawn evenly from `[low, high]`, both included."""
+
+    integers: Annotated[list[StrictInt], Field(min_length=2, max_length=2, description="[low, high]")]
+
+    def check(self) -> None:
+        low, high = self.integers
+        if low > high:
+            raise ValueError(f"integers: found {low} before {high}, expected the lower bound first")
+
+    def at(self, quantile: float) -> Json:
+        low, high = self.integers
+        return low + min(high - low, int(quantile * (high - low + 1)))
+
+
+class Choice(Drawn):
+    """One of the values, each as likely as the others."""
+
+    choice: Annotated[list[Json], Field(min_length=1, description="the values")]
+
+    def at(self, quantile: float) -> Json:
+        return self.choice[int(quantile * len(self.choice))]
+
+
+def tidy(number: float) -> float:
+    """
+    Return a number to 12 significant digits: what logarithms give is the same on every machine only that far.
+
+    >>> tidy(0.1 + 0.2)
+    0.3
+    """
+    return float(f"{number:.12g}")
 
 
 def _bounds(numbers: list[int | float]) -> tuple[int | float, int | float, int | float]:
@@ -61,8 +169,37 @@ def _bounds(numbers: list[int | float]) -> tuple[int | float, int | float, int |
     return numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1
 
 
-FORMS: Mapping[str, type[Form]] = {"values": Values, "range": Range}
+_integers = range
 
+
+def _ends(numbers: list[int | float]) -> tuple[int | float, int | float, int]:
+    first, last, count = numbers
+    if not isinstance(count, int) or count < 1:
+        raise ValueError(f"found the count {count}, expected a whole number of at least 1")
+    _check_count(count)
+    if count == 1 and first != last:
+        raise ValueError("found the count 1, expected at least 2: both ends are included")
+    return first, last, count
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_VALUES:
+        raise ValueError(f"it has {count:,} values, expected at most {MAX_VALUES:,}")
+
+
+def _rising(name: str, bounds: Sequence[float]) -> None:
+    if not bounds[0] < bounds[1]:
+        raise ValueError(f"{name}: found {bounds[0]} before {bounds[1]}, expected the lower bound first")
+
+
+LISTED: Mapping[str, type[Listed]] = {"values": Values, "range": Range, "linspace": Linspace, "geomspace": Geomspace}
+DRAWN: Mapping[str, type[Drawn]] = {
+    "uniform": Uniform,
+    "loguniform": LogUniform,
+    "integers": Integers,
+    "choice": Choice,
+}
+FORMS: Mapping[str, type[Form]] = {**LISTED, **DRAWN}
 
 TAG = "form "
 """What marks, in the location of a pydantic error, the form that was taken; it is no key of the file."""
@@ -81,11 +218,30 @@ Axis = Annotated[
     Annotated[list[Json], Tag(TAG + "list")]
     | Annotated[bool | StrictInt | StrictFloat | str | None, Tag(TAG + "scalar")]
     | Annotated[Values, Tag(TAG + "values")]
-    | Annotated[Range, Tag(TAG + "range")],
+    | Annotated[Range, Tag(TAG + "range")]
+    | Annotated[Linspace, Tag(TAG + "linspace")]
+    | Annotated[Geomspace, Tag(TAG + "geomspace")]
+    | Annotated[Uniform, Tag(TAG + "uniform")]
+    | Annotated[LogUniform, Tag(TAG + "loguniform")]
+    | Annotated[Integers, Tag(TAG + "integers")]
+    | Annotated[Choice, Tag(TAG + "choice")],
     Discriminator(kind_of),
 ]
 
 
-def listed(axis: Any) -> list[Json]:
-    """Return the values of one axis as validated."""
-    return axis.values() if isinstance(axis, Form) else axis if isinstance(axis, list) else [axis]
+def listed(axis: Any) -> Sequence[Json]:
+    """Return the values of one axis as validated; ValueError says what is wrong with them."""
+    if isinstance(axis, Drawn):
+        raise ValueError("a drawn parameter stands under 'parameters' only; all draws form one axis")
+    return axis.listing() if isinstance(axis, Listed) else axis if isinstance(axis, list) else [axis]
+
+
+def columns_of(drawn: Mapping[str, Drawn], quantiles: Iterable[Sequence[float]]) -> dict[str, Sequence[Json]]:
+    """Return the values of drawn parameters, one column each, from one row of quantiles per sample."""
+    columns: dict[str, Any] = {
+        name: array("d") if isinstance(form, Uniform | LogUniform) else [] for name, form in drawn.items()
+    }
+    for row in quantiles:
+        for (name, form), quantile in zip(drawn.items(), row, strict=True):
+            columns[name].append(form.at(quantile))
+    return columns

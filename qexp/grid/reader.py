@@ -34,11 +34,11 @@ _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 @dataclass(slots=True)
 class Node:
-    """One YAML node: a scalar, a list of nodes, or a mapping from keys to nodes, and the line it starts on."""
+    """One YAML node: a scalar, a list of nodes, or a mapping from keys to nodes, and where it begins."""
 
     value: Any
-    line: int
-    key_lines: dict[str, int] = field(default_factory=dict)
+    place: str
+    key_places: dict[str, str] = field(default_factory=dict)
     size: int = 1
 
     def data(self) -> Json:
@@ -57,10 +57,9 @@ class Source:
         self.name, self.data, self.root = name, data, root
 
     @classmethod
-    def read(cls, path: Path) -> Source:
-        """Read a YAML file; everything that can be wrong with it is a GridError."""
-        root = _parse(_text(path), str(path))
-        return cls(str(path), root.data(), root)
+    def of(cls, name: str, root: Node) -> Source:
+        """Return the source that a tree of nodes is."""
+        return cls(name, root.data(), root)
 
     def place(self, *location: Part, key: bool = False) -> str:
         """
@@ -71,19 +70,24 @@ class Source:
         if self.root is None:
             path = ".".join(str(part) for part in location)
             return f"{self.name}, at {path}" if path else self.name
-        node, line = self.root, self.root.line
+        node, place = self.root, self.root.place
         for part in location:
             if isinstance(node.value, dict) and part in node.value:
-                line = node.key_lines[str(part)] if key else node.value[part].line
+                place = node.key_places[str(part)] if key else node.value[part].place
                 node = node.value[part]
             elif isinstance(node.value, list) and isinstance(part, int) and part < len(node.value):
                 node = node.value[part]
-                line = node.line
-        return f"{self.name}, line {line}"
+                place = node.place
+        return place
 
     def error(self, problem: str, *location: Part, key: bool = False) -> GridError:
         """Return the error that says *problem* of the node at *location*."""
         return GridError(self.place(*location, key=key), problem)
+
+
+def read(path: Path) -> Node:
+    """Read a YAML file; everything that can be wrong with it is a GridError."""
+    return parse(_text(path), str(path))
 
 
 def _text(path: Path) -> str:
@@ -105,14 +109,16 @@ def _text(path: Path) -> str:
     return text
 
 
-def _parse(text: str, name: str) -> Node:
+def parse(text: str, name: str, numbered: bool = True) -> Node:
+    """Return the tree of a YAML text that came from *name*; its places are the lines unless it is not *numbered*."""
     try:
-        return _Composer(name).compose(yaml.parse(text, Loader=_Loader))
+        return _Composer(name, numbered).compose(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = error.problem or error.context or "not YAML"
         context = f" {error.context}" if error.context and error.context != what else ""
-        raise GridError(f"{name}, line {mark.line + 1 if mark else 1}", f"not YAML: {what}{context}") from error
+        place = f"{name}, line {mark.line + 1 if mark else 1}" if numbered else name
+        raise GridError(place, f"not YAML: {what}{context}") from error
     except yaml.YAMLError as error:
         raise GridError(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
 
@@ -120,13 +126,14 @@ def _parse(text: str, name: str) -> Node:
 class _Composer:
     """Builds nodes from parser events without recursion, so that no nesting can exhaust the stack."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, numbered: bool) -> None:
+        self.name, self.numbered = name, numbered
         self.anchors: dict[str, Node] = {}
         self.aliased = 0
         self.stack: list[tuple[Node, str | None]] = []  # open collections, each with its anchor
-        self.keys: list[tuple[str, int] | None] = []  # the key that waits for its value, one entry per open collection
+        self.keys: list[tuple[str, str] | None] = []  # the key that waits for its value, one entry per open collection
         self.root: Node | None = None
+        self.line, self.text = 0, ""
 
     def compose(self, events: Iterator[Any]) -> Node:
         for event in events:
@@ -134,7 +141,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
                 raise self.error(line, "a second document begins; a grid is one document")
             if isinstance(event, yaml.ScalarEvent):
-                self.add(Node(self.scalar(event, line), line), event.anchor)
+                self.add(Node(self.scalar(event, line), self.place(line)), event.anchor)
             elif isinstance(event, yaml.AliasEvent):
                 self.add(self.alias(event, line), None)
             elif isinstance(event, yaml.CollectionStartEvent):
@@ -145,8 +152,16 @@ class _Composer:
             raise self.error(1, "the file is empty; expected a mapping with 'function' and 'parameters'")
         return self.root
 
+    def place(self, line: int) -> str:
+        """Return how a line is named; neighbours on it share the text."""
+        if not self.numbered:
+            return self.name
+        if line != self.line:
+            self.line, self.text = line, f"{self.name}, line {line}"
+        return self.text
+
     def error(self, line: int, problem: str) -> GridError:
-        return GridError(f"{self.name}, line {line}", problem)
+        return GridError(self.place(line), problem)
 
     def open(self, event: Any, line: int) -> None:
         if event.tag is not None and not event.implicit:
@@ -155,7 +170,9 @@ class _Composer:
             raise self.error(line, f"nested more than {MAX_DEPTH} levels deep")
         if isinstance(self.parent, dict) and self.keys[-1] is None:
             raise self.error(line, "found a list or mapping as a key, expected text")
-        self.stack.append((Node({} if isinstance(event, yaml.MappingStartEvent) else [], line), event.anchor))
+        self.stack.append(
+            (Node({} if isinstance(event, yaml.MappingStartEvent) else [], self.place(line)), event.anchor)
+        )
         self.keys.append(None)
 
     def close(self) -> None:
@@ -177,22 +194,21 @@ class _Composer:
         if isinstance(parent.value, list):
             parent.value.append(node)
         elif waiting is None:
-            self.keys[-1] = (self.key(parent, node), node.line)
+            self.keys[-1] = (self.key(parent, node), node.place)
             return
         else:
             parent.value[waiting[0]] = node
-            parent.key_lines[waiting[0]] = waiting[1]
+            parent.key_places[waiting[0]] = waiting[1]
             self.keys[-1] = None
         parent.size += node.size
 
     def key(self, parent: Node, node: Node) -> str:
         if not isinstance(node.value, str):
             shown = "null" if node.value is None else str(node.value).lower()
-            raise self.error(node.line, f"found {shown} as a key, expected text; quote it")
+            raise GridError(node.place, f"found {shown} as a key, expected text; quote it")
         if node.value in parent.value:
-            raise self.error(
-                node.line, f"the key {node.value!r} is repeated (first on line {parent.key_lines[node.value]})"
-            )
+            first = parent.key_places[node.value].rpartition(", ")[2]
+            raise GridError(node.place, f"the key {node.value!r} is repeated (first on {first})")
         return node.value
 
     def alias(self, event: Any, line: int) -> Node:
@@ -202,7 +218,7 @@ class _Composer:
         self.aliased += node.size
         if self.aliased > MAX_ALIASED:
             raise self.error(line, f"aliases repeat more than {MAX_ALIASED:,} values")
-        return Node(node.value, line, node.key_lines, node.size)
+        return Node(node.value, self.place(line), node.key_places, node.size)
 
     def scalar(self, event: Any, line: int) -> Json:
         text: str = event.value

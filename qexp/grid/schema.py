@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from qexp.errors import GridError, nearest
-from qexp.grid.forms import FORMS, TAG, Axis
+from qexp.grid.forms import FORMS, LISTED, TAG, Axis
 from qexp.grid.reader import Source
+from qexp.grid.sampling import Sampling
 from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
 
 
@@ -33,6 +44,28 @@ def _function_name(value: str) -> str:
     return value
 
 
+_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+
+
+def seconds(value: Any) -> Any:
+    """
+    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5h.
+
+    >>> seconds("1h30m"), seconds(20)
+    (5400.0, 20.0)
+    """
+    if isinstance(value, str) and value and (match := _SPAN.fullmatch(value.replace(" ", ""))):
+        value = sum(float(part) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True) if part)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError("expected a time span such as 90s, 30m, 2h or 1d, or seconds above 0")
+    return float(value)
+
+
+def _budgets(value: Any) -> Any:
+    """One number is the budget for errors."""
+    return {"error": value} if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _as_list(value: Any) -> Any:
     """Let an empty section (`exclude:` with nothing below) mean none."""
     return [] if value is None else value
@@ -45,21 +78,51 @@ def _as_mapping(value: Any) -> Any:
 Name = Annotated[str, AfterValidator(_parameter_name)]
 Row = dict[Name, Json]
 Rule = Annotated[dict[Name, Json], Field(min_length=1)]
+Axes = Annotated[dict[Name, Axis], Field(min_length=1)]
+Budget = Annotated[StrictInt, Field(ge=0)]
 
 
-class GridFile(BaseModel):
-    """A grid: the parameter sets of a study and how to run them."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class When(_Section):
+    """Parameters that exist only where a condition holds."""
+
+    condition: Rule = Field(alias="if", description="equality: keys are ANDed, a list means any of these")
+    parameters: Axes = Field(description="axes that exist only there")
+
+
+class Retries(_Section):
+    """How often an attempt that failed is followed by another, by the way it failed."""
+
+    error: Budget = 0
+    timeout: Budget = 0
+    crashed: Budget = 1
+    lost: Budget = 5
+
+
+class GridFile(_Section):
+    """A grid: the parameter sets of a study and how to run them."""
 
     study: Annotated[str, AfterValidator(_study_name), Field(description="the study's name; default: the file's stem")]
     function: Annotated[str, AfterValidator(_function_name), Field(description="module:name of the function")]
     description: str = Field("", description="free text")
+    base: str | None = Field(
+        None, description="another grid file, relative to this one, whose keys this one takes over"
+    )
     parameters: Annotated[dict[Name, Axis], BeforeValidator(_as_mapping)] = Field(
         default_factory=dict, description="one axis each; the first varies slowest, the last fastest"
     )
+    sampling: Sampling | None = Field(None, description="how drawn parameters are drawn")
     seeds: Annotated[StrictInt, Field(ge=1)] | Annotated[list[StrictInt], Field(min_length=1)] | None = Field(
         None, description="how many, counted from 0, or which: one more axis, named seed, the fastest"
+    )
+    zip: Annotated[list[Axes], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="each entry is one axis whose names move together"
+    )
+    when: Annotated[list[When], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="parameters that exist only where a condition holds"
     )
     exclude: Annotated[list[Rule], BeforeValidator(_as_list)] = Field(
         default_factory=list, description="rules that drop experiments: ORed; keys inside a rule are ANDed"
@@ -73,6 +136,26 @@ class GridFile(BaseModel):
     queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = Field(
         DEFAULT_QUEUE, description="the Celery queue that the ids are announced on"
     )
+    priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = Field(0, description="higher goes first")
+    timeout: (
+        Annotated[
+            float,
+            BeforeValidator(seconds),
+            WithJsonSchema({"type": ["number", "string"], "examples": ["2h", "90s", 30]}),
+        ]
+        | None
+    ) = Field(None, description="per attempt: 90s, 30m, 2h, 1d, or seconds")
+    retries: Annotated[Retries, BeforeValidator(_budgets)] = Field(
+        default_factory=Retries, description="a budget per way of failing, or one number, for error"
+    )
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a grid file, for editors; `study` may be left out, the file's name gives it."""
+    schema = GridFile.model_json_schema(by_alias=True)
+    schema["required"] = ["function"]
+    schema["properties"]["retries"] = {"anyOf": [{"type": "integer", "minimum": 0}, schema["properties"]["retries"]]}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "qexp grid", **schema}
 
 
 def validate(source: Source, default_study: str | None) -> GridFile:
@@ -101,13 +184,10 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
     location = tuple(part for part in error["loc"] if not str(part).startswith(TAG))
     kind, found = error["type"], error["input"]
     if kind == "extra_forbidden":
-        key, inside = str(location[-1]), len(location) > 1
-        if inside:
-            return source.error(f"found the key {key!r} beside a form, expected one form only", *location, key=True)
-        return source.error(f"there is no key {key!r}{nearest(key, GridFile.model_fields)}", *location, key=True)
+        return _unknown_key(source, location)
     if kind == "missing":
         hint = "; add 'function: module:name'" if location[-1] == "function" else ""
-        return source.error(f"the key {location[-1]!r} is missing{hint}")
+        return source.error(f"the key {location[-1]!r} is missing{hint}", *location[:-1])
     if kind == "union_tag_not_found":
         return _unknown_form(source, location, found)
     if kind == "too_short" and not found:
@@ -120,11 +200,24 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
     return source.error(f"{_named(location)}found {_shown(found)}, {_expected(alternatives)}", *location)
 
 
+_SECTIONS: Mapping[str, type[BaseModel]] = {"sampling": Sampling, "retries": Retries, "when": When}
+
+
+def _unknown_key(source: Source, location: tuple[str | int, ...]) -> GridError:
+    key, inside = str(location[-1]), location[:-1]
+    section = _SECTIONS.get(str(inside[0])) if inside and (inside[0] != "when" or len(inside) == 2) else None
+    if inside and section is None:
+        return source.error(f"found the key {key!r} beside a form, expected one form only", *location, key=True)
+    known = [field.alias or name for name, field in (section or GridFile).model_fields.items()]
+    within = f" in {inside[0]!r}" if inside else ""
+    return source.error(f"there is no key {key!r}{within}{nearest(key, known)}", *location, key=True)
+
+
 def _unknown_form(source: Source, location: tuple[str | int, ...], found: Any) -> GridError:
     if not isinstance(found, Mapping):
         return source.error(f"found {_shown(found)}, expected a list of values", *location)
     guess = next((hint for key in found if (hint := nearest(str(key), FORMS))), "")
-    forms = ", ".join(FORMS)
+    forms = ", ".join(FORMS if location[0] == "parameters" else LISTED)
     return source.error(
         f"parameter {location[-1]!r}: a mapping must be one of the forms {forms}{guess}; "
         f"for a mapping as a value write {{values: [{{…}}]}}",

@@ -1,0 +1,48 @@
+"""Quantiles for drawn parameters: random, Latin hypercube or Sobol, the same for the same seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
+
+from qexp.grid.forms import MAX_VALUES
+
+
+class Sampling(BaseModel):
+    """How drawn parameters are drawn; the draws form one axis."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    samples: Annotated[StrictInt, Field(ge=1, le=MAX_VALUES, description="how many parameter sets to draw")]
+    seed: Annotated[StrictInt, Field(ge=0, description="the same seed gives the same draws")] = 0
+    method: Literal["random", "latin_hypercube", "sobol"] = "random"
+
+    def quantiles(self, names: Sequence[str]) -> Iterator[Sequence[float]]:
+        """
+        Yield one row of quantiles in [0, 1) per sample, one column per name; ValueError if a library is missing.
+
+        `random` gives each name a stream of its own from Python's Mersenne Twister, whose stability Python promises:
+        more samples go on where fewer ended, and another drawn parameter changes none of the others. The other two are
+        scipy.stats.qmc's, scrambled by numpy's PCG64: as stable as these are.
+        """
+        if self.method == "random":
+            streams = [random.Random(f"{self.seed}:{name}") for name in names]
+            return ([stream.random() for stream in streams] for _ in range(self.samples))
+        return iter(self._spread(len(names)))
+
+    def _spread(self, dimensions: int) -> Any:
+        try:
+            import numpy as np
+            from scipy.stats import qmc
+        except ImportError as error:
+            raise ValueError(
+                f"method {self.method} needs scipy; install it with pip install 'qexp[sampling]'"
+            ) from error
+        generator = np.random.Generator(np.random.PCG64(self.seed))
+        if self.method == "latin_hypercube":
+            return qmc.LatinHypercube(dimensions, rng=generator).random(self.samples)
+        power = (self.samples - 1).bit_length()  # a Sobol sequence is balanced over powers of two; the rest is cut off
+        return qmc.Sobol(dimensions, rng=generator).random_base2(power)[: self.samples]

@@ -1,0 +1,227 @@
+"""The expansion, against a naive one; draws; what never happens on any text."""
+
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qexp import Grid, QexpError
+from qexp.errors import GridError
+from qexp.model import canonical, fingerprint
+
+CASES = json.loads((Path(__file__).parents[1] / "data" / "grid_cases.json").read_text())
+SCALARS = st.integers(0, 4) | st.sampled_from(["a", "b", True, None, 0.5])
+VALUES = st.lists(SCALARS, min_size=1, max_size=4, unique_by=canonical)
+
+
+@st.composite
+def rules(draw, known):
+    names = draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=2, unique=True))
+    value = {name: st.sampled_from(known[name]) for name in names}
+    return {name: draw(value[name] | st.lists(value[name], max_size=2)) for name in names}
+
+
+@st.composite
+def grids(draw):
+    """Draw a grid with parameters, zip, nested conditions, rules, seeds and rows beside."""
+    known = dict(draw(st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1, max_size=3)))
+    grid = {"study": "g", "function": "m:f", "parameters": dict(known), "zip": [], "when": []}
+    if draw(st.booleans()):
+        length = draw(st.integers(1, 3))
+        grid["zip"] = [{"d": list(range(length)), "e": [f"e{n}" for n in range(length)]}]
+        known |= grid["zip"][0]
+    for name in draw(st.sampled_from([[], ["f"], ["f", "g"]])):
+        section = {"if": draw(rules(known)), "parameters": {name: draw(VALUES)}}
+        grid["when"].append(section)
+        known |= section["parameters"]
+    grid["exclude"] = [draw(rules(known)) for _ in range(draw(st.integers(0, 2)))]
+    if draw(st.booleans()):
+        grid["seeds"] = draw(st.integers(1, 3))
+    grid["include"] = draw(
+        st.lists(st.sampled_from([{"a": 99}, {"a": 1, "z": 1}, {"a": 1}]), max_size=2, unique_by=str)
+    )
+    return grid
+
+
+def holds(rule, row):
+    def any_of(value):
+        return [canonical(item) for item in (value if isinstance(value, list) else [value])]
+
+    return all(name in row and canonical(row[name]) in any_of(value) for name, value in rule.items())
+
+
+def oracle(grid):
+    """Expand a grid naively: all products, then filters."""
+    rows = [{}]
+    for name, values in grid["parameters"].items():
+        rows = [{**row, name: value} for row in rows for value in values]
+    for together in grid["zip"]:
+        sets = [dict(zip(together, values, strict=True)) for values in zip(*together.values(), strict=True)]
+        rows = [{**row, **more} for row in rows for more in sets]
+    for section in grid["when"]:
+        ((name, values),) = section["parameters"].items()
+        chosen = [({name: value} for value in values) if holds(section["if"], row) else [{}] for row in rows]
+        rows = [{**row, **more} for row, options in zip(rows, chosen, strict=True) for more in options]
+    if "seeds" in grid:
+        rows = [{**row, "seed": seed} for row in rows for seed in range(grid["seeds"])]
+    rows = [row for row in rows if not any(holds(rule, row) for rule in grid["exclude"])]
+    known = set(map(canonical, rows))
+    return rows + [row for row in grid["include"] if canonical(row) not in known]
+
+
+@settings(max_examples=400, deadline=None)
+@given(grids())
+def test_the_expansion_equals_a_naive_product_then_filter(data):
+    expected = oracle(data)
+    if not expected:
+        with pytest.raises(GridError, match="empty"):
+            Grid.from_dict(data)
+        return
+    grid = Grid.from_dict(data)
+    rows = list(grid)
+    assert json.dumps(rows) == json.dumps(expected)
+    assert len(grid) == len(rows)
+    # and what is written to the database is the same, each time
+    encoded = list(grid.encoded())
+    assert [json.loads(text) for _, text in encoded] == rows
+    assert [digest for digest, _ in encoded] == [fingerprint(row).bytes for row in rows]
+    assert list(grid.encoded()) == encoded
+
+
+@settings(max_examples=200, deadline=None)
+@given(grids(), st.data())
+def test_a_rule_warns_exactly_if_it_matches_nothing(data, more):
+    data = {**data, "exclude": [], "include": []}
+    row = more.draw(st.sampled_from(oracle(data)))
+    names = more.draw(st.lists(st.sampled_from(sorted(row)), min_size=1, max_size=3, unique=True))
+    data["exclude"] = [{name: [row[name]] for name in names}, {names[0]: "nothing has this"}]
+    data["include"] = [{"a": "left over"}]
+    assert [warning.split(":")[0] for warning in Grid.from_dict(data).warnings()] == ["grid, at exclude.1"]
+
+
+def test_a_long_axis_is_walked_like_a_short_one():
+    data = {"study": "g", "function": "m:f", "parameters": {"a": [1, 2]}, "seeds": 20_000}
+    grid = Grid.from_dict({**data, "exclude": [{"a": 1, "seed": 7}]})
+    rows = list(grid)
+    assert len(rows) == len(grid) == 39_999
+    assert (rows[7], rows[-1]) == ({"a": 1, "seed": 8}, {"a": 2, "seed": 19_999})
+    assert [json.loads(text) for _, text in Grid.from_dict(data).encoded()] == list(Grid.from_dict(data))
+
+
+DRAWN = {
+    "study": "g",
+    "function": "m:f",
+    "parameters": {
+        "lr": {"loguniform": [1e-5, 1e-1]},
+        "drop": {"uniform": [0, 0.5]},
+        "layers": {"integers": [1, 3]},
+        "act": {"choice": ["relu", "tanh"]},
+        "data": ["x", "y"],
+    },
+    "sampling": {"samples": 200, "seed": 7},
+}
+
+
+@pytest.mark.parametrize("method", ["random", "latin_hypercube", "sobol"])
+def test_draws_lie_in_their_bounds_form_one_axis_and_repeat(method):
+    data = {**DRAWN, "sampling": {**DRAWN["sampling"], "method": method}, "seeds": 2}
+    rows = list(Grid.from_dict(data))
+    assert len(rows) == 2 * 200 * 2
+    assert list(rows[0]) == ["data", "lr", "drop", "layers", "act", "seed"]
+    assert all(1e-5 <= row["lr"] <= 1e-1 and 0 <= row["drop"] <= 0.5 for row in rows)
+    assert {row["layers"] for row in rows} == {1, 2, 3}
+    assert {row["act"] for row in rows} == {"relu", "tanh"}
+    assert rows == list(Grid.from_dict(data))
+    drawn = [[row[name] for name in ("lr", "drop", "layers", "act")] for row in rows]
+    assert drawn[:400:2] == drawn[1:400:2] == drawn[400::2]
+    assert rows != list(Grid.from_dict({**data, "sampling": {**data["sampling"], "seed": 8}}))
+
+
+def test_draws_are_these_on_every_machine():
+    rows = list(Grid.from_dict({**DRAWN, "sampling": {"samples": 2, "seed": 7}}))
+    assert rows[:2] == [
+        {"data": "x", "lr": 0.0133714647585, "drop": 0.22815717167, "layers": 1, "act": "tanh"},
+        {"data": "x", "lr": 0.00176649966335, "drop": 0.214855631763, "layers": 1, "act": "relu"},
+    ]
+
+
+def test_more_samples_go_on_where_fewer_ended_and_another_parameter_changes_none():
+    few = list(Grid.from_dict({**DRAWN, "sampling": {"samples": 5}}))
+    assert few[:5] == list(Grid.from_dict({**DRAWN, "sampling": {"samples": 9}}))[:5]
+    wider = {**DRAWN["parameters"], "extra": {"uniform": [0, 1]}}
+    rows = list(Grid.from_dict({**DRAWN, "parameters": wider, "sampling": {"samples": 5}}))
+    assert [{key: value for key, value in row.items() if key != "extra"} for row in rows] == few
+
+
+def test_latin_hypercubes_fill_every_stratum():
+    sampling = {"samples": 10, "method": "latin_hypercube"}
+    data = {"study": "g", "function": "m:f", "parameters": {"x": {"uniform": [0, 10]}}, "sampling": sampling}
+    assert sorted(int(row["x"]) for row in Grid.from_dict(data)) == list(range(10))
+
+
+@pytest.mark.parametrize(
+    ("form", "values"),
+    [
+        ({"linspace": [0, 1, 11]}, [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]),
+        ({"geomspace": [1e-3, 1e3, 7]}, [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0]),
+        ({"geomspace": [-1, -100, 3]}, [-1.0, -10.0, -100.0]),
+        ({"range": [1, 0, -0.25]}, [1.0, 0.75, 0.5, 0.25]),
+    ],
+    ids=str,
+)
+def test_steps_and_spaces_hold_the_numbers_a_person_expects(form, values):
+    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"a": form}})
+    assert [row["a"] for row in grid] == values
+
+
+def try_to_load(path, raw):
+    path.write_bytes(raw)
+    try:
+        grid = Grid.load(path)
+        for _ in zip(range(100), grid, strict=False):
+            pass
+    except QexpError as error:
+        assert "\n" not in str(error), raw
+        assert len(str(error)) < 2000, raw
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=st.text(max_size=200))
+def test_nothing_but_our_own_errors_escapes_on_arbitrary_text(tmp_path_factory, text):
+    try_to_load(tmp_path_factory.getbasetemp() / "any.yaml", text.encode("utf-8", "surrogatepass"))
+
+
+def mutated(rng, texts):
+    text = bytearray(rng.choice(texts))
+    pieces = [bytes([byte]) for byte in b" \n:-[]{},&*!|>'\"%@`#?.0123456789eE~"]
+    pieces += [b"1e999", b"<<: ", b"\xff", "é".encode(), b"when:", b"zip:", b"sampling: {samples: 3}\n", b"base: x\n"]
+    for _ in range(rng.randint(1, 6)):
+        at = rng.randrange(len(text) + 1)
+        other = rng.choice(texts)
+        start = rng.randrange(len(other))
+        kind = rng.random()
+        if kind < 0.7:
+            text[at:at] = rng.choice(pieces) if kind < 0.4 else other[start : start + rng.randint(1, 40)]
+        else:
+            del text[at : at + rng.randint(1, 8)]
+    return bytes(text)
+
+
+def test_nothing_but_our_own_errors_escapes_on_mutated_grids(tmp_path):
+    rng, texts = random.Random(1), [case["grid"].encode() for case in CASES]
+    for _ in range(300):
+        try_to_load(tmp_path / "any.yaml", mutated(rng, texts))
+
+
+@pytest.mark.slow
+def test_nothing_but_our_own_errors_escapes_on_mutated_grids_for_a_minute(tmp_path):
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - to repeat a failure
+    rng, texts = random.Random(seed), [case["grid"].encode() for case in CASES]
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try_to_load(tmp_path / "any.yaml", mutated(rng, texts))

@@ -1,0 +1,128 @@
+"""A grid over its base, assignments over both; the schema for editors."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from qexp import Grid
+from qexp.errors import GridError
+from qexp.grid import json_schema
+from qexp.grid.reader import parse
+
+HEAD = "study: a\nfunction: m:f\n"
+DATA = Path(__file__).parents[1] / "data" / "grid_cases.json"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="grid.yaml"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_grid_takes_over_what_its_base_says(write):
+    write(HEAD + "parameters:\n  a: [1]\n  b: [1, 2]\nsettings: {k: 1, l: 2}\nseeds: 2\n", "root.yaml")
+    write("base: ../root.yaml\nparameters:\n  b: [3]\n  c: [4]\n", "below/mid.yaml")
+    grid = Grid.load(write("base: below/mid.yaml\nstudy: mine\nseeds: 1\nsettings: {l: 3}\n"))
+    assert grid.study == "mine"
+    assert list(grid) == [{"a": 1, "b": 3, "c": 4, "seed": 0}]
+    assert grid.settings == {"k": 1, "l": 3}
+
+
+def test_an_error_in_a_base_names_the_base(write):
+    write(HEAD + "parameters:\n  a: []\n", "root.yaml")
+    with pytest.raises(GridError, match=r"root\.yaml, line 4"):
+        Grid.load(write("base: root.yaml\nstudy: mine\n"))
+
+
+def test_bases_that_lead_in_a_circle_are_refused(write):
+    write("base: a.yaml\n", "b.yaml")
+    with pytest.raises(GridError, match=r"b\.yaml, line 1: base: a\.yaml leads back to itself"):
+        Grid.load(write("base: b.yaml\n", "a.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("assignments", "rows"),
+    [
+        (["a=5"], [{"a": 5, "b": "x"}]),
+        (["a=1e-3,1e-4"], [{"a": 0.001, "b": "x"}, {"a": 0.0001, "b": "x"}]),
+        (["b=[p, q]"], [{"a": 1, "b": "p"}, {"a": 1, "b": "q"}]),
+        (["c=true"], [{"a": 1, "b": "x", "c": True}]),
+        (["a={range: [0, 2]}"], [{"a": 0, "b": "x"}, {"a": 1, "b": "x"}]),
+        (["b={k: 1}"], [{"a": 1, "b": {"k": 1}}]),
+        (["seeds=2"], [{"a": 1, "b": "x", "seed": 0}, {"a": 1, "b": "x", "seed": 1}]),
+        (["a=2", "a=3"], [{"a": 3, "b": "x"}]),
+    ],
+    ids=str,
+)
+def test_assignments_override_or_add_an_axis(write, assignments, rows):
+    assert list(Grid.load(write(HEAD + "parameters:\n  a: [1]\n  b: [x]\n"), assignments)) == rows
+
+
+def test_assignments_reach_other_keys_and_settings(write):
+    path = write(HEAD + "parameters:\n  a: [1]\nsettings: {k: 1, l: 2}\n")
+    grid = Grid.load(path, ["study=other", "settings.k=9", "queue=gpu"])
+    assert (grid.study, grid.settings, grid.file.queue) == ("other", {"k": 9, "l": 2}, "gpu")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "word"),
+    [
+        ("a", "NAME=VALUE"),
+        ("=1", "NAME=VALUE"),
+        ("a=", "no values"),
+        ("a=1,1", "twice"),
+        ("study=No", "study"),
+        ("a=[1", "YAML"),
+        ("1x=2", "1x"),
+        ("a={range: [0, 5, 0]}", "step"),
+    ],
+)
+def test_a_bad_assignment_is_named(write, assignment, word):
+    with pytest.raises(GridError) as caught:
+        Grid.load(write(HEAD + "parameters:\n  a: [1]\n"), [assignment])
+    assert str(caught.value).startswith(f"--set {assignment}: ")
+    assert word in str(caught.value)
+
+
+def test_how_to_run_is_read(write):
+    text = "parameters: {a: 1}\ntimeout: 1h30m\nretries: 3\npriority: 5\nqueue: gpu\n"
+    file = Grid.load(write(HEAD + text)).file
+    assert (file.timeout, file.retries.error, file.retries.lost, file.priority, file.queue) == (5400, 3, 5, 5, "gpu")
+
+
+def test_the_schema_in_docs_is_the_programs():
+    path = Path(__file__).parents[2] / "docs" / "grid.schema.json"
+    assert json.loads(path.read_text()) == json_schema(), "write it anew: qexp grid schema > docs/grid.schema.json"
+
+
+CASES = [case for case in json.loads(DATA.read_text()) if "error" not in case]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_the_schema_accepts_what_the_program_accepts(case):
+    jsonschema.validate(parse(case["grid"], "grid").data(), json_schema())
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        {"function": "m:f", "paramters": {}},
+        {"function": "m:f", "parameters": {"a": {"rnage": [1]}}},
+        {"function": "m:f", "parameters": {"a": 1}, "exclude": [{}]},
+        {"parameters": {"a": 1}},
+        {"function": "m:f", "parameters": {"a": 1}, "retries": {"eror": 1}},
+    ],
+    ids=str,
+)
+def test_the_schema_refuses_what_the_program_refuses(grid):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(grid, json_schema())
+    with pytest.raises(GridError):
+        Grid.from_dict({"study": "a", **grid})
