@@ -37,6 +37,17 @@ CLOSED = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
 """States that only a person leaves, by `requeue`."""
 
 
+class Origin(StrEnum):
+    """Why a study has an experiment."""
+
+    GRID = "grid"
+    """Its grid has it."""
+    CODE = "code"
+    """It was added by code."""
+    ORPHANED = "orphaned"
+    """Its grid had it, and does not any more."""
+
+
 class Failure(StrEnum):
     """Why an attempt failed."""
 

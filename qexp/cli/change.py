@@ -1,4 +1,4 @@
-"""requeue."""
+"""requeue, cancel."""
 
 from __future__ import annotations
 
@@ -41,3 +41,27 @@ def requeue_(selection: Selection, yes: bool, form: str) -> None:
     click.echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     if done.still_open:
         say(f"{done.still_open} left alone: pending, queued or running already")
+
+
+@click.command()
+@selection_options()
+@yes_option
+@format_option
+def cancel_(selection: Selection, yes: bool, form: str) -> None:
+    """
+    Take experiments out of the line that nothing runs yet; what runs comes to its end.
+
+    'qexp requeue STUDY --status cancelled' takes them back.
+    """
+    from qexp.client import Client
+
+    client = Client()
+    _, waiting = client.size(selection)
+    confirm(f"Up to {waiting} experiments would be cancelled.", waiting, yes)
+    cancelled, running = client.cancel(selection)
+    if form == "json":
+        show_json({"cancelled": cancelled, "running": running})
+        return
+    click.echo(f"{len(cancelled)} cancelled{': ' + compact(cancelled) if cancelled else ''}")
+    if running:
+        say(f"{running} running come to their end")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import format_option
-from qexp.cli.output import say, show_json
-from qexp.model import describe
+from qexp.cli.options import assignments_option, format_option
+from qexp.cli.output import duration, say, show_json
+from qexp.model import Json, describe, plain
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("grid", type=click.Path())
+@assignments_option
 @click.option("--dry-run", is_flag=True, help="Only check the grid and show what it holds; needs no service.")
 @format_option
-def enqueue_(grid: str, dry_run: bool, form: str) -> None:
+def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) -> None:
     """
     Add the experiments of a grid and announce them to the workers.
 
@@ -28,7 +30,7 @@ def enqueue_(grid: str, dry_run: bool, form: str) -> None:
     from qexp.client.checking import checked
     from qexp.grid import Grid
 
-    loaded = Grid.load(grid)
+    loaded = Grid.load(grid, assignments)
     if dry_run:
         _preview(checked(loaded), form)
         return
@@ -37,6 +39,8 @@ def enqueue_(grid: str, dry_run: bool, form: str) -> None:
         show_json({**vars(done), "known": done.known})
         return
     click.echo(summary(done))
+    if done.orphaned:
+        say(orphans(done.study, done.orphaned))
     if done.announced:
         say(
             f"{done.announced} announced; run them with 'celery -A qexp worker', "
@@ -45,12 +49,18 @@ def enqueue_(grid: str, dry_run: bool, form: str) -> None:
 
 
 def enqueue_with_progress(grid: Grid) -> Enqueued:
-    """Enqueue a grid, saying first what in it looks like a mistake."""
+    """Enqueue a grid with a bar if it takes long, saying first what in it looks like a mistake."""
+    from qexp.cli.progress import counting
     from qexp.client import Client
 
+    _warn(grid)
+    with counting(len(grid)) as progress:
+        return Client().enqueue(grid, progress)
+
+
+def _warn(grid: Grid) -> None:
     for warning in grid.warnings():
         say(f"warning: {warning}")
-    return Client().enqueue(grid)
 
 
 def summary(done: Enqueued) -> str:
@@ -58,13 +68,64 @@ def summary(done: Enqueued) -> str:
     return f"{done.study}: {done.total} experiments, {done.new} new, {done.known} already there"
 
 
+def orphans(study: str, number: int) -> str:
+    """Return the line that names experiments which a grid has left out, with the command that cancels them."""
+    many = "1 experiment is" if number == 1 else f"{number} experiments are"
+    return f"{many} no longer in the grid; cancel what has not run with 'qexp cancel {study} --orphaned'"
+
+
 def _preview(grid: Grid, form: str) -> None:
-    rows = list(grid)
+    total = len(grid)
+    first, last = _ends(grid)
+    seconds = _mean_duration(grid.study)
     if form == "json":
-        show_json({"study": grid.study, "total": len(rows), "first": rows[0], "last": rows[-1]})
+        estimate = None if seconds is None else seconds * total
+        show_json({"study": grid.study, "total": total, "first": first, "last": last, "estimated_seconds": estimate})
         return
-    for warning in grid.warnings():
-        say(f"warning: {warning}")
-    click.echo(f"{grid.study}: {len(rows)} experiments (dry run, nothing written)")
-    click.echo(f"  first  {describe(rows[0])}")
-    click.echo(f"  last   {describe(rows[-1])}")
+    _warn(grid)
+    click.echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
+    width = max(len(name) for name in grid.names)
+    for axis in grid.axes:
+        only = " (where its condition holds)" if axis.condition else ""
+        for name, column in zip(axis.names, axis.columns, strict=True):
+            click.echo(f"  {name:{width}}  {_listing(column)}{only}")
+    if grid.include:
+        click.echo(f"  beside these, {len(grid.include)} from 'include'")
+    click.echo(f"  first: {describe(first)}")
+    click.echo(f"  last:  {describe(last)}")
+    if seconds is not None:
+        click.echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
+
+
+def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:
+    rows = iter(grid)
+    first = last = next(rows)
+    for last in rows:  # noqa: B007 - the last one is what is wanted
+        pass
+    return first, last
+
+
+def _listing(column: Sequence[Json], room: int = 5) -> str:
+    """Return the values of an axis, those in the middle of a long one left out."""
+    shown = [plain(value) for value in [*column[: room - 1], column[-1]]] if len(column) > room else map(plain, column)
+    texts = [text if len(text) <= 24 else text[:23] + "…" for text in shown]
+    if len(column) > room:
+        texts.insert(-1, "…")
+        return f"{', '.join(texts)}  ({len(column)} values)"
+    return ", ".join(texts)
+
+
+def _mean_duration(study: str) -> float | None:
+    """Return what an experiment of the study has taken so far, as far as a database is at hand to ask."""
+    from qexp.errors import ServiceError
+    from qexp.settings import load
+
+    settings = load()
+    if settings.database_url is None:
+        return None
+    from qexp.client import Client
+
+    try:
+        return Client(settings).mean_duration(study)
+    except ServiceError:
+        return None

@@ -26,9 +26,11 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     "Run experiments": {
         "run": Verb("run", "Enqueue a grid, run it on this machine and show the results."),
         "enqueue": Verb("enqueue", "Add the experiments of a grid and announce them to the workers."),
+        "diff": Verb("grid", "Show what enqueueing a grid would change, writing nothing."),
         "worker": Verb("worker", "Run experiments on this machine until stopped."),
         "wait": Verb("look", "Wait until every experiment of a study has ended."),
         "requeue": Verb("change", "Run experiments again that have ended."),
+        "cancel": Verb("change", "Take experiments out of the line that nothing runs yet."),
     },
     "Look at them": {
         "status": Verb("look", "Count the experiments of one study, or of all, by status."),
@@ -38,11 +40,12 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
         "monitor": Verb("worker", "Watch workers and experiments live in the browser (Flower)."),
     },
-    "Services": {
+    "Services and help": {
         "up": Verb("services", "Start the embedded Postgres and Valkey."),
         "down": Verb("services", "Stop the embedded Postgres and Valkey; the data stay."),
         "config": Verb("services", "Show each setting, its value and where it came from."),
         "db": Verb("services", "Look after the database."),
+        "grid": Verb("grid", "Help with writing grid files."),
     },
 }
 VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}
@@ -83,7 +86,7 @@ def qexp() -> None:
     From one Python function and a grid.yaml to ten thousand experiments.
 
     Begin with 'qexp run grid.yaml'. Every command that takes experiments takes a study's name, ids such as 17,19-23,
-    --status, --failed and --error.
+    --status, --failed, --error and --orphaned.
     """
 
 

@@ -23,6 +23,13 @@ format_option = click.option(
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask, however many experiments are affected.")
 
 
+assignments_option = click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUES",
+    help="Override or add an axis (lr=1e-3,1e-4), a key (study=other) or a setting (settings.epochs=5); repeatable.",
+)
 STATUS = click.Choice([str(status) for status in Status])
 
 
@@ -32,17 +39,23 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         @functools.wraps(command)
         def wrapper(
-            targets: tuple[str, ...], statuses: tuple[str, ...], failed: bool, error: str | None, **rest: Any
+            targets: tuple[str, ...],
+            statuses: tuple[str, ...],
+            failed: bool,
+            error: str | None,
+            orphaned: bool,
+            **rest: Any,
         ) -> Any:
             from qexp.store.selectors import parse
 
-            return command(selection=parse(targets, statuses, failed, error), **rest)
+            return command(selection=parse(targets, statuses, failed, error, orphaned), **rest)
 
         options = [
             click.argument("targets", nargs=-1, required=required, metavar="STUDY|IDS..."),
             click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these; repeatable."),
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
+            click.option("--orphaned", is_flag=True, help="Only those that their grid has left out since."),
         ]
         wrapped: Any = wrapper
         for option in reversed(options):

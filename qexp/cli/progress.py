@@ -1,12 +1,13 @@
-"""A progress bar on stderr while a study runs."""
+"""Progress bars on stderr: while a grid is written, while a study runs."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from qexp.cli.output import console, duration, rate, say
 from qexp.client import Client
@@ -15,6 +16,27 @@ from qexp.store.reports import Counts
 
 _QUIET_INTERVAL = 30.0
 """Seconds between lines where stderr is no screen."""
+
+
+@contextmanager
+def counting(total: int) -> Iterator[Callable[[str, int], None]]:
+    """Give what takes progress of an enqueue: it shows a bar with the rate once a second has passed on a screen."""
+    began, tasks = time.monotonic(), dict[str, TaskID]()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    bar = Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
+
+    def update(what: str, number: int) -> None:
+        seconds = time.monotonic() - began
+        if seconds > 1:
+            bar.start()
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total, rate="")
+            bar.update(tasks[what], completed=number, rate=f"{number / seconds:,.0f}/s")
+
+    try:
+        yield update
+    finally:
+        bar.stop()
 
 
 def wait_with_progress(

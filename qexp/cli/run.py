@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import format_option
+from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import console, say, show_json
 
 if TYPE_CHECKING:
@@ -19,9 +19,10 @@ _SHOWN = 50
 
 @click.command()
 @click.argument("grid", type=click.Path())
+@assignments_option
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
 @format_option
-def run_(grid: str, concurrency: int | None, form: str) -> int:
+def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form: str) -> int:
     """
     Enqueue a grid, run it on this machine and show the results.
 
@@ -36,7 +37,7 @@ def run_(grid: str, concurrency: int | None, form: str) -> int:
     from qexp.client.local import LocalWorker
     from qexp.grid import Grid
 
-    loaded = Grid.load(grid)
+    loaded = Grid.load(grid, assignments)
     checked(loaded)  # before anything is started
     found, notices = services.up(settings.trace())
     for notice in notices:

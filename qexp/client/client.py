@@ -26,6 +26,26 @@ _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
 
 
+Progress = Callable[[str, int], None]
+"""Is told what was done to how many experiments so far: "written" or "announced"."""
+
+
+def nobody(what: str, number: int) -> None:
+    """Take progress and say nothing."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What enqueueing a grid would do to its study."""
+
+    study: str
+    new: int
+    kept: int
+    orphaned: int
+    changes: Mapping[str, tuple[Json, Json]]
+    """What describes the study and would change: by name, its value before and after."""
+
+
 @dataclass(frozen=True)
 class Enqueued:
     """What enqueueing a grid did: experiments in the grid, those that were new, those that were announced."""
@@ -35,6 +55,8 @@ class Enqueued:
     new: int
     announced: int
     revision: int
+    orphaned: int = 0
+    """Experiments of the study that the grid leaves out."""
 
     @property
     def known(self) -> int:
@@ -82,12 +104,11 @@ class Client:
         """Bring the schema up to date and return its version."""
         return schema.HEAD if self._database else ""
 
-    def enqueue(self, grid: Grid, progress: Callable[[int], None] | None = None) -> Enqueued:
+    def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
         """
         Add the experiments of a grid that its study does not have yet, and announce all that are pending.
 
         The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
-        *progress* is told how many parameter sets were handed over so far.
         """
         grid = checked(grid)
         broker.check(self.settings)
@@ -95,7 +116,8 @@ class Client:
             study = studies.save(connection, _plan(grid))
             added = experiments.add(connection, study.id, _counted(grid, progress))
             views.refresh(raw(connection), study.id)
-        return Enqueued(grid.study, added.total, added.new, self.announce(study), study.revision)
+        announced = self.announce(study, progress)
+        return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned)
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
@@ -110,11 +132,27 @@ class Client:
                 )
             )
             studies.name_parameters(connection, known, grid.names)
-            added = experiments.add(connection, known.id, grid)
+            added = experiments.add_by_code(connection, known.id, grid.encoded())
             views.refresh(raw(connection), known.id)
         return Enqueued(study, added.total, added.new, self.announce(known), known.revision)
 
-    def announce(self, study: studies.StudyRow) -> int:
+    def compare(self, grid: Grid) -> Difference:
+        """Say what enqueueing a grid would change, writing nothing."""
+        grid = checked(grid)
+        with self._begin() as connection:
+            if grid.study not in studies.names(connection):
+                return Difference(grid.study, len(grid), 0, 0, {})
+            known = studies.find(connection, grid.study)
+            found = experiments.compare(connection, known.id, grid.encoded())
+            changes = studies.changes(connection, known, _plan(grid))
+        return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)
+
+    def mean_duration(self, study: str) -> float | None:
+        """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
+        with self._begin() as connection:
+            return reports.mean_duration(connection, study)
+
+    def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
         """
         Publish the ids of all pending experiments of a study and return how many they were.
 
@@ -136,6 +174,7 @@ class Client:
                     experiments.put_back(connection, [item.id for item in batch])
                 raise
             announced += len(batch)
+            progress("announced", announced)
 
     def announce_studies(self, ids: Sequence[int]) -> None:
         """Publish the ids of all pending experiments of the studies with these ids."""
@@ -184,6 +223,12 @@ class Client:
             done = experiments.requeue(connection, selectors.where(connection, selection))
         self.announce_studies(done.studies)
         return Requeued(done.ids, done.still_open)
+
+    def cancel(self, selection: Selection) -> tuple[list[int], int]:
+        """Take the chosen experiments that nothing runs yet out of the line; return their ids and how many run on."""
+        with self._begin() as connection:
+            condition = selectors.where(connection, selection)
+            return experiments.cancel(connection, condition), experiments.running(connection, condition)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
@@ -243,8 +288,8 @@ def _messages(
     ]
 
 
-def _counted(grid: Grid, progress: Callable[[int], None] | None) -> Iterator[Mapping[str, Json]]:
-    for number, params in enumerate(grid, 1):
-        if progress is not None and number % 1_000 == 0:
-            progress(number)
-        yield params
+def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:
+    for number, row in enumerate(grid.encoded(), 1):
+        if number % 10_000 == 0:
+            progress("written", number)
+        yield row

@@ -6,6 +6,7 @@ import functools
 import importlib
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,6 +112,7 @@ def _of(folder: Path) -> Workspace:
 
 
 _entered: Workspace | None = None
+_LOCK = threading.RLock()
 
 
 def switch(folder: Path | None) -> None:
@@ -141,10 +143,11 @@ def note() -> None:
 
 @contextmanager
 def workspace(folder: Path | None) -> Iterator[None]:
-    """Switch to *folder* for a while."""
-    previous = Path(_entered.folder) if _entered is not None else None
-    switch(folder)
-    try:
-        yield
-    finally:
-        switch(previous)
+    """Switch to *folder* for a while; other threads that want to switch wait."""
+    with _LOCK:
+        previous = Path(_entered.folder) if _entered is not None else None
+        switch(folder)
+        try:
+            yield
+        finally:
+            switch(previous)

@@ -2,38 +2,106 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, null, select, text, update
 
-from qexp.model import CLOSED, Json, Status, fingerprint
+from qexp.model import CLOSED, Json, Origin, Status
 from qexp.store import tables
 from qexp.store.connect import Connection, raw
 
-_STAGE = text(
-    "CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params jsonb) ON COMMIT DROP",
-)
+_STAGE = text("CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params text) ON COMMIT DROP")
+_IN_GRID = "EXISTS (SELECT FROM staged s WHERE s.fingerprint = e.fingerprint)"
 # identity values are drawn for new rows only, so that ids have no gaps where a grid is enqueued again
 _MERGE = text(
     """
-    INSERT INTO experiment (study, fingerprint, params)
-    SELECT :study, s.fingerprint, s.params
+    INSERT INTO experiment (study, fingerprint, params, origin)
+    SELECT :study, s.fingerprint, s.params::jsonb, :origin
     FROM   staged s
     WHERE  NOT EXISTS (SELECT FROM experiment e WHERE e.study = :study AND e.fingerprint = s.fingerprint)
     ORDER  BY s.position
     ON CONFLICT (study, fingerprint) DO NOTHING
     """
 )
+_ORPHAN = text(
+    f"UPDATE experiment e SET origin = 'orphaned' WHERE e.study = :study AND e.origin = 'grid' AND NOT {_IN_GRID}"
+)
+_ADOPT = text(f"UPDATE experiment e SET origin = 'grid' WHERE e.study = :study AND e.origin <> 'grid' AND {_IN_GRID}")
+_COMPARE = text(
+    f"""
+    SELECT count(*) FILTER (WHERE {_IN_GRID}), count(*) FILTER (WHERE e.origin <> 'code' AND NOT {_IN_GRID})
+    FROM   experiment e
+    WHERE  e.study = :study
+    """
+)
+_AT_ONCE = 1_000
+"""Rows that are sent to the server together."""
+
+Encoded = tuple[bytes, str]
+"""A parameter set as its 16-byte fingerprint and its JSON text."""
 
 
 @dataclass(frozen=True)
 class Added:
-    """How many experiments a grid has, and how many of them were new."""
+    """How many experiments a grid has, how many of them were new, and how many of the study's it leaves out."""
 
     total: int
     new: int
+    orphaned: int = 0
+
+
+def add(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
+    """Add the parameter sets of a grid that its study does not have yet, and mark those that the grid leaves out."""
+    total = _stage(connection, rows)
+    new = connection.execute(_MERGE, {"study": study, "origin": Origin.GRID}).rowcount
+    connection.execute(_ADOPT, {"study": study})
+    connection.execute(_ORPHAN, {"study": study})
+    orphaned = connection.execute(_COMPARE, {"study": study}).one()[1]
+    _unstage(connection)
+    return Added(total, new, orphaned)
+
+
+def add_by_code(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
+    """Add parameter sets that the study does not have yet, beside its grid."""
+    total = _stage(connection, rows)
+    new = connection.execute(_MERGE, {"study": study, "origin": Origin.CODE}).rowcount
+    _unstage(connection)
+    return Added(total, new)
+
+
+def compare(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
+    """Say what `add` would do, without doing it."""
+    total = _stage(connection, rows)
+    kept, orphaned = connection.execute(_COMPARE, {"study": study}).one()
+    _unstage(connection)
+    return Added(total, total - kept, orphaned)
+
+
+def _stage(connection: Connection, rows: Iterable[Encoded]) -> int:
+    """Send rows through COPY into a table of this transaction; return how many they were."""
+    connection.execute(_STAGE)
+    numbered = enumerate(rows, 1)
+    total = 0
+    with raw(connection).cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
+        while batch := list(itertools.islice(numbered, _AT_ONCE)):
+            total = batch[-1][0]
+            # in COPY's text format only the backslash has a meaning that JSON text can hold
+            lines = [
+                f"{number}\t{digest.hex()}\t{params.replace(_BACKSLASH, _ESCAPED)}"
+                for number, (digest, params) in batch
+            ]
+            copy.write("\n".join(lines) + "\n")
+    connection.execute(text("ANALYZE staged"))
+    return total
+
+
+def _unstage(connection: Connection) -> None:
+    connection.execute(text("DROP TABLE staged"))
+
+
+_BACKSLASH, _ESCAPED = "\\", "\\\\"
 
 
 @dataclass(frozen=True)
@@ -43,19 +111,6 @@ class Announcement:
     id: int
     attempt: int
     params: Mapping[str, Json]
-
-
-def add(connection: Connection, study: int, rows: Iterable[Mapping[str, Json]]) -> Added:
-    """Add the parameter sets that the study does not have yet, through COPY into a table of this transaction."""
-    connection.execute(_STAGE)
-    total = 0
-    with raw(connection).cursor() as cursor, cursor.copy("COPY staged FROM STDIN") as copy:
-        for params in rows:
-            total += 1
-            copy.write_row((total, fingerprint(params), json.dumps(params, ensure_ascii=False)))
-    new = connection.execute(_MERGE, {"study": study}).rowcount
-    connection.execute(text("DROP TABLE staged"))
-    return Added(total, new)
 
 
 def take_pending(connection: Connection, study: int, limit: int) -> list[Announcement]:
@@ -86,6 +141,25 @@ def put_back(connection: Connection, ids: Sequence[int]) -> None:
         .where(columns.id.in_(ids), columns.status == Status.QUEUED)
         .values(status=Status.PENDING)
     )
+
+
+def cancel(connection: Connection, condition: ColumnElement[bool]) -> list[int]:
+    """Take the chosen experiments that nothing runs yet out of the line; return their ids."""
+    columns = tables.experiment.c
+    rows = connection.execute(
+        update(tables.experiment)
+        .where(condition, columns.status.in_([Status.PENDING, Status.QUEUED]))
+        .values(status=Status.CANCELLED)
+        .returning(columns.id)
+    )
+    return sorted(row[0] for row in rows)
+
+
+def running(connection: Connection, condition: ColumnElement[bool]) -> int:
+    """Return how many of the chosen experiments are running."""
+    columns = tables.experiment.c
+    query = select(func.count()).select_from(tables.experiment).where(condition, columns.status == Status.RUNNING)
+    return connection.execute(query).scalar_one()
 
 
 @dataclass(frozen=True)

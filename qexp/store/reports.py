@@ -106,6 +106,17 @@ class ErrorGroup:
     error_frame: str | None
 
 
+def mean_duration(connection: Connection, study: str) -> float | None:
+    """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
+    columns = tables.experiment.c
+    query = (
+        select(_seconds(func.avg(columns.finished_at - columns.started_at)))
+        .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
+        .where(tables.study.c.name == study, columns.status == Status.DONE)
+    )
+    return connection.execute(query).scalar()
+
+
 def counts(connection: Connection, study: int | None = None) -> list[Counts]:
     """Return how the studies stand, in one aggregate query, the oldest study first."""
     columns = tables.experiment.c

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from qexp.errors import SelectorError, UnknownExperimentError
-from qexp.model import STUDY_NAME, Status
+from qexp.model import STUDY_NAME, Origin, Status
 from qexp.store import studies, tables
 from qexp.store.connect import Connection
 
@@ -23,21 +23,26 @@ _LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Selection:
-    """Experiments by study, ids, status and error group; what is given must all hold, nothing given means all."""
+    """Experiments by study, ids, status, error group or orphaned; what is given must all hold, nothing means all."""
 
     study: str | None = None
     ids: tuple[Range, ...] = ()
     statuses: tuple[Status, ...] = ()
     error: str | None = None
+    orphaned: bool = False
 
     @property
     def is_narrow(self) -> bool:
         """Say whether more than a study was given."""
-        return bool(self.ids or self.statuses or self.error)
+        return bool(self.ids or self.statuses or self.error or self.orphaned)
 
 
 def parse(
-    targets: Sequence[str], statuses: Sequence[str] = (), failed: bool = False, error: str | None = None
+    targets: Sequence[str],
+    statuses: Sequence[str] = (),
+    failed: bool = False,
+    error: str | None = None,
+    orphaned: bool = False,
 ) -> Selection:
     """
     Read what a person wrote: a study's name, ids and ranges, statuses, an error group.
@@ -61,7 +66,7 @@ def parse(
             f"--error: found {error!r}, expected a group such as a1b2c3; 'qexp errors STUDY' shows them"
         )
     chosen = [_status(status) for status in statuses] + [Status.FAILED] * failed
-    return Selection(study, tuple(ids), tuple(dict.fromkeys(chosen)), error)
+    return Selection(study, tuple(ids), tuple(dict.fromkeys(chosen)), error, orphaned)
 
 
 def _range(text: str) -> Range:
@@ -84,7 +89,7 @@ def _status(text: str) -> Status:
 def require_narrow(selection: Selection) -> None:
     """Raise SelectorError unless more than a study was given: whole studies are not run again by accident."""
     if not selection.is_narrow:
-        raise SelectorError("say which: --failed, --status STATUS, --error GROUP or ids such as 17,19-23")
+        raise SelectorError("say which: --failed, --status STATUS, --error GROUP, --orphaned or ids such as 17,19-23")
 
 
 def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
@@ -100,6 +105,8 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
         conditions.append(columns.status.in_(selection.statuses))
     if selection.error is not None:
         conditions.append(columns.error_fingerprint.startswith(selection.error, autoescape=True))
+    if selection.orphaned:
+        conditions.append(columns.origin == Origin.ORPHANED)
     return and_(*conditions)
 
 

@@ -63,7 +63,7 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
     )
     known = _row(connection, plan.name, lock=True)
     number = known.revision
-    if known.revision == 0 or _differs(connection, known, plan):
+    if known.revision == 0 or changes(connection, known, plan):
         number += 1
         connection.execute(insert(tables.revision).values(_revision(known.id, number, plan)))
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=number, **head))
@@ -119,14 +119,25 @@ def _row(connection: Connection, name: str, lock: bool = False) -> StudyRow:
     return StudyRow(*row)
 
 
-def _differs(connection: Connection, known: StudyRow, plan: Plan) -> bool:
+def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tuple[Json, Json]]:
+    """Return what a plan would change of a study's present revision: by name, the value before and after."""
     columns = tables.revision.c
-    latest = connection.execute(
+    before = connection.execute(
         select(columns.grid, columns.settings, columns.function, columns.folder).where(
             columns.study == known.id, columns.number == known.revision
         )
     ).one()
-    return tuple(latest) != (plan.grid, dict(plan.settings), plan.function, plan.folder)
+    old = {**_described(before.grid, before.settings), "function": before.function, "folder": before.folder}
+    new = {**_described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
+    names = [*old, *(name for name in new if name not in old)]
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:
+    """Return what a grid says, each parameter and setting by itself."""
+    flat = {key: value for key, value in grid.items() if key not in ("parameters", "settings", "study", "function")}
+    flat |= {f"parameters.{name}": value for name, value in (grid.get("parameters") or {}).items()}
+    return flat | {f"settings.{name}": value for name, value in settings.items()}
 
 
 def _revision(study: int, number: int, plan: Plan) -> dict[str, Json]:

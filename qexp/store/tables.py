@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from sqlalchemy import (
     ARRAY,
     JSON,
@@ -24,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from qexp.model import Failure, Status
+from qexp.model import Failure, Origin, Status
 
 metadata = MetaData()
 
@@ -32,7 +34,7 @@ _now = func.now()
 _moment = DateTime(timezone=True)
 
 
-def _one_of(column: str, values: type[Status] | type[Failure]) -> str:
+def _one_of(column: str, values: type[StrEnum]) -> str:
     return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
@@ -95,6 +97,7 @@ experiment = Table(
     Column("fingerprint", Uuid, nullable=False),
     Column("status", Text, nullable=False, server_default=Status.PENDING),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("origin", Text, nullable=False, server_default=Origin.GRID),
     Column("result", JSONB),
     Column("failure", Text),
     Column("error_fingerprint", Text),
@@ -107,6 +110,7 @@ experiment = Table(
     UniqueConstraint("study", "fingerprint", name="a_parameter_set_is_once_in_a_study"),
     CheckConstraint(_one_of("status", Status), name="a_status_is_one_of_seven"),
     CheckConstraint(_one_of("failure", Failure), name="a_failure_is_one_of_five"),
+    CheckConstraint(_one_of("origin", Origin), name="an_origin_is_one_of_three"),
     CheckConstraint("(status = 'failed') = (failure IS NOT NULL)", name="a_failed_experiment_says_how"),
     CheckConstraint(
         "status <> 'running' OR (worker IS NOT NULL AND started_at IS NOT NULL AND finished_at IS NULL)",

@@ -1,5 +1,9 @@
 """Enqueue: rows once, ids announced, nothing half-written."""
 
+import json
+import signal
+import subprocess
+import sys
 import threading
 import uuid
 
@@ -66,6 +70,7 @@ def test_two_people_who_enqueue_the_same_grid_at_once_get_each_experiment_once(c
         thread.start()
     for thread in threads:
         thread.join()
+    assert len(results) == 4
     assert sum(done.new for done in results) == 500
     assert sum(done.announced for done in results) == 500
     assert client.counts(made.study)[0].total == 500
@@ -124,3 +129,54 @@ def test_a_view_that_another_one_builds_on_stays(client, raw, grid, caplog):
     client.enqueue(grid(parameters={"x": [1], "y": [7]}))
     assert "stays as it was" in caplog.text
     assert raw.execute(f"SELECT count(*) FROM study_{done.study}").fetchone() == (4,)
+
+
+def test_what_a_changed_grid_leaves_out_is_named_and_kept(client, grid):
+    # Given a study of three experiments, and one added by code
+    client.enqueue(grid())
+    client.extend(grid().study, [{"x": 77}])
+    # When its grid keeps one of them and has a new one
+    changed = grid(parameters={"x": [3, 4]}, settings={"z": 5})
+    preview = client.compare(changed)
+    before = [view.id for view in client.experiments(Selection(changed.study))]
+    done = client.enqueue(changed)
+    # Then the preview said so, writing nothing; what is left out can be named, what code added is not among it
+    assert (preview.new, preview.kept, preview.orphaned) == (done.new, done.known, done.orphaned) == (1, 1, 2)
+    assert preview.changes == {"parameters.x": ([1, 2, 3], [3, 4]), "settings.z": (None, 5)}
+    assert len(before) == 4
+    left_out = Selection(changed.study, orphaned=True)
+    assert [view.params["x"] for view in client.experiments(left_out)] == [1, 2]
+    # And it can be cancelled, or taken back by enqueueing a grid that has it
+    assert len(client.cancel(left_out)[0]) == 2
+    again = client.enqueue(grid())
+    assert (again.new, again.orphaned) == (0, 1)
+    assert [view.status for view in client.experiments(Selection(changed.study))][:2] == [Status.CANCELLED] * 2
+
+
+def test_a_preview_of_an_unknown_study_is_all_new(client, grid):
+    assert client.compare(grid()).new == 3
+    assert grid().study not in [counts.study for counts in client.counts()]
+
+
+def test_an_enqueue_that_is_killed_while_it_writes_leaves_nothing_and_can_be_repeated(client, grid, tmp_path):
+    # Given a client that dies in the middle of COPY
+    made = grid(parameters={"x": {"range": [0, 30_000]}})
+    code = (
+        "import os, sys, json, signal; from pathlib import Path\n"
+        "from qexp.client import Client; from qexp.grid import Grid\n"
+        "data, folder = json.loads(sys.argv[1]), Path(sys.argv[2])\n"
+        "die = lambda what, number: os.kill(os.getpid(), signal.SIGKILL) if number >= 20_000 else None\n"
+        "Client().enqueue(Grid.from_dict(data, folder), die)\n"
+    )
+    data = json.dumps(made.source.data)
+    done = subprocess.run([sys.executable, "-c", code, data, str(tmp_path)], capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    # Then there is nothing, and the next one does it all
+    assert made.study not in [counts.study for counts in client.counts()]
+    assert client.enqueue(made).new == 30_000
+
+
+@pytest.mark.parametrize("text", ["back\\slash", "tab\tnew\nline", '"quotes"', "\\N", "\\.", "é🧪"])
+def test_any_text_survives_the_copy(client, grid, text):
+    done = client.enqueue(grid(parameters={"x": [text]}))
+    assert [view.params["x"] for view in client.experiments(Selection(done.study))] == [text]

@@ -114,6 +114,7 @@ def test_new_names_of_results_become_columns_in_the_order_they_came(client, raw,
     ("change", "rule"),
     [
         ("status = 'lost'", "a_status_is_one_of_seven"),
+        ("origin = 'moon'", "an_origin_is_one_of_three"),
         ("status = 'failed'", "a_failed_experiment_says_how"),
         ("status = 'running'", "a_running_experiment_has_a_worker"),
         ("status = 'done'", "a_done_experiment_has_a_result"),

@@ -1,0 +1,48 @@
+"""diff, grid."""
+
+from __future__ import annotations
+
+import click
+
+from qexp.cli.options import assignments_option, format_option
+from qexp.cli.output import say, show_json
+from qexp.model import plain
+
+
+@click.command()
+@click.argument("grid", type=click.Path())
+@assignments_option
+@format_option
+def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
+    """Show what enqueueing a grid would change, writing nothing."""
+    from qexp.cli.enqueue import orphans
+    from qexp.client import Client
+    from qexp.grid import Grid
+
+    found = Client().compare(Grid.load(grid, assignments))
+    if form == "json":
+        show_json(vars(found))
+        return
+    click.echo(f"{found.study}: {found.new} new, {found.kept} kept, {found.orphaned} no longer in the grid")
+    for name, (before, after) in found.changes.items():
+        click.echo(f"  {name}: {_shown(before)} -> {_shown(after)}")
+    if found.orphaned:
+        say(orphans(found.study, found.orphaned))
+
+
+def _shown(value: object, width: int = 60) -> str:
+    text = "nothing" if value is None else plain(value)
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+@click.group()
+def grid_() -> None:
+    """Help with writing grid files."""
+
+
+@grid_.command()
+def schema() -> None:
+    """Print the JSON schema of a grid file, by which editors complete and check it."""
+    from qexp.grid import json_schema
+
+    show_json(json_schema())
