@@ -29,10 +29,10 @@ _ORPHAN = text(
     f"UPDATE experiment e SET origin = 'orphaned' WHERE e.study = :study AND e.origin = 'grid' AND NOT {_IN_GRID}"
 )
 _ADOPT = text(f"UPDATE experiment e SET origin = 'grid' WHERE e.study = :study AND e.origin <> 'grid' AND {_IN_GRID}")
-_COMPARE = text(
-    f"""
-    SELECT count(*) FILTER (WHERE {_IN_GRID}), count(*) FILTER (WHERE e.origin <> 'code' AND NOT {_IN_GRID})
-    FROM   experiment e
+_COMPARE = text(  # a join: EXISTS inside of FILTER would look through all staged rows for each experiment
+    """
+    SELECT count(s.fingerprint), count(*) FILTER (WHERE e.origin <> 'code' AND s.fingerprint IS NULL)
+    FROM   experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
     WHERE  e.study = :study
     """
 )
@@ -94,10 +94,13 @@ def _stage(connection: Connection, rows: Iterable[Encoded]) -> int:
             ]
             copy.write("\n".join(lines) + "\n")
     connection.execute(text("ANALYZE staged"))
+    # the planner does not know yet how many experiments this transaction adds; taking them for few, it would loop
+    connection.execute(text("SET LOCAL enable_nestloop = off"))
     return total
 
 
 def _unstage(connection: Connection) -> None:
+    connection.execute(text("SET LOCAL enable_nestloop = on"))
     connection.execute(text("DROP TABLE staged"))
 
 
