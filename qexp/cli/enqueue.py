@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import duration, say, show_json
-from qexp.model import Json, describe, plain
+from qexp.model import Json, describe, plain, short_names
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued
@@ -85,14 +85,17 @@ def _preview(grid: Grid, form: str) -> None:
     _warn(grid)
     click.echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
     width = max(len(name) for name in grid.names)
+    short = {
+        name: short_names(column) for axis in grid.axes for name, column in zip(axis.names, axis.columns, strict=True)
+    }
     for axis in grid.axes:
         only = " (where its condition holds)" if axis.condition else ""
         for name, column in zip(axis.names, axis.columns, strict=True):
-            click.echo(f"  {name:{width}}  {_listing(column)}{only}")
+            click.echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
     if grid.include:
         click.echo(f"  beside these, {len(grid.include)} from 'include'")
-    click.echo(f"  first: {describe(first)}")
-    click.echo(f"  last:  {describe(last)}")
+    click.echo(f"  first: {describe(first, short=short)}")
+    click.echo(f"  last:  {describe(last, short=short)}")
     if seconds is not None:
         click.echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
 
@@ -105,9 +108,10 @@ def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:
     return first, last
 
 
-def _listing(column: Sequence[Json], room: int = 5) -> str:
+def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) -> str:
     """Return the values of an axis, those in the middle of a long one left out."""
-    shown = [plain(value) for value in [*column[: room - 1], column[-1]]] if len(column) > room else map(plain, column)
+    ends = [*column[: room - 1], column[-1]] if len(column) > room else column
+    shown = [short.get(text, text) for text in map(plain, ends)]
     texts = [text if len(text) <= 24 else text[:23] + "…" for text in shown]
     if len(column) > room:
         texts.insert(-1, "…")

@@ -135,7 +135,12 @@ class Grid:
             for index, row in enumerate(self.include)
             if not any(row is other for other in self.beside)
         ]
-        return idle + held
+        early = [
+            f"{self.source.place(key, key=True)}: {key!r} is kept with the study, workers do not act on it yet"
+            for key in ("priority", "timeout", "retries")
+            if key in self.file.model_fields_set
+        ]
+        return idle + held + early
 
     def where(self, name: str) -> tuple[Part, ...]:
         """Return the location of a name in the file."""

@@ -155,7 +155,7 @@ def json_schema() -> dict[str, Any]:
     schema = GridFile.model_json_schema(by_alias=True)
     schema["required"] = ["function"]
     schema["properties"]["retries"] = {"anyOf": [{"type": "integer", "minimum": 0}, schema["properties"]["retries"]]}
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "qexp grid", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "qexp grid"}
 
 
 def validate(source: Source, default_study: str | None) -> GridFile:

@@ -39,6 +39,80 @@ def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
     assert re.search(r"first +x=1\n +last +x=3", done.stdout)
 
 
+def test_a_dry_run_lists_each_axis_and_what_a_run_would_take(qexp, study, worker):
+    made = study(SQUARES, {"x": {"range": [10, 30]}})
+    text = qexp("enqueue", "grid.yaml", "--dry-run").stdout
+    assert re.search(r"^  x  10, 11, 12, 13, …, 29  \(20 values\)$", text, re.MULTILINE)
+    assert "of work in all" not in text
+    made.enqueue()
+    made.wait()
+    assert "of work in all" in qexp("enqueue", "grid.yaml", "--dry-run").stdout
+
+
+def test_a_grid_is_changed_from_the_command_line_and_what_it_leaves_out_is_cancelled(qexp, study, tmp_path):
+    made = study(SQUARES, {"x": [1, 2]}, queue="nobody")
+    made.enqueue()
+    before = qexp("status", made.name).stdout
+    done = qexp("diff", "grid.yaml", "--set", "x=2,5,6")
+    assert done.stdout.splitlines() == [
+        f"{made.name}: 2 new, 1 kept, 1 no longer in the grid",
+        "  parameters.x: [1, 2] -> [2, 5, 6]",
+    ]
+    assert qexp("status", made.name).stdout == before
+    done = qexp("enqueue", "grid.yaml", "--set", "x=2,5,6")
+    assert done.stdout == f"{made.name}: 3 experiments, 2 new, 1 already there\n"
+    hint = re.search(r"'qexp (cancel .* --orphaned)'", done.stderr)[1]
+    assert qexp(*hint.split()).stdout.startswith("1 cancelled: ")
+    assert [row["status"] for row in made.listed()] == ["cancelled", "queued", "queued", "queued"]
+
+
+def test_a_key_that_workers_do_not_act_on_yet_is_said(qexp, study):
+    study(SQUARES, {"x": 1}, timeout="2h")
+    assert "'timeout' is kept with the study, workers do not act on it yet" in qexp("enqueue", "grid.yaml").stderr
+
+
+def test_the_schema_of_grids_is_printed(qexp):
+    assert json.loads(qexp("grid", "schema").stdout)["title"] == "qexp grid"
+
+
+def test_a_function_takes_nested_and_typed_parameters(qexp, study, worker):
+    source = """
+import dataclasses, datetime, enum, pathlib
+from pydantic import BaseModel
+
+class Kind(enum.Enum):
+    ONE = "one"
+
+@dataclasses.dataclass
+class Model:
+    name: str
+    layers: list[int]
+
+class Data(BaseModel):
+    path: pathlib.Path
+    since: datetime.datetime
+    limit: int | None = None
+
+def f(model: Model, data: Data, kind: Kind, flag: bool, maybe: float | None):
+    assert isinstance(model, Model) and isinstance(data, Data) and kind is Kind.ONE
+    return {"total": sum(model.layers), "suffix": data.path.suffix, "year": data.since.year, "flag": flag, "maybe": maybe}
+"""
+    values = {
+        "model": {"values": [{"name": "m", "layers": [1, 2]}]},
+        "data": {"values": [{"path": "a/b.csv", "since": "2026-01-02T00:00:00"}]},
+        "kind": "one",
+        "flag": True,
+        "maybe": [None, 1],
+    }
+    made = study(source, values)
+    made.enqueue()
+    assert made.wait() == 0
+    assert [row["result"] for row in made.listed()] == [
+        {"total": 3, "suffix": ".csv", "year": 2026, "flag": True, "maybe": None},
+        {"total": 3, "suffix": ".csv", "year": 2026, "flag": True, "maybe": 1.0},
+    ]
+
+
 def test_the_life_of_a_study(qexp, study, worker, tmp_path):
     made = study(SQUARES, {"x": [1, 2, 3, 4]})
     made.enqueue()
