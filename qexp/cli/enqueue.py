@@ -85,9 +85,8 @@ def _preview(grid: Grid, form: str) -> None:
     _warn(grid)
     click.echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
     width = max(len(name) for name in grid.names)
-    short = {
-        name: short_names(column) for axis in grid.axes for name, column in zip(axis.names, axis.columns, strict=True)
-    }
+    columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]
+    short = {name: short_names(column) for name, column in columns}
     for axis in grid.axes:
         only = " (where its condition holds)" if axis.condition else ""
         for name, column in zip(axis.names, axis.columns, strict=True):

@@ -36,7 +36,7 @@ def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
     done = qexp("enqueue", "grid.yaml", "--dry-run", environ={"QEXP_HOME": str(tmp_path / "nothing")})
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0] == f"{made.name}: 3 experiments (dry run, nothing written)"
-    assert re.search(r"first +x=1\n +last +x=3", done.stdout)
+    assert re.search(r"first: +x=1\n +last: +x=3", done.stdout)
 
 
 def test_a_dry_run_lists_each_axis_and_what_a_run_would_take(qexp, study, worker):
@@ -95,7 +95,8 @@ class Data(BaseModel):
 
 def f(model: Model, data: Data, kind: Kind, flag: bool, maybe: float | None):
     assert isinstance(model, Model) and isinstance(data, Data) and kind is Kind.ONE
-    return {"total": sum(model.layers), "suffix": data.path.suffix, "year": data.since.year, "flag": flag, "maybe": maybe}
+    found = {"suffix": data.path.suffix, "year": data.since.year}
+    return {"total": sum(model.layers), **found, "flag": flag, "maybe": maybe}
 """
     values = {
         "model": {"values": [{"name": "m", "layers": [1, 2]}]},
