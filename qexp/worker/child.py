@@ -9,11 +9,12 @@ from uuid import UUID
 
 import psycopg
 
-from qexp.errors import ExperimentFailedError
+from qexp.errors import ExperimentFailedError, ResultError
+from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot, views
 from qexp.store.connect import Raw, connect
-from qexp.worker import runner
+from qexp.worker import runner, trace
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ class Child:
         if claim is None:
             log.info("experiment %d: not queued any more, its message is dropped", number)
             return None
-        outcome = runner.run(claim)
-        if not self._finish(claim, outcome):
+        outcome = self._finish(claim, runner.run(claim))
+        if outcome is None:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", number, claim.attempt)
             return None
         if outcome.error is None:
@@ -53,16 +54,29 @@ class Child:
             self._raw = None
             return hot.claim(self._connection(), number, self.worker, os.getpid())
 
-    def _finish(self, claim: hot.Claim, outcome: hot.Outcome) -> bool:
+    def _finish(self, claim: hot.Claim, outcome: hot.Outcome) -> hot.Outcome | None:
+        """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
         try:
-            recorded = hot.finish(self._connection(), claim, outcome)
-        except psycopg.OperationalError:
-            self._raw = None
-            recorded = hot.finish(self._connection(), claim, outcome)
+            recorded = self._record(claim, outcome)
+        except (psycopg.Error, ValueError, OverflowError) as error:
+            if isinstance(error, psycopg.Error) and error.sqlstate is None:  # no answer: not the result's fault
+                raise
+            refused = ResultError(f"the result cannot be stored: {' '.join(str(error).split())}")
+            outcome = hot.Outcome(error=trace.of(refused, Failure.ERROR, claim.folder))
+            recorded = self._record(claim, outcome)
         names = [name for name in outcome.result or () if name not in claim.result_names]
         if recorded and names and hot.name_results(self._connection(), claim.study_id, names) is not None:
             views.refresh(self._connection(), claim.study_id)
-        return recorded
+        return outcome if recorded else None
+
+    def _record(self, claim: hot.Claim, outcome: hot.Outcome) -> bool:
+        try:
+            return hot.finish(self._connection(), claim, outcome)
+        except psycopg.OperationalError as error:
+            if error.sqlstate is not None and not error.sqlstate.startswith(("08", "57")):
+                raise  # the server has answered, and is not shutting down
+            self._raw = None
+            return hot.finish(self._connection(), claim, outcome)
 
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed or self._pid != os.getpid():
