@@ -100,7 +100,7 @@ def check(settings: Settings) -> None:
     try:
         with redis.Redis.from_url(url, **patience) as client:
             client.ping()
-    except (redis.RedisError, ValueError, OSError) as error:
+    except (redis.RedisError, ValueError, TypeError, OSError) as error:
         raise unreachable(settings, error) from error
 
 

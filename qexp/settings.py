@@ -13,6 +13,8 @@ from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import platformdirs
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from qexp.errors import SettingsError, nearest
@@ -43,15 +45,25 @@ class Settings(BaseModel):
         if value is None:
             return None
         scheme, separator, rest = value.partition("://")
-        if not separator or scheme.split("+")[0] not in ("postgresql", "postgres"):
-            raise ValueError("expected a URL such as postgresql://user:password@host:5432/name")
+        expected = "expected a URL such as postgresql://user:password@host:5432/name, special characters as %XX"
+        if not separator or scheme.split("+")[0] not in ("postgresql", "postgres") or not _is_url(value):
+            raise ValueError(expected)
+        try:
+            conninfo_to_dict(f"postgresql://{rest}")
+        except psycopg.Error:
+            raise ValueError(expected) from None  # what psycopg says repeats the password
         return f"postgresql://{rest}"
 
     @field_validator("broker_url")
     @classmethod
     def _redis(cls, value: str | None) -> str | None:
-        if value is not None and urlsplit(value).scheme not in ("redis", "rediss", "redis+socket"):
-            raise ValueError("expected a URL such as redis://:password@host:6379/0")
+        if value is None:
+            return None
+        scheme = value.partition("://")[0]
+        known = scheme in ("redis", "rediss", "redis+socket") and _is_url(value)
+        number = urlsplit(value).path.strip("/") if known and scheme != "redis+socket" else ""
+        if not known or not (number or "0").isdecimal():
+            raise ValueError("expected a URL such as redis://:password@host:6379/0, special characters as %XX")
         return value
 
     @property
@@ -105,8 +117,9 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
         first = error.errors()[0]
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
-        shown = redact(str(found[name])) if name.endswith("_url") else repr(found[name])
-        raise SettingsError(f"{origins[name]}: {name} is {shown}: {reason}") from error
+        if name.endswith("_url"):  # what cannot be read as a URL may be a password anywhere
+            raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None
+        raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from error
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -159,10 +172,21 @@ def _from_services(path: Path) -> tuple[dict[str, Any], str]:
     try:
         services = json.loads(path.read_text(encoding="utf-8"))
         return {name: services[name] for name in ("database_url", "broker_url") if name in services}, "embedded"
-    except FileNotFoundError:
-        return {}, "embedded"
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}; write it anew with 'qexp up'") from error
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        return {}, "embedded"  # what cannot be read as addresses is none: 'qexp up' writes it anew
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(f"{path}: {reason}; set QEXP_HOME to a folder of yours") from error
+
+
+def _is_url(value: str) -> bool:
+    """Say whether a URL has a host and port that can be read, and its user and password where they belong."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return False
+    return not parts.fragment and "@" not in parts.path + parts.query and value.startswith(f"{parts.scheme}://")
 
 
 def redact(url: str) -> str:

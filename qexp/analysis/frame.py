@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from qexp.errors import ExportError
-from qexp.model import NON_FINITE, Json
+from qexp.model import NON_FINITE, Json, encode_float
 from qexp.store.reports import ExperimentView
 
 FACTS: Mapping[str, Callable[[ExperimentView], Any]] = {
@@ -72,6 +73,9 @@ def _finite_or_not(value: Json) -> Json:
     return NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
+_LARGEST = 2**63
+
+
 def _typed(values: list[Any]) -> pd.Series[Any]:
     """Return a column of the narrowest type that holds all values: bool, int, float, str, else object."""
     kinds = {type(value) for value in values if value is not None}
@@ -80,7 +84,7 @@ def _typed(values: list[Any]) -> pd.Series[Any]:
         return pd.Series(values, dtype="boolean" if missing else "bool")
     if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values if value is not None):
         return pd.Series(values, dtype="Int64" if missing else "int64")
-    if kinds and kinds <= {int, float}:
+    if kinds and kinds <= {int, float} and all(abs(value) <= _LARGEST for value in values if type(value) is int):
         return pd.Series(values, dtype="float64")
     if kinds == {str}:
         return pd.Series(values, dtype="str")
@@ -125,7 +129,22 @@ def _parquet(table: pd.DataFrame, path: Path) -> None:
 
 
 def _json(table: pd.DataFrame, path: Path) -> None:
-    table.to_json(path, orient="records", date_format="iso", indent=2, force_ascii=False)
+    """Write one object a row with every digit of every number; pandas's own writer keeps ten."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, row in enumerate(table.astype("object").itertuples(index=False, name=None)):
+            record = dict(zip(table.columns, map(_plain, row), strict=True))
+            file.write(("[\n" if number == 0 else ",\n") + json.dumps(record, ensure_ascii=False))
+        file.write("\n]\n" if len(table) else "[]\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return value
+    if value is None or value is pd.NA or value is pd.NaT:
+        return None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else encode_float(value)
+    return value.isoformat() if isinstance(value, pd.Timestamp) else value
 
 
 def _flat(table: pd.DataFrame, everything: bool) -> pd.DataFrame:

@@ -55,7 +55,15 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
 
     _warn(grid)
     with counting(len(grid)) as progress:
-        return Client().enqueue(grid, progress)
+        done = Client().enqueue(grid, progress)
+    if done.moved_from is not None:
+        function, folder = done.moved_from
+        say(
+            f"warning: the study {done.study} ran {function} in {folder or 'the installed packages'} so far, "
+            f"from now on {grid.function} in {grid.folder or 'the installed packages'}; "
+            "if this is another study, give it another name with --set study=NAME"
+        )
+    return done
 
 
 def _warn(grid: Grid) -> None:
@@ -76,6 +84,8 @@ def orphans(study: str, number: int) -> str:
 
 def _preview(grid: Grid, form: str) -> None:
     total = len(grid)
+    if total > _MOST:
+        raise grid.source.error(f"the grid has {total:,} experiments, more than {_MOST:,}")
     first, last = _ends(grid)
     seconds = _mean_duration(grid.study)
     if form == "json":
@@ -97,6 +107,10 @@ def _preview(grid: Grid, form: str) -> None:
     click.echo(f"  last:  {describe(last, short=short)}")
     if seconds is not None:
         click.echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
+
+
+_MOST = 100_000_000
+"""Experiments beyond which a grid is a mistake."""
 
 
 def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:

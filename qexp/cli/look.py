@@ -65,20 +65,23 @@ def _watch(client: Client, study: str | None) -> None:
             time.sleep(0.5)
 
 
+_SHOWN = 50
+
+
 @click.command()
 @selection_options()
-@click.option("--limit", type=click.IntRange(min=0), default=50, show_default=True, help="At most so many; 0: all.")
+@click.option("--limit", type=click.IntRange(min=0), help="At most so many; 0: all.  [default: 50 in a table]")
 @format_option
-def list_(selection: Selection, limit: int, form: str) -> None:
+def list_(selection: Selection, limit: int | None, form: str) -> None:
     """List experiments with their parameters and results."""
     from qexp.cli.tables import experiment_table
     from qexp.client import Client
 
     client = Client()
     if form == "json":
-        limit = limit if limit != 50 else 0
         show_json([experiment_json(view) for view in client.experiments(selection, limit or None)])
         return
+    limit = _SHOWN if limit is None else limit
     views = client.experiments(selection, limit + 1 if limit else None)
     if not views:
         say("no experiment matches")
@@ -113,6 +116,8 @@ def show_(selection: Selection, form: str) -> None:
     if form == "json":
         show_json([{**experiment_json(one.experiment), "attempts": one.attempts} for one in shown])
         return
+    if not shown:
+        say("no experiment matches")
     for number, one in enumerate(shown):
         if number:
             click.echo()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import NamedTuple
 
 import click
@@ -92,6 +94,9 @@ def qexp() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 if experiments failed, 2 on bad input, 3 if a service is out of reach."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that knows ASCII only is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     raise SystemExit(_status(arguments))
 
 
@@ -111,13 +116,19 @@ def _status(arguments: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("qexp: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # the reader of our output, such as `head`, has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        click.echo(f"qexp: {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}", err=True)
+        return 2
     return status if isinstance(status, int) else 0
 
 
 def _usage(error: click.UsageError) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return
     where = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
     message = error.format_message().rstrip(".")
     click.echo(f"qexp: {message[0].lower() + message[1:]}{where}", err=True)

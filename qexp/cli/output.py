@@ -78,7 +78,7 @@ def table(
             )
     for row in rows:
         cells = [cell for name, cell in zip(columns, row, strict=True) if name in kept]
-        made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
+        made.add_row(*(escape(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
     if hidden:
         made.caption = f"not shown: {', '.join(hidden)}; widen the window, or --format json"
         made.caption_justify = "left"
@@ -104,6 +104,18 @@ def _fit(widths: Mapping[str, int], cuttable: Sequence[str], room: int) -> tuple
             hidden.insert(0, left[-1])
             del kept[left[-1]]
     return kept, hidden
+
+
+def printable(text: str) -> str:
+    r"""
+    Return text with the characters that steer a terminal made visible.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def status_text(status: Status) -> Text:
@@ -161,7 +173,9 @@ def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
         return
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Add -y to do so without being asked")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        say("nothing was changed")
+        raise SystemExit(2)
 
 
 def as_mapping(pairs: Mapping[str, Json], names: Sequence[str]) -> dict[str, Json]:

@@ -34,7 +34,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     from qexp.cli.progress import wait_with_progress
     from qexp.client import Client
     from qexp.client.checking import checked
-    from qexp.client.local import LocalWorker
+    from qexp.client.local import LocalWorker, ending_on_signals
     from qexp.grid import Grid
 
     loaded = Grid.load(grid, assignments)
@@ -48,7 +48,8 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     done = enqueue_with_progress(loaded)
     say(summary(done))
     if client.counts(done.study)[0].open:
-        with LocalWorker(client.settings, concurrency or os.cpu_count() or 1, loaded.file.queue) as worker:
+        workers = LocalWorker(client.settings, concurrency or os.cpu_count() or 1, loaded.file.queue)
+        with ending_on_signals(), workers as worker:
             wait_with_progress(client, done.study, check=worker.check)
     (counts,) = client.counts(done.study)
     _report(client, counts, form)

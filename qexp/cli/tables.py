@@ -58,7 +58,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
         ]
         for view in views
     ]
-    return table(columns, rows, right=["id", "time", *_numeric(views, varying, used)], cut=[*varying, "error"])
+    return table(columns, rows, right=["id", "time", *_numeric(views, varying, used)], cut=[*varying, *used, "error"])
 
 
 def _parameter(view: ExperimentView, name: str, short: Mapping[str, str]) -> str:

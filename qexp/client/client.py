@@ -57,6 +57,8 @@ class Enqueued:
     revision: int
     orphaned: int = 0
     """Experiments of the study that the grid leaves out."""
+    moved_from: tuple[str, str | None] | None = None
+    """The function and folder that the study had, if they are others now: what waits will run with the new ones."""
 
     @property
     def known(self) -> int:
@@ -112,12 +114,15 @@ class Client:
         """
         grid = checked(grid)
         broker.check(self.settings)
+        plan = _plan(grid)
         with self._begin() as connection:
-            study = studies.save(connection, _plan(grid))
+            before = studies.place(connection, plan.name)
+            study = studies.save(connection, plan)
             added = experiments.add(connection, study.id, _counted(grid, progress))
             views.refresh(raw(connection), study.id)
         announced = self.announce(study, progress)
-        return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned)
+        moved = before if before not in (None, (plan.function, plan.folder)) else None
+        return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved)
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -53,14 +53,15 @@ class LocalWorker:
 
     def stop(self, patience: float = _WARM) -> None:
         """Let what runs come to its end for *patience* seconds, then give it back and stop at once; leave nothing."""
-        for number in (signal.SIGTERM, signal.SIGQUIT):
-            if self._process.poll() is None:
-                self._process.send_signal(number)
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(patience)
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        with _unhurried():
+            for number in (signal.SIGTERM, signal.SIGQUIT):
+                if self._process.poll() is None:
+                    self._process.send_signal(number)
+                    with suppress(subprocess.TimeoutExpired):
+                        self._process.wait(patience)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +70,33 @@ class LocalWorker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop(patience=_WARM if error is None else 2.0)
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Let TERM and HUP end what goes on as Ctrl-C does, so that a worker started here is stopped on the way out."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _unhurried() -> Iterator[None]:
+    """Take no further Ctrl-C while a worker is being stopped: the one way to leave it behind."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _last_line(log: Path) -> str:

@@ -49,16 +49,20 @@ class Study:
         return self._client.errors(Selection(self.name))
 
     def requeue(
-        self, status: str | Sequence[str] = (), ids: str | Iterable[int] = (), error: str | None = None
+        self, status: str | Sequence[str] = (), ids: str | int | Iterable[int] | None = None, error: str | None = None
     ) -> list[int]:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
         What is given must all hold; with nothing given it is refused, since that would run everything again.
         """
-        targets = [ids] if isinstance(ids, str) and ids else [",".join(map(str, ids))] if ids else []
+        if ids is not None and not isinstance(ids, str):
+            numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
+            if not numbers:
+                return []
+            ids = ",".join(map(str, numbers))
         statuses = [status] if isinstance(status, str) else list(status)
-        selection = selectors.parse([self.name, *filter(None, targets)], statuses, error=error)
+        selection = selectors.parse([self.name] if ids is None else [self.name, ids], statuses, error=error)
         selectors.require_narrow(selection)
         return self._client.requeue(selection).ids
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qexp.errors import FunctionError, nearest
-from qexp.model import Json
+from qexp.model import Json, to_json
 
 Function = Callable[..., Any]
 
@@ -28,13 +28,12 @@ class Signature:
     @classmethod
     def of(cls, function: Function, name: str) -> Signature:
         """Read a function's signature; FunctionError if an experiment cannot call it."""
-        from pydantic import TypeAdapter
         from pydantic.errors import PydanticUserError
 
         try:
             declared = inspect.signature(function)
             hints = typing.get_type_hints(function, include_extras=True)
-        except (TypeError, ValueError, NameError) as error:
+        except Exception as error:
             raise FunctionError(f"function {name}: its signature cannot be read: {one_line(error)}") from error
         parameters = list(declared.parameters.values())
         for parameter in parameters:
@@ -47,7 +46,7 @@ class Signature:
         for parameter in named:
             if parameter.name in hints:
                 try:
-                    adapters[parameter.name] = TypeAdapter(hints[parameter.name])
+                    adapters[parameter.name] = _adapter(hints[parameter.name])
                 except (PydanticUserError, TypeError, NameError) as error:
                     reason = str(error).splitlines()[0]
                     raise FunctionError(f"function {name}: annotation of {parameter.name!r}: {reason}") from error
@@ -92,9 +91,10 @@ class Signature:
         from pydantic_core import PydanticSerializationError
 
         try:
-            return self.adapters[name].dump_python(converted, mode="json")
+            data = self.adapters[name].dump_python(converted, mode="json")
         except PydanticSerializationError:
             return value
+        return to_json(data, finite=True)
 
     def bind(self, values: Mapping[str, Json]) -> dict[str, Any]:
         """Return the arguments to call the function with; FunctionError says which value it does not take."""
@@ -110,6 +110,17 @@ class Signature:
             except ValueError as error:
                 raise FunctionError(f"function {self.name}: parameter {name!r}: {error}") from error
         return bound
+
+
+def _adapter(hint: Any) -> Any:
+    """Return what converts values to a type; a type that pydantic does not know is only checked for."""
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+    except PydanticUserError:  # models and dataclasses bring a configuration of their own
+        return TypeAdapter(hint)
 
 
 def one_line(error: BaseException) -> str:

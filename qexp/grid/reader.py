@@ -224,6 +224,8 @@ class _Composer:
         text: str = event.value
         if event.tag is not None and event.tag not in ("!", "tag:yaml.org,2002:str"):
             raise self.error(line, f"found the tag {event.tag!r}, expected plain data")
+        if "\0" in text:
+            raise self.error(line, "found the character U+0000, which Postgres cannot keep in text")
         if event.tag is not None or not event.implicit[0]:
             return text
         if _NON_FINITE.fullmatch(text):
@@ -245,10 +247,9 @@ def _resolve(text: str) -> Json:
         return text[0] in "tT"
     if _INT.fullmatch(text):
         return int(text)
-    if _OCT.fullmatch(text):
-        return int(text[2:], 8)
-    if _HEX.fullmatch(text):
-        return int(text[2:], 16)
+    for pattern, base in ((_OCT, 8), (_HEX, 16)):
+        if pattern.fullmatch(text):
+            return int(str(int(text[2:], base)))  # to text and back: ValueError where a number is too long for it
     if _FLOAT.fullmatch(text):
         return float(text)
     return text

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from qexp.errors import GridError, nearest
-from qexp.grid.forms import FORMS, LISTED, TAG, Axis
+from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
 from qexp.grid.sampling import Sampling
 from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
@@ -79,6 +79,7 @@ Name = Annotated[str, AfterValidator(_parameter_name)]
 Row = dict[Name, Json]
 Rule = Annotated[dict[Name, Json], Field(min_length=1)]
 Axes = Annotated[dict[Name, Axis], Field(min_length=1)]
+Seeds = Annotated[list[StrictInt], Field(min_length=1)]
 Budget = Annotated[StrictInt, Field(ge=0)]
 
 
@@ -115,8 +116,8 @@ class GridFile(_Section):
         default_factory=dict, description="one axis each; the first varies slowest, the last fastest"
     )
     sampling: Sampling | None = Field(None, description="how drawn parameters are drawn")
-    seeds: Annotated[StrictInt, Field(ge=1)] | Annotated[list[StrictInt], Field(min_length=1)] | None = Field(
-        None, description="how many, counted from 0, or which: one more axis, named seed, the fastest"
+    seeds: Annotated[StrictInt, Field(ge=1, le=MAX_VALUES)] | Annotated[list[StrictInt], Field(min_length=1)] | None = (
+        Field(None, description="how many, counted from 0, or which: one more axis, named seed, the fastest")
     )
     zip: Annotated[list[Axes], BeforeValidator(_as_list)] = Field(
         default_factory=list, description="each entry is one axis whose names move together"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from qexp.errors import SettingsError
 from qexp.services import postgres, valkey
 from qexp.settings import Loaded, Settings
 
@@ -68,18 +69,23 @@ def down(settings: Settings) -> list[Service]:
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """Hold the lock of this home: one process at a time starts or stops its services."""
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (home / "services.lock").open("w") as file:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = (home / "services.lock").open("w")
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SettingsError(f"{home}: {reason}; set QEXP_HOME to a folder of yours") from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _read(settings: Settings) -> dict[str, str]:
     try:
-        urls: dict[str, str] = json.loads(settings.services_file.read_text(encoding="utf-8"))
+        urls = json.loads(settings.services_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return urls
+    return dict(urls) if isinstance(urls, dict) else {}
 
 
 def _write(settings: Settings, urls: dict[str, str]) -> None:

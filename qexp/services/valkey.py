@@ -28,8 +28,10 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     program = _program()
     home = settings.home / "valkey"
     home.mkdir(mode=0o700, exist_ok=True)
-    for _ in range(_TRIES):
-        port, password = _free_port(), secrets.token_urlsafe(24)
+    for attempt in range(_TRIES):
+        # the address of the last time, if it is free, so that workers which outlive a restart find the broker again
+        port, password = _last_address(home) if attempt == 0 else (None, None)
+        port, password = _free_port(port), password or secrets.token_urlsafe(24)
         url = f"redis://:{password}@127.0.0.1:{port}/0"
         _configure(home, port, password)
         done = subprocess.run(
@@ -70,9 +72,23 @@ def _program() -> Path:
     return Path(get_binary_path())
 
 
-def _free_port() -> int:
+def _last_address(home: Path) -> tuple[int | None, str | None]:
+    """Return the port and password that the server had the last time it was started here."""
+    try:
+        options = dict(line.split(" ", 1) for line in (home / "valkey.conf").read_text().splitlines())
+        return int(options["port"]), options["requirepass"]
+    except (FileNotFoundError, KeyError, ValueError):
+        return None, None
+
+
+def _free_port(wanted: int | None) -> int:
+    """Return *wanted* if nothing listens there, else a port that is free."""
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", wanted or 0))
+        except OSError:
+            listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
 

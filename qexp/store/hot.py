@@ -112,6 +112,12 @@ def release(raw: Raw, worker: UUID, now: datetime | None = None) -> list[tuple[i
     return [(row[0], row[1]) for row in raw.execute(SQL["release"], {"worker": worker, "now": now})]
 
 
+def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
+    """Give back one claim whose process was told to stop; False: it was given back already."""
+    values = {"id": claim.id, "worker": claim.worker, "attempt": claim.attempt, "now": now}
+    return raw.execute(SQL["give_back"], values).fetchone() is not None
+
+
 def register(raw: Raw, worker: UUID, host: str, pid: int, name: str, queues: Sequence[str], concurrency: int) -> None:
     """Say that a worker is there, before it takes anything."""
     values = {

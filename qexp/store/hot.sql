@@ -48,6 +48,18 @@ SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, 
 FROM   back
 RETURNING experiment, study;
 
+-- give_back: end an attempt whose process was told to stop, without charging it. No row: it was given back already.
+WITH back AS (
+  UPDATE experiment
+  SET    status = 'pending'
+  WHERE  id = %(id)s AND status = 'running' AND worker = %(worker)s AND attempt = %(attempt)s
+  RETURNING *
+)
+INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome)
+SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), 'released'
+FROM   back
+RETURNING experiment;
+
 -- register: a worker is there.
 INSERT INTO worker (id, host, pid, name, queues, concurrency)
 VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s);

@@ -76,6 +76,13 @@ def find(connection: Connection, name: str) -> StudyRow:
     return _row(connection, name)
 
 
+def place(connection: Connection, name: str) -> tuple[str, str | None] | None:
+    """Return the function and folder of a study, None if there is no study of this name."""
+    query = select(tables.study.c.function, tables.study.c.folder).where(tables.study.c.name == name)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row[0], row[1])
+
+
 def names(connection: Connection) -> list[str]:
     """Return the names of all studies, the oldest first."""
     return list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.id)).scalars())

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 _FACTS = ("status", "attempt", "failure", "host", "started_at", "finished_at", "seconds")
 _VIEW = SQL("CREATE VIEW {} AS SELECT {} FROM experiment e LEFT JOIN worker w ON w.id = e.worker WHERE e.study = {}")
 _SAMPLE = 1_000
+_WIDEST = 1_000
+"""Columns of a view, of 1,664 that Postgres allows; results beyond them are in `experiment.result`."""
 _LONGEST_NAME = 63
 """Bytes of an identifier in Postgres; longer names of parameters have no column of their own."""
 
@@ -51,7 +53,7 @@ def _columns(raw: Raw, study: int, parameters: Sequence[str], results: Sequence[
         prefix = "param." if source == "params" else "result."
         for name in names:
             column = prefix + name if name in clashes else name
-            if len(column.encode()) <= _LONGEST_NAME:
+            if name and len(column.encode()) <= _LONGEST_NAME and len(columns) < _WIDEST:
                 columns.append(_typed(source, name, types.get(name, "jsonb"), column))
     rest = "e.attempt, e.failure, w.host, e.started_at, e.finished_at, "
     rest += "extract(epoch FROM e.finished_at - e.started_at)::float8 AS seconds"

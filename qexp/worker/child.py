@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
 
+from qexp.client import Client
 from qexp.errors import ExperimentFailedError, ResultError
 from qexp.model import Failure
 from qexp.settings import Settings
@@ -29,6 +31,8 @@ class Child:
 
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
+        # pool children are daemons, which Python forbids children of their own; experiments use multiprocessing
+        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         failures = [failure for number in ids if (failure := self._attempt(number)) is not None]
         if failures:
             raise ExperimentFailedError("; ".join(failures))
@@ -38,7 +42,14 @@ class Child:
         if claim is None:
             log.info("experiment %d: not queued any more, its message is dropped", number)
             return None
-        outcome = self._finish(claim, runner.run(claim))
+        try:
+            found = runner.run(claim)
+        except SystemExit:  # this process was told to stop, perhaps with its whole group
+            if hot.give_back(self._connection(), claim):
+                log.warning("experiment %d: given back, its process was told to stop", number)
+                Client(self.settings).announce_studies([claim.study_id])
+            raise
+        outcome = self._finish(claim, found)
         if outcome is None:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", number, claim.attempt)
             return None

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
+from qexp import broker
 from qexp.client import Client
 from qexp.errors import ServiceError
 from qexp.model import Failure
@@ -28,6 +29,7 @@ class Office:
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
+        broker.check(self.settings)
         Client(self.settings).migrate()
         with connect(self.settings) as raw:
             hot.register(raw, self.worker, socket.gethostname(), os.getpid(), name, queues, concurrency)

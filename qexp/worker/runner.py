@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +20,10 @@ def run(claim: Claim) -> Outcome:
     """
     Run a claimed experiment and return its outcome; no exception of the user's code gets past.
 
-    That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it.
+    That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it. What
+    does get past is the SystemExit by which the pool answers a signal that tells this process to stop.
     """
-    folder = claim.folder
+    folder, process = claim.folder, os.getpid()
     try:
         switch(folder)
         function, arguments = _prepare(claim.function, folder, {**claim.settings, **claim.params})
@@ -28,8 +31,21 @@ def run(claim: Claim) -> Outcome:
         return Outcome(error=trace.of(error, Failure.INVALID, folder))
     try:
         return Outcome(result=_mapping(function(**arguments)))
-    except BaseException as error:  # noqa: BLE001 - whatever the function raises belongs to its attempt
+    except BaseException as error:
+        if _told_to_stop(error):
+            raise
         return Outcome(error=trace.of(error, Failure.ERROR, folder))
+    finally:
+        if os.getpid() != process:  # a fork of the function's that came back: it must not become a second worker
+            os._exit(0)
+
+
+def _told_to_stop(error: BaseException) -> bool:
+    """Say whether the pool's signal handler raised this, in answer to TERM, QUIT or HUP, rather than the function."""
+    if not isinstance(error, SystemExit):
+        return False
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return any(code.co_name == "_shutdown_cleanup" and "billiard" in Path(code.co_filename).parts for code in codes)
 
 
 def _prepare(name: str, folder: Path | None, values: Mapping[str, Json]) -> tuple[Function, dict[str, Any]]:

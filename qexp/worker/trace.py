@@ -11,6 +11,7 @@ from pathlib import Path
 from traceback import FrameSummary
 from types import TracebackType
 
+from qexp.errors import QexpError
 from qexp.model import Failure, storable_text
 from qexp.store.hot import Error
 
@@ -23,20 +24,28 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     """
     Return what an attempt stores of an exception: type, message, traceback, last frame and fingerprint.
 
-    *folder* is the grid's: frames below it are the user's code, under any host's path. An exception whose own `__str__`
-    raises is described by its type alone.
+    *folder* is the grid's: frames below it are the user's code, under any host's path. Errors of qexp's own (a function
+    that cannot be imported, a result that is no data) are told apart by their message; behind an import that failed
+    stands what failed. An exception so odd that it cannot be shown is described by its type alone.
     """
-    summary = traceback.TracebackException(type(error), error, _below_own(error.__traceback__), compact=True)
-    frames = list(_user_frames(summary.stack, folder))
-    last = frames[-1] if frames else (summary.stack[-1] if summary.stack else None)
-    kind = _type_name(error)
+    kind, message = storable_text(_type_name(error)), storable_text(_message(error))
+    own = isinstance(error, QexpError)
+    shown = error.__cause__ if own and error.__cause__ is not None else error
+    try:
+        summary = traceback.TracebackException(type(shown), shown, _below_own(shown.__traceback__), compact=True)
+        text, stack = storable_text("".join(summary.format())), summary.stack
+    except Exception:  # noqa: BLE001 - exceptions of users may break whatever looks at them
+        return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
+    frames = list(_user_frames(stack, folder))
+    last = frames[-1] if frames else None if own or not stack else stack[-1]
+    marks = [f"{_relative(frame, folder)}:{frame.name}" for frame in frames]
     return Error(
         failure=failure,
         type=kind,
-        message=storable_text(_message(error)),
+        message=message,
         frame=storable_text(f"{_relative(last, folder)}:{last.lineno} in {last.name}") if last else None,
-        fingerprint=fingerprint(kind, [f"{_relative(frame, folder)}:{frame.name}" for frame in frames]),
-        traceback=storable_text("".join(summary.format())),
+        fingerprint=fingerprint(kind, [*marks, message] if own else marks),
+        traceback=f"{text.rstrip()}\n\n{kind}: {message}" if shown is not error else text,
     )
 
 

@@ -10,7 +10,12 @@ import pandas as pd
 import pytest
 from tests_support import eventually
 
-SQUARES = "def f(x: int):\n    if x == 3:\n        raise ValueError('three')\n    return {'y': x * x, 'half': x / 2}\n"
+SQUARES = """
+def f(x: int):
+    if x == 3:
+        raise ValueError("three")
+    return {"y": x * x, "half": x / 2, "tiny": x * 1.23456789012345e-13}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +130,7 @@ def test_the_life_of_a_study(qexp, study, worker, tmp_path):
     assert "failed" in qexp("status").stdout
 
     (group,) = json.loads(qexp("errors", made.name, "--format", "json").stdout)
-    assert (group["count"], group["error_message"], group["error_frame"]) == (1, "three", "experiment.py:3 in f")
+    assert (group["count"], group["error_message"], group["error_frame"]) == (1, "three", "experiment.py:4 in f")
     text = qexp("errors", made.name).stdout
     again = re.search(r"qexp requeue \S+ --error [0-9a-f]{6}", text)[0]
 
@@ -142,6 +147,7 @@ def test_the_life_of_a_study(qexp, study, worker, tmp_path):
         done = qexp("export", made.name, "-o", f"results{suffix}")
         assert done.returncode == 0, done.stderr
         frame = read(tmp_path / f"results{suffix}")
+        assert frame["tiny"].tolist()[:2] == [1.23456789012345e-13, 2.4691357802469e-13]
         assert frame["y"].tolist()[:2] == [1, 4]
         assert frame["half"].tolist()[3] == 2.0
         assert frame["status"].tolist() == ["done", "done", "failed", "done"]

@@ -52,6 +52,11 @@ def test_messages_of_unknown_ids_are_dropped_and_the_worker_goes_on(study, site,
     assert made.wait() == 0
 
 
+FORKS = """import os
+        if os.fork() == 0:
+            return 'from the child'
+        os.wait()
+        raise OSError('from the parent')"""
 WAYS_TO_END = {
     "raise": ("raise ValueError('no')", "error", "ValueError"),
     "system_exit": ("import sys; sys.exit(3)", "error", "SystemExit"),
@@ -62,6 +67,7 @@ WAYS_TO_END = {
     "too_long": ("return 10 ** 5000", "error", "qexp.errors.ResultError"),
     "too_large": ("return {'x' * 300_000_000: 1}", "error", "qexp.errors.ResultError"),
     "lambda": ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})", "error", "experiment.Odd"),
+    "forks": (FORKS, "error", "OSError"),
     "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crashed", "ProcessDied"),
     "segfault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "ProcessDied"),
     "os_exit": ("import os; os._exit(7)", "crashed", "ProcessDied"),
@@ -108,6 +114,20 @@ MESSAGES = [
     "\\",
     "; DROP",
 ]
+
+
+def test_an_experiment_may_use_multiprocessing(study):
+    source = """
+import multiprocessing
+
+def f(x):
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        return {"y": pool.map(abs, [-x, x])}
+"""
+    made = study(source, {"x": 3})
+    made.enqueue()
+    assert made.wait() == 0
+    assert made.listed()[0]["result"] == {"y": [3, 3]}
 
 
 def test_special_characters_survive_in_parameters_results_and_errors(study):
@@ -207,12 +227,18 @@ def f(x, log):
 """
 
 
-@pytest.mark.parametrize(
-    "signals", [(signal.SIGQUIT,), (signal.SIGTERM, signal.SIGQUIT), (signal.SIGINT, signal.SIGINT)]
-)
+WAYS_TO_STOP = [
+    (signal.SIGQUIT,),
+    (signal.SIGTERM, signal.SIGQUIT),
+    (signal.SIGINT, signal.SIGINT),
+    ("group", signal.SIGTERM),
+]
+
+
+@pytest.mark.parametrize("signals", WAYS_TO_STOP, ids=str)
 def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, start_worker, queue, tmp_path, signals):
     # Given a worker with two experiments under way
-    own = f"{queue}_{'_'.join(s.name for s in signals)}"
+    own = f"{queue}_{'_'.join(str(s) for s in signals)}"
     log = tmp_path / "log"
     log.touch()
     made = study(SLEEPS_ONCE, {"x": [1, 2]}, settings={"log": str(log)}, queue=own)
@@ -220,10 +246,11 @@ def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, 
     made.enqueue()
     eventually(lambda: len(log.read_text().split()) == 2, "both experiments to run")
     # When it is told to stop at once
-    for number in signals[:-1]:
+    whole_group = signals[0] == "group"
+    for number in [] if whole_group else signals[:-1]:
         first.process.send_signal(number)
         eventually(lambda: "Warm shutdown" in first.text(), "the warm shutdown to begin")
-    first.process.send_signal(signals[-1])
+    (os.killpg if whole_group else os.kill)(first.process.pid, signals[-1])
     eventually(lambda: first.process.poll() is not None, "the worker to stop")
     # Then both run again elsewhere, and neither counts as a failure
     start_worker("-Q", own, "-c", "2").await_ready()

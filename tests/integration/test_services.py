@@ -58,6 +58,8 @@ def test_data_and_messages_are_kept_between_down_and_up(home):
     assert services.down(client.settings) == []
     assert settings.load().database_url is None
     services.up(settings.trace())
+    # and workers that outlive this find the broker where it was
+    assert settings.load().broker_url == client.settings.broker_url
     with psycopg.connect(settings.load().database_url) as raw:
         assert raw.execute("SELECT n FROM kept").fetchone() == (7,)
     with redis.Redis.from_url(settings.load().broker_url) as server:

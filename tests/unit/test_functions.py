@@ -176,3 +176,23 @@ def test_a_function_given_from_python_is_found_again(folder):
     path = folder("one", experiment="def f(): ...\n")
     with workspace(path):
         assert reference(resolve("experiment:f", path)) == ("experiment:f", path.resolve())
+
+
+class Unknown:
+    """A type that pydantic has no schema for."""
+
+
+def test_a_type_that_pydantic_does_not_know_is_only_checked_for():
+    def f(lr: float, rng: Unknown | None = None): ...
+
+    signature = Signature.of(f, "m:f")
+    assert signature.bind({"lr": 1}) == {"lr": 1.0}
+    with pytest.raises(FunctionError, match="'rng'"):
+        signature.bind({"lr": 1, "rng": 3})
+
+
+def test_text_that_an_annotation_turns_into_no_finite_number_is_refused():
+    def f(lr: float): ...
+
+    with pytest.raises(ValueError, match="finite"):
+        Signature.of(f, "m:f").canonical("lr", "inf")

@@ -90,3 +90,35 @@ def test_a_shown_url_has_no_password(url, shown):
 def test_a_place_is_a_host_and_port_or_a_socket():
     assert place("postgresql://u:p@h/d") == "h:5432"
     assert place("redis+socket:///run/redis.sock") == "/run/redis.sock"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "host=localhost password=hidden",
+        "hidden@localhost",
+        "redis//:hidden@h",
+        "redis:///:hidden@h",
+        "redis://u:hid/hidden@h/0",
+        "redis://u:hid?hidden@h/0",
+        "redis://u:hid#hidden@h/0",
+        "redis://:hidden@[::1/0",
+        "redis://:hidden@h:port/0",
+        "redis://:hidden@h/abc",
+        "postgresql://:hidden@[::1/0",
+        "postgresql://u:hid#hidden@h/d",
+        "postgresql://u:p@h:port/d",
+    ],
+)
+@pytest.mark.parametrize("name", ["QEXP_DATABASE_URL", "QEXP_BROKER_URL"])
+def test_what_cannot_be_read_as_a_url_is_not_shown(tmp_path, name, url):
+    with pytest.raises(SettingsError) as caught:
+        load({name: url}, tmp_path)
+    assert "hidden" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert "special characters as %XX" in str(caught.value)
+
+
+def test_a_services_file_that_cannot_be_read_counts_as_none(tmp_path, home):
+    (home / "services.json").write_text("[]")
+    assert load({"QEXP_HOME": str(home)}, tmp_path).database_url is None

@@ -69,3 +69,29 @@ def test_any_message_can_be_stored(error, text):
 def test_a_message_that_cannot_be_shown_is_described(error):
     source = "class Bad(Exception):\n    def __str__(self):\n        raise KeyError\ndef f():\n    raise Bad\n"
     assert "cannot be shown" in error(source).message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f():\n    raise type('E', (Exception,), {'__module__': 'a\\0b'})\n",
+        "def f():\n    raise type('E', (Exception,), {'__module__': 'a\\ud800b'})\n",
+        "def f():\n    raise SyntaxError('x', ('f', 1, 'a', 't'))\n",
+        "class G(ExceptionGroup):\n    exceptions = property(lambda self: 1 / 0)\n"
+        "def f():\n    raise G('g', [ValueError()])\n",
+    ],
+)
+def test_exceptions_that_break_whoever_looks_at_them_are_stored_all_the_same(error, source):
+    found = error(source)
+    assert found.type
+    "".join([found.type, found.message, found.traceback]).encode("utf-8")
+    assert "\0" not in found.type
+
+
+def test_causes_of_not_being_callable_are_different_errors():
+    from qexp.errors import FunctionError
+
+    one = trace.of(FunctionError("function m:f requires 'a'"), Failure.INVALID, None)
+    two = trace.of(FunctionError("function m:f takes no 'b'"), Failure.INVALID, None)
+    assert one.fingerprint != two.fingerprint
+    assert one.frame is None
