@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Sequence
 from uuid import UUID
 
 import psycopg
 
 from qexp.client import Client
-from qexp.errors import ExperimentFailedError, ResultError
+from qexp.errors import DatabaseUnreachableError, ExperimentFailedError, ResultError
 from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot, views
@@ -19,6 +20,9 @@ from qexp.store.connect import Raw, connect
 from qexp.worker import runner, trace
 
 log = logging.getLogger(__name__)
+
+_PATIENCE = 600.0
+"""Seconds that an outcome is kept while Postgres is away."""
 
 
 class Child:
@@ -81,13 +85,20 @@ class Child:
         return outcome if recorded else None
 
     def _record(self, claim: hot.Claim, outcome: hot.Outcome) -> bool:
-        try:
-            return hot.finish(self._connection(), claim, outcome)
-        except psycopg.OperationalError as error:
-            if error.sqlstate is not None and not error.sqlstate.startswith(("08", "57")):
-                raise  # the server has answered, and is not shutting down
-            self._raw = None
-            return hot.finish(self._connection(), claim, outcome)
+        """Finish a claim, waiting for a Postgres that is away: the result may have taken days."""
+        deadline, pause = time.monotonic() + _PATIENCE, 0.1
+        while True:
+            try:
+                return hot.finish(self._connection(), claim, outcome)
+            except (psycopg.OperationalError, DatabaseUnreachableError) as error:
+                state = getattr(error, "sqlstate", None)
+                answered = state is not None and not state.startswith(("08", "57"))  # and is not shutting down
+                if answered or time.monotonic() > deadline:
+                    raise
+                self._raw = None
+                log.warning("experiment %d: its outcome waits for Postgres: %s", claim.id, " ".join(str(error).split()))
+            time.sleep(pause)
+            pause = min(2 * pause, 10.0)
 
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed or self._pid != os.getpid():

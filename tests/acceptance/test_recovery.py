@@ -1,0 +1,92 @@
+"""What goes away comes back, and nothing is left behind: services under a running worker, a run that is interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from tests_support import eventually
+
+SOURCE = """
+import pathlib, time
+def f(x, folder):
+    folder = pathlib.Path(folder)
+    (folder / f"began-{x}").touch()
+    while not (folder / "go").exists():
+        time.sleep(0.02)
+    return x
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A site of the test's own, a study on it, and what runs a command there."""
+    environ = {**os.environ, "QEXP_HOME": str(tmp_path / "home")}
+    (tmp_path / "experiment.py").write_text(SOURCE)
+    grid = {
+        "study": "s",
+        "function": "experiment:f",
+        "parameters": {"x": [1, 2]},
+        "settings": {"folder": str(tmp_path)},
+    }
+    (tmp_path / "grid.yaml").write_text(json.dumps(grid))
+    started = []
+
+    def start(*arguments):
+        line = [sys.executable, "-m", *arguments]
+        log = (tmp_path / "log").open("ab")
+        process = subprocess.Popen(line, cwd=tmp_path, env=environ, stdout=log, stderr=log, start_new_session=True)
+        started.append(process)
+        return process
+
+    def qexp(*arguments):
+        line = [sys.executable, "-m", "qexp", *arguments]
+        return subprocess.run(line, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
+
+    def began():
+        return len(list(tmp_path.glob("began-*"))) == 2
+
+    def statuses():
+        return [row["status"] for row in json.loads(qexp("list", "s", "--format", "json").stdout)]
+
+    yield qexp, start, began, statuses
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    qexp("down")
+
+
+def test_results_wait_for_services_that_are_away(own, tmp_path):
+    # Given two running experiments
+    qexp, start, began, statuses = own
+    qexp("up")
+    qexp("enqueue", "grid.yaml")
+    start("celery", "-A", "qexp", "worker", "-c", "2")
+    eventually(began, "both experiments to run")
+    # When they end while Postgres and the broker are away
+    qexp("down")
+    (tmp_path / "go").touch()
+    eventually(lambda: (tmp_path / "log").read_text().count("its outcome waits for Postgres") >= 2, "both to end")
+    qexp("up")
+    # Then their results arrive, and the same worker takes the next experiments
+    eventually(lambda: statuses() == ["done", "done"], "both results")
+    qexp("requeue", "s", "--status", "done")
+    assert qexp("wait", "s", "--timeout", "120").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_ended_takes_its_worker_along_and_gives_back_what_ran(own, number):
+    _, start, began, statuses = own
+    run = start("qexp", "run", "grid.yaml", "-c", "2")
+    eventually(began, "both experiments to run")
+    workers = [child for child in psutil.Process(run.pid).children(recursive=True) if "celery" in child.cmdline()]
+    assert workers
+    run.send_signal(number)
+    eventually(lambda: run.poll() is not None, "the run to end")
+    assert run.returncode == 130
+    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert statuses() == ["queued", "queued"]
