@@ -225,3 +225,57 @@ def test_nothing_but_our_own_errors_escapes_on_mutated_grids_for_a_minute(tmp_pa
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try_to_load(tmp_path / "any.yaml", mutated(rng, texts))
+
+
+FAULTS = {
+    "parameters": [
+        "{range: [0, 5, 0]}",
+        "[]",
+        "{rnage: [1]}",
+        "[1, 1]",
+        ".inf",
+        "{linspace: [0, 1]}",
+        "!!set {}",
+        "*none",
+    ],
+    "exclude": ["- {nothing: 1}", "- {}", "- 3", "- {a-b: 1}"],
+    "include": ["- {}", "- [1]", "- {class: 1}"],
+    "zip": ["- {u: [1, 2], v: [1]}", "- {}", "- {u: []}"],
+    "when": ["- {if: {nothing: 1}, parameters: {w: [1]}}", "- {if: {p0: 1}}", "- {if: {p0: 1}, parameters: {}}"],
+    "": [
+        "queue: 'no good'",
+        "seeds: 0",
+        "retries: {eror: 1}",
+        "timeout: never",
+        "unknown: 1",
+        "sampling: {samples: 0}",
+    ],
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_every_reported_line_is_that_of_the_offending_node(tmp_path_factory, data):
+    # Given a good grid of random size with one fault in it
+    section = data.draw(st.sampled_from(sorted(FAULTS)))
+    fault = data.draw(st.sampled_from(FAULTS[section]))
+    good = [f"  p{number}: [{number}, {number + 1}]" for number in range(data.draw(st.integers(1, 6)))]
+    blanks = data.draw(st.lists(st.sampled_from(["", "# a comment"]), max_size=3))
+    lines = ["study: a", "function: m:f", *blanks, "parameters:"]
+    if section == "parameters":
+        at = data.draw(st.integers(0, len(good)))
+        good.insert(at, f"  wrong: {fault}")
+        lines += good
+        expected = lines.index(f"  wrong: {fault}") + 1
+    else:
+        rules = (
+            [f"  - {{p0: {number}}}" for number in range(data.draw(st.integers(0, 3)))] if section == "exclude" else []
+        )
+        lines += [*good, *blanks, *([f"{section}:", *rules, f"  {fault}"] if section else [fault])]
+        expected = len(lines)
+    path = tmp_path_factory.getbasetemp() / "line.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    # When it is read, then the error names the line of the fault
+    with pytest.raises(GridError) as caught:
+        Grid.load(path)
+    assert f"line.yaml, line {expected}: " in str(caught.value), "\n".join(lines)
