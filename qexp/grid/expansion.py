@@ -11,7 +11,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import NamedTuple
 
 from qexp.grid.rules import Rule
@@ -187,22 +187,27 @@ class _Level:
 
     def _rows(self, index: int) -> Iterator[Row]:
         axis, concern = self.axes[index], self._concerns[index]
-        keys = [to_text(name) for name in axis.names]
-        if len(keys) == 1 and not concern:
-            (name,), (key,) = axis.names, keys
+        names = axis.names
+        spaced, tight = [f"{to_text(name)}: " for name in names], [f"{to_text(name)}:" for name in names]
+        if len(names) == 1 and not concern:  # twice as fast, for the axes that are long
+            (name,), (key,), (short,) = names, spaced, tight
             for value in axis.columns[0]:
-                yield Row({name: value}, f"{key}: {to_text(value)}", (f"{key}:{canonical(value)}",), _ALL)
+                yield Row({name: value}, key + to_text(value), (short + canonical(value),), _ALL)
             return
-        for params in axis.sets():
+        for values in zip(*axis.columns, strict=True):
+            params = dict(zip(names, values, strict=True))
+            texts = [repr(value) if type(value) in _NUMBERS else to_text(value) for value in values]
+            # a number that is no whole float is spelled the same in both
+            same = [
+                text if (kind := type(value)) is int or (kind is float and not value.is_integer()) else canonical(value)
+                for value, text in zip(values, texts, strict=True)
+            ]
             bits = _bits(params, self._rules, concern) if concern else _ALL
-            values = list(params.values())
-            text = ", ".join([f"{key}: {to_text(value)}" for key, value in zip(keys, values, strict=True)])
-            yield Row(
-                params,
-                text,
-                tuple([f"{key}:{canonical(value)}" for key, value in zip(keys, values, strict=True)]),
-                bits,
-            )
+            yield Row(params, ", ".join(map(add, spaced, texts)), tuple(map(add, tight, same)), bits)
+
+
+_NUMBERS = (int, float)
+"""Types whose JSON is their repr: the floats of a grid are finite."""
 
 
 def _concerned(axis: Axis, rules: Sequence[Rule]) -> int:
