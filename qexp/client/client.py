@@ -104,7 +104,8 @@ class Client:
 
     def migrate(self) -> str:
         """Bring the schema up to date and return its version."""
-        return schema.HEAD if self._database else ""
+        with self._begin():
+            return schema.HEAD
 
     def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
         """
@@ -212,9 +213,9 @@ class Client:
     def show(self, selection: Selection) -> list[Shown]:
         """Return everything about the chosen experiments."""
         with self._begin() as connection:
-            views_ = list(reports.experiments(connection, selectors.where(connection, selection)))
-            parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in views_}}
-            return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in views_]
+            found = list(reports.experiments(connection, selectors.where(connection, selection)))
+            parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
+            return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
 
     def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
         """Return the failed among the chosen experiments by error, the largest group first."""

@@ -37,7 +37,8 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     except Exception:  # noqa: BLE001 - exceptions of users may break whatever looks at them
         return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
     frames = list(_user_frames(stack, folder))
-    last = frames[-1] if frames else None if own or not stack else stack[-1]
+    shown_frames = frames or ([] if own else list(stack))
+    last = shown_frames[-1] if shown_frames else None
     marks = [f"{_relative(frame, folder)}:{frame.name}" for frame in frames]
     return Error(
         failure=failure,
@@ -66,9 +67,11 @@ def fingerprint(kind: str, frames: list[str]) -> str:
 
 def _type_name(error: BaseException) -> str:
     kind = type(error)
-    return (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    try:
+        module = kind.__module__
+        return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
+    except Exception:  # noqa: BLE001 - a metaclass of the user's may raise anything
+        return "Exception"
 
 
 def _message(error: BaseException) -> str:

@@ -77,6 +77,8 @@ def test_a_message_that_cannot_be_shown_is_described(error):
         "def f():\n    raise type('E', (Exception,), {'__module__': 'a\\0b'})\n",
         "def f():\n    raise type('E', (Exception,), {'__module__': 'a\\ud800b'})\n",
         "def f():\n    raise SyntaxError('x', ('f', 1, 'a', 't'))\n",
+        "class M(type):\n    __module__ = property(lambda self: 1 / 0)\n"
+        "class E(Exception, metaclass=M): pass\ndef f():\n    raise E\n",
         "class G(ExceptionGroup):\n    exceptions = property(lambda self: 1 / 0)\n"
         "def f():\n    raise G('g', [ValueError()])\n",
     ],
