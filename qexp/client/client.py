@@ -279,6 +279,13 @@ def _plan(grid: Grid) -> studies.Plan:
         parameters=grid.names,
         grid=grid.source.data,
         settings=grid.settings,
+        manner=studies.Manner(
+            grid.file.timeout,
+            grid.file.memory,
+            grid.file.retries.model_dump(),
+            grid.file.isolation,
+            grid.file.output,
+        ),
     )
 
 

@@ -137,7 +137,7 @@ class Grid:
         ]
         early = [
             f"{self.source.place(key, key=True)}: {key!r} is kept with the study, workers do not act on it yet"
-            for key in ("priority", "timeout", "retries")
+            for key in ("priority",)
             if key in self.file.model_fields_set
         ]
         return idle + held + early

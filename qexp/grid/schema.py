@@ -5,15 +5,17 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ByteSize,
     ConfigDict,
     Field,
     StrictInt,
+    TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
@@ -61,6 +63,25 @@ def seconds(value: Any) -> Any:
     return float(value)
 
 
+_BYTES = TypeAdapter(ByteSize)
+
+
+def size(value: Any) -> Any:
+    """
+    Return a size in bytes: a number, or text such as 64 KB (1000 bytes each), 4GiB (1024 ** 3 bytes each).
+
+    >>> size("4GB"), size("1 KiB")
+    (4000000000, 1024)
+    """
+    try:
+        number = int(_BYTES.validate_python(value)) if isinstance(value, int | str) else 0
+    except ValidationError:
+        number = 0
+    if isinstance(value, bool) or number <= 0:
+        raise ValueError("expected a size such as 64KB, 500MB, 4GB or 2GiB, or bytes above 0")
+    return number
+
+
 def _budgets(value: Any) -> Any:
     """One number is the budget for errors."""
     return {"error": value} if isinstance(value, int) and not isinstance(value, bool) else value
@@ -81,6 +102,12 @@ Rule = Annotated[dict[Name, Json], Field(min_length=1)]
 Axes = Annotated[dict[Name, Axis], Field(min_length=1)]
 Seeds = Annotated[list[StrictInt], Field(min_length=1)]
 Budget = Annotated[StrictInt, Field(ge=0)]
+Seconds = Annotated[
+    float, BeforeValidator(seconds), WithJsonSchema({"type": ["number", "string"], "examples": ["2h", "90s", 30]})
+]
+Bytes = Annotated[
+    int, BeforeValidator(size), WithJsonSchema({"type": ["integer", "string"], "examples": ["4GB", "500MB"]})
+]
 
 
 class _Section(BaseModel):
@@ -101,6 +128,7 @@ class Retries(_Section):
     timeout: Budget = 0
     crashed: Budget = 1
     lost: Budget = 5
+    delay: Seconds = Field(10.0, description="before the first retry; each further one waits twice as long, at most 1h")
 
 
 class GridFile(_Section):
@@ -138,17 +166,18 @@ class GridFile(_Section):
         DEFAULT_QUEUE, description="the Celery queue that the ids are announced on"
     )
     priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = Field(0, description="higher goes first")
-    timeout: (
-        Annotated[
-            float,
-            BeforeValidator(seconds),
-            WithJsonSchema({"type": ["number", "string"], "examples": ["2h", "90s", 30]}),
-        ]
-        | None
-    ) = Field(None, description="per attempt: 90s, 30m, 2h, 1d, or seconds")
+    timeout: Seconds | None = Field(None, description="per attempt: 90s, 30m, 2h, 1d, or seconds")
+    memory: Bytes | None = Field(None, description="per attempt, its child processes included: 500MB, 4GB")
     retries: Annotated[Retries, BeforeValidator(_budgets)] = Field(
         default_factory=Retries, description="a budget per way of failing, or one number, for error"
     )
+    isolation: Literal["child", "process"] = Field(
+        "child", description="process: each experiment in a Python of its own, for code that leaks (CUDA, threads)"
+    )
+    source: Literal["snapshot", "installed"] = Field(
+        "snapshot", description="snapshot: experiments run the code as it was when enqueued; installed: as workers find it"
+    )
+    output: Bytes = Field(65_536, description="of what an attempt prints, so much of the beginning and of the end is kept")
 
 
 def json_schema() -> dict[str, Any]:

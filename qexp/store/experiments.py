@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, null, select, text, update
+from sqlalchemy import ColumnElement, func, null, or_, select, text, update
 
 from qexp.model import CLOSED, Json, Origin, Status
 from qexp.store import tables
@@ -121,7 +121,11 @@ def take_pending(connection: Connection, study: int, limit: int) -> list[Announc
     columns = tables.experiment.c
     chosen = (
         select(columns.id)
-        .where(columns.study == study, columns.status == Status.PENDING)
+        .where(
+            columns.study == study,
+            columns.status == Status.PENDING,
+            or_(columns.not_before.is_(None), columns.not_before <= func.now()),
+        )
         .order_by(columns.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -183,17 +187,32 @@ def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, 
 
 
 def requeue(connection: Connection, condition: ColumnElement[bool]) -> Requeued:
-    """Send the chosen closed experiments back to pending. Their attempts stay; a result of theirs goes."""
-    columns = tables.experiment.c
+    """
+    Send the chosen closed experiments back to pending, with all of their retries ahead of them.
+
+    Their attempts stay, and take over what they had found so far: a result is the experiment's only while it lasts.
+    """
+    columns, past = tables.experiment.c, tables.attempt.c
     _, still_open = count(connection, condition)
+    chosen = select(columns.id, columns.attempt, columns.result).where(condition, columns.status.in_(CLOSED))
+    kept = chosen.where(columns.result.is_not(None)).with_for_update().cte("kept")
+    connection.execute(
+        update(tables.attempt)
+        .where(past.experiment == kept.c.id, past.number == kept.c.attempt)
+        .values(result=kept.c.result)
+    )
     rows = connection.execute(
         update(tables.experiment)
         .where(condition, columns.status.in_(CLOSED))
         .values(
             status=Status.PENDING,
             result=null(),
+            recorded_at=null(),
             failure=None,
             error_fingerprint=None,
+            reason=None,
+            not_before=None,
+            forgiven=columns.attempt,
             started_at=None,
             finished_at=None,
             worker=None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import LiteralString, cast
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -39,8 +39,18 @@ class Claim:
     function: str
     folder: Path | None
     settings: Mapping[str, Json]
-    result_names: tuple[str, ...]
+    result_names: tuple[str, ...] = ()
     """Names of results that the study has had so far."""
+    fingerprint: UUID = UUID(int=0)
+    source: str | None = None
+    """The snapshot of the folder to import from; None: the folder itself, or what is installed."""
+    timeout: float | None = None
+    """Seconds."""
+    memory: int | None = None
+    """Bytes."""
+    isolation: str = "child"
+    output: int = 65536
+    """Bytes of output that are kept of its beginning, and as many of its end."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +63,38 @@ class Error:
     frame: str | None = None
     fingerprint: str | None = None
     traceback: str | None = None
+    signal: str | None = None
+    """The signal that ended its process, such as SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """An attempt that ended of its own will without a verdict: `released` or `paused`."""
+
+    outcome: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an attempt used: seconds of all its threads and finished children, bytes at the peak, kWh of the machine."""
+
+    cpu_seconds: float | None = None
+    peak_memory: int | None = None
+    gpu_memory: int | None = None
+    energy_kwh: float | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: with results, or with an error."""
+    """How an attempt ended: with results; by an error or a departure, then with what it had recorded until then."""
 
     result: Mapping[str, Json] | None = None
     error: Error | None = None
+    departure: Departure | None = None
+    recorded_at: Mapping[str, str] | None = None
+    """When parts of the result came, in ISO format, where that was before the end."""
+    usage: Usage = Usage()
 
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
@@ -68,72 +102,118 @@ def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | Non
     row = raw.execute(SQL["claim"], {"id": experiment, "worker": worker, "pid": pid, "now": now}).fetchone()
     if row is None:
         return None
-    folder, names = row[7], row[9]
-    return Claim(
-        row[0], row[1], row[2], row[3], row[4], row[5], row[6], Path(folder) if folder else None, row[8], tuple(names)
-    )
+    return Claim(*row[:7], Path(row[7]) if row[7] else None, row[8], tuple(row[9]), *row[10:])
 
 
 def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> bool:
     """Record how an attempt ended; False: the experiment is someone else's by now, and nothing was recorded."""
-    error = outcome.error
-    values = {
-        "id": claim.id,
-        "worker": claim.worker,
-        "attempt": claim.attempt,
-        "now": now,
-        "result": None if outcome.result is None else Jsonb(outcome.result),
-        "failure": error and error.failure,
-        "error_type": error and error.type,
-        "error_message": error and error.message,
-        "error_frame": error and error.frame,
-        "error_fingerprint": error and error.fingerprint,
-        "traceback": error and error.traceback,
-    }
+    if outcome.departure is not None:
+        return bool(_depart(raw, claim.worker, outcome.departure, outcome, claim, now))
+    if outcome.error is not None:
+        values = {"ids": [claim.id], "worker": claim.worker, "attempt": claim.attempt, "pid": None}
+        return bool(_fail(raw, values, outcome.error, outcome, claim.source, now))
+    values = {"id": claim.id, "worker": claim.worker, "attempt": claim.attempt}
+    values |= {"source": claim.source, "now": now, **_found(outcome)}
     return raw.execute(SQL["finish"], values).fetchone() is not None
 
 
-def crash(raw: Raw, ids: Sequence[int], worker: UUID, pid: int, error: Error, now: datetime | None = None) -> list[int]:
-    """End the attempts, among *ids*, that ran in a process which died; return which those were."""
-    values = {
-        "ids": list(ids),
-        "worker": worker,
-        "pid": pid,
-        "now": now,
-        "error_type": error.type,
-        "error_message": error.message,
-        "error_fingerprint": error.fingerprint,
-    }
-    return [row[0] for row in raw.execute(SQL["crash"], values)]
+def crash(
+    raw: Raw, ids: Sequence[int], worker: UUID, pid: int, error: Error, now: datetime | None = None
+) -> dict[int, datetime | None]:
+    """End the attempts, among *ids*, that ran in a process which died; return those, with when a retry is due."""
+    values = {"ids": list(ids), "worker": worker, "attempt": None, "pid": pid}
+    return _fail(raw, values, error, Outcome(), None, now)
 
 
 def release(raw: Raw, worker: UUID, now: datetime | None = None) -> list[tuple[int, int]]:
     """Give back all that *worker* runs; return the experiments, each with its study's id."""
-    return [(row[0], row[1]) for row in raw.execute(SQL["release"], {"worker": worker, "now": now})]
+    return _depart(raw, worker, Departure("released"), Outcome(), None, now)
 
 
 def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
     """Give back one claim whose process was told to stop; False: it was given back already."""
-    values = {"id": claim.id, "worker": claim.worker, "attempt": claim.attempt, "now": now}
-    return raw.execute(SQL["give_back"], values).fetchone() is not None
+    return bool(_depart(raw, claim.worker, Departure("released"), Outcome(), claim, now))
 
 
-def register(raw: Raw, worker: UUID, host: str, pid: int, name: str, queues: Sequence[str], concurrency: int) -> None:
-    """Say that a worker is there, before it takes anything."""
-    values = {
-        "id": worker,
-        "host": host,
-        "pid": pid,
-        "name": name,
-        "queues": list(queues),
-        "concurrency": concurrency,
+def _fail(
+    raw: Raw, values: dict[str, Any], error: Error, outcome: Outcome, source: str | None, now: datetime | None
+) -> dict[int, datetime | None]:
+    values |= {
+        "source": source,
+        "now": now,
+        "failure": str(error.failure),
+        "error_type": error.type,
+        "error_message": error.message,
+        "error_frame": error.frame,
+        "error_fingerprint": error.fingerprint,
+        "traceback": error.traceback,
+        "exit_signal": error.signal,
+        **_found(outcome),
     }
-    raw.execute(SQL["register"], values)
+    return {row[0]: row[1] for row in raw.execute(SQL["fail"], values)}
+
+
+def _depart(
+    raw: Raw, worker: UUID, departure: Departure, outcome: Outcome, claim: Claim | None, now: datetime | None
+) -> list[tuple[int, int]]:
+    values = {
+        "worker": worker,
+        "ids": None if claim is None else [claim.id],
+        "attempt": claim and claim.attempt,
+        "source": claim and claim.source,
+        "now": now,
+        "outcome": departure.outcome,
+        "reason": departure.reason,
+        **_found(outcome),
+    }
+    return [(row[0], row[1]) for row in raw.execute(SQL["depart"], values)]
+
+
+def _found(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "result": None if outcome.result is None else Jsonb(outcome.result),
+        "recorded_at": None if not outcome.recorded_at else Jsonb(outcome.recorded_at),
+        **vars(outcome.usage),
+    }
+
+
+@dataclass(frozen=True)
+class Station:
+    """A worker as others see it: where it runs and what it listens to."""
+
+    host: str
+    pid: int
+    name: str
+    queues: Sequence[str]
+    concurrency: int
+    user: str | None = None
+    environment: str | None = None
+    """The digest of what is installed there."""
+
+
+def register(raw: Raw, worker: UUID, station: Station) -> None:
+    """Say that a worker is there, before it takes anything."""
+    raw.execute(SQL["register"], {"id": worker, **vars(station), "queues": list(station.queues)})
 
 
 def leave(raw: Raw, worker: UUID) -> None:
     """Say that a worker has stopped."""
     raw.execute(SQL["leave"], {"id": worker})
+
+
+def lead(raw: Raw, worker: UUID, lease: float, now: datetime | None = None) -> bool:
+    """Take the lease of the leader for *lease* seconds, or prolong it; False: another worker leads."""
+    return raw.execute(SQL["lead"], {"worker": worker, "lease": lease, "now": now}).fetchone() is not None
+
+
+def resign(raw: Raw, worker: UUID) -> None:
+    """Let another worker lead at once."""
+    raw.execute(SQL["resign"], {"worker": worker})
+
+
+def due(raw: Raw, now: datetime | None = None) -> list[int]:
+    """Return the studies that have retries whose time has come."""
+    return [row[0] for row in raw.execute(SQL["due"], {"now": now})]
 
 
 def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None:

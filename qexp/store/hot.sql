@@ -1,71 +1,120 @@
 -- claim: take a queued experiment for one attempt. No row: another message came first, or it was cancelled.
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
-       started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, failure = NULL, error_fingerprint = NULL
+       started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
+       failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = %(id)s AND e.status = 'queued' AND s.id = e.study
-RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results;
+RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
+          e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
 
--- finish: end an attempt, fenced by worker and attempt. No row: it was presumed dead and is someone else's by now.
+-- finish: end an attempt with a result, fenced by worker and attempt. No row: it is someone else's by now.
 WITH ended AS (
   UPDATE experiment
-  SET    status = CASE WHEN %(failure)s::text IS NULL THEN 'done' ELSE 'failed' END, result = %(result)s,
-         failure = %(failure)s, error_fingerprint = %(error_fingerprint)s, finished_at = coalesce(%(now)s, now())
+  SET    status = 'done', result = coalesce(result, '{}') || %(result)s::jsonb, finished_at = coalesce(%(now)s, now()),
+         recorded_at = CASE WHEN %(recorded_at)s::jsonb IS NULL THEN recorded_at
+                            ELSE coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb END
   WHERE  id = %(id)s AND status = 'running' AND worker = %(worker)s AND attempt = %(attempt)s
   RETURNING *
 )
-INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome,
-                     error_type, error_message, error_frame, error_fingerprint, traceback)
-SELECT id, attempt, study, revision, worker, pid, started_at, finished_at, coalesce(failure, 'done'),
-       %(error_type)s, %(error_message)s, %(error_frame)s, error_fingerprint, %(traceback)s
+INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
+                     cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+SELECT id, attempt, study, revision, worker, pid, started_at, finished_at, 'done', %(source)s,
+       %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
 FROM   ended
 RETURNING experiment;
 
--- crash: end the attempts of a process that died. No row: it was running none.
-WITH ended AS (
-  UPDATE experiment
-  SET    status = 'failed', failure = 'crashed', error_fingerprint = %(error_fingerprint)s,
-         finished_at = coalesce(%(now)s, now())
-  WHERE  worker = %(worker)s AND pid = %(pid)s AND status = 'running' AND id = ANY(%(ids)s)
-  RETURNING *
+-- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
+-- time, give or take a quarter; a lost node is no reason to wait. No row: they are someone else's by now.
+WITH chosen AS (
+  SELECT e.*, r.source, r.retries, (
+           SELECT count(*) FROM attempt a
+           WHERE  a.experiment = e.id AND a.number > e.forgiven AND a.outcome = %(failure)s::text
+         ) AS failures
+  FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = s.revision
+  WHERE  e.id = ANY(%(ids)s) AND e.status = 'running' AND e.worker = %(worker)s
+         AND e.attempt = coalesce(%(attempt)s, e.attempt) AND e.pid = coalesce(%(pid)s, e.pid)
+  FOR    UPDATE OF e
+), judged AS (
+  SELECT *, failures < coalesce((retries ->> %(failure)s::text)::int, 0) AS again,
+         CASE WHEN %(failure)s::text = 'lost' THEN 0
+              ELSE least(3600, coalesce((retries ->> 'delay')::float8, 10) * 2 ^ least(failures, 20))
+                   * (0.75 + 0.5 * random())
+         END AS delay,
+         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found
+  FROM   chosen
+), ended AS (
+  UPDATE experiment e
+  SET    status = CASE WHEN j.again THEN 'pending' ELSE 'failed' END,
+         failure = CASE WHEN NOT j.again THEN %(failure)s::text END,
+         error_fingerprint = CASE WHEN NOT j.again THEN %(error_fingerprint)s END,
+         not_before = CASE WHEN j.again THEN coalesce(%(now)s, now()) + make_interval(secs => j.delay) END,
+         result = CASE WHEN NOT j.again THEN j.found END,
+         recorded_at = CASE WHEN NOT j.again THEN
+                         CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
+                              ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
+         started_at = CASE WHEN NOT j.again THEN e.started_at END,
+         finished_at = CASE WHEN NOT j.again THEN coalesce(%(now)s, now()) END
+  FROM   judged j
+  WHERE  e.id = j.id
+  RETURNING e.id, e.not_before
+), written AS (
+  INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
+                       error_type, error_message, error_frame, error_fingerprint, traceback, exit_signal, result,
+                       cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), %(failure)s::text,
+         coalesce(%(source)s, source), %(error_type)s, %(error_message)s, %(error_frame)s, %(error_fingerprint)s,
+         %(traceback)s, %(exit_signal)s, found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+  FROM   judged
 )
-INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome,
-                     error_type, error_message, error_fingerprint)
-SELECT id, attempt, study, revision, worker, pid, started_at, finished_at, failure,
-       %(error_type)s, %(error_message)s, error_fingerprint
-FROM   ended
-RETURNING experiment;
+SELECT id, not_before FROM ended ORDER BY id;
 
--- release: give back what a worker runs when it must stop at once. No row: it was running none.
-WITH back AS (
-  UPDATE experiment
-  SET    status = 'pending'
-  WHERE  worker = %(worker)s AND status = 'running'
-  RETURNING *
+-- depart: end attempts without a verdict: 'released' ones run again at once, 'paused' ones when a person resumes them.
+-- No row: they are someone else's by now.
+WITH chosen AS (
+  SELECT * FROM experiment
+  WHERE  worker = %(worker)s AND status = 'running' AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
+         AND attempt = coalesce(%(attempt)s, attempt)
+  FOR    UPDATE
+), judged AS (
+  SELECT *,
+         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found
+  FROM   chosen
+), gone AS (
+  UPDATE experiment e
+  SET    status = CASE WHEN %(outcome)s::text = 'paused' THEN 'paused' ELSE 'pending' END, reason = %(reason)s,
+         result = CASE WHEN %(outcome)s::text = 'paused' THEN j.found END,
+         started_at = CASE WHEN %(outcome)s::text = 'paused' THEN e.started_at END,
+         finished_at = CASE WHEN %(outcome)s::text = 'paused' THEN coalesce(%(now)s, now()) END
+  FROM   judged j
+  WHERE  e.id = j.id
+), written AS (
+  INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
+                       result, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), %(outcome)s, %(source)s,
+         found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+  FROM   judged
 )
-INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome)
-SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), 'released'
-FROM   back
-RETURNING experiment, study;
-
--- give_back: end an attempt whose process was told to stop, without charging it. No row: it was given back already.
-WITH back AS (
-  UPDATE experiment
-  SET    status = 'pending'
-  WHERE  id = %(id)s AND status = 'running' AND worker = %(worker)s AND attempt = %(attempt)s
-  RETURNING *
-)
-INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome)
-SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), 'released'
-FROM   back
-RETURNING experiment;
+SELECT id, study FROM judged ORDER BY id;
 
 -- register: a worker is there.
-INSERT INTO worker (id, host, pid, name, queues, concurrency)
-VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s);
+INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment)
+VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s);
 
 -- leave: a worker has stopped.
 UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
+
+-- lead: take the lease of the leader, or prolong it. No row: another worker leads.
+INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
+ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
+WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())
+RETURNING worker;
+
+-- resign: give the lease up, so that another worker leads at once.
+UPDATE leader SET until = now() WHERE worker = %(worker)s;
+
+-- due: the studies with retries whose time has come. No row: there are none.
+SELECT DISTINCT study FROM experiment WHERE status = 'pending' AND not_before <= coalesce(%(now)s, now());
 
 -- name_results: results of new names become columns of the study, in the order they came. No row: all were known.
 UPDATE study

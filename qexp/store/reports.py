@@ -65,6 +65,12 @@ class ExperimentView:
     finished_at: datetime | None
     duration: float | None
     """Seconds from start to end of the last attempt; None while it runs or before it did."""
+    reason: str | None
+    """Why it is paused."""
+    not_before: datetime | None
+    """When its next attempt is due, if it waits for one."""
+    recorded_at: Mapping[str, str] | None
+    """When parts of the result came, where that was before the end."""
 
     @property
     def error(self) -> str | None:
@@ -91,6 +97,15 @@ class AttemptView:
     error_frame: str | None
     error_fingerprint: str | None
     traceback: str | None
+    exit_signal: str | None
+    result: Mapping[str, Json] | None
+    """What it recorded, unless its result is still the experiment's."""
+    source: str | None
+    cpu_seconds: float | None
+    peak_memory: int | None
+    """Bytes."""
+    gpu_memory: int | None
+    energy_kwh: float | None
 
 
 @dataclass(frozen=True)
@@ -175,6 +190,9 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.started_at,
             columns.finished_at,
             _seconds(columns.finished_at - columns.started_at),
+            columns.reason,
+            columns.not_before,
+            columns.recorded_at,
         )
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
@@ -206,6 +224,13 @@ def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
             columns.error_frame,
             columns.error_fingerprint,
             columns.traceback,
+            columns.exit_signal,
+            columns.result,
+            columns.source,
+            columns.cpu_seconds,
+            columns.peak_memory,
+            columns.gpu_memory,
+            columns.energy_kwh,
         )
         .outerjoin_from(tables.attempt, tables.worker, tables.worker.c.id == columns.worker)
         .where(columns.experiment == experiment)

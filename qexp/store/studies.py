@@ -6,7 +6,7 @@ import getpass
 import platform
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from sqlalchemy import ColumnElement, insert, select, update
@@ -16,6 +16,17 @@ from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json
 from qexp.store import tables
 from qexp.store.connect import Connection
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the attempts of a study are run: seconds, bytes, budgets by way of failing."""
+
+    timeout: float | None = None
+    memory: int | None = None
+    retries: Mapping[str, float] = field(default_factory=dict)
+    isolation: str = "child"
+    output: int = 65_536
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Plan:
     parameters: list[str]
     grid: Json
     settings: Mapping[str, Json]
+    manner: Manner
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,8 @@ def _revision(study: int, number: int, plan: Plan) -> dict[str, Json]:
         "qexp": version("qexp"),
         "host": socket.gethostname(),
         "user": _user(),
+        **vars(plan.manner),
+        "retries": dict(plan.manner.retries),
     }
 
 

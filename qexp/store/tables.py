@@ -8,14 +8,17 @@ from sqlalchemy import (
     ARRAY,
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -55,6 +58,28 @@ study = Table(
     comment="the named collection of experiments that a grid belongs to",
 )
 
+environment = Table(
+    "environment",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("python", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("cpu", Text, nullable=False),
+    Column("cores", Integer, nullable=False),
+    Column("packages", JSONB, nullable=False),
+    comment="what is installed where a grid was enqueued or a worker runs: one row for all that have the same",
+)
+
+source = Table(
+    "source",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("archive", LargeBinary, nullable=False),
+    Column("files", ARRAY(Text), nullable=False),
+    Column("created_at", _moment, nullable=False, server_default=_now),
+    comment="a snapshot of a grid's folder, as a zip",
+)
+
 revision = Table(
     "revision",
     metadata,
@@ -69,8 +94,20 @@ revision = Table(
     Column("qexp", Text, nullable=False),
     Column("host", Text, nullable=False),
     Column("user", Text, nullable=False),
+    Column("source", Text, ForeignKey("source.digest")),
+    Column("git_commit", Text),
+    Column("git_dirty", Boolean),
+    Column("git_diff", Text),
+    Column("environment", Text, ForeignKey("environment.digest")),
+    # how attempts are run; seconds and bytes
+    Column("timeout", Double),
+    Column("memory", BigInteger),
+    Column("retries", JSONB, nullable=False, server_default="{}"),
+    Column("isolation", Text, nullable=False, server_default="child"),
+    Column("output", Integer, nullable=False, server_default="65536"),
     Column("created_at", _moment, nullable=False, server_default=_now),
     CheckConstraint("number >= 1", name="revisions_count_from_1"),
+    CheckConstraint("isolation IN ('child', 'process')", name="an_isolation_is_one_of_two"),
     comment="one version of a study's grid, settings and function",
 )
 
@@ -83,9 +120,21 @@ worker = Table(
     Column("name", Text, nullable=False),
     Column("queues", ARRAY(Text), nullable=False),
     Column("concurrency", Integer, nullable=False),
+    Column("user", Text),
+    Column("environment", Text, ForeignKey("environment.digest")),
     Column("started_at", _moment, nullable=False, server_default=_now),
     Column("stopped_at", _moment),
     comment="one Celery worker process with its children",
+)
+
+leader = Table(
+    "leader",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default="true"),
+    Column("worker", Uuid, nullable=False),
+    Column("until", _moment, nullable=False),
+    CheckConstraint("one", name="there_is_one_leader"),
+    comment="the worker that announces what has become due, until its lease ends",
 )
 
 experiment = Table(
@@ -101,6 +150,14 @@ experiment = Table(
     Column("result", JSONB),
     Column("failure", Text),
     Column("error_fingerprint", Text),
+    # why it is paused or cancelled
+    Column("reason", Text),
+    # when a retry is due
+    Column("not_before", _moment),
+    # the last attempt that retries do not count any more: a requeue makes the budget whole
+    Column("forgiven", Integer, nullable=False, server_default=text("0")),
+    # when each recorded part of the result came; the others came at the end
+    Column("recorded_at", JSONB),
     Column("revision", Integer),
     Column("worker", Uuid, ForeignKey("worker.id")),
     Column("pid", Integer),
@@ -120,7 +177,9 @@ experiment = Table(
     CheckConstraint("attempt >= 0", name="attempts_count_up"),
     # serves: publish, the next pending experiments of a study in order
     Index("experiment_to_publish", "study", "id", postgresql_where=text("status = 'pending'")),
-    # serves: crash and release, what a worker is running
+    # serves: due, the retries to announce next
+    Index("experiment_due", "not_before", postgresql_where=text("status = 'pending' AND not_before IS NOT NULL")),
+    # serves: fail and depart, what a worker is running
     Index("experiment_running_on", "worker", postgresql_where=text("status = 'running'")),
     # serves: errors and the selector --error
     Index("experiment_by_error", "study", "error_fingerprint", postgresql_where=text("error_fingerprint IS NOT NULL")),
@@ -144,11 +203,90 @@ attempt = Table(
     Column("error_frame", Text),
     Column("error_fingerprint", Text),
     Column("traceback", Text),
+    Column("exit_signal", Text),
+    # what it recorded before it ended otherwise than done; the result of a done one is the experiment's until a requeue
+    Column("result", JSONB),
+    Column("source", Text),
+    Column("cpu_seconds", Double),
+    Column("peak_memory", BigInteger),
+    Column("gpu_memory", BigInteger),
+    Column("energy_kwh", Double),
     ForeignKeyConstraint(["study", "revision"], ["revision.study", "revision.number"], ondelete="CASCADE"),
     CheckConstraint(
-        "outcome IN ('done', 'released') OR " + _one_of("outcome", Failure), name="an_outcome_is_one_of_seven"
+        "outcome IN ('done', 'released', 'paused') OR " + _one_of("outcome", Failure), name="an_outcome_is_one_of_eight"
     ),
     CheckConstraint("number >= 1", name="attempts_count_from_1"),
-    CheckConstraint("outcome IN ('done', 'released') OR error_type IS NOT NULL", name="a_failed_attempt_says_why"),
+    CheckConstraint(
+        "outcome IN ('done', 'released', 'paused') OR error_type IS NOT NULL", name="a_failed_attempt_says_why"
+    ),
     comment="one try at running an experiment, written once, when it ends",
+)
+
+
+def _of_attempt() -> list[Column[object]]:
+    """Return the two columns that say whose a row is."""
+    return [
+        Column("experiment", BigInteger, ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True),
+        Column("attempt", Integer, primary_key=True),
+    ]
+
+
+metric = Table(
+    "metric",
+    metadata,
+    *_of_attempt(),
+    Column("name", Text, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("value", Double, nullable=False),
+    Column("at", _moment, nullable=False),
+    comment="one point of a series that an attempt has recorded",
+)
+
+entry = Table(
+    "entry",
+    metadata,
+    *_of_attempt(),
+    Column("list", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("data", JSONB, nullable=False),
+    Column("at", _moment, nullable=False),
+    comment="one row of a list that an attempt has appended to",
+)
+
+output = Table(
+    "output",
+    metadata,
+    *_of_attempt(),
+    Column("position", BigInteger, primary_key=True),
+    Column("text", Text, nullable=False),
+    comment="a piece of what an attempt has printed, by its offset in bytes; the middle of much output is left out",
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("experiment", BigInteger, ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("data", LargeBinary),
+    Column("url", Text),
+    Column("keep", Boolean, nullable=False),
+    Column("at", _moment, nullable=False, server_default=_now),
+    CheckConstraint("(data IS NULL) <> (url IS NULL)", name="a_checkpoint_is_in_one_place"),
+    comment="where an experiment's next attempt goes on from; dropped when it is done, unless kept",
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    *_of_attempt(),
+    Column("name", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("at", _moment, nullable=False, server_default=_now),
+    comment="a file that an attempt has left in the folder or object store for artifacts",
 )

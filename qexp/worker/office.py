@@ -16,6 +16,7 @@ from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import connect
+from qexp.worker.dispatcher import Dispatcher
 from qexp.worker.trace import fingerprint
 
 log = logging.getLogger(__name__)
@@ -26,13 +27,18 @@ class Office:
 
     def __init__(self, settings: Settings, worker: UUID) -> None:
         self.settings, self.worker = settings, worker
+        self._dispatcher = Dispatcher(settings, worker)
+
+    def open(self) -> None:
+        """Begin what goes on beside the experiments."""
+        self._dispatcher.start()
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
         broker.check(self.settings)
         Client(self.settings).migrate()
         with connect(self.settings) as raw:
-            hot.register(raw, self.worker, socket.gethostname(), os.getpid(), name, queues, concurrency)
+            hot.register(raw, self.worker, hot.Station(socket.gethostname(), os.getpid(), name, queues, concurrency))
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempts that a dead child was at."""
@@ -40,11 +46,13 @@ class Office:
         kind = "ProcessDied"
         error = hot.Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=fingerprint(kind, [reason]))
         with self._logging_losses(), connect(self.settings) as raw:
-            for experiment in hot.crash(raw, ids, self.worker, pid, error):
-                log.error("experiment %d: its process %d died: %s", experiment, pid, reason)
+            for experiment, due in hot.crash(raw, ids, self.worker, pid, error).items():
+                again = "" if due is None else f"; its next attempt is due at {due:%H:%M:%S %Z}"
+                log.error("experiment %d: its process %d died: %s%s", experiment, pid, reason, again)
 
     def give_back(self) -> None:
         """Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next."""
+        self._dispatcher.stop()
         with self._logging_losses():
             with connect(self.settings) as raw:
                 released = hot.release(raw, self.worker)
@@ -55,6 +63,7 @@ class Office:
 
     def leave(self) -> None:
         """Say that the worker has stopped."""
+        self._dispatcher.stop()
         with self._logging_losses(), connect(self.settings) as raw:
             hot.leave(raw, self.worker)
 

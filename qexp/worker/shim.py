@@ -58,8 +58,12 @@ def install(app: Celery, settings: Settings) -> None:
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
             raise SystemExit(error.exit_status) from error
 
+    def ready(**_: Any) -> None:
+        office.open()
+
     def leave(**_: Any) -> None:
         office.leave()
 
     signals.worker_init.connect(arrive, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(leave, weak=False)

@@ -87,7 +87,8 @@ def study(qexp, tmp_path, queue):
 
     def study(source: str, parameters: dict, **keys: object) -> SimpleNamespace:
         (tmp_path / "experiment.py").write_text(source)
-        grid = {"study": name, "function": "experiment:f", "queue": queue, "parameters": parameters, **keys}
+        grid = {"study": name, "function": "experiment:f", "queue": queue, "parameters": parameters}
+        grid |= {"retries": {"crashed": 0}, **keys}
         (tmp_path / "grid.yaml").write_text(json.dumps(grid, ensure_ascii=False), encoding="utf-8")
 
         def enqueue() -> str:

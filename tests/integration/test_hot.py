@@ -1,6 +1,7 @@
 """Claim and finish: one execution per experiment, fenced against whoever comes back late."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -19,7 +20,8 @@ def experiment(client, raw, tmp_path):
     """An experiment that is queued, and nothing that would run it."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name = f"hot_{uuid.uuid4().hex[:8]}"
-    grid = {"study": name, "function": "experiment:f", "parameters": {"x": 1}, "queue": "nobody"}
+    retries = {"error": 2, "crashed": 1, "delay": "100s"}
+    grid = {"study": name, "function": "experiment:f", "parameters": {"x": 1}, "queue": "nobody", "retries": retries}
     client.enqueue(Grid.from_dict(grid, tmp_path))
     return client.experiments(Selection(name))[0]
 
@@ -28,7 +30,7 @@ def experiment(client, raw, tmp_path):
 def worker(raw):
     def worker():
         made = uuid.uuid4()
-        hot.register(raw, made, "here", 1, "worker@here", ["nobody"], 2)
+        hot.register(raw, made, hot.Station("here", 1, "worker@here", ["nobody"], 2))
         return made
 
     return worker
@@ -94,13 +96,125 @@ def test_the_same_worker_cannot_finish_an_earlier_attempt(client, raw, experimen
 def test_a_crash_ends_only_what_ran_in_that_process(client, raw, experiment, worker):
     same = worker()
     hot.claim(raw, experiment.id, same, pid=7)
-    error = hot.Error(Failure.CRASHED, "ProcessDied", "signal 9 (SIGKILL)", fingerprint="abc")
-    assert hot.crash(raw, [experiment.id], same, 8, error) == []
-    assert hot.crash(raw, [experiment.id], worker(), 7, error) == []
-    assert hot.crash(raw, [experiment.id], same, 7, error) == [experiment.id]
+    error = hot.Error(Failure.CRASHED, "ProcessDied", "signal 9 (SIGKILL)", fingerprint="abc", signal="SIGKILL")
+    assert hot.crash(raw, [experiment.id], same, 8, error) == {}
+    assert hot.crash(raw, [experiment.id], worker(), 7, error) == {}
+    assert list(hot.crash(raw, [experiment.id], same, 7, error)) == [experiment.id]
+    (attempt,) = get(client, experiment.id).attempts
+    assert (attempt.outcome, attempt.error_message, attempt.exit_signal) == (
+        "crashed",
+        "signal 9 (SIGKILL)",
+        "SIGKILL",
+    )
+
+
+def fail(raw, experiment, worker, failure=Failure.ERROR):
+    """Run an experiment to a failure; return its claim."""
+    raw.execute("UPDATE experiment SET status = 'queued' WHERE id = %s AND status = 'pending'", [experiment.id])
+    claim = hot.claim(raw, experiment.id, worker, pid=1)
+    assert hot.finish(raw, claim, hot.Outcome(error=hot.Error(failure, "ValueError", "no", fingerprint="abc")))
+    return claim
+
+
+def stand(raw, experiment):
+    """Return an experiment's status and the seconds until it is due, None if it is not waiting."""
+    query = "SELECT status, extract(epoch FROM not_before - now())::float8 FROM experiment WHERE id = %s"
+    return raw.execute(query, [experiment.id]).fetchone()
+
+
+def test_a_failure_is_retried_later_each_time_until_its_budget_is_spent(client, raw, experiment, worker):
+    same = worker()
+    waits = []
+    for _ in range(2):
+        fail(raw, experiment, same)
+        status, seconds = stand(raw, experiment)
+        assert status == "pending"
+        waits.append(seconds)
+    assert 70 < waits[0] <= 125
+    assert 140 < waits[1] <= 250
+    fail(raw, experiment, same)
+    assert stand(raw, experiment) == ("failed", None)
+    assert [attempt.outcome for attempt in get(client, experiment.id).attempts] == ["error"] * 3
+
+
+def test_each_way_of_failing_has_a_budget_of_its_own(raw, experiment, worker):
+    same = worker()
+    for failure, status in [("error", "pending"), ("crashed", "pending"), ("error", "pending"), ("crashed", "failed")]:
+        fail(raw, experiment, same, Failure(failure))
+        assert stand(raw, experiment)[0] == status
+
+
+def test_what_cannot_be_called_is_not_tried_again(raw, experiment, worker):
+    fail(raw, experiment, worker(), Failure.INVALID)
+    assert stand(raw, experiment) == ("failed", None)
+
+
+def test_a_requeue_makes_the_budget_whole_again(client, raw, experiment, worker):
+    same = worker()
+    for _ in range(3):
+        fail(raw, experiment, same)
+    client.requeue(Selection(ids=((experiment.id, experiment.id),)))
+    fail(raw, experiment, same)
+    assert stand(raw, experiment)[0] == "pending"
+
+
+def test_a_retry_is_announced_when_it_is_due_and_not_before(client, raw, experiment, worker):
+    claim = fail(raw, experiment, worker())
+    known = client.study(experiment.study)
+    assert client.announce(known) == 0
+    assert claim.study_id not in hot.due(raw)
+    raw.execute("UPDATE experiment SET not_before = now() WHERE id = %s", [experiment.id])
+    assert claim.study_id in hot.due(raw)
+    assert client.announce(known) == 1
+
+
+def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(client, raw, experiment, worker):
+    same = worker()
+    claim = hot.claim(raw, experiment.id, same, pid=1)
+    left = hot.Outcome(result={"early": 1}, departure=hot.Departure("released"))
+    assert hot.finish(raw, claim, left)
+    assert not hot.finish(raw, claim, left)
+    client.announce(client.study(experiment.study))
+    assert hot.finish(raw, hot.claim(raw, experiment.id, same, pid=1), FINE)
     shown = get(client, experiment.id)
-    assert (shown.experiment.status, shown.experiment.failure) == (Status.FAILED, Failure.CRASHED)
-    assert shown.attempts[0].error_message == "signal 9 (SIGKILL)"
+    assert shown.experiment.result == {"y": 1}
+    assert [attempt.result for attempt in shown.attempts] == [{"early": 1}, None]
+
+
+def test_a_paused_experiment_says_why_and_waits_for_a_person(client, raw, experiment, worker):
+    claim = hot.claim(raw, experiment.id, worker(), pid=1)
+    assert hot.finish(raw, claim, hot.Outcome(departure=hot.Departure("paused", "no licence")))
+    shown = get(client, experiment.id)
+    assert (shown.experiment.status, shown.experiment.reason) == (Status.PAUSED, "no licence")
+    client.requeue(Selection(experiment.study, statuses=(Status.PAUSED,)))
+    assert get(client, experiment.id).experiment.status is Status.QUEUED
+
+
+def test_a_result_that_a_requeue_replaces_stays_with_its_attempt(client, raw, experiment, worker):
+    assert hot.finish(raw, hot.claim(raw, experiment.id, worker(), pid=1), FINE)
+    client.requeue(Selection(experiment.study, statuses=(Status.DONE,)))
+    shown = get(client, experiment.id)
+    assert (shown.experiment.result, shown.attempts[0].result) == (None, {"y": 1})
+
+
+def test_what_an_attempt_used_is_kept_with_it(client, raw, experiment, worker):
+    usage = hot.Usage(1.5, 2**30, None, 0.25)
+    assert hot.finish(raw, hot.claim(raw, experiment.id, worker(), pid=1), hot.Outcome(result={}, usage=usage))
+    (attempt,) = get(client, experiment.id).attempts
+    assert (attempt.cpu_seconds, attempt.peak_memory, attempt.energy_kwh) == (1.5, 2**30, 0.25)
+
+
+def test_one_worker_leads_until_its_lease_ends_or_it_resigns(raw):
+    raw.execute("DELETE FROM leader")
+    one, two = uuid.uuid4(), uuid.uuid4()
+    now = datetime.now(UTC)
+    assert hot.lead(raw, one, 10, now)
+    assert hot.lead(raw, one, 10, now + timedelta(seconds=5))
+    assert not hot.lead(raw, two, 10, now + timedelta(seconds=14))
+    assert hot.lead(raw, two, 10, now + timedelta(seconds=16))
+    hot.resign(raw, two)
+    assert hot.lead(raw, one, 10)
+    raw.execute("DELETE FROM leader")
 
 
 def test_new_names_of_results_become_columns_in_the_order_they_came(client, raw, experiment):

@@ -18,7 +18,7 @@ def study(client, raw, tmp_path):
     name, worker = f"requeue_{uuid.uuid4().hex[:8]}", uuid.uuid4()
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3, 4]}, "queue": "nobody"}
     client.enqueue(Grid.from_dict(grid, tmp_path))
-    hot.register(raw, worker, "here", 1, "worker@here", ["nobody"], 2)
+    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 2))
     outcomes = [
         hot.Outcome(result={"y": 1}),
         hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "bad 2", "f.py:1 in f", "aaaa11112222", "Trace 2")),
@@ -61,7 +61,7 @@ def test_experiments_that_are_open_are_left_alone(client, study):
 def test_requeued_experiments_are_claimed_as_the_next_attempt(client, raw, study):
     done = client.requeue(parse([study], failed=True))
     worker = uuid.uuid4()
-    hot.register(raw, worker, "there", 1, "worker@there", ["nobody"], 1)
+    hot.register(raw, worker, hot.Station("there", 1, "worker@there", ["nobody"], 1))
     assert hot.claim(raw, done.ids[0], worker, 1).attempt == 2
 
 

@@ -1,0 +1,80 @@
+"""What one worker does for all of them: announce what has become due."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from uuid import UUID
+
+import psycopg
+
+from qexp.client import Client
+from qexp.errors import ServiceError
+from qexp.settings import Settings
+from qexp.store import hot
+from qexp.store.connect import Raw, connect
+
+log = logging.getLogger(__name__)
+
+_PULSE = 1.0
+"""Seconds between two looks."""
+_LEASE = 10.0
+"""Seconds after which another worker leads in place of one that went silent."""
+
+
+class Dispatcher:
+    """
+    A thread in a worker's main process. All workers have one, and one of them leads, by a lease in Postgres.
+
+    Whatever it does is safe to do twice, so two that lead for a moment do no harm.
+    """
+
+    def __init__(self, settings: Settings, worker: UUID) -> None:
+        self.settings, self.worker = settings, worker
+        self._raw: Raw | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
+
+    def start(self) -> None:
+        """Begin, after the pool's children were made: a fork takes no threads along."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and let another worker lead at once."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def tick(self) -> bool:
+        """Do what is to be done now, if this worker leads; say whether it does."""
+        raw = self._connection()
+        if not hot.lead(raw, self.worker, _LEASE):
+            return False
+        if studies := hot.due(raw):
+            Client(self.settings).announce_studies(studies)
+        return True
+
+    def _run(self) -> None:
+        leads = True
+        while not self._stop.wait(_PULSE if leads else _LEASE / 2):
+            try:
+                leads = self.tick()
+            except (psycopg.OperationalError, ServiceError) as error:
+                log.warning("what is due waits: %s", " ".join(str(error).split()))
+                self._raw = None
+            except Exception:
+                log.exception("what is due could not be announced")  # and the next look may fare better
+        if self._raw is not None and leads:
+            self._resign(self._raw)
+
+    def _resign(self, raw: Raw) -> None:
+        try:
+            hot.resign(raw, self.worker)
+            raw.close()
+        except psycopg.Error as error:
+            log.warning("the lease of the leader runs out by itself: %s", " ".join(str(error).split()))
+
+    def _connection(self) -> Raw:
+        if self._raw is None or self._raw.closed:
+            self._raw = connect(self.settings)
+        return self._raw
