@@ -39,6 +39,22 @@ class ResultError(QexpError):
     """A function returned something that is not data."""
 
 
+class ContextError(QexpError):
+    """An experiment's context was given what it cannot keep, or its attempt is over."""
+
+
+class CacheError(QexpError):
+    """The results of a function cannot be cached: of this function, with these arguments, or in this folder."""
+
+
+class CheckpointError(QexpError):
+    """A checkpoint is not data, cannot be read, or does not fit what it is restored into."""
+
+
+class SourceError(QexpError):
+    """The files of a grid's folder cannot be taken, or not be had back as they were."""
+
+
 class SettingsError(QexpError):
     """A setting is unknown or has a value that it cannot have."""
 
@@ -61,8 +77,27 @@ class UnknownExperimentError(QexpError):
         self.ids = ids
 
 
+class UnknownSourceError(QexpError):
+    """An attempt has not run a snapshot of its code."""
+
+    def __init__(self, experiment: int, attempt: int | None) -> None:
+        which = "its last attempt" if attempt is None else f"attempt {attempt}"
+        super().__init__(
+            f"experiment {experiment}: no snapshot of the code is known of {which}; "
+            f"'qexp show {experiment}' lists the attempts and what they ran"
+        )
+
+
 class SelectorError(QexpError):
     """What was given does not name experiments."""
+
+
+class FilesError(QexpError):
+    """A file cannot be kept or brought back; *place* is its URL or path, or the folder it was meant for."""
+
+    def __init__(self, place: str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
+        self.place, self.problem = place, problem
 
 
 class ExportError(QexpError):
