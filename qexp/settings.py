@@ -32,7 +32,18 @@ class Settings(BaseModel):
     home: Path = Field(description="folder of everything that qexp keeps on this machine")
     database_url: str | None = Field(None, description="where Postgres is")
     broker_url: str | None = Field(None, description="where Redis or Valkey is")
+    checkpoint_limit: int = Field(
+        64_000_000, ge=0, description="bytes up to which a checkpoint is kept in Postgres; larger ones go to artifacts"
+    )
+    energy: str | None = Field(
+        None, pattern="^[A-Z]{3}$", description="country such as DEU: measure energy, by codecarbon"
+    )
     connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
+    artifacts: str | None = Field(
+        None,
+        description="folder or object store for artifacts and large checkpoints: file:///…, s3://…; "
+        "default: HOME/artifacts",
+    )
 
     @field_validator("home")
     @classmethod
@@ -65,6 +76,16 @@ class Settings(BaseModel):
         if not known or not (number or "0").isdecimal():
             raise ValueError("expected a URL such as redis://:password@host:6379/0, special characters as %XX")
         return value
+
+    @field_validator("artifacts")
+    @classmethod
+    def _place_of_files(cls, value: str | None) -> str | None:
+        return None if value is None else place_of_files(value)
+
+    @property
+    def artifacts_root(self) -> str:
+        """The folder or URL that files of experiments are kept under."""
+        return self.artifacts or str(self.home / "artifacts")
 
     @property
     def services_file(self) -> Path:
@@ -117,7 +138,7 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
         first = error.errors()[0]
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
-        if name.endswith("_url"):  # what cannot be read as a URL may be a password anywhere
+        if name.endswith("_url") or "@" in str(found[name]):  # what cannot be read as a URL may be a password anywhere
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None
         raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from error
 
@@ -187,6 +208,29 @@ def _is_url(value: str) -> bool:
     except ValueError:
         return False
     return not parts.fragment and "@" not in parts.path + parts.query and value.startswith(f"{parts.scheme}://")
+
+
+def place_of_files(value: str) -> str:
+    """
+    Return an absolute path, or a URL that files can be kept under, as it was given; ValueError for anything else.
+
+    A URL has no password: it would be stored with every file, for whoever reads the tables.
+
+    >>> place_of_files("/data/qexp"), place_of_files("s3://bucket/prefix")
+    ('/data/qexp', 's3://bucket/prefix')
+    """
+    scheme, separator, rest = value.partition("://")
+    if not separator or scheme == "file":
+        path = Path(rest if separator else value)
+        path = path if separator else path.expanduser()
+        if not path.is_absolute():
+            raise ValueError("expected an absolute path, file:///folder or a URL such as s3://bucket/prefix")
+        return value if separator else str(path)
+    if not _is_url(value) or urlsplit(value).query or (not rest and scheme != "memory"):
+        raise ValueError("expected a URL such as s3://bucket/prefix, without options")
+    if ":" in urlsplit(value).netloc.rpartition("@")[0]:
+        raise ValueError("expected a URL without a password: leave it to the store's own variables or files")
+    return value
 
 
 def redact(url: str) -> str:

@@ -119,6 +119,50 @@ def test_what_cannot_be_read_as_a_url_is_not_shown(tmp_path, name, url):
     assert "special characters as %XX" in str(caught.value)
 
 
+def test_files_are_kept_under_home_unless_told_otherwise(tmp_path, home):
+    assert load({"QEXP_HOME": str(home)}, tmp_path).artifacts_root == str(home / "artifacts")
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/data/a b", "file:///data", "s3://bucket", "s3://bucket/pre/fix", "memory://", "abfs://box@account.host/x"],
+)
+def test_a_place_of_files_is_an_absolute_path_or_a_url(tmp_path, home, place):
+    assert load({"QEXP_HOME": str(home), "QEXP_ARTIFACTS": place}, tmp_path).artifacts_root == place
+
+
+def test_a_home_folder_in_a_path_is_expanded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load({"QEXP_ARTIFACTS": "~/runs"}, tmp_path).artifacts_root == str(tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "data",
+        "./data",
+        "file://data",
+        "file:data",
+        "s3:/bucket",
+        "s3://",
+        "s3://b?hidden=1",
+        "s3://b#x",
+        "sftp://[::1/x",
+    ],
+)
+def test_what_is_no_place_of_files_is_refused(tmp_path, place):
+    with pytest.raises(SettingsError, match=r"^QEXP_ARTIFACTS: artifacts is '.*: expected ") as caught:
+        load({"QEXP_ARTIFACTS": place}, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["sftp://me:hidden@host/x", "s3://u:hid/hidden@bucket", "sftp://u:hid#hidden@h/x"])
+def test_a_place_of_files_has_no_password(tmp_path, place):
+    with pytest.raises(SettingsError, match="artifacts cannot be read: expected a URL") as caught:
+        load({"QEXP_ARTIFACTS": place}, tmp_path)
+    assert "hidden" not in str(caught.value)
+
+
 def test_a_services_file_that_cannot_be_read_counts_as_none(tmp_path, home):
     (home / "services.json").write_text("[]")
     assert load({"QEXP_HOME": str(home)}, tmp_path).database_url is None

@@ -1,0 +1,274 @@
+"""Files of experiments in a folder or an object store, through fsspec; knows no database."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from qexp.errors import FilesError
+from qexp.settings import place_of_files
+
+_CHUNK = 1 << 20
+_STORE = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*")
+_WITHOUT_FOLDERS = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
+_SOURCE = "there is no such file"
+_TARGET = "its bucket or folder does not exist; create it, or set QEXP_ARTIFACTS to one that does"
+_KEPT = "not found; if another machine wrote it, set QEXP_ARTIFACTS to a place that all of them share"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file that was kept: where, its bytes, and the SHA-256 of its content in hex."""
+
+    url: str
+    size: int
+    sha256: str
+
+
+class Files:
+    """
+    Files under one root: an absolute path, `file:///folder`, `s3://bucket/prefix` or any URL that fsspec knows.
+
+    In URLs each character stands for itself: there is no %XX. Nothing is opened before the first use, and nothing stays
+    open after it, so that an instance may be shared by threads and survive a fork.
+    """
+
+    def __init__(self, root: str) -> None:
+        try:
+            root = place_of_files(root)
+        except ValueError as error:
+            raise FilesError(_shown(root), str(error)) from None
+        self.root = (root if "://" in root else f"file://{root}").rstrip("/")
+        if self.root.endswith(":"):
+            self.root += "//"
+
+    def put(self, key: str, data: bytes | Path) -> Stored:
+        """
+        Keep bytes or the content of a file under *key*, such as `plots/loss.png`, in place of what was there.
+
+        Readers see the old content or the new one, never a part. A file is streamed, whatever its size.
+        """
+        url = f"{self.root}/{_checked(self.root, key)}"
+        passing = _Passing(_from_file(data) if isinstance(data, Path) else (data,))
+        with _told(url, _TARGET):
+            _at(url).write(iter(passing))
+        return Stored(url, passing.size, passing.sha256)
+
+    def get(self, url: str) -> bytes:
+        """Return the content of a file, which may also lie outside the root."""
+        with _told(url, _KEPT):
+            return _at(url).read()
+
+    def fetch(self, url: str, target: Path, sha256: str | None = None) -> None:
+        """
+        Copy a file to *target* on this machine, which changes only when all has arrived.
+
+        FilesError if the content does not have the checksum *sha256* (hex).
+        """
+        passing = _Passing(_from_store(url))
+        with _told(str(target), _SOURCE), replacing(target) as file:
+            file.writelines(passing)
+            if sha256 not in (None, passing.sha256):
+                raise FilesError(_shown(url), f"its SHA-256 is {passing.sha256}, expected {sha256}: it was changed")
+
+    def delete(self, url: str) -> None:
+        """Delete a file; one that is missing is as good as deleted. Folders stay."""
+        with _told(url, _KEPT), suppress(FileNotFoundError, NotADirectoryError):
+            _at(url).delete()
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """
+    Give a file to write that takes the place of *target* once it is complete and on disk; an error changes nothing.
+
+    Only this user can read it, and the folders that are made for it. A process that is killed leaves a hidden
+    `.qexp-….part` behind.
+    """
+    make_folders(target.parent)
+    part = target.with_name(f".qexp-{secrets.token_hex(8)}.part")
+    try:
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    _sync_folder(target.parent)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, for this user only where they are new."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last through a power failure, where the file system can."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+class _Passing:
+    """Chunks on their way, and once they have passed, their size and checksum."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks, self._digest, self.size = chunks, hashlib.sha256(), 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._digest.update(chunk)
+            self.size += len(chunk)
+            yield chunk
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _from_file(path: Path) -> Iterator[bytes]:
+    with _told(str(path), _SOURCE), path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _from_store(url: str) -> Iterator[bytes]:
+    with _told(url, _KEPT), _at(url).open() as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _at(url: str) -> _InFolder | _InStore:
+    if url.startswith(("/", "file://")):
+        return _InFolder(Path(url.removeprefix("file://")))
+    return _InStore(url)
+
+
+class _InFolder:
+    """A file on this machine, or on a share that it has mounted."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, chunks: Iterator[bytes]) -> None:
+        with replacing(self._path) as file:
+            file.writelines(chunks)
+
+    def read(self) -> bytes:
+        return self._path.read_bytes()
+
+    def open(self) -> BinaryIO:
+        return self._path.open("rb")
+
+    def delete(self) -> None:
+        self._path.unlink()
+
+
+class _InStore:
+    """A file wherever fsspec goes. Only host or bucket are read as a URL: names may have `?`, `*` or `::` in them."""
+
+    def __init__(self, url: str) -> None:
+        from fsspec.core import url_to_fs  # 100 ms that a folder does not need
+
+        store = _store(url)
+        self._system, base = url_to_fs(store)
+        self._path = base.rstrip("/") + url.removeprefix(store)
+        self._has_folders = store.partition(":")[0] not in _WITHOUT_FOLDERS
+
+    def write(self, chunks: Iterator[bytes]) -> None:
+        if self._has_folders:
+            self._system.makedirs(self._path.rpartition("/")[0], exist_ok=True)
+        first, second = next(chunks, b""), next(chunks, None)
+        with self._system.transaction:  # without it, what was written before an error would become the file
+            if second is None:
+                self._system.pipe_file(self._path, first)
+                return
+            with self._system.open(self._path, "wb") as file:
+                file.writelines(chain((first, second), chunks))
+
+    def read(self) -> bytes:
+        content: bytes = self._system.cat_file(self._path)
+        return content
+
+    def open(self) -> Any:
+        return self._system.open(self._path, "rb")
+
+    def delete(self) -> None:
+        self._system.rm_file(self._path)
+
+
+def _store(url: str) -> str:
+    """Return the scheme and the host or bucket of a URL; ValueError if these are none, or have a password."""
+    match = _STORE.match(url)
+    return place_of_files(match[0] if match else url.partition("/")[0])
+
+
+def _checked(root: str, key: str) -> str:
+    if any(part in ("", ".", "..") for part in key.split("/")) or not _is_readable(key):
+        expected = "expected names with / between them, such as plots/loss.png"
+        raise FilesError(root, f"no file can be named {key!r}, {expected}")
+    return key
+
+
+def _is_readable(key: str) -> bool:
+    return not any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in key)
+
+
+def _shown(url: str) -> str:
+    """Return a URL as an error may show it: nothing but the scheme, where the rest may be a password."""
+    if "://" not in url or url.startswith("file://"):
+        return url
+    try:
+        _store(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://***"
+    return url
+
+
+@contextmanager
+def _told(place: str, missing: str) -> Iterator[None]:
+    """Translate whatever file systems and stores raise into one line; *missing* says what a missing file means here."""
+    try:
+        yield
+    except FilesError:
+        raise
+    except Exception as error:  # each store's library has errors of its own
+        raise FilesError(_shown(place), _problem(place, error, missing)) from error
+
+
+def _problem(place: str, error: Exception, missing: str) -> str:
+    if isinstance(error, ImportError):
+        return _not_installed(place, error)
+    if isinstance(error, FileNotFoundError):
+        return missing
+    if isinstance(error, PermissionError):
+        return "no permission; let this user, or the credentials in use, read and write there"
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "no space left; free some, or set QEXP_ARTIFACTS to a larger place"
+    if type(error).__name__ == "NoCredentialsError":
+        return "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write ~/.aws/credentials"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).splitlines()[0]
+
+
+def _not_installed(place: str, error: ImportError) -> str:
+    scheme = place.partition("://")[0]
+    if scheme in ("s3", "s3a"):
+        return "s3fs is not installed; install it with pip install 'qexp[s3]'"
+    return f"what fsspec needs for {scheme}:// is not installed: {str(error).splitlines()[0]}"
