@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING, Any
 from qexp.errors import QexpError
 
 if TYPE_CHECKING:
-    from qexp.client import Study, enqueue, load
+    from qexp.caching import cached
+    from qexp.client import Study, enqueue, load, metrics
     from qexp.grid import Grid
+    from qexp.worker.attached import attach
+    from qexp.worker.context import Context
 
-__all__ = ["Grid", "QexpError", "Study", "enqueue", "load"]
+__all__ = ["Context", "Grid", "QexpError", "Study", "attach", "cached", "enqueue", "load", "metrics"]
 
-_HOMES = {"Grid": "qexp.grid", "Study": "qexp.client", "enqueue": "qexp.client", "load": "qexp.client"}
+_HOMES = {
+    "Context": "qexp.worker.context",
+    "Grid": "qexp.grid",
+    "Study": "qexp.client",
+    "attach": "qexp.worker.attached",
+    "cached": "qexp.caching",
+    "enqueue": "qexp.client",
+    "load": "qexp.client",
+    "metrics": "qexp.client",
+}
 
 
 def __getattr__(name: str) -> Any:
