@@ -1,0 +1,197 @@
+"""What an attempt prints goes to a file: descriptors 1 and 2, which C code and child processes use too, lead there."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import resource
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+from qexp.worker.output import HEAD, TAIL, Output
+
+_C = ctypes.CDLL(None)  # not PyDLL: a flush that waits for another thread must not keep the GIL from it
+_LINE_BUFFERED = 1  # C's _IOLBF, the same in glibc, musl and macOS
+
+
+class Capture:
+    """
+    Sends what this process prints, C code and child processes included, to `FOLDER/PID.out` between start and stop.
+
+    It is a regular file: with a pipe, C code that prints while it holds the GIL would wait forever for the thread that
+    reads. The file is opened for each process that starts an attempt, and kept as long as nothing came in; an attempt
+    after one that printed, or that had child processes, gets a new one at the same path, so what comes late goes
+    nowhere. Threads that outlive their attempt print into the next one. For the main thread only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fd, self._pid, self._waited = -1, 0, -1
+        self._streams: list[TextIO | None] = [None, None]
+        self._kept: tuple[list[int | None], list[Any]] | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where this process's output is, also for whoever looks for it when this process is dead."""
+        return path_of(self._folder, os.getpid())
+
+    def output(self, head: int = HEAD, tail: int = TAIL) -> Output:
+        """Return a reader of the attempt that was started last; it lasts beyond the next start."""
+        return Output(self._fd, head, tail)
+
+    def start(self) -> None:
+        """Send the output to the file; OSError if there cannot be one. Does nothing after a start without a stop."""
+        if self._kept is not None:
+            return
+        if not self._is_unused():
+            self._renew()
+        objects = _installed()
+        _flush(objects)
+        self._kept = [_copy(1), _copy(2)], objects
+        os.dup2(self._fd, 1)
+        os.dup2(self._fd, 2)
+        self._streams = [_stream(number, old) for number, old in zip((1, 2), self._streams, strict=True)]
+        _install(self._streams * 2)
+
+    def stop(self) -> None:
+        """Send the output where it went before, with the stream objects of then."""
+        if self._kept is None:
+            return
+        (copies, objects), self._kept = self._kept, None
+        self._mend()
+        _flush([*_installed(), *objects])
+        for stream in self._streams:
+            _flush_or_drop(stream)
+        for number, copy in zip((1, 2), copies, strict=True):
+            _put_back(copy, number)
+        _install(objects)
+
+    def close(self) -> None:
+        """Stop, and delete the file."""
+        self.stop()
+        if self._pid == os.getpid():
+            self.path.unlink(missing_ok=True)
+            os.close(self._fd)
+        self._fd, self._pid = -1, 0
+
+    def _is_unused(self) -> bool:
+        """Say whether nothing was written to the file and nobody else can still do so."""
+        if self._pid != os.getpid():
+            return False
+        try:
+            status = os.fstat(self._fd)
+        except OSError:  # closed by the experiment
+            return False
+        deleted = status.st_nlink == 0  # by a cleaner of temporary files
+        return status.st_size == 0 and not deleted and self._waited == _faults_of_children() and not _has_children()
+
+    def _renew(self) -> None:
+        """Open a new file, above the descriptors of the standard streams."""
+        if self._pid != os.getpid():
+            _C.setvbuf(_c_stdout(), None, _LINE_BUFFERED, 0)  # lines of C code are to be seen soon, and survive a kill
+        if self._fd >= 0:
+            with suppress(OSError):
+                os.close(self._fd)
+        self._fd, self._pid, self._waited = -1, os.getpid(), _faults_of_children()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+        os.close(fd)
+
+    def _mend(self) -> None:
+        """Open again what the experiment closed of descriptors 1 and 2, for what is still in buffers."""
+        for number in (1, 2):
+            if not _is_open(number):
+                with suppress(OSError):  # it closed all descriptors there are
+                    os.dup2(self._fd, number)
+
+
+def path_of(folder: Path, pid: int) -> Path:
+    """Return where the process with this id leaves its output."""
+    return folder / f"{pid}.out"
+
+
+def _has_children() -> bool:
+    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # reaps nothing
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _faults_of_children() -> int:
+    """Return a number that grows with each child that is waited for: it may have left children of its own."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
+
+
+def _c_stdout() -> ctypes.c_void_p:
+    return ctypes.c_void_p.in_dll(_C, "__stdoutp" if sys.platform == "darwin" else "stdout")
+
+
+def _flush(streams: Iterable[Any]) -> None:
+    for stream in streams:
+        with suppress(Exception):  # it may be closed, None, or anything that an experiment made
+            stream.flush()
+    _C.fflush(None)
+
+
+def _flush_or_drop(stream: TextIO | None) -> None:
+    """Flush a stream; what cannot be written (the disk is full) must not appear in the next attempt."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        with suppress(AttributeError, OSError, ValueError):
+            stream.buffer.raw.close()  # type: ignore[union-attr]
+
+
+def _stream(number: int, old: TextIO | None) -> TextIO:
+    """Return the text stream of a descriptor: the one of before, which loggers may hold, if it is still good."""
+    try:
+        old.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+    except (AttributeError, OSError, ValueError):  # there is none yet, or the experiment closed or detached it
+        return os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    assert old is not None  # noqa: S101
+    return old
+
+
+def _installed() -> list[Any]:
+    return [getattr(sys, name, None) for name in ("stdout", "stderr", "__stdout__", "__stderr__")]
+
+
+def _install(streams: list[Any]) -> None:
+    sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__ = streams  # type: ignore[misc]
+
+
+def _is_open(number: int) -> bool:
+    try:
+        fcntl.fcntl(number, fcntl.F_GETFD)
+    except OSError:
+        return False
+    return True
+
+
+def _copy(number: int) -> int | None:
+    """Duplicate a descriptor to above the standard streams; None if it is closed."""
+    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3) if _is_open(number) else None
+
+
+def _put_back(copy: int | None, number: int) -> None:
+    try:
+        if copy is None:
+            os.close(number)
+        else:
+            os.dup2(copy, number)
+            os.close(copy)
+    except OSError:  # the experiment closed the copy too
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != number:
+            os.dup2(null, number)
+            os.close(null)

@@ -1,0 +1,230 @@
+"""Nothing leaks from one experiment to the next: the state of a process is noted before, and put back after."""
+
+from __future__ import annotations
+
+import decimal
+import gc
+import locale
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_SIGNALS = tuple(
+    getattr(signal, f"SIG{name}")
+    for name in ("INT", "TERM", "ALRM", "USR1", "USR2", "HUP", "QUIT", "CHLD", "PIPE", "VTALRM", "PROF")
+)
+_NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+_NUMPY_PRINTS: dict[str, Any] = {"edgeitems": 3, "threshold": 1000, "precision": 8, "suppress": False, "linewidth": 75}
+_NUMPY_PRINTS |= {"nanstr": "nan", "infstr": "inf", "sign": "-", "formatter": None, "floatmode": "maxprec"}
+_NUMPY_PRINTS |= {"legacy": False}
+_ENVIRON = os.environ
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Something that a whole process shares: how it is read, in a form that does not change with it, and set."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The state of this process at a moment. To be restored in the main thread, as signal handlers ask for it."""
+
+    values: tuple[tuple[Setting, Any], ...]
+
+    @classmethod
+    def take(cls) -> Baseline:
+        """Note the present state; loggers that do not exist yet are not part of it."""
+        return cls((*((setting, setting.read()) for setting in _SETTINGS), _loggers()))
+
+    def restore(self) -> None:
+        """
+        Put back what differs; what cannot be put back is logged, and the rest is.
+
+        Also stops the timers of signals, clears numpy's error and print settings to numpy's own, and lets warnings
+        that are shown once be shown again.
+        """
+        for setting, value in self.values:
+            if _differs(setting, value):
+                _write(setting, value)
+        for setting in _ALWAYS:
+            _write(setting, None)
+
+
+def seed(number: int) -> None:
+    """
+    Seed the global random numbers of Python, and of numpy and torch where these are imported already.
+
+    To be called when the function's modules have been imported: an import of either for this alone would cost seconds.
+    """
+    random.seed(number)
+    short = number % 2**32  # numpy takes no more
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(short)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(short)
+
+
+def _differs(setting: Setting, value: Any) -> bool:
+    try:
+        return bool(setting.read() != value)
+    except Exception:  # noqa: BLE001 - the working directory was deleted, sys.argv was, or something odd replaced it
+        return True
+
+
+def _write(setting: Setting, value: Any) -> None:
+    try:
+        setting.write(value)
+    except Exception as error:  # noqa: BLE001 - the others must still be restored
+        log.warning("%s could not be restored after an experiment: %s", setting.name, error)
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()  # noqa: PTH109 - Path's would cost ten times as much
+    except FileNotFoundError:
+        return ""
+
+
+def _change_folder(name: str) -> None:
+    """Go to a folder, or to the nearest one above it that is still there."""
+    path = Path(name or "/")
+    os.chdir(next(folder for folder in (path, *path.parents) if folder.is_dir()))
+
+
+def _environment() -> tuple[bool, dict[bytes, bytes]]:
+    # the private dict, encoded: to read os.environ costs a microsecond per variable
+    return os.environ is _ENVIRON, dict(_ENVIRON._data)  # type: ignore[attr-defined]
+
+
+def _write_environment(value: tuple[bool, dict[bytes, bytes]]) -> None:
+    os.environ, wanted = _ENVIRON, value[1]
+    for name in os.environb.keys() - wanted.keys():
+        del os.environb[name]
+    for name, text in wanted.items():
+        if os.environb.get(name) != text:
+            os.environb[name] = text
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0o077))
+    return mask
+
+
+def _handlers() -> list[Any]:
+    return [signal.getsignal(number) for number in _SIGNALS]
+
+
+def _write_handlers(handlers: Iterable[Any]) -> None:
+    for number, handler in zip(_SIGNALS, handlers, strict=True):
+        if handler is not None and signal.getsignal(number) is not handler:  # None: of C code, out of reach
+            signal.signal(number, handler)
+
+
+def _hooks() -> tuple[Any, ...]:
+    return sys.excepthook, sys.unraisablehook, sys.displayhook, threading.excepthook
+
+
+def _write_hooks(hooks: tuple[Any, ...]) -> None:
+    sys.excepthook, sys.unraisablehook, sys.displayhook, threading.excepthook = hooks
+
+
+def _write_filters(filters: list[Any]) -> None:
+    warnings.filters[:] = filters  # type: ignore[index]
+
+
+def _write_showwarning(function: Any) -> None:
+    logging.captureWarnings(function is getattr(logging, "_showwarning", None))  # which remembers whether it is on
+    warnings.showwarning = function
+
+
+def _loggers() -> tuple[Setting, list[tuple[Any, ...]]]:
+    named = logging.root.manager.loggerDict.values()
+    known = [logging.root, *(logger for logger in named if isinstance(logger, logging.Logger))]
+    states = [(*rest, handlers[:], filters[:]) for *rest, handlers, filters in map(_LOGGER, known)]
+    return Setting("loggers", lambda: list(map(_LOGGER, known)), partial(_write_loggers, known)), states
+
+
+def _write_loggers(loggers: list[logging.Logger], states: list[tuple[Any, ...]]) -> None:
+    for logger, (level, propagate, disabled, handlers, filters) in zip(loggers, states, strict=True):
+        logger.setLevel(level)
+        logger.propagate, logger.disabled = propagate, disabled
+        logger.handlers, logger.filters = handlers[:], filters[:]
+
+
+def _write_collection(value: tuple[bool, int, int, int]) -> None:
+    enabled, *thresholds = value
+    gc.set_threshold(*thresholds)
+    (gc.enable if enabled else gc.disable)()
+
+
+def _clear_timers(_: None) -> None:
+    for timer in _TIMERS:
+        signal.setitimer(timer, 0)
+
+
+def _clear_numpy(_: None) -> None:
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return
+    if numpy.geterr() != _NUMPY_ERRORS:
+        numpy.seterr(**_NUMPY_ERRORS)
+    if not _NUMPY_PRINTS.items() <= numpy.get_printoptions().items():
+        numpy.set_printoptions(**_NUMPY_PRINTS)
+
+
+def _forget_shown_warnings(_: None) -> None:
+    with warnings.catch_warnings():  # leaving it makes the registries of shown warnings obsolete
+        pass
+
+
+_SETTINGS = (
+    Setting("the environment", _environment, _write_environment),
+    Setting("the working directory", _folder, _change_folder),
+    Setting("sys.argv", lambda: sys.argv[:], lambda value: setattr(sys, "argv", value[:])),
+    Setting("signal handlers", _handlers, _write_handlers),
+    Setting(
+        "the signal mask",
+        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        lambda value: signal.pthread_sigmask(signal.SIG_SETMASK, value),
+    ),
+    Setting("the umask", _umask, os.umask),
+    Setting("hooks", _hooks, _write_hooks),
+    Setting("logging.disable", lambda: logging.root.manager.disable, logging.disable),
+    Setting("warning filters", lambda: list(warnings.filters), _write_filters),
+    Setting("warnings.showwarning", lambda: warnings.showwarning, _write_showwarning),
+    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    Setting("garbage collection", lambda: (gc.isenabled(), *gc.get_threshold()), _write_collection),
+    Setting("the socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    Setting("the locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
+    Setting("the decimal context", lambda: decimal.getcontext().copy(), lambda value: decimal.setcontext(value.copy())),
+    Setting(
+        "the start method",  # a second set_start_method in a process is an error
+        lambda: multiprocessing.get_start_method(allow_none=True),
+        lambda value: multiprocessing.set_start_method(value, force=True),
+    ),
+)
+_ALWAYS = (
+    Setting("timers", lambda: None, _clear_timers),
+    Setting("numpy's settings", lambda: None, _clear_numpy),
+    Setting("shown warnings", lambda: None, _forget_shown_warnings),
+)

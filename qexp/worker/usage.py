@@ -1,0 +1,181 @@
+"""What an attempt used: processor time, memory, GPU memory and, when asked, energy."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import resource
+import sys
+import time
+import warnings
+from contextlib import suppress
+from typing import Any
+
+from qexp.store.hot import Usage
+
+log = logging.getLogger(__name__)
+
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+_GPU_PATIENCE = 0.05
+"""Seconds below which the end of an attempt does not ask the GPU: that takes longer than most such attempts."""
+
+
+class Meter:
+    """
+    Measures one attempt after another in a process; started and stopped by the same thread.
+
+    *energy* is the country of the machine in three letters ("DEU"): it asks for codecarbon, whose first start in a
+    process takes seconds. That cannot fail an attempt: what goes wrong is logged once, and there is no energy.
+    """
+
+    def __init__(self, energy: str | None = None) -> None:
+        self._memory = _Memory()
+        self._energy = _Energy(energy) if energy else None
+        self._began = self._cpu = 0.0
+        self._children = 0
+        self._gpu: int | None = None
+
+    def start(self) -> None:
+        """Begin an attempt."""
+        if self._energy:
+            self._energy.start()
+        self._gpu = None
+        self._memory.start()
+        self._began = time.monotonic()
+        self._cpu, self._children = _cpu_and_children()
+
+    def sample(self) -> None:
+        """Look at the GPU; to be called now and then by one thread, which has ended before `stop`."""
+        if (now := _gpu_memory(os.getpid())) is not None:
+            self._gpu = max(self._gpu or 0, now)
+
+    def stop(self) -> Usage:
+        """Return what was used since the start."""
+        cpu, children = _cpu_and_children()
+        memory = self._memory.peak()
+        if children > self._children:  # else the largest child is of an earlier attempt
+            memory = max(memory, children)
+        if time.monotonic() - self._began > _GPU_PATIENCE:
+            self.sample()
+        energy = self._energy.stop() if self._energy else None
+        return Usage(cpu - self._cpu, memory, self._gpu, energy)
+
+
+def _cpu_and_children() -> tuple[float, int]:
+    """Return the seconds used by the process and by waited-for children, and the peak bytes of the largest of these."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return seconds, children.ru_maxrss * _MAXRSS_UNIT
+
+
+class _Memory:
+    """The peak of resident memory since a moment on Linux, since the start of the process elsewhere."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+        self._files: tuple[int, int] | None = None
+
+    def start(self) -> None:
+        """Make the present the peak, where the kernel offers that."""
+        if self._pid != os.getpid():  # files in /proc/self, once open, are of the process that opened them
+            self._open()
+        if self._files is not None:
+            try:
+                os.pwrite(self._files[0], b"5", 0)
+            except OSError:  # a hardened kernel, or the experiment closed all descriptors
+                self._files = None
+
+    def peak(self) -> int:
+        if self._files is not None:
+            with suppress(OSError, IndexError, ValueError):
+                text = os.pread(self._files[1], 8192, 0)
+                return int(text.split(b"VmHWM:", 1)[1].split(None, 1)[0]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_UNIT
+
+    def _open(self) -> None:
+        for fd in self._files or ():
+            with suppress(OSError):
+                os.close(fd)
+        self._pid, self._files = os.getpid(), None
+        with suppress(OSError):
+            status = os.open("/proc/self/status", os.O_RDONLY)
+            self._files = os.open("/proc/self/clear_refs", os.O_WRONLY), status
+
+
+def _gpu_memory(pid: int) -> int | None:
+    """Return the bytes that a process holds on all GPUs; None if there is no GPU or it holds nothing."""
+    try:
+        processes = [process for device in _gpus(pid) for process in _processes(device)]
+    except Exception:  # noqa: BLE001 - a driver in trouble must not fail an attempt
+        return None
+    sizes = [process.usedGpuMemory for process in processes if process.pid == pid]
+    return sum(size or 0 for size in sizes) or None
+
+
+def _processes(device: Any) -> list[Any]:
+    import pynvml
+
+    found: list[Any] = pynvml.nvmlDeviceGetComputeRunningProcesses(device)
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _gpus(pid: int) -> list[Any]:
+    """Return NVIDIA's handles of the GPUs; one library state per process, so *pid* is what remembers it."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except Exception:  # noqa: BLE001 - no package, no driver, no device
+        return []
+
+
+class _Energy:
+    """codecarbon's offline tracker, which asks no server where this machine is."""
+
+    def __init__(self, country: str) -> None:
+        self._country = country
+        self._tracker: Any = None
+        self._failed = False
+
+    def start(self) -> None:
+        self._tracker = None
+        if self._failed:
+            return
+        try:
+            self._tracker = _tracker(self._country)
+            self._tracker.start()
+        except Exception as error:  # noqa: BLE001 - energy is an extra
+            self._give_up(error)
+
+    def stop(self) -> float | None:
+        if self._tracker is None:
+            return None
+        try:
+            self._tracker.stop()
+            return float(self._tracker.final_emissions_data.energy_consumed)  # missing if it failed inside
+        except Exception as error:  # noqa: BLE001 - energy is an extra
+            self._give_up(error)
+            return None
+
+    def _give_up(self, error: Exception) -> None:
+        self._failed, self._tracker = True, None
+        hint = "; pip install 'qexp[energy]'" if isinstance(error, ImportError) else ""
+        log.warning("energy is not measured in this process: %s: %s%s", type(error).__name__, error, hint)
+
+
+def _tracker(country: str) -> Any:
+    from codecarbon import OfflineEmissionsTracker
+
+    logging.getLogger("codecarbon").setLevel(logging.ERROR)  # it talks before it has seen its log_level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer versions have another name for save_to_file, older ones only this one
+        return OfflineEmissionsTracker(
+            country_iso_code=country,
+            tracking_mode="process",  # the machine's energy would be counted once per pool child
+            log_level="error",
+            save_to_file=False,
+            allow_multiple_runs=True,
+        )
