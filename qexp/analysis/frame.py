@@ -61,9 +61,9 @@ def frame(views: Iterable[ExperimentView], parameters: Sequence[str], results: S
     columns = {"id": pd.Series(ids, dtype=_TYPES["id"])}
     taken = {"id", *FACTS}
     for name, values in given.items():
-        columns[f"param.{name}" if name in taken else name] = _typed(values)
+        columns[f"param.{name}" if name in taken else name] = typed(values)
     for name, values in found.items():
-        columns[f"result.{name}" if name in taken or name in given else name] = _typed(values)
+        columns[f"result.{name}" if name in taken or name in given else name] = typed(values)
     columns |= {name: pd.Series(values, dtype=_TYPES[name]) for name, values in facts.items()}
     return pd.DataFrame(columns)
 
@@ -76,7 +76,7 @@ def _finite_or_not(value: Json) -> Json:
 _LARGEST = 2**63
 
 
-def _typed(values: list[Any]) -> pd.Series[Any]:
+def typed(values: list[Any]) -> pd.Series[Any]:
     """Return a column of the narrowest type that holds all values: bool, int, float, str, else object."""
     kinds = {type(value) for value in values if value is not None}
     missing = any(value is None for value in values)

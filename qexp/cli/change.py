@@ -1,4 +1,4 @@
-"""requeue, cancel."""
+"""requeue, resume, cancel."""
 
 from __future__ import annotations
 
@@ -41,6 +41,28 @@ def requeue_(selection: Selection, yes: bool, form: str) -> None:
     click.echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     if done.still_open:
         say(f"{done.still_open} left alone: pending, queued or running already")
+
+
+@click.command()
+@selection_options()
+@yes_option
+@format_option
+def resume_(selection: Selection, yes: bool, form: str) -> None:
+    """Let experiments go on that have paused themselves; their checkpoints are there."""
+    import dataclasses
+
+    from qexp.client import Client
+    from qexp.model import Status
+
+    client = Client()
+    paused = dataclasses.replace(selection, statuses=(Status.PAUSED,))
+    number, _ = client.size(paused)
+    confirm(f"{number} experiments would go on.", number, yes)
+    done = client.requeue(paused)
+    if form == "json":
+        show_json({"resumed": done.ids})
+        return
+    click.echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
 
 
 @click.command()

@@ -32,6 +32,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "worker": Verb("worker", "Run experiments on this machine until stopped."),
         "wait": Verb("look", "Wait until every experiment of a study has ended."),
         "requeue": Verb("change", "Run experiments again that have ended."),
+        "resume": Verb("change", "Let experiments go on that have paused themselves."),
         "cancel": Verb("change", "Take experiments out of the line that nothing runs yet."),
     },
     "Look at them": {
@@ -40,6 +41,10 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "show": Verb("look", "Show everything about an experiment: parameters, result, attempts."),
         "errors": Verb("look", "Group what failed by error, each with the command that repeats it."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
+        "logs": Verb("findings", "Print what an experiment has printed."),
+        "metrics": Verb("findings", "Show the series that experiments have recorded, and their lists."),
+        "artifacts": Verb("findings", "List the files that experiments have left, or get them."),
+        "source": Verb("findings", "Show the exact code that an experiment ran."),
         "monitor": Verb("worker", "Watch workers and experiments live in the browser (Flower)."),
     },
     "Services and help": {

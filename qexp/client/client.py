@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp import broker
+from qexp.client import provenance
 from qexp.client.checking import checked
 from qexp.grid import Grid
 from qexp.model import Json, describe, short_names
@@ -98,13 +99,14 @@ class Client:
         return database
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def begin(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that commits at the end, or rolls back on any exception."""
         with self._database.begin() as connection:
             yield connection
 
     def migrate(self) -> str:
         """Bring the schema up to date and return its version."""
-        with self._begin():
+        with self.begin():
             return schema.HEAD
 
     def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
@@ -116,7 +118,7 @@ class Client:
         grid = checked(grid)
         broker.check(self.settings)
         plan = _plan(grid)
-        with self._begin() as connection:
+        with self.begin() as connection:
             before = studies.place(connection, plan.name)
             study = studies.save(connection, plan)
             added = experiments.add(connection, study.id, _counted(grid, progress))
@@ -128,9 +130,9 @@ class Client:
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
         broker.check(self.settings)
-        with self._begin() as connection:
+        with self.begin() as connection:
             known = studies.find(connection, study)
-            settings = studies.settings(connection, known)
+            settings, _ = studies.current(connection, known)
             grid = checked(
                 Grid.from_dict(
                     {"study": study, "function": known.function, "include": list(rows), "settings": settings},
@@ -145,7 +147,7 @@ class Client:
     def compare(self, grid: Grid) -> Difference:
         """Say what enqueueing a grid would change, writing nothing."""
         grid = checked(grid)
-        with self._begin() as connection:
+        with self.begin() as connection:
             if grid.study not in studies.names(connection):
                 return Difference(grid.study, len(grid), 0, 0, {})
             known = studies.find(connection, grid.study)
@@ -155,7 +157,7 @@ class Client:
 
     def mean_duration(self, study: str) -> float | None:
         """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return reports.mean_duration(connection, study)
 
     def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
@@ -167,7 +169,7 @@ class Client:
         """
         announced = 0
         while True:
-            with self._begin() as connection:
+            with self.begin() as connection:
                 batch = experiments.take_pending(connection, study.id, _AT_ONCE)
                 names = studies.find(connection, study.name).parameters
             if not batch:
@@ -176,7 +178,7 @@ class Client:
             try:
                 broker.publish(self.settings, messages)
             except BaseException:
-                with self._begin() as connection:
+                with self.begin() as connection:
                     experiments.put_back(connection, [item.id for item in batch])
                 raise
             announced += len(batch)
@@ -184,55 +186,57 @@ class Client:
 
     def announce_studies(self, ids: Sequence[int]) -> None:
         """Publish the ids of all pending experiments of the studies with these ids."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             affected = studies.rows(connection, ids)
         for study in affected:
             self.announce(study)
 
     def study(self, name: str) -> studies.StudyRow:
         """Return a study; UnknownStudyError names the nearest one."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return studies.find(connection, name)
 
     def counts(self, study: str | None = None) -> list[reports.Counts]:
         """Return how one study stands, or all of them, the oldest first."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             known = None if study is None else studies.find(connection, study).id
             return reports.counts(connection, known)
 
     def experiments(self, selection: Selection, limit: int | None = None) -> list[reports.ExperimentView]:
         """Return the chosen experiments in the order of their ids."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return list(reports.experiments(connection, selectors.where(connection, selection), limit))
 
     def size(self, selection: Selection) -> tuple[int, int]:
         """Return how many of the chosen experiments are closed, and how many are open."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return experiments.count(connection, selectors.where(connection, selection))
 
     def show(self, selection: Selection) -> list[Shown]:
         """Return everything about the chosen experiments."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = list(reports.experiments(connection, selectors.where(connection, selection)))
             parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
             return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
 
     def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
         """Return the failed among the chosen experiments by error, the largest group first."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             return reports.error_groups(connection, selectors.where(connection, selection))
 
     def requeue(self, selection: Selection) -> Requeued:
-        """Run the chosen experiments again that have ended; their attempts and traces stay."""
+        """Run the chosen experiments again that have ended, with the code as it is now; their attempts stay."""
         broker.check(self.settings)
-        with self._begin() as connection:
+        with self.begin() as connection:
             done = experiments.requeue(connection, selectors.where(connection, selection))
+            for study in studies.rows(connection, done.studies):
+                _renew(connection, study)
         self.announce_studies(done.studies)
         return Requeued(done.ids, done.still_open)
 
     def cancel(self, selection: Selection) -> tuple[list[int], int]:
         """Take the chosen experiments that nothing runs yet out of the line; return their ids and how many run on."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             condition = selectors.where(connection, selection)
             return experiments.cancel(connection, condition), experiments.running(connection, condition)
 
@@ -240,7 +244,7 @@ class Client:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
         from qexp.analysis.frame import frame
 
-        with self._begin() as connection:
+        with self.begin() as connection:
             condition = selectors.where(connection, selection)
             known = studies.of(connection, condition, selection.study)
             return frame(reports.experiments(connection, condition), known.parameters, known.results)
@@ -286,7 +290,19 @@ def _plan(grid: Grid) -> studies.Plan:
             grid.file.isolation,
             grid.file.output,
         ),
+        provenance=provenance.of(grid),
     )
+
+
+def _renew(connection: Connection, study: studies.StudyRow) -> None:
+    """Make a revision of the code as it is now, if a study runs snapshots and its folder is there and has changed."""
+    _, digest = studies.current(connection, study)
+    folder = None if study.folder is None else Path(study.folder)
+    if digest is None or folder is None or not folder.is_dir():
+        return
+    now = provenance.of_folder(folder, ships=True)
+    if now.snapshot is not None and now.snapshot.digest != digest:
+        studies.renew(connection, study, now)
 
 
 def _messages(

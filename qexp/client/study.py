@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qexp.client.client import Client
+from qexp.client.findings import Findings
 from qexp.functions import reference
 from qexp.grid import Grid
 from qexp.store import reports, selectors
@@ -43,6 +44,14 @@ class Study:
     def frame(self) -> pd.DataFrame:
         """Return one row per experiment; see `qexp.load`."""
         return self._client.frame(Selection(self.name))
+
+    def metrics(self, *names: str, every: bool = False) -> pd.DataFrame:
+        """Return the series of all experiments; see `qexp.metrics`."""
+        return Findings(self._client).metrics(Selection(self.name), names, every)
+
+    def rows(self, name: str) -> pd.DataFrame:
+        """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
+        return Findings(self._client).rows(Selection(self.name), name)
 
     def errors(self) -> list[reports.ErrorGroup]:
         """Return the failed experiments by error, the largest group first."""
@@ -101,3 +110,14 @@ def load(study: str) -> pd.DataFrame:
     failure and error.
     """
     return Client().frame(Selection(study))
+
+
+def metrics(study: str, *names: str, every: bool = False) -> pd.DataFrame:
+    """
+    Return the series that a study's experiments have recorded as a long pandas DataFrame, one row per point.
+
+    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. Where
+    an attempt went on from, or began again before, the last step of an earlier one, the later attempt's points count;
+    with *every* all are there.
+    """
+    return Findings().metrics(Selection(study), names, every)

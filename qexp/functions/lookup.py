@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 import typing
 from pathlib import Path
 from typing import Any
 
 from qexp.errors import FunctionError, nearest
 from qexp.functions.signature import Function, one_line
-from qexp.functions.workspace import is_installed, origin
+from qexp.functions.workspace import is_installed, origin, workspace
 
 
 def resolve(name: str, folder: Path | None = None) -> Function:
@@ -42,6 +43,15 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     if not callable(found):
         raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
     return typing.cast(Function, found)
+
+
+def beside(name: str, folder: Path) -> bool:
+    """Say whether the module of `module:name` is found in *folder*, rather than installed."""
+    with workspace(folder):
+        resolve(name, folder)
+        module = sys.modules[name.partition(":")[0]]
+        file = origin(module)
+    return file is not None and Path(file).is_relative_to(folder.resolve()) and not is_installed(module)
 
 
 def reference(function: Function) -> tuple[str, Path | None]:

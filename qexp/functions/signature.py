@@ -14,6 +14,10 @@ from qexp.model import Json, to_json
 Function = Callable[..., Any]
 
 
+class Injected:
+    """The base of what a function receives from qexp rather than from its grid."""
+
+
 @dataclass(frozen=True)
 class Signature:
     """What a function takes: names, which of them are required, and how each value is converted."""
@@ -24,6 +28,8 @@ class Signature:
     open: bool
     """It takes any name, through **kwargs."""
     adapters: Mapping[str, Any]
+    injected: tuple[str, ...] = ()
+    """Parameters that receive the context."""
 
     @classmethod
     def of(cls, function: Function, name: str) -> Signature:
@@ -42,6 +48,8 @@ class Signature:
                     f"function {name}: {parameter.name!r} is positional only; parameters arrive by name"
                 )
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        injected = tuple(p.name for p in named if _is_injected(hints.get(p.name)))
+        named = [p for p in named if p.name not in injected]
         adapters = {}
         for parameter in named:
             if parameter.name in hints:
@@ -56,11 +64,12 @@ class Signature:
             required=tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
             open=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
             adapters=adapters,
+            injected=injected,
         )
 
     def accepts(self, name: str) -> bool:
         """Say whether the function can be called with *name*."""
-        return self.open or name in self.names
+        return name in self.names or (self.open and name not in self.injected)
 
     def convert(self, name: str, value: Json) -> Any:
         """Return a value as the annotation of *name* has it; ValueError says in one line why it cannot be."""
@@ -110,6 +119,12 @@ class Signature:
             except ValueError as error:
                 raise FunctionError(f"function {self.name}: parameter {name!r}: {error}") from error
         return bound
+
+
+def _is_injected(hint: Any) -> bool:
+    """Say whether an annotation is a class that qexp provides, or that one or None."""
+    options = [option for option in typing.get_args(hint) if option is not type(None)] or [hint]
+    return len(options) == 1 and isinstance(options[0], type) and issubclass(options[0], Injected)
 
 
 def _adapter(hint: Any) -> Any:

@@ -175,9 +175,9 @@ class GridFile(_Section):
         "child", description="process: each experiment in a Python of its own, for code that leaks (CUDA, threads)"
     )
     source: Literal["snapshot", "installed"] = Field(
-        "snapshot", description="snapshot: experiments run the code as it was when enqueued; installed: as workers find it"
+        "snapshot", description="snapshot: run the code as it was when enqueued; installed: as workers find it"
     )
-    output: Bytes = Field(65_536, description="of what an attempt prints, so much of the beginning and of the end is kept")
+    output: Bytes = Field(65_536, description="so much of what an attempt prints is kept, of its beginning and its end")
 
 
 def json_schema() -> dict[str, Any]:

@@ -17,13 +17,14 @@ from qexp.model import Failure, Json
 from qexp.store.connect import Raw
 
 
-def _statements() -> dict[str, LiteralString]:
-    text = files("qexp.store").joinpath("hot.sql").read_text(encoding="utf-8")
+def statements(file: str) -> dict[str, LiteralString]:
+    """Return the statements of a file of this package by their names."""
+    text = files("qexp.store").joinpath(file).read_text(encoding="utf-8")
     parts = re.split(r"^-- (\w+): .*$", text, flags=re.MULTILINE)[1:]
     return {name: cast(LiteralString, body.strip().rstrip(";")) for name, body in zip(*[iter(parts)] * 2, strict=True)}
 
 
-SQL = _statements()
+SQL = statements("hot.sql")
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ class Claim:
     function: str
     folder: Path | None
     settings: Mapping[str, Json]
-    result_names: tuple[str, ...] = ()
+    result_names: tuple[str, ...]
     """Names of results that the study has had so far."""
-    fingerprint: UUID = UUID(int=0)
+    fingerprint: UUID
     source: str | None = None
     """The snapshot of the folder to import from; None: the folder itself, or what is installed."""
     timeout: float | None = None
@@ -77,12 +78,16 @@ class Departure:
 
 @dataclass(frozen=True)
 class Usage:
-    """What an attempt used: seconds of all its threads and finished children, bytes at the peak, kWh of the machine."""
+    """What an attempt used; None: not known."""
 
     cpu_seconds: float | None = None
+    """User and system time of the process and of the children it waited for."""
     peak_memory: int | None = None
+    """Most resident bytes at once, of the process (with what it had when the attempt began) or of one child."""
     gpu_memory: int | None = None
+    """Most bytes that the process held on all GPUs together, as far as sampled."""
     energy_kwh: float | None = None
+    """What codecarbon attributes to the process and its children."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,9 @@ def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | Non
     row = raw.execute(SQL["claim"], {"id": experiment, "worker": worker, "pid": pid, "now": now}).fetchone()
     if row is None:
         return None
-    return Claim(*row[:7], Path(row[7]) if row[7] else None, row[8], tuple(row[9]), *row[10:])
+    values: list[Any] = list(row)
+    values[7], values[9] = Path(row[7]) if row[7] else None, tuple(row[9])
+    return Claim(*values)
 
 
 def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> bool:
@@ -117,10 +124,19 @@ def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None
     return raw.execute(SQL["finish"], values).fetchone() is not None
 
 
+@dataclass(frozen=True)
+class Failed:
+    """An attempt that was ended by a failure, and when the next one is due, if there will be one."""
+
+    id: int
+    attempt: int
+    due: datetime | None
+
+
 def crash(
     raw: Raw, ids: Sequence[int], worker: UUID, pid: int, error: Error, now: datetime | None = None
-) -> dict[int, datetime | None]:
-    """End the attempts, among *ids*, that ran in a process which died; return those, with when a retry is due."""
+) -> list[Failed]:
+    """End the attempts, among *ids*, that ran in a process which died; return which those were."""
     values = {"ids": list(ids), "worker": worker, "attempt": None, "pid": pid}
     return _fail(raw, values, error, Outcome(), None, now)
 
@@ -137,7 +153,7 @@ def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
 
 def _fail(
     raw: Raw, values: dict[str, Any], error: Error, outcome: Outcome, source: str | None, now: datetime | None
-) -> dict[int, datetime | None]:
+) -> list[Failed]:
     values |= {
         "source": source,
         "now": now,
@@ -150,7 +166,7 @@ def _fail(
         "exit_signal": error.signal,
         **_found(outcome),
     }
-    return {row[0]: row[1] for row in raw.execute(SQL["fail"], values)}
+    return [Failed(*row) for row in raw.execute(SQL["fail"], values)]
 
 
 def _depart(

@@ -57,7 +57,7 @@ WITH chosen AS (
          finished_at = CASE WHEN NOT j.again THEN coalesce(%(now)s, now()) END
   FROM   judged j
   WHERE  e.id = j.id
-  RETURNING e.id, e.not_before
+  RETURNING e.id, e.attempt, e.not_before
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
                        error_type, error_message, error_frame, error_fingerprint, traceback, exit_signal, result,
@@ -67,7 +67,7 @@ WITH chosen AS (
          %(traceback)s, %(exit_signal)s, found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )
-SELECT id, not_before FROM ended ORDER BY id;
+SELECT id, attempt, not_before FROM ended ORDER BY id;
 
 -- depart: end attempts without a verdict: 'released' ones run again at once, 'paused' ones when a person resumes them.
 -- No row: they are someone else's by now.

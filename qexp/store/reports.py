@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Double, Row, Select, case, cast, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -71,6 +72,7 @@ class ExperimentView:
     """When its next attempt is due, if it waits for one."""
     recorded_at: Mapping[str, str] | None
     """When parts of the result came, where that was before the end."""
+    fingerprint: UUID
 
     @property
     def error(self) -> str | None:
@@ -193,6 +195,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.reason,
             columns.not_before,
             columns.recorded_at,
+            columns.fingerprint,
         )
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)

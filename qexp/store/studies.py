@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import getpass
-import platform
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json
-from qexp.store import tables
+from qexp.store import sources, tables
 from qexp.store.connect import Connection
+
+if TYPE_CHECKING:
+    from qexp.source import Environment, GitState, Snapshot
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,15 @@ class Manner:
     retries: Mapping[str, float] = field(default_factory=dict)
     isolation: str = "child"
     output: int = 65_536
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the code of a revision comes from."""
+
+    snapshot: Snapshot | None
+    git: GitState | None
+    environment: Environment
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,7 @@ class Plan:
     grid: Json
     settings: Mapping[str, Json]
     manner: Manner
+    provenance: Provenance
 
 
 @dataclass(frozen=True)
@@ -77,7 +90,8 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
     number = known.revision
     if known.revision == 0 or changes(connection, known, plan):
         number += 1
-        connection.execute(insert(tables.revision).values(_revision(known.id, number, plan)))
+        columns = _revision(plan) | _provenance(connection, plan.provenance)
+        connection.execute(insert(tables.revision).values(study=known.id, number=number, **columns))
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=number, **head))
     name_parameters(connection, known, plan.parameters)
     return _row(connection, plan.name)
@@ -117,11 +131,26 @@ def of(connection: Connection, condition: ColumnElement[bool], name: str | None)
     return found[0]
 
 
-def settings(connection: Connection, study: StudyRow) -> dict[str, Json]:
-    """Return the settings of a study's present revision."""
+def current(connection: Connection, study: StudyRow) -> tuple[dict[str, Json], str | None]:
+    """Return the settings of a study's present revision, and the digest of the snapshot that it runs."""
     columns = tables.revision.c
-    query = select(columns.settings).where(columns.study == study.id, columns.number == study.revision)
-    return dict(connection.execute(query).scalar_one())
+    query = select(columns.settings, columns.source).where(columns.study == study.id, columns.number == study.revision)
+    row = connection.execute(query).one()
+    return dict(row[0]), row[1]
+
+
+def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> int:
+    """Make a revision that differs from a study's present one in its code only; return its number."""
+    columns = tables.revision.c
+    known = _row(connection, study.name, lock=True)
+    before = connection.execute(
+        select(tables.revision).where(columns.study == known.id, columns.number == known.revision)
+    ).one()
+    values = {**before._mapping, "number": known.revision + 1, **_provenance(connection, provenance)}
+    del values["created_at"]
+    connection.execute(insert(tables.revision).values(**values))
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=known.revision + 1))
+    return known.revision + 1
 
 
 def name_parameters(connection: Connection, study: StudyRow, names: list[str]) -> None:
@@ -142,12 +171,14 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
     """Return what a plan would change of a study's present revision: by name, the value before and after."""
     columns = tables.revision.c
     before = connection.execute(
-        select(columns.grid, columns.settings, columns.function, columns.folder).where(
+        select(columns.grid, columns.settings, columns.function, columns.folder, columns.source).where(
             columns.study == known.id, columns.number == known.revision
         )
     ).one()
     old = {**_described(before.grid, before.settings), "function": before.function, "folder": before.folder}
     new = {**_described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
+    snapshot = plan.provenance.snapshot
+    old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
     names = [*old, *(name for name in new if name not in old)]
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
 
@@ -159,20 +190,33 @@ def _described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:
     return flat | {f"settings.{name}": value for name, value in settings.items()}
 
 
-def _revision(study: int, number: int, plan: Plan) -> dict[str, Json]:
+def _revision(plan: Plan) -> dict[str, Json]:
     return {
-        "study": study,
-        "number": number,
         "grid": plan.grid,
         "settings": dict(plan.settings),
         "function": plan.function,
         "folder": plan.folder,
-        "python": platform.python_version(),
+        **vars(plan.manner),
+        "retries": dict(plan.manner.retries),
+    }
+
+
+def _provenance(connection: Connection, provenance: Provenance) -> dict[str, Json]:
+    """Return the columns that say where a revision comes from, with what they point to stored."""
+    git, snapshot, environment = provenance.git, provenance.snapshot, provenance.environment
+    sources.keep_environment(connection, environment)
+    if snapshot is not None:
+        sources.keep(connection, snapshot)
+    return {
+        "source": snapshot and snapshot.digest,
+        "git_commit": git and git.commit,
+        "git_dirty": git and git.dirty,
+        "git_diff": git and git.diff,
+        "environment": environment.digest,
+        "python": environment.python,
         "qexp": version("qexp"),
         "host": socket.gethostname(),
         "user": _user(),
-        **vars(plan.manner),
-        "retries": dict(plan.manner.retries),
     }
 
 

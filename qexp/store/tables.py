@@ -63,6 +63,7 @@ environment = Table(
     metadata,
     Column("digest", Text, primary_key=True),
     Column("python", Text, nullable=False),
+    Column("implementation", Text, nullable=False),
     Column("platform", Text, nullable=False),
     Column("cpu", Text, nullable=False),
     Column("cores", Integer, nullable=False),
@@ -247,7 +248,8 @@ entry = Table(
     metadata,
     *_of_attempt(),
     Column("list", Text, primary_key=True),
-    Column("number", Integer, primary_key=True),
+    # sorts by time, and by chance what several processes append at one moment
+    Column("key", Uuid, primary_key=True),
     Column("data", JSONB, nullable=False),
     Column("at", _moment, nullable=False),
     comment="one row of a list that an attempt has appended to",
@@ -258,8 +260,10 @@ output = Table(
     metadata,
     *_of_attempt(),
     Column("position", BigInteger, primary_key=True),
+    Column("size", Integer, nullable=False),
     Column("text", Text, nullable=False),
-    comment="a piece of what an attempt has printed, by its offset in bytes; the middle of much output is left out",
+    comment="a piece of what an attempt has printed, by its offset and size in bytes; "
+    "the middle of much output is left out",
 )
 
 checkpoint = Table(

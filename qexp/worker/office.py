@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import logging
 import os
+import signal
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
@@ -12,12 +15,18 @@ from uuid import UUID
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import ServiceError
-from qexp.model import Failure
 from qexp.settings import Settings
-from qexp.store import hot
-from qexp.store.connect import connect
+from qexp.source import current
+from qexp.store import hot, journal, sources
+from qexp.store.connect import Raw, connect
+from qexp.worker.board import Board, Post, Request
+from qexp.worker.capture import path_of
 from qexp.worker.dispatcher import Dispatcher
-from qexp.worker.trace import fingerprint
+from qexp.worker.interrupts import GRACE
+from qexp.worker.limits import crashed, death
+from qexp.worker.output import Output
+from qexp.worker.scratch import Scratch
+from qexp.worker.warden import Warden, tell
 
 log = logging.getLogger(__name__)
 
@@ -25,34 +34,79 @@ log = logging.getLogger(__name__)
 class Office:
     """The main process's side of a worker; opens a connection for each of its rare statements."""
 
-    def __init__(self, settings: Settings, worker: UUID) -> None:
-        self.settings, self.worker = settings, worker
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch) -> None:
+        self.settings, self.worker, self.scratch = settings, worker, scratch
+        self.board = Board(scratch.board)
         self._dispatcher = Dispatcher(settings, worker)
-
-    def open(self) -> None:
-        """Begin what goes on beside the experiments."""
-        self._dispatcher.start()
+        self._warden = Warden(self.board, self._record_kill)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
         broker.check(self.settings)
         Client(self.settings).migrate()
+        self.scratch.make()
+        self.board.make()
+        environment = current()
+        with Client(self.settings).begin() as connection:
+            sources.keep_environment(connection, environment)
         with connect(self.settings) as raw:
-            hot.register(raw, self.worker, hot.Station(socket.gethostname(), os.getpid(), name, queues, concurrency))
+            hot.register(
+                raw,
+                self.worker,
+                hot.Station(socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest),
+            )
+
+    def open(self) -> None:
+        """Begin what goes on beside the experiments."""
+        self._dispatcher.start()
+        self._warden.start()
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempts that a dead child was at."""
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
-        kind = "ProcessDied"
-        error = hot.Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=fingerprint(kind, [reason]))
+        post = next((post for post in self.board.busy().values() if post.pid == pid), None)
+        if post is not None and post.request in (Request.TIMEOUT, Request.MEMORY):
+            self._record_kill(post)
+            return
+        name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
+        self._record_death(ids, pid, crashed(reason, name))
+
+    def _record_kill(self, post: Post) -> None:
+        """End an attempt whose process was killed because it was over a limit."""
+        if post.process == post.pid:  # another process than the child is recorded by the child
+            self._record_death([post.experiment], post.pid, death(post, -signal.SIGKILL))
+
+    def _record_death(self, ids: Sequence[int], pid: int, error: hot.Error) -> None:
         with self._logging_losses(), connect(self.settings) as raw:
-            for experiment, due in hot.crash(raw, ids, self.worker, pid, error).items():
-                again = "" if due is None else f"; its next attempt is due at {due:%H:%M:%S %Z}"
-                log.error("experiment %d: its process %d died: %s%s", experiment, pid, reason, again)
+            for failed in hot.crash(raw, ids, self.worker, pid, error):
+                again = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
+                log.error("experiment %d: %s%s", failed.id, error.message, again)
+                self._keep_output(raw, failed, pid)
+                self.scratch.remove_attempt(failed.id, failed.attempt)
+
+    def _keep_output(self, raw: Raw, failed: hot.Failed, pid: int) -> None:
+        """Store what a dead child had printed and not sent."""
+        writer = journal.Writer(failed.id, failed.attempt, self.worker)
+        rest = Output(path_of(self.scratch.folder, pid), position=journal.printed(raw, writer)).take(final=True)
+        if pieces := [journal.Piece(chunk.position, chunk.size, chunk.text) for chunk in rest]:
+            journal.add_output(raw, writer, pieces)
+
+    def ask_to_stop(self) -> None:
+        """Tell functions that want to know that the node goes away, and wait a little for them to save and leave."""
+        waiting = {slot: post for slot, post in self.board.busy().items() if post.cooperative}
+        for slot, post in waiting.items():
+            tell(self.board, slot, post, Request.STOP)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and any(
+            (now := self.board.get(slot)) is not None and now.experiment == post.experiment
+            for slot, post in waiting.items()
+        ):
+            time.sleep(0.05)
 
     def give_back(self) -> None:
         """Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next."""
-        self._dispatcher.stop()
+        self.ask_to_stop()
+        self._close()
         with self._logging_losses():
             with connect(self.settings) as raw:
                 released = hot.release(raw, self.worker)
@@ -63,9 +117,14 @@ class Office:
 
     def leave(self) -> None:
         """Say that the worker has stopped."""
-        self._dispatcher.stop()
+        self._close()
         with self._logging_losses(), connect(self.settings) as raw:
             hot.leave(raw, self.worker)
+        self.scratch.remove()
+
+    def _close(self) -> None:
+        self._dispatcher.stop()
+        self._warden.stop()
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:
@@ -74,3 +133,10 @@ class Office:
             yield
         except ServiceError as error:
             log.error("%s", error)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a user id that has no name
+        return str(os.getuid())

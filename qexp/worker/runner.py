@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import traceback
@@ -9,28 +10,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qexp.errors import FunctionError, ResultError
+from qexp.errors import ContextError, FunctionError, ResultError
 from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.model import Failure, Json, to_json
-from qexp.store.hot import Claim, Outcome
-from qexp.worker import trace
+from qexp.store.hot import Claim, Departure, Outcome
+from qexp.worker import isolation, trace
+from qexp.worker.context import Context, Journal, Leaving
+from qexp.worker.interrupts import Interrupts, TimeoutReached
+from qexp.worker.journal import check_size
 
 
-def run(claim: Claim) -> Outcome:
+def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interrupts) -> Outcome:
     """
-    Run a claimed experiment and return its outcome; no exception of the user's code gets past.
+    Run a claimed experiment with the code in *folder* and return its outcome; no exception of the user's gets past.
 
     That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it. What
     does get past is the SystemExit by which the pool answers a signal that tells this process to stop.
     """
-    folder, process = claim.folder, os.getpid()
+    process = os.getpid()
     try:
-        switch(folder)
-        function, arguments = _prepare(claim.function, folder, {**claim.settings, **claim.params})
-    except FunctionError as error:
-        return Outcome(error=trace.of(error, Failure.INVALID, folder))
-    try:
-        return Outcome(result=_mapping(function(**arguments)))
+        with interrupts.armed():
+            return _called(claim, folder, context)
+    except Leaving:
+        return Outcome(departure=context.departure)
+    except TimeoutReached as error:
+        found = trace.of(error, Failure.TIMEOUT, folder)
+        return Outcome(error=dataclasses.replace(found, type=trace.TIMEOUT))
     except BaseException as error:
         if _told_to_stop(error):
             raise
@@ -40,18 +45,49 @@ def run(claim: Claim) -> Outcome:
             os._exit(0)
 
 
+def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
+    try:
+        switch(folder)
+        function, arguments = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
+    except FunctionError as error:
+        return Outcome(error=trace.of(error, Failure.INVALID, folder))
+    isolation.seed(context.seed)
+    value = function(**arguments)
+    if isinstance(value, Departure) or context.departure is not None:
+        rest = {} if isinstance(value, Departure) else mapping(value)
+        return Outcome(result=rest, departure=context.departure or value)
+    return Outcome(result=mapping(value))
+
+
+def prepare(
+    name: str, folder: Path | None, values: Mapping[str, Json], context: Context
+) -> tuple[Function, dict[str, Any]]:
+    """Return the function, and its arguments with the context among them; FunctionError if it cannot be called so."""
+    function = resolve(name, folder)
+    note()
+    signature = _signature(function, name)
+    return function, signature.bind(values) | dict.fromkeys(signature.injected, context)
+
+
+def context_of(claim: Claim, journal: Journal) -> Context:
+    """Return what a function that asks for its context is given."""
+    return Context(journal, claim.id, claim.study, claim.attempt, claim.params, claim.settings, seed_of(claim))
+
+
+def seed_of(claim: Claim) -> int:
+    """Return the parameter `seed` if there is one, else 32 bits that the parameters always give."""
+    seed = claim.params.get("seed")
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        return seed
+    return claim.fingerprint.int & 0xFFFFFFFF
+
+
 def _told_to_stop(error: BaseException) -> bool:
-    """Say whether the pool's signal handler raised this, in answer to TERM, QUIT or HUP, rather than the function."""
+    """Say whether a signal's handler raised this, in answer to TERM, QUIT or HUP, rather than the function."""
     if not isinstance(error, SystemExit):
         return False
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     return any(code.co_name == "_shutdown_cleanup" and "billiard" in Path(code.co_filename).parts for code in codes)
-
-
-def _prepare(name: str, folder: Path | None, values: Mapping[str, Json]) -> tuple[Function, dict[str, Any]]:
-    function = resolve(name, folder)
-    note()
-    return function, _signature(function, name).bind(values)
 
 
 @functools.lru_cache(maxsize=64)
@@ -59,14 +95,17 @@ def _signature(function: Function, name: str) -> Signature:
     return Signature.of(function, name)
 
 
-def _mapping(value: Any) -> dict[str, Json]:
-    """Return a function's result as named data; ResultError names what is not data."""
+def mapping(value: Any) -> dict[str, Json]:
+    """Return a function's result as named data; ResultError names what is not data, or is too much."""
     try:
         data = to_json(value)
+        named: dict[str, Json] = {} if data is None else data if isinstance(data, dict) else {"value": data}
+        check_size("the result", named)
+    except ContextError as error:
+        raise ResultError(str(error)) from error
     except ValueError as error:
         raise ResultError(
-            f"the result is not data: {error}; return numbers, text, lists or mappings of them"
+            f"the result is not data: {error}; return numbers, text, lists or mappings of them, "
+            "and keep the rest with context.artifact"
         ) from error
-    if data is None:
-        return {}
-    return data if isinstance(data, dict) else {"value": data}
+    return named

@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from billiard.exceptions import WorkerLostError
+from billiard.process import current_process
 from celery import Celery, signals
 from celery.apps.worker import Worker
 from celery.worker.request import Request
@@ -16,13 +17,15 @@ from qexp.errors import ExperimentFailedError, QexpError
 from qexp.settings import Settings
 from qexp.worker.child import Child
 from qexp.worker.office import Office
+from qexp.worker.scratch import Scratch
 
 
 def install(app: Celery, settings: Settings) -> None:
     """Make a Celery application one whose workers run experiments."""
     worker = uuid.uuid4()
-    child = Child(settings, worker)
-    office = Office(settings, worker)
+    scratch = Scratch(worker)
+    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", 0))
+    office = Office(settings, worker, scratch)
 
     class ExperimentRequest(Request):  # type: ignore[misc]
         """Learns in the main process that a child has died, and which."""

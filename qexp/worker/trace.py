@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sys
 import sysconfig
@@ -13,7 +14,7 @@ from types import TracebackType
 
 from qexp.errors import QexpError
 from qexp.model import Failure, storable_text
-from qexp.store.hot import Error
+from qexp.store.hot import Error, Outcome
 
 _OWN = str(Path(__file__).resolve().parents[1])
 _INSTALLED = ("site-packages", "dist-packages")
@@ -48,6 +49,19 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
         fingerprint=fingerprint(kind, [*marks, message] if own else marks),
         traceback=f"{text.rstrip()}\n\n{kind}: {message}" if shown is not error else text,
     )
+
+
+TIMEOUT = "Timeout"
+"""The type of error of an attempt that has overrun its time."""
+
+
+def placed(outcome: Outcome, folder: Path | None, original: Path | None) -> Outcome:
+    """Return an outcome whose traceback names files where the user has them, rather than in this host's snapshot."""
+    error = outcome.error
+    if error is None or error.traceback is None or None in (folder, original) or folder == original:
+        return outcome
+    text = error.traceback.replace(f"{folder}/", f"{original}/")
+    return dataclasses.replace(outcome, error=dataclasses.replace(error, traceback=text))
 
 
 def fingerprint(kind: str, frames: list[str]) -> str:

@@ -97,9 +97,11 @@ def test_a_crash_ends_only_what_ran_in_that_process(client, raw, experiment, wor
     same = worker()
     hot.claim(raw, experiment.id, same, pid=7)
     error = hot.Error(Failure.CRASHED, "ProcessDied", "signal 9 (SIGKILL)", fingerprint="abc", signal="SIGKILL")
-    assert hot.crash(raw, [experiment.id], same, 8, error) == {}
-    assert hot.crash(raw, [experiment.id], worker(), 7, error) == {}
-    assert list(hot.crash(raw, [experiment.id], same, 7, error)) == [experiment.id]
+    assert hot.crash(raw, [experiment.id], same, 8, error) == []
+    assert hot.crash(raw, [experiment.id], worker(), 7, error) == []
+    (failed,) = hot.crash(raw, [experiment.id], same, 7, error)
+    assert (failed.id, failed.attempt) == (experiment.id, 1)
+    assert failed.due is not None
     (attempt,) = get(client, experiment.id).attempts
     assert (attempt.outcome, attempt.error_message, attempt.exit_signal) == (
         "crashed",

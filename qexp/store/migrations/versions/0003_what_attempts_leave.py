@@ -25,6 +25,7 @@ def _environments_and_sources() -> None:
         "environment",
         sa.Column("digest", sa.Text(), primary_key=True),
         sa.Column("python", sa.Text(), nullable=False),
+        sa.Column("implementation", sa.Text(), nullable=False),
         sa.Column("platform", sa.Text(), nullable=False),
         sa.Column("cpu", sa.Text(), nullable=False),
         sa.Column("cores", sa.Integer(), nullable=False),
@@ -121,7 +122,7 @@ def _what_attempts_leave() -> None:
         "entry",
         *_of_attempt(),
         sa.Column("list", sa.Text(), primary_key=True),
-        sa.Column("number", sa.Integer(), primary_key=True),
+        sa.Column("key", sa.Uuid(), primary_key=True),
         sa.Column("data", JSONB(), nullable=False),
         sa.Column("at", _MOMENT, nullable=False),
         comment="one row of a list that an attempt has appended to",
@@ -130,8 +131,10 @@ def _what_attempts_leave() -> None:
         "output",
         *_of_attempt(),
         sa.Column("position", sa.BigInteger(), primary_key=True),
+        sa.Column("size", sa.Integer(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
-        comment="a piece of what an attempt has printed, by its offset in bytes; the middle of much output is left out",
+        comment="a piece of what an attempt has printed, by its offset and size in bytes; "
+        "the middle of much output is left out",
     )
     op.create_table(
         "checkpoint",
@@ -166,7 +169,9 @@ def downgrade() -> None:
         op.drop_table(table)
     op.drop_constraint("an_outcome_is_one_of_eight", "attempt")
     op.drop_constraint("a_failed_attempt_says_why", "attempt")
-    op.create_check_constraint("an_outcome_is_one_of_seven", "attempt", f"outcome IN ('done', 'released') OR {_FAILURES}")
+    op.create_check_constraint(
+        "an_outcome_is_one_of_seven", "attempt", f"outcome IN ('done', 'released') OR {_FAILURES}"
+    )
     op.create_check_constraint(
         "a_failed_attempt_says_why", "attempt", "outcome IN ('done', 'released') OR error_type IS NOT NULL"
     )

@@ -1,0 +1,215 @@
+"""logs, metrics, artifacts, source: what experiments have left."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qexp.cli.options import format_option, selection_options
+from qexp.cli.output import console, say, show_json, table, value_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from qexp.client.findings import Printed
+    from qexp.store.found import Artifact, Snapshot
+    from qexp.store.selectors import Selection
+
+attempt_option = click.option("--attempt", type=click.IntRange(min=1), help="Which attempt.  [default: the last]")
+
+
+@click.command()
+@click.argument("experiment", type=click.IntRange(min=1))
+@attempt_option
+@click.option("-f", "--follow", is_flag=True, help="Go on while it runs, until it ends or Ctrl-C.")
+def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
+    """Print what an experiment has printed, its child processes and C code included."""
+    from qexp.client import Findings
+
+    findings = Findings()
+    end = 0
+    while True:
+        printed = findings.output(experiment, attempt, end)
+        attempt = printed.attempt
+        end = _print(printed, end)
+        if not (follow and printed.running):
+            break
+        time.sleep(0.5)
+    if not end:
+        say(f"attempt {attempt} of experiment {experiment} has printed nothing")
+    elif printed.running:
+        say(f"attempt {attempt} still runs; follow it with 'qexp logs {experiment} -f'")
+
+
+def _print(printed: Printed, end: int) -> int:
+    for piece in printed.pieces:
+        if piece.position > end:
+            click.echo(f"\n[… {piece.position - end:,} bytes left out …]")
+        click.echo(piece.text, nl=False)
+        end = piece.position + piece.size
+    return end
+
+
+@click.command()
+@selection_options()
+@click.option("--name", "names", multiple=True, help="Only this series; repeatable.")
+@click.option("--list", "listed", metavar="NAME", help="The rows of a list instead of series.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write all points to a .csv, .parquet or .json file."
+)
+@format_option
+def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, output: Path | None, form: str) -> None:
+    """
+    Show the series that experiments have recorded, and their lists.
+
+    \b
+      qexp metrics 17
+      qexp metrics digits --name loss -o loss.parquet
+      qexp metrics 17 --list incumbents
+    """
+    from qexp.analysis.frame import writer
+    from qexp.client import Findings
+
+    save = writer(output) if output is not None else None
+    findings = Findings()
+    frame = findings.rows(selection, listed) if listed else findings.metrics(selection, names)
+    if save is not None:
+        save(frame)
+        click.echo(f"{output}: {len(frame)} rows")
+    elif form == "json":
+        click.echo(frame.to_json(orient="records", date_format="iso", date_unit="us"))
+    elif listed:
+        console().print(_rows(frame))
+    else:
+        _show_series(frame, findings.lists(selection))
+
+
+def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
+    if len(frame):
+        columns = ["id", "name", "points", "first", "last", "min", "max", ""]
+        rows = [
+            [
+                str(number),
+                str(name),
+                str(len(part)),
+                *map(value_text, _summary(part["value"])),
+                sparkline(part["value"]),
+            ]
+            for (number, name), part in frame.groupby(["id", "name"], sort=True)
+        ]
+        console().print(table(columns, rows, right=["id", "points", "first", "last", "min", "max"], cut=["name", ""]))
+    if lists:
+        say(f"lists: {', '.join(lists)}; see their rows with --list NAME")
+    elif not len(frame):
+        say("no series was recorded; a function records one with context.metric(step, loss=…)")
+
+
+def _summary(values: pd.Series[float]) -> list[float]:
+    return [float(values.iloc[0]), float(values.iloc[-1]), float(values.min()), float(values.max())]
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDTH = 16
+
+
+def sparkline(values: pd.Series[float]) -> str:
+    """
+    Return a curve of at most 16 characters; each is the mean of its part of the series, gaps are what is not finite.
+
+    >>> import pandas as pd
+    >>> sparkline(pd.Series([0.0, 1.0, 2.0, 7.0]))
+    '▁▂▃█'
+    """
+    import numpy as np
+
+    parts = np.array_split(np.asarray(values, dtype=float), min(_WIDTH, len(values)))
+    means = np.array([part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts])
+    low, high = np.nanmin(means, initial=np.inf), np.nanmax(means, initial=-np.inf)
+    if not low < high:
+        return "".join(" " if np.isnan(mean) else _BARS[0] for mean in means)
+    return "".join(" " if np.isnan(m) else _BARS[round((m - low) / (high - low) * (len(_BARS) - 1))] for m in means)
+
+
+def _rows(frame: pd.DataFrame) -> object:
+    columns = [name for name in frame.columns if name != "at"]
+    rows = [[value_text(value) for value in row] for row in frame[columns].astype(object).itertuples(index=False)]
+    return table(columns, rows, right=["id", "attempt"], cut=columns[2:])
+
+
+@click.command()
+@selection_options()
+@click.option("--get", "name", metavar="NAME", help="Copy the files of this name to this machine.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to.  [default: ID/NAME here]")
+@format_option
+def artifacts_(selection: Selection, name: str | None, output: Path | None, form: str) -> None:
+    """List the files that experiments have left, or get them."""
+    from qexp.client import Findings
+
+    findings = Findings()
+    found = [item for item in findings.artifacts(selection) if name in (None, item.name)]
+    if name is not None:
+        if not found:
+            raise click.UsageError(f"no experiment among these has left {name!r}")
+        if output is not None and len(found) > 1:
+            raise click.UsageError(f"{len(found)} experiments have left {name!r}: -o is for one of them")
+        for item in found:
+            target = output or Path(str(item.experiment)) / item.name
+            findings.fetch(item, target)
+            click.echo(f"{target}: {size(item.size)}")
+    elif form == "json":
+        show_json([vars(item) for item in found])
+    elif found:
+        console().print(_artifacts(found))
+    else:
+        say("no file was left; a function leaves one with context.artifact(name, path_or_bytes)")
+
+
+def _artifacts(found: list[Artifact]) -> object:
+    columns = ["id", "attempt", "name", "size", "sha256", "url"]
+    rows = [[str(f.experiment), str(f.attempt), f.name, size(f.size), f.sha256[:12], f.url] for f in found]
+    return table(columns, rows, right=["id", "attempt", "size"], cut=["name", "url"])
+
+
+def size(number: float) -> str:
+    """
+    Return bytes in the unit that makes them readable.
+
+    >>> size(999), size(1234), size(5.6e9)
+    ('999 B', '1.2 kB', '5.6 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            break
+        number /= 1000
+    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
+@click.command()
+@click.argument("experiment", type=click.IntRange(min=1))
+@attempt_option
+@click.option("--file", "name", metavar="NAME", help="Another file than the one that holds the function.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Unpack everything into this new folder.")
+def source_(experiment: int, attempt: int | None, name: str | None, output: Path | None) -> None:
+    """Show the exact code that an experiment ran."""
+    from qexp.client import Findings
+    from qexp.source import contents, extract
+
+    snapshot, function = Findings().source(experiment, attempt)
+    if output is not None:
+        extract(snapshot.archive, output)
+        click.echo(f"{output}: {len(snapshot.files)} files of snapshot {snapshot.digest[:12]}")
+        return
+    name = name or _file_of(function, snapshot)
+    if name not in snapshot.files:
+        raise click.UsageError(f"the snapshot has no file {name!r}; it has {', '.join(snapshot.files)}")
+    others = ", ".join(other for other in snapshot.files if other != name)
+    say(f"{name} of snapshot {snapshot.digest[:12]}" + f"; with --file also: {others}" * bool(others))
+    click.echo(contents(snapshot.archive, name), nl=False)
+
+
+def _file_of(function: str, snapshot: Snapshot) -> str:
+    module = function.partition(":")[0].replace(".", "/")
+    return next((name for name in (f"{module}.py", f"{module}/__init__.py") if name in snapshot.files), f"{module}.py")

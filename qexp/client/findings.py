@@ -1,0 +1,83 @@
+"""What experiments have left behind, beside their results: output, series, lists, artifacts, the code they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qexp.client.client import Client
+from qexp.errors import ContextError
+from qexp.files import Files
+from qexp.store import found, selectors, studies
+from qexp.store.journal import Piece
+from qexp.store.selectors import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What an attempt has printed, and whether it may print more."""
+
+    attempt: int
+    pieces: list[Piece]
+    running: bool
+
+
+class Findings:
+    """A site, seen for what its experiments have left."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._client = client or Client()
+
+    def output(self, experiment: int, attempt: int | None = None, after: int = 0) -> Printed:
+        """Return what an attempt has printed from byte *after* on; the last attempt's if none is given."""
+        with self._client.begin() as connection:
+            selectors.where(connection, Selection(ids=((experiment, experiment),)))
+            last, running = found.attempt_of(connection, experiment)
+            number = last if attempt is None else attempt
+            if not 1 <= number <= max(last, 1):
+                raise ContextError(f"experiment {experiment}: there is no attempt {number}, the last is {last}")
+            return Printed(number, found.output(connection, experiment, number, after), running and number == last)
+
+    def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
+        """Return the series of the chosen experiments as a long frame; see `qexp.metrics`."""
+        from qexp.analysis.series import long_frame
+
+        with self._client.begin() as connection:
+            return long_frame(found.series(connection, selectors.where(connection, selection), names, every))
+
+    def rows(self, selection: Selection, name: str) -> pd.DataFrame:
+        """Return the rows of a list of the chosen experiments: id, attempt, at, then one column per key."""
+        from qexp.analysis.series import list_frame
+
+        with self._client.begin() as connection:
+            condition = selectors.where(connection, selection)
+            rows = found.entries(connection, condition, name)
+            if not rows and name not in (known := found.lists(connection, condition)):
+                raise ContextError(f"there is no list {name!r}; there are {', '.join(known) or 'none'}")
+            return list_frame(rows)
+
+    def lists(self, selection: Selection) -> list[str]:
+        """Return the names of the lists that the chosen experiments have."""
+        with self._client.begin() as connection:
+            return found.lists(connection, selectors.where(connection, selection))
+
+    def artifacts(self, selection: Selection) -> list[found.Artifact]:
+        """Return the files that the chosen experiments have left."""
+        with self._client.begin() as connection:
+            return found.artifacts(connection, selectors.where(connection, selection))
+
+    def fetch(self, artifact: found.Artifact, target: Path) -> None:
+        """Copy an artifact to a file on this machine; FilesError if it is not what was stored."""
+        Files(self._client.settings.artifacts_root).fetch(artifact.url, target, artifact.sha256)
+
+    def source(self, experiment: int, attempt: int | None = None) -> tuple[found.Snapshot, str]:
+        """Return the code that an attempt ran, and the function in it as `module:name`."""
+        with self._client.begin() as connection:
+            condition = selectors.where(connection, Selection(ids=((experiment, experiment),)))
+            function = studies.of(connection, condition, None).function
+            return found.source(connection, experiment, attempt), function

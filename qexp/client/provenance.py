@@ -1,0 +1,23 @@
+"""What a revision comes from: the code as it is now, what git says of it, and what is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qexp.functions import beside
+from qexp.grid import Grid
+from qexp.store.studies import Provenance
+
+
+def of(grid: Grid) -> Provenance:
+    """Return where the code of a grid comes from; SourceError if its folder cannot be taken as a snapshot."""
+    ships = grid.file.source == "snapshot" and grid.folder is not None and beside(grid.function, grid.folder)
+    return of_folder(grid.folder, ships)
+
+
+def of_folder(folder: Path | None, ships: bool) -> Provenance:
+    """Return the provenance of a folder, with a snapshot of it if it *ships*."""
+    from qexp.source import current, state, take  # 60 ms, which commands that only look need not wait
+
+    git = state(folder) if folder is not None else None
+    return Provenance(take(folder) if ships and folder is not None else None, git, current())

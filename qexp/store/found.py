@@ -1,0 +1,158 @@
+"""What attempts have left, as a person asks for it: output, series, lists, artifacts, sources. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, exists, select
+
+from qexp.errors import UnknownSourceError
+from qexp.model import Json
+from qexp.store import tables
+from qexp.store.connect import Connection
+from qexp.store.journal import Piece
+
+_CHUNK = 50_000
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that an attempt has left."""
+
+    experiment: int
+    attempt: int
+    name: str
+    url: str
+    size: int
+    """Bytes."""
+    sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The code that an experiment ran, or would run: a zip, and the revision that it came with."""
+
+    digest: str
+    archive: bytes
+    files: list[str]
+
+
+def output(connection: Connection, experiment: int, attempt: int, after: int = 0) -> list[Piece]:
+    """Return what an attempt has printed from byte *after* on, in order; a gap shows in the positions."""
+    columns = tables.output.c
+    query = (
+        select(columns.position, columns.size, columns.text)
+        .where(columns.experiment == experiment, columns.attempt == attempt, columns.position >= after)
+        .order_by(columns.position)
+    )
+    return [Piece(*row) for row in connection.execute(query)]
+
+
+def series(
+    connection: Connection, condition: ColumnElement[bool], names: Sequence[str] = (), every: bool = False
+) -> Iterator[tuple[int, int, str, int, float, datetime]]:
+    """
+    Yield the points of the chosen experiments: id, attempt, name, step, value, moment, in that order.
+
+    Of a step that several attempts have passed, and of what an attempt had recorded behind the step from which a later
+    one began, only the later attempt's points count; with *every* all do.
+    """
+    columns, later = tables.metric.c, tables.metric.alias("later")
+    query = (
+        select(columns.experiment, columns.attempt, columns.name, columns.step, columns.value, columns.at)
+        .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .order_by(columns.experiment, columns.name, columns.step, columns.attempt)
+    )
+    if names:
+        query = query.where(columns.name.in_(names))
+    if not every:
+        begun_again = exists().where(
+            later.c.experiment == columns.experiment,
+            later.c.name == columns.name,
+            later.c.attempt > columns.attempt,
+            later.c.step <= columns.step,
+        )
+        query = query.where(~begun_again)
+    for row in connection.execution_options(yield_per=_CHUNK).execute(query):
+        yield tuple(row)
+
+
+def entries(connection: Connection, condition: ColumnElement[bool], name: str) -> list[tuple[int, int, datetime, Json]]:
+    """Return the rows of a list of the chosen experiments, of the last attempt that has any: id, attempt, at, data."""
+    columns, later = tables.entry.c, tables.entry.alias("later")
+    newer = exists().where(
+        later.c.experiment == columns.experiment, later.c.list == columns.list, later.c.attempt > columns.attempt
+    )
+    query = (
+        select(columns.experiment, columns.attempt, columns.at, columns.data)
+        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition, columns.list == name, ~newer)
+        .order_by(columns.experiment, columns.key)
+    )
+    return [tuple(row) for row in connection.execute(query)]
+
+
+def lists(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
+    """Return the names of the lists that the chosen experiments have."""
+    columns = tables.entry.c
+    query = (
+        select(columns.list)
+        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .distinct()
+        .order_by(columns.list)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[Artifact]:
+    """Return the files that the chosen experiments have left, each by its last attempt that has left it."""
+    columns = tables.artifact.c
+    query = (
+        select(*columns)
+        .join_from(tables.artifact, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .distinct(columns.experiment, columns.name)
+        .order_by(columns.experiment, columns.name, columns.attempt.desc())
+    )
+    return [Artifact(**dict(row._mapping)) for row in connection.execute(query)]
+
+
+def source(connection: Connection, experiment: int, attempt: int | None = None) -> Snapshot:
+    """
+    Return the code that an attempt ran; by default the last attempt, or what the first one would run.
+
+    UnknownSourceError if there is no such attempt, or it ran no snapshot.
+    """
+    past, first, study, revision = tables.attempt.c, tables.experiment.c, tables.study.c, tables.revision.c
+    of_attempt = select(past.source).where(past.experiment == experiment)
+    if attempt is not None:
+        digest = connection.execute(of_attempt.where(past.number == attempt)).scalar()
+    else:
+        digest = connection.execute(of_attempt.order_by(past.number.desc()).limit(1)).scalar()
+        present = (
+            select(revision.source)
+            .join_from(tables.experiment, tables.study, first.study == study.id)
+            .join(tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+            .where(first.id == experiment, first.attempt == 0)
+        )
+        digest = digest or connection.execute(present).scalar()
+    row = connection.execute(
+        select(tables.source.c.digest, tables.source.c.archive, tables.source.c.files).where(
+            tables.source.c.digest == digest
+        )
+    ).one_or_none()
+    if row is None:
+        raise UnknownSourceError(experiment, attempt)
+    return Snapshot(row[0], bytes(row[1]), list(row[2]))
+
+
+def attempt_of(connection: Connection, experiment: int) -> tuple[int, bool]:
+    """Return the number of an experiment's last attempt, 0 if there was none, and whether it still runs."""
+    columns = tables.experiment.c
+    row = connection.execute(select(columns.attempt, columns.status).where(columns.id == experiment)).one()
+    return row[0], row[1] == "running"

@@ -1,0 +1,63 @@
+-- current: whether an attempt still runs; for the one that runs it, its worker is given too. No row: it is over.
+SELECT 1 FROM experiment
+WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker);
+
+-- record: keep parts of a result, with when they came. No row: the attempt is over.
+UPDATE experiment
+SET    result = coalesce(result, '{}') || %(result)s::jsonb,
+       recorded_at = coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb
+WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
+RETURNING id;
+
+-- points: add points to one series; a step that is there already takes the newer value.
+INSERT INTO metric (experiment, attempt, name, step, value, at)
+SELECT %(id)s, %(attempt)s, %(name)s, step, value, to_timestamp(at)
+FROM   unnest(%(steps)s::bigint[], %(values)s::float8[], %(ats)s::float8[]) AS point (step, value, at)
+ON CONFLICT (experiment, attempt, name, step) DO UPDATE SET value = EXCLUDED.value, at = EXCLUDED.at;
+
+-- entries: append rows to lists; the keys make it safe to repeat.
+INSERT INTO entry (experiment, attempt, list, key, data, at)
+SELECT %(id)s, %(attempt)s, list, key, data::jsonb, to_timestamp(at)
+FROM   unnest(%(lists)s::text[], %(keys)s::uuid[], %(rows)s::text[], %(ats)s::float8[]) AS row (list, key, data, at)
+ON CONFLICT DO NOTHING;
+
+-- print: keep pieces of output.
+INSERT INTO output (experiment, attempt, position, size, text)
+SELECT %(id)s, %(attempt)s, position, size, text
+FROM   unnest(%(positions)s::bigint[], %(sizes)s::int[], %(texts)s::text[]) AS piece (position, size, text)
+ON CONFLICT DO NOTHING;
+
+-- forget: drop the pieces of output that lie between two positions.
+DELETE FROM output
+WHERE  experiment = %(id)s AND attempt = %(attempt)s AND position >= %(first)s AND position + size <= %(last)s;
+
+-- printed: the bytes of an attempt's output that were stored so far.
+SELECT coalesce(max(position + size), 0) FROM output
+WHERE  experiment = %(id)s AND attempt = %(attempt)s;
+
+-- checkpoint: replace a checkpoint, while the attempt still runs; the URL of the one before comes back, which has to
+-- go then. No row: the attempt is over.
+WITH before AS (SELECT url FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s)
+INSERT INTO checkpoint (experiment, name, attempt, kind, size, sha256, data, url, keep)
+SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s
+FROM   experiment
+WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
+ON CONFLICT (experiment, name) DO UPDATE
+SET    attempt = EXCLUDED.attempt, kind = EXCLUDED.kind, size = EXCLUDED.size, sha256 = EXCLUDED.sha256,
+       data = EXCLUDED.data, url = EXCLUDED.url, keep = EXCLUDED.keep, at = now()
+RETURNING (SELECT url FROM before);
+
+-- stored: a checkpoint as it was saved last. No row: there is none.
+SELECT kind, data, url, sha256 FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s;
+
+-- drop: forget the checkpoints of an experiment that were not to be kept; the files of some must go too.
+DELETE FROM checkpoint WHERE experiment = %(id)s AND NOT keep RETURNING url;
+
+-- artifact: note a file that an attempt has left.
+INSERT INTO artifact (experiment, attempt, name, url, size, sha256)
+SELECT id, attempt, %(name)s, %(url)s, %(size)s, %(sha256)s
+FROM   experiment
+WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
+ON CONFLICT (experiment, attempt, name) DO UPDATE
+SET    url = EXCLUDED.url, size = EXCLUDED.size, sha256 = EXCLUDED.sha256, at = now()
+RETURNING experiment;

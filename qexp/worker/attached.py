@@ -1,0 +1,83 @@
+"""Another process leaves things with an experiment that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from qexp.client import Client
+from qexp.errors import ContextError
+from qexp.model import Status
+from qexp.store.journal import Writer
+from qexp.store.line import PATIENCE, Line
+from qexp.store.reports import ExperimentView
+from qexp.store.selectors import Selection
+from qexp.worker.context import Context
+from qexp.worker.journal import PostgresJournal
+from qexp.worker.recorder import Recorder
+
+
+class Attached(Context):
+    """
+    The context of an attempt that another process runs; what is left after the attempt is over is a ContextError.
+
+    Used as a context manager, all is written when it ends; `close` does the same.
+    """
+
+    def __init__(self, journal: PostgresJournal, recorder: Recorder, view: ExperimentView) -> None:
+        super().__init__(journal, view.id, view.study, view.attempt, view.params)
+        self._written, self._recorder = journal, recorder
+        recorder.watch(journal)
+
+    def record(self, **values: Any) -> None:
+        self._check()
+        super().record(**values)
+
+    def metric(self, step: int | None = None, **values: Any) -> None:
+        self._check()
+        super().metric(step, **values)
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        self._check()
+        super().append(name, row)
+
+    def close(self) -> None:
+        """Write what is buffered; ContextError if the attempt was over before, and some of it was not written."""
+        self._recorder.leave()
+        self._written.flush(PATIENCE)
+        self._check()
+
+    def _check(self) -> None:
+        if self._written.over:
+            raise self._written.ended()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - what it is called everywhere
+    """
+    Return the context of the attempt that runs the experiment *id* now, for another process than its own.
+
+    A process that the function has started, or a notebook, leaves metrics, parts of the result, rows of lists,
+    checkpoints and artifacts by it: ``with qexp.attach(17) as context: context.metric(step, loss=0.1)``. Metrics need
+    a step where the function records the same series. ContextError unless the experiment is running.
+    """
+    client = client or Client()
+    (view,) = client.experiments(Selection(ids=((id, id),)))
+    if view.status is not Status.RUNNING:
+        raise ContextError(f"experiment {id} is {view.status}, expected a running one; 'qexp show {id}'")
+    line = Line(client.settings)
+    journal = PostgresJournal(line, Writer(id, view.attempt, None), _no_folder, lambda: False, view.study)
+    return Attached(journal, Recorder(line), view)
+
+
+def _no_folder() -> Path:
+    raise ContextError("the folder of an attempt is on the host that runs it; context.artifact keeps files for all")

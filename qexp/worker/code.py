@@ -1,0 +1,33 @@
+"""The code that an attempt runs: the snapshot that came with its revision, unpacked on this host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qexp.settings import Settings
+from qexp.source import cached, unpack
+from qexp.store import sources
+from qexp.store.hot import Claim
+from qexp.store.line import Line
+
+
+class Code:
+    """The snapshots on this host, under the settings' home; two studies or revisions never share a folder."""
+
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self._root, self._line = settings.home / "sources", line
+
+    def folder(self, claim: Claim) -> Path | None:
+        """
+        Return where to import a claim's function from: its snapshot, else the grid's folder; None: what is installed.
+
+        A snapshot that is not on this host yet comes from Postgres.
+        """
+        digest = claim.source
+        if digest is None:
+            return claim.folder
+        folder = cached(digest, self._root)
+        if folder is None:
+            archive = self._line.do(lambda raw: sources.archive(raw, digest), f"the code of {claim.study}")
+            folder = unpack(digest, archive, self._root)
+        return folder

@@ -1,0 +1,237 @@
+"""What a function is given that asks for a `qexp.Context`: who it is, and where to leave what it finds on the way."""
+
+from __future__ import annotations
+
+import logging
+import operator
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, TypeVar
+
+from qexp.errors import ContextError
+from qexp.functions import Injected
+from qexp.model import Json, to_json
+from qexp.store.hot import Departure
+from qexp.worker.values import restore_into, state_of
+
+T = TypeVar("T")
+Dump = Callable[[Any, BinaryIO], None]
+Load = Callable[[BinaryIO], Any]
+
+CHECKPOINT = "checkpoint"
+"""The name of a checkpoint that is given none."""
+
+
+class Leaving(BaseException):
+    """Carries an attempt out of its function once it has saved; no `except Exception` of the user's sees it."""
+
+
+class Journal(Protocol):
+    """Where a context leaves things: in Postgres, or in memory where an experiment is only tried."""
+
+    def point(self, name: str, step: int | None, value: float, at: float) -> None: ...
+
+    def record(self, values: Mapping[str, Json], at: float) -> None: ...
+
+    def append(self, name: str, row: Json, at: float) -> None: ...
+
+    def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None: ...
+
+    def load(self, name: str, default: Any, load: Load | None) -> Any: ...
+
+    def artifact(self, name: str, content: bytes | Path) -> str: ...
+
+    def workdir(self) -> Path: ...
+
+    def stopping(self) -> bool: ...
+
+
+class Context(Injected):
+    """
+    One attempt at an experiment, as its function sees it.
+
+    A parameter annotated with this class receives it; it is never part of a grid. Everything left here is kept if the
+    function fails or its process is killed afterwards, up to the last two seconds of series, lists and output.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        id: int = 0,  # noqa: A002 - what it is called everywhere
+        study: str = "local",
+        attempt: int = 1,
+        params: Mapping[str, Json] | None = None,
+        settings: Mapping[str, Json] | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._journal = journal
+        self.id, self.study, self.attempt = id, study, attempt
+        self.params: Mapping[str, Json] = dict(params or {})
+        """The parameters as data, before their conversion to the function's annotations."""
+        self.settings: Mapping[str, Json] = dict(settings or {})
+        self.seed = seed
+        """
+        The experiment's parameter `seed` if it has one, else a number of 32 bits that its parameters always give.
+
+        Python's, numpy's and torch's global random states were seeded by it when the function was called.
+        """
+        self.log = _logger(f"{study} #{id}")
+        """A logger whose lines are stored with the attempt's output; INFO and above."""
+        self.departure: Departure | None = None
+
+    @classmethod
+    def local(cls, **facts: Any) -> Context:
+        """Return a context that keeps everything in memory, for calling a function by hand or in a test."""
+        from qexp.worker.notebook import Notebook
+
+        return cls(Notebook(), **facts)
+
+    @property
+    def workdir(self) -> Path:
+        """A folder of this attempt's own, removed when it ends."""
+        return self._journal.workdir()
+
+    def record(self, **values: Any) -> None:
+        """
+        Keep parts of the result now; of several values of one name the last counts.
+
+        They are the experiment's result together with what the function returns, and stay if it fails later.
+        ContextError for what is not data.
+        """
+        self._journal.record(_data(values, "record"), time.time())
+
+    def metric(self, step: int | None = None, **values: Any) -> None:
+        """
+        Add a point to the series of each name: numbers, or numpy's and torch's scalars.
+
+        Without *step* the points of a name are counted from 0. A step that is there already takes the newer value.
+        """
+        now = time.time()
+        if step is not None and type(step) is not int:
+            step = _whole(step)
+        for name, value in values.items():
+            self._journal.point(name, step, value if type(value) is float else _number(name, value), now)
+
+    def append(self, name: str, row: Mapping[str, Any]) -> None:
+        """Append a row of any columns to the list *name*."""
+        self._journal.append(name, _data(row, f"append to {name!r}"), time.time())
+
+    def save(self, value: Any, *, name: str = CHECKPOINT, keep: bool = False, dump: Dump | None = None) -> None:
+        """
+        Replace the checkpoint *name*, from which this experiment's next attempt can go on, on whatever host.
+
+        A reader sees the old one or the new one, never a mixture. JSON data, bytes, numpy arrays and nestings of these
+        are saved as they are; anything else by ``dump(value, file)``, such as ``torch.save``. It is dropped when the
+        experiment is done, unless *keep*.
+        """
+        self._journal.save(name, value, keep, dump)
+
+    def load(self, default: T | None = None, *, name: str = CHECKPOINT, load: Load | None = None) -> Any:
+        """Return the checkpoint *name* as this or an earlier attempt saved it last, *default* if none did."""
+        return self._journal.load(name, default, load)
+
+    def resumable(
+        self,
+        items: Iterable[T],
+        state: Any = None,
+        *,
+        seconds: float = 30.0,
+        steps: int | None = None,
+        name: str = "loop",
+    ) -> Iterator[T]:
+        """
+        Yield *items*, going on after the last one whose body an earlier attempt had finished and saved.
+
+        *state* is what the body changes: a dict, list, numpy array, an object with ``state_dict`` and
+        ``load_state_dict``, or any object with attributes. It is brought back in place before the first item, and saved
+        after the body each *seconds*, or each *steps* items if given. When the node is about to go away it is saved at
+        once and the attempt ends there; the next one goes on from it.
+
+        >>> state = {"sum": 0}
+        >>> for number in Context.local().resumable(range(4), state):
+        ...     state["sum"] += number
+        >>> state
+        {'sum': 6}
+        """
+        done = self._resume(name, state)
+        saved_at, saved = time.monotonic(), done
+        number = 0
+        for number, item in enumerate(items, 1):
+            if number <= done:
+                continue
+            yield item
+            due = time.monotonic() - saved_at >= seconds if steps is None else number - saved >= steps
+            stop = self.stop_requested
+            if due or stop:
+                self.save({"done": number, "state": state_of(state)}, name=name)
+                saved_at, saved = time.monotonic(), number
+            if stop:
+                self.leave()
+                raise Leaving
+        if done < saved < number:  # what comes after the loop may fail too
+            self.save({"done": number, "state": state_of(state)}, name=name)
+
+    def _resume(self, name: str, state: Any) -> int:
+        found = self.load(name=name)
+        if found is None:
+            return 0
+        restore_into(state, found["state"])
+        self.log.info("goes on after %d finished steps", found["done"])
+        return int(found["done"])
+
+    def artifact(self, name: str, content: bytes | str | Path) -> str:
+        """Keep a file, given as bytes or by its path, with the experiment; return its URL."""
+        return self._journal.artifact(name, Path(content) if isinstance(content, str) else content)
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether the node is about to go away: save, then ``return context.leave()``, within a few seconds."""
+        return self._journal.stopping()
+
+    def leave(self) -> Departure:
+        """End this attempt without a verdict; the next one begins at once elsewhere. Return what this returns."""
+        self.departure = Departure("released")
+        return self.departure
+
+    def pause(self, reason: str) -> Departure:
+        """End this attempt and wait for a person's `qexp resume`. Return what this returns."""
+        self.departure = Departure("paused", reason)
+        return self.departure
+
+
+def _logger(name: str) -> logging.Logger:
+    """Return a logger that no registry holds, so that nothing of it is left when the attempt is over."""
+    logger = logging.Logger(name, logging.INFO)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    logger.addHandler(handler)
+    return logger
+
+
+def _number(name: str, value: Any) -> float:
+    """Return a number of any library as a float; ContextError for what is none."""
+    if isinstance(value, str | bytes):
+        raise ContextError(f"metric: {name} is {value!r}, expected a number")
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ContextError(f"metric: {name} is a {type(value).__name__}, expected one number: {error}") from error
+
+
+def _whole(step: Any) -> int:
+    try:
+        return operator.index(step)
+    except TypeError:
+        if isinstance(step, float) and step.is_integer():
+            return int(step)
+        raise ContextError(f"metric: step is {step!r}, expected a whole number") from None
+
+
+def _data(values: Mapping[str, Any], what: str) -> dict[str, Json]:
+    try:
+        data: dict[str, Json] = to_json(dict(values))
+    except ValueError as error:
+        raise ContextError(f"{what}: {error}; keep what is not data with context.artifact or context.save") from error
+    return data

@@ -1,0 +1,87 @@
+"""How a running attempt is reached from outside: its time is over, or its node is about to go away."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from qexp.worker.board import Board, Request
+
+GRACE = 5.0
+"""Seconds that an attempt which asks whether it should stop gets to save and leave."""
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+
+
+class TimeoutReached(BaseException):
+    """The attempt has overrun its time; no `except Exception` of the function's sees it."""
+
+
+class Interrupts:
+    """
+    The signals of a process that runs attempts: SIGUSR1 says "look at the board", SIGTERM "this node goes away".
+
+    A function that asks `stop_requested` is told and gets GRACE seconds; any other is left at once, by *leave*.
+    """
+
+    def __init__(self, board: Board, slot: int, leave: Handler = signal.SIG_IGN) -> None:
+        self.board, self.slot = board, slot
+        self.stop = False
+        self._armed = False
+        self._leave = leave
+
+    def install(self) -> None:
+        """Take the signals over, in the main thread of a process that may be reached so."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._look)
+            self._leave = signal.signal(signal.SIGTERM, self._go)
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Let a timeout interrupt what is done inside."""
+        self.stop, self._armed = False, True
+        try:
+            yield
+        finally:
+            self._armed = False
+            if self.stop:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def stopping(self) -> bool:
+        """Say whether the node is about to go away, and that the function wants to be told."""
+        self.board.cooperate(self.slot)
+        return self.stop
+
+    def _look(self, number: int, frame: FrameType | None) -> None:
+        post = self.board.get(self.slot)
+        if post is None or not self._armed:
+            return
+        if post.request == Request.STOP:
+            self.stop = True
+        elif post.request == Request.TIMEOUT:
+            self._armed = False
+            raise TimeoutReached(over_time(post.deadline - post.started))
+
+    def _go(self, number: int, frame: FrameType | None) -> None:
+        post = self.board.get(self.slot)
+        if self._armed and not self.stop and post is not None and post.cooperative:
+            self.stop = True
+            signal.signal(signal.SIGALRM, self._hurry)
+            signal.setitimer(signal.ITIMER_REAL, GRACE)
+        elif callable(self._leave):
+            self._leave(number, frame)
+        elif self._leave == signal.SIG_DFL:
+            raise SystemExit(128 + number)
+
+    def _hurry(self, number: int, frame: FrameType | None) -> None:
+        if callable(self._leave):
+            self._leave(signal.SIGTERM, frame)
+
+
+def over_time(seconds: float) -> str:
+    """Return what is said of an attempt that has overrun its time."""
+    return f"it ran for longer than its timeout of {seconds:g} s"

@@ -1,0 +1,255 @@
+"""A context's journal in Postgres: buffered, written in batches, and to the end before an attempt ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from qexp.errors import ContextError
+from qexp.files import Files
+from qexp.model import Json, to_text
+from qexp.settings import Settings
+from qexp.store import journal
+from qexp.store.connect import Raw
+from qexp.store.hot import Outcome
+from qexp.store.journal import Entry, Piece, Point, Writer
+from qexp.store.line import PATIENCE, Line
+from qexp.worker.context import Dump, Load
+from qexp.worker.output import Output
+from qexp.worker.values import Encoded, decode, encode
+
+log = logging.getLogger(__name__)
+
+LARGEST = 8_000_000
+"""Bytes of JSON that a result, a recorded part or a row may have."""
+
+
+@dataclass
+class _Batch:
+    """What was taken from the buffers and not written yet."""
+
+    points: dict[str, list[Point]] = field(default_factory=dict)
+    records: dict[str, Json] = field(default_factory=dict)
+    recorded_at: dict[str, str] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.points or self.records or self.entries or self.pieces)
+
+
+class PostgresJournal:
+    """
+    What one attempt leaves. The function's thread fills buffers, `flush` empties them from any thread.
+
+    A batch whose writing failed is written again with what has come since; every statement is safe to repeat.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        writer: Writer,
+        folder: Callable[[], Path],
+        stopping: Callable[[], bool],
+        study: str,
+        output: Output | None = None,
+    ) -> None:
+        self._line, self.writer, self._study, self._output = line, writer, study, output
+        self._folder, self._stopping = folder, stopping
+        self.over = False
+        """It was found that the attempt is someone else's by now: nothing more is written."""
+        self.has_saved = False
+        self.recorded: dict[str, Json] = {}
+        self.recorded_at: dict[str, str] = {}
+        self._series: dict[str, list[Point]] = {}
+        self._steps: dict[str, int] = {}
+        self._entries: list[Entry] = []
+        self._last_key = 0
+        self._numbers: dict[str, int] = {}
+        self._batch = _Batch()
+        self._unsent: list[tuple[str, Json, str]] = []
+        self._lock = threading.Lock()
+
+    def point(self, name: str, step: int | None, value: float, at: float) -> None:
+        """Buffer one value of a series."""
+        if step is None:
+            step = self._steps.get(name, 0)
+            self._steps[name] = step + 1
+        series = self._series.get(name)
+        if series is None:
+            series = self._series[name] = []
+        series.append(Point(step, value, at))
+
+    def record(self, values: Mapping[str, Json], at: float) -> None:
+        """Buffer parts of the result."""
+        moment = datetime.fromtimestamp(at, UTC).isoformat()
+        for name, value in values.items():
+            check_size(f"record: {name}", value)
+            self.recorded[name], self.recorded_at[name] = value, moment
+            self._unsent.append((name, value, moment))
+
+    def append(self, name: str, row: Json, at: float) -> None:
+        """Buffer a row of a list."""
+        check_size(f"append to {name!r}", row)
+        self._last_key = max(self._last_key + 1, time.time_ns())
+        key = UUID(bytes=self._last_key.to_bytes(8, "big") + os.urandom(8))
+        self._entries.append(Entry(name, key, row, at))
+
+    def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None:
+        """Write a checkpoint, and before it all that is buffered: the next attempt goes on behind both."""
+        encoded = encode(value, dump)
+        self.flush(PATIENCE)
+        self.has_saved = True
+        size, inside = len(encoded.data), self._settings.checkpoint_limit
+        url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > inside else None
+        digest = hashlib.sha256(encoded.data).hexdigest()
+        saved = journal.Saved(encoded.kind, None if url else encoded.data, url, digest)
+        old = self._line.do(lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}")
+        self._require(old is not None)
+        if old and old != saved.url:
+            self._files.delete(old)
+
+    def load(self, name: str, default: Any, load: Load | None) -> Any:
+        """Return a checkpoint of this or an earlier attempt, *default* if there is none."""
+        found = self.encoded(name)
+        return default if found is None else decode(found.kind, found.data, load)
+
+    def encoded(self, name: str) -> Encoded | None:
+        """Return a checkpoint as it was stored, None if there is none."""
+        saved = self._line.do(lambda raw: journal.saved(raw, self.writer.id, name), f"checkpoint {name}")
+        if saved is None:
+            return None
+        data = saved.data if saved.data is not None else self._files.get(saved.url or "")
+        if hashlib.sha256(data).hexdigest() != saved.sha256:
+            raise ContextError(f"load: the checkpoint {name!r} in {saved.url} is not what was saved")
+        return Encoded(saved.kind, data)
+
+    def drop(self, raw: Raw) -> list[str]:
+        """Forget the checkpoints of an experiment that is done; the returned files are to be deleted afterwards."""
+        return journal.drop(raw, self.writer.id)
+
+    def delete(self, urls: list[str]) -> None:
+        """Delete files of checkpoints; what cannot be deleted is logged, since the experiment is done."""
+        for url in urls:
+            try:
+                self._files.delete(url)
+            except Exception:
+                log.exception("a checkpoint's file stays")
+
+    def artifact(self, name: str, content: bytes | Path) -> str:
+        """Store a file and note it."""
+        stored = self._files.put(self._key(name), content)
+        noted = self._line.do(
+            lambda raw: journal.note_artifact(raw, self.writer, name, stored.url, stored.size, stored.sha256),
+            f"artifact {name}",
+        )
+        self._require(noted)
+        return stored.url
+
+    def workdir(self) -> Path:
+        """Return the attempt's folder, made when it is first asked for."""
+        return self._folder()
+
+    def stopping(self) -> bool:
+        """Say whether the function should save and leave; so it should when its attempt is over."""
+        return self._stopping() or self.over
+
+    def flush(self, patience: float = 0.0, final: bool = False) -> bool:
+        """Write what is buffered, waiting *patience* seconds for a Postgres that is away; say whether there was any."""
+        with self._lock:
+            self._collect(final)
+            if not self._batch or self.over:
+                return False
+            self._line.do(self._write, f"what experiment {self.writer.id} has recorded", patience)
+            self._batch = _Batch()
+            return True
+
+    def completed(self, outcome: Outcome) -> Outcome:
+        """Return an outcome with what was recorded on the way."""
+        if not self.recorded:
+            return outcome
+        found = {**self.recorded, **(outcome.result or {})}
+        return dataclasses.replace(outcome, result=found, recorded_at=self.recorded_at)
+
+    def _collect(self, final: bool) -> None:
+        """Move the buffers into the batch; the function's thread may go on filling them meanwhile."""
+        batch = self._batch
+        for name in list(self._series):
+            series = self._series[name]
+            if number := len(series):
+                batch.points.setdefault(name, []).extend(series[:number])
+                del series[:number]
+        number = len(self._unsent)
+        for name, value, moment in self._unsent[:number]:
+            batch.records[name], batch.recorded_at[name] = value, moment
+        del self._unsent[:number]
+        number = len(self._entries)
+        batch.entries += self._entries[:number]
+        del self._entries[:number]
+        if self._output is not None:
+            batch.pieces += [Piece(chunk.position, chunk.size, chunk.text) for chunk in self._output.take(final)]
+
+    def _write(self, raw: Raw) -> None:
+        with raw.transaction():
+            if not journal.is_current(raw, self.writer):
+                self.over = True
+                log.warning("experiment %d: attempt %d is over", self.writer.id, self.writer.attempt)
+                return
+            for name, points in self._batch.points.items():
+                journal.add_points(raw, self.writer, name, points)
+            if self._batch.records:
+                journal.record(raw, self.writer, self._batch.records, self._batch.recorded_at)
+            if self._batch.entries:
+                journal.add_entries(raw, self.writer, self._batch.entries)
+            if self._batch.pieces:
+                journal.add_output(raw, self.writer, self._batch.pieces)
+                if self._output is not None and self._output.obsolete[0] < self._output.obsolete[1]:
+                    journal.forget_output(raw, self.writer, *self._output.obsolete)
+
+    def _key(self, name: str) -> str:
+        return f"{self._study}/{self.writer.id}/{self.writer.attempt}/{name}"
+
+    def _number(self, name: str) -> int:
+        """Return a number that makes each file of a checkpoint another one: the old stays until the row has moved."""
+        number = self._numbers.get(name, 0)
+        self._numbers[name] = number + 1
+        return number
+
+    def _require(self, current: bool) -> None:
+        if not current:
+            self.over = True
+            raise self.ended()
+
+    def ended(self) -> ContextError:
+        """Return the error of what comes after the end of the attempt."""
+        number = self.writer.id
+        return ContextError(f"experiment {number}: attempt {self.writer.attempt} is over; 'qexp show {number}'")
+
+    @property
+    def _settings(self) -> Settings:
+        return self._line.settings
+
+    @cached_property
+    def _files(self) -> Files:
+        return Files(self._settings.artifacts_root)
+
+
+def check_size(what: str, value: Json) -> None:
+    """Raise ContextError if a value has more bytes as JSON than a row should."""
+    size = len(to_text(value).encode())
+    if size > LARGEST:
+        raise ContextError(
+            f"{what} has {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:g} MB: "
+            "keep what is large with context.artifact, and series with context.metric"
+        )

@@ -1,0 +1,70 @@
+"""A context's journal in memory, for trying a function: nothing is written anywhere."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qexp.model import Json
+from qexp.store.journal import Point
+from qexp.worker.context import Dump, Load
+from qexp.worker.values import Encoded, decode, encode
+
+Stored = Callable[[str], Encoded | None]
+"""Looks a checkpoint up by its name."""
+
+
+def _nothing(name: str) -> None:
+    return None
+
+
+class Notebook:
+    """What a function has left: `recorded`, `series`, `lists`, `checkpoints`, `artifacts`."""
+
+    def __init__(self, stored: Stored = _nothing) -> None:
+        self.recorded: dict[str, Json] = {}
+        self.series: dict[str, list[Point]] = {}
+        self.lists: dict[str, list[Json]] = {}
+        self.checkpoints: dict[str, Encoded] = {}
+        self.artifacts: dict[str, bytes | Path] = {}
+        self._stored = stored
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    def point(self, name: str, step: int | None, value: float, at: float) -> None:
+        """Keep one value of a series."""
+        series = self.series.setdefault(name, [])
+        series.append(Point(len(series) if step is None else step, value, at))
+
+    def record(self, values: Mapping[str, Json], at: float) -> None:
+        """Keep parts of the result."""
+        self.recorded |= values
+
+    def append(self, name: str, row: Json, at: float) -> None:
+        """Keep a row of a list."""
+        self.lists.setdefault(name, []).append(row)
+
+    def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None:
+        """Keep a checkpoint, encoded as it would be stored."""
+        self.checkpoints[name] = encode(value, dump)
+
+    def load(self, name: str, default: Any, load: Load | None) -> Any:
+        """Return a checkpoint that was kept here or, before, by an attempt that is looked at."""
+        found = self.checkpoints.get(name) or self._stored(name)
+        return default if found is None else decode(found.kind, found.data, load)
+
+    def artifact(self, name: str, content: bytes | Path) -> str:
+        """Keep a file's content or path."""
+        self.artifacts[name] = content
+        return f"memory://{name}"
+
+    def workdir(self) -> Path:
+        """Return a temporary folder, removed with this notebook."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="qexp-local-")
+        return Path(self._folder.name)
+
+    def stopping(self) -> bool:
+        """Say no."""
+        return False

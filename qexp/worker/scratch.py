@@ -1,0 +1,90 @@
+"""Folders of a worker that go with it: one per attempt, and what its processes share."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from uuid import UUID
+
+log = logging.getLogger(__name__)
+
+
+class Scratch:
+    """A worker's folder below the system's temporary one (TMPDIR moves it)."""
+
+    def __init__(self, worker: UUID) -> None:
+        self._above = Path(tempfile.gettempdir())
+        self.folder = self._above / f"{_prefix()}{worker.hex}"
+        self._lock: int | None = None
+
+    @property
+    def board(self) -> Path:
+        """The file by which the main process knows what the children are at."""
+        return self.folder / "board"
+
+    def make(self) -> None:
+        """Make the folder, and remove those of workers that were killed: nobody holds their locks any more."""
+        self._sweep()
+        self.folder.mkdir(mode=0o700)
+        self._lock = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)  # children that are forked hold it too
+
+    def attempt(self, experiment: int, attempt: int) -> Path:
+        """Return the folder of an attempt, which may not be there."""
+        return self.folder / f"{experiment}-{attempt}"
+
+    def make_attempt(self, experiment: int, attempt: int) -> Path:
+        """Make the folder of an attempt, unless it is there, and return it."""
+        folder = self.attempt(experiment, attempt)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def remove_attempt(self, experiment: int, attempt: int) -> None:
+        """Remove the folder of an attempt that is over, with all that is in it."""
+        folder = self.attempt(experiment, attempt)
+        if folder.exists():
+            _remove(folder)
+
+    def remove(self) -> None:
+        """Remove the worker's folder."""
+        _remove(self.folder)
+
+    def _sweep(self) -> None:
+        for folder in self._above.glob(f"{_prefix()}*"):
+            try:
+                lock = os.open(folder, os.O_RDONLY)
+            except OSError:  # another user's, or gone by now
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(folder)
+            except BlockingIOError:  # its worker lives
+                continue
+            finally:
+                os.close(lock)
+
+
+def _prefix() -> str:
+    return f"qexp-{_user()}-"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a user id that has no name
+        return str(os.getuid())
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder; what cannot be removed is logged, since no experiment failed by it."""
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        log.warning("%s stays: %s", folder, (error.strerror or str(error)).lower())

@@ -1,0 +1,102 @@
+"""What surrounds an attempt in the process that runs it: limits, output, what it used and left, and cleaning up."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from qexp.errors import SourceError
+from qexp.model import Failure
+from qexp.settings import Settings
+from qexp.store.hot import Claim, Outcome, Usage
+from qexp.store.journal import Writer
+from qexp.store.line import PATIENCE, Line
+from qexp.worker import isolated, runner, trace
+from qexp.worker.board import Board, Post, Request
+from qexp.worker.capture import Capture
+from qexp.worker.code import Code
+from qexp.worker.context import Context
+from qexp.worker.interrupts import Interrupts
+from qexp.worker.isolation import Baseline
+from qexp.worker.journal import PostgresJournal
+from qexp.worker.recorder import Recorder
+from qexp.worker.scratch import Scratch
+from qexp.worker.usage import Meter
+
+Run = Callable[[Claim, Path | None, Context, Interrupts], Outcome]
+
+
+class Desk:
+    """What a process that runs attempts keeps from one to the next."""
+
+    def __init__(self, settings: Settings, line: Line, scratch: Scratch, slot: int) -> None:
+        self.settings, self.line, self.scratch, self.slot = settings, line, scratch, slot
+        self.board = Board(scratch.board)
+        self.interrupts = Interrupts(self.board, slot)
+        self.interrupts.install()
+        self.capture = Capture(scratch.folder)
+        self.meter = Meter(settings.energy)
+        self.recorder = Recorder(line, self.meter.sample)
+        self.code = Code(settings, line)
+        self.baseline = Baseline.take()
+
+    def attempt(self, claim: Claim) -> tuple[Outcome, PostgresJournal]:
+        """
+        Run a claim, and leave this process as it was before.
+
+        What the attempt has recorded is written by then; the outcome is not. SystemExit: it was told to stop.
+        """
+        session = Session(self, claim)
+        try:
+            outcome = session.run(isolated.run if claim.isolation == "process" else runner.run)
+        finally:
+            session.close()
+        session.journal.flush(PATIENCE, final=True)
+        if outcome.usage == Usage():
+            outcome = dataclasses.replace(outcome, usage=session.usage)
+        return session.journal.completed(outcome), session.journal
+
+
+class Session:
+    """One attempt at a desk, from the moment that it is made: watched, and with its output captured."""
+
+    def __init__(self, desk: Desk, claim: Claim) -> None:
+        self.desk, self.claim = desk, claim
+        now, pid = time.monotonic(), os.getpid()
+        deadline = now + claim.timeout if claim.timeout else math.inf
+        post = Post(pid, claim.id, claim.attempt, pid, now, deadline, claim.memory or 0, False, Request.NONE)
+        desk.board.put(desk.slot, post)
+        desk.meter.start()
+        desk.capture.start()
+        self.journal = PostgresJournal(
+            desk.line,
+            Writer(claim.id, claim.attempt, claim.worker),
+            lambda: desk.scratch.make_attempt(claim.id, claim.attempt),
+            desk.interrupts.stopping,
+            claim.study,
+            desk.capture.output(claim.output, claim.output),
+        )
+        desk.recorder.watch(self.journal)
+
+    def run(self, run: Run) -> Outcome:
+        """Find the code, and run the function."""
+        try:
+            folder = self.desk.code.folder(self.claim)
+        except SourceError as error:
+            return Outcome(error=trace.of(error, Failure.INVALID, self.claim.folder))
+        outcome = run(self.claim, folder, runner.context_of(self.claim, self.journal), self.desk.interrupts)
+        return trace.placed(outcome, folder, self.claim.folder)
+
+    def close(self) -> None:
+        """Put back all that the function may have changed."""
+        desk = self.desk
+        desk.recorder.leave()
+        desk.baseline.restore()
+        desk.capture.stop()
+        self.usage = desk.meter.stop()
+        desk.board.clear(desk.slot)
+        desk.scratch.remove_attempt(self.claim.id, self.claim.attempt)

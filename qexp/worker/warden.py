@@ -1,0 +1,79 @@
+"""Holds attempts to their limits: a signal first, then the end of their processes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+from qexp.worker.board import Board, Post, Request
+from qexp.worker.limits import kill_tree, memory_of
+
+log = logging.getLogger(__name__)
+
+_PULSE = 0.2
+"""Seconds between two looks."""
+_EACH_TREE = 5
+"""Looks between two at all processes of an attempt: finding them means reading the whole process list."""
+_GRACE = 1.2
+"""Seconds between the signal of a timeout and the end: the limit holds to within two seconds."""
+
+
+class Warden:
+    """A thread in a worker's main process that watches the board."""
+
+    def __init__(self, board: Board, killed: Callable[[Post], None]) -> None:
+        self.board = board
+        self._killed = killed
+        """Is told of an attempt whose processes were ended."""
+        self._looks = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="qexp-warden", daemon=True)
+
+    def start(self) -> None:
+        """Begin, after the pool's children were made: a fork takes no threads along."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def look(self) -> None:
+        """Hold each attempt to its limits, now."""
+        now = time.monotonic()
+        for slot, post in self.board.busy().items():
+            if now > post.deadline + _GRACE:
+                self._end(slot, post, Request.TIMEOUT)
+            elif now > post.deadline and post.request != Request.TIMEOUT:
+                tell(self.board, slot, post, Request.TIMEOUT)
+            elif post.memory and memory_of(post.process, self._looks % _EACH_TREE == 0) > post.memory:
+                self._end(slot, post, Request.MEMORY)
+        self._looks += 1
+
+    def _end(self, slot: int, post: Post, why: Request) -> None:
+        if post.process == os.getpid() or self.board.get(slot) != post:
+            return  # a pool without children can only be asked; or it has come to its end by itself just now
+        self.board.ask(slot, why)
+        kill_tree(post.process)
+        self._killed(dataclasses.replace(post, request=why))
+
+    def _run(self) -> None:
+        while not self._stop.wait(_PULSE):
+            try:
+                self.look()
+            except Exception:
+                log.exception("limits could not be looked after")  # and the next look may fare better
+
+
+def tell(board: Board, slot: int, post: Post, request: Request) -> None:
+    """Note a request, and wake the process that it is for."""
+    board.ask(slot, request)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(post.process, signal.SIGUSR1)
