@@ -38,6 +38,10 @@ class Settings(BaseModel):
     energy: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="country such as DEU: measure energy, by codecarbon"
     )
+    heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two signs of life of a worker")
+    lease: float = Field(
+        30.0, gt=0, le=3600, description="seconds of silence after which a worker's experiments run elsewhere"
+    )
     connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
     artifacts: str | None = Field(
         None,

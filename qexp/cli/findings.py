@@ -91,14 +91,8 @@ def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
     if len(frame):
         columns = ["id", "name", "points", "first", "last", "min", "max", ""]
         rows = [
-            [
-                str(number),
-                str(name),
-                str(len(part)),
-                *map(value_text, _summary(part["value"])),
-                sparkline(part["value"]),
-            ]
-            for (number, name), part in frame.groupby(["id", "name"], sort=True)
+            [str(number), str(name), str(len(values)), *map(value_text, _summary(values)), sparkline(values)]
+            for (number, name), values in frame.groupby(["id", "name"], sort=True)["value"]
         ]
         console().print(table(columns, rows, right=["id", "points", "first", "last", "min", "max"], cut=["name", ""]))
     if lists:

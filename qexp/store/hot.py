@@ -212,6 +212,34 @@ def register(raw: Raw, worker: UUID, station: Station) -> None:
     raw.execute(SQL["register"], {"id": worker, **vars(station), "queues": list(station.queues)})
 
 
+def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> bool:
+    """Say that a worker is still there; True: it was given up meanwhile, and what it ran with it."""
+    row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
+    return row is not None and bool(row[0])
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A worker that was given up, and what it was running."""
+
+    worker: UUID
+    name: str
+    host: str
+    last_seen: datetime
+    experiments: list[int]
+
+
+def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[Silent]:
+    """Give up the workers that were not heard of for *lease* seconds; return them."""
+    return [Silent(*row) for row in raw.execute(SQL["silent"], {"lease": lease, "now": now})]
+
+
+def rescue(raw: Raw, silent: Silent, error: Error, now: datetime | None = None) -> list[Failed]:
+    """End as lost what a worker that was given up was running; return which attempts those were."""
+    values = {"ids": silent.experiments, "worker": silent.worker, "attempt": None, "pid": None}
+    return _fail(raw, values, error, Outcome(), None, now)
+
+
 def leave(raw: Raw, worker: UUID) -> None:
     """Say that a worker has stopped."""
     raw.execute(SQL["leave"], {"id": worker})

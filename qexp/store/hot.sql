@@ -101,6 +101,24 @@ SELECT id, study FROM judged ORDER BY id;
 INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment)
 VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s);
 
+-- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
+WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
+UPDATE worker w SET last_seen = coalesce(%(now)s, now()), stopped_at = NULL FROM before b WHERE w.id = b.id
+RETURNING b.stopped_at IS NOT NULL;
+
+-- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
+-- No row: there are none.
+WITH gone AS (
+  SELECT id FROM worker w
+  WHERE  (stopped_at IS NULL AND last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(lease)s))
+         OR (stopped_at < coalesce(%(now)s, now()) - make_interval(secs => %(lease)s)
+             AND EXISTS (SELECT FROM experiment e WHERE e.worker = w.id AND e.status = 'running'))
+  FOR    UPDATE SKIP LOCKED
+)
+UPDATE worker w SET stopped_at = coalesce(w.stopped_at, %(now)s, now()) FROM gone g WHERE w.id = g.id
+RETURNING w.id, w.name, w.host, w.last_seen,
+          ARRAY(SELECT e.id FROM experiment e WHERE e.worker = w.id AND e.status = 'running');
+
 -- leave: a worker has stopped.
 UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
 

@@ -124,6 +124,7 @@ worker = Table(
     Column("user", Text),
     Column("environment", Text, ForeignKey("environment.digest")),
     Column("started_at", _moment, nullable=False, server_default=_now),
+    Column("last_seen", _moment, nullable=False, server_default=_now),
     Column("stopped_at", _moment),
     comment="one Celery worker process with its children",
 )

@@ -1,18 +1,21 @@
-"""What one worker does for all of them: announce what has become due."""
+"""What one worker does for all of them: take back what silent ones ran, announce what has become due."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from uuid import UUID
 
 import psycopg
 
 from qexp.client import Client
 from qexp.errors import ServiceError
+from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw, connect
+from qexp.worker.trace import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class Dispatcher:
     def __init__(self, settings: Settings, worker: UUID) -> None:
         self.settings, self.worker = settings, worker
         self._raw: Raw | None = None
+        self._reached = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
@@ -50,9 +54,26 @@ class Dispatcher:
         raw = self._connection()
         if not hot.lead(raw, self.worker, _LEASE):
             return False
+        self._rescue(raw)
         if studies := hot.due(raw):
             Client(self.settings).announce_studies(studies)
         return True
+
+    def _rescue(self, raw: Raw) -> None:
+        """
+        End the attempts of workers that went silent; their retries are due at once.
+
+        After Postgres was away all workers look silent, so the first lease that this one can see it is waited for.
+        """
+        lease = self.settings.lease
+        if time.monotonic() - self._reached < lease:
+            return
+        for silent in hot.silent(raw, lease):
+            message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
+            mark = fingerprint("WorkerLost", [])
+            lost = hot.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
+            if lost:
+                log.warning("%s is silent: %d experiments taken back from it", silent.name, len(lost))
 
     def _run(self) -> None:
         leads = True
@@ -76,5 +97,5 @@ class Dispatcher:
 
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed:
-            self._raw = connect(self.settings)
+            self._raw, self._reached = connect(self.settings), time.monotonic()
         return self._raw

@@ -22,8 +22,9 @@ from qexp.store.connect import Raw, connect
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.capture import path_of
 from qexp.worker.dispatcher import Dispatcher
+from qexp.worker.heartbeat import Heart
 from qexp.worker.interrupts import GRACE
-from qexp.worker.limits import crashed, death
+from qexp.worker.limits import crashed, death, kill_tree
 from qexp.worker.output import Output
 from qexp.worker.scratch import Scratch
 from qexp.worker.warden import Warden, tell
@@ -39,6 +40,7 @@ class Office:
         self.board = Board(scratch.board)
         self._dispatcher = Dispatcher(settings, worker)
         self._warden = Warden(self.board, self._record_kill)
+        self._heart = Heart(settings, worker, self._drop)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
@@ -58,6 +60,7 @@ class Office:
 
     def open(self) -> None:
         """Begin what goes on beside the experiments."""
+        self._heart.start()
         self._dispatcher.start()
         self._warden.start()
 
@@ -125,6 +128,12 @@ class Office:
     def _close(self) -> None:
         self._dispatcher.stop()
         self._warden.stop()
+        self._heart.stop()
+
+    def _drop(self) -> None:
+        """End what the children are at: it is others' now."""
+        for post in self.board.busy().values():
+            kill_tree(post.process)
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:

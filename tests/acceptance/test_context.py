@@ -454,7 +454,13 @@ def f(x, folder, context: qexp.Context):
 
 
 def test_an_edited_file_changes_nothing_until_the_next_enqueue_or_requeue(study, qexp_command, client):
-    source = "from helper import VALUE\ndef f(x):\n    if x == 2 and VALUE == 1:\n        raise ValueError('no')\n    return VALUE\n"
+    source = """
+from helper import VALUE
+def f(x):
+    if x == 2 and VALUE == 1:
+        raise ValueError("no")
+    return VALUE
+"""
     made = study(source, {"x": [1, 2]})
     (made.folder / "helper.py").write_text("VALUE = 1\n")
     (made.folder / ".env").write_text("SECRET=1\n")

@@ -66,6 +66,7 @@ def _how_attempts_are_run() -> None:
     ):
         op.add_column("revision", column)
     op.create_check_constraint("an_isolation_is_one_of_two", "revision", "isolation IN ('child', 'process')")
+    op.add_column("worker", sa.Column("last_seen", _MOMENT, server_default=sa.text("now()"), nullable=False))
     op.add_column("worker", sa.Column("user", sa.Text()))
     op.add_column("worker", sa.Column("environment", sa.Text(), sa.ForeignKey("environment.digest")))
     op.add_column("experiment", sa.Column("reason", sa.Text()))
@@ -182,6 +183,7 @@ def downgrade() -> None:
         op.drop_column("experiment", name)
     op.drop_column("worker", "environment")
     op.drop_column("worker", "user")
+    op.drop_column("worker", "last_seen")
     op.drop_constraint("an_isolation_is_one_of_two", "revision")
     for name in ("source", "git_commit", "git_dirty", "git_diff", "environment", "timeout", "memory", "retries"):
         op.drop_column("revision", name)
