@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import format_option, selection_options
-from qexp.cli.output import console, say, show_json, table, value_text
+from qexp.cli.output import console, say, show_json, size, table, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def sparkline(values: pd.Series[float]) -> str:
     parts = np.array_split(np.asarray(values, dtype=float), min(_WIDTH, len(values)))
     means = np.array([part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts])
     low, high = np.nanmin(means, initial=np.inf), np.nanmax(means, initial=-np.inf)
-    if not low < high:
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # a mean of equal numbers is not quite equal to them
         return "".join(" " if np.isnan(mean) else _BARS[0] for mean in means)
     return "".join(" " if np.isnan(m) else _BARS[round((m - low) / (high - low) * (len(_BARS) - 1))] for m in means)
 
@@ -167,30 +167,25 @@ def _artifacts(found: list[Artifact]) -> object:
     return table(columns, rows, right=["id", "attempt", "size"], cut=["name", "url"])
 
 
-def size(number: float) -> str:
-    """
-    Return bytes in the unit that makes them readable.
-
-    >>> size(999), size(1234), size(5.6e9)
-    ('999 B', '1.2 kB', '5.6 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
-            break
-        number /= 1000
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
-
-
 @click.command()
 @click.argument("experiment", type=click.IntRange(min=1))
 @attempt_option
 @click.option("--file", "name", metavar="NAME", help="Another file than the one that holds the function.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Unpack everything into this new folder.")
-def source_(experiment: int, attempt: int | None, name: str | None, output: Path | None) -> None:
+@click.option("--diff", is_flag=True, help="How the code differed from git's commit.")
+@click.option("--packages", is_flag=True, help="What was installed where it was enqueued, as requirements for pip.")
+def source_(
+    experiment: int, attempt: int | None, name: str | None, output: Path | None, diff: bool, packages: bool
+) -> None:
     """Show the exact code that an experiment ran."""
     from qexp.client import Findings
     from qexp.source import contents, extract
 
+    if diff or packages:
+        origin = Findings().origin(experiment, attempt)
+        lines = [f"{name}=={version}\n" for name, version in origin.packages.items()]
+        click.echo("".join(lines) if packages else origin.git_diff or "", nl=False)
+        return
     snapshot, function = Findings().source(experiment, attempt)
     if output is not None:
         extract(snapshot.archive, output)

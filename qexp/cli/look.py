@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import format_option, selection_options
-from qexp.cli.output import as_mapping, console, duration, say, show_json, status_text
+from qexp.cli.output import as_mapping, console, duration, say, show_json, size, status_text
 from qexp.model import Status, compact, plain
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def experiment_json(view: ExperimentView) -> dict[str, Any]:
 @selection_options()
 @format_option
 def show_(selection: Selection, form: str) -> None:
-    """Show everything about an experiment: parameters, result, attempts with their tracebacks."""
+    """Show all about an experiment: parameters, result, attempts with their tracebacks."""
     from qexp.client import Client
 
     shown = Client().show(selection)
@@ -139,12 +139,32 @@ def _show(one: Shown) -> None:
                 click.echo(f"  {name:{width}}  {plain(value)}")
     for attempt in one.attempts:
         click.echo(f"\n{attempt_line(attempt)}")
+        click.echo(f"  {usage_line(attempt)}")
         if attempt.traceback:
             click.echo("  " + attempt.traceback.rstrip().replace("\n", "\n  "))
         elif attempt.error_type:
             click.echo(f"  {attempt.error_type}: {attempt.error_message}")
+    if view.reason:
+        click.echo(f"\n{view.status}: {view.reason}")
+    if view.status is Status.PENDING and view.not_before:
+        click.echo(f"\nthe next attempt is due at {view.not_before:%Y-%m-%d %H:%M:%S %Z}")
     if view.status is Status.RUNNING:
         click.echo(f"\nattempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+def usage_line(attempt: AttemptView) -> str:
+    """Return what an attempt used and ran, on one line."""
+    facts = [
+        attempt.cpu_seconds is not None and f"cpu {duration(attempt.cpu_seconds)}",
+        attempt.peak_memory is not None and f"memory {size(attempt.peak_memory)}",
+        attempt.gpu_memory is not None and f"gpu memory {size(attempt.gpu_memory)}",
+        attempt.energy_kwh is not None and f"energy {attempt.energy_kwh:.3g} kWh",
+        attempt.exit_signal and f"ended by {attempt.exit_signal}",
+        attempt.source and f"code {attempt.source[:12]}",
+        attempt.git_commit and f"git {attempt.git_commit[:10]}{' with changes' * bool(attempt.git_dirty)}",
+        attempt.python and f"Python {attempt.python}",
+    ]
+    return ", ".join(fact for fact in facts if fact)
 
 
 def attempt_line(attempt: AttemptView) -> str:
@@ -161,7 +181,7 @@ def attempt_line(attempt: AttemptView) -> str:
 @format_option
 def errors_(selection: Selection, form: str) -> None:
     """
-    Group what failed by error, each with the command that repeats it.
+    Group failures by error, each with the command that repeats it.
 
     A group is an exception's type and the frames of your code that it passed through, whatever the values were.
     """

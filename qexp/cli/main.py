@@ -38,13 +38,14 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     "Look at them": {
         "status": Verb("look", "Count the experiments of one study, or of all, by status."),
         "list": Verb("look", "List experiments with their parameters and results."),
-        "show": Verb("look", "Show everything about an experiment: parameters, result, attempts."),
-        "errors": Verb("look", "Group what failed by error, each with the command that repeats it."),
+        "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
+        "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
         "logs": Verb("findings", "Print what an experiment has printed."),
         "metrics": Verb("findings", "Show the series that experiments have recorded, and their lists."),
         "artifacts": Verb("findings", "List the files that experiments have left, or get them."),
         "source": Verb("findings", "Show the exact code that an experiment ran."),
+        "debug": Verb("debug", "Run one experiment in this process and write nothing."),
         "monitor": Verb("worker", "Watch workers and experiments live in the browser (Flower)."),
     },
     "Services and help": {

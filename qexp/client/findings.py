@@ -75,6 +75,12 @@ class Findings:
         """Copy an artifact to a file on this machine; FilesError if it is not what was stored."""
         Files(self._client.settings.artifacts_root).fetch(artifact.url, target, artifact.sha256)
 
+    def origin(self, experiment: int, attempt: int | None = None) -> found.Origin:
+        """Return the git commit, its diff and the packages that came with the revision of an attempt."""
+        with self._client.begin() as connection:
+            selectors.where(connection, Selection(ids=((experiment, experiment),)))
+            return found.origin(connection, experiment, attempt)
+
     def source(self, experiment: int, attempt: int | None = None) -> tuple[found.Snapshot, str]:
         """Return the code that an attempt ran, and the function in it as `module:name`."""
         with self._client.begin() as connection:

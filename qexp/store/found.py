@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, func, select
 
 from qexp.errors import UnknownSourceError
 from qexp.model import Json
@@ -128,27 +129,60 @@ def source(connection: Connection, experiment: int, attempt: int | None = None) 
 
     UnknownSourceError if there is no such attempt, or it ran no snapshot.
     """
-    past, first, study, revision = tables.attempt.c, tables.experiment.c, tables.study.c, tables.revision.c
-    of_attempt = select(past.source).where(past.experiment == experiment)
-    if attempt is not None:
-        digest = connection.execute(of_attempt.where(past.number == attempt)).scalar()
-    else:
-        digest = connection.execute(of_attempt.order_by(past.number.desc()).limit(1)).scalar()
-        present = (
-            select(revision.source)
-            .join_from(tables.experiment, tables.study, first.study == study.id)
-            .join(tables.revision, (revision.study == study.id) & (revision.number == study.revision))
-            .where(first.id == experiment, first.attempt == 0)
-        )
-        digest = digest or connection.execute(present).scalar()
+    columns = tables.source.c
+    digest = _revision(connection, experiment, attempt, tables.revision.c.source)
     row = connection.execute(
-        select(tables.source.c.digest, tables.source.c.archive, tables.source.c.files).where(
-            tables.source.c.digest == digest
-        )
+        select(columns.digest, columns.archive, columns.files).where(columns.digest == digest)
     ).one_or_none()
     if row is None:
         raise UnknownSourceError(experiment, attempt)
     return Snapshot(row[0], bytes(row[1]), list(row[2]))
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the code of a revision came from."""
+
+    git_commit: str | None
+    git_diff: str | None
+    packages: Mapping[str, str]
+
+
+def origin(connection: Connection, experiment: int, attempt: int | None = None) -> Origin:
+    """Return where the code of an attempt came from; UnknownSourceError if there is no such attempt."""
+    revision, environment = tables.revision.c, tables.environment.c
+    packages = select(environment.packages).where(environment.digest == revision.environment).scalar_subquery()
+    row = _revision(connection, experiment, attempt, revision.git_commit, revision.git_diff, packages, whole=True)
+    if row is None:
+        raise UnknownSourceError(experiment, attempt)
+    return Origin(row[0], row[1], dict(sorted((row[2] or {}).items())))
+
+
+def _revision(
+    connection: Connection, experiment: int, attempt: int | None, *columns: ColumnElement[Any], whole: bool = False
+) -> Any:
+    """Return columns of the revision that an attempt ran, or, before there was one, the first would run."""
+    past, first, study, revision = tables.attempt.c, tables.experiment.c, tables.study.c, tables.revision.c
+    last = select(func.max(past.number)).where(past.experiment == experiment).scalar_subquery()
+    ran = (
+        select(*columns)
+        .join_from(
+            tables.attempt,
+            tables.revision,
+            (revision.study == past.study) & (revision.number == past.revision),
+        )
+        .where(past.experiment == experiment, past.number == (last if attempt is None else attempt))
+    )
+    row = connection.execute(ran).one_or_none()
+    if row is None and attempt is None:
+        would = (
+            select(*columns)
+            .join_from(tables.experiment, tables.study, first.study == study.id)
+            .join(tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+            .where(first.id == experiment)
+        )
+        row = connection.execute(would).one_or_none()
+    return row if whole or row is None else row[0]
 
 
 def attempt_of(connection: Connection, experiment: int) -> tuple[int, bool]:

@@ -108,6 +108,13 @@ class AttemptView:
     """Bytes."""
     gpu_memory: int | None
     energy_kwh: float | None
+    git_commit: str | None
+    """The commit of the grid's folder when its revision was made."""
+    git_dirty: bool | None
+    user: str | None
+    python: str | None
+    platform: str | None
+    cpu: str | None
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,7 @@ def _seconds(interval: ColumnElement[Any]) -> ColumnElement[float]:
 
 def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
     """Return the attempts of an experiment that have ended, the first one first."""
-    columns = tables.attempt.c
+    columns, revision, environment = tables.attempt.c, tables.revision.c, tables.environment.c
     query = (
         select(
             columns.number,
@@ -234,8 +241,20 @@ def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
             columns.peak_memory,
             columns.gpu_memory,
             columns.energy_kwh,
+            revision.git_commit,
+            revision.git_dirty,
+            tables.worker.c.user,
+            environment.python,
+            environment.platform,
+            environment.cpu,
         )
-        .outerjoin_from(tables.attempt, tables.worker, tables.worker.c.id == columns.worker)
+        .join_from(
+            tables.attempt,
+            tables.revision,
+            (revision.study == columns.study) & (revision.number == columns.revision),
+        )
+        .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
+        .outerjoin(tables.environment, environment.digest == tables.worker.c.environment)
         .where(columns.experiment == experiment)
         .order_by(columns.number)
     )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from qexp.client import Client
 from qexp.functions import switch
+from qexp.model import Json
 from qexp.store import studies
-from qexp.store.hot import Claim
+from qexp.store.hot import Claim, Departure
 from qexp.store.journal import Writer
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -18,57 +21,81 @@ from qexp.worker.code import Code
 from qexp.worker.context import Leaving
 from qexp.worker.journal import PostgresJournal
 from qexp.worker.notebook import Notebook
-from qexp.worker.values import Encoded
 
 
-def claim_of(client: Client, experiment: int) -> Claim:
+class Rehearsal:
+    """
+    An experiment as its next attempt would run it, here.
+
+    Its checkpoints are read; nothing is written but code to this host's cache and files below its temporary `workdir`.
+    The working directory is the caller's. With *live* its code is the folder's as it is now.
+    """
+
+    def __init__(self, experiment: int, client: Client | None = None, live: bool = False) -> None:
+        self._client = client or Client()
+        self._line = Line(self._client.settings)
+        claim = _claim(self._client, experiment)
+        self.claim = dataclasses.replace(claim, source=None) if live else claim
+        reader = PostgresJournal(self._line, Writer(experiment, 0, None), Path, lambda: False, self.claim.study)
+        self.notebook = Notebook(reader.encoded)
+
+    @cached_property
+    def folder(self) -> Path | None:
+        """Where its code is on this host; None: only what is installed."""
+        return Code(self._client.settings, self._line).folder(self.claim)
+
+    @property
+    def code(self) -> str:
+        """What its code is, in words."""
+        digest, folder = self.claim.source, self.claim.folder
+        return f"snapshot {digest[:12]}" if digest else f"the code in {folder}" if folder else "installed code"
+
+    def run(self) -> dict[str, Json] | None:
+        """Return the result that the experiment would have; None if it leaves or pauses. Its exceptions come out."""
+        claim = self.claim
+        context = runner.context_of(claim, self.notebook)
+        switch(self.folder)
+        function, arguments = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
+        isolation.seed(context.seed)
+        try:
+            value = function(**arguments)
+        except Leaving:
+            value = context.departure
+        finally:
+            self._line.release()
+        if isinstance(value, Departure):
+            return None
+        return {**self.notebook.recorded, **runner.mapping(value)}
+
+    def left(self) -> Iterator[str]:
+        """Yield a line for each thing, beside its result, that the experiment would have left."""
+        for name, points in self.notebook.series.items():
+            yield f"series {name}: {len(points)} points, the last {points[-1].value:.6g}"
+        for name, rows in self.notebook.lists.items():
+            yield f"list {name}: {len(rows)} rows"
+        for name, saved in self.notebook.checkpoints.items():
+            yield f"checkpoint {name}: {len(saved.data):,} bytes"
+        for name in self.notebook.artifacts:
+            yield f"artifact {name}"
+
+
+def _claim(client: Client, experiment: int) -> Claim:
     """Return what a worker would be given of an experiment, without taking it."""
     (view,) = client.experiments(Selection(ids=((experiment, experiment),)))
     with client.begin() as connection:
         study = studies.find(connection, view.study)
         settings, source = studies.current(connection, study)
     return Claim(
-        view.id,
-        view.attempt + 1,
-        uuid.UUID(int=0),
-        view.params,
-        study.id,
-        study.name,
-        study.function,
-        Path(study.folder) if study.folder else None,
-        settings,
-        tuple(study.results),
-        view.fingerprint,
-        source,
+        id=view.id,
+        attempt=view.attempt + 1,
+        worker=uuid.UUID(int=0),
+        params=view.params,
+        study_id=study.id,
+        study=study.name,
+        function=study.function,
+        folder=Path(study.folder) if study.folder else None,
+        settings=settings,
+        result_names=tuple(study.results),
+        fingerprint=view.fingerprint,
+        source=source,
     )
-
-
-def debug(experiment: int, client: Client | None = None) -> tuple[object, Notebook]:
-    """
-    Run an experiment here, as its next attempt would, and return what its function returned and what it left.
-
-    Its checkpoints are read; nothing is written anywhere but below its temporary `workdir`. Exceptions of the function
-    come out as they are; the working directory is the caller's.
-    """
-    client = client or Client()
-    claim = claim_of(client, experiment)
-    line = Line(client.settings)
-    notebook = Notebook(_stored(line, experiment))
-    context = runner.context_of(claim, notebook)
-    folder = Code(client.settings, line).folder(claim)
-    switch(folder)
-    values = {**claim.settings, **claim.params}
-    function, arguments = runner.prepare(claim.function, folder, values, context)
-    isolation.seed(context.seed)
-    try:
-        value = function(**arguments)
-    except Leaving:
-        value = context.departure
-    finally:
-        line.release()
-    return value, notebook
-
-
-def _stored(line: Line, experiment: int) -> Callable[[str], Encoded | None]:
-    reader = PostgresJournal(line, Writer(experiment, 0, None), Path, lambda: False, "")
-    return reader.encoded

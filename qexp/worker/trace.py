@@ -33,7 +33,7 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     own = isinstance(error, QexpError)
     shown = error.__cause__ if own and error.__cause__ is not None else error
     try:
-        summary = traceback.TracebackException(type(shown), shown, _below_own(shown.__traceback__), compact=True)
+        summary = traceback.TracebackException(type(shown), shown, below_own(shown.__traceback__), compact=True)
         text, stack = storable_text("".join(summary.format())), summary.stack
     except Exception:  # noqa: BLE001 - exceptions of users may break whatever looks at them
         return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
@@ -58,10 +58,15 @@ TIMEOUT = "Timeout"
 def placed(outcome: Outcome, folder: Path | None, original: Path | None) -> Outcome:
     """Return an outcome whose traceback names files where the user has them, rather than in this host's snapshot."""
     error = outcome.error
-    if error is None or error.traceback is None or None in (folder, original) or folder == original:
+    if error is None or error.traceback is None:
         return outcome
-    text = error.traceback.replace(f"{folder}/", f"{original}/")
+    text = relocated(error.traceback, folder, original)
     return dataclasses.replace(outcome, error=dataclasses.replace(error, traceback=text))
+
+
+def relocated(text: str, folder: Path | None, original: Path | None) -> str:
+    """Return a traceback that names files below *original* where it named those below *folder*."""
+    return text if folder is None or original is None else text.replace(f"{folder}/", f"{original}/")
 
 
 def fingerprint(kind: str, frames: list[str]) -> str:
@@ -95,7 +100,7 @@ def _message(error: BaseException) -> str:
         return f"<the message of this {type(error).__name__} cannot be shown: its __str__ raises>"
 
 
-def _below_own(trace: TracebackType | None) -> TracebackType | None:
+def below_own(trace: TracebackType | None) -> TracebackType | None:
     """Return a traceback without the frames of qexp that called the function."""
     start = trace
     while start is not None and start.tb_frame.f_code.co_filename.startswith(_OWN):

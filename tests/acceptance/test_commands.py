@@ -72,8 +72,8 @@ def test_a_grid_is_changed_from_the_command_line_and_what_it_leaves_out_is_cance
 
 
 def test_a_key_that_workers_do_not_act_on_yet_is_said(qexp, study):
-    study(SQUARES, {"x": 1}, timeout="2h")
-    assert "'timeout' is kept with the study, workers do not act on it yet" in qexp("enqueue", "grid.yaml").stderr
+    study(SQUARES, {"x": 1}, priority=5)
+    assert "'priority' is kept with the study, workers do not act on it yet" in qexp("enqueue", "grid.yaml").stderr
 
 
 def test_the_schema_of_grids_is_printed(qexp):

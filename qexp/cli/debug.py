@@ -1,0 +1,54 @@
+"""debug."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from qexp.cli.output import say, show_json
+
+if TYPE_CHECKING:
+    from qexp.worker.debug import Rehearsal
+
+
+@click.command()
+@click.argument("experiment", type=click.IntRange(min=1))
+@click.option("--live", is_flag=True, help="With the code in the grid's folder as it is now, before a requeue.")
+@click.option("--pdb", is_flag=True, help="Stop in the debugger where an exception is raised.")
+def debug_(experiment: int, live: bool, pdb: bool) -> int:
+    """
+    Run one experiment in this process and write nothing.
+
+    It has the code that a worker would run, its checkpoints and a context; breakpoint() works. What it would have left
+    is listed at the end.
+    """
+    from qexp.errors import FunctionError, SourceError
+    from qexp.worker.debug import Rehearsal
+
+    rehearsal = Rehearsal(experiment, live=live)
+    say(f"{rehearsal.claim.study} #{experiment} as attempt {rehearsal.claim.attempt}, with {rehearsal.code}")
+    try:
+        result = rehearsal.run()
+    except (FunctionError, SourceError):
+        raise
+    except Exception as error:  # noqa: BLE001 - shown to the person who asked for it
+        _show(error, rehearsal)
+        if pdb:
+            import pdb as debugger
+
+            debugger.post_mortem(error.__traceback__)
+        return 1
+    for line in rehearsal.left():
+        say(line)
+    show_json(result)
+    return 0
+
+
+def _show(error: Exception, rehearsal: Rehearsal) -> None:
+    from qexp.model import Failure
+    from qexp.worker.trace import of, relocated
+
+    found = of(error, Failure.ERROR, rehearsal.folder)
+    text = relocated(found.traceback or "", rehearsal.folder, rehearsal.claim.folder)
+    click.echo(text.rstrip(), err=True)
