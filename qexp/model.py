@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -114,18 +115,40 @@ def to_json(value: Any, finite: bool = False) -> Json:
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
-        return _storable(to_jsonable_python(value, fallback=_unwrap), finite)
+        try:
+            data = to_jsonable_python(value, fallback=_unwrap)
+        except TypeError:  # pandas.NaT says it is a date and has no year
+            data = to_jsonable_python(_without_nat(value), fallback=_unwrap)
+        return _storable(data, finite)
     except (PydanticSerializationError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+    except (TypeError, ValueError) as error:
+        if isinstance(value, dict) and len(value) > 1:
+            for key, item in value.items():
+                to_json({key: item}, finite)  # of several the one that is meant is named
+        if isinstance(value, dict):
+            raise ValueError(f"{next(iter(value))}: {error}") from error
         raise ValueError(str(error)) from error
 
 
 def _unwrap(value: Any) -> Any:
     """Return what is inside a numpy, pandas or torch value, which pydantic does not know."""
+    if value is getattr(sys.modules.get("pandas"), "NA", _unwrap):
+        return None
     if callable(unwrap := getattr(value, "tolist", None)):
-        return unwrap()
+        return _without_nat(unwrap()) if type(value).__module__.startswith("pandas") else unwrap()
     if callable(unwrap := getattr(value, "isoformat", None)):
         return unwrap()
     raise ValueError(f"a {type(value).__module__}.{type(value).__qualname__} is not data")
+
+
+def _without_nat(value: Any) -> Any:
+    """Return nested data with None for each pandas.NaT."""
+    if isinstance(value, dict):
+        return {key: _without_nat(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nat(item) for item in value]
+    return None if value is getattr(sys.modules.get("pandas"), "NaT", _unwrap) else value
 
 
 def _storable(value: Json, finite: bool) -> Json:

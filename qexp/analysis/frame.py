@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def frame(views: Iterable[ExperimentView], parameters: Sequence[str], results: S
     for name, values in given.items():
         columns[f"param.{name}" if name in taken else name] = typed(values)
     for name, values in found.items():
-        columns[f"result.{name}" if name in taken or name in given else name] = typed(values)
+        columns[f"result.{name}" if name in taken or name in given else name] = moments(typed(values))
     columns |= {name: pd.Series(values, dtype=_TYPES[name]) for name, values in facts.items()}
     return pd.DataFrame(columns)
 
@@ -89,6 +90,23 @@ def typed(values: list[Any]) -> pd.Series[Any]:
     if kinds == {str}:
         return pd.Series(values, dtype="str")
     return pd.Series(values, dtype="object")
+
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
+
+def moments(column: pd.Series[Any]) -> pd.Series[Any]:
+    """Return a column of dates with times, which JSON keeps as text, as such; with offsets they become UTC."""
+    found = [_MOMENT.fullmatch(text) for text in column.dropna()] if column.dtype == "str" else []
+    offsets = {match is not None and bool(match[2]) for match in found}
+    if len(offsets) != 1 or None in found:
+        return column
+    try:
+        return pd.to_datetime(column, format="ISO8601", utc=offsets == {True}).astype(
+            "datetime64[us, UTC]" if offsets == {True} else "datetime64[us]"
+        )
+    except ValueError:  # 2026-13-01 looks like one
+        return column
 
 
 def writer(path: Path) -> Callable[[pd.DataFrame], None]:

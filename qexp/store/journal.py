@@ -62,6 +62,10 @@ class Saved:
     data: bytes | None
     url: str | None
     sha256: str
+    attempt: int
+    """Which attempt has saved it."""
+    progress: Mapping[str, Any]
+    """How far the attempt was with what it leaves."""
 
 
 def is_current(raw: Raw, writer: Writer) -> bool:
@@ -118,7 +122,7 @@ def save(raw: Raw, writer: Writer, name: str, saved: Saved, size: int, keep: boo
 
     Return the URL of the old one's file, an empty text if it had none; None: the attempt is over.
     """
-    values = writer.values(name=name, size=size, keep=keep, **vars(saved))
+    values = {**vars(saved), **writer.values(name=name, size=size, keep=keep, progress=Jsonb(saved.progress))}
     row = raw.execute(SQL["checkpoint"], values).fetchone()
     return None if row is None else row[0] or ""
 
@@ -127,6 +131,11 @@ def saved(raw: Raw, experiment: int, name: str) -> Saved | None:
     """Return a checkpoint as it was saved last, None if there is none."""
     row = raw.execute(SQL["stored"], {"id": experiment, "name": name}).fetchone()
     return None if row is None else Saved(*row)
+
+
+def carry(raw: Raw, writer: Writer, before: int, last: UUID) -> None:
+    """Give an attempt the rows of lists, up to a key, that the attempt *before* has appended."""
+    raw.execute(SQL["carry"], writer.values(before=before, last=last))
 
 
 def drop(raw: Raw, experiment: int) -> list[str]:

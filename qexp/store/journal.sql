@@ -38,17 +38,24 @@ WHERE  experiment = %(id)s AND attempt = %(attempt)s;
 -- checkpoint: replace a checkpoint, while the attempt still runs; the URL of the one before comes back, which has to
 -- go then. No row: the attempt is over.
 WITH before AS (SELECT url FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s)
-INSERT INTO checkpoint (experiment, name, attempt, kind, size, sha256, data, url, keep)
-SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s
+INSERT INTO checkpoint (experiment, name, attempt, kind, size, sha256, data, url, keep, progress)
+SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s, %(progress)s
 FROM   experiment
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
 ON CONFLICT (experiment, name) DO UPDATE
 SET    attempt = EXCLUDED.attempt, kind = EXCLUDED.kind, size = EXCLUDED.size, sha256 = EXCLUDED.sha256,
-       data = EXCLUDED.data, url = EXCLUDED.url, keep = EXCLUDED.keep, at = now()
+       data = EXCLUDED.data, url = EXCLUDED.url, keep = EXCLUDED.keep, progress = EXCLUDED.progress,
+       at = now()
 RETURNING (SELECT url FROM before);
 
 -- stored: a checkpoint as it was saved last. No row: there is none.
-SELECT kind, data, url, sha256 FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s;
+SELECT kind, data, url, sha256, attempt, progress FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s;
+
+-- carry: give an attempt the rows of lists that the one which it goes on from had appended before its checkpoint.
+INSERT INTO entry (experiment, attempt, list, key, data, at)
+SELECT experiment, %(attempt)s, list, key, data, at FROM entry
+WHERE  experiment = %(id)s AND attempt = %(before)s AND key <= %(last)s
+ON CONFLICT DO NOTHING;
 
 -- drop: forget the checkpoints of an experiment that were not to be kept; the files of some must go too.
 DELETE FROM checkpoint WHERE experiment = %(id)s AND NOT keep RETURNING url;

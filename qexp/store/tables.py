@@ -279,6 +279,7 @@ checkpoint = Table(
     Column("data", LargeBinary),
     Column("url", Text),
     Column("keep", Boolean, nullable=False),
+    Column("progress", JSONB, nullable=False),
     Column("at", _moment, nullable=False, server_default=_now),
     CheckConstraint("(data IS NULL) <> (url IS NULL)", name="a_checkpoint_is_in_one_place"),
     comment="where an experiment's next attempt goes on from; dropped when it is done, unless kept",

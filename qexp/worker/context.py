@@ -8,13 +8,16 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from qexp.errors import ContextError
 from qexp.functions import Injected
 from qexp.model import Json, to_json
 from qexp.store.hot import Departure
-from qexp.worker.values import restore_into, state_of
+from qexp.worker.values import encode, restore_into, state_of
+
+if TYPE_CHECKING:
+    from qexp.worker.notebook import Local
 
 T = TypeVar("T")
 Dump = Callable[[Any, BinaryIO], None]
@@ -80,13 +83,14 @@ class Context(Injected):
         self.log = _logger(f"{study} #{id}")
         """A logger whose lines are stored with the attempt's output; INFO and above."""
         self.departure: Departure | None = None
+        self._loops: set[str] = set()
 
     @classmethod
-    def local(cls, **facts: Any) -> Context:
+    def local(cls, **facts: Any) -> Local:
         """Return a context that keeps everything in memory, for calling a function by hand or in a test."""
-        from qexp.worker.notebook import Notebook
+        from qexp.worker.notebook import Local
 
-        return cls(Notebook(), **facts)
+        return Local(**facts)
 
     @property
     def workdir(self) -> Path:
@@ -106,7 +110,8 @@ class Context(Injected):
         """
         Add a point to the series of each name: numbers, or numpy's and torch's scalars.
 
-        Without *step* the points of a name are counted from 0. A step that is there already takes the newer value.
+        Without *step* the points of a name are counted, from 0 or on from a checkpoint that was loaded. A step that is
+        there already takes the newer value.
         """
         now = time.time()
         if step is not None and type(step) is not int:
@@ -129,7 +134,11 @@ class Context(Injected):
         self._journal.save(name, value, keep, dump)
 
     def load(self, default: T | None = None, *, name: str = CHECKPOINT, load: Load | None = None) -> Any:
-        """Return the checkpoint *name* as this or an earlier attempt saved it last, *default* if none did."""
+        """
+        Return the checkpoint *name* as this or an earlier attempt saved it last, *default* if none did.
+
+        What the earlier one had recorded and appended before it saved counts as this attempt's then.
+        """
         return self._journal.load(name, default, load)
 
     def resumable(
@@ -140,6 +149,7 @@ class Context(Injected):
         seconds: float = 30.0,
         steps: int | None = None,
         name: str = "loop",
+        keep: bool = False,
     ) -> Iterator[T]:
         """
         Yield *items*, going on after the last one whose body an earlier attempt had finished and saved.
@@ -147,7 +157,8 @@ class Context(Injected):
         *state* is what the body changes: a dict, list, numpy array, an object with ``state_dict`` and
         ``load_state_dict``, or any object with attributes. It is brought back in place before the first item, and saved
         after the body each *seconds*, or each *steps* items if given. When the node is about to go away it is saved at
-        once and the attempt ends there; the next one goes on from it.
+        once and the attempt ends there; the next one goes on from it. After the last item no body may run any more, so
+        what follows the loop must not need one. Several loops of a function need a *name* each; *keep* is as in `save`.
 
         >>> state = {"sum": 0}
         >>> for number in Context.local().resumable(range(4), state):
@@ -155,6 +166,9 @@ class Context(Injected):
         >>> state
         {'sum': 6}
         """
+        if name in self._loops:
+            raise ContextError(f"resumable: a loop named {name!r} has begun before; give each a name= of its own")
+        self._loops.add(name)
         done = self._resume(name, state)
         saved_at, saved = time.monotonic(), done
         number = 0
@@ -165,17 +179,18 @@ class Context(Injected):
             due = time.monotonic() - saved_at >= seconds if steps is None else number - saved >= steps
             stop = self.stop_requested
             if due or stop:
-                self.save({"done": number, "state": state_of(state)}, name=name)
+                self.save({"done": number, "state": state_of(state)}, name=name, keep=keep)
                 saved_at, saved = time.monotonic(), number
             if stop:
                 self.leave()
                 raise Leaving
         if done < saved < number:  # what comes after the loop may fail too
-            self.save({"done": number, "state": state_of(state)}, name=name)
+            self.save({"done": number, "state": state_of(state)}, name=name, keep=keep)
 
     def _resume(self, name: str, state: Any) -> int:
         found = self.load(name=name)
         if found is None:
+            encode(state_of(state))  # what cannot be saved is to be known now, not hours into the loop
             return 0
         restore_into(state, found["state"])
         self.log.info("goes on after %d finished steps", found["done"])

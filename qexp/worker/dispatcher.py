@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _PULSE = 1.0
 """Seconds between two looks."""
 _LEASE = 10.0
-"""Seconds after which another worker leads in place of one that went silent."""
+"""Seconds after which another worker leads in place of one that went silent; less if workers' leases are shorter."""
 
 
 class Dispatcher:
@@ -34,6 +34,7 @@ class Dispatcher:
 
     def __init__(self, settings: Settings, worker: UUID) -> None:
         self.settings, self.worker = settings, worker
+        self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
         self._stop = threading.Event()
@@ -52,7 +53,7 @@ class Dispatcher:
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
         raw = self._connection()
-        if not hot.lead(raw, self.worker, _LEASE):
+        if not hot.lead(raw, self.worker, self._lease):
             return False
         self._rescue(raw)
         if studies := hot.due(raw):
@@ -77,7 +78,7 @@ class Dispatcher:
 
     def _run(self) -> None:
         leads = True
-        while not self._stop.wait(_PULSE if leads else _LEASE / 2):
+        while not self._stop.wait(_PULSE if leads else self._lease / 2):
             try:
                 leads = self.tick()
             except (psycopg.OperationalError, ServiceError) as error:

@@ -74,8 +74,10 @@ class PostgresJournal:
         self.recorded_at: dict[str, str] = {}
         self._series: dict[str, list[Point]] = {}
         self._steps: dict[str, int] = {}
+        """How many points without a step each series has had."""
         self._entries: list[Entry] = []
         self._last_key = 0
+        """Of the last row of a list: nanoseconds since 1970, and more than that of the row before."""
         self._numbers: dict[str, int] = {}
         self._batch = _Batch()
         self._unsent: list[tuple[str, Json, str]] = []
@@ -114,7 +116,8 @@ class PostgresJournal:
         size, inside = len(encoded.data), self._settings.checkpoint_limit
         url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > inside else None
         digest = hashlib.sha256(encoded.data).hexdigest()
-        saved = journal.Saved(encoded.kind, None if url else encoded.data, url, digest)
+        data = None if url else encoded.data
+        saved = journal.Saved(encoded.kind, data, url, digest, self.writer.attempt, self._progress())
         old = self._line.do(lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}")
         self._require(old is not None)
         if old and old != saved.url:
@@ -133,7 +136,32 @@ class PostgresJournal:
         data = saved.data if saved.data is not None else self._files.get(saved.url or "")
         if hashlib.sha256(data).hexdigest() != saved.sha256:
             raise ContextError(f"load: the checkpoint {name!r} in {saved.url} is not what was saved")
+        if saved.attempt < self.writer.attempt:
+            self._go_on(saved)
         return Encoded(saved.kind, data)
+
+    def _progress(self) -> dict[str, Json]:
+        """Return what an attempt that goes on from here must know of this one, beside its checkpoint."""
+        return {
+            "steps": dict(self._steps),
+            "recorded": dict(self.recorded),
+            "recorded_at": dict(self.recorded_at),
+            "last_key": self._last_key,
+        }
+
+    def _go_on(self, saved: journal.Saved) -> None:
+        """Count on, and keep what was recorded and appended before the checkpoint of an earlier attempt."""
+        progress = saved.progress
+        for name, step in progress["steps"].items():
+            self._steps[name] = max(step, self._steps.get(name, 0))
+        for name in progress["recorded"].keys() - self.recorded.keys():
+            value, moment = progress["recorded"][name], progress["recorded_at"][name]
+            self.recorded[name], self.recorded_at[name] = value, moment
+            self._unsent.append((name, value, moment))
+        if last_key := progress["last_key"]:
+            self._last_key = max(last_key, self._last_key)
+            last = UUID(bytes=last_key.to_bytes(8, "big") + b"\xff" * 8)
+            self._line.do(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
 
     def drop(self, raw: Raw) -> list[str]:
         """Forget the checkpoints of an experiment that is done; the returned files are to be deleted afterwards."""

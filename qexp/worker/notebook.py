@@ -9,7 +9,7 @@ from typing import Any
 
 from qexp.model import Json
 from qexp.store.journal import Point
-from qexp.worker.context import Dump, Load
+from qexp.worker.context import Context, Dump, Load
 from qexp.worker.values import Encoded, decode, encode
 
 Stored = Callable[[str], Encoded | None]
@@ -21,7 +21,11 @@ def _nothing(name: str) -> None:
 
 
 class Notebook:
-    """What a function has left: `recorded`, `series`, `lists`, `checkpoints`, `artifacts`."""
+    """
+    What a function has left: `recorded`, `series`, `lists`, `checkpoints` and `artifacts`, each by name.
+
+    Setting `stop` asks it to save and leave.
+    """
 
     def __init__(self, stored: Stored = _nothing) -> None:
         self.recorded: dict[str, Json] = {}
@@ -29,6 +33,7 @@ class Notebook:
         self.lists: dict[str, list[Json]] = {}
         self.checkpoints: dict[str, Encoded] = {}
         self.artifacts: dict[str, bytes | Path] = {}
+        self.stop = False
         self._stored = stored
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -66,5 +71,13 @@ class Notebook:
         return Path(self._folder.name)
 
     def stopping(self) -> bool:
-        """Say no."""
-        return False
+        """Say whether the function should save and leave."""
+        return self.stop
+
+
+class Local(Context):
+    """A context in memory; what the function has left is in its `notebook`."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.notebook = Notebook()
+        super().__init__(self.notebook, **facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from io import BytesIO
 from types import SimpleNamespace
@@ -80,38 +80,47 @@ def state_of(target: Any) -> Any:
     Return the state of what a function changes as it goes on: what `restore_into` puts back.
 
     That is a dict, list or array itself; `state_dict()` of models and optimizers; the state of a random generator; the
-    attributes of any other object of a Python class. Objects with a state of their own may also stand in a dict or be
-    attributes: `{"model": model, "epoch": 3}`. Nothing is copied.
+    attributes of any other object of a Python class. Objects with a state of their own may also stand in dicts and
+    lists or be attributes: `{"model": model, "epoch": 3}`. Arrays are not copied. None has no state.
     """
-    if type(target) is list or _is_array(target):
-        return target
-    if own := _own_state(target):
-        return own.save()
+    if target is None or type(target) is list or _is_array(target) or _own_state(target):
+        return _state(target)
     items = target if isinstance(target, dict) else _attributes(target)
-    return {key: held.save() if (held := _own_state(item)) else item for key, item in items.items()}
+    return {key: _state(item) for key, item in items.items()}
+
+
+def _state(item: Any) -> Any:
+    if own := _own_state(item):
+        return own.save()
+    if type(item) is dict:
+        return {key: _state(held) for key, held in item.items()}
+    if type(item) in (list, tuple):
+        return type(item)(_state(held) for held in item)
+    return item
 
 
 def restore_into(target: Any, value: Any) -> None:
     """
     Give *target*, in place, the state that `state_of` returned for one like it.
 
-    A dict or list holds exactly what was saved; an object keeps attributes that the value does not have.
-    CheckpointError if the two do not fit, such as arrays of differing shapes. What `load_state_dict` raises passes
-    through.
+    A dict or list holds exactly what was saved; an object keeps attributes that the value does not have. Dicts, lists
+    and arrays inside are restored in place too, so that other names of theirs see it; arrays that have another shape or
+    type by now are replaced. CheckpointError if the two do not fit. What `load_state_dict` raises passes through.
     """
+    if target is None:
+        return
     if _is_array(target):
         _restore_array(target, value)
     elif own := _own_state(target):
         own.load(value)
     elif type(target) is list:
-        target[:] = _expected(list, value)
+        _restored(target, _expected(list, value))
     elif isinstance(target, dict):
-        restored = _restored(target, _expected(dict, value))
-        target.clear()
-        target.update(restored)
+        _fill(target, _expected(dict, value))
     else:
-        for name, item in _restored(_attributes(target), _expected(dict, value)).items():
-            _set(target, name, item)
+        held = _attributes(target)
+        for name, item in _expected(dict, value).items():
+            _set(target, name, _restored(held.get(name), item))
 
 
 class _OwnState(NamedTuple):
@@ -132,15 +141,27 @@ def _own_state(target: Any) -> _OwnState | None:
     return None
 
 
-def _restored(current: Mapping[Any, Any], value: dict[Any, Any]) -> dict[Any, Any]:
-    """Let objects of *current* with a state of their own load it; return what stands at each key of *value* then."""
-    restored = {}
-    for key, item in value.items():
-        held = current.get(key)
-        if own := _own_state(held):
-            own.load(item)
-        restored[key] = held if own else item
-    return restored
+def _restored(held: Any, value: Any) -> Any:
+    """Return what is to stand where *held* does: itself with the saved state if it can take it, else the value."""
+    if own := _own_state(held):
+        own.load(value)
+    elif type(held) is dict and type(value) is dict:
+        _fill(held, value)
+    elif type(held) is list and type(value) is list:
+        held[:] = [*map(_restored, held, value), *value[len(held) :]]
+    elif type(held) is tuple and type(value) is tuple and len(held) == len(value):
+        return tuple(map(_restored, held, value))
+    elif _is_array(held) and _is_array(value) and (held.dtype, held.shape) == (value.dtype, value.shape):
+        held[...] = value
+    else:
+        return value
+    return held
+
+
+def _fill(held: dict[Any, Any], value: dict[Any, Any]) -> None:
+    restored = {key: _restored(held.get(key), item) for key, item in value.items()}
+    held.clear()
+    held.update(restored)
 
 
 def _restore_array(target: Any, value: Any) -> None:

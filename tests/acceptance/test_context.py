@@ -1,10 +1,12 @@
 """What an experiment does while it runs, in real workers: it lasts through whatever ends the attempt."""
 
 import json
+import math
 import os
 import signal
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from tests_support import eventually
 
@@ -163,6 +165,9 @@ def f(x, log, context: qexp.Context):
         state["weights"] += epoch
         state["history"].append(epoch)
         context.metric(epoch, loss=1 / (epoch + 1))
+        context.metric(counted=epoch)
+        context.append("epochs", {"epoch": epoch})
+        context.record(**{f"epoch {epoch}": context.attempt})
         if epoch == 3 and context.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
     return {"weights": state["weights"], "history": state["history"]}
@@ -175,7 +180,11 @@ def test_an_attempt_goes_on_behind_the_last_step_that_was_saved(study, raw, tmp_
     assert made.wait() == 0
     (row,) = made.shown()
     assert (tmp_path / "log").read_text() == "1:0 1:1 1:2 1:3 2:3 2:4 2:5 "
-    assert row["result"] == {"weights": [15.0] * 3, "history": [0, 1, 2, 3, 4, 5]}
+    # what an undisturbed attempt would have left, each epoch once
+    recorded = {f"epoch {epoch}": 1 + (epoch >= 3) for epoch in range(6)}
+    assert row["result"] == {"weights": [15.0] * 3, "history": [0, 1, 2, 3, 4, 5], **recorded}
+    assert qexp.metrics(made.name, "counted")[["step", "value"]].values.tolist() == [[n, n] for n in range(6)]
+    assert qexp.Study(made.name).rows("epochs")["epoch"].tolist() == list(range(6))
     assert [attempt["outcome"] for attempt in row["attempts"]] == ["crashed", "done"]
     assert rows(raw, "SELECT name FROM checkpoint WHERE experiment = %s", row["id"]) == []
 
@@ -518,3 +527,49 @@ def f(x, context: qexp.Context):
     done = qexp_command("artifacts", two["id"], "--get", "plots/curve.txt")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / str(two["id"]) / "plots" / "curve.txt").read_bytes() == b"curve 2"
+
+
+RESULTS = """
+import dataclasses, datetime, math
+import numpy as np, pandas as pd, pydantic
+@dataclasses.dataclass
+class Score:
+    accuracy: np.float32
+    at: datetime.datetime
+class Model(pydantic.BaseModel):
+    layers: list[int]
+    loss: float
+def f(x):
+    return {
+        "score": Score(np.float32(0.5), datetime.datetime(2026, 1, 2, 3, 4, 5)),
+        "model": Model(layers=[1, 2], loss=math.inf),
+        "array": np.arange(4).reshape(2, 2),
+        "count": np.int64(3),
+        "nan": float("nan"),
+        "inf": -np.inf,
+        "naive": datetime.datetime(2026, 1, 2, 3, 4, 5, 600),
+        "aware": datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC),
+        "stamp": pd.Timestamp("2026-01-02 03:04"),
+        "missing": pd.NA,
+        "never": pd.NaT,
+        "mean": pd.Series([1.0, 2.0]).mean(),
+        "series": pd.Series([1, None], dtype="Int64"),
+    }
+"""
+
+
+def test_results_come_back_as_what_they_were(study):
+    made = study(RESULTS, {"x": 1})
+    made.enqueue()
+    assert made.wait() == 0
+    (row,) = made.shown()
+    assert row["result"]["score"] == {"accuracy": 0.5, "at": "2026-01-02T03:04:05"}
+    assert row["result"]["model"] == {"layers": [1, 2], "loss": "Infinity"}
+    found = qexp.load(made.name).iloc[0]
+    assert found["array"] == [[0, 1], [2, 3]] and found["series"] == [1, None]
+    assert (found["count"], found["inf"], found["mean"]) == (3, -math.inf, 1.5)
+    assert math.isnan(found["nan"])
+    assert found["naive"] == pd.Timestamp("2026-01-02 03:04:05.000600")
+    assert found["aware"] == pd.Timestamp("2026-01-02", tz="UTC")
+    assert found["stamp"] == pd.Timestamp("2026-01-02 03:04")
+    assert found[["missing", "never"]].isna().all()

@@ -389,6 +389,33 @@ def test_objects_in_a_dict_keep_their_identity():
     assert rng.random() == random.Random(9).random()
 
 
+def test_arrays_lists_and_dicts_inside_are_restored_in_place():
+    weights, bias, inner = np.zeros(2), np.zeros(1), {"a": np.zeros(1)}
+    state = {
+        "layers": [weights, bias],
+        "inner": inner,
+        "pair": (weights, 1),
+        "history": np.zeros(0),
+        "rngs": [random.Random(1)],
+    }
+    rng = state["rngs"][0]
+    saved = {
+        "layers": [np.ones(2), np.ones(1), np.ones(3)],
+        "inner": {"a": np.ones(1), "b": 2},
+        "pair": (np.full(2, 7.0), 3),
+        "history": np.ones(4),
+        "rngs": [random.Random(9)],
+    }
+    layers = state["layers"]
+    restore_into(state, again(state_of(saved)))
+    assert (state["layers"], state["inner"], state["rngs"][0]) == (layers, inner, rng)
+    assert len(layers) == 3 and layers[0] is weights and layers[1] is bias and bias[0] == 1
+    assert inner["a"][0] == 1 and inner["b"] == 2
+    assert state["pair"][0] is weights and weights.tolist() == [7, 7] and state["pair"][1] == 3
+    assert state["history"].tolist() == [1, 1, 1, 1]  # may have grown
+    assert rng.random() == random.Random(9).random()
+
+
 def test_an_object_keeps_attributes_that_an_older_checkpoint_lacks():
     target = Plain(a=0, new="default")
     restore_into(target, {"a": 1})

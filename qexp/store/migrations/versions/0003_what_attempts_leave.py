@@ -148,6 +148,7 @@ def _what_attempts_leave() -> None:
         sa.Column("data", sa.LargeBinary()),
         sa.Column("url", sa.Text()),
         sa.Column("keep", sa.Boolean(), nullable=False),
+        sa.Column("progress", JSONB(), nullable=False),
         sa.Column("at", _MOMENT, server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint("(data IS NULL) <> (url IS NULL)", name="a_checkpoint_is_in_one_place"),
         comment="where an experiment's next attempt goes on from; dropped when it is done, unless kept",
