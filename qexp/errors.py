@@ -154,6 +154,16 @@ class MonitorError(QexpError):
         )
 
 
+class PoolError(QexpError):
+    """A worker would run several experiments in one process."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(
+            f"--pool: found {pool!r}, expected 'prefork' (the default) or 'solo': each experiment needs a process; "
+            "'celery -A qexp worker --concurrency 8' runs 8 at once"
+        )
+
+
 class WorkerError(QexpError):
     """A worker that was started here has ended by itself."""
 

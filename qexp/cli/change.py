@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @selection_options()
+@click.option("--fresh", is_flag=True, help="Begin anew, without the checkpoints of earlier attempts.")
 @yes_option
 @format_option
-def requeue_(selection: Selection, yes: bool, form: str) -> None:
+def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     """
     Run experiments again that have ended; their earlier attempts and traces stay.
 
@@ -34,7 +35,7 @@ def requeue_(selection: Selection, yes: bool, form: str) -> None:
     client = Client()
     closed, _ = client.size(selection)
     confirm(f"{closed} experiments would run again.", closed, yes)
-    done = client.requeue(selection)
+    done = client.requeue(selection, fresh)
     if form == "json":
         show_json({"requeued": done.ids, "still_open": done.still_open})
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from qexp import broker
 from qexp.client import provenance
 from qexp.client.checking import checked
+from qexp.files import Files
 from qexp.grid import Grid
 from qexp.model import Json, describe, short_names
 from qexp.settings import Settings, load
@@ -224,14 +225,20 @@ class Client:
         with self.begin() as connection:
             return reports.error_groups(connection, selectors.where(connection, selection))
 
-    def requeue(self, selection: Selection) -> Requeued:
-        """Run the chosen experiments again that have ended, with the code as it is now; their attempts stay."""
+    def requeue(self, selection: Selection, fresh: bool = False) -> Requeued:
+        """
+        Run the chosen experiments again that have ended, with the code as it is now; their attempts stay.
+
+        With *fresh* they begin anew, otherwise with their checkpoints where they have any.
+        """
         broker.check(self.settings)
         with self.begin() as connection:
-            done = experiments.requeue(connection, selectors.where(connection, selection))
+            done = experiments.requeue(connection, selectors.where(connection, selection), fresh)
             for study in studies.rows(connection, done.studies):
                 _renew(connection, study)
         self.announce_studies(done.studies)
+        for url in done.urls:
+            Files(self.settings.artifacts_root).delete(url)
         return Requeued(done.ids, done.still_open)
 
     def cancel(self, selection: Selection) -> tuple[list[int], int]:

@@ -58,12 +58,17 @@ class Study:
         return self._client.errors(Selection(self.name))
 
     def requeue(
-        self, status: str | Sequence[str] = (), ids: str | int | Iterable[int] | None = None, error: str | None = None
+        self,
+        status: str | Sequence[str] = (),
+        ids: str | int | Iterable[int] | None = None,
+        error: str | None = None,
+        fresh: bool = False,
     ) -> list[int]:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
-        What is given must all hold; with nothing given it is refused, since that would run everything again.
+        What is given must all hold; with nothing given it is refused, since that would run everything again. With
+        *fresh* they begin anew, otherwise with their checkpoints where they have any.
         """
         if ids is not None and not isinstance(ids, str):
             numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
@@ -73,7 +78,7 @@ class Study:
         statuses = [status] if isinstance(status, str) else list(status)
         selection = selectors.parse([self.name] if ids is None else [self.name, ids], statuses, error=error)
         selectors.require_narrow(selection)
-        return self._client.requeue(selection).ids
+        return self._client.requeue(selection, fresh).ids
 
 
 def enqueue(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], /, **keys: Any) -> Study:

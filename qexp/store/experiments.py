@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, func, null, or_, select, text, update
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, delete, func, literal, null, or_, select, text, update
 
 from qexp.model import CLOSED, Json, Origin, Status
 from qexp.store import tables
@@ -176,6 +176,8 @@ class Requeued:
     ids: list[int]
     studies: list[int]
     still_open: int
+    urls: list[str] = field(default_factory=list)
+    """Files of checkpoints that were forgotten."""
 
 
 def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int]:
@@ -186,11 +188,12 @@ def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, 
     return row[0], row[1] - row[0]
 
 
-def requeue(connection: Connection, condition: ColumnElement[bool]) -> Requeued:
+def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool = False) -> Requeued:
     """
     Send the chosen closed experiments back to pending, with all of their retries ahead of them.
 
     Their attempts stay, and take over what they had found so far: a result is the experiment's only while it lasts.
+    With *fresh* their checkpoints go; the URLs of files that have to go too are in what is returned.
     """
     columns, past = tables.experiment.c, tables.attempt.c
     _, still_open = count(connection, condition)
@@ -220,4 +223,17 @@ def requeue(connection: Connection, condition: ColumnElement[bool]) -> Requeued:
         )
         .returning(columns.id, columns.study)
     ).all()
-    return Requeued(sorted(row[0] for row in rows), sorted({row[1] for row in rows}), still_open)
+    ids = sorted(row[0] for row in rows)
+    urls = _forget(connection, ids) if fresh else []
+    return Requeued(ids, sorted({row[1] for row in rows}), still_open, urls)
+
+
+def _forget(connection: Connection, ids: list[int]) -> list[str]:
+    """Delete the checkpoints of experiments; return the URLs of those that are files."""
+    columns = tables.checkpoint.c
+    gone = (
+        delete(tables.checkpoint)
+        .where(columns.experiment == any_(literal(ids, ARRAY(BigInteger))))
+        .returning(columns.url)
+    )
+    return [url for url in connection.execute(gone).scalars() if url is not None]

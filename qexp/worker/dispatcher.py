@@ -74,7 +74,8 @@ class Dispatcher:
             mark = fingerprint("WorkerLost", [])
             lost = hot.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
-                log.warning("%s is silent: %d experiments taken back from it", silent.name, len(lost))
+                many = "an experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
+                log.warning("%s is silent: %s taken back from it", silent.name, many)
 
     def _run(self) -> None:
         leads = True

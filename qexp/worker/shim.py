@@ -10,10 +10,11 @@ from billiard.exceptions import WorkerLostError
 from billiard.process import current_process
 from celery import Celery, signals
 from celery.apps.worker import Worker
+from celery.concurrency import get_implementation, prefork, solo
 from celery.worker.request import Request
 
 from qexp import broker
-from qexp.errors import ExperimentFailedError, QexpError
+from qexp.errors import ExperimentFailedError, PoolError, QexpError
 from qexp.settings import Settings
 from qexp.worker.child import Child
 from qexp.worker.office import Office
@@ -56,6 +57,7 @@ def install(app: Celery, settings: Settings) -> None:
 
     def arrive(sender: Any, **_: Any) -> None:
         try:
+            _check_pool(sender.pool_cls)
             office.arrive(sender.hostname, sorted(app.amqp.queues.consume_from), sender.concurrency)
         except QexpError as error:  # Celery logs what a signal's receiver raises and goes on; a worker cannot
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
@@ -70,3 +72,9 @@ def install(app: Celery, settings: Settings) -> None:
     signals.worker_init.connect(arrive, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(leave, weak=False)
+
+
+def _check_pool(pool: Any) -> None:
+    """Refuse pools whose children share a process: limits, output and clean-up are per process."""
+    if not issubclass(get_implementation(pool), prefork.TaskPool | solo.TaskPool):
+        raise PoolError(get_implementation(pool).__module__.rpartition(".")[2])

@@ -215,6 +215,28 @@ def f(x, context: qexp.Context):
     assert str(failed["id"]) in files[0].parts
 
 
+def test_a_requeue_goes_on_from_checkpoints_unless_it_is_to_be_fresh(study, qexp_command, site):
+    source = """
+import qexp
+def f(x, context: qexp.Context):
+    found = context.load(name="small"), len(context.load(b"", name="large"))
+    context.save(context.attempt, name="small")
+    context.save(bytes(65_000_000), name="large")
+    raise ValueError(f"found {found}")
+"""
+    made = study(source, {"x": 1})
+    made.enqueue()
+    made.wait()
+    for options in ([], ["--fresh"]):
+        done = qexp_command("requeue", made.name, "--failed", *options)
+        assert done.returncode == 0, done.stderr
+        made.wait()
+    (row,) = made.shown()
+    found = ["found (None, 0)", "found (1, 65000000)", "found (None, 0)"]
+    assert [attempt["error_message"] for attempt in row["attempts"]] == found
+    assert len([path for path in (site.home / "artifacts" / made.name).rglob("*") if path.is_file()]) == 1
+
+
 def test_an_experiment_that_pauses_says_why_and_goes_on_when_it_is_resumed(study, qexp_command):
     source = """
 import qexp

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -256,3 +258,10 @@ def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, 
     start_worker("-Q", own, "-c", "2").await_ready()
     assert made.wait() == 0
     assert [[a["outcome"] for a in row["attempts"]] for row in made.shown()] == [["released", "done"]] * 2
+
+
+def test_a_pool_whose_children_share_a_process_is_refused(site, tmp_path):
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "--pool", "threads"]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120)
+    assert done.returncode == 2
+    assert "qexp: --pool: found 'thread', expected 'prefork' (the default) or 'solo'" in done.stderr
