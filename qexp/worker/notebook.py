@@ -76,8 +76,8 @@ class Notebook:
 
 
 class Local(Context):
-    """A context in memory; what the function has left is in its `notebook`."""
+    """A context in memory; what the function has left is in its `notebook`, with which another attempt may go on."""
 
-    def __init__(self, **facts: Any) -> None:
-        self.notebook = Notebook()
+    def __init__(self, notebook: Notebook | None = None, **facts: Any) -> None:
+        self.notebook = notebook or Notebook()
         super().__init__(self.notebook, **facts)

@@ -3,7 +3,9 @@
 import json
 import math
 import os
+import shutil
 import signal
+import uuid
 from pathlib import Path
 
 import pandas as pd
@@ -511,6 +513,29 @@ def f(x):
     assert qexp_command("source", two["id"], "--attempt", 1, *helper).stdout == "VALUE = 1\n"
     assert ".env" not in qexp_command("source", two["id"]).stderr
     assert str(made.folder / "experiment.py") in first["traceback"]
+
+
+def test_workers_without_the_folders_run_two_studies_whose_modules_have_the_same_names(qexp_command, tmp_path, queue):
+    names = [f"twin_{uuid.uuid4().hex[:8]}" for _ in range(2)]
+    for name in names:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "helper.py").write_text(f"NAME = {name!r}\n")
+        (folder / "experiment.py").write_text(
+            "import pathlib, helper\n"
+            "def f(x):\n"
+            "    return {'name': helper.NAME, 'data': (pathlib.Path(__file__).parent / 'data.txt').read_text()}\n"
+        )
+        (folder / "data.txt").write_text(name)
+        grid = {"study": name, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(6))}}
+        (folder / "grid.yaml").write_text(json.dumps(grid))
+    # Given that the folders are gone before a worker could look into them: announced in turns, they share its children
+    for name in names:
+        assert qexp_command("enqueue", tmp_path / name / "grid.yaml").returncode == 0
+        shutil.rmtree(tmp_path / name)
+    for name in names:
+        assert qexp_command("wait", name, "--timeout", "120").returncode == 0
+        assert qexp.load(name)[["name", "data"]].values.tolist() == [[name, name]] * 6
 
 
 def test_what_was_left_is_read_back_by_commands(study, qexp_command, client, tmp_path):

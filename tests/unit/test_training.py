@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import qexp
+from qexp.worker.notebook import Local
 
 EXAMPLE = Path(__file__).parents[2] / "workers" / "training" / "experiment.py"
 EPOCHS = 6
@@ -23,10 +24,10 @@ class PowerError(Exception):
     """The power goes out."""
 
 
-class Dying(qexp.Context):
+class Dying(Local):
     """A context in which the power goes out once, when the metrics of an epoch are kept or the file is."""
 
-    at: int | str | None = None
+    at: int | str
 
     def metric(self, step=None, **values):
         self._die(step)
@@ -38,7 +39,6 @@ class Dying(qexp.Context):
 
     def _die(self, moment):
         if moment == self.at:
-            self.at = None
             raise PowerError
 
 
@@ -52,12 +52,13 @@ def test_the_network_tells_the_spirals_apart(example):
 def test_a_training_that_was_cut_off_ends_with_the_numbers_of_an_undisturbed_one(example, moment):
     # Given one that ends undisturbed, and one that is cut off in the middle of an epoch or behind the last
     undisturbed = example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=qexp.Context.local())
-    context = Dying.local()
+    context = Dying()
     context.at = moment
     with pytest.raises(PowerError):
         example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=context)
     # When it is tried again
     steps = []
+    context = qexp.Context.local(notebook=context.notebook, attempt=2)
     context.metric = lambda step, **values: steps.append(step)
     again = example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=context)
     # Then only the rest is done, and the numbers are the same to the last bit
