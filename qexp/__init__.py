@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from qexp.caching import cached
     from qexp.client import Study, enqueue, load, metrics
     from qexp.grid import Grid
-    from qexp.worker.attached import attach
-    from qexp.worker.context import Context
+    from qexp.worker.context.attached import attach
+    from qexp.worker.context.context import Context
 
 __all__ = ["Context", "Grid", "QexpError", "Study", "attach", "cached", "enqueue", "load", "metrics"]
 
 _HOMES = {
-    "Context": "qexp.worker.context",
+    "Context": "qexp.worker.context.context",
     "Grid": "qexp.grid",
     "Study": "qexp.client",
-    "attach": "qexp.worker.attached",
+    "attach": "qexp.worker.context.attached",
     "cached": "qexp.caching",
     "enqueue": "qexp.client",
     "load": "qexp.client",

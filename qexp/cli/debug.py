@@ -47,7 +47,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
 
 def _show(error: Exception, rehearsal: Rehearsal) -> None:
     from qexp.model import Failure
-    from qexp.worker.trace import of, relocated
+    from qexp.worker.attempt.trace import of, relocated
 
     found = of(error, Failure.ERROR, rehearsal.folder)
     text = relocated(found.traceback or "", rehearsal.folder, rehearsal.claim.folder)

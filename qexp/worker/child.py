@@ -18,10 +18,10 @@ from qexp.settings import Settings
 from qexp.store import hot, views
 from qexp.store.connect import Raw
 from qexp.store.line import Line
-from qexp.worker import trace
-from qexp.worker.journal import PostgresJournal
-from qexp.worker.scratch import Scratch
-from qexp.worker.session import Desk
+from qexp.worker.attempt import trace
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.session import Desk
+from qexp.worker.context.journal import PostgresJournal
 
 log = logging.getLogger(__name__)
 

@@ -16,11 +16,11 @@ from qexp.store.hot import Claim, Departure
 from qexp.store.journal import Writer
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker import isolation, runner
-from qexp.worker.code import Code
-from qexp.worker.context import Leaving
-from qexp.worker.journal import PostgresJournal
-from qexp.worker.notebook import Notebook
+from qexp.worker.attempt import isolation, runner
+from qexp.worker.attempt.code import Code
+from qexp.worker.context.context import Leaving
+from qexp.worker.context.journal import PostgresJournal
+from qexp.worker.context.notebook import Notebook
 
 
 class Rehearsal:

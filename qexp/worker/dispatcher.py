@@ -15,7 +15,7 @@ from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw, connect
-from qexp.worker.trace import fingerprint
+from qexp.worker.attempt.trace import fingerprint
 
 log = logging.getLogger(__name__)
 

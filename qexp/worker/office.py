@@ -19,14 +19,14 @@ from qexp.settings import Settings
 from qexp.source import current
 from qexp.store import hot, journal, sources
 from qexp.store.connect import Raw, connect
+from qexp.worker.attempt.capture import path_of
+from qexp.worker.attempt.interrupts import GRACE
+from qexp.worker.attempt.limits import crashed, death, kill_tree
+from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import Board, Post, Request
-from qexp.worker.capture import path_of
+from qexp.worker.context.output import Output
 from qexp.worker.dispatcher import Dispatcher
 from qexp.worker.heartbeat import Heart
-from qexp.worker.interrupts import GRACE
-from qexp.worker.limits import crashed, death, kill_tree
-from qexp.worker.output import Output
-from qexp.worker.scratch import Scratch
 from qexp.worker.warden import Warden, tell
 
 log = logging.getLogger(__name__)

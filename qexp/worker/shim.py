@@ -16,9 +16,9 @@ from celery.worker.request import Request
 from qexp import broker
 from qexp.errors import ExperimentFailedError, PoolError, QexpError
 from qexp.settings import Settings
+from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
-from qexp.worker.scratch import Scratch
 
 
 def install(app: Celery, settings: Settings) -> None:

@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from qexp.worker.attempt.limits import kill_tree, memory_of
 from qexp.worker.board import Board, Post, Request
-from qexp.worker.limits import kill_tree, memory_of
 
 log = logging.getLogger(__name__)
 

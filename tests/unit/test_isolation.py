@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from qexp.worker.isolation import seed
+from qexp.worker.attempt.isolation import seed
 
 PRELUDE = """
 import decimal, gc, json, locale, logging, multiprocessing, os, pathlib, signal, socket, sys, threading, warnings
-from qexp.worker.isolation import Baseline, seed
+from qexp.worker.attempt.isolation import Baseline, seed
 
 def handle(*_): pass
 

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qexp.model import storable_text
-from qexp.worker import output
-from qexp.worker.output import Chunk, Output, render
+from qexp.worker.context import output
+from qexp.worker.context.output import Chunk, Output, render
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from qexp.functions import resolve, workspace
 from qexp.model import Failure
-from qexp.worker import trace
+from qexp.worker.attempt import trace
 
 
 @pytest.fixture

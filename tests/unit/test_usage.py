@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from qexp.worker import usage
-from qexp.worker.usage import Meter
+from qexp.worker.attempt import usage
+from qexp.worker.attempt.usage import Meter
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux resets the peak")
 PRELUDE = """
 import dataclasses, json, os, subprocess, sys
-from qexp.worker import usage
-from qexp.worker.usage import Meter
+from qexp.worker.attempt import usage
+from qexp.worker.attempt.usage import Meter
 
 def measure(function, meter):
     meter.start()

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qexp.errors import CheckpointError
-from qexp.worker.values import decode, encode, restore_into, state_of
+from qexp.worker.context.values import decode, encode, restore_into, state_of
 
 DTYPES = (
     hnp.boolean_dtypes()
@@ -316,7 +316,7 @@ def test_a_tag_of_a_newer_qexp_is_told():
 def test_numpy_is_not_imported_for_values_without_it():
     code = """
 import sys
-from qexp.worker.values import decode, encode, restore_into, state_of
+from qexp.worker.context.values import decode, encode, restore_into, state_of
 for value in ({"a": 1}, ({1: b"x"}, {2, 3}), b"x"):
     encoded = encode(value)
     assert decode(encoded.kind, encoded.data) == value

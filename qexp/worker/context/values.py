@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from qexp.errors import CheckpointError
-from qexp.worker.tree import Reader, Writer, from_text, read_npy, to_text
+from qexp.worker.context.tree import Reader, Writer, from_text, read_npy, to_text
 
 T = TypeVar("T")
 _HOLDERS = ("__dict__", "__slots__")

@@ -14,9 +14,9 @@ from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.store.reports import ExperimentView
 from qexp.store.selectors import Selection
-from qexp.worker.context import Context
-from qexp.worker.journal import PostgresJournal
-from qexp.worker.recorder import Recorder
+from qexp.worker.context.context import Context
+from qexp.worker.context.journal import PostgresJournal
+from qexp.worker.context.recorder import Recorder
 
 
 class Attached(Context):

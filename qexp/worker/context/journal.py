@@ -25,9 +25,9 @@ from qexp.store.connect import Raw
 from qexp.store.hot import Outcome
 from qexp.store.journal import Entry, Piece, Point, Writer
 from qexp.store.line import PATIENCE, Line
-from qexp.worker.context import Dump, Load
-from qexp.worker.output import Output
-from qexp.worker.values import Encoded, decode, encode
+from qexp.worker.context.context import Dump, Load
+from qexp.worker.context.output import Output
+from qexp.worker.context.values import Encoded, decode, encode
 
 log = logging.getLogger(__name__)
 

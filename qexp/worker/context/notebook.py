@@ -9,8 +9,8 @@ from typing import Any
 
 from qexp.model import Json
 from qexp.store.journal import Point
-from qexp.worker.context import Context, Dump, Load
-from qexp.worker.values import Encoded, decode, encode
+from qexp.worker.context.context import Context, Dump, Load
+from qexp.worker.context.values import Encoded, decode, encode
 
 Stored = Callable[[str], Encoded | None]
 """Looks a checkpoint up by its name."""

@@ -16,7 +16,7 @@ from qexp.errors import QexpError
 from qexp.model import Failure, storable_text
 from qexp.store.hot import Error, Outcome
 
-_OWN = str(Path(__file__).resolve().parents[1])
+_OWN = str(Path(__file__).resolve().parents[2])
 _INSTALLED = ("site-packages", "dist-packages")
 _PYTHON = tuple({sysconfig.get_paths()["stdlib"], sys.base_prefix})
 

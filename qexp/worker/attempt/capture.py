@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from qexp.worker.output import HEAD, TAIL, Output
+from qexp.worker.context.output import HEAD, TAIL, Output
 
 _C = ctypes.CDLL(None)  # not PyDLL: a flush that waits for another thread must not keep the GIL from it
 _LINE_BUFFERED = 1  # C's _IOLBF, the same in glibc, musl and macOS

@@ -14,10 +14,10 @@ from qexp.errors import ContextError
 from qexp.functions import Injected
 from qexp.model import Json, to_json
 from qexp.store.hot import Departure
-from qexp.worker.values import encode, restore_into, state_of
+from qexp.worker.context.values import encode, restore_into, state_of
 
 if TYPE_CHECKING:
-    from qexp.worker.notebook import Local
+    from qexp.worker.context.notebook import Local
 
 T = TypeVar("T")
 Dump = Callable[[Any, BinaryIO], None]
@@ -88,7 +88,7 @@ class Context(Injected):
     @classmethod
     def local(cls, **facts: Any) -> Local:
         """Return a context that keeps everything in memory, for calling a function by hand or in a test."""
-        from qexp.worker.notebook import Local
+        from qexp.worker.context.notebook import Local
 
         return Local(**facts)
 

@@ -18,14 +18,14 @@ from qexp.model import Failure
 from qexp.store.hot import Claim, Departure, Error, Outcome, Usage
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
-from qexp.worker import limits, runner
+from qexp.worker.attempt import limits, runner
+from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board
-from qexp.worker.context import Context
-from qexp.worker.interrupts import Interrupts
-from qexp.worker.journal import PostgresJournal
-from qexp.worker.recorder import Recorder
-from qexp.worker.scratch import Scratch
-from qexp.worker.usage import Meter
+from qexp.worker.context.context import Context
+from qexp.worker.context.journal import PostgresJournal
+from qexp.worker.context.recorder import Recorder
 
 _PARENT_DIES = 1  # PR_SET_PDEATHSIG
 
@@ -34,7 +34,7 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
     """Run a claimed experiment in a fresh Python and return its outcome; it ends with this process."""
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "qexp.worker.isolated", str(writer)], stdin=subprocess.PIPE, pass_fds=[writer]
+        [sys.executable, "-m", "qexp.worker.attempt.isolated", str(writer)], stdin=subprocess.PIPE, pass_fds=[writer]
     )
     os.close(writer)
     try:

@@ -15,17 +15,17 @@ from qexp.settings import Settings
 from qexp.store.hot import Claim, Outcome, Usage
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
-from qexp.worker import isolated, runner, trace
+from qexp.worker.attempt import isolated, runner, trace
+from qexp.worker.attempt.capture import Capture
+from qexp.worker.attempt.code import Code
+from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt.isolation import Baseline
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board, Post, Request
-from qexp.worker.capture import Capture
-from qexp.worker.code import Code
-from qexp.worker.context import Context
-from qexp.worker.interrupts import Interrupts
-from qexp.worker.isolation import Baseline
-from qexp.worker.journal import PostgresJournal
-from qexp.worker.recorder import Recorder
-from qexp.worker.scratch import Scratch
-from qexp.worker.usage import Meter
+from qexp.worker.context.context import Context
+from qexp.worker.context.journal import PostgresJournal
+from qexp.worker.context.recorder import Recorder
 
 Run = Callable[[Claim, Path | None, Context, Interrupts], Outcome]
 

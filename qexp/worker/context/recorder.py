@@ -12,7 +12,7 @@ import psycopg
 
 from qexp.errors import QexpError
 from qexp.store.line import Line
-from qexp.worker.journal import PostgresJournal
+from qexp.worker.context.journal import PostgresJournal
 
 log = logging.getLogger(__name__)
 

@@ -14,10 +14,10 @@ from qexp.errors import ContextError, FunctionError, ResultError
 from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.model import Failure, Json, to_json
 from qexp.store.hot import Claim, Departure, Outcome
-from qexp.worker import isolation, trace
-from qexp.worker.context import Context, Journal, Leaving
-from qexp.worker.interrupts import Interrupts, TimeoutReached
-from qexp.worker.journal import check_size
+from qexp.worker.attempt import isolation, trace
+from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
+from qexp.worker.context.context import Context, Journal, Leaving
+from qexp.worker.context.journal import check_size
 
 
 def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interrupts) -> Outcome:

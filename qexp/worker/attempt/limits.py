@@ -9,9 +9,9 @@ import psutil
 
 from qexp.model import Failure
 from qexp.store.hot import Error
+from qexp.worker.attempt.interrupts import over_time
+from qexp.worker.attempt.trace import TIMEOUT, fingerprint
 from qexp.worker.board import Post, Request
-from qexp.worker.interrupts import over_time
-from qexp.worker.trace import TIMEOUT, fingerprint
 
 
 def death(post: Post | None, status: int) -> Error:
