@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID, uuid5
 
 import redis
 from celery import Celery
@@ -17,7 +18,9 @@ from qexp.settings import Settings, place
 TASK = "qexp.run"
 """The one task name: a worker throws away messages of a name it does not know."""
 
-_NAMESPACE = uuid.UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
+_LEVELS = list(range(10))
+_SEPARATOR = "\x06\x16"  # kombu's, between a queue and the number of its list
+_NAMESPACE = UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,18 @@ class Message:
     ids: tuple[int, ...]
     attempt: int
     line: str
+    level: int = 5
+    """Which of the queue's ten lists: workers empty list 0 first."""
+
+
+def level(priority: int) -> int:
+    """
+    Return the list of a queue for a study's priority: 5 for 0, the lower the higher the priority.
+
+    >>> [level(priority) for priority in (1000, 2, 0, -2, -1000)]
+    [0, 3, 5, 7, 9]
+    """
+    return min(9, max(0, 5 - priority))
 
 
 def application(settings: Settings) -> Celery:
@@ -51,6 +66,7 @@ def application(settings: Settings) -> Celery:
             "socket_timeout": 30.0,
             "socket_keepalive": True,
             "health_check_interval": 25,
+            "priority_steps": _LEVELS,
         },
     )
     return app
@@ -58,7 +74,7 @@ def application(settings: Settings) -> Celery:
 
 def task_id(ids: tuple[int, ...], attempt: int) -> str:
     """Return the same Celery task id for the same announcement, so that monitors, logs and rows can be matched."""
-    return str(uuid.uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
+    return str(uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
 
 
 def publish(settings: Settings, messages: Iterable[Message]) -> None:
@@ -87,21 +103,49 @@ def _publish(app: Celery, producer: Any, message: Message) -> None:
         ignore_result=True,
     )
     producer.publish(
-        task.body, exchange="", routing_key=message.queue, serializer="json", headers=task.headers, **task.properties
+        task.body,
+        exchange="",
+        routing_key=message.queue,
+        serializer="json",
+        headers=task.headers,
+        priority=message.level,
+        **task.properties,
     )
 
 
 def check(settings: Settings) -> None:
     """Raise BrokerUnreachableError unless the broker answers."""
+    with client(settings) as connection:
+        connection.ping()
+
+
+@contextmanager
+def client(settings: Settings) -> Iterator[redis.Redis]:
+    """Give a connection to the broker; what goes wrong with it is a BrokerUnreachableError."""
     if settings.broker_url is None:
         raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
     url = settings.broker_url.replace("redis+socket://", "unix://", 1)
     patience = {"socket_connect_timeout": settings.connect_timeout, "socket_timeout": settings.connect_timeout}
     try:
-        with redis.Redis.from_url(url, **patience) as client:
-            client.ping()
+        with redis.Redis.from_url(url, **patience) as connection:
+            yield connection
     except (redis.RedisError, ValueError, TypeError, OSError) as error:
         raise unreachable(settings, error) from error
+
+
+def mark(site: UUID) -> str:
+    """Return the key that is on the broker while a site's leader reaches Postgres."""
+    return f"qexp:{site}:postgres"
+
+
+def depths(connection: redis.Redis, queues: Sequence[str]) -> dict[str, int]:
+    """Return how many messages wait on each queue."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for queue in queues:
+            for level in _LEVELS:
+                pipeline.llen(f"{queue}{_SEPARATOR}{level}" if level else queue)
+        lengths = pipeline.execute()
+    return {queue: sum(lengths[10 * index : 10 * index + 10]) for index, queue in enumerate(queues)}
 
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:

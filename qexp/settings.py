@@ -38,6 +38,9 @@ class Settings(BaseModel):
     energy: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="country such as DEU: measure energy, by codecarbon"
     )
+    window: int = Field(
+        10_000, ge=1, le=1_000_000, description="experiments of a queue and priority that are announced at once"
+    )
     heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two signs of life of a worker")
     lease: float = Field(
         30.0, gt=0, le=3600, description="seconds of silence after which a worker's experiments run elsewhere"

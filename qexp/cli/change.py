@@ -49,42 +49,70 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
 @yes_option
 @format_option
 def resume_(selection: Selection, yes: bool, form: str) -> None:
-    """Let experiments go on that have paused themselves; their checkpoints are there."""
+    """Let a paused study go on, and experiments that have paused themselves; their checkpoints are there."""
     import dataclasses
 
     from qexp.client import Client
     from qexp.model import Status
 
     client = Client()
+    study = selection.study if not selection.is_narrow and selection.study and client.resume(selection.study) else None
     paused = dataclasses.replace(selection, statuses=(Status.PAUSED,))
     number, _ = client.size(paused)
     confirm(f"{number} experiments would go on.", number, yes)
     done = client.requeue(paused)
     if form == "json":
-        show_json({"resumed": done.ids})
+        show_json({"study": study, "resumed": done.ids})
+        return
+    if study is not None:
+        click.echo(f"{study} goes on")
+    if study is not None and not done.ids:
         return
     click.echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
 
 
 @click.command()
-@selection_options()
-@yes_option
+@click.argument("study")
+@click.option("--reason", help="What 'qexp status' and 'qexp explain' say.")
 @format_option
-def cancel_(selection: Selection, yes: bool, form: str) -> None:
+def pause_(study: str, reason: str | None, form: str) -> None:
     """
-    Take experiments out of the line that nothing runs yet; what runs comes to its end.
+    Let a study rest: nothing of it begins any more, and what runs is given back.
 
-    'qexp requeue STUDY --status cancelled' takes them back.
+    Attempts that run are asked to save and leave, and ended a few seconds later; nothing is charged. 'qexp resume
+    STUDY' lets it go on.
     """
     from qexp.client import Client
 
     client = Client()
-    _, waiting = client.size(selection)
-    confirm(f"Up to {waiting} experiments would be cancelled.", waiting, yes)
-    cancelled, running = client.cancel(selection)
+    new = client.pause(study, reason)
     if form == "json":
-        show_json({"cancelled": cancelled, "running": running})
+        show_json({"study": study, "paused": new})
         return
-    click.echo(f"{len(cancelled)} cancelled{': ' + compact(cancelled) if cancelled else ''}")
-    if running:
-        say(f"{running} running come to their end")
+    click.echo(f"{study} rests{'' if new else ' already'}; 'qexp resume {study}' lets it go on")
+
+
+@click.command()
+@selection_options()
+@click.option("--reason", help="What 'qexp show' says of them.")
+@yes_option
+@format_option
+def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> None:
+    """
+    End experiments that wait or run; what has ended stays as it is.
+
+    Attempts that run are asked to leave, and ended a few seconds later. 'qexp requeue STUDY --status cancelled' takes
+    them back.
+    """
+    from qexp.client import Client
+
+    client = Client()
+    _, still_open = client.size(selection)
+    confirm(f"{still_open} experiments would be cancelled.", still_open, yes)
+    done = client.cancel(selection, reason)
+    if form == "json":
+        show_json({"cancelled": done.ids, "running": done.running})
+        return
+    click.echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
+    if done.running:
+        say(f"{len(done.running)} of them running; their workers end them within seconds")

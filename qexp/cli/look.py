@@ -48,6 +48,8 @@ def counts_json(counts: Counts) -> dict[str, Any]:
         **{str(status): number for status, number in counts.counts.items()},
         "rate": counts.rate,
         "seconds_left": counts.seconds_left,
+        "paused_at": counts.paused_at,
+        "pause_reason": counts.pause_reason,
     }
 
 
@@ -60,7 +62,7 @@ def _watch(client: Client, study: str | None) -> None:
         while True:
             found = client.counts(study)
             live.update(status_table(found), refresh=True)
-            if not any(counts.open for counts in found):
+            if all(counts.rests for counts in found):
                 return
             time.sleep(0.5)
 
@@ -203,7 +205,9 @@ def errors_(selection: Selection, form: str) -> None:
 @click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds, with exit status 1.")
 @format_option
 def wait_(study: str, timeout: float | None, form: str) -> int:
-    """Wait until every experiment of a study has ended; exit 0 if all are done, 1 if some are not."""
+    """
+    Wait until every experiment of a study has ended, or it is paused; exit 0 if all are done, 1 if some are not.
+    """
     from qexp.cli.progress import wait_with_progress
     from qexp.client import Client
 
@@ -224,7 +228,10 @@ def ending(counts: Counts) -> str:
     """Return the line that says how a study ended, with the command to look at what failed."""
     parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
-    return f"{counts.study}: {parts or 'no experiments'}{hint}"
+    from qexp.cli.tables import pause_line
+
+    pause = pause_line(counts)
+    return f"{counts.study}: {parts or 'no experiments'}{hint}" + f"\n{pause}" * bool(pause)
 
 
 def exit_status(counts: Counts) -> int:

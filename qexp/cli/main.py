@@ -32,8 +32,9 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "worker": Verb("worker", "Run experiments on this machine until stopped."),
         "wait": Verb("look", "Wait until every experiment of a study has ended."),
         "requeue": Verb("change", "Run experiments again that have ended."),
-        "resume": Verb("change", "Let experiments go on that have paused themselves."),
-        "cancel": Verb("change", "Take experiments out of the line that nothing runs yet."),
+        "pause": Verb("change", "Let a study rest: nothing of it begins, and what runs is given back."),
+        "resume": Verb("change", "Let a paused study go on, and experiments that have paused themselves."),
+        "cancel": Verb("change", "End experiments that wait or run."),
     },
     "Look at them": {
         "status": Verb("look", "Count the experiments of one study, or of all, by status."),

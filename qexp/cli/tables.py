@@ -18,8 +18,8 @@ SHORT_GROUP = 6
 """Digits of an error group that a person is shown."""
 
 
-def status_table(all_counts: Sequence[Counts]) -> Table:
-    """Return one line per study."""
+def status_table(all_counts: Sequence[Counts]) -> RenderableType:
+    """Return one line per study, and one more for each that is paused."""
     shown = [s for s in Status if s not in _QUIET or any(counts.counts[s] for counts in all_counts)]
     columns = ["study", "total", *shown, "rate", "left"]
     rows: list[list[str | Text]] = [
@@ -32,7 +32,17 @@ def status_table(all_counts: Sequence[Counts]) -> Table:
         ]
         for counts in all_counts
     ]
-    return table(columns, rows, right=columns[1:])
+    resting = [Text(line) for counts in all_counts if (line := pause_line(counts))]
+    return Group(table(columns, rows, right=columns[1:]), *resting)
+
+
+def pause_line(counts: Counts) -> str:
+    """Return the line that says why a study rests; nothing if it does not."""
+    if counts.paused_at is None:
+        return ""
+    why = f": {counts.pause_reason}" if counts.pause_reason else ""
+    since = f"{counts.paused_at.astimezone():%Y-%m-%d %H:%M}"
+    return f"{counts.study} is paused since {since}{why}; 'qexp resume {counts.study}' lets it go on"
 
 
 def _number(number: int, status: Status) -> Text:

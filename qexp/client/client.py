@@ -12,28 +12,19 @@ from typing import TYPE_CHECKING
 
 from qexp import broker
 from qexp.client import provenance
+from qexp.client.announcing import Announcer, Progress, nobody
 from qexp.client.checking import checked
 from qexp.files import Files
 from qexp.grid import Grid
-from qexp.model import Json, describe, short_names
+from qexp.model import Json
 from qexp.settings import Settings, load
 from qexp.store import experiments, reports, schema, selectors, studies, views
 from qexp.store.connect import Connection, Database, raw
+from qexp.store.experiments import Cancelled
 from qexp.store.selectors import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_AT_ONCE = 5_000
-"""Experiments that are marked and announced together."""
-
-
-Progress = Callable[[str, int], None]
-"""Is told what was done to how many experiments so far: "written" or "announced"."""
-
-
-def nobody(what: str, number: int) -> None:
-    """Take progress and say nothing."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +80,11 @@ class Client:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load()
+
+    @cached_property
+    def announcer(self) -> Announcer:
+        """What publishes ids."""
+        return Announcer(self.settings, self.begin)
 
     @cached_property
     def _database(self) -> Database:
@@ -162,31 +158,11 @@ class Client:
             return reports.mean_duration(connection, study)
 
     def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
-        """
-        Publish the ids of all pending experiments of a study and return how many they were.
-
-        They are marked first, so that a worker that is quick finds them; marks of a batch that the broker did not take
-        are taken back.
-        """
-        announced = 0
-        while True:
-            with self.begin() as connection:
-                batch = experiments.take_pending(connection, study.id, _AT_ONCE)
-                names = studies.find(connection, study.name).parameters
-            if not batch:
-                return announced
-            messages = _messages(study, names, batch)
-            try:
-                broker.publish(self.settings, messages)
-            except BaseException:
-                with self.begin() as connection:
-                    experiments.put_back(connection, [item.id for item in batch])
-                raise
-            announced += len(batch)
-            progress("announced", announced)
+        """Publish the ids of pending experiments of a study, as far as the window has room; return how many."""
+        return self.announcer.announce(study, progress)
 
     def announce_studies(self, ids: Sequence[int]) -> None:
-        """Publish the ids of all pending experiments of the studies with these ids."""
+        """Publish the ids of pending experiments of the studies with these ids, as far as the window has room."""
         with self.begin() as connection:
             affected = studies.rows(connection, ids)
         for study in affected:
@@ -241,11 +217,31 @@ class Client:
             Files(self.settings.artifacts_root).delete(url)
         return Requeued(done.ids, done.still_open)
 
-    def cancel(self, selection: Selection) -> tuple[list[int], int]:
-        """Take the chosen experiments that nothing runs yet out of the line; return their ids and how many run on."""
+    def cancel(self, selection: Selection, reason: str | None = None) -> Cancelled:
+        """
+        End the chosen experiments that are open.
+
+        Attempts that run end at once as far as their results go; their workers end them within a few seconds.
+        """
         with self.begin() as connection:
-            condition = selectors.where(connection, selection)
-            return experiments.cancel(connection, condition), experiments.running(connection, condition)
+            return experiments.cancel(connection, selectors.where(connection, selection), reason)
+
+    def pause(self, study: str, reason: str | None = None) -> bool:
+        """
+        Let a study rest: nothing of it begins, and what runs is asked to save and leave, then ended, uncharged.
+
+        False: it was paused before, and keeps its reason.
+        """
+        with self.begin() as connection:
+            return studies.pause(connection, study, reason)
+
+    def resume(self, study: str) -> bool:
+        """Let a paused study go on; False: it was not paused."""
+        with self.begin() as connection:
+            found = studies.resume(connection, study)
+            known = studies.find(connection, study)
+        self.announce(known)
+        return found
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
@@ -264,7 +260,7 @@ class Client:
         timeout: float | None = None,
     ) -> reports.Counts:
         """
-        Wait until no experiment of a study is open, and return how it stands then.
+        Wait until no experiment of a study is open, or it is paused and none runs, and return how it stands then.
 
         *progress* is told the counts each *interval* seconds. TimeoutError after *timeout* seconds, if given.
         """
@@ -273,7 +269,7 @@ class Client:
             (counts,) = self.counts(study)
             if progress is not None:
                 progress(counts)
-            if counts.open == 0:
+            if counts.rests:
                 return counts
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
@@ -287,6 +283,7 @@ def _plan(grid: Grid) -> studies.Plan:
         folder=None if grid.folder is None else str(grid.folder.resolve()),
         description=grid.file.description,
         queue=grid.file.queue,
+        priority=grid.file.priority,
         parameters=grid.names,
         grid=grid.source.data,
         settings=grid.settings,
@@ -310,18 +307,6 @@ def _renew(connection: Connection, study: studies.StudyRow) -> None:
     now = provenance.of_folder(folder, ships=True)
     if now.snapshot is not None and now.snapshot.digest != digest:
         studies.renew(connection, study, now)
-
-
-def _messages(
-    study: studies.StudyRow, names: Sequence[str], batch: Sequence[experiments.Announcement]
-) -> list[broker.Message]:
-    short = {name: short_names(item.params.get(name) for item in batch) for name in names}
-    return [
-        broker.Message(
-            study.queue, (item.id,), item.attempt + 1, f"{study.name} #{item.id}  {describe(item.params, names, short)}"
-        )
-        for item in batch
-    ]
 
 
 def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:

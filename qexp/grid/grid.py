@@ -135,12 +135,7 @@ class Grid:
             for index, row in enumerate(self.include)
             if not any(row is other for other in self.beside)
         ]
-        early = [
-            f"{self.source.place(key, key=True)}: {key!r} is kept with the study, workers do not act on it yet"
-            for key in ("priority",)
-            if key in self.file.model_fields_set
-        ]
-        return idle + held + early
+        return idle + held
 
     def where(self, name: str) -> tuple[Part, ...]:
         """Return the location of a name in the file."""

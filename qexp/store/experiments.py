@@ -5,10 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, delete, func, literal, null, or_, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Text,
+    any_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
 
-from qexp.model import CLOSED, Json, Origin, Status
+from qexp.model import CLOSED, OPEN, Json, Origin, Status
 from qexp.store import tables
 from qexp.store.connect import Connection, raw
 
@@ -107,6 +125,11 @@ def _unstage(connection: Connection) -> None:
 _BACKSLASH, _ESCAPED = "\\", "\\\\"
 
 
+def _level() -> ColumnElement[int]:
+    """Return what `qexp.broker.level` says, in SQL."""
+    return func.least(9, func.greatest(0, 5 - tables.study.c.priority))
+
+
 @dataclass(frozen=True)
 class Announcement:
     """What a message needs to say of an experiment."""
@@ -134,10 +157,76 @@ def take_pending(connection: Connection, study: int, limit: int) -> list[Announc
     rows = connection.execute(
         update(tables.experiment)
         .where(columns.id == chosen.c.id, columns.status == Status.PENDING)
-        .values(status=Status.QUEUED)
+        .values(status=Status.QUEUED, queued_at=func.now())
         .returning(columns.id, columns.attempt, columns.params)
     )
     return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
+
+
+def take_queued(connection: Connection, study: int, before: datetime, limit: int) -> list[Announcement]:
+    """Return experiments of a study that were announced before a moment, to be announced again; they count as new."""
+    columns = tables.experiment.c
+    chosen = (
+        select(columns.id)
+        .where(
+            columns.study == study,
+            columns.status == Status.QUEUED,
+            or_(columns.queued_at.is_(None), columns.queued_at < before),
+        )
+        .order_by(columns.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    rows = connection.execute(
+        update(tables.experiment)
+        .where(columns.id == chosen.c.id, columns.status == Status.QUEUED)
+        .values(queued_at=func.now())
+        .returning(columns.id, columns.attempt, columns.params)
+    )
+    return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
+
+
+def announced(connection: Connection, queue: str, level: int) -> int:
+    """Return how many experiments wait on one of a queue's lists."""
+    study = tables.study.c
+    query = (
+        select(func.count())
+        .select_from(tables.experiment.join(tables.study, study.id == tables.experiment.c.study))
+        .where(tables.experiment.c.status == Status.QUEUED, study.queue == queue, _level() == level)
+    )
+    return connection.execute(query).scalar_one()
+
+
+def pending(connection: Connection, study: int) -> int:
+    """Return how many experiments of a study were not announced yet."""
+    columns = tables.experiment.c
+    query = select(func.count()).where(columns.study == study, columns.status == Status.PENDING)
+    return connection.execute(query).scalar_one()
+
+
+@dataclass(frozen=True)
+class Line:
+    """The experiments of a study that were announced and not taken yet."""
+
+    study: int
+    queue: str
+    number: int
+    oldest: datetime | None
+    """When the first of them was announced."""
+    now: datetime
+
+
+def lines(connection: Connection) -> list[Line]:
+    """Return what was announced and not taken yet, by study."""
+    columns, study = tables.experiment.c, tables.study.c
+    query = (
+        select(study.id, study.queue, func.count(), func.min(columns.queued_at), func.now())
+        .join_from(tables.experiment, tables.study, study.id == columns.study)
+        .where(columns.status == Status.QUEUED)
+        .group_by(study.id)
+    )
+    return [Line(*row) for row in connection.execute(query)]
 
 
 def put_back(connection: Connection, ids: Sequence[int]) -> None:
@@ -150,23 +239,59 @@ def put_back(connection: Connection, ids: Sequence[int]) -> None:
     )
 
 
-def cancel(connection: Connection, condition: ColumnElement[bool]) -> list[int]:
-    """Take the chosen experiments that nothing runs yet out of the line; return their ids."""
-    columns = tables.experiment.c
+@dataclass(frozen=True)
+class Cancelled:
+    """The ids that were cancelled, and those among them that were running."""
+
+    ids: list[int]
+    running: list[int]
+
+
+def cancel(connection: Connection, condition: ColumnElement[bool], reason: str | None) -> Cancelled:
+    """End the chosen experiments that are open; the attempts of those that run end here and now."""
+    columns, past = tables.experiment.c, tables.attempt.c
+    names = ("worker", "pid", "started_at", "study", "revision", "result")
+    chosen = (
+        select(columns.id, columns.status, columns.attempt, *(columns[name] for name in names))
+        .where(condition, columns.status.in_(OPEN))
+        .with_for_update()
+        .cte("chosen")
+    )
+    ended = (
+        insert(tables.attempt)
+        .from_select(
+            ["experiment", "number", *names, "finished_at", "outcome", "error_message", "source"],
+            select(
+                chosen.c.id,
+                chosen.c.attempt,
+                *(chosen.c[name] for name in names),
+                func.now(),
+                literal("cancelled"),
+                literal(reason, Text),
+                select(tables.revision.c.source)
+                .where(
+                    tables.revision.c.study == chosen.c.study,
+                    tables.revision.c.number == chosen.c.revision,
+                )
+                .scalar_subquery(),
+            ).where(chosen.c.status == Status.RUNNING),
+        )
+        .returning(past.experiment)
+        .cte("ended")
+    )
     rows = connection.execute(
         update(tables.experiment)
-        .where(condition, columns.status.in_([Status.PENDING, Status.QUEUED]))
-        .values(status=Status.CANCELLED)
-        .returning(columns.id)
-    )
-    return sorted(row[0] for row in rows)
-
-
-def running(connection: Connection, condition: ColumnElement[bool]) -> int:
-    """Return how many of the chosen experiments are running."""
-    columns = tables.experiment.c
-    query = select(func.count()).select_from(tables.experiment).where(condition, columns.status == Status.RUNNING)
-    return connection.execute(query).scalar_one()
+        .where(columns.id == chosen.c.id)
+        .values(
+            status=Status.CANCELLED,
+            reason=reason,
+            not_before=None,
+            finished_at=case((chosen.c.status == Status.RUNNING, func.now())),
+        )
+        .returning(columns.id, exists().where(ended.c.experiment == columns.id))
+        .add_cte(ended)
+    ).all()
+    return Cancelled(sorted(row[0] for row in rows), sorted(row[0] for row in rows if row[1]))
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,16 @@ class Outcome:
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
     """Take a queued experiment for one attempt; None: another message came first, or it is not queued any more."""
     row = raw.execute(SQL["claim"], {"id": experiment, "worker": worker, "pid": pid, "now": now}).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _claim(row)
+
+
+def adopt(raw: Raw, experiment: int, worker: UUID, pid: int) -> Claim | None:
+    """Return the claim that this process has made and was not told of, as its connection was lost; None: it has not."""
+    row = raw.execute(SQL["adopt"], {"id": experiment, "worker": worker, "pid": pid}).fetchone()
+    return None if row is None else _claim(row)
+
+
+def _claim(row: tuple[Any, ...]) -> Claim:
     values: list[Any] = list(row)
     values[7], values[9] = Path(row[7]) if row[7] else None, tuple(row[9])
     return Claim(*values)
@@ -141,9 +149,35 @@ def crash(
     return _fail(raw, values, error, Outcome(), None, now)
 
 
-def release(raw: Raw, worker: UUID, now: datetime | None = None) -> list[tuple[int, int]]:
-    """Give back all that *worker* runs; return the experiments, each with its study's id."""
-    return _depart(raw, worker, Departure("released"), Outcome(), None, now)
+def release(
+    raw: Raw, worker: UUID, ids: Sequence[int] | None = None, now: datetime | None = None
+) -> list[tuple[int, int]]:
+    """Give back what *worker* runs, all of it or some; return the experiments, each with its study's id."""
+    return _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)
+
+
+@dataclass(frozen=True)
+class Unwanted:
+    """An attempt that a child is at and should leave."""
+
+    id: int
+    attempt: int
+    own: bool
+    """It is still the worker's, and its study is paused; else it is someone else's, or was cancelled."""
+
+
+def unwanted(raw: Raw, worker: UUID, posts: Sequence[tuple[int, int]]) -> list[Unwanted]:
+    """Return those of the attempts, (id, number), that the children of a worker should leave."""
+    values = {"worker": worker, "ids": [post[0] for post in posts], "attempts": [post[1] for post in posts]}
+    return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
+
+
+def strays(
+    raw: Raw, worker: UUID, ids: Sequence[int], age: float, now: datetime | None = None
+) -> list[tuple[int, int]]:
+    """Return what runs on a worker for *age* seconds by its row and is not among *ids*: (id, process id)."""
+    values = {"worker": worker, "ids": list(ids), "age": age, "now": now}
+    return [(row[0], row[1]) for row in raw.execute(SQL["strays"], values)]
 
 
 def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
@@ -170,11 +204,19 @@ def _fail(
 
 
 def _depart(
-    raw: Raw, worker: UUID, departure: Departure, outcome: Outcome, claim: Claim | None, now: datetime | None
+    raw: Raw,
+    worker: UUID,
+    departure: Departure,
+    outcome: Outcome,
+    claim: Claim | None = None,
+    now: datetime | None = None,
+    ids: Sequence[int] | None = None,
 ) -> list[tuple[int, int]]:
+    if claim is not None:
+        ids = [claim.id]
     values = {
         "worker": worker,
-        "ids": None if claim is None else [claim.id],
+        "ids": None if ids is None else list(ids),
         "attempt": claim and claim.attempt,
         "source": claim and claim.source,
         "now": now,
@@ -212,10 +254,21 @@ def register(raw: Raw, worker: UUID, station: Station) -> None:
     raw.execute(SQL["register"], {"id": worker, **vars(station), "queues": list(station.queues)})
 
 
-def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> bool:
-    """Say that a worker is still there; True: it was given up meanwhile, and what it ran with it."""
+@dataclass(frozen=True)
+class Pulse:
+    """What a worker is told when it says that it is there."""
+
+    given_up: bool
+    """It was silent for too long, and what it ran was given to others."""
+    site: UUID | None
+    """None: nobody has led yet."""
+    quarantined: bool
+
+
+def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
+    """Say that a worker is still there."""
     row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
-    return row is not None and bool(row[0])
+    return Pulse(True, None, False) if row is None else Pulse(*row)
 
 
 @dataclass(frozen=True)
@@ -245,19 +298,15 @@ def leave(raw: Raw, worker: UUID) -> None:
     raw.execute(SQL["leave"], {"id": worker})
 
 
-def lead(raw: Raw, worker: UUID, lease: float, now: datetime | None = None) -> bool:
-    """Take the lease of the leader for *lease* seconds, or prolong it; False: another worker leads."""
-    return raw.execute(SQL["lead"], {"worker": worker, "lease": lease, "now": now}).fetchone() is not None
+def lead(raw: Raw, worker: UUID, lease: float, now: datetime | None = None) -> UUID | None:
+    """Take the lease of the leader for *lease* seconds, or prolong it; None: another worker leads. Else the site."""
+    row = raw.execute(SQL["lead"], {"worker": worker, "lease": lease, "now": now}).fetchone()
+    return None if row is None else cast(UUID, row[0])
 
 
 def resign(raw: Raw, worker: UUID) -> None:
     """Let another worker lead at once."""
     raw.execute(SQL["resign"], {"worker": worker})
-
-
-def due(raw: Raw, now: datetime | None = None) -> list[int]:
-    """Return the studies that have retries whose time has come."""
-    return [row[0] for row in raw.execute(SQL["due"], {"now": now})]
 
 
 def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None:

@@ -4,7 +4,7 @@ SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker 
        started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   study s JOIN revision r ON r.study = s.id AND r.number = s.revision
-WHERE  e.id = %(id)s AND e.status = 'queued' AND s.id = e.study
+WHERE  e.id = %(id)s AND e.status = 'queued' AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
           e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
 
@@ -104,7 +104,27 @@ VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user
 -- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
 UPDATE worker w SET last_seen = coalesce(%(now)s, now()), stopped_at = NULL FROM before b WHERE w.id = b.id
-RETURNING b.stopped_at IS NOT NULL;
+RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantined_at IS NOT NULL;
+
+-- unwanted: of what a worker's children are at, what is not theirs any more, and what is of a paused study.
+-- No row: all of it is wanted.
+SELECT post.id, post.attempt, e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt
+FROM   unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS post (id, attempt)
+JOIN   experiment e ON e.id = post.id JOIN study s ON s.id = e.study
+WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt) OR s.paused_at IS NOT NULL;
+
+-- strays: what runs on a worker though none of its children is at it: their deaths were not noted, as Postgres was away.
+-- No row: there is nothing like that.
+SELECT id, pid FROM experiment
+WHERE  worker = %(worker)s AND status = 'running' AND id <> ALL (%(ids)s::bigint[])
+       AND started_at < coalesce(%(now)s, now()) - make_interval(secs => %(age)s);
+
+-- adopt: what a claim has taken whose answer was lost on the way.
+-- No row: nothing was taken.
+SELECT e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
+       e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output
+FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = e.revision
+WHERE  e.id = %(id)s AND e.status = 'running' AND e.worker = %(worker)s AND e.pid = %(pid)s;
 
 -- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
 -- No row: there are none.
@@ -126,13 +146,10 @@ UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
 INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())
-RETURNING worker;
+RETURNING site;
 
 -- resign: give the lease up, so that another worker leads at once.
 UPDATE leader SET until = now() WHERE worker = %(worker)s;
-
--- due: the studies with retries whose time has come. No row: there are none.
-SELECT DISTINCT study FROM experiment WHERE status = 'pending' AND not_before <= coalesce(%(now)s, now());
 
 -- name_results: results of new names become columns of the study, in the order they came. No row: all were known.
 UPDATE study

@@ -36,9 +36,17 @@ class Line:
         self._pid = 0
         self._lock = threading.RLock()
 
-    def do(self, action: Callable[[Raw], T], what: str, patience: float = PATIENCE) -> T:
+    def do(
+        self,
+        action: Callable[[Raw], T],
+        what: str,
+        patience: float = PATIENCE,
+        waiting: Callable[[], None] | None = None,
+    ) -> T:
         """
         Return what *action* gives, called again for *patience* seconds while Postgres is away.
+
+        *waiting* is called before each time that is waited.
 
         Errors that Postgres answers with are the caller's; DatabaseUnreachableError or OperationalError when the
         patience is at its end.
@@ -49,7 +57,11 @@ class Line:
                 with self._lock:
                     return action(self._connection())
             except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachableError) as error:
-                if _answered(error) or time.monotonic() > deadline:
+                if _answered(error):
+                    raise
+                if waiting is not None:
+                    waiting()
+                if time.monotonic() > deadline:
                     raise
                 self.release()
                 log.warning("%s waits for Postgres: %s", what, " ".join(str(error).split()))

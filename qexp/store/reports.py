@@ -26,6 +26,13 @@ class Counts:
     counts: Mapping[Status, int]
     rate: float | None
     """Experiments that ended per second, over the last 5 minutes at most; None if none did."""
+    paused_at: datetime | None = None
+    pause_reason: str | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Say whether nothing of it moves until a person says so: it has ended, or it is paused and nothing runs."""
+        return self.open == 0 or (self.paused_at is not None and self.counts[Status.RUNNING] == 0)
 
     @property
     def total(self) -> int:
@@ -152,6 +159,8 @@ def counts(connection: Connection, study: int | None = None) -> list[Counts]:
             *(func.count().filter(columns.status == status) for status in Status),
             func.count().filter(recent),
             func.extract("epoch", func.now() - since),
+            tables.study.c.paused_at,
+            tables.study.c.pause_reason,
         )
         .select_from(tables.study.outerjoin(tables.experiment, columns.study == tables.study.c.id))
         .group_by(tables.study.c.id)
@@ -163,9 +172,9 @@ def counts(connection: Connection, study: int | None = None) -> list[Counts]:
 
 
 def _counts(row: Row[Any]) -> Counts:
-    name, *numbers, recent, seconds = tuple(row)
+    name, *numbers, recent, seconds, paused_at, reason = tuple(row)
     rate = recent / float(seconds) if recent and seconds else None
-    return Counts(name, dict(zip(Status, numbers, strict=True)), rate)
+    return Counts(name, dict(zip(Status, numbers, strict=True)), rate, paused_at, reason)
 
 
 def experiments(

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from qexp.errors import SchemaError
 from qexp.store.connect import Connection
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test keeps it equal to Alembic's."""
 
 _LOCK = 0x71657870  # "qexp"

@@ -6,14 +6,15 @@ import getpass
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, insert, select, update
+from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.errors import SelectorError, UnknownStudyError
-from qexp.model import Json
+from qexp.model import Json, Status
 from qexp.store import sources, tables
 from qexp.store.connect import Connection
 
@@ -30,6 +31,8 @@ class Manner:
     retries: Mapping[str, float] = field(default_factory=dict)
     isolation: str = "child"
     output: int = 65_536
+    stop_after: Mapping[str, float] = field(default_factory=dict)
+    notify: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Plan:
     folder: str | None
     description: str
     queue: str
+    priority: int
     parameters: list[str]
     grid: Json
     settings: Mapping[str, Json]
@@ -66,6 +70,9 @@ class StudyRow:
     function: str
     folder: str | None
     queue: str
+    priority: int
+    paused_at: datetime | None
+    pause_reason: str | None
     revision: int
     parameters: list[str]
     results: list[str]
@@ -80,7 +87,7 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
 
     The study's row stays locked until the transaction ends: of two callers, the second sees what the first did.
     """
-    head = {"function": plan.function, "folder": plan.folder, "queue": plan.queue, "description": plan.description}
+    head = {name: getattr(plan, name) for name in ("function", "folder", "queue", "priority", "description")}
     connection.execute(
         upsert(tables.study)
         .values(name=plan.name, revision=0, parameters=plan.parameters, **head)
@@ -118,6 +125,39 @@ def rows(connection: Connection, ids: Sequence[int]) -> list[StudyRow]:
     """Return the studies of these ids, the oldest first."""
     query = select(*_COLUMNS).where(tables.study.c.id.in_(ids)).order_by(tables.study.c.id)
     return [StudyRow(*row) for row in connection.execute(query)]
+
+
+def waiting(connection: Connection) -> list[StudyRow]:
+    """Return the studies that have experiments to announce now, by priority, then age."""
+    study, experiment = tables.study.c, tables.experiment.c
+    some = exists().where(
+        experiment.study == study.id,
+        experiment.status == Status.PENDING,
+        or_(experiment.not_before.is_(None), experiment.not_before <= func.now()),
+    )
+    query = select(*_COLUMNS).where(study.paused_at.is_(None), some).order_by(study.priority.desc(), study.id)
+    return [StudyRow(*row) for row in connection.execute(query)]
+
+
+def pause(connection: Connection, name: str, reason: str | None) -> bool:
+    """Pause a study; False: it was paused before, and is with its reason of then."""
+    known = _row(connection, name, lock=True)
+    if known.paused_at is not None:
+        return False
+    now = {"paused_at": func.now(), "pause_reason": reason}
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**now))
+    experiment = tables.experiment.c
+    announced = update(tables.experiment).where(experiment.study == known.id, experiment.status == Status.QUEUED)
+    connection.execute(announced.values(status=Status.PENDING))
+    return True
+
+
+def resume(connection: Connection, name: str) -> bool:
+    """Let a paused study go on; False: it was not paused."""
+    known = _row(connection, name, lock=True)
+    values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now()}
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
+    return known.paused_at is not None
 
 
 def of(connection: Connection, condition: ColumnElement[bool], name: str | None) -> StudyRow:
@@ -198,6 +238,8 @@ def _revision(plan: Plan) -> dict[str, Json]:
         "folder": plan.folder,
         **vars(plan.manner),
         "retries": dict(plan.manner.retries),
+        "stop_after": dict(plan.manner.stop_after),
+        "notify": list(plan.manner.notify),
     }
 
 

@@ -50,11 +50,18 @@ study = Table(
     Column("folder", Text),
     Column("description", Text, nullable=False, server_default=""),
     Column("queue", Text, nullable=False),
+    Column("priority", Integer, nullable=False, server_default=text("0")),
     Column("revision", Integer, nullable=False),
     Column("parameters", ARRAY(Text), nullable=False),
     Column("results", ARRAY(Text), nullable=False, server_default="{}"),
+    # nothing of it is announced or claimed while it is paused
+    Column("paused_at", _moment),
+    Column("pause_reason", Text),
+    # from when on its brake counts
+    Column("resumed_at", _moment),
     Column("created_at", _moment, nullable=False, server_default=_now),
     UniqueConstraint("name", name="a_study_name_is_unique"),
+    CheckConstraint("paused_at IS NOT NULL OR pause_reason IS NULL", name="only_a_paused_study_says_why"),
     comment="the named collection of experiments that a grid belongs to",
 )
 
@@ -106,6 +113,9 @@ revision = Table(
     Column("retries", JSONB, nullable=False, server_default="{}"),
     Column("isolation", Text, nullable=False, server_default="child"),
     Column("output", Integer, nullable=False, server_default="65536"),
+    # the brake: after so many failures, or such a share of failures, the study is paused
+    Column("stop_after", JSONB, nullable=False, server_default="{}"),
+    Column("notify", ARRAY(Text), nullable=False, server_default="{}"),
     Column("created_at", _moment, nullable=False, server_default=_now),
     CheckConstraint("number >= 1", name="revisions_count_from_1"),
     CheckConstraint("isolation IN ('child', 'process')", name="an_isolation_is_one_of_two"),
@@ -126,6 +136,9 @@ worker = Table(
     Column("started_at", _moment, nullable=False, server_default=_now),
     Column("last_seen", _moment, nullable=False, server_default=_now),
     Column("stopped_at", _moment),
+    # it takes nothing any more: what it runs fails at once, while others succeed
+    Column("quarantined_at", _moment),
+    Column("quarantine_reason", Text),
     comment="one Celery worker process with its children",
 )
 
@@ -135,6 +148,8 @@ leader = Table(
     Column("one", Boolean, primary_key=True, server_default="true"),
     Column("worker", Uuid, nullable=False),
     Column("until", _moment, nullable=False),
+    # tells this database from others that share a broker
+    Column("site", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
     CheckConstraint("one", name="there_is_one_leader"),
     comment="the worker that announces what has become due, until its lease ends",
 )
@@ -154,6 +169,8 @@ experiment = Table(
     Column("error_fingerprint", Text),
     # why it is paused or cancelled
     Column("reason", Text),
+    # when it was announced last
+    Column("queued_at", _moment),
     # when a retry is due
     Column("not_before", _moment),
     # the last attempt that retries do not count any more: a requeue makes the budget whole
@@ -179,6 +196,8 @@ experiment = Table(
     CheckConstraint("attempt >= 0", name="attempts_count_up"),
     # serves: publish, the next pending experiments of a study in order
     Index("experiment_to_publish", "study", "id", postgresql_where=text("status = 'pending'")),
+    # serves: the window of a queue, and what was announced and lost
+    Index("experiment_queued", "study", postgresql_where=text("status = 'queued'")),
     # serves: due, the retries to announce next
     Index("experiment_due", "not_before", postgresql_where=text("status = 'pending' AND not_before IS NOT NULL")),
     # serves: fail and depart, what a worker is running
@@ -215,11 +234,13 @@ attempt = Table(
     Column("energy_kwh", Double),
     ForeignKeyConstraint(["study", "revision"], ["revision.study", "revision.number"], ondelete="CASCADE"),
     CheckConstraint(
-        "outcome IN ('done', 'released', 'paused') OR " + _one_of("outcome", Failure), name="an_outcome_is_one_of_eight"
+        "outcome IN ('done', 'released', 'paused', 'cancelled') OR " + _one_of("outcome", Failure),
+        name="an_outcome_is_one_of_nine",
     ),
     CheckConstraint("number >= 1", name="attempts_count_from_1"),
     CheckConstraint(
-        "outcome IN ('done', 'released', 'paused') OR error_type IS NOT NULL", name="a_failed_attempt_says_why"
+        "outcome IN ('done', 'released', 'paused', 'cancelled') OR error_type IS NOT NULL",
+        name="a_failed_attempt_says_why",
     ),
     comment="one try at running an experiment, written once, when it ends",
 )
@@ -295,4 +316,19 @@ artifact = Table(
     Column("sha256", Text, nullable=False),
     Column("at", _moment, nullable=False, server_default=_now),
     comment="a file that an attempt has left in the folder or object store for artifacts",
+)
+
+notice = Table(
+    "notice",
+    metadata,
+    Column("study", Integer, ForeignKey("study.id", ondelete="CASCADE"), primary_key=True),
+    Column("event", Text, primary_key=True),
+    # what makes the same event another one: when the study was made, resumed or given new experiments
+    Column("since", _moment, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("created_at", _moment, nullable=False, server_default=_now),
+    Column("sent_at", _moment),
+    Column("tries", Integer, nullable=False, server_default=text("0")),
+    Column("error", Text),
+    comment="a message about an event of a study, sent once to those that its grid or the settings name",
 )

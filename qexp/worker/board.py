@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class Post:
     experiment: int
     attempt: int
     process: int
-    """The process that runs the function: the child, or one of its own."""
+    """The process that runs the function: the child, or one of its own; 0 when it is over."""
     started: float
     """Moments are those of time.monotonic, which processes of a machine share."""
     deadline: float
@@ -87,6 +88,12 @@ class Board:
         """Say that the child at *slot* has ended what it was at."""
         start = slot * _SLOT.size + 8  # after the process id, which tells whose slot it is
         self._map[start : start + 8] = bytes(8)
+
+    def finish(self, slot: int) -> None:
+        """Say that the function at *slot* is over, though its outcome is not known to others yet."""
+        start = slot * _SLOT.size
+        struct.pack_into("=q", self._map, start + 24, 0)
+        struct.pack_into("=dqB", self._map, start + 40, math.inf, 0, False)
 
     def cooperate(self, slot: int) -> None:
         """Say that the function at *slot* wants to know when it should stop."""

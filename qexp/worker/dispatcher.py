@@ -1,4 +1,4 @@
-"""What one worker does for all of them: take back what silent ones ran, announce what has become due."""
+"""What one worker does for all of them: take back what silent ones ran, announce what waits and what was lost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from uuid import UUID
 
 import psycopg
 
+from qexp import broker
 from qexp.client import Client
-from qexp.errors import ServiceError
+from qexp.errors import BrokerUnreachableError, ServiceError
 from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
@@ -34,6 +35,7 @@ class Dispatcher:
 
     def __init__(self, settings: Settings, worker: UUID) -> None:
         self.settings, self.worker = settings, worker
+        self._client = Client(settings)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
@@ -53,11 +55,16 @@ class Dispatcher:
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
         raw = self._connection()
-        if not hot.lead(raw, self.worker, self._lease):
+        site = hot.lead(raw, self.worker, self._lease)
+        if site is None:
             return False
         self._rescue(raw)
-        if studies := hot.due(raw):
-            Client(self.settings).announce_studies(studies)
+        with broker.client(self.settings) as connection:
+            connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
+        announcer = self._client.announcer
+        announcer.top_up()
+        if again := announcer.announce_again(site):
+            log.warning("announced again what the broker has lost: %d experiments", again)
         return True
 
     def _rescue(self, raw: Raw) -> None:
@@ -82,11 +89,13 @@ class Dispatcher:
         while not self._stop.wait(_PULSE if leads else self._lease / 2):
             try:
                 leads = self.tick()
+            except BrokerUnreachableError as error:
+                log.warning("what waits is not announced: %s", error)
             except (psycopg.OperationalError, ServiceError) as error:
-                log.warning("what is due waits: %s", " ".join(str(error).split()))
+                log.warning("what waits is not announced: %s", " ".join(str(error).split()))
                 self._raw = None
             except Exception:
-                log.exception("what is due could not be announced")  # and the next look may fare better
+                log.exception("what waits could not be announced")  # and the next look may fare better
         if self._raw is not None and leads:
             self._resign(self._raw)
 

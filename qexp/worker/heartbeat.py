@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
 from uuid import UUID
 
 import psycopg
 
+from qexp import broker
 from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.line import Line
+from qexp.worker.attempt.delivery import Delivery
+from qexp.worker.attempt.interrupts import GRACE
+from qexp.worker.attendance import Attendance
 
 log = logging.getLogger(__name__)
 
 
 class Heart:
-    """A thread that beats; *disowned* is called when the worker was given up meanwhile, and its experiments with it."""
+    """A thread that beats, then delivers what dead processes have left, and looks after what the children are at."""
 
-    def __init__(self, settings: Settings, worker: UUID, disowned: Callable[[], None]) -> None:
-        self._interval, self._worker, self._disowned = settings.heartbeat, worker, disowned
-        self._line = Line(settings)
+    def __init__(
+        self, settings: Settings, worker: UUID, line: Line, attendance: Attendance, delivery: Delivery
+    ) -> None:
+        self.settings, self._worker, self._line = settings, worker, line
+        self._attendance, self._delivery = attendance, delivery
+        self._heard = time.monotonic()
+        self._site: UUID | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qexp-heart", daemon=True)
 
@@ -38,16 +46,40 @@ class Heart:
         self._line.release()
 
     def beat(self) -> None:
-        """Say that the worker is there, now."""
-        if self._line.do(lambda raw: hot.beat(raw, self._worker), "the heartbeat", patience=0):
+        """Say that the worker is there, now, and end what is not its own any more."""
+        pulse = self._line.do(lambda raw: hot.beat(raw, self._worker), "the heartbeat", patience=0)
+        self._heard, self._site = time.monotonic(), pulse.site
+        self._delivery.deliver_rest()
+        if pulse.given_up:
             log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")
-            self._disowned()
+        grace = 0.0 if pulse.given_up else GRACE
+        self._line.do(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+        while not self._stop.wait(self.settings.heartbeat):
             try:
                 self.beat()
             except (psycopg.Error, ServiceError) as error:
                 log.warning("the heartbeat is not heard: %s", " ".join(str(error).split()))
+                self._give_up_if_cut_off()
             except Exception:
                 log.exception("the heartbeat is not heard")  # and the next one may be
+
+    def _give_up_if_cut_off(self) -> None:
+        """
+        End what the children are at if it is run elsewhere by now.
+
+        That is so when this worker was not heard for a lease while others are: the leader keeps a mark on the broker
+        while it reaches Postgres. Where Postgres is away for all, nobody takes anything, and work of days goes on.
+        """
+        if time.monotonic() - self._heard <= self.settings.lease or self._site is None:
+            return
+        try:
+            with broker.client(self.settings) as connection:
+                others_are_heard = bool(connection.exists(broker.mark(self._site)))
+        except ServiceError as error:
+            log.warning("whether other workers are heard is not known: %s", error)
+            return
+        if others_are_heard:
+            log.error("this worker was silent for too long while others were heard: what it runs ends here")
+            self._attendance.end_all()

@@ -19,10 +19,13 @@ from qexp.settings import Settings
 from qexp.source import current
 from qexp.store import hot, journal, sources
 from qexp.store.connect import Raw, connect
+from qexp.store.line import Line
 from qexp.worker.attempt.capture import path_of
+from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.interrupts import GRACE
-from qexp.worker.attempt.limits import crashed, death, kill_tree
+from qexp.worker.attempt.limits import crashed, death
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.context.output import Output
 from qexp.worker.dispatcher import Dispatcher
@@ -40,7 +43,9 @@ class Office:
         self.board = Board(scratch.board)
         self._dispatcher = Dispatcher(settings, worker)
         self._warden = Warden(self.board, self._record_kill)
-        self._heart = Heart(settings, worker, self._drop)
+        line = Line(settings)
+        attendance = Attendance(self.board, worker, self._record_death)
+        self._heart = Heart(settings, worker, line, attendance, Delivery(settings, line))
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
@@ -129,11 +134,6 @@ class Office:
         self._dispatcher.stop()
         self._warden.stop()
         self._heart.stop()
-
-    def _drop(self) -> None:
-        """End what the children are at: it is others' now."""
-        for post in self.board.busy().values():
-            kill_tree(post.process)
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:

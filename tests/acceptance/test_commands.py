@@ -71,11 +71,6 @@ def test_a_grid_is_changed_from_the_command_line_and_what_it_leaves_out_is_cance
     assert [row["status"] for row in made.listed()] == ["cancelled", "queued", "queued", "queued"]
 
 
-def test_a_key_that_workers_do_not_act_on_yet_is_said(qexp, study):
-    study(SQUARES, {"x": 1}, priority=5)
-    assert "'priority' is kept with the study, workers do not act on it yet" in qexp("enqueue", "grid.yaml").stderr
-
-
 def test_the_schema_of_grids_is_printed(qexp):
     assert json.loads(qexp("grid", "schema").stdout)["title"] == "qexp grid"
 

@@ -80,6 +80,30 @@ def test_results_wait_for_services_that_are_away(own, tmp_path):
     assert qexp("wait", "s", "--timeout", "120").returncode == 0
 
 
+def test_a_result_outlasts_its_worker_while_postgres_is_away(own, tmp_path):
+    # Given two experiments that have ended while Postgres and the broker are away, and whose worker was killed then
+    qexp, start, began, statuses = own
+    qexp("up")
+    qexp("enqueue", "grid.yaml")
+    first = start("celery", "-A", "qexp", "worker", "-c", "2")
+    eventually(began, "both experiments to run")
+    qexp("down")
+    (tmp_path / "go").touch()
+    outbox = tmp_path / "home" / "outbox"
+    eventually(lambda: len(list(outbox.glob("*.json"))) == 2, "both results to be files")
+    assert {path.stat().st_mode & 0o777 for path in outbox.iterdir()} == {0o600}
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    # When both are back, and another worker is there
+    qexp("up")
+    start("celery", "-A", "qexp", "worker", "-c", "2")
+    # Then it delivers the results, and nothing runs again
+    eventually(lambda: statuses() == ["done", "done"], "both results")
+    shown = json.loads(qexp("show", "1,2", "--format", "json").stdout)
+    assert [(row["result"], len(row["attempts"])) for row in shown] == [({"value": 1}, 1), ({"value": 2}, 1)]
+    assert list(outbox.iterdir()) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_run_that_is_ended_takes_its_worker_along_and_gives_back_what_ran(own, number):
     _, start, began, statuses = own

@@ -51,7 +51,7 @@ def test_ids_follow_the_order_of_the_grid(client, grid):
 def test_each_id_is_announced_once_on_its_queue(client, grid):
     done = client.enqueue(grid())
     with redis.Redis.from_url(client.settings.broker_url) as server:
-        assert server.llen(done.study) == 3
+        assert broker.depths(server, [done.study]) == {done.study: 3}
     assert {view.status for view in client.experiments(Selection(done.study))} == {Status.QUEUED}
 
 
@@ -147,7 +147,7 @@ def test_what_a_changed_grid_leaves_out_is_named_and_kept(client, grid):
     left_out = Selection(changed.study, orphaned=True)
     assert [view.params["x"] for view in client.experiments(left_out)] == [1, 2]
     # And it can be cancelled, or taken back by enqueueing a grid that has it
-    assert len(client.cancel(left_out)[0]) == 2
+    assert len(client.cancel(left_out).ids) == 2
     again = client.enqueue(grid())
     assert (again.new, again.orphaned) == (0, 1)
     assert [view.status for view in client.experiments(Selection(changed.study))][:2] == [Status.CANCELLED] * 2

@@ -7,7 +7,7 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Failure
-from qexp.store import hot
+from qexp.store import hot, studies
 from qexp.store.selectors import Selection
 
 LOST = hot.Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
@@ -45,7 +45,8 @@ def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_b
     assert (gone.worker, gone.experiments) == (silent, [number])
     (failed,) = hot.rescue(raw, gone, LOST)
     assert (failed.id, failed.attempt) == (number, 1)
-    assert claim.study_id in hot.due(raw)
+    with client.begin() as connection:
+        assert claim.study_id in [study.id for study in studies.waiting(connection)]
     assert statuses(client, two) == ["pending", "running"]
     assert not hot.finish(raw, claim, hot.Outcome(result={"y": 1})), "a late result is discarded"
     client.announce_studies([claim.study_id])
@@ -58,8 +59,8 @@ def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
     assert [worker.worker for worker in hot.silent(raw, 30, in_a_minute())] == [silent]
     hot.rescue(raw, hot.Silent(silent, "", "", in_a_minute(), [two[0][0]]), LOST)
     assert hot.silent(raw, 30, in_a_minute()) == []
-    assert hot.beat(raw, silent) is True
-    assert hot.beat(raw, silent) is False
+    assert hot.beat(raw, silent).given_up
+    assert not hot.beat(raw, silent).given_up
 
 
 def test_a_worker_that_left_and_still_has_something_running_is_given_up_too(raw, two):

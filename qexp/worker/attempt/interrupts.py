@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from qexp.worker.board import Board, Request
+from qexp.worker.context.context import Leaving
 
 GRACE = 5.0
 """Seconds that an attempt which asks whether it should stop gets to save and leave."""
@@ -25,7 +26,8 @@ class Interrupts:
     """
     The signals of a process that runs attempts: SIGUSR1 says "look at the board", SIGTERM "this node goes away".
 
-    A function that asks `stop_requested` is told and gets GRACE seconds; any other is left at once, by *leave*.
+    A function that asks `stop_requested` is told and gets GRACE seconds; any other is left at once, by *leave* or, if
+    only its attempt is to end, by an exception.
     """
 
     def __init__(self, board: Board, slot: int, leave: Handler = signal.SIG_IGN) -> None:
@@ -60,8 +62,11 @@ class Interrupts:
         post = self.board.get(self.slot)
         if post is None or not self._armed:
             return
-        if post.request == Request.STOP:
+        if post.request == Request.STOP and post.cooperative:
             self.stop = True
+        elif post.request == Request.STOP:
+            self._armed = False
+            raise Leaving
         elif post.request == Request.TIMEOUT:
             self._armed = False
             raise TimeoutReached(over_time(post.deadline - post.started))

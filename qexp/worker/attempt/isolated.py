@@ -9,16 +9,14 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
 from pathlib import Path
-from typing import Any
 
 from qexp import settings
-from qexp.model import Failure
-from qexp.store.hot import Claim, Departure, Error, Outcome, Usage
+from qexp.store.hot import Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import limits, runner
+from qexp.worker.attempt.delivery import claim_from, outcome_from, plain_claim
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
@@ -48,21 +46,13 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
 
 
 def _request(claim: Claim, folder: Path | None, interrupts: Interrupts) -> bytes:
-    facts = {**vars(claim), "folder": folder, "worker": str(claim.worker), "fingerprint": str(claim.fingerprint)}
-    return json.dumps({"claim": facts, "slot": interrupts.slot, "parent": os.getpid()}, default=str).encode()
+    claim = dataclasses.replace(claim, folder=folder)
+    return json.dumps({"claim": plain_claim(claim), "slot": interrupts.slot, "parent": os.getpid()}).encode()
 
 
 def _outcome(answer: bytes, process: subprocess.Popen[bytes], interrupts: Interrupts) -> Outcome:
     if answer:
-        found = json.loads(answer)
-        error, departure = found["error"], found["departure"]
-        return Outcome(
-            found["result"],
-            error and Error(**{**error, "failure": Failure(error["failure"])}),
-            departure and Departure(**departure),
-            found["recorded_at"],
-            Usage(**found["usage"]),
-        )
+        return outcome_from(json.loads(answer))
     post = interrupts.board.get(interrupts.slot)
     return Outcome(error=limits.death(post, process.wait()))
 
@@ -71,14 +61,7 @@ def main(arguments: list[str]) -> None:
     """Run what standard input says, and write the outcome to the file descriptor that is the argument."""
     request = json.load(sys.stdin)
     _end_with(request["parent"])
-    facts: dict[str, Any] = request["claim"]
-    facts |= {
-        "worker": uuid.UUID(facts["worker"]),
-        "fingerprint": uuid.UUID(facts["fingerprint"]),
-        "folder": Path(facts["folder"]) if facts["folder"] else None,
-        "result_names": tuple(facts["result_names"]),
-    }
-    outcome = _attempt(Claim(**facts), request["slot"])
+    outcome = _attempt(claim_from(request["claim"]), request["slot"])
     with os.fdopen(int(arguments[0]), "w") as answer:
         json.dump(dataclasses.asdict(outcome), answer)
 

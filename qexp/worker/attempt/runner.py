@@ -32,7 +32,7 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
         with interrupts.armed():
             return _called(claim, folder, context)
     except Leaving:
-        return Outcome(departure=context.departure)
+        return Outcome(departure=context.departure or Departure("released"))
     except TimeoutReached as error:
         found = trace.of(error, Failure.TIMEOUT, folder)
         return Outcome(error=dataclasses.replace(found, type=trace.TIMEOUT))

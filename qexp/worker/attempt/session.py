@@ -60,6 +60,10 @@ class Desk:
             outcome = dataclasses.replace(outcome, usage=session.usage)
         return session.journal.completed(outcome), session.journal
 
+    def leave(self) -> None:
+        """Say that this process is at nothing: what became of its attempt is known to others."""
+        self.board.clear(self.slot)
+
 
 class Session:
     """One attempt at a desk, from the moment that it is made: watched, and with its output captured."""
@@ -98,5 +102,5 @@ class Session:
         desk.baseline.restore()
         desk.capture.stop()
         self.usage = desk.meter.stop()
-        desk.board.clear(desk.slot)
+        desk.board.finish(desk.slot)
         desk.scratch.remove_attempt(self.claim.id, self.claim.attempt)

@@ -1,0 +1,68 @@
+"""What the children of a worker are at is held against the rows: ends what is unwanted, and notes unseen deaths."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import psutil
+
+from qexp.store import hot
+from qexp.store.connect import Raw
+from qexp.worker.attempt.interrupts import GRACE
+from qexp.worker.attempt.limits import crashed, kill_tree
+from qexp.worker.board import Board, Post, Request
+from qexp.worker.warden import tell
+
+log = logging.getLogger(__name__)
+
+_UNSEEN = 30.0
+"""Seconds after its claim from which an experiment must have a living child; deaths are seen by Celery before."""
+
+
+class Attendance:
+    """
+    Called with each beat of the heart.
+
+    *died* is told of what no child is at: (ids, process id, error).
+    """
+
+    def __init__(self, board: Board, worker: UUID, died: Callable[[list[int], int, hot.Error], None]) -> None:
+        self.board, self.worker = board, worker
+        self._died = died
+        self._asked: dict[tuple[int, int], float] = {}
+        """When each unwanted attempt was asked to leave."""
+
+    def check(self, raw: Raw, grace: float = GRACE) -> None:
+        """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
+        posts = {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
+        self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
+        for experiment, pid in hot.strays(raw, self.worker, [post.experiment for post in posts.values()], _UNSEEN):
+            self._died([experiment], pid, crashed("nothing is left of it", None))
+
+    def end_all(self) -> None:
+        """End whatever the children are at; outcomes that wait to be delivered may go on waiting."""
+        for post in self.board.busy().values():
+            if post.process and post.process != os.getpid():
+                kill_tree(post.process)
+
+    def _end_unwanted(self, raw: Raw, posts: dict[int, Post], grace: float) -> None:
+        found = hot.unwanted(raw, self.worker, [(post.experiment, post.attempt) for post in posts.values()])
+        unwanted = {(item.id, item.attempt): item for item in found} if posts else {}
+        self._asked = {key: at for key, at in self._asked.items() if key in unwanted}
+        for slot, post in posts.items():
+            key = post.experiment, post.attempt
+            if key not in unwanted:
+                continue
+            asked = self._asked.setdefault(key, time.monotonic())
+            if time.monotonic() - asked < grace:
+                log.info("experiment %d: attempt %d is asked to leave", *key)
+                tell(self.board, slot, post, Request.STOP)
+            elif post.process != os.getpid():
+                if unwanted[key].own:
+                    hot.release(raw, self.worker, [post.experiment])
+                log.warning("experiment %d: attempt %d is ended", *key)
+                kill_tree(post.process)

@@ -1,0 +1,74 @@
+"""Cancel and pause reach what runs: asked to leave first, then ended; nothing is charged or counted twice."""
+
+import json
+
+import pytest
+from tests_support import eventually
+
+SOURCE = """
+import os, pathlib, time
+import qexp
+def f(kind, folder, context: qexp.Context):
+    folder = pathlib.Path(folder)
+    (folder / f"{kind}-{context.attempt}").write_text(str(os.getpid()))
+    if context.attempt > 1 and (folder / "go").exists():
+        return {"from": context.load()}
+    try:
+        for number in range(6000):
+            time.sleep(0.1)
+            if kind == "asks" and context.stop_requested:
+                context.save(number)
+                return context.leave()
+    except BaseException as error:
+        (folder / f"{kind}-left").write_text(type(error).__name__)
+        if kind == "stubborn":
+            time.sleep(600)
+        raise
+"""
+KINDS = ["asks", "plain", "stubborn"]
+
+
+@pytest.fixture(scope="module")
+def workers(start_worker, queue):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QEXP_HEARTBEAT", "0.5")
+        return [start_worker("-Q", f"{queue}_control", "-c", "3").await_ready()]
+
+
+@pytest.fixture
+def running(study, queue, tmp_path, workers):
+    """Three experiments that run until they are stopped: one that asks, one that does not, one that resists."""
+    made = study(SOURCE, {"kind": KINDS}, settings={"folder": str(tmp_path)}, queue=f"{queue}_control")
+    made.enqueue()
+    eventually(lambda: len(list(tmp_path.glob("*-1"))) == 3, "all to run")
+    return made
+
+
+def test_cancelled_experiments_end_whatever_they_do(qexp, running, tmp_path):
+    done = qexp("cancel", running.name, "--reason", "wrong data")
+    assert done.stdout.startswith("3 cancelled: ") and "3 of them running" in done.stderr
+    assert {row["status"] for row in running.listed()} == {"cancelled"}
+    eventually((tmp_path / "stubborn-left").exists, "the stubborn one to be told")
+    assert (tmp_path / "plain-left").read_text() == "Leaving"
+    # Then their places are free again, whatever they did
+    (tmp_path / "go").touch()
+    assert qexp("requeue", running.name, "--status", "cancelled").returncode == 0
+    assert running.wait() == 0
+    for row in running.shown():
+        assert [attempt["outcome"] for attempt in row["attempts"]] == ["cancelled", "done"]
+        assert row["attempts"][0]["error_message"] == "wrong data"
+
+
+def test_a_paused_study_gives_back_what_runs_and_goes_on_when_it_is_resumed(qexp, running, tmp_path):
+    assert qexp("pause", running.name, "--reason", "the disk is full").returncode == 0
+    eventually(lambda: {row["status"] for row in running.listed()} == {"pending"}, "all to be given back")
+    assert "the disk is full" in qexp("status", running.name).stdout
+    (tmp_path / "go").touch()
+    done = qexp("resume", running.name)
+    assert done.stdout == f"{running.name} goes on\n"
+    assert running.wait() == 0
+    shown = {row["params"]["kind"]: row for row in running.shown()}
+    for row in shown.values():
+        assert [attempt["outcome"] for attempt in row["attempts"]] == ["released", "done"]
+    assert json.dumps(shown["asks"]["result"]["from"]).isdigit(), "it had saved before it left"
+    assert shown["plain"]["result"] == {"from": None}

@@ -1,0 +1,182 @@
+"""What is announced when: a window per queue and priority, nothing of a paused study, and again what was lost."""
+
+import uuid
+
+import pytest
+import redis
+
+from qexp import broker
+from qexp.client import Client
+from qexp.grid import Grid
+from qexp.model import Status
+from qexp.store import hot
+from qexp.store.selectors import Selection
+
+
+@pytest.fixture
+def narrow(site):
+    """A client whose window is five experiments."""
+    made = Client(site.model_copy(update={"window": 5}))
+    made.migrate()
+    return made
+
+
+@pytest.fixture
+def queue():
+    return f"announcing_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def enqueue(narrow, tmp_path, queue):
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+
+    def enqueue(number, **keys):
+        name = f"a_{uuid.uuid4().hex[:8]}"
+        grid = {"study": name, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(number))}}
+        narrow.enqueue(Grid.from_dict({**grid, **keys}, tmp_path))
+        return name
+
+    return enqueue
+
+
+@pytest.fixture
+def worker(raw):
+    made = uuid.uuid4()
+    hot.register(raw, made, hot.Station("here", 1, "worker@here", ["nobody"], 2))
+    return made
+
+
+@pytest.fixture
+def depth(site, queue):
+    def depth():
+        with redis.Redis.from_url(site.broker_url) as server:
+            return broker.depths(server, [queue])[queue]
+
+    return depth
+
+
+def statuses(client, study):
+    return [str(view.status) for view in client.experiments(Selection(study))]
+
+
+def claim_all(client, raw, study, worker):
+    claims = [hot.claim(raw, view.id, worker, 1) for view in client.experiments(Selection(study))]
+    return [claim for claim in claims if claim is not None]
+
+
+def test_so_many_are_announced_as_the_window_holds_and_the_others_follow(narrow, raw, enqueue, worker, depth):
+    study = enqueue(12)
+    assert (statuses(narrow, study).count("queued"), depth()) == (5, 5)
+    narrow.announcer.top_up()
+    assert statuses(narrow, study).count("queued") == 5, "the window is full"
+    assert len(claim_all(narrow, raw, study, worker)) == 5
+    narrow.announcer.top_up()
+    assert statuses(narrow, study)[:10] == ["running"] * 5 + ["queued"] * 5
+    assert statuses(narrow, study)[10:] == ["pending"] * 2
+
+
+def test_each_priority_has_a_window_and_a_list_that_workers_empty_first(narrow, site, enqueue, queue):
+    enqueue(7)
+    urgent = enqueue(7, priority=2)
+    assert statuses(narrow, urgent).count("queued") == 5
+    with redis.Redis.from_url(site.broker_url) as server:
+        assert server.llen(f"{queue}\x06\x163") == server.llen(f"{queue}\x06\x165") == 5
+    app = broker.application(site)
+    with app.connection_for_read() as connection, connection.SimpleQueue(queue) as waiting:
+        first = [waiting.get(timeout=10) for _ in range(6)]
+        assert [message.headers["argsrepr"].split()[0] == urgent for message in first] == [True] * 5 + [False]
+        for message in first:
+            message.requeue()
+
+
+def test_of_a_paused_study_nothing_is_announced_or_claimed_until_it_is_resumed(narrow, raw, enqueue, worker):
+    study = enqueue(7)
+    views = narrow.experiments(Selection(study))
+    assert narrow.pause(study, "the disk is full")
+    assert not narrow.pause(study, "again")
+    assert narrow.study(study).pause_reason == "the disk is full"
+    assert statuses(narrow, study) == ["pending"] * 7
+    raw.execute("UPDATE experiment SET status = 'queued' WHERE id = %s", [views[0].id])  # announced at the same moment
+    assert hot.claim(raw, views[0].id, worker, 1) is None
+    narrow.announcer.top_up()
+    assert statuses(narrow, study).count("pending") == 6
+    assert narrow.resume(study)
+    assert not narrow.resume(study)
+    assert statuses(narrow, study).count("queued") == 5
+    assert hot.claim(raw, views[0].id, worker, 1) is not None
+
+
+def test_what_a_wiped_broker_has_lost_is_announced_again_at_once_and_once(narrow, site, enqueue, queue, depth):
+    enqueue(4)
+    known = uuid.uuid4()
+    narrow.announcer.announce_again(known)  # the first look of a site finds no key either
+    before = depth()
+    assert narrow.announcer.announce_again(known) == 0
+    with redis.Redis.from_url(site.broker_url) as server:
+        server.delete(f"qexp:{known}", f"{queue}\x06\x165")
+    assert narrow.announcer.announce_again(known) >= 4
+    assert depth() == 4 <= before
+    assert narrow.announcer.announce_again(known) == 0
+
+
+def test_what_an_empty_queue_should_hold_is_announced_again(narrow, raw, site, enqueue, queue, depth):
+    study, known = enqueue(4), uuid.uuid4()
+    narrow.announcer.announce_again(known)
+    with redis.Redis.from_url(site.broker_url) as server:
+        server.delete(f"{queue}\x06\x165")
+    assert narrow.announcer.announce_again(known) == 0, "it may be on its way to a child"
+    raw.execute(
+        "UPDATE experiment e SET queued_at = now() - interval '6 s' FROM study s WHERE s.id = e.study AND s.name = %s",
+        [study],
+    )
+    assert narrow.announcer.announce_again(known) == 4
+    assert depth() == 4
+
+
+def test_what_is_missing_in_a_queue_for_long_is_announced_again(narrow, raw, site, enqueue, queue, depth, monkeypatch):
+    study, known = enqueue(4), uuid.uuid4()
+    narrow.announcer.announce_again(known)
+    with redis.Redis.from_url(site.broker_url) as server:
+        while server.llen(f"{queue}\x06\x165") > 3:
+            server.rpop(f"{queue}\x06\x165")
+    raw.execute(
+        "UPDATE experiment e SET queued_at = now() - interval '1 h' FROM study s WHERE s.id = e.study AND s.name = %s",
+        [study],
+    )
+    assert narrow.announcer.announce_again(known) == 0
+    monkeypatch.setattr("qexp.client.announcing._DEFICIT", 0.0)
+    assert narrow.announcer.announce_again(known) == 4
+    assert depth() == 7, "which one was lost is not known; claims absorb what comes twice"
+    assert narrow.announcer.announce_again(known) == 0
+
+
+def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enqueue, worker):
+    study = enqueue(7)
+    claim = claim_all(narrow, raw, study, worker)[0]
+    done = narrow.cancel(Selection(study), "wrong data")
+    assert (len(done.ids), len(done.running)) == (7, 5)
+    assert set(statuses(narrow, study)) == {Status.CANCELLED}
+    assert not hot.finish(raw, claim, hot.Outcome(result={"y": 1})), "a late result is discarded"
+    (shown, *_) = narrow.show(Selection(study))
+    assert shown.experiment.reason == "wrong data"
+    assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [("cancelled", "wrong data")]
+    assert hot.unwanted(raw, worker, [(claim.id, 1)]) == [hot.Unwanted(claim.id, 1, own=False)]
+    narrow.requeue(Selection(study, statuses=(Status.CANCELLED,)))
+    assert hot.claim(raw, claim.id, worker, 1).attempt == 2
+    assert hot.unwanted(raw, worker, [(claim.id, 2)]) == []
+
+
+def test_what_runs_without_a_child_is_a_stray_after_a_while(narrow, raw, enqueue, worker):
+    study = enqueue(2)
+    one, two = claim_all(narrow, raw, study, worker)
+    assert hot.strays(raw, worker, [one.id], 30) == []
+    raw.execute("UPDATE experiment SET started_at = now() - interval '31 s' WHERE worker = %s", [worker])
+    assert hot.strays(raw, worker, [one.id], 30) == [(two.id, 1)]
+
+
+def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, worker):
+    (view,) = narrow.experiments(Selection(enqueue(1)))
+    claim = hot.claim(raw, view.id, worker, pid=7)
+    assert hot.claim(raw, view.id, worker, pid=7) is None
+    assert hot.adopt(raw, view.id, worker, pid=7) == claim
+    assert hot.adopt(raw, view.id, worker, pid=8) is None
