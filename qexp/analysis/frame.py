@@ -56,7 +56,7 @@ def frame(views: Iterable[ExperimentView], parameters: Sequence[str], results: S
         for name, values in given.items():
             values.append(view.params.get(name))
         for name, values in found.items():
-            values.append(_finite_or_not((view.result or {}).get(name)))
+            values.append(decoded((view.result or {}).get(name)))
         for name, fact in FACTS.items():
             facts[name].append(fact(view))
     columns = {"id": pd.Series(ids, dtype=_TYPES["id"])}
@@ -69,8 +69,12 @@ def frame(views: Iterable[ExperimentView], parameters: Sequence[str], results: S
     return pd.DataFrame(columns)
 
 
-def _finite_or_not(value: Json) -> Json:
-    """Return the float that JSON had to keep as text."""
+def decoded(value: Json) -> Json:
+    """Return data with the floats that JSON had to keep as text; a text "NaN" is one of them."""
+    if isinstance(value, dict):
+        return {key: decoded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decoded(item) for item in value]
     return NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 

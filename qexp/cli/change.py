@@ -49,7 +49,11 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
 @yes_option
 @format_option
 def resume_(selection: Selection, yes: bool, form: str) -> None:
-    """Let a paused study go on, and experiments that have paused themselves; their checkpoints are there."""
+    """
+    Let a paused study, or experiments that have paused, go on.
+
+    A study's name alone does both; the checkpoints of experiments that have paused themselves are there.
+    """
     import dataclasses
 
     from qexp.client import Client
@@ -77,7 +81,7 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
 @format_option
 def pause_(study: str, reason: str | None, form: str) -> None:
     """
-    Let a study rest: nothing of it begins any more, and what runs is given back.
+    Let a study rest: nothing of it begins, what runs is given back.
 
     Attempts that run are asked to save and leave, and ended a few seconds later; nothing is charged. 'qexp resume
     STUDY' lets it go on.

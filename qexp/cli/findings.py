@@ -136,7 +136,9 @@ def _rows(frame: pd.DataFrame) -> object:
 @click.command()
 @selection_options()
 @click.option("--get", "name", metavar="NAME", help="Copy the files of this name to this machine.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Where to.  [default: ID/NAME here]")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Where to, - is standard output.  [default: ID/NAME]"
+)
 @format_option
 def artifacts_(selection: Selection, name: str | None, output: Path | None, form: str) -> None:
     """List the files that experiments have left, or get them."""
@@ -149,6 +151,9 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
             raise click.UsageError(f"no experiment among these has left {name!r}")
         if output is not None and len(found) > 1:
             raise click.UsageError(f"{len(found)} experiments have left {name!r}: -o is for one of them")
+        if output == Path("-"):
+            click.echo(findings.content(found[0]), nl=False)
+            return
         for item in found:
             target = output or Path(str(item.experiment)) / item.name
             findings.fetch(item, target)
@@ -162,8 +167,8 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
 
 
 def _artifacts(found: list[Artifact]) -> object:
-    columns = ["id", "attempt", "name", "size", "sha256", "url"]
-    rows = [[str(f.experiment), str(f.attempt), f.name, size(f.size), f.sha256[:12], f.url] for f in found]
+    columns = ["id", "attempt", "name", "size", "url"]
+    rows = [[str(f.experiment), str(f.attempt), f.name, size(f.size), f.url] for f in found]
     return table(columns, rows, right=["id", "attempt", "size"], cut=["name", "url"])
 
 

@@ -136,9 +136,9 @@ def _show(one: Shown) -> None:
     for title, values in (("parameters", as_mapping(view.params, one.parameters)), ("result", view.result)):
         if values:
             click.echo(f"\n{title}")
-            width = max(map(len, values))
+            width = min(40, max(map(len, values)))
             for name, value in values.items():
-                click.echo(f"  {name:{width}}  {plain(value)}")
+                click.echo(f"  {name:{width}}  {shortened(plain(value))}")
     for attempt in one.attempts:
         click.echo(f"\n{attempt_line(attempt)}")
         click.echo(f"  {usage_line(attempt)}")
@@ -152,6 +152,16 @@ def _show(one: Shown) -> None:
         click.echo(f"\nthe next attempt is due at {view.not_before:%Y-%m-%d %H:%M:%S %Z}")
     if view.status is Status.RUNNING:
         click.echo(f"\nattempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}")
+
+
+_LONGEST = 2000
+
+
+def shortened(text: str) -> str:
+    """Return a value's text; of a very long one what fits on a screen."""
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]}… ({len(text):,} characters; --format json has all of them)"
 
 
 def usage_line(attempt: AttemptView) -> str:

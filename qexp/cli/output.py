@@ -80,7 +80,8 @@ def table(
         cells = [cell for name, cell in zip(columns, row, strict=True) if name in kept]
         made.add_row(*(escape(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
     if hidden:
-        made.caption = f"not shown: {', '.join(hidden)}; widen the window, or --format json"
+        named = ", ".join(hidden[:_NAMED]) + f" and {len(hidden) - _NAMED} more" * (len(hidden) > _NAMED)
+        made.caption = f"not shown: {named}; widen the window, or --format json"
         made.caption_justify = "left"
     return made
 
@@ -88,6 +89,8 @@ def table(
 _GAP = 2
 """Spaces between two columns."""
 _NARROWEST = 6
+_NAMED = 12
+"""Columns that are named when there is no room for them."""
 
 
 def _fit(widths: Mapping[str, int], cuttable: Sequence[str], room: int) -> tuple[dict[str, int], list[str]]:

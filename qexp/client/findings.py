@@ -75,6 +75,10 @@ class Findings:
         """Copy an artifact to a file on this machine; FilesError if it is not what was stored."""
         Files(self._client.settings.artifacts_root).fetch(artifact.url, target, artifact.sha256)
 
+    def content(self, artifact: found.Artifact) -> bytes:
+        """Return an artifact's bytes."""
+        return Files(self._client.settings.artifacts_root).get(artifact.url)
+
     def origin(self, experiment: int, attempt: int | None = None) -> found.Origin:
         """Return the git commit, its diff and the packages that came with the revision of an attempt."""
         with self._client.begin() as connection:

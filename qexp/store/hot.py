@@ -120,16 +120,25 @@ def _claim(row: tuple[Any, ...]) -> Claim:
     return Claim(*values)
 
 
-def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> bool:
-    """Record how an attempt ended; False: the experiment is someone else's by now, and nothing was recorded."""
+@dataclass(frozen=True)
+class Finished:
+    """An attempt has ended as it said."""
+
+    urls: Sequence[str] = ()
+    """Files of checkpoints that were dropped with its result, and have to go too."""
+
+
+def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> Finished | None:
+    """Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded."""
     if outcome.departure is not None:
-        return bool(_depart(raw, claim.worker, outcome.departure, outcome, claim, now))
+        return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
     if outcome.error is not None:
         values = {"ids": [claim.id], "worker": claim.worker, "attempt": claim.attempt, "pid": None}
-        return bool(_fail(raw, values, outcome.error, outcome, claim.source, now))
+        return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
     values = {"id": claim.id, "worker": claim.worker, "attempt": claim.attempt}
     values |= {"source": claim.source, "now": now, **_found(outcome)}
-    return raw.execute(SQL["finish"], values).fetchone() is not None
+    row = raw.execute(SQL["finish"], values).fetchone()
+    return None if row is None else Finished(row[0])
 
 
 @dataclass(frozen=True)

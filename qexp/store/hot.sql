@@ -8,7 +8,8 @@ WHERE  e.id = %(id)s AND e.status = 'queued' AND s.id = e.study AND s.paused_at 
 RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
           e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
 
--- finish: end an attempt with a result, fenced by worker and attempt. No row: it is someone else's by now.
+-- finish: end an attempt with a result, fenced by worker and attempt, and drop its checkpoints; the files of some must
+-- go too. No row: it is someone else's by now.
 WITH ended AS (
   UPDATE experiment
   SET    status = 'done', result = coalesce(result, '{}') || %(result)s::jsonb, finished_at = coalesce(%(now)s, now()),
@@ -16,13 +17,16 @@ WITH ended AS (
                             ELSE coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb END
   WHERE  id = %(id)s AND status = 'running' AND worker = %(worker)s AND attempt = %(attempt)s
   RETURNING *
+), dropped AS (
+  DELETE FROM checkpoint c USING ended e WHERE c.experiment = e.id AND NOT c.keep RETURNING c.url
+), written AS (
+  INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
+                       cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+  SELECT id, attempt, study, revision, worker, pid, started_at, finished_at, 'done', %(source)s,
+         %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+  FROM   ended
 )
-INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
-                     cpu_seconds, peak_memory, gpu_memory, energy_kwh)
-SELECT id, attempt, study, revision, worker, pid, started_at, finished_at, 'done', %(source)s,
-       %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
-FROM   ended
-RETURNING experiment;
+SELECT ARRAY(SELECT url FROM dropped WHERE url IS NOT NULL) FROM ended;
 
 -- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
 -- time, give or take a quarter; a lost node is no reason to wait. No row: they are someone else's by now.
@@ -91,9 +95,9 @@ WITH chosen AS (
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
                        result, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
-  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), %(outcome)s, %(source)s,
-         found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
-  FROM   judged
+  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), %(outcome)s,
+         coalesce(%(source)s, (SELECT r.source FROM revision r WHERE r.study = j.study AND r.number = j.revision)), found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+  FROM   judged j
 )
 SELECT id, study FROM judged ORDER BY id;
 

@@ -138,11 +138,6 @@ def carry(raw: Raw, writer: Writer, before: int, last: UUID) -> None:
     raw.execute(SQL["carry"], writer.values(before=before, last=last))
 
 
-def drop(raw: Raw, experiment: int) -> list[str]:
-    """Forget the checkpoints that were not to be kept; return the URLs of files that have to go with them."""
-    return [row[0] for row in raw.execute(SQL["drop"], {"id": experiment}) if row[0] is not None]
-
-
 def note_artifact(raw: Raw, writer: Writer, name: str, url: str, size: int, sha256: str) -> bool:
     """Note a file that an attempt has left; False: the attempt is over."""
     values = writer.values(name=name, url=url, size=size, sha256=sha256)

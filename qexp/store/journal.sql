@@ -39,7 +39,8 @@ WHERE  experiment = %(id)s AND attempt = %(attempt)s;
 -- go then. No row: the attempt is over.
 WITH before AS (SELECT url FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s)
 INSERT INTO checkpoint (experiment, name, attempt, kind, size, sha256, data, url, keep, progress)
-SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s, %(progress)s
+SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s,
+       %(progress)s::jsonb || jsonb_build_object('recorded', coalesce(result, '{}'), 'recorded_at', coalesce(recorded_at, '{}'))
 FROM   experiment
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
 ON CONFLICT (experiment, name) DO UPDATE
@@ -56,9 +57,6 @@ INSERT INTO entry (experiment, attempt, list, key, data, at)
 SELECT experiment, %(attempt)s, list, key, data, at FROM entry
 WHERE  experiment = %(id)s AND attempt = %(before)s AND key <= %(last)s
 ON CONFLICT DO NOTHING;
-
--- drop: forget the checkpoints of an experiment that were not to be kept; the files of some must go too.
-DELETE FROM checkpoint WHERE experiment = %(id)s AND NOT keep RETURNING url;
 
 -- artifact: note a file that an attempt has left.
 INSERT INTO artifact (experiment, attempt, name, url, size, sha256)

@@ -49,8 +49,8 @@ class Child:
             log.info("experiment %d: not to be had, its message is dropped", number)
             return None
         try:
-            outcome, journal = self._desk.attempt(claim)
-            return self._finish(claim, outcome, journal.has_saved)
+            outcome = self._desk.attempt(claim)
+            return self._finish(claim, outcome)
         except SystemExit:  # this process was told to stop, perhaps with its whole group
             if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {number}"):
                 log.warning("experiment %d: given back, its process was told to stop", number)
@@ -71,10 +71,9 @@ class Child:
 
         return self._line.do(claim, f"claim of {number}")
 
-    def _finish(self, claim: hot.Claim, outcome: hot.Outcome, has_saved: bool) -> str | None:
+    def _finish(self, claim: hot.Claim, outcome: hot.Outcome) -> str | None:
         """Record an outcome, and say in one line how it failed, if it did."""
-        may_have_saved = has_saved or claim.attempt > 1 or claim.isolation == "process"
-        recorded = self._delivery.deliver(claim, outcome, may_have_saved)
+        recorded = self._delivery.deliver(claim, outcome)
         if recorded is None:
             return None
         if recorded.departure is not None:

@@ -620,3 +620,80 @@ def test_results_come_back_as_what_they_were(study):
     assert found["aware"] == pd.Timestamp("2026-01-02", tz="UTC")
     assert found["stamp"] == pd.Timestamp("2026-01-02 03:04")
     assert found[["missing", "never"]].isna().all()
+
+
+HOSTILE = """
+import math, os, time
+import qexp
+def f(kind, context: qexp.Context):
+    context.record(fine=1)
+    if kind == "forked":
+        pid = os.fork()
+        if pid == 0:
+            try:
+                context.metric(0, loss=1)
+            except qexp.QexpError as error:
+                print("refused:", error, flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return
+    if kind == "reason":
+        return context.pause("a\\0b")
+    {"step": lambda: context.metric(2**63, v=1), "large": lambda: context.metric(0, v=10**400),
+     "series": lambda: context.metric(0, **{"a\\0b": 1}), "list": lambda: context.append("a\\0b", {"x": 1}),
+     "name": lambda: context.save(1, name="a\\ud800"), "steps": lambda: list(context.resumable(range(3), steps=0)),
+    }[kind]()
+"""
+
+
+def test_what_cannot_be_stored_is_refused_at_the_call_and_the_rest_is_kept(study, raw):
+    kinds = ["step", "large", "series", "list", "name", "steps", "forked", "reason"]
+    made = study(HOSTILE, {"kind": kinds})
+    made.enqueue()
+    assert made.wait() == 1
+    shown = {row["params"]["kind"]: row for row in made.shown()}
+    for kind in kinds[:6]:
+        assert shown[kind]["result"] == {"fine": 1}, kind
+        assert shown[kind]["attempts"][0]["error_type"] == "qexp.errors.ContextError", kind
+    assert shown["reason"]["reason"] == "a\\x00b"
+    assert "use 'with qexp.attach(" in output(raw, shown["forked"]["id"])
+
+
+def test_of_two_checkpoints_the_later_one_says_what_was_recorded(study):
+    source = """
+import qexp
+def f(x, context: qexp.Context):
+    for n in context.resumable(range(3), steps=1, name="one"):
+        context.record(phase="one", n=n)
+    for n in context.resumable(range(3), steps=1, name="two"):
+        context.record(phase="two", n=100 + n)
+    if context.attempt == 1:
+        with qexp.attach(context.id) as other:
+            other.record(attached=True)
+            other.save(1, name="other")
+        context.save(2, name="last")
+        raise RuntimeError
+    context.load(name="last")
+"""
+    made = study(source, {"x": 1}, retries={"error": 1, "delay": 0.5})
+    made.enqueue()
+    assert made.wait() == 0
+    (row,) = made.shown()
+    assert row["result"] == {"phase": "two", "n": 102, "attached": True}
+
+
+def test_a_process_that_is_left_running_does_not_hold_the_place_of_its_attempt(study):
+    source = """
+import os, time
+def f(x):
+    if os.fork() == 0:
+        os.setsid()
+        time.sleep(100)
+        os._exit(0)
+    return b"x".decode() * 300_000
+"""
+    made = study(source, {"x": 1}, isolation="process", timeout=60)
+    made.enqueue()
+    assert made.wait() == 0
+    (row,) = made.shown()
+    assert len(row["result"]["value"]) == 300_000

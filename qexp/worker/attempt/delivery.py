@@ -18,7 +18,7 @@ from qexp.errors import FilesError, ResultError
 from qexp.files import Files, replacing
 from qexp.model import Failure
 from qexp.settings import Settings
-from qexp.store import hot, journal, views
+from qexp.store import hot, views
 from qexp.store.connect import Raw
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import trace
@@ -37,25 +37,13 @@ class Delivery:
         self._settings, self._line = settings, line
         self._folder = settings.home / "outbox"
 
-    def deliver(
-        self, claim: hot.Claim, outcome: hot.Outcome, saved: bool = True, patience: float = PATIENCE
-    ) -> hot.Outcome | None:
-        """
-        Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late.
-
-        *saved*: there may be checkpoints, to be dropped with a result.
-        """
+    def deliver(self, claim: hot.Claim, outcome: hot.Outcome, patience: float = PATIENCE) -> hot.Outcome | None:
+        """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
         held: list[int] = []
         what = f"the outcome of experiment {claim.id}"
-        urls: list[str] = []
-        drops = saved and not outcome.error and not outcome.departure
 
-        def finish(raw: Raw) -> bool:
-            if not drops:
-                return hot.finish(raw, claim, outcome)
-            with raw.transaction():  # an experiment that is done and still had a checkpoint would go on from it
-                urls[:] = journal.drop(raw, claim.id)
-                return hot.finish(raw, claim, outcome)
+        def finish(raw: Raw) -> hot.Finished | None:
+            return hot.finish(raw, claim, outcome)
 
         def waiting() -> None:
             if not held:
@@ -65,20 +53,18 @@ class Delivery:
             try:
                 done = self._line.do(finish, what, patience, waiting)
             except (psycopg.Error, ValueError, OverflowError) as error:
-                if isinstance(error, psycopg.Error) and error.sqlstate is None:  # no answer: not the result's fault
+                if not is_refusal(error):
                     raise
-                refused = ResultError(f"the result cannot be stored: {' '.join(str(error).split())}")
-                outcome = hot.Outcome(error=trace.of(refused, Failure.ERROR, claim.folder), usage=outcome.usage)
-                drops = False
+                outcome = refused("the result", error, claim, outcome.usage)
                 done = self._line.do(finish, what, patience, waiting)
             self._path(claim).unlink(missing_ok=True)
         finally:
             for descriptor in held:
                 os.close(descriptor)
-        self._delete(urls)
-        if not done:
+        if done is None:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
             return None
+        self._delete(done.urls)
         self._name(claim, outcome)
         return outcome
 
@@ -120,6 +106,19 @@ class Delivery:
                 Files(self._settings.artifacts_root).delete(url)
             except FilesError as error:
                 log.warning("a checkpoint's file stays: %s", error)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Say whether Postgres, or its driver, will not have a value, rather than being away or in trouble."""
+    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return isinstance(error, psycopg.Error | ValueError | OverflowError)
+
+
+def refused(what: str, error: Exception, claim: hot.Claim, usage: hot.Usage) -> hot.Outcome:
+    """Return the outcome of an attempt that has left what cannot be stored."""
+    reason = ResultError(f"{what} cannot be stored: {' '.join(str(error).split())}")
+    return hot.Outcome(error=trace.of(reason, Failure.ERROR, claim.folder), usage=usage)
 
 
 def _name_results(raw: Raw, study: int, names: Sequence[str]) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import dataclasses
 import json
 import os
+import select
 import signal
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -38,11 +41,44 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
     try:
         with interrupts.armed(), os.fdopen(reader, "rb") as answer:
             interrupts.board.run_in(interrupts.slot, process.pid)
-            process.communicate(_request(claim, folder, interrupts))
-            return _outcome(answer.read(), process, interrupts)
+            _send(process, _request(claim, folder, interrupts))
+            return _outcome(_answer(answer.fileno(), process), process, interrupts)
     finally:
         limits.kill_tree(process.pid)
         process.wait()
+
+
+def _send(process: subprocess.Popen[bytes], request: bytes) -> None:
+    """Write a request; a process that has died before it read all of it is noticed by its answer."""
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin as stream:
+            stream.write(request)
+
+
+_LENGTH = struct.Struct("=q")
+_PULSE = 0.1
+"""Seconds between two looks at a process that has not answered."""
+
+
+def _answer(reader: int, process: subprocess.Popen[bytes]) -> bytes:
+    """
+    Return what a process has answered, nothing if it died before.
+
+    Its end alone says nothing: what the function has forked and left running holds the pipe open.
+    """
+    found, expected = b"", _LENGTH.size
+    while len(found) < expected:
+        ended = process.poll() is not None
+        if select.select([reader], [], [], 0 if ended else _PULSE)[0]:
+            chunk = os.read(reader, 1 << 20)
+            found += chunk
+            if not chunk:
+                return b""
+        elif ended:
+            return b""
+        if len(found) >= _LENGTH.size:
+            expected = _LENGTH.size + _LENGTH.unpack_from(found)[0]
+    return found[_LENGTH.size :]
 
 
 def _request(claim: Claim, folder: Path | None, interrupts: Interrupts) -> bytes:
@@ -62,8 +98,9 @@ def main(arguments: list[str]) -> None:
     request = json.load(sys.stdin)
     _end_with(request["parent"])
     outcome = _attempt(claim_from(request["claim"]), request["slot"])
-    with os.fdopen(int(arguments[0]), "w") as answer:
-        json.dump(dataclasses.asdict(outcome), answer)
+    data = json.dumps(dataclasses.asdict(outcome)).encode()
+    with os.fdopen(int(arguments[0]), "wb") as answer:
+        answer.write(_LENGTH.pack(len(data)) + data)
 
 
 def _attempt(claim: Claim, slot: int) -> Outcome:

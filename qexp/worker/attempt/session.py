@@ -18,6 +18,7 @@ from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import Code
+from qexp.worker.attempt.delivery import is_refusal, refused
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.isolation import Baseline
 from qexp.worker.attempt.scratch import Scratch
@@ -44,7 +45,7 @@ class Desk:
         self.code = Code(settings, line)
         self.baseline = Baseline.take()
 
-    def attempt(self, claim: Claim) -> tuple[Outcome, PostgresJournal]:
+    def attempt(self, claim: Claim) -> Outcome:
         """
         Run a claim, and leave this process as it was before.
 
@@ -55,10 +56,17 @@ class Desk:
             outcome = session.run(isolated.run if claim.isolation == "process" else runner.run)
         finally:
             session.close()
-        session.journal.flush(PATIENCE, final=True)
         if outcome.usage == Usage():
             outcome = dataclasses.replace(outcome, usage=session.usage)
-        return session.journal.completed(outcome), session.journal
+        try:
+            session.journal.flush(PATIENCE, final=True)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return refused("what it has recorded", error, claim, outcome.usage)
+        finally:
+            session.journal.over = True  # a context that somebody has kept is of no use any more
+        return session.journal.completed(outcome)
 
     def leave(self) -> None:
         """Say that this process is at nothing: what became of its attempt is known to others."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from qexp.errors import ContextError
 from qexp.functions import Injected
-from qexp.model import Json, to_json
+from qexp.model import Json, storable_text, to_json
 from qexp.store.hot import Departure
 from qexp.worker.context.values import encode, restore_into, state_of
 
@@ -23,6 +23,7 @@ T = TypeVar("T")
 Dump = Callable[[Any, BinaryIO], None]
 Load = Callable[[BinaryIO], Any]
 
+_LONGEST = 200
 CHECKPOINT = "checkpoint"
 """The name of a checkpoint that is given none."""
 
@@ -84,6 +85,7 @@ class Context(Injected):
         """A logger whose lines are stored with the attempt's output; INFO and above."""
         self.departure: Departure | None = None
         self._loops: set[str] = set()
+        self._names: set[str] = set()
 
     @classmethod
     def local(cls, **facts: Any) -> Local:
@@ -91,6 +93,9 @@ class Context(Injected):
         from qexp.worker.context.notebook import Local
 
         return Local(**facts)
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise ContextError(f"a context stays in its process; use 'with qexp.attach({self.id}) as context:' in others")
 
     @property
     def workdir(self) -> Path:
@@ -114,14 +119,16 @@ class Context(Injected):
         there already takes the newer value.
         """
         now = time.time()
-        if step is not None and type(step) is not int:
+        if step is not None and (type(step) is not int or not _LEAST <= step <= _MOST):
             step = _whole(step)
         for name, value in values.items():
+            if name not in self._names:
+                self._names.add(_named("metric", name))
             self._journal.point(name, step, value if type(value) is float else _number(name, value), now)
 
     def append(self, name: str, row: Mapping[str, Any]) -> None:
         """Append a row of any columns to the list *name*."""
-        self._journal.append(name, _data(row, f"append to {name!r}"), time.time())
+        self._journal.append(_named("append", name), _data(row, f"append to {name!r}"), time.time())
 
     def save(self, value: Any, *, name: str = CHECKPOINT, keep: bool = False, dump: Dump | None = None) -> None:
         """
@@ -131,7 +138,7 @@ class Context(Injected):
         are saved as they are; anything else by ``dump(value, file)``, such as ``torch.save``. It is dropped when the
         experiment is done, unless *keep*.
         """
-        self._journal.save(name, value, keep, dump)
+        self._journal.save(_named("save", name), value, keep, dump)
 
     def load(self, default: T | None = None, *, name: str = CHECKPOINT, load: Load | None = None) -> Any:
         """
@@ -139,7 +146,7 @@ class Context(Injected):
 
         What the earlier one had recorded and appended before it saved counts as this attempt's then.
         """
-        return self._journal.load(name, default, load)
+        return self._journal.load(_named("load", name), default, load)
 
     def resumable(
         self,
@@ -166,6 +173,8 @@ class Context(Injected):
         >>> state
         {'sum': 6}
         """
+        if not seconds >= 0 or (steps is not None and steps < 1):
+            raise ContextError(f"resumable: found seconds={seconds!r}, steps={steps!r}, expected at least 0 and 1")
         if name in self._loops:
             raise ContextError(f"resumable: a loop named {name!r} has begun before; give each a name= of its own")
         self._loops.add(name)
@@ -198,7 +207,7 @@ class Context(Injected):
 
     def artifact(self, name: str, content: bytes | str | Path) -> str:
         """Keep a file, given as bytes or by its path, with the experiment; return its URL."""
-        return self._journal.artifact(name, Path(content) if isinstance(content, str) else content)
+        return self._journal.artifact(_named("artifact", name), Path(content) if isinstance(content, str) else content)
 
     @property
     def stop_requested(self) -> bool:
@@ -212,7 +221,7 @@ class Context(Injected):
 
     def pause(self, reason: str) -> Departure:
         """End this attempt and wait for a person's `qexp resume`. Return what this returns."""
-        self.departure = Departure("paused", reason)
+        self.departure = Departure("paused", storable_text(str(reason)))
         return self.departure
 
 
@@ -231,17 +240,27 @@ def _number(name: str, value: Any) -> float:
         raise ContextError(f"metric: {name} is {value!r}, expected a number")
     try:
         return float(value)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ContextError(f"metric: {name} is a {type(value).__name__}, expected one number: {error}") from error
+
+
+_LEAST, _MOST = -(2**63), 2**63 - 1
 
 
 def _whole(step: Any) -> int:
     try:
-        return operator.index(step)
+        number = int(step) if isinstance(step, float) and step.is_integer() else operator.index(step)
     except TypeError:
-        if isinstance(step, float) and step.is_integer():
-            return int(step)
         raise ContextError(f"metric: step is {step!r}, expected a whole number") from None
+    if not _LEAST <= number <= _MOST:
+        raise ContextError(f"metric: step is {number}, expected a number of 64 bits")
+    return number
+
+
+def _named(what: str, name: Any) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or storable_text(name) != name:
+        raise ContextError(f"{what}: the name is {name!r:.80}, expected 1 to {_LONGEST} printable characters")
+    return name
 
 
 def _data(values: Mapping[str, Any], what: str) -> dict[str, Json]:

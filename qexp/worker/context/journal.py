@@ -69,9 +69,10 @@ class PostgresJournal:
         self._folder, self._stopping = folder, stopping
         self.over = False
         """It was found that the attempt is someone else's by now: nothing more is written."""
-        self.has_saved = False
         self.recorded: dict[str, Json] = {}
         self.recorded_at: dict[str, str] = {}
+        self._carried: dict[str, str] = {}
+        """Moments of what was recorded by an attempt that this one goes on from."""
         self._series: dict[str, list[Point]] = {}
         self._steps: dict[str, int] = {}
         """How many points without a step each series has had."""
@@ -82,9 +83,11 @@ class PostgresJournal:
         self._batch = _Batch()
         self._unsent: list[tuple[str, Json, str]] = []
         self._lock = threading.Lock()
+        self._pid = os.getpid()
 
     def point(self, name: str, step: int | None, value: float, at: float) -> None:
         """Buffer one value of a series."""
+        self._check()
         if step is None:
             step = self._steps.get(name, 0)
             self._steps[name] = step + 1
@@ -95,14 +98,17 @@ class PostgresJournal:
 
     def record(self, values: Mapping[str, Json], at: float) -> None:
         """Buffer parts of the result."""
+        self._check()
         moment = datetime.fromtimestamp(at, UTC).isoformat()
         for name, value in values.items():
             check_size(f"record: {name}", value)
+            self._carried.pop(name, None)
             self.recorded[name], self.recorded_at[name] = value, moment
             self._unsent.append((name, value, moment))
 
     def append(self, name: str, row: Json, at: float) -> None:
         """Buffer a row of a list."""
+        self._check()
         check_size(f"append to {name!r}", row)
         self._last_key = max(self._last_key + 1, time.time_ns())
         key = UUID(bytes=self._last_key.to_bytes(8, "big") + os.urandom(8))
@@ -110,9 +116,9 @@ class PostgresJournal:
 
     def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None:
         """Write a checkpoint, and before it all that is buffered: the next attempt goes on behind both."""
+        self._check()
         encoded = encode(value, dump)
         self.flush(PATIENCE)
-        self.has_saved = True
         size, inside = len(encoded.data), self._settings.checkpoint_limit
         url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > inside else None
         digest = hashlib.sha256(encoded.data).hexdigest()
@@ -125,6 +131,7 @@ class PostgresJournal:
 
     def load(self, name: str, default: Any, load: Load | None) -> Any:
         """Return a checkpoint of this or an earlier attempt, *default* if there is none."""
+        self._check()
         found = self.encoded(name)
         return default if found is None else decode(found.kind, found.data, load)
 
@@ -142,41 +149,26 @@ class PostgresJournal:
 
     def _progress(self) -> dict[str, Json]:
         """Return what an attempt that goes on from here must know of this one, beside its checkpoint."""
-        return {
-            "steps": dict(self._steps),
-            "recorded": dict(self.recorded),
-            "recorded_at": dict(self.recorded_at),
-            "last_key": self._last_key,
-        }
+        return {"steps": dict(self._steps), "last_key": max(self._last_key, time.time_ns())}
 
     def _go_on(self, saved: journal.Saved) -> None:
         """Count on, and keep what was recorded and appended before the checkpoint of an earlier attempt."""
         progress = saved.progress
         for name, step in progress["steps"].items():
             self._steps[name] = max(step, self._steps.get(name, 0))
-        for name in progress["recorded"].keys() - self.recorded.keys():
-            value, moment = progress["recorded"][name], progress["recorded_at"][name]
+        for name, value in progress["recorded"].items():
+            moment = progress["recorded_at"][name]
+            if name in self.recorded and not self._carried.get(name, "~") < moment:
+                continue  # recorded by this attempt, or by an earlier one after that
             self.recorded[name], self.recorded_at[name] = value, moment
+            self._carried[name] = moment
             self._unsent.append((name, value, moment))
-        if last_key := progress["last_key"]:
-            self._last_key = max(last_key, self._last_key)
-            last = UUID(bytes=last_key.to_bytes(8, "big") + b"\xff" * 8)
-            self._line.do(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
-
-    def drop(self, raw: Raw) -> list[str]:
-        """Forget the checkpoints of an experiment that is done; the returned files are to be deleted afterwards."""
-        return journal.drop(raw, self.writer.id)
-
-    def delete(self, urls: list[str]) -> None:
-        """Delete files of checkpoints; what cannot be deleted is logged, since the experiment is done."""
-        for url in urls:
-            try:
-                self._files.delete(url)
-            except Exception:
-                log.exception("a checkpoint's file stays")
+        last = UUID(bytes=progress["last_key"].to_bytes(8, "big") + b"\xff" * 8)
+        self._line.do(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
 
     def artifact(self, name: str, content: bytes | Path) -> str:
         """Store a file and note it."""
+        self._check()
         stored = self._files.put(self._key(name), content)
         noted = self._line.do(
             lambda raw: journal.note_artifact(raw, self.writer, name, stored.url, stored.size, stored.sha256),
@@ -187,6 +179,8 @@ class PostgresJournal:
 
     def workdir(self) -> Path:
         """Return the attempt's folder, made when it is first asked for."""
+        if self.over:
+            raise self.ended()
         return self._folder()
 
     def stopping(self) -> bool:
@@ -254,6 +248,10 @@ class PostgresJournal:
         self._numbers[name] = number + 1
         return number
 
+    def _check(self) -> None:
+        if self.over or os.getpid() != self._pid:
+            raise self.ended()
+
     def _require(self, current: bool) -> None:
         if not current:
             self.over = True
@@ -262,6 +260,11 @@ class PostgresJournal:
     def ended(self) -> ContextError:
         """Return the error of what comes after the end of the attempt."""
         number = self.writer.id
+        if os.getpid() != self._pid:
+            return ContextError(
+                f"experiment {number}: this is another process than the attempt's; "
+                f"use 'with qexp.attach({number}) as context:' in it"
+            )
         return ContextError(f"experiment {number}: attempt {self.writer.attempt} is over; 'qexp show {number}'")
 
     @property
