@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,7 +202,8 @@ def errors_(selection: Selection, form: str) -> None:
     from qexp.client import Client
 
     groups = Client().errors(selection)
-    target = selection.study or ""
+    plain = dataclasses.replace(selection, statuses=(), error=None)  # that narrows nothing but by failures
+    target = "" if plain.is_narrow else selection.study
     if form == "json":
         show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])
     elif groups:

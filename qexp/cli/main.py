@@ -95,7 +95,7 @@ def qexp() -> None:
     From one Python function and a grid.yaml to ten thousand experiments.
 
     Begin with 'qexp run grid.yaml'. Every command that takes experiments takes a study's name, ids such as 17,19-23,
-    --status, --failed, --error and --orphaned.
+    --status, --failed, --error, --orphaned, --where, --since and --host.
     """
 
 

@@ -44,11 +44,15 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             failed: bool,
             error: str | None,
             orphaned: bool,
+            where: str | None,
+            since: str | None,
+            host: str | None,
             **rest: Any,
         ) -> Any:
             from qexp.store.selectors import parse
 
-            return command(selection=parse(targets, statuses, failed, error, orphaned), **rest)
+            selection = parse(targets, statuses, failed, error, orphaned, where, since, host)
+            return command(selection=selection, **rest)
 
         options = [
             click.argument("targets", nargs=-1, required=required, metavar="STUDY|IDS..."),
@@ -56,6 +60,17 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
             click.option("--orphaned", is_flag=True, help="Only those that their grid has left out since."),
+            click.option(
+                "--where",
+                metavar="CONDITION",
+                help="Only those for which this holds: \"lr > 0.1 and dataset = 'wine'\"; names are those of frames.",
+            ),
+            click.option(
+                "--since",
+                metavar="TIME",
+                help="Only those that have ended, else started, else were made, since then: '6 hours', 2026-01-31.",
+            ),
+            click.option("--host", metavar="NAME", help="Only those that ran there last; node* stands for several."),
         ]
         wrapped: Any = wrapper
         for option in reversed(options):

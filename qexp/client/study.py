@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,13 +42,21 @@ class Study:
         """Wait until every experiment has ended; TimeoutError after *timeout* seconds, if given."""
         return self._client.wait(self.name, timeout=timeout)
 
-    def frame(self) -> pd.DataFrame:
+    def frame(self, where: str | None = None, since: str | None = None, host: str | None = None) -> pd.DataFrame:
         """Return one row per experiment; see `qexp.load`."""
-        return self._client.frame(Selection(self.name))
+        return self._client.frame(_narrowed(self.name, where, since, host))
 
-    def metrics(self, *names: str, every: bool = False) -> pd.DataFrame:
-        """Return the series of all experiments; see `qexp.metrics`."""
-        return Findings(self._client).metrics(Selection(self.name), names, every)
+    def metrics(
+        self,
+        *names: str,
+        every: bool = False,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+    ) -> pd.DataFrame:
+        """Return the series of experiments; see `qexp.metrics`."""
+        selection = _narrowed(self.name, where, since, host)
+        return Findings(self._client).metrics(selection, names, every)
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
@@ -63,12 +72,16 @@ class Study:
         ids: str | int | Iterable[int] | None = None,
         error: str | None = None,
         fresh: bool = False,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
     ) -> list[int]:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
-        What is given must all hold; with nothing given it is refused, since that would run everything again. With
-        *fresh* they begin anew, otherwise with their checkpoints where they have any.
+        *where*, *since* and *host* are those of `qexp.load`. What is given must all hold; with nothing given it is
+        refused, since that would run everything again. With *fresh* they begin anew, otherwise with their checkpoints
+        where they have any.
         """
         if ids is not None and not isinstance(ids, str):
             numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
@@ -76,7 +89,8 @@ class Study:
                 return []
             ids = ",".join(map(str, numbers))
         statuses = [status] if isinstance(status, str) else list(status)
-        selection = selectors.parse([self.name] if ids is None else [self.name, ids], statuses, error=error)
+        targets = [self.name] if ids is None else [self.name, ids]
+        selection = selectors.parse(targets, statuses, error=error, where=where, since=since, host=host)
         selectors.require_narrow(selection)
         return self._client.requeue(selection, fresh).ids
 
@@ -107,22 +121,37 @@ def _grid(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], keys
     return Grid.from_dict(grid) if isinstance(grid, Mapping) else Grid.load(grid)
 
 
-def load(study: str) -> pd.DataFrame:
+def _narrowed(study: str, where: str | None, since: str | None, host: str | None) -> Selection:
+    return dataclasses.replace(selectors.parse([], where=where, since=since, host=host), study=study)
+
+
+def load(study: str, where: str | None = None, since: str | None = None, host: str | None = None) -> pd.DataFrame:
     """
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
 
     Columns: id, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds),
     failure and error.
+
+    Only those for which *where* holds, if given: a condition on these columns such as
+    `"lr > 0.1 and dataset = 'wine'"`; those that have ended (else started, else were made) *since* `"6 hours"` or
+    `"2026-01-31T17:05"`; those that ran last on *host* (`"node*"`).
     """
-    return Client().frame(Selection(study))
+    return Client().frame(_narrowed(study, where, since, host))
 
 
-def metrics(study: str, *names: str, every: bool = False) -> pd.DataFrame:
+def metrics(
+    study: str,
+    *names: str,
+    every: bool = False,
+    where: str | None = None,
+    since: str | None = None,
+    host: str | None = None,
+) -> pd.DataFrame:
     """
     Return the series that a study's experiments have recorded as a long pandas DataFrame, one row per point.
 
     Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. Where
     an attempt went on from, or began again before, the last step of an earlier one, the later attempt's points count;
-    with *every* all are there.
+    with *every* all are there. *where*, *since* and *host* are those of `qexp.load`.
     """
-    return Findings().metrics(Selection(study), names, every)
+    return Findings().metrics(_narrowed(study, where, since, host), names, every)

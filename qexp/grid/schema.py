@@ -46,12 +46,13 @@ def _function_name(value: str) -> str:
     return value
 
 
-_SPAN = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
+_UNITS = ("d|days?", "h|hours?", "m|min|minutes?", "s|sec|seconds?")
+_SPAN = re.compile("".join(rf"(?:(\d+(?:\.\d+)?)(?:{unit}))?" for unit in _UNITS))
 
 
 def seconds(value: Any) -> Any:
     """
-    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5h.
+    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5 hours.
 
     >>> seconds("1h30m"), seconds(20)
     (5400.0, 20.0)

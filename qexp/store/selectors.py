@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, DateTime, Interval, and_, cast, func, literal, or_, select
 
 from qexp.errors import SelectorError, UnknownExperimentError
-from qexp.model import STUDY_NAME, Origin, Status
-from qexp.store import studies, tables
+from qexp.grid.schema import seconds
+from qexp.model import STUDY_NAME, Origin, Status, storable_text
+from qexp.store import conditions, studies, tables
 from qexp.store.connect import Connection
+from qexp.store.predicates import predicate
 
 Range = tuple[int, int]
 """First and last id, both included."""
@@ -23,18 +27,23 @@ _LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Selection:
-    """Experiments by study, ids, status, error group or orphaned; what is given must all hold, nothing means all."""
+    """Experiments by study, ids, status, error group and so on; what is given must all hold, nothing means all."""
 
     study: str | None = None
     ids: tuple[Range, ...] = ()
     statuses: tuple[Status, ...] = ()
     error: str | None = None
     orphaned: bool = False
+    where: conditions.Condition | None = None
+    since: timedelta | datetime | None = None
+    """So long before now, or this moment; one without an offset is in the time zone of the database."""
+    host: str | None = None
+    """Where the last attempt ran; `*` stands for any characters, `?` for one."""
 
     @property
     def is_narrow(self) -> bool:
         """Say whether more than a study was given."""
-        return bool(self.ids or self.statuses or self.error or self.orphaned)
+        return self != Selection(self.study)
 
 
 def parse(
@@ -43,9 +52,12 @@ def parse(
     failed: bool = False,
     error: str | None = None,
     orphaned: bool = False,
+    where: str | None = None,
+    since: str | None = None,
+    host: str | None = None,
 ) -> Selection:
     """
-    Read what a person wrote: a study's name, ids and ranges, statuses, an error group.
+    Read what a person wrote: a study's name, ids and ranges, statuses, an error group, a condition, a moment, a host.
 
     >>> parse(["17,19-23"]).ids
     ((17, 17), (19, 23))
@@ -66,7 +78,18 @@ def parse(
             f"--error: found {error!r}, expected a group such as a1b2c3; 'qexp errors STUDY' shows them"
         )
     chosen = [_status(status) for status in statuses] + [Status.FAILED] * failed
-    return Selection(study, tuple(ids), tuple(dict.fromkeys(chosen)), error, orphaned)
+    if host is not None and (not host or storable_text(host) != host):
+        raise SelectorError(f"--host: found {host!r}, expected a host's name, or several by a pattern such as 'node*'")
+    return Selection(
+        study,
+        tuple(ids),
+        tuple(dict.fromkeys(chosen)),
+        error,
+        orphaned,
+        None if where is None else conditions.parse(where),
+        None if since is None else _since(since),
+        host,
+    )
 
 
 def _range(text: str) -> Range:
@@ -86,28 +109,67 @@ def _status(text: str) -> Status:
         raise SelectorError(f"found the status {text!r}, expected one of {', '.join(Status)}") from None
 
 
+_LONGEST_AGO = timedelta(days=36_500)
+
+
+def _since(text: str) -> timedelta | datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        pass  # it is a time span, then
+    try:
+        span = seconds(text)
+        if span > _LONGEST_AGO.total_seconds():
+            raise SelectorError(f"--since: found {text!r}, expected at most {_LONGEST_AGO.days} days")
+        return timedelta(seconds=span)
+    except ValueError:
+        expected = "a time span such as 90s, 30 min, 6 hours or 2d, or a date and time such as 2026-01-31T17:05"
+        raise SelectorError(f"--since: found {text!r}, expected {expected}") from None
+
+
 def require_narrow(selection: Selection) -> None:
     """Raise SelectorError unless more than a study was given: whole studies are not run again by accident."""
     if not selection.is_narrow:
-        raise SelectorError("say which: --failed, --status STATUS, --error GROUP, --orphaned or ids such as 17,19-23")
+        options = "--failed, --status STATUS, --error GROUP, --orphaned, --where CONDITION, --since TIME, --host NAME"
+        raise SelectorError(f"say which: {options} or ids such as 17,19-23")
 
 
 def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
-    """Return the selection as a condition on `experiment`; an unknown study or id is an error."""
+    """Return the selection as a condition on `experiment`; an unknown study, id or name in `where` is an error."""
     columns = tables.experiment.c
-    conditions: list[ColumnElement[bool]] = [columns.id > 0]
-    if selection.study is not None:
-        conditions.append(columns.study == studies.find(connection, selection.study).id)
+    study = None if selection.study is None else studies.find(connection, selection.study)
+    named = columns.id > 0 if study is None else columns.study == study.id
     if selection.ids:
-        _check_ids(connection, selection, and_(*conditions))
-        conditions.append(or_(*(columns.id.between(first, last) for first, last in selection.ids)))
+        _check_ids(connection, selection, named)
+        named = and_(named, or_(*(columns.id.between(first, last) for first, last in selection.ids)))
+    chosen: list[ColumnElement[bool]] = [named]
     if selection.statuses:
-        conditions.append(columns.status.in_(selection.statuses))
+        chosen.append(columns.status.in_(selection.statuses))
     if selection.error is not None:
-        conditions.append(columns.error_fingerprint.startswith(selection.error, autoescape=True))
+        chosen.append(columns.error_fingerprint.startswith(selection.error, autoescape=True))
     if selection.orphaned:
-        conditions.append(columns.origin == Origin.ORPHANED)
-    return and_(*conditions)
+        chosen.append(columns.origin == Origin.ORPHANED)
+    if selection.since is not None:
+        moment = func.coalesce(columns.finished_at, columns.started_at, columns.created_at)
+        chosen.append(moment >= _moment(selection.since))
+    if selection.host is not None:
+        places = tables.worker.alias().c  # what is chosen from may have a worker of its own
+        chosen.append(columns.worker.in_(select(places.id).where(places.host.like(_pattern(selection.host)))))
+    if selection.where is not None:
+        known = [study] if study is not None else studies.among(connection, named)
+        chosen.append(predicate(selection.where, known))
+    return and_(*chosen)
+
+
+def _moment(since: timedelta | datetime) -> ColumnElement[Any]:
+    if isinstance(since, timedelta):
+        return func.now() - literal(since, Interval)
+    return cast(literal(since, DateTime(timezone=since.tzinfo is not None)), DateTime(timezone=True))
+
+
+def _pattern(host: str) -> str:
+    """Return a shell's pattern as one of LIKE."""
+    return re.sub(r"[%_\\]", r"\\\g<0>", host).replace("*", "%").replace("?", "_")
 
 
 def _check_ids(connection: Connection, selection: Selection, within: ColumnElement[bool]) -> None:

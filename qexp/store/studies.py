@@ -160,12 +160,17 @@ def resume(connection: Connection, name: str) -> bool:
     return known.paused_at is not None
 
 
+def among(connection: Connection, condition: ColumnElement[bool]) -> list[StudyRow]:
+    """Return the studies of the chosen experiments, the oldest first."""
+    ids = connection.execute(select(tables.experiment.c.study).where(condition).distinct()).scalars().all()
+    return rows(connection, ids)
+
+
 def of(connection: Connection, condition: ColumnElement[bool], name: str | None) -> StudyRow:
     """Return the study *name*, or the one of the chosen experiments; SelectorError if they are of several."""
     if name is not None:
         return find(connection, name)
-    ids = connection.execute(select(tables.experiment.c.study).where(condition).distinct()).scalars().all()
-    found = rows(connection, ids)
+    found = among(connection, condition)
     if len(found) != 1:
         raise SelectorError(f"the ids are of the studies {', '.join(study.name for study in found)}; name one of them")
     return found[0]

@@ -161,6 +161,29 @@ def test_more_than_ten_are_asked_about_and_y_skips_the_question(qexp, study, wor
     assert qexp("requeue", made.name, "--status", "done", "-y").stdout.startswith("12 requeued: ")
 
 
+def test_experiments_are_chosen_by_a_condition_a_time_and_a_host(qexp, study, worker, tmp_path):
+    made = study(SQUARES, {"x": list(range(1, 25))})
+    made.enqueue()
+    assert made.wait() == 1
+    condition = "y >= 16 and half < 12 or x = 3"
+    listed = json.loads(qexp("list", made.name, "--where", condition, "--since", "6 hours", "--format", "json").stdout)
+    assert [row["params"]["x"] for row in listed] == list(range(3, 24))
+    # what is asked about is what is chosen
+    done = qexp("requeue", made.name, "--where", condition, "--status", "done")
+    assert "20 experiments would run again. Add -y" in one_line(done, 2)
+    assert f"again   qexp requeue {listed[0]['id']} --error" in qexp("errors", made.name, "--where", "x < 9").stdout
+    assert f"again   qexp requeue {made.name} --error" in qexp("errors", made.name, "--failed").stdout
+    host = listed[0]["host"]
+    assert qexp("requeue", made.name, "--failed", "--where", "x = 3", "--host", host[:2] + "*").stdout.startswith(
+        "1 req"
+    )
+    assert qexp("requeue", made.name, "--host", "elsewhere").stdout == "0 requeued\n"
+    assert qexp("export", made.name, "--where", "x between 5 and 7", "-o", "some.csv").returncode == 0
+    assert pd.read_csv(tmp_path / "some.csv")["y"].tolist() == [25, 36, 49]
+    line = one_line(qexp("list", made.name, "--where", "x > 1 and haf > 2"), 2)
+    assert line == "qexp: --where, column 11: there is no parameter or result 'haf' (did you mean 'half'?)\n"
+
+
 def test_a_table_is_cut_to_the_screen_and_not_cut_in_a_pipe(qexp, study):
     made = study("def f(text): ...", {"text": ["long " * 40]})
     made.enqueue()
@@ -183,6 +206,8 @@ UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
         (["show", "99999999"], {}, 2, ["no experiment has the id 99999999"]),
         (["requeue", "99999999"], {}, 2, ["no experiment has the id 99999999"]),
         (["requeue", "1-"], {}, 2, ["expected a study's name or ids"]),
+        (["list", "x", "--where", "lr > 0.1 dataset"], {}, 2, ["--where, column 10: found dataset, expected and, or"]),
+        (["list", "x", "--since", "yesterday"], {}, 2, ["--since: found 'yesterday', expected a time span"]),
         (["list"], {}, 2, ["missing argument"]),
         (["statsu"], {}, 2, ["did you mean 'status'"]),
         (["export", "x", "-o", "missing/file.csv"], {}, 2, ["missing", "mkdir -p"]),

@@ -1,5 +1,7 @@
 """One grammar names experiments."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from qexp.errors import SelectorError
@@ -21,11 +23,45 @@ def test_a_study_ids_and_filters_go_together():
         (["9" * 30], {}, "at most"),
         (["a"], {"statuses": ["gone"]}, "expected one of pending"),
         (["a"], {"error": "no-group"}, "qexp errors"),
+        (["a"], {"where": "lr >"}, "--where, column 5: found the end, expected a value"),
+        (["a"], {"since": "soon"}, "--since: found 'soon', expected a time span such as"),
+        (["a"], {"since": ""}, "--since: found ''"),
+        (["a"], {"since": "90"}, "expected a time span"),
+        (["a"], {"since": "0s"}, "expected a time span"),
+        (["a"], {"since": "-2h"}, "expected a time span"),
+        (["a"], {"since": "2026-02-30"}, "date and time such as 2026-01-31T17:05"),
+        (["a"], {"since": "9" * 400 + "d"}, "expected at most 36500 days"),
+        (["a"], {"host": ""}, "--host: found ''"),
+        (["a"], {"host": "\0"}, "expected a host's name"),
     ],
 )
 def test_what_names_no_experiments_is_refused(targets, options, word):
     with pytest.raises(SelectorError, match=word):
         parse(targets, **options)
+
+
+@pytest.mark.parametrize(
+    ("since", "expected"),
+    [
+        ("6 hours", timedelta(hours=6)),
+        ("90s", timedelta(seconds=90)),
+        ("2d", timedelta(days=2)),
+        ("30 min", timedelta(minutes=30)),
+        ("1 day 12 h", timedelta(hours=36)),
+        ("2026-01-31", datetime(2026, 1, 31)),
+        ("2026-01-31 17:05", datetime(2026, 1, 31, 17, 5)),
+        ("2026-01-31T17:05Z", datetime(2026, 1, 31, 17, 5, tzinfo=UTC)),
+    ],
+)
+def test_since_is_a_time_span_or_a_moment(since, expected):
+    assert parse(["a"], since=since).since == expected
+
+
+@pytest.mark.parametrize("options", [{"where": "a = 1"}, {"since": "1h"}, {"host": "here"}, {"failed": True}])
+def test_each_option_narrows(options):
+    selection = parse(["a"], **options)
+    assert selection.is_narrow
+    require_narrow(selection)
 
 
 def test_a_whole_study_is_not_narrow():
