@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -131,6 +132,51 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
             yield connection
     except (redis.RedisError, ValueError, TypeError, OSError) as error:
         raise unreachable(settings, error) from error
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How a broker is."""
+
+    product: str
+    version: tuple[int, ...]
+    """Of Redis; Valkey says which one it answers as."""
+    latency: float
+    """Seconds for a round trip, the best of a few."""
+    policy: str
+    """What it does when its memory is full; anything but noeviction throws messages away."""
+    used: int
+    limit: int
+    """Bytes of memory; 0: no limit."""
+    appends: bool
+    """It keeps an append-only file, so that what it was told last survives it."""
+    snapshots: bool
+    """It has written everything to disk at some time."""
+
+
+def condition(settings: Settings) -> Condition:
+    """Ask the broker how it is."""
+    with client(settings) as connection:
+        latency = min(_timed(connection) for _ in range(3))
+        info: Any = connection.info()
+    version = str(info["redis_version"])
+    product = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    return Condition(
+        product,
+        tuple(int(part) for part in version.split(".") if part.isdecimal()),
+        latency,
+        info.get("maxmemory_policy", "noeviction"),
+        info.get("used_memory", 0),
+        info.get("maxmemory", 0),
+        bool(info.get("aof_enabled")),
+        bool(info.get("rdb_saves")),
+    )
+
+
+def _timed(connection: redis.Redis) -> float:
+    began = time.perf_counter()
+    connection.ping()
+    return time.perf_counter() - began
 
 
 def mark(site: UUID) -> str:

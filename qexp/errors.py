@@ -128,6 +128,7 @@ class DatabaseUnreachableError(ServiceError):
             f"cannot reach Postgres at {place}: {reason}; "
             "start the embedded one with 'qexp up', or set QEXP_DATABASE_URL"
         )
+        self.place, self.reason = place, reason
 
 
 class BrokerUnreachableError(ServiceError):
@@ -138,6 +139,7 @@ class BrokerUnreachableError(ServiceError):
             f"cannot reach the broker at {place}: {reason}; "
             "start the embedded one with 'qexp up', or set QEXP_BROKER_URL"
         )
+        self.place, self.reason = place, reason
 
 
 class ExperimentFailedError(QexpError):

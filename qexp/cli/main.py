@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "status": Verb("look", "Count the experiments of one study, or of all, by status."),
         "list": Verb("look", "List experiments with their parameters and results."),
         "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
+        "workers": Verb("site", "List the workers: where, since when, doing what, last seen."),
         "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
         "logs": Verb("findings", "Print what an experiment has printed."),
@@ -52,6 +53,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     "Services and help": {
         "up": Verb("services", "Start the embedded Postgres and Valkey."),
         "down": Verb("services", "Stop the embedded Postgres and Valkey; the data stay."),
+        "doctor": Verb("site", "Check each link in turn, with the command that repairs it."),
         "config": Verb("services", "Show each setting, its value and where it came from."),
         "db": Verb("services", "Look after the database."),
         "grid": Verb("grid", "Help with writing grid files."),

@@ -18,10 +18,11 @@ from qexp.files import Files
 from qexp.grid import Grid
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import experiments, reports, schema, selectors, studies, views
+from qexp.store import experiments, reports, schema, selectors, studies, views, workers
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.selectors import Selection
+from qexp.store.workers import WorkerView
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,6 +179,11 @@ class Client:
         with self.begin() as connection:
             known = None if study is None else studies.find(connection, study).id
             return reports.counts(connection, known)
+
+    def workers(self, stopped: int = 0) -> list[WorkerView]:
+        """Return the workers that are there, by host and name, then the *stopped* ones that stopped last."""
+        with self.begin() as connection:
+            return workers.listed(connection, self.settings.lease, stopped)
 
     def experiments(self, selection: Selection, limit: int | None = None) -> list[reports.ExperimentView]:
         """Return the chosen experiments in the order of their ids."""

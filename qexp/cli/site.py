@@ -1,0 +1,165 @@
+"""workers, doctor: who runs experiments, and whether all of it hangs together."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from qexp.cli.options import format_option
+from qexp.cli.output import console, say, show_json, table
+from qexp.model import compact
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from qexp.client.doctor import Finding
+    from qexp.store.workers import WorkerView
+
+_STOPPED = 20
+"""How many of the workers that have stopped are shown."""
+_NONE = "no worker is there; start one with 'celery -A qexp worker'"
+
+
+@click.command()
+@click.option("--all", "every", is_flag=True, help=f"Also the {_STOPPED} that stopped last.")
+@format_option
+def workers_(every: bool, form: str) -> None:
+    """
+    List the workers: where, since when, doing what, last seen.
+
+    A worker is silent when it was not heard of for longer than the setting 'lease'. Another one then gives it up and
+    runs what it ran: it is lost.
+    """
+    from qexp.client import Client
+
+    found = Client().workers(stopped=_STOPPED if every else 0)
+    if form == "json":
+        show_json(found)
+        return
+    if found:
+        console().print(_table(found))
+    if any(worker.leads for worker in found):
+        say("* leads: it announces what becomes due and takes back what silent workers ran")
+    if all(worker.stopped_at for worker in found):
+        say(_NONE)
+
+
+def _table(found: list[WorkerView]) -> Table:
+    columns = ["name", "state", "since", "last seen", "queues", "running"]
+    rows: list[list[str | Text]] = [
+        [
+            worker.name + " *" * worker.leads,
+            _state(worker),
+            ago(worker.age),
+            ago(worker.silence),
+            ",".join(worker.queues),
+            ", ".join(f"{study} #{compact(ids)}" for study, ids in worker.running.items()),
+        ]
+        for worker in found
+    ]
+    return table(columns, rows, cut=["name", "queues", "running"])
+
+
+def _state(worker: WorkerView) -> Text:
+    from rich.text import Text
+
+    from qexp.store.workers import State
+
+    styles = {
+        State.BUSY: "cyan",
+        State.SILENT: "bold red",
+        State.QUARANTINED: "bold red",
+        State.LOST: "red",
+        State.STOPPED: "dim",
+    }
+    text = f"busy {worker.busy}/{worker.concurrency}" if worker.state is State.BUSY else worker.state
+    return Text(text, style=styles.get(worker.state, ""))
+
+
+def ago(seconds: float) -> str:
+    """
+    Return a time span to now in its largest unit.
+
+    >>> ago(0.2), ago(3.4), ago(7000), ago(200000)
+    ('now', '3 s ago', '1 h ago', '2 d ago')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "now"
+
+
+@click.command()
+@format_option
+def doctor_(form: str) -> int:
+    """
+    Check each link in turn, with the command that repairs it.
+
+    The settings, Postgres, the broker, the embedded services, workers, queues, functions, artifacts, disks: ✓ is well,
+    ! may become a problem, ✗ is one, - was skipped because it needs what has failed. Nothing is written but a small
+    file among the artifacts, which is deleted; nothing waits much longer than 'connect_timeout'.
+
+    Exit status: 0 if nothing is ✗, 3 if a service is out of reach, else 2.
+    """
+    from qexp.client import doctor
+
+    findings = doctor.examine()
+    if form == "json":
+        found = list(findings)
+        show_json(found)
+    else:
+        found = list(_shown(findings))
+    status = doctor.exit_status(found)
+    if not status:
+        say("nothing is broken")
+    return status
+
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "bold yellow"), "failed": ("✗", "bold red")}
+_NAMES = len("connections")
+_INDENT = 2 + _NAMES + 2
+
+
+def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Print findings as they come and pass them on; those that were skipped for the same reason share a line."""
+    skipped: list[Finding] = []
+    for finding in findings:
+        if skipped and finding.found != skipped[0].found:
+            _print_skipped(skipped)
+            skipped = []
+        if finding.verdict == "skipped":
+            skipped.append(finding)
+        else:
+            _print(finding)
+        yield finding
+    if skipped:
+        _print_skipped(skipped)
+
+
+def _print_skipped(skipped: list[Finding]) -> None:
+    text = f"{skipped[0].found}: {', '.join(finding.name for finding in skipped)}"
+    console().print(f"- {'skipped':{_NAMES}}  {_wrapped(text)}", style="dim", soft_wrap=True, highlight=False)
+
+
+def _print(finding: Finding) -> None:
+    from rich.text import Text
+
+    mark, style = _MARKS[finding.verdict]
+    line = Text()
+    line.append(mark, style=style)
+    line.append(f" {finding.name:{_NAMES}}  {_wrapped(finding.found)}")
+    for title, text in (("expected", finding.expected), ("repair", finding.repair)):
+        if text:
+            line.append(f"\n{'':{_INDENT}}{title:8}  ", style="dim")
+            line.append(_wrapped(text, _INDENT + 10) if title == "expected" else text)
+    console().print(line, soft_wrap=True)
+
+
+def _wrapped(text: str, indent: int = _INDENT) -> str:
+    """Return text in lines that fit beside an indent; a path or an address is not broken, so that it can be copied."""
+    lines = textwrap.wrap(text, max(20, console().width - indent), break_long_words=False, break_on_hyphens=False)
+    return f"\n{'':{indent}}".join(lines)

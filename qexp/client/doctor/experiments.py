@@ -1,0 +1,174 @@
+"""Workers, the experiments that wait for them, their functions and their files."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+
+from qexp.client import importing
+from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict, few
+from qexp.errors import FilesError
+from qexp.files import Files
+from qexp.model import DEFAULT_QUEUE
+from qexp.store import health, workers
+from qexp.store.workers import State
+
+_SCARCE = 1_000_000_000
+"""Bytes of disk."""
+_LONG = 120.0
+"""Seconds after which what a worker could take is stuck; what the broker has lost is announced again before that."""
+IMPORTS = 10
+"""Times `connect_timeout` that all imports together may take: large libraries do."""
+
+
+def crew(name: str, chart: Chart) -> Findings:
+    """Count the workers that are there."""
+    with health.reading(chart.settings) as connection:
+        chart.crew = workers.listed(connection, chart.settings.lease)
+    chart.met.add("workers")
+    silent = [worker for worker in chart.crew if worker.state is State.SILENT]
+    if silent:
+        found = f"{len(silent)} silent, such as {silent[0].name}, last heard of {silent[0].silence:.0f} s ago"
+        expected = f"a sign of life each {chart.settings.heartbeat:g} s; another worker takes over what it ran"
+        yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker")
+    for worker in chart.crew:
+        if worker.state is State.QUARANTINED:
+            found = f"{worker.name} is quarantined: {worker.quarantine_reason}"
+            repair = f"stop it, repair {worker.host}, start it again"
+            yield Finding(name, Verdict.WARNING, found, "a worker that takes experiments", repair)
+    if chart.live:
+        hosts, busy = {worker.host for worker in chart.live}, sum(worker.busy for worker in chart.live)
+        where = next(iter(hosts)) if len(hosts) == 1 else f"{len(hosts)} hosts"
+        places = sum(worker.concurrency for worker in chart.live)
+        yield Finding(name, Verdict.OK, f"{len(chart.live)} live on {where}, busy {busy}/{places}")
+    elif not chart.crew:
+        yield Finding(name, Verdict.WARNING, "no worker is there", "at least one", "celery -A qexp worker")
+
+
+def queues(name: str, chart: Chart) -> Findings:
+    """See that a worker listens wherever experiments wait."""
+    with health.reading(chart.settings) as connection:
+        waiting = health.waiting(connection)
+    heard = {queue for worker in chart.live for queue in worker.queues}
+    for queue in [queue for queue in waiting if queue not in heard]:
+        option = "" if queue == DEFAULT_QUEUE else f" -Q {queue}"
+        found = f"{queue}: {_count(waiting[queue])} waiting, and no live worker listens"
+        yield Finding(name, Verdict.FAILED, found, "a worker on each queue", f"celery -A qexp worker{option}")
+    if heard.issuperset(waiting):
+        listed = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
+        yield Finding(name, Verdict.OK, f"waiting: {listed}; all are listened to" if listed else "nothing waits")
+
+
+def progress(name: str, chart: Chart) -> Findings:
+    """Look for experiments that were announced long ago, on a queue where nothing begins although a worker is idle."""
+    with health.reading(chart.settings) as connection:
+        stuck = health.stuck(connection, _LONG)
+    idle = {queue for worker in chart.live if worker.state is State.IDLE for queue in worker.queues}
+    found = {study: number for queue, study, number in stuck if queue in idle}
+    if not found:
+        yield Finding(name, Verdict.OK, "nothing looks stuck")
+        return
+    first, many = next(iter(found)), _count(sum(found.values()))
+    yield Finding(
+        name,
+        Verdict.WARNING,
+        f"{many} of {few(list(found))} announced for over {_LONG / 60:g} min, with a worker idle",
+        "begun at once; the log of the worker that leads may say why ('qexp workers' marks it with *)",
+        f"qexp cancel {first} --status queued -y; qexp requeue {first} --status cancelled -y",
+    )
+
+
+def functions(name: str, chart: Chart) -> Findings:
+    """Import the function of each study, as enqueueing its grid would."""
+    with health.reading(chart.settings) as connection:
+        called = health.functions(connection)
+    away = [one.study for one in called if one.folder is not None and not Path(one.folder).is_dir()]
+    sharing: dict[importing.Place, list[health.Called]] = {}
+    for one in called:
+        if one.study not in away:
+            sharing.setdefault((one.function, one.folder), []).append(one)
+    patience = IMPORTS * chart.settings.connect_timeout
+    answers = importing.problems(list(sharing), patience) if sharing else {}
+    for where, problem in answers.items():
+        if problem is not None:
+            yield _unusable(name, sharing[where], problem)
+    good = sum(len(sharing[where]) for where, problem in answers.items() if problem is None)
+    parts = [
+        not called and "there are no studies yet",
+        good and f"{good} of {len(called)} can be imported here",
+        away and f"not on this host: the folders of {few(away)}",
+    ]
+    if any(parts):
+        yield Finding(name, Verdict.OK, "; ".join(part for part in parts if part))
+    if late := [where for where in sharing if where not in answers]:
+        found = f"importing {late[0][0]} of {few([one.study for one in sharing[late[0]]])} has not ended"
+        more = f"; not looked at: {len(late) - 1} more" * (len(late) > 1)
+        yield Finding(name, Verdict.WARNING, found + more, f"all imports within {patience:g} s", _MORE_TIME)
+
+
+_MORE_TIME = "QEXP_CONNECT_TIMEOUT=30 qexp doctor"
+
+
+def _unusable(name: str, studies: list[health.Called], problem: str) -> Finding:
+    """Say what is wrong with a function: no failure where workers have a snapshot, or may have it installed."""
+    needed = any(study.open and study.folder is not None and not study.snapshot for study in studies)
+    snapshot = all(study.snapshot for study in studies)
+    return Finding(
+        name,
+        Verdict.FAILED if needed else Verdict.WARNING,
+        f"{few([study.study for study in studies])}: {problem}",
+        "importable, before a requeue; workers have it as it was enqueued" if snapshot else "importable",
+        "correct it, then 'qexp enqueue' its grid again",
+    )
+
+
+def artifacts(name: str, chart: Chart) -> Findings:
+    """Write, read and delete a file where files of experiments are kept."""
+    root = chart.settings.artifacts_root
+    files, key, content = Files(root), f"qexp-doctor-{secrets.token_hex(8)}", secrets.token_bytes(16)
+    expected = "a place where files can be written, read and deleted"
+    repair = "set QEXP_ARTIFACTS to such a place, for every worker and client"
+    try:
+        stored = files.put(key, content)
+        found = files.get(stored.url)
+        files.delete(stored.url)
+    except FilesError as error:
+        yield Finding(name, Verdict.FAILED, f"{error}", expected, repair)
+        return
+    hosts = sorted({worker.host for worker in chart.live})
+    if found != content:
+        yield Finding(name, Verdict.FAILED, f"{root}: read other bytes than were written", expected, repair)
+    elif len(hosts) > 1 and not chart.loaded.configured("artifacts"):
+        yield Finding(
+            name,
+            Verdict.WARNING,
+            f"{root}, a folder of this machine, while workers are on {few(hosts)}",
+            "a place that all of them share",
+            "set QEXP_ARTIFACTS=file:///shared/folder or s3://bucket/prefix, for every worker and client",
+        )
+    else:
+        yield Finding(name, Verdict.OK, f"written, read and deleted in {root}")
+
+
+def disk(name: str, chart: Chart) -> Findings:
+    """See that there is room where qexp keeps its data and where attempts have their folders."""
+    folders = dict.fromkeys([chart.settings.home, Path(tempfile.gettempdir())])
+    free = {folder: shutil.disk_usage(_existing(folder)).free for folder in folders}
+    for folder, left in free.items():
+        if left < _SCARCE:
+            verdict = Verdict.FAILED if left < _SCARCE / 10 else Verdict.WARNING
+            repair = "free some, or set " + ("QEXP_HOME" if folder == chart.settings.home else "TMPDIR")
+            yield Finding(name, verdict, f"{left / 1e6:,.0f} MB free in {folder}", "1 GB or more", repair)
+    if min(free.values()) >= _SCARCE:
+        shown = ", ".join(f"{left / 1e9:.1f} GB free in {folder}" for folder, left in free.items())
+        yield Finding(name, Verdict.OK, shown)
+
+
+def _existing(folder: Path) -> Path:
+    return next(level for level in (folder, *folder.parents) if level.exists())
+
+
+def _count(number: int) -> str:
+    return "1 experiment" if number == 1 else f"{number:,} experiments"

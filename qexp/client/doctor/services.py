@@ -1,0 +1,218 @@
+"""The settings, Postgres, the broker, the embedded pair."""
+
+from __future__ import annotations
+
+from qexp import broker
+from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
+from qexp.errors import BrokerUnreachableError, DatabaseUnreachableError
+from qexp.settings import Settings, place
+from qexp.store import health, schema
+
+_OLDEST_POSTGRES = 14
+_OLDEST_REDIS = (6, 2)
+_MOST_SKEW = 2.0
+"""Seconds."""
+_FULL = 0.8
+_OURS = {"database_url": ("Postgres", "postgres"), "broker_url": ("Valkey", "broker")}
+"""What `qexp up` starts, by the setting that says where it is: its name, and the need that it meets."""
+
+
+def origins(name: str, chart: Chart) -> Findings:
+    """Say where the settings came from, and whether they fit each other."""
+    by_origin: dict[str, list[str]] = {}
+    for setting, origin in chart.loaded.origins.items():
+        if origin != "default":
+            by_origin.setdefault(_shown(origin), []).append(setting)
+    found = "; ".join(f"{', '.join(names)} from {origin}" for origin, names in by_origin.items())
+    yield Finding(name, Verdict.OK, found or "all have their defaults")
+    heartbeat, lease = chart.settings.heartbeat, chart.settings.lease
+    if lease < 2 * heartbeat:
+        yield Finding(
+            name,
+            Verdict.WARNING,
+            f"lease is {lease:g} s and heartbeat {heartbeat:g} s: workers that are there look silent",
+            "a lease of several heartbeats",
+            f"set QEXP_LEASE={6 * heartbeat:g} for every worker and client",
+        )
+
+
+def _shown(origin: str) -> str:
+    if origin == "embedded":
+        return "the embedded services"
+    return "the environment" if origin.startswith("QEXP_") else origin
+
+
+def postgres(name: str, chart: Chart) -> Findings:
+    """Reach Postgres; say which it is and how far away."""
+    settings = chart.settings
+    try:
+        with health.reading(settings) as connection:
+            server = health.server(connection)
+    except DatabaseUnreachableError as error:
+        expected = f"a Postgres that answers within {settings.connect_timeout:g} s"
+        yield _out_of_reach(name, chart, "database_url", error, expected)
+        return
+    where = place(settings.database_url or "")
+    found = f"{server.version} at {where}, answers in {server.latency * 1000:.1f} ms"
+    if server.major < _OLDEST_POSTGRES:
+        expected = f"Postgres ≥ {_OLDEST_POSTGRES}"
+        yield Finding(name, Verdict.FAILED, found, expected, "upgrade it, or unset QEXP_DATABASE_URL and 'qexp up'")
+        return
+    chart.met.add("postgres")
+    yield Finding(name, Verdict.OK, found)
+
+
+def _out_of_reach(
+    name: str,
+    chart: Chart,
+    key: str,
+    error: DatabaseUnreachableError | BrokerUnreachableError,
+    expected: str,
+) -> Finding:
+    origin = chart.loaded.origins[key]
+    setting = origin if origin.startswith("QEXP_") else f"{key} in {origin}"
+    if not chart.loaded.configured(key):
+        repair = "qexp up"
+    elif any(word in error.reason for word in ("password", "uthentication")):
+        repair = f"correct the user and password of {setting}"
+    elif error.reason.startswith("database ") and error.reason.endswith("does not exist"):
+        repair = f"make it with createdb, or correct {setting}"
+    else:
+        repair = f"start it, or correct {setting}; 'qexp config' shows it"
+    where = "" if getattr(chart.settings, key) is None else f"{error.place}: "
+    return Finding(name, Verdict.FAILED, where + error.reason, expected, repair, unreachable=True)
+
+
+def tables(name: str, chart: Chart) -> Findings:
+    """Hold the version of the tables against ours."""
+    with health.reading(chart.settings) as connection:
+        found = schema.version(connection)
+    if found is None:
+        yield Finding(name, Verdict.OK, "no tables yet; the first command makes them")
+    elif found > schema.HEAD:
+        expected = f"{schema.HEAD}, the newest that this qexp knows"
+        yield Finding(name, Verdict.FAILED, f"version {found}", expected, "pip install --upgrade qexp")
+    elif found < schema.HEAD:
+        yield Finding(name, Verdict.WARNING, f"version {found}", f"version {schema.HEAD}", "qexp db migrate")
+    else:
+        chart.met.add("tables")
+        yield Finding(name, Verdict.OK, f"version {found} is current")
+
+
+def rights(name: str, chart: Chart) -> Findings:
+    """Find out whether our role can write."""
+    with health.reading(chart.settings) as connection:
+        held = health.rights(connection)
+    if held.read_only:
+        expected = "a server and a role that can write"
+        repair = "set QEXP_DATABASE_URL to the primary, or ALTER ROLE … RESET default_transaction_read_only"
+        yield Finding(name, Verdict.FAILED, f"{held.role} can only read", expected, repair)
+    elif held.schema is None:
+        expected = "a schema that this role may use and make tables in"
+        repair = f"psql -c 'GRANT CREATE, USAGE ON SCHEMA public TO \"{held.role}\"', as its owner"
+        yield Finding(name, Verdict.FAILED, f"{held.role} may use no schema", expected, repair)
+    elif held.missing:
+        first, *more = held.missing
+        found = f"{held.role} lacks {first}" + f" and {len(more)} more" * bool(more)
+        repair = f"psql -c 'GRANT {_grant(held, first)} TO \"{held.role}\"', as the owner"
+        yield Finding(name, Verdict.FAILED, found, "what qexp needs to write", repair)
+        if any(" on schema " not in right and not right.startswith("TEMP") for right in held.missing):
+            chart.met.discard("tables")
+    else:
+        yield Finding(name, Verdict.OK, f"{held.role} can write, and make tables")
+
+
+def _grant(held: health.Rights, missing: str) -> str:
+    if " on schema " in missing or missing.startswith("TEMPORARY"):
+        return missing.replace(" on ", " ON ").replace("schema", "SCHEMA").replace("database", "DATABASE")
+    return f'SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{held.schema}"'
+
+
+def clock(name: str, chart: Chart) -> Findings:
+    """Hold Postgres's clock against ours."""
+    with health.reading(chart.settings) as connection:
+        skew = health.server(connection).skew
+    if abs(skew) > _MOST_SKEW:
+        found = f"this machine is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} Postgres"
+        expected = f"at most {_MOST_SKEW:g} s (qexp goes by Postgres's clock, its times look shifted here)"
+        yield Finding(name, Verdict.WARNING, found, expected, "timedatectl set-ntp true, on both machines")
+    else:
+        yield Finding(name, Verdict.OK, f"within {max(1, round(abs(skew) * 1000))} ms of Postgres's")
+
+
+def connections(name: str, chart: Chart) -> Findings:
+    """Count the connections that Postgres has left."""
+    with health.reading(chart.settings) as connection:
+        used, most = health.connections(connection)
+    found = f"{used} of {most} in use"
+    if used > _FULL * most:
+        repair = f"raise max_connections above {2 * most} and restart Postgres, or put PgBouncer in front"
+        yield Finding(name, Verdict.WARNING, found, f"less than {_FULL:.0%}", repair)
+    else:
+        yield Finding(name, Verdict.OK, found)
+
+
+def redis(name: str, chart: Chart) -> Findings:
+    """Reach the broker; say which it is and how far away."""
+    settings = chart.settings
+    try:
+        found = broker.condition(settings)
+    except BrokerUnreachableError as error:
+        expected = f"a Redis or Valkey that answers within {settings.connect_timeout:g} s"
+        yield _out_of_reach(name, chart, "broker_url", error, expected)
+        return
+    where = f"{found.product} at {place(settings.broker_url or '')}, answers in {found.latency * 1000:.1f} ms"
+    if found.version < _OLDEST_REDIS:
+        repair = "upgrade it, or unset QEXP_BROKER_URL and 'qexp up'"
+        yield Finding(name, Verdict.FAILED, where, "Redis ≥ 6.2 or Valkey", repair)
+        return
+    chart.met.add("broker")
+    yield Finding(name, Verdict.OK, where)
+
+
+def memory(name: str, chart: Chart) -> Findings:
+    """See that the broker throws nothing away and is not full."""
+    found = broker.condition(chart.settings)
+    command = f"redis-cli -u {_bare(chart.settings)} --askpass CONFIG SET"
+    if found.policy != "noeviction":
+        now = "" if found.limit else "; nothing is thrown away while there is no maxmemory"
+        yield Finding(
+            name,
+            Verdict.FAILED if found.limit else Verdict.WARNING,
+            f"maxmemory-policy is {found.policy}{now}",
+            "noeviction: others throw messages away when memory is short",
+            f"{command} maxmemory-policy noeviction",
+        )
+    used = f"{found.used / 1e6:.1f} MB"
+    of = f" of {found.limit / 1e6:.0f} MB" if found.limit else ", without a limit"
+    kept = "an append-only file" if found.appends else "snapshots" if found.snapshots else "no persistence seen"
+    if found.limit and found.used > _FULL * found.limit:
+        repair = f"{command} maxmemory {2 * found.limit}"
+        yield Finding(name, Verdict.WARNING, used + of, f"less than {_FULL:.0%}", repair)
+    elif found.policy == "noeviction":
+        yield Finding(name, Verdict.OK, f"{used}{of}, noeviction, {kept}")
+
+
+def _bare(settings: Settings) -> str:
+    url = settings.broker_url or ""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def embedded(name: str, chart: Chart) -> Findings:
+    """Say how the embedded services are."""
+    loaded, file = chart.loaded, chart.settings.services_file
+    ours = {
+        title: (need in chart.met, getattr(loaded.values, key) is not None)
+        for key, (title, need) in _OURS.items()
+        if not loaded.configured(key)
+    }
+    if not ours:
+        yield Finding(name, Verdict.OK, "not used: both addresses are set")
+    elif all(up for up, _ in ours.values()):
+        yield Finding(name, Verdict.OK, f"{' and '.join(ours)} up, in {loaded.values.home}")
+    else:
+        down = " and ".join(title for title, (up, _) in ours.items() if not up)
+        stale = any(listed for up, listed in ours.values() if not up)
+        found = f"{down} down, though {file} names it" if stale else f"{down} not started, and no address is set"
+        yield Finding(name, Verdict.WARNING, found, "both up, or addresses of others set", "qexp up")
