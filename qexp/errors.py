@@ -114,6 +114,24 @@ class SchemaError(QexpError):
         )
 
 
+class SchemaRightsError(QexpError):
+    """The tables are older than this program, and the role that it has may not change them."""
+
+    def __init__(self, found: str | None, known: str) -> None:
+        state = "no tables of qexp's" if found is None else f"schema {found}"
+        super().__init__(
+            f"the database has {state}, this qexp needs schema {known}, and its role may not make it: "
+            "repair with 'qexp db migrate' and 'qexp db roles' as the owner of the tables"
+        )
+
+
+class RoleError(QexpError):
+    """A name cannot be that of a role."""
+
+    def __init__(self, option: str, found: str, expected: str) -> None:
+        super().__init__(f"{option}: found {found!r}, expected {expected}")
+
+
 class ServiceError(QexpError):
     """A service that qexp needs is out of reach."""
 
@@ -129,6 +147,16 @@ class DatabaseUnreachableError(ServiceError):
             "start the embedded one with 'qexp up', or set QEXP_DATABASE_URL"
         )
         self.place, self.reason = place, reason
+
+
+class NotAllowedError(ServiceError):
+    """Postgres answers, but the role may not do what was asked for."""
+
+    def __init__(self, place: str, reason: str) -> None:
+        super().__init__(
+            f"Postgres at {place} does not allow it: {reason}; "
+            "set QEXP_DATABASE_URL to a role that may, 'qexp db roles' says which may do what"
+        )
 
 
 class BrokerUnreachableError(ServiceError):
@@ -152,7 +180,7 @@ class MonitorError(QexpError):
     def __init__(self, address: str) -> None:
         super().__init__(
             f"the monitor would listen on {address} for everyone: "
-            "set a password with --basic-auth=USER:PASSWORD (or FLOWER_BASIC_AUTH), or leave out the address"
+            "set a password with FLOWER_BASIC_AUTH=USER:PASSWORD in the environment, or leave out the address"
         )
 
 

@@ -79,3 +79,18 @@ def migrate() -> None:
     from qexp.client import Client
 
     click.echo(f"the schema is at version {Client().migrate()}")
+
+
+@db_.command()
+@click.option("--worker", default="qexp_worker", show_default=True, help="Role that workers log in as.")
+@click.option("--reader", default="qexp_reader", show_default=True, help="Role of people who only look.")
+def roles(worker: str, reader: str) -> None:
+    """
+    Print SQL that makes a role for workers and one for readers; it executes nothing.
+
+    The first may do what a worker does and no more, the second may read all and change nothing. For the database in
+    QEXP_DATABASE_URL, whose role is that of the owner.
+    """
+    from qexp.client import Client
+
+    click.echo(Client().roles(worker, reader), nl=False)

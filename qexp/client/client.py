@@ -18,7 +18,7 @@ from qexp.files import Files
 from qexp.grid import Grid
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import experiments, reports, schema, selectors, studies, views, workers
+from qexp.store import experiments, reports, roles, schema, selectors, studies, views, workers
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.selectors import Selection
@@ -89,11 +89,13 @@ class Client:
 
     @cached_property
     def _database(self) -> Database:
-        """The database with its schema current: whichever verb comes first sees to that."""
+        """The database with its schema and views current: whichever verb comes first sees to that."""
         database = Database(self.settings)
         with database.begin() as connection:
             if not schema.check(connection):
                 schema.migrate(connection)
+        with database.begin() as connection:
+            views.refresh_stale(raw(connection))
         return database
 
     @contextmanager
@@ -106,6 +108,10 @@ class Client:
         """Bring the schema up to date and return its version."""
         with self.begin():
             return schema.HEAD
+
+    def roles(self, worker: str, reader: str) -> str:
+        """Return SQL that makes a role for workers and one for readers; see `qexp.store.roles.script`."""
+        return roles.script(self.settings, worker, reader)
 
     def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
         """
@@ -276,6 +282,8 @@ class Client:
             if progress is not None:
                 progress(counts)
             if counts.rests:
+                with self.begin() as connection:
+                    views.refresh_stale(raw(connection))
                 return counts
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")

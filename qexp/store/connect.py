@@ -10,7 +10,7 @@ import psycopg
 import sqlalchemy
 from sqlalchemy.pool import NullPool
 
-from qexp.errors import DatabaseUnreachableError
+from qexp.errors import DatabaseUnreachableError, NotAllowedError
 from qexp.settings import Settings, place
 
 Raw = psycopg.Connection[tuple[Any, ...]]
@@ -69,6 +69,12 @@ class Database:
         except sqlalchemy.exc.OperationalError as error:
             if error.connection_invalidated or getattr(error.orig, "sqlstate", None) is None:
                 raise unreachable(self.settings, error.orig or error) from error
+            raise
+        except (sqlalchemy.exc.ProgrammingError, psycopg.errors.InsufficientPrivilege) as error:
+            cause = error.orig if isinstance(error, sqlalchemy.exc.ProgrammingError) else error
+            if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+                reason = cause.diag.message_primary or "permission denied"
+                raise NotAllowedError(place(self.settings.database_url or ""), reason) from error
             raise
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
-from qexp.errors import SchemaError
+from qexp.errors import SchemaError, SchemaRightsError
 from qexp.store.connect import Connection
 
 HEAD = "0004"
@@ -34,7 +36,8 @@ def migrate(connection: Connection) -> None:
     """
     Bring the schema to HEAD inside the transaction of *connection*.
 
-    A lock held to its end lets one of several callers do it; the others wait and find it done.
+    A lock held to its end lets one of several callers do it; the others wait and find it done. SchemaRightsError if the
+    role may not change the tables.
     """
     from alembic import command
     from alembic.config import Config
@@ -43,4 +46,10 @@ def migrate(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    found = version(connection)
+    try:
+        command.upgrade(config, "head")
+    except ProgrammingError as error:
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise SchemaRightsError(found, HEAD) from error
+        raise

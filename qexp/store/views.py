@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
@@ -20,44 +21,87 @@ _WIDEST = 1_000
 _LONGEST_NAME = 63
 """Bytes of an identifier in Postgres; longer names of parameters have no column of their own."""
 
+_STALE = SQL("""
+    SELECT s.id FROM study s LEFT JOIN pg_class v ON v.oid = to_regclass(quote_ident('study_' || s.name))
+    WHERE  current_setting('transaction_read_only') = 'off'
+           AND CASE WHEN v.oid IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
+                    ELSE v.relkind = 'v' AND pg_has_role(v.relowner, 'USAGE') END
+           AND obj_description(v.oid, 'pg_class') IS DISTINCT FROM
+               format({}, cardinality(s.parameters), cardinality(s.results))
+           AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
+                           WHERE d.refobjid = v.oid AND r.ev_class <> v.oid)
+    ORDER  BY s.id
+""")
+_STATE = "one row per experiment, with columns of %s parameters and %s results"
+"""The comment of a view, by which one is known that lacks the newest names: a study's names only become more."""
+_PATIENCE = "1s"
+"""How long a command that only looks waits for those who read a view that it would write anew."""
+
 
 def refresh(raw: Raw, study: int) -> None:
     """
     Write the view of a study anew, from the parameters and results it has now.
 
-    The view is a convenience: where it cannot be written (another view of the user's builds on it, or the role may not
-    make views) the old one stays and a warning is logged.
+    The view is a convenience: where it cannot be written the old one stays. Another view of the user's may build on it;
+    or the role, as that of a worker, may not make views: then any command of a person who may writes it.
     """
+    with raw.transaction():
+        row = raw.execute("SELECT name, parameters, results FROM study WHERE id = %s FOR UPDATE", [study]).fetchone()
+        assert row is not None, f"study {study} is gone"  # noqa: S101 - studies are never deleted
+        _write(raw, study, *row)
+
+
+def refresh_stale(raw: Raw) -> None:
+    """
+    Write the views anew that lack the newest names, in a transaction of *raw*.
+
+    Left out are those that this role may not write, that other views build on, and that it would have to wait for.
+    """
+    stale = [study for (study,) in raw.execute(_STALE.format(Literal(_STATE)))]
+    if stale:
+        raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
+    for study in stale:
+        query = "SELECT name, parameters, results FROM study WHERE id = %s FOR UPDATE SKIP LOCKED"
+        if (row := raw.execute(query, [study]).fetchone()) is not None:  # else another one is at it
+            _write(raw, study, *row)
+
+
+def _write(raw: Raw, study: int, name: str, parameters: list[str], results: list[str]) -> None:
+    view = Identifier(f"study_{name}")
     try:
         with raw.transaction():
-            name, parameters, results = _locked(raw, study)
-            view = Identifier(f"study_{name}")
             columns = SQL(", ").join(_columns(raw, study, parameters, results))
             raw.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
             raw.execute(_VIEW.format(view, columns, Literal(study)))
-    except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.InsufficientPrivilege) as error:
-        log.warning("the view of study %s stays as it was: %s", study, error.diag.message_primary)
-
-
-def _locked(raw: Raw, study: int) -> tuple[str, list[str], list[str]]:
-    row = raw.execute("SELECT name, parameters, results FROM study WHERE id = %s FOR UPDATE", [study]).fetchone()
-    assert row is not None, f"study {study} is gone"  # noqa: S101 - studies are never deleted
-    return row[0], row[1], row[2]
+            state = Literal(_STATE % (len(parameters), len(results)))
+            raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, state))
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
+        log.info("the view of study %s is left to who may write it: %s", name, error.diag.message_primary)
+    except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.WrongObjectType) as error:
+        log.warning("the view of study %s stays as it was: %s", name, error.diag.message_primary)
 
 
 def _columns(raw: Raw, study: int, parameters: Sequence[str], results: Sequence[str]) -> list[Composable]:
     taken = {"id", *_FACTS}
     columns: list[Composable] = [SQL("e.id"), SQL("e.status")]
-    for source, names, clashes in (("params", parameters, taken), ("result", results, taken | set(parameters))):
+    for source, names, prefix in (("params", parameters, "param."), ("result", results, "result.")):
         types = _types(raw, study, source)
-        prefix = "param." if source == "params" else "result."
         for name in names:
-            column = prefix + name if name in clashes else name
-            if name and len(column.encode()) <= _LONGEST_NAME and len(columns) < _WIDEST:
+            column = _free(name, prefix, taken)
+            if column and len(column.encode()) <= _LONGEST_NAME and len(columns) < _WIDEST:
+                taken.add(column)
                 columns.append(_typed(source, name, types.get(name, "jsonb"), column))
     rest = "e.attempt, e.failure, w.host, e.started_at, e.finished_at, "
     rest += "extract(epoch FROM e.finished_at - e.started_at)::float8 AS seconds"
     return [*columns, SQL(rest)]
+
+
+def _free(name: str, prefix: str, taken: AbstractSet[str]) -> str:
+    """Return the name of a column that no other one has: with a prefix, or several, where the plain one is taken."""
+    column = name
+    while column in taken:
+        column = prefix + column
+    return column
 
 
 def _types(raw: Raw, study: int, source: str) -> dict[str, str]:

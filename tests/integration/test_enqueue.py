@@ -9,12 +9,16 @@ import uuid
 
 import pytest
 import redis
+from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
 
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import BrokerUnreachableError, GridError
 from qexp.grid import Grid
 from qexp.model import Status
+from qexp.store import views
+from qexp.store.connect import connect
 from qexp.store.selectors import Selection
 
 
@@ -129,6 +133,65 @@ def test_a_view_that_another_one_builds_on_stays(client, raw, grid, caplog):
     client.enqueue(grid(parameters={"x": [1], "y": [7]}))
     assert "stays as it was" in caplog.text
     assert raw.execute(f"SELECT count(*) FROM study_{done.study}").fetchone() == (4,)
+
+
+LONG = "n" * 62
+NAMES = ['a"; DROP TABLE study; --', "it's", "100%s", "%(x)s", "{}", "back\\slash", "x", "X", "ü", "a b", "line\nbreak"]
+NAMES += [LONG + "a", LONG + "ab", LONG + "ac", "id", "param.id", "param.param.id", "status", "result.x", "select"]
+
+
+@pytest.fixture
+def hostile(client, raw):
+    """A study whose names come from someone who does not wish us well, whatever grids and functions allow."""
+    name = f"hostile_{uuid.uuid4().hex[:8]}"
+    values = Jsonb({name: str(number) for number, name in enumerate(NAMES)})
+    (study,) = raw.execute(
+        "INSERT INTO study (name, function, queue, revision, parameters, results) "
+        "VALUES (%s, 'm:f', 'nobody', 1, %s, %s) RETURNING id",
+        [name, NAMES, NAMES],
+    ).fetchone()
+    raw.execute(
+        "INSERT INTO experiment (study, params, fingerprint, status, result) VALUES (%s, %s, %s, 'done', %s)",
+        [study, values, uuid.uuid4(), values],
+    )
+    yield study, name
+    raw.execute(SQL("DROP VIEW IF EXISTS {}").format(Identifier(f"study_{name}")))
+    raw.execute("DELETE FROM study WHERE id = %s", [study])
+
+
+def columns(raw, study):
+    query = "SELECT attname FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0"
+    return [row[0] for row in raw.execute(query, [f"study_{study}"])]
+
+
+def test_any_name_of_a_parameter_or_result_is_a_column_or_none(raw, hostile):
+    study, name = hostile
+    views.refresh(raw, study)
+    found = columns(raw, name)
+    assert {known for known in NAMES if known not in ("id", "status") and len(known.encode()) <= 63} <= set(found)
+    assert {"result.X", "result.it's", "param.param.param.id"} <= set(found)
+    assert not {LONG + "ab", LONG + "ac"} & set(found), "names that Postgres would cut have no column"
+    query = SQL("SELECT {}, {}, {} FROM {}")
+    row = raw.execute(query.format(*map(Identifier, (NAMES[0], "x", "X", f"study_{name}")))).fetchone()
+    assert row == tuple(str(NAMES.index(known)) for known in (NAMES[0], "x", "X"))
+    assert raw.execute("SELECT count(*) > 0 FROM study").fetchone() == (True,)
+
+
+def test_a_view_that_lacks_the_newest_names_is_written_by_the_next_command(client, raw, grid):
+    # Given a study whose results got a name without its view, as from a worker that may not write views
+    name = client.enqueue(grid()).study
+    raw.execute("UPDATE study SET results = results || ARRAY['newest'] WHERE name = %s", [name])
+    # When someone looks while another one is at the study, then the view is left alone
+    with connect(client.settings) as other, other.transaction():
+        other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])
+        Client(client.settings).counts()
+    assert "newest" not in columns(raw, name)
+    # When nobody is, then it is written, once
+    Client(client.settings).counts()
+    assert "newest" in columns(raw, name)
+    before = raw.execute("SELECT %s::regclass::oid", [f"study_{name}"]).fetchone()
+    Client(client.settings).counts()
+    assert raw.execute("SELECT %s::regclass::oid", [f"study_{name}"]).fetchone() == before
 
 
 def test_what_a_changed_grid_leaves_out_is_named_and_kept(client, grid):
