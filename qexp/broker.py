@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
 import redis
@@ -14,7 +16,7 @@ from celery import Celery
 from kombu.exceptions import BatchPublishError, OperationalError
 
 from qexp.errors import BrokerUnreachableError
-from qexp.settings import Settings, place
+from qexp.settings import TLS_OPTIONS, Settings, place
 
 TASK = "qexp.run"
 """The one task name: a worker throws away messages of a name it does not know."""
@@ -48,8 +50,10 @@ def level(priority: int) -> int:
 
 def application(settings: Settings) -> Celery:
     """Return a Celery application that speaks to this broker as qexp needs it: JSON, early ack, no prefetch."""
-    app = Celery("qexp", broker=settings.broker_url, set_as_current=False)
+    url, tls = address(settings.broker_url or "")
+    app = Celery("qexp", broker=url or None, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=tls or False,
         accept_content=["json"],
         task_serializer="json",
         task_default_queue="qexp",
@@ -71,6 +75,24 @@ def application(settings: Settings) -> Celery:
         },
     )
     return app
+
+
+def address(url: str) -> tuple[str, dict[str, Any]]:
+    """
+    Return a broker's URL with all that is to be said of TLS, and the same as arguments of redis-py; none without TLS.
+
+    What is left out is as strict as can be: kombu takes a `rediss://` that says nothing for one whose certificate
+    nobody looks at. Flower reads the arguments only.
+    """
+    if not url.startswith("rediss://"):
+        return url, {}
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    options["ssl_cert_reqs"] = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    checked = options["ssl_cert_reqs"] != "none" and options.get("ssl_check_hostname", "true") == "true"
+    options["ssl_check_hostname"] = str(checked).lower()
+    arguments = {name: options[name] for name in TLS_OPTIONS if name in options}
+    return urlunsplit(parts._replace(query=urlencode(options))), {**arguments, "ssl_check_hostname": checked}
 
 
 def task_id(ids: tuple[int, ...], attempt: int) -> str:
@@ -125,7 +147,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
     """Give a connection to the broker; what goes wrong with it is a BrokerUnreachableError."""
     if settings.broker_url is None:
         raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
-    url = settings.broker_url.replace("redis+socket://", "unix://", 1)
+    url, _ = address(settings.broker_url.replace("redis+socket://", "unix://", 1))
     patience = {"socket_connect_timeout": settings.connect_timeout, "socket_timeout": settings.connect_timeout}
     try:
         with redis.Redis.from_url(url, **patience) as connection:
@@ -199,6 +221,9 @@ def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableEr
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
+    if isinstance(cause.__context__, ssl.SSLCertVerificationError):
+        reason = f"its certificate is refused: {cause.__context__.verify_message.rstrip('.')}"
+        return BrokerUnreachableError(place(settings.broker_url or ""), reason)
     reason = " ".join(str(cause).split()) or type(cause).__name__
     if isinstance(error, redis.TimeoutError) or "imed out" in reason:
         reason = f"no answer within {settings.connect_timeout:g} s"

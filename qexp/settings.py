@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
 import platformdirs
 import psycopg
@@ -21,17 +21,26 @@ from qexp.errors import SettingsError, nearest
 
 CONFIG_FILE = "qexp.toml"
 SERVICES_FILE = "services.json"
+LOCK_FILE = "services.lock"
+"""By this file a folder is known to be a home that has, or had, services: their passwords and data are in it."""
 _PREFIX = "QEXP_"
+TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
+"""What the URL of a broker may say of TLS, with `rediss://` in front."""
+_TLS_VALUES = {
+    "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
+    "ssl_check_hostname": ("true", "false"),
+}
 
 
 class Settings(BaseModel):
     """Every setting; each can be set as QEXP_NAME in the environment or as `name = …` in qexp.toml."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # neither an error nor `repr`, as a notebook shows it, has an address: it has a password in it
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(description="folder of everything that qexp keeps on this machine")
-    database_url: str | None = Field(None, description="where Postgres is")
-    broker_url: str | None = Field(None, description="where Redis or Valkey is")
+    database_url: str | None = Field(None, repr=False, description="where Postgres is")
+    broker_url: str | None = Field(None, repr=False, description="where Redis or Valkey is")
     checkpoint_limit: int = Field(
         64_000_000, ge=0, description="bytes up to which a checkpoint is kept in Postgres; larger ones go to artifacts"
     )
@@ -82,6 +91,9 @@ class Settings(BaseModel):
         number = urlsplit(value).path.strip("/") if known and scheme != "redis+socket" else ""
         if not known or not (number or "0").isdecimal():
             raise ValueError("expected a URL such as redis://:password@host:6379/0, special characters as %XX")
+        for option, given in parse_qsl(urlsplit(value).query, keep_blank_values=True):
+            if option.startswith("ssl_"):
+                _check_tls(scheme, option, given)
         return value
 
     @field_validator("artifacts")
@@ -147,7 +159,7 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
         reason = first["msg"].removeprefix("Value error, ")
         if name.endswith("_url") or "@" in str(found[name]):  # what cannot be read as a URL may be a password anywhere
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None
-        raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from error
+        raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from None
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -215,6 +227,20 @@ def _is_url(value: str) -> bool:
     except ValueError:
         return False
     return not parts.fragment and "@" not in parts.path + parts.query and value.startswith(f"{parts.scheme}://")
+
+
+def _check_tls(scheme: str, option: str, given: str) -> None:
+    if scheme != "rediss":
+        raise ValueError(f"{option} has no effect in {scheme}://, expected rediss://")
+    if option not in TLS_OPTIONS:
+        raise ValueError(
+            f"there is no {option}{nearest(option, TLS_OPTIONS)}, expected one of {', '.join(TLS_OPTIONS)}"
+        )
+    expected = _TLS_VALUES.get(option)
+    if expected is not None and given not in expected:
+        raise ValueError(f"{option} is none of {', '.join(expected)}")
+    if expected is None and not Path(given).is_file():
+        raise ValueError(f"{option} names no file, expected the path of one in PEM format")
 
 
 def place_of_files(value: str) -> str:

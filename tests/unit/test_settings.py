@@ -1,6 +1,7 @@
 """Where a setting comes from, and that a password is never shown."""
 
 import json
+import traceback
 
 import pytest
 
@@ -166,3 +167,29 @@ def test_a_place_of_files_has_no_password(tmp_path, place):
 def test_a_services_file_that_cannot_be_read_counts_as_none(tmp_path, home):
     (home / "services.json").write_text("[]")
     assert load({"QEXP_HOME": str(home)}, tmp_path).database_url is None
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("redis://:hidden@h/0?ssl_cert_reqs=none", "expected rediss://"),
+        ("rediss://:hidden@h/0?ssl_cert_reqs=maybe", "none of required"),
+        ("rediss://:hidden@h/0?ssl_check_hostname=no", "none of true, false"),
+        ("rediss://:hidden@h/0?ssl_ca_cert=/x", "did you mean 'ssl_ca_certs'"),
+        ("rediss://:hidden@h/0?ssl_ca_certs=/nowhere/ca.pem", "names no file"),
+        ("rediss://:p@h/0?ssl_password=hidden", "there is no ssl_password"),
+    ],
+)
+def test_what_a_broker_url_cannot_say_of_tls_is_refused(tmp_path, url, word):
+    with pytest.raises(SettingsError) as caught:
+        load({"QEXP_BROKER_URL": url}, tmp_path)
+    assert word in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+def test_settings_that_are_printed_have_no_addresses(tmp_path):
+    environ = {"QEXP_DATABASE_URL": "postgresql://u:hidden@h/d", "QEXP_BROKER_URL": "rediss://:hidden@h/0"}
+    assert "hidden" not in repr(load(environ, tmp_path)) + str(load(environ, tmp_path))
+    with pytest.raises(SettingsError) as caught:
+        load({**environ, "QEXP_LEASE": "soon"}, tmp_path)
+    assert "hidden" not in "".join(traceback.format_exception(caught.value))
