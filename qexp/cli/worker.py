@@ -7,6 +7,9 @@ import sys
 
 import click
 
+_SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
+"""Options of Flower's that have passwords in them."""
+
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
@@ -34,9 +37,21 @@ def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     """
     Watch workers and experiments live in the browser (Flower).
 
-    To let others see it, give an address and a password: --address 0.0.0.0 --basic-auth=USER:PASSWORD (or the
-    environment variable FLOWER_BASIC_AUTH, which 'ps' does not show). The same as 'celery -A qexp flower', whose other
-    options may follow.
+    To let others see it, give an address and a password, --address 0.0.0.0 with FLOWER_BASIC_AUTH=USER:PASSWORD in the
+    environment. The same as 'celery -A qexp flower', whose other options may follow; those with passwords go by the
+    environment too, so that 'ps' does not show them.
     """
-    line = [sys.executable, "-m", "celery", "-A", "qexp", "flower", f"--address={address}", f"--port={port}", *flower]
-    os.execv(line[0], line)
+    more = [option for option in flower if not _is_secret(option)]
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "flower", f"--address={address}", f"--port={port}", *more]
+    os.execve(line[0], line, {**os.environ, **dict(map(_variable, filter(_is_secret, flower)))})
+
+
+def _is_secret(option: str) -> bool:
+    name, given, _ = option.removeprefix("--").partition("=")
+    return bool(given) and name.replace("_", "-") in _SECRETS
+
+
+def _variable(option: str) -> tuple[str, str]:
+    """Return the environment variable that says the same as an option of Flower's: `ps` does not show it."""
+    name, _, value = option.removeprefix("--").partition("=")
+    return f"FLOWER_{name.replace('-', '_').upper()}", value

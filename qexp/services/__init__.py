@@ -7,12 +7,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from qexp.errors import SettingsError
 from qexp.services import postgres, valkey
-from qexp.settings import Loaded, Settings
+from qexp.settings import LOCK_FILE, Loaded, Settings
 
 __all__ = ["Service", "down", "up"]
 
@@ -22,7 +22,7 @@ class Service:
     """A service that qexp needs, where it is, and whether it was this call that started or stopped it."""
 
     name: str
-    url: str
+    url: str = field(repr=False)
     changed: bool
     embedded: bool = True
 
@@ -71,7 +71,8 @@ def _alone(home: Path) -> Iterator[None]:
     """Hold the lock of this home: one process at a time starts or stops its services."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = (home / "services.lock").open("w")
+        # what others could open they could lock as well, and keep us waiting
+        file = os.fdopen(os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SettingsError(f"{home}: {reason}; set QEXP_HOME to a folder of yours") from error

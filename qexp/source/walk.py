@@ -9,11 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qexp.errors import SourceError
+from qexp.settings import LOCK_FILE
 from qexp.source.forbidden import is_forbidden
 from qexp.source.ignore import Rules, outset
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
 _MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
+_MARKS = ("pyvenv.cfg", LOCK_FILE)
+"""Files by which folders are known that are not looked into."""
 _Id = tuple[int, int]
 
 
@@ -45,8 +48,11 @@ def walk(folder: Path) -> Iterator[File]:
     Yield the files below *folder*, an absolute path without links, that no ignore file and no rule of ours leaves out.
 
     Links count as what they lead to; those that lead nowhere, in a circle, to a secret or to what cannot be read are
-    left out, and so is whatever is neither file nor folder. What vanishes meanwhile is left out too.
+    left out, and so are virtual environments, homes of qexp's with the passwords of its services, and whatever is
+    neither file nor folder. What vanishes meanwhile is left out too.
     """
+    if (folder / LOCK_FILE).exists():
+        raise SourceError(f"{folder}: is a home of qexp's; expected grids in another folder, or QEXP_HOME elsewhere")
     top, rules = outset(folder)
     pending = [_Room(folder, top, rules, frozenset(_id(place.stat()) for place in (folder, *folder.parents)))]
     seen = 0
@@ -59,7 +65,7 @@ def walk(folder: Path) -> Iterator[File]:
         for place, path, status in _wanted(room, entries, folder):
             if stat.S_ISREG(status.st_mode):
                 yield File(path[len(top) :], place, status.st_size)
-            elif _id(status) not in room.trail and not os.access(f"{place}/pyvenv.cfg", os.F_OK):
+            elif _id(status) not in room.trail and not any(os.access(f"{place}/{mark}", os.F_OK) for mark in _MARKS):
                 pending.append(_Room(Path(place), path, room.rules, room.trail | {_id(status)}))
 
 

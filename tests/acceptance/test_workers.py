@@ -2,10 +2,14 @@
 
 import json
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
+import uuid
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from tests_support import eventually
@@ -52,6 +56,49 @@ def test_messages_of_unknown_ids_are_dropped_and_the_worker_goes_on(study, site,
     made = study("def f(x): return x", {"x": 1})
     made.enqueue()
     assert made.wait() == 0
+
+
+class Exploit:
+    """Would make a file in whoever unpickles it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.path),)
+
+
+def test_messages_that_are_not_json_or_not_ids_are_refused_and_the_worker_goes_on(study, site, workers, tmp_path):
+    own, log = f"q_{uuid.uuid4().hex[:8]}", tmp_path / "worker.log"
+    made = study("def f(x): return x", {"x": 1}, queue=own)
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-Q", own, "-c", "1", "-l", "INFO"]
+    # Given messages that would run code, and others that name no experiments
+    headers = {"task": broker.TASK, "id": str(uuid.uuid4()), "lang": "py"}
+    exploit = ([[Exploit(str(tmp_path / "hacked"))]], {}, {})
+    yaml = f"!!python/object/apply:os.mknod ['{tmp_path / 'hacked'}']"
+    bodies = [("application/x-python-serialize", pickle.dumps(exploit)), ("application/x-yaml", yaml.encode())]
+    bodies += [
+        ("application/json", json.dumps([[ids], {}, {}]).encode()) for ids in (["1; DROP TABLE study"], [2**80], 7)
+    ]
+    with broker.application(site).connection_for_write() as connection, connection.Producer() as producer:
+        for kind, body in bodies:
+            encoding = "binary" if "json" not in kind else "utf-8"
+            publish = {"content_type": kind, "content_encoding": encoding, "headers": headers}
+            producer.publish(body, routing_key=own, exchange="", **publish)
+    # When a worker takes them
+    with log.open("wb") as file:
+        worker = subprocess.Popen(line, stdout=file, stderr=file, cwd=tmp_path, start_new_session=True)
+    try:
+        made.enqueue()
+        # Then it refuses them, says so, and goes on
+        assert made.wait() == 0
+        text = log.read_text()
+        assert set(re.findall(r"Refusing to deserialize \w+ content of type (\w+)", text)) == {"pickle", "yaml"}
+        assert not (tmp_path / "hacked").exists()
+        assert worker.poll() is None
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
 
 
 FORKS = """import os

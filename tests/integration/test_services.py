@@ -7,6 +7,7 @@ import stat
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -76,6 +77,43 @@ def test_only_the_owner_can_read_the_passwords(home):
         Client(wrong).counts()
     with redis.Redis.from_url(loaded.broker_url.replace("//:", "//:x")) as server, pytest.raises(redis.RedisError):
         server.ping()
+
+
+def test_the_services_listen_for_this_machine_only(home):
+    import psutil
+
+    services.up(settings.trace())
+    with redis.Redis.from_url(settings.load().broker_url) as server:
+        valkey = server.info("server")["process_id"]
+    postmaster = int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
+    for pid, expected in ((valkey, {"127.0.0.1"}), (postmaster, set())):
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        listening = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+        assert listening == expected
+
+
+def test_nobody_else_can_read_what_the_services_keep(home):
+    services.up(settings.trace())
+    Client(settings.load()).counts()
+
+    def open_to_others(path):
+        return stat.S_IMODE(path.stat().st_mode) & 0o077
+
+    # for root the way to the data can be passed through by Postgres's own user, who sees no list of what is there
+    passable = {home, home / "postgres"} if os.geteuid() == 0 else set()
+    assert all(open_to_others(folder) in (0, 0o011, 0o001) for folder in passable)
+    closed = [folder for folder in home.rglob("*") if folder.is_dir() and not open_to_others(folder)]
+    for path in home.rglob("*"):
+        if not path.is_socket() and not any(folder in closed for folder in path.parents):
+            assert path in passable or not open_to_others(path), f"{path} {oct(path.stat().st_mode)}"
+
+
+def test_each_home_has_passwords_of_its_own(home, site):
+    services.up(settings.trace())
+    for name in ("database_url", "broker_url"):
+        passwords = {urlsplit(getattr(loaded, name)).password for loaded in (settings.load(), site)}
+        assert len(passwords) == 2
+        assert all(len(password) >= 24 for password in passwords)
 
 
 def test_passwords_are_in_no_command_line(home):

@@ -173,6 +173,13 @@ def test_secrets_and_noise_are_left_out_whatever_the_ignore_files_say(tmp_path, 
     assert take(tmp_path).files == (".env.example", ".qexpignore", "a.py")
 
 
+def test_a_home_of_qexps_is_no_part_of_a_source_and_no_source_itself(tmp_path):
+    write(tmp_path, {"a.py": "", "home/services.lock": "", "home/services.json": "{}", "home/valkey/valkey.conf": ""})
+    assert take(tmp_path).files == ("a.py",)
+    with pytest.raises(SourceError, match="is a home of qexp's; expected grids in another folder"):
+        take(tmp_path / "home")
+
+
 def test_links_are_followed(tmp_path):
     outside = write(tmp_path / "shared", {"helper.py": "X = 1", "data/a.csv": "1"})
     folder = write(tmp_path / "grid", {"a.py": ""})
