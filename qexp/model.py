@@ -165,6 +165,24 @@ def _storable(value: Json, finite: bool) -> Json:
     return value
 
 
+_UNITS = ("d|days?", "h|hours?", "m|min|minutes?", "s|sec|seconds?")
+_SPAN = re.compile("".join(rf"(?:(\d+(?:\.\d+)?)(?:{unit}))?" for unit in _UNITS))
+
+
+def seconds(value: Any) -> Any:
+    """
+    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5 hours.
+
+    >>> seconds("1h30m"), seconds(20)
+    (5400.0, 20.0)
+    """
+    if isinstance(value, str) and value and (match := _SPAN.fullmatch(value.replace(" ", ""))):
+        value = sum(float(part) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True) if part)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        raise ValueError("expected a time span such as 90s, 30m, 2h or 1d, or seconds above 0")
+    return float(value)
+
+
 def storable_text(text: str) -> str:
     r"""
     Return text that Postgres can keep: NUL and lone surrogates become visible escapes.

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
 import platformdirs
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from qexp.errors import SettingsError, nearest
+from qexp.model import seconds
 
 CONFIG_FILE = "qexp.toml"
 SERVICES_FILE = "services.json"
@@ -30,6 +32,17 @@ _TLS_VALUES = {
     "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
     "ssl_check_hostname": ("true", "false"),
 }
+
+
+def _span(value: Any) -> Any:
+    return None if value is None else seconds(_number(value))
+
+
+def _number(text: Any) -> Any:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return text
 
 
 class Settings(BaseModel):
@@ -50,6 +63,10 @@ class Settings(BaseModel):
     window: int = Field(
         10_000, ge=1, le=1_000_000, description="experiments of a queue and priority that are announced at once"
     )
+    lifetime: Annotated[float | None, BeforeValidator(_span)] = Field(
+        None, gt=0, description="time after which a worker's machine is taken from it, such as 23h; default: Slurm's"
+    )
+    exit_when_idle: bool = Field(False, description="a worker ends when there is nothing for it to do")
     heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two signs of life of a worker")
     lease: float = Field(
         30.0, gt=0, le=3600, description="seconds of silence after which a worker's experiments run elsewhere"
@@ -144,6 +161,8 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     found: dict[str, Any] = {"home": default_home(environ)}
     origins = dict.fromkeys(Settings.model_fields, "default")
     layers = [_from_file(_config_path(environ, folder or Path.cwd())), _from_environment(environ)]
+    if (end := environ.get("SLURM_JOB_END_TIME", "")).isdecimal():
+        layers.insert(0, ({"lifetime": max(1.0, float(end) - time.time())}, "SLURM_JOB_END_TIME"))
     home = found["home"]
     for values, _ in layers:
         home = values.get("home", home)

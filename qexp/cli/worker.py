@@ -14,15 +14,33 @@ _SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
 @click.option("-q", "--queue", "queues", multiple=True, help="Queue to listen on; repeatable.  [default: qexp]")
+@click.option("--lifetime", metavar="TIME", help="Time until this machine is gone: 23h.  [default: Slurm's job end]")
+@click.option("--exit-when-idle", is_flag=True, help="End when there is nothing to do.")
 @click.argument("celery", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]...")
-def worker_(concurrency: int | None, queues: tuple[str, ...], celery: tuple[str, ...]) -> None:
+def worker_(
+    concurrency: int | None,
+    queues: tuple[str, ...],
+    lifetime: str | None,
+    exit_when_idle: bool,
+    celery: tuple[str, ...],
+) -> None:
     """
     Run experiments on this machine until stopped.
 
     Ctrl-C or TERM lets running experiments come to their end; a second one gives them back and stops at once. The same
     as 'celery -A qexp worker', whose other options may follow.
+
+    With a lifetime nothing begins that would not end in time, by what its study's last experiments have taken, and
+    what runs 15 s before the end is given back. QEXP_LIFETIME and QEXP_EXIT_WHEN_IDLE say the same.
     """
+    from qexp import settings
     from qexp.client.local import command
+
+    if lifetime is not None:
+        os.environ["QEXP_LIFETIME"] = lifetime
+    if exit_when_idle:
+        os.environ["QEXP_EXIT_WHEN_IDLE"] = "true"
+    settings.load()  # what is wrong with it is said here, rather than by Celery
 
     talk = () if any(option.startswith(("-l", "--loglevel")) for option in celery) else ("--loglevel", "INFO")
     line = command(concurrency, queues, [*talk, *celery])

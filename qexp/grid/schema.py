@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -24,7 +23,7 @@ from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
 from qexp.grid.sampling import Sampling
-from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
+from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain, seconds
 
 
 def _study_name(value: str) -> str:
@@ -44,24 +43,6 @@ def _function_name(value: str) -> str:
     if not (separator and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])):
         raise ValueError("expected module:name, such as experiment:evaluate")
     return value
-
-
-_UNITS = ("d|days?", "h|hours?", "m|min|minutes?", "s|sec|seconds?")
-_SPAN = re.compile("".join(rf"(?:(\d+(?:\.\d+)?)(?:{unit}))?" for unit in _UNITS))
-
-
-def seconds(value: Any) -> Any:
-    """
-    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5 hours.
-
-    >>> seconds("1h30m"), seconds(20)
-    (5400.0, 20.0)
-    """
-    if isinstance(value, str) and value and (match := _SPAN.fullmatch(value.replace(" ", ""))):
-        value = sum(float(part) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True) if part)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        raise ValueError("expected a time span such as 90s, 30m, 2h or 1d, or seconds above 0")
-    return float(value)
 
 
 _BYTES = TypeAdapter(ByteSize)

@@ -280,6 +280,18 @@ def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
     return Pulse(True, None, False) if row is None else Pulse(*row)
 
 
+def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:
+    """Leave a queued experiment for others if it would take longer than *seconds*; False: it would not, or is gone."""
+    values = {"id": experiment, "seconds": seconds, "now": now}
+    return raw.execute(SQL["decline"], values).fetchone() is not None
+
+
+def is_wanted(raw: Raw, queues: Sequence[str], seconds: float | None, now: datetime | None = None) -> bool:
+    """Say whether *queues* have something to do that would end within *seconds*."""
+    values = {"queues": list(queues), "seconds": seconds, "now": now}
+    return raw.execute(SQL["wanted"], values).fetchone() is not None
+
+
 @dataclass(frozen=True)
 class Silent:
     """A worker that was given up, and what it was running."""

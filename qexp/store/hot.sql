@@ -130,6 +130,29 @@ SELECT e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, 
 FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = e.revision
 WHERE  e.id = %(id)s AND e.status = 'running' AND e.worker = %(worker)s AND e.pid = %(pid)s;
 
+-- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.
+-- No row: it fits, as far as is known, or it is not queued.
+UPDATE experiment e
+SET    status = 'pending', not_before = coalesce(%(now)s, now()) + interval '10 s'
+WHERE  e.id = %(id)s AND e.status = 'queued' AND %(seconds)s < (
+         SELECT max(extract(epoch FROM last.finished_at - last.started_at))
+         FROM  (SELECT d.started_at, d.finished_at FROM experiment d
+                WHERE  d.study = e.study AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last)
+RETURNING e.id;
+
+-- wanted: whether some queues have, or will have within a minute, an experiment that would end within so many seconds.
+-- No row: they have none.
+SELECT 1 FROM study s
+WHERE  s.queue = ANY(%(queues)s) AND s.paused_at IS NULL
+       AND EXISTS (SELECT FROM experiment e
+                   WHERE e.study = s.id AND (e.status = 'queued' OR (e.status = 'pending'
+                         AND coalesce(e.not_before, '-infinity') < coalesce(%(now)s, now()) + interval '1 min')))
+       AND NOT coalesce(%(seconds)s < (
+             SELECT max(extract(epoch FROM last.finished_at - last.started_at))
+             FROM  (SELECT d.started_at, d.finished_at FROM experiment d
+                    WHERE  d.study = s.id AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last), false)
+LIMIT  1;
+
 -- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
 -- No row: there are none.
 WITH gone AS (

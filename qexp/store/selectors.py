@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, DateTime, Interval, and_, cast, func, literal, or_, select
 
 from qexp.errors import SelectorError, UnknownExperimentError
-from qexp.grid.schema import seconds
-from qexp.model import STUDY_NAME, Origin, Status, storable_text
+from qexp.model import STUDY_NAME, Origin, Status, seconds, storable_text
 from qexp.store import conditions, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.predicates import predicate

@@ -36,6 +36,11 @@ class Attendance:
         self._asked: dict[tuple[int, int], float] = {}
         """When each unwanted attempt was asked to leave."""
 
+    @property
+    def busy(self) -> bool:
+        """Whether a child is at something."""
+        return bool(self.board.busy())
+
     def check(self, raw: Raw, grace: float = GRACE) -> None:
         """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
         posts = {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}

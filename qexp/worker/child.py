@@ -18,6 +18,7 @@ from qexp.store.line import Line
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.session import Desk
+from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,10 @@ log = logging.getLogger(__name__)
 class Child:
     """A process that runs experiments. Nothing is opened before the fork."""
 
-    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, slot: Callable[[], int]) -> None:
-        self.settings, self.worker, self.scratch = settings, worker, scratch
+    def __init__(
+        self, settings: Settings, worker: UUID, scratch: Scratch, slot: Callable[[], int], tenure: Tenure
+    ) -> None:
+        self.settings, self.worker, self.scratch, self._tenure = settings, worker, scratch, tenure
         self._slot = slot
         self._line = Line(settings)
         self._delivery = Delivery(settings, self._line)
@@ -65,6 +68,8 @@ class Child:
 
         def claim(raw: Raw) -> hot.Claim | None:
             nonlocal again
+            if not self._tenure.takes(raw, number):
+                return None
             found = hot.adopt(raw, number, self.worker, os.getpid()) if again else None
             again = True
             return found or hot.claim(raw, number, self.worker, os.getpid())

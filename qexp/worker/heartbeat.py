@@ -17,6 +17,7 @@ from qexp.store.line import Line
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attendance import Attendance
+from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,16 @@ class Heart:
     """A thread that beats, then delivers what dead processes have left, and looks after what the children are at."""
 
     def __init__(
-        self, settings: Settings, worker: UUID, line: Line, attendance: Attendance, delivery: Delivery
+        self,
+        settings: Settings,
+        worker: UUID,
+        line: Line,
+        attendance: Attendance,
+        delivery: Delivery,
+        tenure: Tenure,
     ) -> None:
         self.settings, self._worker, self._line = settings, worker, line
-        self._attendance, self._delivery = attendance, delivery
+        self._attendance, self._delivery, self._tenure = attendance, delivery, tenure
         self._heard = time.monotonic()
         self._site: UUID | None = None
         self._stop = threading.Event()
@@ -54,6 +61,7 @@ class Heart:
             log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")
         grace = 0.0 if pulse.given_up else GRACE
         self._line.do(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
+        self._line.do(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
 
     def _run(self) -> None:
         while not self._stop.wait(self.settings.heartbeat):

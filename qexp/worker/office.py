@@ -30,6 +30,7 @@ from qexp.worker.board import Board, Post, Request
 from qexp.worker.context.output import Output
 from qexp.worker.dispatcher import Dispatcher
 from qexp.worker.heartbeat import Heart
+from qexp.worker.tenure import Tenure
 from qexp.worker.warden import Warden, tell
 
 log = logging.getLogger(__name__)
@@ -38,14 +39,14 @@ log = logging.getLogger(__name__)
 class Office:
     """The main process's side of a worker; opens a connection for each of its rare statements."""
 
-    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch) -> None:
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, tenure: Tenure) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
         self.board = Board(scratch.board)
         self._dispatcher = Dispatcher(settings, worker)
         self._warden = Warden(self.board, self._record_kill)
         line = Line(settings)
         attendance = Attendance(self.board, worker, self._record_death)
-        self._heart = Heart(settings, worker, line, attendance, Delivery(settings, line))
+        self._heart = Heart(settings, worker, line, attendance, Delivery(settings, line), tenure)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""

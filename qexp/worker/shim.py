@@ -19,14 +19,16 @@ from qexp.settings import Settings
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
+from qexp.worker.tenure import Tenure
 
 
 def install(app: Celery, settings: Settings) -> None:
     """Make a Celery application one whose workers run experiments."""
     worker = uuid.uuid4()
     scratch = Scratch(worker)
-    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", 0))
-    office = Office(settings, worker, scratch)
+    tenure = Tenure(settings)
+    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", 0), tenure)
+    office = Office(settings, worker, scratch, tenure)
 
     class ExperimentRequest(Request):  # type: ignore[misc]
         """Learns in the main process that a child has died, and which."""
@@ -63,7 +65,14 @@ def install(app: Celery, settings: Settings) -> None:
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
             raise SystemExit(error.exit_status) from error
 
-    def ready(**_: Any) -> None:
+    def ready(sender: Any, **_: Any) -> None:
+        queues = sorted(app.amqp.queues.consume_from)
+
+        def stop_taking() -> None:
+            for queue in queues:
+                sender.call_soon(sender.cancel_task_queue, queue)
+
+        tenure.begin(queues, stop_taking)
         office.open()
 
     def leave(**_: Any) -> None:

@@ -1,6 +1,7 @@
 """Cancel and pause reach what runs: asked to leave first, then ended; nothing is charged or counted twice."""
 
 import json
+import time
 
 import pytest
 from tests_support import eventually
@@ -72,3 +73,66 @@ def test_a_paused_study_gives_back_what_runs_and_goes_on_when_it_is_resumed(qexp
         assert [attempt["outcome"] for attempt in row["attempts"]] == ["released", "done"]
     assert json.dumps(shown["asks"]["result"]["from"]).isdigit(), "it had saved before it left"
     assert shown["plain"]["result"] == {"from": None}
+
+
+def test_a_worker_that_ends_when_idle_runs_all_there_is_and_goes(study, start_worker, queue, monkeypatch):
+    own = f"{queue}_idle"
+    made = study("def f(x): return x", {"x": [1, 2, 3]}, queue=own)
+    made.enqueue()
+    monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
+    monkeypatch.setenv("QEXP_EXIT_WHEN_IDLE", "true")
+    worker = start_worker("-Q", own, "-c", "2")
+    eventually(lambda: worker.process.poll() is not None, "the worker to end")
+    assert worker.process.returncode == 0, worker.text()
+    assert {row["status"] for row in made.listed()} == {"done"}
+    assert "there is nothing to do" in worker.text()
+
+
+def test_what_would_not_end_in_a_workers_lifetime_waits_for_another_one(study, start_worker, queue, raw, monkeypatch):
+    # Given a study whose experiments have taken an hour, and one whose experiments take no time
+    own = f"{queue}_lifetime"
+    long = study("def f(x): return x", {"x": [1, 2]}, queue=own)
+    long.enqueue()
+    ids = [row["id"] for row in long.listed()]
+    raw.execute(
+        "UPDATE experiment SET status = 'done', result = '{}', started_at = now() - interval '1 h', "
+        "finished_at = now() WHERE id = %s",
+        [ids[0]],
+    )
+    # When there is a worker for ten minutes
+    monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
+    monkeypatch.setenv("QEXP_LIFETIME", "10m")
+    first = start_worker("-Q", own, "-c", "1").await_ready()
+    eventually(lambda: "nothing fits into" in first.text(), "the worker to take nothing any more")
+    assert long.listed()[1]["status"] in ("queued", "pending")
+    # Then another one, which has the time, runs it
+    monkeypatch.delenv("QEXP_LIFETIME")
+    start_worker("-Q", own, "-c", "1").await_ready()
+    assert long.wait() == 0
+    assert [len(row["attempts"]) for row in long.shown()] == [0, 1]
+
+
+def test_what_runs_at_the_end_of_a_workers_lifetime_is_given_back(study, start_worker, queue, monkeypatch, tmp_path):
+    own = f"{queue}_end"
+    source = """
+import pathlib, time
+def f(x, folder):
+    if (pathlib.Path(folder) / "go").exists():
+        return x
+    (pathlib.Path(folder) / "began").touch()
+    time.sleep(600)
+"""
+    made = study(source, {"x": 1}, queue=own, settings={"folder": str(tmp_path)})
+    made.enqueue()
+    monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", str(round(time.time() + 45)))
+    worker = start_worker("-Q", own, "-c", "1")
+    eventually((tmp_path / "began").exists, "the experiment to run")
+    eventually(lambda: worker.process.poll() is not None, "the worker to end")
+    assert "lifetime is over" in worker.text()
+    (tmp_path / "go").touch()
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    start_worker("-Q", own, "-c", "1").await_ready()
+    assert made.wait() == 0
+    (row,) = made.shown()
+    assert [attempt["outcome"] for attempt in row["attempts"]] == ["released", "done"]
