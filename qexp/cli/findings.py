@@ -89,12 +89,12 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
 
 def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
     if len(frame):
-        columns = ["id", "name", "points", "first", "last", "min", "max", ""]
+        columns = ["id", "name", "points", "last", "min", "max", ""]
         rows = [
             [str(number), str(name), str(len(values)), *map(value_text, _summary(values)), sparkline(values)]
             for (number, name), values in frame.groupby(["id", "name"], sort=True)["value"]
         ]
-        console().print(table(columns, rows, right=["id", "points", "first", "last", "min", "max"], cut=["name", ""]))
+        console().print(table(columns, rows, right=["id", "points", "last", "min", "max"], cut=["name", ""]))
     if lists:
         say(f"lists: {', '.join(lists)}; see their rows with --list NAME")
     elif not len(frame):
@@ -102,7 +102,7 @@ def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
 
 
 def _summary(values: pd.Series[float]) -> list[float]:
-    return [float(values.iloc[0]), float(values.iloc[-1]), float(values.min()), float(values.max())]
+    return [float(values.iloc[-1]), float(values.min()), float(values.max())]
 
 
 _BARS = "▁▂▃▄▅▆▇█"
