@@ -271,3 +271,37 @@ def compact(ids: list[int]) -> str:
         else:
             runs.append([number, number])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def duration(seconds: float | None) -> str:
+    """
+    Return a time span in its two largest units.
+
+    >>> duration(0.00314), duration(0.25), duration(12.34), duration(3700), duration(200000)
+    ('3.1 ms', '250 ms', '12.3 s', '1 h 1 min', '2 d 7 h')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole} s"
+
+
+def ago(seconds: float) -> str:
+    """
+    Return a time span to now in its largest unit.
+
+    >>> ago(0.2), ago(3.4), ago(7000), ago(200000)
+    ('now', '3 s ago', '1 h ago', '2 d ago')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "now"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import assignments_option, format_option
-from qexp.cli.output import duration, say, show_json
-from qexp.model import Json, describe, plain, short_names
+from qexp.cli.output import say, show_json
+from qexp.model import Json, describe, duration, plain, short_names
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued

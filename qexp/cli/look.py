@@ -1,4 +1,4 @@
-"""status, list, show, errors, wait, export."""
+"""status, list, show, explain, errors, wait, export."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import format_option, selection_options
-from qexp.cli.output import as_mapping, console, duration, say, show_json, size, status_text
-from qexp.model import Status, compact, plain
+from qexp.cli.output import as_mapping, console, printable, say, show_json, size, status_text, wrapped
+from qexp.model import Status, compact, duration, plain
 
 if TYPE_CHECKING:
     from qexp.client import Client, Shown
@@ -187,6 +187,30 @@ def attempt_line(attempt: AttemptView) -> str:
         f"attempt {attempt.number}: {attempt.outcome}, {began}, {duration(attempt.duration)} "
         f"on {attempt.host}, revision {attempt.revision}"
     )
+
+
+@click.command()
+@click.argument("experiment", type=click.IntRange(min=1))
+@format_option
+def explain_(experiment: int, form: str) -> None:
+    """
+    Say why an experiment is in the state that it is in, with the commands that change that.
+
+    Works while the broker is down, and says so. Nothing is written.
+    """
+    from qexp.client import Client
+
+    found = Client().explain(experiment)
+    if form == "json":
+        show_json(found)
+        return
+    click.echo(f"{found.study} #{found.id}  {found.status}")
+    for sentence in found.sentences:
+        click.echo(wrapped(printable(sentence.text)))
+        if sentence.command:
+            click.echo(f"  {sentence.command}  # {sentence.effect}")
+    if found.history:
+        click.echo(f"attempts: {wrapped(found.history, len('attempts: '))}")
 
 
 @click.command()

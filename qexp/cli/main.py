@@ -40,6 +40,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "status": Verb("look", "Count the experiments of one study, or of all, by status."),
         "list": Verb("look", "List experiments with their parameters and results."),
         "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
+        "explain": Verb("look", "Say why an experiment is in its state, and what changes it."),
         "workers": Verb("site", "List the workers: where, since when, doing what, last seen."),
         "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -121,6 +122,12 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def wrapped(text: str, indent: int = 0) -> str:
+    """Return text in lines that fit beside an indent; a path or an address is not broken, so that it can be copied."""
+    lines = textwrap.wrap(text, max(20, console().width - indent), break_long_words=False, break_on_hyphens=False)
+    return f"\n{'':{indent}}".join(lines)
+
+
 def status_text(status: Status) -> Text:
     """Return a status in its colour."""
     return Text(status, style=STYLES.get(status, ""))
@@ -133,27 +140,6 @@ def value_text(value: Json, present: bool = True) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     return plain(value).replace("\n", " ")
-
-
-def duration(seconds: float | None) -> str:
-    """
-    Return a time span in its two largest units.
-
-    >>> duration(0.00314), duration(0.25), duration(12.34), duration(3700), duration(200000)
-    ('3.1 ms', '250 ms', '12.3 s', '1 h 1 min', '2 d 7 h')
-    """
-    if seconds is None:
-        return ""
-    if seconds < 1:
-        return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, whole = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole} s"
 
 
 def size(number: float) -> str:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
-from qexp.cli.output import console, duration, rate, say
+from qexp.cli.output import console, rate, say
 from qexp.client import Client
-from qexp.model import Status
+from qexp.model import Status, duration
 from qexp.store.reports import Counts
 
 _QUIET_INTERVAL = 30.0

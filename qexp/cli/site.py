@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from qexp.cli.options import format_option
-from qexp.cli.output import console, say, show_json, table
-from qexp.model import compact
+from qexp.cli.output import console, say, show_json, table, wrapped
+from qexp.model import ago, compact
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,19 +79,6 @@ def _state(worker: WorkerView) -> Text:
     return Text(text, style=styles.get(worker.state, ""))
 
 
-def ago(seconds: float) -> str:
-    """
-    Return a time span to now in its largest unit.
-
-    >>> ago(0.2), ago(3.4), ago(7000), ago(200000)
-    ('now', '3 s ago', '1 h ago', '2 d ago')
-    """
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit} ago"
-    return "now"
-
-
 @click.command()
 @format_option
 def doctor_(form: str) -> int:
@@ -142,7 +128,7 @@ def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _print_skipped(skipped: list[Finding]) -> None:
     text = f"{skipped[0].found}: {', '.join(finding.name for finding in skipped)}"
-    console().print(f"- {'skipped':{_NAMES}}  {_wrapped(text)}", style="dim", soft_wrap=True, highlight=False)
+    console().print(f"- {'skipped':{_NAMES}}  {wrapped(text, _INDENT)}", style="dim", soft_wrap=True, highlight=False)
 
 
 def _print(finding: Finding) -> None:
@@ -151,15 +137,9 @@ def _print(finding: Finding) -> None:
     mark, style = _MARKS[finding.verdict]
     line = Text()
     line.append(mark, style=style)
-    line.append(f" {finding.name:{_NAMES}}  {_wrapped(finding.found)}")
+    line.append(f" {finding.name:{_NAMES}}  {wrapped(finding.found, _INDENT)}")
     for title, text in (("expected", finding.expected), ("repair", finding.repair)):
         if text:
             line.append(f"\n{'':{_INDENT}}{title:8}  ", style="dim")
-            line.append(_wrapped(text, _INDENT + 10) if title == "expected" else text)
+            line.append(wrapped(text, _INDENT + 10) if title == "expected" else text)
     console().print(line, soft_wrap=True)
-
-
-def _wrapped(text: str, indent: int = _INDENT) -> str:
-    """Return text in lines that fit beside an indent; a path or an address is not broken, so that it can be copied."""
-    lines = textwrap.wrap(text, max(20, console().width - indent), break_long_words=False, break_on_hyphens=False)
-    return f"\n{'':{indent}}".join(lines)

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qexp.cli.output import duration, rate, status_text, table, value_text
-from qexp.model import Status, compact, short_names
+from qexp.cli.output import rate, status_text, table, value_text
+from qexp.model import Status, compact, duration, short_names
 from qexp.store.reports import Counts, ErrorGroup, ExperimentView
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)

@@ -16,7 +16,7 @@ from qexp.store.connect import Connection
 
 _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
-_FRESH = timedelta(seconds=5)
+FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
 _DEFICIT = 60.0
 """Seconds for which a queue must hold fewer messages than it should before it is believed."""
@@ -86,7 +86,7 @@ class Announcer:
             depths = broker.depths(connected, queues)
             again = 0
             for line in self._lost(lines, depths, wiped):
-                age = timedelta() if wiped else _FRESH if depths[line.queue] == 0 else timedelta(seconds=_DEFICIT)
+                age = timedelta() if wiped else FRESH if depths[line.queue] == 0 else timedelta(seconds=_DEFICIT)
                 again += self._again(line, line.now - age)
             if wiped:
                 connected.set(key, "this broker was not wiped since the announcements of this site")

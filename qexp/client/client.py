@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp import broker
-from qexp.client import provenance
+from qexp.client import explaining, provenance
 from qexp.client.announcing import Announcer, Progress, nobody
 from qexp.client.checking import checked
 from qexp.files import Files
@@ -207,6 +207,10 @@ class Client:
             found = list(reports.experiments(connection, selectors.where(connection, selection)))
             parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
             return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
+
+    def explain(self, experiment: int) -> explaining.Explanation:
+        """Say why an experiment is in the state that it is in; also while the broker is down."""
+        return explaining.explain(explaining.gather(self.settings, self.begin, experiment))
 
     def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
         """Return the failed among the chosen experiments by error, the largest group first."""

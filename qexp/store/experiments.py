@@ -125,9 +125,9 @@ def _unstage(connection: Connection) -> None:
 _BACKSLASH, _ESCAPED = "\\", "\\\\"
 
 
-def _level() -> ColumnElement[int]:
+def level_of(priority: ColumnElement[int]) -> ColumnElement[int]:
     """Return what `qexp.broker.level` says, in SQL."""
-    return func.least(9, func.greatest(0, 5 - tables.study.c.priority))
+    return func.least(9, func.greatest(0, 5 - priority))
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,7 @@ def announced(connection: Connection, queue: str, level: int) -> int:
     query = (
         select(func.count())
         .select_from(tables.experiment.join(tables.study, study.id == tables.experiment.c.study))
-        .where(tables.experiment.c.status == Status.QUEUED, study.queue == queue, _level() == level)
+        .where(tables.experiment.c.status == Status.QUEUED, study.queue == queue, level_of(study.priority) == level)
     )
     return connection.execute(query).scalar_one()
 

@@ -83,6 +83,12 @@ def listed(connection: Connection, lease: float, stopped: int = 0) -> list[Worke
     return [_view(row, running.get(row.id, {}), lease) for row in rows]
 
 
+def find(connection: Connection, worker: UUID, lease: float) -> WorkerView:
+    """Return one worker, whether it has stopped or not."""
+    row = connection.execute(_workers().where(tables.worker.c.id == worker)).one()
+    return _view(row, _running(connection).get(worker, {}), lease)
+
+
 def _workers() -> Select[Any]:
     columns, leader = tables.worker.c, tables.leader.c
     now = func.clock_timestamp()  # not now(): a beat may come after the transaction's beginning

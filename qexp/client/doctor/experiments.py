@@ -9,9 +9,9 @@ from pathlib import Path
 
 from qexp.client import importing
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict, few
+from qexp.client.explaining import start_worker
 from qexp.errors import FilesError
 from qexp.files import Files
-from qexp.model import DEFAULT_QUEUE
 from qexp.store import health, workers
 from qexp.store.workers import State
 
@@ -53,9 +53,8 @@ def queues(name: str, chart: Chart) -> Findings:
         waiting = health.waiting(connection)
     heard = {queue for worker in chart.live for queue in worker.queues}
     for queue in [queue for queue in waiting if queue not in heard]:
-        option = "" if queue == DEFAULT_QUEUE else f" -Q {queue}"
         found = f"{queue}: {_count(waiting[queue])} waiting, and no live worker listens"
-        yield Finding(name, Verdict.FAILED, found, "a worker on each queue", f"celery -A qexp worker{option}")
+        yield Finding(name, Verdict.FAILED, found, "a worker on each queue", start_worker(queue))
     if heard.issuperset(waiting):
         listed = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
         yield Finding(name, Verdict.OK, f"waiting: {listed}; all are listened to" if listed else "nothing waits")

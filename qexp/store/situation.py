@@ -1,0 +1,188 @@
+"""All that bears on why an experiment is in the state that it is in. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, func, literal, or_, select, text, tuple_, union_all
+
+from qexp.model import Status
+from qexp.store import reports, selectors, studies, tables, workers
+from qexp.store.connect import Connection
+from qexp.store.experiments import level_of
+from qexp.store.reports import AttemptView, ExperimentView
+from qexp.store.selectors import Selection
+from qexp.store.studies import StudyRow
+from qexp.store.workers import WorkerView
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an experiment that waits stands in its queue."""
+
+    window: int
+    """Experiments that are announced on its list of the queue: the queue's, for its priority."""
+    announced: int
+    """Experiments that are announced on any list of the queue."""
+    ahead: int
+    """Experiments that workers come to before it."""
+
+
+@dataclass(frozen=True)
+class Sign:
+    """What an attempt has recorded last."""
+
+    what: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Situation:
+    """One experiment and what it depends on; all times are the database's."""
+
+    experiment: ExperimentView
+    attempts: list[AttemptView]
+    """Those that have ended, the first one first."""
+    study: StudyRow
+    now: datetime
+    workers: list[WorkerView]
+    """Those that have not stopped."""
+    runner: WorkerView | None
+    """The one that ran it last, or runs it."""
+    pid: int | None
+    queued_at: datetime | None
+    forgiven: int
+    """The last attempt that retries do not count any more."""
+    retries: Mapping[str, float]
+    timeout: float | None
+    """Of the attempt that runs, in seconds."""
+    place: Place | None
+    """Where it stands in its queue while it waits."""
+    sign: Sign | None = None
+    printed: int = 0
+    """Bytes that the attempt which runs has printed."""
+
+
+def waits_on(connection: Connection, experiment: int) -> str | None:
+    """Return the queue that an experiment waits on, None if it does not; UnknownExperimentError if there is none."""
+    condition = selectors.where(connection, Selection(ids=((experiment, experiment),)))
+    columns, study = tables.experiment.c, tables.study.c
+    query = select(columns.status, study.queue).join_from(tables.experiment, tables.study, columns.study == study.id)
+    status, queue = connection.execute(query.where(condition)).one()
+    return str(queue) if status in (Status.PENDING, Status.QUEUED) else None
+
+
+def look(connection: Connection, experiment: int, lease: float) -> Situation:
+    """
+    Return the situation of an experiment, all of it at one moment; to be called first in a transaction.
+
+    A worker that was not heard of for *lease* seconds is silent.
+    """
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    (view,) = reports.experiments(connection, selectors.where(connection, Selection(ids=((experiment, experiment),))))
+    row = _row(connection, experiment)
+    crew = workers.listed(connection, lease)
+    runner = None
+    if row.worker is not None:
+        present = next((worker for worker in crew if worker.id == row.worker), None)
+        runner = present or workers.find(connection, row.worker, lease)
+    waits, runs = view.status in (Status.PENDING, Status.QUEUED), view.status is Status.RUNNING
+    return Situation(
+        view,
+        reports.attempts(connection, experiment),
+        studies.find(connection, view.study),
+        row.now,
+        crew,
+        runner,
+        row.pid,
+        row.queued_at,
+        row.forgiven,
+        row.retries,
+        row.timeout,
+        _place(connection, experiment) if waits else None,
+        _sign(connection, view) if runs else None,
+        _printed(connection, view) if runs else 0,
+    )
+
+
+def _row(connection: Connection, experiment: int) -> Any:
+    columns, study = tables.experiment.c, tables.study.c
+    present, ran = tables.revision.alias("present"), tables.revision.alias("ran")
+    return connection.execute(
+        select(
+            columns.worker,
+            columns.pid,
+            columns.queued_at,
+            columns.forgiven,
+            present.c.retries,
+            ran.c.timeout,
+            func.clock_timestamp().label("now"),
+        )
+        .join_from(tables.experiment, tables.study, study.id == columns.study)
+        .join(present, (present.c.study == study.id) & (present.c.number == study.revision))
+        .outerjoin(ran, (ran.c.study == study.id) & (ran.c.number == columns.revision))
+        .where(columns.id == experiment)
+    ).one()
+
+
+def _place(connection: Connection, experiment: int) -> Place:
+    """Count what is in the queue; what waits for a retry or is paused is not, nor is what no window has let in."""
+    columns, study = tables.experiment.c, tables.study.c
+    own, home = tables.experiment.alias("own"), tables.study.alias("home")
+    level, own_level = level_of(study.priority), level_of(home.c.priority)
+    queued, both_pending = columns.status == Status.QUEUED, columns.status == own.c.status
+    sooner = tuple_(columns.queued_at, columns.id) < tuple_(own.c.queued_at, own.c.id)
+    higher = tuple_(-study.priority, study.id, columns.id) < tuple_(-home.c.priority, home.c.id, own.c.id)
+    due = and_(study.paused_at.is_(None), or_(columns.not_before.is_(None), columns.not_before <= func.now()))
+    lower, same = level < own_level, level == own_level
+    is_queued, is_pending = own.c.status == Status.QUEUED, own.c.status == Status.PENDING
+    before = or_(
+        and_(is_queued, queued, or_(lower, and_(same, sooner))),
+        and_(is_pending, queued, or_(lower, same)),
+        and_(is_pending, both_pending, due, or_(lower, and_(same, higher))),
+    )
+    row = connection.execute(
+        select(
+            func.count().filter(queued, level == own_level),
+            func.count().filter(queued),
+            func.count().filter(before),
+        )
+        .join_from(tables.experiment, tables.study, study.id == columns.study)
+        .join(home, home.c.queue == study.queue)
+        .join(own, own.c.study == home.c.id)
+        .where(own.c.id == experiment, or_(queued, both_pending))
+    ).one()
+    return Place(*row)
+
+
+def _sign(connection: Connection, view: ExperimentView) -> Sign | None:
+    """Return what the attempt that runs has recorded last."""
+    kinds = [
+        (tables.metric, func.concat(tables.metric.c.name, " of step ", tables.metric.c.step)),
+        (tables.entry, func.concat("a row of ", tables.entry.c.list)),
+        (tables.checkpoint, literal("a checkpoint")),
+        (tables.artifact, func.concat("the file ", tables.artifact.c.name)),
+    ]
+    newest = [
+        select(what.label("what"), table.c.at)
+        .where(table.c.experiment == view.id, table.c.attempt == view.attempt)
+        .order_by(table.c.at.desc())
+        .limit(1)
+        .subquery()
+        for table, what in kinds
+    ]
+    rows = connection.execute(union_all(*(select(one.c.what, one.c.at) for one in newest)))
+    signs = [Sign(row[0], row[1]) for row in rows]
+    signs += [Sign(f"the result {name}", datetime.fromisoformat(at)) for name, at in (view.recorded_at or {}).items()]
+    return max(signs, key=lambda sign: sign.at, default=None)
+
+
+def _printed(connection: Connection, view: ExperimentView) -> int:
+    columns = tables.output.c
+    query = select(func.coalesce(func.max(columns.position + columns.size), 0)).where(
+        columns.experiment == view.id, columns.attempt == view.attempt
+    )
+    return int(connection.execute(query).scalar_one())

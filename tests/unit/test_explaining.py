@@ -1,0 +1,318 @@
+"""Why an experiment is in its state: facts become sentences, each with the command that changes it."""
+
+import dataclasses
+import uuid
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from qexp.client.explaining import Doorbell, Known, explain
+from qexp.model import Status
+from qexp.settings import Settings
+from qexp.store.reports import AttemptView, ExperimentView
+from qexp.store.situation import Place, Sign, Situation
+from qexp.store.studies import StudyRow
+from qexp.store.workers import State, WorkerView
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+SETTINGS = Settings(home=Path("/nowhere"))
+
+
+def ago(seconds):
+    return NOW - timedelta(seconds=seconds)
+
+
+def blank(cls, **given):
+    """Return one of the store's views: what is not given is None."""
+    return cls(**{field.name: given.get(field.name) for field in dataclasses.fields(cls)})
+
+
+def experiment(status, **given):
+    return blank(ExperimentView, **{"id": 17, "study": "lenet", "attempt": 0, **given, "status": Status(status)})
+
+
+def attempt(number, outcome, **given):
+    error = {} if outcome in ("done", "released", "paused", "cancelled") else {"error_type": "E", "error_message": "m"}
+    base = {"number": number, "outcome": outcome, "finished_at": ago(60), "duration": 3.0, "host": "node1"}
+    return blank(AttemptView, **{**base, **error, **given})
+
+
+def worker(name="w@node1", **given):
+    base = {"id": uuid.uuid4(), "host": "node1", "pid": 1, "state": State.IDLE, "concurrency": 2, "queues": ["gpu"]}
+    return blank(WorkerView, **{**base, "name": name, "running": {}, "leads": False, "silence": 3.0, **given})
+
+
+def told(view, depth=None, trouble=None, study=(), settings=SETTINGS, **given):
+    """Explain an experiment; return what is said by sentence, with the command in brackets."""
+    row = blank(StudyRow, **{"id": 1, "name": "lenet", "queue": "gpu", **dict(study)})
+    base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": Place(1, 1, 0), "printed": 0}
+    situation = blank(Situation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
+    found = explain(Known(situation, Doorbell(depth, trouble), settings))
+    return [f"{one.text} [{one.command}]" if one.command else one.text for one in found.sentences]
+
+
+def history(view, **given):
+    base = {"forgiven": 0, "workers": [], "retries": {}, "place": Place(1, 1, 0)}
+    situation = blank(Situation, **{**base, **given, "experiment": view, "study": blank(StudyRow), "now": NOW})
+    return explain(Known(situation, Doorbell(), SETTINGS)).history
+
+
+def test_what_waits_of_a_paused_study_names_who_lets_it_go_on():
+    paused = {"paused_at": ago(60), "pause_reason": "the disk is full."}
+    for status in ("pending", "queued"):
+        assert told(experiment(status), study=paused) == [
+            "Its study is paused since 11:59:00 UTC because: the disk is full. [qexp resume lenet]"
+        ]
+    assert told(experiment("pending"), study={"paused_at": ago(86400)}) == [
+        "Its study is paused since 2026-02-28 12:00:00 UTC. [qexp resume lenet]"
+    ]
+
+
+def test_a_retry_says_when_after_what_and_how_many_are_left():
+    view = experiment("pending", attempt=2, not_before=NOW + timedelta(seconds=11))
+    failed = [attempt(1, "lost"), attempt(2, "timeout", error_frame="f.py:3 in f")]
+    assert told(view, attempts=failed, retries={"timeout": 3}) == [
+        "It waits for a retry at 12:00:11 UTC, in 11 s: attempt 2 ended by timeout, E: m (at f.py:3 in f). "
+        "Of 3 retries for 'timeout' 2 are left after this one. [qexp cancel 17]"
+    ]
+    (one,) = told(view, attempts=[attempt(1, "timeout"), attempt(2, "timeout")], retries={"timeout": 3}, forgiven=1)
+    assert "2 are left" in one, "what was before a requeue is not counted"
+
+
+def test_a_full_window_is_named_with_its_setting():
+    (window, _) = told(experiment("pending"), place=Place(10_000, 10_000, 12_345), workers=[worker()])
+    assert window == (
+        "It is not announced yet: the window of its queue 'gpu' is full (10,000 announced, setting 'window': 10,000), "
+        "and 12,345 are before it. [qexp config]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("crew", "words"),
+    [
+        ([worker("first@a", leads=True)], "It is due: the worker that leads, first@a, announces it within seconds."),
+        ([worker()], "It is due: a worker announces it as soon as one leads, within seconds."),
+        ([], "It is due: a worker announces it as soon as one is there."),
+    ],
+)
+def test_what_is_due_is_announced_by_the_worker_that_leads(crew, words):
+    assert told(experiment("pending", not_before=ago(1)), workers=crew)[0] == words
+
+
+def test_a_queued_experiment_says_since_when_it_is_announced():
+    assert told(experiment("queued"), queued_at=ago(3))[0] == (
+        "It was announced on the queue 'gpu' 3 s ago, at 11:59:57 UTC."
+    )
+
+
+def test_a_broker_that_is_down_is_said_together_with_who_repairs_it():
+    said = told(experiment("queued"), trouble="127.0.0.1:1: Connection refused")
+    assert said[1] == (
+        "The broker is out of reach (127.0.0.1:1: Connection refused): no worker is told of it until that is repaired. "
+        "[qexp doctor]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("crew", "words"),
+    [
+        ([], "No live worker is there, on its queue 'gpu' or any other. [celery -A qexp worker -Q gpu]"),
+        (
+            [worker(queues=["qexp", "cpu"])],
+            "No live worker listens on its queue 'gpu'; live workers listen on: cpu, qexp. "
+            "[celery -A qexp worker -Q gpu]",
+        ),
+        (
+            [
+                worker(state=State.SILENT, silence=40.2),
+                worker("x@b", state=State.QUARANTINED, quarantine_reason="no GPU"),
+            ],
+            "No live worker listens on its queue 'gpu': w@node1 has been silent for 40 s; x@b is quarantined because: "
+            "no GPU (repair node1, then start it again). [celery -A qexp worker -Q gpu]",
+        ),
+    ],
+)
+def test_a_queue_without_a_live_worker_names_the_worker_to_start(crew, words):
+    assert words in told(experiment("queued"), workers=crew)
+
+
+def test_the_default_queue_needs_no_option():
+    assert told(experiment("queued"), study={"queue": "qexp"})[1].endswith("[celery -A qexp worker]")
+
+
+def busy(number, **given):
+    return worker(**{"state": State.BUSY, "running": {"lenet": list(range(number))}, **given})
+
+
+@pytest.mark.parametrize(
+    ("crew", "ahead", "words"),
+    [
+        ([busy(2)], 1, "1 other is before it on the queue, and all 2 children of w@node1 are busy."),
+        ([busy(1, concurrency=1)], 0, "It is the next one on the queue, and the only child of w@node1 is busy."),
+        ([busy(2), busy(2)], 1234, "1,234 others are before it on the queue, and all 4 children of the 2 workers"),
+        ([busy(1)], 0, "It is the next one; 1 of 2 children on its queue is free, so it begins at once."),
+        ([worker()], 5, "5 others are before it; 2 of 2 children on its queue are free, so it begins soon."),
+    ],
+)
+def test_a_queue_with_live_workers_says_whose_turn_it_is(crew, ahead, words):
+    said = told(experiment("queued"), workers=crew, place=Place(9, 9, ahead), queued_at=ago(1))
+    assert said[1].startswith(words)
+
+
+def test_what_a_free_child_does_not_take_is_for_the_doctor():
+    said = told(experiment("queued"), workers=[worker()], queued_at=ago(600))
+    assert said[1] == (
+        "It is the next one, 2 of 2 children on its queue are free, and yet it has not begun. [qexp doctor]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("depth", "age", "leads", "words"),
+    [
+        (
+            0,
+            9,
+            True,
+            "The broker has lost its message (the queue is empty there); it is announced again within seconds.",
+        ),
+        (0, 9, False, "(the queue is empty there); it is announced again as soon as a worker is there."),
+        (0, 1, True, "no message of it: a worker is taking it, or it is announced again within seconds."),
+        (2, 9, True, "holds 2 messages for 5 announced experiments; what is missing is announced again within about"),
+    ],
+)
+def test_a_message_that_is_not_on_the_broker_is_noticed(depth, age, leads, words):
+    crew = [worker(leads=leads)]
+    said = told(experiment("queued"), depth, queued_at=ago(age), workers=crew, place=Place(5, 5, 0))
+    assert words in said[2]
+
+
+def test_a_message_that_is_there_needs_no_word():
+    assert len(told(experiment("queued"), 5, queued_at=ago(9), place=Place(5, 5, 0))) == 2
+
+
+RUNS = experiment("running", attempt=2, started_at=ago(40))
+
+
+def test_what_runs_says_where_since_when_and_how_to_follow_it():
+    said = told(RUNS, runner=worker(), pid=123, timeout=3600.0, sign=Sign("loss of step 12", ago(3)), printed=1234)
+    assert said == [
+        "Attempt 2 runs since 11:59:20 UTC (40 s) on node1, process 123, by the worker w@node1. [qexp logs 17 -f]",
+        "Its worker was last heard of 3 s ago.",
+        "It recorded last loss of step 12, 3 s ago, and has printed 1,234 bytes. [qexp metrics 17]",
+        "Its timeout of 1 h 0 min ends it at 12:59:20 UTC, in 59 min 20 s. [qexp cancel 17]",
+    ]
+
+
+def test_what_runs_without_a_timeout_or_a_sign_says_so():
+    said = told(RUNS, runner=worker(state=State.QUARANTINED, quarantine_reason="no GPU"))
+    assert said[1:] == [
+        "Its worker was last heard of 3 s ago; it is quarantined because: no GPU.",
+        "It has recorded nothing yet, and has printed nothing yet.",
+    ]
+    assert told(RUNS, runner=worker())[3] == "It has no timeout. [qexp cancel 17]"
+
+
+def test_what_is_over_its_timeout_is_ended_now():
+    assert told(RUNS, runner=worker(), timeout=30.0)[3].startswith(
+        "Its timeout of 30 s ends it now, since 11:59:50 UTC."
+    )
+
+
+def test_what_a_silent_worker_runs_is_taken_back():
+    silent = worker(state=State.SILENT, silence=12.0)
+    assert told(RUNS, runner=silent, workers=[silent, worker("other@b")], retries={"lost": 5})[1] == (
+        "Its worker is silent: it was last heard of 12 s ago. If that lasts, the experiment is taken back from it in "
+        "18 s, to run as attempt 3."
+    )
+    assert told(RUNS, runner=silent, workers=[silent], retries={"lost": 0})[1] == (
+        "Its worker is silent: it was last heard of 12 s ago. The experiment is taken back by another worker, and "
+        "fails as its study gives none to 'lost' (key 'retries' of the grid), but none is there. "
+        "[celery -A qexp worker -Q gpu]"
+    )
+
+
+def test_what_a_worker_has_left_when_it_stopped_is_taken_back():
+    stopped = worker(state=State.STOPPED, stopped_at=ago(31), silence=99.0)
+    assert told(RUNS, runner=stopped, workers=[worker("other@b")], retries={"lost": 5})[1] == (
+        "Its worker stopped 31 s ago. If that lasts, the experiment is taken back from it within seconds, "
+        "to run as attempt 3."
+    )
+
+
+def test_what_runs_of_a_paused_study_is_asked_to_leave():
+    assert told(RUNS, runner=worker(), study={"paused_at": ago(1)})[0] == (
+        "Its study is paused since 11:59:59 UTC. What runs is asked to leave, and ended within seconds. "
+        "[qexp resume lenet]"
+    )
+
+
+def failed(kind, *attempts, **given):
+    return told(experiment("failed", failure=kind, attempt=len(attempts)), attempts=list(attempts), **given)
+
+
+def test_what_failed_says_how_and_why_it_is_not_tried_again():
+    last = attempt(2, "error", error_message="two\nlines", error_frame="f.py:3 in f")
+    assert failed("error", attempt(1, "error"), last, retries={"error": 1}) == [
+        "Attempt 2 ended by error, E: two lines (at f.py:3 in f). That was 1 min ago, at 11:59:00 UTC, after 3 s on "
+        "node1. [qexp show 17]",
+        "No retry follows as the only one that its study gives to 'error' is used. [qexp requeue 17]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("budget", "words"),
+    [
+        (0, "as its study gives none to 'lost' (key 'retries' of the grid)."),
+        (2, "as all 2 that its study gives to 'lost' are used."),
+        (9, "as its study had none left then; it gives more since."),
+    ],
+)
+def test_what_failed_for_the_last_time_says_what_became_of_its_retries(budget, words):
+    attempts = [attempt(number, "lost") for number in (1, 2, 3)]
+    assert words in failed("lost", *attempts, retries={"lost": budget})[1]
+
+
+def test_what_is_done_names_its_result_and_how_to_repeat_it():
+    assert told(experiment("done", attempt=1), attempts=[attempt(1, "done")]) == [
+        "Attempt 1 succeeded. That was 1 min ago, at 11:59:00 UTC, after 3 s on node1. [qexp show 17]",
+        "It has a result, so nothing of it moves any more. [qexp requeue 17]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "before it ever ran."),
+        ({"attempt": 2, "reason": "wrong data"}, "while it waited for attempt 3 because: wrong data."),
+        ({"attempt": 2, "finished_at": ago(5)}, "5 s ago, at 11:59:55 UTC, while attempt 2 ran."),
+    ],
+)
+def test_what_was_cancelled_says_while_what_and_why(given, words):
+    assert told(experiment("cancelled", **given)) == [f"It was cancelled {words} [qexp requeue 17]"]
+
+
+def test_what_its_own_function_has_paused_goes_on_when_it_is_resumed():
+    view = experiment("paused", attempt=1, finished_at=ago(5), reason="waits for data")
+    said = told(view, study={"paused_at": ago(1)})
+    assert said[0] == (
+        "Its own function paused it in attempt 1, 5 s ago, at 11:59:55 UTC because: waits for data. [qexp resume 17]"
+    )
+    assert said[1].endswith("[qexp resume lenet]")
+
+
+def test_the_history_is_one_line_with_what_a_person_did():
+    ended = [attempt(1, "lost", finished_at=ago(90_000)), attempt(2, "error"), attempt(3, "paused")]
+    assert history(experiment("pending"), attempts=ended, forgiven=2) == (
+        "1 lost 2026-02-28 11:00:00, 2 error 11:59:00, requeued, 3 paused 11:59:00"
+    )
+    assert history(experiment("queued"), attempts=ended, forgiven=3).endswith("3 paused 11:59:00, resumed")
+    assert history(experiment("pending"), attempts=[]) == ""
+    many = [attempt(number, "lost") for number in range(1, 10)]
+    assert history(experiment("running", attempt=10), attempts=many).startswith("3 earlier, 4 lost 11:59:00, ")
+    assert history(experiment("running", attempt=10), attempts=many).endswith(", 10 running")
+
+
+def test_nobody_is_told_more_than_four_sentences():
+    said = told(RUNS, runner=worker(), timeout=9.0, study={"paused_at": ago(1)})
+    assert len(said) == 4
