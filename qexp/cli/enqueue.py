@@ -28,6 +28,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     Enqueueing the same grid again adds only what is new.
     """
     from qexp.client.checking import checked
+    from qexp.client.explaining import start_worker
     from qexp.grid import Grid
 
     loaded = Grid.load(grid, assignments)
@@ -42,10 +43,13 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     if done.orphaned:
         say(orphans(done.study, done.orphaned))
     if done.announced:
+        rest = f", {done.waiting} follow as workers take them" if done.waiting else ""
         say(
-            f"{done.announced} announced; run them with 'celery -A qexp worker', "
+            f"{done.announced} announced{rest}; run them with '{start_worker(loaded.file.queue)}', "
             f"watch them with 'qexp status {done.study} --watch'"
         )
+    elif done.waiting:
+        say(f"{done.waiting} wait to be announced; see 'qexp status {done.study}'")
 
 
 def enqueue_with_progress(grid: Grid) -> Enqueued:

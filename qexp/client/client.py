@@ -53,6 +53,8 @@ class Enqueued:
     """Experiments of the study that the grid leaves out."""
     moved_from: tuple[str, str | None] | None = None
     """The function and folder that the study had, if they are others now: what waits will run with the new ones."""
+    waiting: int = 0
+    """Experiments that will be announced as workers take the others, or when the study is resumed."""
 
     @property
     def known(self) -> int:
@@ -128,8 +130,10 @@ class Client:
             added = experiments.add(connection, study.id, _counted(grid, progress))
             views.refresh(raw(connection), study.id)
         announced = self.announce(study, progress)
+        with self.begin() as connection:
+            waiting = experiments.pending(connection, study.id)
         moved = before if before not in (None, (plan.function, plan.folder)) else None
-        return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved)
+        return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting)
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
