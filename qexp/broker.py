@@ -100,6 +100,17 @@ def task_id(ids: tuple[int, ...], attempt: int) -> str:
     return str(uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
 
 
+def ids_of(arguments: Sequence[Any]) -> list[int]:
+    """
+    Return the ids in a message's arguments, without whatever else may have been put on a queue.
+
+    >>> ids_of(([3, "4", True, None, 2**80],)), ids_of(("5",)), ids_of(())
+    ([3], [], [])
+    """
+    found = arguments[0] if arguments else None
+    return [item for item in found if type(item) is int and abs(item) < 2**63] if isinstance(found, list) else []
+
+
 def publish(settings: Settings, messages: Iterable[Message]) -> None:
     """
     Announce ids. BrokerUnreachableError: some may have been delivered, so all are announced again by whoever repeats

@@ -16,6 +16,7 @@ from celery.worker.request import Request
 from qexp import broker
 from qexp.errors import ExperimentFailedError, PoolError, QexpError
 from qexp.settings import Settings
+from qexp.worker import inbox
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
@@ -36,18 +37,19 @@ def install(app: Celery, settings: Settings) -> None:
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
             error = getattr(exc_info.exception, "exc", exc_info.exception)
             if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and self.worker_pid:
-                office.record_crash(self.args[0], self.worker_pid, str(error))
+                office.record_crash(broker.ids_of(self.args), self.worker_pid, str(error))
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
 
     @app.task(name=broker.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
-    def run(ids: list[int]) -> None:
+    def run(*arguments: Any) -> None:
         """Run announced experiments."""
-        child.work(ids)
+        child.work(broker.ids_of(arguments))
 
     class QuietWorker(Worker):  # type: ignore[misc]
         """A worker without gossip and mingle, whose traffic grows with the square of the workers."""
 
         def __init__(self, **options: Any) -> None:
+            inbox.install()
             super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
 
         def wait_for_soft_shutdown(self) -> None:
