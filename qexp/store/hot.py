@@ -108,6 +108,12 @@ def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | Non
     return None if row is None else _claim(row)
 
 
+def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
+    """Return those of many ids whose experiments wait, in the order given: most of a forged message's do not."""
+    found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
+    return [number for number in dict.fromkeys(ids) if number in found]
+
+
 def adopt(raw: Raw, experiment: int, worker: UUID, pid: int) -> Claim | None:
     """Return the claim that this process has made and was not told of, as its connection was lost; None: it has not."""
     row = raw.execute(SQL["adopt"], {"id": experiment, "worker": worker, "pid": pid}).fetchone()
@@ -181,12 +187,9 @@ def unwanted(raw: Raw, worker: UUID, posts: Sequence[tuple[int, int]]) -> list[U
     return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
 
 
-def strays(
-    raw: Raw, worker: UUID, ids: Sequence[int], age: float, now: datetime | None = None
-) -> list[tuple[int, int]]:
-    """Return what runs on a worker for *age* seconds by its row and is not among *ids*: (id, process id)."""
-    values = {"worker": worker, "ids": list(ids), "age": age, "now": now}
-    return [(row[0], row[1]) for row in raw.execute(SQL["strays"], values)]
+def strays(raw: Raw, worker: UUID, ids: Sequence[int]) -> list[tuple[int, int]]:
+    """Return what runs on a worker by its row and is not among *ids*: (id, process id)."""
+    return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "ids": list(ids)})]
 
 
 def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:

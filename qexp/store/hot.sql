@@ -1,3 +1,6 @@
+-- queued: those of many ids that a claim may find. No row: none of them waits.
+SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND status = 'queued';
+
 -- claim: take a queued experiment for one attempt. No row: another message came first, or it was cancelled.
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
@@ -120,8 +123,7 @@ WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.
 -- strays: what runs on a worker though none of its children is at it: their deaths were not noted, as Postgres was away.
 -- No row: there is nothing like that.
 SELECT id, pid FROM experiment
-WHERE  worker = %(worker)s AND status = 'running' AND id <> ALL (%(ids)s::bigint[])
-       AND started_at < coalesce(%(now)s, now()) - make_interval(secs => %(age)s);
+WHERE  worker = %(worker)s AND status = 'running' AND id <> ALL (%(ids)s::bigint[]);
 
 -- adopt: what a claim has taken whose answer was lost on the way.
 -- No row: nothing was taken.

@@ -19,8 +19,8 @@ from qexp.worker.warden import tell
 
 log = logging.getLogger(__name__)
 
-_UNSEEN = 30.0
-"""Seconds after its claim from which an experiment must have a living child; deaths are seen by Celery before."""
+_UNSEEN = 10.0
+"""Seconds without a child until an experiment's attempt is ended; Celery sees deaths before, and says how."""
 
 
 class Attendance:
@@ -35,6 +35,8 @@ class Attendance:
         self._died = died
         self._asked: dict[tuple[int, int], float] = {}
         """When each unwanted attempt was asked to leave."""
+        self._missed: dict[tuple[int, int], float] = {}
+        """Since when no child is at an experiment, by its id and the process that was."""
 
     @property
     def busy(self) -> bool:
@@ -45,8 +47,11 @@ class Attendance:
         """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
         posts = {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
-        for experiment, pid in hot.strays(raw, self.worker, [post.experiment for post in posts.values()], _UNSEEN):
-            self._died([experiment], pid, crashed("nothing is left of it", None))
+        now, strays = time.monotonic(), hot.strays(raw, self.worker, [post.experiment for post in posts.values()])
+        self._missed = {stray: self._missed.get(stray, now) for stray in strays}
+        for (experiment, pid), since in self._missed.items():
+            if now - since > _UNSEEN:
+                self._died([experiment], pid, crashed("nothing is left of it", None))
 
     def end_all(self) -> None:
         """End whatever the children are at; outcomes that wait to be delivered may go on waiting."""

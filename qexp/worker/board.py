@@ -10,6 +10,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from qexp.errors import SettingsError
+
 _SLOT = struct.Struct("=qqqqddqBB6x")
 SLOTS = 4096
 """Children that a worker can have."""
@@ -68,7 +70,16 @@ class Board:
         return self._memory
 
     def make(self) -> None:
-        """Make the file, before children are forked."""
+        """
+        Make the file, before children are forked. SettingsError if the disk has no room for all of it.
+
+        Memory that is mapped from a file with holes ends whoever touches it, by SIGBUS, once the disk is full.
+        """
+        try:
+            self.path.write_bytes(bytes(SLOTS * _SLOT.size))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SettingsError(f"{self.path}: {reason}; make room there, or set TMPDIR to another folder") from error
         _ = self._map
 
     def put(self, slot: int, post: Post) -> None:

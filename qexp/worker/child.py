@@ -11,10 +11,12 @@ from uuid import UUID
 
 from qexp.client import Client
 from qexp.errors import ExperimentFailedError
+from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
 from qexp.store.line import Line
+from qexp.worker.attempt import trace
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.session import Desk
@@ -42,25 +44,39 @@ class Child:
 
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
+        if len(ids) > 1:
+            ids = self._line.do(lambda raw: hot.queued(raw, ids), "what was announced")
         failures = [failure for number in ids if (failure := self._attempt(number)) is not None]
         if failures:
             raise ExperimentFailedError("; ".join(failures))
 
     def _attempt(self, number: int) -> str | None:
-        claim = self._claim(number)
-        if claim is None:
+        self._desk.expect(number)
+        try:
+            claim = self._claim(number)
+            if claim is not None:
+                return self._run(claim)
             log.info("experiment %d: not to be had, its message is dropped", number)
             return None
-        try:
-            outcome = self._desk.attempt(claim)
-            return self._finish(claim, outcome)
-        except SystemExit:  # this process was told to stop, perhaps with its whole group
-            if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {number}"):
-                log.warning("experiment %d: given back, its process was told to stop", number)
-                Client(self.settings).announce_studies([claim.study_id])
-            raise
         finally:
             self._desk.leave()
+
+    def _run(self, claim: hot.Claim) -> str | None:
+        try:
+            return self._finish(claim, self._outcome(claim))
+        except SystemExit:  # this process was told to stop, perhaps with its whole group
+            if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
+                log.warning("experiment %d: given back, its process was told to stop", claim.id)
+                Client(self.settings).announce_studies([claim.study_id])
+            raise
+
+    def _outcome(self, claim: hot.Claim) -> hot.Outcome:
+        """Return how an attempt has ended; what this machine lacks for it is a crash."""
+        try:
+            return self._desk.attempt(claim)
+        except Exception as error:
+            log.exception("experiment %d: attempt %d has no place to run", claim.id, claim.attempt)
+            return hot.Outcome(error=trace.of(error, Failure.CRASHED, claim.folder))
 
     def _claim(self, number: int) -> hot.Claim | None:
         """Claim an experiment; of a claim whose answer was lost the second try finds what the first has taken."""

@@ -1,5 +1,7 @@
 """What is announced when: a window per queue and priority, nothing of a paused study, and again what was lost."""
 
+import math
+import os
 import uuid
 
 import pytest
@@ -11,6 +13,8 @@ from qexp.grid import Grid
 from qexp.model import Status
 from qexp.store import hot
 from qexp.store.selectors import Selection
+from qexp.worker.attendance import Attendance
+from qexp.worker.board import Board, Post, Request
 
 
 @pytest.fixture
@@ -166,12 +170,22 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     assert hot.unwanted(raw, worker, [(claim.id, 2)]) == []
 
 
-def test_what_runs_without_a_child_is_a_stray_after_a_while(narrow, raw, enqueue, worker):
+def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, worker, tmp_path, monkeypatch):
+    # Given two experiments that run by their rows, and a child that is about to claim the first one
     study = enqueue(2)
     one, two = claim_all(narrow, raw, study, worker)
-    assert hot.strays(raw, worker, [one.id], 30) == []
-    raw.execute("UPDATE experiment SET started_at = now() - interval '31 s' WHERE worker = %s", [worker])
-    assert hot.strays(raw, worker, [one.id], 30) == [(two.id, 1)]
+    died = []
+    board = Board(tmp_path / "board")
+    board.put(0, Post(os.getpid(), one.id, 0, 0, 0.0, math.inf, 0, False, Request.NONE))
+    attendance = Attendance(board, worker, lambda ids, pid, error: died.append((ids, pid, error.failure)))
+    # When it is looked twice, then again after a while
+    attendance.check(raw)
+    attendance.check(raw)
+    assert died == [], "Celery is still to say how its process died"
+    monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
+    attendance.check(raw)
+    # Then the other one is taken for dead
+    assert died == [([two.id], 1, "crashed")]
 
 
 def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, worker):

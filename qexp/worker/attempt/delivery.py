@@ -46,8 +46,13 @@ class Delivery:
             return hot.finish(raw, claim, outcome)
 
         def waiting() -> None:
-            if not held:
+            if held:
+                return
+            try:
                 held.append(self._keep(claim, outcome))
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                log.error("%s is in memory only, no file can be made in %s: %s", what, self._folder, reason)
 
         try:
             try:

@@ -68,6 +68,11 @@ class Desk:
             session.journal.over = True  # a context that somebody has kept is of no use any more
         return session.journal.completed(outcome)
 
+    def expect(self, experiment: int) -> None:
+        """Say that this process is about to claim an experiment: it may have it before it knows."""
+        post = Post(os.getpid(), experiment, 0, 0, time.monotonic(), math.inf, 0, False, Request.NONE)
+        self.board.put(self.slot, post)
+
     def leave(self) -> None:
         """Say that this process is at nothing: what became of its attempt is known to others."""
         self.board.clear(self.slot)
