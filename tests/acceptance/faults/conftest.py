@@ -1,0 +1,27 @@
+"""A site of the faults' own, whole again after each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from acceptance.faults.support import Site, temporary_site
+
+
+@pytest.fixture(scope="session")
+def ruin() -> Iterator[Site]:
+    folder, site = temporary_site()
+    with folder:
+        try:
+            yield site
+        finally:
+            site.close()
+
+
+@pytest.fixture
+def own(ruin: Site) -> Iterator[Site]:
+    """The site, with both services up; the workers that a test starts end with it."""
+    ruin.up()
+    yield ruin
+    ruin.end_workers()
+    ruin.up()

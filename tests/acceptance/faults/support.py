@@ -1,0 +1,362 @@
+"""A site that tests may break, workers in groups of their own, a function that keeps a log, and what must hold."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+from tests_support import eventually
+
+from qexp import services, settings
+from qexp.client import Client
+from qexp.grid import Grid
+from qexp.settings import Settings
+from qexp.store.connect import connect
+
+log = logging.getLogger(__name__)  # shown if a test fails
+
+HEARTBEAT, LEASE = 0.5, 3.0
+PATIENCE = float(os.environ.get("FAULTS_PATIENCE", "60"))
+"""Seconds that a study may take to close."""
+PACE = {"QEXP_HEARTBEAT": str(HEARTBEAT), "QEXP_LEASE": str(LEASE)}
+"""Short, so that what is lost is found within a test's time."""
+
+SOURCE = '''
+import os, pathlib, time
+import qexp
+
+def note(log, context, what):
+    """Add a line in one write, so that lines of several processes never mix."""
+    line = f"{context.id} {context.attempt} {os.getpid()} {what}\\n".encode()
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    assert os.write(file, line) == len(line)
+    os.close(file)
+
+def f(x, log, seconds=0.0, gate=None, *, context: qexp.Context):
+    note(log, context, "begin")
+    time.sleep(seconds)
+    while gate is not None and not pathlib.Path(gate).exists():
+        time.sleep(0.02)
+    note(log, context, "end")
+    return {"y": 2 * x, "attempt": context.attempt}
+'''
+"""Sleeps for `seconds`, and until the file `gate` is there."""
+
+
+class Worker:
+    """A worker in a process group of its own, which can be stopped and killed as a whole."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], *options: str):
+        self.name = uuid.uuid4().hex[:8]
+        self.log = folder / f"worker-{self.name}.log"
+        line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "--loglevel", "INFO"]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*line, "-n", f"{self.name}@%h", *options],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env=environ,
+                start_new_session=True,
+            )
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def await_ready(self) -> Worker:
+        eventually(lambda: " ready." in self.text() or not self.alive, "a worker to be ready", PATIENCE)
+        assert self.alive, self.text()
+        return self
+
+    def await_text(self, text: str) -> None:
+        eventually(lambda: text in self.text() or not self.alive, f"{text!r} in a worker's log", PATIENCE)
+        assert text in self.text(), self.text()
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+
+class Site:
+    """Both services in a home of their own, to be killed, stopped, restarted and wiped."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environ = {**os.environ, "QEXP_HOME": str(folder / "home"), "HOME": str(folder), **PACE}
+        self._loaded = settings.trace({"QEXP_HOME": str(folder / "home"), **PACE}, folder)
+        self._workers: list[Worker] = []
+        self.up()
+
+    @property
+    def settings(self) -> Settings:
+        return settings.load({"QEXP_HOME": str(self.folder / "home"), **PACE}, self.folder)
+
+    @property
+    def client(self) -> Client:
+        return Client(self.settings)
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return what Postgres has, over a connection of its own, which no fault has touched."""
+        with connect(self.settings) as raw:
+            return raw.execute(query, values).fetchall()  # type: ignore[arg-type]
+
+    def broker(self) -> redis.Redis:
+        return redis.Redis.from_url(self.settings.broker_url)
+
+    # the services
+
+    def up(self) -> None:
+        services.up(self._loaded)
+
+    def kill_postgres(self) -> None:
+        """Kill the server and all of its processes, as when the power goes."""
+        server = psutil.Process(int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]))
+        _kill([server, *server.children(recursive=True)])
+
+    def kill_broker(self) -> None:
+        with self.broker() as broker:
+            _kill([psutil.Process(broker.info("server")["process_id"])])
+
+    def restart_broker(self) -> None:
+        """Kill the broker and start it with the data that it had."""
+        self.kill_broker()
+        self.up()
+
+    def wipe_broker(self) -> None:
+        """Kill the broker and start an empty one at the same address."""
+        self.kill_broker()
+        for path in (self.home / "valkey").iterdir():
+            if path.name != "valkey.conf":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.up()
+
+    @property
+    def home(self) -> Path:
+        return self.settings.home
+
+    # what works on it
+
+    def worker(self, *options: str, **environ: str) -> Worker:
+        made = Worker(self.folder, {**self.environ, **environ}, *options)
+        self._workers.append(made)
+        return made
+
+    def workers(self, number: int, *options: str) -> list[Worker]:
+        """Start workers and wait until all of them are ready."""
+        return [worker.await_ready() for worker in [self.worker(*options) for _ in range(number)]]
+
+    def end_workers(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+            last = [line[:300] for line in worker.text().splitlines()[-12:]]
+            log.warning("%s:\n%s", worker.name, "\n".join(last))
+        self._workers.clear()
+
+    def close(self) -> None:
+        self.end_workers()
+        services.down(self.settings)
+
+    # studies
+
+    def study(self, number: int, source: str = SOURCE, **keys: Any) -> Study:
+        """Make a study of the function above, with *number* values of x, on a queue of its own; nothing is enqueued."""
+        return Study(self, f"s_{uuid.uuid4().hex[:8]}", number, source, keys)
+
+
+class Study:
+    """A study, and the log that its function keeps."""
+
+    def __init__(self, site: Site, name: str, number: int, source: str, keys: dict[str, Any]) -> None:
+        self.site, self.name, self.queue = site, name, f"q_{name}"
+        self.folder = site.folder / name
+        self.folder.mkdir()
+        (self.folder / "experiment.py").write_text(source)
+        self.log, self.gate = self.folder / "log", self.folder / "gate"
+        settings = {"log": str(self.log), **keys.pop("settings", {})}
+        if keys.pop("gated", False):
+            settings["gate"] = str(self.gate)
+        self.grid = {
+            "study": name,
+            "function": "experiment:f",
+            "queue": self.queue,
+            "parameters": {"x": {"range": [number]}} if number > 1 else {"x": 0},
+            "settings": settings,
+            "retries": {"crashed": 9, "lost": 9, "delay": 0.1},
+            **keys,
+        }
+
+    def enqueue(self) -> Study:
+        self.site.client.enqueue(Grid.from_dict(self.grid, self.folder))
+        return self
+
+    def open_gate(self) -> None:
+        self.gate.touch()
+
+    def executions(self) -> list[Execution]:
+        """Return what the function has logged, in order."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return [Execution(int(i), int(a), int(p), w) for i, a, p, w in (line.split() for line in lines)]
+
+    def running(self) -> list[Execution]:
+        """Return the executions that have begun and not ended, dead ones among them."""
+        found = self.executions()
+        ended = {(one.experiment, one.attempt) for one in found if one.what == "end"}
+        return [one for one in found if one.what == "begin" and (one.experiment, one.attempt) not in ended]
+
+    def await_begun(self, number: int) -> list[Execution]:
+        """Wait until *number* executions have begun; return those that have not ended."""
+        eventually(
+            lambda: sum(one.what == "begin" for one in self.executions()) >= number, f"{number} to begin", PATIENCE
+        )
+        return self.running()
+
+    def statuses(self) -> Counter[str]:
+        query = "SELECT e.status FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s"
+        return Counter(row[0] for row in self.site.rows(query, self.name))
+
+    def outcomes(self) -> Counter[str]:
+        query = "SELECT a.outcome FROM attempt a JOIN study s ON s.id = a.study WHERE s.name = %s"
+        return Counter(row[0] for row in self.site.rows(query, self.name))
+
+    def await_done(self, number: int, seconds: float = PATIENCE) -> None:
+        eventually(lambda: self.statuses()["done"] >= number, f"{number} to be done", seconds)
+
+    def await_closed(self, seconds: float = PATIENCE) -> Study:
+        """Wait until no experiment is open any more."""
+
+        def closed() -> bool:
+            return not self.statuses().keys() - {"done", "failed", "cancelled"}
+
+        try:
+            eventually(closed, f"{self.name} to close", seconds)
+        except pytest.fail.Exception:
+            log.warning("%s: %s, attempts: %s", self.name, dict(self.statuses()), dict(self.outcomes()))
+            raise
+        return self
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A line of the log: that an execution of an attempt has begun, or that it has ended."""
+
+    experiment: int
+    attempt: int
+    pid: int
+    what: str
+
+
+CUT_SHORT = frozenset({"lost", "crashed", "released"})
+"""Outcomes of attempts that may have ended before their function was called."""
+
+
+def assert_consistent(
+    study: Study,
+    number: int,
+    outcomes: Mapping[str, int] | None = None,
+    among: Iterable[str] = ("done",),
+    failed: Mapping[str, int] | None = None,
+    unbegun: bool = False,
+) -> None:
+    """
+    Hold the tables against the log that the function has kept.
+
+    *outcomes*: how many attempts ended how, exactly; or *among*: which ways there may be. *failed*: how many
+    experiments end as failed, by failure; the others are done. *unbegun*: attempts that were cut short may lack
+    an execution.
+    """
+    site = study.site
+    experiments = site.rows(
+        "SELECT e.id, e.status, e.attempt, e.result, e.failure, e.worker, e.params FROM experiment e "
+        "JOIN study s ON s.id = e.study WHERE s.name = %s",
+        study.name,
+    )
+    attempts = site.rows(
+        "SELECT a.experiment, a.number, a.outcome, a.worker, a.pid, a.error_type FROM attempt a "
+        "JOIN study s ON s.id = a.study WHERE s.name = %s ORDER BY a.experiment, a.number",
+        study.name,
+    )
+    begun = Counter((one.experiment, one.attempt) for one in study.executions() if one.what == "begin")
+    ended = Counter((one.experiment, one.attempt) for one in study.executions() if one.what == "end")
+    pids = {(one.experiment, one.attempt): one.pid for one in study.executions()}
+    by_experiment: dict[int, list[Any]] = {row[0]: [] for row in experiments}
+    for row in attempts:
+        by_experiment[row[0]].append(row)
+    # every experiment is there once, and closed
+    assert sorted(row[6]["x"] for row in experiments) == list(range(number))
+    failures = Counter(row[4] for row in experiments if row[1] == "failed")
+    assert failures == Counter(failed or {})
+    assert (
+        Counter(row[1] for row in experiments)
+        == Counter({"done": number - failures.total(), "failed": failures.total()}) - Counter()
+    )
+    for id_, status, last, result, failure, worker, params in experiments:
+        mine = by_experiment[id_]
+        # attempts are counted without gaps, and only the last one counts
+        assert [row[1] for row in mine] == list(range(1, last + 1)), (id_, mine)
+        assert [row[1] for row in mine if row[2] == "done"] == ([last] if status == "done" else []), (id_, mine)
+        assert mine[-1][2] == (failure or "done"), (id_, mine)
+        assert mine[-1][3] == worker
+        if status == "done":
+            assert result == {"y": 2 * params["x"], "attempt": last}, (id_, result, mine)
+    # each attempt was executed once, each execution is an attempt, in the process that the attempt names
+    keys = {(row[0], row[1]): row for row in attempts}
+    assert not {key: many for key, many in begun.items() if many != 1}, "executed more than once"
+    assert not begun.keys() - keys.keys(), "executed without an attempt"
+    assert {key: keys[key][4] for key in begun} == {key: pids[key] for key in begun}
+    missing = [keys[key] for key in keys.keys() - begun.keys()]
+    assert not [row for row in missing if not (unbegun and row[2] in CUT_SHORT)], "an attempt without an execution"
+    assert not [key for key, row in keys.items() if row[2] == "done" and ended[key] != 1], "done, and did not end"
+    # and each says what happened
+    found = Counter(row[2] for row in attempts)
+    if outcomes is not None:
+        assert found == Counter(outcomes), found
+    else:
+        assert found.keys() <= {"done", *among}, found
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    deadline = time.monotonic() + 30
+    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in _living(processes)):
+        assert time.monotonic() < deadline, "processes that were killed are still there"
+        time.sleep(0.01)
+
+
+def _living(processes: list[psutil.Process]) -> Iterator[psutil.Process]:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.status()
+            yield process
+
+
+def temporary_site() -> tuple[tempfile.TemporaryDirectory[str], Site]:
+    """Make a site in a folder whose path is short enough for a socket."""
+    folder = tempfile.TemporaryDirectory(prefix="qexp-faults-", ignore_cleanup_errors=True)
+    return folder, Site(Path(folder.name))

@@ -1,0 +1,89 @@
+"""The broker is a doorbell: killed, wiped, flushed or short of memory, it loses messages and no experiment."""
+
+import pytest
+import redis
+from acceptance.faults.support import assert_consistent
+from tests_support import eventually
+
+from qexp.errors import BrokerUnreachableError
+
+NUMBER = 100
+
+
+def under_load(own):
+    """Return a study in whose midst two workers are."""
+    study = own.study(NUMBER, settings={"seconds": 0.03})
+    own.workers(2, "-Q", study.queue, "-c", "2")
+    study.enqueue()
+    study.await_done(20)
+    return study
+
+
+def test_a_broker_that_is_killed_and_comes_back_with_its_data_costs_time_only(own):
+    study = under_load(own)
+    own.restart_broker()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_what_a_broker_has_lost_that_comes_back_empty_is_announced_again(own):
+    study = under_load(own)
+    own.wipe_broker()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_what_was_flushed_is_announced_again(own):
+    study = under_load(own)
+    for number in (35, 50):
+        with own.broker() as broker:
+            broker.flushall()
+        study.await_done(number)
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_a_queue_that_was_evicted_is_announced_again(own):
+    """A broker that may throw keys away under pressure throws away a queue as a whole, and nobody is told."""
+    # Given workers that are busy, so that the queue is what was not used for the longest time
+    study = own.study(NUMBER, gated=True)
+    own.workers(2, "-Q", study.queue, "-c", "2")
+    study.enqueue()
+    study.await_begun(4)
+    # When the broker runs out of memory
+    with own.broker() as broker:
+        broker.config_set("maxmemory-policy", "allkeys-lru")
+        broker.config_set("maxmemory", broker.info("memory")["used_memory"] + 500_000)
+        try:
+            eventually(lambda: evicted(broker, study.queue), "the queue to be evicted")
+        finally:
+            broker.config_set("maxmemory", 0)
+            broker.config_set("maxmemory-policy", "noeviction")
+    # Then all experiments are run nevertheless
+    study.open_gate()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_a_broker_that_is_full_costs_time_only(own):
+    """With the policy that qexp's own has, a full broker refuses what is new, and it is announced later."""
+    study = own.study(NUMBER, settings={"seconds": 0.01})
+    own.workers(2, "-Q", study.queue, "-c", "2")
+    with own.broker() as broker:
+        broker.config_set("maxmemory", "1kb")
+        try:
+            with pytest.raises(BrokerUnreachableError, match="memory"):
+                study.enqueue()
+        finally:
+            broker.config_set("maxmemory", 0)
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def evicted(broker: redis.Redis, queue: str) -> bool:
+    """Write something, and say whether the queue is gone."""
+    with broker.pipeline(transaction=False) as pipeline:
+        for number in range(200):
+            pipeline.set(f"filler{number}", "x" * 5_000, ex=20)
+        pipeline.execute()
+    return not broker.exists(queue, *(f"{queue}\x06\x16{level}" for level in range(10)))

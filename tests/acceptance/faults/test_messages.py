@@ -1,0 +1,158 @@
+"""Messages are hints: whatever is on the queue, workers go on, and each experiment is run once."""
+
+import base64
+import json
+import random
+import uuid
+
+import pytest
+from acceptance.faults.support import assert_consistent
+from tests_support import eventually
+
+from qexp import broker
+
+NUMBER = 20
+
+
+@pytest.fixture
+def study(own):
+    """A study that waits for its messages, and a worker that has nothing else to do."""
+    study = own.study(NUMBER)
+    own.worker("-Q", study.queue, "-c", "2").await_ready()
+    return study
+
+
+def ids(study):
+    query = "SELECT e.id FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id"
+    return [row[0] for row in study.site.rows(query, study.name)]
+
+
+def publish(study, *messages: tuple[int, ...]) -> None:
+    found = [broker.Message(study.queue, message, 1, "forged") for message in messages]
+    broker.publish(study.site.settings, found)
+
+
+def test_messages_that_come_thrice_and_in_any_order_run_each_experiment_once(study):
+    study.enqueue()
+    found = ids(study)
+    messages = [(number,) for number in found] * 2
+    random.Random(1).shuffle(messages)
+    publish(study, *messages, tuple(found), tuple(reversed(found)))
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_messages_that_come_before_their_experiments_do_no_harm(study):
+    publish(study, *[(number,) for number in range(10**6)][-100:])
+    study.enqueue()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_a_message_with_a_million_ids_does_not_keep_a_worker_from_its_experiments(study):
+    publish(study, tuple(range(10**9, 10**9 + 10**6)))
+    publish(study, tuple(range(10**9, 10**9 + 10**6)))
+    study.enqueue()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+WRONG_IDS = {
+    "no list": 5,
+    "text": "abc",
+    "texts": ["one", "1; DROP TABLE experiment", "1"],
+    "nothing": [None],
+    "truth": [True, False],
+    "fractions": [1.5, float("nan")],
+    "huge": [2**80, -(2**80)],
+    "lists": [[1], [[2]]],
+    "mappings": [{"id": 1}],
+    "mapping": {"ids": [1]},
+    "empty": [],
+    "missing": ...,
+}
+
+
+def test_ids_of_other_types_are_dropped_and_those_beside_them_are_run(study):
+    study.enqueue()
+    with study.site.broker() as server:
+        server.delete(study.queue, *(f"{study.queue}\x06\x16{level}" for level in range(10)))
+    found = ids(study)
+    for wrong in WRONG_IDS.values():
+        put(study, task([] if wrong is ... else [wrong]))
+    for number in found:
+        put(study, task([["x", None, True, 2**80, [number], number]]))
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+def test_messages_of_other_tasks_are_thrown_away(study):
+    for name in ("qexp.other", "", "celery.chord_unlock", "os.system"):
+        put(study, task([[1]], name))
+    study.enqueue()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+GARBAGE = {
+    "no JSON": b"garbage",
+    "half of a message": json.dumps({"body": "e30="}).encode()[:-3],
+    "no bytes of text": b"\xff\xfe\x00",
+    "nothing": b"",
+    "a number": b"5",
+    "a list": b"[]",
+    "an empty mapping": b"{}",
+    "a pickle": base64.b64encode(b"\x80\x04N."),
+}
+
+
+def test_what_is_no_message_at_all_is_thrown_away(study):
+    with study.site.broker() as server:
+        server.lpush(study.queue, *GARBAGE.values())
+    study.enqueue()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
+BODIES = ["not base64 !", *(base64.b64encode(body).decode() for body in (b"not json", b"[]", b"{}", b"[[], {}]", b"5"))]
+
+
+def test_messages_that_can_be_read_in_part_are_thrown_away_for_good(study):
+    """Those that nobody answers come back in an hour, and until then take the place of others."""
+    with study.site.broker() as server:
+        server.delete("unacked", "unacked_index")  # of workers that earlier tests have killed
+    for body in BODIES:
+        put(study, {**task([[1]]), "body": body})
+    put(study, {**task([[1]]), "content-type": "application/x-python-serialize"})
+    put(study, {**task([[1]]), "headers": None})
+    put(study, {**task([[1]]), "properties": {}})
+    study.enqueue()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+    with study.site.broker() as server:
+        eventually(lambda: server.hlen("unacked") == 0, "all messages to be answered")
+
+
+def task(arguments: list[object], name: str = broker.TASK) -> dict[str, object]:
+    """Return a message as Celery puts it on a queue of Redis."""
+    number = str(uuid.uuid4())
+    body = json.dumps([arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+    return {
+        "body": base64.b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": name, "id": number, "root_id": number, "argsrepr": "", "kwargsrepr": ""},
+        "properties": {
+            "correlation_id": number,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": "q"},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": number,
+        },
+    }
+
+
+def put(study, message: dict[str, object]) -> None:
+    with study.site.broker() as server:
+        server.lpush(study.queue, json.dumps(message))
