@@ -194,7 +194,7 @@ def attempt_line(attempt: AttemptView) -> str:
 @format_option
 def explain_(experiment: int, form: str) -> None:
     """
-    Say why an experiment is in the state that it is in, with the commands that change that.
+    Say why an experiment is in its state, and what changes it.
 
     Works while the broker is down, and says so. Nothing is written.
     """

@@ -17,6 +17,15 @@ Raw = psycopg.Connection[tuple[Any, ...]]
 Connection = sqlalchemy.Connection
 
 
+# a path that goes dead without a word is noticed within half a minute, rather than after hours
+_NOTICE_DEATH: Any = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+
 def connect(settings: Settings) -> Raw:
     """Open a psycopg connection in autocommit mode; DatabaseUnreachableError says where and why it failed."""
     if settings.database_url is None:
@@ -27,6 +36,7 @@ def connect(settings: Settings) -> Raw:
             autocommit=True,
             connect_timeout=max(2, round(settings.connect_timeout)),
             application_name="qexp",
+            **_NOTICE_DEATH,
         )
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
