@@ -31,7 +31,6 @@ from qexp.store import tables
 from qexp.store.connect import Connection, raw
 
 _STAGE = text("CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params text) ON COMMIT DROP")
-_IN_GRID = "EXISTS (SELECT FROM staged s WHERE s.fingerprint = e.fingerprint)"
 # identity values are drawn for new rows only, so that ids have no gaps where a grid is enqueued again
 _MERGE = text(
     """
@@ -43,10 +42,18 @@ _MERGE = text(
     ON CONFLICT (study, fingerprint) DO NOTHING
     """
 )
-_ORPHAN = text(
-    f"UPDATE experiment e SET origin = 'orphaned' WHERE e.study = :study AND e.origin = 'grid' AND NOT {_IN_GRID}"
+_MARK = text(  # experiments are locked in the order of their ids, here as everywhere: no two verbs wait for each other
+    """
+    WITH chosen AS (
+      SELECT e.id FROM experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
+      WHERE  e.study = :study AND (e.origin = 'grid') = (s.fingerprint IS NULL)
+      ORDER  BY e.id
+      FOR    NO KEY UPDATE OF e
+    )
+    UPDATE experiment e SET origin = CASE e.origin WHEN 'grid' THEN 'orphaned' ELSE 'grid' END
+    FROM   chosen c WHERE e.id = c.id
+    """
 )
-_ADOPT = text(f"UPDATE experiment e SET origin = 'grid' WHERE e.study = :study AND e.origin <> 'grid' AND {_IN_GRID}")
 _COMPARE = text(  # a join: EXISTS inside of FILTER would look through all staged rows for each experiment
     """
     SELECT count(s.fingerprint), count(*) FILTER (WHERE e.origin <> 'code' AND s.fingerprint IS NULL)
@@ -74,8 +81,7 @@ def add(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
     """Add the parameter sets of a grid that its study does not have yet, and mark those that the grid leaves out."""
     total = _stage(connection, rows)
     new = connection.execute(_MERGE, {"study": study, "origin": Origin.GRID}).rowcount
-    connection.execute(_ADOPT, {"study": study})
-    connection.execute(_ORPHAN, {"study": study})
+    connection.execute(_MARK, {"study": study})
     orphaned = connection.execute(_COMPARE, {"study": study}).one()[1]
     _unstage(connection)
     return Added(total, new, orphaned)
@@ -140,7 +146,7 @@ class Announcement:
 
 
 def take_pending(connection: Connection, study: int, limit: int) -> list[Announcement]:
-    """Mark the next pending experiments of a study as queued, oldest first, and return what to announce."""
+    """Mark the next pending experiments of a study as queued, unless it is paused by now, and return them by id."""
     columns = tables.experiment.c
     chosen = (
         select(columns.id)
@@ -148,6 +154,7 @@ def take_pending(connection: Connection, study: int, limit: int) -> list[Announc
             columns.study == study,
             columns.status == Status.PENDING,
             or_(columns.not_before.is_(None), columns.not_before <= func.now()),
+            exists().where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
         )
         .order_by(columns.id)
         .limit(limit)
@@ -231,12 +238,24 @@ def lines(connection: Connection) -> list[Line]:
 
 def put_back(connection: Connection, ids: Sequence[int]) -> None:
     """Mark experiments whose announcement failed as pending again; those that a worker has taken stay as they are."""
+    _withdraw(connection, tables.experiment.c.id.in_(ids))
+
+
+def withdraw(connection: Connection, study: int) -> None:
+    """Mark what was announced of a study as pending again; what a worker has taken stays as it is."""
+    _withdraw(connection, tables.experiment.c.study == study)
+
+
+def _withdraw(connection: Connection, condition: ColumnElement[bool]) -> None:
     columns = tables.experiment.c
-    connection.execute(
-        update(tables.experiment)
-        .where(columns.id.in_(ids), columns.status == Status.QUEUED)
-        .values(status=Status.PENDING)
+    chosen = (
+        select(columns.id)
+        .where(condition, columns.status == Status.QUEUED)
+        .order_by(columns.id)
+        .with_for_update()
+        .cte("chosen")
     )
+    connection.execute(update(tables.experiment).where(columns.id == chosen.c.id).values(status=Status.PENDING))
 
 
 @dataclass(frozen=True)
@@ -254,6 +273,7 @@ def cancel(connection: Connection, condition: ColumnElement[bool], reason: str |
     chosen = (
         select(columns.id, columns.status, columns.attempt, *(columns[name] for name in names))
         .where(condition, columns.status.in_(OPEN))
+        .order_by(columns.id)
         .with_for_update()
         .cte("chosen")
     )
@@ -320,18 +340,27 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
     Their attempts stay, and take over what they had found so far: a result is the experiment's only while it lasts.
     With *fresh* their checkpoints go; the URLs of files that have to go too are in what is returned.
     """
-    columns, past = tables.experiment.c, tables.attempt.c
+    columns, past, study = tables.experiment.c, tables.attempt.c, tables.study.c
     _, still_open = count(connection, condition)
-    chosen = select(columns.id, columns.attempt, columns.result).where(condition, columns.status.in_(CLOSED))
-    kept = chosen.where(columns.result.is_not(None)).with_for_update().cte("kept")
-    connection.execute(
+    # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
+    affected = select(columns.study).where(condition, columns.status.in_(CLOSED))
+    connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
+    chosen = (
+        select(columns.id, columns.attempt, columns.result)
+        .where(condition, columns.status.in_(CLOSED))
+        .order_by(columns.id)
+        .with_for_update()
+        .cte("chosen")
+    )
+    kept = (  # in the same statement: what is done after this one has looked stays done
         update(tables.attempt)
-        .where(past.experiment == kept.c.id, past.number == kept.c.attempt)
-        .values(result=kept.c.result)
+        .where(past.experiment == chosen.c.id, past.number == chosen.c.attempt, chosen.c.result.is_not(None))
+        .values(result=chosen.c.result)
+        .cte("kept")
     )
     rows = connection.execute(
         update(tables.experiment)
-        .where(condition, columns.status.in_(CLOSED))
+        .where(columns.id == chosen.c.id)
         .values(
             status=Status.PENDING,
             result=null(),
@@ -347,6 +376,7 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
             pid=None,
         )
         .returning(columns.id, columns.study)
+        .add_cte(kept)
     ).all()
     ids = sorted(row[0] for row in rows)
     urls = _forget(connection, ids) if fresh else []

@@ -41,6 +41,7 @@ WITH chosen AS (
   FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = s.revision
   WHERE  e.id = ANY(%(ids)s) AND e.status = 'running' AND e.worker = %(worker)s
          AND e.attempt = coalesce(%(attempt)s, e.attempt) AND e.pid = coalesce(%(pid)s, e.pid)
+  ORDER  BY e.id
   FOR    UPDATE OF e
 ), judged AS (
   SELECT *, failures < coalesce((retries ->> %(failure)s::text)::int, 0) AS again,
@@ -82,6 +83,7 @@ WITH chosen AS (
   SELECT * FROM experiment
   WHERE  worker = %(worker)s AND status = 'running' AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
          AND attempt = coalesce(%(attempt)s, attempt)
+  ORDER  BY id
   FOR    UPDATE
 ), judged AS (
   SELECT *,

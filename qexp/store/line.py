@@ -82,6 +82,6 @@ class Line:
 
 
 def _answered(error: Exception) -> bool:
-    """Say whether Postgres itself refused, rather than being away or shutting down."""
+    """Say whether Postgres itself refused, rather than being away, shutting down or breaking a deadlock."""
     state = getattr(error, "sqlstate", None)
-    return state is not None and not state.startswith(("08", "57"))
+    return state is not None and not state.startswith(("08", "40", "57"))

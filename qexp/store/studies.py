@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status
-from qexp.store import sources, tables
+from qexp.store import experiments, sources, tables
 from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
@@ -146,15 +146,19 @@ def pause(connection: Connection, name: str, reason: str | None) -> bool:
         return False
     now = {"paused_at": func.now(), "pause_reason": reason}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**now))
-    experiment = tables.experiment.c
-    announced = update(tables.experiment).where(experiment.study == known.id, experiment.status == Status.QUEUED)
-    connection.execute(announced.values(status=Status.PENDING))
+    experiments.withdraw(connection, known.id)
     return True
 
 
 def resume(connection: Connection, name: str) -> bool:
-    """Let a paused study go on; False: it was not paused."""
+    """
+    Let a paused study go on; False: it was not paused.
+
+    What was announced while it was being paused is to be announced anew: no worker took it.
+    """
     known = _row(connection, name, lock=True)
+    if known.paused_at is not None:
+        experiments.withdraw(connection, known.id)
     values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now()}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
     return known.paused_at is not None

@@ -110,6 +110,26 @@ def test_of_a_paused_study_nothing_is_announced_or_claimed_until_it_is_resumed(n
     assert hot.claim(raw, views[0].id, worker, 1) is not None
 
 
+def test_a_pause_that_comes_while_a_study_is_announced_is_kept(narrow, enqueue, depth):
+    study = enqueue(7)
+    known, before = narrow.study(study), depth()
+    assert narrow.pause(study)
+    assert narrow.announce(known) == 0
+    assert statuses(narrow, study) == ["pending"] * 7
+    assert depth() == before
+
+
+def test_what_a_paused_study_has_announced_and_no_worker_took_is_announced_again_when_it_is_resumed(
+    narrow, raw, enqueue, depth
+):
+    study = enqueue(1)
+    assert narrow.pause(study)
+    raw.execute("UPDATE experiment SET status = 'queued' WHERE study = %s", [narrow.study(study).id])  # at that moment
+    before = depth()
+    assert narrow.resume(study)
+    assert depth() == before + 1
+
+
 def test_what_a_wiped_broker_has_lost_is_announced_again_at_once_and_once(narrow, site, enqueue, queue, depth):
     enqueue(4)
     known = uuid.uuid4()

@@ -1,13 +1,17 @@
 """Requeue: what has ended runs again, its history stays."""
 
+import threading
 import uuid
 
 import pytest
+from tests_support import eventually
 
+from qexp.client import Client
 from qexp.errors import UnknownExperimentError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Failure, Status
 from qexp.store import hot
+from qexp.store.connect import connect
 from qexp.store.selectors import Selection, parse
 
 
@@ -50,6 +54,26 @@ def test_a_done_experiment_that_runs_again_has_no_result_meanwhile(client, study
     client.requeue(parse([study], ["done"]))
     view = client.experiments(Selection(study))[0]
     assert (view.status, view.result) == (Status.QUEUED, None)
+
+
+def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, raw, study):
+    # Given a requeue that waits for an experiment which another transaction holds
+    views, worker = client.experiments(Selection(study)), uuid.uuid4()
+    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 1))
+    claim = hot.claim(raw, views[-1].id, worker, 1)
+    with connect(client.settings) as other, other.transaction():
+        other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [views[0].id])
+        holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
+        thread = threading.Thread(target=lambda: Client(client.settings).requeue(Selection(study)))
+        thread.start()
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        eventually(lambda: raw.execute(waiting, [holder]).fetchone(), "the requeue to wait")
+        # When another one is done meanwhile
+        assert hot.finish(raw, claim, hot.Outcome(result={"y": 4}))
+    thread.join()
+    # Then its result is there
+    assert client.experiments(Selection(study))[-1].result == {"y": 4}
+    assert statuses(client, study) == ["queued", "queued", "queued", "done"]
 
 
 def test_experiments_that_are_open_are_left_alone(client, study):

@@ -1,0 +1,148 @@
+"""Verbs of many experiments lock them in one order, so that no two of them wait for each other in a circle."""
+
+import threading
+import uuid
+
+import pytest
+from tests_support import eventually
+
+from qexp.client import Client
+from qexp.grid import Grid
+from qexp.model import Failure, Status
+from qexp.store import experiments, hot
+from qexp.store.connect import connect
+from qexp.store.line import Line
+from qexp.store.selectors import Selection
+
+LOST = hot.Error(Failure.LOST, "WorkerLost", "silent", fingerprint="abc")
+
+
+@pytest.fixture
+def study(client, raw, tmp_path):
+    """A study of four experiments whose rows lie in the table in the opposite order of their ids."""
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    name = f"locks_{uuid.uuid4().hex[:8]}"
+
+    def grid(size):
+        keys = {"study": name, "function": "experiment:f", "queue": name, "parameters": {"x": list(range(size))}}
+        return Grid.from_dict(keys, tmp_path)
+
+    client.enqueue(grid(4))
+    return name, grid
+
+
+def turn_round(raw, numbers):
+    """Write rows anew, the last first, as retries and requeues do by and by."""
+    for number in reversed(numbers):
+        raw.execute("UPDATE experiment SET pid = 1 WHERE id = %s", [number])
+
+
+def verbs(settings, study, numbers, worker):
+    """Return each verb by its name: the status that it needs and what does it, on a connection of its own."""
+
+    def raw(action):
+        def do():
+            with connect(settings) as connection:
+                action(connection)
+
+        return do
+
+    def put_back():
+        with Client(settings).begin() as connection:
+            experiments.put_back(connection, numbers)
+
+    name, grid = study
+    lost = hot.Silent(worker, "", "", None, list(reversed(numbers)))
+    return {
+        "cancel": (Status.RUNNING, lambda: Client(settings).cancel(Selection(name))),
+        "requeue": (Status.PAUSED, lambda: Client(settings).requeue(Selection(name))),
+        "pause": (Status.QUEUED, lambda: Client(settings).pause(name)),
+        "put_back": (Status.QUEUED, put_back),
+        "release": (Status.RUNNING, raw(lambda connection: hot.release(connection, worker))),
+        "rescue": (Status.RUNNING, raw(lambda connection: hot.rescue(connection, lost, LOST))),
+        "enqueue": (Status.RUNNING, lambda: Client(settings).enqueue(grid(1))),
+    }
+
+
+@pytest.mark.parametrize("verb", ["cancel", "requeue", "pause", "put_back", "release", "rescue", "enqueue"])
+def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, verb):
+    # Given four experiments, of which another transaction holds the second last
+    name, _ = study
+    numbers = [view.id for view in client.experiments(Selection(name))]
+    worker = uuid.uuid4()
+    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 4))
+    status, do = verbs(client.settings, study, numbers, worker)[verb]
+    for number in numbers:
+        if status is not Status.QUEUED:
+            claim = hot.claim(raw, number, worker, 1)
+        if status is Status.PAUSED:
+            hot.finish(raw, claim, hot.Outcome(result={"y": 1}, departure=hot.Departure("paused")))
+    turn_round(raw, numbers)
+    with connect(client.settings) as other, other.transaction():
+        other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[2]])
+        holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
+        # When the verb comes to it
+        thread = threading.Thread(target=do)
+        thread.start()
+        await_waiting(raw, holder, verb)
+        # Then it holds those before it, and none behind it
+        found = free(raw, numbers)
+    thread.join()
+    # (the first of them is in the smaller grid too, which leaves it alone)
+    assert found == [*numbers[: verb == "enqueue"], numbers[3]]
+
+
+def await_waiting(raw, holder, what):
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+    eventually(lambda: raw.execute(waiting, [holder]).fetchone(), f"{what} to wait")
+
+
+def free(raw, numbers):
+    """Return those experiments that nobody holds."""
+    query = "SELECT id FROM experiment WHERE id = ANY(%s) ORDER BY id FOR UPDATE SKIP LOCKED"
+    return [row[0] for row in raw.execute(query, [numbers])]
+
+
+def test_a_requeue_locks_the_study_before_its_experiments(client, raw, study):
+    name, _ = study
+    numbers = [view.id for view in client.experiments(Selection(name))]
+    client.cancel(Selection(name))
+    with connect(client.settings) as other, other.transaction():
+        other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])  # as an enqueue or a pause does
+        holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
+        thread = threading.Thread(target=lambda: Client(client.settings).requeue(Selection(name)))
+        thread.start()
+        await_waiting(raw, holder, "the requeue")
+        found = free(raw, numbers)
+    thread.join()
+    assert found == numbers
+
+
+def test_what_a_worker_does_is_done_again_if_postgres_ends_it_to_break_a_deadlock(client, raw, study):
+    """Nothing of qexp's locks in another order, but a person at psql may."""
+    name, _ = study
+    first, last = (view.id for view in client.experiments(Selection(name))[::3])
+    lock, calls = "SELECT FROM experiment WHERE id = %s FOR UPDATE", []
+    with connect(client.settings) as other:
+        thread = threading.Thread(target=lambda: (other.execute(lock, [first]), other.rollback()))
+        other.autocommit = False
+        other.execute("SET deadlock_timeout = '1h'")  # the victim is whoever looks for deadlocks
+        holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
+
+        def action(connection):
+            calls.append(connection)
+            with connection.transaction():
+                connection.execute("SET LOCAL deadlock_timeout = '10ms'")
+                connection.execute(lock, [first])
+                if len(calls) == 1:
+                    other.execute(lock, [last])
+                    thread.start()
+                    held = connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+                    await_waiting(raw, held, f"session {holder}")
+                connection.execute(lock, [last])
+
+        line = Line(client.settings)
+        line.do(action, "a test")
+        thread.join()
+        line.release()
+    assert len(calls) == 2
