@@ -93,6 +93,9 @@ WITH chosen AS (
   UPDATE experiment e
   SET    status = CASE WHEN %(outcome)s::text = 'paused' THEN 'paused' ELSE 'pending' END, reason = %(reason)s,
          result = CASE WHEN %(outcome)s::text = 'paused' THEN j.found END,
+         recorded_at = CASE WHEN %(outcome)s::text = 'paused' THEN
+                         CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
+                              ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
          started_at = CASE WHEN %(outcome)s::text = 'paused' THEN e.started_at END,
          finished_at = CASE WHEN %(outcome)s::text = 'paused' THEN coalesce(%(now)s, now()) END
   FROM   judged j

@@ -9,7 +9,7 @@ import pytest
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Failure, Status
-from qexp.store import hot, studies
+from qexp.store import hot, journal, studies
 from qexp.store.selectors import Selection
 
 FINE = hot.Outcome(result={"y": 1})
@@ -186,6 +186,19 @@ def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(
     shown = get(client, experiment.id)
     assert shown.experiment.result == {"y": 1}
     assert [attempt.result for attempt in shown.attempts] == [{"early": 1}, None]
+
+
+def test_moments_of_what_was_recorded_go_where_the_parts_go(raw, experiment, worker):
+    same, moment = worker(), {"early": "2026-01-01T00:00:00+00:00"}
+    query = "SELECT result, recorded_at FROM experiment WHERE id = %s"
+    for outcome, expected in [("released", (None, None)), ("paused", ({"early": 1}, moment))]:
+        raw.execute("UPDATE experiment SET status = 'queued' WHERE id = %s", [experiment.id])
+        claim = hot.claim(raw, experiment.id, same, pid=1)
+        writer = journal.Writer(claim.id, claim.attempt, same)
+        if outcome == "released":
+            assert journal.record(raw, writer, {"early": 1}, moment)
+        assert hot.finish(raw, claim, hot.Outcome({"early": 1}, None, hot.Departure(outcome), moment))
+        assert raw.execute(query, [experiment.id]).fetchone() == expected
 
 
 def test_a_paused_experiment_says_why_and_waits_for_a_person(client, raw, experiment, worker):
