@@ -128,6 +128,8 @@ class Client:
             before = studies.place(connection, plan.name)
             study = studies.save(connection, plan)
             added = experiments.add(connection, study.id, _counted(grid, progress))
+            if added.new:
+                studies.renewed(connection, [study.id])
             views.refresh(raw(connection), study.id)
         announced = self.announce(study, progress)
         with self.begin() as connection:
@@ -149,6 +151,8 @@ class Client:
             )
             studies.name_parameters(connection, known, grid.names)
             added = experiments.add_by_code(connection, known.id, grid.encoded())
+            if added.new:
+                studies.renewed(connection, [known.id])
             views.refresh(raw(connection), known.id)
         return Enqueued(study, added.total, added.new, self.announce(known), known.revision)
 
@@ -230,6 +234,7 @@ class Client:
         broker.check(self.settings)
         with self.begin() as connection:
             done = experiments.requeue(connection, selectors.where(connection, selection), fresh)
+            studies.renewed(connection, done.studies)
             for study in studies.rows(connection, done.studies):
                 _renew(connection, study)
         self.announce_studies(done.studies)
@@ -315,6 +320,7 @@ def _plan(grid: Grid) -> studies.Plan:
             grid.file.retries.model_dump(),
             grid.file.isolation,
             grid.file.output,
+            grid.file.stop_after.model_dump(exclude_none=True) if grid.file.stop_after else {},
         ),
         provenance=provenance.of(grid),
     )

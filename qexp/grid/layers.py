@@ -10,9 +10,9 @@ from qexp.grid.forms import FORMS
 from qexp.grid.reader import Node, Source, parse, read
 from qexp.grid.schema import GridFile
 
-_MERGED = ("parameters", "settings", "sampling", "retries")
+_MERGED = ("parameters", "settings", "sampling", "retries", "stop_after")
 """Sections in which a grid overrides its base key by key; any other key replaces that of the base."""
-_SECTIONS = ("settings", "sampling", "retries")
+_SECTIONS = ("settings", "sampling", "retries", "stop_after")
 
 
 def layered(path: Path, assignments: Sequence[str] = ()) -> Source:

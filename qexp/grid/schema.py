@@ -69,6 +69,13 @@ def _budgets(value: Any) -> Any:
     return {"error": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _limited(value: Any) -> Any:
+    """A brake without a limit would never act."""
+    if not isinstance(value, Mapping) or all(limit is None for limit in value.values()):
+        raise ValueError("expected a limit such as {failures: 20} or {rate: 0.5}")
+    return value
+
+
 def _as_list(value: Any) -> Any:
     """Let an empty section (`exclude:` with nothing below) mean none."""
     return [] if value is None else value
@@ -113,6 +120,15 @@ class Retries(_Section):
     delay: Seconds = Field(10.0, description="before the first retry; each further one waits twice as long, at most 1h")
 
 
+class StopAfter(_Section):
+    """The brake: how much may fail before a study is paused."""
+
+    failures: Annotated[StrictInt, Field(ge=1)] | None = Field(None, description="so many experiments have failed")
+    rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="such a share of those that ended has failed, judged from 10 that ended on"
+    )
+
+
 class GridFile(_Section):
     """A grid: the parameter sets of a study and how to run them."""
 
@@ -152,6 +168,9 @@ class GridFile(_Section):
     memory: Bytes | None = Field(None, description="per attempt, its child processes included: 500MB, 4GB")
     retries: Annotated[Retries, BeforeValidator(_budgets)] = Field(
         default_factory=Retries, description="a budget per way of failing, or one number, for error"
+    )
+    stop_after: Annotated[StopAfter, BeforeValidator(_limited)] | None = Field(
+        None, description="pause the study after so many failures; counted since it was made or resumed last"
     )
     isolation: Literal["child", "process"] = Field(
         "child", description="process: each experiment in a Python of its own, for code that leaks (CUDA, threads)"
@@ -212,7 +231,12 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
     return source.error(f"{_named(location)}found {_shown(found)}, {_expected(alternatives)}", *location)
 
 
-_SECTIONS: Mapping[str, type[BaseModel]] = {"sampling": Sampling, "retries": Retries, "when": When}
+_SECTIONS: Mapping[str, type[BaseModel]] = {
+    "sampling": Sampling,
+    "retries": Retries,
+    "stop_after": StopAfter,
+    "when": When,
+}
 
 
 def _unknown_key(source: Source, location: tuple[str | int, ...]) -> GridError:

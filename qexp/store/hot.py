@@ -103,7 +103,7 @@ class Outcome:
 
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
-    """Take a queued experiment for one attempt; None: another message came first, or it is not queued any more."""
+    """Take a queued experiment for one attempt; None: it is not queued any more, or the worker is quarantined."""
     row = raw.execute(SQL["claim"], {"id": experiment, "worker": worker, "pid": pid, "now": now}).fetchone()
     return None if row is None else _claim(row)
 
@@ -112,6 +112,11 @@ def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
     """Return those of many ids whose experiments wait, in the order given: most of a forged message's do not."""
     found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
     return [number for number in dict.fromkeys(ids) if number in found]
+
+
+def hand_over(raw: Raw, experiment: int, worker: UUID) -> bool:
+    """Put an experiment back that its claim was refused for, as the worker is quarantined; False: that was not why."""
+    return raw.execute(SQL["hand_over"], {"id": experiment, "worker": worker}).fetchone() is not None
 
 
 def adopt(raw: Raw, experiment: int, worker: UUID, pid: int) -> Claim | None:
@@ -274,13 +279,14 @@ class Pulse:
     """It was silent for too long, and what it ran was given to others."""
     site: UUID | None
     """None: nobody has led yet."""
-    quarantined: bool
+    quarantine: str | None
+    """Why it is given nothing any more; None: it is."""
 
 
 def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
     """Say that a worker is still there."""
     row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
-    return Pulse(True, None, False) if row is None else Pulse(*row)
+    return Pulse(True, None, None) if row is None else Pulse(*row)
 
 
 def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:

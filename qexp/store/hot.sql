@@ -1,15 +1,23 @@
 -- queued: those of many ids that a claim may find. No row: none of them waits.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND status = 'queued';
 
--- claim: take a queued experiment for one attempt. No row: another message came first, or it was cancelled.
+-- claim: take a queued experiment for one attempt. No row: another message came first, it was cancelled, or the worker
+-- is quarantined.
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
        started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = %(id)s AND e.status = 'queued' AND s.id = e.study AND s.paused_at IS NULL
+       AND NOT EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NOT NULL)
 RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
           e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
+
+-- hand_over: put an announced experiment back that its claim was refused for, as the worker is quarantined.
+-- No row: that was not the reason.
+UPDATE experiment e SET status = 'pending' FROM worker w
+WHERE  e.id = %(id)s AND e.status = 'queued' AND w.id = %(worker)s AND w.quarantined_at IS NOT NULL
+RETURNING e.id;
 
 -- finish: end an attempt with a result, fenced by worker and attempt, and drop its checkpoints; the files of some must
 -- go too. No row: it is someone else's by now.
@@ -116,7 +124,7 @@ VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user
 -- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
 UPDATE worker w SET last_seen = coalesce(%(now)s, now()), stopped_at = NULL FROM before b WHERE w.id = b.id
-RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantined_at IS NOT NULL;
+RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason;
 
 -- unwanted: of what a worker's children are at, what is not theirs any more, and what is of a paused study.
 -- No row: all of it is wanted.

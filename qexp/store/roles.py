@@ -15,18 +15,21 @@ from qexp.settings import Settings
 
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",
-    "study": "SELECT (id, name, function, folder, queue, priority, paused_at, pause_reason, revision, parameters, "
-    "results), UPDATE (results)",
-    "revision": "SELECT (study, number, settings, source, timeout, memory, retries, isolation, output)",
+    "study": "SELECT (id, name, function, folder, queue, priority, paused_at, pause_reason, resumed_at, renewed_at, "
+    "created_at, revision, parameters, results), UPDATE (results, paused_at, pause_reason)",
+    "revision": "SELECT (study, number, settings, source, timeout, memory, retries, isolation, output, stop_after, notify)",
     "source": "SELECT (digest, archive)",
     "environment": "INSERT",
-    "worker": "SELECT (id, name, host, last_seen, stopped_at, quarantined_at), UPDATE (last_seen, stopped_at), "
+    "worker": "SELECT (id, name, host, queues, last_seen, stopped_at, quarantined_at, quarantine_reason), "
+    "UPDATE (last_seen, stopped_at, quarantined_at, quarantine_reason), "
     'INSERT (id, host, pid, name, queues, concurrency, "user", environment)',
     "leader": "SELECT, INSERT, UPDATE",
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
     "recorded_at, failure, error_fingerprint, reason, not_before, queued_at)",
     # the types and messages of errors are part of what `qexp.attach` reads of its experiment
-    "attempt": "INSERT, SELECT (experiment, number, outcome, error_type, error_message)",
+    "attempt": "INSERT, SELECT (experiment, number, study, worker, started_at, finished_at, outcome, error_type, "
+    "error_message, error_frame, error_fingerprint)",
+    "notice": "SELECT, INSERT, UPDATE (sent_at, tries, due_at, error)",
     "metric": "SELECT, INSERT, UPDATE (value, at)",
     "entry": "SELECT, INSERT",
     "output": "SELECT (experiment, attempt, position, size), INSERT, DELETE",

@@ -159,9 +159,14 @@ def resume(connection: Connection, name: str) -> bool:
     known = _row(connection, name, lock=True)
     if known.paused_at is not None:
         experiments.withdraw(connection, known.id)
-    values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now()}
+    values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now(), "renewed_at": func.now()}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
     return known.paused_at is not None
+
+
+def renewed(connection: Connection, ids: Sequence[int]) -> None:
+    """Note that studies were given something to do: what happens from now on is told anew."""
+    connection.execute(update(tables.study).where(tables.study.c.id.in_(ids)).values(renewed_at=func.now()))
 
 
 def among(connection: Connection, condition: ColumnElement[bool]) -> list[StudyRow]:

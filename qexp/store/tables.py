@@ -59,6 +59,8 @@ study = Table(
     Column("pause_reason", Text),
     # from when on its brake counts
     Column("resumed_at", _moment),
+    # when it was given something to do last: made, enqueued with new experiments, requeued or resumed
+    Column("renewed_at", _moment, nullable=False, server_default=_now),
     Column("created_at", _moment, nullable=False, server_default=_now),
     UniqueConstraint("name", name="a_study_name_is_unique"),
     CheckConstraint("paused_at IS NOT NULL OR pause_reason IS NULL", name="only_a_paused_study_says_why"),
@@ -198,6 +200,8 @@ experiment = Table(
     Index("experiment_to_publish", "study", "id", postgresql_where=text("status = 'pending'")),
     # serves: the window of a queue, and what was announced and lost
     Index("experiment_queued", "study", postgresql_where=text("status = 'queued'")),
+    # serves: the brake and notices, what has ended in a study since a moment
+    Index("experiment_ended", "study", "finished_at", postgresql_where=text("status IN ('done', 'failed')")),
     # serves: due, the retries to announce next
     Index("experiment_due", "not_before", postgresql_where=text("status = 'pending' AND not_before IS NOT NULL")),
     # serves: fail and depart, what a worker is running
@@ -242,6 +246,8 @@ attempt = Table(
         "outcome IN ('done', 'released', 'paused', 'cancelled') OR error_type IS NOT NULL",
         name="a_failed_attempt_says_why",
     ),
+    # serves: quarantine, the last attempts of a worker
+    Index("attempt_of_worker", "worker", "finished_at"),
     comment="one try at running an experiment, written once, when it ends",
 )
 
@@ -323,12 +329,16 @@ notice = Table(
     metadata,
     Column("study", Integer, ForeignKey("study.id", ondelete="CASCADE"), primary_key=True),
     Column("event", Text, primary_key=True),
-    # what makes the same event another one: when the study was made, resumed or given new experiments
+    # what makes the same event another one: when the study was given something to do, paused, or moved last
     Column("since", _moment, primary_key=True),
+    # a digest of the URL that it goes to: the URL itself holds secrets
+    Column("recipient", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("created_at", _moment, nullable=False, server_default=_now),
     Column("sent_at", _moment),
     Column("tries", Integer, nullable=False, server_default=text("0")),
+    # from when on somebody may try to send it; whoever does moves it on first
+    Column("due_at", _moment, nullable=False, server_default=_now),
     Column("error", Text),
     comment="a message about an event of a study, sent once to those that its grid or the settings name",
 )

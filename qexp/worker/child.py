@@ -56,6 +56,9 @@ class Child:
             claim = self._claim(number)
             if claim is not None:
                 return self._run(claim)
+            if self._line.do(lambda raw: hot.hand_over(raw, number, self.worker), f"experiment {number}"):
+                log.warning("experiment %d: put back for others, this worker is quarantined", number)
+                return None
             log.info("experiment %d: not to be had, its message is dropped", number)
             return None
         finally:

@@ -1,4 +1,4 @@
-"""What one worker does for all of them: take back what silent ones ran, announce what waits and what was lost."""
+"""What one worker does for all of them: take back what silent ones ran, announce what waits, look after the rest."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw, connect
 from qexp.worker.attempt.trace import fingerprint
+from qexp.worker.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ class Dispatcher:
     def __init__(self, settings: Settings, worker: UUID) -> None:
         self.settings, self.worker = settings, worker
         self._client = Client(settings)
+        self._upkeep = Upkeep(self._client)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
@@ -59,6 +61,7 @@ class Dispatcher:
         if site is None:
             return False
         self._rescue(raw)
+        self._upkeep.look()
         with broker.client(self.settings) as connection:
             connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
         announcer = self._client.announcer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
@@ -38,11 +39,17 @@ class Heart:
         self._attendance, self._delivery, self._tenure = attendance, delivery, tenure
         self._heard = time.monotonic()
         self._site: UUID | None = None
+        self._stop_taking: Callable[[], None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qexp-heart", daemon=True)
 
-    def start(self) -> None:
-        """Begin, after the pool's children were made: a fork takes no threads along."""
+    def start(self, stop_taking: Callable[[], None] | None = None) -> None:
+        """
+        Begin, after the pool's children were made: a fork takes no threads along.
+
+        *stop_taking* is called when the worker is to take nothing any more.
+        """
+        self._stop_taking = stop_taking
         self._thread.start()
 
     def stop(self) -> None:
@@ -56,6 +63,10 @@ class Heart:
         """Say that the worker is there, now, and end what is not its own any more."""
         pulse = self._line.do(lambda raw: hot.beat(raw, self._worker), "the heartbeat", patience=0)
         self._heard, self._site = time.monotonic(), pulse.site
+        if pulse.quarantine is not None and self._stop_taking is not None:
+            log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)
+            self._stop_taking()
+            self._stop_taking = None
         self._delivery.deliver_rest()
         if pulse.given_up:
             log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")

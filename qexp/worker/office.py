@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -64,9 +64,9 @@ class Office:
                 hot.Station(socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest),
             )
 
-    def open(self) -> None:
-        """Begin what goes on beside the experiments."""
-        self._heart.start()
+    def open(self, stop_taking: Callable[[], None]) -> None:
+        """Begin what goes on beside the experiments; *stop_taking* is called when the worker is quarantined."""
+        self._heart.start(stop_taking)
         self._dispatcher.start()
         self._warden.start()
 

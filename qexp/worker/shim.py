@@ -72,10 +72,10 @@ def install(app: Celery, settings: Settings) -> None:
 
         def stop_taking() -> None:
             for queue in queues:
-                sender.call_soon(sender.cancel_task_queue, queue)
+                sender.call_soon(sender.cancel_task_queue, queue)  # in Celery's own thread
 
         tenure.begin(queues, stop_taking)
-        office.open()
+        office.open(stop_taking)
 
     def leave(**_: Any) -> None:
         office.leave()

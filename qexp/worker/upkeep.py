@@ -1,0 +1,70 @@
+"""What the leader looks after, beside announcing: studies that fail too much, workers that fail alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qexp.client import Client
+from qexp.errors import ServiceError
+from qexp.store import brakes, quarantine, studies
+
+log = logging.getLogger(__name__)
+
+_SHARE = 0.05
+"""Of a chore's time between two looks it may spend so much looking, however large the tables are."""
+
+
+@dataclass
+class Chore:
+    """Something that is looked at every few seconds, and does no harm when it is done twice."""
+
+    name: str
+    do: Callable[[], None]
+    every: float
+    due: float = 0.0
+
+
+class Upkeep:
+    """The chores of the leader. One that fails is logged and does not keep the others from being done."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._chores = [
+            Chore("studies that fail too much", self._brake, every=0.5),
+            Chore("workers that fail alone", self._quarantine, every=2.0),
+        ]
+
+    def look(self) -> None:
+        """Do the chores that are due. ServiceError: Postgres is away."""
+        for chore in self._chores:
+            began = time.monotonic()
+            if began < chore.due:
+                continue
+            try:
+                chore.do()
+            except ServiceError:
+                raise
+            except Exception:
+                log.exception("%s could not be looked after", chore.name)  # and the next look may fare better
+            took = time.monotonic() - began
+            chore.due = began + max(chore.every, took / _SHARE)
+
+    def _brake(self) -> None:
+        """Pause the studies of which more has failed than their grids allow."""
+        with self._client.begin() as connection:
+            for excess in brakes.exceeded(connection):
+                reason = brakes.reason(connection, excess)
+                if studies.pause(connection, excess.name, reason):
+                    log.warning("%s is paused: %s", excess.name, reason)
+
+    def _quarantine(self) -> None:
+        """Give nothing any more to workers on which everything fails that others can do."""
+        lease = self._client.settings.lease
+        with self._client.begin() as connection:
+            for suspect in quarantine.suspects(connection, lease):
+                reason = quarantine.conviction(connection, suspect)
+                if reason is not None and quarantine.quarantine(connection, suspect, reason, lease):
+                    log.error("%s is quarantined: %s", suspect.name, reason)

@@ -1,0 +1,139 @@
+"""A worker on which everything fails that others can do is given nothing any more, and loses nothing."""
+
+import uuid
+from types import SimpleNamespace
+
+import pytest
+
+from qexp.grid import Grid
+from qexp.model import Failure
+from qexp.store import hot, quarantine
+from qexp.store.selectors import Selection
+
+FINE = hot.Outcome(result={"y": 1})
+LEASE = 30.0
+
+
+def error(fingerprint="no_torch", failure=Failure.ERROR):
+    kind = hot.Error(failure, "ModuleNotFoundError", "No module named 'torch'", fingerprint=fingerprint)
+    return hot.Outcome(error=kind)
+
+
+@pytest.fixture
+def site(client, raw, tmp_path):
+    """A study of forty on a queue of its own, and ways to start workers and let them end experiments."""
+    raw.execute("UPDATE worker SET stopped_at = now() WHERE stopped_at IS NULL")  # what other tests left
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    name = queue = f"quarantine_{uuid.uuid4().hex[:8]}"
+    grid = {"study": name, "function": "experiment:f", "parameters": {"x": list(range(40))}, "queue": queue}
+    client.enqueue(Grid.from_dict(grid, tmp_path))
+    waiting = iter([view.id for view in client.experiments(Selection(name))])
+
+    def start(host, *queues):
+        made = uuid.uuid4()
+        hot.register(raw, made, hot.Station(host, 1, f"worker@{host}", list(queues or [queue]), 2))
+        return made
+
+    def end(worker, *outcomes):
+        for outcome in outcomes:
+            assert hot.finish(raw, hot.claim(raw, next(waiting), worker, 1), outcome)
+
+    def look():
+        with client.begin() as connection:
+            for suspect in quarantine.suspects(connection, LEASE):
+                reason = quarantine.conviction(connection, suspect)
+                if reason is not None and quarantine.quarantine(connection, suspect, reason, LEASE):
+                    yield suspect.id, reason
+
+    return SimpleNamespace(
+        start=start, end=end, look=lambda: dict(look()), next=lambda: next(waiting), name=name, queue=queue
+    )
+
+
+def test_a_worker_that_fails_alone_is_quarantined_with_the_reason_and_the_repair(site, raw):
+    bad, good = site.start("cellar"), site.start("attic")
+    site.end(bad, *[error()] * 5)
+    assert site.look() == {}, "nobody has done any of it yet"
+    site.end(good, *[FINE] * 5)
+    (reason,) = site.look().values()
+    assert "No module named 'torch'" in reason and "repair cellar, then restart the worker" in reason
+    assert hot.beat(raw, bad).quarantine == reason
+    assert hot.beat(raw, good).quarantine is None
+    assert site.look() == {}, "once is enough"
+
+
+def test_a_quarantined_worker_gets_nothing_and_what_was_announced_to_it_is_put_back(site, raw, client):
+    bad, good = site.start("cellar"), site.start("attic")
+    site.end(bad, *[error()] * 5)
+    site.end(good, *[FINE] * 5)
+    site.look()
+    number = site.next()
+    assert hot.claim(raw, number, bad, 1) is None
+    assert hot.hand_over(raw, number, bad)
+    assert not hot.hand_over(raw, number, bad)
+    client.announcer.top_up()
+    assert hot.claim(raw, number, good, 1) is not None
+    assert not hot.hand_over(raw, number, bad), "it is someone else's"
+
+
+def test_four_failures_are_too_few_and_a_success_between_them_begins_anew(site):
+    bad, good = site.start("cellar"), site.start("attic")
+    site.end(bad, *[error()] * 4, FINE, *[error()] * 4)
+    site.end(good, *[FINE] * 5)
+    assert site.look() == {}
+
+
+def test_an_error_that_another_worker_had_and_got_over_is_the_experiments_own(site):
+    bad, good = site.start("cellar"), site.start("attic")
+    site.end(good, error(), FINE)
+    site.end(bad, *[error()] * 5)
+    site.end(good, *[FINE] * 5)
+    assert site.look() == {}
+
+
+def test_a_worker_of_the_same_host_that_fails_likewise_is_no_excuse(site):
+    bad, worse, good = site.start("cellar"), site.start("cellar"), site.start("attic")
+    site.end(worse, *[error()] * 5)
+    site.end(bad, *[error()] * 5)
+    site.end(good, *[FINE] * 5)
+    assert set(site.look()) == {bad, worse}
+
+
+def test_what_others_had_begun_before_says_nothing_of_what_fails_now(site, raw):
+    bad, good = site.start("cellar"), site.start("attic")
+    claims = [hot.claim(raw, site.next(), good, 1) for _ in range(5)]
+    site.end(bad, *[error()] * 5)
+    for claim in claims:
+        hot.finish(raw, claim, FINE)
+    assert site.look() == {}
+
+
+def test_failures_by_time_or_long_ago_are_no_sign_of_a_bad_host(site, raw):
+    slow, old, good = site.start("cellar"), site.start("barn"), site.start("attic")
+    site.end(slow, *[error(failure=Failure.TIMEOUT)] * 5)
+    site.end(old, *[error("rust")] * 5)
+    raw.execute("UPDATE attempt SET finished_at = now() - interval '11 min' WHERE worker = %s", [old])
+    site.end(good, *[FINE] * 5)
+    assert site.look() == {}
+
+
+def test_the_last_live_worker_of_a_queue_is_never_quarantined(site, raw):
+    bad, good = site.start("cellar", site.queue, f"{site.queue}_gpu"), site.start("attic")
+    site.end(bad, *[error()] * 5)
+    site.end(good, *[FINE] * 5)
+    assert site.look() == {}, "nobody else listens to the other queue"
+    other = site.start("barn", f"{site.queue}_gpu")
+    hot.leave(raw, other)
+    assert site.look() == {}, "and who has stopped does not count"
+    site.start("barn", f"{site.queue}_gpu")
+    assert set(site.look()) == {bad}
+
+
+def test_of_two_that_could_stand_in_for_each_other_only_one_is_quarantined(site, raw):
+    one, two, good = site.start("cellar"), site.start("barn"), site.start("attic")
+    site.end(good, FINE)
+    for bad in (one, two):
+        site.end(bad, *[error()] * 5)
+    site.end(good, *[FINE] * 5)
+    hot.leave(raw, good)
+    assert len(site.look()) == 1
