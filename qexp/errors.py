@@ -194,6 +194,10 @@ class PoolError(QexpError):
         )
 
 
+class NotifyError(QexpError):
+    """A message for people cannot be sent; the text never holds the address, which is a secret."""
+
+
 class WorkerError(QexpError):
     """A worker that was started here has ended by itself."""
 

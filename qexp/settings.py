@@ -18,6 +18,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from qexp.addresses import addresses
 from qexp.errors import SettingsError, nearest
 from qexp.model import seconds
 
@@ -71,6 +72,12 @@ class Settings(BaseModel):
     lease: float = Field(
         30.0, gt=0, le=3600, description="seconds of silence after which a worker's experiments run elsewhere"
     )
+    notify: tuple[str, ...] = Field(
+        (), repr=False, description="where messages about studies go whose grids do not say: slack://…, mailto://…"
+    )
+    stalled_after: float = Field(
+        30.0, gt=0, le=525_600, description="minutes in which nothing of an open study moves until that is told"
+    )
     connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
     artifacts: str | None = Field(
         None,
@@ -112,6 +119,11 @@ class Settings(BaseModel):
             if option.startswith("ssl_"):
                 _check_tls(scheme, option, given)
         return value
+
+    @field_validator("notify", mode="before")
+    @classmethod
+    def _addresses(cls, value: Any) -> tuple[str, ...]:
+        return tuple(addresses(value))
 
     @field_validator("artifacts")
     @classmethod
@@ -176,7 +188,8 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
         first = error.errors()[0]
         name = str(first["loc"][0])
         reason = first["msg"].removeprefix("Value error, ")
-        if name.endswith("_url") or "@" in str(found[name]):  # what cannot be read as a URL may be a password anywhere
+        secret = name == "notify" or name.endswith("_url") or "@" in str(found[name])
+        if secret:  # what cannot be read as a URL may be a password anywhere
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None
         raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from None
 

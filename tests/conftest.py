@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from tests_support import T0KEN
 
 from qexp import services, settings
 from qexp.client import Client
@@ -44,3 +49,36 @@ def raw(client: Client) -> Iterator[Raw]:
     """A psycopg connection in autocommit mode."""
     with connect(client.settings) as connection:
         yield connection
+
+
+@pytest.fixture
+def service() -> Iterator[SimpleNamespace]:
+    """A service that takes messages, or refuses them, or hangs: its address, and what it was told."""
+    told: list[str] = []
+    release = threading.Event()
+    state = SimpleNamespace(status=200, hangs=False)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if state.hangs:
+                release.wait()
+                return
+            told.append(f"{body['title']}\n{body['message']}")
+            self.send_response(state.status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    state.address = f"json://127.0.0.1:{server.server_port}/{T0KEN}"
+    state.told = told
+    yield state
+    release.set()
+    server.shutdown()
+    thread.join()
+    server.server_close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from qexp.addresses import hidden
 from qexp.cli.options import format_option
 from qexp.cli.output import say, show_json
 from qexp.settings import load, redact, trace
@@ -55,6 +56,7 @@ def config_(form: str, reveal: bool) -> None:
     """
     loaded = trace()
     values = loaded.values.model_dump(mode="json")
+    values["notify"] = " ".join(loaded.values.notify if reveal else map(hidden, loaded.values.notify)) or None
     shown = {
         name: value if reveal or not name.endswith("_url") or value is None else redact(value)
         for name, value in values.items()

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qexp import broker
+from qexp import broker, notify
+from qexp.addresses import hidden
 from qexp.client import explaining, provenance
 from qexp.client.announcing import Announcer, Progress, nobody
 from qexp.client.checking import checked
@@ -123,7 +124,8 @@ class Client:
         """
         grid = checked(grid)
         broker.check(self.settings)
-        plan = _plan(grid)
+        plan = _plan(grid, self.settings)
+        notify.check(plan.manner.notify)
         with self.begin() as connection:
             before = studies.place(connection, plan.name)
             study = studies.save(connection, plan)
@@ -164,7 +166,7 @@ class Client:
                 return Difference(grid.study, len(grid), 0, 0, {})
             known = studies.find(connection, grid.study)
             found = experiments.compare(connection, known.id, grid.encoded())
-            changes = studies.changes(connection, known, _plan(grid))
+            changes = studies.changes(connection, known, _plan(grid, self.settings))
         return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)
 
     def mean_duration(self, study: str) -> float | None:
@@ -303,7 +305,10 @@ class Client:
             time.sleep(interval)
 
 
-def _plan(grid: Grid) -> studies.Plan:
+def _plan(grid: Grid, settings: Settings) -> studies.Plan:
+    data = grid.source.data
+    if "notify" in data:  # its addresses hold secrets, and a revision's grid is shown
+        data = {**data, "notify": [hidden(address) for address in grid.file.notify]}
     return studies.Plan(
         name=grid.study,
         function=grid.function,
@@ -312,7 +317,7 @@ def _plan(grid: Grid) -> studies.Plan:
         queue=grid.file.queue,
         priority=grid.file.priority,
         parameters=grid.names,
-        grid=grid.source.data,
+        grid=data,
         settings=grid.settings,
         manner=studies.Manner(
             grid.file.timeout,
@@ -321,6 +326,7 @@ def _plan(grid: Grid) -> studies.Plan:
             grid.file.isolation,
             grid.file.output,
             grid.file.stop_after.model_dump(exclude_none=True) if grid.file.stop_after else {},
+            grid.file.notify or settings.notify,
         ),
         provenance=provenance.of(grid),
     )

@@ -63,6 +63,8 @@ def _assigned(root: Node, assignment: str) -> Node:
     place = f"--set {assignment}"
     name, equals, text = assignment.partition("=")
     name = name.strip()
+    if name == "notify":
+        place = "--set notify=***"
     if not equals or not name:
         raise GridError(place, "expected NAME=VALUE[,VALUE...], such as lr=1e-3,1e-4")
     if not isinstance(root.value, dict):

@@ -19,6 +19,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from qexp.addresses import addresses, hidden
 from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
@@ -76,6 +77,10 @@ def _limited(value: Any) -> Any:
     return value
 
 
+def _addresses(value: Any) -> list[str]:
+    return addresses([] if value is None else value)
+
+
 def _as_list(value: Any) -> Any:
     """Let an empty section (`exclude:` with nothing below) mean none."""
     return [] if value is None else value
@@ -100,7 +105,7 @@ Bytes = Annotated[
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class When(_Section):
@@ -172,6 +177,11 @@ class GridFile(_Section):
     stop_after: Annotated[StopAfter, BeforeValidator(_limited)] | None = Field(
         None, description="pause the study after so many failures; counted since it was made or resumed last"
     )
+    notify: Annotated[
+        list[str],
+        BeforeValidator(_addresses),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field(default_factory=list, description="where messages about the study go: slack://…, mailto://…, by apprise")
     isolation: Literal["child", "process"] = Field(
         "child", description="process: each experiment in a Python of its own, for code that leaks (CUDA, threads)"
     )
@@ -227,6 +237,9 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
     if "[key]" in location:
         location = tuple(part for part in location if part != "[key]")
         return source.error(f"found the name {found!r}, {_expected([error])}", *location, key=True)
+    if location[:1] == ("notify",):  # it holds secrets
+        shown = hidden(found) if isinstance(found, str) else f"a value of type {type(found).__name__}"
+        return source.error(f"notify: found {shown}, {_expected([error])}", *location)
     alternatives = [item for item in errors if item["input"] is found]
     return source.error(f"{_named(location)}found {_shown(found)}, {_expected(alternatives)}", *location)
 

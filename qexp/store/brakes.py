@@ -35,7 +35,12 @@ def exceeded(connection: Connection) -> list[Excess]:
     since = func.coalesce(study.resumed_at, study.created_at)
     failed = (
         select(func.count())
-        .where(experiment.study == study.id, experiment.finished_at >= since, experiment.status == Status.FAILED)
+        .where(
+            experiment.study == study.id,
+            experiment.finished_at >= since,
+            experiment.status == Status.FAILED,
+            experiment.error_fingerprint.is_not(None),  # whatever has failed has one, and that has an index
+        )
         .scalar_subquery()
     )
     query = (

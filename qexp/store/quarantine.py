@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Select, exists, func, select, true, update
+from sqlalchemy import ColumnElement, Select, exists, func, select, true, update
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from qexp.model import Failure, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
+from qexp.store.workers import live
 
 _IN_A_ROW = 5
 """Failures by which a worker becomes suspect, and successes of others by which it is convicted."""
@@ -61,7 +62,7 @@ def suspects(connection: Connection, lease: float) -> list[Suspect]:
             func.array_agg(aggregate_order_by(last.c.error, last.c.finished_at.desc()))[1],
         )
         .select_from(tables.worker.join(last, true()))
-        .where(_live(lease), ~_alone(lease))
+        .where(live(lease), ~_alone(lease))
         .group_by(worker.id)
         .having(
             func.count() == _IN_A_ROW,
@@ -97,7 +98,7 @@ def quarantine(connection: Connection, suspect: Suspect, reason: str, lease: flo
     columns = tables.worker.c
     done = connection.execute(
         update(tables.worker)
-        .where(columns.id == suspect.id, _live(lease), ~_alone(lease))
+        .where(columns.id == suspect.id, live(lease), ~_alone(lease))
         .values(quarantined_at=func.now(), quarantine_reason=reason)
     )
     return bool(done.rowcount)
@@ -108,17 +109,10 @@ def _error() -> ColumnElement[str]:
     return func.concat_ws(": ", attempt.error_type, func.nullif(attempt.error_message, ""))
 
 
-def _live(lease: float, worker: FromClause = tables.worker) -> ColumnElement[bool]:
-    """Say whether a worker is there and takes what comes."""
-    columns = worker.c
-    heard = columns.last_seen > func.now() - timedelta(seconds=lease)
-    return columns.stopped_at.is_(None) & columns.quarantined_at.is_(None) & heard
-
-
 def _alone(lease: float) -> ColumnElement[bool]:
     """Say whether a worker listens to a queue to which no other live one does."""
     worker, other = tables.worker.c, tables.worker.alias("other")
-    heard = select(func.unnest(other.c.queues)).where(other.c.id != worker.id, _live(lease, other))
+    heard = select(func.unnest(other.c.queues)).where(other.c.id != worker.id, live(lease, other))
     return ~worker.queues.bool_op("<@")(func.array(heard.correlate(tables.worker).scalar_subquery()))
 
 

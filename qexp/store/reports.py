@@ -182,7 +182,7 @@ def experiments(
 ) -> Iterator[ExperimentView]:
     """Yield the chosen experiments in the order of their ids, read in batches."""
     query = _experiments(condition).limit(limit)
-    for row in connection.execution_options(yield_per=5_000).execute(query):
+    for row in connection.execute(query.execution_options(yield_per=5_000)):
         values: list[Any] = list(row)
         values[3] = Status(values[3])
         yield ExperimentView(*values)
@@ -268,6 +268,18 @@ def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
         .order_by(columns.number)
     )
     return [AttemptView(*row) for row in connection.execute(query)]
+
+
+def failures(connection: Connection, study: int) -> list[tuple[str, int]]:
+    """Return how many experiments of a study have failed in which way, the most frequent first."""
+    columns = tables.experiment.c
+    query = (
+        select(columns.failure, func.count())
+        .where(columns.study == study, columns.status == Status.FAILED)
+        .group_by(columns.failure)
+        .order_by(func.count().desc(), columns.failure)
+    )
+    return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list[ErrorGroup]:

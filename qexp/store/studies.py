@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from qexp.addresses import digest, hidden
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status
 from qexp.store import experiments, sources, tables
@@ -193,6 +194,13 @@ def current(connection: Connection, study: StudyRow) -> tuple[dict[str, Json], s
     return dict(row[0]), row[1]
 
 
+def addresses(connection: Connection, study: StudyRow) -> list[str]:
+    """Return where a study's present revision wants messages to go."""
+    columns = tables.revision.c
+    query = select(columns.notify).where(columns.study == study.id, columns.number == study.revision)
+    return list(connection.execute(query).scalar_one())
+
+
 def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> int:
     """Make a revision that differs from a study's present one in its code only; return its number."""
     columns = tables.revision.c
@@ -225,7 +233,7 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
     """Return what a plan would change of a study's present revision: by name, the value before and after."""
     columns = tables.revision.c
     before = connection.execute(
-        select(columns.grid, columns.settings, columns.function, columns.folder, columns.source).where(
+        select(columns.grid, columns.settings, columns.function, columns.folder, columns.source, columns.notify).where(
             columns.study == known.id, columns.number == known.revision
         )
     ).one()
@@ -233,8 +241,15 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
     new = {**_described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
     snapshot = plan.provenance.snapshot
     old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
+    if (before.notify or plan.manner.notify) and list(before.notify) != list(plan.manner.notify):
+        old["notify"], new["notify"] = map(_countable, (before.notify, plan.manner.notify))
     names = [*old, *(name for name in new if name not in old)]
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _countable(addresses: Sequence[str]) -> list[str]:
+    """Return addresses as they may be shown; a mark tells one that is shown like another from it."""
+    return [f"{hidden(address)} ({digest(address)[:4]})" for address in addresses]
 
 
 def _described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:

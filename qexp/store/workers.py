@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Double, Row, Select, cast, exists, func, select
+from sqlalchemy import ColumnElement, Double, FromClause, Row, Select, cast, exists, func, select
 
 from qexp.model import Status
 from qexp.store import tables
@@ -31,6 +31,13 @@ class State(StrEnum):
 
 
 LIVE = (State.IDLE, State.BUSY)
+
+
+def live(lease: float, worker: FromClause = tables.worker) -> ColumnElement[bool]:
+    """Say whether a worker is there and takes experiments."""
+    columns = worker.c
+    heard = columns.last_seen > func.clock_timestamp() - timedelta(seconds=lease)
+    return columns.stopped_at.is_(None) & columns.quarantined_at.is_(None) & heard
 
 
 @dataclass(frozen=True)

@@ -41,18 +41,21 @@ class Dispatcher:
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
-        self._stop = threading.Event()
+        self._stop, self._hurry = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
     def start(self) -> None:
         """Begin, after the pool's children were made: a fork takes no threads along."""
+        self._upkeep.start()
         self._thread.start()
 
-    def stop(self) -> None:
-        """End, and let another worker lead at once."""
+    def stop(self, hurry: bool = False) -> None:
+        """End, and let another worker lead at once; without *hurry* what is left to tell is told first."""
+        self._hurry = hurry
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._upkeep.stop(hurry)
 
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
@@ -100,6 +103,8 @@ class Dispatcher:
             except Exception:
                 log.exception("what waits could not be announced")  # and the next look may fare better
         if self._raw is not None and leads:
+            if not self._hurry:
+                self._upkeep.look_once_more()
             self._resign(self._raw)
 
     def _resign(self, raw: Raw) -> None:

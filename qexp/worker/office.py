@@ -115,7 +115,7 @@ class Office:
     def give_back(self) -> None:
         """Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next."""
         self.ask_to_stop()
-        self._close()
+        self._close(hurry=True)
         with self._logging_losses():
             with connect(self.settings) as raw:
                 released = hot.release(raw, self.worker)
@@ -131,8 +131,8 @@ class Office:
             hot.leave(raw, self.worker)
         self.scratch.remove()
 
-    def _close(self) -> None:
-        self._dispatcher.stop()
+    def _close(self, hurry: bool = False) -> None:
+        self._dispatcher.stop(hurry)
         self._warden.stop()
         self._heart.stop()
 

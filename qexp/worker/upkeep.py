@@ -1,4 +1,4 @@
-"""What the leader looks after, beside announcing: studies that fail too much, workers that fail alone."""
+"""What the leader looks after, beside announcing: studies that fail too much, workers that fail alone, people."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from qexp.client import Client
 from qexp.errors import ServiceError
 from qexp.store import brakes, quarantine, studies
+from qexp.worker.notices import Notices
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,29 @@ class Upkeep:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._notices = Notices(client)
         self._chores = [
             Chore("studies that fail too much", self._brake, every=0.5),
             Chore("workers that fail alone", self._quarantine, every=2.0),
+            Chore("what there is to tell", self._notices.look, every=2.0),
         ]
+
+    def start(self) -> None:
+        """Begin to send messages, after the pool's children were made: a fork takes no threads along."""
+        self._notices.start()
+
+    def stop(self, hurry: bool = False) -> None:
+        """End; without *hurry* messages that wait are given a little time."""
+        self._notices.stop(hurry)
+
+    def look_once_more(self) -> None:
+        """Note what the last experiments of a worker that stops leave to tell."""
+        try:
+            self._notices.look()
+        except ServiceError as error:
+            log.warning("what there is to tell is left to the next worker: %s", error)
+        except Exception:
+            log.exception("what there is to tell is left to the next worker")
 
     def look(self) -> None:
         """Do the chores that are due. ServiceError: Postgres is away."""
@@ -58,6 +78,7 @@ class Upkeep:
             for excess in brakes.exceeded(connection):
                 reason = brakes.reason(connection, excess)
                 if studies.pause(connection, excess.name, reason):
+                    self._notices.braked(connection, excess.name, reason)
                     log.warning("%s is paused: %s", excess.name, reason)
 
     def _quarantine(self) -> None:

@@ -1,9 +1,10 @@
 """What the workers look after by themselves: a study that fails too much, a worker that fails alone."""
 
 import json
+import signal
 
 import pytest
-from tests_support import eventually
+from tests_support import T0KEN, eventually
 
 TYPO = """
 import time
@@ -108,3 +109,31 @@ def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study,
     assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
     assert made.wait() == 0
     assert bad.process.poll() is None
+
+
+def test_people_are_told_once_though_two_workers_run_and_also_when_the_last_one_stops(
+    qexp, study, start, queue, service
+):
+    workers = [start(f"{queue}_told", "-n", f"told{number}@%h", "-c", "1").await_ready() for number in (1, 2)]
+    source = "def f(x):\n    return 1 / x\n"
+    made = study(source, {"x": list(range(6))}, queue=f"{queue}_told", notify=service.address)
+    made.enqueue()
+    assert made.wait() == 1
+    eventually(lambda: len(service.told) == 2, "the first failure and the end to be told")
+    first, second = service.told
+    assert first.startswith(f"{made.name}: the first failure") and "ZeroDivisionError" in first
+    assert second.splitlines()[0] == f"{made.name}: finished: 5 done, 1 failed"
+    # When the failed one is mended and the workers are stopped as soon as it is done
+    (made.folder / "experiment.py").write_text("def f(x):\n    return x\n")
+    assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
+    assert made.wait() == 0
+    for worker in workers:
+        worker.process.send_signal(signal.SIGTERM)
+    for worker in workers:
+        worker.process.wait(timeout=60)
+    # Then that was told too, once, and nobody has written the address anywhere
+    assert [text.splitlines()[0] for text in service.told[2:]] == [f"{made.name}: finished: 6 done"]
+    assert not any(T0KEN in worker.text() for worker in workers)
+    assert T0KEN not in qexp("diff", "grid.yaml", "--set", "notify=json://elsewhere/x").stdout
+    config = qexp("config", environ={"QEXP_NOTIFY": service.address})
+    assert config.returncode == 0 and T0KEN not in config.stdout and "json://127.0.0.1" in config.stdout

@@ -1,6 +1,7 @@
 """A grid file becomes parameter sets in order; what it cannot mean is refused at its line."""
 
 import json
+import traceback
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,12 @@ def test_a_reference_grid_that_means_nothing_is_refused(load, case):
         ("parameters:\n  a: [1]\ntimeout: soon\n", 5, "time span"),
         ("parameters:\n  a: [1]\nretries: {eror: 1}\n", 5, "mean 'error'"),
         ("parameters:\n  a: [1]\nretries: -1\n", 5, "greater"),
+        (
+            "parameters:\n  a: [1]\nnotify: 5\n",
+            5,
+            "notify: found a value of type int, expected addresses such as slack://",
+        ),
+        ("parameters:\n  a: [1]\nnotify: [T0ken]\n", 5, "notify: found a value of type list, expected addresses"),
         ("parameters:\n  a: [1]\nstop_after: 20\n", 5, "such as {failures: 20} or {rate: 0.5}"),
         ("parameters:\n  a: [1]\nstop_after: {}\n", 5, "such as {failures: 20} or {rate: 0.5}"),
         ("parameters:\n  a: [1]\nstop_after:\n  failures: 0\n", 6, "greater"),
@@ -194,3 +201,13 @@ def test_a_grid_from_python_takes_numpy_and_ranges():
 def test_a_grid_from_python_names_the_place():
     with pytest.raises(GridError, match=r"grid, at parameters\.a"):
         Grid.from_dict({"study": "a", "function": "m:f", "parameters": {"a": []}})
+
+
+def test_no_error_of_a_grid_repeats_where_its_messages_go(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text("study: a\nfunction: m:f\nparameters: {x: 1}\nnotify: {url: slack://T0ken}\n")
+    for assignments in ([], ["notify=T0ken"], ["notify={a: T0ken}"], ["notify=[T0ken"]):
+        with pytest.raises(GridError) as caught:
+            Grid.load(path, assignments)
+        assert "T0ken" not in "".join(traceback.format_exception(caught.value))
+    assert Grid.load(path, ["notify=json://a/T0ken json://b"]).file.notify == ["json://a/T0ken", "json://b"]

@@ -193,3 +193,13 @@ def test_settings_that_are_printed_have_no_addresses(tmp_path):
     with pytest.raises(SettingsError) as caught:
         load({**environ, "QEXP_LEASE": "soon"}, tmp_path)
     assert "hidden" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_addresses_for_messages_are_several_in_one_text_and_never_repeated_by_an_error(tmp_path):
+    several = {"QEXP_NOTIFY": "json://here/T0ken, mailto://me:T0ken@there?to=a@b.c,d@e.f  slack://T0ken/b/c"}
+    found = load(several, tmp_path)
+    assert found.notify == ("json://here/T0ken", "mailto://me:T0ken@there?to=a@b.c,d@e.f", "slack://T0ken/b/c")
+    assert "T0ken" not in repr(found)
+    with pytest.raises(SettingsError, match="QEXP_NOTIFY: notify cannot be read: expected addresses") as caught:
+        load({"QEXP_NOTIFY": "".join(["T0", "ken"])}, tmp_path)
+    assert "T0ken" not in "".join(traceback.format_exception(caught.value))

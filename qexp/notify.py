@@ -1,0 +1,115 @@
+"""A message for people is sent by apprise, in a process of its own: bounded in time, and its logs are not ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from qexp.addresses import EXPECTED, hidden
+from qexp.errors import NotifyError
+
+LIMIT = 10.0
+"""Seconds that a service may take."""
+_REPAIR = "pip install 'qexp[notify]'"
+
+
+def check(addresses: Sequence[str]) -> None:
+    """Raise NotifyError if messages could not be sent to one of these: it is none, or apprise is not installed."""
+    if not addresses:
+        return
+    apprise = _library()
+    _silence()
+    for address in addresses:
+        if apprise.Apprise.instantiate(address) is None:
+            raise NotifyError(
+                f"notify: apprise knows no address like {hidden(address)}; {EXPECTED}, "
+                "'python -m apprise --details' lists them"
+            )
+
+
+def send(address: str, text: str) -> None:
+    """Send a message whose first line is its title; NotifyError says why it was not, without the address."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "qexp.notify"],  # -P: the working directory may hold anything
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(json.dumps([address, text]), LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise NotifyError(f"no answer within {LIMIT:g} s") from None
+    if process.returncode:
+        raise NotifyError(said.strip() or f"its process ended with status {process.returncode}")
+
+
+def _library() -> Any:
+    try:
+        import apprise
+    except ModuleNotFoundError as error:
+        raise NotifyError(f"notify: messages are sent by apprise, which is not installed; {_REPAIR}") from error
+    return apprise
+
+
+class _Heard(logging.Handler):
+    """Keeps what a library has to complain about."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def _silence() -> _Heard:
+    """Keep what apprise logs from being shown: it may repeat an address."""
+    logger, heard = logging.getLogger("apprise"), _Heard()
+    logger.propagate, logger.handlers = False, [heard]
+    return heard
+
+
+def scrubbed(text: str, address: str) -> str:
+    """
+    Return text without any part of an address but its scheme and what may be shown of it.
+
+    >>> scrubbed("no route to json://lab/T0ken: T0ken", "json://lab/T0ken")
+    'no route to json://lab/***: ***'
+    """
+    shown = hidden(address)
+    parts = {part for part in re.split(r"[:/@?&=,;+]+", address.partition("://")[2]) if part and part not in shown}
+    for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
+        text = text.replace(part, "***") if len(part) > 2 else text
+    return " ".join(text.split())
+
+
+def _send() -> int:
+    """Send what standard input holds; say on standard output why it was not."""
+    signal.alarm(round(LIMIT) + 2)  # whatever becomes of who asked for it
+    address, text = json.load(sys.stdin)
+    heard = _silence()
+    try:
+        sender = _library().Apprise()
+        if sender.add(address) and sender.notify(title=text.partition("\n")[0], body=text.partition("\n")[2]):
+            return 0
+        said = "; ".join(heard.lines) or "it was refused, without a reason"
+    except Exception as error:  # noqa: BLE001 - what it is shall be said
+        said = f"{type(error).__name__}: {error}"
+    sys.stdout.write(scrubbed(said, address)[:500])
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(_send())

@@ -1,0 +1,144 @@
+"""People are told of their studies: the leader notes what there is to tell, a thread beside it sends it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import timedelta
+
+from qexp import notify
+from qexp.addresses import digest, hidden
+from qexp.client import Client
+from qexp.errors import NotifyError, ServiceError
+from qexp.model import Status, describe
+from qexp.store import notices, reports, studies, tables
+from qexp.store.connect import Connection
+from qexp.store.notices import Event, News
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 300
+"""Characters of an error in a message."""
+_LAST = 5.0
+"""Seconds that a worker which ends waits for messages to be sent; the next leader tries again."""
+
+
+class Notices:
+    """What is noted is sent once, whoever leads: a service that is down delays nothing and fails nothing."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._stop, self._more = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="qexp-notices", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send what `look` asks for, after the pool's children were made."""
+        self._thread.start()
+
+    def stop(self, hurry: bool = False) -> None:
+        """End; without *hurry* what waits to be sent is given a little time."""
+        self._stop.set()
+        self._more.set()
+        if self._thread.is_alive() and not hurry:
+            self._thread.join(_LAST)
+
+    def look(self) -> None:
+        """Note what there is to tell, and have it sent."""
+        settings = self._client.settings
+        with self._client.begin() as connection:
+            found = notices.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
+            known = notices.told(connection, [news.id for news in found])
+            for news in found:
+                for event, since in news.events().items():
+                    wanted = news.addresses or settings.notify
+                    new = [to for to in wanted if (news.id, event, since, digest(to)) not in known]
+                    if new:
+                        text = _text(connection, event, news, settings.stalled_after)
+                        notices.note(connection, news.id, event, since, text, new)
+        self._more.set()
+
+    def braked(self, connection: Connection, name: str, reason: str) -> None:
+        """Note that the brake has paused a study, in the transaction that does so."""
+        study = studies.find(connection, name)
+        addresses = studies.addresses(connection, study) or self._client.settings.notify
+        text = f"{name}: paused\n{reason}\nafter the fix: qexp requeue {name} --failed; qexp resume {name}"
+        if study.paused_at is not None and addresses:
+            notices.note(connection, study.id, Event.BRAKED, study.paused_at, text, addresses)
+
+    def _run(self) -> None:
+        while True:
+            self._more.wait()
+            self._more.clear()
+            last = self._stop.is_set()
+            try:
+                self._send_due()
+            except ServiceError as error:
+                log.warning("messages are not sent: %s", error)
+            except Exception:
+                log.exception("messages are not sent")  # and the next time may fare better
+            if last:
+                return
+
+    def _send_due(self) -> None:
+        with self._client.begin() as connection:
+            due = notices.due(connection)
+        for notice in due:
+            known = {digest(address): address for address in [*notice.addresses, *self._client.settings.notify]}
+            if notice.recipient in known:
+                self._send(notice, known[notice.recipient])
+
+    def _send(self, notice: notices.Notice, address: str) -> None:
+        with self._client.begin() as connection:
+            if not notices.take(connection, notice):
+                return
+        title = notice.text.partition("\n")[0]
+        try:
+            notify.send(address, notice.text)
+        except NotifyError as error:
+            log.warning("not told to %s: %r: %s", hidden(address), title, error)
+            with self._client.begin() as connection:
+                notices.refused(connection, notice, str(error))
+            return
+        with self._client.begin() as connection:
+            notices.sent(connection, notice)
+        log.info("told to %s: %r", hidden(address), title)
+
+
+def _text(connection: Connection, event: Event, news: News, stalled_after: float) -> str:
+    """Return a message: its title, what has happened, and the command that goes on from there."""
+    title, *lines = {Event.FAILED: _failed, Event.STALLED: _stalled, Event.FINISHED: _finished}[event](
+        connection, news, stalled_after
+    )
+    return "\n".join([f"{news.name}: {title}", *lines])
+
+
+def _failed(connection: Connection, news: News, _: float) -> list[str]:
+    (view,) = reports.experiments(connection, tables.experiment.c.id == news.failed)
+    error = " ".join(str(view.error).split())
+    return [
+        "the first failure",
+        f"#{view.id} {describe(view.params)}",
+        error if len(error) <= _SHOWN else error[: _SHOWN - 1] + "…",
+        f"see: qexp show {view.id}; qexp errors {news.name}",
+    ]
+
+
+def _stalled(connection: Connection, news: News, minutes: float) -> list[str]:
+    (counts,) = reports.counts(connection, news.id)
+    if news.heard:
+        why, command = "workers are there, and none of them takes any of it", "qexp doctor"
+    else:
+        why, command = f"no worker listens to the queue {news.queue}", f"celery -A qexp worker -Q {news.queue}"
+    waiting = f"{counts.open} open, of which {counts.counts[Status.RUNNING]} running"
+    return [f"stalled for {minutes:g} min", f"{waiting}; {why}", f"go on with: {command}"]
+
+
+def _finished(connection: Connection, news: News, _: float) -> list[str]:
+    (counts,) = reports.counts(connection, news.id)
+    stand = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
+    took = timedelta(seconds=round(((news.last_end or news.renewed_at) - news.renewed_at).total_seconds()))
+    lines = [f"finished: {stand}", f"after {took}"]
+    if not counts.counts[Status.FAILED]:
+        return [*lines, f"go on with: qexp export {news.name} -o {news.name}.parquet"]
+    kinds = ", ".join(f"{number} {kind}" for kind, number in reports.failures(connection, news.id))
+    return [*lines, f"failed: {kinds}", f"see: qexp errors {news.name}"]
