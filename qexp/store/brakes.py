@@ -77,7 +77,12 @@ def _ended(excess: Excess) -> ColumnElement[bool]:
 def _open() -> ColumnElement[bool]:
     """Say whether anything of a study still moves by itself, each status by its own index."""
     experiment = tables.experiment.c
-    return or_(*(exists().where(experiment.study == tables.study.c.id, experiment.status == status) for status in OPEN))
+    return or_(
+        *(
+            exists(experiment.id).where(experiment.study == tables.study.c.id, experiment.status == status)
+            for status in OPEN
+        )
+    )
 
 
 def reason(connection: Connection, excess: Excess) -> str:

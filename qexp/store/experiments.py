@@ -154,7 +154,7 @@ def take_pending(connection: Connection, study: int, limit: int) -> list[Announc
             columns.study == study,
             columns.status == Status.PENDING,
             or_(columns.not_before.is_(None), columns.not_before <= func.now()),
-            exists().where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
+            exists(tables.study.c.id).where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
         )
         .order_by(columns.id)
         .limit(limit)
@@ -308,7 +308,7 @@ def cancel(connection: Connection, condition: ColumnElement[bool], reason: str |
             not_before=None,
             finished_at=case((chosen.c.status == Status.RUNNING, func.now())),
         )
-        .returning(columns.id, exists().where(ended.c.experiment == columns.id))
+        .returning(columns.id, exists(ended.c.experiment).where(ended.c.experiment == columns.id))
         .add_cte(ended)
     ).all()
     return Cancelled(sorted(row[0] for row in rows), sorted(row[0] for row in rows if row[1]))

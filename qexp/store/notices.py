@@ -90,7 +90,7 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
         )
         .limit(1)
     ).scalar_subquery()
-    heard = exists().where(live(lease), study.queue == func.any(tables.worker.c.queues))
+    heard = exists(tables.worker.c.id).where(live(lease), study.queue == func.any(tables.worker.c.queues))
     moving = or_(*(_some(status) for status in (Status.PENDING, Status.QUEUED, Status.RUNNING)))
     recently = _last_end(study.id) > func.now() - _RECENT
     query = (
@@ -123,20 +123,20 @@ def _last_end(study: ColumnElement[int]) -> ColumnElement[datetime]:
 def _some(status: Status) -> ColumnElement[bool]:
     """Say whether any experiment of the study has a status: each has its own index."""
     experiment = tables.experiment.c
-    return exists().where(experiment.study == tables.study.c.id, experiment.status == status)
+    return exists(experiment.id).where(experiment.study == tables.study.c.id, experiment.status == status)
 
 
 def _stalled(heard: ColumnElement[bool], minutes: float) -> ColumnElement[bool]:
     study, experiment, neighbour = tables.study.c, tables.experiment.c, tables.study.alias("neighbour")
     since = func.now() - timedelta(minutes=minutes)
-    on_queue = exists().where(neighbour.c.queue == study.queue, experiment.study == neighbour.c.id)
+    on_queue = exists(neighbour.c.id).where(neighbour.c.queue == study.queue, experiment.study == neighbour.c.id)
     begun = (experiment.status == Status.RUNNING) & (experiment.started_at > since)
-    ended = exists().where(neighbour.c.queue == study.queue, _last_end(neighbour.c.id) > since)
+    ended = exists(neighbour.c.id).where(neighbour.c.queue == study.queue, _last_end(neighbour.c.id) > since)
     moved = or_(ended, on_queue.where(begun))
-    waits_long = exists().where(
+    waits_long = exists(experiment.id).where(
         experiment.study == study.id, experiment.status == Status.QUEUED, experiment.queued_at < since
     )
-    could_go = exists().where(
+    could_go = exists(experiment.id).where(
         experiment.study == study.id,
         experiment.status == Status.PENDING,
         or_(experiment.not_before.is_(None), experiment.not_before < since),

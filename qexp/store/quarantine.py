@@ -81,7 +81,10 @@ def conviction(connection: Connection, suspect: Suspect) -> str | None:
     Since it began to fail others must have begun and done five experiments of the same studies; and nobody may have
     had one of its errors within the last hour and been able to do an experiment later.
     """
-    done = connection.execute(select(func.count()).select_from(_done_by_others(connection, suspect).subquery()))
+    since = _failing_since(connection, suspect)
+    if since is None:
+        return None
+    done = connection.execute(select(func.count()).select_from(_done_by_others(suspect, since).subquery()))
     if (number := done.scalar_one()) < _IN_A_ROW or connection.execute(select(_survived(suspect))).scalar_one():
         return None
     error = " ".join(suspect.last_error.split())
@@ -116,9 +119,9 @@ def _alone(lease: float) -> ColumnElement[bool]:
     return ~worker.queues.bool_op("<@")(func.array(heard.correlate(tables.worker).scalar_subquery()))
 
 
-def _done_by_others(connection: Connection, suspect: Suspect) -> Select[tuple[int]]:
+def _done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
     """Select, up to as many as count, what others have begun since the suspect began to fail, and done."""
-    experiment, since = tables.experiment.c, _failing_since(connection, suspect)
+    experiment = tables.experiment.c
     return (
         select(experiment.id)
         .where(
@@ -163,7 +166,7 @@ def _survived(suspect: Suspect) -> ColumnElement[bool]:
         .group_by(experiment.worker)
         .subquery()
     )
-    return exists().where(
+    return exists(attempt.experiment).where(
         attempt.worker == met.c.worker,
         attempt.finished_at > met.c.at,
         attempt.outcome == Status.DONE,

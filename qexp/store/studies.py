@@ -131,7 +131,7 @@ def rows(connection: Connection, ids: Sequence[int]) -> list[StudyRow]:
 def waiting(connection: Connection) -> list[StudyRow]:
     """Return the studies that have experiments to announce now, by priority, then age."""
     study, experiment = tables.study.c, tables.experiment.c
-    some = exists().where(
+    some = exists(tables.experiment.c.id).where(
         experiment.study == study.id,
         experiment.status == Status.PENDING,
         or_(experiment.not_before.is_(None), experiment.not_before <= func.now()),

@@ -64,14 +64,20 @@ class Dispatcher:
         if site is None:
             return False
         self._rescue(raw)
-        self._upkeep.look()
+        try:
+            self._announce(site)
+        finally:  # studies are paused and people told without the broker, too
+            self._upkeep.look()
+        return True
+
+    def _announce(self, site: UUID) -> None:
+        """Say on the broker that somebody leads, and announce there what waits and what it has lost."""
         with broker.client(self.settings) as connection:
             connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
         announcer = self._client.announcer
         announcer.top_up()
         if again := announcer.announce_again(site):
             log.warning("announced again what the broker has lost: %d experiments", again)
-        return True
 
     def _rescue(self, raw: Raw) -> None:
         """

@@ -58,15 +58,16 @@ class Upkeep:
             log.exception("what there is to tell is left to the next worker")
 
     def look(self) -> None:
-        """Do the chores that are due. ServiceError: Postgres is away."""
+        """Do the chores that are due, as far as Postgres is there."""
         for chore in self._chores:
             began = time.monotonic()
             if began < chore.due:
                 continue
             try:
                 chore.do()
-            except ServiceError:
-                raise
+            except ServiceError as error:
+                log.warning("%s could not be looked after: %s", chore.name, error)
+                return
             except Exception:
                 log.exception("%s could not be looked after", chore.name)  # and the next look may fare better
             took = time.monotonic() - began

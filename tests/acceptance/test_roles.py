@@ -2,19 +2,21 @@
 
 import json
 import uuid
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Identifier, Literal
+from sqlalchemy import select
 from tests_support import eventually
 
 from qexp.client import Client
 from qexp.errors import RoleError
 from qexp.grid import Grid
 from qexp.settings import socket_url
-from qexp.store import schema
+from qexp.store import brakes, notices, quarantine, schema, studies
 from qexp.store.connect import connect
 
 WORKER, READER = 'work"er; DROP TABLE study; --', "réader's"
@@ -159,6 +161,25 @@ def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_pat
     assert "permission denied" not in first.text() + second.text()
     # And the view, which a worker cannot write, has the new columns by the next command of the owner
     assert {"way", "score", "early"} <= columns(roles.owner, name)
+
+
+def test_a_worker_may_look_after_studies_workers_and_people(roles, view):
+    suspect = quarantine.Suspect(uuid.uuid4(), "w@here", "here", [1], ["x"], "ValueError")
+    with Client(roles.worker).begin() as connection:
+        assert brakes.exceeded(connection) == []
+        assert quarantine.suspects(connection, 30.0) == []
+        assert quarantine.conviction(connection, suspect) is None
+        assert list(connection.execute(quarantine._done_by_others(suspect, datetime.now(UTC)))) == []
+        assert not connection.execute(select(quarantine._survived(suspect))).scalar_one()
+        assert not quarantine.quarantine(connection, suspect, "it fails", 30.0)
+        news = notices.news(connection, True, 30.0, 30.0)[0]
+        notices.note(connection, news.id, notices.Event.FAILED, news.renewed_at, "text", ["json://here/x"])
+        due = next(notice for notice in notices.due(connection) if notice.text == "text")
+        assert notices.take(connection, due)
+        notices.refused(connection, due, "no route")
+        notices.sent(connection, due)
+        assert studies.pause(connection, "plain", "too much fails")
+        connection.rollback()
 
 
 FORBIDDEN = [
