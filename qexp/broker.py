@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -217,14 +219,40 @@ def mark(site: UUID) -> str:
     return f"qexp:{site}:postgres"
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """What waits on one list of a queue."""
+
+    depth: int
+    """Messages."""
+    next: tuple[int, ...]
+    """The ids that the next one announces."""
+
+
 def depths(connection: redis.Redis, queues: Sequence[str]) -> dict[str, int]:
     """Return how many messages wait on each queue."""
+    found = backlogs(connection, [(queue, level) for queue in queues for level in _LEVELS])
+    return {queue: sum(found[queue, level].depth for level in _LEVELS) for queue in queues}
+
+
+def backlogs(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Backlog]:
+    """Return what waits on lists of queues, each named by its queue and its level."""
     with connection.pipeline(transaction=False) as pipeline:
-        for queue in queues:
-            for level in _LEVELS:
-                pipeline.llen(f"{queue}{_SEPARATOR}{level}" if level else queue)
-        lengths = pipeline.execute()
-    return {queue: sum(lengths[10 * index : 10 * index + 10]) for index, queue in enumerate(queues)}
+        for queue, number in lists:
+            name = f"{queue}{_SEPARATOR}{number}" if number else queue
+            pipeline.llen(name)
+            pipeline.lindex(name, -1)
+        answers = pipeline.execute()
+    return {key: Backlog(answers[2 * place], _ids(answers[2 * place + 1])) for place, key in enumerate(lists)}
+
+
+def _ids(message: bytes | None) -> tuple[int, ...]:
+    """Return the ids in a message as it is on the broker; none if it is no message of ours."""
+    try:
+        envelope = json.loads(message or b"{}")
+        return tuple(ids_of(json.loads(base64.b64decode(envelope["body"]))[0]))
+    except (ValueError, KeyError, TypeError, IndexError):  # anybody may put anything on a queue
+        return ()
 
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
 import platformdirs
@@ -71,6 +71,12 @@ class Settings(BaseModel):
     heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two signs of life of a worker")
     lease: float = Field(
         30.0, gt=0, le=3600, description="seconds of silence after which a worker's experiments run elsewhere"
+    )
+    bundle: float = Field(
+        1.0, ge=0, le=60, description="seconds of work in one message, of experiments that are short; 0: one in each"
+    )
+    durability: Literal["strict", "relaxed"] = Field(
+        "strict", description="relaxed: a crash of Postgres may repeat the last second's work, and never loses any"
     )
     notify: tuple[str, ...] = Field(
         (), repr=False, description="where messages about studies go whose grids do not say: slack://…, mailto://…"

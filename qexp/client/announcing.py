@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,15 +12,19 @@ from uuid import UUID
 from qexp import broker
 from qexp.model import describe, short_names
 from qexp.settings import Settings
-from qexp.store import experiments, studies
+from qexp.store import experiments, studies, workers
 from qexp.store.connect import Connection
 
 _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
 FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
-_DEFICIT = 60.0
-"""Seconds for which a queue must hold fewer messages than it should before it is believed."""
+_UNKNOWN = 200
+"""Experiments of a study that are announced while nobody knows how long one takes, if fewer children are there."""
+_LARGEST = 100
+"""Experiments in a message."""
+_SPREAD = 5
+"""How much longer than a message should take an experiment as long as the longest ones may make it."""
 
 Progress = Callable[[str, int], None]
 """Is told what was done to how many experiments so far: "written" or "announced"."""
@@ -38,8 +43,8 @@ class Announcer:
 
     def __init__(self, settings: Settings, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self.settings, self._begin = settings, begin
-        self._deficits: dict[str, float] = {}
-        """Since when a queue has held fewer messages than were announced."""
+        self._missing: dict[int, tuple[float, datetime]] = {}
+        """Since when messages of studies are missing, and before which moment they were sent."""
 
     def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
         """
@@ -50,12 +55,19 @@ class Announcer:
         announced, level = 0, broker.level(study.priority)
         while study.paused_at is None:
             with self._begin() as connection:
+                pace = self._pace(connection, study)
+                children = workers.children(connection, study.queue, self.settings.lease)
                 room = self.settings.window - experiments.announced(connection, study.queue, level)
-                batch = experiments.take_pending(connection, study.id, max(0, min(_AT_ONCE, room)))
+                if pace is None and self.settings.bundle:
+                    known = max(_UNKNOWN, 2 * children)
+                    room = min(room, known - experiments.announced_of(connection, study.id))
+                limit = max(0, min(_AT_ONCE, room))
+                batch = experiments.take_pending(connection, study.id, limit, study.longest_first)
             if not batch:
                 break
             try:
-                self._publish(study, batch)
+                most = size(pace, self.settings.bundle)
+                self._publish(study, bundles(batch, most, children, is_tail=len(batch) < limit))
             except BaseException:
                 with self._begin() as connection:
                     experiments.put_back(connection, [item.id for item in batch])
@@ -74,34 +86,44 @@ class Announcer:
         """
         Announce again what was announced and is not on the broker any more; return how many.
 
-        Known by three signs: a key that says the broker was not wiped since is gone; a queue is empty; or it has held
-        fewer messages than it should for a minute.
+        Known by three signs: a key that says the broker was not wiped since is gone; a list is empty; or what is next
+        on it was announced later than what should have come before. The latter must hold for a while: a process may
+        have taken a message, and not claimed all of it yet.
         """
         with self._begin() as connection:
             lines = experiments.lines(connection)
-        queues = sorted({line.queue for line in lines})
         with broker.client(self.settings) as connected:
             key = f"qexp:{site}"
             wiped = not connected.exists(key)
-            depths = broker.depths(connected, queues)
+            found = broker.backlogs(connected, sorted({(line.queue, line.level) for line in lines}))
+            missing = {line.study: self._missing_before(line, found[line.queue, line.level]) for line in lines}
             again = 0
-            for line in self._lost(lines, depths, wiped):
-                age = timedelta() if wiped else FRESH if depths[line.queue] == 0 else timedelta(seconds=_DEFICIT)
-                again += self._again(line, line.now - age)
+            for line in lines:
+                before = line.now if wiped else self._lost_before(line.study, missing[line.study])
+                if before is not None:
+                    again += self._again(line, before)
             if wiped:
                 connected.set(key, "this broker was not wiped since the announcements of this site")
+        self._missing = {study: since for study, since in self._missing.items() if missing.get(study)}
         return again
 
-    def _lost(self, lines: list[experiments.Line], depths: dict[str, int], wiped: bool) -> list[experiments.Line]:
-        """Return those lines of which messages are missing."""
-        now, missing = time.monotonic(), set()
-        for queue, depth in depths.items():
-            if depth >= sum(line.number for line in lines if line.queue == queue):
-                self._deficits.pop(queue, None)
-            elif wiped or depth == 0 or now - self._deficits.setdefault(queue, now) > _DEFICIT:
-                self._deficits.pop(queue, None)
-                missing.add(queue)
-        return [line for line in lines if wiped or line.queue in missing]
+    def _missing_before(self, line: experiments.Line, backlog: broker.Backlog) -> datetime | None:
+        """Return the moment before which messages are missing of what was announced; None: none is."""
+        before: datetime | None = line.now
+        if backlog.depth:
+            with self._begin() as connection:
+                before = experiments.announced_at(connection, backlog.next)
+        return before if before is not None and (line.oldest is None or line.oldest < before) else None
+
+    def _lost_before(self, study: int, missing: datetime | None) -> datetime | None:
+        """Return the moment before which messages were missing for a while; None: there is none."""
+        if missing is None:
+            return None
+        since, before = self._missing.setdefault(study, (time.monotonic(), missing))
+        if time.monotonic() - since < FRESH.total_seconds():
+            return None
+        del self._missing[study]
+        return before
 
     def _again(self, line: experiments.Line, before: datetime) -> int:
         """Announce again what was announced of a study before a moment."""
@@ -109,25 +131,72 @@ class Announcer:
         while True:
             with self._begin() as connection:
                 (study,) = studies.rows(connection, [line.study])
+                pace = self._pace(connection, study)
                 batch = experiments.take_queued(connection, line.study, before, _AT_ONCE)
             if not batch:
                 return again
-            self._publish(study, batch)
+            self._publish(study, bundles(batch, size(pace, self.settings.bundle), 1, is_tail=False))
             again += len(batch)
 
-    def _publish(self, study: studies.StudyRow, batch: Sequence[experiments.Announcement]) -> None:
+    def _pace(self, connection: Connection, study: studies.StudyRow) -> experiments.Pace | None:
+        return experiments.pace(connection, study.id) if self.settings.bundle else None
+
+    def _publish(self, study: studies.StudyRow, messages: Sequence[Sequence[experiments.Announcement]]) -> None:
         names = study.parameters
-        short = {name: short_names(item.params.get(name) for item in batch) for name in names}
+        short = {name: short_names(item.params.get(name) for message in messages for item in message) for name in names}
+        level = broker.level(study.priority)
         broker.publish(
             self.settings,
             [
                 broker.Message(
                     study.queue,
-                    (item.id,),
-                    item.attempt + 1,
-                    f"{study.name} #{item.id}  {describe(item.params, names, short)}",
-                    broker.level(study.priority),
+                    tuple(item.id for item in message),
+                    max(item.attempt for item in message) + 1,
+                    _described(study, message, short),
+                    level,
                 )
-                for item in batch
+                for message in messages
             ],
         )
+
+
+def _described(
+    study: studies.StudyRow, message: Sequence[experiments.Announcement], short: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Return what monitors show of a message."""
+    first, last = message[0], message[-1]
+    if len(message) > 1:
+        return f"{study.name} #{first.id} to #{last.id}  {len(message)} experiments"
+    return f"{study.name} #{first.id}  {describe(first.params, study.parameters, short)}"
+
+
+def size(pace: experiments.Pace | None, seconds: float) -> int:
+    """
+    Return how many experiments one message should announce, so that they take so many seconds together.
+
+    >>> size(None, 1), size(experiments.Pace(0.02, 0.03), 1), size(experiments.Pace(0.02, 2), 1)
+    (1, 50, 2)
+    """
+    if pace is None:
+        return 1
+    together = seconds / max(pace.mean, 1e-6)
+    unlucky = _SPREAD * seconds / max(pace.longest, 1e-6)
+    return max(1, min(_LARGEST, int(together), int(unlucky)))
+
+
+def bundles(
+    items: Sequence[experiments.Announcement], most: int, children: int, is_tail: bool
+) -> list[Sequence[experiments.Announcement]]:
+    """
+    Divide experiments into messages of *most* at most; the last ones of a study so that all children end together.
+
+    That is guided self-scheduling (Polychronopoulos and Kuck, 1987): each message has a share of what is left.
+    """
+    found, start = [], 0
+    while start < len(items):
+        left = len(items) - start
+        share = math.ceil(left / (2 * max(children, 1))) if is_tail else most
+        number = min(most, share)
+        found.append(items[start : start + number])
+        start += number
+    return found

@@ -178,6 +178,12 @@ class Client:
         """Publish the ids of pending experiments of a study, as far as the window has room; return how many."""
         return self.announcer.announce(study, progress)
 
+    def put_back(self, ids: Sequence[int]) -> None:
+        """Announce anew what was announced, by a message that is of no use any more; what was taken stays as it is."""
+        with self.begin() as connection:
+            studies_ = experiments.put_back(connection, ids)
+        self.announce_studies(studies_)
+
     def announce_studies(self, ids: Sequence[int]) -> None:
         """Publish the ids of pending experiments of the studies with these ids, as far as the window has room."""
         with self.begin() as connection:
@@ -316,6 +322,7 @@ def _plan(grid: Grid, settings: Settings) -> studies.Plan:
         description=grid.file.description,
         queue=grid.file.queue,
         priority=grid.file.priority,
+        longest_first=grid.file.order == "longest_first",
         parameters=grid.names,
         grid=data,
         settings=grid.settings,

@@ -169,6 +169,9 @@ class GridFile(_Section):
         DEFAULT_QUEUE, description="the Celery queue that the ids are announced on"
     )
     priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = Field(0, description="higher goes first")
+    order: Literal["grid", "longest_first"] = Field(
+        "grid", description="longest_first: begin with what should take longest, as far as those that are done tell"
+    )
     timeout: Seconds | None = Field(None, description="per attempt: 90s, 30m, 2h, 1d, or seconds")
     memory: Bytes | None = Field(None, description="per attempt, its child processes included: 500MB, 4GB")
     retries: Annotated[Retries, BeforeValidator(_budgets)] = Field(

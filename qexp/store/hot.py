@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,8 +106,24 @@ class Outcome:
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
     """Take a queued experiment for one attempt; None: it is not queued any more, or the worker is quarantined."""
-    row = raw.execute(SQL["claim"], {"id": experiment, "worker": worker, "pid": pid, "now": now}).fetchone()
-    return None if row is None else _claim(row)
+    return next(iter(claims(raw, [experiment], worker, pid, now=now)), None)
+
+
+def claims(
+    raw: Raw, ids: Sequence[int], worker: UUID, pid: int, relaxed: bool = False, now: datetime | None = None
+) -> list[Claim]:
+    """
+    Take those of some experiments that are queued, for one attempt each, in the order of their ids.
+
+    *relaxed*: a server that crashes within the second may forget it.
+    """
+    values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": now}
+    return sorted(map(_claim, raw.execute(SQL["claim"], values)), key=lambda claim: claim.id)
+
+
+def undo(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[int]:
+    """Take back claims of a process whose experiments were never begun; return the ids of those that were its own."""
+    return [row[0] for row in raw.execute(SQL["undo"], {"ids": list(ids), "worker": worker, "pid": pid})]
 
 
 def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
@@ -114,15 +132,14 @@ def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
     return [number for number in dict.fromkeys(ids) if number in found]
 
 
-def hand_over(raw: Raw, experiment: int, worker: UUID) -> bool:
-    """Put an experiment back that its claim was refused for, as the worker is quarantined; False: that was not why."""
-    return raw.execute(SQL["hand_over"], {"id": experiment, "worker": worker}).fetchone() is not None
+def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
+    """Put experiments back that their claims were refused for, as the worker is quarantined; none: it is not."""
+    return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
 
 
-def adopt(raw: Raw, experiment: int, worker: UUID, pid: int) -> Claim | None:
-    """Return the claim that this process has made and was not told of, as its connection was lost; None: it has not."""
-    row = raw.execute(SQL["adopt"], {"id": experiment, "worker": worker, "pid": pid}).fetchone()
-    return None if row is None else _claim(row)
+def adopt(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[Claim]:
+    """Return the claims that this process has made and was not told of, as its connection was lost."""
+    return [_claim(row) for row in raw.execute(SQL["adopt"], {"ids": list(ids), "worker": worker, "pid": pid})]
 
 
 def _claim(row: tuple[Any, ...]) -> Claim:
@@ -139,17 +156,56 @@ class Finished:
     """Files of checkpoints that were dropped with its result, and have to go too."""
 
 
-def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> Finished | None:
+@dataclass(frozen=True)
+class Done:
+    """An attempt that ended with a result, ready to be recorded together with others."""
+
+    id: int
+    study: int
+    names: tuple[str, ...]
+    """Names of results."""
+    text: str
+    """The rest as JSON, as `finish` reads it."""
+
+
+def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: float | None = None) -> Done:
+    """Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now."""
+    facts: dict[str, Any] = {
+        "id": claim.id,
+        "attempt": claim.attempt,
+        "source": claim.source,
+        "began": began,
+        "ended": ended,
+    }
+    facts |= {"result": outcome.result, "recorded_at": outcome.recorded_at or None, **vars(outcome.usage)}
+    return Done(claim.id, claim.study_id, tuple(outcome.result or ()), json.dumps(facts))
+
+
+def finish_all(
+    raw: Raw, worker: UUID, items: Sequence[Done], relaxed: bool = False, now: datetime | None = None
+) -> dict[int, Finished]:
+    """Record results of a worker; those that are missing in the answer are someone else's by now."""
+    values = {
+        "outcomes": f"[{','.join(item.text for item in items)}]",
+        "ids": [item.id for item in items],
+        "worker": worker,
+        "clock": time.monotonic(),
+        "relaxed": relaxed,
+        "now": now,
+    }
+    return {row[0]: Finished(row[1]) for row in raw.execute(SQL["finish"], values)}
+
+
+def finish(
+    raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None, relaxed: bool = False
+) -> Finished | None:
     """Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded."""
     if outcome.departure is not None:
         return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
     if outcome.error is not None:
         values = {"ids": [claim.id], "worker": claim.worker, "attempt": claim.attempt, "pid": None}
         return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
-    values = {"id": claim.id, "worker": claim.worker, "attempt": claim.attempt}
-    values |= {"source": claim.source, "now": now, **_found(outcome)}
-    row = raw.execute(SQL["finish"], values).fetchone()
-    return None if row is None else Finished(row[0])
+    return finish_all(raw, claim.worker, [done(claim, outcome)], relaxed, now).get(claim.id)
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,86 @@
 -- queued: those of many ids that a claim may find. No row: none of them waits.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND status = 'queued';
 
--- claim: take a queued experiment for one attempt. No row: another message came first, it was cancelled, or the worker
--- is quarantined.
+-- claim: take queued experiments for one attempt each. No row: another message came first, it was cancelled, its study is
+-- paused, or the worker is quarantined.
+WITH chosen AS (
+  SELECT e.id FROM experiment e
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'queued'
+         AND NOT EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NOT NULL)
+  ORDER  BY e.id
+  FOR    UPDATE OF e
+), durability AS MATERIALIZED (
+  SELECT CASE WHEN %(relaxed)s THEN set_config('synchronous_commit', 'off', true) END
+)
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
        started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
-FROM   study s JOIN revision r ON r.study = s.id AND r.number = s.revision
-WHERE  e.id = %(id)s AND e.status = 'queued' AND s.id = e.study AND s.paused_at IS NULL
-       AND NOT EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NOT NULL)
+FROM   chosen c, durability, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
+WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
           e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
 
--- hand_over: put an announced experiment back that its claim was refused for, as the worker is quarantined.
--- No row: that was not the reason.
-UPDATE experiment e SET status = 'pending' FROM worker w
-WHERE  e.id = %(id)s AND e.status = 'queued' AND w.id = %(worker)s AND w.quarantined_at IS NOT NULL
+-- undo: take back claims of experiments that were never begun, as if they had not been made.
+-- No row: they are someone else's by now.
+WITH chosen AS (
+  SELECT id FROM experiment
+  WHERE  id = ANY(%(ids)s::bigint[]) AND status = 'running' AND worker = %(worker)s AND pid = %(pid)s
+  ORDER  BY id
+  FOR    UPDATE
+)
+UPDATE experiment e
+SET    status = 'pending', attempt = e.attempt - 1, worker = NULL, pid = NULL, started_at = NULL
+FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
 
--- finish: end an attempt with a result, fenced by worker and attempt, and drop its checkpoints; the files of some must
--- go too. No row: it is someone else's by now.
-WITH ended AS (
-  UPDATE experiment
-  SET    status = 'done', result = coalesce(result, '{}') || %(result)s::jsonb, finished_at = coalesce(%(now)s, now()),
-         recorded_at = CASE WHEN %(recorded_at)s::jsonb IS NULL THEN recorded_at
-                            ELSE coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb END
-  WHERE  id = %(id)s AND status = 'running' AND worker = %(worker)s AND attempt = %(attempt)s
-  RETURNING *
+-- hand_over: put announced experiments back that their claims were refused for, as the worker is quarantined.
+-- No row: that was not the reason.
+WITH chosen AS (
+  SELECT e.id FROM experiment e JOIN worker w ON w.id = %(worker)s AND w.quarantined_at IS NOT NULL
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'queued'
+  ORDER  BY e.id
+  FOR    UPDATE OF e
+)
+UPDATE experiment e SET status = 'pending' FROM chosen c WHERE e.id = c.id
+RETURNING e.id;
+
+-- finish: end attempts with their results, fenced by worker and attempt, and drop their checkpoints; the files of some
+-- must go too. Moments are seconds of the clock that is given. No row: it is someone else's by now.
+WITH given AS (
+  SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
+           id bigint, attempt int, result jsonb, recorded_at jsonb, source text, began float8, ended float8,
+           cpu_seconds float8, peak_memory bigint, gpu_memory bigint, energy_kwh float8)
+), durability AS MATERIALIZED (
+  SELECT CASE WHEN %(relaxed)s THEN set_config('synchronous_commit', 'off', true) END
+), chosen AS (
+  SELECT e.id FROM experiment e JOIN given g ON g.id = e.id CROSS JOIN durability
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'running' AND e.worker = %(worker)s AND e.attempt = g.attempt
+  ORDER  BY e.id
+  FOR    UPDATE OF e
+), timed AS (
+  SELECT g.*, coalesce(coalesce(%(now)s, now()) - make_interval(secs => %(clock)s - g.began), e.started_at) AS start,
+         coalesce(%(now)s, now()) - make_interval(secs => coalesce(%(clock)s - g.ended, 0)) AS stop
+  FROM   chosen c JOIN given g ON g.id = c.id JOIN experiment e ON e.id = c.id
+), ended AS (
+  UPDATE experiment e
+  SET    status = 'done', result = coalesce(e.result, '{}') || t.result, started_at = t.start,
+         finished_at = greatest(t.stop, t.start),
+         recorded_at = CASE WHEN t.recorded_at IS NULL THEN e.recorded_at
+                            ELSE coalesce(e.recorded_at, '{}') || t.recorded_at END
+  FROM   timed t
+  WHERE  e.id = t.id
+  RETURNING e.id, e.attempt, e.study, e.revision, e.worker, e.pid, e.started_at, e.finished_at
 ), dropped AS (
-  DELETE FROM checkpoint c USING ended e WHERE c.experiment = e.id AND NOT c.keep RETURNING c.url
+  DELETE FROM checkpoint c USING ended e WHERE c.experiment = e.id AND NOT c.keep RETURNING c.experiment, c.url
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
                        cpu_seconds, peak_memory, gpu_memory, energy_kwh)
-  SELECT id, attempt, study, revision, worker, pid, started_at, finished_at, 'done', %(source)s,
-         %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
-  FROM   ended
+  SELECT e.id, e.attempt, e.study, e.revision, e.worker, e.pid, e.started_at, e.finished_at, 'done', g.source,
+         g.cpu_seconds, g.peak_memory, g.gpu_memory, g.energy_kwh
+  FROM   ended e JOIN given g ON g.id = e.id
 )
-SELECT ARRAY(SELECT url FROM dropped WHERE url IS NOT NULL) FROM ended;
+SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL) FROM ended;
 
 -- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
 -- time, give or take a quarter; a lost node is no reason to wait. No row: they are someone else's by now.
@@ -138,12 +181,12 @@ WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.
 SELECT id, pid FROM experiment
 WHERE  worker = %(worker)s AND status = 'running' AND id <> ALL (%(ids)s::bigint[]);
 
--- adopt: what a claim has taken whose answer was lost on the way.
+-- adopt: what claims have taken whose answer was lost on the way.
 -- No row: nothing was taken.
 SELECT e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
        e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output
 FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = e.revision
-WHERE  e.id = %(id)s AND e.status = 'running' AND e.worker = %(worker)s AND e.pid = %(pid)s;
+WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'running' AND e.worker = %(worker)s AND e.pid = %(pid)s;
 
 -- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.
 -- No row: it fits, as far as is known, or it is not queued.

@@ -15,13 +15,13 @@ from qexp.settings import Settings
 
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",
-    "study": "SELECT (id, name, function, folder, queue, priority, paused_at, pause_reason, resumed_at, renewed_at, "
-    "created_at, revision, parameters, results), UPDATE (results, paused_at, pause_reason)",
+    "study": "SELECT (id, name, function, folder, queue, priority, longest_first, paused_at, pause_reason, resumed_at, "
+    "renewed_at, created_at, revision, parameters, results), UPDATE (results, paused_at, pause_reason)",
     "revision": "SELECT (study, number, settings, source, timeout, memory, retries, isolation, output, "
     "stop_after, notify)",
     "source": "SELECT (digest, archive)",
     "environment": "INSERT",
-    "worker": "SELECT (id, name, host, queues, last_seen, stopped_at, quarantined_at, quarantine_reason), "
+    "worker": "SELECT (id, name, host, queues, concurrency, last_seen, stopped_at, quarantined_at, quarantine_reason), "
     "UPDATE (last_seen, stopped_at, quarantined_at, quarantine_reason), "
     'INSERT (id, host, pid, name, queues, concurrency, "user", environment)',
     "leader": "SELECT, INSERT, UPDATE",

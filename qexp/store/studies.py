@@ -55,6 +55,7 @@ class Plan:
     description: str
     queue: str
     priority: int
+    longest_first: bool
     parameters: list[str]
     grid: Json
     settings: Mapping[str, Json]
@@ -72,6 +73,7 @@ class StudyRow:
     folder: str | None
     queue: str
     priority: int
+    longest_first: bool
     paused_at: datetime | None
     pause_reason: str | None
     revision: int
@@ -88,7 +90,10 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
 
     The study's row stays locked until the transaction ends: of two callers, the second sees what the first did.
     """
-    head = {name: getattr(plan, name) for name in ("function", "folder", "queue", "priority", "description")}
+    head = {
+        name: getattr(plan, name)
+        for name in ("function", "folder", "queue", "priority", "longest_first", "description")
+    }
     connection.execute(
         upsert(tables.study)
         .values(name=plan.name, revision=0, parameters=plan.parameters, **head)

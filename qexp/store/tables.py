@@ -51,6 +51,7 @@ study = Table(
     Column("description", Text, nullable=False, server_default=""),
     Column("queue", Text, nullable=False),
     Column("priority", Integer, nullable=False, server_default=text("0")),
+    Column("longest_first", Boolean, nullable=False, server_default="false"),
     Column("revision", Integer, nullable=False),
     Column("parameters", ARRAY(Text), nullable=False),
     Column("results", ARRAY(Text), nullable=False, server_default="{}"),

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, FromClause, Row, Select, cast, exists, func, select
+from sqlalchemy import ColumnElement, Double, FromClause, Row, Select, cast, exists, func, literal, select
 
 from qexp.model import Status
 from qexp.store import tables
@@ -38,6 +38,15 @@ def live(lease: float, worker: FromClause = tables.worker) -> ColumnElement[bool
     columns = worker.c
     heard = columns.last_seen > func.clock_timestamp() - timedelta(seconds=lease)
     return columns.stopped_at.is_(None) & columns.quarantined_at.is_(None) & heard
+
+
+def children(connection: Connection, queue: str, lease: float) -> int:
+    """Return how many experiments the live workers of a queue can run at once."""
+    columns = tables.worker.c
+    query = select(func.coalesce(func.sum(columns.concurrency), 0)).where(
+        live(lease), literal(queue) == func.any(columns.queues)
+    )
+    return int(connection.execute(query).scalar_one())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import psutil
 
 from qexp.store import hot
 from qexp.store.connect import Raw
+from qexp.worker.attempt import ledger
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, kill_tree
 from qexp.worker.board import Board, Post, Request
@@ -47,11 +48,22 @@ class Attendance:
         """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
         posts = {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
-        now, strays = time.monotonic(), hot.strays(raw, self.worker, [post.experiment for post in posts.values()])
+        at = [post.experiment for post in posts.values()] + self._held()
+        now, strays = time.monotonic(), hot.strays(raw, self.worker, at)
         self._missed = {stray: self._missed.get(stray, now) for stray in strays}
         for (experiment, pid), since in self._missed.items():
             if now - since > _UNSEEN:
                 self._died([experiment], pid, crashed("nothing is left of it", None))
+
+    def _held(self) -> list[int]:
+        """Return what children have claimed that is not begun yet, or not recorded yet."""
+        folder = self.board.path.parent
+        return [
+            number
+            for pid in ledger.holders(folder)
+            if psutil.pid_exists(pid)
+            for number in ledger.held(folder, pid).claimed
+        ]
 
     def end_all(self) -> None:
         """End whatever the children are at; outcomes that wait to be delivered may go on waiting."""

@@ -15,6 +15,7 @@ from qexp.errors import SettingsError
 _SLOT = struct.Struct("=qqqqddqBB6x")
 SLOTS = 4096
 """Children that a worker can have."""
+_SIZE = SLOTS * _SLOT.size + 1
 
 
 class Request(IntEnum):
@@ -54,7 +55,8 @@ class Board:
     """
     A file that main process and children map into their memory, with a slot for each child.
 
-    Only the child writes a slot, except for its last byte, the request, which is the main process's.
+    Only the child writes a slot, except for its last byte, the request, which is the main process's. Behind the slots
+    stands whether anything may be begun.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,8 +67,8 @@ class Board:
     def _map(self) -> mmap.mmap:
         if self._memory is None:
             with self.path.open("a+b") as file:
-                file.truncate(SLOTS * _SLOT.size)
-                self._memory = mmap.mmap(file.fileno(), SLOTS * _SLOT.size)
+                file.truncate(_SIZE)
+                self._memory = mmap.mmap(file.fileno(), _SIZE)
         return self._memory
 
     def make(self) -> None:
@@ -76,7 +78,7 @@ class Board:
         Memory that is mapped from a file with holes ends whoever touches it, by SIGBUS, once the disk is full.
         """
         try:
-            self.path.write_bytes(bytes(SLOTS * _SLOT.size))
+            self.path.write_bytes(bytes(_SIZE))
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise SettingsError(f"{self.path}: {reason}; make room there, or set TMPDIR to another folder") from error
@@ -105,6 +107,15 @@ class Board:
         start = slot * _SLOT.size
         struct.pack_into("=q", self._map, start + 24, 0)
         struct.pack_into("=dqB", self._map, start + 40, math.inf, 0, False)
+
+    def close(self) -> None:
+        """Have no child begin with anything any more: the worker stops at once."""
+        self._map[-1] = 1
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is to be begun any more."""
+        return bool(self._map[-1])
 
     def cooperate(self, slot: int) -> None:
         """Say that the function at *slot* wants to know when it should stop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
@@ -34,8 +35,8 @@ class Dispatcher:
     Whatever it does is safe to do twice, so two that lead for a moment do no harm.
     """
 
-    def __init__(self, settings: Settings, worker: UUID) -> None:
-        self.settings, self.worker = settings, worker
+    def __init__(self, settings: Settings, worker: UUID, settle_dead: Callable[[], None]) -> None:
+        self.settings, self.worker, self._settle_dead = settings, worker, settle_dead
         self._client = Client(settings)
         self._upkeep = Upkeep(self._client)
         self._lease = min(_LEASE, settings.lease)
@@ -75,20 +76,25 @@ class Dispatcher:
         with broker.client(self.settings) as connection:
             connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
         announcer = self._client.announcer
-        announcer.top_up()
-        if again := announcer.announce_again(site):
+        if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
             log.warning("announced again what the broker has lost: %d experiments", again)
+        announcer.top_up()
 
     def _rescue(self, raw: Raw) -> None:
         """
         End the attempts of workers that went silent; their retries are due at once.
+
+        Those of this machine have left behind which of them had ended, and which were not begun.
 
         After Postgres was away all workers look silent, so the first lease that this one can see it is waited for.
         """
         lease = self.settings.lease
         if time.monotonic() - self._reached < lease:
             return
-        for silent in hot.silent(raw, lease):
+        gone = hot.silent(raw, lease)
+        if gone:
+            self._settle_dead()
+        for silent in gone:
             message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
             mark = fingerprint("WorkerLost", [])
             lost = hot.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))

@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 from qexp import broker
@@ -20,6 +21,7 @@ from qexp.source import current
 from qexp.store import hot, journal, sources
 from qexp.store.connect import Raw, connect
 from qexp.store.line import Line
+from qexp.worker.attempt import ledger
 from qexp.worker.attempt.capture import path_of
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.interrupts import GRACE
@@ -42,16 +44,18 @@ class Office:
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, tenure: Tenure) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
         self.board = Board(scratch.board)
-        self._dispatcher = Dispatcher(settings, worker)
+        self._dispatcher = Dispatcher(settings, worker, self._settle_dead)
         self._warden = Warden(self.board, self._record_kill)
-        line = Line(settings)
+        self._line = line = Line(settings)
+        self._delivery = Delivery(settings, line)
         attendance = Attendance(self.board, worker, self._record_death)
-        self._heart = Heart(settings, worker, line, attendance, Delivery(settings, line), tenure)
+        self._heart = Heart(settings, worker, line, attendance, self._delivery, tenure)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
         broker.check(self.settings)
         Client(self.settings).migrate()
+        self._settle_dead()
         self.scratch.make()
         self.board.make()
         environment = current()
@@ -76,9 +80,11 @@ class Office:
         post = next((post for post in self.board.busy().values() if post.pid == pid), None)
         if post is not None and post.request in (Request.TIMEOUT, Request.MEMORY):
             self._record_kill(post)
-            return
+            ids = [number for number in ids if number != post.experiment]
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
         self._record_death(ids, pid, crashed(reason, name))
+        with self._logging_losses():
+            Client(self.settings).put_back(ids)
 
     def _record_kill(self, post: Post) -> None:
         """End an attempt whose process was killed because it was over a limit."""
@@ -87,6 +93,7 @@ class Office:
 
     def _record_death(self, ids: Sequence[int], pid: int, error: hot.Error) -> None:
         with self._logging_losses(), connect(self.settings) as raw:
+            self._settle(self.worker, self.scratch.folder, pid)
             for failed in hot.crash(raw, ids, self.worker, pid, error):
                 again = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
                 log.error("experiment %d: %s%s", failed.id, error.message, again)
@@ -112,17 +119,41 @@ class Office:
         ):
             time.sleep(0.05)
 
-    def give_back(self) -> None:
-        """Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next."""
+    def _settle(self, worker: UUID, folder: Path, pid: int) -> None:
+        """Record what a process has done that is dead, and take back what it had claimed and not begun."""
+        held = ledger.held(folder, pid)
+        post = next((post for post in Board(folder / "board").busy().values() if post.pid == pid), None)
+        if held.done and (recorded := self._delivery.record(worker, held.done)):
+            log.info("%d results of a dead process were recorded", len(recorded))
+        unbegun = held.unbegun(post.experiment if post is not None and post.attempt else None)
+        if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
+            Client(self.settings).put_back(undone)
+
+    def _settle_dead(self) -> None:
+        """Do so for workers of this machine that were killed."""
+        for worker, folder in self.scratch.abandoned():
+            for pid in ledger.holders(folder):
+                self._settle(worker, folder, pid)
+
+    def give_back(self, taken: Iterable[int]) -> None:
+        """
+        Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next.
+
+        *taken* is what messages of this worker have announced, begun or not.
+        """
+        self.board.close()
         self.ask_to_stop()
         self._close(hurry=True)
         with self._logging_losses():
+            for pid in ledger.holders(self.scratch.folder):
+                self._settle(self.worker, self.scratch.folder, pid)
             with connect(self.settings) as raw:
                 released = hot.release(raw, self.worker)
                 hot.leave(raw, self.worker)
             for experiment, _ in released:
                 log.warning("experiment %d: given back, the worker stops at once", experiment)
             Client(self.settings).announce_studies(sorted({study for _, study in released}))
+            Client(self.settings).put_back(list(taken))
 
     def leave(self) -> None:
         """Say that the worker has stopped."""

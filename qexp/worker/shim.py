@@ -11,6 +11,7 @@ from billiard.process import current_process
 from celery import Celery, signals
 from celery.apps.worker import Worker
 from celery.concurrency import get_implementation, prefork, solo
+from celery.worker import state
 from celery.worker.request import Request
 
 from qexp import broker
@@ -55,7 +56,7 @@ def install(app: Celery, settings: Settings) -> None:
         def wait_for_soft_shutdown(self) -> None:
             """Give back what still runs: a cold shutdown kills it next, and its end would look like a failure."""
             super().wait_for_soft_shutdown()
-            office.give_back()
+            office.give_back(number for request in state.active_requests for number in broker.ids_of(request.args))
 
     app.Worker = app.subclass_with_self(QuietWorker)
 

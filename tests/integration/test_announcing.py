@@ -3,15 +3,18 @@
 import math
 import os
 import uuid
+from datetime import timedelta
 
 import pytest
 import redis
 
 from qexp import broker
 from qexp.client import Client
+from qexp.client.announcing import size
 from qexp.grid import Grid
 from qexp.model import Status
-from qexp.store import hot
+from qexp.store import experiments, hot
+from qexp.store.experiments import Pace
 from qexp.store.selectors import Selection
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -32,7 +35,7 @@ def queue():
 
 @pytest.fixture
 def enqueue(narrow, tmp_path, queue):
-    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    (tmp_path / "experiment.py").write_text("def f(x, n=0): ...\n")
 
     def enqueue(number, **keys):
         name = f"a_{uuid.uuid4().hex[:8]}"
@@ -143,35 +146,103 @@ def test_what_a_wiped_broker_has_lost_is_announced_again_at_once_and_once(narrow
     assert narrow.announcer.announce_again(known) == 0
 
 
-def test_what_an_empty_queue_should_hold_is_announced_again(narrow, raw, site, enqueue, queue, depth):
-    study, known = enqueue(4), uuid.uuid4()
+def test_what_an_empty_queue_should_hold_is_announced_again(narrow, site, enqueue, queue, depth, monkeypatch):
+    enqueue(4)
+    known = uuid.uuid4()
     narrow.announcer.announce_again(known)
     with redis.Redis.from_url(site.broker_url) as server:
         server.delete(f"{queue}\x06\x165")
     assert narrow.announcer.announce_again(known) == 0, "it may be on its way to a child"
-    raw.execute(
-        "UPDATE experiment e SET queued_at = now() - interval '6 s' FROM study s WHERE s.id = e.study AND s.name = %s",
-        [study],
-    )
+    monkeypatch.setattr("qexp.client.announcing.FRESH", timedelta())
     assert narrow.announcer.announce_again(known) == 4
     assert depth() == 4
 
 
-def test_what_is_missing_in_a_queue_for_long_is_announced_again(narrow, raw, site, enqueue, queue, depth, monkeypatch):
+def test_what_comes_after_the_next_message_of_a_queue_is_announced_again(
+    narrow, raw, site, enqueue, queue, depth, monkeypatch
+):
     study, known = enqueue(4), uuid.uuid4()
     narrow.announcer.announce_again(known)
+    raw.execute(
+        "UPDATE experiment e SET queued_at = now() - (3 - (params ->> 'x')::int) * interval '1 min' "
+        "FROM study s WHERE s.id = e.study AND s.name = %s",
+        [study],
+    )
     with redis.Redis.from_url(site.broker_url) as server:
         while server.llen(f"{queue}\x06\x165") > 3:
             server.rpop(f"{queue}\x06\x165")
+    assert narrow.announcer.announce_again(known) == 0, "it may be on its way to a child"
+    monkeypatch.setattr("qexp.client.announcing.FRESH", timedelta())
+    assert narrow.announcer.announce_again(known) == 1, "the first one is lost, the others are on the queue"
+    assert depth() == 4
+    assert narrow.announcer.announce_again(known) == 0
+
+
+def ended(raw, study, number, seconds):
+    """Have experiments of a study end that took so long."""
     raw.execute(
-        "UPDATE experiment e SET queued_at = now() - interval '1 h' FROM study s WHERE s.id = e.study AND s.name = %s",
+        "UPDATE experiment SET status = 'done', result = '{}', started_at = now() - make_interval(secs => %s), "
+        "finished_at = now() WHERE id IN (SELECT e.id FROM experiment e JOIN study s ON s.id = e.study "
+        "WHERE s.name = %s ORDER BY e.id LIMIT %s)",
+        [seconds, study, number],
+    )
+
+
+def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, raw, tmp_path, queue, depth):
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    wide = Client(site)
+    grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(1000))}}
+    assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 200
+    # When it is known that they are short
+    ended(raw, queue, 50, 0.02)
+    assert wide.announce(wide.study(queue)) == 800
+    # Then 1 s of them makes a message
+    assert 200 + 800 / 50 <= depth() <= 200 + 25, "and the last ones are smaller"
+    assert wide.announce(wide.study(queue)) == 0
+
+
+def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue, depth):
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    hot.register(raw, uuid.uuid4(), hot.Station("here", 1, "worker@here", [queue], 4))
+    wide = Client(site)
+    grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(300))}}
+    wide.enqueue(Grid.from_dict(grid, tmp_path))
+    ended(raw, queue, 200, 0.001)
+    with redis.Redis.from_url(site.broker_url) as server:
+        server.delete(f"{queue}\x06\x165")
+        wide.announce(wide.study(queue))
+        found = [broker._ids(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
+    sizes = [len(ids) for ids in found]
+    assert sum(sizes) == 100
+    assert sizes == sorted(sizes, reverse=True)
+    assert (sizes[0], sizes[-1]) == (13, 1), "one of 4 children has half of its share"
+    assert [number for ids in found for number in ids] == sorted(number for ids in found for number in ids)
+
+
+def test_what_should_take_longest_is_announced_first(narrow, raw, enqueue):
+    # Given a study in which the value of n decides how long an experiment takes
+    study = enqueue(2, parameters={"n": [1, 2, 3], "x": [1, 2, 3]}, order="longest_first")
+    raw.execute(
+        "UPDATE experiment e SET status = 'done', result = '{}', finished_at = now(), "
+        "started_at = now() - make_interval(mins => (params ->> 'n')::int) FROM study s "
+        "WHERE s.id = e.study AND s.name = %s AND params ->> 'x' = '1'",
         [study],
     )
-    assert narrow.announcer.announce_again(known) == 0
-    monkeypatch.setattr("qexp.client.announcing._DEFICIT", 0.0)
-    assert narrow.announcer.announce_again(known) == 4
-    assert depth() == 7, "which one was lost is not known; claims absorb what comes twice"
-    assert narrow.announcer.announce_again(known) == 0
+    raw.execute(
+        "UPDATE experiment e SET status = 'pending' FROM study s "
+        "WHERE s.id = e.study AND s.name = %s AND status = 'queued'",
+        [study],
+    )
+    with narrow.begin() as connection:
+        taken = experiments.take_pending(connection, narrow.study(study).id, 4, longest_first=True)
+    assert [(item.params["n"], item.params["x"]) for item in taken] == [(3, 2), (3, 3), (2, 2), (2, 3)]
+
+
+def test_one_long_experiment_makes_messages_smaller():
+    assert size(Pace(0.01, 0.01), 1.0) == 100
+    assert size(Pace(0.01, 1.0), 1.0) == 5
+    assert size(Pace(3.0, 3.0), 1.0) == 1
+    assert size(None, 1.0) == 1
 
 
 def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enqueue, worker):
@@ -212,5 +283,5 @@ def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, work
     (view,) = narrow.experiments(Selection(enqueue(1)))
     claim = hot.claim(raw, view.id, worker, pid=7)
     assert hot.claim(raw, view.id, worker, pid=7) is None
-    assert hot.adopt(raw, view.id, worker, pid=7) == claim
-    assert hot.adopt(raw, view.id, worker, pid=8) is None
+    assert hot.adopt(raw, [view.id], worker, pid=7) == [claim]
+    assert hot.adopt(raw, [view.id], worker, pid=8) == []

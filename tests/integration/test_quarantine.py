@@ -69,11 +69,11 @@ def test_a_quarantined_worker_gets_nothing_and_what_was_announced_to_it_is_put_b
     site.look()
     number = site.next()
     assert hot.claim(raw, number, bad, 1) is None
-    assert hot.hand_over(raw, number, bad)
-    assert not hot.hand_over(raw, number, bad)
+    assert hot.hand_over(raw, [number], bad)
+    assert not hot.hand_over(raw, [number], bad)
     client.announcer.top_up()
     assert hot.claim(raw, number, good, 1) is not None
-    assert not hot.hand_over(raw, number, bad), "it is someone else's"
+    assert not hot.hand_over(raw, [number], bad), "it is someone else's"
 
 
 def test_four_failures_are_too_few_and_a_success_between_them_begins_anew(site):

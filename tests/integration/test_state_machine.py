@@ -430,7 +430,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK, worker=WORKER, pid=PID)
     def adopt(self, pick, worker, pid):
         row, worker = self.pick(pick), self.workers[worker]
-        claim = hot.adopt(self.raw, row.id, worker, pid)
+        claim = next(iter(hot.adopt(self.raw, [row.id], worker, pid)), None)
         assert (claim is not None) == row.runs_on(worker, pid)
         assert claim is None or (claim.attempt, claim.params) == (row.attempt, {"x": row.x})
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
 import logging
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 
@@ -26,6 +28,15 @@ from qexp.worker.attempt import trace
 log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """An attempt that ended with a result, which is recorded together with others."""
+
+    claim: hot.Claim
+    outcome: hot.Outcome
+    done: hot.Done
+
+
 class Delivery:
     """
     Records outcomes. One that finds Postgres away is a file in the home's `outbox` until it is delivered.
@@ -36,25 +47,18 @@ class Delivery:
     def __init__(self, settings: Settings, line: Line) -> None:
         self._settings, self._line = settings, line
         self._folder = settings.home / "outbox"
+        self._relaxed = settings.durability == "relaxed"
+        self._names: dict[int, set[str]] = {}
+        """Names of results that a study is known to have."""
 
     def deliver(self, claim: hot.Claim, outcome: hot.Outcome, patience: float = PATIENCE) -> hot.Outcome | None:
         """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
-        held: list[int] = []
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> hot.Finished | None:
-            return hot.finish(raw, claim, outcome)
+            return hot.finish(raw, claim, outcome, relaxed=self._relaxed)
 
-        def waiting() -> None:
-            if held:
-                return
-            try:
-                held.append(self._keep(claim, outcome))
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                log.error("%s is in memory only, no file can be made in %s: %s", what, self._folder, reason)
-
-        try:
+        with self._keeping([(claim, outcome)]) as waiting:
             try:
                 done = self._line.do(finish, what, patience, waiting)
             except (psycopg.Error, ValueError, OverflowError) as error:
@@ -62,16 +66,44 @@ class Delivery:
                     raise
                 outcome = refused("the result", error, claim, outcome.usage)
                 done = self._line.do(finish, what, patience, waiting)
-            self._path(claim).unlink(missing_ok=True)
-        finally:
-            for descriptor in held:
-                os.close(descriptor)
+        self._path(claim).unlink(missing_ok=True)  # it may be from another process's time
         if done is None:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
             return None
         self._delete(done.urls)
-        self._name(claim, outcome)
+        self._names.setdefault(claim.study_id, set()).update(claim.result_names)
+        self._name(claim.study_id, outcome.result or ())
         return outcome
+
+    def deliver_all(self, items: Sequence[Ended]) -> list[tuple[hot.Claim, hot.Outcome | None]]:
+        """Record results together; return, for those that Postgres refuses, what was recorded instead."""
+        worker = items[0].claim.worker
+        for item in items:
+            self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
+        with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
+            try:
+                recorded = self.record(worker, [item.done for item in items], waiting)
+            except (psycopg.Error, ValueError, OverflowError) as error:
+                if not is_refusal(error):
+                    raise
+                recorded = None
+        if recorded is None:
+            return [(item.claim, self.deliver(item.claim, item.outcome)) for item in items]
+        for claim in (item.claim for item in items if item.done.id not in recorded):
+            log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
+        return []
+
+    def record(
+        self, worker: UUID, items: Sequence[hot.Done], waiting: Callable[[], None] | None = None
+    ) -> Collection[int]:
+        """Record results of a worker; return the ids of those that are not somebody else's by now."""
+        what = f"the outcomes of {len(items)} experiments"
+        found = self._line.do(lambda raw: hot.finish_all(raw, worker, items, self._relaxed), what, PATIENCE, waiting)
+        for item in items:
+            if item.id in found:
+                self._delete(found[item.id].urls)
+                self._name(item.study, item.names)
+        return found
 
     def deliver_rest(self) -> None:
         """Record what processes that are gone have left in the outbox; none of it waits for Postgres."""
@@ -86,6 +118,28 @@ class Delivery:
                 if self.deliver(claim, outcome, patience=0) is not None:
                     log.info("experiment %d: its outcome was delivered from %s", claim.id, path)
 
+    @contextlib.contextmanager
+    def _keeping(self, items: Sequence[tuple[hot.Claim, hot.Outcome]]) -> Iterator[Callable[[], None]]:
+        """Give what makes files of outcomes, once, when they have to wait; the files go when they were recorded."""
+        held: list[int] = []
+
+        def keep() -> None:
+            for claim, outcome in [] if held else items:
+                try:
+                    held.append(self._keep(claim, outcome))
+                except OSError as error:
+                    reason = (error.strerror or str(error)).lower()
+                    what = f"the outcome of experiment {claim.id}"
+                    log.error("%s is in memory only, no file can be made in %s: %s", what, self._folder, reason)
+
+        try:
+            yield keep
+            for claim, _ in items if held else []:
+                self._path(claim).unlink(missing_ok=True)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+
     def _keep(self, claim: hot.Claim, outcome: hot.Outcome) -> int:
         """Write an outcome to the outbox; return a descriptor that keeps others from delivering it."""
         path = self._path(claim)
@@ -99,10 +153,11 @@ class Delivery:
     def _path(self, claim: hot.Claim) -> Path:
         return self._folder / f"{claim.worker.hex}-{claim.id}-{claim.attempt}.json"
 
-    def _name(self, claim: hot.Claim, outcome: hot.Outcome) -> None:
-        names = [name for name in outcome.result or () if name not in claim.result_names]
-        if names:
-            self._line.do(lambda raw: _name_results(raw, claim.study_id, names), f"names of {claim.study}")
+    def _name(self, study: int, names: Iterable[str]) -> None:
+        known = self._names.setdefault(study, set())
+        if new := [name for name in names if name not in known]:
+            self._line.do(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
+            known.update(new)
 
     def _delete(self, urls: Sequence[str]) -> None:
         """Delete files of checkpoints; what cannot be deleted is logged, since the experiment is done."""

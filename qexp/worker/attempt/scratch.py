@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -28,8 +29,7 @@ class Scratch:
         return self.folder / "board"
 
     def make(self) -> None:
-        """Make the folder, and remove those of workers that were killed: nobody holds their locks any more."""
-        self._sweep()
+        """Make the folder."""
         self.folder.mkdir(mode=0o700)
         self._lock = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # children that are forked hold it too
@@ -54,7 +54,8 @@ class Scratch:
         """Remove the worker's folder."""
         _remove(self.folder)
 
-    def _sweep(self) -> None:
+    def abandoned(self) -> Iterator[tuple[UUID, Path]]:
+        """Yield the folders of workers that were killed, by their ids; nobody holds their locks. They go afterwards."""
         for folder in self._above.glob(f"{_prefix()}*"):
             try:
                 lock = os.open(folder, os.O_RDONLY)
@@ -62,6 +63,7 @@ class Scratch:
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield UUID(folder.name.removeprefix(_prefix())), folder
                 _remove(folder)
             except BlockingIOError:  # its worker lives
                 continue

@@ -34,14 +34,16 @@ Run = Callable[[Claim, Path | None, Context, Interrupts], Outcome]
 class Desk:
     """What a process that runs attempts keeps from one to the next."""
 
-    def __init__(self, settings: Settings, line: Line, scratch: Scratch, slot: int) -> None:
+    def __init__(
+        self, settings: Settings, line: Line, scratch: Scratch, slot: int, look: Callable[[], None] = lambda: None
+    ) -> None:
         self.settings, self.line, self.scratch, self.slot = settings, line, scratch, slot
         self.board = Board(scratch.board)
         self.interrupts = Interrupts(self.board, slot)
         self.interrupts.install()
         self.capture = Capture(scratch.folder)
         self.meter = Meter(settings.energy)
-        self.recorder = Recorder(line, self.meter.sample)
+        self.recorder = Recorder(line, self.meter.sample, look)
         self.code = Code(settings, line)
         self.baseline = Baseline.take()
 

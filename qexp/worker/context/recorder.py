@@ -25,8 +25,10 @@ _IDLE = 10.0
 class Recorder:
     """One thread for the life of a process; it writes the journal of the attempt that is under way."""
 
-    def __init__(self, line: Line, sample: Callable[[], None] = lambda: None) -> None:
-        self._line, self._sample = line, sample
+    def __init__(
+        self, line: Line, sample: Callable[[], None] = lambda: None, look: Callable[[], None] = lambda: None
+    ) -> None:
+        self._line, self._sample, self._look = line, sample, look
         self._journal: PostgresJournal | None = None
         self._since = 0.0
         self._pid = 0
@@ -50,6 +52,7 @@ class Recorder:
             if journal is None or time.monotonic() - self._since < _PULSE:
                 continue
             try:
+                self._look()
                 self._sample()
                 if journal.flush():
                     self._since = time.monotonic()

@@ -15,6 +15,7 @@ _FAILURES = "outcome IN ('error', 'timeout', 'crashed', 'lost', 'invalid')"
 
 def upgrade() -> None:
     op.add_column("study", sa.Column("priority", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("study", sa.Column("longest_first", sa.Boolean(), server_default="false", nullable=False))
     op.add_column("study", sa.Column("paused_at", _MOMENT))
     op.add_column("study", sa.Column("pause_reason", sa.Text()))
     op.add_column("study", sa.Column("resumed_at", _MOMENT))
@@ -83,5 +84,5 @@ def downgrade() -> None:
     for name in ("stop_after", "notify"):
         op.drop_column("revision", name)
     op.drop_constraint("only_a_paused_study_says_why", "study")
-    for name in ("priority", "paused_at", "pause_reason", "resumed_at", "renewed_at"):
+    for name in ("priority", "longest_first", "paused_at", "pause_reason", "resumed_at", "renewed_at"):
         op.drop_column("study", name)

@@ -1,0 +1,208 @@
+"""The experiments of one message on their way through a process: claimed a few at a time, and recorded together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from qexp.client import Client
+from qexp.settings import Settings
+from qexp.store import hot
+from qexp.store.connect import Raw
+from qexp.store.line import Line
+from qexp.worker.attempt.delivery import Delivery, Ended
+from qexp.worker.attempt.ledger import Ledger
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.board import Board
+from qexp.worker.tenure import Tenure
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = 0.05
+"""Seconds of work that are claimed at once, and after which results are recorded."""
+_MOST = 50
+"""Experiments that are claimed at once."""
+_LATE = 2.0
+"""Seconds, beside those that a message should take, after which the rest of it is given to others."""
+
+
+class Bundle:
+    """
+    One per process. A message of one experiment takes none of the shortcuts.
+
+    What is claimed and not begun, or ended and not recorded, is in a ledger as well: whoever finds the process dead
+    takes the one back and records the other. Its methods may be called by several threads.
+    """
+
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, line: Line, tenure: Tenure) -> None:
+        self.settings, self.worker = settings, worker
+        self._line, self._tenure = line, tenure
+        self._delivery = Delivery(settings, line)
+        self._board = Board(scratch.board)
+        self._scratch = scratch
+        self._ledger: Ledger | None = None
+        self._lock = threading.RLock()
+        self._waiting: deque[int] = deque()
+        self._claimed: deque[hot.Claim] = deque()
+        self._ended: list[Ended] = []
+        self._holds = False
+        """Results may wait for each other."""
+        self._began = self._claimed_at = 0.0
+        self._number, self._at_once = 0, 1
+        self._failures: list[str] = []
+
+    def open(self, ids: Sequence[int]) -> None:
+        """Begin with a message."""
+        with self._lock:
+            self._waiting, self._began, self._failures = deque(ids), time.monotonic(), []
+            self._holds = len(ids) > 1 and self._has_ledger()
+
+    def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
+        """
+        Return a claimed experiment that is to be run now; None: none is left.
+
+        *expect* is told of what is claimed before it is.
+        """
+        while True:
+            with self._lock:
+                if self._board.closed:
+                    self.hand_back()
+                if self._claimed:
+                    return self._claimed.popleft()
+                self.record()
+                ids = [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
+                if not ids:
+                    return None
+                expect(ids[0])
+                self._claimed.extend(self._claim(ids))
+
+    def end(self, claim: hot.Claim, outcome: hot.Outcome, began: float) -> None:
+        """Record how an attempt ended; a result at the latest when the next ones are claimed."""
+        if not self._holds or outcome.error is not None or outcome.departure is not None:
+            self._recorded(claim, self._delivery.deliver(claim, outcome))
+            return
+        item = Ended(claim, outcome, hot.done(claim, outcome, began, time.monotonic()))
+        with self._lock:
+            self._note(item)
+            self._ended.append(item)
+            if time.monotonic() - self._claimed_at > _TOGETHER:
+                self.record()
+
+    def record(self) -> None:
+        """Record the results that wait."""
+        with self._lock:
+            if self._ended:
+                for claim, outcome in self._delivery.deliver_all(self._ended):
+                    self._recorded(claim, outcome)
+                self._ended.clear()
+
+    def hand_back(self) -> None:
+        """Give to others what was not begun."""
+        with self._lock:
+            claimed, waiting = [claim.id for claim in self._claimed], list(self._waiting)
+            self._claimed.clear()
+            self._waiting.clear()
+            if claimed:
+                self._line.do(lambda raw: hot.undo(raw, claimed, self.worker, os.getpid()), "what was not begun")
+            if claimed or waiting:
+                Client(self.settings).put_back(claimed + waiting)
+
+    def look(self) -> None:
+        """Let nothing wait for an experiment that takes longer than others did; called each second, by a thread."""
+        with self._lock:
+            self.record()
+            if (self._claimed or self._waiting) and time.monotonic() - self._began > self.settings.bundle + _LATE:
+                log.info("%d experiments of a message are given to others", len(self._claimed) + len(self._waiting))
+                self.hand_back()
+
+    def close(self) -> list[str]:
+        """End a message; return a line for each experiment that has failed."""
+        with self._lock:
+            self.record()
+            if self._holds and self._ledger is not None:
+                self._ledger.clear()
+            return self._failures
+
+    def _pace(self) -> int:
+        """Return how many experiments to claim: as many as took 50 ms, as far as the last ones tell."""
+        if not self._holds:
+            return 1
+        if self._number:
+            took = (time.monotonic() - self._claimed_at) / self._number
+            fitting = min(int(_TOGETHER / took), 4 * self._at_once) if took else _MOST
+            self._at_once, self._number = max(1, min(_MOST, fitting)), 0
+        return self._at_once
+
+    def _claim(self, ids: Sequence[int]) -> list[hot.Claim]:
+        """Claim experiments; of a claim whose answer was lost the second try finds what the first has taken."""
+        again, pid = False, os.getpid()
+
+        def claim(raw: Raw) -> list[hot.Claim]:
+            nonlocal again
+            found = hot.adopt(raw, ids, self.worker, pid) if again else []
+            again = True
+            had = {item.id for item in found}
+            rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
+            return found + (hot.claims(raw, rest, self.worker, pid, self._relaxed) if rest else [])
+
+        if self._holds and self._ledger is not None:
+            try:
+                self._ledger.intend(ids)
+            except OSError as error:
+                self._give_up_holding(error)
+        claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
+        self._claimed_at, self._number = time.monotonic(), len(ids)
+        if missing := set(ids) - {item.id for item in claims}:
+            self._miss(sorted(missing))
+        return claims
+
+    def _miss(self, ids: Sequence[int]) -> None:
+        if back := self._line.do(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):
+            log.warning("experiments %s: put back for others, this worker is quarantined", _listed(back))
+        if rest := sorted(set(ids) - set(back)):
+            log.info("experiments %s: not to be had, their message is dropped", _listed(rest))
+
+    def _recorded(self, claim: hot.Claim, outcome: hot.Outcome | None) -> None:
+        """Note in one line how an attempt failed, if it did."""
+        if outcome is None:
+            return
+        if outcome.departure is not None:
+            log.info("experiment %d: %s", claim.id, outcome.departure.outcome)
+            if outcome.departure.outcome == "released":
+                Client(self.settings).announce_studies([claim.study_id])
+        if outcome.error is not None:
+            self._failures.append(f"{claim.study} #{claim.id}: {outcome.error.type}: {outcome.error.message}")
+
+    @property
+    def _relaxed(self) -> bool:
+        return self.settings.durability == "relaxed"
+
+    def _has_ledger(self) -> bool:
+        if self._ledger is None:
+            try:
+                self._ledger = Ledger(self._scratch.folder, os.getpid())
+            except OSError as error:
+                self._give_up_holding(error)
+        return self._ledger is not None
+
+    def _note(self, item: Ended) -> None:
+        if self._ledger is not None:
+            try:
+                self._ledger.add(item.done)
+            except OSError as error:
+                self._give_up_holding(error)
+
+    def _give_up_holding(self, error: OSError) -> None:
+        """Go on one by one: without a ledger nothing may be held."""
+        log.warning("results are recorded one by one: %s", (error.strerror or str(error)).lower())
+        self._holds, self._ledger = False, None
+
+
+def _listed(ids: Sequence[int]) -> str:
+    shown = ", ".join(map(str, ids[:5]))
+    return shown if len(ids) <= 5 else f"{shown} and {len(ids) - 5} others"

@@ -1,0 +1,85 @@
+"""Short experiments share messages, claims and commits, and yet each stands or falls alone."""
+
+import re
+import signal
+
+import pytest
+from acceptance.faults.support import SOURCE, assert_consistent
+from tests_support import eventually
+
+NUMBER = 600
+"""The first 200 go one by one, as nobody knows yet that they are short."""
+ODD = 400
+KILLS = SOURCE.replace(
+    "    time.sleep(seconds)\n", f"    if x == {ODD}:\n        os.kill(os.getpid(), 9)\n    time.sleep(seconds)\n"
+)
+WAITS = SOURCE.replace("while gate is not None and", f"while x == {ODD} and")
+
+
+def messages(worker):
+    """How many messages a worker has had."""
+    return len(re.findall(r"Task qexp\.run\[\S+\] received", worker.text()))
+
+
+def test_an_experiment_that_always_kills_its_process_fails_and_takes_no_other_with_it(own):
+    study = own.study(NUMBER, source=KILLS, retries={"crashed": 2, "delay": 0.1})
+    worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
+    study.enqueue().await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER - 1, "crashed": 3}, failed={"crashed": 1})
+    assert messages(worker) < NUMBER / 2, "most had company in their messages"
+
+
+def test_an_experiment_that_takes_long_keeps_no_other_waiting(own):
+    study = own.study(NUMBER, source=WAITS, gated=True)
+    worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
+    study.enqueue().await_done(NUMBER - 1)
+    assert [one.attempt for one in study.running()] == [1]
+    study.open_gate()
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+    assert messages(worker) < NUMBER / 2
+
+
+def test_workers_are_killed_with_all_of_their_processes(own):
+    study = own.study(3 * NUMBER, settings={"seconds": 0.002})
+    workers = own.workers(2, "-Q", study.queue, "-c", "1")
+    study.enqueue().await_done(NUMBER)
+    for worker in workers:
+        worker.kill()
+    own.worker("-Q", study.queue, "-c", "2")
+    study.await_closed()
+    assert_consistent(study, 3 * NUMBER, among=("done", "lost"), unbegun=True)
+    assert study.outcomes()["lost"] <= 2, "what was in company is told apart: done, lost, or not begun"
+
+
+@pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGTERM], ids=lambda how: how.name)
+def test_workers_that_are_told_to_stop_give_back_what_they_have_not_begun(own, how):
+    study = own.study(3 * NUMBER, settings={"seconds": 0.002})
+    workers = own.workers(2, "-Q", study.queue, "-c", "1")
+    study.enqueue().await_done(NUMBER)
+    for worker in workers:
+        worker.signal(how)
+    own.worker("-Q", study.queue, "-c", "2")
+    study.await_closed()
+    assert_consistent(study, 3 * NUMBER, among=("done", "released"))
+    for worker in workers:
+        eventually(lambda: not worker.alive, "a worker to end")  # noqa: B023 - called within the loop
+
+
+def test_postgres_is_killed_between_claims_and_results(own):
+    study = own.study(3 * NUMBER, settings={"seconds": 0.002})
+    own.workers(2, "-Q", study.queue, "-c", "1")
+    study.enqueue().await_done(NUMBER)
+    own.kill_postgres()
+    own.up()
+    study.await_closed()
+    assert_consistent(study, 3 * NUMBER, {"done": 3 * NUMBER})
+
+
+def test_the_broker_is_wiped_while_messages_are_at_work(own):
+    study = own.study(3 * NUMBER, settings={"seconds": 0.002})
+    own.workers(2, "-Q", study.queue, "-c", "1")
+    study.enqueue().await_done(NUMBER)
+    own.wipe_broker()
+    study.await_closed()
+    assert_consistent(study, 3 * NUMBER, {"done": 3 * NUMBER})
