@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qexp.errors import ExportError
 from qexp.model import NON_FINITE, Json, encode_float
-from qexp.store.reports import ExperimentView
+from qexp.store.reports import Block
 
-FACTS: Mapping[str, Callable[[ExperimentView], Any]] = {
-    "status": lambda view: str(view.status),
-    "attempt": lambda view: view.attempt,
-    "host": lambda view: view.host,
-    "started_at": lambda view: view.started_at,
-    "duration": lambda view: view.duration,
-    "failure": lambda view: view.failure,
-    "error": lambda view: view.error,
-}
-"""The columns that every frame has after the parameters and results."""
-_TYPES = {
-    "id": "int64",
+_FACTS = {
     "status": "str",
     "attempt": "int64",
     "host": "str",
@@ -37,9 +28,10 @@ _TYPES = {
     "failure": "str",
     "error": "str",
 }
+"""The columns that every frame has after the parameters and results, and their types."""
 
 
-def frame(views: Iterable[ExperimentView], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
+def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
     """
     Return one row per experiment in the order of ids, indexed from 0.
 
@@ -48,25 +40,79 @@ def frame(views: Iterable[ExperimentView], parameters: Sequence[str], results: S
     `param.NAME`. Whole numbers are integers (Int64 where some are missing), failed rows are included.
     """
     ids: list[int] = []
-    given: dict[str, list[Json]] = {name: [] for name in parameters}
-    found: dict[str, list[Json]] = {name: [] for name in results}
-    facts: dict[str, list[Any]] = {name: [] for name in FACTS}
-    for view in views:
-        ids.append(view.id)
-        for name, values in given.items():
-            values.append(view.params.get(name))
-        for name, values in found.items():
-            values.append(decoded((view.result or {}).get(name)))
-        for name, fact in FACTS.items():
-            facts[name].append(fact(view))
-    columns = {"id": pd.Series(ids, dtype=_TYPES["id"])}
-    taken = {"id", *FACTS}
-    for name, values in given.items():
-        columns[f"param.{name}" if name in taken else name] = typed(values)
-    for name, values in found.items():
-        columns[f"result.{name}" if name in taken or name in given else name] = moments(typed(values))
-    columns |= {name: pd.Series(values, dtype=_TYPES[name]) for name, values in facts.items()}
-    return pd.DataFrame(columns)
+    columns: list[list[Json]] = [[] for _ in [*parameters, *results]]
+    facts: dict[str, list[Any]] = {name: [] for name in _FACTS}
+    for block in blocks:
+        ids += block.ids
+        for held, values in zip(columns, _values(block, parameters, results), strict=True):
+            held += values
+        for name, held in facts.items():
+            held += block.facts[name]
+    kinds = _kinds(parameters, results)
+    for kind, values in zip(kinds, columns, strict=True):
+        kind.see(values)
+    return _table(ids, columns, facts, kinds, _labels(parameters, results))
+
+
+def frames(
+    seen: Iterable[Block], blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]
+) -> Iterator[pd.DataFrame]:
+    """
+    Yield what `frame` returns in pieces of the same columns and types, at least one.
+
+    *seen* has the same experiments as *blocks*: types are those that all of them need.
+    """
+    kinds, labels = _kinds(parameters, results), _labels(parameters, results)
+    for block in seen:
+        for kind, values in zip(kinds, _values(block, parameters, results), strict=True):
+            kind.see(values)
+    nothing = Block((), (), (), dict.fromkeys(_FACTS, ()))
+    first = next(blocks := iter(blocks), nothing)
+    for block in itertools.chain([first], blocks):
+        yield _table(block.ids, _values(block, parameters, results), block.facts, kinds, labels)
+
+
+def _labels(parameters: Sequence[str], results: Sequence[str]) -> list[str]:
+    """Return the names of the columns of parameters and results."""
+    taken = {"id", *_FACTS}
+    given = [f"param.{name}" if name in taken else name for name in parameters]
+    return given + [f"result.{name}" if name in taken or name in parameters else name for name in results]
+
+
+def _kinds(parameters: Sequence[str], results: Sequence[str]) -> list[Kind]:
+    return [Kind() for _ in parameters] + [Kind(dates=True) for _ in results]
+
+
+def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> Iterator[list[Json]]:
+    """Yield what experiments have of each parameter, then of each result."""
+    for name in parameters:
+        yield [params.get(name) for params in block.params]
+    for name in results:
+        values = [(result or {}).get(name) for result in block.results]
+        yield values if _SIMPLE.issuperset(map(type, values)) else [decoded(value) for value in values]
+
+
+_SIMPLE = {bool, int, float, type(None)}
+"""Types of values that are what JSON says they are."""
+
+
+def _table(
+    ids: Sequence[int],
+    columns: Iterable[list[Json]],
+    facts: Mapping[str, Sequence[Any]],
+    kinds: Sequence[Kind],
+    labels: Sequence[str],
+) -> pd.DataFrame:
+    table: dict[str, pd.Series[Any]] = {"id": pd.Series(ids, dtype="int64")}
+    for label, kind, values in zip(labels, kinds, columns, strict=True):
+        table[label] = kind.column(values)
+    for name, dtype in _FACTS.items():
+        if name == "started_at":
+            moments = np.array(facts[name], dtype="int64").view("datetime64[us]")
+            table[name] = pd.Series(moments).dt.tz_localize("UTC")
+        else:
+            table[name] = pd.Series(facts[name], dtype=dtype)
+    return pd.DataFrame(table)
 
 
 def decoded(value: Json) -> Json:
@@ -78,42 +124,83 @@ def decoded(value: Json) -> Json:
     return NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 _LARGEST = 2**63
 
 
-def typed(values: list[Any]) -> pd.Series[Any]:
-    """Return a column of the narrowest type that holds all values: bool, int, float, str, else object."""
-    kinds = {type(value) for value in values if value is not None}
-    missing = any(value is None for value in values)
-    if kinds == {bool}:
-        return pd.Series(values, dtype="boolean" if missing else "bool")
-    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in values if value is not None):
-        return pd.Series(values, dtype="Int64" if missing else "int64")
-    if kinds and kinds <= {int, float} and all(abs(value) <= _LARGEST for value in values if type(value) is int):
-        return pd.Series(values, dtype="float64")
-    if kinds == {str}:
-        return pd.Series(values, dtype="str")
-    return pd.Series(values, dtype="object")
+class Kind:
+    """
+    The narrowest type that holds all values of a column: bool, int, float, str, else object.
 
+    With *dates*, texts that all are dates with times, as JSON keeps them, become such; those with offsets become UTC.
+    """
 
-_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
+    def __init__(self, dates: bool = False) -> None:
+        self._types: set[type] = set()
+        self._lowest = self._highest = 0
+        self._dates, self._offsets = dates, set[bool]()
 
+    def see(self, values: Sequence[Any]) -> None:
+        """Take note of some of the column's values."""
+        types = set(map(type, values))
+        self._types |= types
+        if int in types:
+            numbers = values if types == {int} else [value for value in values if type(value) is int]
+            self._lowest = min([self._lowest, *numbers])
+            self._highest = max([self._highest, *numbers])
+        if self._dates and not self._types <= {str, type(None)}:
+            self._dates = False
+        if self._dates and str in types:
+            self._dates = self._are_dates([value for value in values if value is not None])
 
-def moments(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Return a column of dates with times, which JSON keeps as text, as such; with offsets they become UTC."""
-    found = [_MOMENT.fullmatch(text) for text in column.dropna()] if column.dtype == "str" else []
-    offsets = {match is not None and bool(match[2]) for match in found}
-    if len(offsets) != 1 or None in found:
-        return column
-    try:
-        return pd.to_datetime(column, format="ISO8601", utc=offsets == {True}).astype(
-            "datetime64[us, UTC]" if offsets == {True} else "datetime64[us]"
+    def column(self, values: Sequence[Any]) -> pd.Series[Any]:
+        """Return values, which were seen, as a column of this kind."""
+        dtype = self._dtype()
+        column = pd.Series(values, dtype=dtype)
+        return self._moments(column) if dtype == "str" and self._dates else column
+
+    def _dtype(self) -> str:
+        kinds, missing = self._types - {type(None)}, type(None) in self._types
+        if kinds == {bool}:
+            return "boolean" if missing else "bool"
+        if kinds == {int} and self._lowest >= -_LARGEST and self._highest < _LARGEST:
+            return "Int64" if missing else "int64"
+        if kinds and kinds <= {int, float} and self._lowest >= -_LARGEST and self._highest <= _LARGEST:
+            return "float64"
+        return "str" if kinds == {str} else "object"
+
+    def _are_dates(self, texts: Sequence[str]) -> bool:
+        for text in texts:
+            match = _MOMENT.fullmatch(text)
+            if match is None:
+                return False
+            self._offsets.add(bool(match[2]))
+        try:
+            if len(self._offsets) == 1:
+                self._moments(pd.Series(texts, dtype="str"))
+        except ValueError:  # 2026-13-01 looks like one
+            return False
+        return len(self._offsets) == 1
+
+    def _moments(self, column: pd.Series[Any]) -> pd.Series[Any]:
+        utc = True in self._offsets
+        return pd.to_datetime(column, format="ISO8601", utc=utc).astype(
+            "datetime64[us, UTC]" if utc else "datetime64[us]"
         )
-    except ValueError:  # 2026-13-01 looks like one
-        return column
 
 
-def writer(path: Path) -> Callable[[pd.DataFrame], None]:
+def typed(values: Sequence[Any], dates: bool = False) -> pd.Series[Any]:
+    """Return a column of the narrowest type that holds all values; see `Kind`."""
+    kind = Kind(dates)
+    kind.see(values)
+    return kind.column(values)
+
+
+Tables = Iterable[pd.DataFrame]
+"""The pieces of a frame, one below the other: at least one, all of the same columns and types."""
+
+
+def writer(path: Path) -> Callable[[Tables], None]:
     """
     Return what writes a frame to *path*, by its suffix .csv, .parquet or .json; checked before there is a frame.
 
@@ -130,11 +217,11 @@ def writer(path: Path) -> Callable[[pd.DataFrame], None]:
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise ExportError(f"{path}: may not be written by this user")
 
-    def save(table: pd.DataFrame) -> None:
+    def save(tables: Tables) -> None:
         try:
             with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
                 draft = Path(folder) / path.name
-                write(table, draft)
+                write(tables, draft)
                 draft.replace(path)
         except OSError as error:
             raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
@@ -142,21 +229,33 @@ def writer(path: Path) -> Callable[[pd.DataFrame], None]:
     return save
 
 
-def _csv(table: pd.DataFrame, path: Path) -> None:
-    _flat(table, everything=False).to_csv(path, index=False)
+def _csv(tables: Tables, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for number, table in enumerate(tables):
+            _flat(table, everything=False).to_csv(file, index=False, header=number == 0)
 
 
-def _parquet(table: pd.DataFrame, path: Path) -> None:
-    _flat(table, everything=True).to_parquet(path, index=False, engine="pyarrow")
+def _parquet(tables: Tables, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pieces = (pa.Table.from_pandas(_flat(table, everything=True), preserve_index=False) for table in tables)
+    first = next(pieces)
+    with pq.ParquetWriter(path, first.schema) as file:
+        for piece in itertools.chain([first], pieces):
+            file.write_table(piece)
 
 
-def _json(table: pd.DataFrame, path: Path) -> None:
+def _json(tables: Tables, path: Path) -> None:
     """Write one object a row with every digit of every number; pandas's own writer keeps ten."""
     with path.open("w", encoding="utf-8") as file:
-        for number, row in enumerate(table.astype("object").itertuples(index=False, name=None)):
-            record = dict(zip(table.columns, map(_plain, row), strict=True))
-            file.write(("[\n" if number == 0 else ",\n") + json.dumps(record, ensure_ascii=False))
-        file.write("\n]\n" if len(table) else "[]\n")
+        before = "[\n"
+        for table in tables:
+            for row in table.astype("object").itertuples(index=False, name=None):
+                record = dict(zip(table.columns, map(_plain, row), strict=True))
+                file.write(before + json.dumps(record, ensure_ascii=False))
+                before = ",\n"
+        file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
 def _plain(value: Any) -> Any:

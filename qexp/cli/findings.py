@@ -77,7 +77,7 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
     findings = Findings()
     frame = findings.rows(selection, listed) if listed else findings.metrics(selection, names)
     if save is not None:
-        save(frame)
+        save([frame])
         click.echo(f"{output}: {len(frame)} rows")
     elif form == "json":
         click.echo(frame.to_json(orient="records", date_format="iso", date_unit="us"))

@@ -285,10 +285,7 @@ def export_(selection: Selection, output: Path) -> None:
     The columns are those of qexp.load: id, parameters, results, status, attempt, host, started_at, duration, failure
     and error.
     """
-    from qexp.analysis.frame import writer
     from qexp.client import Client
 
-    save = writer(output)
-    frame = Client().frame(selection)
-    save(frame)
-    click.echo(f"{output}: {len(frame)} experiments, {len(frame.columns)} columns")
+    rows, columns = Client().export(selection, output)
+    click.echo(f"{output}: {rows} experiments, {columns} columns")

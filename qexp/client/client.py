@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
 from qexp import broker, notify
 from qexp.addresses import hidden
 from qexp.client import explaining, provenance
@@ -129,7 +131,7 @@ class Client:
         with self.begin() as connection:
             before = studies.place(connection, plan.name)
             study = studies.save(connection, plan)
-            added = experiments.add(connection, study.id, _counted(grid, progress))
+            added = experiments.add(connection, study.id, lambda: _counted(grid, progress))
             if added.new:
                 studies.renewed(connection, [study.id])
             views.refresh(raw(connection), study.id)
@@ -283,7 +285,25 @@ class Client:
         with self.begin() as connection:
             condition = selectors.where(connection, selection)
             known = studies.of(connection, condition, selection.study)
-            return frame(reports.experiments(connection, condition), known.parameters, known.results)
+            return frame(reports.blocks(connection, condition), known.parameters, known.results)
+
+    def export(self, selection: Selection, path: Path) -> tuple[int, int]:
+        """
+        Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns.
+
+        They are read twice, once for the types of their columns, so that never more than some thousands are in memory.
+        """
+        from qexp.analysis.frame import frames, writer
+
+        save = writer(path)
+        shapes: list[tuple[int, int]] = []
+        with self.begin() as connection:
+            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both times the same ones
+            condition = selectors.where(connection, selection)
+            known = studies.of(connection, condition, selection.study)
+            seen, blocks = reports.values(connection, condition), reports.blocks(connection, condition)
+            save(_measured(frames(seen, blocks, known.parameters, known.results), shapes))
+        return sum(rows for rows, _ in shapes), shapes[0][1]
 
     def wait(
         self,
@@ -348,6 +368,12 @@ def _renew(connection: Connection, study: studies.StudyRow) -> None:
     now = provenance.of_folder(folder, ships=True)
     if now.snapshot is not None and now.snapshot.digest != digest:
         studies.renew(connection, study, now)
+
+
+def _measured(pieces: Iterable[pd.DataFrame], shapes: list[tuple[int, int]]) -> Iterator[pd.DataFrame]:
+    for piece in pieces:
+        shapes.append(piece.shape)
+        yield piece
 
 
 def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
 
 from qexp.model import OPEN, Status
 from qexp.store import reports, tables
-from qexp.store.connect import Connection
+from qexp.store.connect import Connection, by_index
 
 _JUDGED_FROM = 10
 """Experiments that must have ended before a share of them says something."""
@@ -31,6 +31,7 @@ class Excess:
 
 def exceeded(connection: Connection) -> list[Excess]:
     """Return the studies that their brakes should stop; those without a brake are not looked at."""
+    by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c
     since = func.coalesce(study.resumed_at, study.created_at)
     failed = (

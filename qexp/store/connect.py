@@ -92,3 +92,13 @@ def raw(connection: Connection) -> Raw:
     """Return the psycopg connection under a SQLAlchemy one, for COPY."""
     found: Any = connection.connection.driver_connection
     return found  # type: ignore[no-any-return]
+
+
+def by_index(connection: Connection) -> None:
+    """
+    Have what is asked in the rest of a transaction answered by indexes.
+
+    Where much of a table is as a question asks, the planner begins at the table's start for the first row of that kind,
+    as if they lay anywhere: of a study they lie together, often behind all that has ended.
+    """
+    connection.execute(sqlalchemy.text("SET LOCAL enable_seqscan = off"))

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from qexp.addresses import digest
 from qexp.model import Status
 from qexp.store import tables
-from qexp.store.connect import Connection
+from qexp.store.connect import Connection, by_index
 from qexp.store.workers import live
 
 MOST_TRIES = 5
@@ -77,6 +77,7 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
     *everyone*: somebody wants to hear of all studies. A study is stalled when in *stalled_after* minutes nothing of its
     queue has begun or ended though some of it waits, and nothing runs there, or no live worker listens.
     """
+    by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c
     here = experiment.study == study.id
     last_end = _last_end(study.id)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from qexp.analysis.frame import moments, typed
+from qexp.analysis.frame import typed
 
 
 @pytest.mark.parametrize(
@@ -20,11 +20,11 @@ from qexp.analysis.frame import moments, typed
     ],
 )
 def test_text_becomes_moments_only_where_all_of_it_is(values, dtype):
-    column = moments(typed(values))
+    column = typed(values, dates=True)
     assert column.dtype == dtype
     assert column.isna().tolist() == [value is None for value in values]
 
 
 def test_offsets_become_utc():
-    (found,) = moments(pd.Series(["2026-01-02T03:04:05+02:00"], dtype="str"))
+    (found,) = typed(["2026-01-02T03:04:05+02:00"], dates=True)
     assert found == pd.Timestamp("2026-01-02T01:04:05Z")

@@ -1,0 +1,183 @@
+"""What is asked all the time finds its experiments by an index, however many others have ended."""
+
+import uuid
+
+import psycopg
+import pytest
+from psycopg.types.json import Jsonb
+from sqlalchemy import event
+
+from qexp.client import Client
+from qexp.store import brakes, experiments, hot, notices, quarantine, reports, studies
+from qexp.store.connect import Database, connect
+
+MANY = 100_000
+WORKER = uuid.UUID(int=1)
+LEASE = 30.0
+
+
+@pytest.fixture(scope="module")
+def large(site):
+    """The settings of a database of its own with a study of many experiments, as workers leave it while they run."""
+    with connect(site) as raw:
+        raw.execute("DROP DATABASE IF EXISTS large WITH (FORCE)")
+        raw.execute("CREATE DATABASE large")
+    settings = site.model_copy(update={"database_url": site.database_url.replace("/qexp?", "/large?")})
+    Client(settings).migrate()
+    with connect(settings) as raw:
+        fill(raw)
+    yield settings
+    with connect(site) as raw:
+        raw.execute("DROP DATABASE large WITH (FORCE)")
+
+
+def fill(raw):
+    hot.register(raw, WORKER, hot.Station("here", 1, "worker@here", ["large"], 4))
+    raw.execute(
+        "INSERT INTO study (name, function, queue, revision, parameters) VALUES ('large', 'm:f', 'large', 1, '{x}')"
+    )
+    raw.execute(
+        """
+        INSERT INTO revision (study, number, grid, settings, function, python, qexp, host, "user", stop_after, notify)
+        VALUES (1, 1, '{}', '{}', 'm:f', '', '', '', '', '{"failures": 9000, "rate": 0.5}', '{json://nowhere}')
+        """
+    )
+    # of a hundred in a row: 70 done, 5 failed, 5 cancelled, 1 running, 4 queued, 15 pending, 1 of them for a retry
+    raw.execute(
+        """
+        INSERT INTO experiment (study, fingerprint, params, status, attempt, revision, worker, pid, result, failure,
+                                error_fingerprint, started_at, finished_at, queued_at, not_before)
+        SELECT 1, gen_random_uuid(), jsonb_build_object('x', i), status, attempt, nullif(attempt, 0),
+               CASE WHEN attempt = 1 THEN %s::uuid END, 1,
+               CASE WHEN status = 'done' THEN '{"y": 1}'::jsonb END,
+               CASE WHEN status = 'failed' THEN 'error' END, CASE WHEN status = 'failed' THEN 'abc' || i %% 7 END,
+               CASE WHEN attempt = 1 THEN at END,
+               CASE WHEN status IN ('done', 'failed') THEN at + interval '1 s' END, at,
+               CASE WHEN i %% 100 = 99 THEN now() + interval '1 h' END
+        FROM   generate_series(1, %s) AS i,
+               LATERAL (SELECT now() - interval '1 s' * (100000 - i) AS at,
+                               CASE WHEN i %% 100 < 70 THEN 'done' WHEN i %% 100 < 75 THEN 'failed'
+                                    WHEN i %% 100 < 80 THEN 'cancelled' WHEN i %% 100 < 81 THEN 'running'
+                                    WHEN i %% 100 < 85 THEN 'queued' ELSE 'pending' END AS status) AS chosen,
+               LATERAL (SELECT (status IN ('done', 'failed', 'running'))::int AS attempt) AS tries
+        """,
+        [WORKER, MANY],
+    )
+    raw.execute(
+        """
+        INSERT INTO attempt (experiment, number, study, revision, worker, started_at, finished_at, outcome, error_type,
+                             error_fingerprint)
+        SELECT id, 1, 1, 1, worker, started_at, finished_at, coalesce(failure, 'done'), 'E', error_fingerprint
+        FROM   experiment WHERE finished_at IS NOT NULL
+        """
+    )
+    raw.execute("VACUUM ANALYZE")
+
+
+VALUES = {
+    "id": 50_000,
+    "ids": [50_000, 50_001, 50_002],
+    "attempts": [1, 1, 1],
+    "attempt": 1,
+    "worker": WORKER,
+    "pid": 1,
+    "now": None,
+    "clock": 0.0,
+    "relaxed": False,
+    "outcomes": Jsonb([{"id": 50_000, "attempt": 1, "result": {"y": 1}, "began": 0.0, "ended": 1.0}]),
+    "seconds": 5.0,
+    "lease": LEASE,
+    "queues": ["large"],
+    "study": 1,
+    "names": ["y"],
+    "result": Jsonb({"y": 1}),
+    "recorded_at": None,
+    "failure": "error",
+    "outcome": "released",
+    "reason": None,
+    "source": None,
+    "error_type": "E",
+    "error_message": "",
+    "error_frame": None,
+    "error_fingerprint": "abc",
+    "traceback": None,
+    "exit_signal": None,
+    "cpu_seconds": None,
+    "peak_memory": None,
+    "gpu_memory": None,
+    "energy_kwh": None,
+    "host": "here",
+    "name": "worker@here",
+    "concurrency": 4,
+    "user": None,
+    "environment": None,
+}
+"""What hot statements are given, of whichever needs it."""
+
+
+def read_whole(plan):
+    """Return the tables that a plan reads from end to end."""
+    found = {plan["Relation Name"]} if plan["Node Type"] == "Seq Scan" else set()
+    return found.union(*(read_whole(part) for part in plan.get("Plans", [])))
+
+
+@pytest.mark.parametrize("name", hot.SQL)
+def test_no_hot_statement_reads_all_experiments_or_attempts(large, name):
+    values = VALUES | ({"id": WORKER} if name in ("register", "beat", "leave") else {})
+    with connect(large) as raw:
+        (plan,) = psycopg.ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {hot.SQL[name]}", values).fetchone()
+    assert not read_whole(plan[0]["Plan"]) & {"experiment", "attempt"}, plan
+
+
+def an_hour_ago(connection):
+    return connection.exec_driver_sql("SELECT now() - interval '1 h'").scalar_one()
+
+
+LOOKS = {
+    "top-up window": lambda connection: experiments.announced(connection, "large", 5),
+    "announce": lambda connection: experiments.take_pending(connection, 1, 1000),
+    "announce again": lambda connection: experiments.take_queued(connection, 1, an_hour_ago(connection), 1000),
+    "of a study": lambda connection: experiments.announced_of(connection, 1),
+    "of a message": lambda connection: experiments.announced_at(connection, VALUES["ids"]),
+    "pace": lambda connection: experiments.pace(connection, 1),
+    "waiting": studies.waiting,
+    "still waiting": lambda connection: experiments.pending(connection, 1),
+    "lost": experiments.lines,
+    "counts": reports.counts,
+    "counts of one": lambda connection: reports.counts(connection, 1),
+    "brakes": brakes.exceeded,
+    "notices": lambda connection: notices.news(connection, False, LEASE, 30),
+    "suspects": lambda connection: quarantine.suspects(connection, LEASE),
+    "errors": lambda connection: quarantine.conviction(
+        connection, quarantine.Suspect(WORKER, "worker@here", "here", [1], ["abc1"], "E")
+    ),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_no_look_of_the_leader_or_a_person_reads_all_experiments_or_attempts(large, look):
+    sent = []
+    with Database(large).begin() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
+        LOOKS[look](connection)
+        for statement, values in [one for one in sent if not one[0].startswith("SET")]:
+            plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+            assert not read_whole(plan[0]["Plan"]) & {"experiment", "attempt"}, plan
+        connection.rollback()
+    assert sent
+
+
+def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(large):
+    """After a million have changed their status at once it takes a minute before Postgres knows."""
+    with Database(large).begin() as connection:
+        connection.exec_driver_sql("UPDATE experiment SET status = 'done', result = '{}', failure = NULL")
+        connection.exec_driver_sql("ANALYZE experiment")
+        connection.exec_driver_sql("UPDATE experiment SET status = 'pending', not_before = NULL")
+        sent = []
+        event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
+        assert len(experiments.take_pending(connection, 1, 1000)) == 1000
+        ((statement, values),) = sent
+        plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+        (update,) = [part for part in plan[0]["Plan"]["Plans"] if part["Parent Relationship"] == "Outer"]
+        assert "Nested Loop" not in str(update), plan
+        connection.rollback()
