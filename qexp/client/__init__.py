@@ -1,7 +1,24 @@
 """What a person can do, as Python: the command line and notebooks call only this."""
 
-from qexp.client.client import Client, Difference, Enqueued, Shown
-from qexp.client.findings import Findings
-from qexp.client.study import Study, enqueue, load, metrics
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qexp.client.client import Client, Difference, Enqueued, Shown
+    from qexp.client.findings import Findings
+    from qexp.client.study import Study, enqueue, load, metrics
 
 __all__ = ["Client", "Difference", "Enqueued", "Findings", "Shown", "Study", "enqueue", "load", "metrics"]
+
+_HOMES = {"Findings": "findings", "Study": "study", "enqueue": "study", "load": "study", "metrics": "study"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: who only looks needs neither grids nor a broker."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'client')}"), name)
+    globals()[name] = value
+    return value

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from qexp import broker
+from qexp.client.progress import Progress, nobody
 from qexp.model import describe, short_names
 from qexp.settings import Settings
 from qexp.store import experiments, studies, workers
@@ -25,13 +26,6 @@ _LARGEST = 100
 """Experiments in a message."""
 _SPREAD = 5
 """How much longer than a message should take an experiment as long as the longest ones may make it."""
-
-Progress = Callable[[str, int], None]
-"""Is told what was done to how many experiments so far: "written" or "announced"."""
-
-
-def nobody(what: str, number: int) -> None:
-    """Take progress and say nothing."""
 
 
 class Announcer:

@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
-from qexp import broker, notify
+from qexp import notify
 from qexp.addresses import hidden
-from qexp.client import explaining, provenance
-from qexp.client.announcing import Announcer, Progress, nobody
-from qexp.client.checking import checked
-from qexp.files import Files
-from qexp.grid import Grid
+from qexp.client.progress import Progress, nobody
 from qexp.model import Json
 from qexp.settings import Settings, load
 from qexp.store import experiments, reports, roles, schema, selectors, studies, views, workers
@@ -29,6 +25,10 @@ from qexp.store.workers import WorkerView
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from qexp.client.announcing import Announcer
+    from qexp.client.explaining import Explanation
+    from qexp.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,8 @@ class Client:
     @cached_property
     def announcer(self) -> Announcer:
         """What publishes ids."""
+        from qexp.client.announcing import Announcer
+
         return Announcer(self.settings, self.begin)
 
     @cached_property
@@ -124,6 +126,9 @@ class Client:
 
         The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
         """
+        from qexp import broker
+        from qexp.client.checking import checked
+
         grid = checked(grid)
         broker.check(self.settings)
         plan = _plan(grid, self.settings)
@@ -143,6 +148,10 @@ class Client:
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
+        from qexp import broker
+        from qexp.client.checking import checked
+        from qexp.grid import Grid
+
         broker.check(self.settings)
         with self.begin() as connection:
             known = studies.find(connection, study)
@@ -162,6 +171,8 @@ class Client:
 
     def compare(self, grid: Grid) -> Difference:
         """Say what enqueueing a grid would change, writing nothing."""
+        from qexp.client.checking import checked
+
         grid = checked(grid)
         with self.begin() as connection:
             if grid.study not in studies.names(connection):
@@ -226,8 +237,10 @@ class Client:
             parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
             return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
 
-    def explain(self, experiment: int) -> explaining.Explanation:
+    def explain(self, experiment: int) -> Explanation:
         """Say why an experiment is in the state that it is in; also while the broker is down."""
+        from qexp.client import explaining
+
         return explaining.explain(explaining.gather(self.settings, self.begin, experiment))
 
     def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
@@ -241,6 +254,9 @@ class Client:
 
         With *fresh* they begin anew, otherwise with their checkpoints where they have any.
         """
+        from qexp import broker
+        from qexp.files import Files
+
         broker.check(self.settings)
         with self.begin() as connection:
             done = experiments.requeue(connection, selectors.where(connection, selection), fresh)
@@ -332,6 +348,8 @@ class Client:
 
 
 def _plan(grid: Grid, settings: Settings) -> studies.Plan:
+    from qexp.client import provenance
+
     data = grid.source.data
     if "notify" in data:  # its addresses hold secrets, and a revision's grid is shown
         data = {**data, "notify": [hidden(address) for address in grid.file.notify]}
@@ -361,6 +379,8 @@ def _plan(grid: Grid, settings: Settings) -> studies.Plan:
 
 def _renew(connection: Connection, study: studies.StudyRow) -> None:
     """Make a revision of the code as it is now, if a study runs snapshots and its folder is there and has changed."""
+    from qexp.client import provenance
+
     _, digest = studies.current(connection, study)
     folder = None if study.folder is None else Path(study.folder)
     if digest is None or folder is None or not folder.is_dir():
