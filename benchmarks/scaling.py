@@ -1,0 +1,557 @@
+"""
+What 1,000 workers with 8 children each ask of Postgres and of the broker: `python -m benchmarks.scaling [PART…]`.
+
+One real worker is looked at first, and then simulated ones speak the same statements (qexp.store.hot) and commands, as
+far as this machine carries them; the rest is computed, and marked by `~`. Parts: real, postgres, pooled, broker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import redis
+import redis.asyncio as aredis
+
+from qexp import services, settings
+from qexp.client import Client
+from qexp.settings import Settings
+from qexp.store import hot
+from qexp.store.connect import Raw, connect
+from tests.acceptance.pgbouncer import PROGRAM, PgBouncer
+
+WORKERS, CHILDREN = 1_000, 8
+DURATIONS = {"1 s": 1.0, "10 s": 10.0, "60 s": 60.0, "1 h": 3600.0}
+SECONDS = 15.0
+"""Length of a measurement."""
+MOST = 900.0
+"""Experiments per second that are simulated at most on one machine that is client and server at once."""
+QUEUE = "scaling"
+FUNCTION = "import time\ndef f(x, seconds):\n    time.sleep(seconds)\n    return {'y': x}\n"
+
+
+@contextlib.contextmanager
+def site(connections: int = 300) -> Iterator[tuple[Settings, Path]]:
+    """Start services in a folder of their own, whose Postgres takes so many connections."""
+    with tempfile.TemporaryDirectory(prefix="qexp-scaling-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        os.environ["QEXP_HOME"] = str(folder / "home")
+        try:
+            services.up(settings.trace())
+            with connect(settings.load()) as raw:
+                raw.execute(f"ALTER SYSTEM SET max_connections = {connections}".encode())
+            services.down(settings.load())
+            services.up(settings.trace())
+            Client(settings.load()).migrate()
+            (folder / "experiment.py").write_text(FUNCTION)
+            yield settings.load(), folder
+        finally:
+            services.down(settings.load())
+
+
+def enqueue(folder: Path, number: int, seconds: float = 0.0) -> list[int]:
+    """Enqueue a study of sleeps, and return its ids."""
+    name = f"s{uuid.uuid4().hex[:8]}"
+    grid = {"study": name, "function": "experiment:f", "queue": QUEUE, "parameters": {"x": {"range": [0, number]}}}
+    (folder / "grid.yaml").write_text(json.dumps({**grid, "settings": {"seconds": seconds}}))
+    line = [sys.executable, "-m", "qexp", "enqueue", "grid.yaml"]
+    subprocess.run(line, cwd=folder, check=True, capture_output=True)
+    with connect(settings.load()) as raw:
+        if not seconds:  # no real worker takes these: they can be claimed without having been announced
+            raw.execute("UPDATE experiment SET status = 'queued' WHERE status = 'pending'")
+        query = "SELECT e.id FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id"
+        return [row[0] for row in raw.execute(query, [name])]
+
+
+# -- what the services have done ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Reading:
+    """Counters of both services at a moment; their difference over a time is what somebody asked of them."""
+
+    at: float
+    postgres_cpu: float
+    transactions: int
+    wal: int
+    broker_cpu: float
+    commands: int
+    received: int
+    sent: int
+    calls: dict[str, int]
+
+    @classmethod
+    def take(cls, raw: Raw, broker: redis.Redis) -> Reading:
+        row = raw.execute(
+            "SELECT xact_commit + xact_rollback, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
+            " FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
+        assert row is not None  # noqa: S101 - we are connected to it
+        info: Any = broker.info("everything")
+        calls = {key[8:]: value["calls"] for key, value in info.items() if key.startswith("cmdstat_")}
+        cpu = info["used_cpu_user"] + info["used_cpu_sys"]
+        received, sent = info["total_net_input_bytes"], info["total_net_output_bytes"]
+        return cls(
+            time.monotonic(), cpu_of_postgres(raw), row[0], int(row[1]), cpu, info["total_commands_processed"],
+            received, sent, calls,
+        )  # fmt: skip
+
+    def rates_until(self, later: Reading) -> Reading:
+        """Return what was done per second between two readings."""
+        took = later.at - self.at
+        counters = {
+            name: (getattr(later, name) - getattr(self, name)) / took
+            for name in vars(self)
+            if name not in ("at", "calls")
+        }
+        calls: Any = {name: (n - self.calls.get(name, 0)) / took for name, n in later.calls.items()}
+        return Reading(at=took, **counters, calls=calls)
+
+    def less(self, other: Reading) -> Reading:
+        """Return these rates without those of *other*: of the leader and of the looking itself."""
+        counters = {name: getattr(self, name) - getattr(other, name) for name in vars(self) if name != "calls"}
+        calls: Any = {name: rate - other.calls.get(name, 0) for name, rate in self.calls.items()}
+        return Reading(**counters, calls=calls)
+
+
+def cpu_of_postgres(raw: Raw) -> float:
+    """Return the seconds of CPU that all processes of a server have had, those that ended included."""
+    row = raw.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+    postmaster = psutil.Process(int(row[0].split()[0])) if row else psutil.Process()
+    ended = postmaster.cpu_times()
+    total: float = ended.user + ended.system + ended.children_user + ended.children_system
+    for process in postmaster.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def memory_of_postgres(raw: Raw) -> float:
+    """Return the bytes that the server's processes share with nobody."""
+    row = raw.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
+    postmaster = psutil.Process(int(row[0].split()[0])) if row else psutil.Process()
+    total = 0
+    for process in postmaster.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_full_info().uss
+    return total
+
+
+def bytes_of(settings: Settings, action: Callable[[Raw], object]) -> tuple[int, int]:
+    """Return the bytes that an action sends to Postgres and gets back, once its statements are prepared."""
+    with connect(settings) as raw, tempfile.TemporaryFile("w+") as file:
+        for _ in range(10):
+            action(raw)
+        raw.pgconn.trace(file.fileno())
+        raw.pgconn.set_trace_flags(psycopg.pq.Trace.SUPPRESS_TIMESTAMPS)
+        action(raw)
+        raw.pgconn.untrace()
+        file.seek(0)
+        found = {"F": 0, "B": 0}
+        for line in file:
+            way, length = line.split("\t")[:2]
+            found[way] += int(length) + 1
+    return found["F"], found["B"]
+
+
+# -- one real worker ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def worker(folder: Path, *options: str) -> Iterator[None]:
+    """Run a real worker as long as this lasts."""
+    log = folder / f"worker-{uuid.uuid4().hex[:6]}.log"
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-l", "INFO", "-n", f"{log.stem}@%h", *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(line, cwd=folder, stdout=output, stderr=output, start_new_session=True)
+    try:
+        while b" ready." not in log.read_bytes():
+            if process.poll() is not None:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.1)
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def real() -> None:
+    """Print what one worker with 8 children keeps open and asks for, without what its leader does."""
+    with site() as (here, folder), connect(here) as raw, redis.Redis.from_url(here.broker_url or "") as broker:
+
+        def open_now() -> tuple[int, int]:
+            row = raw.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qexp'").fetchone()
+            return (row[0] if row else 0) - 1, len(broker.client_list()) - 1
+
+        def watch(seconds: float) -> tuple[Reading, list[tuple[int, int]]]:
+            before, seen = Reading.take(raw, broker), []
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                time.sleep(0.5)
+                seen.append(open_now())
+            return before.rates_until(Reading.take(raw, broker)), seen
+
+        print("\nOne real worker with 8 children\n")
+        print("| doing | Postgres: connections | transactions/s | broker: connections | commands/s | in, out B/s |")
+        print("|---|---|---|---|---|---|")
+        with worker(folder, "-c", "1", "-Q", "nobody"):
+            time.sleep(2)
+            alone, seen = watch(SECONDS)
+            base = [max(pair[side] for pair in seen) for side in (0, 1)]
+            with worker(folder, "-c", str(CHILDREN), "-Q", QUEUE):
+                time.sleep(2)
+                for title, seconds, number, length in (
+                    ("nothing", 0.0, 0, SECONDS),
+                    ("1 s", 1.0, 8 * 30, SECONDS),
+                    ("15 s", 15.0, 8 * 4, 45.0),
+                ):
+                    if number:
+                        enqueue(folder, number, seconds)
+                        time.sleep(3)
+                    found, seen = watch(length)
+                    own = found.less(alone)
+                    most = [max(pair[side] for pair in seen) - base[side] for side in (0, 1)]
+                    print(
+                        f"| {title} | {most[0]} | {own.transactions:.1f} | {most[1]} | {own.commands:.1f}"
+                        f" | {own.received:.0f}, {own.sent:.0f} |",
+                        flush=True,
+                    )
+                    calls = {name: round(rate, 2) for name, rate in own.calls.items() if rate > 0.05}
+                    print(f"<!-- {title}: {calls} -->", flush=True)
+                kept: Any = broker.client_list()
+                print(f"memory of a connection to the broker: {[item['tot-mem'] for item in kept]} bytes")
+
+
+# -- simulated workers on Postgres -------------------------------------------------------------------------------------
+
+
+@dataclass
+class Timings:
+    """How long statements took, in seconds, and how many were asked for in vain."""
+
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    refused: int = 0
+
+    def add(self, name: str, began: float) -> None:
+        self.seconds.setdefault(name, []).append(time.perf_counter() - began)
+
+    def merge(self, other: Timings) -> None:
+        for name, values in other.seconds.items():
+            self.seconds.setdefault(name, []).extend(values)
+        self.refused += other.refused
+
+    def shown(self, name: str) -> str:
+        """Return median and 99th percentile in ms."""
+        found = sorted(self.seconds.get(name, []))
+        if not found:
+            return "-"
+        return f"{1000 * found[len(found) // 2]:.1f} / {1000 * found[math.ceil(0.99 * len(found)) - 1]:.1f}"
+
+
+def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) -> Timings:
+    """
+    Be the main processes of workers until *stop*: two connections each, a heartbeat and a look for the leader in 5 s.
+
+    A few threads share the workers; a real worker is a process of its own.
+    """
+    threads = 10
+
+    def some(mine: Sequence[uuid.UUID]) -> Timings:
+        found = Timings()
+        lines = [(worker, connect(here), connect(here)) for worker in mine]
+        ready.release()
+        began, number = time.monotonic(), 0
+        while not stop.is_set():
+            worker, heart, dispatcher = lines[number % len(lines)]
+            number += 1
+            stop.wait(max(0.0, began + here.heartbeat * number / len(lines) - time.monotonic()))
+            start = time.perf_counter()
+            hot.beat(heart, worker)
+            hot.unwanted(heart, worker, [])
+            hot.strays(heart, worker, [])
+            found.add("beat", start)
+            hot.lead(dispatcher, worker, 10.0)
+        for _, heart, dispatcher in lines:
+            heart.close()
+            dispatcher.close()
+        return found
+
+    total = Timings()
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(some, [workers[part::threads] for part in range(threads)]):
+            total.merge(found)
+    return total
+
+
+def children(here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float, anew: bool, seconds: float) -> Timings:
+    """
+    Be children that finish an experiment and claim the next one, *rate* times a second in all; 0: as fast as can be.
+
+    *anew*: each time over a new connection, as after experiments of more than ten seconds.
+    """
+    threads, waiting, lock = 12, iter(ids), threading.Lock()
+    began = time.monotonic()
+
+    def some(first: int) -> Timings:
+        found, raw, held = Timings(), connect(here), None
+        number = first
+        while (now := time.monotonic()) < began + seconds:
+            if rate:
+                due = began + number / rate
+                if due > began + seconds:
+                    break
+                time.sleep(max(0.0, due - now))
+                number += threads
+            if anew:
+                raw.close()
+                start = time.perf_counter()
+                raw = connect(here)
+                found.add("connect", start)
+            if held is not None:
+                start = time.perf_counter()
+                hot.finish(raw, held, hot.Outcome({"y": 1}))
+                found.add("finish", start)
+            with lock:
+                experiment = next(waiting)
+            start = time.perf_counter()
+            held = hot.claim(raw, experiment, worker, os.getpid())
+            found.add("claim", start)
+            found.refused += held is None
+        raw.close()
+        return found
+
+    total = Timings()
+    with ThreadPoolExecutor(threads) as pool:
+        for found in pool.map(some, range(threads)):
+            total.merge(found)
+    return total
+
+
+def crowd(here: Settings, number: int, ready: Any, stop: Any) -> None:
+    """Be children that keep a connection and say nothing until *stop*."""
+    with ThreadPoolExecutor(8) as pool:
+        lines = list(pool.map(lambda _: connect(here), range(number)))
+    ready.release()
+    stop.wait()
+    for line in lines:
+        line.close()
+
+
+def register(raw: Raw, number: int) -> list[uuid.UUID]:
+    workers = [uuid.uuid4() for _ in range(number)]
+    for worker in workers:
+        hot.register(raw, worker, hot.Station("node", 1, "simulated", [QUEUE], CHILDREN))
+    return workers
+
+
+def table() -> None:
+    print("\n| workers' load | experiments/s | server connections | statements/s | CPU of Postgres, cores | WAL kB/s"
+          " | beat (3 statements) p50 / p99 ms | claim | finish | connect |\n|" + "---|" * 10)  # fmt: skip
+
+
+def load(
+    title: str, here: Settings, direct: Settings, ids: list[int], rate: float, beating: int, anew: bool, idle: int = 0
+) -> None:
+    """Simulate a load for a while, and print a line of the table."""
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(3, mp_context=context) as pool, connect(direct) as raw:
+        ready, stop = manager.Semaphore(0), manager.Event()
+        workers = register(raw, max(1, beating))
+        jobs = [pool.submit(hearts, here, workers, ready, stop)] if beating else []
+        crowds = [pool.submit(crowd, here, idle, ready, stop)] if idle else []
+        for _ in range(10 * bool(beating) + bool(idle)):
+            ready.acquire()
+        with redis.Redis.from_url(direct.broker_url or "") as broker:
+            running = pool.submit(children, here, workers[0], ids, rate, anew, SECONDS + 2) if ids else None
+            time.sleep(1.5)
+            before = Reading.take(raw, broker)
+            time.sleep(SECONDS - 2)
+            row = raw.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'qexp'").fetchone()
+            memory, found = memory_of_postgres(raw), before.rates_until(Reading.take(raw, broker))
+        timings = running.result() if running else Timings()
+        stop.set()
+        for job in jobs:
+            timings.merge(job.result())
+        for gone in crowds:
+            gone.result()
+    done = len(timings.seconds.get("finish", ())) / (SECONDS + 2)
+    shown = " | ".join(timings.shown(name) for name in ("beat", "claim", "finish", "connect"))
+    print(f"| {title} | {done:.0f} | {row[0] - 1 if row else 0} | {found.transactions:.0f} | {found.postgres_cpu:.2f}"
+          f" | {found.wal / 1000:.0f} | {shown} |", flush=True)  # fmt: skip
+    print(f"<!-- {memory / 2**20:.0f} MiB of Postgres's own memory; {timings.refused} claims in vain -->", flush=True)
+
+
+def postgres() -> None:
+    """Print what simulated workers ask of Postgres directly."""
+    with site(2 * WORKERS + 100) as (here, folder), connect(here) as raw:
+        ids = enqueue(folder, 60_000)
+        [worker], sample = register(raw, 1), iter(ids[:40])
+
+        def experiment(line: Raw) -> None:
+            claim = hot.claim(line, next(sample), worker, 1)
+            assert claim is not None  # noqa: S101 - nobody else takes any
+            hot.finish(line, claim, hot.Outcome({"y": 1}))
+
+        def beat(line: Raw) -> None:
+            hot.beat(line, worker)
+            hot.unwanted(line, worker, [])
+            hot.strays(line, worker, [])
+
+        print(f"\nbytes to and from Postgres: claim + finish {bytes_of(here, experiment)}, beat {bytes_of(here, beat)}")
+        ids = ids[40:]
+        table()
+        load("nothing connected", here, here, [], 0, 0, False)
+        load("1,000 workers, idle", here, here, [], 0, WORKERS, False)
+        for title, seconds in reversed(DURATIONS.items()):
+            rate = WORKERS * CHILDREN / seconds
+            if rate <= MOST:
+                taken, ids = ids[: int(rate * (SECONDS + 5)) + 100], ids[int(rate * (SECONDS + 5)) + 100 :]
+                load(f"1,000 workers, {title}", here, here, taken, rate, WORKERS, seconds > 10)
+        load("as fast as can be", here, here, ids, 0, 0, False)
+        raw.execute("ALTER SYSTEM SET synchronous_commit = off")
+        raw.execute("SELECT pg_reload_conf()")
+        load("the same, synchronous_commit=off", here, here, enqueue(folder, 90_000), 0, 0, False)
+
+
+def pooled() -> None:
+    """Print what the same is through PgBouncer, with the connections of all children."""
+    if PROGRAM is None:
+        print("\nno program 'pgbouncer' here; apt-get install pgbouncer")
+        return
+    with site() as (here, folder):
+        between = PgBouncer(here, folder, 20)
+        try:
+            ids = enqueue(folder, 40_000)
+            table()
+            rate = WORKERS * CHILDREN / 10
+            process = psutil.Process(between.process.pid)
+            used = sum(process.cpu_times()[:2])
+            load("1,000 workers, 10 s, 8,000 children's connections", between.settings, here, ids[:20_000], rate,
+                 WORKERS, False, WORKERS * CHILDREN)  # fmt: skip
+            print(f"<!-- PgBouncer: {sum(process.cpu_times()[:2]) - used:.1f} s of CPU in all, "
+                  f"{process.memory_info().rss / 2**20:.0f} MiB -->")  # fmt: skip
+            load("as fast as can be", between.settings, here, ids[20_000:], 0, 0, False)
+        finally:
+            between.stop()
+
+
+# -- simulated workers on the broker -----------------------------------------------------------------------------------
+
+LISTS = [QUEUE, *(f"{QUEUE}\x06\x16{level}" for level in range(1, 10))]
+"""A queue's ten lists, in the order in which workers empty them."""
+MESSAGE, EVENT = b"m" * 900, b"e" * 600
+"""As long as the real ones."""
+
+
+async def listener(url: str, number: int, stop: asyncio.Event) -> int:
+    """Be what one worker is to the broker: it takes messages, answers them, and says every 2 s that it is there."""
+
+    def line() -> Any:
+        return aredis.Redis.from_url(url, single_connection_client=True)
+
+    waits, answers, speaks, hears, other = (line() for _ in range(5))
+    remote, taken = hears.pubsub(), 0
+    await remote.psubscribe("/0.celery.pidbox")
+    await asyncio.gather(answers.ping(), other.ping())
+
+    async def heart() -> None:
+        await asyncio.sleep(2 * number / WORKERS)
+        while not stop.is_set():
+            await speaks.publish("/0.celeryev/worker.heartbeat", EVENT)
+            await asyncio.sleep(2)
+
+    beating = asyncio.create_task(heart())
+    while not stop.is_set():
+        if await waits.brpop(LISTS, timeout=1) is None:
+            continue
+        tag, taken = uuid.uuid4().hex, taken + 1
+        await answers.pipeline().zadd("unacked_index", {tag: time.time()}).hset("unacked", tag, MESSAGE).execute()
+        await answers.pipeline().zrem("unacked_index", tag).hdel("unacked", tag).execute()
+    await beating
+    await remote.aclose()
+    for each in (waits, answers, speaks, hears, other):
+        await each.aclose()
+    return taken
+
+
+async def listen(here: Settings, title: str, rate: float, monitor: bool) -> None:
+    """Let simulated workers take so many messages a second, and print a line of the table."""
+    url, stop = here.broker_url or "", asyncio.Event()
+    async with aredis.Redis.from_url(url) as producer:
+        watching = producer.pubsub()
+        if monitor:
+            await watching.psubscribe("/0.celeryev/*")
+            hearing = asyncio.create_task(_hear(watching, stop))
+        tasks: list[asyncio.Task[int]] = []
+        for number in range(WORKERS):
+            tasks.append(asyncio.create_task(listener(url, number, stop)))
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(4)
+        with redis.Redis.from_url(url) as broker, connect(here) as raw:
+            before, began, sent = Reading.take(raw, broker), time.monotonic(), 0
+            while (now := time.monotonic()) < began + SECONDS:
+                if rate and (due := round((now - began) * rate) - sent) > 0:
+                    await producer.lpush(QUEUE, *[MESSAGE] * due)
+                    sent += due
+                await asyncio.sleep(0.02)
+            found, info = before.rates_until(Reading.take(raw, broker)), broker.info("everything")
+        left = await producer.llen(QUEUE)
+        stop.set()
+        await asyncio.gather(*tasks)
+        if monitor:
+            await hearing
+        await watching.aclose()
+    print(f"| {title} | {info['connected_clients']} | {(sent - left) / SECONDS:.0f} | {found.commands:.0f}"
+          f" | {found.broker_cpu:.2f} | {found.received / 1e6:.2f}, {found.sent / 1e6:.2f}"
+          f" | {info['used_memory'] / 2**20:.0f} |", flush=True)  # fmt: skip
+
+
+async def _hear(watching: Any, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        await watching.get_message(timeout=1)
+
+
+def broker() -> None:
+    """Print what simulated workers ask of the broker."""
+    with site() as (here, _):
+        print("\n| workers' load | connections | messages/s | commands/s | CPU, cores | in, out MB/s | memory, MiB |")
+        print("|" + "---|" * 7)
+        asyncio.run(listen(here, "1,000 workers, idle", 0, monitor=False))
+        asyncio.run(listen(here, "the same with one monitor", 0, monitor=True))
+        asyncio.run(listen(here, "1,000 workers, 60 s", WORKERS * CHILDREN / 60, monitor=False))
+        asyncio.run(listen(here, "1,000 workers, 10 s", WORKERS * CHILDREN / 10, monitor=False))
+
+
+PARTS = {"real": real, "postgres": postgres, "pooled": pooled, "broker": broker}
+
+
+def main() -> None:
+    """Measure the parts that the command line names; default: all."""
+    print(f"{os.cpu_count()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB")
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
+
+
+if __name__ == "__main__":
+    main()
