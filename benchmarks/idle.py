@@ -1,0 +1,62 @@
+"""What a worker costs that has nothing to do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from benchmarks.rates import ordinary
+from benchmarks.raw import QUEUE
+from benchmarks.site import Site
+from benchmarks.suite import How, Line, Measure
+
+WATCHED = 30.0
+"""Seconds for which the queries of an idle worker are counted."""
+_QUERY = re.compile(rb"LOG:  (statement|execute [^:]*): ")
+
+
+def memory(pid: int) -> float:
+    """Return the megabytes of a process and all below it; what several share is counted once, where Linux says so."""
+    parent = psutil.Process(pid)
+    infos = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
+    return float(sum(getattr(info, "pss", info.rss) for info in infos)) / 1e6
+
+
+def worker(site: Site) -> Mapping[str, float]:
+    """Look at a worker with two children that were never given anything, and at what it asks of Postgres."""
+    log = Path(site.settings.home / "postgres/log")
+    made = site.worker("nothing", 2)
+    with site.raw() as raw:
+        for change in (b"ALTER SYSTEM SET log_statement = 'all'", b"SELECT pg_reload_conf()"):
+            raw.execute(change)
+        time.sleep(WATCHED / 6)  # what a worker does once, as it begins, is no part of being idle
+        before = len(_QUERY.findall(log.read_bytes()))
+        time.sleep(WATCHED)
+        asked = len(_QUERY.findall(log.read_bytes())) - before
+        for change in (b"ALTER SYSTEM RESET log_statement", b"SELECT pg_reload_conf()"):
+            raw.execute(change)
+    found = memory(made.pid)
+    made.kill()
+    return {"idle": found, "idle queries": asked / WATCHED}
+
+
+def raw_worker(site: Site) -> Mapping[str, float]:
+    made = site.worker(QUEUE, 2, {"BENCHMARK_BROKER": site.broker_url}, app="benchmarks.raw")
+    found = memory(made.pid)
+    made.kill()
+    return {"raw idle": found}
+
+
+MEASURES = (Measure(("idle", "idle queries"), ordinary, worker), Measure(("raw idle",), ordinary, raw_worker))
+NOTE = """
+Started with two children and given nothing. What processes share is counted once (PSS). Queries are those that Postgres
+logs in 30 s.
+"""
+LINES = (
+    Line("idle-memory", "memory of an idle worker, -c 2", "idle", "MB", "raw idle", "raw Celery", most=1.3),
+    Line("idle-queries", "– queries to Postgres", "idle queries", "/s", how=How.PLAIN, most=1.0),
+)

@@ -1,0 +1,190 @@
+"""What was measured becomes a record, and the record a table and a page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.suite import FALLEN, TIMES, How, Line, Result, short
+
+Theme = tuple[str, Sequence[Line]]
+"""A title and the lines under it."""
+
+
+@dataclass
+class Record:
+    """The last figures of each line, with when, by which commit and on which of the machines they were taken."""
+
+    lines: dict[str, dict[str, Any]] = field(default_factory=dict)
+    machines: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Record:
+        if not path.exists():
+            return cls()
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return cls(data["lines"], data["machines"])
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        data = {"machines": self.machines, "lines": self.lines}
+        path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    def add(self, results: Iterable[Result], machine: Mapping[str, str], commit: str, date: str, rows: int) -> None:
+        """Put results in the place of those of the same lines; the other lines stay as they are."""
+        mark = hashlib.blake2b(json.dumps(machine, sort_keys=True).encode(), digest_size=4).hexdigest()
+        self.machines[mark] = dict(machine)
+        for result in results:
+            self.lines[result.name] = {
+                "value": _rounded(result.value),
+                "ours": _rounded(result.ours),
+                "beside": None if result.beside is None else _rounded(result.beside),
+                "spread": [_rounded(value) for value in result.spread],
+                "rounds": result.rounds,
+                "rows": rows,
+                "date": date,
+                "commit": commit,
+                "machine": mark,
+            }
+        used = {line["machine"] for line in self.lines.values()}
+        self.machines = {mark: facts for mark, facts in self.machines.items() if mark in used}
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Leave out lines that there are no figures for any more."""
+        for name in names:
+            self.lines.pop(name, None)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def fallen(lines: Iterable[Line], results: Iterable[Result], record: Record, rows: int) -> list[str]:
+    """Return a sentence for each result that is under 70 % of what is recorded for as many rows."""
+    by_name = {line.name: line for line in lines}
+    found = []
+    for result in results:
+        before = record.lines.get(result.name)
+        if before is None or before["rows"] != rows:
+            continue
+        line = by_name[result.name]
+        share = line.share(result.value, before["value"])
+        if share < FALLEN:
+            unit = spaced(line.value_unit)
+            found.append(
+                f"{result.name} has fallen to {share:.0%} of what is recorded: {short(result.value)}{unit} now, "
+                f"{short(before['value'])}{unit} on {before['date']} by {before['commit']}"
+            )
+    return found
+
+
+def spaced(unit: str) -> str:
+    """Return a unit as it stands behind a number."""
+    return f" {unit}" if unit[:1].isalnum() or unit == TIMES else unit
+
+
+def cells(line: Line, record: Record, without: Mapping[str, str]) -> tuple[str, str, str, str, str]:
+    """Return a line's figures as text: qexp's, those beside it, the value, the target, and whether it is reached."""
+    target = f"{'≥' if line.least is not None else '≤'} {short(line.target)}{spaced(line.value_unit)}"
+    if line.how is How.MORE:
+        target += " more"
+    found = record.lines.get(line.name)
+    if found is None or line.name in without:
+        return "", "", without.get(line.name, "not measured").partition(":")[0], target, ""
+    unit = spaced(line.unit)
+    beside = "" if found["beside"] is None else f"{short(found['beside'])}{unit}"
+    value = "" if line.how is How.PLAIN else f"{short(found['value'])}{spaced(line.value_unit)}"
+    return f"{short(found['ours'])}{unit}", beside, value, target, "yes" if line.reached(found["value"]) else "no"
+
+
+def table(themes: Iterable[Theme], record: Record, without: Mapping[str, str]) -> Table:
+    """Return the lines as a table for a terminal of 80 columns."""
+    made = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
+    for title, justify in (("", "left"), ("qexp", "right"), ("beside", "right"), ("", "right"), ("to reach", "left")):
+        made.add_column(title, justify=justify, no_wrap=bool(title) or justify == "right")  # type: ignore[arg-type]
+    made.add_column("")
+    for title, lines in themes:
+        made.add_row(f"[bold]{title}[/]")
+        for line in lines:
+            *figures, reached = cells(line, record, without)
+            colour = {"yes": "green", "no": "red"}.get(reached, "dim")
+            made.add_row(line.what, *figures, f"[{colour}]{reached}[/]")
+    return made
+
+
+def show(themes: Sequence[Theme], record: Record, without: Mapping[str, str]) -> None:
+    Console(highlight=False).print(table(themes, record, without))
+
+
+_INTRODUCTION = """\
+# How fast qexp is
+
+Measured beside its limits: Celery without qexp, `COPY` without qexp, one bare `UPDATE`. Each pair is taken in the same
+run, round by round in turns, so what else the machine does slows both; figures are medians. Only the ratios mean much:
+on another machine, measure again with
+
+```sh
+pip install -e '.[bench]' && python -m benchmarks             # all of it; about 45 minutes
+python -m benchmarks noop status --rounds 3                   # some of it; --list names the cases
+```
+
+It starts Postgres and Valkey of its own in a temporary folder, and writes this page, its pictures and
+[benchmarks/record.json](../benchmarks/record.json). A value under 70 % of the recorded one is reported; nothing fails
+by it.
+"""
+
+
+def page(themes: Sequence[Theme], record: Record, notes: Mapping[str, str], pictures: Mapping[str, str]) -> str:
+    """Return docs/performance.md; *notes* are by theme, *pictures* file names by title."""
+    parts = [_INTRODUCTION]
+    reached = [
+        line.reached(record.lines[line.name]["value"])
+        for _, lines in themes
+        for line in lines
+        if line.name in record.lines
+    ]
+    measured = f"{sum(reached)} of {len(reached)} figures that are to be reached are reached."
+    parts.append(f"{measured} The picture shows them all: right of the line is better.\n")
+    if "targets" in pictures:
+        parts.append(f"![each figure beside what is to be reached]({pictures['targets']})\n")
+    for title, lines in themes:
+        parts.append(f"## {title}\n")
+        parts.append("| case | what | qexp | beside | | to reach | reached |\n|---|---|--:|--:|--:|---|---|")
+        for line in lines:
+            ours, beside, value, target, answer = cells(line, record, {})
+            beside = f"{line.limit}: {beside}" if beside else ""
+            parts.append(f"| `{line.name}` | {line.what} | {ours} | {beside} | {value} | {target} | {answer} |")
+        parts.append("")
+        if title in pictures:
+            parts.append(f"![{title}]({pictures[title]})\n")
+        if title in notes:
+            parts.append(
+                textwrap.fill(notes[title].strip(), 125, break_long_words=False, break_on_hyphens=False) + "\n"
+            )
+    parts.append(_where(record))
+    return "\n".join(parts)
+
+
+def _where(record: Record) -> str:
+    """Return the machines, and what was measured when on which."""
+    parts = ["## Where and when\n"]
+    for mark, facts in record.machines.items():
+        parts.append("; ".join(f"{name} {value}" for name, value in facts.items()) + ".\n")
+        groups: dict[tuple[str, str, int, int], list[str]] = {}
+        for name, line in record.lines.items():
+            if line["machine"] == mark:
+                groups.setdefault((line["date"], line["commit"], line["rounds"], line["rows"]), []).append(name)
+        for (date, commit, rounds, rows), names in groups.items():
+            times = "1 round" if rounds == 1 else f"{rounds} rounds"
+            many = f"{rows:,} rows where 1,000,000 are named" if rows != 1_000_000 else "1,000,000 rows"
+            parts.append(f"- {date}, qexp {commit}, {times}, {many}: {', '.join(sorted(names))}")
+        parts.append("")
+    return "\n".join(parts)

@@ -1,0 +1,218 @@
+"""Services, workers and studies of one measurement, in a temporary folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from qexp.settings import Settings, load
+from qexp.store.connect import Raw, connect
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The folder that `benchmarks` can be imported from."""
+LONGEST = 240.0
+"""Seconds after which a command is given up."""
+_END_OTHERS = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()
+"""
+EXPERIMENTS = """
+import time
+def noop(x):
+    return {"y": x}
+def sleep(x, seconds):
+    time.sleep(seconds)
+    return {"y": x}
+"""
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a command took: seconds, and the most bytes of memory that its process had at once."""
+
+    seconds: float
+    peak: float
+
+
+class Worker:
+    """A worker in a process group of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process, self.log = process, log
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def await_ready(self) -> None:
+        """Wait until it takes messages; RuntimeError if it has ended instead."""
+        await_that(lambda: b" ready." in self.log.read_bytes() or self.process.poll() is not None)
+        if self.process.poll() is not None:
+            raise RuntimeError(f"a worker ended: {self.log.read_text(errors='replace')[-500:]}")
+
+    def end(self) -> None:
+        """End it as a person does who is in no hurry: what it runs comes to its end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(30)
+        self.kill()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Site:
+    """Services in a folder, and what is done with them. No setting of the caller's reaches it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(("QEXP_", "SLURM_"))}
+        self.environ = {**outside, "QEXP_HOME": str(folder / "home")}
+        self.workers: list[Worker] = []
+        self._number = 0
+        (folder / "experiment.py").write_text(EXPERIMENTS)
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.environ, self.folder)
+
+    @property
+    def broker_url(self) -> str:
+        return self.settings.broker_url or ""
+
+    def raw(self) -> Raw:
+        """Open a connection to Postgres."""
+        return connect(self.settings)
+
+    def value(self, query: str, *values: object) -> Any:
+        """Return the first value that a query gives."""
+        with self.raw() as raw:
+            row = raw.execute(query.encode(), values).fetchone()
+        return row[0] if row else None
+
+    def qexp(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
+        """Run a command of qexp and return what it prints; RuntimeError if it fails."""
+        line = [sys.executable, "-m", "qexp", *arguments]
+        done = subprocess.run(
+            line,
+            cwd=self.folder,
+            env={**self.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"qexp {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def timed(self, *arguments: str) -> Took:
+        """
+        Run Python with these arguments, and say what that took.
+
+        RuntimeError if it fails; TimeoutError if it takes LONGEST, and then what it asked of Postgres is ended, too.
+        """
+        report, said = self.folder / "took.json", self.folder / "said"
+        line = [sys.executable, "-S", "-E", str(ROOT / "benchmarks/peak.py"), str(report), sys.executable, *arguments]
+        environ = {**self.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), self.environ.get("PYTHONPATH", "")])}
+        with said.open("wb") as output:
+            process = subprocess.Popen(
+                line,
+                cwd=self.folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            process.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"{' '.join(arguments)} took longer than {LONGEST:g} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                self.value(_END_OTHERS)
+        found = json.loads(report.read_text())
+        if found["status"]:
+            raise RuntimeError(f"{' '.join(arguments)}: {said.read_text(errors='replace').strip()[-500:]}")
+        return Took(found["seconds"], found["peak"])
+
+    def grid(self, function: str, parameters: Mapping[str, Any], study: str | None = None, **keys: Any) -> str:
+        """Write a grid of a study of its own, whose queue has its name, and return that name."""
+        self._number += 1
+        name = study or f"study{self._number}"
+        grid = {"study": name, "function": f"experiment:{function}", "queue": name, "parameters": parameters, **keys}
+        (self.folder / f"{name}.yaml").write_text(json.dumps(grid))
+        return name
+
+    def worker(
+        self, queue: str, concurrency: int = 1, environ: Mapping[str, str] | None = None, app: str = "qexp"
+    ) -> Worker:
+        """Start a worker and wait until it is ready."""
+        number = len(list(self.folder.glob("worker-*.log")))
+        log = self.folder / f"worker-{number}.log"
+        line = [sys.executable, "-m", "celery", "-A", app, "worker", "-c", str(concurrency), "-Q", queue, "-l", "INFO"]
+        path = os.pathsep.join([str(ROOT), self.environ.get("PYTHONPATH", "")])
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*line, "-n", f"worker-{number}@%h"],
+                cwd=self.folder,
+                env={**self.environ, "PYTHONPATH": path, **(environ or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        made = Worker(process, log)
+        self.workers.append(made)
+        made.await_ready()
+        return made
+
+    def broker(self) -> redis.Redis:
+        return redis.Redis.from_url(self.broker_url)
+
+    def stop(self) -> None:
+        """Kill all workers."""
+        for worker in self.workers:
+            worker.kill()
+        self.workers.clear()
+
+
+def await_that(condition: Callable[[], object], seconds: float = 180.0, pause: float = 0.02) -> float:
+    """Return the moment, in seconds since 1970, at which a condition was first seen to hold."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:g} s in vain")
+        time.sleep(pause)
+    return time.time()
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Site]:
+    """Give a new site whose services are up; all of it is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="qexp-bench-") as folder:
+        site = Site(Path(folder))
+        try:
+            site.qexp("up")
+            site.qexp("db", "migrate")
+            yield site
+        finally:
+            site.stop()
+            site.qexp("down")
