@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import sys
 import sysconfig
 import threading
@@ -100,7 +101,7 @@ def is_installed(module: ModuleType) -> bool:
 
 def _stamp(file: str) -> tuple[int, int]:
     try:
-        status = Path(file).stat()
+        status = os.stat(file)  # noqa: PTH116 - for each experiment, and four times as fast as Path's
     except OSError:
         return (0, 0)
     return (status.st_mtime_ns, status.st_size)
@@ -122,7 +123,8 @@ def switch(folder: Path | None) -> None:
     A folder that cannot be seen from here counts as None. Modules whose files were edited are imported anew.
     """
     global _entered  # noqa: PLW0603 - sys.modules and sys.path are the process's, so is this
-    target = _of(folder) if folder is not None and folder.is_dir() else None
+    there = folder is not None and os.path.isdir(folder)  # noqa: PTH112 - as fast as can be, for each experiment
+    target = _of(folder) if folder is not None and there else None
     if target is _entered:
         if target is not None:
             target.refresh()

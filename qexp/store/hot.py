@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -118,7 +119,11 @@ def claims(
     *relaxed*: a server that crashes within the second may forget it.
     """
     values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": now}
-    return sorted(map(_claim, raw.execute(SQL["claim"], values)), key=lambda claim: claim.id)
+    return _claims(raw.execute(SQL["claim"], values))
+
+
+def _claims(rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
+    return sorted(map(_claim, rows), key=lambda claim: claim.id)
 
 
 def undo(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[int]:
@@ -142,9 +147,12 @@ def adopt(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[Claim]:
     return [_claim(row) for row in raw.execute(SQL["adopt"], {"ids": list(ids), "worker": worker, "pid": pid})]
 
 
+_path = functools.lru_cache(maxsize=64)(Path)
+
+
 def _claim(row: tuple[Any, ...]) -> Claim:
     values: list[Any] = list(row)
-    values[7], values[9] = Path(row[7]) if row[7] else None, tuple(row[9])
+    values[7], values[9] = _path(row[7]) if row[7] else None, tuple(row[9])
     return Claim(*values)
 
 
@@ -172,6 +180,7 @@ def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: floa
     """Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now."""
     facts: dict[str, Any] = {
         "id": claim.id,
+        "study": claim.study_id,
         "attempt": claim.attempt,
         "source": claim.source,
         "began": began,
@@ -185,7 +194,23 @@ def finish_all(
     raw: Raw, worker: UUID, items: Sequence[Done], relaxed: bool = False, now: datetime | None = None
 ) -> dict[int, Finished]:
     """Record results of a worker; those that are missing in the answer are someone else's by now."""
-    values = {
+    rows = raw.execute(SQL["finish"], _ended(worker, items, relaxed, now))
+    return {row[0]: Finished(row[1]) for row in rows}
+
+
+def finish_and_claim(
+    raw: Raw, worker: UUID, items: Sequence[Done], ids: Sequence[int], pid: int, relaxed: bool = False
+) -> tuple[dict[int, Finished], list[Claim]]:
+    """Record results of a worker and take its next experiments, in one round trip and one commit."""
+    with raw.pipeline():
+        finished = raw.execute(SQL["finish"], _ended(worker, items, relaxed, None))
+        values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": None}
+        claimed = raw.execute(SQL["claim"], values)
+    return {row[0]: Finished(row[1]) for row in finished}, _claims(claimed)
+
+
+def _ended(worker: UUID, items: Sequence[Done], relaxed: bool, now: datetime | None) -> dict[str, Any]:
+    return {
         "outcomes": f"[{','.join(item.text for item in items)}]",
         "ids": [item.id for item in items],
         "worker": worker,
@@ -193,7 +218,6 @@ def finish_all(
         "relaxed": relaxed,
         "now": now,
     }
-    return {row[0]: Finished(row[1]) for row in raw.execute(SQL["finish"], values)}
 
 
 def finish(

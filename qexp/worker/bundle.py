@@ -10,7 +10,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+import psycopg
+
 from qexp.client import Client
+from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
@@ -25,7 +28,7 @@ log = logging.getLogger(__name__)
 
 _TOGETHER = 0.05
 """Seconds of work that are claimed at once, and after which results are recorded."""
-_MOST = 50
+_MOST = 100
 """Experiments that are claimed at once."""
 _LATE = 2.0
 """Seconds, beside those that a message should take, after which the rest of it is given to others."""
@@ -74,9 +77,9 @@ class Bundle:
                     self.hand_back()
                 if self._claimed:
                     return self._claimed.popleft()
-                self.record()
                 ids = [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
                 if not ids:
+                    self.record()
                     return None
                 expect(ids[0])
                 self._claimed.extend(self._claim(ids))
@@ -140,7 +143,10 @@ class Bundle:
 
     def _claim(self, ids: Sequence[int]) -> list[hot.Claim]:
         """Claim experiments; of a claim whose answer was lost the second try finds what the first has taken."""
-        again, pid = False, os.getpid()
+        claims = self._turn(ids)
+        again, pid = bool(self._ended), os.getpid()
+        if claims is None:
+            self.record()
 
         def claim(raw: Raw) -> list[hot.Claim]:
             nonlocal again
@@ -150,16 +156,45 @@ class Bundle:
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
             return found + (hot.claims(raw, rest, self.worker, pid, self._relaxed) if rest else [])
 
-        if self._holds and self._ledger is not None:
-            try:
-                self._ledger.intend(ids)
-            except OSError as error:
-                self._give_up_holding(error)
-        claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
+        if claims is None:
+            self._intend(ids)
+            claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
         self._claimed_at, self._number = time.monotonic(), len(ids)
         if missing := set(ids) - {item.id for item in claims}:
             self._miss(sorted(missing))
         return claims
+
+    def _turn(self, ids: Sequence[int]) -> list[hot.Claim] | None:
+        """Record what waits and claim what is next with one commit; None: something is in the way of that."""
+        items, pid = [item.done for item in self._ended], os.getpid()
+
+        def turn(raw: Raw) -> tuple[dict[int, hot.Finished], list[hot.Claim]] | None:
+            if raw.prepare_threshold is None:  # a pool stands between, and may know no pipelines
+                return None
+            return hot.finish_and_claim(raw, self.worker, items, ids, pid, self._relaxed)
+
+        if not items or not self._tenure.is_unlimited or not self._intend(ids, items):
+            return None
+        try:
+            done = self._line.do(turn, "results and claims", patience=0)
+        except (psycopg.Error, ServiceError) as error:  # each by itself is tried again, for as long as it takes
+            log.info("results are recorded by themselves: %s", " ".join(str(error).split()))
+            return None
+        if done is None:
+            return None
+        self._delivery.note(self._ended)
+        self._ended.clear()
+        self._delivery.clear(items, done[0])
+        return done[1]
+
+    def _intend(self, ids: Sequence[int], items: Sequence[hot.Done] = ()) -> bool:
+        """Note what is about to be claimed; False: nothing can be noted."""
+        if self._holds and self._ledger is not None:
+            try:
+                self._ledger.intend(ids, items)
+            except OSError as error:
+                self._give_up_holding(error)
+        return self._holds
 
     def _miss(self, ids: Sequence[int]) -> None:
         if back := self._line.do(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from qexp.settings import Settings
@@ -16,6 +17,7 @@ class Code:
 
     def __init__(self, settings: Settings, line: Line) -> None:
         self._root, self._line = settings.home / "sources", line
+        self._found: dict[str, Path] = {}
 
     def folder(self, claim: Claim) -> Path | None:
         """
@@ -26,8 +28,12 @@ class Code:
         digest = claim.source
         if digest is None:
             return claim.folder
+        folder = self._found.get(digest)
+        if folder is not None and os.path.isdir(folder):  # noqa: PTH112 - twenty times as fast as Path's
+            return folder
         folder = cached(digest, self._root)
         if folder is None:
             archive = self._line.do(lambda raw: sources.archive(raw, digest), f"the code of {claim.study}")
             folder = unpack(digest, archive, self._root)
+        self._found[digest] = folder
         return folder

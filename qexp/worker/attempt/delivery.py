@@ -78,8 +78,7 @@ class Delivery:
     def deliver_all(self, items: Sequence[Ended]) -> list[tuple[hot.Claim, hot.Outcome | None]]:
         """Record results together; return, for those that Postgres refuses, what was recorded instead."""
         worker = items[0].claim.worker
-        for item in items:
-            self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
+        self.note(items)
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
             try:
                 recorded = self.record(worker, [item.done for item in items], waiting)
@@ -89,9 +88,12 @@ class Delivery:
                 recorded = None
         if recorded is None:
             return [(item.claim, self.deliver(item.claim, item.outcome)) for item in items]
-        for claim in (item.claim for item in items if item.done.id not in recorded):
-            log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
         return []
+
+    def note(self, items: Sequence[Ended]) -> None:
+        """Learn which names of results are known, from the claims of experiments."""
+        for item in items:
+            self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
 
     def record(
         self, worker: UUID, items: Sequence[hot.Done], waiting: Callable[[], None] | None = None
@@ -99,11 +101,17 @@ class Delivery:
         """Record results of a worker; return the ids of those that are not somebody else's by now."""
         what = f"the outcomes of {len(items)} experiments"
         found = self._line.do(lambda raw: hot.finish_all(raw, worker, items, self._relaxed), what, PATIENCE, waiting)
+        self.clear(items, found)
+        return found
+
+    def clear(self, items: Sequence[hot.Done], found: Mapping[int, hot.Finished]) -> None:
+        """Do what is left to do after results were recorded."""
         for item in items:
             if item.id in found:
                 self._delete(found[item.id].urls)
                 self._name(item.study, item.names)
-        return found
+            else:
+                log.warning("experiment %d: an attempt came too late, its result is discarded", item.id)
 
     def deliver_rest(self) -> None:
         """Record what processes that are gone have left in the outbox; none of it waits for Postgres."""

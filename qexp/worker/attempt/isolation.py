@@ -23,6 +23,8 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+_getsignal = sys.modules["_signal"].getsignal  # as signal's, without an enum for each answer
+
 _LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _SIGNALS = tuple(
@@ -131,12 +133,12 @@ def _umask() -> int:
 
 
 def _handlers() -> list[Any]:
-    return [signal.getsignal(number) for number in _SIGNALS]
+    return [_getsignal(number) for number in _SIGNALS]  # those of C compare equal, and cost a tenth
 
 
 def _write_handlers(handlers: Iterable[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
-        if handler is not None and signal.getsignal(number) is not handler:  # None: of C code, out of reach
+        if handler is not None and signal.getsignal(number) != handler:  # None: of C code, out of reach
             signal.signal(number, handler)
 
 

@@ -31,14 +31,14 @@ class Ledger:
     def __init__(self, folder: Path, pid: int) -> None:
         self._file = os.open(folder / f"held-{pid}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def intend(self, ids: Sequence[int]) -> None:
-        """Begin anew: what was held is recorded, and these are about to be claimed."""
+    def intend(self, ids: Sequence[int], items: Sequence[Done] = ()) -> None:
+        """Begin anew: these ids are about to be claimed, and these results to be recorded; what else was held is."""
         os.ftruncate(self._file, 0)
-        self._write(json.dumps(list(ids)))
+        self._write("\n".join([json.dumps(list(ids)), *(item.text for item in items)]))
 
     def add(self, item: Done) -> None:
         """Note a result that is to be recorded together with the next ones."""
-        self._write(json.dumps([item.id, item.study, item.names, item.text]))
+        self._write(item.text)
 
     def clear(self) -> None:
         """Hold nothing any more."""
@@ -60,7 +60,9 @@ def held(folder: Path, pid: int) -> Held:
     if not lines:
         return Held()
     claimed, *rest = lines
-    return Held(claimed, [Done(number, study, tuple(names), text) for number, study, names, text in rest])
+    return Held(
+        claimed, [Done(facts["id"], facts["study"], tuple(facts["result"]), json.dumps(facts)) for facts in rest]
+    )
 
 
 def holders(folder: Path) -> list[int]:
