@@ -9,16 +9,16 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
-import redis
-from celery import Celery
-from kombu.exceptions import BatchPublishError, OperationalError
-
 from qexp.errors import BrokerUnreachableError
 from qexp.settings import TLS_OPTIONS, Settings, place
+
+if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not wait
+    import redis
+    from celery import Celery
 
 TASK = "qexp.run"
 """The one task name: a worker throws away messages of a name it does not know."""
@@ -52,6 +52,8 @@ def level(priority: int) -> int:
 
 def application(settings: Settings) -> Celery:
     """Return a Celery application that speaks to this broker as qexp needs it: JSON, early ack, no prefetch."""
+    from celery import Celery
+
     url, tls = address(settings.broker_url or "")
     app = Celery("qexp", broker=url or None, set_as_current=False)
     app.conf.update(
@@ -118,6 +120,9 @@ def publish(settings: Settings, messages: Iterable[Message]) -> None:
     Announce ids. BrokerUnreachableError: some may have been delivered, so all are announced again by whoever repeats
     it; a claim absorbs what comes twice.
     """
+    from kombu.exceptions import BatchPublishError, OperationalError
+    from redis import RedisError
+
     app = application(settings)
     try:
         with app.connection_for_write() as connection, connection.Producer(auto_declare=False) as producer:
@@ -125,7 +130,7 @@ def publish(settings: Settings, messages: Iterable[Message]) -> None:
             with producer.batch():
                 for message in messages:
                     _publish(app, producer, message)
-    except (BatchPublishError, OperationalError, OSError, redis.RedisError) as error:
+    except (BatchPublishError, OperationalError, OSError, RedisError) as error:
         raise unreachable(settings, error) from error
 
 
@@ -158,6 +163,8 @@ def check(settings: Settings) -> None:
 @contextmanager
 def client(settings: Settings) -> Iterator[redis.Redis]:
     """Give a connection to the broker; what goes wrong with it is a BrokerUnreachableError."""
+    import redis
+
     if settings.broker_url is None:
         raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
     url, _ = address(settings.broker_url.replace("redis+socket://", "unix://", 1))
@@ -257,6 +264,8 @@ def _ids(message: bytes | None) -> tuple[int, ...]:
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:
     """Translate what redis or kombu said, which never holds the password, into our error."""
+    import redis
+
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from socket import gethostname
 from types import TracebackType
 from typing import Self
 
@@ -38,7 +39,7 @@ class LocalWorker:
         self.log = settings.logs / f"worker-{os.getpid()}.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                command(concurrency, [queue], ["--loglevel", "INFO"]),
+                [sys.executable, "-m", "qexp.celery", str(concurrency), queue, f"qexp-{os.getpid()}@{gethostname()}"],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qexp.functions import beside
-from qexp.grid import Grid
 from qexp.store.studies import Provenance
+
+if TYPE_CHECKING:
+    from qexp.grid import Grid
 
 
 def of(grid: Grid) -> Provenance:

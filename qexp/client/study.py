@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from qexp.client.client import Client
 from qexp.client.findings import Findings
 from qexp.functions import reference
-from qexp.grid import Grid
 from qexp.store import reports, selectors
 from qexp.store.selectors import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from qexp.grid import Grid
 
 
 class Study:
@@ -108,6 +109,8 @@ def enqueue(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], /,
 
 
 def _grid(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], keys: Mapping[str, Any]) -> Grid:
+    from qexp.grid import Grid
+
     if callable(grid):
         function, folder = reference(grid)
         name = function.rpartition(":")[2].rpartition(".")[2].lower()

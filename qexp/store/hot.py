@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from qexp.model import Failure, Json
 from qexp.store.connect import Raw
+from qexp.store.notices import KEPT, MOST_TRIES
 
 
 def statements(file: str) -> dict[str, LiteralString]:
@@ -408,10 +409,23 @@ def leave(raw: Raw, worker: UUID) -> None:
     raw.execute(SQL["leave"], {"id": worker})
 
 
-def lead(raw: Raw, worker: UUID, lease: float, now: datetime | None = None) -> UUID | None:
-    """Take the lease of the leader for *lease* seconds, or prolong it; None: another worker leads. Else the site."""
-    row = raw.execute(SQL["lead"], {"worker": worker, "lease": lease, "now": now}).fetchone()
-    return None if row is None else cast(UUID, row[0])
+@dataclass(frozen=True)
+class Lead:
+    """The office of the leader: of which site, and whether there is anything for it to look after."""
+
+    site: UUID
+    stirs: bool
+
+
+def lead(raw: Raw, worker: UUID, lease: float, silence: float, now: datetime | None = None) -> Lead | None:
+    """
+    Take the lease of the leader for *lease* seconds, or prolong it; None: another worker leads.
+
+    A worker that was silent for longer than *silence* is something to look after.
+    """
+    values = {"worker": worker, "lease": lease, "silence": silence, "now": now, "tries": MOST_TRIES, "kept": KEPT}
+    row = raw.execute(SQL["lead"], values).fetchone()
+    return None if row is None else Lead(*row)
 
 
 def resign(raw: Raw, worker: UUID) -> None:

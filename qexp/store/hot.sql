@@ -227,11 +227,20 @@ RETURNING w.id, w.name, w.host, w.last_seen,
 -- leave: a worker has stopped.
 UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
 
--- lead: take the lease of the leader, or prolong it. No row: another worker leads.
+-- lead: take the lease of the leader, or prolong it, and say whether there is anything for it to look after: what is open
+-- and may move, a worker that went silent, a message to send. No row: another worker leads.
 INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())
-RETURNING site;
+RETURNING site,
+  EXISTS (SELECT FROM study s WHERE s.paused_at IS NULL AND (
+            EXISTS (SELECT FROM experiment e WHERE e.study = s.id AND e.status = 'pending')
+            OR EXISTS (SELECT FROM experiment e WHERE e.study = s.id AND e.status = 'queued')))
+  OR EXISTS (SELECT FROM experiment WHERE status = 'running')
+  OR EXISTS (SELECT FROM worker w WHERE w.stopped_at IS NULL
+             AND w.last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(silence)s))
+  OR EXISTS (SELECT FROM notice n WHERE n.sent_at IS NULL AND n.tries < %(tries)s
+             AND n.created_at > coalesce(%(now)s, now()) - %(kept)s);
 
 -- resign: give the lease up, so that another worker leads at once.
 UPDATE leader SET until = now() WHERE worker = %(worker)s;

@@ -21,7 +21,7 @@ _FIRST_PAUSE = 30.0
 """Seconds after the first try; four times as long after each further one. No try takes so long, so no two overlap."""
 _RECENT = timedelta(hours=1)
 """What happened before is told to nobody: an address that is new does not learn of all that was."""
-_KEPT = timedelta(days=1)
+KEPT = timedelta(days=1)
 """How long a message is tried to be sent, if workers were away."""
 
 
@@ -192,7 +192,7 @@ def due(connection: Connection) -> list[Notice]:
             columns.sent_at.is_(None),
             columns.tries < MOST_TRIES,
             columns.due_at <= func.now(),
-            columns.created_at > func.now() - _KEPT,
+            columns.created_at > func.now() - KEPT,
         )
         .order_by(columns.created_at, columns.event)  # of one look the failure comes before the end
     )

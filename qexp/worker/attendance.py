@@ -72,8 +72,8 @@ class Attendance:
                 kill_tree(post.process)
 
     def _end_unwanted(self, raw: Raw, posts: dict[int, Post], grace: float) -> None:
-        found = hot.unwanted(raw, self.worker, [(post.experiment, post.attempt) for post in posts.values()])
-        unwanted = {(item.id, item.attempt): item for item in found} if posts else {}
+        held = [(post.experiment, post.attempt) for post in posts.values()]
+        unwanted = {(item.id, item.attempt): item for item in hot.unwanted(raw, self.worker, held)} if held else {}
         self._asked = {key: at for key, at in self._asked.items() if key in unwanted}
         for slot, post in posts.items():
             key = post.experiment, post.attempt

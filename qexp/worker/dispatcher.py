@@ -18,12 +18,15 @@ from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw, connect
 from qexp.worker.attempt.trace import fingerprint
+from qexp.worker.board import Board
 from qexp.worker.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 _PULSE = 1.0
 """Seconds between two looks."""
+_CALM = 3.0
+"""Seconds between two looks while nothing is open: what is enqueued is announced by whoever enqueues it."""
 _LEASE = 10.0
 """Seconds after which another worker leads in place of one that went silent; less if workers' leases are shorter."""
 
@@ -35,13 +38,14 @@ class Dispatcher:
     Whatever it does is safe to do twice, so two that lead for a moment do no harm.
     """
 
-    def __init__(self, settings: Settings, worker: UUID, settle_dead: Callable[[], None]) -> None:
-        self.settings, self.worker, self._settle_dead = settings, worker, settle_dead
+    def __init__(self, settings: Settings, worker: UUID, board: Board, settle_dead: Callable[[], None]) -> None:
+        self.settings, self.worker, self._board, self._settle_dead = settings, worker, board, settle_dead
         self._client = Client(settings)
         self._upkeep = Upkeep(self._client)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
+        self._looked, self._stirred = 0.0, True
         self._stop, self._hurry = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
@@ -61,20 +65,35 @@ class Dispatcher:
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
         raw = self._connection()
-        site = hot.lead(raw, self.worker, self._lease)
-        if site is None:
+        lead = hot.lead(raw, self.worker, self._lease, self.settings.lease)
+        if lead is None:
+            self._stirred = True  # if it leads again: who leads meanwhile may leave something
             return False
+        self._looked = time.monotonic()
+        if not lead.stirs and not self._stirred:
+            self._mark(lead.site)
+            return True
+        self._stirred = True
         self._rescue(raw)
         try:
-            self._announce(site)
+            self._mark(lead.site)
+            self._announce(lead.site)
         finally:  # studies are paused and people told without the broker, too
-            self._upkeep.look()
+            # what has moved last may leave something to tell
+            self._stirred = not self._upkeep.look(at_once=not lead.stirs) or lead.stirs
         return True
 
-    def _announce(self, site: UUID) -> None:
-        """Say on the broker that somebody leads, and announce there what waits and what it has lost."""
+    def _rests(self) -> bool:
+        """Say whether nothing is open, as far as this worker knows, and it need not look again yet."""
+        return not self._stirred and not self._board.busy() and time.monotonic() < self._looked + _CALM
+
+    def _mark(self, site: UUID) -> None:
+        """Say on the broker that somebody leads, for a while."""
         with broker.client(self.settings) as connection:
             connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
+
+    def _announce(self, site: UUID) -> None:
+        """Announce what waits, and what the broker has lost."""
         announcer = self._client.announcer
         if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
             log.warning("announced again what the broker has lost: %d experiments", again)
@@ -105,6 +124,8 @@ class Dispatcher:
     def _run(self) -> None:
         leads = True
         while not self._stop.wait(_PULSE if leads else self._lease / 2):
+            if leads and self._rests():
+                continue
             try:
                 leads = self.tick()
             except BrokerUnreachableError as error:

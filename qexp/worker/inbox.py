@@ -1,7 +1,8 @@
-"""What is on a queue and is no message is thrown away: Celery would end the worker on it, and then the next one."""
+"""How a worker reads its queues: what is no message does not end it, and leaving takes no wait."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from queue import Empty
 from typing import Any
@@ -12,7 +13,33 @@ log = logging.getLogger(__name__)
 
 
 class Channel(redis.Channel):
-    """A channel that outlives what it cannot read; the broker has handed it out by then, so nobody reads it again."""
+    """
+    A channel that outlives what it cannot read, on which Celery would end this worker, and then the next one.
+
+    The broker has handed it out by then, so nobody reads it again.
+    """
+
+    _asked: Any = None
+    """The socket whose number the broker was asked for."""
+    _number: int | None = None
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        connection = self.client.connection
+        if connection._sock is None or connection._sock is not self._asked:
+            self._number = None
+            with contextlib.suppress(self.ResponseError):  # where that is forbidden, closing takes its second
+                connection.send_command("CLIENT", "ID")
+                self._number = connection.read_response()
+            self._asked = connection._sock
+        super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Let the broker end its wait for a message at once; one that it has found meanwhile is still read."""
+        if self._in_poll and self._number is not None:
+            ignored = contextlib.suppress(self.ResponseError, *self.connection_errors)
+            with ignored, self.conn_or_acquire() as client:
+                client.client_unblock(self._number)
+        super().close()  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> Any:
         before = next(reversed(self.qos._delivered), None)

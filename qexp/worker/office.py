@@ -44,7 +44,7 @@ class Office:
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, tenure: Tenure) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
         self.board = Board(scratch.board)
-        self._dispatcher = Dispatcher(settings, worker, self._settle_dead)
+        self._dispatcher = Dispatcher(settings, worker, self.board, self._settle_dead)
         self._warden = Warden(self.board, self._record_kill)
         self._line = line = Line(settings)
         self._delivery = Delivery(settings, line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import uuid
 from typing import Any
@@ -21,6 +22,7 @@ from qexp.worker import inbox
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
+from qexp.worker.pool import Pool, heed_no_signals, wake_on_signals
 from qexp.worker.tenure import Tenure
 
 
@@ -58,6 +60,7 @@ def install(app: Celery, settings: Settings) -> None:
             super().wait_for_soft_shutdown()
             office.give_back(number for request in state.active_requests for number in broker.ids_of(request.args))
 
+    app.conf.worker_pool = f"{Pool.__module__}:{Pool.__name__}"  # unless -P says another
     app.Worker = app.subclass_with_self(QuietWorker)
 
     def arrive(sender: Any, **_: Any) -> None:
@@ -75,13 +78,17 @@ def install(app: Celery, settings: Settings) -> None:
             for queue in queues:
                 sender.call_soon(sender.cancel_task_queue, queue)  # in Celery's own thread
 
+        if sender.hub is not None:  # solo has none
+            wake_on_signals(sender.hub)
         tenure.begin(queues, stop_taking)
         office.open(stop_taking)
 
     def leave(**_: Any) -> None:
         office.leave()
+        gc.freeze()  # or the interpreter searches all that was imported for garbage on its way out
 
     signals.worker_init.connect(arrive, weak=False)
+    signals.worker_process_init.connect(heed_no_signals, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(leave, weak=False)
 

@@ -57,21 +57,24 @@ class Upkeep:
         except Exception:
             log.exception("what there is to tell is left to the next worker")
 
-    def look(self) -> None:
-        """Do the chores that are due, as far as Postgres is there."""
+    def look(self, at_once: bool = False) -> bool:
+        """Do the chores that are due, or all *at_once*, as far as Postgres is there; say whether all went well."""
+        well = True
         for chore in self._chores:
             began = time.monotonic()
-            if began < chore.due:
+            if began < chore.due and not at_once:
                 continue
             try:
                 chore.do()
             except ServiceError as error:
                 log.warning("%s could not be looked after: %s", chore.name, error)
-                return
+                return False
             except Exception:
                 log.exception("%s could not be looked after", chore.name)  # and the next look may fare better
+                well = False
             took = time.monotonic() - began
             chore.due = began + max(chore.every, took / _SHARE)
+        return well
 
     def _brake(self) -> None:
         """Pause the studies of which more has failed than their grids allow."""

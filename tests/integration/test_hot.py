@@ -228,12 +228,12 @@ def test_one_worker_leads_until_its_lease_ends_or_it_resigns(raw):
     raw.execute("DELETE FROM leader")
     one, two = uuid.uuid4(), uuid.uuid4()
     now = datetime.now(UTC)
-    assert hot.lead(raw, one, 10, now)
-    assert hot.lead(raw, one, 10, now + timedelta(seconds=5))
-    assert not hot.lead(raw, two, 10, now + timedelta(seconds=14))
-    assert hot.lead(raw, two, 10, now + timedelta(seconds=16))
+    assert hot.lead(raw, one, 10, 30, now)
+    assert hot.lead(raw, one, 10, 30, now + timedelta(seconds=5))
+    assert not hot.lead(raw, two, 10, 30, now + timedelta(seconds=14))
+    assert hot.lead(raw, two, 10, 30, now + timedelta(seconds=16))
     hot.resign(raw, two)
-    assert hot.lead(raw, one, 10)
+    assert hot.lead(raw, one, 10, 30)
     raw.execute("DELETE FROM leader")
 
 
