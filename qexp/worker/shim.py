@@ -70,6 +70,8 @@ def install(app: Celery, settings: Settings) -> None:
         except QexpError as error:  # Celery logs what a signal's receiver raises and goes on; a worker cannot
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
             raise SystemExit(error.exit_status) from error
+        gc.collect()
+        gc.freeze()  # children share this memory as long as their own search for garbage does not write to it
 
     def ready(sender: Any, **_: Any) -> None:
         queues = sorted(app.amqp.queues.consume_from)
