@@ -109,7 +109,7 @@ def test_a_run_that_is_ended_takes_its_worker_along_and_gives_back_what_ran(own,
     _, start, began, statuses = own
     run = start("qexp", "run", "grid.yaml", "-c", "2")
     eventually(began, "both experiments to run")
-    workers = [child for child in psutil.Process(run.pid).children(recursive=True) if "celery" in child.cmdline()]
+    workers = [child for child in psutil.Process(run.pid).children(recursive=True) if "qexp.celery" in child.cmdline()]
     assert workers
     run.send_signal(number)
     eventually(lambda: run.poll() is not None, "the run to end")
