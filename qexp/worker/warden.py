@@ -73,7 +73,10 @@ class Warden:
 
 
 def tell(board: Board, slot: int, post: Post, request: Request) -> None:
-    """Note a request, and wake the process that it is for."""
+    """Note a request, and wake the process that it is for, unless it is at something else by now."""
+    now = board.get(slot)
+    if now is None or (now.experiment, now.attempt) != (post.experiment, post.attempt):
+        return
     board.ask(slot, request)
     with contextlib.suppress(ProcessLookupError):
         os.kill(post.process, signal.SIGUSR1)
