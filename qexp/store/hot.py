@@ -352,6 +352,11 @@ def register(raw: Raw, worker: UUID, station: Station) -> None:
     raw.execute(SQL["register"], {"id": worker, **vars(station), "queues": list(station.queues)})
 
 
+def is_known(raw: Raw, worker: UUID) -> bool:
+    """Say whether a worker is one of this database's."""
+    return raw.execute(SQL["known"], {"id": worker}).fetchone() is not None
+
+
 @dataclass(frozen=True)
 class Pulse:
     """What a worker is told when it says that it is there."""

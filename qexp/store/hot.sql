@@ -164,6 +164,9 @@ SELECT id, study FROM judged ORDER BY id;
 INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment)
 VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s);
 
+-- known: whether a worker is one of this database's. No row: it is not.
+SELECT 1 FROM worker WHERE id = %(id)s;
+
 -- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
 UPDATE worker w SET last_seen = coalesce(%(now)s, now()), stopped_at = NULL FROM before b WHERE w.id = b.id
@@ -233,10 +236,9 @@ INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) 
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())
 RETURNING site,
-  EXISTS (SELECT FROM study s WHERE s.paused_at IS NULL AND (
-            EXISTS (SELECT FROM experiment e WHERE e.study = s.id AND e.status = 'pending')
-            OR EXISTS (SELECT FROM experiment e WHERE e.study = s.id AND e.status = 'queued')))
-  OR EXISTS (SELECT FROM experiment WHERE status = 'running')
+  EXISTS (SELECT FROM study s WHERE  -- by the alphabet, the last three of all are pending, queued and running
+            (SELECT max(e.status) FROM experiment e WHERE e.study = s.id)
+            >= CASE WHEN s.paused_at IS NULL THEN 'pending' ELSE 'running' END)
   OR EXISTS (SELECT FROM worker w WHERE w.stopped_at IS NULL
              AND w.last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(silence)s))
   OR EXISTS (SELECT FROM notice n WHERE n.sent_at IS NULL AND n.tries < %(tries)s

@@ -131,9 +131,13 @@ class Office:
 
     def _settle_dead(self) -> None:
         """Do so for workers of this machine that were killed."""
-        for worker, folder in self.scratch.abandoned():
+        for worker, folder in self.scratch.abandoned(self._knows):
             for pid in ledger.holders(folder):
                 self._settle(worker, folder, pid)
+
+    def _knows(self, worker: UUID) -> bool:
+        """Say whether a worker is one of this site."""
+        return self._line.do(lambda raw: hot.is_known(raw, worker), "workers of this machine")
 
     def give_back(self, taken: Iterable[int]) -> None:
         """

@@ -1,6 +1,7 @@
 """What is asked all the time finds its experiments by an index, however many others have ended."""
 
 import uuid
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -109,6 +110,9 @@ VALUES = {
     "host": "here",
     "name": "worker@here",
     "concurrency": 4,
+    "silence": 30.0,
+    "tries": 5,
+    "kept": timedelta(days=1),
     "user": None,
     "environment": None,
 }
@@ -123,7 +127,7 @@ def read_whole(plan):
 
 @pytest.mark.parametrize("name", hot.SQL)
 def test_no_hot_statement_reads_all_experiments_or_attempts(large, name):
-    values = VALUES | ({"id": WORKER} if name in ("register", "beat", "leave") else {})
+    values = VALUES | ({"id": WORKER} if name in ("register", "beat", "leave", "known") else {})
     with connect(large) as raw:
         (plan,) = psycopg.ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {hot.SQL[name]}", values).fetchone()
     assert not read_whole(plan[0]["Plan"]) & {"experiment", "attempt"}, plan

@@ -8,11 +8,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
 log = logging.getLogger(__name__)
+
+_LEFT_ALONE = 7 * 24 * 3600.0
 
 
 class Scratch:
@@ -53,8 +56,12 @@ class Scratch:
         """Remove the worker's folder."""
         _remove(self.folder)
 
-    def abandoned(self) -> Iterator[tuple[UUID, Path]]:
-        """Yield the folders of workers that were killed, by their ids; nobody holds their locks. They go afterwards."""
+    def abandoned(self, is_ours: Callable[[UUID], bool]) -> Iterator[tuple[UUID, Path]]:
+        """
+        Yield the folders of workers that were killed, by their ids; nobody holds their locks. They go afterwards.
+
+        Those of another site's workers are left to that one, for a week.
+        """
         for folder in self._above.glob(f"{_prefix()}*"):
             try:
                 lock = os.open(folder, os.O_RDONLY)
@@ -62,9 +69,13 @@ class Scratch:
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield UUID(folder.name.removeprefix(_prefix())), folder
+                worker = UUID(folder.name.removeprefix(_prefix()))
+                if is_ours(worker):
+                    yield worker, folder
+                elif time.time() - folder.stat().st_mtime < _LEFT_ALONE:
+                    continue
                 _remove(folder)
-            except BlockingIOError:  # its worker lives
+            except (BlockingIOError, ValueError):  # its worker lives, or it is no worker's
                 continue
             finally:
                 os.close(lock)
