@@ -460,10 +460,11 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
     _, still_open = count(connection, condition)
     # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
     affected = select(columns.study).where(condition, columns.status.in_(CLOSED))
-    connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
+    locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
     chosen = (
         select(columns.id, columns.attempt, columns.result)
-        .where(condition, columns.status.in_(CLOSED))
+        # of no other study, of which something has ended meanwhile
+        .where(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
         .order_by(columns.id)
         .with_for_update()
         .cte("chosen")

@@ -133,6 +133,12 @@ class Experiment:
         self.dates = True, False
         self.claims.append(claim)
 
+    def undo(self):
+        """As if it had not been claimed: whoever had this claim has said that it is not used."""
+        self.status, self.attempt, self.worker, self.pid = "pending", self.attempt - 1, None, None
+        self.dates = False, False
+        self.claims.pop()
+
     def found(self, result):
         return self.result if result is None else {**(self.result or {}), **result}
 
@@ -422,6 +428,30 @@ class Machine(RuleBasedStateMachine):
         for number, row in enumerate(self.rows):
             if row.status == "queued":
                 self.claim(number, worker, pid)
+
+    @rule(worker=WORKER, pid=PID, picks=st.lists(PICK, max_size=5))
+    def undo(self, worker, pid, picks):
+        """Take back claims that were never begun, those of others among them."""
+        picked = [self.pick(pick) for pick in picks]
+        unbegun = [row for row in picked if not (row.result or row.points or row.entries or row.saved)]
+        worker, rows = self.workers[worker], {row.id: row for row in unbegun}
+        expected = {number: row for number, row in rows.items() if row.runs_on(worker, pid) and row.claims}
+        assert set(hot.undo(self.raw, list(rows), worker, pid)) == set(expected)
+        for row in expected.values():
+            row.undo()
+
+    @rule(worker=WORKER, late=LATE, result=RESULT)
+    def finish_together(self, worker, late, result):
+        """Record all that a worker has claimed, what is not its own any more among it."""
+        worker = self.workers[worker]
+        rows = [row for row in self.rows if row.claims and row.claims[-1].worker == worker]
+        if late > 1 and rows:
+            done = [hot.done(row.claims[-1], hot.Outcome(result=result or {})) for row in rows]
+            found = hot.finish_all(self.raw, worker, done, now=self.clock)
+            current = [row for row in rows if row.is_current(row.claims[-1])]
+            assert set(found) == {row.id for row in current}
+            for row in current:
+                row.finish(result or {})
 
     @rule(worker=WORKER)
     def claim_what_is_not_there(self, worker):
