@@ -103,6 +103,7 @@ class Bulk:
         with self.site.raw() as raw:
             query = b"SELECT e.id FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id"
             ids = [row[0] for row in raw.execute(query, [probe])]
+            raw.execute(b"UPDATE experiment SET status = 'queued' WHERE id = ANY(%s)", [ids])  # as if announced
             raw.execute(b"SET synchronous_commit = off")
             times = []
             for experiment in ids:

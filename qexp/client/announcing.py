@@ -20,7 +20,7 @@ _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
 FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
-_UNKNOWN = 200
+_UNKNOWN = 40
 """Experiments of a study that are announced while nobody knows how long one takes, if fewer children are there."""
 _LARGEST = 100
 """Experiments in a message."""
@@ -53,7 +53,7 @@ class Announcer:
                 children = workers.children(connection, study.queue, self.settings.lease)
                 room = self.settings.window - experiments.announced(connection, study.queue, level)
                 if pace is None and self.settings.bundle:
-                    known = max(_UNKNOWN, 2 * children)
+                    known = max(_UNKNOWN, 4 * children)
                     room = min(room, known - experiments.announced_of(connection, study.id))
                 limit = max(0, min(_AT_ONCE, room))
                 batch = experiments.take_pending(connection, study.id, limit, study.longest_first)

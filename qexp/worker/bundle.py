@@ -13,7 +13,7 @@ from uuid import UUID
 import psycopg
 
 from qexp.client import Client
-from qexp.errors import ServiceError
+from qexp.errors import QexpError, ServiceError
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
@@ -26,8 +26,10 @@ from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
+_AHEAD = 0.25
+"""Seconds of work that are claimed at once."""
 _TOGETHER = 0.05
-"""Seconds of work that are claimed at once, and after which results are recorded."""
+"""Seconds for which results wait for others, to be recorded with one commit."""
 _MOST = 100
 """Experiments that are claimed at once."""
 _LATE = 2.0
@@ -49,7 +51,11 @@ class Bundle:
         self._board = Board(scratch.board)
         self._scratch = scratch
         self._ledger: Ledger | None = None
+        self._recording = threading.RLock()
+        """Held by who records; taken before the lock."""
         self._lock = threading.RLock()
+        self._due = threading.Event()
+        self._recorder: tuple[int, threading.Thread] | None = None
         self._waiting: deque[int] = deque()
         self._claimed: deque[hot.Claim] = deque()
         self._ended: list[Ended] = []
@@ -73,10 +79,13 @@ class Bundle:
         """
         while True:
             with self._lock:
+                if self._claimed and not self._board.closed:
+                    return self._claimed.popleft()
+            with self._recording, self._lock:
                 if self._board.closed:
                     self.hand_back()
                 if self._claimed:
-                    return self._claimed.popleft()
+                    continue
                 ids = [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
                 if not ids:
                     self.record()
@@ -93,16 +102,38 @@ class Bundle:
         with self._lock:
             self._note(item)
             self._ended.append(item)
-            if time.monotonic() - self._claimed_at > _TOGETHER:
-                self.record()
+        if time.monotonic() - self._claimed_at > _TOGETHER:  # else the claim of the next ones comes soon enough
+            self._wake()
 
     def record(self) -> None:
-        """Record the results that wait."""
-        with self._lock:
-            if self._ended:
-                for claim, outcome in self._delivery.deliver_all(self._ended):
-                    self._recorded(claim, outcome)
-                self._ended.clear()
+        """Record the results that wait; the function may go on meanwhile."""
+        with self._recording:
+            items = list(self._ended)
+            if items:
+                refused = self._delivery.deliver_all(items)
+                with self._lock:
+                    del self._ended[: len(items)]
+                    for claim, outcome in refused:
+                        self._recorded(claim, outcome)
+
+    def _wake(self) -> None:
+        """Have a thread record what waits in a moment: no experiment waits for the disk of the one before."""
+        if self._recorder is None or self._recorder[0] != os.getpid():  # a fork takes no threads along
+            thread = threading.Thread(target=self._record_soon, name="qexp-results", daemon=True)
+            self._recorder = os.getpid(), thread
+            thread.start()
+        self._due.set()
+
+    def _record_soon(self) -> None:
+        while self._due.wait():
+            time.sleep(_TOGETHER)  # for others to come, rather than for anything
+            self._due.clear()
+            try:
+                self.record()
+            except (psycopg.Error, QexpError) as error:
+                log.warning("results wait: %s", " ".join(str(error).split()))  # until the next ones are claimed
+            except Exception:
+                log.exception("results wait")
 
     def hand_back(self) -> None:
         """Give to others what was not begun."""
@@ -117,27 +148,27 @@ class Bundle:
 
     def look(self) -> None:
         """Let nothing wait for an experiment that takes longer than others did; called each second, by a thread."""
+        self.record()
         with self._lock:
-            self.record()
             if (self._claimed or self._waiting) and time.monotonic() - self._began > self.settings.bundle + _LATE:
                 log.info("%d experiments of a message are given to others", len(self._claimed) + len(self._waiting))
                 self.hand_back()
 
     def close(self) -> list[str]:
         """End a message; return a line for each experiment that has failed."""
+        self.record()
         with self._lock:
-            self.record()
             if self._holds and self._ledger is not None:
                 self._ledger.clear()
             return self._failures
 
     def _pace(self) -> int:
-        """Return how many experiments to claim: as many as took 50 ms, as far as the last ones tell."""
+        """Return how many experiments to claim: as many as took a moment, as far as the last ones tell."""
         if not self._holds:
             return 1
         if self._number:
             took = (time.monotonic() - self._claimed_at) / self._number
-            fitting = min(int(_TOGETHER / took), 4 * self._at_once) if took else _MOST
+            fitting = min(int(_AHEAD / took), 4 * self._at_once) if took else _MOST
             self._at_once, self._number = max(1, min(_MOST, fitting)), 0
         return self._at_once
 

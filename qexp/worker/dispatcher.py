@@ -46,6 +46,8 @@ class Dispatcher:
         self._raw: Raw | None = None
         self._reached = 0.0
         self._looked, self._stirred = 0.0, True
+        self._flows = True
+        """Something was announced when this worker looked last, so more may follow soon."""
         self._stop, self._hurry = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
@@ -97,7 +99,7 @@ class Dispatcher:
         announcer = self._client.announcer
         if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
             log.warning("announced again what the broker has lost: %d experiments", again)
-        announcer.top_up()
+        self._flows = announcer.top_up() > 0
 
     def _rescue(self, raw: Raw) -> None:
         """
@@ -123,7 +125,7 @@ class Dispatcher:
 
     def _run(self) -> None:
         leads = True
-        while not self._stop.wait(_PULSE if leads else self._lease / 2):
+        while not self._stop.wait((_PULSE / 2 if self._flows else _PULSE) if leads else self._lease / 2):
             if leads and self._rests():
                 continue
             try:

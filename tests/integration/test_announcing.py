@@ -192,12 +192,12 @@ def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, r
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     wide = Client(site)
     grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(1000))}}
-    assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 200
+    assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 40
     # When it is known that they are short
-    ended(raw, queue, 50, 0.02)
-    assert wide.announce(wide.study(queue)) == 800
+    ended(raw, queue, 40, 0.02)
+    assert wide.announce(wide.study(queue)) == 960
     # Then 1 s of them makes a message
-    assert 200 + 800 / 50 <= depth() <= 200 + 25, "and the last ones are smaller"
+    assert 40 + 960 // 50 <= depth() <= 40 + 28, "and the last ones are smaller"
     assert wide.announce(wide.study(queue)) == 0
 
 

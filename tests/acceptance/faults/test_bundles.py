@@ -8,7 +8,7 @@ from acceptance.faults.support import SOURCE, assert_consistent
 from tests_support import eventually
 
 NUMBER = 600
-"""The first 200 go one by one, as nobody knows yet that they are short."""
+"""The first 40 go one by one, as nobody knows yet that they are short."""
 ODD = 400
 KILLS = SOURCE.replace(
     "    time.sleep(seconds)\n", f"    if x == {ODD}:\n        os.kill(os.getpid(), 9)\n    time.sleep(seconds)\n"
