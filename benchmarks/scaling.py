@@ -291,7 +291,7 @@ def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) 
             hot.unwanted(heart, worker, [])
             hot.strays(heart, worker, [])
             found.add("beat", start)
-            hot.lead(dispatcher, worker, 10.0)
+            hot.lead(dispatcher, worker, 10.0, 30.0)
         for _, heart, dispatcher in lines:
             heart.close()
             dispatcher.close()
@@ -521,7 +521,7 @@ async def listen(here: Settings, title: str, rate: float, monitor: bool) -> None
         await asyncio.gather(*tasks)
         if monitor:
             await hearing
-        await watching.aclose()
+        await watching.aclose()  # type: ignore[no-untyped-call]
     print(f"| {title} | {info['connected_clients']} | {(sent - left) / SECONDS:.0f} | {found.commands:.0f}"
           f" | {found.broker_cpu:.2f} | {found.received / 1e6:.2f}, {found.sent / 1e6:.2f}"
           f" | {info['used_memory'] / 2**20:.0f} |", flush=True)  # fmt: skip
