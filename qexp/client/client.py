@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from qexp import notify
 from qexp.addresses import hidden
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from qexp.client.announcing import Announcer
     from qexp.client.explaining import Explanation
     from qexp.grid import Grid
+
+
+T = TypeVar("T")
+
+_PAUSES = (0.05, 0.2, 1.0)
+"""Seconds before a transaction that was broken off is done again."""
 
 
 @dataclass(frozen=True)
@@ -133,13 +140,17 @@ class Client:
         broker.check(self.settings)
         plan = _plan(grid, self.settings)
         notify.check(plan.manner.notify)
-        with self.begin() as connection:
+
+        def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
             before = studies.place(connection, plan.name)
             study = studies.save(connection, plan)
             added = experiments.add(connection, study.id, lambda: _counted(grid, progress))
             if added.new:
                 studies.renewed(connection, [study.id])
             views.refresh(raw(connection), study.id)
+            return before, study, added
+
+        before, study, added = self._change(add)
         announced = self.announce(study, progress)
         with self.begin() as connection:
             waiting = experiments.pending(connection, study.id)
@@ -258,11 +269,15 @@ class Client:
         from qexp.files import Files
 
         broker.check(self.settings)
-        with self.begin() as connection:
+
+        def send_back(connection: Connection) -> experiments.Requeued:
             done = experiments.requeue(connection, selectors.where(connection, selection), fresh)
             studies.renewed(connection, done.studies)
             for study in studies.rows(connection, done.studies):
                 _renew(connection, study)
+            return done
+
+        done = self._change(send_back)
         self.announce_studies(done.studies)
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
@@ -274,8 +289,9 @@ class Client:
 
         Attempts that run end at once as far as their results go; their workers end them within a few seconds.
         """
-        with self.begin() as connection:
-            return experiments.cancel(connection, selectors.where(connection, selection), reason)
+        return self._change(
+            lambda connection: experiments.cancel(connection, selectors.where(connection, selection), reason)
+        )
 
     def pause(self, study: str, reason: str | None = None) -> bool:
         """
@@ -283,16 +299,26 @@ class Client:
 
         False: it was paused before, and keeps its reason.
         """
-        with self.begin() as connection:
-            return studies.pause(connection, study, reason)
+        return self._change(lambda connection: studies.pause(connection, study, reason))
 
     def resume(self, study: str) -> bool:
         """Let a paused study go on; False: it was not paused."""
-        with self.begin() as connection:
-            found = studies.resume(connection, study)
-            known = studies.find(connection, study)
-        self.announce(known)
+        found = self._change(lambda connection: studies.resume(connection, study))
+        self.announce(self.study(study))
         return found
+
+    def _change(self, action: Callable[[Connection], T]) -> T:
+        """Return what *action* does in a transaction, done again if Postgres has broken it off for another's sake."""
+        for pause in _PAUSES:
+            try:
+                with self.begin() as connection:
+                    return action(connection)
+            except DBAPIError as error:
+                if not str(getattr(error.orig, "sqlstate", "")).startswith("40"):  # a deadlock, or not serializable
+                    raise
+            time.sleep(pause)
+        with self.begin() as connection:
+            return action(connection)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""

@@ -158,6 +158,7 @@ class Bundle:
         """End a message; return a line for each experiment that has failed."""
         self.record()
         with self._lock:
+            self._pace()  # now: until the next message comes nothing is done
             if self._holds and self._ledger is not None:
                 self._ledger.clear()
             return self._failures

@@ -146,3 +146,22 @@ def test_what_a_worker_does_is_done_again_if_postgres_ends_it_to_break_a_deadloc
         thread.join()
         line.release()
     assert len(calls) == 2
+
+
+def test_a_verb_that_postgres_broke_off_in_a_deadlock_is_done_again(site, client, raw, study):
+    # Given somebody who locks experiments in another order, and is patient
+    name, _ = study
+    numbers = [view.id for view in client.experiments(Selection(name))]
+    done = []
+    with connect(site) as other, other.transaction():
+        other.execute("SET LOCAL deadlock_timeout = '1 min'")
+        other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[-1]])
+        thread = threading.Thread(target=lambda: done.append(client.cancel(Selection(name))))
+        thread.start()
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        eventually(lambda: raw.execute(waits).fetchone(), "the verb to wait")
+        # When each waits for the other, so that Postgres breaks the verb off
+        other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[0]])
+    thread.join()
+    # Then it is done all the same
+    assert [item.ids for item in done] == [numbers]
