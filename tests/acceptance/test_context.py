@@ -367,13 +367,13 @@ import pathlib, time
 import qexp
 def f(x, folder, context: qexp.Context):
     done = context.load({"rounds": 0})
-    pathlib.Path(folder, f"began-{x}-{context.attempt}").touch()
     while context.attempt == 1:
         time.sleep(0.01)
         done["rounds"] += 1
         if context.stop_requested:
             context.save(done)
             return context.leave()
+        pathlib.Path(folder, f"began-{x}-1").touch()  # it has asked, so it is worth telling
     return done
 """
 
