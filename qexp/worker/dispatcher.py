@@ -27,6 +27,8 @@ _PULSE = 1.0
 """Seconds between two looks."""
 _CALM = 3.0
 """Seconds between two looks while nothing is open: what is enqueued is announced by whoever enqueues it."""
+_SETTLES = 10.0
+"""Seconds after the last movement in which this worker goes on looking: a worker may just have been out of sight."""
 _LEASE = 10.0
 """Seconds after which another worker leads in place of one that went silent; less if workers' leases are shorter."""
 
@@ -45,7 +47,7 @@ class Dispatcher:
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
-        self._looked, self._stirred = 0.0, True
+        self._looked, self._stirred, self._moved = 0.0, True, time.monotonic()
         self._flows = True
         """Something was announced when this worker looked last, so more may follow soon."""
         self._stop, self._hurry = threading.Event(), False
@@ -76,13 +78,16 @@ class Dispatcher:
             self._mark(lead.site)
             return True
         self._stirred = True
+        if lead.stirs:
+            self._moved = time.monotonic()
         self._rescue(raw)
         try:
             self._mark(lead.site)
             self._announce(lead.site)
         finally:  # studies are paused and people told without the broker, too
             # what has moved last may leave something to tell
-            self._stirred = not self._upkeep.look(at_once=not lead.stirs) or lead.stirs
+            well = self._upkeep.look(at_once=not lead.stirs)
+            self._stirred = not well or time.monotonic() < self._moved + _SETTLES
         return True
 
     def _rests(self) -> bool:
