@@ -13,7 +13,7 @@ from functools import cached_property
 from benchmarks.copying import TABLE
 from benchmarks.site import Site, Took, opened
 from benchmarks.suite import How, Line, Measure, Options
-from qexp.store import hot, reports
+from qexp.store import hot, leases, standing
 from qexp.store.connect import Database
 
 STUDY = "bulk"
@@ -84,7 +84,7 @@ class Bulk:
         self.site.qexp("enqueue", f"{small}.yaml")
         with self.site.raw() as raw:
             raw.execute(b"TRUNCATE experiment CASCADE")
-            hot.register(raw, self._worker, hot.Station("bench", os.getpid(), "bench@bench", ["none"], 1))
+            leases.register(raw, self._worker, leases.Station("bench", os.getpid(), "bench@bench", ["none"], 1))
         self._finished = 0
 
     @cached_property
@@ -166,9 +166,9 @@ def status(bulk: Bulk) -> Mapping[str, float]:
     took = min(bulk.site.timed("-m", "qexp", "status").seconds for _ in range(3))
     empty = min(bulk.site.timed("-c", "pass").seconds for _ in range(3))
     with Database(bulk.site.settings).begin() as connection:
-        reports.counts(connection, None)  # what SQLAlchemy does the first time is no part of it
+        standing.counts(connection, None)  # what SQLAlchemy does the first time is no part of it
         began = time.perf_counter()
-        reports.counts(connection, None)
+        standing.counts(connection, None)
         seconds = time.perf_counter() - began
     return {"status": took, "status empty": empty, "status sql": seconds}
 

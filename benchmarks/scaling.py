@@ -34,7 +34,7 @@ import redis.asyncio as aredis
 from qexp import services, settings
 from qexp.client import Client
 from qexp.settings import Settings
-from qexp.store import hot
+from qexp.store import hot, leases
 from qexp.store.connect import Raw, connect
 from tests.acceptance.pgbouncer import PROGRAM, PgBouncer
 
@@ -287,11 +287,11 @@ def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) 
             number += 1
             stop.wait(max(0.0, began + here.heartbeat * number / len(lines) - time.monotonic()))
             start = time.perf_counter()
-            hot.beat(heart, worker)
-            hot.unwanted(heart, worker, [])
-            hot.strays(heart, worker, [])
+            leases.beat(heart, worker)
+            leases.unwanted(heart, worker, [])
+            leases.strays(heart, worker, [])
             found.add("beat", start)
-            hot.lead(dispatcher, worker, 10.0, 30.0)
+            leases.lead(dispatcher, worker, 10.0, 30.0)
         for _, heart, dispatcher in lines:
             heart.close()
             dispatcher.close()
@@ -361,7 +361,7 @@ def crowd(here: Settings, number: int, ready: Any, stop: Any) -> None:
 def register(raw: Raw, number: int) -> list[uuid.UUID]:
     workers = [uuid.uuid4() for _ in range(number)]
     for worker in workers:
-        hot.register(raw, worker, hot.Station("node", 1, "simulated", [QUEUE], CHILDREN))
+        leases.register(raw, worker, leases.Station("node", 1, "simulated", [QUEUE], CHILDREN))
     return workers
 
 
@@ -414,9 +414,9 @@ def postgres() -> None:
             hot.finish(line, claim, hot.Outcome({"y": 1}))
 
         def beat(line: Raw) -> None:
-            hot.beat(line, worker)
-            hot.unwanted(line, worker, [])
-            hot.strays(line, worker, [])
+            leases.beat(line, worker)
+            leases.unwanted(line, worker, [])
+            leases.strays(line, worker, [])
 
         print(f"\nbytes to and from Postgres: claim + finish {bytes_of(here, experiment)}, beat {bytes_of(here, beat)}")
         ids = ids[40:]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not 
 TASK = "qexp.run"
 """The one task name: a worker throws away messages of a name it does not know."""
 
+LARGEST = 100
+"""Experiments that one message announces, at most."""
 _LEVELS = list(range(10))
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue and the number of its list
 _NAMESPACE = UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
@@ -234,12 +236,6 @@ class Backlog:
     """Messages."""
     next: tuple[int, ...]
     """The ids that the next one announces."""
-
-
-def depths(connection: redis.Redis, queues: Sequence[str]) -> dict[str, int]:
-    """Return how many messages wait on each queue."""
-    found = backlogs(connection, [(queue, level) for queue in queues for level in _LEVELS])
-    return {queue: sum(found[queue, level].depth for level in _LEVELS) for queue in queues}
 
 
 def backlogs(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Backlog]:

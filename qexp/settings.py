@@ -126,6 +126,11 @@ class Settings(BaseModel):
                 _check_tls(scheme, option, given)
         return value
 
+    @property
+    def relaxed(self) -> bool:
+        """Whether a crash of Postgres may repeat what was done last."""
+        return self.durability == "relaxed"
+
     @field_validator("notify", mode="before")
     @classmethod
     def _addresses(cls, value: Any) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ from qexp.model import Status, compact, duration, plain
 
 if TYPE_CHECKING:
     from qexp.client import Client, Shown
-    from qexp.store.reports import AttemptView, Counts, ExperimentView
+    from qexp.store.reports import AttemptView, ExperimentView
     from qexp.store.selectors import Selection
+    from qexp.store.standing import Counts
 
 
 @click.command()

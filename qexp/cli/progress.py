@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TaskP
 from qexp.cli.output import console, rate, say
 from qexp.client import Client
 from qexp.model import Status, duration
-from qexp.store.reports import Counts
+from qexp.store.standing import Counts
 
 _QUIET_INTERVAL = 30.0
 """Seconds between lines where stderr is no screen."""

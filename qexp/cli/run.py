@@ -12,7 +12,7 @@ from qexp.cli.output import console, say, show_json
 
 if TYPE_CHECKING:
     from qexp.client import Client
-    from qexp.store.reports import Counts
+    from qexp.store.standing import Counts
 
 _SHOWN = 50
 

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from qexp.cli.output import rate, status_text, table, value_text
 from qexp.model import Status, compact, duration, short_names
-from qexp.store.reports import Counts, ErrorGroup, ExperimentView
+from qexp.store.reports import ErrorGroup, ExperimentView
+from qexp.store.standing import Counts
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses whose column is left out where it would hold zeros only."""

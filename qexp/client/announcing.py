@@ -13,7 +13,7 @@ from qexp import broker
 from qexp.client.progress import Progress, nobody
 from qexp.model import describe, short_names
 from qexp.settings import Settings
-from qexp.store import experiments, studies, workers
+from qexp.store import announcements, studies, workers
 from qexp.store.connect import Connection
 
 _AT_ONCE = 5_000
@@ -22,8 +22,6 @@ FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
 _UNKNOWN = 40
 """Experiments of a study that are announced while nobody knows how long one takes, if fewer children are there."""
-_LARGEST = 100
-"""Experiments in a message."""
 _SPREAD = 5
 """How much longer than a message should take an experiment as long as the longest ones may make it."""
 
@@ -51,12 +49,12 @@ class Announcer:
             with self._begin() as connection:
                 pace = self._pace(connection, study)
                 children = workers.children(connection, study.queue, self.settings.lease)
-                room = self.settings.window - experiments.announced(connection, study.queue, level)
+                room = self.settings.window - announcements.announced(connection, study.queue, level)
                 if pace is None and self.settings.bundle:
                     known = max(_UNKNOWN, 4 * children)
-                    room = min(room, known - experiments.announced_of(connection, study.id))
+                    room = min(room, known - announcements.announced_of(connection, study.id))
                 limit = max(0, min(_AT_ONCE, room))
-                batch = experiments.take_pending(connection, study.id, limit, study.longest_first)
+                batch = announcements.take_pending(connection, study.id, limit, study.longest_first)
             if not batch:
                 break
             try:
@@ -64,7 +62,7 @@ class Announcer:
                 self._publish(study, bundles(batch, most, children, is_tail=len(batch) < limit))
             except BaseException:
                 with self._begin() as connection:
-                    experiments.put_back(connection, [item.id for item in batch])
+                    announcements.put_back(connection, [item.id for item in batch])
                 raise
             announced += len(batch)
             progress("announced", announced)
@@ -85,12 +83,15 @@ class Announcer:
         have taken a message, and not claimed all of it yet.
         """
         with self._begin() as connection:
-            lines = experiments.lines(connection)
+            lines = announcements.lines(connection)
         with broker.client(self.settings) as connected:
             key = f"qexp:{site}"
             wiped = not connected.exists(key)
             found = broker.backlogs(connected, sorted({(line.queue, line.level) for line in lines}))
-            missing = {line.study: self._missing_before(line, found[line.queue, line.level]) for line in lines}
+            with self._begin() as connection:
+                missing = {
+                    line.study: _missing_before(connection, line, found[line.queue, line.level]) for line in lines
+                }
             again = 0
             for line in lines:
                 before = line.now if wiped else self._lost_before(line.study, missing[line.study])
@@ -100,14 +101,6 @@ class Announcer:
                 connected.set(key, "this broker was not wiped since the announcements of this site")
         self._missing = {study: since for study, since in self._missing.items() if missing.get(study)}
         return again
-
-    def _missing_before(self, line: experiments.Line, backlog: broker.Backlog) -> datetime | None:
-        """Return the moment before which messages are missing of what was announced; None: none is."""
-        before: datetime | None = line.now
-        if backlog.depth:
-            with self._begin() as connection:
-                before = experiments.announced_at(connection, backlog.next)
-        return before if before is not None and (line.oldest is None or line.oldest < before) else None
 
     def _lost_before(self, study: int, missing: datetime | None) -> datetime | None:
         """Return the moment before which messages were missing for a while; None: there is none."""
@@ -119,23 +112,23 @@ class Announcer:
         del self._missing[study]
         return before
 
-    def _again(self, line: experiments.Line, before: datetime) -> int:
+    def _again(self, line: announcements.Line, before: datetime) -> int:
         """Announce again what was announced of a study before a moment."""
         again = 0
         while True:
             with self._begin() as connection:
                 (study,) = studies.rows(connection, [line.study])
                 pace = self._pace(connection, study)
-                batch = experiments.take_queued(connection, line.study, before, _AT_ONCE)
+                batch = announcements.take_queued(connection, line.study, before, _AT_ONCE)
             if not batch:
                 return again
             self._publish(study, bundles(batch, size(pace, self.settings.bundle), 1, is_tail=False))
             again += len(batch)
 
-    def _pace(self, connection: Connection, study: studies.StudyRow) -> experiments.Pace | None:
-        return experiments.pace(connection, study.id) if self.settings.bundle else None
+    def _pace(self, connection: Connection, study: studies.StudyRow) -> announcements.Pace | None:
+        return announcements.pace(connection, study.id) if self.settings.bundle else None
 
-    def _publish(self, study: studies.StudyRow, messages: Sequence[Sequence[experiments.Announcement]]) -> None:
+    def _publish(self, study: studies.StudyRow, messages: Sequence[Sequence[announcements.Announcement]]) -> None:
         names = study.parameters
         short = {name: short_names(item.params.get(name) for message in messages for item in message) for name in names}
         level = broker.level(study.priority)
@@ -154,8 +147,14 @@ class Announcer:
         )
 
 
+def _missing_before(connection: Connection, line: announcements.Line, backlog: broker.Backlog) -> datetime | None:
+    """Return the moment before which messages are missing of what was announced; None: none is."""
+    before = announcements.announced_at(connection, backlog.next) if backlog.depth else line.now
+    return before if before is not None and (line.oldest is None or line.oldest < before) else None
+
+
 def _described(
-    study: studies.StudyRow, message: Sequence[experiments.Announcement], short: Mapping[str, Mapping[str, str]]
+    study: studies.StudyRow, message: Sequence[announcements.Announcement], short: Mapping[str, Mapping[str, str]]
 ) -> str:
     """Return what monitors show of a message."""
     first, last = message[0], message[-1]
@@ -164,23 +163,23 @@ def _described(
     return f"{study.name} #{first.id}  {describe(first.params, study.parameters, short)}"
 
 
-def size(pace: experiments.Pace | None, seconds: float) -> int:
+def size(pace: announcements.Pace | None, seconds: float) -> int:
     """
     Return how many experiments one message should announce, so that they take so many seconds together.
 
-    >>> size(None, 1), size(experiments.Pace(0.02, 0.03), 1), size(experiments.Pace(0.02, 2), 1)
+    >>> size(None, 1), size(announcements.Pace(0.02, 0.03), 1), size(announcements.Pace(0.02, 2), 1)
     (1, 50, 2)
     """
     if pace is None:
         return 1
     together = seconds / max(pace.mean, 1e-6)
     unlucky = _SPREAD * seconds / max(pace.longest, 1e-6)
-    return max(1, min(_LARGEST, int(together), int(unlucky)))
+    return max(1, min(broker.LARGEST, int(together), int(unlucky)))
 
 
 def bundles(
-    items: Sequence[experiments.Announcement], most: int, children: int, is_tail: bool
-) -> list[Sequence[experiments.Announcement]]:
+    items: Sequence[announcements.Announcement], most: int, children: int, is_tail: bool
+) -> list[Sequence[announcements.Announcement]]:
     """
     Divide experiments into messages of *most* at most; the last ones of a study so that all children end together.
 

@@ -14,11 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from qexp import notify
-from qexp.addresses import hidden
 from qexp.client.progress import Progress, nobody
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import experiments, reports, roles, schema, selectors, studies, views, workers
+from qexp.store import announcements, experiments, reports, roles, schema, selectors, standing, studies, views, workers
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.selectors import Selection
@@ -135,10 +134,11 @@ class Client:
         """
         from qexp import broker
         from qexp.client.checking import checked
+        from qexp.client.planning import plan_of
 
         grid = checked(grid)
         broker.check(self.settings)
-        plan = _plan(grid, self.settings)
+        plan = plan_of(grid, self.settings)
         notify.check(plan.manner.notify)
 
         def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
@@ -153,7 +153,7 @@ class Client:
         before, study, added = self._change(add)
         announced = self.announce(study, progress)
         with self.begin() as connection:
-            waiting = experiments.pending(connection, study.id)
+            waiting = announcements.pending(connection, study.id)
         moved = before if before not in (None, (plan.function, plan.folder)) else None
         return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting)
 
@@ -164,25 +164,31 @@ class Client:
         from qexp.grid import Grid
 
         broker.check(self.settings)
-        with self.begin() as connection:
+        include = list(rows)
+
+        def add(connection: Connection) -> tuple[studies.StudyRow, experiments.Added]:
             known = studies.find(connection, study)
             settings, _ = studies.current(connection, known)
             grid = checked(
                 Grid.from_dict(
-                    {"study": study, "function": known.function, "include": list(rows), "settings": settings},
+                    {"study": study, "function": known.function, "include": include, "settings": settings},
                     None if known.folder is None else Path(known.folder),
                 )
             )
-            studies.name_parameters(connection, known, grid.names)
+            studies.name_parameters(connection, known.name, grid.names)
             added = experiments.add_by_code(connection, known.id, grid.encoded())
             if added.new:
                 studies.renewed(connection, [known.id])
             views.refresh(raw(connection), known.id)
+            return known, added
+
+        known, added = self._change(add)
         return Enqueued(study, added.total, added.new, self.announce(known), known.revision)
 
     def compare(self, grid: Grid) -> Difference:
         """Say what enqueueing a grid would change, writing nothing."""
         from qexp.client.checking import checked
+        from qexp.client.planning import plan_of
 
         grid = checked(grid)
         with self.begin() as connection:
@@ -190,13 +196,13 @@ class Client:
                 return Difference(grid.study, len(grid), 0, 0, {})
             known = studies.find(connection, grid.study)
             found = experiments.compare(connection, known.id, grid.encoded())
-            changes = studies.changes(connection, known, _plan(grid, self.settings))
+            changes = studies.changes(connection, known, plan_of(grid, self.settings))
         return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)
 
     def mean_duration(self, study: str) -> float | None:
         """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
         with self.begin() as connection:
-            return reports.mean_duration(connection, study)
+            return standing.mean_duration(connection, study)
 
     def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
         """Publish the ids of pending experiments of a study, as far as the window has room; return how many."""
@@ -205,7 +211,7 @@ class Client:
     def put_back(self, ids: Sequence[int]) -> None:
         """Announce anew what was announced, by a message that is of no use any more; what was taken stays as it is."""
         with self.begin() as connection:
-            studies_ = experiments.put_back(connection, ids)
+            studies_ = announcements.put_back(connection, ids)
         self.announce_studies(studies_)
 
     def announce_studies(self, ids: Sequence[int]) -> None:
@@ -220,11 +226,11 @@ class Client:
         with self.begin() as connection:
             return studies.find(connection, name)
 
-    def counts(self, study: str | None = None) -> list[reports.Counts]:
+    def counts(self, study: str | None = None) -> list[standing.Counts]:
         """Return how one study stands, or all of them, the oldest first."""
         with self.begin() as connection:
             known = None if study is None else studies.find(connection, study).id
-            return reports.counts(connection, known)
+            return standing.counts(connection, known)
 
     def workers(self, stopped: int = 0) -> list[WorkerView]:
         """Return the workers that are there, by host and name, then the *stopped* ones that stopped last."""
@@ -250,9 +256,10 @@ class Client:
 
     def explain(self, experiment: int) -> Explanation:
         """Say why an experiment is in the state that it is in; also while the broker is down."""
-        from qexp.client import explaining
+        from qexp.client.explaining import explain
+        from qexp.client.facts import gather
 
-        return explaining.explain(explaining.gather(self.settings, self.begin, experiment))
+        return explain(gather(self.settings, self.begin, experiment))
 
     def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
         """Return the failed among the chosen experiments by error, the largest group first."""
@@ -266,6 +273,7 @@ class Client:
         With *fresh* they begin anew, otherwise with their checkpoints where they have any.
         """
         from qexp import broker
+        from qexp.client.planning import renew
         from qexp.files import Files
 
         broker.check(self.settings)
@@ -274,7 +282,7 @@ class Client:
             done = experiments.requeue(connection, selectors.where(connection, selection), fresh)
             studies.renewed(connection, done.studies)
             for study in studies.rows(connection, done.studies):
-                _renew(connection, study)
+                renew(connection, study)
             return done
 
         done = self._change(send_back)
@@ -350,10 +358,10 @@ class Client:
     def wait(
         self,
         study: str,
-        progress: Callable[[reports.Counts], None] | None = None,
+        progress: Callable[[standing.Counts], None] | None = None,
         interval: float = 0.2,
         timeout: float | None = None,
-    ) -> reports.Counts:
+    ) -> standing.Counts:
         """
         Wait until no experiment of a study is open, or it is paused and none runs, and return how it stands then.
 
@@ -371,49 +379,6 @@ class Client:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
             time.sleep(interval)
-
-
-def _plan(grid: Grid, settings: Settings) -> studies.Plan:
-    from qexp.client import provenance
-
-    data = grid.source.data
-    if "notify" in data:  # its addresses hold secrets, and a revision's grid is shown
-        data = {**data, "notify": [hidden(address) for address in grid.file.notify]}
-    return studies.Plan(
-        name=grid.study,
-        function=grid.function,
-        folder=None if grid.folder is None else str(grid.folder.resolve()),
-        description=grid.file.description,
-        queue=grid.file.queue,
-        priority=grid.file.priority,
-        longest_first=grid.file.order == "longest_first",
-        parameters=grid.names,
-        grid=data,
-        settings=grid.settings,
-        manner=studies.Manner(
-            grid.file.timeout,
-            grid.file.memory,
-            grid.file.retries.model_dump(),
-            grid.file.isolation,
-            grid.file.output,
-            grid.file.stop_after.model_dump(exclude_none=True) if grid.file.stop_after else {},
-            grid.file.notify or settings.notify,
-        ),
-        provenance=provenance.of(grid),
-    )
-
-
-def _renew(connection: Connection, study: studies.StudyRow) -> None:
-    """Make a revision of the code as it is now, if a study runs snapshots and its folder is there and has changed."""
-    from qexp.client import provenance
-
-    _, digest = studies.current(connection, study)
-    folder = None if study.folder is None else Path(study.folder)
-    if digest is None or folder is None or not folder.is_dir():
-        return
-    now = provenance.of_folder(folder, ships=True)
-    if now.snapshot is not None and now.snapshot.digest != digest:
-        studies.renew(connection, study, now)
 
 
 def _measured(pieces: Iterable[pd.DataFrame], shapes: list[tuple[int, int]]) -> Iterator[pd.DataFrame]:

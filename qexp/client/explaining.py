@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from qexp import broker
-from qexp.client.announcing import FRESH
-from qexp.errors import BrokerUnreachableError
+from qexp.client.facts import Known
+from qexp.client.phrases import (
+    are,
+    because,
+    clock,
+    dated,
+    ended_by,
+    exhausted,
+    how_long_ago,
+    many,
+    moment,
+    short,
+    span,
+)
 from qexp.model import DEFAULT_QUEUE, Failure, Status, ago, duration
-from qexp.settings import Settings
-from qexp.store import situation
-from qexp.store.connect import Connection
-from qexp.store.reports import AttemptView
 from qexp.store.situation import Situation
 from qexp.store.workers import State, WorkerView
 
@@ -22,7 +28,6 @@ _LONG = timedelta(minutes=2)
 """After this an experiment that a free child could take looks stuck: whatever was lost is announced again by then."""
 _LAST = 6
 """Attempts that the history names; of earlier ones it says how many they were."""
-_WIDTH = 200
 
 
 @dataclass(frozen=True)
@@ -44,43 +49,6 @@ class Explanation:
     sentences: list[Sentence]
     history: str
     """The attempts on one line, such as `1 lost 12:00:00, 2 error 12:05:22`; empty if there was none."""
-
-
-@dataclass(frozen=True)
-class Doorbell:
-    """What the broker knows of a queue, as far as it was asked."""
-
-    depth: int | None = None
-    """Messages on the queue."""
-    trouble: str | None = None
-    """Why it could not be asked."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """All that an explanation follows from."""
-
-    situation: Situation
-    doorbell: Doorbell
-    settings: Settings
-
-
-def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connection]], experiment: int) -> Known:
-    """Read all that bears on an experiment. A broker that is down is a fact among others."""
-    with begin() as connection:
-        queue = situation.waits_on(connection, experiment)
-    # the broker first: what is still queued afterwards was not taken before
-    doorbell = Doorbell() if queue is None else _ring(settings, queue)
-    with begin() as connection:
-        return Known(situation.look(connection, experiment, settings.lease), doorbell, settings)
-
-
-def _ring(settings: Settings, queue: str) -> Doorbell:
-    try:
-        with broker.client(settings) as connection:
-            return Doorbell(depth=broker.depths(connection, [queue])[queue])
-    except BrokerUnreachableError as error:
-        return Doorbell(trouble=f"{error.place}: {error.reason}")
 
 
 def explain(known: Known) -> Explanation:
@@ -159,7 +127,7 @@ _SAY: dict[Status, Callable[[Known], Iterator[Sentence]]] = {
 def study_paused(now: Situation) -> Sentence:
     """Say since when and why the study rests."""
     name, since = now.study.name, now.study.paused_at or now.now
-    why = _because(now.study.pause_reason)
+    why = because(now.study.pause_reason)
     text = f"Its study is paused since {moment(since, now.now)}{why}."
     if now.experiment.status is Status.RUNNING:
         text += " What runs is asked to leave, and ended within seconds."
@@ -177,9 +145,9 @@ def retry(now: Situation) -> Sentence:
     due, last = now.experiment.not_before or now.now, now.attempts[-1]
     budget, left = budget_of(now, last.outcome)
     return Sentence(
-        f"It waits for a retry at {moment(due, now.now)}, in {_span((due - now.now).total_seconds())}: attempt "
-        f"{last.number} {_by(last)}. Of {_many(budget, 'retry', 'retries')} for '{last.outcome}' {max(left, 0)} "
-        f"{_are(left)} left after this one.",
+        f"It waits for a retry at {moment(due, now.now)}, in {span((due - now.now).total_seconds())}: attempt "
+        f"{last.number} {ended_by(last)}. Of {many(budget, 'retry', 'retries')} for '{last.outcome}' {max(left, 0)} "
+        f"{are(left)} left after this one.",
         f"qexp cancel {now.experiment.id}",
         "ends it instead",
     )
@@ -197,6 +165,8 @@ def not_announced(known: Known) -> Sentence:
             "shows the setting 'window'",
         )
     leader = next((worker for worker in now.workers if worker.leads), None)
+    if leader is not None and place is not None and place.ahead:
+        return Sentence(f"The worker that leads, {leader.name}, announces it when its turn comes near.")
     if leader is not None:
         return Sentence(f"It is due: the worker that leads, {leader.name}, announces it within seconds.")
     if any(worker.live for worker in now.workers):
@@ -208,7 +178,7 @@ def announced(now: Situation) -> Sentence:
     """Say since when a queued experiment is announced."""
     if now.queued_at is None:
         return Sentence(f"It is announced on the queue '{now.study.queue}'.")
-    return Sentence(f"It was announced on the queue '{now.study.queue}' {_when(now, now.queued_at)}.")
+    return Sentence(f"It was announced on the queue '{now.study.queue}' {dated(now.queued_at, now.now)}.")
 
 
 def out_of_reach(known: Known) -> Iterator[Sentence]:
@@ -241,11 +211,11 @@ def _turn(now: Situation, live: list[WorkerView]) -> Sentence:
     """Say how many are before it, and how many children of the workers on its queue are busy."""
     children, busy = sum(worker.concurrency for worker in live), sum(worker.busy for worker in live)
     ahead = now.place.ahead if now.place is not None else 0
-    before = f"{ahead:,} {'other is' if ahead == 1 else 'others are'} before it" if ahead else "It is the next one"
+    before = f"{many(ahead, 'other', 'others')} {are(ahead)} before it" if ahead else "It is the next one"
     if busy >= children:
         text = f"{before} on the queue, and {_children(children, live)} busy."
         return Sentence(text, start_worker(now.study.queue), "starts another worker")
-    free = f"{children - busy} of {_many(children, 'child', 'children')} on its queue {_are(children - busy)} free"
+    free = f"{children - busy} of {many(children, 'child', 'children')} on its queue {are(children - busy)} free"
     waited = now.now - now.queued_at if now.queued_at is not None else timedelta()
     if now.experiment.status is Status.QUEUED and ahead < children - busy and waited > _LONG:
         return Sentence(f"{before}, {free}, and yet it has not begun.", "qexp doctor", "looks at each link")
@@ -260,27 +230,18 @@ def _children(children: int, live: list[WorkerView]) -> str:
 def _absence(worker: WorkerView) -> str:
     """Say why a worker that listens takes nothing."""
     if worker.state is State.QUARANTINED:
-        why = _because(worker.quarantine_reason)
+        why = because(worker.quarantine_reason)
         return f"{worker.name} is quarantined{why} (repair {worker.host}, then start it again)"
-    return f"{worker.name} has been silent for {_span(worker.silence)}"
+    return f"{worker.name} has been silent for {span(worker.silence)}"
 
 
 def message(known: Known) -> Iterator[Sentence]:
-    """Say that the broker has lost its message, or some of its queue's, if it looks so."""
-    now, depth = known.situation, known.doorbell.depth
-    if depth is None or now.place is None or depth >= now.place.announced:
-        return
-    fresh = now.queued_at is not None and now.now - now.queued_at <= FRESH
-    led = any(worker.leads for worker in now.workers)
-    when = "within seconds" if led else "as soon as a worker is there"
-    if depth == 0 and fresh:
+    """Say that the broker does not hold its message, if so: nothing is next on its list, or what came after it is."""
+    now, bell = known.situation, known.doorbell
+    passed = bell.next_at is not None and now.queued_at is not None and now.queued_at < bell.next_at
+    if bell.depth == 0 or passed:
+        when = "within seconds" if any(worker.leads for worker in now.workers) else "as soon as a worker is there"
         yield Sentence(f"The broker holds no message of it: a worker is taking it, or it is announced again {when}.")
-    elif depth == 0:
-        yield Sentence(f"The broker has lost its message (the queue is empty there); it is announced again {when}.")
-    elif not fresh:
-        when = "within about a minute" if led else when
-        text = f"The broker holds {depth:,} messages for {now.place.announced:,} announced experiments"
-        yield Sentence(f"{text}; what is missing is announced again {when}.")
 
 
 def runs(now: Situation) -> Sentence:
@@ -289,7 +250,7 @@ def runs(now: Situation) -> Sentence:
     began = view.started_at or now.now
     process = f", process {now.pid}" if now.pid is not None else ""
     where = f" on {now.runner.host}{process}, by the worker {now.runner.name}" if now.runner is not None else ""
-    text = f"Attempt {view.attempt} runs since {moment(began, now.now)} ({_span((now.now - began).total_seconds())})"
+    text = f"Attempt {view.attempt} runs since {moment(began, now.now)} ({span((now.now - began).total_seconds())})"
     return Sentence(f"{text}{where}.", f"qexp logs {view.id} -f", "follows what it prints")
 
 
@@ -300,7 +261,7 @@ def runner(known: Known) -> Iterator[Sentence]:
     if worker is None:
         return
     if worker.stopped_at is None and worker.silence <= min(2 * settings.heartbeat, settings.lease):
-        more = f"; it is quarantined{_because(worker.quarantine_reason)}" if worker.state is State.QUARANTINED else ""
+        more = f"; it is quarantined{because(worker.quarantine_reason)}" if worker.state is State.QUARANTINED else ""
         yield Sentence(f"Its worker was last heard of {ago(worker.silence)}{more}.")
         return
     silence = worker.silence
@@ -309,9 +270,9 @@ def runner(known: Known) -> Iterator[Sentence]:
     what = "stopped" if worker.stopped_at is not None else "is silent: it was last heard of"
     text = f"Its worker {what} {ago(silence)}. "
     left = settings.lease - silence
-    when = f"in {_span(left)}" if left >= 1 else "within seconds"
+    when = f"in {span(left)}" if left >= 1 else "within seconds"
     budget, rest = budget_of(now, Failure.LOST)
-    then = f"to run as attempt {now.experiment.attempt + 1}" if rest > 0 else f"and fails {_exhausted('lost', budget)}"
+    then = f"to run as attempt {now.experiment.attempt + 1}" if rest > 0 else f"and fails {exhausted('lost', budget)}"
     if any(other.live and other.id != worker.id for other in now.workers):
         yield Sentence(f"{text}If that lasts, the experiment is taken back from it {when}, {then}.")
     else:
@@ -324,7 +285,7 @@ def recorded(now: Situation) -> Sentence:
     printed = f"has printed {now.printed:,} bytes" if now.printed else "has printed nothing yet"
     if now.sign is None:
         return Sentence(f"It has recorded nothing yet, and {printed}.")
-    text = f"It recorded last {_short(now.sign.what, 60)}, {_ago(now, now.sign.at)}, and {printed}."
+    text = f"It recorded last {short(now.sign.what, 60)}, {how_long_ago(now.sign.at, now.now)}, and {printed}."
     return Sentence(text, f"qexp metrics {now.experiment.id}", "shows its series")
 
 
@@ -335,17 +296,17 @@ def end(now: Situation) -> Sentence:
         return Sentence("It has no timeout.", cancel, "ends it")
     due = now.experiment.started_at + timedelta(seconds=now.timeout)
     left = (due - now.now).total_seconds()
-    when = f"at {moment(due, now.now)}, in {_span(left)}" if left > 0 else f"now, since {moment(due, now.now)}"
+    when = f"at {moment(due, now.now)}, in {span(left)}" if left > 0 else f"now, since {moment(due, now.now)}"
     return Sentence(f"Its timeout of {duration(now.timeout)} ends it {when}.", cancel, "ends it sooner")
 
 
 def ended(now: Situation) -> Sentence:
     """Say how, when and where the last attempt ended."""
     last = now.attempts[-1]
-    how = "succeeded" if last.outcome == "done" else _by(last)
+    how = "succeeded" if last.outcome == "done" else ended_by(last)
     after = f", after {duration(last.duration)}" + (f" on {last.host}" if last.host else "")
     effect = "shows its result" if last.outcome == "done" else "shows its traceback"
-    text = f"Attempt {last.number} {how}. That was {_when(now, last.finished_at)}{after}."
+    text = f"Attempt {last.number} {how}. That was {dated(last.finished_at, now.now)}{after}."
     return Sentence(text, f"qexp show {now.experiment.id}", effect)
 
 
@@ -353,7 +314,7 @@ def no_retry(now: Situation) -> Sentence:
     """Say why a failed experiment is not tried again by itself."""
     kind = now.experiment.failure or ""
     budget, left = budget_of(now, kind)
-    why = "as its study had none left then; it gives more since" if left >= 0 else _exhausted(kind, budget)
+    why = "as its study had none left then; it gives more since" if left >= 0 else exhausted(kind, budget)
     text = f"No retry follows {why}."
     return Sentence(text, f"qexp requeue {now.experiment.id}", "runs it again, with the code as it is now")
 
@@ -368,18 +329,18 @@ def cancelled(now: Situation) -> Sentence:
     """Say when, while what and why it was cancelled."""
     view = now.experiment
     if view.finished_at is not None:  # only of those that ran the moment is kept
-        during = f" {_when(now, view.finished_at)}, while attempt {view.attempt} ran"
+        during = f" {dated(view.finished_at, now.now)}, while attempt {view.attempt} ran"
     else:
         during = f" while it waited for attempt {view.attempt + 1}" if view.attempt else " before it ever ran"
-    text = f"It was cancelled{during}{_because(view.reason)}."
+    text = f"It was cancelled{during}{because(view.reason)}."
     return Sentence(text, f"qexp requeue {view.id}", "takes it back into the line")
 
 
 def paused(now: Situation) -> Sentence:
     """Say when and why its function has paused it."""
     view = now.experiment
-    at = f", {_when(now, view.finished_at)}" if view.finished_at else ""
-    text = f"Its own function paused it in attempt {view.attempt}{at}{_because(view.reason)}."
+    at = f", {dated(view.finished_at, now.now)}" if view.finished_at else ""
+    text = f"Its own function paused it in attempt {view.attempt}{at}{because(view.reason)}."
     return Sentence(text, f"qexp resume {view.id}", "lets it go on from its checkpoint")
 
 
@@ -387,7 +348,7 @@ def history(now: Situation) -> str:
     """Return its attempts on one line, and where a person has sent it back."""
     parts = []
     for attempt in now.attempts:
-        parts.append(f"{attempt.number} {attempt.outcome} {_clock(attempt.finished_at, now.now)}")
+        parts.append(f"{attempt.number} {attempt.outcome} {clock(attempt.finished_at, now.now)}")
         if attempt.number == now.forgiven:
             parts.append("resumed" if attempt.outcome == "paused" else "requeued")
     shown = parts[-_LAST:]
@@ -406,55 +367,3 @@ def budget_of(now: Situation, kind: str) -> tuple[int, int]:
 def start_worker(queue: str) -> str:
     """Return the command that starts a worker on a queue."""
     return "celery -A qexp worker" + ("" if queue == DEFAULT_QUEUE else f" -Q {queue}")
-
-
-def moment(at: datetime, now: datetime) -> str:
-    """Return a time of day, with the date if that is another day than now."""
-    return f"{_clock(at, now)} {at:%Z}".strip()
-
-
-def _clock(at: datetime, now: datetime) -> str:
-    return f"{at:%H:%M:%S}" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M:%S}"
-
-
-def _ago(now: Situation, at: datetime) -> str:
-    return ago((now.now - at).total_seconds()).replace("now", "just now")
-
-
-def _when(now: Situation, at: datetime) -> str:
-    return f"{_ago(now, at)}, at {moment(at, now.now)}"
-
-
-def _span(seconds: float) -> str:
-    return duration(max(1, round(seconds)))
-
-
-def _by(attempt: AttemptView) -> str:
-    """Say what an attempt ended by, with its error on the same line."""
-    error = f"{attempt.error_type}: {attempt.error_message}" if attempt.error_message else attempt.error_type
-    place = f" (at {attempt.error_frame})" if attempt.error_frame else ""
-    return f"ended by {attempt.outcome}" + (f", {_short(error)}{place}" if error else "")
-
-
-def _short(text: str, width: int = _WIDTH) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
-def _because(reason: str | None) -> str:
-    return f" because: {_short(reason).rstrip('.')}" if reason else ""
-
-
-def _exhausted(kind: str, budget: int) -> str:
-    if not budget:
-        return f"as its study gives none to '{kind}' (key 'retries' of the grid)"
-    which = "the only one" if budget == 1 else f"all {budget}"
-    return f"as {which} that its study gives to '{kind}' {_are(budget)} used"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _many(number: int, one: str, several: str) -> str:
-    return f"{number:,} {one if number == 1 else several}"

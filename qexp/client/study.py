@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qexp.client.client import Client
 from qexp.client.findings import Findings
 from qexp.functions import reference
-from qexp.store import reports, selectors
+from qexp.store import reports, selectors, standing
 from qexp.store.selectors import Selection
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Study:
         stand = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
         return f"<Study {self.name}: {stand or 'no experiments'}>"
 
-    def status(self) -> reports.Counts:
+    def status(self) -> standing.Counts:
         """Return how many experiments there are in each status, and the rate."""
         return self._client.counts(self.name)[0]
 
@@ -39,7 +39,7 @@ class Study:
         """Add experiments made by code, one parameter set each, and return how many were new."""
         return self._client.extend(self.name, rows).new
 
-    def wait(self, timeout: float | None = None) -> reports.Counts:
+    def wait(self, timeout: float | None = None) -> standing.Counts:
         """Wait until every experiment has ended; TimeoutError after *timeout* seconds, if given."""
         return self._client.wait(self.name, timeout=timeout)
 

@@ -18,7 +18,6 @@ from psycopg.types.json import Jsonb
 
 from qexp.model import Failure, Json
 from qexp.store.connect import Raw
-from qexp.store.notices import KEPT, MOST_TRIES
 
 
 def statements(file: str) -> dict[str, LiteralString]:
@@ -243,9 +242,9 @@ class Failed:
 
 
 def crash(
-    raw: Raw, ids: Sequence[int], worker: UUID, pid: int, error: Error, now: datetime | None = None
+    raw: Raw, ids: Sequence[int], worker: UUID, pid: int | None, error: Error, now: datetime | None = None
 ) -> list[Failed]:
-    """End the attempts, among *ids*, that ran in a process which died; return which those were."""
+    """End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them."""
     values = {"ids": list(ids), "worker": worker, "attempt": None, "pid": pid}
     return _fail(raw, values, error, Outcome(), None, now)
 
@@ -255,27 +254,6 @@ def release(
 ) -> list[tuple[int, int]]:
     """Give back what *worker* runs, all of it or some; return the experiments, each with its study's id."""
     return _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)
-
-
-@dataclass(frozen=True)
-class Unwanted:
-    """An attempt that a child is at and should leave."""
-
-    id: int
-    attempt: int
-    own: bool
-    """It is still the worker's, and its study is paused; else it is someone else's, or was cancelled."""
-
-
-def unwanted(raw: Raw, worker: UUID, posts: Sequence[tuple[int, int]]) -> list[Unwanted]:
-    """Return those of the attempts, (id, number), that the children of a worker should leave."""
-    values = {"worker": worker, "ids": [post[0] for post in posts], "attempts": [post[1] for post in posts]}
-    return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
-
-
-def strays(raw: Raw, worker: UUID, ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Return what runs on a worker by its row and is not among *ids*: (id, process id)."""
-    return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "ids": list(ids)})]
 
 
 def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
@@ -333,48 +311,6 @@ def _found(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Station:
-    """A worker as others see it: where it runs and what it listens to."""
-
-    host: str
-    pid: int
-    name: str
-    queues: Sequence[str]
-    concurrency: int
-    user: str | None = None
-    environment: str | None = None
-    """The digest of what is installed there."""
-
-
-def register(raw: Raw, worker: UUID, station: Station) -> None:
-    """Say that a worker is there, before it takes anything."""
-    raw.execute(SQL["register"], {"id": worker, **vars(station), "queues": list(station.queues)})
-
-
-def is_known(raw: Raw, worker: UUID) -> bool:
-    """Say whether a worker is one of this database's."""
-    return raw.execute(SQL["known"], {"id": worker}).fetchone() is not None
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """What a worker is told when it says that it is there."""
-
-    given_up: bool
-    """It was silent for too long, and what it ran was given to others."""
-    site: UUID | None
-    """None: nobody has led yet."""
-    quarantine: str | None
-    """Why it is given nothing any more; None: it is."""
-
-
-def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
-    """Say that a worker is still there."""
-    row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
-    return Pulse(True, None, None) if row is None else Pulse(*row)
-
-
 def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:
     """Leave a queued experiment for others if it would take longer than *seconds*; False: it would not, or is gone."""
     values = {"id": experiment, "seconds": seconds, "now": now}
@@ -385,57 +321,6 @@ def is_wanted(raw: Raw, queues: Sequence[str], seconds: float | None, now: datet
     """Say whether *queues* have something to do that would end within *seconds*."""
     values = {"queues": list(queues), "seconds": seconds, "now": now}
     return raw.execute(SQL["wanted"], values).fetchone() is not None
-
-
-@dataclass(frozen=True)
-class Silent:
-    """A worker that was given up, and what it was running."""
-
-    worker: UUID
-    name: str
-    host: str
-    last_seen: datetime
-    experiments: list[int]
-
-
-def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[Silent]:
-    """Give up the workers that were not heard of for *lease* seconds; return them."""
-    return [Silent(*row) for row in raw.execute(SQL["silent"], {"lease": lease, "now": now})]
-
-
-def rescue(raw: Raw, silent: Silent, error: Error, now: datetime | None = None) -> list[Failed]:
-    """End as lost what a worker that was given up was running; return which attempts those were."""
-    values = {"ids": silent.experiments, "worker": silent.worker, "attempt": None, "pid": None}
-    return _fail(raw, values, error, Outcome(), None, now)
-
-
-def leave(raw: Raw, worker: UUID) -> None:
-    """Say that a worker has stopped."""
-    raw.execute(SQL["leave"], {"id": worker})
-
-
-@dataclass(frozen=True)
-class Lead:
-    """The office of the leader: of which site, and whether there is anything for it to look after."""
-
-    site: UUID
-    stirs: bool
-
-
-def lead(raw: Raw, worker: UUID, lease: float, silence: float, now: datetime | None = None) -> Lead | None:
-    """
-    Take the lease of the leader for *lease* seconds, or prolong it; None: another worker leads.
-
-    A worker that was silent for longer than *silence* is something to look after.
-    """
-    values = {"worker": worker, "lease": lease, "silence": silence, "now": now, "tries": MOST_TRIES, "kept": KEPT}
-    row = raw.execute(SQL["lead"], values).fetchone()
-    return None if row is None else Lead(*row)
-
-
-def resign(raw: Raw, worker: UUID) -> None:
-    """Let another worker lead at once."""
-    raw.execute(SQL["resign"], {"worker": worker})
 
 
 def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None:

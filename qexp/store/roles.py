@@ -37,7 +37,7 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     "checkpoint": "SELECT, INSERT, UPDATE, DELETE",
     "artifact": "SELECT, INSERT, UPDATE (url, size, sha256, at)",
 }
-"""What the statements of hot.sql and journal.sql need, and those of a worker that arrives and announces."""
+"""What the statements of hot.sql, leases.sql and journal.sql need, and those of a worker that arrives and announces."""
 
 _LONGEST = 63
 """Bytes of an identifier: Postgres would cut a longer name, and the role would have another one."""

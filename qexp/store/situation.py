@@ -11,8 +11,8 @@ from sqlalchemy import and_, func, literal, or_, select, text, tuple_, union_all
 
 from qexp.model import Status
 from qexp.store import reports, selectors, studies, tables, workers
+from qexp.store.announcements import level_of
 from qexp.store.connect import Connection
-from qexp.store.experiments import level_of
 from qexp.store.reports import AttemptView, ExperimentView
 from qexp.store.selectors import Selection
 from qexp.store.studies import StudyRow
@@ -25,8 +25,6 @@ class Place:
 
     window: int
     """Experiments that are announced on its list of the queue: the queue's, for its priority."""
-    announced: int
-    """Experiments that are announced on any list of the queue."""
     ahead: int
     """Experiments that workers come to before it."""
 
@@ -66,13 +64,19 @@ class Situation:
     """Bytes that the attempt which runs has printed."""
 
 
-def waits_on(connection: Connection, experiment: int) -> str | None:
-    """Return the queue that an experiment waits on, None if it does not; UnknownExperimentError if there is none."""
+def waits_on(connection: Connection, experiment: int) -> tuple[str, int] | None:
+    """
+    Return the queue that an experiment waits on and the number of its list there, None if it does not wait.
+
+    UnknownExperimentError if there is no such experiment.
+    """
     condition = selectors.where(connection, Selection(ids=((experiment, experiment),)))
     columns, study = tables.experiment.c, tables.study.c
-    query = select(columns.status, study.queue).join_from(tables.experiment, tables.study, columns.study == study.id)
-    status, queue = connection.execute(query.where(condition)).one()
-    return str(queue) if status in (Status.PENDING, Status.QUEUED) else None
+    query = select(columns.status, study.queue, level_of(study.priority)).join_from(
+        tables.experiment, tables.study, columns.study == study.id
+    )
+    status, queue, level = connection.execute(query.where(condition)).one()
+    return (queue, level) if status in (Status.PENDING, Status.QUEUED) else None
 
 
 def look(connection: Connection, experiment: int, lease: float) -> Situation:
@@ -147,7 +151,6 @@ def _place(connection: Connection, experiment: int) -> Place:
     row = connection.execute(
         select(
             func.count().filter(queued, level == own_level),
-            func.count().filter(queued),
             func.count().filter(before),
         )
         .join_from(tables.experiment, tables.study, study.id == columns.study)

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from qexp.addresses import digest, hidden
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status
-from qexp.store import experiments, sources, tables
+from qexp.store import announcements, sources, tables
 from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
         columns = _revision(plan) | _provenance(connection, plan.provenance)
         connection.execute(insert(tables.revision).values(study=known.id, number=number, **columns))
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=number, **head))
-    name_parameters(connection, known, plan.parameters)
+    name_parameters(connection, plan.name, plan.parameters)
     return _row(connection, plan.name)
 
 
@@ -152,7 +152,7 @@ def pause(connection: Connection, name: str, reason: str | None) -> bool:
         return False
     now = {"paused_at": func.now(), "pause_reason": reason}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**now))
-    experiments.withdraw(connection, known.id)
+    announcements.withdraw(connection, known.id)
     return True
 
 
@@ -164,7 +164,7 @@ def resume(connection: Connection, name: str) -> bool:
     """
     known = _row(connection, name, lock=True)
     if known.paused_at is not None:
-        experiments.withdraw(connection, known.id)
+        announcements.withdraw(connection, known.id)
     values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now(), "renewed_at": func.now()}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
     return known.paused_at is not None
@@ -220,10 +220,11 @@ def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> in
     return known.revision + 1
 
 
-def name_parameters(connection: Connection, study: StudyRow, names: list[str]) -> None:
-    """Add names of parameters that a study has not had so far, after those it has."""
-    merged = study.parameters + [name for name in names if name not in study.parameters]
-    connection.execute(update(tables.study).where(tables.study.c.id == study.id).values(parameters=merged))
+def name_parameters(connection: Connection, name: str, parameters: list[str]) -> None:
+    """Add names of parameters that a study has not had so far, after those it has; its row stays locked."""
+    known = _row(connection, name, lock=True)
+    merged = known.parameters + [parameter for parameter in parameters if parameter not in known.parameters]
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(parameters=merged))
 
 
 def _row(connection: Connection, name: str, lock: bool = False) -> StudyRow:

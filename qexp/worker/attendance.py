@@ -10,7 +10,7 @@ from uuid import UUID
 
 import psutil
 
-from qexp.store import hot
+from qexp.store import hot, leases
 from qexp.store.connect import Raw
 from qexp.worker.attempt import ledger
 from qexp.worker.attempt.interrupts import GRACE
@@ -49,7 +49,7 @@ class Attendance:
         posts = {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
         at = [post.experiment for post in posts.values()] + self._held()
-        now, strays = time.monotonic(), hot.strays(raw, self.worker, at)
+        now, strays = time.monotonic(), leases.strays(raw, self.worker, at)
         self._missed = {stray: self._missed.get(stray, now) for stray in strays}
         for (experiment, pid), since in self._missed.items():
             if now - since > _UNSEEN:
@@ -73,7 +73,7 @@ class Attendance:
 
     def _end_unwanted(self, raw: Raw, posts: dict[int, Post], grace: float) -> None:
         held = [(post.experiment, post.attempt) for post in posts.values()]
-        unwanted = {(item.id, item.attempt): item for item in hot.unwanted(raw, self.worker, held)} if held else {}
+        unwanted = {(item.id, item.attempt): item for item in leases.unwanted(raw, self.worker, held)} if held else {}
         self._asked = {key: at for key, at in self._asked.items() if key in unwanted}
         for slot, post in posts.items():
             key = post.experiment, post.attempt

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 
+from qexp import broker
 from qexp.client import Client
 from qexp.errors import QexpError, ServiceError
 from qexp.settings import Settings
@@ -30,8 +31,6 @@ _AHEAD = 0.25
 """Seconds of work that are claimed at once."""
 _TOGETHER = 0.05
 """Seconds for which results wait for others, to be recorded with one commit."""
-_MOST = 100
-"""Experiments that are claimed at once."""
 _LATE = 2.0
 """Seconds, beside those that a message should take, after which the rest of it is given to others."""
 
@@ -158,7 +157,6 @@ class Bundle:
         """End a message; return a line for each experiment that has failed."""
         self.record()
         with self._lock:
-            self._pace()  # now: until the next message comes nothing is done
             if self._holds and self._ledger is not None:
                 self._ledger.clear()
             return self._failures
@@ -169,8 +167,8 @@ class Bundle:
             return 1
         if self._number:
             took = (time.monotonic() - self._claimed_at) / self._number
-            fitting = min(int(_AHEAD / took), 4 * self._at_once) if took else _MOST
-            self._at_once, self._number = max(1, min(_MOST, fitting)), 0
+            fitting = min(int(_AHEAD / took), 4 * self._at_once) if took else broker.LARGEST
+            self._at_once, self._number = max(1, min(broker.LARGEST, fitting)), 0
         return self._at_once
 
     def _claim(self, ids: Sequence[int]) -> list[hot.Claim]:
@@ -186,7 +184,7 @@ class Bundle:
             again = True
             had = {item.id for item in found}
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
-            return found + (hot.claims(raw, rest, self.worker, pid, self._relaxed) if rest else [])
+            return found + (hot.claims(raw, rest, self.worker, pid, self.settings.relaxed) if rest else [])
 
         if claims is None:
             self._intend(ids)
@@ -203,7 +201,7 @@ class Bundle:
         def turn(raw: Raw) -> tuple[dict[int, hot.Finished], list[hot.Claim]] | None:
             if raw.prepare_threshold is None:  # a pool stands between, and may know no pipelines
                 return None
-            return hot.finish_and_claim(raw, self.worker, items, ids, pid, self._relaxed)
+            return hot.finish_and_claim(raw, self.worker, items, ids, pid, self.settings.relaxed)
 
         if not items or not self._tenure.is_unlimited or not self._intend(ids, items):
             return None
@@ -244,10 +242,6 @@ class Bundle:
                 Client(self.settings).announce_studies([claim.study_id])
         if outcome.error is not None:
             self._failures.append(f"{claim.study} #{claim.id}: {outcome.error.type}: {outcome.error.message}")
-
-    @property
-    def _relaxed(self) -> bool:
-        return self.settings.durability == "relaxed"
 
     def _has_ledger(self) -> bool:
         if self._ledger is None:

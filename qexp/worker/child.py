@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from uuid import UUID
 
+from qexp import broker
 from qexp.client import Client
 from qexp.errors import ExperimentFailedError
 from qexp.model import Failure
@@ -22,9 +23,6 @@ from qexp.worker.bundle import Bundle
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
-
-_OURS = 100
-"""Experiments that a message of ours may have; of a larger one most are forged."""
 
 
 class Child:
@@ -46,7 +44,7 @@ class Child:
 
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
-        if len(ids) > _OURS:
+        if len(ids) > broker.LARGEST:  # it is forged, and most of its experiments are not to be had
             ids = self._line.do(lambda raw: hot.queued(raw, ids), "what was announced")
         self._bundle.open(list(dict.fromkeys(ids)))
         try:

@@ -15,7 +15,7 @@ from qexp.client import Client
 from qexp.errors import BrokerUnreachableError, ServiceError
 from qexp.model import Failure
 from qexp.settings import Settings
-from qexp.store import hot
+from qexp.store import hot, leases
 from qexp.store.connect import Raw, connect
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
@@ -69,7 +69,7 @@ class Dispatcher:
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
         raw = self._connection()
-        lead = hot.lead(raw, self.worker, self._lease, self.settings.lease)
+        lead = leases.lead(raw, self.worker, self._lease, self.settings.lease)
         if lead is None:
             self._stirred = True  # if it leads again: who leads meanwhile may leave something
             return False
@@ -102,9 +102,11 @@ class Dispatcher:
     def _announce(self, site: UUID) -> None:
         """Announce what waits, and what the broker has lost."""
         announcer = self._client.announcer
-        if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
-            log.warning("announced again what the broker has lost: %d experiments", again)
-        self._flows = announcer.top_up() > 0
+        try:
+            if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
+                log.warning("announced again what the broker has lost: %d experiments", again)
+        finally:  # what waits need not wait for that
+            self._flows = announcer.top_up() > 0
 
     def _rescue(self, raw: Raw) -> None:
         """
@@ -117,13 +119,13 @@ class Dispatcher:
         lease = self.settings.lease
         if time.monotonic() - self._reached < lease:
             return
-        gone = hot.silent(raw, lease)
+        gone = leases.silent(raw, lease)
         if gone:
             self._settle_dead()
         for silent in gone:
             message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
             mark = fingerprint("WorkerLost", [])
-            lost = hot.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
+            lost = leases.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
                 many = "an experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
                 log.warning("%s is silent: %s taken back from it", silent.name, many)
@@ -149,7 +151,7 @@ class Dispatcher:
 
     def _resign(self, raw: Raw) -> None:
         try:
-            hot.resign(raw, self.worker)
+            leases.resign(raw, self.worker)
             raw.close()
         except psycopg.Error as error:
             log.warning("the lease of the leader runs out by itself: %s", " ".join(str(error).split()))

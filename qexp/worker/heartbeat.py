@@ -13,7 +13,7 @@ import psycopg
 from qexp import broker
 from qexp.errors import ServiceError
 from qexp.settings import Settings
-from qexp.store import hot
+from qexp.store import leases
 from qexp.store.line import Line
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.interrupts import GRACE
@@ -61,7 +61,7 @@ class Heart:
 
     def beat(self) -> None:
         """Say that the worker is there, now, and end what is not its own any more."""
-        pulse = self._line.do(lambda raw: hot.beat(raw, self._worker), "the heartbeat", patience=0)
+        pulse = self._line.do(lambda raw: leases.beat(raw, self._worker), "the heartbeat", patience=0)
         self._heard, self._site = time.monotonic(), pulse.site
         if pulse.quarantine is not None and self._stop_taking is not None:
             log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)

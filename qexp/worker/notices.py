@@ -11,7 +11,7 @@ from qexp.addresses import digest, hidden
 from qexp.client import Client
 from qexp.errors import NotifyError, ServiceError
 from qexp.model import Status, describe
-from qexp.store import notices, reports, studies, tables
+from qexp.store import notices, reports, standing, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.notices import Event, News
 
@@ -124,7 +124,7 @@ def _failed(connection: Connection, news: News, _: float) -> list[str]:
 
 
 def _stalled(connection: Connection, news: News, minutes: float) -> list[str]:
-    (counts,) = reports.counts(connection, news.id)
+    (counts,) = standing.counts(connection, news.id)
     if news.heard:
         why, command = "workers are there, and none of them takes any of it", "qexp doctor"
     else:
@@ -134,7 +134,7 @@ def _stalled(connection: Connection, news: News, minutes: float) -> list[str]:
 
 
 def _finished(connection: Connection, news: News, _: float) -> list[str]:
-    (counts,) = reports.counts(connection, news.id)
+    (counts,) = standing.counts(connection, news.id)
     stand = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     took = timedelta(seconds=round(((news.last_end or news.renewed_at) - news.renewed_at).total_seconds()))
     lines = [f"finished: {stand}", f"after {took}"]

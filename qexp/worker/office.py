@@ -18,7 +18,7 @@ from qexp.client import Client
 from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.source import current
-from qexp.store import hot, journal, sources
+from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
 from qexp.store.line import Line
 from qexp.worker.attempt import ledger
@@ -62,10 +62,12 @@ class Office:
         with Client(self.settings).begin() as connection:
             sources.keep_environment(connection, environment)
         with connect(self.settings) as raw:
-            hot.register(
+            leases.register(
                 raw,
                 self.worker,
-                hot.Station(socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest),
+                leases.Station(
+                    socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest
+                ),
             )
 
     def open(self, stop_taking: Callable[[], None]) -> None:
@@ -137,7 +139,7 @@ class Office:
 
     def _knows(self, worker: UUID) -> bool:
         """Say whether a worker is one of this site."""
-        return self._line.do(lambda raw: hot.is_known(raw, worker), "workers of this machine")
+        return self._line.do(lambda raw: leases.is_known(raw, worker), "workers of this machine")
 
     def give_back(self, taken: Iterable[int]) -> None:
         """
@@ -153,7 +155,7 @@ class Office:
                 self._settle(self.worker, self.scratch.folder, pid)
             with connect(self.settings) as raw:
                 released = hot.release(raw, self.worker)
-                hot.leave(raw, self.worker)
+                leases.leave(raw, self.worker)
             for experiment, _ in released:
                 log.warning("experiment %d: given back, the worker stops at once", experiment)
             Client(self.settings).announce_studies(sorted({study for _, study in released}))
@@ -163,7 +165,7 @@ class Office:
         """Say that the worker has stopped."""
         self._close()
         with self._logging_losses(), connect(self.settings) as raw:
-            hot.leave(raw, self.worker)
+            leases.leave(raw, self.worker)
         self.scratch.remove()
 
     def _close(self, hurry: bool = False) -> None:

@@ -13,8 +13,8 @@ from qexp.client import Client
 from qexp.client.announcing import size
 from qexp.grid import Grid
 from qexp.model import Status
-from qexp.store import experiments, hot
-from qexp.store.experiments import Pace
+from qexp.store import hot, leases
+from qexp.store.announcements import Pace
 from qexp.store.selectors import Selection
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -49,7 +49,7 @@ def enqueue(narrow, tmp_path, queue):
 @pytest.fixture
 def worker(raw):
     made = uuid.uuid4()
-    hot.register(raw, made, hot.Station("here", 1, "worker@here", ["nobody"], 2))
+    leases.register(raw, made, leases.Station("here", 1, "worker@here", ["nobody"], 2))
     return made
 
 
@@ -57,7 +57,9 @@ def worker(raw):
 def depth(site, queue):
     def depth():
         with redis.Redis.from_url(site.broker_url) as server:
-            return broker.depths(server, [queue])[queue]
+            return sum(
+                found.depth for found in broker.backlogs(server, [(queue, level) for level in range(10)]).values()
+            )
 
     return depth
 
@@ -178,6 +180,23 @@ def test_what_comes_after_the_next_message_of_a_queue_is_announced_again(
     assert narrow.announcer.announce_again(known) == 0
 
 
+def test_a_forged_message_of_very_many_ids_stops_nobody_from_announcing(narrow, site, enqueue, queue, depth):
+    study, known = enqueue(4), uuid.uuid4()
+    narrow.announcer.announce_again(known)
+    app = broker.application(site)
+    with app.connection_for_write() as connection, connection.Producer(auto_declare=False) as producer:
+        producer.publish([[list(range(2**40, 2**40 + 100_000))], {}, {}], exchange="", routing_key=queue, priority=5)
+    with redis.Redis.from_url(site.broker_url) as server:
+        while server.llen(f"{queue}\x06\x165") > 1:
+            server.rpop(f"{queue}\x06\x165")
+        (backlog,) = broker.backlogs(server, [(queue, 5)]).values()
+    assert len(backlog.next) == 100_000
+    assert narrow.announcer.announce_again(known) == 0, "nobody knows when it was announced"
+    narrow.put_back([*backlog.next, *(view.id for view in narrow.experiments(Selection(study)))])
+    assert depth() == 5
+    assert statuses(narrow, study) == ["queued"] * 4
+
+
 def ended(raw, study, number, seconds):
     """Have experiments of a study end that took so long."""
     raw.execute(
@@ -203,7 +222,7 @@ def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, r
 
 def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue, depth):
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
-    hot.register(raw, uuid.uuid4(), hot.Station("here", 1, "worker@here", [queue], 4))
+    leases.register(raw, uuid.uuid4(), leases.Station("here", 1, "worker@here", [queue], 4))
     wide = Client(site)
     grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(300))}}
     wide.enqueue(Grid.from_dict(grid, tmp_path))
@@ -219,7 +238,7 @@ def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue,
     assert [number for ids in found for number in ids] == sorted(number for ids in found for number in ids)
 
 
-def test_what_should_take_longest_is_announced_first(narrow, raw, enqueue):
+def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue, queue):
     # Given a study in which the value of n decides how long an experiment takes
     study = enqueue(2, parameters={"n": [1, 2, 3], "x": [1, 2, 3]}, order="longest_first")
     raw.execute(
@@ -233,9 +252,14 @@ def test_what_should_take_longest_is_announced_first(narrow, raw, enqueue):
         "WHERE s.id = e.study AND s.name = %s AND status = 'queued'",
         [study],
     )
-    with narrow.begin() as connection:
-        taken = experiments.take_pending(connection, narrow.study(study).id, 4, longest_first=True)
-    assert [(item.params["n"], item.params["x"]) for item in taken] == [(3, 2), (3, 3), (2, 2), (2, 3)]
+    with redis.Redis.from_url(site.broker_url) as server:
+        server.delete(f"{queue}\x06\x165")
+        # When five of the six that are left are announced
+        narrow.announce(narrow.study(study))
+        sent = [broker._ids(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
+    # Then the shortest one is left, and the longest ones are first
+    views = {view.id: (view.params["n"], view.params["x"]) for view in narrow.experiments(Selection(study))}
+    assert [views[number] for ids in sent for number in ids] == [(3, 2), (3, 3), (2, 2), (2, 3), (1, 2)]
 
 
 def test_one_long_experiment_makes_messages_smaller():
@@ -255,10 +279,10 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     (shown, *_) = narrow.show(Selection(study))
     assert shown.experiment.reason == "wrong data"
     assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [("cancelled", "wrong data")]
-    assert hot.unwanted(raw, worker, [(claim.id, 1)]) == [hot.Unwanted(claim.id, 1, own=False)]
+    assert leases.unwanted(raw, worker, [(claim.id, 1)]) == [leases.Unwanted(claim.id, 1, own=False)]
     narrow.requeue(Selection(study, statuses=(Status.CANCELLED,)))
     assert hot.claim(raw, claim.id, worker, 1).attempt == 2
-    assert hot.unwanted(raw, worker, [(claim.id, 2)]) == []
+    assert leases.unwanted(raw, worker, [(claim.id, 2)]) == []
 
 
 def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, worker, tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Failure
-from qexp.store import brakes, hot
+from qexp.store import brakes, hot, leases
 from qexp.store.selectors import Selection
 
 FINE = hot.Outcome(result={"y": 1})
@@ -19,7 +19,7 @@ def study(client, raw, tmp_path):
     """Make a study with a brake, of which so many have ended: its name, and a way to end more."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     worker = uuid.uuid4()
-    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 2))
+    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 2))
 
     def study(number, **stop_after):
         name = f"brake_{uuid.uuid4().hex[:8]}"

@@ -55,7 +55,7 @@ def test_ids_follow_the_order_of_the_grid(client, grid):
 def test_each_id_is_announced_once_on_its_queue(client, grid):
     done = client.enqueue(grid())
     with redis.Redis.from_url(client.settings.broker_url) as server:
-        assert broker.depths(server, [done.study]) == {done.study: 3}
+        assert broker.backlogs(server, [(done.study, 5)])[done.study, 5].depth == 3
     assert {view.status for view in client.experiments(Selection(done.study))} == {Status.QUEUED}
 
 

@@ -9,7 +9,7 @@ import pytest
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Failure, Status
-from qexp.store import hot, journal, studies
+from qexp.store import hot, journal, leases, studies
 from qexp.store.selectors import Selection
 
 FINE = hot.Outcome(result={"y": 1})
@@ -30,7 +30,7 @@ def experiment(client, raw, tmp_path):
 def worker(raw):
     def worker():
         made = uuid.uuid4()
-        hot.register(raw, made, hot.Station("here", 1, "worker@here", ["nobody"], 2))
+        leases.register(raw, made, leases.Station("here", 1, "worker@here", ["nobody"], 2))
         return made
 
     return worker
@@ -66,6 +66,18 @@ def test_a_result_is_recorded_once(raw, experiment, worker):
     claim = hot.claim(raw, experiment.id, worker(), pid=1)
     assert hot.finish(raw, claim, FINE)
     assert not hot.finish(raw, claim, hot.Outcome(result={"y": 2}))
+
+
+@pytest.mark.parametrize(("relaxed", "commit"), [(False, "on"), (True, "off")])
+def test_claims_and_results_are_committed_as_durably_as_is_asked_for(raw, experiment, worker, relaxed, commit):
+    made = worker()
+    with raw.transaction():
+        (claim,) = hot.claims(raw, [experiment.id], made, 1, relaxed)
+        assert raw.execute("SHOW synchronous_commit").fetchone() == (commit,)
+    with raw.transaction():
+        assert hot.finish_all(raw, made, [hot.done(claim, FINE)], relaxed)
+        assert raw.execute("SHOW synchronous_commit").fetchone() == (commit,)
+    assert raw.execute("SHOW synchronous_commit").fetchone() == ("on",), "for nothing but that transaction"
 
 
 def test_a_worker_that_comes_back_cannot_overwrite_its_successor(client, raw, experiment, worker):
@@ -228,12 +240,12 @@ def test_one_worker_leads_until_its_lease_ends_or_it_resigns(raw):
     raw.execute("DELETE FROM leader")
     one, two = uuid.uuid4(), uuid.uuid4()
     now = datetime.now(UTC)
-    assert hot.lead(raw, one, 10, 30, now)
-    assert hot.lead(raw, one, 10, 30, now + timedelta(seconds=5))
-    assert not hot.lead(raw, two, 10, 30, now + timedelta(seconds=14))
-    assert hot.lead(raw, two, 10, 30, now + timedelta(seconds=16))
-    hot.resign(raw, two)
-    assert hot.lead(raw, one, 10, 30)
+    assert leases.lead(raw, one, 10, 30, now)
+    assert leases.lead(raw, one, 10, 30, now + timedelta(seconds=5))
+    assert not leases.lead(raw, two, 10, 30, now + timedelta(seconds=14))
+    assert leases.lead(raw, two, 10, 30, now + timedelta(seconds=16))
+    leases.resign(raw, two)
+    assert leases.lead(raw, one, 10, 30)
     raw.execute("DELETE FROM leader")
 
 

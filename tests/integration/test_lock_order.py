@@ -9,7 +9,7 @@ from tests_support import eventually
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Failure, Status
-from qexp.store import experiments, hot
+from qexp.store import announcements, hot, leases
 from qexp.store.connect import connect
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -49,17 +49,17 @@ def verbs(settings, study, numbers, worker):
 
     def put_back():
         with Client(settings).begin() as connection:
-            experiments.put_back(connection, numbers)
+            announcements.put_back(connection, numbers)
 
     name, grid = study
-    lost = hot.Silent(worker, "", "", None, list(reversed(numbers)))
+    lost = leases.Silent(worker, "", "", None, list(reversed(numbers)))
     return {
         "cancel": (Status.RUNNING, lambda: Client(settings).cancel(Selection(name))),
         "requeue": (Status.PAUSED, lambda: Client(settings).requeue(Selection(name))),
         "pause": (Status.QUEUED, lambda: Client(settings).pause(name)),
         "put_back": (Status.QUEUED, put_back),
         "release": (Status.RUNNING, raw(lambda connection: hot.release(connection, worker))),
-        "rescue": (Status.RUNNING, raw(lambda connection: hot.rescue(connection, lost, LOST))),
+        "rescue": (Status.RUNNING, raw(lambda connection: leases.rescue(connection, lost, LOST))),
         "enqueue": (Status.RUNNING, lambda: Client(settings).enqueue(grid(1))),
     }
 
@@ -70,7 +70,7 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
     name, _ = study
     numbers = [view.id for view in client.experiments(Selection(name))]
     worker = uuid.uuid4()
-    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 4))
+    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 4))
     status, do = verbs(client.settings, study, numbers, worker)[verb]
     for number in numbers:
         if status is not Status.QUEUED:

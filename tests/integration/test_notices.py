@@ -11,7 +11,7 @@ from qexp.client import Client
 from qexp.errors import NotifyError
 from qexp.grid import Grid
 from qexp.model import Failure
-from qexp.store import hot
+from qexp.store import hot, leases
 from qexp.store.selectors import Selection
 from qexp.worker.notices import Notices
 from qexp.worker.upkeep import Upkeep
@@ -25,7 +25,7 @@ def study(client, raw, tmp_path):
     """Make a study whose grid wants to be told of; a way to end experiments of it, and to read what was noted."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     worker, queue = uuid.uuid4(), f"notices_{uuid.uuid4().hex[:8]}"
-    hot.register(raw, worker, hot.Station("here", 1, "worker@here", [queue], 2))
+    leases.register(raw, worker, leases.Station("here", 1, "worker@here", [queue], 2))
 
     def study(number, addresses, **keys):
         name = f"told_{uuid.uuid4().hex[:8]}"
@@ -129,7 +129,7 @@ def test_a_study_that_nobody_takes_is_told_as_stalled_and_one_that_rests_or_runs
     raw.execute(f"UPDATE experiment SET started_at = {long_ago} WHERE id = %s", [running.id])
     one.look()
     assert study.noted(waiting) == [], "something runs on a live worker"
-    hot.leave(raw, study.worker)
+    leases.leave(raw, study.worker)
     one.look()
     eventually(lambda: len(service.told) == 1, "the stall to be told")
     assert service.told[0].startswith(f"{waiting}: stalled for 5 min\n2 open, of which 1 running; no worker listens to")

@@ -9,9 +9,10 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
 from qexp.client import Client
-from qexp.store import brakes, experiments, hot, notices, quarantine, reports, studies
+from qexp.store import announcements, brakes, hot, leases, notices, quarantine, standing, studies
 from qexp.store.connect import Database, connect
 
+HOT = {**hot.SQL, **leases.SQL}
 MANY = 100_000
 WORKER = uuid.UUID(int=1)
 LEASE = 30.0
@@ -33,7 +34,7 @@ def large(site):
 
 
 def fill(raw):
-    hot.register(raw, WORKER, hot.Station("here", 1, "worker@here", ["large"], 4))
+    leases.register(raw, WORKER, leases.Station("here", 1, "worker@here", ["large"], 4))
     raw.execute(
         "INSERT INTO study (name, function, queue, revision, parameters) VALUES ('large', 'm:f', 'large', 1, '{x}')"
     )
@@ -125,11 +126,11 @@ def read_whole(plan):
     return found.union(*(read_whole(part) for part in plan.get("Plans", [])))
 
 
-@pytest.mark.parametrize("name", hot.SQL)
+@pytest.mark.parametrize("name", HOT)
 def test_no_hot_statement_reads_all_experiments_or_attempts(large, name):
     values = VALUES | ({"id": WORKER} if name in ("register", "beat", "leave", "known") else {})
     with connect(large) as raw:
-        (plan,) = psycopg.ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {hot.SQL[name]}", values).fetchone()
+        (plan,) = psycopg.ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {HOT[name]}", values).fetchone()
     assert not read_whole(plan[0]["Plan"]) & {"experiment", "attempt"}, plan
 
 
@@ -138,17 +139,17 @@ def an_hour_ago(connection):
 
 
 LOOKS = {
-    "top-up window": lambda connection: experiments.announced(connection, "large", 5),
-    "announce": lambda connection: experiments.take_pending(connection, 1, 1000),
-    "announce again": lambda connection: experiments.take_queued(connection, 1, an_hour_ago(connection), 1000),
-    "of a study": lambda connection: experiments.announced_of(connection, 1),
-    "of a message": lambda connection: experiments.announced_at(connection, VALUES["ids"]),
-    "pace": lambda connection: experiments.pace(connection, 1),
+    "top-up window": lambda connection: announcements.announced(connection, "large", 5),
+    "announce": lambda connection: announcements.take_pending(connection, 1, 1000),
+    "announce again": lambda connection: announcements.take_queued(connection, 1, an_hour_ago(connection), 1000),
+    "of a study": lambda connection: announcements.announced_of(connection, 1),
+    "of a message": lambda connection: announcements.announced_at(connection, VALUES["ids"]),
+    "pace": lambda connection: announcements.pace(connection, 1),
     "waiting": studies.waiting,
-    "still waiting": lambda connection: experiments.pending(connection, 1),
-    "lost": experiments.lines,
-    "counts": reports.counts,
-    "counts of one": lambda connection: reports.counts(connection, 1),
+    "still waiting": lambda connection: announcements.pending(connection, 1),
+    "lost": announcements.lines,
+    "counts": standing.counts,
+    "counts of one": lambda connection: standing.counts(connection, 1),
     "brakes": brakes.exceeded,
     "notices": lambda connection: notices.news(connection, False, LEASE, 30),
     "suspects": lambda connection: quarantine.suspects(connection, LEASE),
@@ -179,7 +180,7 @@ def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(larg
         connection.exec_driver_sql("UPDATE experiment SET status = 'pending', not_before = NULL")
         sent = []
         event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
-        assert len(experiments.take_pending(connection, 1, 1000)) == 1000
+        assert len(announcements.take_pending(connection, 1, 1000)) == 1000
         ((statement, values),) = sent
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
         (update,) = [part for part in plan[0]["Plan"]["Plans"] if part["Parent Relationship"] == "Outer"]

@@ -7,7 +7,7 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Failure
-from qexp.store import hot, quarantine
+from qexp.store import hot, leases, quarantine
 from qexp.store.selectors import Selection
 
 FINE = hot.Outcome(result={"y": 1})
@@ -31,7 +31,7 @@ def site(client, raw, tmp_path):
 
     def start(host, *queues):
         made = uuid.uuid4()
-        hot.register(raw, made, hot.Station(host, 1, f"worker@{host}", list(queues or [queue]), 2))
+        leases.register(raw, made, leases.Station(host, 1, f"worker@{host}", list(queues or [queue]), 2))
         return made
 
     def end(worker, *outcomes):
@@ -57,8 +57,8 @@ def test_a_worker_that_fails_alone_is_quarantined_with_the_reason_and_the_repair
     site.end(good, *[FINE] * 5)
     (reason,) = site.look().values()
     assert "No module named 'torch'" in reason and "repair cellar, then restart the worker" in reason
-    assert hot.beat(raw, bad).quarantine == reason
-    assert hot.beat(raw, good).quarantine is None
+    assert leases.beat(raw, bad).quarantine == reason
+    assert leases.beat(raw, good).quarantine is None
     assert site.look() == {}, "once is enough"
 
 
@@ -123,7 +123,7 @@ def test_the_last_live_worker_of_a_queue_is_never_quarantined(site, raw):
     site.end(good, *[FINE] * 5)
     assert site.look() == {}, "nobody else listens to the other queue"
     other = site.start("barn", f"{site.queue}_gpu")
-    hot.leave(raw, other)
+    leases.leave(raw, other)
     assert site.look() == {}, "and who has stopped does not count"
     site.start("barn", f"{site.queue}_gpu")
     assert set(site.look()) == {bad}
@@ -135,5 +135,5 @@ def test_of_two_that_could_stand_in_for_each_other_only_one_is_quarantined(site,
     for bad in (one, two):
         site.end(bad, *[error()] * 5)
     site.end(good, *[FINE] * 5)
-    hot.leave(raw, good)
+    leases.leave(raw, good)
     assert len(site.look()) == 1

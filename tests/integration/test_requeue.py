@@ -10,7 +10,7 @@ from qexp.client import Client
 from qexp.errors import UnknownExperimentError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Failure, Status
-from qexp.store import hot
+from qexp.store import hot, leases
 from qexp.store.connect import connect
 from qexp.store.selectors import Selection, parse
 
@@ -22,7 +22,7 @@ def study(client, raw, tmp_path):
     name, worker = f"requeue_{uuid.uuid4().hex[:8]}", uuid.uuid4()
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3, 4]}, "queue": "nobody"}
     client.enqueue(Grid.from_dict(grid, tmp_path))
-    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 2))
+    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 2))
     outcomes = [
         hot.Outcome(result={"y": 1}),
         hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "bad 2", "f.py:1 in f", "aaaa11112222", "Trace 2")),
@@ -59,7 +59,7 @@ def test_a_done_experiment_that_runs_again_has_no_result_meanwhile(client, study
 def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, raw, study):
     # Given a requeue that waits for an experiment which another transaction holds
     views, worker = client.experiments(Selection(study)), uuid.uuid4()
-    hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 1))
+    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 1))
     claim = hot.claim(raw, views[-1].id, worker, 1)
     with connect(client.settings) as other, other.transaction():
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [views[0].id])
@@ -85,7 +85,7 @@ def test_experiments_that_are_open_are_left_alone(client, study):
 def test_requeued_experiments_are_claimed_as_the_next_attempt(client, raw, study):
     done = client.requeue(parse([study], failed=True))
     worker = uuid.uuid4()
-    hot.register(raw, worker, hot.Station("there", 1, "worker@there", ["nobody"], 1))
+    leases.register(raw, worker, leases.Station("there", 1, "worker@there", ["nobody"], 1))
     assert hot.claim(raw, done.ids[0], worker, 1).attempt == 2
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Failure
-from qexp.store import hot, studies
+from qexp.store import hot, leases, studies
 from qexp.store.selectors import Selection
 
 LOST = hot.Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
@@ -25,7 +25,7 @@ def two(client, raw, tmp_path):
     made = []
     for view in client.experiments(Selection(name)):
         worker = uuid.uuid4()
-        hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 1))
+        leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 1))
         made.append((view.id, worker, hot.claim(raw, view.id, worker, 1)))
     return made
 
@@ -40,10 +40,10 @@ def statuses(client, two):
 
 def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_budgets(client, raw, two):
     (number, silent, claim), (_, loud, _) = two
-    hot.beat(raw, loud, in_a_minute())
-    (gone,) = [worker for worker in hot.silent(raw, 30, in_a_minute()) if worker.experiments]
+    leases.beat(raw, loud, in_a_minute())
+    (gone,) = [worker for worker in leases.silent(raw, 30, in_a_minute()) if worker.experiments]
     assert (gone.worker, gone.experiments) == (silent, [number])
-    (failed,) = hot.rescue(raw, gone, LOST)
+    (failed,) = leases.rescue(raw, gone, LOST)
     assert (failed.id, failed.attempt) == (number, 1)
     with client.begin() as connection:
         assert claim.study_id in [study.id for study in studies.waiting(connection)]
@@ -55,19 +55,19 @@ def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_b
 
 def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
     (_, silent, _), (_, loud, _) = two
-    hot.beat(raw, loud, in_a_minute())
-    assert [worker.worker for worker in hot.silent(raw, 30, in_a_minute())] == [silent]
-    hot.rescue(raw, hot.Silent(silent, "", "", in_a_minute(), [two[0][0]]), LOST)
-    assert hot.silent(raw, 30, in_a_minute()) == []
-    assert hot.beat(raw, silent).given_up
-    assert not hot.beat(raw, silent).given_up
+    leases.beat(raw, loud, in_a_minute())
+    assert [worker.worker for worker in leases.silent(raw, 30, in_a_minute())] == [silent]
+    leases.rescue(raw, leases.Silent(silent, "", "", in_a_minute(), [two[0][0]]), LOST)
+    assert leases.silent(raw, 30, in_a_minute()) == []
+    assert leases.beat(raw, silent).given_up
+    assert not leases.beat(raw, silent).given_up
 
 
 def test_a_worker_that_left_and_still_has_something_running_is_given_up_too(raw, two):
     (number, left, _), (_, loud, _) = two
-    hot.leave(raw, left)
-    hot.beat(raw, loud, in_a_minute())
-    (gone,) = hot.silent(raw, 30, in_a_minute())
+    leases.leave(raw, left)
+    leases.beat(raw, loud, in_a_minute())
+    (gone,) = leases.silent(raw, 30, in_a_minute())
     assert gone.experiments == [number]
 
 
@@ -78,6 +78,6 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
             client.announce_studies([claim.study_id])
             claim = hot.claim(raw, number, worker, 1)
         assert claim.attempt == attempt
-        (failed,) = hot.rescue(raw, hot.Silent(worker, "", "", in_a_minute(), [number]), LOST)
+        (failed,) = leases.rescue(raw, leases.Silent(worker, "", "", in_a_minute(), [number]), LOST)
         assert (failed.due is None) == (attempt == 6)
     assert statuses(client, two)[0] == "failed"

@@ -4,6 +4,7 @@ import threading
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -78,3 +79,29 @@ def test_a_migration_that_fails_leaves_nothing(empty, monkeypatch):
         Client(empty).migrate()
     with connect(empty) as raw:
         assert raw.execute("SELECT to_regclass('study'), to_regclass('alembic_version')").fetchone() == (None, None)
+
+
+def test_the_newest_migration_takes_what_is_there_along_and_can_be_undone(empty):
+    # Given a database of the version before, with a study
+    Client(empty).migrate()
+    config = Config()
+    config.set_main_option("script_location", str((schema.__file__).replace("schema.py", "migrations")))
+    with Database(empty).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+    with connect(empty) as raw:
+        raw.execute(
+            "INSERT INTO study (name, function, queue, revision, parameters, created_at) "
+            "VALUES ('old', 'm:f', 'q', 1, '{}', '2026-01-01')"
+        )
+        keys = "SELECT count(*) FROM pg_constraint WHERE conrelid = 'attempt'::regclass AND contype = 'f'"
+        assert raw.execute(keys).fetchone() == (3,)
+    # When it is brought up to date
+    Client(empty).migrate()
+    # Then it is as a new one, and the study is there
+    with Database(empty).begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    with connect(empty) as raw:
+        assert raw.execute("SELECT renewed_at = created_at, longest_first FROM study").fetchall() == [(True, False)]
+        primary = "SELECT conkey FROM pg_constraint WHERE conrelid = 'notice'::regclass AND contype = 'p'"
+        assert len(raw.execute(primary).fetchone()[0]) == 4

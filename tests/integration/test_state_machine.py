@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import CLOSED, OPEN, Failure, Status
-from qexp.store import experiments, hot, journal
+from qexp.store import announcements, hot, journal, leases
 from qexp.store.connect import connect
 from qexp.store.selectors import Selection
 
@@ -210,14 +210,14 @@ class Machine(RuleBasedStateMachine):
         self.rows: list[Experiment] = []
         self.paused: dict[str, str | None] = {}
         self.keys = 0
-        self.silent: list[hot.Silent] = []
+        self.silent: list[leases.Silent] = []
         raw.execute("TRUNCATE study, worker, leader, experiment, attempt RESTART IDENTITY CASCADE")
         self.clock = self.now()
         self.workers = [uuid.uuid4() for _ in range(WORKERS)]
         self.seen = dict.fromkeys(self.workers, self.clock)
         self.stopped: dict[UUID, datetime] = {}
         for number, worker in enumerate(self.workers):
-            hot.register(raw, worker, hot.Station("here", number, f"{number}@here", ["nobody"], 2))
+            leases.register(raw, worker, leases.Station("here", number, f"{number}@here", ["nobody"], 2))
 
     def now(self):
         return self.raw.execute("SELECT now()").fetchone()[0]
@@ -357,7 +357,7 @@ class Machine(RuleBasedStateMachine):
     def put_back(self, picks):
         chosen = [self.pick(pick) for pick in picks]
         with self.client.begin() as connection:
-            experiments.put_back(connection, [row.id for row in chosen])
+            announcements.put_back(connection, [row.id for row in chosen])
         for row in chosen:
             row.status = "pending" if row.status == "queued" else row.status
 
@@ -365,7 +365,7 @@ class Machine(RuleBasedStateMachine):
     def announce_again(self, study, limit):
         number = self.raw.execute("SELECT id FROM study WHERE name = %s", [study]).fetchone()[0]
         with self.client.begin() as connection:
-            taken = experiments.take_queued(connection, number, self.now() + timedelta(seconds=1), limit)
+            taken = announcements.take_queued(connection, number, self.now() + timedelta(seconds=1), limit)
         queued = [row for row in self.of(study) if row.status == "queued"]
         assert [item.id for item in taken] == [row.id for row in queued[:limit]]
 
@@ -379,7 +379,7 @@ class Machine(RuleBasedStateMachine):
         running = {worker: [row.id for row in self.rows if row.runs_on(worker)] for worker in self.workers}
         gone = [worker for worker in self.workers if worker not in self.stopped and self.seen[worker] < limit]
         gone += [worker for worker, moment in self.stopped.items() if moment < limit and running[worker]]
-        found = hot.silent(self.raw, LEASE, self.clock)
+        found = leases.silent(self.raw, LEASE, self.clock)
         assert {silent.worker: sorted(silent.experiments) for silent in found} == {
             worker: running[worker] for worker in gone
         }
@@ -394,7 +394,7 @@ class Machine(RuleBasedStateMachine):
             error = hot.Error(Failure.LOST, "WorkerLost", "silent", fingerprint="feed0002")
             self.failed(
                 [row for row in self.rows if row.runs_on(silent.worker) and row.id in silent.experiments],
-                hot.rescue(self.raw, silent, error, self.clock),
+                leases.rescue(self.raw, silent, error, self.clock),
                 error,
             )
 
@@ -403,13 +403,13 @@ class Machine(RuleBasedStateMachine):
     @rule(worker=WORKER)
     def beat(self, worker):
         worker = self.workers[worker]
-        assert hot.beat(self.raw, worker, self.clock).given_up == (worker in self.stopped)
+        assert leases.beat(self.raw, worker, self.clock).given_up == (worker in self.stopped)
         self.stopped.pop(worker, None)
         self.seen[worker] = self.clock
 
     @rule(worker=WORKER)
     def leave(self, worker):
-        hot.leave(self.raw, self.workers[worker])
+        leases.leave(self.raw, self.workers[worker])
         self.stopped[self.workers[worker]] = self.now()
 
     @rule(pick=PICK, worker=WORKER, pid=PID)
@@ -539,8 +539,8 @@ class Machine(RuleBasedStateMachine):
         row, worker = self.pick(pick), self.workers[worker]
         attempt = row.attempt - back
         own = row.runs_on(worker) and back == 0
-        expected = [] if own and row.study not in self.paused else [hot.Unwanted(row.id, attempt, own)]
-        assert hot.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
+        expected = [] if own and row.study not in self.paused else [leases.Unwanted(row.id, attempt, own)]
+        assert leases.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
 
     # what attempts leave
 
@@ -751,11 +751,11 @@ def hammer(client, raw, worker, folder, seed, operations):
                 finished.append((claim.id, claim.attempt))
 
     def rescue():
-        hot.rescue(raw, hot.Silent(worker, "", "", None, rng.sample(numbers, SIZE)), error)
+        leases.rescue(raw, leases.Silent(worker, "", "", None, rng.sample(numbers, SIZE)), error)
 
     def put_back():
         with client.begin() as connection:
-            experiments.put_back(connection, rng.sample(numbers, SIZE))
+            announcements.put_back(connection, rng.sample(numbers, SIZE))
 
     def enqueue():
         client.enqueue(grid_of("one", rng.randint(1, SIZE), folder))
@@ -770,7 +770,7 @@ def hammer(client, raw, worker, folder, seed, operations):
         lambda: client.resume("one"),
         lambda: hot.crash(raw, rng.sample(numbers, SIZE), worker, 1, error),
         lambda: hot.release(raw, worker),
-        lambda: hot.beat(raw, worker),
+        lambda: leases.beat(raw, worker),
         rescue,
         put_back,
         enqueue,
@@ -786,7 +786,7 @@ def run_hammers(own, folder, threads, operations):
     with connect(own) as raw:
         workers = [uuid.uuid4(), uuid.uuid4()]  # threads share them, as the children of a worker do
         for worker in workers:
-            hot.register(raw, worker, hot.Station("here", 1, "worker@here", ["nobody"], 2))
+            leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 2))
 
         def work(number):
             with connect(own) as mine:

@@ -16,7 +16,7 @@ from qexp.client import Client, Study
 from qexp.errors import SelectorError
 from qexp.grid import Grid
 from qexp.model import NON_FINITE, Failure
-from qexp.store import hot
+from qexp.store import hot, leases
 from qexp.store.conditions import spelled
 from qexp.store.selectors import Selection, parse
 
@@ -271,7 +271,7 @@ def study(client, raw, tmp_path):
     keys = {"parameters": parameters, "queue": "nobody", "retries": 0}
     client.enqueue(Grid.from_dict({"study": name, "function": "experiment:f", **keys}, tmp_path))
     for worker, host in ((here, "node_1"), (there, "nodex1.lab")):
-        hot.register(raw, worker, hot.Station(host, 1, f"worker@{host}", ["nobody"], 2))
+        leases.register(raw, worker, leases.Station(host, 1, f"worker@{host}", ["nobody"], 2))
     first, second, third, _ = client.experiments(Selection(name))
     error = hot.Error(Failure.ERROR, "ValueError", "too 'bad'", "f.py:1 in f", "aaaa11112222", "Trace")
     assert hot.finish(raw, hot.claim(raw, first.id, here, 1), hot.Outcome(result={"lr": 7, "train.loss": 0.5}))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qexp.client.explaining import Doorbell, Known, explain
+from qexp.client.explaining import explain
+from qexp.client.facts import Doorbell, Known
 from qexp.model import Status
 from qexp.settings import Settings
 from qexp.store.reports import AttemptView, ExperimentView
@@ -43,17 +44,17 @@ def worker(name="w@node1", **given):
     return blank(WorkerView, **{**base, "name": name, "running": {}, "leads": False, "silence": 3.0, **given})
 
 
-def told(view, depth=None, trouble=None, study=(), settings=SETTINGS, **given):
+def told(view, depth=None, next_at=None, trouble=None, study=(), settings=SETTINGS, **given):
     """Explain an experiment; return what is said by sentence, with the command in brackets."""
     row = blank(StudyRow, **{"id": 1, "name": "lenet", "queue": "gpu", **dict(study)})
-    base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": Place(1, 1, 0), "printed": 0}
+    base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": Place(1, 0), "printed": 0}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
-    found = explain(Known(situation, Doorbell(depth, trouble), settings))
+    found = explain(Known(situation, Doorbell(depth, next_at, trouble), settings))
     return [f"{one.text} [{one.command}]" if one.command else one.text for one in found.sentences]
 
 
 def history(view, **given):
-    base = {"forgiven": 0, "workers": [], "retries": {}, "place": Place(1, 1, 0)}
+    base = {"forgiven": 0, "workers": [], "retries": {}, "place": Place(1, 0)}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": blank(StudyRow), "now": NOW})
     return explain(Known(situation, Doorbell(), SETTINGS)).history
 
@@ -81,7 +82,7 @@ def test_a_retry_says_when_after_what_and_how_many_are_left():
 
 
 def test_a_full_window_is_named_with_its_setting():
-    (window, _) = told(experiment("pending"), place=Place(10_000, 10_000, 12_345), workers=[worker()])
+    (window, _) = told(experiment("pending"), place=Place(10_000, 12_345), workers=[worker()])
     assert window == (
         "It is not announced yet: the window of its queue 'gpu' is full (10,000 announced, setting 'window': 10,000), "
         "and 12,345 are before it. [qexp config]"
@@ -98,6 +99,12 @@ def test_a_full_window_is_named_with_its_setting():
 )
 def test_what_is_due_is_announced_by_the_worker_that_leads(crew, words):
     assert told(experiment("pending", not_before=ago(1)), workers=crew)[0] == words
+
+
+def test_what_comes_later_is_announced_when_its_turn_comes_near():
+    said = told(experiment("pending"), place=Place(40, 1234), workers=[worker("first@a", leads=True)])
+    assert said[0] == "The worker that leads, first@a, announces it when its turn comes near."
+    assert said[1].startswith("1,234 others are before it")
 
 
 def test_a_queued_experiment_says_since_when_it_is_announced():
@@ -156,7 +163,7 @@ def busy(number, **given):
     ],
 )
 def test_a_queue_with_live_workers_says_whose_turn_it_is(crew, ahead, words):
-    said = told(experiment("queued"), workers=crew, place=Place(9, 9, ahead), queued_at=ago(1))
+    said = told(experiment("queued"), workers=crew, place=Place(9, ahead), queued_at=ago(1))
     assert said[1].startswith(words)
 
 
@@ -168,27 +175,23 @@ def test_what_a_free_child_does_not_take_is_for_the_doctor():
 
 
 @pytest.mark.parametrize(
-    ("depth", "age", "leads", "words"),
+    ("depth", "next_at", "leads", "when"),
     [
-        (
-            0,
-            9,
-            True,
-            "The broker has lost its message (the queue is empty there); it is announced again within seconds.",
-        ),
-        (0, 9, False, "(the queue is empty there); it is announced again as soon as a worker is there."),
-        (0, 1, True, "no message of it: a worker is taking it, or it is announced again within seconds."),
-        (2, 9, True, "holds 2 messages for 5 announced experiments; what is missing is announced again within about"),
+        (0, None, True, "within seconds"),
+        (0, None, False, "as soon as a worker is there"),
+        (2, 8, True, "within seconds"),
     ],
 )
-def test_a_message_that_is_not_on_the_broker_is_noticed(depth, age, leads, words):
-    crew = [worker(leads=leads)]
-    said = told(experiment("queued"), depth, queued_at=ago(age), workers=crew, place=Place(5, 5, 0))
-    assert words in said[2]
+def test_a_message_that_is_not_on_the_broker_is_noticed(depth, next_at, leads, when):
+    later = None if next_at is None else ago(next_at)
+    said = told(experiment("queued"), depth, later, queued_at=ago(9), workers=[worker(leads=leads)])
+    assert said[2] == (f"The broker holds no message of it: a worker is taking it, or it is announced again {when}.")
 
 
-def test_a_message_that_is_there_needs_no_word():
-    assert len(told(experiment("queued"), 5, queued_at=ago(9), place=Place(5, 5, 0))) == 2
+@pytest.mark.parametrize("next_at", [9, 30, None])
+def test_a_message_that_may_be_behind_the_next_one_needs_no_word(next_at):
+    earlier = None if next_at is None else ago(next_at)
+    assert len(told(experiment("queued"), 1, earlier, queued_at=ago(9), place=Place(50, 40), workers=[worker()])) == 2
 
 
 RUNS = experiment("running", attempt=2, started_at=ago(40))

@@ -181,10 +181,10 @@ def test_a_home_of_qexps_is_no_part_of_a_source_and_no_source_itself(tmp_path):
 
 
 def test_links_are_followed(tmp_path):
-    outside = write(tmp_path / "shared", {"helper.py": "X = 1", "data/a.csv": "1"})
+    outside = write(tmp_path / "elsewhere", {"helper.py": "X = 1", "data/a.csv": "1"})
     folder = write(tmp_path / "grid", {"a.py": ""})
     (folder / "helper.py").symlink_to(outside / "helper.py")
-    (folder / "data").symlink_to("../shared/data")
+    (folder / "data").symlink_to("../elsewhere/data")
     plain = write(tmp_path / "plain", {"a.py": "", "helper.py": "X = 1", "data/a.csv": "1"})
     (tmp_path / "link").symlink_to(folder)
     assert take(tmp_path / "link") == take(plain)

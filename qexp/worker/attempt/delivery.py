@@ -47,7 +47,6 @@ class Delivery:
     def __init__(self, settings: Settings, line: Line) -> None:
         self._settings, self._line = settings, line
         self._folder = settings.home / "outbox"
-        self._relaxed = settings.durability == "relaxed"
         self._names: dict[int, set[str]] = {}
         """Names of results that a study is known to have."""
 
@@ -56,7 +55,7 @@ class Delivery:
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> hot.Finished | None:
-            return hot.finish(raw, claim, outcome, relaxed=self._relaxed)
+            return hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
 
         with self._keeping([(claim, outcome)]) as waiting:
             try:
@@ -100,7 +99,9 @@ class Delivery:
     ) -> Collection[int]:
         """Record results of a worker; return the ids of those that are not somebody else's by now."""
         what = f"the outcomes of {len(items)} experiments"
-        found = self._line.do(lambda raw: hot.finish_all(raw, worker, items, self._relaxed), what, PATIENCE, waiting)
+        found = self._line.do(
+            lambda raw: hot.finish_all(raw, worker, items, self._settings.relaxed), what, PATIENCE, waiting
+        )
         self.clear(items, found)
         return found
 

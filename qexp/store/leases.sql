@@ -1,0 +1,56 @@
+-- register: a worker is there.
+INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment)
+VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s);
+
+-- known: whether a worker is one of this database's. No row: it is not.
+SELECT 1 FROM worker WHERE id = %(id)s;
+
+-- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
+WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
+UPDATE worker w SET last_seen = coalesce(%(now)s, now()), stopped_at = NULL FROM before b WHERE w.id = b.id
+RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason;
+
+-- unwanted: of what a worker's children are at, what is not theirs any more, and what is of a paused study.
+-- No row: all of it is wanted.
+SELECT post.id, post.attempt, e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt
+FROM   unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS post (id, attempt)
+JOIN   experiment e ON e.id = post.id JOIN study s ON s.id = e.study
+WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt) OR s.paused_at IS NOT NULL;
+
+-- strays: what runs on a worker though none of its children is at it: their deaths were not noted, as Postgres was away.
+-- No row: there is nothing like that.
+SELECT id, pid FROM experiment
+WHERE  worker = %(worker)s AND status = 'running' AND id <> ALL (%(ids)s::bigint[]);
+
+-- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
+-- No row: there are none.
+WITH gone AS (
+  SELECT id FROM worker w
+  WHERE  (stopped_at IS NULL AND last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(lease)s))
+         OR (stopped_at < coalesce(%(now)s, now()) - make_interval(secs => %(lease)s)
+             AND EXISTS (SELECT FROM experiment e WHERE e.worker = w.id AND e.status = 'running'))
+  FOR    UPDATE SKIP LOCKED
+)
+UPDATE worker w SET stopped_at = coalesce(w.stopped_at, %(now)s, now()) FROM gone g WHERE w.id = g.id
+RETURNING w.id, w.name, w.host, w.last_seen,
+          ARRAY(SELECT e.id FROM experiment e WHERE e.worker = w.id AND e.status = 'running');
+
+-- leave: a worker has stopped.
+UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
+
+-- lead: take the lease of the leader, or prolong it, and say whether there is anything for it to look after: what is open
+-- and may move, a worker that went silent, a message to send. No row: another worker leads.
+INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
+ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
+WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())
+RETURNING site,
+  EXISTS (SELECT FROM study s WHERE  -- by the alphabet, the last three of all are pending, queued and running
+            (SELECT max(e.status) FROM experiment e WHERE e.study = s.id)
+            >= CASE WHEN s.paused_at IS NULL THEN 'pending' ELSE 'running' END)
+  OR EXISTS (SELECT FROM worker w WHERE w.stopped_at IS NULL
+             AND w.last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(silence)s))
+  OR EXISTS (SELECT FROM notice n WHERE n.sent_at IS NULL AND n.tries < %(tries)s
+             AND n.created_at > coalesce(%(now)s, now()) - %(kept)s);
+
+-- resign: give the lease up, so that another worker leads at once.
+UPDATE leader SET until = now() WHERE worker = %(worker)s;

@@ -1,0 +1,71 @@
+"""What killed workers leave in the temporary folder: whose it is, and when it goes."""
+
+import os
+import tempfile
+import time
+import uuid
+
+import pytest
+
+from qexp.worker.attempt.scratch import Scratch
+
+WEEK = 7 * 24 * 3600
+
+
+@pytest.fixture(autouse=True)
+def above(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def killed():
+    """Make the folder of a worker that nobody holds any more."""
+
+    def killed():
+        worker = uuid.uuid4()
+        scratch = Scratch(worker)
+        scratch.make()
+        os.close(scratch._lock)
+        return worker, scratch.folder
+
+    return killed
+
+
+def found(ours):
+    return [worker for worker, _ in Scratch(uuid.uuid4()).abandoned(lambda worker: worker in ours)]
+
+
+def test_what_a_killed_worker_has_left_is_given_once_and_goes(killed):
+    worker, folder = killed()
+    given = Scratch(uuid.uuid4()).abandoned(lambda _: True)
+    assert next(given) == (worker, folder)
+    assert folder.is_dir(), "what is in it is read first"
+    assert list(given) == []
+    assert not folder.exists()
+    assert found({worker}) == []
+
+
+def test_the_folder_of_a_worker_that_lives_is_left_alone():
+    worker = uuid.uuid4()
+    scratch = Scratch(worker)
+    scratch.make()
+    assert found({worker}) == []
+    assert scratch.folder.is_dir()
+
+
+def test_what_another_sites_worker_has_left_is_that_sites_for_a_week(killed):
+    _, fresh = killed()
+    _, old = killed()
+    os.utime(old, (time.time() - WEEK - 60,) * 2)
+    assert found(set()) == []
+    assert fresh.is_dir()
+    assert not old.exists()
+
+
+def test_a_folder_that_is_no_workers_is_left_alone(above, killed):
+    _, folder = killed()
+    other = folder.with_name(folder.name[:-32] + "notes")
+    other.mkdir()
+    assert found(set()) == []
+    assert other.is_dir()
