@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +18,9 @@ GRACE = 5.0
 """Seconds that an attempt which asks whether it should stop gets to save and leave."""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
+
+_FORKING = threading.local()
+"""The signals that a thread had blocked before it began to fork."""
 
 
 class TimeoutReached(BaseException):
@@ -41,6 +46,7 @@ class Interrupts:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, self._look)
             self._leave = signal.signal(signal.SIGTERM, self._go)
+            _guard_forks()
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -85,6 +91,32 @@ class Interrupts:
     def _hurry(self, number: int, frame: FrameType | None) -> None:
         if callable(self._leave):
             self._leave(signal.SIGTERM, frame)
+
+
+@functools.cache
+def _guard_forks() -> None:
+    """
+    Have SIGTERM end at once what a function forks, as it does in any other program.
+
+    A handler of Python's raises SystemExit in it, which a process that is just being forked does not heed: a
+    multiprocessing.Pool that ends while one of its processes begins would wait for that one for ever.
+    """
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_forget)
+
+
+def _hold() -> None:
+    _FORKING.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _FORKING.mask)
+
+
+def _forget() -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(getattr(handler, "__self__", None), Interrupts):  # else it is the function's own
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _let_go()
 
 
 def over_time(seconds: float) -> str:

@@ -1,0 +1,52 @@
+"""How signals reach an attempt, and what it forks. Scripts are processes of their own."""
+
+import json
+import subprocess
+import sys
+
+SCRIPT = """
+import json, os, signal, sys, tempfile
+from pathlib import Path
+from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.board import Board
+
+def leave(*_):
+    raise SystemExit(1)
+
+def stop_at_once():  # as a pool does that ends while a process of it begins
+    os.kill(os.getpid(), signal.SIGTERM)
+
+os.register_at_fork(after_in_child=stop_at_once)
+with tempfile.TemporaryDirectory() as folder:
+    board = Board(Path(folder) / "board")
+    board.make()
+    signal.signal(signal.SIGTERM, leave)
+    Interrupts(board, 0).install()
+    {change}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    child = os.fork()
+    if not child:
+        os._exit(0)
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    kept = signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    print(json.dumps([ended, kept]))
+"""
+
+
+def forked(change: str = "pass") -> list[object]:
+    """Say how a process ended that was told to stop while being forked, and whether its parent is as before."""
+    command = [sys.executable, "-c", SCRIPT.replace("{change}", change)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_what_a_function_forks_ends_when_it_is_told_to_while_it_begins():
+    assert forked() == [-15, True]
+
+
+def test_a_function_that_handles_the_signal_itself_handles_it_in_what_it_forks():
+    assert forked("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))") == [7, True]
+
+
+def test_a_function_that_blocks_the_signal_blocks_it_in_what_it_forks():
+    assert forked("signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})") == [0, True]
