@@ -16,6 +16,7 @@ from qexp.model import Json
 
 MAX_BYTES = 10_000_000
 MAX_DEPTH = 64
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 MAX_ALIASED = 100_000
 """Nodes that aliases may repeat, all in all: far beyond any use, far below a "billion laughs"."""
 
@@ -118,7 +119,8 @@ def parse(text: str, name: str, numbered: bool = True) -> Node:
         what = error.problem or error.context or "not YAML"
         context = f" {error.context}" if error.context and error.context != what else ""
         place = f"{name}, line {mark.line + 1 if mark else 1}" if numbered else name
-        raise GridError(place, f"not YAML: {what}{context}") from error
+        too_deep = "nesting depth" in what  # some versions of libyaml count levels, too, and look ahead
+        raise GridError(place, _TOO_DEEP if too_deep else f"not YAML: {what}{context}") from error
     except yaml.YAMLError as error:
         raise GridError(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
 
@@ -167,7 +169,7 @@ class _Composer:
         if event.tag is not None and not event.implicit:
             raise self.error(line, f"found the tag {event.tag!r}, expected plain data")
         if len(self.stack) >= MAX_DEPTH:
-            raise self.error(line, f"nested more than {MAX_DEPTH} levels deep")
+            raise self.error(line, _TOO_DEEP)
         if isinstance(self.parent, dict) and self.keys[-1] is None:
             raise self.error(line, "found a list or mapping as a key, expected text")
         self.stack.append(
