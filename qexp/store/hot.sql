@@ -1,11 +1,14 @@
+-- Where ids are given, a status is tested by IS TRUE: else the planner, which takes those in a status for few once most are
+-- done, looks through all of that status (thousands, by an index on it) for each claim, rather than by the ids.
+
 -- queued: those of many ids that a claim may find. No row: none of them waits.
-SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND status = 'queued';
+SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
 -- claim: take queued experiments for one attempt each. No row: another message came first, it was cancelled, its study is
 -- paused, or the worker is quarantined.
 WITH chosen AS (
   SELECT e.id FROM experiment e
-  WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'queued'
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
          AND NOT EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NOT NULL)
   ORDER  BY e.id
   FOR    UPDATE OF e
@@ -25,7 +28,7 @@ RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folde
 -- No row: they are someone else's by now.
 WITH chosen AS (
   SELECT id FROM experiment
-  WHERE  id = ANY(%(ids)s::bigint[]) AND status = 'running' AND worker = %(worker)s AND pid = %(pid)s
+  WHERE  id = ANY(%(ids)s::bigint[]) AND (status = 'running') IS TRUE AND worker = %(worker)s AND pid = %(pid)s
   ORDER  BY id
   FOR    UPDATE
 )
@@ -38,7 +41,7 @@ RETURNING e.id;
 -- No row: that was not the reason.
 WITH chosen AS (
   SELECT e.id FROM experiment e JOIN worker w ON w.id = %(worker)s AND w.quarantined_at IS NOT NULL
-  WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'queued'
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
   ORDER  BY e.id
   FOR    UPDATE OF e
 )
@@ -55,7 +58,7 @@ WITH given AS (
   SELECT CASE WHEN %(relaxed)s THEN set_config('synchronous_commit', 'off', true) END
 ), chosen AS (
   SELECT e.id FROM experiment e JOIN given g ON g.id = e.id CROSS JOIN durability
-  WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'running' AND e.worker = %(worker)s AND e.attempt = g.attempt
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s AND e.attempt = g.attempt
   ORDER  BY e.id
   FOR    UPDATE OF e
 ), timed AS (
@@ -90,7 +93,7 @@ WITH chosen AS (
            WHERE  a.experiment = e.id AND a.number > e.forgiven AND a.outcome = %(failure)s::text
          ) AS failures
   FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = s.revision
-  WHERE  e.id = ANY(%(ids)s) AND e.status = 'running' AND e.worker = %(worker)s
+  WHERE  e.id = ANY(%(ids)s) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s
          AND e.attempt = coalesce(%(attempt)s, e.attempt) AND e.pid = coalesce(%(pid)s, e.pid)
   ORDER  BY e.id
   FOR    UPDATE OF e
@@ -165,7 +168,7 @@ SELECT id, study FROM judged ORDER BY id;
 SELECT e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
        e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output
 FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = e.revision
-WHERE  e.id = ANY(%(ids)s::bigint[]) AND e.status = 'running' AND e.worker = %(worker)s AND e.pid = %(pid)s;
+WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s AND e.pid = %(pid)s;
 
 -- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.
 -- No row: it fits, as far as is known, or it is not queued.

@@ -186,3 +186,21 @@ def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(larg
         (update,) = [part for part in plan[0]["Plan"]["Plans"] if part["Parent Relationship"] == "Outer"]
         assert "Nested Loop" not in str(update), plan
         connection.rollback()
+
+
+def test_claims_are_planned_once_and_look_by_ids_though_the_planner_takes_nothing_to_wait(large):
+    with connect(large) as raw, raw.transaction(force_rollback=True):
+        # Given statistics by which all are done, and a window that was announced since
+        raw.execute("UPDATE experiment SET status = 'done', result = '{}', failure = NULL")
+        raw.execute("ANALYZE experiment")
+        raw.execute("UPDATE experiment SET status = 'queued' WHERE id <= 10000")
+        # When many are claimed
+        for number in range(1, 20):
+            assert hot.claim(raw, number, WORKER, 1) is not None
+        # Then each was looked up by its id, and no claim was planned by itself
+        plan = psycopg.ClientCursor(raw).execute(f"EXPLAIN {HOT['claim']}", VALUES | {"ids": [20]}).fetchall()
+        assert "experiment_by_status" not in str(plan), plan
+        query = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%%chosen%%'"
+        ((generic, custom),) = raw.execute(query).fetchall()
+        assert generic >= 10
+        assert custom == 0
