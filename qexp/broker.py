@@ -78,6 +78,9 @@ def application(settings: Settings) -> Celery:
             "socket_keepalive": True,
             "health_check_interval": 25,
             "priority_steps": _LEVELS,
+            # what is taken is not noted on the broker, two thirds of the round trips: what is lost on the way is
+            # announced again anyway
+            "ack_emulation": False,
         },
     )
     return app
