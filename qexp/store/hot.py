@@ -118,12 +118,36 @@ def claims(
 
     *relaxed*: a server that crashes within the second may forget it.
     """
-    values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": now}
-    return _claims(raw.execute(SQL["claim"], values))
-
-
-def _claims(rows: Iterable[tuple[Any, ...]]) -> list[Claim]:
+    rows = raw.execute(SQL["claim"], _claiming(ids, worker, pid, relaxed, now))
     return sorted(map(_claim, rows), key=lambda claim: claim.id)
+
+
+def claim_again(raw: Raw, attempts: Mapping[int, int], worker: UUID, pid: int) -> list[int]:
+    """
+    Make claims again that a server which crashed has forgotten: those of experiments that wait for that very attempt.
+
+    Return the ids of those; all others were not forgotten, or are someone else's by now.
+    """
+    rows = raw.execute(SQL["claim"], _claiming(attempts, worker, pid, False, None, attempts))
+    return [row[0] for row in rows]
+
+
+def _claiming(
+    ids: Iterable[int],
+    worker: UUID,
+    pid: int,
+    relaxed: bool,
+    now: datetime | None,
+    again: Mapping[int, int] | None = None,
+) -> dict[str, Any]:
+    return {
+        "ids": sorted(ids),
+        "worker": worker,
+        "pid": pid,
+        "relaxed": relaxed,
+        "now": now,
+        "again": json.dumps(again or {}),
+    }
 
 
 def undo(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[int]:
@@ -170,6 +194,7 @@ class Done:
 
     id: int
     study: int
+    attempt: int
     names: tuple[str, ...]
     """Names of results."""
     text: str
@@ -187,7 +212,7 @@ def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: floa
         "ended": ended,
     }
     facts |= {"result": outcome.result, "recorded_at": outcome.recorded_at or None, **vars(outcome.usage)}
-    return Done(claim.id, claim.study_id, tuple(outcome.result or ()), json.dumps(facts))
+    return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), json.dumps(facts))
 
 
 def finish_all(
@@ -196,17 +221,6 @@ def finish_all(
     """Record results of a worker; those that are missing in the answer are someone else's by now."""
     rows = raw.execute(SQL["finish"], _ended(worker, items, relaxed, now))
     return {row[0]: Finished(row[1]) for row in rows}
-
-
-def finish_and_claim(
-    raw: Raw, worker: UUID, items: Sequence[Done], ids: Sequence[int], pid: int, relaxed: bool = False
-) -> tuple[dict[int, Finished], list[Claim]]:
-    """Record results of a worker and take its next experiments, in one round trip and one commit."""
-    with raw.pipeline():
-        finished = raw.execute(SQL["finish"], _ended(worker, items, relaxed, None))
-        values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": None}
-        claimed = raw.execute(SQL["claim"], values)
-    return {row[0]: Finished(row[1]) for row in finished}, _claims(claimed)
 
 
 def _ended(worker: UUID, items: Sequence[Done], relaxed: bool, now: datetime | None) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Attendance:
             number
             for pid in ledger.holders(folder)
             if psutil.pid_exists(pid)
-            for number in ledger.held(folder, pid).claimed
+            for number in ledger.held(folder, pid).ids
         ]
 
     def end_all(self) -> None:

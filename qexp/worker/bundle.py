@@ -1,4 +1,4 @@
-"""The experiments of one message on their way through a process: claimed a few at a time, and recorded together."""
+"""Experiments on their way through a process: short ones are claimed a few at a time, and recorded together."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import psycopg
 
 from qexp import broker
 from qexp.client import Client
-from qexp.errors import QexpError, ServiceError
+from qexp.errors import QexpError
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
@@ -33,12 +33,18 @@ _TOGETHER = 0.05
 """Seconds for which results wait for others, to be recorded with one commit."""
 _LATE = 2.0
 """Seconds, beside those that a message should take, after which the rest of it is given to others."""
+_SETTLED = 1.0
+"""Seconds after which Postgres has on disk what was committed without waiting for that: three times 0.2 s at most."""
+_BRIEF = 0.5
+"""Seconds below which an experiment lets the next one be taken for a short one: a hundred flushes of a disk."""
 
 
 class Bundle:
     """
-    One per process. A message of one experiment takes none of the shortcuts.
+    One per process. An experiment that comes alone takes no shortcut, unless the one before it was short.
 
+    The shortcuts: to claim several together, and not to wait until the disk has it, so that a server which crashes
+    within the second may forget it; such a claim is made again. And to record results together, beside the function.
     What is claimed and not begun, or ended and not recorded, is in a ledger as well: whoever finds the process dead
     takes the one back and records the other. Its methods may be called by several threads.
     """
@@ -57,9 +63,12 @@ class Bundle:
         self._recorder: tuple[int, threading.Thread] | None = None
         self._waiting: deque[int] = deque()
         self._claimed: deque[hot.Claim] = deque()
+        self._current: hot.Claim | None = None
         self._ended: list[Ended] = []
-        self._holds = False
-        """Results may wait for each other."""
+        self._holds = self._was_brief = False
+        """Results may wait for each other; the last experiment was a short one."""
+        self._unsure = False
+        """A server that crashed may have forgotten what was claimed last."""
         self._began = self._claimed_at = 0.0
         self._number, self._at_once = 0, 1
         self._failures: list[str] = []
@@ -68,7 +77,7 @@ class Bundle:
         """Begin with a message."""
         with self._lock:
             self._waiting, self._began, self._failures = deque(ids), time.monotonic(), []
-            self._holds = len(ids) > 1 and self._has_ledger()
+            self._holds = (len(ids) > 1 or self._was_brief) and self._has_ledger()
 
     def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
         """
@@ -78,31 +87,30 @@ class Bundle:
         """
         while True:
             with self._lock:
-                if self._claimed and not self._board.closed:
-                    return self._claimed.popleft()
-            with self._recording, self._lock:
                 if self._board.closed:
                     self.hand_back()
                 if self._claimed:
-                    continue
+                    self._current = self._claimed.popleft()
+                    return self._current
                 ids = [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
                 if not ids:
-                    self.record()
+                    self._current = None
                     return None
                 expect(ids[0])
                 self._claimed.extend(self._claim(ids))
 
     def end(self, claim: hot.Claim, outcome: hot.Outcome, began: float) -> None:
-        """Record how an attempt ended; a result at the latest when the next ones are claimed."""
+        """Record how an attempt ended; a result that may wait for others is recorded in a moment."""
+        now = time.monotonic()
+        self._was_brief, self._current = now - began < _BRIEF, None
         if not self._holds or outcome.error is not None or outcome.departure is not None:
             self._recorded(claim, self._delivery.deliver(claim, outcome))
             return
-        item = Ended(claim, outcome, hot.done(claim, outcome, began, time.monotonic()))
+        item = Ended(claim, outcome, hot.done(claim, outcome, began, now))
         with self._lock:
             self._note(item)
             self._ended.append(item)
-        if time.monotonic() - self._claimed_at > _TOGETHER:  # else the claim of the next ones comes soon enough
-            self._wake()
+        self._wake()
 
     def record(self) -> None:
         """Record the results that wait; the function may go on meanwhile."""
@@ -112,8 +120,11 @@ class Bundle:
                 refused = self._delivery.deliver_all(items)
                 with self._lock:
                     del self._ended[: len(items)]
-                    for claim, outcome in refused:
-                        self._recorded(claim, outcome)
+                    if not self._ended and not self._claimed and self._current is None and self._ledger is not None:
+                        self._ledger.clear()
+                for claim, outcome in refused:  # their message may be over
+                    if outcome is not None and outcome.error is not None:
+                        log.error("experiment %d: %s", claim.id, outcome.error.message)
 
     def _wake(self) -> None:
         """Have a thread record what waits in a moment: no experiment waits for the disk of the one before."""
@@ -130,7 +141,7 @@ class Bundle:
             try:
                 self.record()
             except (psycopg.Error, QexpError) as error:
-                log.warning("results wait: %s", " ".join(str(error).split()))  # until the next ones are claimed
+                log.warning("results wait: %s", " ".join(str(error).split()))  # until others are recorded
             except Exception:
                 log.exception("results wait")
 
@@ -149,16 +160,26 @@ class Bundle:
         """Let nothing wait for an experiment that takes longer than others did; called each second, by a thread."""
         self.record()
         with self._lock:
+            self._make_sure()
             if (self._claimed or self._waiting) and time.monotonic() - self._began > self.settings.bundle + _LATE:
                 log.info("%d experiments of a message are given to others", len(self._claimed) + len(self._waiting))
                 self.hand_back()
 
+    def _make_sure(self) -> None:
+        """Claim again what a server that crashed has forgotten, before it is given to others."""
+        if self._unsure and time.monotonic() - self._claimed_at > _SETTLED:
+            held = [*self._claimed] if self._current is None else [self._current, *self._claimed]
+            attempts = {claim.id: claim.attempt for claim in held}
+            again = self._line.do(
+                lambda raw: hot.claim_again(raw, attempts, self.worker, os.getpid()), "claims", patience=0
+            )
+            if again:
+                log.warning("experiments %s: claimed again, Postgres had forgotten it", _listed(again))
+            self._unsure = False
+
     def close(self) -> list[str]:
         """End a message; return a line for each experiment that has failed."""
-        self.record()
         with self._lock:
-            if self._holds and self._ledger is not None:
-                self._ledger.clear()
             return self._failures
 
     def _pace(self) -> int:
@@ -173,10 +194,7 @@ class Bundle:
 
     def _claim(self, ids: Sequence[int]) -> list[hot.Claim]:
         """Claim experiments; of a claim whose answer was lost the second try finds what the first has taken."""
-        claims = self._turn(ids)
-        again, pid = bool(self._ended), os.getpid()
-        if claims is None:
-            self.record()
+        again, pid = False, os.getpid()
 
         def claim(raw: Raw) -> list[hot.Claim]:
             nonlocal again
@@ -184,47 +202,24 @@ class Bundle:
             again = True
             had = {item.id for item in found}
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
-            return found + (hot.claims(raw, rest, self.worker, pid, self.settings.relaxed) if rest else [])
+            return found + (hot.claims(raw, rest, self.worker, pid, relaxed) if rest else [])
 
-        if claims is None:
-            self._intend(ids)
-            claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
+        self._intend(ids)
+        self._unsure = self._holds
+        relaxed = self._holds or self.settings.relaxed
+        claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
         self._claimed_at, self._number = time.monotonic(), len(ids)
         if missing := set(ids) - {item.id for item in claims}:
             self._miss(sorted(missing))
         return claims
 
-    def _turn(self, ids: Sequence[int]) -> list[hot.Claim] | None:
-        """Record what waits and claim what is next with one commit; None: something is in the way of that."""
-        items, pid = [item.done for item in self._ended], os.getpid()
-
-        def turn(raw: Raw) -> tuple[dict[int, hot.Finished], list[hot.Claim]] | None:
-            if raw.prepare_threshold is None:  # a pool stands between, and may know no pipelines
-                return None
-            return hot.finish_and_claim(raw, self.worker, items, ids, pid, self.settings.relaxed)
-
-        if not items or not self._tenure.is_unlimited or not self._intend(ids, items):
-            return None
-        try:
-            done = self._line.do(turn, "results and claims", patience=0)
-        except (psycopg.Error, ServiceError) as error:  # each by itself is tried again, for as long as it takes
-            log.info("results are recorded by themselves: %s", " ".join(str(error).split()))
-            return None
-        if done is None:
-            return None
-        self._delivery.note(self._ended)
-        self._ended.clear()
-        self._delivery.clear(items, done[0])
-        return done[1]
-
-    def _intend(self, ids: Sequence[int], items: Sequence[hot.Done] = ()) -> bool:
-        """Note what is about to be claimed; False: nothing can be noted."""
-        if self._holds and self._ledger is not None:
+    def _intend(self, ids: Sequence[int]) -> None:
+        """Note what is about to be claimed, beside what is not recorded yet."""
+        if self._ledger is not None:
             try:
-                self._ledger.intend(ids, items)
+                self._ledger.intend(ids, [item.done for item in self._ended])
             except OSError as error:
                 self._give_up_holding(error)
-        return self._holds
 
     def _miss(self, ids: Sequence[int]) -> None:
         if back := self._line.do(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):

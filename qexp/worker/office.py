@@ -125,11 +125,16 @@ class Office:
         """Record what a process has done that is dead, and take back what it had claimed and not begun."""
         held = ledger.held(folder, pid)
         post = next((post for post in Board(folder / "board").busy().values() if post.pid == pid), None)
-        if held.done and (recorded := self._delivery.record(worker, held.done)):
+        if held.done and (recorded := self._delivery.record(worker, pid, held.done)):
             log.info("%d results of a dead process were recorded", len(recorded))
         unbegun = held.unbegun(post.experiment if post is not None and post.attempt else None)
         if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
             Client(self.settings).put_back(undone)
+
+    def _settle_own(self) -> None:
+        """Do so for the children, which are dead or about to be."""
+        for pid in ledger.holders(self.scratch.folder):
+            self._settle(self.worker, self.scratch.folder, pid)
 
     def _settle_dead(self) -> None:
         """Do so for workers of this machine that were killed."""
@@ -151,8 +156,7 @@ class Office:
         self.ask_to_stop()
         self._close(hurry=True)
         with self._logging_losses():
-            for pid in ledger.holders(self.scratch.folder):
-                self._settle(self.worker, self.scratch.folder, pid)
+            self._settle_own()
             with connect(self.settings) as raw:
                 released = hot.release(raw, self.worker)
                 leases.leave(raw, self.worker)
@@ -162,10 +166,12 @@ class Office:
             Client(self.settings).put_back(list(taken))
 
     def leave(self) -> None:
-        """Say that the worker has stopped."""
+        """Say that the worker has stopped, and record what its children have left."""
         self._close()
-        with self._logging_losses(), connect(self.settings) as raw:
-            leases.leave(raw, self.worker)
+        with self._logging_losses():
+            self._settle_own()
+            with connect(self.settings) as raw:
+                leases.leave(raw, self.worker)
         self.scratch.remove()
 
     def _close(self, hurry: bool = False) -> None:

@@ -46,11 +46,6 @@ class Tenure:
         """Seconds in which an experiment has to end; None: it has all the time."""
         return None if self._ends == math.inf else self._ends - time.monotonic() - _MARGIN
 
-    @property
-    def is_unlimited(self) -> bool:
-        """Whether anything may begin here at any time."""
-        return self._ends == math.inf
-
     def takes(self, raw: Raw, experiment: int) -> bool:
         """
         Say whether an experiment may begin here; one that would not end in time waits for another worker.

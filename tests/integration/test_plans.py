@@ -86,6 +86,7 @@ VALUES = {
     "now": None,
     "clock": 0.0,
     "relaxed": False,
+    "again": "{}",
     "outcomes": Jsonb([{"id": 50_000, "attempt": 1, "result": {"y": 1}, "began": 0.0, "ended": 1.0}]),
     "seconds": 5.0,
     "lease": LEASE,

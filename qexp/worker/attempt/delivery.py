@@ -55,7 +55,10 @@ class Delivery:
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> hot.Finished | None:
-            return hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
+            found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
+            if found is None and hot.claim_again(raw, {claim.id: claim.attempt}, claim.worker, os.getpid()):
+                found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
+            return found
 
         with self._keeping([(claim, outcome)]) as waiting:
             try:
@@ -77,10 +80,11 @@ class Delivery:
     def deliver_all(self, items: Sequence[Ended]) -> list[tuple[hot.Claim, hot.Outcome | None]]:
         """Record results together; return, for those that Postgres refuses, what was recorded instead."""
         worker = items[0].claim.worker
-        self.note(items)
+        for item in items:
+            self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
             try:
-                recorded = self.record(worker, [item.done for item in items], waiting)
+                recorded = self.record(worker, os.getpid(), [item.done for item in items], waiting)
             except (psycopg.Error, ValueError, OverflowError) as error:
                 if not is_refusal(error):
                     raise
@@ -89,23 +93,24 @@ class Delivery:
             return [(item.claim, self.deliver(item.claim, item.outcome)) for item in items]
         return []
 
-    def note(self, items: Sequence[Ended]) -> None:
-        """Learn which names of results are known, from the claims of experiments."""
-        for item in items:
-            self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
-
     def record(
-        self, worker: UUID, items: Sequence[hot.Done], waiting: Callable[[], None] | None = None
+        self, worker: UUID, pid: int, items: Sequence[hot.Done], waiting: Callable[[], None] | None = None
     ) -> Collection[int]:
-        """Record results of a worker; return the ids of those that are not somebody else's by now."""
-        what = f"the outcomes of {len(items)} experiments"
-        found = self._line.do(
-            lambda raw: hot.finish_all(raw, worker, items, self._settings.relaxed), what, PATIENCE, waiting
-        )
-        self.clear(items, found)
+        """Record results of a process of a worker; return the ids of those that are not somebody else's by now."""
+
+        def finish(raw: Raw) -> dict[int, hot.Finished]:
+            found = hot.finish_all(raw, worker, items, self._settings.relaxed)
+            missing = {item.id: item.attempt for item in items if item.id not in found}
+            if missing and (again := hot.claim_again(raw, missing, worker, pid)):
+                late = [item for item in items if item.id in again]
+                found |= hot.finish_all(raw, worker, late, self._settings.relaxed)
+            return found
+
+        found = self._line.do(finish, f"the outcomes of {len(items)} experiments", PATIENCE, waiting)
+        self._clear(items, found)
         return found
 
-    def clear(self, items: Sequence[hot.Done], found: Mapping[int, hot.Finished]) -> None:
+    def _clear(self, items: Sequence[hot.Done], found: Mapping[int, hot.Finished]) -> None:
         """Do what is left to do after results were recorded."""
         for item in items:
             if item.id in found:

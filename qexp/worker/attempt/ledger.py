@@ -7,8 +7,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qexp.store.hot import Done
+
+_LARGEST = 100_000
+"""Bytes after which a ledger is begun anew, with what is still held."""
 
 
 @dataclass(frozen=True)
@@ -18,36 +22,65 @@ class Held:
     claimed: Sequence[int] = ()
     """Ids that the process was about to claim together, in the order in which it runs them."""
     done: Sequence[Done] = ()
+    begun: frozenset[int] = frozenset()
+    """Ids of what was claimed last and has ended."""
 
     def unbegun(self, current: int | None) -> list[int]:
         """Return what was claimed and not begun, by a process that is at *current*."""
-        begun = {item.id for item in self.done} | {current}
-        return [number for number in self.claimed if number not in begun]
+        return [number for number in self.claimed if number not in self.begun and number != current]
+
+    @property
+    def ids(self) -> list[int]:
+        """Ids of all that is held."""
+        return [*self.claimed, *(item.id for item in self.done)]
 
 
 class Ledger:
-    """Written by one process, read by others when it is dead. OSError: there is no room for it."""
+    """
+    Written by one process, read by others when it is dead. OSError: there is no room for it.
+
+    A line is what was claimed together, which is what matters of all that was claimed before; or a result. Lines are
+    added, so that a process may be killed at any moment; now and then a new file takes the place of the old one.
+    """
 
     def __init__(self, folder: Path, pid: int) -> None:
-        self._file = os.open(folder / f"held-{pid}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._path = folder / f"held-{pid}"
+        self._file, self._size = _open(self._path), 0
 
-    def intend(self, ids: Sequence[int], items: Sequence[Done] = ()) -> None:
-        """Begin anew: these ids are about to be claimed, and these results to be recorded; what else was held is."""
-        os.ftruncate(self._file, 0)
-        self._write("\n".join([json.dumps(list(ids)), *(item.text for item in items)]))
+    def intend(self, ids: Sequence[int], items: Sequence[Done]) -> None:
+        """Note what is about to be claimed; *items* are the results of before that may not be recorded yet."""
+        if self._size < _LARGEST:
+            self._write(self._file, json.dumps(ids))
+            return
+        draft = self._path.with_name(f"draft-{self._path.name}")
+        file, self._size = _open(draft), 0
+        try:
+            self._write(file, "\n".join([*(item.text for item in items), json.dumps(ids)]))
+            draft.replace(self._path)
+        except OSError:
+            os.close(file)
+            raise
+        os.close(self._file)
+        self._file = file
 
     def add(self, item: Done) -> None:
-        """Note a result that is to be recorded together with the next ones."""
-        self._write(item.text)
+        """Note a result that is to be recorded together with others."""
+        self._write(self._file, item.text)
 
     def clear(self) -> None:
         """Hold nothing any more."""
         os.ftruncate(self._file, 0)
+        self._size = 0
 
-    def _write(self, line: str) -> None:
+    def _write(self, file: int, line: str) -> None:
         data = f"{line}\n".encode()
-        if os.write(self._file, data) != len(data):
+        if os.write(file, data) != len(data):
             raise OSError("the disk is full")
+        self._size += len(data)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o600)
 
 
 def held(folder: Path, pid: int) -> Held:
@@ -56,13 +89,20 @@ def held(folder: Path, pid: int) -> Held:
         text = (folder / f"held-{pid}").read_text(encoding="utf-8")
     except FileNotFoundError:
         return Held()
-    lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    if not lines:
-        return Held()
-    claimed, *rest = lines
-    return Held(
-        claimed, [Done(facts["id"], facts["study"], tuple(facts["result"]), json.dumps(facts)) for facts in rest]
-    )
+    claimed: list[int] = []
+    done: list[Done] = []
+    last = 0
+    for line in text.splitlines(keepends=True):
+        facts = json.loads(line) if line.endswith("\n") else None
+        if isinstance(facts, list):
+            claimed, last = facts, len(done)
+        elif facts is not None:
+            done.append(_done(facts))
+    return Held(claimed, done, frozenset(item.id for item in done[last:]))
+
+
+def _done(facts: Any) -> Done:
+    return Done(facts["id"], facts["study"], facts["attempt"], tuple(facts["result"]), json.dumps(facts))
 
 
 def holders(folder: Path) -> list[int]:

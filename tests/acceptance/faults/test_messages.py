@@ -7,7 +7,6 @@ import uuid
 
 import pytest
 from acceptance.faults.support import assert_consistent
-from tests_support import eventually
 
 from qexp import broker
 

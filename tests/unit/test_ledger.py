@@ -1,0 +1,64 @@
+"""What a process holds is known to others when it is dead, at whatever moment that comes."""
+
+import uuid
+
+import pytest
+
+from qexp.store.hot import Claim, Done, Outcome, done
+from qexp.worker.attempt import ledger
+from qexp.worker.attempt.ledger import Ledger, held
+
+
+def ended(number: int, attempt: int = 1, size: int = 1) -> Done:
+    claim = Claim(number, attempt, uuid.UUID(int=1), {}, 3, "s", "m:f", None, {}, (), uuid.UUID(int=2))
+    return done(claim, Outcome(result={"y": "y" * size}), 1.0, 2.0)
+
+
+@pytest.fixture
+def book(tmp_path):
+    return Ledger(tmp_path, 7)
+
+
+def test_what_was_claimed_and_not_begun_is_told_from_what_is_run_and_what_has_ended(book, tmp_path):
+    book.intend([1, 2, 3], [])
+    book.add(ended(1))
+    found = held(tmp_path, 7)
+    assert found.done == [ended(1)]
+    assert found.unbegun(current=2) == [3]
+    assert ledger.holders(tmp_path) == [7]
+
+
+def test_results_stay_beside_the_next_claims_until_all_are_recorded(book, tmp_path):
+    book.intend([1, 2], [])
+    book.add(ended(1))
+    book.intend([3], [ended(1)])
+    assert held(tmp_path, 7).done == [ended(1)]
+    assert held(tmp_path, 7).unbegun(None) == [3]
+    book.clear()
+    assert held(tmp_path, 7).ids == []
+
+
+def test_an_experiment_that_is_claimed_anew_has_not_begun_by_an_attempt_of_before(book, tmp_path):
+    book.intend([1], [])
+    book.add(ended(1))
+    book.intend([1], [ended(1)])
+    assert held(tmp_path, 7).unbegun(None) == [1]
+
+
+def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path):
+    book.intend([1, 2], [])
+    book.add(ended(1))
+    path = tmp_path / "held-7"
+    path.write_bytes(path.read_bytes()[:-5])
+    assert held(tmp_path, 7).done == []
+
+
+def test_a_ledger_does_not_grow_and_keeps_what_is_still_held(book, tmp_path):
+    for number in range(300):
+        book.intend([number], [ended(number - 1, size=1000)] if number else [])
+        book.add(ended(number, size=1000))
+    assert (tmp_path / "held-7").stat().st_size < 2 * ledger._LARGEST
+    found = held(tmp_path, 7)
+    assert ended(299, size=1000) in found.done
+    assert found.unbegun(None) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["held-7"]
