@@ -88,10 +88,19 @@ class Shown:
 
 
 class Client:
-    """One site: a Postgres and a broker. Connections are opened when a verb needs them, never before."""
+    """
+    One site: a Postgres and a broker. Connections are opened when a verb needs them, never before.
 
-    def __init__(self, settings: Settings | None = None) -> None:
-        self.settings = settings or load()
+    With *keeps* one to Postgres stays open from then on until `close`.
+    """
+
+    def __init__(self, settings: Settings | None = None, keeps: bool = False) -> None:
+        self.settings, self._keeps = settings or load(), keeps
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        if "_database" in vars(self):
+            self._database.close()
 
     @cached_property
     def announcer(self) -> Announcer:
@@ -103,7 +112,7 @@ class Client:
     @cached_property
     def _database(self) -> Database:
         """The database with its schema and views current: whichever verb comes first sees to that."""
-        database = Database(self.settings)
+        database = Database(self.settings, self._keeps)
         with database.begin() as connection:
             if not schema.check(connection):
                 schema.migrate(connection)

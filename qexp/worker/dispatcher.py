@@ -27,6 +27,8 @@ _PULSE = 1.0
 """Seconds between two looks."""
 _CALM = 3.0
 """Seconds between two looks while nothing is open: what is enqueued is announced by whoever enqueues it."""
+_SOON = 0.05
+"""Seconds from the first message after a while until the first look; the next ones come later and later."""
 _SETTLES = 10.0
 """Seconds after the last movement in which this worker goes on looking: a worker may just have been out of sight."""
 _LEASE = 10.0
@@ -42,7 +44,7 @@ class Dispatcher:
 
     def __init__(self, settings: Settings, worker: UUID, board: Board, settle_dead: Callable[[], None]) -> None:
         self.settings, self.worker, self._board, self._settle_dead = settings, worker, board, settle_dead
-        self._client = Client(settings)
+        self._client = Client(settings, keeps=True)
         self._upkeep = Upkeep(self._client)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
@@ -50,7 +52,12 @@ class Dispatcher:
         self._looked, self._stirred, self._moved = 0.0, True, time.monotonic()
         self._flows = True
         """Something was announced when this worker looked last, so more may follow soon."""
-        self._stop, self._hurry = threading.Event(), False
+        self._stops = self._hurry = False
+        self._wake = threading.Event()
+        self._leads = True
+        """As far as is known: a worker that has just begun tries at once."""
+        self._burst = self._took = time.monotonic()
+        """When, after a while without, a message was taken; and when one was taken last."""
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -60,11 +67,24 @@ class Dispatcher:
 
     def stop(self, hurry: bool = False) -> None:
         """End, and let another worker lead at once; without *hurry* what is left to tell is told first."""
-        self._hurry = hurry
-        self._stop.set()
+        self._stops, self._hurry = True, hurry
+        self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
         self._upkeep.stop(hurry)
+        self._client.close()
+
+    def stir(self) -> None:
+        """
+        Say that a child of this worker has taken a message: what follows it may have to be announced soon.
+
+        Of a new study only a few are announced until the first have ended. Called for each message, by Celery's thread.
+        """
+        now = time.monotonic()
+        if now - self._took > _PULSE and self._leads:
+            self._burst, self._stirred = now, True
+            self._wake.set()
+        self._took = now
 
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
@@ -131,12 +151,13 @@ class Dispatcher:
                 log.warning("%s is silent: %s taken back from it", silent.name, many)
 
     def _run(self) -> None:
-        leads = True
-        while not self._stop.wait((_PULSE / 2 if self._flows else _PULSE) if leads else self._lease / 2):
-            if leads and self._rests():
+        while self._continues():
+            if self._leads and self._rests():
                 continue
             try:
-                leads = self.tick()
+                self._leads = self.tick()
+                if not self._leads:
+                    self._client.close()
             except BrokerUnreachableError as error:
                 log.warning("what waits is not announced: %s", error)
             except (psycopg.OperationalError, ServiceError) as error:
@@ -144,10 +165,19 @@ class Dispatcher:
                 self._raw = None
             except Exception:
                 log.exception("what waits could not be announced")  # and the next look may fare better
-        if self._raw is not None and leads:
+        if self._raw is not None and self._leads:
             if not self._hurry:
                 self._upkeep.look_once_more()
             self._resign(self._raw)
+
+    def _continues(self) -> bool:
+        """Wait for the next look; say whether there is one."""
+        pulse = _PULSE / 2 if self._flows else _PULSE
+        since = time.monotonic() - self._burst
+        if not self._stops:
+            self._wake.wait(min(pulse, max(_SOON, since / 2)) if self._leads else self._lease / 2)
+            self._wake.clear()
+        return not self._stops
 
     def _resign(self, raw: Raw) -> None:
         try:

@@ -76,6 +76,10 @@ class Office:
         self._dispatcher.start()
         self._warden.start()
 
+    def stir(self) -> None:
+        """Note that a child has taken a message."""
+        self._dispatcher.stir()
+
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempts that a dead child was at."""
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")

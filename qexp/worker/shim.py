@@ -35,7 +35,11 @@ def install(app: Celery, settings: Settings) -> None:
     office = Office(settings, worker, scratch, tenure)
 
     class ExperimentRequest(Request):  # type: ignore[misc]
-        """Learns in the main process that a child has died, and which."""
+        """Learns in the main process that a message was taken, and that a child has died, and which."""
+
+        def on_accepted(self, pid: int, time_accepted: float) -> None:
+            office.stir()
+            super().on_accepted(pid, time_accepted)
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
             error = getattr(exc_info.exception, "exc", exc_info.exception)
