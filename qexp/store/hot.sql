@@ -5,12 +5,12 @@
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
 -- claim: take queued experiments for one attempt each; those that are in `again` only for that attempt.
--- No row: another message came first, it was cancelled, its study is paused, or the worker is quarantined.
+-- No row: another message came first, it was cancelled, its study is paused, or the worker is quarantined or unknown.
 WITH chosen AS (
   SELECT e.id FROM experiment e
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
          AND e.attempt + 1 = coalesce((%(again)s::jsonb ->> e.id::text)::int, e.attempt + 1)
-         AND NOT EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NOT NULL)
+         AND EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NULL)
   ORDER  BY e.id
   FOR    UPDATE OF e
 ), durability AS MATERIALIZED (

@@ -70,23 +70,40 @@ def _cpu_and_children() -> tuple[float, int]:
 
 
 class _Memory:
-    """The peak of resident memory since a moment on Linux, since the start of the process elsewhere."""
+    """
+    The peak of resident memory since a moment on Linux, since the start of the process elsewhere.
+
+    The kernel is asked only if pages have come in since: without that there is no other peak.
+    """
 
     def __init__(self) -> None:
         self._pid = 0
         self._files: tuple[int, int] | None = None
+        self._reset = -1
+        """How many pages had come in when the peak was made the present."""
+        self._read_at = -1
+        self._last = 0
+        """The peak as it was read last, when so many pages had come in, and not made the present since."""
 
     def start(self) -> None:
         """Make the present the peak, where the kernel offers that."""
         if self._pid != os.getpid():  # files in /proc/self, once open, are of the process that opened them
             self._open()
+        elif self._reset == _pages():
+            return
         if self._files is not None:
             try:
                 os.pwrite(self._files[0], b"5", 0)
             except OSError:  # a hardened kernel, or the experiment closed all descriptors
                 self._files = None
+        self._reset, self._read_at = _pages(), -1
 
     def peak(self) -> int:
+        if (pages := _pages()) != self._read_at:
+            self._read_at, self._last = pages, self._read()
+        return self._last
+
+    def _read(self) -> int:
         if self._files is not None:
             with suppress(OSError, IndexError, ValueError):
                 text = os.pread(self._files[1], 8192, 0)
@@ -101,6 +118,12 @@ class _Memory:
         with suppress(OSError):
             status = os.open("/proc/self/status", os.O_RDONLY)
             self._files = os.open("/proc/self/clear_refs", os.O_WRONLY), status
+
+
+def _pages() -> int:
+    """Return how many pages have come into this process's memory."""
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    return own.ru_minflt + own.ru_majflt
 
 
 def _gpu_memory(pid: int) -> int | None:

@@ -7,6 +7,7 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
@@ -81,11 +82,14 @@ class Context(Injected):
 
         Python's, numpy's and torch's global random states were seeded by it when the function was called.
         """
-        self.log = _logger(f"{study} #{id}")
-        """A logger whose lines are stored with the attempt's output; INFO and above."""
         self.departure: Departure | None = None
         self._loops: set[str] = set()
         self._names: set[str] = set()
+
+    @cached_property
+    def log(self) -> logging.Logger:
+        """A logger whose lines are stored with the attempt's output; INFO and above."""
+        return _logger(f"{self.study} #{self.id}")
 
     @classmethod
     def local(cls, **facts: Any) -> Local:

@@ -36,9 +36,12 @@ def upgrade() -> None:
     # revision and worker of an attempt are its experiment's, whose row was held against theirs
     op.drop_constraint("attempt_worker_fkey", "attempt")
     op.drop_constraint("attempt_study_revision_fkey", "attempt")
+    # a claim looks at its worker's row anyway
+    op.drop_constraint("experiment_worker_fkey", "experiment")
 
 
 def downgrade() -> None:
+    op.create_foreign_key("experiment_worker_fkey", "experiment", "worker", ["worker"], ["id"])
     op.create_foreign_key("attempt_worker_fkey", "attempt", "worker", ["worker"], ["id"])
     op.create_foreign_key(
         "attempt_study_revision_fkey",
