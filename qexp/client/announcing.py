@@ -35,6 +35,8 @@ class Announcer:
 
     def __init__(self, settings: Settings, begin: Callable[[], AbstractContextManager[Connection]]) -> None:
         self.settings, self._begin = settings, begin
+        self.holds_back = False
+        """Something of a study was not announced as nobody knows yet how long its experiments take."""
         self._missing: dict[int, tuple[float, datetime]] = {}
         """Since when messages of studies are missing, and before which moment they were sent."""
 
@@ -51,6 +53,7 @@ class Announcer:
                 children = workers.children(connection, study.queue, self.settings.lease)
                 room = self.settings.window - announcements.announced(connection, study.queue, level)
                 if pace is None and self.settings.bundle:
+                    self.holds_back = True
                     known = max(_UNKNOWN, 4 * children)
                     room = min(room, known - announcements.announced_of(connection, study.id))
                 limit = max(0, min(_AT_ONCE, room))
@@ -70,6 +73,7 @@ class Announcer:
 
     def top_up(self) -> int:
         """Announce what waits, retries that are due among it, for all studies by priority; return how many."""
+        self.holds_back = False
         with self._begin() as connection:
             waiting = studies.waiting(connection)
         return sum(self.announce(study) for study in waiting)

@@ -28,7 +28,9 @@ _PULSE = 1.0
 _CALM = 3.0
 """Seconds between two looks while nothing is open: what is enqueued is announced by whoever enqueues it."""
 _SOON = 0.05
-"""Seconds from the first message after a while until the first look; the next ones come later and later."""
+"""Seconds from the first message after a while until the next look."""
+_QUIET = 0.2
+"""Seconds without a message after which the next one is such a first one."""
 _SETTLES = 10.0
 """Seconds after the last movement in which this worker goes on looking: a worker may just have been out of sight."""
 _LEASE = 10.0
@@ -56,7 +58,7 @@ class Dispatcher:
         self._wake = threading.Event()
         self._leads = True
         """As far as is known: a worker that has just begun tries at once."""
-        self._burst = self._took = time.monotonic()
+        self._burst = self._took = 0.0
         """When, after a while without, a message was taken; and when one was taken last."""
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
@@ -78,10 +80,10 @@ class Dispatcher:
         """
         Say that a child of this worker has taken a message: what follows it may have to be announced soon.
 
-        Of a new study only a few are announced until the first have ended. Called for each message, by Celery's thread.
+        Called for each message, by Celery's thread.
         """
         now = time.monotonic()
-        if now - self._took > _PULSE and self._leads:
+        if now - self._took > _QUIET and self._leads:
             self._burst, self._stirred = now, True
             self._wake.set()
         self._took = now
@@ -172,12 +174,23 @@ class Dispatcher:
 
     def _continues(self) -> bool:
         """Wait for the next look; say whether there is one."""
-        pulse = _PULSE / 2 if self._flows else _PULSE
-        since = time.monotonic() - self._burst
-        if not self._stops:
-            self._wake.wait(min(pulse, max(_SOON, since / 2)) if self._leads else self._lease / 2)
+        if not self._stops and self._wake.wait(self._pause()):
             self._wake.clear()
+            self._wake.wait(0.0 if self._stops else _SOON)
         return not self._stops
+
+    def _pause(self) -> float:
+        """
+        Return the seconds until the next look.
+
+        Where a study waits for its first experiments to end, looks follow each other later and later.
+        """
+        if not self._leads:
+            return self._lease / 2
+        pulse = _PULSE / 2 if self._flows else _PULSE
+        if self._client.announcer.holds_back:
+            return min(pulse, max(_SOON, (time.monotonic() - self._burst) / 2))
+        return pulse
 
     def _resign(self, raw: Raw) -> None:
         try:
