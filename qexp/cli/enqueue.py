@@ -28,7 +28,6 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     Enqueueing the same grid again adds only what is new.
     """
     from qexp.client.checking import checked
-    from qexp.client.explaining import start_worker
     from qexp.grid import Grid
 
     loaded = Grid.load(grid, assignments)
@@ -42,6 +41,8 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     click.echo(summary(done))
     if done.orphaned:
         say(orphans(done.study, done.orphaned))
+    from qexp.client.explaining import start_worker  # 30 ms, for which no worker should have to wait
+
     if done.announced:
         rest = f", {done.waiting} follow as workers take them" if done.waiting else ""
         say(
@@ -59,7 +60,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
 
     _warn(grid)
     with counting(len(grid)) as progress:
-        done = Client().enqueue(grid, progress)
+        done = Client(keeps=True).enqueue(grid, progress)
     if done.moved_from is not None:
         function, folder = done.moved_from
         say(

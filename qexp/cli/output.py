@@ -8,17 +8,16 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich import box
-from rich.cells import cell_len
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from qexp.model import Json, Status, plain
+
+if TYPE_CHECKING:  # 60 ms, which commands that draw nothing need not wait
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 STYLES = {
     Status.DONE: "green",
@@ -33,6 +32,8 @@ _PIPED_WIDTH = 100_000
 
 def console(stderr: bool = False) -> Console:
     """Return a console as wide as the screen, or without bounds where output goes into a pipe or a file."""
+    from rich.console import Console
+
     stream = sys.stderr if stderr else sys.stdout
     return Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, soft_wrap=not stream.isatty())
 
@@ -62,6 +63,11 @@ def table(
     Where it would be wider than the screen, cells of the *cut* columns end in an ellipsis, and if that is not enough
     the last of these columns are left out and named below.
     """
+    from rich import box
+    from rich.cells import cell_len
+    from rich.markup import escape
+    from rich.table import Table
+
     rows, numbers, cuttable = list(rows), set(right), set(cut)
     widths = {
         name: max([cell_len(name), *(cell_len(str(row[index])) for row in rows)]) for index, name in enumerate(columns)
@@ -130,6 +136,8 @@ def wrapped(text: str, indent: int = 0) -> str:
 
 def status_text(status: Status) -> Text:
     """Return a status in its colour."""
+    from rich.text import Text
+
     return Text(status, style=STYLES.get(status, ""))
 
 

@@ -6,13 +6,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from typing import TYPE_CHECKING
 
 from qexp.cli.output import console, rate, say
 from qexp.client import Client
 from qexp.model import Status, duration
 from qexp.store.standing import Counts
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _QUIET_INTERVAL = 30.0
 """Seconds between lines where stderr is no screen."""
@@ -21,22 +23,34 @@ _QUIET_INTERVAL = 30.0
 @contextmanager
 def counting(total: int) -> Iterator[Callable[[str, int], None]]:
     """Give what takes progress of an enqueue: it shows a bar with the rate once a second has passed on a screen."""
-    began, tasks = time.monotonic(), dict[str, TaskID]()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    bar = Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty())
+    began = time.monotonic()
+    tasks: dict[str, TaskID] = {}
+    bar: Progress | None = None
 
     def update(what: str, number: int) -> None:
+        nonlocal bar
         seconds = time.monotonic() - began
-        if seconds > 1:
+        if seconds <= 1 or not sys.stderr.isatty():
+            return
+        if bar is None:
+            bar = _counter()
             bar.start()
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total, rate="")
-            bar.update(tasks[what], completed=number, rate=f"{number / seconds:,.0f}/s")
+        if what not in tasks:
+            tasks[what] = bar.add_task(what, total=total, rate="")
+        bar.update(tasks[what], completed=number, rate=f"{number / seconds:,.0f}/s")
 
     try:
         yield update
     finally:
-        bar.stop()
+        if bar is not None:
+            bar.stop()
+
+
+def _counter() -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    return Progress(*columns, console=console(stderr=True))
 
 
 def wait_with_progress(
@@ -48,6 +62,8 @@ def wait_with_progress(
 
 
 def _bar(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> Counts:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
