@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -198,15 +199,23 @@ def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
 
 
 def _columns(connection: Connection, query: Executable) -> Iterator[list[Sequence[Any]]]:
-    """Yield what a query finds column by column, some thousands of rows at a time."""
+    """
+    Yield what a query finds column by column, some thousands of rows at a time.
+
+    The next ones are read by a thread meanwhile, so that the server and the caller work at the same time.
+    """
     parts = connection.execute(query.execution_options(yield_per=_BLOCK)).partitions()
-    while True:
+
+    def read() -> list[Sequence[Any]] | None:
         with _uncollected():
             rows = next(parts, None)
-            if rows is None:
-                return
-            found: list[Sequence[Any]] = list(zip(*rows, strict=True))
-        yield found
+            return None if rows is None else list(zip(*rows, strict=True))
+
+    with ThreadPoolExecutor(1, "qexp-reading") as thread:
+        coming = thread.submit(read)
+        while (found := coming.result()) is not None:
+            coming = thread.submit(read)
+            yield found
 
 
 @contextmanager
