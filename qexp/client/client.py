@@ -88,11 +88,7 @@ class Shown:
 
 
 class Client:
-    """
-    One site: a Postgres and a broker. Connections are opened when a verb needs them, never before.
-
-    With *keeps* one to Postgres stays open from then on until `close`.
-    """
+    """One site: a Postgres and a broker. Connections are opened when needed; with *keeps* one to Postgres stays."""
 
     def __init__(self, settings: Settings | None = None, keeps: bool = False) -> None:
         self.settings, self._keeps = settings or load(), keeps

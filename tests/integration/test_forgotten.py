@@ -6,23 +6,13 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Failure, Status
-from qexp.store import hot, leases
+from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.delivery import Delivery, Ended
 
 FINE = hot.Outcome(result={"y": 1})
 WRONG = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no"))
-
-
-@pytest.fixture
-def worker(raw):
-    def worker():
-        made = uuid.uuid4()
-        leases.register(raw, made, leases.Station("here", 1, "worker@here", ["nobody"], 2))
-        return made
-
-    return worker
 
 
 @pytest.fixture

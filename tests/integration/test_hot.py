@@ -26,16 +26,6 @@ def experiment(client, raw, tmp_path):
     return client.experiments(Selection(name))[0]
 
 
-@pytest.fixture
-def worker(raw):
-    def worker():
-        made = uuid.uuid4()
-        leases.register(raw, made, leases.Station("here", 1, "worker@here", ["nobody"], 2))
-        return made
-
-    return worker
-
-
 def get(client: Client, number: int):
     (shown,) = client.show(Selection(ids=((number, number),)))
     return shown
