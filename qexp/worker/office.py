@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+import psycopg
+
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import ServiceError
@@ -23,7 +25,7 @@ from qexp.store.connect import Raw, connect
 from qexp.store.line import Line
 from qexp.worker.attempt import ledger
 from qexp.worker.attempt.capture import path_of
-from qexp.worker.attempt.delivery import Delivery
+from qexp.worker.attempt.delivery import Delivery, is_refusal
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, death
 from qexp.worker.attempt.scratch import Scratch
@@ -129,11 +131,25 @@ class Office:
         """Record what a process has done that is dead, and take back what it had claimed and not begun."""
         held = ledger.held(folder, pid)
         post = next((post for post in Board(folder / "board").busy().values() if post.pid == pid), None)
-        if held.done and (recorded := self._delivery.record(worker, pid, held.done)):
-            log.info("%d results of a dead process were recorded", len(recorded))
+        if held.done:
+            self._record(worker, pid, held.done)
         unbegun = held.unbegun(post.experiment if post is not None and post.attempt else None)
         if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
             Client(self.settings).put_back(undone)
+
+    def _record(self, worker: UUID, pid: int, items: Sequence[hot.Done]) -> None:
+        """Record results of a dead process; those that Postgres refuses are lost, and run again as such."""
+        try:
+            if recorded := self._delivery.record(worker, pid, items):
+                log.info("%d results of a dead process were recorded", len(recorded))
+        except (psycopg.Error, ValueError, OverflowError) as error:
+            if not is_refusal(error):
+                raise
+            if len(items) == 1:
+                log.error("experiment %d: what it has left is refused: %s", items[0].id, " ".join(str(error).split()))
+                return
+            for item in items:
+                self._record(worker, pid, [item])
 
     def _settle_own(self) -> None:
         """Do so for the children, which are dead or about to be."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import traceback
 import uuid
 from typing import Any
 
@@ -74,6 +75,9 @@ def install(app: Celery, settings: Settings) -> None:
         except QexpError as error:  # Celery logs what a signal's receiver raises and goes on; a worker cannot
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
             raise SystemExit(error.exit_status) from error
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(1) from error
         gc.collect()
         gc.freeze()  # children share this memory as long as their own search for garbage does not write to it
 

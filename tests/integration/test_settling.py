@@ -1,0 +1,45 @@
+"""What a process that died has left behind is recorded, and what cannot be keeps nobody from beginning."""
+
+import uuid
+
+import pytest
+
+from qexp.grid import Grid
+from qexp.model import Status
+from qexp.store import hot
+from qexp.store.selectors import Selection
+from qexp.worker.attempt.ledger import Ledger
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.office import Office
+from qexp.worker.tenure import Tenure
+
+PID = 7
+
+
+@pytest.fixture
+def claims(client, raw, tmp_path, worker):
+    """Three experiments that a process has claimed together."""
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    name = f"settling_{uuid.uuid4().hex[:8]}"
+    grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3]}, "queue": "nobody"}
+    client.enqueue(Grid.from_dict(grid, tmp_path))
+    ids = [row.id for row in client.experiments(Selection(name))]
+    return hot.claims(raw, ids, worker(), PID)
+
+
+def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, tmp_path):
+    # Given a process that has run two of three, one of them with a result that cannot be kept, and died
+    fine, poison, unbegun = claims
+    ledger = Ledger(tmp_path, PID)
+    ledger.intend([claim.id for claim in claims], [])
+    for claim, value in ((fine, 1), (poison, "\0")):
+        ledger.add(hot.done(claim, hot.Outcome(result={"y": value}), 1.0, 2.0))
+    # When another one looks after it
+    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
+    office._settle(fine.worker, tmp_path, PID)
+    # Then the good one counts, what was not begun waits, and the other is left to the lease of its worker
+    (name,) = {claim.study for claim in claims}
+    found = {row.id: row.status for row in client.experiments(Selection(name))}
+    assert found[fine.id] == Status.DONE
+    assert found[poison.id] == Status.RUNNING
+    assert found[unbegun.id] in (Status.PENDING, Status.QUEUED)
