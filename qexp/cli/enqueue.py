@@ -41,9 +41,9 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     click.echo(summary(done))
     if done.orphaned:
         say(orphans(done.study, done.orphaned))
-    from qexp.client.explaining import start_worker  # 30 ms, for which no worker should have to wait
-
     if done.announced:
+        from qexp.client.explaining import start_worker  # not before, as no worker should have to wait for it
+
         rest = f", {done.waiting} follow as workers take them" if done.waiting else ""
         say(
             f"{done.announced} announced{rest}; run them with '{start_worker(loaded.file.queue)}', "

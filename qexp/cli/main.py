@@ -105,9 +105,6 @@ def qexp() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 if experiments failed, 2 on bad input, 3 if a service is out of reach."""
-    gc.set_threshold(
-        50_000, 20, 50
-    )  # imports make many objects and no garbage: a tenth of the time until a command begins
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that knows ASCII only is no reason to fail
             stream.reconfigure(errors="backslashreplace")

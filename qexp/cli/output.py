@@ -14,7 +14,7 @@ import click
 
 from qexp.model import Json, Status, plain
 
-if TYPE_CHECKING:  # 60 ms, which commands that draw nothing need not wait
+if TYPE_CHECKING:  # commands that draw nothing need not wait for it
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
