@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -51,7 +52,7 @@ class Dispatcher:
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = 0.0
-        self._looked, self._stirred, self._moved = 0.0, True, time.monotonic()
+        self._looked, self._stirred, self._moved = 0.0, True, -math.inf
         self._flows = True
         """Something was announced when this worker looked last, so more may follow soon."""
         self._stops = self._hurry = False
