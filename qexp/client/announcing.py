@@ -18,6 +18,8 @@ from qexp.store.connect import Connection
 
 _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
+_AT_FIRST = 500
+"""Those of them that come first, as children may wait for something to do."""
 FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
 _UNKNOWN = 40
@@ -56,7 +58,7 @@ class Announcer:
                     self.holds_back = True
                     known = max(_UNKNOWN, 4 * children)
                     room = min(room, known - announcements.announced_of(connection, study.id))
-                limit = max(0, min(_AT_ONCE, room))
+                limit = max(0, min(_AT_ONCE if announced else _AT_FIRST, room))
                 batch = announcements.take_pending(connection, study.id, limit, study.longest_first)
             if not batch:
                 break

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import sys
 import typing
 from pathlib import Path
@@ -22,14 +21,13 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     FunctionError says why it cannot be had, with the exception of the user's module as its cause.
     """
     module_name, _, attribute = name.partition(":")
-    where = f"beside the grid in {folder} or installed" if folder is not None else "installed"
-    if folder is not None and not os.path.isdir(folder):  # noqa: PTH112 - as fast as can be, for each experiment
-        where = f"installed ({folder} is not visible on this host)"
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise FunctionError(f"function {name}: no module is named {error.name!r}, expected one {where}") from error
+            raise FunctionError(
+                f"function {name}: no module is named {error.name!r}, expected one {_where(folder)}"
+            ) from error
         raise FunctionError(f"function {name}: importing {module_name} raised {one_line(error)}") from error
     except (KeyboardInterrupt, GeneratorExit):
         raise
@@ -44,6 +42,17 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     if not callable(found):
         raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
     return typing.cast(Function, found)
+
+
+def _where(folder: Path | None) -> str:
+    """Say where modules are looked for."""
+    if folder is None:
+        return "installed"
+    return (
+        f"beside the grid in {folder} or installed"
+        if folder.is_dir()
+        else f"installed ({folder} is not visible on this host)"
+    )
 
 
 def beside(name: str, folder: Path) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -28,10 +28,10 @@ def statements(file: str) -> dict[str, LiteralString]:
 
 
 SQL = statements("hot.sql")
+_TEXT = json.JSONEncoder(separators=(",", ":")).encode
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """An experiment taken for one attempt: all that is needed to run it, and to be allowed to finish it."""
 
     id: int
@@ -93,6 +93,9 @@ class Usage:
     """What codecarbon attributes to the process and its children."""
 
 
+UNKNOWN = Usage()
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an attempt ended: with results; by an error or a departure, then with what it had recorded until then."""
@@ -102,7 +105,7 @@ class Outcome:
     departure: Departure | None = None
     recorded_at: Mapping[str, str] | None = None
     """When parts of the result came, in ISO format, where that was before the end."""
-    usage: Usage = Usage()
+    usage: Usage = UNKNOWN
 
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
@@ -177,7 +180,7 @@ _path = functools.lru_cache(maxsize=64)(Path)
 def _claim(row: tuple[Any, ...]) -> Claim:
     values: list[Any] = list(row)
     values[7], values[9] = _path(row[7]) if row[7] else None, tuple(row[9])
-    return Claim(*values)
+    return Claim._make(values)
 
 
 @dataclass(frozen=True)
@@ -188,8 +191,7 @@ class Finished:
     """Files of checkpoints that were dropped with its result, and have to go too."""
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(NamedTuple):
     """An attempt that ended with a result, ready to be recorded together with others."""
 
     id: int
@@ -210,9 +212,12 @@ def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: floa
         "source": claim.source,
         "began": began,
         "ended": ended,
+        "result": outcome.result,
+        "recorded_at": outcome.recorded_at or None,
+        **vars(outcome.usage),
     }
-    facts |= {"result": outcome.result, "recorded_at": outcome.recorded_at or None, **vars(outcome.usage)}
-    return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), json.dumps(facts))
+    text = _TEXT({name: fact for name, fact in facts.items() if fact is not None})
+    return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
 
 
 def finish_all(

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import mmap
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from qexp.errors import SettingsError
 
@@ -30,8 +29,7 @@ class Request(IntEnum):
     """The attempt has more memory than it may; its process is killed."""
 
 
-@dataclass(frozen=True)
-class Post:
+class Post(NamedTuple):
     """An attempt that a child is at."""
 
     pid: int

@@ -132,7 +132,8 @@ class Bundle:
             thread = threading.Thread(target=self._record_soon, name="qexp-results", daemon=True)
             self._recorder = os.getpid(), thread
             thread.start()
-        self._due.set()
+        if not self._due.is_set():
+            self._due.set()
 
     def _record_soon(self) -> None:
         while self._due.wait():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from collections.abc import Iterator
 from functools import cached_property
@@ -35,7 +34,7 @@ class Rehearsal:
         self._client = client or Client()
         self._line = Line(self._client.settings)
         claim = _claim(self._client, experiment)
-        self.claim = dataclasses.replace(claim, source=None) if live else claim
+        self.claim = claim._replace(source=None) if live else claim
         reader = PostgresJournal(self._line, Writer(experiment, 0, None), Path, lambda: False, self.claim.study)
         self.notebook = Notebook(reader.encoded)
 

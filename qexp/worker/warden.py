@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import signal
@@ -62,7 +61,7 @@ class Warden:
             return  # a pool without children can only be asked; or it has come to its end by itself just now
         self.board.ask(slot, why)
         kill_tree(post.process)
-        self._killed(dataclasses.replace(post, request=why))
+        self._killed(post._replace(request=why))
 
     def _run(self) -> None:
         while not self._stop.wait(_PULSE):

@@ -9,6 +9,7 @@ import resource
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,6 +17,8 @@ from qexp.worker.context.output import HEAD, TAIL, Output
 
 _C = ctypes.CDLL(None)  # not PyDLL: a flush that waits for another thread must not keep the GIL from it
 _LINE_BUFFERED = 1  # C's _IOLBF, the same in glibc, musl and macOS
+_SHAPE = attrgetter("encoding", "errors", "line_buffering", "closed")
+_WANTED = ("utf-8", "backslashreplace", True, False)
 
 
 class Capture:
@@ -136,9 +139,11 @@ def _c_stdout() -> ctypes.c_void_p:
 
 
 def _flush(streams: Iterable[Any]) -> None:
-    for stream in streams:
-        with suppress(Exception):  # it may be closed, None, or anything that an experiment made
+    for stream in {id(stream): stream for stream in streams}.values():  # most of them are the same
+        try:  # noqa: SIM105 - suppress takes as long as all the rest, for each attempt
             stream.flush()
+        except Exception:  # noqa: BLE001, S110 - it may be closed, None, or anything that an experiment made
+            pass
     _C.fflush(None)
 
 
@@ -155,7 +160,8 @@ def _flush_or_drop(stream: TextIO | None) -> None:
 def _stream(number: int, old: TextIO | None) -> TextIO:
     """Return the text stream of a descriptor: the one of before, which loggers may hold, if it is still good."""
     try:
-        old.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
+        if _SHAPE(old) != _WANTED:
+            old.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
     except (AttributeError, OSError, ValueError):  # there is none yet, or the experiment closed or detached it
         return os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     assert old is not None  # noqa: S101

@@ -203,7 +203,7 @@ def _name_results(raw: Raw, study: int, names: Sequence[str]) -> None:
 def plain_claim(claim: hot.Claim) -> dict[str, Any]:
     """Return a claim as data; `claim_from` reads it."""
     folder = None if claim.folder is None else str(claim.folder)
-    return {**vars(claim), "folder": folder, "worker": str(claim.worker), "fingerprint": str(claim.fingerprint)}
+    return {**claim._asdict(), "folder": folder, "worker": str(claim.worker), "fingerprint": str(claim.fingerprint)}
 
 
 def claim_from(facts: Mapping[str, Any]) -> hot.Claim:

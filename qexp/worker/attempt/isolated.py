@@ -82,7 +82,7 @@ def _answer(reader: int, process: subprocess.Popen[bytes]) -> bytes:
 
 
 def _request(claim: Claim, folder: Path | None, interrupts: Interrupts) -> bytes:
-    claim = dataclasses.replace(claim, folder=folder)
+    claim = claim._replace(folder=folder)
     return json.dumps({"claim": plain_claim(claim), "slot": interrupts.slot, "parent": os.getpid()}).encode()
 
 

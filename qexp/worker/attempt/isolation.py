@@ -23,7 +23,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-_getsignal = sys.modules["_signal"].getsignal  # as signal's, without an enum for each answer
+_SIGNAL = sys.modules["_signal"]  # as signal, without an enum for each answer
 
 _LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
@@ -66,8 +66,12 @@ class Baseline:
         that are shown once be shown again.
         """
         for setting, value in self.values:
-            if _differs(setting, value):
-                _write(setting, value)
+            try:
+                if setting.read() == value:
+                    continue
+            except Exception:  # noqa: BLE001, S110 - the working directory was deleted, sys.argv was, or something odd replaced it
+                pass
+            _write(setting, value)
         for setting in _ALWAYS:
             _write(setting, None)
 
@@ -84,13 +88,6 @@ def seed(number: int) -> None:
         numpy.random.seed(short)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(short)
-
-
-def _differs(setting: Setting, value: Any) -> bool:
-    try:
-        return bool(setting.read() != value)
-    except Exception:  # noqa: BLE001 - the working directory was deleted, sys.argv was, or something odd replaced it
-        return True
 
 
 def _write(setting: Setting, value: Any) -> None:
@@ -133,7 +130,7 @@ def _umask() -> int:
 
 
 def _handlers() -> list[Any]:
-    return [_getsignal(number) for number in _SIGNALS]  # those of C compare equal, and cost a tenth
+    return [_SIGNAL.getsignal(number) for number in _SIGNALS]  # those of C compare equal, and cost a tenth
 
 
 def _write_handlers(handlers: Iterable[Any]) -> None:
@@ -206,7 +203,7 @@ _SETTINGS = (
     Setting("signal handlers", _handlers, _write_handlers),
     Setting(
         "the signal mask",
-        lambda: signal.pthread_sigmask(signal.SIG_BLOCK, ()),
+        lambda: _SIGNAL.pthread_sigmask(_SIGNAL.SIG_BLOCK, ()),
         lambda value: signal.pthread_sigmask(signal.SIG_SETMASK, value),
     ),
     Setting("the umask", _umask, os.umask),

@@ -49,7 +49,7 @@ class Scratch:
 
     def remove_attempt(self, experiment: int, attempt: int) -> None:
         """Remove the folder of an attempt that is over, with all that is in it."""
-        if os.path.lexists(f"{self.folder}/{experiment}-{attempt}"):  # most attempts make none, and Path's is slow
+        if os.access(f"{self.folder}/{experiment}-{attempt}", os.F_OK):  # most attempts make none, and Path's is slow
             _remove(self.attempt(experiment, attempt))
 
     def remove(self) -> None:

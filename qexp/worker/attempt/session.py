@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 from qexp.errors import SourceError
 from qexp.model import Failure
 from qexp.settings import Settings
-from qexp.store.hot import Claim, Outcome, Usage
+from qexp.store.hot import UNKNOWN, Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import isolated, runner, trace
@@ -58,8 +57,8 @@ class Desk:
             outcome = session.run(isolated.run if claim.isolation == "process" else runner.run)
         finally:
             session.close()
-        if outcome.usage == Usage():
-            outcome = dataclasses.replace(outcome, usage=session.usage)
+        if outcome.usage == UNKNOWN:
+            outcome = Outcome(outcome.result, outcome.error, outcome.departure, outcome.recorded_at, session.usage)
         try:
             session.journal.flush(PATIENCE, final=True)
         except Exception as error:

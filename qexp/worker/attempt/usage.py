@@ -41,9 +41,10 @@ class Meter:
         if self._energy:
             self._energy.start()
         self._gpu = None
-        self._memory.start()
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        self._memory.start(own)
         self._began = time.monotonic()
-        self._cpu, self._children = _cpu_and_children()
+        self._cpu, self._children = _cpu_and_children(own)
 
     def sample(self) -> None:
         """Look at the GPU; to be called now and then by one thread, which has ended before `stop`."""
@@ -52,8 +53,9 @@ class Meter:
 
     def stop(self) -> Usage:
         """Return what was used since the start."""
-        cpu, children = _cpu_and_children()
-        memory = self._memory.peak()
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        cpu, children = _cpu_and_children(own)
+        memory = self._memory.peak(own)
         if children > self._children:  # else the largest child is of an earlier attempt
             memory = max(memory, children)
         if time.monotonic() - self._began > _GPU_PATIENCE:
@@ -62,9 +64,9 @@ class Meter:
         return Usage(cpu - self._cpu, memory, self._gpu, energy)
 
 
-def _cpu_and_children() -> tuple[float, int]:
+def _cpu_and_children(own: resource.struct_rusage) -> tuple[float, int]:
     """Return the seconds used by the process and by waited-for children, and the peak bytes of the largest of these."""
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     return seconds, children.ru_maxrss * _MAXRSS_UNIT
 
@@ -85,21 +87,21 @@ class _Memory:
         self._last = 0
         """The peak as it was read last, when so many pages had come in, and not made the present since."""
 
-    def start(self) -> None:
-        """Make the present the peak, where the kernel offers that."""
+    def start(self, own: resource.struct_rusage) -> None:
+        """Make the present the peak, where the kernel offers that; *own* is what the process has used so far."""
         if self._pid != os.getpid():  # files in /proc/self, once open, are of the process that opened them
             self._open()
-        elif self._reset == _pages():
+        elif self._reset == _pages(own):
             return
         if self._files is not None:
             try:
                 os.pwrite(self._files[0], b"5", 0)
             except OSError:  # a hardened kernel, or the experiment closed all descriptors
                 self._files = None
-        self._reset, self._read_at = _pages(), -1
+        self._reset, self._read_at = _pages(resource.getrusage(resource.RUSAGE_SELF)), -1
 
-    def peak(self) -> int:
-        if (pages := _pages()) != self._read_at:
+    def peak(self, own: resource.struct_rusage) -> int:
+        if (pages := _pages(own)) != self._read_at:
             self._read_at, self._last = pages, self._read()
         return self._last
 
@@ -120,9 +122,8 @@ class _Memory:
             self._files = os.open("/proc/self/clear_refs", os.O_WRONLY), status
 
 
-def _pages() -> int:
-    """Return how many pages have come into this process's memory."""
-    own = resource.getrusage(resource.RUSAGE_SELF)
+def _pages(own: resource.struct_rusage) -> int:
+    """Return how many pages have come into a process's memory."""
     return own.ru_minflt + own.ru_majflt
 
 

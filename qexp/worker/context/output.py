@@ -100,6 +100,8 @@ class Output:
         return self._decode(fd, self.total, final)
 
     def _decode(self, fd: int, end: int, final: bool) -> list[Chunk]:
+        if end <= self._next:
+            return []
         data = os.pread(fd, end - self._next, self._next - self._base)
         if self._resumed:  # what the other reader dropped reads as NUL
             self._next += len(data) - len(data := data.lstrip(b"\0"))
