@@ -15,7 +15,7 @@ from benchmarks.site import ROOT, Site, await_that, opened
 from benchmarks.suite import How, Line, Measure, NotAvailableError, Options
 from qexp.settings import Settings
 
-RAW, NOOPS, SLEEPS = 5_000, 20_000, 2_000
+RAW, NOOPS, SLEEPS = 5_000, 40_000, 2_000
 AWAY = 0.02
 """Seconds of a round trip to services that are far away."""
 AT_MOST = 15.0

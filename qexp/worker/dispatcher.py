@@ -59,8 +59,11 @@ class Dispatcher:
         self._wake = threading.Event()
         self._leads = True
         """As far as is known: a worker that has just begun tries at once."""
-        self._burst = self._took = 0.0
-        """When, after a while without, a message was taken; and when one was taken last."""
+        self._burst = self._took = self._held = 0.0
+        """
+        When, after a while without, a message was taken; when one was taken last; and when it was found that a study
+        waits for its first experiments.
+        """
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -129,7 +132,10 @@ class Dispatcher:
             if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
                 log.warning("announced again what the broker has lost: %d experiments", again)
         finally:  # what waits need not wait for that
+            held = announcer.holds_back
             self._flows = announcer.top_up() > 0
+            if announcer.holds_back and not held:
+                self._held = time.monotonic()
 
     def _rescue(self, raw: Raw) -> None:
         """
@@ -190,7 +196,7 @@ class Dispatcher:
             return self._lease / 2
         pulse = _PULSE / 2 if self._flows else _PULSE
         if self._client.announcer.holds_back:
-            return min(pulse, max(_SOON, (time.monotonic() - self._burst) / 2))
+            return min(pulse, max(_SOON, (time.monotonic() - max(self._burst, self._held)) / 2))
         return pulse
 
     def _resign(self, raw: Raw) -> None:
