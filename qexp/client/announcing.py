@@ -80,13 +80,14 @@ class Announcer:
             waiting = studies.waiting(connection)
         return sum(self.announce(study) for study in waiting)
 
-    def announce_again(self, site: UUID) -> int:
+    def announce_again(self, site: UUID, is_first: bool = False) -> int:
         """
         Announce again what was announced and is not on the broker any more; return how many.
 
         Known by three signs: a key that says the broker was not wiped since is gone; a list is empty; or what is next
         on it was announced later than what should have come before. The latter must hold for a while: a process may
-        have taken a message, and not claimed all of it yet.
+        have taken a message, and not claimed all of it yet. *is_first*: nobody has looked before, so that no such key
+        says nothing.
         """
         with self._begin() as connection:
             lines = announcements.lines(connection)
@@ -100,7 +101,7 @@ class Announcer:
                 }
             again = 0
             for line in lines:
-                before = line.now if wiped else self._lost_before(line.study, missing[line.study])
+                before = line.now if wiped and not is_first else self._lost_before(line.study, missing[line.study])
                 if before is not None:
                     again += self._again(line, before)
             if wiped:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -13,8 +14,20 @@ from sqlalchemy.pool import NullPool, QueuePool
 from qexp.errors import DatabaseUnreachableError, NotAllowedError
 from qexp.settings import Settings, place
 
-Raw = psycopg.Connection[tuple[Any, ...]]
 Connection = sqlalchemy.Connection
+
+
+class Raw(psycopg.Connection[tuple[Any, ...]]):
+    """psycopg's connection."""
+
+    @cached_property
+    def again(self) -> psycopg.Cursor[tuple[Any, ...]]:
+        """
+        A cursor for statements that are run again and again, and whose rows are read before the next one.
+
+        It remembers how to read columns, which is a quarter of what a claim costs its process.
+        """
+        return self.cursor()
 
 
 # a path that goes dead without a word is noticed within half a minute, rather than after hours
@@ -61,7 +74,7 @@ def _open(settings: Settings) -> Raw:
     if settings.database_url is None:
         raise DatabaseUnreachableError("no address", "none is configured and the embedded one is not running")
     try:
-        return psycopg.connect(
+        return Raw.connect(
             settings.database_url,
             autocommit=True,
             connect_timeout=max(2, round(settings.connect_timeout)),

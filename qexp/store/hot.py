@@ -121,7 +121,7 @@ def claims(
 
     *relaxed*: a server that crashes within the second may forget it.
     """
-    rows = raw.execute(SQL["claim"], _claiming(ids, worker, pid, relaxed, now))
+    rows = raw.again.execute(SQL["claim"], _claiming(ids, worker, pid, relaxed, now))
     return sorted(map(_claim, rows), key=lambda claim: claim.id)
 
 
@@ -149,7 +149,7 @@ def _claiming(
         "pid": pid,
         "relaxed": relaxed,
         "now": now,
-        "again": json.dumps(again or {}),
+        "again": json.dumps(again) if again else "{}",
     }
 
 

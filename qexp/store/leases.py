@@ -108,6 +108,8 @@ class Lead:
     """The office of the leader: of which site, and whether there is anything for it to look after."""
 
     site: UUID
+    is_first: bool
+    """Nobody has led this site before."""
     stirs: bool
 
 

@@ -43,7 +43,7 @@ UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
 INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())
-RETURNING site,
+RETURNING site, xmax = 0,  -- a row that was inserted has none
   EXISTS (SELECT FROM study s WHERE  -- by the alphabet, the last three of all are pending, queued and running
             (SELECT max(e.status) FROM experiment e WHERE e.study = s.id)
             >= CASE WHEN s.paused_at IS NULL THEN 'pending' ELSE 'running' END)

@@ -109,7 +109,7 @@ class Dispatcher:
         self._rescue(raw)
         try:
             self._mark(lead.site)
-            self._announce(lead.site)
+            self._announce(lead)
         finally:  # studies are paused and people told without the broker, too
             # what has moved last may leave something to tell
             well = self._upkeep.look(at_once=not lead.stirs)
@@ -125,11 +125,12 @@ class Dispatcher:
         with broker.client(self.settings) as connection:
             connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
 
-    def _announce(self, site: UUID) -> None:
+    def _announce(self, lead: leases.Lead) -> None:
         """Announce what waits, and what the broker has lost."""
         announcer = self._client.announcer
         try:
-            if again := announcer.announce_again(site):  # first: a broker that is new has lost nothing of what follows
+            again = announcer.announce_again(lead.site, lead.is_first)
+            if again:  # before what follows: a broker that is new has lost nothing of that
                 log.warning("announced again what the broker has lost: %d experiments", again)
         finally:  # what waits need not wait for that
             held = announcer.holds_back

@@ -231,7 +231,9 @@ def test_one_worker_leads_until_its_lease_ends_or_it_resigns(raw):
     one, two = uuid.uuid4(), uuid.uuid4()
     now = datetime.now(UTC)
     assert leases.lead(raw, one, 10, 30, now)
-    assert leases.lead(raw, one, 10, 30, now + timedelta(seconds=5))
+    again = leases.lead(raw, one, 10, 30, now + timedelta(seconds=5))
+    assert again is not None
+    assert not again.is_first
     assert not leases.lead(raw, two, 10, 30, now + timedelta(seconds=14))
     assert leases.lead(raw, two, 10, 30, now + timedelta(seconds=16))
     leases.resign(raw, two)
