@@ -97,12 +97,12 @@ def held(folder: Path, pid: int) -> Held:
         if isinstance(facts, list):
             claimed, last = facts, len(done)
         elif facts is not None:
-            done.append(_done(facts))
+            done.append(_done(facts, line.rstrip("\n")))
     return Held(claimed, done, frozenset(item.id for item in done[last:]))
 
 
-def _done(facts: Any) -> Done:
-    return Done(facts["id"], facts["study"], facts["attempt"], tuple(facts["result"]), json.dumps(facts))
+def _done(facts: Any, text: str) -> Done:
+    return Done(facts["id"], facts["study"], facts["attempt"], tuple(facts["result"]), text)
 
 
 def holders(folder: Path) -> list[int]:
