@@ -6,13 +6,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qexp.client.client import Client, Difference, Enqueued, Shown
+    from qexp.client.client import Client, Difference, Enqueued
     from qexp.client.findings import Findings
+    from qexp.client.reading import Shown
     from qexp.client.study import Study, enqueue, load, metrics
 
 __all__ = ["Client", "Difference", "Enqueued", "Findings", "Shown", "Study", "enqueue", "load", "metrics"]
 
-_HOMES = {"Findings": "findings", "Study": "study", "enqueue": "study", "load": "study", "metrics": "study"}
+_HOMES = {
+    "Findings": "findings",
+    "Shown": "reading",
+    "Study": "study",
+    "enqueue": "study",
+    "load": "study",
+    "metrics": "study",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,17 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from qexp import notify
 from qexp.client.progress import Progress, nobody
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import announcements, experiments, reports, roles, schema, selectors, standing, studies, views, workers
+from qexp.store import announcements, experiments, roles, schema, standing, studies, views, workers
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
-from qexp.store.selectors import Selection
 from qexp.store.workers import WorkerView
 
 if TYPE_CHECKING:
@@ -28,7 +26,10 @@ if TYPE_CHECKING:
 
     from qexp.client.announcing import Announcer
     from qexp.client.explaining import Explanation
+    from qexp.client.reading import Shown
     from qexp.grid import Grid
+    from qexp.store.reports import ErrorGroup, ExperimentView
+    from qexp.store.selectors import Selection
 
 
 T = TypeVar("T")
@@ -76,15 +77,6 @@ class Requeued:
 
     ids: list[int]
     still_open: int
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Everything about one experiment."""
-
-    experiment: reports.ExperimentView
-    attempts: list[reports.AttemptView]
-    parameters: list[str]
 
 
 class Client:
@@ -242,22 +234,26 @@ class Client:
         with self.begin() as connection:
             return workers.listed(connection, self.settings.lease, stopped)
 
-    def experiments(self, selection: Selection, limit: int | None = None) -> list[reports.ExperimentView]:
+    def experiments(self, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
         """Return the chosen experiments in the order of their ids."""
+        from qexp.client import reading
+
         with self.begin() as connection:
-            return list(reports.experiments(connection, selectors.where(connection, selection), limit))
+            return reading.experiments(connection, selection, limit)
 
     def size(self, selection: Selection) -> tuple[int, int]:
         """Return how many of the chosen experiments are closed, and how many are open."""
+        from qexp.store import selectors
+
         with self.begin() as connection:
             return experiments.count(connection, selectors.where(connection, selection))
 
     def show(self, selection: Selection) -> list[Shown]:
         """Return everything about the chosen experiments."""
+        from qexp.client import reading
+
         with self.begin() as connection:
-            found = list(reports.experiments(connection, selectors.where(connection, selection)))
-            parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
-            return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
+            return reading.show(connection, selection)
 
     def explain(self, experiment: int) -> Explanation:
         """Say why an experiment is in the state that it is in; also while the broker is down."""
@@ -266,10 +262,12 @@ class Client:
 
         return explain(gather(self.settings, self.begin, experiment))
 
-    def errors(self, selection: Selection) -> list[reports.ErrorGroup]:
+    def errors(self, selection: Selection) -> list[ErrorGroup]:
         """Return the failed among the chosen experiments by error, the largest group first."""
+        from qexp.client import reading
+
         with self.begin() as connection:
-            return reports.error_groups(connection, selectors.where(connection, selection))
+            return reading.errors(connection, selection)
 
     def requeue(self, selection: Selection, fresh: bool = False) -> Requeued:
         """
@@ -280,6 +278,7 @@ class Client:
         from qexp import broker
         from qexp.client.planning import renew
         from qexp.files import Files
+        from qexp.store import selectors
 
         broker.check(self.settings)
 
@@ -302,6 +301,8 @@ class Client:
 
         Attempts that run end at once as far as their results go; their workers end them within a few seconds.
         """
+        from qexp.store import selectors
+
         return self._change(
             lambda connection: experiments.cancel(connection, selectors.where(connection, selection), reason)
         )
@@ -335,30 +336,17 @@ class Client:
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
-        from qexp.analysis.frame import frame
+        from qexp.client import reading
 
         with self.begin() as connection:
-            condition = selectors.where(connection, selection)
-            known = studies.of(connection, condition, selection.study)
-            return frame(reports.blocks(connection, condition), known.parameters, known.results)
+            return reading.frame(connection, selection)
 
     def export(self, selection: Selection, path: Path) -> tuple[int, int]:
-        """
-        Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns.
+        """Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns."""
+        from qexp.client import reading
 
-        They are read twice, once for the types of their columns, so that never more than some thousands are in memory.
-        """
-        from qexp.analysis.frame import frames, writer
-
-        save = writer(path)
-        shapes: list[tuple[int, int]] = []
         with self.begin() as connection:
-            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both times the same ones
-            condition = selectors.where(connection, selection)
-            known = studies.of(connection, condition, selection.study)
-            seen, blocks = reports.values(connection, condition), reports.blocks(connection, condition)
-            save(_measured(frames(seen, blocks, known.parameters, known.results), shapes))
-        return sum(rows for rows, _ in shapes), shapes[0][1]
+            return reading.export(connection, selection, path)
 
     def wait(
         self,
@@ -384,12 +372,6 @@ class Client:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
             time.sleep(interval)
-
-
-def _measured(pieces: Iterable[pd.DataFrame], shapes: list[tuple[int, int]]) -> Iterator[pd.DataFrame]:
-    for piece in pieces:
-        shapes.append(piece.shape)
-        yield piece
 
 
 def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:

@@ -1,0 +1,77 @@
+"""What is read of chosen experiments: as views, by error, as a frame or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from qexp.store import reports, selectors, studies
+from qexp.store.connect import Connection
+from qexp.store.reports import AttemptView, ErrorGroup, ExperimentView
+from qexp.store.selectors import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Everything about one experiment."""
+
+    experiment: ExperimentView
+    attempts: list[AttemptView]
+    parameters: list[str]
+
+
+def experiments(connection: Connection, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
+    """Return the chosen experiments in the order of their ids."""
+    return list(reports.experiments(connection, selectors.where(connection, selection), limit))
+
+
+def show(connection: Connection, selection: Selection) -> list[Shown]:
+    """Return everything about the chosen experiments."""
+    found = experiments(connection, selection)
+    parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
+    return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
+
+
+def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
+    """Return the failed among the chosen experiments by error, the largest group first."""
+    return reports.error_groups(connection, selectors.where(connection, selection))
+
+
+def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
+    """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
+    from qexp.analysis.frame import frame as made
+
+    condition = selectors.where(connection, selection)
+    known = studies.of(connection, condition, selection.study)
+    return made(reports.blocks(connection, condition), known.parameters, known.results)
+
+
+def export(connection: Connection, selection: Selection, path: Path) -> tuple[int, int]:
+    """
+    Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns.
+
+    They are read twice, once for the types of their columns, so that never more than some thousands are in memory.
+    """
+    from qexp.analysis.frame import frames, writer
+
+    save = writer(path)
+    shapes: list[tuple[int, int]] = []
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both times the same ones
+    condition = selectors.where(connection, selection)
+    known = studies.of(connection, condition, selection.study)
+    seen, blocks = reports.values(connection, condition), reports.blocks(connection, condition)
+    save(_measured(frames(seen, blocks, known.parameters, known.results), shapes))
+    return sum(rows for rows, _ in shapes), shapes[0][1]
+
+
+def _measured(pieces: Iterable[pd.DataFrame], shapes: list[tuple[int, int]]) -> Iterator[pd.DataFrame]:
+    for piece in pieces:
+        shapes.append(piece.shape)
+        yield piece

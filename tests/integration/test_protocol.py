@@ -1,0 +1,53 @@
+"""What is on the broker is what Celery itself would have put there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+
+import pytest
+import redis
+
+from qexp import broker
+
+
+@pytest.fixture
+def sent(site):
+    """Return what takes a message from a queue, read as far as its format goes."""
+    with redis.Redis.from_url(site.broker_url, decode_responses=True) as server:
+
+        def take(queue):
+            (name,) = server.keys(f"{queue}*")
+            envelope = json.loads(server.rpop(name))
+            envelope["body"] = json.loads(base64.b64decode(envelope["body"]))
+            return name.removeprefix(queue), envelope
+
+        yield take
+
+
+def test_a_message_is_one_that_celery_would_send(site, sent):
+    ours, theirs = (f"q{uuid.uuid4().hex}" for _ in range(2))
+    message = broker.Message(ours, (3, 4), 1, "s #3 to #4  2 experiments", 7)
+    broker.publish(site, [message])
+    broker.application(site).send_task(
+        broker.TASK,
+        ([3, 4],),
+        queue=theirs,
+        task_id=broker.task_id(message.ids, message.attempt),
+        priority=message.level,
+        argsrepr=message.line,
+        kwargsrepr="",
+        ignore_result=True,
+    )
+    (name, found), (expected_name, expected) = sent(ours), sent(theirs)
+    assert name == expected_name
+    assert found["body"] == expected["body"]
+    assert expected["properties"].keys() - found["properties"].keys() <= {"argsrepr", "kwargsrepr"}, "as in the headers"
+    for key in ("correlation_id", "priority", "body_encoding", "reply_to"):
+        assert found["properties"][key] == expected["properties"][key]
+    different = {key for key, value in expected["headers"].items() if found["headers"].get(key) != value}
+    assert different <= {"origin", "replaced_task_nesting"}, "the second is 0 where it is not said"
+    assert {key: found[key] for key in ("content-type", "content-encoding")} == {
+        key: expected[key] for key in ("content-type", "content-encoding")
+    }
