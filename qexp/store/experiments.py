@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Text,
+    and_,
     any_,
     case,
     delete,
@@ -235,31 +236,28 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
     """
     Send the chosen closed experiments back to pending, with all of their retries ahead of them.
 
-    Their attempts stay, and take over what they had found so far: a result is the experiment's only while it lasts.
+    Their attempts stay, each with what it had found: a result is the experiment's only while it lasts.
     With *fresh* their checkpoints go; the URLs of files that have to go too are in what is returned.
     """
-    columns, past, study = tables.experiment.c, tables.attempt.c, tables.study.c
+    columns, earlier, study = tables.experiment.c, tables.earlier_result, tables.study.c
     _, still_open = count(connection, condition)
     # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
     affected = select(columns.study).where(condition, columns.status.in_(CLOSED))
     locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
-    chosen = (
-        select(columns.id, columns.attempt, columns.result)
-        # of no other study, of which something has ended meanwhile
-        .where(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
-        .order_by(columns.id)
-        .with_for_update()
-        .cte("chosen")
-    )
-    kept = (  # in the same statement: what is done after this one has looked stays done
-        update(tables.attempt)
-        .where(past.experiment == chosen.c.id, past.number == chosen.c.attempt, chosen.c.result.is_not(None))
-        .values(result=chosen.c.result)
+    # of no other study, of which something has ended meanwhile; what is closed only a requeue opens, so that the lock of
+    # its study is enough
+    chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
+    kept = (  # in the same statement, which looks once: what is done afterwards stays done
+        insert(earlier)
+        .from_select(
+            [earlier.c.experiment, earlier.c.number, earlier.c.result],
+            select(columns.id, columns.attempt, columns.result).where(chosen, columns.status == Status.DONE),
+        )
         .cte("kept")
     )
-    rows = connection.execute(
+    sent = (
         update(tables.experiment)
-        .where(columns.id == chosen.c.id)
+        .where(chosen)
         .values(
             status=Status.PENDING,
             result=null(),
@@ -275,11 +273,14 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
             pid=None,
         )
         .returning(columns.id, columns.study)
-        .add_cte(kept)
+        .cte("sent")
+    )
+    rows = connection.execute(
+        select(sent.c.study, func.array_agg(sent.c.id)).group_by(sent.c.study).add_cte(kept)
     ).all()
-    ids = sorted(row[0] for row in rows)
+    ids = sorted(number for _, numbers in rows for number in numbers)
     urls = _forget(connection, ids) if fresh else []
-    return Requeued(ids, sorted({row[1] for row in rows}), still_open, urls)
+    return Requeued(ids, sorted(study for study, _ in rows), still_open, urls)
 
 
 def _forget(connection: Connection, ids: list[int]) -> list[str]:

@@ -248,6 +248,7 @@ def _seconds(interval: ColumnElement[Any]) -> ColumnElement[float]:
 def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
     """Return the attempts of an experiment that have ended, the first one first."""
     columns, revision, environment = tables.attempt.c, tables.revision.c, tables.environment.c
+    earlier = tables.earlier_result.c
     query = (
         select(
             columns.number,
@@ -264,7 +265,7 @@ def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
             columns.error_fingerprint,
             columns.traceback,
             columns.exit_signal,
-            columns.result,
+            func.coalesce(columns.result, earlier.result),
             columns.source,
             columns.cpu_seconds,
             columns.peak_memory,
@@ -281,6 +282,9 @@ def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
             tables.attempt,
             tables.revision,
             (revision.study == columns.study) & (revision.number == columns.revision),
+        )
+        .outerjoin(
+            tables.earlier_result, (earlier.experiment == columns.experiment) & (earlier.number == columns.number)
         )
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
         .outerjoin(tables.environment, environment.digest == tables.worker.c.environment)

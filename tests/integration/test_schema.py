@@ -105,3 +105,27 @@ def test_the_newest_migration_takes_what_is_there_along_and_can_be_undone(empty)
         assert raw.execute("SELECT renewed_at = created_at, longest_first FROM study").fetchall() == [(True, False)]
         primary = "SELECT conkey FROM pg_constraint WHERE conrelid = 'notice'::regclass AND contype = 'p'"
         assert len(raw.execute(primary).fetchone()[0]) == 4
+
+
+def test_results_of_before_a_requeue_survive_an_upgrade_and_a_downgrade(empty):
+    Client(empty).migrate()
+    config = Config()
+    config.set_main_option("script_location", str((schema.__file__).replace("schema.py", "migrations")))
+    find = "SELECT result FROM earlier_result UNION ALL SELECT result FROM attempt WHERE result IS NOT NULL"
+    with connect(empty) as raw:
+        raw.execute("INSERT INTO study (name, function, queue, revision, parameters) VALUES ('s', 'm:f', 'q', 1, '{}')")
+        raw.execute(
+            "INSERT INTO experiment (study, fingerprint, params, attempt) "
+            "SELECT id, gen_random_uuid(), '{}', 2 FROM study"
+        )
+        raw.execute(
+            "INSERT INTO attempt (experiment, number, study, revision, started_at, finished_at, outcome) "
+            "SELECT id, n, study, 1, now(), now(), 'done' FROM experiment, generate_series(1, 2) n"
+        )
+        raw.execute("INSERT INTO earlier_result SELECT id, 1, jsonb_build_object('y', 1) FROM experiment")
+    for move, version in ((command.downgrade, "0005"), (command.upgrade, "0006")):
+        with Database(empty).begin() as connection:
+            config.attributes["connection"] = connection
+            move(config, version)
+    with connect(empty) as raw:
+        assert raw.execute(find).fetchall() == [({"y": 1},)]

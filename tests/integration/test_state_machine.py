@@ -69,7 +69,8 @@ BROKEN = {
         WHERE  e.status = 'done' AND NOT c.keep""",
     "a result that a requeue has replaced is with its attempt": """
         SELECT e.id FROM experiment e JOIN attempt a ON a.experiment = e.id
-        WHERE  a.outcome = 'done' AND a.number <= e.forgiven AND a.result IS NULL""",
+               LEFT JOIN earlier_result r ON r.experiment = a.experiment AND r.number = a.number
+        WHERE  a.outcome = 'done' AND (a.number <= e.forgiven) IS DISTINCT FROM (r.result IS NOT NULL)""",
 }
 
 
@@ -666,7 +667,8 @@ ROWS = """
     FROM   experiment e JOIN study s ON s.id = e.study ORDER BY e.id
 """
 ATTEMPTS = """
-    SELECT experiment, number, outcome, worker, pid, result, error_message FROM attempt ORDER BY experiment, number
+    SELECT experiment, number, outcome, worker, pid, coalesce(a.result, r.result), error_message
+    FROM   attempt a LEFT JOIN earlier_result r USING (experiment, number) ORDER BY experiment, number
 """
 
 
