@@ -244,8 +244,8 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
     # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
     affected = select(columns.study).where(condition, columns.status.in_(CLOSED))
     locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
-    # of no other study, of which something has ended meanwhile; what is closed only a requeue opens, so that the lock of
-    # its study is enough
+    # of no other study, of which something has ended meanwhile; what is closed only a requeue opens, so the lock of its
+    # study is enough
     chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
     kept = (  # in the same statement, which looks once: what is done afterwards stays done
         insert(earlier)
