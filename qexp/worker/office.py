@@ -133,7 +133,10 @@ class Office:
         post = next((post for post in Board(folder / "board").busy().values() if post.pid == pid), None)
         if held.done:
             self._record(worker, pid, held.done)
-        unbegun = held.unbegun(post.experiment if post is not None and post.attempt else None)
+        begun = {post.experiment: post.attempt} if post is not None and post.attempt else {}
+        if begun:  # what a server that crashed has forgotten would have no row, and its number would come twice
+            self._line.do(lambda raw: hot.claim_again(raw, begun, worker, pid), "what was begun")
+        unbegun = held.unbegun(next(iter(begun), None))
         if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
             Client(self.settings).put_back(undone)
 

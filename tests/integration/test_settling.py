@@ -1,5 +1,6 @@
 """What a process that died has left behind is recorded, and what cannot be keeps nobody from beginning."""
 
+import math
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from qexp.store import hot
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.ledger import Ledger
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.board import Board, Post, Request
 from qexp.worker.office import Office
 from qexp.worker.tenure import Tenure
 
@@ -43,3 +45,27 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
     assert found[fine.id] == Status.DONE
     assert found[poison.id] == Status.RUNNING
     assert found[unbegun.id] in (Status.PENDING, Status.QUEUED)
+
+
+def test_what_a_dead_process_had_begun_keeps_its_number_though_postgres_has_forgotten_it(
+    client, raw, claims, worker, tmp_path
+):
+    # Given a process that has begun the first of three, a Postgres that crashed and forgot it, and then its own death
+    first, *rest = claims
+    Ledger(tmp_path, PID).intend([claim.id for claim in claims], [])
+    board = Board(tmp_path / "board")
+    board.make()
+    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
+    raw.execute(
+        "UPDATE experiment SET status = 'queued', attempt = attempt - 1, worker = NULL, pid = NULL, revision = NULL, "
+        "started_at = NULL WHERE id = ANY(%s)",
+        [[claim.id for claim in claims]],
+    )
+    # When another one looks after it
+    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
+    office._settle(first.worker, tmp_path, PID)
+    # Then that attempt is there, for the lease of its worker to end, and the next one will be another
+    (name,) = {claim.study for claim in claims}
+    found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
+    assert found == {first.id: (Status.RUNNING, 1)} | {claim.id: (Status.QUEUED, 0) for claim in rest}
+    assert hot.claims(raw, [first.id], worker(), 8) == []
