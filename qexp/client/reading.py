@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -53,15 +52,16 @@ def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
     return made(reports.blocks(connection, condition), known.parameters, known.results)
 
 
-def export(connection: Connection, selection: Selection, path: Path) -> tuple[int, int]:
+def export(
+    connection: Connection, selection: Selection, save: Callable[[Iterable[pd.DataFrame]], None]
+) -> tuple[int, int]:
     """
-    Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns.
+    Give the frame of the chosen experiments of one study to *save*, in pieces; return its numbers of rows and columns.
 
     They are read twice, once for the types of their columns, so that never more than some thousands are in memory.
     """
-    from qexp.analysis.frame import frames, writer
+    from qexp.analysis.frame import frames
 
-    save = writer(path)
     shapes: list[tuple[int, int]] = []
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both times the same ones
     condition = selectors.where(connection, selection)

@@ -256,7 +256,7 @@ attempt = Table(
     comment="one try at running an experiment, written once, when it ends",
 )
 
-# apart from the attempts: to write a million rows anew, and their entries in indexes, takes four times as long
+# apart from the attempts: to write each of those anew takes longer than to insert a row here
 earlier_result = Table(
     "earlier_result",
     metadata,

@@ -230,7 +230,9 @@ def test_one_worker_leads_until_its_lease_ends_or_it_resigns(raw):
     raw.execute("DELETE FROM leader")
     one, two = uuid.uuid4(), uuid.uuid4()
     now = datetime.now(UTC)
-    assert leases.lead(raw, one, 10, 30, now)
+    first = leases.lead(raw, one, 10, 30, now)
+    assert first is not None
+    assert first.is_first
     again = leases.lead(raw, one, 10, 30, now + timedelta(seconds=5))
     assert again is not None
     assert not again.is_first

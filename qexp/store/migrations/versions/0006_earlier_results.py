@@ -1,4 +1,4 @@
-"""What was done before a requeue keeps its result in a table of its own: a million are requeued in half the time."""
+"""What was done before a requeue keeps its result in a table of its own: a million are requeued in less time."""
 
 import sqlalchemy as sa
 from alembic import op
