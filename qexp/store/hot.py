@@ -6,7 +6,7 @@ import functools
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -121,36 +121,31 @@ def claims(
 
     *relaxed*: a server that crashes within the second may forget it.
     """
-    rows = raw.again.execute(SQL["claim"], _claiming(ids, worker, pid, relaxed, now))
+    values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": now}
+    rows = raw.again.execute(SQL["claim"], values)
     return sorted(map(_claim, rows), key=lambda claim: claim.id)
 
 
-def claim_again(raw: Raw, attempts: Mapping[int, int], worker: UUID, pid: int) -> list[int]:
-    """
-    Make claims again that a server which crashed has forgotten: those of experiments that wait for that very attempt.
-
-    Return the ids of those; all others were not forgotten, or are someone else's by now.
-    """
-    rows = raw.execute(SQL["claim"], _claiming(attempts, worker, pid, False, None, attempts))
-    return [row[0] for row in rows]
-
-
-def _claiming(
-    ids: Iterable[int],
+def claim_again(
+    raw: Raw,
+    attempts: Mapping[int, int],
     worker: UUID,
     pid: int,
-    relaxed: bool,
-    now: datetime | None,
-    again: Mapping[int, int] | None = None,
-) -> dict[str, Any]:
-    return {
-        "ids": sorted(ids),
-        "worker": worker,
-        "pid": pid,
-        "relaxed": relaxed,
-        "now": now,
-        "again": json.dumps(again) if again else "{}",
-    }
+    begun: Collection[int] = (),
+    now: datetime | None = None,
+) -> list[int]:
+    """
+    Make claims again that a server which crashed has forgotten, {id: attempt}; return the ids of those.
+
+    All others were not forgotten, or are someone else's by now. Of those the attempts that had *begun* are noted as
+    lost, where nothing else is known of them: none of their numbers is another execution's.
+    """
+    ids = sorted(attempts)
+    values = {"ids": ids, "attempts": [attempts[id_] for id_ in ids], "worker": worker, "pid": pid, "now": now}
+    again = [row[0] for row in raw.execute(SQL["claim_again"], values)]
+    if rest := sorted(set(begun) - set(again)):
+        raw.execute(SQL["forgotten"], {**values, "ids": rest, "attempts": [attempts[id_] for id_ in rest]})
+    return again
 
 
 def undo(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[int]:

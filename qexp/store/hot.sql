@@ -4,12 +4,11 @@
 -- queued: those of many ids that a claim may find. No row: none of them waits.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
--- claim: take queued experiments for one attempt each; those that are in `again` only for that attempt.
+-- claim: take queued experiments for one attempt each.
 -- No row: another message came first, it was cancelled, its study is paused, or the worker is quarantined or unknown.
 WITH chosen AS (
   SELECT e.id FROM experiment e
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
-         AND e.attempt + 1 = coalesce((%(again)s::jsonb ->> e.id::text)::int, e.attempt + 1)
          AND EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NULL)
   ORDER  BY e.id
   FOR    UPDATE OF e
@@ -24,6 +23,49 @@ FROM   chosen c, durability, study s JOIN revision r ON r.study = s.id AND r.num
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
           e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
+
+-- claim_again: make claims again that a server which crashed has forgotten, of experiments that wait for that attempt,
+-- or for the next one, as its number may have been used. No row: they were not forgotten, or are someone else's by now.
+WITH given AS (
+  SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
+), chosen AS (
+  SELECT e.id, g.attempt FROM experiment e JOIN given g ON g.id = e.id
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status IN ('queued', 'pending')) IS TRUE
+         AND (e.attempt = g.attempt - 1 OR (e.attempt = g.attempt AND NOT EXISTS (
+               SELECT FROM attempt a WHERE a.experiment = e.id AND a.number = g.attempt)))
+         AND EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s)
+  ORDER  BY e.id
+  FOR    UPDATE OF e
+)
+UPDATE experiment e
+SET    status = 'running', attempt = c.attempt, revision = r.number, worker = %(worker)s, pid = %(pid)s,
+       started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
+       failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
+FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
+WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
+RETURNING e.id;
+
+-- forgotten: end attempts as lost that had begun, were forgotten by a server that crashed and cannot be claimed again:
+-- their numbers are theirs. No row: they are known.
+WITH given AS (
+  SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
+), chosen AS (
+  SELECT e.id, e.study, coalesce(e.revision, s.revision) AS revision, g.attempt AS number
+  FROM   experiment e JOIN given g ON g.id = e.id JOIN study s ON s.id = e.study
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND NOT (e.status = 'running' AND e.attempt = g.attempt)
+         AND e.attempt >= g.attempt - 1
+         AND NOT EXISTS (SELECT FROM attempt a WHERE a.experiment = e.id AND a.number = g.attempt)
+  ORDER  BY e.id
+  FOR    UPDATE OF e
+), counted AS (
+  UPDATE experiment e SET attempt = c.number FROM chosen c WHERE e.id = c.id AND e.attempt < c.number
+)
+INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, error_type,
+                     error_message)
+SELECT id, number, study, revision, %(worker)s, %(pid)s, coalesce(%(now)s, now()), coalesce(%(now)s, now()), 'lost',
+       'ClaimForgotten', 'Postgres crashed just after it had begun, and it was given to others'
+FROM   chosen
+RETURNING experiment;
 
 -- undo: take back claims of experiments that were never begun, as if they had not been made.
 -- No row: they are someone else's by now.

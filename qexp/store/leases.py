@@ -48,12 +48,18 @@ class Pulse:
     """None: nobody has led yet."""
     quarantine: str | None
     """Why it is given nothing any more; None: it is."""
+    intact: datetime | None
+    """Since when Postgres has forgotten nothing; None: since nobody knows when."""
 
 
-def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
-    """Say that a worker is still there."""
-    row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
-    return Pulse(True, None, None) if row is None else Pulse(*row)
+def beat(raw: Raw, worker: UUID, intact: datetime | None = None, now: datetime | None = None) -> Pulse:
+    """
+    Say that a worker is still there, which counts if Postgres has forgotten nothing since the worker last knew.
+
+    *intact*: that moment.
+    """
+    row = raw.execute(SQL["beat"], {"id": worker, "intact": intact, "now": now}).fetchone()
+    return Pulse(True, None, None, intact) if row is None else Pulse(*row)
 
 
 @dataclass(frozen=True)

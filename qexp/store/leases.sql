@@ -5,10 +5,14 @@ VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user
 -- known: whether a worker is one of this database's. No row: it is not.
 SELECT 1 FROM worker WHERE id = %(id)s;
 
--- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
+-- beat: a worker is still there, which counts if nothing was forgotten since it last knew. True: it was taken for gone
+-- meanwhile, and what it ran was given to others.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
-UPDATE worker w SET last_seen = coalesce(%(now)s, now()), stopped_at = NULL FROM before b WHERE w.id = b.id
-RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason;
+UPDATE worker w
+SET    stopped_at = NULL, last_seen = CASE WHEN (SELECT since FROM intact) IS NOT DISTINCT FROM %(intact)s::timestamptz
+                                           THEN coalesce(%(now)s, now()) ELSE w.last_seen END
+FROM   before b WHERE w.id = b.id
+RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason, (SELECT since FROM intact);
 
 -- unwanted: of what a worker's children are at, what is not theirs any more, and what is of a paused study.
 -- No row: all of it is wanted.
@@ -36,10 +40,12 @@ RETURNING w.id, w.name, w.host, w.last_seen,
           ARRAY(SELECT e.id FROM experiment e WHERE e.worker = w.id AND e.status = 'running');
 
 -- leave: a worker has stopped.
-UPDATE worker SET stopped_at = now() WHERE id = %(id)s;
+UPDATE worker SET stopped_at = now(), last_seen = now() WHERE id = %(id)s;
 
 -- lead: take the lease of the leader, or prolong it, and say whether there is anything for it to look after: what is open
--- and may move, a worker that went silent, a message to send. No row: another worker leads.
+-- and may move, a worker that went silent, a message to send. After a crash of Postgres it notes that nothing was
+-- forgotten since. No row: another worker leads.
+WITH noted AS (INSERT INTO intact (since) VALUES (coalesce(%(now)s, now())) ON CONFLICT DO NOTHING)
 INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())

@@ -55,6 +55,19 @@ class Attendance:
             if now - since > _UNSEEN:
                 self._died([experiment], pid, crashed("nothing is left of it", None))
 
+    def make_sure(self, raw: Raw) -> None:
+        """Claim again what children hold and a server that crashed has forgotten."""
+        posts = [post for post in self.board.busy().values() if post.attempt]
+        folder = self.board.path.parent
+        for pid in {*(post.pid for post in posts), *ledger.holders(folder)}:
+            begun = {post.experiment: post.attempt for post in posts if post.pid == pid}
+            held = {**ledger.held(folder, pid).attempts, **begun}
+            if not psutil.pid_exists(pid):  # its death could not be noted while Postgres was away
+                self._died(list(held), pid, crashed("nothing is left of it", None))
+            elif held:
+                for number in hot.claim_again(raw, held, self.worker, pid, begun):
+                    log.warning("experiment %d: claimed again, Postgres had forgotten it", number)
+
     def _held(self) -> list[int]:
         """Return what children have claimed that is not begun yet, or not recorded yet."""
         folder = self.board.path.parent

@@ -132,6 +132,13 @@ class Board:
         used = self._used()
         return {slot: post for slot in range(used) if (post := self.get(slot)) is not None}
 
+    def of(self, pid: int) -> Post | None:
+        """Return what a child is at, None if it is at nothing; KeyError if its slot is another one's by now."""
+        for slot in range(self._used()):
+            if _SLOT.unpack_from(self._map, slot * _SLOT.size)[0] == pid:
+                return self.get(slot)
+        raise KeyError(pid)
+
     def _used(self) -> int:
         """Return how many slots were ever taken; children take the lowest that is free."""
         number = 0

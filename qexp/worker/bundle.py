@@ -169,10 +169,11 @@ class Bundle:
     def _make_sure(self) -> None:
         """Claim again what a server that crashed has forgotten, before it is given to others."""
         if self._unsure and time.monotonic() - self._claimed_at > _SETTLED:
-            held = [*self._claimed] if self._current is None else [self._current, *self._claimed]
-            attempts = {claim.id: claim.attempt for claim in held}
+            begun = [] if self._current is None else [self._current]
+            held = {claim.id: claim.attempt for claim in [*begun, *self._claimed]}
+            at = [claim.id for claim in begun]
             again = self._line.do(
-                lambda raw: hot.claim_again(raw, attempts, self.worker, os.getpid()), "claims", patience=0
+                lambda raw: hot.claim_again(raw, held, self.worker, os.getpid(), at), "claims", patience=0
             )
             if again:
                 log.warning("experiments %s: claimed again, Postgres had forgotten it", _listed(again))
@@ -209,6 +210,7 @@ class Bundle:
         self._unsure = self._holds
         relaxed = self._holds or self.settings.relaxed
         claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
+        self._have(claims)
         self._claimed_at, self._number = time.monotonic(), len(ids)
         if missing := set(ids) - {item.id for item in claims}:
             self._miss(sorted(missing))
@@ -219,6 +221,14 @@ class Bundle:
         if self._ledger is not None:
             try:
                 self._ledger.intend(ids, [item.done for item in self._ended])
+            except OSError as error:
+                self._give_up_holding(error)
+
+    def _have(self, claims: Sequence[hot.Claim]) -> None:
+        """Note what was claimed, and for which attempts: Postgres may forget it."""
+        if self._ledger is not None and claims:
+            try:
+                self._ledger.have({claim.id: claim.attempt for claim in claims})
             except OSError as error:
                 self._give_up_holding(error)
 

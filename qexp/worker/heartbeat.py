@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -39,6 +40,9 @@ class Heart:
         self._attendance, self._delivery, self._tenure = attendance, delivery, tenure
         self._heard = time.monotonic()
         self._site: UUID | None = None
+        self._intact: datetime | None = None
+        self._is_sure = False
+        """Since when Postgres has forgotten nothing, None: not known; and whether the claims were held against that."""
         self._stop_taking: Callable[[], None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qexp-heart", daemon=True)
@@ -61,7 +65,7 @@ class Heart:
 
     def beat(self) -> None:
         """Say that the worker is there, now, and end what is not its own any more."""
-        pulse = self._line.do(lambda raw: leases.beat(raw, self._worker), "the heartbeat", patience=0)
+        pulse = self._pulse()
         self._heard, self._site = time.monotonic(), pulse.site
         if pulse.quarantine is not None and self._stop_taking is not None:
             log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)
@@ -73,6 +77,16 @@ class Heart:
         grace = 0.0 if pulse.given_up else GRACE
         self._line.do(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
         self._line.do(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
+
+    def _pulse(self) -> leases.Pulse:
+        """Say so; after a crash of Postgres it counts only when what that has forgotten was claimed again."""
+        pulse = self._line.do(lambda raw: leases.beat(raw, self._worker, self._intact), "the heartbeat", patience=0)
+        if pulse.intact == self._intact and self._is_sure:
+            return pulse
+        self._line.do(self._attendance.make_sure, "claims", patience=0)
+        self._intact, self._is_sure = pulse.intact, True
+        self._line.do(lambda raw: leases.beat(raw, self._worker, self._intact), "the heartbeat", patience=0)
+        return pulse
 
     def _run(self) -> None:
         while not self._stop.wait(self.settings.heartbeat):

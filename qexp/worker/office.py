@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+import psutil
 import psycopg
 
 from qexp import broker
@@ -130,15 +131,16 @@ class Office:
     def _settle(self, worker: UUID, folder: Path, pid: int) -> None:
         """Record what a process has done that is dead, and take back what it had claimed and not begun."""
         held = ledger.held(folder, pid)
-        post = next((post for post in Board(folder / "board").busy().values() if post.pid == pid), None)
+        begun = _begun(Board(folder / "board"), held, pid)
         if held.done:
             self._record(worker, pid, held.done)
-        begun = {post.experiment: post.attempt} if post is not None and post.attempt else {}
         if begun:  # what a server that crashed has forgotten would have no row, and its number would come twice
-            self._line.do(lambda raw: hot.claim_again(raw, begun, worker, pid), "what was begun")
+            self._line.do(lambda raw: hot.claim_again(raw, begun, worker, pid, begun), "what was begun")
         unbegun = held.unbegun(next(iter(begun), None))
         if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
             Client(self.settings).put_back(undone)
+        if not psutil.pid_exists(pid):
+            ledger.forget(folder, pid)
 
     def _record(self, worker: UUID, pid: int, items: Sequence[hot.Done]) -> None:
         """Record results of a dead process; those that Postgres refuses are lost, and run again as such."""
@@ -209,6 +211,15 @@ class Office:
             yield
         except ServiceError as error:
             log.error("%s", error)
+
+
+def _begun(board: Board, held: ledger.Held, pid: int) -> dict[int, int]:
+    """Return which attempt a process was at, {id: attempt}; where another one has its slot by now, its ledger tells."""
+    try:
+        post = board.of(pid)
+    except KeyError:
+        return held.current
+    return {post.experiment: post.attempt} if post is not None and post.attempt else {}
 
 
 def _user() -> str:

@@ -17,3 +17,9 @@ def worker(raw):
         return made
 
     return worker
+
+
+@pytest.fixture
+def intact(raw):
+    """Since when Postgres has forgotten nothing, as workers know."""
+    return raw.execute("SELECT since FROM intact").fetchone()[0]

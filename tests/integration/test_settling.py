@@ -9,13 +9,14 @@ from qexp.grid import Grid
 from qexp.model import Status
 from qexp.store import hot
 from qexp.store.selectors import Selection
-from qexp.worker.attempt.ledger import Ledger
+from qexp.worker.attempt.ledger import Ledger, holders
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.office import Office
 from qexp.worker.tenure import Tenure
 
-PID = 7
+PID = 2**22 + 7
+"""No process: Linux has none above 2**22."""
 
 
 @pytest.fixture
@@ -47,15 +48,20 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
     assert found[unbegun.id] in (Status.PENDING, Status.QUEUED)
 
 
+@pytest.mark.parametrize("successor", [False, True], ids=["", "its-slot-is-anothers"])
 def test_what_a_dead_process_had_begun_keeps_its_number_though_postgres_has_forgotten_it(
-    client, raw, claims, worker, tmp_path
+    client, raw, claims, worker, tmp_path, successor
 ):
     # Given a process that has begun the first of three, a Postgres that crashed and forgot it, and then its own death
     first, *rest = claims
-    Ledger(tmp_path, PID).intend([claim.id for claim in claims], [])
+    book = Ledger(tmp_path, PID)
+    book.intend([claim.id for claim in claims], [])
+    book.have({claim.id: claim.attempt for claim in claims})
     board = Board(tmp_path / "board")
     board.make()
     board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
+    if successor:
+        board.put(0, Post(PID + 1, 17, 1, PID + 1, 0.0, math.inf, 0, False, Request.NONE))
     raw.execute(
         "UPDATE experiment SET status = 'queued', attempt = attempt - 1, worker = NULL, pid = NULL, revision = NULL, "
         "started_at = NULL WHERE id = ANY(%s)",
@@ -69,3 +75,26 @@ def test_what_a_dead_process_had_begun_keeps_its_number_though_postgres_has_forg
     found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
     assert found == {first.id: (Status.RUNNING, 1)} | {claim.id: (Status.QUEUED, 0) for claim in rest}
     assert hot.claims(raw, [first.id], worker(), 8) == []
+    assert holders(tmp_path) == [], "there is nothing left to settle"
+
+
+def test_a_dead_process_that_was_at_nothing_had_begun_nothing(client, claims, tmp_path):
+    # Given a process that has ended the first of three and died before it began the second one
+    first, *rest = claims
+    book = Ledger(tmp_path, PID)
+    book.intend([claim.id for claim in claims], [])
+    book.have({claim.id: claim.attempt for claim in claims})
+    book.add(hot.done(first, hot.Outcome(result={"y": 1}), 1.0, 2.0))
+    board = Board(tmp_path / "board")
+    board.make()
+    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
+    board.clear(0)
+    # When another one looks after it
+    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
+    office._settle(first.worker, tmp_path, PID)
+    # Then the others wait for their first attempts
+    (name,) = {claim.study for claim in claims}
+    found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
+    assert found[first.id] == (Status.DONE, 1)
+    for claim in rest:
+        assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))

@@ -214,6 +214,7 @@ class Machine(RuleBasedStateMachine):
         self.silent: list[leases.Silent] = []
         raw.execute("TRUNCATE study, worker, leader, experiment, attempt RESTART IDENTITY CASCADE")
         self.clock = self.now()
+        self.intact = raw.execute("SELECT since FROM intact").fetchone()[0]
         self.workers = [uuid.uuid4() for _ in range(WORKERS)]
         self.seen = dict.fromkeys(self.workers, self.clock)
         self.stopped: dict[UUID, datetime] = {}
@@ -404,7 +405,7 @@ class Machine(RuleBasedStateMachine):
     @rule(worker=WORKER)
     def beat(self, worker):
         worker = self.workers[worker]
-        assert leases.beat(self.raw, worker, self.clock).given_up == (worker in self.stopped)
+        assert leases.beat(self.raw, worker, self.intact, self.clock).given_up == (worker in self.stopped)
         self.stopped.pop(worker, None)
         self.seen[worker] = self.clock
 

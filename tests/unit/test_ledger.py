@@ -28,6 +28,17 @@ def test_what_was_claimed_and_not_begun_is_told_from_what_is_run_and_what_has_en
     assert ledger.holders(tmp_path) == [7]
 
 
+def test_what_was_to_be_had_is_known_with_its_attempts_until_it_has_ended(book, tmp_path):
+    book.intend([1, 2, 3], [])
+    assert held(tmp_path, 7).attempts == {}
+    book.have({2: 1, 3: 4})
+    assert held(tmp_path, 7).current == {2: 1}
+    book.add(ended(2))
+    assert (held(tmp_path, 7).attempts, held(tmp_path, 7).current) == ({3: 4}, {3: 4})
+    book.intend([5], [])
+    assert (held(tmp_path, 7).attempts, held(tmp_path, 7).current) == ({}, {})
+
+
 def test_results_stay_beside_the_next_claims_until_all_are_recorded(book, tmp_path):
     book.intend([1, 2], [])
     book.add(ended(1))

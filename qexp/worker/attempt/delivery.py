@@ -56,7 +56,8 @@ class Delivery:
 
         def finish(raw: Raw) -> hot.Finished | None:
             found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
-            if found is None and hot.claim_again(raw, {claim.id: claim.attempt}, claim.worker, os.getpid()):
+            held = {claim.id: claim.attempt}
+            if found is None and hot.claim_again(raw, held, claim.worker, os.getpid(), begun=held):
                 found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
             return found
 
@@ -101,7 +102,7 @@ class Delivery:
         def finish(raw: Raw) -> dict[int, hot.Finished]:
             found = hot.finish_all(raw, worker, items, self._settings.relaxed)
             missing = {item.id: item.attempt for item in items if item.id not in found}
-            if missing and (again := hot.claim_again(raw, missing, worker, pid)):
+            if missing and (again := hot.claim_again(raw, missing, worker, pid, begun=missing)):
                 late = [item for item in items if item.id in again]
                 found |= hot.finish_all(raw, worker, late, self._settings.relaxed)
             return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ class Held:
 
     claimed: Sequence[int] = ()
     """Ids that the process was about to claim together, in the order in which it runs them."""
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    """Of those the ones that it has got, not ended yet, each with the number of its attempt."""
     done: Sequence[Done] = ()
     begun: frozenset[int] = frozenset()
     """Ids of what was claimed last and has ended."""
@@ -28,6 +30,12 @@ class Held:
     def unbegun(self, current: int | None) -> list[int]:
         """Return what was claimed and not begun, by a process that is at *current*."""
         return [number for number in self.claimed if number not in self.begun and number != current]
+
+    @property
+    def current(self) -> dict[int, int]:
+        """What the process was at, or about to begin, as far as this tells: {id: attempt}, of one or none."""
+        number = next((number for number in self.claimed if number in self.attempts), None)
+        return {} if number is None else {number: self.attempts[number]}
 
     @property
     def ids(self) -> list[int]:
@@ -39,8 +47,9 @@ class Ledger:
     """
     Written by one process, read by others when it is dead. OSError: there is no room for it.
 
-    A line is what was claimed together, which is what matters of all that was claimed before; or a result. Lines are
-    added, so that a process may be killed at any moment; now and then a new file takes the place of the old one.
+    A line is what is claimed together, which is what matters of all that was claimed before; what of that was to be
+    had; or a result. Lines are added, so that a process may be killed at any moment; now and then a new file takes the
+    place of the old one.
     """
 
     def __init__(self, folder: Path, pid: int) -> None:
@@ -62,6 +71,10 @@ class Ledger:
             raise
         os.close(self._file)
         self._file = file
+
+    def have(self, attempts: Mapping[int, int]) -> None:
+        """Note what was claimed of that, {id: attempt}."""
+        self._write(self._file, json.dumps([*attempts.items()]))
 
     def add(self, item: Done) -> None:
         """Note a result that is to be recorded together with others."""
@@ -90,15 +103,24 @@ def held(folder: Path, pid: int) -> Held:
     except FileNotFoundError:
         return Held()
     claimed: list[int] = []
+    attempts: list[tuple[int, int]] = []
     done: list[Done] = []
     last = 0
     for line in text.splitlines(keepends=True):
         facts = json.loads(line) if line.endswith("\n") else None
-        if isinstance(facts, list):
-            claimed, last = facts, len(done)
+        if isinstance(facts, list) and facts and isinstance(facts[0], list):
+            attempts = [(number, attempt) for number, attempt in facts]
+        elif isinstance(facts, list):
+            claimed, attempts, last = facts, [], len(done)
         elif facts is not None:
             done.append(_done(facts, line.rstrip("\n")))
-    return Held(claimed, done, frozenset(item.id for item in done[last:]))
+    begun = frozenset(item.id for item in done[last:])
+    return Held(claimed, {number: attempt for number, attempt in attempts if number not in begun}, done, begun)
+
+
+def forget(folder: Path, pid: int) -> None:
+    """Remove the ledger of a process that is dead, when all of it was dealt with."""
+    (folder / f"held-{pid}").unlink(missing_ok=True)
 
 
 def _done(facts: Any, text: str) -> Done:

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 NUMBER = int(os.environ.get("FAULTS_NUMBER", "2000"))
 SECONDS = float(os.environ.get("FAULTS_SECONDS", "300"))
+ONLY = os.environ.get("FAULTS_ONLY", "").split()
+"""Names of the faults that may happen; none: all of them."""
 SEED = int(os.environ.get("FAULTS_SEED") or time.time_ns() % 2**32)
 WORKERS = 3
 
@@ -102,9 +104,8 @@ class Storm:
             broker.rpush(self.study.queue, b"garbage", b"{}", b"[1, 2]")
 
     def faults(self) -> list[Callable[[], None]]:
-        return [
-            getattr(self, name) for name in vars(Storm) if not name.startswith("_") and name not in ("faults", "revive")
-        ]
+        names = [name for name in vars(Storm) if not name.startswith("_") and name not in ("faults", "revive")]
+        return [getattr(self, name) for name in ONLY or names]
 
 
 @pytest.mark.slow
@@ -126,4 +127,4 @@ def test_random_faults_for_minutes_lose_nothing_and_count_nothing_twice(own):
     storm.revive()
     study.await_closed(SECONDS + 120)
     log.warning("%s", dict(study.outcomes()))
-    assert_consistent(study, NUMBER, among={"lost", "crashed", "released"}, unbegun=True)
+    assert_consistent(study, NUMBER, among={"lost", "crashed", "released"}, unbegun=True, skips=True)
