@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not 
 TASK = "qexp.run"
 """The one task name: a worker throws away messages of a name it does not know."""
 
-LARGEST = 100
+LARGEST = 1000
 """Experiments that one message announces, at most."""
 _LEVELS = list(range(10))
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue and the number of its list

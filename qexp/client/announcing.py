@@ -14,12 +14,14 @@ from qexp.client.progress import Progress, nobody
 from qexp.model import describe, short_names
 from qexp.settings import Settings
 from qexp.store import announcements, studies, workers
-from qexp.store.connect import Connection
+from qexp.store.connect import Connection, in_order
 
 _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
 _AT_FIRST = 500
 """Those of them that come first, as children may wait for something to do."""
+_WORTHWHILE = 0.2
+"""The share of that which there must be room for when some were announced: workers make a little of it meanwhile."""
 FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
 _UNKNOWN = 40
@@ -51,6 +53,7 @@ class Announcer:
         announced, level = 0, broker.level(study.priority)
         while study.paused_at is None:
             with self._begin() as connection:
+                in_order(connection)
                 pace = self._pace(connection, study)
                 children = workers.children(connection, study.queue, self.settings.lease)
                 room = self.settings.window - announcements.announced(connection, study.queue, level)
@@ -58,6 +61,8 @@ class Announcer:
                     self.holds_back = True
                     known = max(_UNKNOWN, 4 * children)
                     room = min(room, known - announcements.announced_of(connection, study.id))
+                if announced and room < min(_AT_ONCE, self.settings.window) * _WORTHWHILE:
+                    break
                 limit = max(0, min(_AT_ONCE if announced else _AT_FIRST, room))
                 batch = announcements.take_pending(connection, study.id, limit, study.longest_first)
             if not batch:
@@ -140,8 +145,8 @@ class Announcer:
         return announcements.pace(connection, study.id) if self.settings.bundle else None
 
     def _publish(self, study: studies.StudyRow, messages: Sequence[Sequence[announcements.Announcement]]) -> None:
-        names = study.parameters
-        short = {name: short_names(item.params.get(name) for message in messages for item in message) for name in names}
+        alone = [message[0].params for message in messages if len(message) == 1]
+        short = {name: short_names(params.get(name) for params in alone) for name in study.parameters}
         level = broker.level(study.priority)
         broker.publish(
             self.settings,
@@ -192,11 +197,13 @@ def bundles(
     items: Sequence[announcements.Announcement], most: int, children: int, is_tail: bool
 ) -> list[Sequence[announcements.Announcement]]:
     """
-    Divide experiments into messages of *most* at most; the last ones of a study so that all children end together.
+    Divide experiments into messages of *most* at most, so that each child finds two; those of a tail get smaller.
 
-    That is guided self-scheduling (Polychronopoulos and Kuck, 1987): each message has a share of what is left.
+    The last ones of a study so end at one time: that is guided self-scheduling (Polychronopoulos and Kuck, 1987), each
+    message has a share of what is left.
     """
     found, start = [], 0
+    most = min(most, math.ceil(len(items) / (2 * max(children, 1))))
     while start < len(items):
         left = len(items) - start
         share = math.ceil(left / (2 * max(children, 1))) if is_tail else most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,9 +12,11 @@ from sqlalchemy import (
     CTE,
     BigInteger,
     ColumnElement,
+    Text,
     and_,
     any_,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -65,7 +68,14 @@ class Announcement:
 
     id: int
     attempt: int
-    params: Mapping[str, Json]
+    text: str
+    """Its parameters as JSON: most go in company, and theirs are not told."""
+
+    @property
+    def params(self) -> Mapping[str, Json]:
+        """Its parameters."""
+        found: dict[str, Json] = json.loads(self.text)
+        return found
 
 
 def take_pending(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[Announcement]:
@@ -94,7 +104,7 @@ def take_pending(connection: Connection, study: int, limit: int, longest_first: 
         update(tables.experiment)
         .where(_is_in(chosen))
         .values(status=Status.QUEUED, queued_at=func.now(), attempt=columns.attempt + _used())
-        .returning(columns.id, columns.attempt, columns.params)
+        .returning(columns.id, columns.attempt, cast(columns.params, Text))
     )
     places = None if first is None else {number: place for place, number in enumerate(first)}
     found = (Announcement(*row) for row in rows)
@@ -120,7 +130,7 @@ def take_queued(connection: Connection, study: int, before: datetime, limit: int
         update(tables.experiment)
         .where(_is_in(chosen))
         .values(queued_at=func.now(), attempt=columns.attempt + _used())
-        .returning(columns.id, columns.attempt, columns.params)
+        .returning(columns.id, columns.attempt, cast(columns.params, Text))
     )
     return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
 

@@ -29,6 +29,11 @@ class Raw(psycopg.Connection[tuple[Any, ...]]):
         """
         return self.cursor()
 
+    @cached_property
+    def revisions(self) -> dict[tuple[int, int], tuple[Any, ...]]:
+        """What was asked of revisions of studies, by study and number, which never change."""
+        return {}
+
 
 # a path that goes dead without a word is noticed within half a minute, rather than after hours
 _NOTICE_DEATH: Any = {
@@ -155,3 +160,13 @@ def by_index(connection: Connection) -> None:
     as if they lay anywhere: of a study they lie together, often behind all that has ended.
     """
     connection.execute(sqlalchemy.text("SET LOCAL enable_seqscan = off"))
+
+
+def in_order(connection: Connection) -> None:
+    """
+    Have what is asked in the rest of a transaction for the first rows of an order read them by an index that has it.
+
+    Of a table that is new Postgres knows nothing for a minute: it takes it for small, reads all rows and sorts them.
+    """
+    off = "set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
+    connection.execute(sqlalchemy.text(f"SELECT {off}, set_config('enable_sort', 'off', true)"))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import re
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, LiteralString, NamedTuple, cast
 from uuid import UUID
@@ -38,14 +38,14 @@ class Claim(NamedTuple):
     attempt: int
     worker: UUID
     params: Mapping[str, Json]
+    fingerprint: UUID
+    settings: Mapping[str, Json]
     study_id: int
     study: str
     function: str
     folder: Path | None
-    settings: Mapping[str, Json]
     result_names: tuple[str, ...]
-    """Names of results that the study has had so far."""
-    fingerprint: UUID
+    """Names of results that the study has had so far, or when this process first claimed one of the revision."""
     source: str | None = None
     """The snapshot of the folder to import from; None: the folder itself, or what is installed."""
     timeout: float | None = None
@@ -123,7 +123,7 @@ def claims(
     """
     values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": now}
     rows = raw.again.execute(SQL["claim"], values)
-    return sorted(map(_claim, rows), key=lambda claim: claim.id)
+    return sorted(_made(raw, rows, worker), key=attrgetter("id"))
 
 
 def claim_again(
@@ -166,16 +166,27 @@ def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
 
 def adopt(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[Claim]:
     """Return the claims that this process has made and was not told of, as its connection was lost."""
-    return [_claim(row) for row in raw.execute(SQL["adopt"], {"ids": list(ids), "worker": worker, "pid": pid})]
+    rows = raw.execute(SQL["adopt"], {"ids": list(ids), "worker": worker, "pid": pid})
+    return list(_made(raw, rows, worker))
 
 
-_path = functools.lru_cache(maxsize=64)(Path)
+def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
+    """Yield claims, with what their revisions say: that never changes, and is asked once for a connection."""
+    for id_, attempt, params, fingerprint, study, number in list(rows):
+        said = raw.revisions.get((study, number)) or _revision(raw, study, number)
+        if said is not None:  # else it was deleted just now, with all of its experiments
+            settings, *rest = said
+            yield Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
 
 
-def _claim(row: tuple[Any, ...]) -> Claim:
-    values: list[Any] = list(row)
-    values[7], values[9] = _path(row[7]) if row[7] else None, tuple(row[9])
-    return Claim._make(values)
+def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
+    """Return the settings of a revision, as text since functions may change what is read of it, and more of a claim."""
+    row = raw.execute(SQL["revision"], {"study": study, "number": number}).fetchone()
+    if row is not None:
+        settings, name, function, folder, results, *rest = row
+        row = settings, name, function, Path(folder) if folder else None, tuple(results), *rest
+        raw.revisions[study, number] = row
+    return row
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,12 @@ SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker 
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   chosen c, durability, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
-RETURNING e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
-          e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output;
+RETURNING e.id, e.attempt, e.params, e.fingerprint, s.id, r.number;
+
+-- revision: what its study and revision say of a claim. No row: it was deleted.
+SELECT r.settings::text, s.name, s.function, s.folder, s.results, r.source, r.timeout, r.memory, r.isolation, r.output
+FROM   study s JOIN revision r ON r.study = s.id
+WHERE  s.id = %(study)s AND r.number = %(number)s;
 
 -- claim_again: make claims again that a server which crashed has forgotten, of experiments that wait for that attempt,
 -- or for the next one, as its number may have been used. No row: they were not forgotten, or are someone else's by now.
@@ -100,14 +104,14 @@ WITH given AS (
 ), durability AS MATERIALIZED (
   SELECT CASE WHEN %(relaxed)s THEN set_config('synchronous_commit', 'off', true) END
 ), chosen AS (
-  SELECT e.id FROM experiment e JOIN given g ON g.id = e.id CROSS JOIN durability
-  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s AND e.attempt = g.attempt
+  SELECT e.id, e.attempt, e.started_at FROM experiment e CROSS JOIN durability
+  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s
   ORDER  BY e.id
   FOR    UPDATE OF e
 ), timed AS (
-  SELECT g.*, coalesce(coalesce(%(now)s, now()) - make_interval(secs => %(clock)s - g.began), e.started_at) AS start,
+  SELECT g.*, coalesce(coalesce(%(now)s, now()) - make_interval(secs => %(clock)s - g.began), c.started_at) AS start,
          coalesce(%(now)s, now()) - make_interval(secs => coalesce(%(clock)s - g.ended, 0)) AS stop
-  FROM   chosen c JOIN given g ON g.id = c.id JOIN experiment e ON e.id = c.id
+  FROM   chosen c JOIN given g ON g.id = c.id AND g.attempt = c.attempt
 ), ended AS (
   UPDATE experiment e
   SET    status = 'done', result = coalesce(e.result, '{}') || t.result, started_at = t.start,
@@ -208,9 +212,8 @@ SELECT id, study FROM judged ORDER BY id;
 
 -- adopt: what claims have taken whose answer was lost on the way.
 -- No row: nothing was taken.
-SELECT e.id, e.attempt, e.worker, e.params, s.id, s.name, s.function, s.folder, r.settings, s.results,
-       e.fingerprint, r.source, r.timeout, r.memory, r.isolation, r.output
-FROM   experiment e JOIN study s ON s.id = e.study JOIN revision r ON r.study = s.id AND r.number = e.revision
+SELECT e.id, e.attempt, e.params, e.fingerprint, e.study, e.revision
+FROM   experiment e
 WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s AND e.pid = %(pid)s;
 
 -- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.

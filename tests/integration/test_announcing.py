@@ -10,11 +10,11 @@ import redis
 
 from qexp import broker
 from qexp.client import Client
-from qexp.client.announcing import size
+from qexp.client.announcing import bundles, size
 from qexp.grid import Grid
 from qexp.model import Status
 from qexp.store import hot, leases
-from qexp.store.announcements import Pace
+from qexp.store.announcements import Announcement, Pace
 from qexp.store.selectors import Selection
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -260,6 +260,14 @@ def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue,
     # Then the shortest one is left, and the longest ones are first
     views = {view.id: (view.params["n"], view.params["x"]) for view in narrow.experiments(Selection(study))}
     assert [views[number] for ids in sent for number in ids] == [(3, 2), (3, 3), (2, 2), (2, 3), (1, 2)]
+
+
+def test_what_is_announced_together_is_enough_messages_for_all_children():
+    items = [Announcement(number, 0, "{}") for number in range(1000)]
+    assert [len(message) for message in bundles(items, 1000, 4, is_tail=False)] == [125] * 8
+    assert [len(message) for message in bundles(items, 50, 4, is_tail=False)] == [50] * 20
+    assert [len(message) for message in bundles(items[:3], 1000, 4, is_tail=False)] == [1, 1, 1]
+    assert bundles([], 1000, 4, is_tail=True) == []
 
 
 def test_one_long_experiment_makes_messages_smaller():

@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from qexp.client import Client
 from qexp.store import announcements, brakes, hot, leases, notices, quarantine, standing, studies
-from qexp.store.connect import Database, connect
+from qexp.store.connect import Database, connect, in_order
 
 HOT = {**hot.SQL, **leases.SQL}
 MANY = 100_000
@@ -92,6 +92,7 @@ VALUES = {
     "intact": None,
     "queues": ["large"],
     "study": 1,
+    "number": 1,
     "names": ["y"],
     "result": Jsonb({"y": 1}),
     "recorded_at": None,
@@ -186,6 +187,23 @@ def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(larg
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
         (update,) = [part for part in plan[0]["Plan"]["Plans"] if part["Parent Relationship"] == "Outer"]
         assert "Nested Loop" not in str(update), plan
+        connection.rollback()
+
+
+@pytest.mark.parametrize(("look", "index"), [("announce", "experiment_to_publish"), ("pace", "experiment_ended")])
+def test_the_first_of_an_order_are_found_by_its_index_though_the_planner_knows_nothing_of_the_table(large, look, index):
+    """A study of a million is announced a thousand at a time, in the first minute too."""
+    sent = []
+    with Database(large).begin() as connection:
+        connection.exec_driver_sql("DELETE FROM pg_statistic WHERE starelid = 'experiment'::regclass")
+        in_order(connection)
+        event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
+        LOOKS[look](connection)
+        ((statement, values),) = [one for one in sent if "experiment" in one[0]]
+        plan = str(connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one())
+        assert "'Node Type': 'Sort'" not in plan, plan
+        assert index in plan, plan
+        assert "Bitmap Heap Scan" not in plan, plan
         connection.rollback()
 
 

@@ -10,7 +10,7 @@ from qexp.worker.attempt.ledger import Ledger, held
 
 
 def ended(number: int, attempt: int = 1, size: int = 1) -> Done:
-    claim = Claim(number, attempt, uuid.UUID(int=1), {}, 3, "s", "m:f", None, {}, (), uuid.UUID(int=2))
+    claim = Claim(number, attempt, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
     return done(claim, Outcome(result={"y": "y" * size}), 1.0, 2.0)
 
 
