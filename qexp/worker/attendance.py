@@ -57,15 +57,14 @@ class Attendance:
 
     def make_sure(self, raw: Raw) -> None:
         """Claim again what children hold and a server that crashed has forgotten."""
-        posts = [post for post in self.board.busy().values() if post.attempt]
         folder = self.board.path.parent
-        for pid in {*(post.pid for post in posts), *ledger.holders(folder)}:
-            begun = {post.experiment: post.attempt for post in posts if post.pid == pid}
-            held = {**ledger.held(folder, pid).attempts, **begun}
-            if not psutil.pid_exists(pid):  # its death could not be noted while Postgres was away
-                self._died(list(held), pid, crashed("nothing is left of it", None))
-            elif held:
-                for number in hot.claim_again(raw, held, self.worker, pid, begun):
+        for pid in {*(post.pid for post in self.board.busy().values()), *ledger.holders(folder)}:
+            held = ledger.held(folder, pid)
+            begun = held.begun(self.board, pid)
+            # of the dead, whose deaths may not have been noted yet, others may have the rest
+            attempts = {**held.attempts, **begun} if psutil.pid_exists(pid) else begun
+            if attempts:
+                for number in hot.claim_again(raw, attempts, self.worker, pid, begun):
                     log.warning("experiment %d: claimed again, Postgres had forgotten it", number)
 
     def _held(self) -> list[int]:

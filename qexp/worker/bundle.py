@@ -18,7 +18,7 @@ from qexp.errors import QexpError
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
-from qexp.store.line import Line
+from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt.delivery import Delivery, Ended
 from qexp.worker.attempt.ledger import Ledger
 from qexp.worker.attempt.scratch import Scratch
@@ -28,7 +28,7 @@ from qexp.worker.tenure import Tenure
 log = logging.getLogger(__name__)
 
 _AHEAD = 0.25
-"""Seconds of work that are claimed at once."""
+"""Seconds of work that are claimed at once; when less than half of it is left, the next is."""
 _TOGETHER = 0.05
 """Seconds for which results wait for others, to be recorded with one commit."""
 _LATE = 2.0
@@ -44,9 +44,9 @@ class Bundle:
     One per process. An experiment that comes alone takes no shortcut, unless the one before it was short.
 
     The shortcuts: to claim several together, and not to wait until the disk has it, so that a server which crashes
-    within the second may forget it; such a claim is made again. And to record results together, beside the function.
-    What is claimed and not begun, or ended and not recorded, is in a ledger as well: whoever finds the process dead
-    takes the one back and records the other. Its methods may be called by several threads.
+    within the second may forget it; such a claim is made again. And to record results and to claim what comes next
+    beside the function. What is claimed and not begun, or ended and not recorded, is in a ledger as well: whoever finds
+    the process dead takes the one back and records the other. Its methods may be called by several threads.
     """
 
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, line: Line, tenure: Tenure) -> None:
@@ -58,6 +58,8 @@ class Bundle:
         self._ledger: Ledger | None = None
         self._recording = threading.RLock()
         """Held by who records; taken before the lock."""
+        self._claiming = threading.RLock()
+        """Held by who claims, or gives back; taken before the lock."""
         self._lock = threading.RLock()
         self._due = threading.Event()
         self._recorder: tuple[int, threading.Thread] | None = None
@@ -69,8 +71,10 @@ class Bundle:
         """Results may wait for each other; the last experiment was a short one."""
         self._unsure = False
         """A server that crashed may have forgotten what was claimed last."""
-        self._began = self._claimed_at = 0.0
-        self._number, self._at_once = 0, 1
+        self._doubtful: set[int] = set()
+        """Ids of which the answer to a claim was lost: it may have been made."""
+        self._began = self._claimed_at = self._paced_at = 0.0
+        self._ran, self._at_once = 0, 1
         self._failures: list[str] = []
 
     def open(self, ids: Sequence[int]) -> None:
@@ -85,24 +89,34 @@ class Bundle:
 
         *expect* is told of what is claimed before it is.
         """
-        while True:
-            with self._lock:
-                if self._board.closed:
-                    self.hand_back()
-                if self._claimed:
-                    self._current = self._claimed.popleft()
-                    return self._current
-                ids = [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
+        if self._board.closed:
+            self.hand_back()
+        if claim := self._pop():
+            return claim
+        with self._claiming:  # perhaps it is being claimed just now
+            while not (claim := self._pop()):
+                ids = self._take()
                 if not ids:
-                    self._current = None
                     return None
                 expect(ids[0])
-                self._claimed.extend(self._claim(ids))
+                self._get(ids)
+            return claim
+
+    def _pop(self) -> hot.Claim | None:
+        with self._lock:
+            self._current = self._claimed.popleft() if self._claimed else None
+            return self._current
+
+    def _take(self) -> list[int]:
+        """Return what is to be claimed next."""
+        with self._lock:
+            return [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
 
     def end(self, claim: hot.Claim, outcome: hot.Outcome, began: float) -> None:
         """Record how an attempt ended; a result that may wait for others is recorded in a moment."""
         now = time.monotonic()
         self._was_brief, self._current = now - began < _BRIEF, None
+        self._ran += 1
         if not self._holds or outcome.error is not None or outcome.departure is not None:
             self._recorded(claim, self._delivery.deliver(claim, outcome))
             return
@@ -139,28 +153,40 @@ class Bundle:
         while self._due.wait():
             time.sleep(_TOGETHER)  # for others to come, rather than for anything
             self._due.clear()
-            try:
-                self.record()
-            except (psycopg.Error, QexpError) as error:
-                log.warning("results wait: %s", " ".join(str(error).split()))  # until others are recorded
-            except Exception:
-                log.exception("results wait")
+            for action, what in ((self.record, "results"), (self._claim_ahead, "claims")):
+                try:
+                    action()
+                except (psycopg.Error, QexpError) as error:
+                    log.warning("%s wait: %s", what, " ".join(str(error).split()))  # until there are others
+                except Exception:
+                    log.exception("%s wait", what)
+
+    def _claim_ahead(self) -> None:
+        """Claim what comes next while the function runs, so that it need not be waited for."""
+        with self._claiming:
+            with self._lock:
+                is_enough = 2 * len(self._claimed) >= self._at_once
+                if is_enough or self._current is None or not self._holds or self._board.closed:
+                    return
+            if ids := self._take():
+                self._get(ids, patience=0)
 
     def hand_back(self) -> None:
         """Give to others what was not begun."""
-        with self._lock:
+        with self._claiming, self._lock:
             claimed, waiting = [claim.id for claim in self._claimed], list(self._waiting)
             self._claimed.clear()
             self._waiting.clear()
-            if claimed:
-                self._line.do(lambda raw: hot.undo(raw, claimed, self.worker, os.getpid()), "what was not begun")
+            if undone := [*claimed, *self._doubtful.intersection(waiting)]:
+                self._line.do(lambda raw: hot.undo(raw, undone, self.worker, os.getpid()), "what was not begun")
+            self._doubtful.clear()
             if claimed or waiting:
                 Client(self.settings).put_back(claimed + waiting)
 
     def look(self) -> None:
         """Let nothing wait for an experiment that takes longer than others did; called each second, by a thread."""
         self.record()
-        with self._lock:
+        with self._claiming, self._lock:
             self._make_sure()
             if (self._claimed or self._waiting) and time.monotonic() - self._began > self.settings.bundle + _LATE:
                 log.info("%d experiments of a message are given to others", len(self._claimed) + len(self._waiting))
@@ -169,9 +195,8 @@ class Bundle:
     def _make_sure(self) -> None:
         """Claim again what a server that crashed has forgotten, before it is given to others."""
         if self._unsure and time.monotonic() - self._claimed_at > _SETTLED:
-            begun = [] if self._current is None else [self._current]
-            held = {claim.id: claim.attempt for claim in [*begun, *self._claimed]}
-            at = [claim.id for claim in begun]
+            held = {claim.id: claim.attempt for claim in self._held()}
+            at = [] if self._current is None else [self._current.id]
             again = self._line.do(
                 lambda raw: hot.claim_again(raw, held, self.worker, os.getpid(), at), "claims", patience=0
             )
@@ -188,20 +213,32 @@ class Bundle:
         """Return how many experiments to claim: as many as took a moment, as far as the last ones tell."""
         if not self._holds:
             return 1
-        if self._number:
-            took = (time.monotonic() - self._claimed_at) / self._number
+        if self._ran:
+            took = (time.monotonic() - self._paced_at) / self._ran
             fitting = min(int(_AHEAD / took), 4 * self._at_once) if took else broker.LARGEST
-            self._at_once, self._number = max(1, min(broker.LARGEST, fitting)), 0
+            self._at_once = max(1, min(broker.LARGEST, fitting))
+        self._paced_at, self._ran = time.monotonic(), 0
         return self._at_once
 
-    def _claim(self, ids: Sequence[int]) -> list[hot.Claim]:
-        """Claim experiments; of a claim whose answer was lost the second try finds what the first has taken."""
-        again, pid = False, os.getpid()
+    def _get(self, ids: Sequence[int], patience: float = PATIENCE) -> None:
+        """Claim experiments; those that could not be claimed within *patience* seconds wait on."""
+        try:
+            claims = self._claim(ids, patience)
+        except BaseException:
+            with self._lock:
+                self._waiting.extendleft(reversed(ids))
+            raise
+        with self._lock:
+            self._claimed.extend(claims)
+
+    def _claim(self, ids: Sequence[int], patience: float) -> list[hot.Claim]:
+        """Claim experiments; of a claim whose answer was lost the next try finds what that has taken."""
+        pid = os.getpid()
 
         def claim(raw: Raw) -> list[hot.Claim]:
-            nonlocal again
-            found = hot.adopt(raw, ids, self.worker, pid) if again else []
-            again = True
+            doubtful = self._doubtful.intersection(ids)
+            found = hot.adopt(raw, list(doubtful), self.worker, pid) if doubtful else []
+            self._doubtful.update(ids)
             had = {item.id for item in found}
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
             return found + (hot.claims(raw, rest, self.worker, pid, relaxed) if rest else [])
@@ -209,28 +246,36 @@ class Bundle:
         self._intend(ids)
         self._unsure = self._holds
         relaxed = self._holds or self.settings.relaxed
-        claims = self._line.do(claim, f"claim of {', '.join(map(str, ids))}")
+        claims = self._line.do(claim, f"claim of {_listed(ids)}", patience)
+        self._doubtful.difference_update(ids)
+        self._claimed_at = time.monotonic()
         self._have(claims)
-        self._claimed_at, self._number = time.monotonic(), len(ids)
         if missing := set(ids) - {item.id for item in claims}:
             self._miss(sorted(missing))
         return claims
 
     def _intend(self, ids: Sequence[int]) -> None:
-        """Note what is about to be claimed, beside what is not recorded yet."""
-        if self._ledger is not None:
-            try:
-                self._ledger.intend(ids, [item.done for item in self._ended])
-            except OSError as error:
-                self._give_up_holding(error)
+        """Note what is about to be claimed, beside what is held already and not recorded yet."""
+        with self._lock:
+            if self._ledger is not None:
+                held = [claim.id for claim in self._held()]
+                try:
+                    self._ledger.intend([*held, *ids], [item.done for item in self._ended])
+                except OSError as error:
+                    self._give_up_holding(error)
 
     def _have(self, claims: Sequence[hot.Claim]) -> None:
         """Note what was claimed, and for which attempts: Postgres may forget it."""
-        if self._ledger is not None and claims:
-            try:
-                self._ledger.have({claim.id: claim.attempt for claim in claims})
-            except OSError as error:
-                self._give_up_holding(error)
+        with self._lock:
+            if self._ledger is not None and claims:
+                try:
+                    self._ledger.have({claim.id: claim.attempt for claim in [*self._held(), *claims]})
+                except OSError as error:
+                    self._give_up_holding(error)
+
+    def _held(self) -> list[hot.Claim]:
+        """Return what is at work, and what was claimed and not begun."""
+        return [*self._claimed] if self._current is None else [self._current, *self._claimed]
 
     def _miss(self, ids: Sequence[int]) -> None:
         if back := self._line.do(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):

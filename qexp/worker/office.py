@@ -131,7 +131,7 @@ class Office:
     def _settle(self, worker: UUID, folder: Path, pid: int) -> None:
         """Record what a process has done that is dead, and take back what it had claimed and not begun."""
         held = ledger.held(folder, pid)
-        begun = _begun(Board(folder / "board"), held, pid)
+        begun = held.begun(Board(folder / "board"), pid)
         if held.done:
             self._record(worker, pid, held.done)
         if begun:  # what a server that crashed has forgotten would have no row, and its number would come twice
@@ -211,15 +211,6 @@ class Office:
             yield
         except ServiceError as error:
             log.error("%s", error)
-
-
-def _begun(board: Board, held: ledger.Held, pid: int) -> dict[int, int]:
-    """Return which attempt a process was at, {id: attempt}; where another one has its slot by now, its ledger tells."""
-    try:
-        post = board.of(pid)
-    except KeyError:
-        return held.current
-    return {post.experiment: post.attempt} if post is not None and post.attempt else {}
 
 
 def _user() -> str:

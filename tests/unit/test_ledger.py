@@ -1,5 +1,6 @@
 """What a process holds is known to others when it is dead, at whatever moment that comes."""
 
+import math
 import uuid
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from qexp.store.hot import Claim, Done, Outcome, done
 from qexp.worker.attempt import ledger
 from qexp.worker.attempt.ledger import Ledger, held
+from qexp.worker.board import Board, Post, Request
 
 
 def ended(number: int, attempt: int = 1, size: int = 1) -> Done:
@@ -32,11 +34,26 @@ def test_what_was_to_be_had_is_known_with_its_attempts_until_it_has_ended(book, 
     book.intend([1, 2, 3], [])
     assert held(tmp_path, 7).attempts == {}
     book.have({2: 1, 3: 4})
-    assert held(tmp_path, 7).current == {2: 1}
+    assert held(tmp_path, 7).attempts == {2: 1, 3: 4}
     book.add(ended(2))
-    assert (held(tmp_path, 7).attempts, held(tmp_path, 7).current) == ({3: 4}, {3: 4})
+    assert held(tmp_path, 7).attempts == {3: 4}
     book.intend([5], [])
-    assert (held(tmp_path, 7).attempts, held(tmp_path, 7).current) == ({}, {})
+    assert held(tmp_path, 7).attempts == {}
+
+
+def test_what_a_process_was_at_is_on_the_board_or_the_first_that_has_not_ended(book, tmp_path):
+    board = Board(tmp_path / "board")
+    board.make()
+    book.intend([1, 2, 3], [])
+    book.have({1: 1, 2: 5, 3: 1})
+    book.add(ended(1))
+    assert held(tmp_path, 7).begun(board, 7) == {2: 5}, "nobody is on the board"
+    board.put(0, Post(7, 3, 1, 7, 0.0, math.inf, 0, False, Request.NONE))
+    assert held(tmp_path, 7).begun(board, 7) == {3: 1}
+    board.clear(0)
+    assert held(tmp_path, 7).begun(board, 7) == {}, "it was at nothing"
+    board.put(0, Post(8, 3, 1, 8, 0.0, math.inf, 0, False, Request.NONE))
+    assert held(tmp_path, 7).begun(board, 7) == {2: 5}, "its slot is another one's"
 
 
 def test_results_stay_beside_the_next_claims_until_all_are_recorded(book, tmp_path):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp.store.hot import Done
+from qexp.worker.board import Board
 
 _LARGEST = 100_000
 """Bytes after which a ledger is begun anew, with what is still held."""
@@ -22,20 +23,26 @@ class Held:
     claimed: Sequence[int] = ()
     """Ids that the process was about to claim together, in the order in which it runs them."""
     attempts: Mapping[int, int] = field(default_factory=dict)
-    """Of those the ones that it has got, not ended yet, each with the number of its attempt."""
+    """Of those the ones that it has got and that have not ended, in that order, with the numbers of their attempts."""
     done: Sequence[Done] = ()
-    begun: frozenset[int] = frozenset()
+    ended: frozenset[int] = frozenset()
     """Ids of what was claimed last and has ended."""
 
     def unbegun(self, current: int | None) -> list[int]:
         """Return what was claimed and not begun, by a process that is at *current*."""
-        return [number for number in self.claimed if number not in self.begun and number != current]
+        return [number for number in self.claimed if number not in self.ended and number != current]
 
-    @property
-    def current(self) -> dict[int, int]:
-        """What the process was at, or about to begin, as far as this tells: {id: attempt}, of one or none."""
-        number = next((number for number in self.claimed if number in self.attempts), None)
-        return {} if number is None else {number: self.attempts[number]}
+    def begun(self, board: Board, pid: int) -> dict[int, int]:
+        """
+        Return which attempt the process is at, or was when it died: {id: attempt}, of one or none.
+
+        Where another process has its slot by now, that is the first of what has not ended.
+        """
+        try:
+            post = board.of(pid)
+        except KeyError:
+            return dict([*self.attempts.items()][:1])
+        return {post.experiment: post.attempt} if post is not None and post.attempt else {}
 
     @property
     def ids(self) -> list[int]:
@@ -114,8 +121,8 @@ def held(folder: Path, pid: int) -> Held:
             claimed, attempts, last = facts, [], len(done)
         elif facts is not None:
             done.append(_done(facts, line.rstrip("\n")))
-    begun = frozenset(item.id for item in done[last:])
-    return Held(claimed, {number: attempt for number, attempt in attempts if number not in begun}, done, begun)
+    ended = frozenset(item.id for item in done[last:])
+    return Held(claimed, {number: attempt for number, attempt in attempts if number not in ended}, done, ended)
 
 
 def forget(folder: Path, pid: int) -> None:
