@@ -76,11 +76,17 @@ class Worker:
 
 
 class Site:
-    """Services in a folder, and what is done with them. No setting of the caller's reaches it."""
+    """
+    Services in a folder, and what is done with them. No setting of the caller's reaches it.
+
+    Commands keep the bytecode of what they import, as an installed package's is kept, whatever the caller says: without
+    it each would compile all of qexp.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("QEXP_", "SLURM_"))}
+        ours = ("QEXP_", "SLURM_", "PYTHONDONTWRITEBYTECODE")
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.environ = {**outside, "QEXP_HOME": str(folder / "home")}
         self.workers: list[Worker] = []
         self._number = 0
