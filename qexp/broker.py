@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not 
 TASK = "qexp.run"
 """The one task name: a worker throws away messages of a name it does not know."""
 
+SCOUT = "qexp_scout"
+"""The header of a message that is one of its study's first: the study's id."""
 LARGEST = 1000
 """Experiments that one message announces, at most."""
 _LEVELS = list(range(10))
@@ -40,6 +42,8 @@ class Message:
     line: str
     level: int = 5
     """Which of the queue's ten lists: workers empty list 0 first."""
+    scout: int | None = None
+    """The study, if this is one of its first experiments: how long they take tells how to announce the others."""
 
 
 def level(priority: int) -> int:
@@ -171,6 +175,8 @@ def _publish(producer: Any, message: Message) -> None:
         "origin": "qexp",
         "ignore_result": True,
     }
+    if message.scout is not None:
+        headers[SCOUT] = message.scout
     embedded = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
     producer.publish(
         ([list(message.ids)], {}, embedded),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -14,7 +14,7 @@ from qexp.client.progress import Progress, nobody
 from qexp.model import describe, short_names
 from qexp.settings import Settings
 from qexp.store import announcements, studies, workers
-from qexp.store.connect import Connection, in_order
+from qexp.store.connect import Connection
 
 _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
@@ -53,7 +53,7 @@ class Announcer:
         announced, level = 0, broker.level(study.priority)
         while study.paused_at is None:
             with self._begin() as connection:
-                in_order(connection)
+                announcements.alone(connection, study.id)
                 pace = self._pace(connection, study)
                 children = workers.children(connection, study.queue, self.settings.lease)
                 room = self.settings.window - announcements.announced(connection, study.queue, level)
@@ -69,7 +69,8 @@ class Announcer:
                 break
             try:
                 most = size(pace, self.settings.bundle)
-                self._publish(study, bundles(batch, most, children, is_tail=len(batch) < limit))
+                scout = study.id if pace is None and self.settings.bundle else None
+                self._publish(study, bundles(batch, most, children, is_tail=len(batch) < limit), scout)
             except BaseException:
                 with self._begin() as connection:
                     announcements.put_back(connection, [item.id for item in batch])
@@ -84,6 +85,18 @@ class Announcer:
         with self._begin() as connection:
             waiting = studies.waiting(connection)
         return sum(self.announce(study) for study in waiting)
+
+    def go_on(self, ids: Iterable[int]) -> set[int]:
+        """Announce what waits of some studies; return those of which nobody knows yet how long an experiment takes."""
+        with self._begin() as connection:
+            found = studies.rows(connection, sorted(ids))
+        unknown = set()
+        for study in found:
+            self.holds_back = False
+            self.announce(study)
+            if self.holds_back:
+                unknown.add(study.id)
+        return unknown
 
     def announce_again(self, site: UUID, is_first: bool = False) -> int:
         """
@@ -144,7 +157,12 @@ class Announcer:
     def _pace(self, connection: Connection, study: studies.StudyRow) -> announcements.Pace | None:
         return announcements.pace(connection, study.id) if self.settings.bundle else None
 
-    def _publish(self, study: studies.StudyRow, messages: Sequence[Sequence[announcements.Announcement]]) -> None:
+    def _publish(
+        self,
+        study: studies.StudyRow,
+        messages: Sequence[Sequence[announcements.Announcement]],
+        scout: int | None = None,
+    ) -> None:
         alone = [message[0].params for message in messages if len(message) == 1]
         short = {name: short_names(params.get(name) for params in alone) for name in study.parameters}
         level = broker.level(study.priority)
@@ -157,6 +175,7 @@ class Announcer:
                     max(item.attempt for item in message) + 1,
                     _described(study, message, short),
                     level,
+                    scout,
                 )
                 for message in messages
             ],

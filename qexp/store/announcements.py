@@ -78,6 +78,25 @@ class Announcement:
         return found
 
 
+_ALONE = text(
+    """
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+           set_config('enable_sort', 'off', true), pg_advisory_xact_lock(:lock, :study)
+    """
+)
+_LOCK = 0x71657870  # "qexp"
+
+
+def alone(connection: Connection, study: int) -> None:
+    """
+    Wait until nobody else announces of a study; in this transaction one may then, and knows the room there is.
+
+    In the rest of it the first rows of an order are read by the index that has it: of a table that is new Postgres
+    knows nothing for a minute, takes it for small, and would read and sort all that waits.
+    """
+    connection.execute(_ALONE, {"lock": _LOCK, "study": study})
+
+
 def take_pending(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[Announcement]:
     """
     Mark the next pending experiments of a study as queued, unless it is paused by now, and return them.

@@ -160,13 +160,3 @@ def by_index(connection: Connection) -> None:
     as if they lay anywhere: of a study they lie together, often behind all that has ended.
     """
     connection.execute(sqlalchemy.text("SET LOCAL enable_seqscan = off"))
-
-
-def in_order(connection: Connection) -> None:
-    """
-    Have what is asked in the rest of a transaction for the first rows of an order read them by an index that has it.
-
-    Of a table that is new Postgres knows nothing for a minute: it takes it for small, reads all rows and sorts them.
-    """
-    off = "set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)"
-    connection.execute(sqlalchemy.text(f"SELECT {off}, set_config('enable_sort', 'off', true)"))

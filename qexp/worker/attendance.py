@@ -51,9 +51,15 @@ class Attendance:
         at = [post.experiment for post in posts.values()] + self._held()
         now, strays = time.monotonic(), leases.strays(raw, self.worker, at)
         self._missed = {stray: self._missed.get(stray, now) for stray in strays}
+        for pid in {pid for experiment, pid in strays if self._is_late(experiment, pid)}:
+            self._died([], pid, crashed("nothing is left of it", None))
         for (experiment, pid), since in self._missed.items():
             if now - since > _UNSEEN:
                 self._died([experiment], pid, crashed("nothing is left of it", None))
+
+    def _is_late(self, experiment: int, pid: int) -> bool:
+        """Say whether a process is dead whose claim of an experiment was under way then, and was made since."""
+        return not psutil.pid_exists(pid) and experiment in ledger.held(self.board.path.parent, pid).unbegun(None)
 
     def make_sure(self, raw: Raw) -> None:
         """Claim again what children hold and a server that crashed has forgotten."""

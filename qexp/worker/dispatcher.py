@@ -64,6 +64,9 @@ class Dispatcher:
         When, after a while without, a message was taken; when one was taken last; and when it was found that a study
         waits for its first experiments.
         """
+        self._scouted: set[int] = set()
+        self._scouting = 0.0
+        """Studies whose first experiments were taken here while another worker leads, and since when there are any."""
         self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -80,13 +83,21 @@ class Dispatcher:
         self._upkeep.stop(hurry)
         self._client.close()
 
-    def stir(self) -> None:
+    def stir(self, scout: int | None = None) -> None:
         """
         Say that a child of this worker has taken a message: what follows it may have to be announced soon.
+
+        What follows the first ones of a study, of which *scout* is the id, this worker announces though another one
+        leads: that one does not know that they have ended, and may be dead.
 
         Called for each message, by Celery's thread.
         """
         now = time.monotonic()
+        if scout is not None and not self._leads:
+            if not self._scouted:
+                self._scouting = now
+            self._scouted.add(scout)
+            self._wake.set()
         if now - self._took > _QUIET and self._leads:
             self._burst, self._stirred = now, True
             self._wake.set()
@@ -167,6 +178,7 @@ class Dispatcher:
             try:
                 self._leads = self.tick()
                 if not self._leads:
+                    self._follow_scouts()
                     self._client.close()
             except BrokerUnreachableError as error:
                 log.warning("what waits is not announced: %s", error)
@@ -179,6 +191,12 @@ class Dispatcher:
             if not self._hurry:
                 self._upkeep.look_once_more()
             self._resign(self._raw)
+
+    def _follow_scouts(self) -> None:
+        """Announce what follows the first ones of studies that this worker has had; the leader does after a while."""
+        if studies := set(self._scouted):
+            known = studies - self._client.announcer.go_on(studies)
+            self._scouted -= studies if time.monotonic() - self._scouting > self._lease else known
 
     def _continues(self) -> bool:
         """Wait for the next look; say whether there is one."""
@@ -193,6 +211,8 @@ class Dispatcher:
 
         Where a study waits for its first experiments to end, looks follow each other later and later.
         """
+        if not self._leads and self._scouted:
+            return min(self._lease / 2, max(_SOON, (time.monotonic() - self._scouting) / 2))
         if not self._leads:
             return self._lease / 2
         pulse = _PULSE / 2 if self._flows else _PULSE

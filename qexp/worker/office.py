@@ -79,9 +79,9 @@ class Office:
         self._dispatcher.start()
         self._warden.start()
 
-    def stir(self) -> None:
-        """Note that a child has taken a message."""
-        self._dispatcher.stir()
+    def stir(self, scout: int | None) -> None:
+        """Note that a child has taken a message; *scout* is the study if it is one of the first of that."""
+        self._dispatcher.stir(scout)
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempts that a dead child was at."""
@@ -102,8 +102,9 @@ class Office:
 
     def _record_death(self, ids: Sequence[int], pid: int, error: hot.Error) -> None:
         with self._logging_losses(), connect(self.settings) as raw:
-            self._settle(self.worker, self.scratch.folder, pid)
-            for failed in hot.crash(raw, ids, self.worker, pid, error):
+            unbegun = self._settle(self.worker, self.scratch.folder, pid)
+            begun = [number for number in ids if number not in unbegun]
+            for failed in hot.crash(raw, begun, self.worker, pid, error):
                 again = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
                 log.error("experiment %d: %s%s", failed.id, error.message, again)
                 self._keep_output(raw, failed, pid)
@@ -128,8 +129,8 @@ class Office:
         ):
             time.sleep(0.05)
 
-    def _settle(self, worker: UUID, folder: Path, pid: int) -> None:
-        """Record what a process has done that is dead, and take back what it had claimed and not begun."""
+    def _settle(self, worker: UUID, folder: Path, pid: int) -> Sequence[int]:
+        """Record what a process has done that is dead; take back, and return, what it had claimed and not begun."""
         held = ledger.held(folder, pid)
         begun = held.begun(Board(folder / "board"), pid)
         if held.done:
@@ -140,7 +141,8 @@ class Office:
         if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
             Client(self.settings).put_back(undone)
         if not psutil.pid_exists(pid):
-            ledger.forget(folder, pid)
+            ledger.forget(folder, pid, held)
+        return unbegun
 
     def _record(self, worker: UUID, pid: int, items: Sequence[hot.Done]) -> None:
         """Record results of a dead process; those that Postgres refuses are lost, and run again as such."""

@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from qexp.client import Client
 from qexp.store import announcements, brakes, hot, leases, notices, quarantine, standing, studies
-from qexp.store.connect import Database, connect, in_order
+from qexp.store.connect import Database, connect
 
 HOT = {**hot.SQL, **leases.SQL}
 MANY = 100_000
@@ -196,7 +196,7 @@ def test_the_first_of_an_order_are_found_by_its_index_though_the_planner_knows_n
     sent = []
     with Database(large).begin() as connection:
         connection.exec_driver_sql("DELETE FROM pg_statistic WHERE starelid = 'experiment'::regclass")
-        in_order(connection)
+        announcements.alone(connection, 1)
         event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
         LOOKS[look](connection)
         ((statement, values),) = [one for one in sent if "experiment" in one[0]]

@@ -26,6 +26,13 @@ def sent(site):
         yield take
 
 
+def test_only_the_first_messages_of_a_study_say_so(site, sent):
+    for scout in (None, 17):
+        queue = f"q{uuid.uuid4().hex}"
+        broker.publish(site, [broker.Message(queue, (3,), 1, "s #3", scout=scout)])
+        assert sent(queue)[1]["headers"].get(broker.SCOUT) == scout
+
+
 def test_a_message_is_one_that_celery_would_send(site, sent):
     ours, theirs = (f"q{uuid.uuid4().hex}" for _ in range(2))
     message = broker.Message(ours, (3, 4), 1, "s #3 to #4  2 experiments", 7)

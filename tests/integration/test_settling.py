@@ -11,6 +11,7 @@ from qexp.store import hot
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.ledger import Ledger, holders
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.office import Office
 from qexp.worker.tenure import Tenure
@@ -97,4 +98,36 @@ def test_a_dead_process_that_was_at_nothing_had_begun_nothing(client, claims, tm
     found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
     assert found[first.id] == (Status.DONE, 1)
     for claim in rest:
+        assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
+
+
+def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, tmp_path):
+    # Given a process that died while it claimed a second and a third experiment beside the first one
+    first, *late = claims
+    book = Ledger(tmp_path, PID)
+    book.intend([first.id], [])
+    book.have({first.id: first.attempt})
+    book.intend([claim.id for claim in claims], [])
+    board = Board(tmp_path / "board")
+    board.make()
+    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
+    undo = "UPDATE experiment SET status = 'queued', attempt = 0, worker = NULL, pid = NULL WHERE id = ANY(%s)"
+    raw.execute(undo, [[claim.id for claim in late]])
+    office = Office(client.settings, first.worker, Scratch(first.worker), Tenure(client.settings))
+    assert office._settle(first.worker, tmp_path, PID) == [claim.id for claim in late]
+    # When the server makes that claim all the same
+    hot.claims(raw, [claim.id for claim in late], first.worker, PID)
+    died = []
+
+    def note(ids, pid, _):
+        died.append((ids, pid))
+        office._settle(first.worker, tmp_path, pid)
+
+    Attendance(board, first.worker, note).check(raw)
+    # Then those two wait again, uncharged, and the first one is left to whoever notes the death
+    assert died == [([], PID)]
+    (name,) = {claim.study for claim in claims}
+    found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
+    assert found[first.id] == (Status.RUNNING, 1)
+    for claim in late:
         assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))

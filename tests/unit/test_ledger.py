@@ -56,6 +56,28 @@ def test_what_a_process_was_at_is_on_the_board_or_the_first_that_has_not_ended(b
     assert held(tmp_path, 7).begun(board, 7) == {2: 5}, "its slot is another one's"
 
 
+def test_what_is_at_work_stays_known_while_more_is_claimed(book, tmp_path):
+    book.intend([1, 2], [])
+    book.have({1: 1, 2: 1})
+    book.add(ended(1))
+    book.intend([2, 3], [ended(1)])
+    assert held(tmp_path, 7).attempts == {2: 1}
+
+
+def test_a_claim_that_was_under_way_is_not_forgotten_with_the_rest(book, tmp_path):
+    book.intend([1, 2], [])
+    book.have({1: 1, 2: 1})
+    book.add(ended(1))
+    book.intend([2, 3, 4], [ended(1)])
+    for _ in range(2):
+        ledger.forget(tmp_path, 7, held(tmp_path, 7))
+        assert held(tmp_path, 7) == ledger.Held(claimed=[3, 4], done=[])
+    book.intend([5], [])
+    book.have({5: 1})
+    ledger.forget(tmp_path, 7, ledger.Held(claimed=[5], attempts={5: 1}))
+    assert ledger.holders(tmp_path) == []
+
+
 def test_results_stay_beside_the_next_claims_until_all_are_recorded(book, tmp_path):
     book.intend([1, 2], [])
     book.add(ended(1))

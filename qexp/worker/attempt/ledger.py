@@ -118,16 +118,25 @@ def held(folder: Path, pid: int) -> Held:
         if isinstance(facts, list) and facts and isinstance(facts[0], list):
             attempts = [(number, attempt) for number, attempt in facts]
         elif isinstance(facts, list):
-            claimed, attempts, last = facts, [], len(done)
+            attempts = [(number, attempt) for number, attempt in attempts if number in facts]
+            claimed, last = facts, len(done)
         elif facts is not None:
             done.append(_done(facts, line.rstrip("\n")))
     ended = frozenset(item.id for item in done[last:])
     return Held(claimed, {number: attempt for number, attempt in attempts if number not in ended}, done, ended)
 
 
-def forget(folder: Path, pid: int) -> None:
-    """Remove the ledger of a process that is dead, when all of it was dealt with."""
-    (folder / f"held-{pid}").unlink(missing_ok=True)
+def forget(folder: Path, pid: int, held: Held) -> None:
+    """
+    Forget what a process held that is dead, when it was dealt with.
+
+    A claim that was under way stays: the server may make it yet.
+    """
+    path = folder / f"held-{pid}"
+    if under_way := [number for number in held.unbegun(None) if number not in held.attempts]:
+        path.write_text(f"{json.dumps(under_way)}\n", encoding="utf-8")
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _done(facts: Any, text: str) -> Done:
