@@ -26,6 +26,8 @@ FRESH = timedelta(seconds=5)
 """What was announced since may be on its way to a child."""
 _UNKNOWN = 40
 """Experiments of a study that are announced while nobody knows how long one takes, if fewer children are there."""
+_EXPECTED = 8
+"""Children that are counted on while none is there."""
 _SPREAD = 5
 """How much longer than a message should take an experiment as long as the longest ones may make it."""
 
@@ -219,13 +221,14 @@ def bundles(
     Divide experiments into messages of *most* at most, so that each child finds two; those of a tail get smaller.
 
     The last ones of a study so end at one time: that is guided self-scheduling (Polychronopoulos and Kuck, 1987), each
-    message has a share of what is left.
+    message has a share of what is left. With no children yet some are counted on.
     """
     found, start = [], 0
-    most = min(most, math.ceil(len(items) / (2 * max(children, 1))))
+    shares = 2 * (children or _EXPECTED)
+    most = min(most, math.ceil(len(items) / shares))
     while start < len(items):
         left = len(items) - start
-        share = math.ceil(left / (2 * max(children, 1))) if is_tail else most
+        share = math.ceil(left / shares) if is_tail else most
         number = min(most, share)
         found.append(items[start : start + number])
         start += number

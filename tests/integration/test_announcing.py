@@ -267,6 +267,7 @@ def test_what_is_announced_together_is_enough_messages_for_all_children():
     assert [len(message) for message in bundles(items, 1000, 4, is_tail=False)] == [125] * 8
     assert [len(message) for message in bundles(items, 50, 4, is_tail=False)] == [50] * 20
     assert [len(message) for message in bundles(items[:3], 1000, 4, is_tail=False)] == [1, 1, 1]
+    assert len(bundles(items, 1000, 0, is_tail=False)) == 16, "nobody is there yet"
     assert bundles([], 1000, 4, is_tail=True) == []
 
 

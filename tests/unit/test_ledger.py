@@ -90,9 +90,11 @@ def test_results_stay_beside_the_next_claims_until_all_are_recorded(book, tmp_pa
 
 def test_an_experiment_that_is_claimed_anew_has_not_begun_by_an_attempt_of_before(book, tmp_path):
     book.intend([1], [])
+    book.have({1: 1})
     book.add(ended(1))
     book.intend([1], [ended(1)])
     assert held(tmp_path, 7).unbegun(None) == [1]
+    assert held(tmp_path, 7).attempts == {}
 
 
 def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path):

@@ -118,7 +118,8 @@ def held(folder: Path, pid: int) -> Held:
         if isinstance(facts, list) and facts and isinstance(facts[0], list):
             attempts = [(number, attempt) for number, attempt in facts]
         elif isinstance(facts, list):
-            attempts = [(number, attempt) for number, attempt in attempts if number in facts]
+            still = set(facts) - {item.id for item in done[last:]}
+            attempts = [(number, attempt) for number, attempt in attempts if number in still]
             claimed, last = facts, len(done)
         elif facts is not None:
             done.append(_done(facts, line.rstrip("\n")))
