@@ -29,6 +29,13 @@ def ordinary(options: Options) -> Iterator[Site]:
         yield site
 
 
+@contextmanager
+def quiet(options: Options) -> Iterator[Site]:
+    """Make a site of its own: elsewhere Postgres cleans up after no-ops, and their workers look for more."""
+    with opened() as site:
+        yield site
+
+
 def rate(site: Site, study: str, wanted: int, seconds: float = 180.0) -> float:
     """Return the experiments of a study that ended in a second, from its first start to its last end."""
     with site.raw() as raw:
@@ -156,7 +163,7 @@ MEASURES = (
     Measure(("raw",), ordinary, raw_noops),
     Measure(("relaxed",), ordinary, relaxed),
     Measure(("one",), ordinary, one_each),
-    Measure(("sleeps",), ordinary, sleeps),
+    Measure(("sleeps",), quiet, sleeps),
     Measure(("near", "near no-ops"), ordinary, near),
     Measure(("far", "far no-ops"), ordinary, far),
 )
