@@ -209,6 +209,7 @@ def ended(raw, study, number, seconds):
 
 def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, raw, tmp_path, queue, depth):
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    leases.register(raw, uuid.uuid4(), leases.Station("here", 1, "worker@here", [queue], 2))
     wide = Client(site)
     grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(1000))}}
     assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 40
