@@ -41,6 +41,10 @@ from qexp.worker.warden import Warden, tell
 log = logging.getLogger(__name__)
 
 
+_UNDER_WAY = 1.0
+"""Seconds to wait for what children are claiming, when they are ended."""
+
+
 class Office:
     """The main process's side of a worker; opens a connection for each of its rare statements."""
 
@@ -182,6 +186,7 @@ class Office:
         self.board.close()
         self.ask_to_stop()
         self._close(hurry=True)
+        self._await_claims()
         with self._logging_losses():
             self._settle_own()
             with connect(self.settings) as raw:
@@ -191,6 +196,12 @@ class Office:
                 log.warning("experiment %d: given back, the worker stops at once", experiment)
             Client(self.settings).announce_studies(sorted({study for _, study in released}))
             Client(self.settings).put_back(list(taken))
+
+    def _await_claims(self) -> None:
+        """Let claims that children have under way be made, so that they can be taken back; no more are begun."""
+        folder, deadline = self.scratch.folder, time.monotonic() + _UNDER_WAY
+        while time.monotonic() < deadline and any(ledger.held(folder, pid).under_way for pid in ledger.holders(folder)):
+            time.sleep(0.02)
 
     def leave(self) -> None:
         """Say that the worker has stopped, and record what its children have left."""

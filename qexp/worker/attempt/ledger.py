@@ -45,6 +45,11 @@ class Held:
         return {post.experiment: post.attempt} if post is not None and post.attempt else {}
 
     @property
+    def under_way(self) -> list[int]:
+        """What is being claimed, or was not to be had."""
+        return [number for number in self.unbegun(None) if number not in self.attempts]
+
+    @property
     def ids(self) -> list[int]:
         """Ids of all that is held."""
         return [*self.claimed, *(item.id for item in self.done)]
@@ -134,8 +139,8 @@ def forget(folder: Path, pid: int, held: Held) -> None:
     A claim that was under way stays: the server may make it yet.
     """
     path = folder / f"held-{pid}"
-    if under_way := [number for number in held.unbegun(None) if number not in held.attempts]:
-        path.write_text(f"{json.dumps(under_way)}\n", encoding="utf-8")
+    if held.under_way:
+        path.write_text(f"{json.dumps(held.under_way)}\n", encoding="utf-8")
     else:
         path.unlink(missing_ok=True)
 
