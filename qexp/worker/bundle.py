@@ -71,6 +71,8 @@ class Bundle:
         """Results may wait for each other; the last experiment was a short one."""
         self._unsure = False
         """A server that crashed may have forgotten what was claimed last."""
+        self._is_claiming = False
+        """A claim is under way, and in the ledger."""
         self._doubtful: set[int] = set()
         """Ids of which the answer to a claim was lost: it may have been made."""
         self._began = self._claimed_at = self._paced_at = 0.0
@@ -134,7 +136,7 @@ class Bundle:
                 refused = self._delivery.deliver_all(items)
                 with self._lock:
                     del self._ended[: len(items)]
-                    if not self._ended and not self._claimed and self._current is None and self._ledger is not None:
+                    if self._ledger is not None and not (self._ended or self._held() or self._is_claiming):
                         self._ledger.clear()
                 for claim, outcome in refused:  # their message may be over
                     if outcome is not None and outcome.error is not None:
@@ -175,10 +177,10 @@ class Bundle:
         """Give to others what was not begun."""
         with self._claiming, self._lock:
             claimed, waiting = [claim.id for claim in self._claimed], list(self._waiting)
-            self._claimed.clear()
-            self._waiting.clear()
             if undone := [*claimed, *self._doubtful.intersection(waiting)]:
                 self._line.do(lambda raw: hot.undo(raw, undone, self.worker, os.getpid()), "what was not begun")
+            self._claimed.clear()  # not before, or a process that ends meanwhile would leave nothing to take back
+            self._waiting.clear()
             self._doubtful.clear()
             if claimed or waiting:
                 Client(self.settings).put_back(claimed + waiting)
@@ -222,14 +224,17 @@ class Bundle:
 
     def _get(self, ids: Sequence[int], patience: float = PATIENCE) -> None:
         """Claim experiments; those that could not be claimed within *patience* seconds wait on."""
+        self._is_claiming = True
         try:
             claims = self._claim(ids, patience)
+            with self._lock:
+                self._claimed.extend(claims)
         except BaseException:
             with self._lock:
                 self._waiting.extendleft(reversed(ids))
             raise
-        with self._lock:
-            self._claimed.extend(claims)
+        finally:
+            self._is_claiming = False
 
     def _claim(self, ids: Sequence[int], patience: float) -> list[hot.Claim]:
         """Claim experiments; of a claim whose answer was lost the next try finds what that has taken."""
@@ -267,7 +272,7 @@ class Bundle:
     def _have(self, claims: Sequence[hot.Claim]) -> None:
         """Note what was claimed, and for which attempts: Postgres may forget it."""
         with self._lock:
-            if self._ledger is not None and claims:
+            if self._ledger is not None:
                 try:
                     self._ledger.have({claim.id: claim.attempt for claim in [*self._held(), *claims]})
                 except OSError as error:

@@ -1,6 +1,7 @@
 """Short experiments on their way through a process: what comes next is claimed beside what runs, and none is lost."""
 
 import os
+import threading
 import time
 import uuid
 
@@ -26,8 +27,14 @@ class Breaking(Line):
     """A line that loses the answers to what is done without patience, when it is told to."""
 
     breaks = False
+    meanwhile = None
+    """Called, once, beside the next claim."""
 
     def do(self, action, what, patience=600.0, waiting=None):
+        if what.startswith("claim of") and self.meanwhile is not None:
+            beside, self.meanwhile = threading.Thread(target=self.meanwhile), None
+            beside.start()
+            beside.join()
         found = super().do(action, what, patience, waiting)
         if self.breaks and not patience:
             self.breaks = False
@@ -98,6 +105,16 @@ def test_what_comes_next_is_claimed_while_one_runs(client, study, bundle, scratc
         pass
     bundle.record()
     assert set(rows(client, study).values()) == {("done", 1)}
+
+
+def test_a_claim_that_is_under_way_stays_in_the_ledger_when_results_are_recorded(bundle, scratch, line):
+    work(bundle, 0.0)
+    line.meanwhile = bundle.record
+    claim = bundle.next(lambda _: None)
+    assert line.meanwhile is None
+    found = ledger.held(scratch.folder, os.getpid())
+    assert found.claimed == [claim.id, *(item.id for item in bundle._claimed)]
+    assert len(found.claimed) > 1
 
 
 def test_a_claim_whose_answer_was_lost_beside_an_experiment_is_found_by_the_next_one(client, study, bundle, line):

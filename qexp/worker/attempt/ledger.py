@@ -21,7 +21,7 @@ class Held:
     """What a ledger holds."""
 
     claimed: Sequence[int] = ()
-    """Ids that the process was about to claim together, in the order in which it runs them."""
+    """Ids that the process had claimed, or was about to claim, in the order in which it runs them."""
     attempts: Mapping[int, int] = field(default_factory=dict)
     """Of those the ones that it has got and that have not ended, in that order, with the numbers of their attempts."""
     done: Sequence[Done] = ()
@@ -46,7 +46,7 @@ class Held:
 
     @property
     def under_way(self) -> list[int]:
-        """What is being claimed, or was not to be had."""
+        """What is being claimed."""
         return [number for number in self.unbegun(None) if number not in self.attempts]
 
     @property
@@ -122,6 +122,7 @@ def held(folder: Path, pid: int) -> Held:
         facts = json.loads(line) if line.endswith("\n") else None
         if isinstance(facts, list) and facts and isinstance(facts[0], list):
             attempts = [(number, attempt) for number, attempt in facts]
+            claimed = [number for number, _ in attempts]
         elif isinstance(facts, list):
             still = set(facts) - {item.id for item in done[last:]}
             attempts = [(number, attempt) for number, attempt in attempts if number in still]
