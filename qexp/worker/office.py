@@ -200,7 +200,9 @@ class Office:
     def _await_claims(self) -> None:
         """Let claims that children have under way be made, so that they can be taken back; no more are begun."""
         folder, deadline = self.scratch.folder, time.monotonic() + _UNDER_WAY
-        while time.monotonic() < deadline and any(ledger.held(folder, pid).under_way for pid in ledger.holders(folder)):
+        while time.monotonic() < deadline and any(
+            psutil.pid_exists(pid) and ledger.held(folder, pid).under_way for pid in ledger.holders(folder)
+        ):
             time.sleep(0.02)
 
     def leave(self) -> None:

@@ -1,6 +1,5 @@
 """A claim that a crash of Postgres has undone is made again by whoever holds it, for that very attempt."""
 
-import math
 import os
 import uuid
 from datetime import timedelta
@@ -13,9 +12,7 @@ from qexp.store import announcements, hot, leases
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.delivery import Delivery, Ended
-from qexp.worker.attempt.ledger import Ledger
 from qexp.worker.attendance import Attendance
-from qexp.worker.board import Board, Post, Request
 from qexp.worker.heartbeat import Heart
 from qexp.worker.tenure import Tenure
 
@@ -55,15 +52,6 @@ def delivery(client):
     line.release()
 
 
-def forget(raw, *claims):
-    """Undo what the claims have done, as a server that crashed before they were on its disk."""
-    raw.execute(
-        "UPDATE experiment SET status = 'queued', attempt = attempt - 1, worker = NULL, pid = NULL, revision = NULL, "
-        "started_at = NULL WHERE id = ANY(%s)",
-        [[claim.id for claim in claims]],
-    )
-
-
 def end(delivery, *claims):
     return delivery.deliver_all([Ended(claim, FINE, hot.done(claim, FINE, 1.0, 2.0)) for claim in claims])
 
@@ -73,30 +61,30 @@ def attempts(client, claim):
     return shown.experiment.status, [(item.number, item.outcome) for item in shown.attempts]
 
 
-def test_results_of_forgotten_claims_count(client, raw, claimed, delivery):
-    forget(raw, claimed[0])
+def test_results_of_forgotten_claims_count(client, raw, claimed, delivery, forget):
+    forget(claimed[0])
     assert end(delivery, *claimed) == []
     for claim in claimed:
         assert attempts(client, claim) == (Status.DONE, [(1, "done")])
 
 
 @pytest.mark.parametrize(("outcome", "status", "word"), [(FINE, "done", "done"), (WRONG, "failed", "error")])
-def test_an_outcome_by_itself_counts_too(client, raw, claimed, delivery, outcome, status, word):
-    forget(raw, claimed[0])
+def test_an_outcome_by_itself_counts_too(client, raw, claimed, delivery, outcome, status, word, forget):
+    forget(claimed[0])
     assert delivery.deliver(claimed[0], outcome) == outcome
     assert attempts(client, claimed[0]) == (Status(status), [(1, word)])
 
 
-def test_what_somebody_else_has_claimed_since_is_not_taken_from_them(client, raw, claimed, delivery, worker):
-    forget(raw, claimed[0])
+def test_what_somebody_else_has_claimed_since_is_not_taken_from_them(client, raw, claimed, delivery, worker, forget):
+    forget(claimed[0])
     other = hot.claim(raw, claimed[0].id, worker(), 8)
     end(delivery, claimed[0])
     assert attempts(client, claimed[0]) == (Status.RUNNING, [])
     assert hot.finish(raw, other, FINE)
 
 
-def test_what_was_tried_by_somebody_else_since_is_not_taken(client, raw, claimed, delivery, worker):
-    forget(raw, claimed[0])
+def test_what_was_tried_by_somebody_else_since_is_not_taken(client, raw, claimed, delivery, worker, forget):
+    forget(claimed[0])
     other = worker()
     hot.claim(raw, claimed[0].id, other, 8)
     hot.release(raw, other)
@@ -105,23 +93,23 @@ def test_what_was_tried_by_somebody_else_since_is_not_taken(client, raw, claimed
     assert attempts(client, claimed[0]) == (Status.QUEUED, [(1, "released")])
 
 
-def test_what_was_cancelled_since_stays_cancelled(client, raw, claimed, delivery):
-    forget(raw, claimed[0])
+def test_what_was_cancelled_since_stays_cancelled(client, raw, claimed, delivery, forget):
+    forget(claimed[0])
     raw.execute("UPDATE experiment SET status = 'cancelled' WHERE id = %s", [claimed[0].id])
     end(delivery, claimed[0])
     assert attempts(client, claimed[0]) == (Status.CANCELLED, [(1, "lost")])
 
 
-def test_claims_that_were_not_forgotten_are_left_alone(client, raw, claimed):
+def test_claims_that_were_not_forgotten_are_left_alone(client, raw, claimed, forget):
     held = {claim.id: claim.attempt for claim in claimed}
     assert hot.claim_again(raw, held, claimed[0].worker, PID, held) == []
-    forget(raw, claimed[1])
+    forget(claimed[1])
     assert hot.claim_again(raw, held, claimed[0].worker, PID, held) == [claimed[1].id]
     assert attempts(client, claimed[0]) == attempts(client, claimed[1]) == (Status.RUNNING, [])
 
 
-def test_what_had_begun_and_waits_for_a_person_by_now_has_its_attempt(client, raw, claimed):
-    forget(raw, *claimed)
+def test_what_had_begun_and_waits_for_a_person_by_now_has_its_attempt(client, raw, claimed, forget):
+    forget(*claimed)
     client.pause(claimed[0].study)
     held = {claim.id: claim.attempt for claim in claimed}
     for _ in range(2):
@@ -133,11 +121,11 @@ def test_what_had_begun_and_waits_for_a_person_by_now_has_its_attempt(client, ra
 
 
 def test_no_number_is_used_again_that_a_worker_out_of_reach_may_have_used(
-    client, raw, claimed, worker, crash, delivery
+    client, raw, claimed, worker, crash, delivery, forget
 ):
     # Given a crash that has forgotten two claims of a worker which nobody has heard of since
     mine, theirs = claimed
-    forget(raw, *claimed)
+    forget(*claimed)
     since = crash(mine.worker)
     with client.begin() as connection:
         assert announcements.awaits_workers(connection)
@@ -158,10 +146,10 @@ def test_no_number_is_used_again_that_a_worker_out_of_reach_may_have_used(
     assert attempts(client, mine) == (Status.DONE, [(1, "done")])
 
 
-def test_numbers_follow_each_other_while_nothing_can_have_been_forgotten(client, raw, claimed, worker, crash):
+def test_numbers_follow_each_other_while_nothing_can_have_been_forgotten(client, raw, claimed, worker, crash, forget):
     one, two = claimed
     # a crash of which all workers know
-    forget(raw, one)
+    forget(one)
     since = crash()
     with client.begin() as connection:
         assert not announcements.awaits_workers(connection)
@@ -180,16 +168,11 @@ def test_numbers_follow_each_other_while_nothing_can_have_been_forgotten(client,
     assert [(item.id, item.attempt) for item in again] == [(one.id, 0)]
 
 
-def test_a_heartbeat_counts_when_what_was_forgotten_is_claimed_again(client, raw, claimed, crash, tmp_path):
+def test_a_heartbeat_counts_when_what_was_forgotten_is_claimed_again(client, raw, claimed, crash, at_work, forget):
     # Given a process that runs the first of two it has claimed together, and a crash that has forgotten both
     first, _ = claimed
-    book = Ledger(tmp_path, PID)
-    book.intend([claim.id for claim in claimed], [])
-    book.have({claim.id: claim.attempt for claim in claimed})
-    board = Board(tmp_path / "board")
-    board.make()
-    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
-    forget(raw, *claimed)
+    _, board = at_work(PID, claimed)
+    forget(*claimed)
     since = crash(first.worker)
     # When the heart of its worker beats, it is not heard before both are running again
     assert leases.beat(raw, first.worker, None).intact == since

@@ -12,7 +12,7 @@ from qexp.store.selectors import Selection
 from qexp.worker.attempt.ledger import Ledger, holders
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
-from qexp.worker.board import Board, Post, Request
+from qexp.worker.board import Post, Request
 from qexp.worker.office import Office
 from qexp.worker.tenure import Tenure
 
@@ -51,23 +51,14 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
 
 @pytest.mark.parametrize("successor", [False, True], ids=["", "its-slot-is-anothers"])
 def test_what_a_dead_process_had_begun_keeps_its_number_though_postgres_has_forgotten_it(
-    client, raw, claims, worker, tmp_path, successor
+    client, raw, claims, worker, tmp_path, at_work, forget, successor
 ):
     # Given a process that has begun the first of three, a Postgres that crashed and forgot it, and then its own death
     first, *rest = claims
-    book = Ledger(tmp_path, PID)
-    book.intend([claim.id for claim in claims], [])
-    book.have({claim.id: claim.attempt for claim in claims})
-    board = Board(tmp_path / "board")
-    board.make()
-    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
+    _, board = at_work(PID, claims)
     if successor:
         board.put(0, Post(PID + 1, 17, 1, PID + 1, 0.0, math.inf, 0, False, Request.NONE))
-    raw.execute(
-        "UPDATE experiment SET status = 'queued', attempt = attempt - 1, worker = NULL, pid = NULL, revision = NULL, "
-        "started_at = NULL WHERE id = ANY(%s)",
-        [[claim.id for claim in claims]],
-    )
+    forget(*claims)
     # When another one looks after it
     office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
     office._settle(first.worker, tmp_path, PID)
@@ -79,16 +70,11 @@ def test_what_a_dead_process_had_begun_keeps_its_number_though_postgres_has_forg
     assert holders(tmp_path) == [], "there is nothing left to settle"
 
 
-def test_a_dead_process_that_was_at_nothing_had_begun_nothing(client, claims, tmp_path):
+def test_a_dead_process_that_was_at_nothing_had_begun_nothing(client, claims, tmp_path, at_work):
     # Given a process that has ended the first of three and died before it began the second one
     first, *rest = claims
-    book = Ledger(tmp_path, PID)
-    book.intend([claim.id for claim in claims], [])
-    book.have({claim.id: claim.attempt for claim in claims})
+    book, board = at_work(PID, claims)
     book.add(hot.done(first, hot.Outcome(result={"y": 1}), 1.0, 2.0))
-    board = Board(tmp_path / "board")
-    board.make()
-    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
     board.clear(0)
     # When another one looks after it
     office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
@@ -101,18 +87,12 @@ def test_a_dead_process_that_was_at_nothing_had_begun_nothing(client, claims, tm
         assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
 
 
-def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, tmp_path):
+def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, tmp_path, at_work, forget):
     # Given a process that died while it claimed a second and a third experiment beside the first one
     first, *late = claims
-    book = Ledger(tmp_path, PID)
-    book.intend([first.id], [])
-    book.have({first.id: first.attempt})
+    book, board = at_work(PID, [first])
     book.intend([claim.id for claim in claims], [])
-    board = Board(tmp_path / "board")
-    board.make()
-    board.put(0, Post(PID, first.id, first.attempt, PID, 0.0, math.inf, 0, False, Request.NONE))
-    undo = "UPDATE experiment SET status = 'queued', attempt = 0, worker = NULL, pid = NULL WHERE id = ANY(%s)"
-    raw.execute(undo, [[claim.id for claim in late]])
+    forget(*late)  # it was not made yet
     office = Office(client.settings, first.worker, Scratch(first.worker), Tenure(client.settings))
     assert office._settle(first.worker, tmp_path, PID) == [claim.id for claim in late]
     # When the server makes that claim all the same
