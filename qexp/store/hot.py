@@ -15,6 +15,7 @@ from typing import Any, LiteralString, NamedTuple, cast
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
+from pydantic_core import to_json
 
 from qexp.model import Failure, Json
 from qexp.store.connect import Raw
@@ -28,7 +29,6 @@ def statements(file: str) -> dict[str, LiteralString]:
 
 
 SQL = statements("hot.sql")
-_TEXT = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Claim(NamedTuple):
@@ -222,7 +222,7 @@ def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: floa
         "recorded_at": outcome.recorded_at or None,
         **vars(outcome.usage),
     }
-    text = _TEXT({name: fact for name, fact in facts.items() if fact is not None})
+    text = to_json({name: fact for name, fact in facts.items() if fact is not None}).decode()
     return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
 
 

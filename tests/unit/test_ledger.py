@@ -11,9 +11,9 @@ from qexp.worker.attempt.ledger import Ledger, held
 from qexp.worker.board import Board, Post, Request
 
 
-def ended(number: int, attempt: int = 1, size: int = 1) -> Done:
+def ended(number: int, attempt: int = 1, size: int = 1, text: str = "y") -> Done:
     claim = Claim(number, attempt, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
-    return done(claim, Outcome(result={"y": "y" * size}), 1.0, 2.0)
+    return done(claim, Outcome(result={"y": text * size}), 1.0, 2.0)
 
 
 @pytest.fixture
@@ -97,12 +97,24 @@ def test_an_experiment_that_is_claimed_anew_has_not_begun_by_an_attempt_of_befor
     assert held(tmp_path, 7).attempts == {}
 
 
-def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path):
+@pytest.mark.parametrize("text", ["y", "é"])
+def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path, text):
     book.intend([1, 2], [])
-    book.add(ended(1))
+    book.add(ended(1, text=text))
     path = tmp_path / "held-7"
-    path.write_bytes(path.read_bytes()[:-5])
-    assert held(tmp_path, 7).done == []
+    whole = path.read_bytes()
+    for cut in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        assert held(tmp_path, 7).done == []
+    path.write_bytes(whole)
+    assert held(tmp_path, 7).done == [ended(1, text=text)]
+
+
+def test_a_result_may_contain_what_ends_a_line_elsewhere(book, tmp_path):
+    items = [ended(1, text="a\u2028b\x85c\r\n\x1c"), ended(2)]
+    for item in items:
+        book.add(item)
+    assert held(tmp_path, 7).done == items
 
 
 def test_a_ledger_does_not_grow_and_keeps_what_is_still_held(book, tmp_path):

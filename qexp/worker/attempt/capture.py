@@ -186,7 +186,10 @@ def _is_open(number: int) -> bool:
 
 def _copy(number: int) -> int | None:
     """Duplicate a descriptor to above the standard streams; None if it is closed."""
-    return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3) if _is_open(number) else None
+    try:
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError:
+        return None
 
 
 def _put_back(copy: int | None, number: int) -> None:

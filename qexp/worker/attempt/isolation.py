@@ -51,12 +51,14 @@ class Setting:
 class Baseline:
     """The state of this process at a moment. To be restored in the main thread, as signal handlers ask for it."""
 
-    values: tuple[tuple[Setting, Any], ...]
+    settings: tuple[Setting, ...]
+    values: list[Any]
 
     @classmethod
     def take(cls) -> Baseline:
         """Note the present state; loggers that do not exist yet are not part of it."""
-        return cls((*((setting, setting.read()) for setting in _SETTINGS), _loggers()))
+        loggers, states = _loggers()
+        return cls((*_SETTINGS, loggers), [*(setting.read() for setting in _SETTINGS), states])
 
     def restore(self) -> None:
         """
@@ -65,15 +67,19 @@ class Baseline:
         Also stops the timers of signals, clears numpy's error and print settings to numpy's own, and lets warnings
         that are shown once be shown again.
         """
-        for setting, value in self.values:
-            try:
-                if setting.read() == value:
-                    continue
-            except Exception:  # noqa: BLE001, S110 - the working directory was deleted, sys.argv was, or something odd replaced it
-                pass
-            _write(setting, value)
+        if not self._holds():
+            for setting, value in zip(self.settings, self.values, strict=True):
+                if not _is(setting, value):
+                    _write(setting, value)
         for setting in _ALWAYS:
             _write(setting, None)
+
+    def _holds(self) -> bool:
+        """Say whether nothing differs, which most attempts leave so."""
+        try:
+            return [setting.read() for setting in self.settings] == self.values
+        except Exception:  # noqa: BLE001 - the working directory was deleted, sys.argv was, or something odd replaced it
+            return False
 
 
 def seed(number: int) -> None:
@@ -88,6 +94,13 @@ def seed(number: int) -> None:
         numpy.random.seed(short)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(short)
+
+
+def _is(setting: Setting, value: Any) -> bool:
+    try:
+        return bool(setting.read() == value)
+    except Exception:  # noqa: BLE001 - as above
+        return False
 
 
 def _write(setting: Setting, value: Any) -> None:
@@ -215,7 +228,11 @@ _SETTINGS = (
     Setting("garbage collection", lambda: (gc.isenabled(), *gc.get_threshold()), _write_collection),
     Setting("the socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Setting("the locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
-    Setting("the decimal context", lambda: decimal.getcontext().copy(), lambda value: decimal.setcontext(value.copy())),
+    Setting(
+        "the decimal context",  # contexts never compare equal, what they are made from does
+        lambda: decimal.getcontext().__reduce__()[1],
+        lambda value: decimal.setcontext(decimal.Context(*value)),
+    ),
     Setting(
         "the start method",  # a second set_start_method in a process is an error
         lambda: multiprocessing.get_start_method(allow_none=True),

@@ -111,15 +111,16 @@ def _open(path: Path) -> int:
 def held(folder: Path, pid: int) -> Held:
     """Return what a process holds, or held when it died; a line that it could not end counts for nothing."""
     try:
-        text = (folder / f"held-{pid}").read_text(encoding="utf-8")
+        text = (folder / f"held-{pid}").read_text(encoding="utf-8", errors="replace")  # it may end within a character
     except FileNotFoundError:
         return Held()
     claimed: list[int] = []
     attempts: list[tuple[int, int]] = []
     done: list[Done] = []
     last = 0
-    for line in text.splitlines(keepends=True):
-        facts = json.loads(line) if line.endswith("\n") else None
+    *lines, _ = text.split("\n")  # results may contain what else is a line's end
+    for line in lines:
+        facts = json.loads(line)
         if isinstance(facts, list) and facts and isinstance(facts[0], list):
             attempts = [(number, attempt) for number, attempt in facts]
             claimed = [number for number, _ in attempts]
@@ -127,8 +128,8 @@ def held(folder: Path, pid: int) -> Held:
             still = set(facts) - {item.id for item in done[last:]}
             attempts = [(number, attempt) for number, attempt in attempts if number in still]
             claimed, last = facts, len(done)
-        elif facts is not None:
-            done.append(_done(facts, line.rstrip("\n")))
+        else:
+            done.append(_done(facts, line))
     ended = frozenset(item.id for item in done[last:])
     return Held(claimed, {number: attempt for number, attempt in attempts if number not in ended}, done, ended)
 

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from qexp.errors import ContextError
 from qexp.files import Files
-from qexp.model import Json, to_text
+from qexp.model import Json
 from qexp.settings import Settings
 from qexp.store import journal
 from qexp.store.connect import Raw
@@ -277,8 +279,11 @@ class PostgresJournal:
 
 
 def check_size(what: str, value: Json) -> None:
-    """Raise ContextError if a value has more bytes as JSON than a row should."""
-    size = len(to_text(value).encode())
+    """Raise ContextError if a value has more bytes as JSON than a row should, or more levels than can be written."""
+    try:
+        size = len(to_json([[value]]))  # as deep as among other results, in what `hot.done` writes
+    except ValueError as error:
+        raise ContextError(f"{what} is nested too deeply, expected at most 250 levels: keep it flat") from error
     if size > LARGEST:
         raise ContextError(
             f"{what} has {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:g} MB: "

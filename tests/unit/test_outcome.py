@@ -1,0 +1,36 @@
+"""What a function returns is refused as a result, or can be written."""
+
+import json
+import uuid
+
+import pytest
+
+from qexp.errors import ResultError
+from qexp.store.hot import Claim, Outcome, done
+from qexp.worker.attempt.runner import mapping
+
+CLAIM = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
+
+
+def written(value):
+    return json.loads(done(CLAIM, Outcome(result=mapping(value))).text)["result"]
+
+
+@pytest.mark.parametrize(
+    "value", [2**70, -(2**70), 1e300, 5e-324, 1e22, 0.1, -0.0, True, None, 'é\u2028\x7f"\\', [None, {"a": {}}]]
+)
+def test_data_is_written_as_it_is(value):
+    assert repr(written({"y": value})) == repr({"y": value})
+
+
+def test_what_is_nested_too_deeply_is_refused_before_it_is_to_be_written():
+    value, refused = 1, []
+    for depth in range(300):
+        try:
+            written({"y": value})
+        except ResultError as error:
+            refused.append(depth)
+            assert "too deeply" in str(error) or "depth exceeded" in str(error)
+        value = [value]
+    assert refused == list(range(refused[0], 300))
+    assert refused[0] > 240
