@@ -106,8 +106,8 @@ def to_json(value: Any, finite: bool = False) -> Json:
     Return data as JSON: dataclasses, pydantic models, numpy, dates, paths and enums become their plain values.
 
     Floats that JSON has no number for become "NaN", "Infinity" and "-Infinity"; NUL, which Postgres cannot keep in
-    text, and lone surrogates become visible escapes. ValueError names what is not data; with *finite* that includes
-    these floats.
+    text, and lone surrogates become visible escapes. ValueError names what is not data, or too long a number; with *finite*
+    that includes these floats.
 
     >>> to_json({"x": float("nan"), "y": (1, 2)})
     {'x': 'NaN', 'y': [1, 2]}
@@ -151,6 +151,10 @@ def _without_nat(value: Any) -> Any:
     return None if value is getattr(sys.modules.get("pandas"), "NaT", _unwrap) else value
 
 
+_LONGEST = 14_284
+"""Bits that 4,300 decimal digits hold, the most that Python reads."""
+
+
 def _storable(value: Json, finite: bool) -> Json:
     if isinstance(value, str):
         return storable_text(value)
@@ -162,6 +166,8 @@ def _storable(value: Json, finite: bool) -> Json:
         return {storable_text(str(key)): _storable(item, finite) for key, item in value.items()}
     if isinstance(value, list):
         return [_storable(item, finite) for item in value]
+    if isinstance(value, int) and value.bit_length() > _LONGEST:
+        raise ValueError("found a whole number of more than 4,300 digits, which Python does not read again")
     return value
 
 

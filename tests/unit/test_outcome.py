@@ -23,6 +23,14 @@ def test_data_is_written_as_it_is(value):
     assert repr(written({"y": value})) == repr({"y": value})
 
 
+def test_a_number_that_could_not_be_read_again_is_refused():
+    longest = 10**4299
+    assert written({"y": [longest, -longest]}) == {"y": [longest, -longest]}
+    for value in (longest * 100, -longest * 100):
+        with pytest.raises(ResultError, match="y: found a whole number of more than 4,300 digits"):
+            mapping({"y": value})
+
+
 def test_what_is_nested_too_deeply_is_refused_before_it_is_to_be_written():
     value, refused = 1, []
     for depth in range(300):
