@@ -106,8 +106,8 @@ def to_json(value: Any, finite: bool = False) -> Json:
     Return data as JSON: dataclasses, pydantic models, numpy, dates, paths and enums become their plain values.
 
     Floats that JSON has no number for become "NaN", "Infinity" and "-Infinity"; NUL, which Postgres cannot keep in
-    text, and lone surrogates become visible escapes. ValueError names what is not data, or too long a number; with *finite*
-    that includes these floats.
+    text, and lone surrogates become visible escapes. ValueError names what is not data, or too long a number; with
+    *finite* that includes these floats.
 
     >>> to_json({"x": float("nan"), "y": (1, 2)})
     {'x': 'NaN', 'y': [1, 2]}

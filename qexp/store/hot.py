@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -131,20 +131,20 @@ def claim_again(
     attempts: Mapping[int, int],
     worker: UUID,
     pid: int,
-    begun: Collection[int] = (),
+    begun: Mapping[int, int] | None = None,
     now: datetime | None = None,
 ) -> list[int]:
     """
     Make claims again that a server which crashed has forgotten, {id: attempt}; return the ids of those.
 
-    All others were not forgotten, or are someone else's by now. Of those the attempts that had *begun* are noted as
-    lost, where nothing else is known of them: none of their numbers is another execution's.
+    All others were not forgotten, or are someone else's by now. Attempts that had *begun* and are not made again are
+    noted as lost, where nothing else is known of them: none of their numbers is another execution's.
     """
     ids = sorted(attempts)
     values = {"ids": ids, "attempts": [attempts[id_] for id_ in ids], "worker": worker, "pid": pid, "now": now}
     again = [row[0] for row in raw.execute(SQL["claim_again"], values)]
-    if rest := sorted(set(begun) - set(again)):
-        raw.execute(SQL["forgotten"], {**values, "ids": rest, "attempts": [attempts[id_] for id_ in rest]})
+    if begun and (rest := sorted(begun.keys() - set(again))):
+        raw.execute(SQL["forgotten"], {**values, "ids": rest, "attempts": [begun[id_] for id_ in rest]})
     return again
 
 

@@ -28,11 +28,14 @@ class Attendance:
     """
     Called with each beat of the heart.
 
-    *died* is told of what no child is at: (ids, process id, error).
+    *died* is told of what no child is at: (ids, process id, error). *relaxed*: a result that was recorded may be
+    forgotten, too.
     """
 
-    def __init__(self, board: Board, worker: UUID, died: Callable[[list[int], int, hot.Error], None]) -> None:
-        self.board, self.worker = board, worker
+    def __init__(
+        self, board: Board, worker: UUID, died: Callable[[list[int], int, hot.Error], None], relaxed: bool = False
+    ) -> None:
+        self.board, self.worker, self._relaxed = board, worker, relaxed
         self._died = died
         self._asked: dict[tuple[int, int], float] = {}
         """When each unwanted attempt was asked to leave."""
@@ -54,7 +57,12 @@ class Attendance:
         for pid in {pid for experiment, pid in strays if self._is_late(experiment, pid)}:
             self._died([], pid, crashed("nothing is left of it", None))
         for (experiment, pid), since in self._missed.items():
-            if now - since > _UNSEEN:
+            if now - since <= _UNSEEN:
+                continue
+            if psutil.pid_exists(pid):  # it does not know of it any more, and is at something else
+                hot.release(raw, self.worker, [experiment])
+                log.warning("experiment %d: given back, its process %d is not at it", experiment, pid)
+            else:
                 self._died([experiment], pid, crashed("nothing is left of it", None))
 
     def _is_late(self, experiment: int, pid: int) -> bool:
@@ -66,11 +74,13 @@ class Attendance:
         folder = self.board.path.parent
         for pid in {*(post.pid for post in self.board.busy().values()), *ledger.holders(folder)}:
             held = ledger.held(folder, pid)
-            begun = held.begun(self.board, pid)
-            # of the dead, whose deaths may not have been noted yet, others may have the rest
-            attempts = {**held.attempts, **begun} if psutil.pid_exists(pid) else begun
-            if attempts:
-                for number in hot.claim_again(raw, attempts, self.worker, pid, begun):
+            current, ended = held.begun(self.board, pid), {item.id: item.attempt for item in held.done}
+            # of the dead, whose deaths may not have been noted yet, others may have what was not begun
+            attempts = {**held.attempts, **current} if psutil.pid_exists(pid) else current
+            if not self._relaxed:  # else nobody may be about to record it any more, and it runs again
+                attempts = {**ended, **attempts}
+            if attempts or ended:
+                for number in hot.claim_again(raw, attempts, self.worker, pid, {**ended, **current}):
                     log.warning("experiment %d: claimed again, Postgres had forgotten it", number)
 
     def _held(self) -> list[int]:

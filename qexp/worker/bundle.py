@@ -115,17 +115,37 @@ class Bundle:
             return [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
 
     def end(self, claim: hot.Claim, outcome: hot.Outcome, began: float) -> None:
-        """Record how an attempt ended; a result that may wait for others is recorded in a moment."""
-        now = time.monotonic()
-        self._was_brief, self._current = now - began < _BRIEF, None
+        """
+        Record how an attempt ended; a result that may wait for others is recorded in a moment.
+
+        SystemExit: this process was told to stop meanwhile, and what has ended is recorded, or will be, all the same.
+        """
+        ended = time.monotonic()
+        self._was_brief = ended - began < _BRIEF
         self._ran += 1
+        try:
+            self._end(claim, outcome, began, ended)
+        except SystemExit:
+            try:
+                self._end(claim, outcome, began, ended, patience=0)
+            except (psycopg.Error, QexpError) as error:  # it is in the outbox
+                log.warning("experiment %d: its outcome waits: %s", claim.id, " ".join(str(error).split()))
+            raise
+
+    def _end(
+        self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float, patience: float = PATIENCE
+    ) -> None:
+        """Do so; twice does no harm."""
         if not self._holds or outcome.error is not None or outcome.departure is not None:
-            self._recorded(claim, self._delivery.deliver(claim, outcome))
+            self._current = None
+            self._recorded(claim, self._delivery.deliver(claim, outcome, patience))
             return
-        item = Ended(claim, outcome, hot.done(claim, outcome, began, now))
         with self._lock:
-            self._note(item)
-            self._ended.append(item)
+            if all(item.claim is not claim for item in self._ended):
+                item = Ended(claim, outcome, hot.done(claim, outcome, began, ended))
+                self._ended.append(item)
+                self._note(item)
+            self._current = None
         self._wake()
 
     def record(self) -> None:
@@ -136,7 +156,8 @@ class Bundle:
                 refused = self._delivery.deliver_all(items)
                 with self._lock:
                     del self._ended[: len(items)]
-                    if self._ledger is not None and not (self._ended or self._held() or self._is_claiming):
+                    is_idle = not (self._ended or self._held() or self._is_claiming or self._doubtful)
+                    if self._ledger is not None and is_idle:
                         self._ledger.clear()
                 for claim, outcome in refused:  # their message may be over
                     if outcome is not None and outcome.error is not None:
@@ -183,7 +204,25 @@ class Bundle:
             self._waiting.clear()
             self._doubtful.clear()
             if claimed or waiting:
+                self._have()  # or it would be taken for this process's, and claimed again for it
                 Client(self.settings).put_back(claimed + waiting)
+
+    def refuse(self, claim: hot.Claim) -> None:
+        """Give it to others, with all that was not begun either."""
+        with self._lock:
+            self._claimed.appendleft(claim)
+            self._current = None
+        self.hand_back()
+
+    def stop(self) -> None:
+        """Give back what is at work, to others what was not begun, and record what has ended: nothing goes on here."""
+        if claim := self._current:
+            if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
+                log.warning("experiment %d: given back, its process was told to stop", claim.id)
+                Client(self.settings).announce_studies([claim.study_id])
+            self._current = None
+        self.hand_back()
+        self.record()
 
     def look(self) -> None:
         """Let nothing wait for an experiment that takes longer than others did; called each second, by a thread."""
@@ -197,8 +236,9 @@ class Bundle:
     def _make_sure(self) -> None:
         """Claim again what a server that crashed has forgotten, before it is given to others."""
         if self._unsure and time.monotonic() - self._claimed_at > _SETTLED:
-            held = {claim.id: claim.attempt for claim in self._held()}
-            at = [] if self._current is None else [self._current.id]
+            ended = [item.claim for item in self._ended]
+            held = {claim.id: claim.attempt for claim in [*ended, *self._held()]}
+            at = {claim.id: claim.attempt for claim in [*ended, self._current] if claim is not None}
             again = self._line.do(
                 lambda raw: hot.claim_again(raw, held, self.worker, os.getpid(), at), "claims", patience=0
             )
@@ -226,17 +266,16 @@ class Bundle:
         """Claim experiments; those that could not be claimed within *patience* seconds wait on."""
         self._is_claiming = True
         try:
-            claims = self._claim(ids, patience)
-            with self._lock:
-                self._claimed.extend(claims)
+            self._claim(ids, patience)
         except BaseException:
             with self._lock:
-                self._waiting.extendleft(reversed(ids))
+                had = {claim.id for claim in self._held()}
+                self._waiting.extendleft(number for number in reversed(ids) if number not in had)
             raise
         finally:
             self._is_claiming = False
 
-    def _claim(self, ids: Sequence[int], patience: float) -> list[hot.Claim]:
+    def _claim(self, ids: Sequence[int], patience: float) -> None:
         """Claim experiments; of a claim whose answer was lost the next try finds what that has taken."""
         pid = os.getpid()
 
@@ -252,29 +291,30 @@ class Bundle:
         self._unsure = self._holds
         relaxed = self._holds or self.settings.relaxed
         claims = self._line.do(claim, f"claim of {_listed(ids)}", patience)
-        self._doubtful.difference_update(ids)
+        with self._lock:  # first of all: this process may be told to stop at any moment
+            self._claimed.extend(claims)
+            self._doubtful.difference_update(ids)
         self._claimed_at = time.monotonic()
-        self._have(claims)
+        self._have()
         if missing := set(ids) - {item.id for item in claims}:
             self._miss(sorted(missing))
-        return claims
 
     def _intend(self, ids: Sequence[int]) -> None:
         """Note what is about to be claimed, beside what is held already and not recorded yet."""
         with self._lock:
             if self._ledger is not None:
-                held = [claim.id for claim in self._held()]
+                held = dict.fromkeys([*(claim.id for claim in self._held()), *ids, *self._doubtful])
                 try:
-                    self._ledger.intend([*held, *ids], [item.done for item in self._ended])
+                    self._ledger.intend([*held], [item.done for item in self._ended])
                 except OSError as error:
                     self._give_up_holding(error)
 
-    def _have(self, claims: Sequence[hot.Claim]) -> None:
-        """Note what was claimed, and for which attempts: Postgres may forget it."""
+    def _have(self) -> None:
+        """Note what is claimed, and for which attempts: Postgres may forget it."""
         with self._lock:
             if self._ledger is not None:
                 try:
-                    self._ledger.have({claim.id: claim.attempt for claim in [*self._held(), *claims]})
+                    self._ledger.have({claim.id: claim.attempt for claim in self._held()})
                 except OSError as error:
                     self._give_up_holding(error)
 

@@ -10,7 +10,6 @@ from functools import cached_property
 from uuid import UUID
 
 from qexp import broker
-from qexp.client import Client
 from qexp.errors import ExperimentFailedError
 from qexp.model import Failure
 from qexp.settings import Settings
@@ -50,9 +49,8 @@ class Child:
         try:
             while self._attempt_next():
                 pass
-        except SystemExit:  # this process was told to stop
-            self._bundle.hand_back()
-            self._bundle.record()
+        except SystemExit:  # this process was told to stop, perhaps with its whole group
+            self._bundle.stop()
             raise
         if failures := self._bundle.close():
             raise ExperimentFailedError("; ".join(failures))
@@ -61,21 +59,16 @@ class Child:
         """Run an experiment; False: none is left."""
         try:
             claim = self._bundle.next(self._desk.expect)
-            if claim is not None:
-                self._run(claim)
-            return claim is not None
+            if claim is None:
+                return False
+            if not self._desk.begin(claim):
+                self._bundle.refuse(claim)
+                return False
+            began = time.monotonic()
+            self._bundle.end(claim, self._outcome(claim), began)
+            return True
         finally:
             self._desk.leave()
-
-    def _run(self, claim: hot.Claim) -> None:
-        began = time.monotonic()
-        try:
-            self._bundle.end(claim, self._outcome(claim), began)
-        except SystemExit:  # this process was told to stop, perhaps with its whole group
-            if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
-                log.warning("experiment %d: given back, its process was told to stop", claim.id)
-                Client(self.settings).announce_studies([claim.study_id])
-            raise
 
     def _outcome(self, claim: hot.Claim) -> hot.Outcome:
         """Return how an attempt has ended; what this machine lacks for it is a crash."""

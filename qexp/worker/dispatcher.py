@@ -74,12 +74,16 @@ class Dispatcher:
         self._upkeep.start()
         self._thread.start()
 
-    def stop(self, hurry: bool = False) -> None:
-        """End, and let another worker lead at once; without *hurry* what is left to tell is told first."""
+    def stop(self, hurry: bool = False, patience: float | None = None) -> None:
+        """
+        End, and let another worker lead at once; without *hurry* what is left to tell is told first.
+
+        After *patience* seconds even if what is under way is not done.
+        """
         self._stops, self._hurry = True, hurry
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(patience)
         self._upkeep.stop(hurry)
         self._client.close()
 

@@ -56,12 +56,13 @@ class Heart:
         self._stop_taking = stop_taking
         self._thread.start()
 
-    def stop(self) -> None:
-        """End."""
+    def stop(self, patience: float | None = None) -> None:
+        """End, after so many seconds even if what is under way is not done."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
-        self._line.release()
+            self._thread.join(patience)
+        if not self._thread.is_alive():
+            self._line.release()
 
     def beat(self) -> None:
         """Say that the worker is there, now, and end what is not its own any more."""

@@ -55,7 +55,7 @@ class Office:
         self._warden = Warden(self.board, self._record_kill)
         self._line = line = Line(settings)
         self._delivery = Delivery(settings, line)
-        attendance = Attendance(self.board, worker, self._record_death)
+        attendance = Attendance(self.board, worker, self._record_death, settings.relaxed)
         self._heart = Heart(settings, worker, line, attendance, self._delivery, tenure)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
@@ -184,6 +184,8 @@ class Office:
         *taken* is what messages of this worker have announced, begun or not.
         """
         self.board.close()
+        self._line = Line(self.settings)  # a signal may have interrupted what is done over the other one
+        self._delivery = Delivery(self.settings, self._line)
         self.ask_to_stop()
         self._close(hurry=True)
         self._await_claims()
@@ -212,12 +214,13 @@ class Office:
             self._settle_own()
             with connect(self.settings) as raw:
                 leases.leave(raw, self.worker)
-        self.scratch.remove()
+            self.scratch.remove()  # else who is next on this machine finds there what is left to record
 
     def _close(self, hurry: bool = False) -> None:
-        self._dispatcher.stop(hurry)
-        self._warden.stop()
-        self._heart.stop()
+        patience = GRACE if hurry else None  # they may wait for what a signal has interrupted
+        self._dispatcher.stop(hurry, patience)
+        self._warden.stop(patience)
+        self._heart.stop(patience)
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:

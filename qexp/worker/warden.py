@@ -38,11 +38,11 @@ class Warden:
         """Begin, after the pool's children were made: a fork takes no threads along."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End."""
+    def stop(self, patience: float | None = None) -> None:
+        """End, after so many seconds even if what is under way is not done."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(patience)
 
     def look(self) -> None:
         """Hold each attempt to its limits, now."""

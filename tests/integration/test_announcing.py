@@ -295,10 +295,12 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     assert leases.unwanted(raw, worker, [(claim.id, 2)]) == []
 
 
-def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, worker, tmp_path, monkeypatch):
+@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 7], ids=["living", "dead"])
+def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, worker, tmp_path, monkeypatch, pid):
     # Given two experiments that run by their rows, and a child that is about to claim the first one
     study = enqueue(2)
     one, two = claim_all(narrow, raw, study, worker)
+    raw.execute("UPDATE experiment SET pid = %s WHERE id = %s", [pid, two.id])
     died = []
     board = Board(tmp_path / "board")
     board.put(0, Post(os.getpid(), one.id, 0, 0, 0.0, math.inf, 0, False, Request.NONE))
@@ -309,8 +311,14 @@ def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, wo
     assert died == [], "Celery is still to say how its process died"
     monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
     attendance.check(raw)
-    # Then the other one is taken for dead
-    assert died == [([two.id], 1, "crashed")]
+    # Then the process of the other one is taken for dead; if it lives, and does not know of it, it is given back
+    _, (shown) = narrow.show(Selection(study))
+    if pid == os.getpid():
+        assert died == []
+        assert shown.experiment.status == Status.PENDING
+        assert [attempt.outcome for attempt in shown.attempts] == ["released"]
+    else:
+        assert died == [([two.id], pid, "crashed")]
 
 
 def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, worker):

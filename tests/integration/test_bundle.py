@@ -15,6 +15,7 @@ from qexp.store.line import Line
 from qexp.store.selectors import Selection
 from qexp.worker.attempt import ledger
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board
 from qexp.worker.bundle import Bundle
 from qexp.worker.tenure import Tenure
@@ -138,3 +139,88 @@ def test_what_such_a_claim_has_taken_is_given_to_others_too(client, study, bundl
     found = set(rows(client, study).values())
     assert found <= {("done", 1), ("pending", 0), ("queued", 0)}
     assert len(found) > 1
+
+
+def undone(client, study):
+    """Say whether all that was not done waits for its first attempt."""
+    return {row for row in rows(client, study).values() if row != ("done", 1)} <= {("pending", 0), ("queued", 0)}
+
+
+def test_what_was_given_to_others_is_not_held_any_more(client, raw, study, bundle, scratch):
+    # Given a process that is at one that takes long, and has given to others what it had claimed with it
+    work(bundle, 0.0)
+    current = bundle.next(lambda _: None)
+    assert len(ledger.held(scratch.folder, os.getpid()).attempts) > 1
+    bundle._began -= 60
+    bundle.look()
+    assert ledger.held(scratch.folder, os.getpid()).attempts == {current.id: 1}
+    # When its worker makes sure of what its processes hold
+    Attendance(Board(scratch.board), current.worker, lambda *_: None).make_sure(raw)
+    # Then none of that is claimed for it again
+    bundle.end(current, FINE, time.monotonic())
+    bundle.record()
+    assert undone(client, study)
+
+
+class Stops:
+    """Raises SystemExit when it is called first, as a signal may at any moment, and then does as it should."""
+
+    def __init__(self, method):
+        self.method, self.is_over = method, False
+
+    def __call__(self, *arguments, **options):
+        if not self.is_over:
+            self.is_over = True
+            raise SystemExit(143)
+        return self.method(*arguments, **options)
+
+
+@pytest.mark.parametrize("moment", ["_wake", "_note"])
+def test_what_has_ended_when_its_process_is_told_to_stop_is_recorded(client, study, bundle, monkeypatch, moment):
+    claim = bundle.next(lambda _: None)
+    monkeypatch.setattr(bundle, moment, Stops(getattr(bundle, moment)))
+    with pytest.raises(SystemExit):
+        bundle.end(claim, FINE, time.monotonic())
+    bundle.stop()
+    assert rows(client, study)[claim.id] == ("done", 1)
+    assert undone(client, study)
+
+
+def test_so_is_what_is_recorded_by_itself(client, study, bundle, monkeypatch):
+    claim = bundle.next(lambda _: None)
+    monkeypatch.setattr(bundle, "_holds", False)
+    monkeypatch.setattr(bundle._delivery, "deliver", Stops(bundle._delivery.deliver))
+    with pytest.raises(SystemExit):
+        bundle.end(claim, FINE, time.monotonic())
+    bundle.stop()
+    assert rows(client, study)[claim.id] == ("done", 1)
+
+
+@pytest.mark.parametrize("moment", ["_have", "_miss", "_pop"])
+def test_what_was_just_claimed_when_its_process_is_told_to_stop_was_never_begun(
+    client, raw, study, bundle, monkeypatch, moment
+):
+    work(bundle, 0.0)
+    bundle.record()
+    missing = bundle._waiting[0]
+    raw.execute("UPDATE experiment SET status = 'cancelled' WHERE id = %s", [missing])
+    monkeypatch.setattr(bundle, moment, Stops(getattr(bundle, moment)))
+    with pytest.raises(SystemExit):
+        bundle.next(lambda _: None)
+    bundle.stop()
+    assert rows(client, study).pop(missing) == ("cancelled", 0)
+    assert {row for row in rows(client, study).values() if row[0] != "cancelled"} <= {
+        ("done", 1),
+        ("pending", 0),
+        ("queued", 0),
+    }
+
+
+def test_what_may_not_be_begun_any_more_is_given_to_others(client, study, bundle):
+    work(bundle, 0.0)
+    claim = bundle.next(lambda _: None)
+    assert len(bundle._claimed) > 0
+    bundle.refuse(claim)
+    bundle.record()
+    assert bundle.next(lambda _: None) is None
+    assert undone(client, study)

@@ -113,7 +113,7 @@ def test_what_had_begun_and_waits_for_a_person_by_now_has_its_attempt(client, ra
     client.pause(claimed[0].study)
     held = {claim.id: claim.attempt for claim in claimed}
     for _ in range(2):
-        assert hot.claim_again(raw, held, claimed[0].worker, PID, [claimed[0].id]) == []
+        assert hot.claim_again(raw, held, claimed[0].worker, PID, {claimed[0].id: held[claimed[0].id]}) == []
     assert attempts(client, claimed[0]) == (Status.PENDING, [(1, "lost")])
     assert attempts(client, claimed[1]) == (Status.PENDING, []), "that one had not begun"
     client.resume(claimed[0].study)
@@ -191,6 +191,28 @@ def test_a_heartbeat_counts_when_what_was_forgotten_is_claimed_again(client, raw
     for claim in claimed:
         assert attempts(client, claim) == (Status.RUNNING, [])
         assert hot.finish(raw, claim, FINE)
+
+
+@pytest.mark.parametrize(
+    ("relaxed", "found"),
+    [(False, (Status.RUNNING, [])), (True, (Status.QUEUED, [(1, "lost")]))],
+    ids=["strict", "relaxed"],
+)
+@pytest.mark.parametrize("pid", [PID, 2**22 + 7], ids=["living", "dead"])
+def test_what_has_ended_and_is_not_recorded_yet_keeps_its_number(
+    client, raw, claimed, at_work, forget, pid, relaxed, found
+):
+    # Given a process that has ended the first of two and not recorded it when Postgres crashed and forgot both
+    first, second = claimed
+    book, board = at_work(pid, claimed)
+    book.add(hot.done(first, FINE, 1.0, 2.0))
+    board.clear(0)
+    forget(*claimed)
+    # When its worker makes sure
+    Attendance(board, first.worker, lambda *_: None, relaxed).make_sure(raw)
+    # Then no other execution gets that number; a result that may have been recorded and forgotten is awaited by nobody
+    assert attempts(client, first) == found
+    assert attempts(client, second) == ((Status.RUNNING if pid == PID else Status.QUEUED), [])
 
 
 def test_a_crash_is_noted_by_the_next_leader(raw, intact, worker):

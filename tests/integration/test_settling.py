@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Status
 from qexp.store import hot
@@ -111,3 +112,26 @@ def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, 
     assert found[first.id] == (Status.RUNNING, 1)
     for claim in late:
         assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
+
+
+def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, monkeypatch):
+    scratch = Scratch(uuid.uuid4())
+    scratch.make()
+    office = Office(client.settings, claims[0].worker, scratch, Tenure(client.settings))
+    book = Ledger(scratch.folder, PID)
+    book.add(hot.done(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
+    with monkeypatch.context() as away:
+        away.setattr(office._delivery, "record", raising(DatabaseUnreachableError("it", "away")))
+        office.leave()
+    assert holders(scratch.folder) == [PID]
+    office.leave()
+    assert not scratch.folder.exists()
+    (name,) = {claim.study for claim in claims}
+    assert client.experiments(Selection(name))[0].status == Status.DONE
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail

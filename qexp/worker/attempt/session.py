@@ -48,7 +48,7 @@ class Desk:
 
     def attempt(self, claim: Claim) -> Outcome:
         """
-        Run a claim, and leave this process as it was before.
+        Run a claim that was begun, and leave this process as it was before.
 
         What the attempt has recorded is written by then; the outcome is not. SystemExit: it was told to stop.
         """
@@ -74,6 +74,18 @@ class Desk:
         post = Post(os.getpid(), experiment, 0, 0, time.monotonic(), math.inf, 0, False, Request.NONE)
         self.board.put(self.slot, post)
 
+    def begin(self, claim: Claim) -> bool:
+        """
+        Say that this process begins an attempt; False: nothing is begun any more.
+
+        Who forbids that and then looks at the board finds what was begun.
+        """
+        now, pid = time.monotonic(), os.getpid()
+        deadline = now + claim.timeout if claim.timeout else math.inf
+        post = Post(pid, claim.id, claim.attempt, pid, now, deadline, claim.memory or 0, False, Request.NONE)
+        self.board.put(self.slot, post)
+        return not self.board.closed
+
     def leave(self) -> None:
         """Say that this process is at nothing: what became of its attempt is known to others."""
         self.board.clear(self.slot)
@@ -84,10 +96,6 @@ class Session:
 
     def __init__(self, desk: Desk, claim: Claim) -> None:
         self.desk, self.claim = desk, claim
-        now, pid = time.monotonic(), os.getpid()
-        deadline = now + claim.timeout if claim.timeout else math.inf
-        post = Post(pid, claim.id, claim.attempt, pid, now, deadline, claim.memory or 0, False, Request.NONE)
-        desk.board.put(desk.slot, post)
         desk.meter.start()
         desk.capture.start()
         self.journal = PostgresJournal(
