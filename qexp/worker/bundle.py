@@ -127,24 +127,24 @@ class Bundle:
             self._end(claim, outcome, began, ended)
         except SystemExit:
             try:
-                self._end(claim, outcome, began, ended, patience=0)
+                if all(item.claim is not claim for item in self._ended):
+                    self._end(claim, outcome, began, ended, patience=0)
             except (psycopg.Error, QexpError) as error:  # it is in the outbox
                 log.warning("experiment %d: its outcome waits: %s", claim.id, " ".join(str(error).split()))
+            self._current = None
             raise
 
     def _end(
         self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float, patience: float = PATIENCE
     ) -> None:
-        """Do so; twice does no harm."""
         if not self._holds or outcome.error is not None or outcome.departure is not None:
             self._current = None
             self._recorded(claim, self._delivery.deliver(claim, outcome, patience))
             return
+        item = Ended(claim, outcome, hot.done(claim, outcome, began, ended))
         with self._lock:
-            if all(item.claim is not claim for item in self._ended):
-                item = Ended(claim, outcome, hot.done(claim, outcome, began, ended))
-                self._ended.append(item)
-                self._note(item)
+            self._ended.append(item)
+            self._note(item)
             self._current = None
         self._wake()
 
