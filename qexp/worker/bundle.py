@@ -314,7 +314,7 @@ class Bundle:
         with self._lock:
             if self._ledger is not None:
                 try:
-                    self._ledger.have({claim.id: claim.attempt for claim in self._held()})
+                    self._ledger.have({claim.id: claim.attempt for claim in self._held()}, self._doubtful)
                 except OSError as error:
                     self._give_up_holding(error)
 

@@ -129,6 +129,23 @@ def test_a_claim_whose_answer_was_lost_beside_an_experiment_is_found_by_the_next
     assert set(rows(client, study).values()) == {("done", 1)}
 
 
+def test_what_such_a_claim_may_have_taken_stays_in_the_ledger(bundle, line, scratch, monkeypatch):
+    line.breaks = True
+    while line.breaks:
+        work(bundle, 0.02)
+    eventually(lambda: bundle._doubtful, "the answer to be missed")
+    while bundle._claimed:
+        work(bundle, 0.0)
+    bundle.record()
+    doubtful = set(bundle._doubtful)
+    monkeypatch.setattr(bundle, "_pace", lambda: 1)
+    claim = bundle.next(lambda _: None)
+    found = ledger.held(scratch.folder, os.getpid())
+    assert found.attempts == {claim.id: 1}
+    assert set(found.claimed) == doubtful | {claim.id}
+    assert len(found.under_way) > 1
+
+
 def test_what_such_a_claim_has_taken_is_given_to_others_too(client, study, bundle, line):
     line.breaks = True
     while line.breaks:

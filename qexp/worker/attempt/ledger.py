@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,9 @@ class Ledger:
         os.close(self._file)
         self._file = file
 
-    def have(self, attempts: Mapping[int, int]) -> None:
-        """Note what was claimed of that, {id: attempt}."""
-        self._write(self._file, json.dumps([*attempts.items()]))
+    def have(self, attempts: Mapping[int, int], doubtful: Iterable[int] = ()) -> None:
+        """Note what was claimed of that, {id: attempt}, and what may have been."""
+        self._write(self._file, json.dumps([*attempts.items(), *((number, 0) for number in doubtful)]))
 
     def add(self, item: Done) -> None:
         """Note a result that is to be recorded together with others."""
@@ -122,8 +122,8 @@ def held(folder: Path, pid: int) -> Held:
     for line in lines:
         facts = json.loads(line)
         if isinstance(facts, list) and facts and isinstance(facts[0], list):
-            attempts = [(number, attempt) for number, attempt in facts]
-            claimed = [number for number, _ in attempts]
+            attempts = [(number, attempt) for number, attempt in facts if attempt]
+            claimed = [number for number, _ in facts]
         elif isinstance(facts, list):
             still = set(facts) - {item.id for item in done[last:]}
             attempts = [(number, attempt) for number, attempt in attempts if number in still]
