@@ -82,7 +82,8 @@ class Bundle:
     def open(self, ids: Sequence[int]) -> None:
         """Begin with a message."""
         with self._lock:
-            self._waiting, self._began, self._failures = deque(ids), time.monotonic(), []
+            self._waiting = deque(dict.fromkeys([*ids, *self._doubtful]))  # one of before may have those, and not know
+            self._began, self._failures = time.monotonic(), []
             self._holds = (len(ids) > 1 or self._was_brief) and self._has_ledger()
 
     def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
@@ -106,7 +107,9 @@ class Bundle:
 
     def _pop(self) -> hot.Claim | None:
         with self._lock:
-            self._current = self._claimed.popleft() if self._claimed else None
+            self._current = self._claimed[0] if self._claimed else None
+            if self._current is not None:
+                self._claimed.popleft()  # not before, or a signal could come when it is in neither
             return self._current
 
     def _take(self) -> list[int]:
@@ -204,7 +207,6 @@ class Bundle:
             self._waiting.clear()
             self._doubtful.clear()
             if claimed or waiting:
-                self._have()  # or it would be taken for this process's, and claimed again for it
                 Client(self.settings).put_back(claimed + waiting)
 
     def refuse(self, claim: hot.Claim) -> None:
@@ -232,6 +234,7 @@ class Bundle:
             if (self._claimed or self._waiting) and time.monotonic() - self._began > self.settings.bundle + _LATE:
                 log.info("%d experiments of a message are given to others", len(self._claimed) + len(self._waiting))
                 self.hand_back()
+                self._have()  # or it would be taken for this process's, and claimed again for it
 
     def _make_sure(self) -> None:
         """Claim again what a server that crashed has forgotten, before it is given to others."""

@@ -48,27 +48,28 @@ class Child:
         self._bundle.open(list(dict.fromkeys(ids)))
         try:
             while self._attempt_next():
-                pass
+                self._desk.leave()
+            self._desk.leave()
         except SystemExit:  # this process was told to stop, perhaps with its whole group
-            self._bundle.stop()
+            self._bundle.stop()  # until that is done, and longer if it cannot be, the board says what had begun
+            raise
+        except BaseException:
+            self._desk.leave()
             raise
         if failures := self._bundle.close():
             raise ExperimentFailedError("; ".join(failures))
 
     def _attempt_next(self) -> bool:
         """Run an experiment; False: none is left."""
-        try:
-            claim = self._bundle.next(self._desk.expect)
-            if claim is None:
-                return False
-            if not self._desk.begin(claim):
-                self._bundle.refuse(claim)
-                return False
-            began = time.monotonic()
-            self._bundle.end(claim, self._outcome(claim), began)
-            return True
-        finally:
-            self._desk.leave()
+        claim = self._bundle.next(self._desk.expect)
+        if claim is None:
+            return False
+        if not self._desk.begin(claim):
+            self._bundle.refuse(claim)
+            return False
+        began = time.monotonic()
+        self._bundle.end(claim, self._outcome(claim), began)
+        return True
 
     def _outcome(self, claim: hot.Claim) -> hot.Outcome:
         """Return how an attempt has ended; what this machine lacks for it is a crash."""

@@ -106,6 +106,7 @@ class Office:
 
     def _record_death(self, ids: Sequence[int], pid: int, error: hot.Error) -> None:
         with self._logging_losses(), connect(self.settings) as raw:
+            self._delivery.deliver_rest()  # it may have ended, and said so in a file
             unbegun = self._settle(self.worker, self.scratch.folder, pid)
             begun = [number for number in ids if number not in unbegun]
             for failed in hot.crash(raw, begun, self.worker, pid, error):

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 import uuid
+from collections import deque
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board
 from qexp.worker.bundle import Bundle
+from qexp.worker.child import Child
 from qexp.worker.tenure import Tenure
 
 MANY = 200
@@ -241,3 +243,61 @@ def test_what_may_not_be_begun_any_more_is_given_to_others(client, study, bundle
     bundle.record()
     assert bundle.next(lambda _: None) is None
     assert undone(client, study)
+
+
+class Slips(deque):
+    """A queue from which something was taken when a signal came."""
+
+    def popleft(self):
+        super().popleft()
+        raise SystemExit(143)
+
+
+def test_what_is_about_to_be_begun_when_its_process_is_told_to_stop_is_given_back(client, study, bundle):
+    work(bundle, 0.0)
+    eventually(lambda: bundle._claimed or (bundle.next(lambda _: None) and bundle._claimed), "several to be claimed")
+    bundle._claimed = Slips(bundle._claimed)
+    claim = bundle._claimed[0]
+    with pytest.raises(SystemExit):
+        bundle.next(lambda _: None)
+    bundle.stop()
+    assert rows(client, study)[claim.id] in (("pending", 1), ("queued", 1))
+    (shown,) = client.show(Selection(ids=((claim.id, claim.id),)))
+    assert [attempt.outcome for attempt in shown.attempts] == ["released"]
+
+
+def test_what_an_earlier_message_may_have_claimed_is_found_by_the_next_one(client, study, bundle, line):
+    line.breaks = True
+    while line.breaks:
+        work(bundle, 0.02)
+    eventually(lambda: bundle._doubtful, "the answer to be missed")
+    doubtful = set(bundle._doubtful)
+    while bundle._claimed:
+        work(bundle, 0.0)
+    bundle.open([])
+    ran = set()
+    while claim := work(bundle, 0.0):
+        ran.add(claim.id)
+    assert ran == doubtful
+    bundle.record()
+    assert {rows(client, study)[number] for number in doubtful} == {("done", 1)}
+
+
+def test_the_board_says_what_had_begun_until_it_is_given_back(client, study, bundle, scratch, monkeypatch):
+    monkeypatch.setattr("qexp.worker.attempt.session.Interrupts.install", lambda _: None)
+    child = Child(client.settings, bundle.worker, scratch, lambda: 0, Tenure(client.settings))
+    (first, *_) = rows(client, study)
+    at = []
+
+    def stop():
+        at.append(child._desk.board.get(0))
+
+    def told(_):
+        raise SystemExit(143)
+
+    monkeypatch.setattr(child, "_outcome", told)
+    monkeypatch.setattr(child._bundle, "stop", stop)
+    with pytest.raises(SystemExit):
+        child.work([first])
+    assert [(post.experiment, post.attempt) for post in at] == [(first, 1)]
+    child._line.release()
