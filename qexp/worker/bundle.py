@@ -27,7 +27,7 @@ from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
-_AHEAD = 0.25
+_AHEAD = 0.5
 """Seconds of work that are claimed at once; when less than half of it is left, the next is."""
 _TOGETHER = 0.05
 """Seconds for which results wait for others, to be recorded with one commit."""
