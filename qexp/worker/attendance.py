@@ -28,8 +28,8 @@ class Attendance:
     """
     Called with each beat of the heart.
 
-    *died* is told of what no child is at: (ids, process id, error). *relaxed*: a result that was recorded may be
-    forgotten, too.
+    *died* is told of what no child is at, and its process is gone: (ids, process id, error). *relaxed*: a result that
+    was recorded may be forgotten, too.
     """
 
     def __init__(
@@ -45,11 +45,15 @@ class Attendance:
     @property
     def busy(self) -> bool:
         """Whether a child is at something."""
-        return bool(self.board.busy())
+        return bool(self._posts())
+
+    def _posts(self) -> dict[int, Post]:
+        """Return what children are at; those of the dead stay on the board until others take their slots."""
+        return {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
 
     def check(self, raw: Raw, grace: float = GRACE) -> None:
         """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
-        posts = {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
+        posts = self._posts()
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
         at = [post.experiment for post in posts.values()] + self._held()
         now, strays = time.monotonic(), leases.strays(raw, self.worker, at)

@@ -82,9 +82,10 @@ class Bundle:
     def open(self, ids: Sequence[int]) -> None:
         """Begin with a message."""
         with self._lock:
-            self._waiting = deque(dict.fromkeys([*ids, *self._doubtful]))  # one of before may have those, and not know
+            # a claim for an earlier message may have been made, and its answer lost
+            self._waiting = deque(dict.fromkeys([*ids, *self._doubtful]))
             self._began, self._failures = time.monotonic(), []
-            self._holds = (len(ids) > 1 or self._was_brief) and self._has_ledger()
+            self._holds = (len(self._waiting) > 1 or self._was_brief) and self._has_ledger()
 
     def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
         """

@@ -45,7 +45,7 @@ class Child:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
         if len(ids) > broker.LARGEST:  # it is forged, and most of its experiments are not to be had
             ids = self._line.do(lambda raw: hot.queued(raw, ids), "what was announced")
-        self._bundle.open(list(dict.fromkeys(ids)))
+        self._bundle.open(ids)
         try:
             while self._attempt_next():
                 self._desk.leave()

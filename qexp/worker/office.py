@@ -23,7 +23,7 @@ from qexp.settings import Settings
 from qexp.source import current
 from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
-from qexp.store.line import Line
+from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import ledger
 from qexp.worker.attempt.capture import path_of
 from qexp.worker.attempt.delivery import Delivery, is_refusal
@@ -106,7 +106,7 @@ class Office:
 
     def _record_death(self, ids: Sequence[int], pid: int, error: hot.Error) -> None:
         with self._logging_losses(), connect(self.settings) as raw:
-            self._delivery.deliver_rest()  # it may have ended, and said so in a file
+            self._delivery.deliver_rest(PATIENCE)  # it may have ended, and said so in a file
             unbegun = self._settle(self.worker, self.scratch.folder, pid)
             begun = [number for number in ids if number not in unbegun]
             for failed in hot.crash(raw, begun, self.worker, pid, error):

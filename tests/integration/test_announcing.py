@@ -324,7 +324,7 @@ def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, wo
     monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
     attendance.check(raw)
     # Then the process of the other one is taken for dead; if it lives, and does not know of it, it is given back
-    _, (shown) = narrow.show(Selection(study))
+    _, shown = narrow.show(Selection(study))
     if pid == os.getpid():
         assert died == []
         assert shown.experiment.status == Status.PENDING

@@ -140,6 +140,7 @@ def test_what_such_a_claim_may_have_taken_stays_in_the_ledger(bundle, line, scra
         work(bundle, 0.0)
     bundle.record()
     doubtful = set(bundle._doubtful)
+    assert set(ledger.held(scratch.folder, os.getpid()).under_way) == doubtful
     monkeypatch.setattr(bundle, "_pace", lambda: 1)
     claim = bundle.next(lambda _: None)
     found = ledger.held(scratch.folder, os.getpid())
@@ -283,9 +284,33 @@ def test_what_an_earlier_message_may_have_claimed_is_found_by_the_next_one(clien
     assert {rows(client, study)[number] for number in doubtful} == {("done", 1)}
 
 
-def test_the_board_says_what_had_begun_until_it_is_given_back(client, study, bundle, scratch, monkeypatch):
+@pytest.fixture
+def child(client, bundle, scratch, monkeypatch):
+    """A child of that worker, which takes over no signals of this process."""
     monkeypatch.setattr("qexp.worker.attempt.session.Interrupts.install", lambda _: None)
-    child = Child(client.settings, bundle.worker, scratch, lambda: 0, Tenure(client.settings))
+    made = Child(client.settings, bundle.worker, scratch, lambda: 0, Tenure(client.settings))
+    yield made
+    made._line.release()
+
+
+def test_nothing_is_begun_when_that_is_forbidden_after_it_was_claimed(client, study, child, monkeypatch):
+    ids, claim = list(rows(client, study)), child._bundle.next
+    began = []
+
+    def claim_and_close(expect):
+        found = claim(expect)
+        child._desk.board.close()
+        return found
+
+    monkeypatch.setattr(child._bundle, "next", claim_and_close)
+    monkeypatch.setattr(child, "_outcome", began.append)
+    child.work(ids)
+    assert began == []
+    assert child._desk.board.get(0) is None
+    assert set(rows(client, study).values()) <= {("pending", 0), ("queued", 0)}
+
+
+def test_the_board_says_what_had_begun_until_it_is_given_back(client, study, child, monkeypatch):
     (first, *_) = rows(client, study)
     at = []
 
@@ -300,4 +325,3 @@ def test_the_board_says_what_had_begun_until_it_is_given_back(client, study, bun
     with pytest.raises(SystemExit):
         child.work([first])
     assert [(post.experiment, post.attempt) for post in at] == [(first, 1)]
-    child._line.release()

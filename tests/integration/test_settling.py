@@ -1,13 +1,15 @@
 """What a process that died has left behind is recorded, and what cannot be keeps nobody from beginning."""
 
 import math
+import os
+import threading
 import uuid
 
 import pytest
 
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
-from qexp.model import Status
+from qexp.model import Failure, Status
 from qexp.store import hot
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.ledger import Ledger, holders
@@ -114,18 +116,81 @@ def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, 
         assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
 
 
-def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, monkeypatch):
+@pytest.fixture
+def office(client, claims, tmp_path):
+    """The main process's side of the worker that has made those claims, in whose ledger nothing is yet."""
     scratch = Scratch(uuid.uuid4())
     scratch.make()
-    office = Office(client.settings, claims[0].worker, scratch, Tenure(client.settings))
-    book = Ledger(scratch.folder, PID)
-    book.add(hot.done(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
+    settings = client.settings.model_copy(update={"home": tmp_path, "heartbeat": 0.05})
+    made = Office(settings, claims[0].worker, scratch, Tenure(settings))
+    made.board.make()
+    yield made
+    scratch.remove()
+
+
+def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_connection_was_lost(
+    client, raw, claims, office
+):
+    # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
+    first, *_ = claims
+    office._line.do(lambda line: None, "nothing")
+    os.close(office._delivery._keep(first, hot.Outcome(result={"y": 1})))
+    raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._line._raw.info.backend_pid])
+    # When its death is noted
+    office._record_death([first.id], PID, hot.Error(Failure.CRASHED, "ProcessDied", "it is dead"))
+    # Then it has not crashed
+    (name,) = {claim.study for claim in claims}
+    (shown, *_) = client.show(Selection(name))
+    assert [attempt.outcome for attempt in shown.attempts] == ["done"]
+
+
+def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_interrupted(
+    client, claims, office, monkeypatch
+):
+    # Given something to settle, and a heart that waits for the connection of what a signal interrupts
+    Ledger(office.scratch.folder, PID).intend([claim.id for claim in claims], [])
+    monkeypatch.setattr("qexp.worker.office.GRACE", 0.1)
+    beats, left, pulse = threading.Event(), threading.Event(), office._heart._pulse
+
+    def beat():
+        beats.set()
+        return pulse()
+
+    def interrupted(raw):
+        office._heart.start()
+        assert beats.wait(60)
+        with raw.lock:  # a statement is under way
+            # When the worker is told to stop at once
+            office.give_back([])
+        left.set()
+
+    monkeypatch.setattr(office._heart, "_pulse", beat)
+    main = threading.Thread(target=office._line.do, args=(interrupted, "what was interrupted"), daemon=True)
+    main.start()
+    # Then it does
+    assert left.wait(60)
+    main.join(60)
+    office._heart._thread.join(60)
+    (name,) = {claim.study for claim in claims}
+    assert {row.status for row in client.experiments(Selection(name))} <= {Status.PENDING, Status.QUEUED}
+
+
+def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
+    _, board = at_work(PID, claims)
+    assert not Attendance(board, claims[0].worker, lambda *_: None).busy
+    board.put(0, Post(os.getpid(), 17, 1, os.getpid(), 0.0, math.inf, 0, False, Request.NONE))
+    assert Attendance(board, claims[0].worker, lambda *_: None).busy
+
+
+def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, office, monkeypatch):
+    folder = office.scratch.folder
+    Ledger(folder, PID).add(hot.done(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
         away.setattr(office._delivery, "record", raising(DatabaseUnreachableError("it", "away")))
         office.leave()
-    assert holders(scratch.folder) == [PID]
+    assert holders(folder) == [PID]
     office.leave()
-    assert not scratch.folder.exists()
+    assert not folder.exists()
     (name,) = {claim.study for claim in claims}
     assert client.experiments(Selection(name))[0].status == Status.DONE
 

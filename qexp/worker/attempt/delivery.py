@@ -120,8 +120,8 @@ class Delivery:
             else:
                 log.warning("experiment %d: an attempt came too late, its result is discarded", item.id)
 
-    def deliver_rest(self) -> None:
-        """Record what processes that are gone have left in the outbox; none of it waits for Postgres."""
+    def deliver_rest(self, patience: float = 0.0) -> None:
+        """Record what processes that are gone have left in the outbox, waiting so many seconds for Postgres."""
         for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []:
             with path.open("rb") as file:
                 try:
@@ -130,7 +130,7 @@ class Delivery:
                     continue
                 kept = json.load(file)
                 claim, outcome = claim_from(kept["claim"]), outcome_from(kept["outcome"])
-                if self.deliver(claim, outcome, patience=0) is not None:
+                if self.deliver(claim, outcome, patience) is not None:
                     log.info("experiment %d: its outcome was delivered from %s", claim.id, path)
 
     @contextlib.contextmanager
