@@ -30,6 +30,8 @@ _EXPECTED = 8
 """Children that are counted on while none is there."""
 _SPREAD = 5
 """How much longer than a message should take an experiment as long as the longest ones may make it."""
+_GOLDEN = 0.6180339887
+"""The fractional parts of its multiples lie apart from each other, however many there are (Weyl, 1916)."""
 
 
 class Announcer:
@@ -209,7 +211,7 @@ def size(pace: announcements.Pace | None, seconds: float) -> int:
     """
     if pace is None:
         return 1
-    together = seconds / max(pace.mean, 1e-6)
+    together = seconds / max(pace.median, 1e-6)
     unlucky = _SPREAD * seconds / max(pace.longest, 1e-6)
     return max(1, min(broker.LARGEST, int(together), int(unlucky)))
 
@@ -218,18 +220,22 @@ def bundles(
     items: Sequence[announcements.Announcement], most: int, children: int, is_tail: bool
 ) -> list[Sequence[announcements.Announcement]]:
     """
-    Divide experiments into messages of *most* at most, so that each child finds two; those of a tail get smaller.
+    Divide experiments into messages of about *most*, so that each child finds two; those of a tail get smaller.
 
-    The last ones of a study so end at one time: that is guided self-scheduling (Polychronopoulos and Kuck, 1987), each
-    message has a share of what is left. With no children yet some are counted on.
+    Sizes differ by up to a quarter: children that have begun together would end together, each time, and wait for
+    each other at the worker's main process. The last ones of a study end at one time by guided self-scheduling
+    (Polychronopoulos and Kuck, 1987): each message has a share of what is left. With no children yet some are counted
+    on.
     """
-    found, start = [], 0
+    found: list[Sequence[announcements.Announcement]] = []
+    start = 0
     shares = 2 * (children or _EXPECTED)
     most = min(most, math.ceil(len(items) / shares))
     while start < len(items):
         left = len(items) - start
-        share = math.ceil(left / shares) if is_tail else most
-        number = min(most, share)
+        share = math.ceil(left / shares) if is_tail else left
+        uneven = round(most * (0.75 + len(found) * _GOLDEN % 1 / 2))
+        number = share if share <= most else min(share, uneven, broker.LARGEST)
         found.append(items[start : start + number])
         start += number
     return found

@@ -3,6 +3,7 @@
 import math
 import os
 import uuid
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -14,7 +15,7 @@ from qexp.client.announcing import bundles, size
 from qexp.grid import Grid
 from qexp.model import Status
 from qexp.store import hot, leases
-from qexp.store.announcements import Announcement, Pace
+from qexp.store.announcements import Announcement, Pace, pace
 from qexp.store.selectors import Selection
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -228,8 +229,8 @@ def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, r
     # When it is known that they are short
     ended(raw, queue, 40, 0.02)
     assert wide.announce(wide.study(queue)) == 960
-    # Then 1 s of them makes a message
-    assert depth() == 40 + 500 // 50 + 22, "and the last 460 are smaller"
+    # Then about 1 s of them makes a message
+    assert depth() == 40 + math.ceil(500 / 49.8) + 22, "and the last 460 are smaller"
     assert wide.announce(wide.study(queue)) == 0
 
 
@@ -277,11 +278,39 @@ def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue,
 
 def test_what_is_announced_together_is_enough_messages_for_all_children():
     items = [Announcement(number, 0, "{}") for number in range(1000)]
-    assert [len(message) for message in bundles(items, 1000, 4, is_tail=False)] == [125] * 8
-    assert [len(message) for message in bundles(items, 50, 4, is_tail=False)] == [50] * 20
+    for children, number in ((4, 8), (16, 32), (0, 16)):  # with no children yet some are counted on
+        messages = bundles(items, 1000, children, is_tail=False)
+        assert [item for message in messages for item in message] == items
+        assert number <= len(messages) <= number + 2
     assert [len(message) for message in bundles(items[:3], 1000, 4, is_tail=False)] == [1, 1, 1]
-    assert len(bundles(items, 1000, 0, is_tail=False)) == 16, "nobody is there yet"
     assert bundles([], 1000, 4, is_tail=True) == []
+
+
+def test_children_that_begin_together_do_not_end_their_messages_together():
+    items = [Announcement(number, 0, "{}") for number in range(1000)]
+    sizes = [len(message) for message in bundles(items, 8, 16, is_tail=False)]
+    ends = Counter(sizes[:16])
+    assert set(ends) == {6, 7, 8, 9, 10}
+    assert max(ends.values()) <= 5, "as many of each size as may be"
+    assert sum(sizes[:-1]) / len(sizes[:-1]) == pytest.approx(8, abs=0.1)
+    tail = [len(message) for message in bundles(items, 8, 16, is_tail=True)]
+    assert sum(tail) == 1000 and tail[-20:] == [1] * 20
+    assert [len(message) for message in bundles(items[:5], 1, 2, is_tail=False)] == [1] * 5, "alone is alone"
+
+
+def test_the_pace_of_a_study_is_not_that_of_its_first_experiments(narrow, raw, enqueue):
+    # Given nine experiments of 0.1 s and three that had to import first
+    study = enqueue(12)
+    raw.execute(
+        "UPDATE experiment e SET status = 'done', result = '{}', finished_at = now(), started_at = "
+        "now() - CASE WHEN (params ->> 'x')::int < 3 THEN interval '2 s' ELSE interval '0.1 s' END "
+        "FROM study s WHERE s.id = e.study AND s.name = %s",
+        [study],
+    )
+    # Then it is told by most of them
+    with narrow.begin() as connection:
+        found = pace(connection, narrow.study(study).id)
+    assert found == Pace(0.1, 2.0)
 
 
 def test_one_long_experiment_makes_messages_smaller():
