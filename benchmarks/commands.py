@@ -27,6 +27,13 @@ def start(site: Site) -> Mapping[str, float]:
     return {"start": statistics.median(times[1:])}
 
 
+def imports(site: Site) -> Mapping[str, float]:
+    """Import the libraries that `qexp enqueue` needs, as it does, and nothing of qexp's."""
+    libraries = "click, kombu.transport.redis, psycopg, pydantic.main, sqlalchemy.dialects.postgresql, yaml"
+    line = f"import gc, os; gc.disable(); import {libraries}; os._exit(0)"
+    return {"imports": statistics.median(site.timed("-c", line).seconds for _ in range(STARTS))}
+
+
 def _start(site: Site, queue: str) -> float:
     study = site.grid("noop", {"x": [1, 2, 3, 4]}, queue=queue)
     query = b"SELECT extract(epoch FROM min(started_at)) FROM experiment JOIN study s ON s.id = study WHERE name = %s"
@@ -59,15 +66,27 @@ def run_down(site: Site) -> Mapping[str, float]:
 MEASURES = (
     Measure(("help", "help empty"), ordinary, help_),
     Measure(("start",), ordinary, start),
+    Measure(("imports",), ordinary, imports),
     Measure(("run up",), ordinary, run_up),
     Measure(("run down",), ordinary, run_down),
 )
 NOTE = """
 From the start of the command, Python's own start included. `qexp --help` and `python -c pass` are the best of five.
+Beside the first start stands how long Python takes, on this machine, to import what an enqueue needs of other projects:
+SQLAlchemy, psycopg, pydantic, kombu, redis, click and yaml.
 """
 LINES = (
     Line("help", "qexp --help", "help", "s", "help empty", "python -c pass", How.MORE, most=0.2),
-    Line("start", "qexp enqueue to the first start, idle worker", "start", "s", how=How.PLAIN, most=0.5),
+    Line(
+        "start",
+        "qexp enqueue to the first start, idle worker",
+        "start",
+        "s",
+        "imports",
+        "to import its libraries",
+        How.PLAIN,
+        most=0.5,
+    ),
     Line("run-up", "qexp run, 4 no-ops, services up", "run up", "s", how=How.PLAIN, most=3.0),
     Line("run-down", "– services down, data there", "run down", "s", how=How.PLAIN, most=5.0),
 )

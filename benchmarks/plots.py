@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.report import Record, Theme, spaced
-from benchmarks.suite import How, Line, short
+from benchmarks.suite import Line, short
 
 _GOOD, _BAD, _BESIDE = "#2a7f62", "#c8553d", "#b8bfc6"
 
@@ -30,7 +30,7 @@ def draw(themes: Sequence[Theme], record: Record, folder: Path) -> dict[str, str
     if lines:
         found["targets"] = _save(_targets(lines, record), folder / "targets.svg")
     for title, of in themes:
-        pairs = [line for line in of if line.name in record.lines and line.beside is not None]
+        pairs = [line for line in of if record.lines.get(line.name, {}).get("beside") is not None]
         if pairs:
             found[title] = _save(_pairs(pairs, record), folder / f"{title.lower().replace(' ', '-')}.svg")
     return found
@@ -99,7 +99,7 @@ def _pairs(lines: Sequence[Line], record: Record) -> Any:
     for row, line in enumerate(lines):
         found = record.lines[line.name]
         ours, beside = found["ours"], found["beside"]
-        goal = line.target * beside if line.how is How.RATIO else line.target + beside
+        goal = line.goal(beside)
         largest, unit = max(ours, beside, goal), spaced(line.unit)
         colour = _GOOD if line.reached(found["value"]) else _BAD
         axes.barh(row - 0.19, ours / largest, height=0.34, color=colour)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from benchmarks.suite import How, Line, Measure, NotAvailableError, Options
 from qexp.settings import Settings
 
 RAW, NOOPS, SLEEPS = 5_000, 40_000, 2_000
+CHILDREN = 16
+"""That sleep."""
 AWAY = 0.02
 """Seconds of a round trip to services that are far away."""
 AT_MOST = 15.0
@@ -97,14 +100,24 @@ def one_each(site: Site) -> Mapping[str, float]:
 
 
 def sleeps(site: Site) -> Mapping[str, float]:
-    """Run sleeps on 16 children that have run something before, and say which part of their time they slept."""
-    warm = site.grid("sleep", {"x": {"range": [0, 64]}}, settings={"seconds": 0.1})
+    """Run sleeps on children that have run something before, and say which part of their time they slept."""
+    few = 4 * CHILDREN
+    warm = site.grid("sleep", {"x": {"range": [0, few]}}, settings={"seconds": 0.1})
     study = site.grid("sleep", {"x": {"range": [0, SLEEPS]}}, settings={"seconds": 0.1}, queue=warm)
-    site.worker(warm, 16)
-    for name, number in ((warm, 64), (study, SLEEPS)):
+    site.worker(warm, CHILDREN)
+    for name, number in ((warm, few), (study, SLEEPS)):
         site.qexp("enqueue", f"{name}.yaml")
         found = rate(site, name, number)
-    return {"sleeps": found * 0.1 / 16}
+    return {"sleeps": found * 0.1 / CHILDREN}
+
+
+def pool_sleeps(site: Site) -> Mapping[str, float]:
+    """Have Python's own pool run the same sleeps: what this machine makes of them without a queue or a database."""
+    with multiprocessing.get_context("forkserver").Pool(CHILDREN) as pool:
+        pool.map(time.sleep, [0.1] * 4 * CHILDREN, chunksize=1)
+        began = time.monotonic()
+        pool.map(time.sleep, [0.1] * SLEEPS, chunksize=1)
+        return {"pool sleeps": SLEEPS * 0.1 / CHILDREN / (time.monotonic() - began)}
 
 
 @contextmanager
@@ -152,9 +165,10 @@ def far(site: Site) -> Mapping[str, float]:
 
 NOTE = """
 Experiments are announced first, then a worker starts; the rate is that from the first start to the last end. For raw
-Celery it is the time in which a queue becomes empty. Sleeps run on children that have run something before. Services
-20 ms away are behind a proxy that holds back what passes it for 10 ms each way; beside it stands the same proxy
-without delay.
+Celery it is the time in which a queue becomes empty. Sleeps run on children that have run something before; beside them
+stands Python's own `multiprocessing.Pool`, which keeps no result: on two cores, 16 processes that wake at one time wait
+for each other. Services 20 ms away are behind a proxy that holds back what passes it for 10 ms each way; beside it
+stands the same proxy without delay.
 """
 PER_SECOND = "/s"
 RAW_CELERY = "raw Celery, -c 2"
@@ -164,6 +178,7 @@ MEASURES = (
     Measure(("relaxed",), ordinary, relaxed),
     Measure(("one",), ordinary, one_each),
     Measure(("sleeps",), quiet, sleeps),
+    Measure(("pool sleeps",), quiet, pool_sleeps),
     Measure(("near", "near no-ops"), ordinary, near),
     Measure(("far", "far no-ops"), ordinary, far),
 )
@@ -171,7 +186,16 @@ LINES = (
     Line("noop", "no-ops, durable, -c 2", "noop", PER_SECOND, "raw", RAW_CELERY, least=5.0),
     Line("relaxed", "the same, durability relaxed", "relaxed", PER_SECOND, "raw", RAW_CELERY, least=8.0),
     Line("one", "the same, one id per message", "one", PER_SECOND, "raw", RAW_CELERY, least=0.9),
-    Line("sleeps", "2,000 sleeps of 100 ms, 16 children: part slept", "sleeps", "", how=How.PLAIN, least=0.97),
+    Line(
+        "sleeps",
+        "2,000 sleeps of 100 ms, 16 children: part slept",
+        "sleeps",
+        "",
+        "pool sleeps",
+        "multiprocessing.Pool",
+        How.PLAIN,
+        least=0.97,
+    ),
     Line("far", "experiments of 1 s, -c 8, services 20 ms away", "far", PER_SECOND, "near", "0 ms away", least=0.8),
     Line("far-noop", "no-ops, -c 8, services 20 ms away", "far no-ops", PER_SECOND, how=How.PLAIN, least=1000.0),
 )

@@ -25,7 +25,7 @@ class How(StrEnum):
     MORE = "more"
     """The first less the second."""
     PLAIN = "plain"
-    """The first."""
+    """The first; what stands beside it only tells of the machine."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,12 @@ class Line:
         if self.how is How.PLAIN or beside is None:
             return ours
         return ours / beside if self.how is How.RATIO else ours - beside
+
+    def goal(self, beside: float) -> float:
+        """Return what of ours would reach the target."""
+        if self.how is How.PLAIN:
+            return self.target
+        return self.target * beside if self.how is How.RATIO else self.target + beside
 
     def reached(self, value: float) -> bool:
         return value >= self.target if self.least is not None else value <= self.target

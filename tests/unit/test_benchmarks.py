@@ -26,6 +26,7 @@ FAST = Line("fast", "no-ops", "ours", "/s", "theirs", "raw Celery", least=5.0)
 SLOW = Line("slow", "enqueue", "seconds", "s", "copy", "COPY", most=2.0)
 MORE = Line("slow-start", "help", "help", "s", "empty", "python", How.MORE, most=0.2)
 PLAIN = Line("memory", "memory", "bytes", "MB", how=How.PLAIN, most=150.0)
+BARE = Line("sleeps", "part slept", "slept", "", "pool", "a pool", How.PLAIN, least=0.97)
 LINES = (FAST, SLOW, MORE, PLAIN)
 THEMES = (("Rates", (FAST,)), ("Bulk", (SLOW, MORE, PLAIN)))
 SAMPLES = {
@@ -95,6 +96,18 @@ def test_what_is_under_70_percent_of_the_record_is_told_whichever_way_is_better(
     told = fallen(LINES, [result(line, now)], recorded(result(line, before)), 1_000_000)
     assert bool(told) is is_told
     assert all(line.name in sentence and "abc1234" in sentence for sentence in told)
+
+
+@pytest.mark.parametrize(("line", "goal"), [(FAST, 500.0), (SLOW, 200.0), (MORE, 100.2), (BARE, 0.97)])
+def test_a_line_s_goal_is_a_figure_of_qexp_s_own(line, goal):
+    assert line.goal(100.0) == pytest.approx(goal)
+    assert line.value(line.goal(100.0), 100.0) == pytest.approx(line.target)
+
+
+def test_what_stands_beside_a_plain_figure_is_shown_and_does_not_judge_it():
+    (slept,) = results([BARE], Samples(values={"slept": [0.98], "pool": [0.9]}))[0]
+    assert (slept.value, slept.beside) == (0.98, 0.9)
+    assert cells(BARE, recorded(slept), {}) == ("0.98", "0.9", "", "≥ 0.97", "yes")
 
 
 def test_what_was_never_recorded_has_not_fallen():
@@ -252,8 +265,12 @@ def test_pictures_are_the_same_for_the_same_record(tmp_path):
     pytest.importorskip("matplotlib")
     from benchmarks.plots import draw
 
-    names = draw(THEMES, recorded(), tmp_path / "one")
-    assert draw(THEMES, recorded(), tmp_path / "two") == names
-    assert names == {"targets": "targets.svg", "Rates": "rates.svg", "Bulk": "bulk.svg"}
+    slept, *_ = results([BARE], Samples(values={"slept": [0.98], "pool": [0.9]}))[0]
+    before = Result(MORE.name, 0.2, 0.25, None, 1, (0.2, 0.2))  # of a time when nothing stood beside it
+    rows = [*(row for row in found() if row.name != MORE.name), slept, before]
+    themes = (*THEMES, ("Sleeps", (BARE,)))
+    names = draw(themes, recorded(*rows), tmp_path / "one")
+    assert draw(themes, recorded(*rows), tmp_path / "two") == names
+    assert names == {"targets": "targets.svg", "Rates": "rates.svg", "Bulk": "bulk.svg", "Sleeps": "sleeps.svg"}
     for name in names.values():
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
