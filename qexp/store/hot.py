@@ -107,6 +107,13 @@ class Outcome:
     """When parts of the result came, in ISO format, where that was before the end."""
     usage: Usage = UNKNOWN
 
+    @property
+    def name(self) -> str:
+        """What the attempt's row says of it."""
+        if self.departure is not None:
+            return self.departure.outcome
+        return "done" if self.error is None else str(self.error.failure)
+
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
     """Take a queued experiment for one attempt; None: it is not queued any more, or the worker is quarantined."""
@@ -255,6 +262,12 @@ def finish(
         values = {"ids": [claim.id], "worker": claim.worker, "attempt": claim.attempt, "pid": None}
         return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
     return finish_all(raw, claim.worker, [done(claim, outcome)], relaxed, now).get(claim.id)
+
+
+def ended(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
+    """Return those experiments, of {id: attempt}, whose attempts of a worker have ended so: it has said it twice."""
+    values = {"ids": list(attempts), "attempts": list(attempts.values()), "worker": worker, "outcome": outcome}
+    return [row[0] for row in raw.execute(SQL["ended"], values)]
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,11 @@ WITH given AS (
 )
 SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL) FROM ended;
 
+-- ended: those of some attempts of a worker that have ended so. No row: none has.
+SELECT a.experiment FROM attempt a JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
+       ON a.experiment = g.id AND a.number = g.attempt
+WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.outcome = %(outcome)s;
+
 -- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
 -- time, give or take a quarter; a lost node is no reason to wait. No row: they are someone else's by now.
 WITH chosen AS (

@@ -144,6 +144,7 @@ class Bundle:
         if not self._holds or outcome.error is not None or outcome.departure is not None:
             self._current = None
             self._recorded(claim, self._delivery.deliver(claim, outcome, patience))
+            self._tidy()
             return
         item = Ended(claim, outcome, hot.done(claim, outcome, began, ended))
         with self._lock:
@@ -160,12 +161,17 @@ class Bundle:
                 refused = self._delivery.deliver_all(items)
                 with self._lock:
                     del self._ended[: len(items)]
-                    is_idle = not (self._ended or self._held() or self._is_claiming or self._doubtful)
-                    if self._ledger is not None and is_idle:
-                        self._ledger.clear()
+                    self._tidy()
                 for claim, outcome in refused:  # their message may be over
                     if outcome is not None and outcome.error is not None:
                         log.error("experiment %d: %s", claim.id, outcome.error.message)
+
+    def _tidy(self) -> None:
+        """Empty the ledger if nothing in it matters any more."""
+        with self._lock:
+            is_idle = not (self._ended or self._held() or self._is_claiming or self._doubtful)
+            if self._ledger is not None and is_idle:
+                self._ledger.clear()
 
     def _wake(self) -> None:
         """Have a thread record what waits in a moment: no experiment waits for the disk of the one before."""

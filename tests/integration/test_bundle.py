@@ -11,6 +11,7 @@ import pytest
 from tests_support import eventually
 
 from qexp.grid import Grid
+from qexp.model import Failure
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -91,6 +92,21 @@ def work(bundle, seconds):
 
 def rows(client, study):
     return {view.id: (str(view.status), view.attempt) for view in client.experiments(Selection(study))}
+
+
+def test_an_experiment_that_fails_last_leaves_nothing_in_the_ledger(client, study, bundle, scratch):
+    # Given a process that has recorded results, and holds what comes next
+    for _ in range(3):
+        work(bundle, 0.02)
+    bundle.record()
+    assert ledger.held(scratch.folder, os.getpid()).done
+    # When nothing but failures come after them
+    failed = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no"))
+    while (claim := bundle.next(lambda _: None)) is not None:
+        bundle.end(claim, failed, time.monotonic())
+    # Then nobody records these results again when the process is gone
+    assert ledger.held(scratch.folder, os.getpid()).ids == []
+    assert {status for status, _ in rows(client, study).values()} == {"done", "failed"}
 
 
 def test_what_comes_next_is_claimed_while_one_runs(client, study, bundle, scratch):

@@ -11,7 +11,9 @@ from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Failure, Status
 from qexp.store import hot
+from qexp.store.line import Line
 from qexp.store.selectors import Selection
+from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.ledger import Ledger, holders
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
@@ -114,6 +116,46 @@ def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, 
     assert found[first.id] == (Status.RUNNING, 1)
     for claim in late:
         assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
+
+
+def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, raw, claims, tmp_path, caplog):
+    # Given a process that has recorded the first of three, and died before it could note that; another one is cancelled
+    first, second, _ = claims
+    ledger = Ledger(tmp_path, PID)
+    ledger.intend([claim.id for claim in claims], [])
+    results = [hot.done(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
+    for result in results:
+        ledger.add(result)
+    assert set(hot.finish_all(raw, first.worker, results[:1])) == {first.id}
+    client.cancel(Selection(ids=((second.id, second.id),)))
+    # When another one looks after it
+    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
+    office._settle(first.worker, tmp_path, PID)
+    # Then nothing is said of the first one
+    late = [record.getMessage() for record in caplog.records if "too late" in record.getMessage()]
+    assert late == [f"experiment {second.id}: an attempt came too late, its result is discarded"]
+    (name,) = {claim.study for claim in claims}
+    found = {row.id: row.status for row in client.experiments(Selection(name))}
+    assert (found[first.id], found[second.id]) == (Status.DONE, Status.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        hot.Outcome(result={"y": 1}),
+        hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no")),
+        hot.Outcome(departure=hot.Departure("released")),
+    ],
+    ids=lambda outcome: outcome.name,
+)
+def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, claims, outcome, caplog):
+    delivery = Delivery(client.settings, Line(client.settings))
+    assert hot.finish(raw, claims[0], outcome) is not None
+    assert delivery.deliver(claims[0], outcome) == outcome
+    assert delivery.deliver(claims[0], hot.Outcome(departure=hot.Departure("paused"))) is None
+    assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
+        f"experiment {claims[0].id}: attempt 1 came too late, its result is discarded"
+    ]
 
 
 @pytest.fixture

@@ -59,6 +59,8 @@ class Delivery:
             held = {claim.id: claim.attempt}
             if found is None and hot.claim_again(raw, held, claim.worker, os.getpid(), begun=held):
                 found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
+            if found is None and hot.ended(raw, held, claim.worker, outcome.name):
+                return hot.Finished()
             return found
 
         with self._keeping([(claim, outcome)]) as waiting:
@@ -97,7 +99,11 @@ class Delivery:
     def record(
         self, worker: UUID, pid: int, items: Sequence[hot.Done], waiting: Callable[[], None] | None = None
     ) -> Collection[int]:
-        """Record results of a process of a worker; return the ids of those that are not somebody else's by now."""
+        """
+        Record results of a process of a worker; return the ids of those that are not somebody else's by now.
+
+        Those that were recorded before are among them: a connection may be lost, or a process die, just after it.
+        """
 
         def finish(raw: Raw) -> dict[int, hot.Finished]:
             found = hot.finish_all(raw, worker, items, self._settings.relaxed)
@@ -105,6 +111,8 @@ class Delivery:
             if missing and (again := hot.claim_again(raw, missing, worker, pid, begun=missing)):
                 late = [item for item in items if item.id in again]
                 found |= hot.finish_all(raw, worker, late, self._settings.relaxed)
+            if missing := {id_: attempt for id_, attempt in missing.items() if id_ not in found}:
+                found |= dict.fromkeys(hot.ended(raw, missing, worker), hot.Finished())
             return found
 
         found = self._line.do(finish, f"the outcomes of {len(items)} experiments", PATIENCE, waiting)

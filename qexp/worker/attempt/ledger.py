@@ -94,8 +94,9 @@ class Ledger:
 
     def clear(self) -> None:
         """Hold nothing any more."""
-        os.ftruncate(self._file, 0)
-        self._size = 0
+        if self._size:
+            os.ftruncate(self._file, 0)
+            self._size = 0
 
     def _write(self, file: int, line: str) -> None:
         data = f"{line}\n".encode()
