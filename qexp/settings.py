@@ -6,14 +6,12 @@ import json
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
-import platformdirs
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -215,6 +213,8 @@ def default_home(environ: Mapping[str, str]) -> Path:
         return Path("/var/lib/qexp")
     if environ.get("XDG_DATA_HOME"):
         return Path(environ["XDG_DATA_HOME"]) / "qexp"
+    import platformdirs  # here and below: each takes milliseconds, which many commands need not wait
+
     return platformdirs.user_data_path("qexp")
 
 
@@ -226,6 +226,8 @@ def _config_path(environ: Mapping[str, str], folder: Path) -> Path | None:
 def _from_file(path: Path | None) -> tuple[dict[str, Any], str]:
     if path is None:
         return {}, CONFIG_FILE
+    import tomllib
+
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:

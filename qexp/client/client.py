@@ -144,13 +144,13 @@ class Client:
             added = experiments.add(connection, study.id, lambda: _counted(grid, progress))
             if added.new:
                 studies.renewed(connection, [study.id])
-            views.refresh(raw(connection), study.id)
             return before, study, added
 
         before, study, added = self._change(add)
         announced = self.announce(study, progress)
         with self.begin() as connection:
             waiting = announcements.pending(connection, study.id)
+            views.refresh(raw(connection), study.id)  # not before: no worker should have to wait for it
         moved = before if before not in (None, (plan.function, plan.folder)) else None
         return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting)
 

@@ -105,9 +105,9 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
         number += 1
         columns = _revision(plan) | _provenance(connection, plan.provenance)
         connection.execute(insert(tables.revision).values(study=known.id, number=number, **columns))
-    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=number, **head))
-    name_parameters(connection, plan.name, plan.parameters)
-    return _row(connection, plan.name)
+    now = {**head, "revision": number, "parameters": _merged(known, plan.parameters)}
+    query = update(tables.study).where(tables.study.c.id == known.id).values(**now).returning(*_COLUMNS)
+    return StudyRow(*connection.execute(query).one())
 
 
 def find(connection: Connection, name: str) -> StudyRow:
@@ -223,8 +223,13 @@ def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> in
 def name_parameters(connection: Connection, name: str, parameters: list[str]) -> None:
     """Add names of parameters that a study has not had so far, after those it has; its row stays locked."""
     known = _row(connection, name, lock=True)
-    merged = known.parameters + [parameter for parameter in parameters if parameter not in known.parameters]
-    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(parameters=merged))
+    values = {"parameters": _merged(known, parameters)}
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
+
+
+def _merged(known: StudyRow, parameters: list[str]) -> list[str]:
+    """Return the names of parameters that a study has had, then those that are new."""
+    return known.parameters + [parameter for parameter in parameters if parameter not in known.parameters]
 
 
 def _row(connection: Connection, name: str, lock: bool = False) -> StudyRow:
