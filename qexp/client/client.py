@@ -146,11 +146,13 @@ class Client:
                 studies.renewed(connection, [study.id])
             return before, study, added
 
+        def tell(connection: Connection) -> int:
+            views.refresh(raw(connection), study.id)  # not before: no worker should have to wait for it
+            return announcements.pending(connection, study.id)
+
         before, study, added = self._change(add)
         announced = self.announce(study, progress)
-        with self.begin() as connection:
-            waiting = announcements.pending(connection, study.id)
-            views.refresh(raw(connection), study.id)  # not before: no worker should have to wait for it
+        waiting = self._change(tell)
         moved = before if before not in (None, (plan.function, plan.folder)) else None
         return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting)
 
