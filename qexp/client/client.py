@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from qexp import notify
@@ -329,8 +330,9 @@ class Client:
             try:
                 with self.begin() as connection:
                     return action(connection)
-            except DBAPIError as error:
-                if not str(getattr(error.orig, "sqlstate", "")).startswith("40"):  # a deadlock, or not serializable
+            except (DBAPIError, psycopg.Error) as error:  # the latter of what goes to Postgres without SQLAlchemy
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                if not str(getattr(cause, "sqlstate", "")).startswith("40"):  # a deadlock, or not serializable
                     raise
             time.sleep(pause)
         with self.begin() as connection:

@@ -149,13 +149,15 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     ids=lambda outcome: outcome.name,
 )
 def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, claims, outcome, caplog):
-    delivery = Delivery(client.settings, Line(client.settings))
+    line = Line(client.settings)
+    delivery = Delivery(client.settings, line)
     assert hot.finish(raw, claims[0], outcome) is not None
     assert delivery.deliver(claims[0], outcome) == outcome
     assert delivery.deliver(claims[0], hot.Outcome(departure=hot.Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
         f"experiment {claims[0].id}: attempt 1 came too late, its result is discarded"
     ]
+    line.release()
 
 
 @pytest.fixture
