@@ -1,0 +1,73 @@
+"""Folders in the shared temporary folder that belong to one user: made private, and checked before use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from qexp.errors import SettingsError
+
+_REPAIR = "remove it, or set TMPDIR to a folder of yours"
+
+
+def folder(name: str, owner: int | None = None) -> Path:
+    """
+    Return TMP/qexp-UID/NAME, a folder of mode 0700 that belongs to *owner*; default: the effective user.
+
+    Only root can name another owner. Raises SettingsError if this folder or qexp-UID is a link, belongs to another
+    user or is open to others.
+    """
+    owner = os.geteuid() if owner is None else owner
+    above = Path(tempfile.gettempdir()) / f"qexp-{owner}"
+    claim(above, owner, _REPAIR)
+    return claim(above / name, owner, _REPAIR)
+
+
+def claim(path: Path, owner: int, repair: str) -> Path:
+    """
+    Return *path*, a folder of mode 0700 that belongs to *owner*; it is made if it is missing.
+
+    Raises SettingsError, which ends in *repair*, if it is anything else. Nothing is changed then.
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        _check(path, path.lstat(), owner, repair)
+        if owner != os.geteuid():
+            # by its descriptor: whoever may write above could put a link in its place
+            opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                _check(path, os.fstat(opened), owner, repair)
+                os.fchown(opened, owner, -1)
+            finally:
+                os.close(opened)
+    except OSError as error:
+        raise SettingsError(f"{path}: {(error.strerror or str(error)).lower()}; {repair}") from error
+    return path
+
+
+def owned(path: Path) -> bool:
+    """Say whether *path* exists, is no link and belongs to the effective user."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return found.st_uid == os.geteuid() and not stat.S_ISLNK(found.st_mode)
+
+
+def _check(path: Path, found: os.stat_result, owner: int, repair: str) -> None:
+    mode = stat.S_IMODE(found.st_mode)
+    if stat.S_ISLNK(found.st_mode):
+        kind = "a link"
+    elif not stat.S_ISDIR(found.st_mode):
+        kind = "a file"
+    elif found.st_uid not in (owner, os.geteuid()):  # root may have been stopped before it gave the folder away
+        kind = f"a folder of user id {found.st_uid}"
+    elif mode & 0o077:
+        kind = f"a folder of mode {mode:04o}"
+    else:
+        return
+    raise SettingsError(f"{path}: found {kind}, expected a folder of user id {owner} and mode 0700; {repair}")
