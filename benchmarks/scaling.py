@@ -281,14 +281,13 @@ def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) 
         found = Timings()
         lines = [(worker, connect(here), connect(here)) for worker in mine]
         ready.release()
-        intact = leases.beat(lines[0][1], lines[0][0]).intact if lines else None
         began, number = time.monotonic(), 0
         while not stop.is_set():
             worker, heart, dispatcher = lines[number % len(lines)]
             number += 1
             stop.wait(max(0.0, began + here.heartbeat * number / len(lines) - time.monotonic()))
             start = time.perf_counter()
-            leases.beat(heart, worker, intact)
+            leases.beat(heart, worker)
             leases.unwanted(heart, worker, [])
             leases.strays(heart, worker, [])
             found.add("beat", start)
@@ -408,7 +407,6 @@ def postgres() -> None:
     with site(2 * WORKERS + 100) as (here, folder), connect(here) as raw:
         ids = enqueue(folder, 60_000)
         [worker], sample = register(raw, 1), iter(ids[:40])
-        intact = leases.beat(raw, worker).intact
 
         def experiment(line: Raw) -> None:
             claim = hot.claim(line, next(sample), worker, 1)
@@ -416,7 +414,7 @@ def postgres() -> None:
             hot.finish(line, claim, hot.Outcome({"y": 1}))
 
         def beat(line: Raw) -> None:
-            leases.beat(line, worker, intact)
+            leases.beat(line, worker)
             leases.unwanted(line, worker, [])
             leases.strays(line, worker, [])
 

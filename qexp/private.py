@@ -13,17 +13,22 @@ from qexp.errors import SettingsError
 _REPAIR = "remove it, or set TMPDIR to a folder of yours"
 
 
-def folder(name: str, owner: int | None = None) -> Path:
+def folder(name: str = "", owner: int | None = None) -> Path:
     """
     Return TMP/qexp-UID/NAME, a folder of mode 0700 that belongs to *owner*; default: the effective user.
 
-    Only root can name another owner. Raises SettingsError if this folder or qexp-UID is a link, belongs to another
-    user or is open to others.
+    Without a name it is TMP/qexp-UID. Only root can name another owner. Raises SettingsError if this folder or qexp-UID
+    is a link, belongs to another user or is open to others.
     """
     owner = os.geteuid() if owner is None else owner
-    above = Path(tempfile.gettempdir()) / f"qexp-{owner}"
-    claim(above, owner, _REPAIR)
-    return claim(above / name, owner, _REPAIR)
+    above = claim(place(owner=owner), owner, _REPAIR)
+    return claim(above / name, owner, _REPAIR) if name else above
+
+
+def place(name: str = "", owner: int | None = None) -> Path:
+    """Return where such a folder is, or would be."""
+    owner = os.geteuid() if owner is None else owner
+    return Path(tempfile.gettempdir()) / f"qexp-{owner}" / name
 
 
 def claim(path: Path, owner: int, repair: str) -> Path:

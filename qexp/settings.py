@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import parse_qs, parse_qsl, quote, unquote, urlsplit
 
 import psycopg
@@ -73,9 +73,6 @@ class Settings(BaseModel):
     bundle: float = Field(
         1.0, ge=0, le=60, description="seconds of work in one message, of experiments that are short; 0: one in each"
     )
-    durability: Literal["strict", "relaxed"] = Field(
-        "strict", description="relaxed: a crash of Postgres may repeat the last second's work, and never loses any"
-    )
     notify: tuple[str, ...] = Field(
         (), repr=False, description="where messages about studies go whose grids do not say: slack://…, mailto://…"
     )
@@ -123,11 +120,6 @@ class Settings(BaseModel):
             if option.startswith("ssl_"):
                 _check_tls(scheme, option, given)
         return value
-
-    @property
-    def relaxed(self) -> bool:
-        """Whether a crash of Postgres may repeat what was done last."""
-        return self.durability == "relaxed"
 
     @field_validator("notify", mode="before")
     @classmethod

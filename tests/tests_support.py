@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 T0KEN = "T0kenThatNobodyMaySee"
@@ -21,3 +23,12 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = PATI
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds:g} s for {what}")
         time.sleep(0.02)
+
+
+def signal_all(pid: int, number: int) -> None:
+    """Send a signal to a process and to all below it, as batch systems and service managers do."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        main = psutil.Process(pid)
+        for process in [main, *main.children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)

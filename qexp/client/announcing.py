@@ -110,12 +110,8 @@ class Announcer:
         on it was announced later than what should have come before. The latter must hold for a while: a process may
         have taken a message, and not claimed all of it yet. *is_first*: nobody has looked before, so that no such key
         says nothing.
-
-        After a crash of Postgres workers are awaited, who know what they had claimed and it may have forgotten.
         """
         with self._begin() as connection:
-            if announcements.awaits_workers(connection):
-                return 0
             lines = announcements.lines(connection)
         with broker.client(self.settings) as connected:
             key = f"qexp:{site}"

@@ -13,14 +13,11 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Text,
-    and_,
     any_,
-    case,
     cast,
     exists,
     func,
     literal,
-    not_,
     or_,
     select,
     text,
@@ -122,7 +119,7 @@ def take_pending(connection: Connection, study: int, limit: int, longest_first: 
     rows = connection.execute(
         update(tables.experiment)
         .where(_is_in(chosen))
-        .values(status=Status.QUEUED, queued_at=func.now(), attempt=columns.attempt + _used())
+        .values(status=Status.QUEUED, queued_at=func.now())
         .returning(columns.id, columns.attempt, cast(columns.params, Text))
     )
     places = None if first is None else {number: place for place, number in enumerate(first)}
@@ -148,39 +145,10 @@ def take_queued(connection: Connection, study: int, before: datetime, limit: int
     rows = connection.execute(
         update(tables.experiment)
         .where(_is_in(chosen))
-        .values(queued_at=func.now(), attempt=columns.attempt + _used())
+        .values(queued_at=func.now())
         .returning(columns.id, columns.attempt, cast(columns.params, Text))
     )
     return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
-
-
-def _used() -> ColumnElement[int]:
-    """
-    Return how many numbers of attempts an experiment may have used of which no row tells: one at most.
-
-    Claims of short experiments do not wait for the disk. Of what was announced before Postgres crashed a worker that
-    was not heard of since may have begun an attempt, and go on with it at any time.
-    """
-    experiment, attempt, worker = tables.experiment.c, tables.attempt.c, tables.worker.c
-    since = func.coalesce(select(tables.intact.c.since).scalar_subquery(), func.now())
-    is_out_of_reach = exists(worker.id).where(
-        worker.last_seen < since, or_(worker.stopped_at.is_(None), worker.stopped_at >= since)
-    )
-    is_known = exists(attempt.number).where(
-        attempt.experiment == experiment.id,
-        attempt.number == experiment.attempt,
-        attempt.finished_at >= experiment.queued_at,
-    )
-    return case((and_(is_out_of_reach, experiment.queued_at < since, not_(is_known)), 1), else_=0)
-
-
-def awaits_workers(connection: Connection) -> bool:
-    """Say whether a worker that is not given up was not heard of since a crash of Postgres."""
-    worker = tables.worker.c
-    unheard = exists(worker.id).where(
-        worker.stopped_at.is_(None), worker.last_seen < select(tables.intact.c.since).scalar_subquery()
-    )
-    return connection.execute(select(unheard)).scalar_one()
 
 
 def _of(ids: Sequence[int]) -> ColumnElement[bool]:

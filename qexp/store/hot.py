@@ -120,44 +120,21 @@ def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | Non
     return next(iter(claims(raw, [experiment], worker, pid, now=now)), None)
 
 
-def claims(
-    raw: Raw, ids: Sequence[int], worker: UUID, pid: int, relaxed: bool = False, now: datetime | None = None
-) -> list[Claim]:
-    """
-    Take those of some experiments that are queued, for one attempt each, in the order of their ids.
-
-    *relaxed*: a server that crashes within the second may forget it.
-    """
-    values = {"ids": sorted(ids), "worker": worker, "pid": pid, "relaxed": relaxed, "now": now}
+def claims(raw: Raw, ids: Sequence[int], worker: UUID, pid: int, now: datetime | None = None) -> list[Claim]:
+    """Take those of some experiments that are queued, for one attempt each, in the order of their ids."""
+    values = {"ids": sorted(ids), "worker": worker, "pid": pid, "now": now}
     rows = raw.again.execute(SQL["claim"], values)
     return sorted(_made(raw, rows, worker), key=attrgetter("id"))
 
 
-def claim_again(
-    raw: Raw,
-    attempts: Mapping[int, int],
-    worker: UUID,
-    pid: int,
-    begun: Mapping[int, int] | None = None,
-    now: datetime | None = None,
-) -> list[int]:
-    """
-    Make claims again that a server which crashed has forgotten, {id: attempt}; return the ids of those.
-
-    All others were not forgotten, or are someone else's by now. Attempts that had *begun* and are not made again are
-    noted as lost, where nothing else is known of them: none of their numbers is another execution's.
-    """
-    ids = sorted(attempts)
-    values = {"ids": ids, "attempts": [attempts[id_] for id_ in ids], "worker": worker, "pid": pid, "now": now}
-    again = [row[0] for row in raw.execute(SQL["claim_again"], values)]
-    if begun and (rest := sorted(begun.keys() - set(again))):
-        raw.execute(SQL["forgotten"], {**values, "ids": rest, "attempts": [begun[id_] for id_ in rest]})
-    return again
+def undo(raw: Raw, worker: UUID, pid: int, begun: Iterable[int] = ()) -> list[int]:
+    """Take back what a process has claimed and not *begun*; return the ids of that."""
+    return [row[0] for row in raw.execute(SQL["undo"], {"worker": worker, "pid": pid, "begun": list(begun)})]
 
 
-def undo(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[int]:
-    """Take back claims of a process whose experiments were never begun; return the ids of those that were its own."""
-    return [row[0] for row in raw.execute(SQL["undo"], {"ids": list(ids), "worker": worker, "pid": pid})]
+def processes(raw: Raw, worker: UUID) -> list[int]:
+    """Return the ids of the processes of a worker that run something by its rows."""
+    return [row[0] for row in raw.execute(SQL["processes"], {"worker": worker})]
 
 
 def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
@@ -171,9 +148,9 @@ def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
     return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
 
 
-def adopt(raw: Raw, ids: Sequence[int], worker: UUID, pid: int) -> list[Claim]:
-    """Return the claims that this process has made and was not told of, as its connection was lost."""
-    rows = raw.execute(SQL["adopt"], {"ids": list(ids), "worker": worker, "pid": pid})
+def adopt(raw: Raw, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[Claim]:
+    """Return the claims of a process that are not *known* to it: their answers were lost with a connection."""
+    rows = raw.execute(SQL["adopt"], {"worker": worker, "pid": pid, "known": list(known)})
     return list(_made(raw, rows, worker))
 
 
@@ -233,35 +210,26 @@ def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: floa
     return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
 
 
-def finish_all(
-    raw: Raw, worker: UUID, items: Sequence[Done], relaxed: bool = False, now: datetime | None = None
-) -> dict[int, Finished]:
+def finish_all(raw: Raw, worker: UUID, items: Sequence[Done], now: datetime | None = None) -> dict[int, Finished]:
     """Record results of a worker; those that are missing in the answer are someone else's by now."""
-    rows = raw.execute(SQL["finish"], _ended(worker, items, relaxed, now))
-    return {row[0]: Finished(row[1]) for row in rows}
-
-
-def _ended(worker: UUID, items: Sequence[Done], relaxed: bool, now: datetime | None) -> dict[str, Any]:
-    return {
+    values = {
         "outcomes": f"[{','.join(item.text for item in items)}]",
         "ids": [item.id for item in items],
         "worker": worker,
         "clock": time.monotonic(),
-        "relaxed": relaxed,
         "now": now,
     }
+    return {row[0]: Finished(row[1]) for row in raw.execute(SQL["finish"], values)}
 
 
-def finish(
-    raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None, relaxed: bool = False
-) -> Finished | None:
+def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> Finished | None:
     """Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded."""
     if outcome.departure is not None:
         return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
     if outcome.error is not None:
         values = {"ids": [claim.id], "worker": claim.worker, "attempt": claim.attempt, "pid": None}
         return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
-    return finish_all(raw, claim.worker, [done(claim, outcome)], relaxed, now).get(claim.id)
+    return finish_all(raw, claim.worker, [done(claim, outcome)], now).get(claim.id)
 
 
 def ended(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
@@ -280,10 +248,20 @@ class Failed:
 
 
 def crash(
-    raw: Raw, ids: Sequence[int], worker: UUID, pid: int | None, error: Error, now: datetime | None = None
+    raw: Raw,
+    ids: Sequence[int],
+    worker: UUID,
+    pid: int | None,
+    error: Error,
+    now: datetime | None = None,
+    attempt: int | None = None,
 ) -> list[Failed]:
-    """End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them."""
-    values = {"ids": list(ids), "worker": worker, "attempt": None, "pid": pid}
+    """
+    End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them.
+
+    With *attempt* only those of that number.
+    """
+    values = {"ids": list(ids), "worker": worker, "attempt": attempt, "pid": pid}
     return _fail(raw, values, error, Outcome(), None, now)
 
 

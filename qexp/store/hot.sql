@@ -12,14 +12,12 @@ WITH chosen AS (
          AND EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NULL)
   ORDER  BY e.id
   FOR    UPDATE OF e
-), durability AS MATERIALIZED (
-  SELECT CASE WHEN %(relaxed)s THEN set_config('synchronous_commit', 'off', true) END
 )
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
        started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
-FROM   chosen c, durability, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
+FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.params, e.fingerprint, s.id, r.number;
 
@@ -28,54 +26,11 @@ SELECT r.settings::text, s.name, s.function, s.folder, s.results, r.source, r.ti
 FROM   study s JOIN revision r ON r.study = s.id
 WHERE  s.id = %(study)s AND r.number = %(number)s;
 
--- claim_again: make claims again that a server which crashed has forgotten, of experiments that wait for that attempt,
--- or for the next one, as its number may have been used. No row: they were not forgotten, or are someone else's by now.
-WITH given AS (
-  SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
-), chosen AS (
-  SELECT e.id, g.attempt FROM experiment e JOIN given g ON g.id = e.id
-  WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status IN ('queued', 'pending')) IS TRUE
-         AND (e.attempt = g.attempt - 1 OR (e.attempt = g.attempt AND NOT EXISTS (
-               SELECT FROM attempt a WHERE a.experiment = e.id AND a.number = g.attempt)))
-         AND EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s)
-  ORDER  BY e.id
-  FOR    UPDATE OF e
-)
-UPDATE experiment e
-SET    status = 'running', attempt = c.attempt, revision = r.number, worker = %(worker)s, pid = %(pid)s,
-       started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
-       failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
-FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
-WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
-RETURNING e.id;
-
--- forgotten: end attempts as lost that had begun, were forgotten by a server that crashed and cannot be claimed again:
--- their numbers are theirs. No row: they are known.
-WITH given AS (
-  SELECT * FROM unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
-), chosen AS (
-  SELECT e.id, e.study, coalesce(e.revision, s.revision) AS revision, g.attempt AS number
-  FROM   experiment e JOIN given g ON g.id = e.id JOIN study s ON s.id = e.study
-  WHERE  e.id = ANY(%(ids)s::bigint[]) AND NOT (e.status = 'running' AND e.attempt = g.attempt)
-         AND e.attempt >= g.attempt - 1
-         AND NOT EXISTS (SELECT FROM attempt a WHERE a.experiment = e.id AND a.number = g.attempt)
-  ORDER  BY e.id
-  FOR    UPDATE OF e
-), counted AS (
-  UPDATE experiment e SET attempt = c.number FROM chosen c WHERE e.id = c.id AND e.attempt < c.number
-)
-INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, error_type,
-                     error_message)
-SELECT id, number, study, revision, %(worker)s, %(pid)s, coalesce(%(now)s, now()), coalesce(%(now)s, now()), 'lost',
-       'ClaimForgotten', 'Postgres crashed just after it had begun, and it was given to others'
-FROM   chosen
-RETURNING experiment;
-
--- undo: take back claims of experiments that were never begun, as if they had not been made.
--- No row: they are someone else's by now.
+-- undo: take back claims of a process whose experiments were never begun, as if they had not been made: all but those
+-- that it has begun. No row: it holds no others.
 WITH chosen AS (
   SELECT id FROM experiment
-  WHERE  id = ANY(%(ids)s::bigint[]) AND (status = 'running') IS TRUE AND worker = %(worker)s AND pid = %(pid)s
+  WHERE  worker = %(worker)s AND status = 'running' AND pid = %(pid)s AND id <> ALL (%(begun)s::bigint[])
   ORDER  BY id
   FOR    UPDATE
 )
@@ -83,6 +38,9 @@ UPDATE experiment e
 SET    status = 'pending', attempt = e.attempt - 1, worker = NULL, pid = NULL, started_at = NULL
 FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
+
+-- processes: those of a worker that have claimed something. No row: it runs nothing.
+SELECT DISTINCT pid FROM experiment WHERE worker = %(worker)s AND status = 'running';
 
 -- hand_over: put announced experiments back that their claims were refused for, as the worker is quarantined.
 -- No row: that was not the reason.
@@ -101,10 +59,8 @@ WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
            id bigint, attempt int, result jsonb, recorded_at jsonb, source text, began float8, ended float8,
            cpu_seconds float8, peak_memory bigint, gpu_memory bigint, energy_kwh float8)
-), durability AS MATERIALIZED (
-  SELECT CASE WHEN %(relaxed)s THEN set_config('synchronous_commit', 'off', true) END
 ), chosen AS (
-  SELECT e.id, e.attempt, e.started_at FROM experiment e CROSS JOIN durability
+  SELECT e.id, e.attempt, e.started_at FROM experiment e
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s
   ORDER  BY e.id
   FOR    UPDATE OF e
@@ -215,11 +171,12 @@ WITH chosen AS (
 )
 SELECT id, study FROM judged ORDER BY id;
 
--- adopt: what claims have taken whose answer was lost on the way.
--- No row: nothing was taken.
+-- adopt: what a process has claimed and was not told of, as the answer was lost: all but what it knows of.
+-- No row: nothing was claimed.
 SELECT e.id, e.attempt, e.params, e.fingerprint, e.study, e.revision
 FROM   experiment e
-WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'running') IS TRUE AND e.worker = %(worker)s AND e.pid = %(pid)s;
+WHERE  e.worker = %(worker)s AND e.status = 'running' AND e.pid = %(pid)s AND e.id <> ALL (%(known)s::bigint[])
+ORDER  BY e.id;
 
 -- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.
 -- No row: it fits, as far as is known, or it is not queued.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -48,18 +48,12 @@ class Pulse:
     """None: nobody has led yet."""
     quarantine: str | None
     """Why it is given nothing any more; None: it is."""
-    intact: datetime | None
-    """Since when Postgres has forgotten nothing; None: since nobody knows when."""
 
 
-def beat(raw: Raw, worker: UUID, intact: datetime | None = None, now: datetime | None = None) -> Pulse:
-    """
-    Say that a worker is still there, which counts if Postgres has forgotten nothing since the worker last knew.
-
-    *intact*: that moment.
-    """
-    row = raw.execute(SQL["beat"], {"id": worker, "intact": intact, "now": now}).fetchone()
-    return Pulse(True, None, None, intact) if row is None else Pulse(*row)
+def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
+    """Say that a worker is still there."""
+    row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
+    return Pulse(True, None, None) if row is None else Pulse(*row)
 
 
 @dataclass(frozen=True)
@@ -78,9 +72,9 @@ def unwanted(raw: Raw, worker: UUID, posts: Sequence[tuple[int, int]]) -> list[U
     return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
 
 
-def strays(raw: Raw, worker: UUID, ids: Sequence[int]) -> list[tuple[int, int]]:
-    """Return what runs on a worker by its row and is not among *ids*: (id, process id)."""
-    return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "ids": list(ids)})]
+def strays(raw: Raw, worker: UUID, busy: Iterable[int]) -> list[tuple[int, int]]:
+    """Return what runs on a worker by its row and in none of its *busy* processes: (id, process id)."""
+    return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "busy": list(busy)})]
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,12 @@ VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user
 -- known: whether a worker is one of this database's. No row: it is not.
 SELECT 1 FROM worker WHERE id = %(id)s;
 
--- beat: a worker is still there, which counts if nothing was forgotten since it last knew. True: it was taken for gone
--- meanwhile, and what it ran was given to others.
+-- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
 UPDATE worker w
-SET    stopped_at = NULL, last_seen = CASE WHEN (SELECT since FROM intact) IS NOT DISTINCT FROM %(intact)s::timestamptz
-                                           THEN coalesce(%(now)s, now()) ELSE w.last_seen END
+SET    stopped_at = NULL, last_seen = coalesce(%(now)s, now())
 FROM   before b WHERE w.id = b.id
-RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason, (SELECT since FROM intact);
+RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason;
 
 -- unwanted: of what a worker's children are at, what is not theirs any more, and what is of a paused study.
 -- No row: all of it is wanted.
@@ -21,10 +19,10 @@ FROM   unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS post (id, attempt)
 JOIN   experiment e ON e.id = post.id JOIN study s ON s.id = e.study
 WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt) OR s.paused_at IS NOT NULL;
 
--- strays: what runs on a worker though none of its children is at it: their deaths were not noted, as Postgres was away.
+-- strays: what runs on a worker in processes that are at nothing, or are dead and nobody has noted it.
 -- No row: there is nothing like that.
 SELECT id, pid FROM experiment
-WHERE  worker = %(worker)s AND status = 'running' AND id <> ALL (%(ids)s::bigint[]);
+WHERE  worker = %(worker)s AND status = 'running' AND pid <> ALL (%(busy)s::int[]);
 
 -- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
 -- No row: there are none.
@@ -43,9 +41,7 @@ RETURNING w.id, w.name, w.host, w.last_seen,
 UPDATE worker SET stopped_at = now(), last_seen = now() WHERE id = %(id)s;
 
 -- lead: take the lease of the leader, or prolong it, and say whether there is anything for it to look after: what is open
--- and may move, a worker that went silent, a message to send. After a crash of Postgres it notes that nothing was
--- forgotten since. No row: another worker leads.
-WITH noted AS (INSERT INTO intact (since) VALUES (coalesce(%(now)s, now())) ON CONFLICT DO NOTHING)
+-- and may move, a worker that went silent, a message to send. No row: another worker leads.
 INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())

@@ -25,7 +25,6 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     "UPDATE (last_seen, stopped_at, quarantined_at, quarantine_reason), "
     'INSERT (id, host, pid, name, queues, concurrency, "user", environment)',
     "leader": "SELECT, INSERT, UPDATE",
-    "intact": "SELECT, INSERT",
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
     "recorded_at, failure, error_fingerprint, reason, not_before, queued_at)",
     # the types and messages of errors are part of what `qexp.attach` reads of its experiment

@@ -156,17 +156,6 @@ leader = Table(
     comment="the worker that announces what has become due, until its lease ends",
 )
 
-# a crash of the server empties it, and a promoted standby has nothing of it: what makes both known
-intact = Table(
-    "intact",
-    metadata,
-    Column("one", Boolean, primary_key=True, server_default="true"),
-    Column("since", _moment, nullable=False, server_default=_now),
-    CheckConstraint("one", name="there_is_one_since"),
-    prefixes=["UNLOGGED"],
-    comment="since when the server has forgotten nothing of what it did not wait for its disk to have",
-)
-
 # No change of a status can be a HOT update, as indexes depend on it: each index here costs every experiment three or
 # four entries if it is of all rows, and one if it is of those in a status.
 experiment = Table(

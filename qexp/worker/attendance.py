@@ -12,9 +12,10 @@ import psutil
 
 from qexp.store import hot, leases
 from qexp.store.connect import Raw
-from qexp.worker.attempt import ledger
+from qexp.worker.attempt import result_log
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, kill_tree
+from qexp.worker.attempt.outbox import Death
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.warden import tell
 
@@ -25,18 +26,10 @@ _UNSEEN = 10.0
 
 
 class Attendance:
-    """
-    Called with each beat of the heart.
+    """Called with each beat of the heart. *died* is told of children that are dead and still have something to run."""
 
-    *died* is told of what no child is at, and its process is gone: (ids, process id, error). *relaxed*: a result that
-    was recorded may be forgotten, too.
-    """
-
-    def __init__(
-        self, board: Board, worker: UUID, died: Callable[[list[int], int, hot.Error], None], relaxed: bool = False
-    ) -> None:
-        self.board, self.worker, self._relaxed = board, worker, relaxed
-        self._died = died
+    def __init__(self, board: Board, worker: UUID, died: Callable[[Death], None]) -> None:
+        self.board, self.worker, self._died = board, worker, died
         self._asked: dict[tuple[int, int], float] = {}
         """When each unwanted attempt was asked to leave."""
         self._missed: dict[tuple[int, int], float] = {}
@@ -45,63 +38,41 @@ class Attendance:
     @property
     def busy(self) -> bool:
         """Whether a child is at something."""
-        return bool(self._posts())
+        return bool(self._posts(_living()))
 
-    def _posts(self) -> dict[int, Post]:
-        """Return what children are at; those of the dead stay on the board until others take their slots."""
-        return {slot: post for slot, post in self.board.busy().items() if psutil.pid_exists(post.pid)}
+    def _posts(self, living: set[int]) -> dict[int, Post]:
+        """Return what children are at; those of the dead stay on the board until their deaths are dealt with."""
+        return {slot: post for slot, post in self.board.busy().items() if post.pid in living}
 
     def check(self, raw: Raw, grace: float = GRACE) -> None:
         """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
-        posts = self._posts()
+        living = _living()
+        posts = self._posts(living)
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
-        at = [post.experiment for post in posts.values()] + self._held()
-        now, strays = time.monotonic(), leases.strays(raw, self.worker, at)
+        now, strays = time.monotonic(), leases.strays(raw, self.worker, {post.pid for post in posts.values()})
         self._missed = {stray: self._missed.get(stray, now) for stray in strays}
-        for pid in {pid for experiment, pid in strays if self._is_late(experiment, pid)}:
-            self._died([], pid, crashed("nothing is left of it", None))
-        for (experiment, pid), since in self._missed.items():
-            if now - since <= _UNSEEN:
-                continue
-            if psutil.pid_exists(pid):  # it does not know of it any more, and is at something else
+        late = {stray for stray, since in self._missed.items() if now - since > _UNSEEN}
+        for pid in {pid for _, pid in strays} - living:
+            post = self.board.of(pid)
+            if post is None:  # its death was dealt with, and a claim was made after that
+                self._died(Death(self.worker, pid, crashed("nothing is left of it", None)))
+            elif any(number == pid for _, number in late):
+                error = crashed("nothing is left of it", None)
+                self._died(Death(self.worker, pid, error, post.experiment, post.attempt))
+        for experiment, pid in late:
+            if pid in living and experiment not in self._logged(pid):
                 hot.release(raw, self.worker, [experiment])
                 log.warning("experiment %d: given back, its process %d is not at it", experiment, pid)
-            else:
-                self._died([experiment], pid, crashed("nothing is left of it", None))
 
-    def _is_late(self, experiment: int, pid: int) -> bool:
-        """Say whether a process is dead whose claim of an experiment was under way then, and was made since."""
-        return not psutil.pid_exists(pid) and experiment in ledger.held(self.board.path.parent, pid).unbegun(None)
-
-    def make_sure(self, raw: Raw) -> None:
-        """Claim again what children hold and a server that crashed has forgotten."""
-        folder = self.board.path.parent
-        for pid in {*(post.pid for post in self.board.busy().values()), *ledger.holders(folder)}:
-            held = ledger.held(folder, pid)
-            current, ended = held.begun(self.board, pid), {item.id: item.attempt for item in held.done}
-            # of the dead, whose deaths may not have been noted yet, others may have what was not begun
-            attempts = {**held.attempts, **current} if psutil.pid_exists(pid) else current
-            if not self._relaxed:  # else nobody may be about to record it any more, and it runs again
-                attempts = {**ended, **attempts}
-            if attempts or ended:
-                for number in hot.claim_again(raw, attempts, self.worker, pid, {**ended, **current}):
-                    log.warning("experiment %d: claimed again, Postgres had forgotten it", number)
-
-    def _held(self) -> list[int]:
-        """Return what children have claimed that is not begun yet, or not recorded yet."""
-        folder = self.board.path.parent
-        return [
-            number
-            for pid in ledger.holders(folder)
-            if psutil.pid_exists(pid)
-            for number in ledger.held(folder, pid).ids
-        ]
+    def _logged(self, pid: int) -> set[int]:
+        """Return the experiments whose results a child has still to record."""
+        return {item.id for item in result_log.read(self.board.path.parent, pid).results}
 
     def end_all(self) -> None:
         """End whatever the children are at; outcomes that wait to be delivered may go on waiting."""
         for post in self.board.busy().values():
             if post.process and post.process != os.getpid():
-                kill_tree(post.process)
+                kill_tree(post.process, post.process_born)
 
     def _end_unwanted(self, raw: Raw, posts: dict[int, Post], grace: float) -> None:
         held = [(post.experiment, post.attempt) for post in posts.values()]
@@ -119,4 +90,16 @@ class Attendance:
                 if unwanted[key].own:
                     hot.release(raw, self.worker, [post.experiment])
                 log.warning("experiment %d: attempt %d is ended", *key)
-                kill_tree(post.process)
+                kill_tree(post.process, post.process_born)
+
+
+def _living() -> set[int]:
+    """Return the ids of this process, which may be a child itself, and of its children that are not dead."""
+    found = {os.getpid()}
+    for child in psutil.Process().children():
+        try:
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.add(child.pid)
+        except psutil.NoSuchProcess:
+            continue
+    return found

@@ -15,13 +15,15 @@ import psycopg
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import QexpError
+from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt.delivery import Delivery, Ended
-from qexp.worker.attempt.ledger import Ledger
+from qexp.worker.attempt.result_log import ResultLog
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
 from qexp.worker.tenure import Tenure
 
@@ -33,59 +35,72 @@ _TOGETHER = 0.05
 """Seconds for which results wait for others, to be recorded with one commit."""
 _LATE = 2.0
 """Seconds, beside those that a message should take, after which the rest of it is given to others."""
-_SETTLED = 1.0
-"""Seconds after which Postgres has on disk what was committed without waiting for that: three times 0.2 s at most."""
+_HEARS = 2.0
+"""Seconds in which a signal to all processes of a worker reaches its main process."""
 _BRIEF = 0.5
 """Seconds below which an experiment lets the next one be taken for a short one: a hundred flushes of a disk."""
+
+
+STOPPED = hot.Error(
+    Failure.CRASHED,
+    "ProcessStopped",
+    "its process was told to stop by a signal, and its worker was not",
+    fingerprint=fingerprint("ProcessStopped", []),
+)
 
 
 class Bundle:
     """
     One per process. An experiment that comes alone takes no shortcut, unless the one before it was short.
 
-    The shortcuts: to claim several together, and not to wait until the disk has it, so that a server which crashes
-    within the second may forget it; such a claim is made again. And to record results and to claim what comes next
-    beside the function. What is claimed and not begun, or ended and not recorded, is in a ledger as well: whoever finds
-    the process dead takes the one back and records the other. Its methods may be called by several threads.
+    The shortcuts: to claim several together, and to record results and to claim what comes next beside the function.
+    Results that are not recorded yet are in a file as well: if the process dies its main process records them, and
+    takes back what was claimed and not begun. Its methods may be called by several threads.
     """
 
-    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, line: Line, tenure: Tenure) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker: UUID,
+        scratch: Scratch,
+        line: Line,
+        tenure: Tenure,
+        slot: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.settings, self.worker = settings, worker
-        self._line, self._tenure = line, tenure
+        self._line, self._tenure, self._slot = line, tenure, slot
         self._delivery = Delivery(settings, line)
         self._board = Board(scratch.board)
         self._scratch = scratch
-        self._ledger: Ledger | None = None
+        self._log: ResultLog | None = None
         self._recording = threading.RLock()
         """Held by who records; taken before the lock."""
         self._claiming = threading.RLock()
         """Held by who claims, or gives back; taken before the lock."""
         self._lock = threading.RLock()
+        """Held for moments, and never while Postgres or the broker is waited for."""
         self._due = threading.Event()
         self._recorder: tuple[int, threading.Thread] | None = None
         self._waiting: deque[int] = deque()
         self._claimed: deque[hot.Claim] = deque()
         self._current: hot.Claim | None = None
         self._ended: list[Ended] = []
+        self._undelivered: set[int] = set()
+        """Experiments whose outcomes are left to the outbox."""
         self._holds = self._was_brief = False
         """Results may wait for each other; the last experiment was a short one."""
-        self._unsure = False
-        """A server that crashed may have forgotten what was claimed last."""
-        self._is_claiming = False
-        """A claim is under way, and in the ledger."""
-        self._doubtful: set[int] = set()
-        """Ids of which the answer to a claim was lost: it may have been made."""
-        self._began = self._claimed_at = self._paced_at = 0.0
+        self._is_unsure = False
+        """There may be claims that are not known here: an answer was lost."""
+        self._began = self._paced_at = 0.0
         self._ran, self._at_once = 0, 1
         self._failures: list[str] = []
 
     def open(self, ids: Sequence[int]) -> None:
         """Begin with a message."""
         with self._lock:
-            # a claim for an earlier message may have been made, and its answer lost
-            self._waiting = deque(dict.fromkeys([*ids, *self._doubtful]))
+            self._waiting = deque(dict.fromkeys(ids))
             self._began, self._failures = time.monotonic(), []
-            self._holds = (len(self._waiting) > 1 or self._was_brief) and self._has_ledger()
+            self._holds = (len(self._waiting) > 1 or self._was_brief) and self._has_log()
 
     def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
         """
@@ -100,9 +115,10 @@ class Bundle:
         with self._claiming:  # perhaps it is being claimed just now
             while not (claim := self._pop()):
                 ids = self._take()
-                if not ids:
+                if self._board.closed or not (ids or self._is_unsure):
                     return None
-                expect(ids[0])
+                if ids:
+                    expect(ids[0])
                 self._get(ids)
             return claim
 
@@ -142,9 +158,11 @@ class Bundle:
         self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float, patience: float = PATIENCE
     ) -> None:
         if not self._holds or outcome.error is not None or outcome.departure is not None:
+            self._undelivered.add(claim.id)
             self._current = None
-            self._recorded(claim, self._delivery.deliver(claim, outcome, patience))
-            self._tidy()
+            recorded = self._delivery.deliver(claim, outcome, patience)
+            self._undelivered.discard(claim.id)
+            self._recorded(claim, recorded)
             return
         item = Ended(claim, outcome, hot.done(claim, outcome, began, ended))
         with self._lock:
@@ -167,11 +185,12 @@ class Bundle:
                         log.error("experiment %d: %s", claim.id, outcome.error.message)
 
     def _tidy(self) -> None:
-        """Empty the ledger if nothing in it matters any more."""
-        with self._lock:
-            is_idle = not (self._ended or self._held() or self._is_claiming or self._doubtful)
-            if self._ledger is not None and is_idle:
-                self._ledger.clear()
+        """Have the file hold no more than what waits."""
+        if self._log is not None:
+            try:
+                self._log.keep([item.done for item in self._ended])
+            except OSError as error:
+                self._give_up_holding(error)
 
     def _wake(self) -> None:
         """Have a thread record what waits in a moment: no experiment waits for the disk of the one before."""
@@ -206,15 +225,20 @@ class Bundle:
 
     def hand_back(self) -> None:
         """Give to others what was not begun."""
-        with self._claiming, self._lock:
-            claimed, waiting = [claim.id for claim in self._claimed], list(self._waiting)
-            if undone := [*claimed, *self._doubtful.intersection(waiting)]:
-                self._line.do(lambda raw: hot.undo(raw, undone, self.worker, os.getpid()), "what was not begun")
-            self._claimed.clear()  # not before, or a process that ends meanwhile would leave nothing to take back
-            self._waiting.clear()
-            self._doubtful.clear()
-            if claimed or waiting:
-                Client(self.settings).put_back(claimed + waiting)
+        with self._claiming:
+            with self._lock:
+                ids = [*(claim.id for claim in self._claimed), *self._waiting]
+                self._is_unsure |= bool(self._claimed)  # until it is undone, whatever comes between
+                self._claimed.clear()
+                self._waiting.clear()
+            if self._is_unsure:
+                undone = self._line.do(
+                    lambda raw: hot.undo(raw, self.worker, os.getpid(), self._known()), "what was not begun"
+                )
+                self._is_unsure = False
+                ids = [*dict.fromkeys([*ids, *undone])]
+            if ids:
+                Client(self.settings).put_back(ids)
 
     def refuse(self, claim: hot.Claim) -> None:
         """Give it to others, with all that was not begun either."""
@@ -224,37 +248,41 @@ class Bundle:
         self.hand_back()
 
     def stop(self) -> None:
-        """Give back what is at work, to others what was not begun, and record what has ended: nothing goes on here."""
+        """
+        End what is at work, give to others what was not begun, and record what has ended: this process is to stop.
+
+        What is at work is given back if the worker was told so, too. Otherwise it is charged: a signal to one process
+        alone comes from its function, or from a person who wants that to end.
+        """
         if claim := self._current:
-            if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
-                log.warning("experiment %d: given back, its process was told to stop", claim.id)
-                Client(self.settings).announce_studies([claim.study_id])
+            if self._worker_stops():
+                if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
+                    log.warning("experiment %d: given back, its worker stops", claim.id)
+                    Client(self.settings).announce_studies([claim.study_id])
+            else:
+                log.error("experiment %d: %s", claim.id, STOPPED.message)
+                self._delivery.deliver(claim, hot.Outcome(error=STOPPED))
             self._current = None
         self.hand_back()
         self.record()
 
+    def _worker_stops(self) -> bool:
+        """Say whether the whole worker was told to stop; its main process may hear of it a moment later."""
+        deadline = time.monotonic() + _HEARS
+        while not (self._board.stopping or self._board.closed):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
     def look(self) -> None:
         """Let nothing wait for an experiment that takes longer than others did; called each second, by a thread."""
         self.record()
-        with self._claiming, self._lock:
-            self._make_sure()
-            if (self._claimed or self._waiting) and time.monotonic() - self._began > self.settings.bundle + _LATE:
-                log.info("%d experiments of a message are given to others", len(self._claimed) + len(self._waiting))
+        with self._claiming:
+            number = len(self._claimed) + len(self._waiting)
+            if number and time.monotonic() - self._began > self.settings.bundle + _LATE:
+                log.info("%d experiments of a message are given to others", number)
                 self.hand_back()
-                self._have()  # or it would be taken for this process's, and claimed again for it
-
-    def _make_sure(self) -> None:
-        """Claim again what a server that crashed has forgotten, before it is given to others."""
-        if self._unsure and time.monotonic() - self._claimed_at > _SETTLED:
-            ended = [item.claim for item in self._ended]
-            held = {claim.id: claim.attempt for claim in [*ended, *self._held()]}
-            at = {claim.id: claim.attempt for claim in [*ended, self._current] if claim is not None}
-            again = self._line.do(
-                lambda raw: hot.claim_again(raw, held, self.worker, os.getpid(), at), "claims", patience=0
-            )
-            if again:
-                log.warning("experiments %s: claimed again, Postgres had forgotten it", _listed(again))
-            self._unsure = False
 
     def close(self) -> list[str]:
         """End a message; return a line for each experiment that has failed."""
@@ -274,63 +302,45 @@ class Bundle:
 
     def _get(self, ids: Sequence[int], patience: float = PATIENCE) -> None:
         """Claim experiments; those that could not be claimed within *patience* seconds wait on."""
-        self._is_claiming = True
+        slot = self._slot()
+        self._board.claiming(slot, True)
         try:
-            self._claim(ids, patience)
+            if not self._board.closed:  # whoever closes it looks afterwards who claims
+                self._claim(ids, patience)
         except BaseException:
             with self._lock:
-                had = {claim.id for claim in self._held()}
+                had = {claim.id for claim in self._claimed}
                 self._waiting.extendleft(number for number in reversed(ids) if number not in had)
             raise
         finally:
-            self._is_claiming = False
+            self._board.claiming(slot, False)
 
     def _claim(self, ids: Sequence[int], patience: float) -> None:
         """Claim experiments; of a claim whose answer was lost the next try finds what that has taken."""
         pid = os.getpid()
 
         def claim(raw: Raw) -> list[hot.Claim]:
-            doubtful = self._doubtful.intersection(ids)
-            found = hot.adopt(raw, list(doubtful), self.worker, pid) if doubtful else []
-            self._doubtful.update(ids)
+            found = hot.adopt(raw, self.worker, pid, self._known()) if self._is_unsure else []
+            self._is_unsure = True
             had = {item.id for item in found}
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
-            return found + (hot.claims(raw, rest, self.worker, pid, relaxed) if rest else [])
+            return found + (hot.claims(raw, rest, self.worker, pid) if rest else [])
 
-        self._intend(ids)
-        self._unsure = self._holds
-        relaxed = self._holds or self.settings.relaxed
         claims = self._line.do(claim, f"claim of {_listed(ids)}", patience)
         with self._lock:  # first of all: this process may be told to stop at any moment
             self._claimed.extend(claims)
-            self._doubtful.difference_update(ids)
-        self._claimed_at = time.monotonic()
-        self._have()
+            self._is_unsure = False
+            self._undelivered.difference_update(claim.id for claim in claims)
         if missing := set(ids) - {item.id for item in claims}:
             self._miss(sorted(missing))
 
-    def _intend(self, ids: Sequence[int]) -> None:
-        """Note what is about to be claimed, beside what is held already and not recorded yet."""
+    def _known(self) -> list[int]:
+        """Return what runs in this process by its row, as far as is known here."""
         with self._lock:
-            if self._ledger is not None:
-                held = dict.fromkeys([*(claim.id for claim in self._held()), *ids, *self._doubtful])
-                try:
-                    self._ledger.intend([*held], [item.done for item in self._ended])
-                except OSError as error:
-                    self._give_up_holding(error)
-
-    def _have(self) -> None:
-        """Note what is claimed, and for which attempts: Postgres may forget it."""
-        with self._lock:
-            if self._ledger is not None:
-                try:
-                    self._ledger.have({claim.id: claim.attempt for claim in self._held()}, self._doubtful)
-                except OSError as error:
-                    self._give_up_holding(error)
-
-    def _held(self) -> list[hot.Claim]:
-        """Return what is at work, and what was claimed and not begun."""
-        return [*self._claimed] if self._current is None else [self._current, *self._claimed]
+            held = [*self._claimed, *(item.claim for item in self._ended)]
+            if self._current is not None:
+                held.append(self._current)
+            return [*(claim.id for claim in held), *self._undelivered]
 
     def _miss(self, ids: Sequence[int]) -> None:
         if back := self._line.do(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):
@@ -349,25 +359,25 @@ class Bundle:
         if outcome.error is not None:
             self._failures.append(f"{claim.study} #{claim.id}: {outcome.error.type}: {outcome.error.message}")
 
-    def _has_ledger(self) -> bool:
-        if self._ledger is None:
+    def _has_log(self) -> bool:
+        if self._log is None:
             try:
-                self._ledger = Ledger(self._scratch.folder, os.getpid())
+                self._log = ResultLog(self._scratch.folder, os.getpid())
             except OSError as error:
                 self._give_up_holding(error)
-        return self._ledger is not None
+        return self._log is not None
 
     def _note(self, item: Ended) -> None:
-        if self._ledger is not None:
+        if self._log is not None:
             try:
-                self._ledger.add(item.done)
+                self._log.add(item.done)
             except OSError as error:
                 self._give_up_holding(error)
 
     def _give_up_holding(self, error: OSError) -> None:
-        """Go on one by one: without a ledger nothing may be held."""
+        """Go on one by one: without a file results may not wait."""
         log.warning("results are recorded one by one: %s", (error.strerror or str(error)).lower())
-        self._holds, self._ledger = False, None
+        self._holds, self._log = False, None
 
 
 def _listed(ids: Sequence[int]) -> str:

@@ -33,7 +33,7 @@ class Child:
         self.settings, self.scratch = settings, scratch
         self._slot = slot
         self._line = Line(settings)
-        self._bundle = Bundle(settings, worker, scratch, self._line, tenure)
+        self._bundle = Bundle(settings, worker, scratch, self._line, tenure, slot)
 
     @cached_property
     def _desk(self) -> Desk:

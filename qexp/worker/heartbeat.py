@@ -6,7 +6,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -18,6 +17,7 @@ from qexp.store import leases
 from qexp.store.line import Line
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.interrupts import GRACE
+from qexp.worker.attempt.outbox import Death
 from qexp.worker.attendance import Attendance
 from qexp.worker.tenure import Tenure
 
@@ -35,14 +35,14 @@ class Heart:
         attendance: Attendance,
         delivery: Delivery,
         tenure: Tenure,
+        died: Callable[[Death], None],
     ) -> None:
         self.settings, self._worker, self._line = settings, worker, line
         self._attendance, self._delivery, self._tenure = attendance, delivery, tenure
+        self._died = died
+        """Deals with deaths that Postgres could not be told when they came."""
         self._heard = time.monotonic()
         self._site: UUID | None = None
-        self._intact: datetime | None = None
-        self._is_sure = False
-        """Since when Postgres has forgotten nothing, None: not known; and whether the claims were held against that."""
         self._stop_taking: Callable[[], None] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="qexp-heart", daemon=True)
@@ -66,28 +66,18 @@ class Heart:
 
     def beat(self) -> None:
         """Say that the worker is there, now, and end what is not its own any more."""
-        pulse = self._pulse()
+        pulse = self._line.do(lambda raw: leases.beat(raw, self._worker), "the heartbeat", patience=0)
         self._heard, self._site = time.monotonic(), pulse.site
         if pulse.quarantine is not None and self._stop_taking is not None:
             log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)
             self._stop_taking()
             self._stop_taking = None
-        self._delivery.deliver_rest()
+        self._delivery.deliver_rest(died=self._died)
         if pulse.given_up:
             log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")
         grace = 0.0 if pulse.given_up else GRACE
         self._line.do(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
         self._line.do(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
-
-    def _pulse(self) -> leases.Pulse:
-        """Say so; after a crash of Postgres it counts only when what that has forgotten was claimed again."""
-        pulse = self._line.do(lambda raw: leases.beat(raw, self._worker, self._intact), "the heartbeat", patience=0)
-        if pulse.intact == self._intact and self._is_sure:
-            return pulse
-        self._line.do(self._attendance.make_sure, "claims", patience=0)
-        self._intact, self._is_sure = pulse.intact, True
-        self._line.do(lambda raw: leases.beat(raw, self._worker, self._intact), "the heartbeat", patience=0)
-        return pulse
 
     def _run(self) -> None:
         while not self._stop.wait(self.settings.heartbeat):

@@ -18,17 +18,19 @@ import psycopg
 
 from qexp import broker
 from qexp.client import Client
-from qexp.errors import ServiceError
+from qexp.errors import ResultError, ServiceError
+from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.source import current
 from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
-from qexp.store.line import PATIENCE, Line
-from qexp.worker.attempt import ledger
+from qexp.store.line import Line
+from qexp.worker.attempt import result_log, trace
 from qexp.worker.attempt.capture import path_of
 from qexp.worker.attempt.delivery import Delivery, is_refusal
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, death
+from qexp.worker.attempt.outbox import Death, set_aside
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -41,6 +43,8 @@ from qexp.worker.warden import Warden, tell
 log = logging.getLogger(__name__)
 
 
+_MOMENT = 2.0
+"""Seconds for which the main process waits for a Postgres that is away: Celery's loop stands still meanwhile."""
 _UNDER_WAY = 1.0
 """Seconds to wait for what children are claiming, when they are ended."""
 
@@ -55,8 +59,8 @@ class Office:
         self._warden = Warden(self.board, self._record_kill)
         self._line = line = Line(settings)
         self._delivery = Delivery(settings, line)
-        attendance = Attendance(self.board, worker, self._record_death, settings.relaxed)
-        self._heart = Heart(settings, worker, line, attendance, self._delivery, tenure)
+        attendance = Attendance(self.board, worker, self._note_death)
+        self._heart = Heart(settings, worker, line, attendance, self._delivery, tenure, self._record_death)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
@@ -88,37 +92,54 @@ class Office:
         self._dispatcher.stir(scout)
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
-        """End the attempts that a dead child was at."""
+        """End the attempt that a dead child was at, and give to others what it had not begun of a message."""
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
-        post = next((post for post in self.board.busy().values() if post.pid == pid), None)
-        if post is not None and post.request in (Request.TIMEOUT, Request.MEMORY):
-            self._record_kill(post)
-            ids = [number for number in ids if number != post.experiment]
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
-        self._record_death(ids, pid, crashed(reason, name))
+        post = self.board.of(pid)
+        if post is not None and post.request in (Request.TIMEOUT, Request.MEMORY) and post.process in (pid, 0):
+            error = death(post, -signal.SIGKILL)
+        else:
+            error = crashed(reason, name)
+        self._note_death(_death(self.worker, pid, error, post))
         with self._logging_losses():
             Client(self.settings).put_back(ids)
 
     def _record_kill(self, post: Post) -> None:
         """End an attempt whose process was killed because it was over a limit."""
         if post.process == post.pid:  # another process than the child is recorded by the child
-            self._record_death([post.experiment], post.pid, death(post, -signal.SIGKILL))
+            self._note_death(_death(self.worker, post.pid, death(post, -signal.SIGKILL), post))
 
-    def _record_death(self, ids: Sequence[int], pid: int, error: hot.Error) -> None:
-        with self._logging_losses(), connect(self.settings) as raw:
-            self._delivery.deliver_rest(PATIENCE)  # it may have ended, and said so in a file
-            unbegun = self._settle(self.worker, self.scratch.folder, pid)
-            begun = [number for number in ids if number not in unbegun]
-            for failed in hot.crash(raw, begun, self.worker, pid, error):
-                again = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
-                log.error("experiment %d: %s%s", failed.id, error.message, again)
-                self._keep_output(raw, failed, pid)
-                self.scratch.remove_attempt(failed.id, failed.attempt)
+    def _note_death(self, died: Death) -> None:
+        """Deal with the death of a child; while Postgres is away it waits in the outbox, and nobody waits for it."""
+        try:
+            self._record_death(died)
+        except (ServiceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+            log.warning("the death of process %d waits: %s", died.pid, " ".join(str(error).split()))
+            try:
+                self._delivery.keep_death(died)
+            except OSError as problem:  # the board still has it, and the next heartbeat tries again
+                log.error("the death of process %d is in memory only: %s", died.pid, problem)
 
-    def _keep_output(self, raw: Raw, failed: hot.Failed, pid: int) -> None:
+    def _record_death(self, died: Death) -> None:
+        """Record what a dead process has left, take back what it had not begun, and end the attempt that it was at."""
+        self._delivery.deliver_rest(_MOMENT)  # it may have ended, and said so in a file
+        folder = Scratch(died.worker).folder
+        self._settle(died.worker, folder, died.pid, [died.experiment] if died.attempt and died.experiment else [])
+        if died.attempt and died.experiment:
+            with connect(self.settings) as raw:
+                failed = hot.crash(raw, [died.experiment], died.worker, died.pid, died.error, attempt=died.attempt)
+                for one in failed:
+                    again = "" if one.due is None else f"; its next attempt is due at {one.due:%H:%M:%S %Z}"
+                    log.error("experiment %d: %s%s", one.id, died.error.message, again)
+                    self._keep_output(raw, folder, one, died)
+            self.scratch.remove_attempt(died.experiment, died.attempt)
+        if died.worker == self.worker:
+            self.board.forget(died.pid)
+
+    def _keep_output(self, raw: Raw, folder: Path, failed: hot.Failed, died: Death) -> None:
         """Store what a dead child had printed and not sent."""
-        writer = journal.Writer(failed.id, failed.attempt, self.worker)
-        rest = Output(path_of(self.scratch.folder, pid), position=journal.printed(raw, writer)).take(final=True)
+        writer = journal.Writer(failed.id, failed.attempt, died.worker)
+        rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)
         if pieces := [journal.Piece(chunk.position, chunk.size, chunk.text) for chunk in rest]:
             journal.add_output(raw, writer, pieces)
 
@@ -134,45 +155,61 @@ class Office:
         ):
             time.sleep(0.05)
 
-    def _settle(self, worker: UUID, folder: Path, pid: int) -> Sequence[int]:
-        """Record what a process has done that is dead; take back, and return, what it had claimed and not begun."""
-        held = ledger.held(folder, pid)
-        begun = held.begun(Board(folder / "board"), pid)
-        if held.done:
-            self._record(worker, pid, held.done)
-        if begun:  # what a server that crashed has forgotten would have no row, and its number would come twice
-            self._line.do(lambda raw: hot.claim_again(raw, begun, worker, pid, begun), "what was begun")
-        unbegun = held.unbegun(next(iter(begun), None))
-        if unbegun and (undone := self._line.do(lambda raw: hot.undo(raw, unbegun, worker, pid), "what was not begun")):
+    def _settle(self, worker: UUID, folder: Path, pid: int, begun: Sequence[int] | None) -> None:
+        """
+        Record what a process has done that dies or is dead, and take back what it had claimed and not *begun*.
+
+        None: what it had begun is not known, so nothing is taken back.
+        """
+        left = result_log.read(folder, pid)
+        if left.results:
+            self._record(worker, pid, left.results)
+        if begun is not None and (
+            undone := self._line.do(lambda raw: hot.undo(raw, worker, pid, begun), "what was not begun", _MOMENT)
+        ):
             Client(self.settings).put_back(undone)
-        if not psutil.pid_exists(pid):
-            ledger.forget(folder, pid, held)
-        return unbegun
+        if left.damaged:
+            set_aside(result_log.path_of(folder, pid), self.settings.home, "a line of it is no result")
+        elif not psutil.pid_exists(pid):
+            result_log.forget(folder, pid)
 
     def _record(self, worker: UUID, pid: int, items: Sequence[hot.Done]) -> None:
-        """Record results of a dead process; those that Postgres refuses are lost, and run again as such."""
+        """Record results of a dead process; those that Postgres refuses are errors of their experiments."""
         try:
-            if recorded := self._delivery.record(worker, pid, items):
+            if recorded := self._delivery.record(worker, items, patience=_MOMENT):
                 log.info("%d results of a dead process were recorded", len(recorded))
         except (psycopg.Error, ValueError, OverflowError) as error:
             if not is_refusal(error):
                 raise
-            if len(items) == 1:
-                log.error("experiment %d: what it has left is refused: %s", items[0].id, " ".join(str(error).split()))
+            if len(items) > 1:
+                for item in items:
+                    self._record(worker, pid, [item])
                 return
-            for item in items:
-                self._record(worker, pid, [item])
+            (item,) = items
+            reason = trace.of(
+                ResultError(f"the result cannot be stored: {' '.join(str(error).split())}"), Failure.ERROR, None
+            )
+            self._line.do(
+                lambda raw: hot.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
+                "a refused result",
+                _MOMENT,
+            )
+            log.error("experiment %d: %s", item.id, reason.message)
 
     def _settle_own(self) -> None:
-        """Do so for the children, which are dead or about to be."""
-        for pid in ledger.holders(self.scratch.folder):
-            self._settle(self.worker, self.scratch.folder, pid)
+        """Settle what the children of this worker hold, which are dead or about to be."""
+        self._settle_all(self.worker, self.scratch.folder)
 
     def _settle_dead(self) -> None:
-        """Do so for workers of this machine that were killed."""
+        """Settle what workers of this machine hold that were killed."""
         for worker, folder in self.scratch.abandoned(self._knows):
-            for pid in ledger.holders(folder):
-                self._settle(worker, folder, pid)
+            self._settle_all(worker, folder)
+
+    def _settle_all(self, worker: UUID, folder: Path) -> None:
+        running = self._line.do(lambda raw: hot.processes(raw, worker), "what a worker runs", _MOMENT)
+        board = Board(folder / "board")
+        for pid in {*running, *result_log.writers(folder)}:
+            self._settle(worker, folder, pid, _begun(board, pid))
 
     def _knows(self, worker: UUID) -> bool:
         """Say whether a worker is one of this site."""
@@ -202,10 +239,8 @@ class Office:
 
     def _await_claims(self) -> None:
         """Let claims that children have under way be made, so that they can be taken back; no more are begun."""
-        folder, deadline = self.scratch.folder, time.monotonic() + _UNDER_WAY
-        while time.monotonic() < deadline and any(
-            psutil.pid_exists(pid) and ledger.held(folder, pid).under_way for pid in ledger.holders(folder)
-        ):
+        deadline = time.monotonic() + _UNDER_WAY
+        while time.monotonic() < deadline and any(psutil.pid_exists(pid) for pid in self.board.claims()):
             time.sleep(0.02)
 
     def leave(self) -> None:
@@ -230,6 +265,22 @@ class Office:
             yield
         except ServiceError as error:
             log.error("%s", error)
+
+
+def _begun(board: Board, pid: int) -> Sequence[int] | None:
+    """Return what a process is at, or was; None: the board cannot be read, and all is left to the worker's lease."""
+    try:
+        post = board.of(pid)
+    except (OSError, ValueError) as error:
+        log.error("%s cannot be read: %s", board.path, error)
+        return None
+    return [post.experiment] if post is not None and post.attempt else []
+
+
+def _death(worker: UUID, pid: int, error: hot.Error, post: Post | None) -> Death:
+    if post is None:
+        return Death(worker, pid, error)
+    return Death(worker, pid, error, post.experiment, post.attempt)
 
 
 def _user() -> str:

@@ -11,6 +11,8 @@ from typing import Any
 from billiard.pool import TERMINATE
 from celery.concurrency import prefork
 
+from qexp.worker.attempt.limits import end_with_parent
+
 
 class Pool(prefork.TaskPool):  # type: ignore[misc]
     """Prefork, whose idle children are ended rather than waited for: each of billiard's sleeps a second on its way."""
@@ -34,7 +36,7 @@ def wake_on_signals(hub: Any) -> None:
     """
     Have signals seen at once by Celery's loop, which else goes on with its wait for the broker, of up to a second.
 
-    For the main process: `heed_no_signals` is for its children, which would wake it with theirs.
+    For the main process: `begin_child` undoes it in its children, which would wake it with theirs.
     """
     reader, writer = socket.socketpair()
     for end in (reader, writer):
@@ -43,6 +45,17 @@ def wake_on_signals(hub: Any) -> None:
     hub.add_reader(reader, reader.recv, 64)
 
 
-def heed_no_signals(**_: Any) -> None:
-    """Undo in a child what its main process has done to be woken."""
-    signal.set_wakeup_fd(-1)
+def begin_child(**_: Any) -> None:
+    """
+    Make a child of the pool independent of its main process, but for that one's death, which ends it.
+
+    In a session of its own, no signal that a function sends to its process group reaches the worker. Functions have no
+    standard input: two processes that read a terminal would steal each other's keys.
+    """
+    signal.set_wakeup_fd(-1)  # what the main process has set to be woken
+    parent = os.getppid()
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    end_with_parent(parent)

@@ -23,7 +23,7 @@ from qexp.worker import inbox
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
-from qexp.worker.pool import Pool, heed_no_signals, wake_on_signals
+from qexp.worker.pool import Pool, begin_child, wake_on_signals
 from qexp.worker.tenure import Tenure
 
 
@@ -94,12 +94,16 @@ def install(app: Celery, settings: Settings) -> None:
         tenure.begin(queues, stop_taking)
         office.open(stop_taking)
 
+    def stopping(**_: Any) -> None:
+        office.board.stop()
+
     def leave(**_: Any) -> None:
         office.leave()
         gc.freeze()  # or the interpreter searches all that was imported for garbage on its way out
 
     signals.worker_init.connect(arrive, weak=False)
-    signals.worker_process_init.connect(heed_no_signals, weak=False)
+    signals.worker_process_init.connect(begin_child, weak=False)
+    signals.worker_shutting_down.connect(stopping, weak=False)
     signals.worker_ready.connect(ready, weak=False)
     signals.worker_shutdown.connect(leave, weak=False)
 

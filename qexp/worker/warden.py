@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from qexp.worker.attempt.limits import kill_tree, memory_of
+from qexp.worker.attempt.limits import born, kill_tree, memory_of
 from qexp.worker.board import Board, Post, Request
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,8 @@ class Warden:
         """Hold each attempt to its limits, now."""
         now = time.monotonic()
         for slot, post in self.board.busy().items():
+            if born(post.process) != post.process_born:
+                continue  # it is dead, and its death will be noted
             if now > post.deadline + _GRACE:
                 self._end(slot, post, Request.TIMEOUT)
             elif now > post.deadline and post.request != Request.TIMEOUT:
@@ -60,7 +62,7 @@ class Warden:
         if post.process == os.getpid() or self.board.get(slot) != post:
             return  # a pool without children can only be asked; or it has come to its end by itself just now
         self.board.ask(slot, why)
-        kill_tree(post.process)
+        kill_tree(post.process, post.process_born)
         self._killed(post._replace(request=why))
 
     def _run(self) -> None:
@@ -77,5 +79,6 @@ def tell(board: Board, slot: int, post: Post, request: Request) -> None:
     if now is None or (now.experiment, now.attempt) != (post.experiment, post.attempt):
         return
     board.ask(slot, request)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(post.process, signal.SIGUSR1)
+    if born(post.process) == post.process_born:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(post.process, signal.SIGUSR1)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests_support import eventually
+from tests_support import eventually, signal_all
 
 import qexp
 
@@ -378,7 +378,7 @@ def f(x, folder, context: qexp.Context):
 """
 
 
-@pytest.mark.parametrize("way", ["QUIT", "TERM to the group"])
+@pytest.mark.parametrize("way", ["QUIT", "TERM to all of it"])
 def test_a_function_that_asks_may_save_and_leave_when_its_node_goes_away(study, start_worker, queue, tmp_path, way):
     own = f"{queue}_{way.split()[0]}"
     first = start_worker("-Q", own, "-c", "2").await_ready()
@@ -388,7 +388,7 @@ def test_a_function_that_asks_may_save_and_leave_when_its_node_goes_away(study, 
     if way == "QUIT":
         first.process.send_signal(signal.SIGQUIT)
     else:
-        os.killpg(first.process.pid, signal.SIGTERM)
+        signal_all(first.process.pid, signal.SIGTERM)
     eventually(lambda: first.process.poll() is not None, "the worker to stop")
     start_worker("-Q", own, "-c", "2").await_ready()
     assert made.wait() == 0

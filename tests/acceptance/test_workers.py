@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests_support import eventually
+from tests_support import eventually, signal_all
 
 from qexp import broker
 from qexp.client import Client
@@ -280,14 +280,14 @@ WAYS_TO_STOP = [
     (signal.SIGQUIT,),
     (signal.SIGTERM, signal.SIGQUIT),
     (signal.SIGINT, signal.SIGINT),
-    ("group", signal.SIGTERM),
+    ("all processes", signal.SIGTERM),
 ]
 
 
 @pytest.mark.parametrize("signals", WAYS_TO_STOP, ids=str)
 def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, start_worker, queue, tmp_path, signals):
     # Given a worker with two experiments under way
-    own = f"{queue}_{'_'.join(str(s) for s in signals)}"
+    own = f"{queue}_{'_'.join(str(s) for s in signals)}".replace(" ", "_")
     log = tmp_path / "log"
     log.touch()
     made = study(SLEEPS_ONCE, {"x": [1, 2]}, settings={"log": str(log)}, queue=own)
@@ -295,11 +295,11 @@ def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, 
     made.enqueue()
     eventually(lambda: len(log.read_text().split()) == 2, "both experiments to run")
     # When it is told to stop at once
-    whole_group = signals[0] == "group"
-    for number in [] if whole_group else signals[:-1]:
+    all_of_it = signals[0] == "all processes"
+    for number in [] if all_of_it else signals[:-1]:
         first.process.send_signal(number)
         eventually(lambda: "Warm shutdown" in first.text(), "the warm shutdown to begin")
-    (os.killpg if whole_group else os.kill)(first.process.pid, signals[-1])
+    (signal_all if all_of_it else os.kill)(first.process.pid, signals[-1])
     eventually(lambda: first.process.poll() is not None, "the worker to stop")
     # Then both run again elsewhere, and neither counts as a failure
     start_worker("-Q", own, "-c", "2").await_ready()

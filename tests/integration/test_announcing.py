@@ -20,6 +20,9 @@ from qexp.store.selectors import Selection
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
 
+DEAD = 2**22 + 7
+"""No process: Linux has none above 2**22."""
+
 
 @pytest.fixture
 def narrow(site):
@@ -336,35 +339,59 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     assert leases.unwanted(raw, worker, [(claim.id, 2)]) == []
 
 
-@pytest.mark.parametrize("pid", [os.getpid(), 2**22 + 7], ids=["living", "dead"])
-def test_what_runs_without_a_child_for_a_while_is_ended(narrow, raw, enqueue, worker, tmp_path, monkeypatch, pid):
-    # Given two experiments that run by their rows, and a child that is about to claim the first one
-    study = enqueue(2)
-    one, two = claim_all(narrow, raw, study, worker)
-    raw.execute("UPDATE experiment SET pid = %s WHERE id = %s", [pid, two.id])
-    died = []
-    board = Board(tmp_path / "board")
-    board.put(0, Post(os.getpid(), one.id, 0, 0, 0.0, math.inf, 0, False, Request.NONE))
-    attendance = Attendance(board, worker, lambda ids, pid, error: died.append((ids, pid, error.failure)))
-    # When it is looked twice, then again after a while
-    attendance.check(raw)
-    attendance.check(raw)
+@pytest.fixture
+def strays(narrow, raw, enqueue, worker, tmp_path):
+    """Two experiments that run by their rows in some process, and what a worker's attendance takes for deaths."""
+
+    def strays(pid, begun):
+        study = enqueue(2)
+        claims = claim_all(narrow, raw, study, worker)
+        raw.execute("UPDATE experiment SET pid = %s WHERE id = ANY (%s)", [pid, [claim.id for claim in claims]])
+        board, died = Board(tmp_path / "board"), []
+        board.make()
+        if begun:
+            board.put(0, Post(pid, 0.0, claims[0].id, 1, pid, 0.0, 0.0, math.inf, 0, False, Request.NONE))
+        return study, claims, Attendance(board, worker, died.append), died
+
+    return strays
+
+
+def test_what_a_dead_child_was_at_is_ended_after_a_while(raw, strays, monkeypatch):
+    _, (one, _), attendance, died = strays(DEAD, begun=True)
+    for _ in range(2):
+        attendance.check(raw)
     assert died == [], "Celery is still to say how its process died"
     monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
     attendance.check(raw)
-    # Then the process of the other one is taken for dead; if it lives, and does not know of it, it is given back
-    _, shown = narrow.show(Selection(study))
-    if pid == os.getpid():
-        assert died == []
-        assert shown.experiment.status == Status.PENDING
-        assert [attempt.outcome for attempt in shown.attempts] == ["released"]
-    else:
-        assert died == [([two.id], pid, "crashed")]
+    (death,) = died
+    assert (death.pid, death.experiment, death.attempt, death.error.failure) == (DEAD, one.id, 1, "crashed")
+
+
+def test_what_was_claimed_for_a_child_whose_death_was_dealt_with_is_taken_back_at_once(raw, strays):
+    _, _, attendance, died = strays(DEAD, begun=False)
+    attendance.check(raw)
+    (death,) = died
+    assert (death.pid, death.experiment) == (DEAD, None)
+
+
+@pytest.mark.parametrize("busy", [True, False])
+def test_what_a_living_child_does_not_know_of_is_given_back_when_it_is_at_nothing(
+    narrow, raw, strays, monkeypatch, busy
+):
+    study, _, attendance, died = strays(os.getpid(), begun=busy)
+    monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
+    for _ in range(2):
+        attendance.check(raw)
+    assert died == []
+    assert {view.status for view in narrow.experiments(Selection(study))} == {
+        Status.RUNNING if busy else Status.PENDING
+    }
 
 
 def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, worker):
     (view,) = narrow.experiments(Selection(enqueue(1)))
     claim = hot.claim(raw, view.id, worker, pid=7)
     assert hot.claim(raw, view.id, worker, pid=7) is None
-    assert hot.adopt(raw, [view.id], worker, pid=7) == [claim]
-    assert hot.adopt(raw, [view.id], worker, pid=8) == []
+    assert hot.adopt(raw, worker, pid=7) == [claim]
+    assert hot.adopt(raw, worker, pid=7, known=[claim.id]) == []
+    assert hot.adopt(raw, worker, pid=8) == []

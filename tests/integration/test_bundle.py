@@ -10,14 +10,15 @@ import psycopg
 import pytest
 from tests_support import eventually
 
+from qexp.client import Client
+from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Failure
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker.attempt import ledger
+from qexp.worker.attempt import result_log
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board
 from qexp.worker.bundle import Bundle
 from qexp.worker.child import Child
@@ -59,7 +60,9 @@ def study(client, tmp_path):
 def scratch():
     made = Scratch(uuid.uuid4())
     made.make()
-    Board(made.board).make()
+    board = Board(made.board)
+    board.make()
+    board.stop()  # the worker is told to stop whenever its processes are
     yield made
     made.remove()
 
@@ -94,46 +97,33 @@ def rows(client, study):
     return {view.id: (str(view.status), view.attempt) for view in client.experiments(Selection(study))}
 
 
-def test_an_experiment_that_fails_last_leaves_nothing_in_the_ledger(client, study, bundle, scratch):
-    # Given a process that has recorded results, and holds what comes next
-    for _ in range(3):
-        work(bundle, 0.02)
+def waiting(scratch):
+    """The experiments of which the file of this process has results that are not recorded."""
+    return {item.id for item in result_log.read(scratch.folder, os.getpid()).results}
+
+
+def test_results_are_in_a_file_until_they_are_recorded(client, study, bundle, scratch):
+    first, second = work(bundle, 0.02), work(bundle, 0.02)
+    assert {first.id, second.id} <= waiting(scratch) | {
+        id_ for id_, row in rows(client, study).items() if row[0] == "done"
+    }
     bundle.record()
-    assert ledger.held(scratch.folder, os.getpid()).done
-    # When nothing but failures come after them
-    failed = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no"))
-    while (claim := bundle.next(lambda _: None)) is not None:
-        bundle.end(claim, failed, time.monotonic())
-    # Then nobody records these results again when the process is gone
-    assert ledger.held(scratch.folder, os.getpid()).ids == []
-    assert {status for status, _ in rows(client, study).values()} == {"done", "failed"}
+    assert waiting(scratch) == set()
+    assert [rows(client, study)[claim.id] for claim in (first, second)] == [("done", 1)] * 2
 
 
-def test_what_comes_next_is_claimed_while_one_runs(client, study, bundle, scratch):
+def test_what_comes_next_is_claimed_while_one_runs(client, study, bundle):
     for _ in range(3):
         work(bundle, 0.02)
     current = bundle.next(lambda _: None)
     running = [number for number, (status, _) in rows(client, study).items() if status == "running"]
     # it goes on for long, and those after it become this process's
     eventually(lambda: len(bundle._claimed) > len(running), "more to be claimed")
-    held = ledger.held(scratch.folder, os.getpid())
-    assert next(iter(held.attempts)) == current.id, "what is at work comes first"
-    assert set(held.attempts) == {current.id, *(claim.id for claim in bundle._claimed)}
     bundle.end(current, FINE, time.monotonic())
     while work(bundle, 0.0):
         pass
     bundle.record()
     assert set(rows(client, study).values()) == {("done", 1)}
-
-
-def test_a_claim_that_is_under_way_stays_in_the_ledger_when_results_are_recorded(bundle, scratch, line):
-    work(bundle, 0.0)
-    line.meanwhile = bundle.record
-    claim = bundle.next(lambda _: None)
-    assert line.meanwhile is None
-    found = ledger.held(scratch.folder, os.getpid())
-    assert found.claimed == [claim.id, *(item.id for item in bundle._claimed)]
-    assert len(found.claimed) > 1
 
 
 def test_a_claim_whose_answer_was_lost_beside_an_experiment_is_found_by_the_next_one(client, study, bundle, line):
@@ -145,24 +135,6 @@ def test_a_claim_whose_answer_was_lost_beside_an_experiment_is_found_by_the_next
     assert not line.breaks, "it was broken once"
     assert sorted(seen) == sorted(rows(client, study))
     assert set(rows(client, study).values()) == {("done", 1)}
-
-
-def test_what_such_a_claim_may_have_taken_stays_in_the_ledger(bundle, line, scratch, monkeypatch):
-    line.breaks = True
-    while line.breaks:
-        work(bundle, 0.02)
-    eventually(lambda: bundle._doubtful, "the answer to be missed")
-    while bundle._claimed:
-        work(bundle, 0.0)
-    bundle.record()
-    doubtful = set(bundle._doubtful)
-    assert set(ledger.held(scratch.folder, os.getpid()).under_way) == doubtful
-    monkeypatch.setattr(bundle, "_pace", lambda: 1)
-    claim = bundle.next(lambda _: None)
-    found = ledger.held(scratch.folder, os.getpid())
-    assert found.attempts == {claim.id: 1}
-    assert set(found.claimed) == doubtful | {claim.id}
-    assert len(found.under_way) > 1
 
 
 def test_what_such_a_claim_has_taken_is_given_to_others_too(client, study, bundle, line):
@@ -177,24 +149,67 @@ def test_what_such_a_claim_has_taken_is_given_to_others_too(client, study, bundl
     assert len(found) > 1
 
 
+def test_an_outcome_that_waits_in_the_outbox_is_not_taken_back(client, raw, study, bundle, monkeypatch):
+    # Given a failure that could not be recorded, and a claim whose answer was lost
+    claim = bundle.next(lambda _: None)
+    failed = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no"))
+    with monkeypatch.context() as away:
+        away.setattr(bundle._delivery, "deliver", raising(DatabaseUnreachableError("it", "away")))
+        with pytest.raises(DatabaseUnreachableError):
+            bundle.end(claim, failed, time.monotonic())
+    bundle._is_unsure = True
+    # When this process gives back what it has not begun
+    bundle.hand_back()
+    # Then that attempt is still its own
+    assert rows(client, study)[claim.id] == ("running", 1)
+    assert bundle._delivery.deliver(claim, failed) == failed
+
+
+def raising(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
 def undone(client, study):
     """Say whether all that was not done waits for its first attempt."""
     return {row for row in rows(client, study).values() if row != ("done", 1)} <= {("pending", 0), ("queued", 0)}
 
 
-def test_what_was_given_to_others_is_not_held_any_more(client, raw, study, bundle, scratch):
-    # Given a process that is at one that takes long, and has given to others what it had claimed with it
+def test_what_follows_an_experiment_that_takes_long_is_given_to_others(client, study, bundle):
     work(bundle, 0.0)
     current = bundle.next(lambda _: None)
-    assert len(ledger.held(scratch.folder, os.getpid()).attempts) > 1
+    assert bundle._claimed
     bundle._began -= 60
     bundle.look()
-    assert ledger.held(scratch.folder, os.getpid()).attempts == {current.id: 1}
-    # When its worker makes sure of what its processes hold
-    Attendance(Board(scratch.board), current.worker, lambda *_: None).make_sure(raw)
-    # Then none of that is claimed for it again
     bundle.end(current, FINE, time.monotonic())
     bundle.record()
+    assert bundle.next(lambda _: None) is None
+    assert undone(client, study)
+    assert [row for row in rows(client, study).values() if row == ("done", 1)] == [("done", 1)] * 2
+
+
+def test_an_experiment_ends_while_others_are_given_back(client, study, bundle, monkeypatch):
+    # Given a process that gives back what it has not begun, to a broker that does not answer
+    work(bundle, 0.0)
+    current = bundle.next(lambda _: None)
+    called, answers = threading.Event(), threading.Event()
+
+    def put_back(_, ids):
+        called.set()
+        assert answers.wait(60)
+
+    monkeypatch.setattr(Client, "put_back", put_back)
+    giving = threading.Thread(target=bundle.hand_back)
+    giving.start()
+    assert called.wait(60)
+    # When what it runs ends, then that is recorded meanwhile
+    bundle.end(current, FINE, time.monotonic())
+    bundle.record()
+    assert rows(client, study)[current.id] == ("done", 1)
+    answers.set()
+    giving.join(60)
     assert undone(client, study)
 
 
@@ -232,7 +247,7 @@ def test_so_is_what_is_recorded_by_itself(client, study, bundle, monkeypatch):
     assert rows(client, study)[claim.id] == ("done", 1)
 
 
-@pytest.mark.parametrize("moment", ["_have", "_miss", "_pop"])
+@pytest.mark.parametrize("moment", ["_miss", "_pop"])
 def test_what_was_just_claimed_when_its_process_is_told_to_stop_was_never_begun(
     client, raw, study, bundle, monkeypatch, moment
 ):
@@ -287,17 +302,26 @@ def test_what_an_earlier_message_may_have_claimed_is_found_by_the_next_one(clien
     line.breaks = True
     while line.breaks:
         work(bundle, 0.02)
-    eventually(lambda: bundle._doubtful, "the answer to be missed")
-    doubtful = set(bundle._doubtful)
+    eventually(lambda: bundle._is_unsure, "the answer to be missed")
     while bundle._claimed:
         work(bundle, 0.0)
     bundle.open([])
-    ran = set()
-    while claim := work(bundle, 0.0):
-        ran.add(claim.id)
-    assert ran == doubtful
+    ran = 0
+    while work(bundle, 0.0):
+        ran += 1
+    assert ran > 0
     bundle.record()
-    assert {rows(client, study)[number] for number in doubtful} == {("done", 1)}
+    assert undone(client, study)
+
+
+def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, bundle, monkeypatch):
+    """A function that sends its process a signal would run for ever otherwise."""
+    monkeypatch.setattr("qexp.worker.bundle._HEARS", 0.1)
+    monkeypatch.setattr(Board, "stopping", False)
+    claim = bundle.next(lambda _: None)
+    bundle.stop()
+    (shown,) = client.show(Selection(ids=((claim.id, claim.id),)))
+    assert [(attempt.outcome, attempt.error_type) for attempt in shown.attempts] == [("crashed", "ProcessStopped")]
 
 
 @pytest.fixture

@@ -58,18 +58,6 @@ def test_a_result_is_recorded_once(raw, experiment, worker):
     assert not hot.finish(raw, claim, hot.Outcome(result={"y": 2}))
 
 
-@pytest.mark.parametrize(("relaxed", "commit"), [(False, "on"), (True, "off")])
-def test_claims_and_results_are_committed_as_durably_as_is_asked_for(raw, experiment, worker, relaxed, commit):
-    made = worker()
-    with raw.transaction():
-        (claim,) = hot.claims(raw, [experiment.id], made, 1, relaxed)
-        assert raw.execute("SHOW synchronous_commit").fetchone() == (commit,)
-    with raw.transaction():
-        assert hot.finish_all(raw, made, [hot.done(claim, FINE)], relaxed)
-        assert raw.execute("SHOW synchronous_commit").fetchone() == (commit,)
-    assert raw.execute("SHOW synchronous_commit").fetchone() == ("on",), "for nothing but that transaction"
-
-
 def test_a_worker_that_comes_back_cannot_overwrite_its_successor(client, raw, experiment, worker):
     # Given an experiment whose worker gave it up
     slow, fast = worker(), worker()

@@ -38,9 +38,9 @@ def statuses(client, two):
     return [client.experiments(Selection(ids=((number, number),)))[0].status for number, _, _ in two]
 
 
-def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_budgets(client, raw, two, intact):
+def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_budgets(client, raw, two):
     (number, silent, claim), (_, loud, _) = two
-    leases.beat(raw, loud, intact, in_a_minute())
+    leases.beat(raw, loud, in_a_minute())
     (gone,) = [worker for worker in leases.silent(raw, 30, in_a_minute()) if worker.experiments]
     assert (gone.worker, gone.experiments) == (silent, [number])
     (failed,) = leases.rescue(raw, gone, LOST)
@@ -53,9 +53,9 @@ def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_b
     assert hot.claim(raw, number, loud, 1).attempt == 2
 
 
-def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two, intact):
+def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
     (_, silent, _), (_, loud, _) = two
-    leases.beat(raw, loud, intact, in_a_minute())
+    leases.beat(raw, loud, in_a_minute())
     assert [worker.worker for worker in leases.silent(raw, 30, in_a_minute())] == [silent]
     leases.rescue(raw, leases.Silent(silent, "", "", in_a_minute(), [two[0][0]]), LOST)
     assert leases.silent(raw, 30, in_a_minute()) == []
@@ -63,10 +63,10 @@ def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two, inta
     assert not leases.beat(raw, silent).given_up
 
 
-def test_a_worker_that_left_and_still_has_something_running_is_given_up_too(raw, two, intact):
+def test_a_worker_that_left_and_still_has_something_running_is_given_up_too(raw, two):
     (number, left, _), (_, loud, _) = two
     leases.leave(raw, left)
-    leases.beat(raw, loud, intact, in_a_minute())
+    leases.beat(raw, loud, in_a_minute())
     (gone,) = leases.silent(raw, 30, in_a_minute())
     assert gone.experiments == [number]
 

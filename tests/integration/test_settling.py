@@ -1,11 +1,11 @@
 """What a process that died has left behind is recorded, and what cannot be keeps nobody from beginning."""
 
-import math
 import os
 import threading
 import uuid
 
 import pytest
+from integration.conftest import post
 
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
@@ -13,11 +13,12 @@ from qexp.model import Failure, Status
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
+from qexp.worker.attempt import result_log
 from qexp.worker.attempt.delivery import Delivery
-from qexp.worker.attempt.ledger import Ledger, holders
+from qexp.worker.attempt.outbox import Death
+from qexp.worker.attempt.result_log import ResultLog
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
-from qexp.worker.board import Post, Request
 from qexp.worker.office import Office
 from qexp.worker.tenure import Tenure
 
@@ -36,107 +37,123 @@ def claims(client, raw, tmp_path, worker):
     return hot.claims(raw, ids, worker(), PID)
 
 
-def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, tmp_path):
+@pytest.fixture
+def settle(client, tmp_path):
+    """Have another worker look after what a process has left in a folder."""
+    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
+    return lambda claim, begun=(): office._settle(claim.worker, tmp_path, PID, list(begun))
+
+
+def found(client, claims):
+    (name,) = {claim.study for claim in claims}
+    rows = {row.id: (str(row.status), row.attempt) for row in client.experiments(Selection(name))}
+    return [rows[claim.id] for claim in claims]
+
+
+WAITS = [("pending", 0), ("queued", 0)]
+
+
+def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, tmp_path, settle):
     # Given a process that has run two of three, one of them with a result that cannot be kept, and died
-    fine, poison, unbegun = claims
-    ledger = Ledger(tmp_path, PID)
-    ledger.intend([claim.id for claim in claims], [])
-    for claim, value in ((fine, 1), (poison, "\0")):
-        ledger.add(hot.done(claim, hot.Outcome(result={"y": value}), 1.0, 2.0))
+    log = ResultLog(tmp_path, PID)
+    for claim, value in zip(claims, (1, "\0"), strict=False):
+        log.add(hot.done(claim, hot.Outcome(result={"y": value}), 1.0, 2.0))
     # When another one looks after it
-    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
-    office._settle(fine.worker, tmp_path, PID)
-    # Then the good one counts, what was not begun waits, and the other is left to the lease of its worker
-    (name,) = {claim.study for claim in claims}
-    found = {row.id: row.status for row in client.experiments(Selection(name))}
-    assert found[fine.id] == Status.DONE
-    assert found[poison.id] == Status.RUNNING
-    assert found[unbegun.id] in (Status.PENDING, Status.QUEUED)
+    settle(claims[0])
+    # Then the good one counts, the other has failed by its own doing, and what was not begun waits
+    fine, poison, unbegun = found(client, claims)
+    assert (fine, poison) == (("done", 1), ("failed", 1))
+    assert unbegun in WAITS
+    (shown,) = client.show(Selection(ids=((claims[1].id, claims[1].id),)))
+    assert [(attempt.outcome, attempt.error_type) for attempt in shown.attempts] == [
+        ("error", "qexp.errors.ResultError")
+    ]
 
 
-@pytest.mark.parametrize("successor", [False, True], ids=["", "its-slot-is-anothers"])
-def test_what_a_dead_process_had_begun_keeps_its_number_though_postgres_has_forgotten_it(
-    client, raw, claims, worker, tmp_path, at_work, forget, successor
+def test_what_a_dead_process_had_begun_is_left_to_whoever_ends_it(client, claims, settle):
+    settle(claims[0], [claims[0].id])
+    first, *rest = found(client, claims)
+    assert first == ("running", 1)
+    assert all(row in WAITS for row in rest)
+
+
+def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_path, settle, caplog):
+    # Given the log of a dead process in which somebody has written between two results
+    log = ResultLog(tmp_path, PID)
+    path = result_log.path_of(tmp_path, PID)
+    for claim in claims[:2]:
+        log.add(hot.done(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0))
+        with path.open("ab") as file:
+            file.write(b"\0\n")
+    # When another one looks after it, twice
+    settle(claims[0])
+    settle(claims[0])
+    # Then both results count, and the file is set aside and said once
+    assert found(client, claims)[:2] == [("done", 1)] * 2
+    assert not path.exists()
+    assert (client.settings.home / "unreadable" / path.name).exists()
+    assert len([record for record in caplog.records if path.name in record.getMessage()]) == 1
+    (client.settings.home / "unreadable" / path.name).unlink()
+
+
+def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, office):
+    # Given a child whose death was dealt with, and a claim of its that the server makes after that
+    office._record_death(Death(office.worker, PID, hot.Error(Failure.CRASHED, "ProcessDied", "it is dead")))
+    assert all(row in WAITS for row in found(client, claims))
+    raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
+    hot.claims(raw, [claim.id for claim in claims], office.worker, PID)
+    # When the worker looks at what its children are at
+    office._heart.beat()
+    # Then they wait again, uncharged
+    assert all(row in WAITS for row in found(client, claims))
+
+
+def test_a_death_that_postgres_cannot_be_told_of_waits_in_the_outbox(client, raw, claims, office, monkeypatch):
+    # Given a child that died at the first of three, while Postgres was away
+    first, *rest = claims
+    office.board.put(0, post(PID, first.id))
+    with monkeypatch.context() as away:
+        away.setattr(office, "_record_death", raising(DatabaseUnreachableError("it", "away")))
+        office.record_crash([claim.id for claim in claims], PID, "signal 9 (SIGKILL)")
+    assert found(client, claims) == [("running", 1)] * 3
+    # When it is back, then the next heartbeat tells of it, or the worker that comes next
+    office._heart.beat()
+    assert found(client, [first]) == [("pending", 1)]
+    assert all(row in WAITS for row in found(client, rest))
+    assert office.board.of(PID) is None
+    (shown,) = client.show(Selection(ids=((first.id, first.id),)))
+    assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [
+        ("crashed", "its process died: signal 9 (SIGKILL)")
+    ]
+    assert list((office.settings.home / "outbox").glob("*")) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
+def test_what_a_dead_worker_was_at_is_left_to_its_lease_where_its_board_cannot_be_read(
+    client, claims, office, tmp_path, damage
 ):
-    # Given a process that has begun the first of three, a Postgres that crashed and forgot it, and then its own death
-    first, *rest = claims
-    _, board = at_work(PID, claims)
-    if successor:
-        board.put(0, Post(PID + 1, 17, 1, PID + 1, 0.0, math.inf, 0, False, Request.NONE))
-    forget(*claims)
-    # When another one looks after it
-    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
-    office._settle(first.worker, tmp_path, PID)
-    # Then that attempt is there, for the lease of its worker to end, and the next one will be another
-    (name,) = {claim.study for claim in claims}
-    found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
-    assert found == {first.id: (Status.RUNNING, 1)} | {claim.id: (Status.QUEUED, 0) for claim in rest}
-    assert hot.claims(raw, [first.id], worker(), 8) == []
-    assert holders(tmp_path) == [], "there is nothing left to settle"
+    board = tmp_path / "board"
+    if damage != "missing":
+        board.write_bytes(b"\xff" * (10 if damage == "cut" else 400_000))
+    office._settle_all(office.worker, tmp_path)
+    assert found(client, claims) == [("running", 1)] * 3
 
 
-def test_a_dead_process_that_was_at_nothing_had_begun_nothing(client, claims, tmp_path, at_work):
-    # Given a process that has ended the first of three and died before it began the second one
-    first, *rest = claims
-    book, board = at_work(PID, claims)
-    book.add(hot.done(first, hot.Outcome(result={"y": 1}), 1.0, 2.0))
-    board.clear(0)
-    # When another one looks after it
-    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
-    office._settle(first.worker, tmp_path, PID)
-    # Then the others wait for their first attempts
-    (name,) = {claim.study for claim in claims}
-    found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
-    assert found[first.id] == (Status.DONE, 1)
-    for claim in rest:
-        assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
-
-
-def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, tmp_path, at_work, forget):
-    # Given a process that died while it claimed a second and a third experiment beside the first one
-    first, *late = claims
-    book, board = at_work(PID, [first])
-    book.intend([claim.id for claim in claims], [])
-    forget(*late)  # it was not made yet
-    office = Office(client.settings, first.worker, Scratch(first.worker), Tenure(client.settings))
-    assert office._settle(first.worker, tmp_path, PID) == [claim.id for claim in late]
-    # When the server makes that claim all the same
-    hot.claims(raw, [claim.id for claim in late], first.worker, PID)
-    died = []
-
-    def note(ids, pid, _):
-        died.append((ids, pid))
-        office._settle(first.worker, tmp_path, pid)
-
-    Attendance(board, first.worker, note).check(raw)
-    # Then those two wait again, uncharged, and the first one is left to whoever notes the death
-    assert died == [([], PID)]
-    (name,) = {claim.study for claim in claims}
-    found = {row.id: (row.status, row.attempt) for row in client.experiments(Selection(name))}
-    assert found[first.id] == (Status.RUNNING, 1)
-    for claim in late:
-        assert found[claim.id] in ((Status.PENDING, 0), (Status.QUEUED, 0))
-
-
-def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, raw, claims, tmp_path, caplog):
+def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, raw, claims, tmp_path, settle, caplog):
     # Given a process that has recorded the first of three, and died before it could note that; another one is cancelled
     first, second, _ = claims
-    ledger = Ledger(tmp_path, PID)
-    ledger.intend([claim.id for claim in claims], [])
+    log = ResultLog(tmp_path, PID)
     results = [hot.done(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
     for result in results:
-        ledger.add(result)
+        log.add(result)
     assert set(hot.finish_all(raw, first.worker, results[:1])) == {first.id}
     client.cancel(Selection(ids=((second.id, second.id),)))
     # When another one looks after it
-    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
-    office._settle(first.worker, tmp_path, PID)
+    settle(first)
     # Then nothing is said of the first one
     late = [record.getMessage() for record in caplog.records if "too late" in record.getMessage()]
     assert late == [f"experiment {second.id}: an attempt came too late, its result is discarded"]
-    (name,) = {claim.study for claim in claims}
-    found = {row.id: row.status for row in client.experiments(Selection(name))}
-    assert (found[first.id], found[second.id]) == (Status.DONE, Status.CANCELLED)
+    assert found(client, [first, second]) == [("done", 1), ("cancelled", 1)]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +179,7 @@ def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, cl
 
 @pytest.fixture
 def office(client, claims, tmp_path):
-    """The main process's side of the worker that has made those claims, in whose ledger nothing is yet."""
+    """The main process's side of the worker that has made those claims."""
     scratch = Scratch(uuid.uuid4())
     scratch.make()
     settings = client.settings.model_copy(update={"home": tmp_path, "heartbeat": 0.05})
@@ -178,10 +195,11 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
     # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
     first, *_ = claims
     office._line.do(lambda line: None, "nothing")
-    os.close(office._delivery._keep(first, hot.Outcome(result={"y": 1})))
+    os.close(office._delivery._outbox.keep_outcome(first, hot.Outcome(result={"y": 1})))
     raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._line._raw.info.backend_pid])
     # When its death is noted
-    office._record_death([first.id], PID, hot.Error(Failure.CRASHED, "ProcessDied", "it is dead"))
+    error = hot.Error(Failure.CRASHED, "ProcessDied", "it is dead")
+    office._record_death(Death(office.worker, PID, error, first.id, first.attempt))
     # Then it has not crashed
     (name,) = {claim.study for claim in claims}
     (shown, *_) = client.show(Selection(name))
@@ -191,14 +209,13 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
 def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_interrupted(
     client, claims, office, monkeypatch
 ):
-    # Given something to settle, and a heart that waits for the connection of what a signal interrupts
-    Ledger(office.scratch.folder, PID).intend([claim.id for claim in claims], [])
+    # Given a heart that waits for the connection of what a signal interrupts
     monkeypatch.setattr("qexp.worker.office.GRACE", 0.1)
-    beats, left, pulse = threading.Event(), threading.Event(), office._heart._pulse
+    beats, left, pulse = threading.Event(), threading.Event(), office._heart.beat
 
     def beat():
         beats.set()
-        return pulse()
+        pulse()
 
     def interrupted(raw):
         office._heart.start()
@@ -208,7 +225,7 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
             office.give_back([])
         left.set()
 
-    monkeypatch.setattr(office._heart, "_pulse", beat)
+    monkeypatch.setattr(office._heart, "beat", beat)
     main = threading.Thread(target=office._line.do, args=(interrupted, "what was interrupted"), daemon=True)
     main.start()
     # Then it does
@@ -221,26 +238,25 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
 
 def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
     _, board = at_work(PID, claims)
-    assert not Attendance(board, claims[0].worker, lambda *_: None).busy
-    board.put(0, Post(os.getpid(), 17, 1, os.getpid(), 0.0, math.inf, 0, False, Request.NONE))
-    assert Attendance(board, claims[0].worker, lambda *_: None).busy
+    assert not Attendance(board, claims[0].worker, lambda _: None).busy
+    board.put(0, post(os.getpid(), 17))
+    assert Attendance(board, claims[0].worker, lambda _: None).busy
 
 
 def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, office, monkeypatch):
     folder = office.scratch.folder
-    Ledger(folder, PID).add(hot.done(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
+    ResultLog(folder, PID).add(hot.done(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
         away.setattr(office._delivery, "record", raising(DatabaseUnreachableError("it", "away")))
         office.leave()
-    assert holders(folder) == [PID]
+    assert result_log.writers(folder) == [PID]
     office.leave()
     assert not folder.exists()
-    (name,) = {claim.study for claim in claims}
-    assert client.experiments(Selection(name))[0].status == Status.DONE
+    assert found(client, claims)[0] == ("done", 1)
 
 
 def raising(error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     return fail

@@ -214,7 +214,6 @@ class Machine(RuleBasedStateMachine):
         self.silent: list[leases.Silent] = []
         raw.execute("TRUNCATE study, worker, leader, experiment, attempt RESTART IDENTITY CASCADE")
         self.clock = self.now()
-        self.intact = raw.execute("SELECT since FROM intact").fetchone()[0]
         self.workers = [uuid.uuid4() for _ in range(WORKERS)]
         self.seen = dict.fromkeys(self.workers, self.clock)
         self.stopped: dict[UUID, datetime] = {}
@@ -405,7 +404,7 @@ class Machine(RuleBasedStateMachine):
     @rule(worker=WORKER)
     def beat(self, worker):
         worker = self.workers[worker]
-        assert leases.beat(self.raw, worker, self.intact, self.clock).given_up == (worker in self.stopped)
+        assert leases.beat(self.raw, worker, self.clock).given_up == (worker in self.stopped)
         self.stopped.pop(worker, None)
         self.seen[worker] = self.clock
 
@@ -433,12 +432,13 @@ class Machine(RuleBasedStateMachine):
 
     @rule(worker=WORKER, pid=PID, picks=st.lists(PICK, max_size=5))
     def undo(self, worker, pid, picks):
-        """Take back claims that were never begun, those of others among them."""
-        picked = [self.pick(pick) for pick in picks]
-        unbegun = [row for row in picked if not (row.result or row.points or row.entries or row.saved)]
-        worker, rows = self.workers[worker], {row.id: row for row in unbegun}
-        expected = {number: row for number, row in rows.items() if row.runs_on(worker, pid) and row.claims}
-        assert set(hot.undo(self.raw, list(rows), worker, pid)) == set(expected)
+        """Take back the claims of a process that were never begun."""
+        worker, picked = self.workers[worker], [self.pick(pick) for pick in picks]
+        held = [row for row in self.rows if row.runs_on(worker, pid)]
+        begun = [row for row in held if row.result or row.points or row.entries or row.saved or not row.claims]
+        begun = {row.id for row in [*begun, *picked]}
+        expected = {row.id: row for row in held if row.id not in begun}
+        assert set(hot.undo(self.raw, worker, pid, begun)) == set(expected)
         for row in expected.values():
             row.undo()
 
@@ -461,10 +461,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, worker=WORKER, pid=PID)
     def adopt(self, pick, worker, pid):
-        row, worker = self.pick(pick), self.workers[worker]
-        claim = next(iter(hot.adopt(self.raw, [row.id], worker, pid)), None)
-        assert (claim is not None) == row.runs_on(worker, pid)
-        assert claim is None or (claim.attempt, claim.params) == (row.attempt, {"x": row.x})
+        known, worker = self.pick(pick), self.workers[worker]
+        found = hot.adopt(self.raw, worker, pid, [known.id])
+        held = [row for row in self.rows if row.runs_on(worker, pid) and row is not known]
+        assert [(claim.id, claim.attempt, claim.params["x"]) for claim in found] == sorted(
+            (row.id, row.attempt, row.x) for row in held
+        )
 
     @rule(pick=PICK, late=LATE, result=RESULT)
     def finish(self, pick, late, result):

@@ -65,7 +65,7 @@ def test_what_another_sites_worker_has_left_is_that_sites_for_a_week(killed):
 
 def test_a_folder_that_is_no_workers_is_left_alone(above, killed):
     _, folder = killed()
-    other = folder.with_name(folder.name[:-32] + "notes")
+    other = folder.with_name("worker-notes")
     other.mkdir()
     assert found(set()) == []
     assert other.is_dir()

@@ -7,8 +7,10 @@ import pytest
 
 from qexp.worker import warden
 from qexp.worker.board import Board, Post, Request
+from qexp.worker.warden import Warden
 
 CHILD = 4_000_000  # no process has this id where the test would reach it
+BORN = 17.0
 
 
 @pytest.fixture
@@ -22,11 +24,12 @@ def board(tmp_path):
 def signals(monkeypatch):
     sent = []
     monkeypatch.setattr(warden.os, "kill", lambda process, number: sent.append((process, number)))
+    monkeypatch.setattr(warden, "born", {CHILD: BORN}.get)
     return sent
 
 
-def post(experiment, attempt=1):
-    return Post(CHILD, experiment, attempt, CHILD, 0.0, math.inf, 0, cooperative=True, request=Request.NONE)
+def post(experiment, attempt=1, born=BORN, deadline=math.inf):
+    return Post(CHILD, BORN, experiment, attempt, CHILD, born, 0.0, deadline, 0, cooperative=True, request=Request.NONE)
 
 
 def test_a_process_is_told_what_is_wanted_of_it(board, signals):
@@ -50,6 +53,20 @@ def test_a_process_that_has_gone_is_no_error(board, monkeypatch):
         raise ProcessLookupError
 
     monkeypatch.setattr(warden.os, "kill", kill)
+    monkeypatch.setattr(warden, "born", {CHILD: BORN}.get)
     board.put(3, post(17))
     warden.tell(board, 3, post(17), Request.TIMEOUT)
     assert board.get(3).request == Request.TIMEOUT
+
+
+def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(board, signals, monkeypatch):
+    # Given a child that died at an attempt whose time is over, and another process that has its id by now
+    killed = []
+    monkeypatch.setattr(warden, "kill_tree", lambda *process: killed.append(process))
+    monkeypatch.setattr(warden.time, "monotonic", lambda: 1000.0)
+    board.put(3, post(17, born=BORN - 1, deadline=1.0))
+    # When limits are looked after
+    Warden(board, killed.append).look()
+    warden.tell(board, 3, post(17, born=BORN - 1, deadline=1.0), Request.STOP)
+    # Then it gets no signal, and no limit is enforced
+    assert (signals, killed) == ([], [])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import json
 import logging
 import os
 import uuid
@@ -17,13 +15,14 @@ from uuid import UUID
 import psycopg
 
 from qexp.errors import FilesError, ResultError
-from qexp.files import Files, replacing
+from qexp.files import Files
 from qexp.model import Failure
 from qexp.settings import Settings
-from qexp.store import hot, views
+from qexp.store import hot, leases, views
 from qexp.store.connect import Raw
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import trace
+from qexp.worker.attempt.outbox import Death, Outbox
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,9 @@ class Delivery:
 
     def __init__(self, settings: Settings, line: Line) -> None:
         self._settings, self._line = settings, line
-        self._folder = settings.home / "outbox"
+        self._outbox = Outbox(settings)
+        self._sites: dict[UUID, bool] = {}
+        """Whether workers are of this database."""
         self._names: dict[int, set[str]] = {}
         """Names of results that a study is known to have."""
 
@@ -55,11 +56,8 @@ class Delivery:
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> hot.Finished | None:
-            found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
-            held = {claim.id: claim.attempt}
-            if found is None and hot.claim_again(raw, held, claim.worker, os.getpid(), begun=held):
-                found = hot.finish(raw, claim, outcome, relaxed=self._settings.relaxed)
-            if found is None and hot.ended(raw, held, claim.worker, outcome.name):
+            found = hot.finish(raw, claim, outcome)
+            if found is None and hot.ended(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
                 return hot.Finished()
             return found
 
@@ -71,7 +69,7 @@ class Delivery:
                     raise
                 outcome = refused("the result", error, claim, outcome.usage)
                 done = self._line.do(finish, what, patience, waiting)
-        self._path(claim).unlink(missing_ok=True)  # it may be from another process's time
+        self._outbox.of(claim).unlink(missing_ok=True)  # it may be from another process's time
         if done is None:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
             return None
@@ -87,7 +85,7 @@ class Delivery:
             self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
             try:
-                recorded = self.record(worker, os.getpid(), [item.done for item in items], waiting)
+                recorded = self.record(worker, [item.done for item in items], waiting)
             except (psycopg.Error, ValueError, OverflowError) as error:
                 if not is_refusal(error):
                     raise
@@ -97,25 +95,25 @@ class Delivery:
         return []
 
     def record(
-        self, worker: UUID, pid: int, items: Sequence[hot.Done], waiting: Callable[[], None] | None = None
+        self,
+        worker: UUID,
+        items: Sequence[hot.Done],
+        waiting: Callable[[], None] | None = None,
+        patience: float = PATIENCE,
     ) -> Collection[int]:
         """
-        Record results of a process of a worker; return the ids of those that are not somebody else's by now.
+        Record results of a worker; return the ids of those that are not somebody else's by now.
 
         Those that were recorded before are among them: a connection may be lost, or a process die, just after it.
         """
 
         def finish(raw: Raw) -> dict[int, hot.Finished]:
-            found = hot.finish_all(raw, worker, items, self._settings.relaxed)
-            missing = {item.id: item.attempt for item in items if item.id not in found}
-            if missing and (again := hot.claim_again(raw, missing, worker, pid, begun=missing)):
-                late = [item for item in items if item.id in again]
-                found |= hot.finish_all(raw, worker, late, self._settings.relaxed)
-            if missing := {id_: attempt for id_, attempt in missing.items() if id_ not in found}:
+            found = hot.finish_all(raw, worker, items)
+            if missing := {item.id: item.attempt for item in items if item.id not in found}:
                 found |= dict.fromkeys(hot.ended(raw, missing, worker), hot.Finished())
             return found
 
-        found = self._line.do(finish, f"the outcomes of {len(items)} experiments", PATIENCE, waiting)
+        found = self._line.do(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
         self._clear(items, found)
         return found
 
@@ -128,18 +126,37 @@ class Delivery:
             else:
                 log.warning("experiment %d: an attempt came too late, its result is discarded", item.id)
 
-    def deliver_rest(self, patience: float = 0.0) -> None:
-        """Record what processes that are gone have left in the outbox, waiting so many seconds for Postgres."""
-        for path in sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []:
-            with path.open("rb") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:  # its process lives, and delivers it
-                    continue
-                kept = json.load(file)
-                claim, outcome = claim_from(kept["claim"]), outcome_from(kept["outcome"])
-                if self.deliver(claim, outcome, patience) is not None:
-                    log.info("experiment %d: its outcome was delivered from %s", claim.id, path)
+    def deliver_rest(self, patience: float = 0.0, died: Callable[[Death], None] | None = None) -> None:
+        """
+        Record what processes that are gone have left in the outbox, waiting so many seconds for Postgres.
+
+        *died* deals with deaths, which are left alone without it. What is for another database stays.
+        """
+        for path, kept in self._outbox.rest():
+            if not self._is_ours(kept.worker, patience):
+                continue
+            try:
+                if kept.death is not None and died is not None:
+                    died(kept.death)
+                    path.unlink(missing_ok=True)
+                if kept.claim is not None and kept.outcome is not None:
+                    self.deliver(kept.claim, kept.outcome, patience)
+                    log.info("experiment %d: its outcome was delivered from %s", kept.claim.id, path)
+            except (psycopg.Error, ValueError, OverflowError) as error:
+                if not is_refusal(error):
+                    raise
+                self._outbox.set_aside(path, " ".join(str(error).split()))
+
+    def keep_death(self, death: Death) -> None:
+        """Have a death told later, by whichever worker of this home is next. OSError: there is no room for it."""
+        self._outbox.keep_death(death)
+
+    def _is_ours(self, worker: UUID, patience: float) -> bool:
+        """Say whether a worker is one of this database."""
+        if worker not in self._sites:
+            known = self._line.do(lambda raw: leases.is_known(raw, worker), "workers of this home", patience)
+            self._sites[worker] = known
+        return self._sites[worker]
 
     @contextlib.contextmanager
     def _keeping(self, items: Sequence[tuple[hot.Claim, hot.Outcome]]) -> Iterator[Callable[[], None]]:
@@ -149,32 +166,19 @@ class Delivery:
         def keep() -> None:
             for claim, outcome in [] if held else items:
                 try:
-                    held.append(self._keep(claim, outcome))
+                    held.append(self._outbox.keep_outcome(claim, outcome))
                 except OSError as error:
                     reason = (error.strerror or str(error)).lower()
                     what = f"the outcome of experiment {claim.id}"
-                    log.error("%s is in memory only, no file can be made in %s: %s", what, self._folder, reason)
+                    log.error("%s is in memory only, no file can be made in %s: %s", what, self._outbox.folder, reason)
 
         try:
             yield keep
             for claim, _ in items if held else []:
-                self._path(claim).unlink(missing_ok=True)
+                self._outbox.of(claim).unlink(missing_ok=True)
         finally:
             for descriptor in held:
                 os.close(descriptor)
-
-    def _keep(self, claim: hot.Claim, outcome: hot.Outcome) -> int:
-        """Write an outcome to the outbox; return a descriptor that keeps others from delivering it."""
-        path = self._path(claim)
-        with replacing(path) as file:
-            kept = {"claim": plain_claim(claim), "outcome": dataclasses.asdict(outcome)}
-            file.write(json.dumps(kept, default=str).encode())
-        descriptor = os.open(path, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        return descriptor
-
-    def _path(self, claim: hot.Claim) -> Path:
-        return self._folder / f"{claim.worker.hex}-{claim.id}-{claim.attempt}.json"
 
     def _name(self, study: int, names: Iterable[str]) -> None:
         known = self._names.setdefault(study, set())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -28,8 +27,6 @@ from qexp.worker.context.context import Context
 from qexp.worker.context.journal import PostgresJournal
 from qexp.worker.context.recorder import Recorder
 
-_PARENT_DIES = 1  # PR_SET_PDEATHSIG
-
 
 def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interrupts) -> Outcome:
     """Run a claimed experiment in a fresh Python and return its outcome; it ends with this process."""
@@ -40,7 +37,7 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
     os.close(writer)
     try:
         with interrupts.armed(), os.fdopen(reader, "rb") as answer:
-            interrupts.board.run_in(interrupts.slot, process.pid)
+            interrupts.board.run_in(interrupts.slot, process.pid, limits.born(process.pid) or 0.0)
             _send(process, _request(claim, folder, interrupts))
             return _outcome(_answer(answer.fileno(), process), process, interrupts)
     finally:
@@ -96,7 +93,7 @@ def _outcome(answer: bytes, process: subprocess.Popen[bytes], interrupts: Interr
 def main(arguments: list[str]) -> None:
     """Run what standard input says, and write the outcome to the file descriptor that is the argument."""
     request = json.load(sys.stdin)
-    _end_with(request["parent"])
+    limits.end_with_parent(request["parent"])
     outcome = _attempt(claim_from(request["claim"]), request["slot"])
     data = json.dumps(dataclasses.asdict(outcome)).encode()
     with os.fdopen(int(arguments[0]), "wb") as answer:
@@ -126,14 +123,6 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     recorder.leave()
     journal.flush(PATIENCE, final=True)
     return journal.completed(dataclasses.replace(outcome, usage=meter.stop()))
-
-
-def _end_with(parent: int) -> None:
-    """Have this process killed when the one that started it dies, however it dies; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before
-            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import signal
+import sys
 
 import psutil
 
@@ -12,6 +15,8 @@ from qexp.store.hot import Error
 from qexp.worker.attempt.interrupts import over_time
 from qexp.worker.attempt.trace import TIMEOUT, fingerprint
 from qexp.worker.board import Post, Request
+
+_PARENT_DIES = 1  # PR_SET_PDEATHSIG
 
 
 def death(post: Post | None, status: int) -> Error:
@@ -34,6 +39,14 @@ def crashed(reason: str, signal_name: str | None) -> Error:
     return Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=mark, signal=signal_name)
 
 
+def end_with_parent(parent: int) -> None:
+    """Have this process killed when the one that started it dies, however it dies; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
+        if os.getppid() != parent:  # it died before
+            os._exit(1)
+
+
 def memory_of(pid: int, tree: bool = True) -> int:
     """Return the bytes in memory of a process, with *tree* of all below it too; what they share counts once."""
     processes = _tree(pid) if tree else _one(pid)
@@ -54,8 +67,26 @@ def _share(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
 
 
-def kill_tree(pid: int) -> None:
-    """End a process and all below it."""
+def born(pid: int) -> float | None:
+    """
+    Return when a process started, as a number that no change of the clock moves; None: it is gone, or a zombie.
+
+    With the process id it names a process for ever: an id alone is another process's after a while.
+    """
+    try:
+        if not psutil.LINUX:
+            return float(psutil.Process(pid).create_time())
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - five times a second for each child
+            state, *fields = file.read().rpartition(b")")[2].split()
+        return None if state in b"ZX" else float(fields[18])
+    except (OSError, psutil.Error, IndexError):
+        return None
+
+
+def kill_tree(pid: int, since: float | None = None) -> None:
+    """End a process and all below it; with *since* only if it is the one that was born then."""
+    if since is not None and born(pid) != since:
+        return
     for process in _tree(pid):
         with contextlib.suppress(psutil.Error):
             process.kill()

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import logging
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
+from qexp import private
+
 log = logging.getLogger(__name__)
 
+_PREFIX = "worker-"
 _LEFT_ALONE = 7 * 24 * 3600.0
 
 
 class Scratch:
-    """A worker's folder below the system's temporary one (TMPDIR moves it)."""
+    """A worker's folder, in this user's private one below the system's temporary one (TMPDIR moves it)."""
 
     def __init__(self, worker: UUID) -> None:
-        self._above = Path(tempfile.gettempdir())
-        self.folder = self._above / f"{_prefix()}{worker.hex}"
+        self.folder = private.place(f"{_PREFIX}{worker.hex}")
         self._lock: int | None = None
 
     @property
@@ -32,8 +32,8 @@ class Scratch:
         return self.folder / "board"
 
     def make(self) -> None:
-        """Make the folder."""
-        self.folder.mkdir(mode=0o700)
+        """Make the folder; SettingsError if the place for it is not this user's alone."""
+        private.folder(self.folder.name)
         self._lock = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # children that are forked hold it too
 
@@ -60,16 +60,19 @@ class Scratch:
         """
         Yield the folders of workers that were killed, by their ids; nobody holds their locks. They go afterwards.
 
-        Those of another site's workers are left to that one, for a week.
+        Those of another site's workers are left to that one, for a week. SettingsError: others may have put them there.
         """
-        for folder in self._above.glob(f"{_prefix()}*"):
+        for folder in private.folder().glob(f"{_PREFIX}*"):
+            if not private.owned(folder):
+                log.warning("%s is not this user's, and left alone", folder)
+                continue
             try:
-                lock = os.open(folder, os.O_RDONLY)
-            except OSError:  # another user's, or gone by now
+                lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            except OSError:  # gone by now
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                worker = UUID(folder.name.removeprefix(_prefix()))
+                worker = UUID(folder.name.removeprefix(_PREFIX))
                 if is_ours(worker):
                     yield worker, folder
                 elif time.time() - folder.stat().st_mtime < _LEFT_ALONE:
@@ -79,17 +82,6 @@ class Scratch:
                 continue
             finally:
                 os.close(lock)
-
-
-def _prefix() -> str:
-    return f"qexp-{_user()}-"
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may run as a user id that has no name
-        return str(os.getuid())
 
 
 def _remove(folder: Path) -> None:

@@ -20,6 +20,7 @@ from qexp.worker.attempt.code import Code
 from qexp.worker.attempt.delivery import is_refusal, refused
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.isolation import Baseline
+from qexp.worker.attempt.limits import born
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board, Post, Request
@@ -38,6 +39,8 @@ class Desk:
     ) -> None:
         self.settings, self.line, self.scratch, self.slot = settings, line, scratch, slot
         self.board = Board(scratch.board)
+        self.board.take(slot)
+        self.born = born(os.getpid()) or 0.0
         self.interrupts = Interrupts(self.board, slot)
         self.interrupts.install()
         self.capture = Capture(scratch.folder)
@@ -71,7 +74,7 @@ class Desk:
 
     def expect(self, experiment: int) -> None:
         """Say that this process is about to claim an experiment: it may have it before it knows."""
-        post = Post(os.getpid(), experiment, 0, 0, time.monotonic(), math.inf, 0, False, Request.NONE)
+        post = Post(os.getpid(), self.born, experiment, 0, 0, 0.0, time.monotonic(), math.inf, 0, False, Request.NONE)
         self.board.put(self.slot, post)
 
     def begin(self, claim: Claim) -> bool:
@@ -82,7 +85,8 @@ class Desk:
         """
         now, pid = time.monotonic(), os.getpid()
         deadline = now + claim.timeout if claim.timeout else math.inf
-        post = Post(pid, claim.id, claim.attempt, pid, now, deadline, claim.memory or 0, False, Request.NONE)
+        memory = claim.memory or 0
+        post = Post(pid, self.born, claim.id, claim.attempt, pid, self.born, now, deadline, memory, False, Request.NONE)
         self.board.put(self.slot, post)
         return not self.board.closed
 

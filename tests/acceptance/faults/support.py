@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 import pytest
 import redis
-from tests_support import eventually
+from tests_support import eventually, signal_all
 
 from qexp import services, settings
 from qexp.client import Client
@@ -94,9 +94,8 @@ class Worker:
         return self.process.poll() is None
 
     def signal(self, number: int) -> None:
-        """Send a signal to the whole group."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+        """Send a signal to the main process and to all below it, as batch systems and service managers do."""
+        signal_all(self.process.pid, number)
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)
@@ -302,14 +301,13 @@ def assert_consistent(
     among: Iterable[str] = ("done",),
     failed: Mapping[str, int] | None = None,
     unbegun: bool = False,
-    skips: bool = False,
 ) -> None:
     """
     Hold the tables against the log that the function has kept.
 
     *outcomes*: how many attempts ended how, exactly; or *among*: which ways there may be. *failed*: how many
     experiments end as failed, by failure; the others are done. *unbegun*: attempts that were cut short may lack
-    an execution. *skips*: numbers of attempts may be left out, where a worker was out of reach when Postgres crashed.
+    an execution.
     """
     site = study.site
     experiments = site.rows(
@@ -339,7 +337,7 @@ def assert_consistent(
     for id_, status, last, result, failure, worker, params in experiments:
         mine = by_experiment[id_]
         # attempts are counted without gaps, and only the last one counts
-        assert (mine[-1][1] if skips else [row[1] for row in mine]) == (last if skips else [*range(1, last + 1)]), mine
+        assert [row[1] for row in mine] == [*range(1, last + 1)], mine
         assert [row[1] for row in mine if row[2] == "done"] == ([last] if status == "done" else []), (id_, mine)
         assert mine[-1][2] == (failure or "done"), (id_, mine)
         assert mine[-1][3] == worker

@@ -1,0 +1,112 @@
+"""What a process has not recorded is known to others when it is dead, at whatever moment that comes."""
+
+import os
+import uuid
+
+import pytest
+
+from qexp.store.hot import Claim, Done, Outcome, done
+from qexp.worker.attempt import result_log
+from qexp.worker.attempt.result_log import Left, ResultLog, read
+
+
+def ended(number: int, attempt: int = 1, size: int = 1, text: str = "y") -> Done:
+    claim = Claim(number, attempt, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
+    return done(claim, Outcome(result={"y": text * size}), 1.0, 2.0)
+
+
+@pytest.fixture
+def book(tmp_path):
+    return ResultLog(tmp_path, 7)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return result_log.path_of(tmp_path, 7)
+
+
+def test_results_are_there_until_they_are_recorded(book, tmp_path):
+    book.add(ended(1))
+    book.add(ended(2))
+    assert read(tmp_path, 7) == Left([ended(1), ended(2)])
+    assert result_log.writers(tmp_path) == [7]
+    book.keep([])
+    assert read(tmp_path, 7) == Left([])
+
+
+@pytest.mark.parametrize("text", ["y", "é"])
+def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path, path, text):
+    book.add(ended(1, text=text))
+    whole = path.read_bytes()
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        assert read(tmp_path, 7) == Left([])
+    path.write_bytes(whole)
+    assert read(tmp_path, 7).results == [ended(1, text=text)]
+
+
+def test_a_result_may_contain_what_ends_a_line_elsewhere(book, tmp_path):
+    items = [ended(1, text="a\u2028b\x85c\r\n\x1c"), ended(2)]
+    for item in items:
+        book.add(item)
+    assert read(tmp_path, 7).results == items
+
+
+def test_a_result_that_is_nested_as_deeply_as_may_be_is_read(book, tmp_path):
+    deep: object = 1
+    for _ in range(240):
+        deep = [deep]
+    claim = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
+    item = done(claim, Outcome(result={"y": deep}))
+    book.add(item)
+    assert read(tmp_path, 7) == Left([item])
+
+
+GOOD = ended(5).text.encode()
+BAD = {
+    "NUL": b"\0\0\0",
+    "half a line": GOOD[:-9],
+    "no JSON": b"results",
+    "no bytes of text": b"\xff\xfe",
+    "a number": b"5",
+    "a list": b"[[1, 1]]",
+    "a missing field": GOOD.replace(b'"attempt"', b'"attempts"'),
+    "another type": GOOD.replace(b'"id":5', b'"id":"five"'),
+    "a number that is too large": GOOD.replace(b'"id":5', b'"id":' + b"9" * 30),
+    "a result that is no mapping": b'{"id":5,"study":3,"attempt":1,"result":[1]}',
+    "nested without end": b"[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("line", BAD.values(), ids=BAD)
+def test_a_line_that_is_no_result_takes_no_other_with_it(book, tmp_path, path, line):
+    book.add(ended(1))
+    with path.open("ab") as file:
+        file.write(line + b"\n")
+    book.add(ended(2))
+    assert read(tmp_path, 7) == Left([ended(1), ended(2)], damaged=True)
+
+
+def test_what_is_no_file_is_damaged(tmp_path):
+    result_log.path_of(tmp_path, 7).mkdir()
+    assert read(tmp_path, 7) == Left(damaged=True)
+
+
+@pytest.mark.parametrize("name", ["results-1-x", "results-1-", "results-1--7", "results-1-²", "results-2-7", "held-7"])
+def test_a_file_of_another_name_is_nobodys_log(tmp_path, name):
+    (tmp_path / name).touch()
+    assert result_log.writers(tmp_path) == []
+
+
+def test_a_log_does_not_grow_and_keeps_what_waits(book, tmp_path, path):
+    for number in range(1, 300):
+        book.add(ended(number, size=1000))
+        book.keep([ended(number, size=1000)])
+    assert path.stat().st_size < 2 * result_log._LARGEST
+    assert ended(299, size=1000) in read(tmp_path, 7).results
+    assert [found.name for found in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_log_is_this_users_alone(book, path):
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.stat().st_uid == os.geteuid()
