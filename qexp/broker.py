@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from qexp.errors import BrokerUnreachableError
 from qexp.settings import TLS_OPTIONS, Settings, place
@@ -28,6 +28,8 @@ SCOUT = "qexp_scout"
 LARGEST = 1000
 """Experiments that one message announces, at most."""
 _LEVELS = list(range(10))
+_LONGEST_ID, _LONGEST_LINE = 100, 1000
+"""Characters of a message's id, and of the line that monitors show, that are taken from the broker."""
 _SEPARATOR = "\x06\x16"  # kombu's, between a queue and the number of its list
 _NAMESPACE = UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
 
@@ -159,6 +161,24 @@ def _publish(producer: Any, message: Message) -> None:
     https://docs.celeryq.dev/en/stable/internals/protocol.html
     """
     number = task_id(message.ids, message.attempt)
+    producer.publish(
+        _arguments(message.ids),
+        exchange="",
+        routing_key=message.queue,
+        serializer="json",
+        headers=_headers(number, message.line, message.scout),
+        priority=message.level,
+        correlation_id=number,
+        reply_to="",
+    )
+
+
+def _arguments(ids: Iterable[int]) -> tuple[list[list[int]], dict[str, Any], dict[str, None]]:
+    """Return the body of a task's message: what it is called with, and what is to be done afterwards."""
+    return [list(ids)], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+
+
+def _headers(number: str, line: str, scout: int | None) -> dict[str, Any]:
     headers = {
         "lang": "py",
         "task": TASK,
@@ -170,24 +190,49 @@ def _publish(producer: Any, message: Message) -> None:
         "expires": None,
         "retries": 0,
         "timelimit": [None, None],
-        "argsrepr": message.line,
+        "argsrepr": line,
         "kwargsrepr": "",
         "origin": "qexp",
         "ignore_result": True,
     }
-    if message.scout is not None:
-        headers[SCOUT] = message.scout
-    embedded = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    producer.publish(
-        ([list(message.ids)], {}, embedded),
-        exchange="",
-        routing_key=message.queue,
-        serializer="json",
-        headers=headers,
-        priority=message.level,
-        correlation_id=number,
-        reply_to="",
-    )
+    return headers if scout is None else {**headers, SCOUT: scout}
+
+
+def sanitised(envelope: Any) -> Any:
+    """
+    Return a message of ours, as it is on the broker, with nothing in it but what qexp itself puts there.
+
+    Anybody may put anything on a queue. Celery reserves a child's place before it looks at headers such as `timelimit`
+    and `shadow`; an odd one raises then, and the place stays reserved. Other messages are returned as they are.
+    """
+    headers = envelope.get("headers") if isinstance(envelope, dict) else None
+    if not isinstance(headers, dict) or headers.get("task") != TASK:
+        return envelope
+    found, line, properties = headers.get("id"), headers.get("argsrepr"), envelope.get("properties")
+    number = found if isinstance(found, str) and len(found) <= _LONGEST_ID else str(uuid4())
+    scout = headers.get(SCOUT)
+    properties = properties if isinstance(properties, dict) else {}
+    info, tag = properties.get("delivery_info"), properties.get("delivery_tag")
+    queue = info.get("routing_key") if isinstance(info, dict) else None
+    return {
+        "body": base64.b64encode(json.dumps(_arguments(_ids(envelope))).encode()).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": _headers(
+            number,
+            line[:_LONGEST_LINE] if isinstance(line, str) else "",
+            scout if type(scout) is int and 0 < scout < 2**31 else None,
+        ),
+        "properties": {
+            "correlation_id": number,
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue if isinstance(queue, str) else ""},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": tag if isinstance(tag, str) and tag else str(uuid4()),
+        },
+    }
 
 
 def check(settings: Settings) -> None:
@@ -280,16 +325,22 @@ def backlogs(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[
             pipeline.llen(name)
             pipeline.lindex(name, -1)
         answers = pipeline.execute()
-    return {key: Backlog(answers[2 * place], _ids(answers[2 * place + 1])) for place, key in enumerate(lists)}
+    return {key: Backlog(answers[2 * place], _ids(_loaded(answers[2 * place + 1]))) for place, key in enumerate(lists)}
 
 
-def _ids(message: bytes | None) -> tuple[int, ...]:
+def _ids(envelope: Any) -> tuple[int, ...]:
     """Return the ids in a message as it is on the broker; none if it is no message of ours."""
     try:
-        envelope = json.loads(message or b"{}")
         return tuple(ids_of(json.loads(base64.b64decode(envelope["body"]))[0]))
-    except (ValueError, KeyError, TypeError, IndexError):  # anybody may put anything on a queue
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):  # anybody may put anything on a queue
         return ()
+
+
+def _loaded(message: bytes | None) -> Any:
+    try:
+        return json.loads(message or b"{}")
+    except (ValueError, RecursionError):
+        return None
 
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:

@@ -39,8 +39,7 @@ def install(app: Celery, settings: Settings) -> None:
         """Learns in the main process that a message was taken, and that a child has died, and which."""
 
         def on_accepted(self, pid: int, time_accepted: float) -> None:
-            scout = self.request_dict.get(broker.SCOUT)
-            office.stir(scout if type(scout) is int and 0 < scout < 2**31 else None)
+            office.stir(self.request_dict.get(broker.SCOUT))
             super().on_accepted(pid, time_accepted)
 
         def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:

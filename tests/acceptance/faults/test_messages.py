@@ -128,6 +128,46 @@ def test_messages_that_can_be_read_in_part_are_thrown_away_for_good(study):
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
+ODD = {
+    "timelimit": ["x", 5, [1], {"a": 1}, [None, "x"], [0.001, 0.001], ["1", "2"]],
+    "shadow": [["a"], 5, {"a": 1}, "x" * 10**6],
+    "eta": ["x", 5, "2999-01-01T00:00:00", [1]],
+    "expires": ["x", 5, "1999-01-01T00:00:00", [1]],
+    "id": [None, 5, ["a"], {"a": 1}, ""],
+    "root_id": [5, ["a"]],
+    "parent_id": [["a"]],
+    "argsrepr": [5, ["a"], None],
+    "kwargsrepr": [5, ["a"]],
+    "retries": ["x", None, -1, 10**30],
+    "group": [["a"], 5],
+    "ignore_result": [False, "x"],
+    "stamped_headers": [["a"], 5],
+    "qexp_scout": ["x", -1, 2**40, [1]],
+    "task": [broker.TASK],
+}
+"""Headers that Celery reads, some of them after it has reserved a child's place."""
+
+
+def test_odd_headers_take_no_childs_place_and_change_nothing(own):
+    # Given a worker with one child, and forged messages before those of its study
+    study = own.study(NUMBER)
+    own.worker("-Q", study.queue, "-c", "1").await_ready()
+    study.enqueue()
+    found = ids(study)
+    for name, values in ODD.items():
+        for value in values:
+            message = task([[found[0]]])
+            message["headers"][name] = value
+            put(study, message)
+    callbacks = task([[found[1]]])
+    steps = [{"task": broker.TASK, "args": [[found[2]]], "options": {}}]
+    body = json.dumps([[[found[1]]], {}, {"callbacks": steps, "errbacks": 5, "chain": ["x"], "chord": {"a": 1}}])
+    put(study, {**callbacks, "body": base64.b64encode(body.encode()).decode()})
+    # When it works, then each experiment is run once, in time
+    study.await_closed()
+    assert_consistent(study, NUMBER, {"done": NUMBER})
+
+
 def task(arguments: list[object], name: str = broker.TASK) -> dict[str, object]:
     """Return a message as Celery puts it on a queue of Redis."""
     number = str(uuid.uuid4())
