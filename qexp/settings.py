@@ -142,6 +142,16 @@ class Settings(BaseModel):
         return self.home / SERVICES_FILE
 
     @property
+    def outbox(self) -> Path:
+        """The folder of what Postgres could not be told yet."""
+        return self.home / "outbox"
+
+    @property
+    def unreadable(self) -> Path:
+        """The folder of files that qexp could not read and moved out of the way."""
+        return self.home / "unreadable"
+
+    @property
     def logs(self) -> Path:
         """The folder of the log files."""
         return self.home / "logs"

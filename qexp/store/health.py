@@ -13,7 +13,7 @@ from sqlalchemy import exists, func, select, text
 
 from qexp.model import OPEN, Status
 from qexp.settings import Settings
-from qexp.store import tables
+from qexp.store import tables, workers
 from qexp.store.connect import Connection, Database, unreachable
 
 _LOOKS = 3
@@ -129,6 +129,37 @@ def stuck(connection: Connection, seconds: float) -> list[tuple[str, str, int]]:
         .order_by(study.id)
     )
     return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def deaf(connection: Connection, lease: float, seconds: float) -> list[str]:
+    """
+    Return the live workers that have room and take nothing, by name.
+
+    On a queue of theirs an experiment has waited for *seconds*, in which they have neither begun nor ended any.
+    """
+    columns, study, worker, attempt = (
+        table.c for table in (tables.experiment, tables.study, tables.worker, tables.attempt)
+    )
+    since = func.now() - timedelta(seconds=seconds)
+    waits = (
+        exists()
+        .select_from(tables.experiment.join(tables.study, columns.study == study.id))
+        .where(columns.status == Status.QUEUED, columns.queued_at < since, study.paused_at.is_(None))
+        .where(study.queue == func.any(worker.queues))
+    )
+    running = tables.experiment.alias()
+    runs = select(func.count()).where(running.c.worker == worker.id, running.c.status == Status.RUNNING)
+    began = exists().where(
+        running.c.worker == worker.id, running.c.status == Status.RUNNING, running.c.started_at > since
+    )
+    ended = exists().where(attempt.worker == worker.id, attempt.finished_at > since)
+    query = (
+        select(worker.name)
+        .where(workers.live(lease), worker.started_at < since, waits, ~began, ~ended)
+        .where(runs.scalar_subquery() < worker.concurrency)
+        .order_by(worker.name)
+    )
+    return list(connection.execute(query).scalars())
 
 
 @dataclass(frozen=True)

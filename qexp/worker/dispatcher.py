@@ -13,7 +13,7 @@ import psycopg
 
 from qexp import broker
 from qexp.client import Client
-from qexp.errors import BrokerUnreachableError, ServiceError
+from qexp.errors import BrokerUnreachableError, ServiceError, SettingsError
 from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot, leases
@@ -166,7 +166,10 @@ class Dispatcher:
             return
         gone = leases.silent(raw, lease)
         if gone:
-            self._settle_dead()
+            try:
+                self._settle_dead()
+            except SettingsError as error:  # what they have left cannot be trusted, so all of it counts as lost
+                log.error("what silent workers of this machine have left is not read: %s", error)
         for silent in gone:
             message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
             mark = fingerprint("WorkerLost", [])

@@ -169,7 +169,7 @@ class Office:
         ):
             Client(self.settings).put_back(undone)
         if left.damaged:
-            set_aside(result_log.path_of(folder, pid), self.settings.home, "a line of it is no result")
+            set_aside(result_log.path_of(folder, pid), self.settings.unreadable, "a line of it is no result")
         elif not psutil.pid_exists(pid):
             result_log.forget(folder, pid)
 

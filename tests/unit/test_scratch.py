@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from qexp.errors import SettingsError
 from qexp.worker.attempt.scratch import Scratch
 
 WEEK = 7 * 24 * 3600
@@ -69,3 +70,40 @@ def test_a_folder_that_is_no_workers_is_left_alone(above, killed):
     other.mkdir()
     assert found(set()) == []
     assert other.is_dir()
+
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+
+
+@as_root
+def test_a_folder_that_another_user_has_made_is_not_believed(killed, caplog):
+    """With a worker's id, which any user of the machine can read, results could be forged otherwise."""
+    worker, folder = killed()
+    os.chown(folder, 65534, -1)
+    assert found({worker}) == []
+    assert folder.is_dir()
+    assert str(folder) in caplog.text
+
+
+def test_a_link_to_such_a_folder_is_not_followed(killed, above):
+    worker, folder = killed()
+    folder.rename(above / "elsewhere")
+    folder.symlink_to(above / "elsewhere")
+    assert found({worker}) == []
+    assert (above / "elsewhere").is_dir()
+
+
+@as_root
+def test_a_worker_does_not_start_where_another_user_has_made_its_place(above):
+    place = above / f"qexp-{os.geteuid()}"
+    place.mkdir(mode=0o700)
+    os.chown(place, 65534, -1)
+    with pytest.raises(SettingsError, match="found a folder of user id 65534, expected .* remove it, or set TMPDIR"):
+        Scratch(uuid.uuid4()).make()
+
+
+def test_folders_of_a_place_that_others_can_enter_are_not_believed(killed):
+    worker, folder = killed()
+    folder.parent.chmod(0o755)
+    with pytest.raises(SettingsError, match="mode 0755"):
+        found({worker})

@@ -51,6 +51,7 @@ CHECKS = (
     Check("progress", experiments.progress, needs=("postgres", "tables", "workers")),
     Check("functions", experiments.functions, needs=("postgres", "tables"), patience=experiments.IMPORTS + 3),
     Check("artifacts", experiments.artifacts),
+    Check("left-overs", experiments.left_overs),
     Check("disk", experiments.disk),
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 from qexp.client import importing
@@ -19,6 +20,10 @@ _SCARCE = 1_000_000_000
 """Bytes of disk."""
 _LONG = 120.0
 """Seconds after which what a worker could take is stuck; what the broker has lost is announced again before that."""
+_UNDELIVERED = 600.0
+"""Seconds after which an outcome in the outbox should have been delivered."""
+_DEAF = 30.0
+"""Seconds after which a worker with room that took nothing is not listening."""
 IMPORTS = 10
 """Times `connect_timeout` that all imports together may take: large libraries do."""
 
@@ -61,9 +66,19 @@ def queues(name: str, chart: Chart) -> Findings:
 
 
 def progress(name: str, chart: Chart) -> Findings:
-    """Look for experiments that were announced long ago, on a queue where nothing begins although a worker is idle."""
+    """Look for workers that take nothing, and for experiments that wait long on a queue where nothing begins."""
     with health.reading(chart.settings) as connection:
         stuck = health.stuck(connection, _LONG)
+        deaf = health.deaf(connection, chart.settings.lease, _DEAF)
+    if deaf:
+        yield Finding(
+            name,
+            Verdict.WARNING,
+            f"{few(deaf)}: alive, with room, and has taken nothing for {_DEAF:g} s while experiments wait",
+            "taken at once; Celery's cancel_consumer and rate_limit, or the end of its lifetime, keep a worker from it",
+            "stop it and start it again: celery -A qexp worker",
+        )
+        return
     idle = {queue for worker in chart.live if worker.state is State.IDLE for queue in worker.queues}
     found = {study: number for queue, study, number in stuck if queue in idle}
     if not found:
@@ -149,6 +164,26 @@ def artifacts(name: str, chart: Chart) -> Findings:
         )
     else:
         yield Finding(name, Verdict.OK, f"written, read and deleted in {root}")
+
+
+def left_overs(name: str, chart: Chart) -> Findings:
+    """Look for files that qexp could not read, and for outcomes that nobody delivers."""
+    settings = chart.settings
+    unreadable, waiting = _files(settings.unreadable), _files(settings.outbox)
+    if unreadable:
+        found = f"{len(unreadable)} that could not be read, such as {unreadable[0]}"
+        yield Finding(name, Verdict.WARNING, found, "none", f"look at them, then: rm -r {settings.unreadable}")
+    old = [path for path in waiting if time.time() - path.stat().st_mtime > _UNDELIVERED]
+    if old:
+        found = f"{len(old)} outcomes wait in {settings.outbox} for over {_UNDELIVERED / 60:g} min"
+        expected = "delivered by a worker of the database that each file names"
+        yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker, with that QEXP_DATABASE_URL")
+    if not unreadable and not old:
+        yield Finding(name, Verdict.OK, "none" if not waiting else f"{len(waiting)} outcomes are on their way")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def disk(name: str, chart: Chart) -> Findings:

@@ -9,22 +9,18 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict
 
 from qexp.files import replacing
 from qexp.settings import Settings, place
 from qexp.store.hot import Claim, Error, Outcome
 
 log = logging.getLogger(__name__)
-
-UNREADABLE = "unreadable"
-"""The folder in a home for files that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +35,10 @@ class Death:
     attempt: int | None = None
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(BaseModel):
     """The content of a file: the outcome of a claim, or a death."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     version: Literal[1]
     database: str
@@ -56,20 +53,19 @@ class Outbox:
     """The files of a home. Each is locked by the process that delivers it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.folder = settings.home / "outbox"
-        self._home, self._database = settings.home, place(settings.database_url or "")
-        self._adapter: TypeAdapter[Kept] | None = None
+        self.folder, self._unreadable = settings.outbox, settings.unreadable
+        self._database = place(settings.database_url or "")
         self._ignored: set[Path] = set()
         """Files that can neither be read nor be moved away."""
 
     def keep_outcome(self, claim: Claim, outcome: Outcome) -> int:
         """Write the outcome of a claim; return a descriptor that keeps others from delivering it. OSError: no room."""
-        return self._keep(self.of(claim), Kept(1, self._database, claim.worker, claim, outcome))
+        return self._keep(self.of(claim), claim.worker, claim=claim, outcome=outcome)
 
     def keep_death(self, death: Death) -> None:
         """Write a death, to be delivered with what its process has left. OSError: no room."""
         path = self.folder / f"{death.worker.hex}-died-{death.pid}.json"
-        os.close(self._keep(path, Kept(1, self._database, death.worker, death=death)))
+        os.close(self._keep(path, death.worker, death=death))
 
     def of(self, claim: Claim) -> Path:
         """Return where the outcome of a claim is kept."""
@@ -102,13 +98,16 @@ class Outbox:
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Move a file out of the way that cannot be read, and log it; where it cannot be moved it is left alone."""
-        target = set_aside(path, self._home, reason)
-        if target is None:
+        if set_aside(path, self._unreadable, reason) is None:
             self._ignored.add(path)
 
-    def _keep(self, path: Path, kept: Kept) -> int:
+    def _keep(self, path: Path, worker: UUID, **content: Any) -> int:
+        kept = Kept(version=1, database=self._database, worker=worker, **content)
+        facts = kept.model_dump(mode="json", fallback=str)
+        if kept.claim is not None:  # by name, so that another version's fields are noticed
+            facts["claim"] = dict(zip(Claim._fields, facts["claim"], strict=True))
         with replacing(path) as file:
-            file.write(json.dumps(self._kept.dump_python(kept, mode="json", fallback=str)).encode())
+            file.write(json.dumps(facts).encode())
         descriptor = os.open(path, os.O_RDWR)
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         return descriptor
@@ -120,28 +119,22 @@ class Outbox:
             raise ValueError("found what is no file of this user")
         with os.fdopen(os.dup(descriptor), "rb") as file:
             facts: Any = json.load(file)
-        kept = self._kept.validate_python(facts)
+        kept = Kept.model_validate(facts)
         if (kept.claim is None) != (kept.outcome is None) or (kept.claim is None) == (kept.death is None):
             raise ValueError("found neither an outcome nor a death")
         return kept
 
-    @property
-    def _kept(self) -> TypeAdapter[Kept]:
-        if self._adapter is None:
-            self._adapter = TypeAdapter(Kept)
-        return self._adapter
 
-
-def set_aside(path: Path, home: Path, reason: str) -> Path | None:
+def set_aside(path: Path, folder: Path, reason: str) -> Path | None:
     """
-    Move a file or folder that cannot be read to HOME/unreadable, and log it; return where it is now.
+    Move a file or folder that cannot be read to *folder*, and log it; return where it is now.
 
     None: it cannot be moved, and is where it was.
     """
-    target = home / UNREADABLE / path.name
+    target = folder / path.name
     number = 0
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         while os.path.lexists(target):
             number += 1
             target = target.with_name(f"{path.name}.{number}")
@@ -149,7 +142,5 @@ def set_aside(path: Path, home: Path, reason: str) -> Path | None:
     except OSError as error:
         log.error("%s cannot be read (%s), nor be moved away: %s", path, reason, (error.strerror or str(error)).lower())
         return None
-    with suppress(OSError):
-        target.chmod(0o700 if target.is_dir() else 0o600, follow_symlinks=False)
     log.error("%s cannot be read (%s); it is now %s", path, reason, target)
     return target

@@ -113,7 +113,7 @@ def test_an_attempt_that_has_no_place_to_run_ends_by_name(own):
     study.enqueue()
     study.await_begun(1)
     # When its folder is replaced
-    (scratch,) = folder.glob("qexp-*")
+    (scratch,) = folder.glob("qexp-*/worker-*")
     shutil.rmtree(scratch)
     scratch.touch()
     study.open_gate()

@@ -1,0 +1,202 @@
+"""What Postgres could not be told waits in files: whatever lies there, and for whichever database, nothing stops."""
+
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import uuid
+
+import pytest
+
+from qexp.client.doctor import experiments as doctor
+from qexp.client.doctor.finding import Chart
+from qexp.grid import Grid
+from qexp.settings import Loaded
+from qexp.store import hot
+from qexp.store.line import Line
+from qexp.store.selectors import Selection
+from qexp.worker.attempt.delivery import Delivery
+from qexp.worker.attempt.outbox import Outbox
+
+FINE = hot.Outcome(result={"y": 1})
+
+
+@pytest.fixture
+def settings(client, tmp_path):
+    """Those of a worker with a home of its own."""
+    return client.settings.model_copy(update={"home": tmp_path / "home"})
+
+
+@pytest.fixture
+def claim(client, raw, tmp_path, worker):
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    grid = {"study": f"outbox_{uuid.uuid4().hex[:8]}", "function": "experiment:f", "parameters": {"x": 1}}
+    client.enqueue(Grid.from_dict({**grid, "queue": "nobody"}, tmp_path))
+    (view,) = client.experiments(Selection(grid["study"]))
+    return hot.claim(raw, view.id, worker(), 1)
+
+
+@pytest.fixture
+def outbox(settings):
+    return Outbox(settings)
+
+
+@pytest.fixture
+def delivery(settings):
+    line = Line(settings)
+    yield Delivery(settings, line)
+    line.release()
+
+
+def waits(outbox, claim, outcome=FINE):
+    """Have an outcome wait whose process is gone; return its file."""
+    os.close(outbox.keep_outcome(claim, outcome))
+    return outbox.of(claim)
+
+
+def status(client, claim):
+    return str(client.experiments(Selection(ids=((claim.id, claim.id),)))[0].status)
+
+
+def changed(**keys):
+    return lambda text: json.dumps({**json.loads(text), **keys}).encode()
+
+
+DAMAGE = {
+    "empty": lambda _: b"",
+    "cut": lambda text: text[: len(text) // 2],
+    "NUL": lambda text: b"\0" * len(text),
+    "no text": lambda _: b"\xff\xfe",
+    "a list": lambda _: b"[]",
+    "a number": lambda _: b"5",
+    "nested without end": lambda _: b"[" * 100_000,
+    "of another version": changed(version=2),
+    "without a version": lambda text: json.dumps(
+        {k: v for k, v in json.loads(text).items() if k != "version"}
+    ).encode(),
+    "of no worker": changed(worker="x"),
+    "without an outcome": changed(outcome=None),
+    "with an outcome of other fields": changed(outcome={"results": {}}),
+    "with a number that is none": lambda text: text.replace(b'"attempt": 1', b'"attempt": "one"'),
+    "with a claim of another form": changed(claim=[1, 2]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
+    client, claim, outbox, delivery, settings, damage, caplog
+):
+    # Given a damaged file that comes before the outcome of an experiment
+    path = waits(outbox, claim)
+    odd = path.with_name("0.json")
+    odd.write_bytes(damage(path.read_bytes()))
+    # When what is left is delivered, twice
+    delivery.deliver_rest()
+    delivery.deliver_rest()
+    # Then that outcome counts, and the file is elsewhere, is named once in the log, and by the doctor
+    assert status(client, claim) == "done"
+    assert list(settings.outbox.iterdir()) == []
+    assert [found.name for found in settings.unreadable.iterdir()] == ["0.json"]
+    assert len([record for record in caplog.records if str(odd) in record.getMessage()]) == 1
+    (finding,) = doctor.left_overs("left-overs", Chart(Loaded(settings, {})))
+    assert str(settings.unreadable / "0.json") in finding.found
+
+
+def test_a_folder_and_a_link_in_the_place_of_a_file_are_set_aside(client, claim, outbox, delivery, settings, tmp_path):
+    path = waits(outbox, claim)
+    path.with_name("0.json").mkdir()
+    (tmp_path / "elsewhere").write_bytes(path.read_bytes())
+    path.with_name("1.json").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(path.with_name("2.json"))
+    delivery.deliver_rest()
+    assert status(client, claim) == "done"
+    assert sorted(found.name for found in settings.unreadable.iterdir()) == ["0.json", "1.json", "2.json"]
+    assert (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_file_of_another_user_is_not_believed(client, claim, outbox, delivery, settings):
+    path = waits(outbox, claim)
+    os.chown(path, 65534, -1)
+    delivery.deliver_rest()
+    assert status(client, claim) == "running"
+    assert [found.name for found in settings.unreadable.iterdir()] == [path.name]
+
+
+def test_a_file_that_cannot_be_moved_away_is_said_once_and_stops_nothing(
+    client, claim, outbox, delivery, settings, caplog
+):
+    path = waits(outbox, claim)
+    path.with_name("0.json").write_bytes(b"")
+    settings.unreadable.touch()
+    for _ in range(3):
+        delivery.deliver_rest()
+    assert status(client, claim) == "done"
+    assert len([record for record in caplog.records if "0.json" in record.getMessage()]) == 1
+
+
+def test_what_is_for_another_database_stays(client, claim, outbox, delivery, settings):
+    # Given the outcome of a worker that this database does not know
+    path = waits(outbox, claim._replace(worker=uuid.uuid4()))
+    before = path.read_bytes()
+    # When a worker of this one delivers what is there
+    delivery.deliver_rest()
+    delivery.deliver_rest()
+    # Then nothing has happened to it, nor to the experiment that has its number here
+    assert path.read_bytes() == before
+    assert json.loads(before)["database"]
+    assert status(client, claim) == "running"
+    (shown,) = client.show(Selection(ids=((claim.id, claim.id),)))
+    assert shown.attempts == []
+
+
+def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, outbox, delivery):
+    usage = hot.Usage(1.5, 10**12, None, 0.25)
+    result = {"z": 2**70, "a": [None, {"b": "é\u2028"}], "n": "NaN", "f": 1.5}
+    waits(outbox, claim, hot.Outcome(result=result, recorded_at={"z": "2026-01-31T00:00:00+00:00"}, usage=usage))
+    delivery.deliver_rest()
+    (shown,) = client.show(Selection(ids=((claim.id, claim.id),)))
+    assert shown.experiment.result == result
+    assert (shown.attempts[0].cpu_seconds, shown.attempts[0].peak_memory) == (1.5, 10**12)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        FINE,
+        hot.Outcome(error=hot.Error(hot.Failure.ERROR, "ValueError", "no", "f:1", "abc", "Traceback", "SIGKILL")),
+        hot.Outcome(departure=hot.Departure("paused", "why")),
+    ],
+    ids=lambda outcome: outcome.name,
+)
+def test_each_kind_of_outcome_is_read_as_it_was_written(claim, outbox, outcome):
+    waits(outbox, claim, outcome)
+    ((_, kept),) = outbox.rest()
+    assert dataclasses.asdict(kept.outcome) == dataclasses.asdict(outcome)
+    assert kept.claim == claim
+
+
+def test_a_file_is_delivered_where_locks_ask_for_descriptors_that_may_write(
+    client, claim, outbox, delivery, monkeypatch
+):
+    """NFS turns these locks into others, which need that: https://man7.org/linux/man-pages/man2/flock.2.html"""
+    lock = fcntl.flock
+
+    def as_on_nfs(descriptor, operation):
+        mode = fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE
+        if (operation & fcntl.LOCK_EX and mode == os.O_RDONLY) or (operation & fcntl.LOCK_SH and mode == os.O_WRONLY):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", as_on_nfs)
+    waits(outbox, claim)
+    delivery.deliver_rest()
+    assert status(client, claim) == "done"
+
+
+def test_what_a_living_process_delivers_is_left_to_it(claim, outbox):
+    held = outbox.keep_outcome(claim, FINE)
+    assert list(outbox.rest()) == []
+    os.close(held)
+    assert len(list(outbox.rest())) == 1
