@@ -221,9 +221,10 @@ def bundles(
     Sizes differ by up to a quarter: children that have begun together would end together, each time, and wait for
     each other at the worker's main process. The last ones of a study end at one time by guided self-scheduling
     (Polychronopoulos and Kuck, 1987): each message has a share of what is left. With no children yet some are counted
-    on.
+    on. What is to run alone has a message of its own.
     """
-    found: list[Sequence[announcements.Announcement]] = []
+    found: list[Sequence[announcements.Announcement]] = [[item] for item in items if item.alone]
+    items = [item for item in items if not item.alone] if found else items
     start = 0
     shares = 2 * (children or _EXPECTED)
     most = min(most, math.ceil(len(items) / shares))

@@ -314,7 +314,13 @@ def no_retry(now: Situation) -> Sentence:
     """Say why a failed experiment is not tried again by itself."""
     kind = now.experiment.failure or ""
     budget, left = budget_of(now, kind)
-    why = "as its study had none left then; it gives more since" if left >= 0 else exhausted(kind, budget)
+    last = now.attempts[-1].error_type if now.attempts else None
+    if last == "WorkerKilled":
+        why = "as it has ended each of the workers that ran it"
+    elif last == "ReleasedTooOften":
+        why = exhausted("released", int(now.retries.get("released", 100)))
+    else:
+        why = "as its study had none left then; it gives more since" if left >= 0 else exhausted(kind, budget)
     text = f"No retry follows {why}."
     return Sentence(text, f"qexp requeue {now.experiment.id}", "runs it again, with the code as it is now")
 

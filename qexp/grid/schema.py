@@ -122,6 +122,7 @@ class Retries(_Section):
     timeout: Budget = 0
     crashed: Budget = 1
     lost: Budget = 5
+    released: Budget = 100
     delay: Seconds = Field(10.0, description="before the first retry; each further one waits twice as long, at most 1h")
 
 

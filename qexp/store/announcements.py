@@ -28,6 +28,7 @@ from sqlalchemy import (
 from qexp.model import Json, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
+from qexp.store.hot import ALONE
 
 _LONGEST = text(  # what an experiment should take: the mean over its values of what those with that value have taken
     """
@@ -67,6 +68,8 @@ class Announcement:
     attempt: int
     text: str
     """Its parameters as JSON: most go in company, and theirs are not told."""
+    alone: bool = False
+    """It is to run alone, as workers have died with it."""
 
     @property
     def params(self) -> Mapping[str, Json]:
@@ -120,7 +123,7 @@ def take_pending(connection: Connection, study: int, limit: int, longest_first: 
         update(tables.experiment)
         .where(_is_in(chosen))
         .values(status=Status.QUEUED, queued_at=func.now())
-        .returning(columns.id, columns.attempt, cast(columns.params, Text))
+        .returning(columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= ALONE)
     )
     places = None if first is None else {number: place for place, number in enumerate(first)}
     found = (Announcement(*row) for row in rows)
@@ -146,7 +149,7 @@ def take_queued(connection: Connection, study: int, before: datetime, limit: int
         update(tables.experiment)
         .where(_is_in(chosen))
         .values(queued_at=func.now())
-        .returning(columns.id, columns.attempt, cast(columns.params, Text))
+        .returning(columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= ALONE)
     )
     return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
 

@@ -268,6 +268,7 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
             reason=None,
             not_before=None,
             forgiven=columns.attempt,
+            worker_deaths=0,
             started_at=None,
             finished_at=None,
             worker=None,

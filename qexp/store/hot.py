@@ -29,6 +29,8 @@ def statements(file: str) -> dict[str, LiteralString]:
 
 
 SQL = statements("hot.sql")
+ALONE = 2
+"""Workers that died with an experiment, on hosts that went on, before it runs in a process and a session of its own."""
 
 
 class Claim(NamedTuple):
@@ -144,7 +146,7 @@ def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
 
 
 def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
-    """Put experiments back that their claims were refused for, as the worker is quarantined; none: it is not."""
+    """Put experiments back that the worker may not have now; none: they are someone else's by now."""
     return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
 
 
@@ -156,11 +158,12 @@ def adopt(raw: Raw, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[C
 
 def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
     """Yield claims, with what their revisions say: that never changes, and is asked once for a connection."""
-    for id_, attempt, params, fingerprint, study, number in list(rows):
+    for id_, attempt, params, fingerprint, deaths, study, number in list(rows):
         said = raw.revisions.get((study, number)) or _revision(raw, study, number)
         if said is not None:  # else it was deleted just now, with all of its experiments
             settings, *rest = said
-            yield Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
+            claim = Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
+            yield claim._replace(isolation="process") if deaths >= ALONE else claim
 
 
 def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
@@ -227,7 +230,8 @@ def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None
     if outcome.departure is not None:
         return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
     if outcome.error is not None:
-        values = {"ids": [claim.id], "worker": claim.worker, "attempt": claim.attempt, "pid": None}
+        fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
+        values = {"ids": [claim.id], **fence, "worker_died": False}
         return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
     return finish_all(raw, claim.worker, [done(claim, outcome)], now).get(claim.id)
 
@@ -255,13 +259,14 @@ def crash(
     error: Error,
     now: datetime | None = None,
     attempt: int | None = None,
+    worker_died: bool = False,
 ) -> list[Failed]:
     """
     End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them.
 
-    With *attempt* only those of that number.
+    With *attempt* only those of that number. *worker_died*: the worker did, and its host went on.
     """
-    values = {"ids": list(ids), "worker": worker, "attempt": attempt, "pid": pid}
+    values = {"ids": list(ids), "worker": worker, "attempt": attempt, "pid": pid, "worker_died": worker_died}
     return _fail(raw, values, error, Outcome(), None, now)
 
 

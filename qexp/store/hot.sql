@@ -4,12 +4,16 @@
 -- queued: those of many ids that a claim may find. No row: none of them waits.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
--- claim: take queued experiments for one attempt each.
--- No row: another message came first, it was cancelled, its study is paused, or the worker is quarantined or unknown.
+-- claim: take queued experiments for one attempt each. One that two workers died with runs alone: a worker has one of
+-- these at a time. No row: another message came first, it was cancelled, its study is paused, the worker is quarantined
+-- or unknown, or has another one of these.
 WITH chosen AS (
   SELECT e.id FROM experiment e
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
          AND EXISTS (SELECT FROM worker w WHERE w.id = %(worker)s AND w.quarantined_at IS NULL)
+         AND (e.worker_deaths < 2 OR NOT EXISTS (
+               SELECT FROM experiment other
+               WHERE  other.worker = %(worker)s AND other.status = 'running' AND other.worker_deaths >= 2))
   ORDER  BY e.id
   FOR    UPDATE OF e
 )
@@ -19,7 +23,7 @@ SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker 
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
-RETURNING e.id, e.attempt, e.params, e.fingerprint, s.id, r.number;
+RETURNING e.id, e.attempt, e.params, e.fingerprint, e.worker_deaths, s.id, r.number;
 
 -- revision: what its study and revision say of a claim. No row: it was deleted.
 SELECT r.settings::text, s.name, s.function, s.folder, s.results, r.source, r.timeout, r.memory, r.isolation, r.output
@@ -42,15 +46,18 @@ RETURNING e.id;
 -- processes: those of a worker that have claimed something. No row: it runs nothing.
 SELECT DISTINCT pid FROM experiment WHERE worker = %(worker)s AND status = 'running';
 
--- hand_over: put announced experiments back that their claims were refused for, as the worker is quarantined.
--- No row: that was not the reason.
+-- hand_over: put announced experiments back that their claims were refused for, as the worker is quarantined, or runs
+-- another one that has to run alone. No row: that was not the reason.
 WITH chosen AS (
-  SELECT e.id FROM experiment e JOIN worker w ON w.id = %(worker)s AND w.quarantined_at IS NOT NULL
+  SELECT e.id, e.worker_deaths >= 2 AS alone FROM experiment e JOIN worker w ON w.id = %(worker)s
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
+         AND (w.quarantined_at IS NOT NULL OR e.worker_deaths >= 2)
   ORDER  BY e.id
   FOR    UPDATE OF e
 )
-UPDATE experiment e SET status = 'pending' FROM chosen c WHERE e.id = c.id
+UPDATE experiment e
+SET    status = 'pending', not_before = CASE WHEN c.alone THEN now() + interval '5 s' END
+FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
 
 -- finish: end attempts with their results, fenced by worker and attempt, and drop their checkpoints; the files of some
@@ -94,7 +101,8 @@ SELECT a.experiment FROM attempt a JOIN unnest(%(ids)s::bigint[], %(attempts)s::
 WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.outcome = %(outcome)s;
 
 -- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
--- time, give or take a quarter; a lost node is no reason to wait. No row: they are someone else's by now.
+-- time, give or take a quarter; a lost node is no reason to wait. An experiment whose worker died a third time, when it
+-- ran alone, has killed it. No row: they are someone else's by now.
 WITH chosen AS (
   SELECT e.*, r.source, r.retries, (
            SELECT count(*) FROM attempt a
@@ -105,18 +113,23 @@ WITH chosen AS (
          AND e.attempt = coalesce(%(attempt)s, e.attempt) AND e.pid = coalesce(%(pid)s, e.pid)
   ORDER  BY e.id
   FOR    UPDATE OF e
+), charged AS (
+  SELECT *, %(worker_died)s AND worker_deaths >= 2 AS killed,
+         CASE WHEN %(worker_died)s AND worker_deaths >= 2 THEN 'crashed' ELSE %(failure)s::text END AS how
+  FROM   chosen
 ), judged AS (
-  SELECT *, failures < coalesce((retries ->> %(failure)s::text)::int, 0) AS again,
+  SELECT *, NOT killed AND failures < coalesce((retries ->> %(failure)s::text)::int, 0) AS again,
          CASE WHEN %(failure)s::text = 'lost' THEN 0
               ELSE least(3600, coalesce((retries ->> 'delay')::float8, 10) * 2 ^ least(failures, 20))
                    * (0.75 + 0.5 * random())
          END AS delay,
          CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found
-  FROM   chosen
+  FROM   charged
 ), ended AS (
   UPDATE experiment e
   SET    status = CASE WHEN j.again THEN 'pending' ELSE 'failed' END,
-         failure = CASE WHEN NOT j.again THEN %(failure)s::text END,
+         failure = CASE WHEN NOT j.again THEN j.how END,
+         worker_deaths = e.worker_deaths + %(worker_died)s::int,
          error_fingerprint = CASE WHEN NOT j.again THEN %(error_fingerprint)s END,
          not_before = CASE WHEN j.again THEN coalesce(%(now)s, now()) + make_interval(secs => j.delay) END,
          result = CASE WHEN NOT j.again THEN j.found END,
@@ -132,48 +145,61 @@ WITH chosen AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
                        error_type, error_message, error_frame, error_fingerprint, traceback, exit_signal, result,
                        cpu_seconds, peak_memory, gpu_memory, energy_kwh)
-  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), %(failure)s::text,
-         coalesce(%(source)s, source), %(error_type)s, %(error_message)s, %(error_frame)s, %(error_fingerprint)s,
+  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), how,
+         coalesce(%(source)s, source), CASE WHEN killed THEN 'WorkerKilled' ELSE %(error_type)s END,
+         CASE WHEN killed THEN 'it ran alone, and its worker died as the workers before: ' ELSE '' END
+           || %(error_message)s, %(error_frame)s, %(error_fingerprint)s,
          %(traceback)s, %(exit_signal)s, found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )
 SELECT id, attempt, not_before FROM ended ORDER BY id;
 
 -- depart: end attempts without a verdict: 'released' ones run again at once, 'paused' ones when a person resumes them.
--- No row: they are someone else's by now.
+-- One that is given back more often than its study's retries allow has failed. No row: they are someone else's by now.
 WITH chosen AS (
   SELECT * FROM experiment
   WHERE  worker = %(worker)s AND status = 'running' AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
          AND attempt = coalesce(%(attempt)s, attempt)
   ORDER  BY id
   FOR    UPDATE
-), judged AS (
-  SELECT *,
+), counted AS (
+  SELECT c.*, r.source, coalesce((now.retries ->> 'released')::int, 100) AS most, (
+           SELECT count(*) FROM attempt a
+           WHERE  a.experiment = c.id AND a.number > c.forgiven AND a.outcome = 'released') AS times,
          CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found
-  FROM   chosen
+  FROM   chosen c JOIN revision r ON r.study = c.study AND r.number = c.revision
+         JOIN study s ON s.id = c.study JOIN revision now ON now.study = s.id AND now.number = s.revision
+), judged AS (
+  SELECT *, CASE WHEN %(outcome)s::text = 'released' AND times >= most THEN 'failed'
+                 WHEN %(outcome)s::text = 'paused' THEN 'paused' ELSE 'pending' END AS next
+  FROM   counted
 ), gone AS (
   UPDATE experiment e
-  SET    status = CASE WHEN %(outcome)s::text = 'paused' THEN 'paused' ELSE 'pending' END, reason = %(reason)s,
-         result = CASE WHEN %(outcome)s::text = 'paused' THEN j.found END,
-         recorded_at = CASE WHEN %(outcome)s::text = 'paused' THEN
+  SET    status = j.next, reason = CASE WHEN j.next <> 'failed' THEN %(reason)s END,
+         failure = CASE WHEN j.next = 'failed' THEN 'crashed' END,
+         result = CASE WHEN j.next <> 'pending' THEN j.found END,
+         recorded_at = CASE WHEN j.next <> 'pending' THEN
                          CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
                               ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
-         started_at = CASE WHEN %(outcome)s::text = 'paused' THEN e.started_at END,
-         finished_at = CASE WHEN %(outcome)s::text = 'paused' THEN coalesce(%(now)s, now()) END
+         started_at = CASE WHEN j.next <> 'pending' THEN e.started_at END,
+         finished_at = CASE WHEN j.next <> 'pending' THEN coalesce(%(now)s, now()) END
   FROM   judged j
   WHERE  e.id = j.id
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
-                       result, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
-  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), %(outcome)s,
-         coalesce(%(source)s, (SELECT r.source FROM revision r WHERE r.study = j.study AND r.number = j.revision)), found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
-  FROM   judged j
+                       error_type, error_message, result, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+  SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()),
+         CASE WHEN next = 'failed' THEN 'crashed' ELSE %(outcome)s END, coalesce(%(source)s, source),
+         CASE WHEN next = 'failed' THEN 'ReleasedTooOften' END,
+         CASE WHEN next = 'failed' THEN format('it was given back %%s times, and never came to an end', times + 1) END,
+         found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+  FROM   judged
 )
 SELECT id, study FROM judged ORDER BY id;
 
 -- adopt: what a process has claimed and was not told of, as the answer was lost: all but what it knows of.
 -- No row: nothing was claimed.
-SELECT e.id, e.attempt, e.params, e.fingerprint, e.study, e.revision
+SELECT e.id, e.attempt, e.params, e.fingerprint, e.worker_deaths, e.study, e.revision
 FROM   experiment e
 WHERE  e.worker = %(worker)s AND e.status = 'running' AND e.pid = %(pid)s AND e.id <> ALL (%(known)s::bigint[])
 ORDER  BY e.id;

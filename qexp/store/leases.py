@@ -26,6 +26,8 @@ class Station:
     user: str | None = None
     environment: str | None = None
     """The digest of what is installed there."""
+    boot: str | None = None
+    """What names the time since the host was started; None: not known."""
 
 
 def register(raw: Raw, worker: UUID, station: Station) -> None:
@@ -50,9 +52,9 @@ class Pulse:
     """Why it is given nothing any more; None: it is."""
 
 
-def beat(raw: Raw, worker: UUID, now: datetime | None = None) -> Pulse:
-    """Say that a worker is still there."""
-    row = raw.execute(SQL["beat"], {"id": worker, "now": now}).fetchone()
+def beat(raw: Raw, worker: UUID, now: datetime | None = None, stopping: bool = False) -> Pulse:
+    """Say that a worker is still there, and whether it was told to stop."""
+    row = raw.execute(SQL["beat"], {"id": worker, "now": now, "stopping": stopping}).fetchone()
     return Pulse(True, None, None) if row is None else Pulse(*row)
 
 
@@ -85,6 +87,8 @@ class Silent:
     name: str
     host: str
     last_seen: datetime
+    died: bool
+    """It was not told to stop, and its host goes on."""
     experiments: list[int]
 
 
@@ -95,7 +99,7 @@ def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[Silent]:
 
 def rescue(raw: Raw, silent: Silent, error: Error, now: datetime | None = None) -> list[Failed]:
     """End as lost what a worker that was given up was running; return which attempts those were."""
-    return crash(raw, silent.experiments, silent.worker, None, error, now)
+    return crash(raw, silent.experiments, silent.worker, None, error, now, worker_died=silent.died)
 
 
 def leave(raw: Raw, worker: UUID) -> None:

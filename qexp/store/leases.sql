@@ -1,6 +1,6 @@
 -- register: a worker is there.
-INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment)
-VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s);
+INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment, boot)
+VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s, %(boot)s);
 
 -- known: whether a worker is one of this database's. No row: it is not.
 SELECT 1 FROM worker WHERE id = %(id)s;
@@ -8,7 +8,7 @@ SELECT 1 FROM worker WHERE id = %(id)s;
 -- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
 UPDATE worker w
-SET    stopped_at = NULL, last_seen = coalesce(%(now)s, now())
+SET    stopped_at = NULL, last_seen = coalesce(%(now)s, now()), told_to_stop = %(stopping)s
 FROM   before b WHERE w.id = b.id
 RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason;
 
@@ -25,7 +25,7 @@ SELECT id, pid FROM experiment
 WHERE  worker = %(worker)s AND status = 'running' AND pid <> ALL (%(busy)s::int[]);
 
 -- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
--- No row: there are none.
+-- A worker has died if others of its host are heard of, and it was not told to stop. No row: there are none.
 WITH gone AS (
   SELECT id FROM worker w
   WHERE  (stopped_at IS NULL AND last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(lease)s))
@@ -35,6 +35,9 @@ WITH gone AS (
 )
 UPDATE worker w SET stopped_at = coalesce(w.stopped_at, %(now)s, now()) FROM gone g WHERE w.id = g.id
 RETURNING w.id, w.name, w.host, w.last_seen,
+          NOT w.told_to_stop AND EXISTS (
+            SELECT FROM worker o WHERE o.boot = w.boot AND o.id <> w.id AND o.stopped_at IS NULL
+                   AND o.last_seen > coalesce(%(now)s, now()) - make_interval(secs => %(lease)s)),
           ARRAY(SELECT e.id FROM experiment e WHERE e.worker = w.id AND e.status = 'running');
 
 -- leave: a worker has stopped.

@@ -21,12 +21,12 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     "stop_after, notify)",
     "source": "SELECT (digest, archive)",
     "environment": "INSERT",
-    "worker": "SELECT (id, name, host, queues, concurrency, last_seen, stopped_at, quarantined_at, quarantine_reason), "
-    "UPDATE (last_seen, stopped_at, quarantined_at, quarantine_reason), "
-    'INSERT (id, host, pid, name, queues, concurrency, "user", environment)',
+    "worker": "SELECT (id, name, host, queues, concurrency, last_seen, stopped_at, quarantined_at, quarantine_reason, "
+    "boot, told_to_stop), UPDATE (last_seen, stopped_at, told_to_stop, quarantined_at, quarantine_reason), "
+    'INSERT (id, host, pid, name, queues, concurrency, "user", environment, boot)',
     "leader": "SELECT, INSERT, UPDATE",
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
-    "recorded_at, failure, error_fingerprint, reason, not_before, queued_at)",
+    "recorded_at, failure, error_fingerprint, reason, not_before, queued_at, worker_deaths)",
     # the types and messages of errors are part of what `qexp.attach` reads of its experiment
     "attempt": "INSERT, SELECT (experiment, number, study, worker, started_at, finished_at, outcome, error_type, "
     "error_message, error_frame, error_fingerprint)",

@@ -141,6 +141,10 @@ worker = Table(
     # it takes nothing any more: what it runs fails at once, while others succeed
     Column("quarantined_at", _moment),
     Column("quarantine_reason", Text),
+    # the same for all workers of a host until that is started again
+    Column("boot", Text),
+    # so its end is no sign that an experiment has killed it
+    Column("told_to_stop", Boolean, nullable=False, server_default="false"),
     comment="one Celery worker process with its children",
 )
 
@@ -179,6 +183,8 @@ experiment = Table(
     Column("not_before", _moment),
     # the last attempt that retries do not count any more: a requeue makes the budget whole
     Column("forgiven", Integer, nullable=False, server_default=text("0")),
+    # workers that died while it ran, on hosts that went on, since it was requeued
+    Column("worker_deaths", Integer, nullable=False, server_default=text("0")),
     # when each recorded part of the result came; the others came at the end
     Column("recorded_at", JSONB),
     Column("revision", Integer),

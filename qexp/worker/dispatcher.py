@@ -172,6 +172,7 @@ class Dispatcher:
                 log.error("what silent workers of this machine have left is not read: %s", error)
         for silent in gone:
             message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
+            message += ", and its host goes on" if silent.died else ""
             mark = fingerprint("WorkerLost", [])
             lost = leases.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:

@@ -23,6 +23,9 @@ from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
+_LOOK = 0.25
+"""Seconds between two looks whether the worker was told to stop."""
+
 
 class Heart:
     """A thread that beats, then delivers what dead processes have left, and looks after what the children are at."""
@@ -39,6 +42,8 @@ class Heart:
     ) -> None:
         self.settings, self._worker, self._line = settings, worker, line
         self._attendance, self._delivery, self._tenure = attendance, delivery, tenure
+        self._told = False
+        """Postgres knows that the worker was told to stop."""
         self._died = died
         """Deals with deaths that Postgres could not be told when they came."""
         self._heard = time.monotonic()
@@ -66,7 +71,11 @@ class Heart:
 
     def beat(self) -> None:
         """Say that the worker is there, now, and end what is not its own any more."""
-        pulse = self._line.do(lambda raw: leases.beat(raw, self._worker), "the heartbeat", patience=0)
+        stopping = self._attendance.board.stopping
+        pulse = self._line.do(
+            lambda raw: leases.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
+        )
+        self._told = stopping
         self._heard, self._site = time.monotonic(), pulse.site
         if pulse.quarantine is not None and self._stop_taking is not None:
             log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)
@@ -80,7 +89,10 @@ class Heart:
         self._line.do(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
 
     def _run(self) -> None:
-        while not self._stop.wait(self.settings.heartbeat):
+        while not self._stop.is_set():
+            self._wait()
+            if self._stop.is_set():
+                return
             try:
                 self.beat()
             except (psycopg.Error, ServiceError) as error:
@@ -88,6 +100,13 @@ class Heart:
                 self._give_up_if_cut_off()
             except Exception:
                 log.exception("the heartbeat is not heard")  # and the next one may be
+
+    def _wait(self) -> None:
+        """Wait for the next beat, which comes at once when the worker is told to stop: its end is no sign then."""
+        due = time.monotonic() + self.settings.heartbeat
+        while (left := due - time.monotonic()) > 0 and not self._stop.wait(min(left, _LOOK)):
+            if self._attendance.board.stopping and not self._told:
+                return
 
     def _give_up_if_cut_off(self) -> None:
         """

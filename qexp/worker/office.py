@@ -77,7 +77,7 @@ class Office:
                 raw,
                 self.worker,
                 leases.Station(
-                    socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest
+                    socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest, _boot()
                 ),
             )
 
@@ -281,6 +281,14 @@ def _death(worker: UUID, pid: int, error: hot.Error, post: Post | None) -> Death
     if post is None:
         return Death(worker, pid, error)
     return Death(worker, pid, error, post.experiment, post.attempt)
+
+
+def _boot() -> str | None:
+    """Return what names the time since this host was started; None: it does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # only Linux has it
+        return None
 
 
 def _user() -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from billiard.pool import TERMINATE
@@ -59,3 +62,22 @@ def begin_child(**_: Any) -> None:
     os.dup2(null, 0)
     os.close(null)
     end_with_parent(parent)
+    _guard(parent)
+
+
+def _guard(worker: int) -> None:
+    """Refuse, in functions, signals to the main process: nearly all that are sent there are meant for themselves."""
+    kill, killpg = os.kill, os.killpg
+
+    def guarded(send: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        @functools.wraps(send)
+        def signal_(pid: int, number: int, /) -> None:
+            if number and pid in (worker, -worker, -1):
+                raise PermissionError(
+                    errno.EPERM, f"process {worker} is the worker's, which experiments may not signal"
+                )
+            send(pid, number)
+
+        return signal_
+
+    os.kill, os.killpg = guarded(kill), guarded(killpg)

@@ -53,7 +53,7 @@ def verbs(settings, study, numbers, worker):
             announcements.put_back(connection, numbers)
 
     name, grid = study
-    lost = leases.Silent(worker, "", "", None, list(reversed(numbers)))
+    lost = leases.Silent(worker, "", "", None, False, list(reversed(numbers)))
     return {
         "cancel": (Status.RUNNING, lambda: Client(settings).cancel(Selection(name))),
         "requeue": (Status.PAUSED, lambda: Client(settings).requeue(Selection(name))),

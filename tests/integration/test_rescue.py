@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from qexp.client.announcing import bundles
 from qexp.grid import Grid
-from qexp.model import Failure
-from qexp.store import hot, leases, studies
+from qexp.model import Failure, Status
+from qexp.store import announcements, hot, leases, studies
 from qexp.store.selectors import Selection
 
 LOST = hot.Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
@@ -57,7 +58,7 @@ def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
     (_, silent, _), (_, loud, _) = two
     leases.beat(raw, loud, in_a_minute())
     assert [worker.worker for worker in leases.silent(raw, 30, in_a_minute())] == [silent]
-    leases.rescue(raw, leases.Silent(silent, "", "", in_a_minute(), [two[0][0]]), LOST)
+    leases.rescue(raw, leases.Silent(silent, "", "", in_a_minute(), False, [two[0][0]]), LOST)
     assert leases.silent(raw, 30, in_a_minute()) == []
     assert leases.beat(raw, silent).given_up
     assert not leases.beat(raw, silent).given_up
@@ -78,6 +79,90 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
             client.announce_studies([claim.study_id])
             claim = hot.claim(raw, number, worker, 1)
         assert claim.attempt == attempt
-        (failed,) = leases.rescue(raw, leases.Silent(worker, "", "", in_a_minute(), [number]), LOST)
+        (failed,) = leases.rescue(raw, leases.Silent(worker, "", "", in_a_minute(), False, [number]), LOST)
         assert (failed.due is None) == (attempt == 6)
     assert statuses(client, two)[0] == "failed"
+
+
+def died(raw, worker, experiment, boot="b", told=False):
+    """Have a worker die with an experiment while another one of its host is heard of; return what was given up."""
+    raw.execute("UPDATE worker SET boot = NULL WHERE boot = %s", [boot])
+    raw.execute("UPDATE worker SET boot = %s, told_to_stop = %s WHERE id = %s", [boot, told, worker])
+    raw.execute("UPDATE worker SET last_seen = now() - interval '1 min' WHERE id = %s", [worker])
+    neighbour = uuid.uuid4()
+    leases.register(raw, neighbour, leases.Station("here", 2, "neighbour@here", ["nobody"], 2, boot="b"))
+    (gone,) = [silent for silent in leases.silent(raw, 30) if silent.experiments == [experiment]]
+    return gone
+
+
+@pytest.mark.parametrize(
+    ("boot", "told", "is_death"), [("b", False, True), ("c", False, False), ("b", True, False)], ids=str
+)
+def test_a_worker_has_died_if_its_host_goes_on_and_it_was_not_told_to_stop(raw, two, boot, told, is_death):
+    number, worker, _ = two[0]
+    assert died(raw, worker, number, boot, told).died == is_death
+
+
+def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_fails_by_the_third(
+    client, raw, two, worker
+):
+    # Given an experiment that two workers died with, each on a host that went on
+    number, first, claim = two[0]
+    isolations = []
+    for attempt, current in enumerate([first, worker(), worker()], 1):
+        if attempt > 1:
+            client.announce_studies([claim.study_id])
+            isolations.append(hot.claim(raw, number, current, 1).isolation)
+        leases.rescue(raw, died(raw, current, number), LOST)
+    # Then it had a process of its own the third time
+    assert isolations == ["child", "process"]
+    # And the third death is its own doing, said by name; nobody else is charged
+    (shown,) = client.show(Selection(ids=((number, number),)))
+    assert [attempt.outcome for attempt in shown.attempts] == ["lost", "lost", "crashed"]
+    assert shown.attempts[-1].error_type == "WorkerKilled"
+    assert shown.experiment.status == Status.FAILED
+    assert "as it has ended each of the workers that ran it" in client.explain(number).sentences[1].text
+    # And it may be tried again
+    client.requeue(Selection(ids=((number, number),)))
+    assert hot.claim(raw, number, worker(), 1).isolation == "child"
+
+
+def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, worker):
+    # Given two experiments that two workers have died with
+    numbers = [number for number, _, _ in two]
+    raw.execute(
+        "UPDATE experiment SET worker_deaths = 2, status = 'queued', worker = NULL, pid = NULL, started_at = NULL "
+        "WHERE id = ANY (%s)",
+        [numbers],
+    )
+    one = worker()
+    assert hot.claim(raw, numbers[0], one, 1).isolation == "process"
+    # When the same worker is to have the second one, then it is put back for others
+    assert hot.claim(raw, numbers[1], one, 2) is None
+    assert hot.hand_over(raw, [numbers[1]], one) == [numbers[1]]
+    assert statuses(client, two) == ["running", "pending"]
+
+
+def test_what_runs_alone_has_a_message_of_its_own():
+    items = [announcements.Announcement(number, 0, "{}", alone=number == 5) for number in range(20)]
+    messages = bundles(items, 100, 1, is_tail=False)
+    assert [message for message in messages if items[5] in message] == [[items[5]]]
+    assert sorted(item.id for message in messages for item in message) == list(range(20))
+
+
+def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, worker):
+    # Given a study that lets an experiment be given back twice
+    number, current, claim = two[0]
+    raw.execute("UPDATE revision SET retries = retries || '{\"released\": 2}' WHERE study = %s", [claim.study_id])
+    for _ in range(2):
+        assert hot.release(raw, current, [number])
+        client.announce_studies([claim.study_id])
+        assert hot.claim(raw, number, current, 1) is not None
+    # When it is given back a third time
+    assert hot.release(raw, current, [number])
+    # Then it has failed, and says why
+    (shown,) = client.show(Selection(ids=((number, number),)))
+    assert [attempt.outcome for attempt in shown.attempts] == ["released", "released", "crashed"]
+    assert shown.attempts[-1].error_message == "it was given back 3 times, and never came to an end"
+    assert (shown.experiment.status, shown.experiment.failure) == (Status.FAILED, "crashed")
+    assert "all 2 that its study gives to 'released' are used" in client.explain(number).sentences[1].text

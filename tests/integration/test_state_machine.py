@@ -756,7 +756,7 @@ def hammer(client, raw, worker, folder, seed, operations):
                 finished.append((claim.id, claim.attempt))
 
     def rescue():
-        leases.rescue(raw, leases.Silent(worker, "", "", None, rng.sample(numbers, SIZE)), error)
+        leases.rescue(raw, leases.Silent(worker, "", "", None, False, rng.sample(numbers, SIZE)), error)
 
     def put_back():
         with client.begin() as connection:

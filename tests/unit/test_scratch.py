@@ -98,7 +98,7 @@ def test_a_worker_does_not_start_where_another_user_has_made_its_place(above):
     place = above / f"qexp-{os.geteuid()}"
     place.mkdir(mode=0o700)
     os.chown(place, 65534, -1)
-    with pytest.raises(SettingsError, match="found a folder of user id 65534, expected .* remove it, or set TMPDIR"):
+    with pytest.raises(SettingsError, match=r"found a folder of user id 65534, expected .* remove it, or set TMPDIR"):
         Scratch(uuid.uuid4()).make()
 
 
