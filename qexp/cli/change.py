@@ -8,6 +8,7 @@ import click
 
 from qexp.cli.options import format_option, selection_options, yes_option
 from qexp.cli.output import confirm, say, show_json
+from qexp.cli.terminal import echo
 from qexp.model import compact
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     if form == "json":
         show_json({"requeued": done.ids, "still_open": done.still_open})
         return
-    click.echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
+    echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     if done.still_open:
         say(f"{done.still_open} left alone: pending, queued or running already")
 
@@ -69,10 +70,10 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
         show_json({"study": study, "resumed": done.ids})
         return
     if study is not None:
-        click.echo(f"{study} goes on")
+        echo(f"{study} goes on")
     if study is not None and not done.ids:
         return
-    click.echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
+    echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
 
 
 @click.command()
@@ -93,7 +94,7 @@ def pause_(study: str, reason: str | None, form: str) -> None:
     if form == "json":
         show_json({"study": study, "paused": new})
         return
-    click.echo(f"{study} rests{'' if new else ' already'}; 'qexp resume {study}' lets it go on")
+    echo(f"{study} rests{'' if new else ' already'}; 'qexp resume {study}' lets it go on")
 
 
 @click.command()
@@ -117,6 +118,6 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
     if form == "json":
         show_json({"cancelled": done.ids, "running": done.running})
         return
-    click.echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
+    echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
     if done.running:
         say(f"{len(done.running)} of them running; their workers end them within seconds")

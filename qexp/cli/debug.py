@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.output import say, show_json
+from qexp.cli.terminal import echo
 
 if TYPE_CHECKING:
     from qexp.worker.debug import Rehearsal
@@ -51,4 +52,4 @@ def _show(error: Exception, rehearsal: Rehearsal) -> None:
 
     found = of(error, Failure.ERROR, rehearsal.folder)
     text = relocated(found.traceback or "", rehearsal.folder, rehearsal.claim.folder)
-    click.echo(text.rstrip(), err=True)
+    echo(text.rstrip(), err=True)

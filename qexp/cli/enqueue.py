@@ -9,6 +9,7 @@ import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
+from qexp.cli.terminal import echo
 from qexp.model import Json, describe, duration, plain, short_names
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     if form == "json":
         show_json({**vars(done), "known": done.known})
         return
-    click.echo(summary(done))
+    echo(summary(done))
     if done.orphaned:
         say(orphans(done.study, done.orphaned))
     if done.announced:
@@ -98,20 +99,20 @@ def _preview(grid: Grid, form: str) -> None:
         show_json({"study": grid.study, "total": total, "first": first, "last": last, "estimated_seconds": estimate})
         return
     _warn(grid)
-    click.echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
+    echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
     width = max(len(name) for name in grid.names)
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]
     short = {name: short_names(column) for name, column in columns}
     for axis in grid.axes:
         only = " (where its condition holds)" if axis.condition else ""
         for name, column in zip(axis.names, axis.columns, strict=True):
-            click.echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
+            echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
     if grid.include:
-        click.echo(f"  beside these, {len(grid.include)} from 'include'")
-    click.echo(f"  first: {describe(first, short=short)}")
-    click.echo(f"  last:  {describe(last, short=short)}")
+        echo(f"  beside these, {len(grid.include)} from 'include'")
+    echo(f"  first: {describe(first, short=short)}")
+    echo(f"  last:  {describe(last, short=short)}")
     if seconds is not None:
-        click.echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
+        echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
 
 
 _MOST = 100_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import click
 
 from qexp.cli.options import format_option, selection_options
 from qexp.cli.output import console, say, show_json, size, table, value_text
+from qexp.cli.terminal import Stream, echo, exact
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,24 +33,25 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
 
     findings = Findings()
     end = 0
-    while True:
-        printed = findings.output(experiment, attempt, end)
-        attempt = printed.attempt
-        end = _print(printed, end)
-        if not (follow and printed.running):
-            break
-        time.sleep(0.5)
+    with Stream() as stream:
+        while True:
+            printed = findings.output(experiment, attempt, end)
+            attempt = printed.attempt
+            end = _print(stream, printed, end)
+            if not (follow and printed.running):
+                break
+            time.sleep(0.5)
     if not end:
         say(f"attempt {attempt} of experiment {experiment} has printed nothing")
     elif printed.running:
         say(f"attempt {attempt} still runs; follow it with 'qexp logs {experiment} -f'")
 
 
-def _print(printed: Printed, end: int) -> int:
+def _print(stream: Stream, printed: Printed, end: int) -> int:
     for piece in printed.pieces:
         if piece.position > end:
-            click.echo(f"\n[… {piece.position - end:,} bytes left out …]")
-        click.echo(piece.text, nl=False)
+            stream.write(f"\n[… {piece.position - end:,} bytes left out …]\n")
+        stream.write(piece.text)
         end = piece.position + piece.size
     return end
 
@@ -78,9 +81,9 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
     frame = findings.rows(selection, listed) if listed else findings.metrics(selection, names)
     if save is not None:
         save([frame])
-        click.echo(f"{output}: {len(frame)} rows")
+        echo(f"{output}: {len(frame)} rows")
     elif form == "json":
-        click.echo(frame.to_json(orient="records", date_format="iso", date_unit="us"))
+        echo(frame.to_json(orient="records", date_format="iso", date_unit="us"))
     elif listed:
         console().print(_rows(frame))
     else:
@@ -152,12 +155,12 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
         if output is not None and len(found) > 1:
             raise click.UsageError(f"{len(found)} experiments have left {name!r}: -o is for one of them")
         if output == Path("-"):
-            click.echo(findings.content(found[0]), nl=False)
+            sys.stdout.buffer.write(findings.content(found[0]))
             return
         for item in found:
             target = output or Path(str(item.experiment)) / item.name
             findings.fetch(item, target)
-            click.echo(f"{target}: {size(item.size)}")
+            echo(f"{target}: {size(item.size)}")
     elif form == "json":
         show_json([vars(item) for item in found])
     elif found:
@@ -189,19 +192,19 @@ def source_(
     if diff or packages:
         origin = Findings().origin(experiment, attempt)
         lines = [f"{name}=={version}\n" for name, version in origin.packages.items()]
-        click.echo("".join(lines) if packages else origin.git_diff or "", nl=False)
+        exact("".join(lines) if packages else origin.git_diff or "")
         return
     snapshot, function = Findings().source(experiment, attempt)
     if output is not None:
         extract(snapshot.archive, output)
-        click.echo(f"{output}: {len(snapshot.files)} files of snapshot {snapshot.digest[:12]}")
+        echo(f"{output}: {len(snapshot.files)} files of snapshot {snapshot.digest[:12]}")
         return
     name = name or _file_of(function, snapshot)
     if name not in snapshot.files:
         raise click.UsageError(f"the snapshot has no file {name!r}; it has {', '.join(snapshot.files)}")
     others = ", ".join(other for other in snapshot.files if other != name)
     say(f"{name} of snapshot {snapshot.digest[:12]}" + f"; with --file also: {others}" * bool(others))
-    click.echo(contents(snapshot.archive, name), nl=False)
+    exact(contents(snapshot.archive, name))
 
 
 def _file_of(function: str, snapshot: Snapshot) -> str:

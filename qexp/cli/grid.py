@@ -6,6 +6,7 @@ import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
+from qexp.cli.terminal import echo
 from qexp.model import plain
 
 
@@ -23,9 +24,9 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
     if form == "json":
         show_json(vars(found))
         return
-    click.echo(f"{found.study}: {found.new} new, {found.kept} kept, {found.orphaned} no longer in the grid")
+    echo(f"{found.study}: {found.new} new, {found.kept} kept, {found.orphaned} no longer in the grid")
     for name, (before, after) in found.changes.items():
-        click.echo(f"  {name}: {_shown(before)} -> {_shown(after)}")
+        echo(f"  {name}: {_shown(before)} -> {_shown(after)}")
     if found.orphaned:
         say(orphans(found.study, found.orphaned))
 

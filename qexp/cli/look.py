@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import format_option, selection_options
-from qexp.cli.output import as_mapping, console, printable, say, show_json, size, status_text, wrapped
+from qexp.cli.output import as_mapping, console, say, show_json, size, status_text, wrapped
+from qexp.cli.terminal import echo, printable
 from qexp.model import Status, compact, duration, plain
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def show_(selection: Selection, form: str) -> None:
         say("no experiment matches")
     for number, one in enumerate(shown):
         if number:
-            click.echo()
+            echo()
         _show(one)
 
 
@@ -137,23 +138,23 @@ def _show(one: Shown) -> None:
     out.print(f"[bold]{view.study} #{view.id}[/]  ", head, sep="", highlight=False)
     for title, values in (("parameters", as_mapping(view.params, one.parameters)), ("result", view.result)):
         if values:
-            click.echo(f"\n{title}")
+            echo(f"\n{title}")
             width = min(40, max(map(len, values)))
             for name, value in values.items():
-                click.echo(f"  {name:{width}}  {shortened(plain(value))}")
+                echo(f"  {name:{width}}  {shortened(plain(value))}")
     for attempt in one.attempts:
-        click.echo(f"\n{attempt_line(attempt)}")
-        click.echo(f"  {usage_line(attempt)}")
+        echo(f"\n{attempt_line(attempt)}")
+        echo(f"  {usage_line(attempt)}")
         if attempt.traceback:
-            click.echo("  " + attempt.traceback.rstrip().replace("\n", "\n  "))
+            echo("  " + attempt.traceback.rstrip().replace("\n", "\n  "))
         elif attempt.error_type:
-            click.echo(f"  {attempt.error_type}: {attempt.error_message}")
+            echo(f"  {attempt.error_type}: {attempt.error_message}")
     if view.reason:
-        click.echo(f"\n{view.status}: {view.reason}")
+        echo(f"\n{view.status}: {view.reason}")
     if view.status is Status.PENDING and view.not_before:
-        click.echo(f"\nthe next attempt is due at {view.not_before:%Y-%m-%d %H:%M:%S %Z}")
+        echo(f"\nthe next attempt is due at {view.not_before:%Y-%m-%d %H:%M:%S %Z}")
     if view.status is Status.RUNNING:
-        click.echo(f"\nattempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}")
+        echo(f"\nattempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}")
 
 
 _LONGEST = 2000
@@ -205,13 +206,13 @@ def explain_(experiment: int, form: str) -> None:
     if form == "json":
         show_json(found)
         return
-    click.echo(f"{found.study} #{found.id}  {found.status}")
+    echo(f"{found.study} #{found.id}  {found.status}")
     for sentence in found.sentences:
-        click.echo(wrapped(printable(sentence.text)))
+        echo(wrapped(printable(sentence.text)))
         if sentence.command:
-            click.echo(f"  {sentence.command}  # {sentence.effect}")
+            echo(f"  {sentence.command}  # {sentence.effect}")
     if found.history:
-        click.echo(f"attempts: {wrapped(found.history, len('attempts: '))}")
+        echo(f"attempts: {wrapped(found.history, len('attempts: '))}")
 
 
 @click.command()
@@ -257,7 +258,7 @@ def wait_(study: str, timeout: float | None, form: str) -> int:
     if form == "json":
         show_json(counts_json(counts))
     else:
-        click.echo(ending(counts))
+        echo(ending(counts))
     return exit_status(counts)
 
 
@@ -289,4 +290,4 @@ def export_(selection: Selection, output: Path) -> None:
     from qexp.client import Client
 
     rows, columns = Client().export(selection, output)
-    click.echo(f"{output}: {rows} experiments, {columns} columns")
+    echo(f"{output}: {rows} experiments, {columns} columns")

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 
+from qexp.cli.terminal import echo
 from qexp.errors import QexpError
 
 INTERRUPTED = 130
@@ -119,30 +120,30 @@ def _status(arguments: Sequence[str] | None) -> int:
         status = qexp.main(arguments, prog_name="qexp", standalone_mode=False)
         sys.stdout.flush()
     except QexpError as error:
-        click.echo(f"qexp: {error}", err=True)
+        echo(f"qexp: {error}", err=True)
         return error.exit_status
     except click.UsageError as error:
         _usage(error)
         return error.exit_code
     except click.ClickException as error:
-        click.echo(f"qexp: {error.format_message()}", err=True)
+        echo(f"qexp: {error.format_message()}", err=True)
         return 2
     except (click.Abort, KeyboardInterrupt):
-        click.echo("qexp: interrupted", err=True)
+        echo("qexp: interrupted", err=True)
         return INTERRUPTED
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output, such as `head`, has enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        click.echo(f"qexp: {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}", err=True)
+        echo(f"qexp: {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}", err=True)
         return 2
     return status if isinstance(status, int) else 0
 
 
 def _usage(error: click.UsageError) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
+        echo(error.format_message(), err=True)
         return
     where = f"; see '{error.ctx.command_path} --help'" if error.ctx is not None else ""
     message = error.format_message().rstrip(".")
-    click.echo(f"qexp: {message[0].lower() + message[1:]}{where}", err=True)
+    echo(f"qexp: {message[0].lower() + message[1:]}{where}", err=True)

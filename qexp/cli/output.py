@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from qexp.cli.terminal import data, echo, printable
 from qexp.model import Json, Status, plain
 
 if TYPE_CHECKING:  # commands that draw nothing need not wait for it
@@ -40,12 +41,12 @@ def console(stderr: bool = False) -> Console:
 
 def say(text: str) -> None:
     """Print talk."""
-    click.echo(text, err=True)
+    echo(text, err=True)
 
 
-def show_json(data: Any) -> None:
+def show_json(found: Any) -> None:
     """Print data as JSON; moments in ISO format."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=_encode))
+    data(json.dumps(found, indent=2, ensure_ascii=False, default=_encode))
 
 
 def _encode(value: Any) -> Any:
@@ -68,7 +69,8 @@ def table(
     from rich.markup import escape
     from rich.table import Table
 
-    rows, numbers, cuttable = list(rows), set(right), set(cut)
+    columns, numbers, cuttable = [*map(printable, columns)], set(map(printable, right)), set(map(printable, cut))
+    rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
     widths = {
         name: max([cell_len(name), *(cell_len(str(row[index])) for row in rows)]) for index, name in enumerate(columns)
     }
@@ -77,7 +79,7 @@ def table(
     for name in columns:
         if name in kept:
             made.add_column(
-                name,
+                escape(name),
                 justify="right" if name in numbers else "left",
                 no_wrap=True,
                 overflow="ellipsis",
@@ -85,7 +87,7 @@ def table(
             )
     for row in rows:
         cells = [cell for name, cell in zip(columns, row, strict=True) if name in kept]
-        made.add_row(*(escape(printable(cell)) if isinstance(cell, str) else cell for cell in cells))
+        made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
     if hidden:
         named = ", ".join(hidden[:_NAMED]) + f" and {len(hidden) - _NAMED} more" * (len(hidden) > _NAMED)
         made.caption = f"not shown: {named}; widen the window, or --format json"
@@ -114,18 +116,6 @@ def _fit(widths: Mapping[str, int], cuttable: Sequence[str], room: int) -> tuple
             hidden.insert(0, left[-1])
             del kept[left[-1]]
     return kept, hidden
-
-
-def printable(text: str) -> str:
-    r"""
-    Return text with the characters that steer a terminal made visible.
-
-    >>> printable("a\x1b[31m")
-    'a\\x1b[31m'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def wrapped(text: str, indent: int = 0) -> str:

@@ -7,6 +7,7 @@ import click
 from qexp.addresses import hidden
 from qexp.cli.options import format_option
 from qexp.cli.output import say, show_json
+from qexp.cli.terminal import echo, exact
 from qexp.settings import load, redact, trace
 
 
@@ -29,7 +30,7 @@ def up_(form: str) -> None:
         return
     for service in found:
         state = "started" if service.changed else "is up" if service.embedded else "yours, not started by qexp"
-        click.echo(f"{service.name:8}  {state:8}  {redact(service.url)}")
+        echo(f"{service.name:8}  {state:8}  {redact(service.url)}")
 
 
 @click.command()
@@ -39,7 +40,7 @@ def down_() -> None:
 
     stopped = services.down(load())
     for service in stopped:
-        click.echo(f"{service.name:8}  stopped")
+        echo(f"{service.name:8}  stopped")
     if not stopped:
         say("nothing was running")
 
@@ -67,7 +68,7 @@ def config_(form: str, reveal: bool) -> None:
     rows = [(name, "" if value is None else str(value), loaded.origins[name]) for name, value in shown.items()]
     width = max(len(name) for name, _, _ in rows)
     for name, value, origin in rows:
-        click.echo(f"{name:{width}}  {value or 'not set'}  ({origin})")
+        echo(f"{name:{width}}  {value or 'not set'}  ({origin})")
 
 
 @click.group()
@@ -80,7 +81,7 @@ def migrate() -> None:
     """Bring the tables up to date; every other command does so by itself."""
     from qexp.client import Client
 
-    click.echo(f"the schema is at version {Client().migrate()}")
+    echo(f"the schema is at version {Client().migrate()}")
 
 
 @db_.command()
@@ -95,4 +96,4 @@ def roles(worker: str, reader: str) -> None:
     """
     from qexp.client import Client
 
-    click.echo(Client().roles(worker, reader), nl=False)
+    exact(Client().roles(worker, reader))

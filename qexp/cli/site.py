@@ -9,6 +9,7 @@ import click
 
 from qexp.cli.options import format_option
 from qexp.cli.output import console, say, show_json, table, wrapped
+from qexp.cli.terminal import printable, visible
 from qexp.model import ago, compact
 
 if TYPE_CHECKING:
@@ -137,9 +138,10 @@ def _print(finding: Finding) -> None:
     mark, style = _MARKS[finding.verdict]
     line = Text()
     line.append(mark, style=style)
-    line.append(f" {finding.name:{_NAMES}}  {wrapped(finding.found, _INDENT)}")
-    for title, text in (("expected", finding.expected), ("repair", finding.repair)):
-        if text:
+    line.append(f" {finding.name:{_NAMES}}  {wrapped(printable(finding.found), _INDENT)}")
+    for title, given in (("expected", finding.expected), ("repair", finding.repair)):
+        if given:
+            text = visible(given)
             line.append(f"\n{'':{_INDENT}}{title:8}  ", style="dim")
             line.append(wrapped(text, _INDENT + 10) if title == "expected" else text)
     console().print(line, soft_wrap=True)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qexp.cli.output import rate, status_text, table, value_text
+from qexp.cli.terminal import printable
 from qexp.model import Status, compact, duration, short_names
 from qexp.store.reports import ErrorGroup, ExperimentView
 from qexp.store.standing import Counts
@@ -33,7 +34,7 @@ def status_table(all_counts: Sequence[Counts]) -> RenderableType:
         ]
         for counts in all_counts
     ]
-    resting = [Text(line) for counts in all_counts if (line := pause_line(counts))]
+    resting = [Text(printable(line)) for counts in all_counts if (line := pause_line(counts))]
     return Group(table(columns, rows, right=columns[1:]), *resting)
 
 
@@ -93,7 +94,7 @@ def error_blocks(groups: Sequence[ErrorGroup], study: str) -> RenderableType:
         block = Text()
         block.append(f"{short}  ", style="bold")
         block.append(f"{group.count} {group.failure}", style="bold red")
-        block.append(f"  {group.error_type}")
+        block.append(f"  {printable(group.error_type)}")
         for name, value in (
             ("message", " ".join(group.error_message.split())),
             ("at", group.error_frame or ""),
@@ -102,6 +103,6 @@ def error_blocks(groups: Sequence[ErrorGroup], study: str) -> RenderableType:
         ):
             if value:
                 block.append(f"\n        {name:8}", style="dim")
-                block.append(value)
+                block.append(printable(value))
         blocks.append(block)
     return Group(*blocks)

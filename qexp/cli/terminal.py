@@ -1,0 +1,103 @@
+"""Text on its way to a terminal: what experiments have stored controls nothing there."""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import TracebackType
+from typing import Self
+
+import click
+
+_COLOUR = r"\x1b\[[0-9;:]*m"
+_BEGUN = re.compile(r"\x1b(\[[0-9;:]*)?\Z")
+_RESET = "\x1b[0m"
+# control characters but tab and line feed, and those that reorder a line: https://trojansource.codes
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
+_SPECIAL = re.compile(rf"(?P<colour>{_COLOUR})|(?P<returns>\r+\n?)|{_CONTROL}")
+
+_UNESCAPED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What controls a terminal of what JSON leaves as it is."""
+
+
+def printable(text: str) -> str:
+    r"""
+    Return text for one line: every character that is not printable is escaped.
+
+    >>> printable("a\x1b[31m")
+    'a\\x1b[31m'
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def visible(text: str, colours: bool = False, returns: str | None = None) -> str:
+    r"""
+    Return text of several lines in which each character that controls a terminal is escaped.
+
+    Sequences that set colours stay if *colours* says so; otherwise they are left out. Carriage returns become
+    *returns*, or are escaped; before a line feed they are left out.
+
+    >>> visible("\x1b[31mred\x1b[0m \x1b]0;title\x07")
+    'red \\x1b]0;title\\x07'
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        found = match[0]
+        if match["colour"]:
+            return found if colours else ""
+        if match["returns"]:
+            return "\n" if found[-1] == "\n" else _escaped(found) if returns is None else returns
+        return _escaped(found)
+
+    return _SPECIAL.sub(replaced, text)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode()
+
+
+def echo(text: str = "", err: bool = False) -> None:
+    """Print lines that may have stored text in them; colours reach a terminal only, and end with the text."""
+    text = visible(text, colours=(sys.stderr if err else sys.stdout).isatty())
+    click.echo(text + _RESET * ("\x1b" in text), err=err)
+
+
+def exact(text: str) -> None:
+    """Print the text of a file: escaped on a terminal, unchanged into a pipe or a file."""
+    click.echo(visible(text) if sys.stdout.isatty() else text, nl=False, color=True)
+
+
+def data(text: str) -> None:
+    """Print JSON; on a terminal, characters that control one are escaped in JSON's own way."""
+    click.echo(_UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if sys.stdout.isatty() else text)
+
+
+class Stream:
+    """
+    Prints the output of an experiment piece by piece; used as a context manager.
+
+    On a terminal, colours and the carriage returns of progress bars pass. Elsewhere colours are left out, and each
+    state of a progress bar is a line, which `grep` finds.
+    """
+
+    def __init__(self) -> None:
+        self._screen = sys.stdout.isatty()
+        self._rest = ""
+
+    def write(self, text: str) -> None:
+        """Print a piece; a sequence that may go on in the next one waits for it."""
+        text = self._rest + text
+        begun = _BEGUN.search(text)
+        end = begun.start() if begun else len(text.rstrip("\r"))
+        self._rest = text[end:]
+        click.echo(visible(text[:end], self._screen, "\r" if self._screen else "\n"), nl=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        click.echo(visible(self._rest, returns="\n") + _RESET * self._screen, nl=False)
