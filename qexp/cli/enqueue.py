@@ -59,9 +59,10 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     from qexp.cli.progress import counting
     from qexp.client import Client
 
-    _warn(grid)
+    _warn(grid.warnings())
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
+    _warn(done.warnings, _SILENCE)
     if done.moved_from is not None:
         function, folder = done.moved_from
         say(
@@ -72,9 +73,14 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     return done
 
 
-def _warn(grid: Grid) -> None:
-    for warning in grid.warnings():
-        say(f"warning: {warning}")
+_SILENCE = "; a line in .qexpignore leaves it out, and hides this"
+
+
+def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
+    for warning in warnings[:most]:
+        say(f"warning: {warning}{hint}")
+    if len(warnings) > most:
+        say(f"warning: {len(warnings) - most} more like these")
 
 
 def summary(done: Enqueued) -> str:
@@ -92,13 +98,16 @@ def _preview(grid: Grid, form: str) -> None:
     total = len(grid)
     if total > _MOST:
         raise grid.source.error(f"the grid has {total:,} experiments, more than {_MOST:,}")
+    from qexp.client.provenance import warnings as snapshot_warnings
+
     first, last = _ends(grid)
     seconds = _mean_duration(grid.study)
     if form == "json":
         estimate = None if seconds is None else seconds * total
         show_json({"study": grid.study, "total": total, "first": first, "last": last, "estimated_seconds": estimate})
         return
-    _warn(grid)
+    _warn(grid.warnings())
+    _warn(snapshot_warnings(grid), _SILENCE)
     echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
     width = max(len(name) for name in grid.names)
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]

@@ -66,6 +66,8 @@ class Enqueued:
     """The function and folder that the study had, if they are others now: what waits will run with the new ones."""
     waiting: int = 0
     """Experiments that will be announced as workers take the others, or when the study is resumed."""
+    warnings: tuple[str, ...] = ()
+    """What of the code was left out of its snapshot, or looks like a secret and was not."""
 
     @property
     def known(self) -> int:
@@ -155,7 +157,11 @@ class Client:
         announced = self.announce(study, progress)
         waiting = self._change(tell)
         moved = before if before not in (None, (plan.function, plan.folder)) else None
-        return Enqueued(grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting)
+        snapshot = plan.provenance.snapshot
+        warnings = snapshot.warnings if snapshot is not None else ()
+        return Enqueued(
+            grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting, warnings
+        )
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""

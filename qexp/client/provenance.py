@@ -14,8 +14,18 @@ if TYPE_CHECKING:
 
 def of(grid: Grid) -> Provenance:
     """Return where the code of a grid comes from; SourceError if its folder cannot be taken as a snapshot."""
-    ships = grid.file.source == "snapshot" and grid.folder is not None and beside(grid.function, grid.folder)
-    return of_folder(grid.folder, ships)
+    return of_folder(grid.folder, _ships(grid))
+
+
+def warnings(grid: Grid) -> tuple[str, ...]:
+    """Return what a person should know of the snapshot that enqueueing a grid would take."""
+    from qexp.source import take
+
+    return take(grid.folder).warnings if grid.folder is not None and _ships(grid) else ()
+
+
+def _ships(grid: Grid) -> bool:
+    return grid.file.source == "snapshot" and grid.folder is not None and beside(grid.function, grid.folder)
 
 
 def of_folder(folder: Path | None, ships: bool) -> Provenance:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import shutil
 import stat
 import tempfile
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qexp.errors import SourceError
-from qexp.source.snapshot import Digest
+from qexp.source.snapshot import DAMAGED, Digest, members
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HALF = ".half-"
@@ -73,7 +70,7 @@ def _place(digest: str, root: Path) -> Path:
 def _fill(half: Path, digest: str | None, archive: bytes) -> None:
     try:
         found = _extract(half, archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+    except DAMAGED as error:
         raise SourceError(f"the source {(digest or '')[:12]}… is damaged: {error}") from error
     if digest is not None and found != digest:
         raise SourceError(f"the source {digest[:12]}… is damaged: its files have the digest {found[:12]}…")
@@ -83,12 +80,10 @@ def _fill(half: Path, digest: str | None, archive: bytes) -> None:
 def _extract(half: Path, archive: bytes) -> str:
     """Write the members as plain files, whatever else they claim to be, and return the digest of what was written."""
     digest = Digest()
-    with zipfile.ZipFile(io.BytesIO(archive)) as members:
-        for member in members.infolist():
-            content = members.read(member)
-            executable = bool(member.external_attr >> 16 & stat.S_IXUSR)
-            _write(_inside(half, member.filename), executable, content)
-            digest.add(member.filename, executable, content)
+    for member, content in members(archive):
+        executable = bool(member.external_attr >> 16 & stat.S_IXUSR)
+        _write(_inside(half, member.filename), executable, content)
+        digest.add(member.filename, executable, content)
     return digest.hex()
 
 

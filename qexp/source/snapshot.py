@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
 import stat
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qexp.errors import SourceError
-from qexp.source.forbidden import holds_private_key
+from qexp.source.forbidden import holds_private_key, secret_in
 from qexp.source.walk import ADVICE, File, walk
 
 LIMIT = 20_000_000
+"""Bytes that the archive of a snapshot may have."""
 _MOST_FILES = 20_000
 _RATIO = 10  # code is not compressed better than this; whatever is bigger is data, and not worth the wait
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
+"""What reading an archive raises that is none, or not one of a snapshot."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
 
 
@@ -28,6 +33,8 @@ class Snapshot:
     digest: str
     archive: bytes = field(repr=False)
     files: tuple[str, ...]
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    """What a person should know of what was left out, and of what looks like a secret and was not."""
 
 
 class Digest:
@@ -52,29 +59,52 @@ def take(folder: Path, limit: int = LIMIT) -> Snapshot:
     Take the files of *folder* that experiments may need; the archive has at most *limit* bytes.
 
     `.gitignore` (of the parents too, up to the repository's root), `.git/info/exclude` and `.qexpignore` are heeded.
-    Secrets, files that hold a private key, environments and caches are left out whatever they say. Links are followed,
-    empty folders are not kept. Equal files give equal digests on any machine.
+    Secrets, files that hold a private key, environments and caches are left out whatever they say. Links are followed
+    unless they lead out of the folder; empty folders are not kept. Equal files give equal digests on any machine.
     """
+    warnings: list[str] = []
     try:
-        return _pack(folder, _gather(folder, limit), limit)
+        return _pack(folder, _gather(folder, limit, warnings), limit, warnings)
     except OSError as error:
         raise _unreadable(error.filename or folder, error) from error
 
 
 def contents(archive: bytes, name: str) -> str:
     """Return the text of one file of a snapshot."""
-    with zipfile.ZipFile(io.BytesIO(archive)) as members:
-        return members.read(name).decode(errors="replace")
+    try:
+        found = next((content for member, content in members(archive) if member.filename == name), b"")
+    except DAMAGED as error:
+        raise SourceError(f"the snapshot is damaged: {error}; enqueue the study's grid again") from error
+    return found.decode(errors="replace")
 
 
-def _gather(folder: Path, limit: int) -> list[File]:
+def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
+    """
+    Yield the files of an archive; one of DAMAGED if that is not possible.
+
+    An archive that holds more than a snapshot can have is refused before anything of it is unpacked.
+    """
+    if len(archive) > 2 * LIMIT:  # the list of files comes on top of the limit
+        raise ValueError(f"it has {_size(len(archive))}, more than {_size(2 * LIMIT)}")
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        listed = opened.infolist()
+        if len(listed) > _MOST_FILES:
+            raise ValueError(f"it has {len(listed):,} files, more than {_MOST_FILES:,}")
+        if (total := sum(member.file_size for member in listed)) > _RATIO * LIMIT:
+            raise ValueError(f"its files have {_size(total)}, more than {_size(_RATIO * LIMIT)}")
+        for member in listed:
+            with opened.open(member) as stream:  # not `read`, which unpacks more than the size that is declared
+                yield member, stream.read(member.file_size + 1)
+
+
+def _gather(folder: Path, limit: int, warnings: list[str]) -> list[File]:
     """Return what there is to take, sorted by name, or stop as soon as it is hopelessly much."""
     files: list[File] = []
     total = 0
     top = folder.resolve(strict=True)
     if not top.is_dir():
         raise SourceError(f"{folder}: is a file, expected the folder of a grid")
-    for file in walk(top):
+    for file in walk(top, warnings):
         files.append(file)
         total += file.size
         if len(files) > _MOST_FILES:
@@ -84,13 +114,18 @@ def _gather(folder: Path, limit: int) -> list[File]:
     return sorted(files, key=lambda file: file.name)
 
 
-def _pack(folder: Path, files: Sequence[File], limit: int) -> Snapshot:
+def _pack(folder: Path, files: Sequence[File], limit: int, warnings: list[str]) -> Snapshot:
     digest, names, read, buffer = Digest(), [], 0, io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             executable, content = _read(file, _RATIO * limit) or (False, None)
             if content is None:
                 continue
+            if holds_private_key(content):
+                warnings.append(f"{file.name}: left out of the snapshot, as it holds a private key")
+                continue
+            if place := secret_in(file.name, content):
+                warnings.append(f"{file.name}, {place}: looks like a secret, and the snapshot has it")
             archive.writestr(_member(file, executable), content)
             digest.add(file.name, executable, content)
             names.append(file.name)
@@ -99,7 +134,7 @@ def _pack(folder: Path, files: Sequence[File], limit: int) -> Snapshot:
                 break
     if buffer.tell() > limit:
         raise _too_big(folder, f"its files make a snapshot of {_guess(buffer.tell(), read, files)}", files, limit)
-    return Snapshot(digest.hex(), buffer.getvalue(), tuple(names))
+    return Snapshot(digest.hex(), buffer.getvalue(), tuple(names), tuple(dict.fromkeys(warnings)))
 
 
 def _guess(size: int, read: int, files: Sequence[File]) -> str:
@@ -108,18 +143,20 @@ def _guess(size: int, read: int, files: Sequence[File]) -> str:
 
 
 def _read(file: File, most: int) -> tuple[bool, bytes] | None:
-    """Return whether a file is executable, and its content; None if it is gone, no file any more, or holds a key."""
+    """Return whether a file is executable, and its content; None if it is gone, or no file any more."""
     try:
-        # what was a file a moment ago may be a pipe now, on which opening would wait
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK)
+        # what was a file a moment ago may be a pipe now, on which opening would wait, or a link to anywhere
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as stream:
             mode = os.fstat(descriptor).st_mode
             content = stream.read(most + 1) if stat.S_ISREG(mode) else None
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
         raise _unreadable(file.path, error) from error
-    if content is None or holds_private_key(content):
+    if content is None:
         return None
     return bool(mode & stat.S_IXUSR), content
 

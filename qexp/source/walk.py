@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.settings import LOCK_FILE
-from qexp.source.forbidden import is_forbidden
+from qexp.source.forbidden import is_forbidden, is_worth_a_word
 from qexp.source.ignore import Rules, outset
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
@@ -43,13 +43,13 @@ class _Room:
         return replace(self, rules=self.rules.below(self.folder, len(self.path)))
 
 
-def walk(folder: Path) -> Iterator[File]:
+def walk(folder: Path, warnings: list[str]) -> Iterator[File]:
     """
     Yield the files below *folder*, an absolute path without links, that no ignore file and no rule of ours leaves out.
 
-    Links count as what they lead to; those that lead nowhere, in a circle, to a secret or to what cannot be read are
-    left out, and so are virtual environments, homes of qexp's with the passwords of its services, and whatever is
-    neither file nor folder. What vanishes meanwhile is left out too.
+    Links count as what they lead to. Those that lead out of the folder, nowhere, in a circle or to a secret are left
+    out, and so are virtual environments, homes of qexp's with the passwords of its services, and whatever is neither
+    file nor folder. What vanishes meanwhile is left out too. *warnings* is told of links that lead out and of secrets.
     """
     if (folder / LOCK_FILE).exists():
         raise SourceError(f"{folder}: is a home of qexp's; expected grids in another folder, or QEXP_HOME elsewhere")
@@ -62,57 +62,67 @@ def walk(folder: Path) -> Iterator[File]:
         seen += len(entries)
         if seen > _MOST_SEEN:
             raise SourceError(f"{folder}: holds more than {_MOST_SEEN:,} files and folders; {ADVICE}")
-        for place, path, status in _wanted(room, entries, folder):
+        for place, path, status in _wanted(room, entries, folder, warnings):
             if stat.S_ISREG(status.st_mode):
                 yield File(path[len(top) :], place, status.st_size)
-            elif _id(status) not in room.trail and not any(os.access(f"{place}/{mark}", os.F_OK) for mark in _MARKS):
+            elif _id(status) not in room.trail and not _is_marked(place):
                 pending.append(_Room(Path(place), path, room.rules, room.trail | {_id(status)}))
 
 
 def _wanted(
-    room: _Room, entries: Iterable[os.DirEntry[str]], folder: Path
+    room: _Room, entries: Iterable[os.DirEntry[str]], folder: Path, warnings: list[str]
 ) -> Iterator[tuple[str, str, os.stat_result]]:
     """Yield what no ignore file speaks against: where it is, its path below the repository's root, and what it is."""
     for entry in entries:
-        status = _status(entry, folder)
-        if status is not None:
-            path = f"{room.path}{entry.name}{'/' * stat.S_ISDIR(status.st_mode)}"
-            if not room.rules.ignores(path):
-                yield entry.path, path, status
+        forbidden = is_forbidden(entry.name)
+        status = None if forbidden and not is_worth_a_word(entry.name) else _status(entry)
+        if status is None:
+            continue
+        path = f"{room.path}{entry.name}{'/' * stat.S_ISDIR(status.st_mode)}"
+        if room.rules.ignores(path):
+            continue
+        name, target = os.path.relpath(entry.path, folder), os.path.realpath(entry.path)
+        if forbidden:
+            warnings.append(f"{name}: left out of the snapshot, as its name is one of secrets")
+        elif not entry.is_symlink():
+            yield entry.path, path, status
+        elif not Path(target).is_relative_to(folder):
+            warnings.append(f"{name}: left out of the snapshot, as it is a link out of the folder, to {target}")
+        elif not _is_withheld(Path(target), folder):
+            yield target, path, status
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not is_forbidden(entry.name)), key=lambda entry: entry.name)
+            return sorted(entries, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
-def _status(entry: os.DirEntry[str], folder: Path) -> os.stat_result | None:
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
     """Return what *entry* is, links followed; None for what is not to be looked at."""
-    if entry.is_symlink() and not _is_good(Path(entry.path), folder):
-        return None
     try:
         status = entry.stat()
     except FileNotFoundError:
         return None
+    except OSError:
+        if entry.is_symlink():  # in a circle, or through a folder that is not for us
+            return None
+        raise
     return status if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else None
 
 
-def _is_good(link: Path, folder: Path) -> bool:
-    """Say whether a link leads to what can be read, over no name that is forbidden."""
-    try:
-        status = link.stat()
-        stations = [link.resolve()]
-        while link.is_symlink():
-            link = link.parent / link.readlink()
-            stations.append(link)
-    except (OSError, RuntimeError):  # RuntimeError: a circle, in Pythons before 3.13
-        return False
-    names = {name for station in stations for name in station.parts} - set(folder.parts)
-    wanted = os.R_OK | os.X_OK if stat.S_ISDIR(status.st_mode) else os.R_OK
-    return os.access(link, wanted) and not any(map(is_forbidden, names))
+def _is_withheld(target: Path, folder: Path) -> bool:
+    """Say whether what a link leads to is never taken: by a name, by a folder in which it lies, or by its rights."""
+    inner = target.relative_to(folder)
+    wanted = os.R_OK | os.X_OK if target.is_dir() else os.R_OK
+    within = any(map(is_forbidden, inner.parts)) or any(_is_marked(folder / above) for above in inner.parents)
+    return within or not os.access(target, wanted)
+
+
+def _is_marked(folder: str | Path) -> bool:
+    return any(os.access(f"{folder}/{mark}", os.F_OK) for mark in _MARKS)
 
 
 def _id(status: os.stat_result) -> _Id:

@@ -71,6 +71,28 @@ def test_a_grid_is_changed_from_the_command_line_and_what_it_leaves_out_is_cance
     assert [row["status"] for row in made.listed()] == ["cancelled", "queued", "queued", "queued"]
 
 
+def test_what_a_snapshot_leaves_out_and_what_in_it_looks_like_a_secret_is_said(qexp, study, tmp_path):
+    made = study(SQUARES, {"x": [1]}, queue="nobody")
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "secrets.yaml").write_text("a: 1")
+    (tmp_path / "config.ini").write_text("password = hunter2hunter2")
+    expected = [
+        f"warning: link: left out of the snapshot, as it is a link out of the folder, to {outside}",
+        "warning: secrets.yaml: left out of the snapshot, as its name is one of secrets",
+        "warning: config.ini, line 1, 'password': looks like a secret, and the snapshot has it",
+    ]
+    for arguments in (["--dry-run"], []):
+        done = qexp("enqueue", "grid.yaml", *arguments)
+        assert done.returncode == 0, done.stderr
+        said = [line.partition(";")[0] for line in done.stderr.splitlines() if line.startswith("warning")]
+        assert said == expected
+        assert "hunter2" not in done.stderr
+    assert len(json.loads(qexp("enqueue", "grid.yaml", "--format", "json").stdout)["warnings"]) == 3
+    assert qexp("source", made.listed()[0]["id"], "--file", "link").returncode == 2
+
+
 def test_the_schema_of_grids_is_printed(qexp):
     assert json.loads(qexp("grid", "schema").stdout)["title"] == "qexp grid"
 

@@ -8,8 +8,10 @@ import re
 import shutil
 import socket
 import stat
+import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qexp.errors import SourceError
-from qexp.source import cached, current, git, snapshot, state, take, unpack, walk
+from qexp.source import cached, contents, current, extract, git, snapshot, state, take, unpack, walk
 
 ROOT = os.geteuid() == 0
 KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE\n"
@@ -180,14 +182,111 @@ def test_a_home_of_qexps_is_no_part_of_a_source_and_no_source_itself(tmp_path):
         take(tmp_path / "home")
 
 
-def test_links_are_followed(tmp_path):
-    outside = write(tmp_path / "elsewhere", {"helper.py": "X = 1", "data/a.csv": "1"})
-    folder = write(tmp_path / "grid", {"a.py": ""})
-    (folder / "helper.py").symlink_to(outside / "helper.py")
-    (folder / "data").symlink_to("../elsewhere/data")
+def test_links_within_the_folder_are_followed(tmp_path):
+    folder = write(tmp_path / "grid", {"a.py": "", "lib/helper.py": "X = 1", "data/a.csv": "1"})
+    (folder / "helper.py").symlink_to("lib/helper.py")
+    (folder / "lib" / "data").symlink_to(folder / "data")
     plain = write(tmp_path / "plain", {"a.py": "", "helper.py": "X = 1", "data/a.csv": "1"})
+    write(plain, {"lib/helper.py": "X = 1", "lib/data/a.csv": "1"})
     (tmp_path / "link").symlink_to(folder)
     assert take(tmp_path / "link") == take(plain)
+    assert take(folder).warnings == ()
+
+
+@pytest.mark.parametrize("target", ["elsewhere/helper.py", "elsewhere", "hop", "grid/../elsewhere/helper.py"])
+def test_links_out_of_the_folder_are_not_followed_and_named(tmp_path, target):
+    # Given a link that leads out of the folder, by itself or over another one
+    write(tmp_path / "elsewhere", {"helper.py": "SECRET = 1"})
+    (tmp_path / "hop").symlink_to("elsewhere/helper.py")
+    folder = write(tmp_path / "grid", {"a.py": "", "lib/b.py": ""})
+    (folder / "lib" / "out").symlink_to(tmp_path / target)
+    (folder / "over").symlink_to("lib/out")
+    # Then nothing behind it is taken, and a person is told
+    taken = take(folder)
+    assert taken.files == ("a.py", "lib/b.py")
+    place = (tmp_path / target).resolve()
+    told = f"left out of the snapshot, as it is a link out of the folder, to {place}"
+    assert sorted(taken.warnings) == [f"lib/out: {told}", f"over: {told}"]
+    # Unless it is ignored
+    write(folder, {".qexpignore": "out\nover"})
+    assert take(folder).warnings == ()
+
+
+def test_a_file_that_becomes_a_link_while_it_is_taken_is_left_out(tmp_path, monkeypatch):
+    outside = write(tmp_path / "elsewhere", {"secret": "1"})
+    folder = write(tmp_path / "grid", {"a.py": "", "b.py": ""})
+    gather = snapshot._gather
+
+    def gather_then_change(*arguments):
+        files = gather(*arguments)
+        (folder / "b.py").unlink()
+        (folder / "b.py").symlink_to(outside / "secret")
+        return files
+
+    monkeypatch.setattr(snapshot, "_gather", gather_then_change)
+    assert take(folder).files == ("a.py",)
+
+
+@pytest.mark.parametrize(
+    "name", ["secrets.yaml", "Secret.toml", "lib/secrets.json", ".htpasswd", ".env", "credentials"]
+)
+def test_what_is_left_out_as_a_secret_by_its_name_is_named_unless_it_is_ignored(tmp_path, name):
+    write(tmp_path, {"a.py": "", name: "x"})
+    taken = take(tmp_path)
+    assert taken.files == ("a.py",)
+    assert taken.warnings == (f"{name}: left out of the snapshot, as its name is one of secrets",)
+    write(tmp_path, {".gitignore": Path(name).name})
+    assert take(tmp_path).warnings == ()
+
+
+def test_a_file_with_a_private_key_is_named(tmp_path):
+    write(tmp_path, {"a.py": "", "key.py": f"KEY = '''{KEY}'''"})
+    assert take(tmp_path).warnings == ("key.py: left out of the snapshot, as it holds a private key",)
+
+
+def test_qexps_own_settings_and_caches_are_left_out_without_a_word(tmp_path):
+    write(tmp_path, {"a.py": "", "qexp.toml": "", ".git/config": "", "__pycache__/a.pyc": ""})
+    assert take(tmp_path).warnings == ()
+
+
+HUB, AWS = "hf_" + "a1B2" * 9, "AKIA" + "ABCDEFGH12345678"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("config.ini", "[db]\nuser = me\npassword = hunter2hunter2", "line 3, 'password'"),
+        ("config.ini", "DB_PASSWORD: hunter2hunter2", "line 1, 'DB_PASSWORD'"),
+        ("pyproject.toml", '[x]\naws_secret_access_key = "abcdefgh"', "line 2, 'aws_secret_access_key'"),
+        ("a.yaml", "service:\n  api-key: 0123456789", "line 2, 'api-key'"),
+        ("a.json", '{"client_secret": "0123456789"}', "line 1, 'client_secret'"),
+        ("lib/a.cfg", "access_token=0123456789", "line 1, 'access_token'"),
+        ("a.py", f"login({HUB!r})", "line 1, 'hf_a…'"),
+        ("notes.md", f"\n\nkey {AWS}.", "line 3, 'AKIA…'"),
+        ("a.sh", "curl -H ghp_" + "a" * 36, "line 1, 'ghp_…'"),
+    ],
+)
+def test_a_file_that_seems_to_hold_a_secret_is_named_without_its_value(tmp_path, name, content, place):
+    taken = take(write(tmp_path, {name: content}))
+    assert taken.files == (name,)
+    assert taken.warnings == (f"{name}, {place}: looks like a secret, and the snapshot has it",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.ini", "password =\nuser = me"),
+        ("config.ini", "password = ${DB_PASSWORD}\npassword_file = /run/secrets/db\nsecret_name = production"),
+        ("a.yaml", "password: null\napi_key: <your key>\napi_key: your-key-here\nsecret: changeme\npassword: string"),
+        ("tokens.json", '{"pad_token": "[PAD]", "eos_token": "</s>", "bos_token": "<|endoftext|>", "token": "hello"}'),
+        ("a.toml", 'password = "{{ password }}"\ntokens_per_second = 1000000\nsecretary = "somebody"'),
+        ("a.py", "password = read_password()\ndef f(password: str = ''): ...\napi_key = os.environ['API_KEY']"),
+        ("a.md", "sk-container-id-1 and task-0123456789-0123456789-0123456789 are no keys"),
+        ("data.json", '{"password": "hunter2hunter2"}' + " " * 1_000_000),
+    ],
+)
+def test_what_only_looks_like_a_secret_at_first_sight_is_not_named(tmp_path, name, content):
+    assert take(write(tmp_path, {name: content})).warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -206,7 +305,15 @@ def test_links_are_followed(tmp_path):
             "../hop",
             "../keys/secret",
         ),
-        *("../environment/pyvenv", "/dev/null"),
+        *(
+            "../environment/pyvenv",
+            "/dev/null",
+            ".env",
+            ".ssh",
+            ".ssh/config",
+            "environment/pyvenv",
+            "home/services.json",
+        ),
     ],
 )
 def test_links_that_lead_nowhere_in_a_circle_or_to_a_secret_are_left_out(tmp_path, target):
@@ -215,7 +322,8 @@ def test_links_that_lead_nowhere_in_a_circle_or_to_a_secret_are_left_out(tmp_pat
     (tmp_path / ".ssh" / "secret").touch()
     (tmp_path / "hop").symlink_to("a.key")
     (tmp_path / "a.key").symlink_to("harmless")
-    folder = write(tmp_path / "grid", {"a.py": "", "lib/b.py": ""})
+    folder = write(tmp_path / "grid", {"a.py": "", "lib/b.py": "", ".env": "", ".ssh/config": ""})
+    write(folder, {"environment/pyvenv/pyvenv.cfg": "", "home/services.lock": "", "home/services.json": ""})
     (folder / "self").symlink_to(target)
     assert take(folder).files == ("a.py", "lib/b.py")
 
@@ -257,9 +365,9 @@ def test_a_folder_that_is_not_for_us_is_named_unless_a_link_leads_to_it(tmp_path
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
-def test_a_file_that_the_disk_does_not_give_is_named(tmp_path):
-    (tmp_path / "a.py").symlink_to("/proc/self/mem")
-    with pytest.raises(SourceError, match=r"a\.py: cannot be read: Input/output error; list"):
+def test_a_file_that_the_disk_does_not_give_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(snapshot, "walk", lambda *_: iter([walk.File("a.py", "/proc/self/mem", 1)]))
+    with pytest.raises(SourceError, match=r"mem: cannot be read: Input/output error; list"):
         take(tmp_path)
 
 
@@ -428,6 +536,49 @@ def test_a_link_in_an_archive_becomes_a_plain_file(tmp_path):
     plain = take(write(tmp_path / "grid", {"passwords": "/etc/passwd"}))
     place = unpack(plain.digest, archive_of((link, "/etc/passwd")), tmp_path / "cache")
     assert not (place / "passwords").is_symlink()
+
+
+def test_an_archive_writes_nothing_through_a_link_of_its_own(tmp_path, taken):
+    link = zipfile.ZipInfo("lib")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    (tmp_path / "outside").mkdir()
+    with pytest.raises(SourceError, match="cannot be unpacked: "):
+        unpack(taken.digest, archive_of((link, str(tmp_path / "outside")), ("lib/a.py", "")), tmp_path / "cache")
+    assert list((tmp_path / "outside").iterdir()) == list((tmp_path / "cache").iterdir()) == []
+
+
+def bomb(declared):
+    """Return an archive of 250 MB of zeros, whose list says that they are *declared*."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.bin", "w") as member:
+        for _ in range(250):
+            member.write(bytes(1_000_000))
+    return buffer.getvalue().replace(struct.pack("<L", 250_000_000), struct.pack("<L", declared))
+
+
+@pytest.mark.parametrize("declared", [250_000_000, 10])
+def test_an_archive_that_holds_more_than_a_snapshot_can_is_refused_before_it_is_unpacked(tmp_path, taken, declared):
+    archive = bomb(declared)
+    tracemalloc.start()
+    try:
+        for reader in (
+            lambda: unpack(taken.digest, archive, tmp_path / "cache"),
+            lambda: extract(archive, tmp_path / "folder"),
+            lambda: contents(archive, "a.bin"),
+        ):
+            with pytest.raises(SourceError, match=r"damaged: (its files have 250 MB, more than 200 MB|Bad CRC)"):
+                reader()
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path, taken, monkeypatch):
+    monkeypatch.setattr(snapshot, "_MOST_FILES", 20)
+    archive = archive_of(*((f"{number}.py", "") for number in range(30)))
+    with pytest.raises(SourceError, match="is damaged: it has 30 files, more than 20"):
+        unpack(taken.digest, archive, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
