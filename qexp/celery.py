@@ -18,7 +18,7 @@ except QexpError as error:  # Celery would print a traceback of whatever else it
 
 app = broker.application(_settings)
 shim.install(app, _settings)
-monitor.install(app)
+monitor.install(app, _settings.monitor_hosts)
 
 if __name__ == "__main__":
     # python -m qexp.celery CONCURRENCY QUEUE HOSTNAME: the worker of `qexp run`, without Celery's command line, which

@@ -37,6 +37,10 @@ def _span(value: Any) -> Any:
     return None if value is None else seconds(_number(value))
 
 
+def _names(value: Any) -> Any:
+    return value.lower().replace(",", " ").split() if isinstance(value, str) else value
+
+
 def _number(text: Any) -> Any:
     try:
         return float(text)
@@ -78,6 +82,9 @@ class Settings(BaseModel):
     )
     stalled_after: float = Field(
         30.0, gt=0, le=525_600, description="minutes in which nothing of an open study moves until that is told"
+    )
+    monitor_hosts: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (), description="names by which the monitor may be called beside localhost, such as that of a proxy"
     )
     connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
     artifacts: str | None = Field(

@@ -55,6 +55,9 @@ def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     """
     Watch workers and experiments live in the browser (Flower).
 
+    Without a password it has a token: open the address that it prints. It answers to localhost and to the names in
+    QEXP_MONITOR_HOSTS.
+
     To let others see it, give an address and a password, --address 0.0.0.0 with FLOWER_BASIC_AUTH=USER:PASSWORD in the
     environment. The same as 'celery -A qexp flower', whose other options may follow; those with passwords go by the
     environment too, so that 'ps' does not show them.

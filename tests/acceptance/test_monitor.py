@@ -1,13 +1,16 @@
 """Flower shows experiments, on this machine only unless there is a password."""
 
+import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from types import SimpleNamespace
 
 import pytest
 from tests_support import eventually
@@ -85,15 +88,115 @@ def test_with_a_password_another_address_is_allowed_and_the_password_asked_for(f
     assert caught.value.code == 401
 
 
-def test_experiments_are_shown_by_name_and_failures_as_failures(flower, study, start_worker, queue):
+@pytest.fixture
+def monitor(flower, tmp_path):
+    """Start a monitor without a password: where it listens, the token in the address that it prints, and `ask`."""
+
+    def monitor(*line, **environ):
+        flower(*line, **environ)
+        text = tmp_path / "flower.log"
+        printed = r"the monitor is at https?://(.+):(\d+)/(\w+/)?\?token=(\S+)\n"
+        eventually(lambda: re.search(printed, text.read_text()), f"an address in {text}")
+        found = re.search(printed, text.read_text())
+        host, port, token = found[1].strip("[]"), int(found[2]), found[4]
+
+        def ask(path, method="GET", **headers):
+            connection = http.client.HTTPConnection(host, port, timeout=30)
+            try:
+                connection.request(method, path, headers={name.replace("_", "-"): v for name, v in headers.items()})
+                answer = connection.getresponse()
+                return SimpleNamespace(status=answer.status, headers=answer.headers, text=answer.read().decode())
+            finally:
+                connection.close()
+
+        return SimpleNamespace(host=host, port=port, token=token, ask=ask, log=text)
+
+    return monitor
+
+
+PATHS = ("/", "/workers", "/tasks", "/tasks/datatable", "/broker", "/metrics", "/healthcheck", "/api/workers",
+         "/api/tasks", "/static/js/flower.js", "/login", "/logout", "/nothing")  # fmt: skip
+
+
+@pytest.mark.parametrize("start", STARTS, ids=["celery", "qexp"])
+def test_without_a_password_nothing_is_shown_without_the_token_that_the_printed_address_has(monitor, start):
+    made = monitor(*start, "--port=0", FLOWER_UNAUTHENTICATED_API="1")
+    # Given requests that have no token, or a wrong one
+    cookie = f"qexp_monitor={made.token}"
+    for path in PATHS:
+        for headers in ({}, {"Cookie": cookie[:-1]}, {"Authorization": "Bearer wrong"}, {"Cookie": "qexp_monitor=ä"}):
+            refused = made.ask(path, **headers)
+            assert refused.status == 403, (path, headers)
+            assert "this monitor asks for its token" in refused.text
+    for method in ("POST", "OPTIONS", "PUT"):
+        refused = made.ask("/api/worker/shutdown/somebody", method)
+        assert refused.status == 403, method
+        assert "Access-Control-Allow-Origin" not in refused.headers
+    assert made.ask("/?token=wrong").status == 403
+    # When the printed address is opened
+    entered = made.ask(f"/tasks?token={made.token}&x=1")
+    # Then the token is in a cookie, and out of the address
+    assert entered.status == 200
+    assert entered.headers["Set-Cookie"] == f"{cookie}; Path=/; HttpOnly; SameSite=Strict"
+    assert entered.headers["Refresh"] == "0; url=/tasks?x=1"
+    for headers in ({"Cookie": cookie}, {"Authorization": f"Bearer {made.token}"}):
+        assert made.ask("/", **headers).status == 200
+        assert "flower" in made.ask("/metrics", **headers).text
+        assert made.ask("/static/js/flower.js", **headers).status == 200
+        assert made.ask("/api/workers", **headers).status == 200
+    # And only qexp's address was printed
+    assert "Visit me" not in made.log.read_text()
+
+
+@pytest.mark.parametrize("start", STARTS, ids=["celery", "qexp"])
+def test_the_monitor_answers_only_to_names_of_this_machine_and_to_those_that_are_given(monitor, start):
+    made = monitor(*start, "--port=0", QEXP_MONITOR_HOSTS="monitor.lab, other.lab")
+    allowed = {"Authorization": f"Bearer {made.token}"}
+    for name in ("localhost", "LOCALHOST", "127.0.0.1", "127.0.0.9", "[::1]", "monitor.lab", "Other.lab"):
+        for port in ("", f":{made.port}"):
+            assert made.ask("/", Host=name + port, **allowed).status == 200, name
+    for name in ("evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "10.0.0.1", "[::2]", "lab"):
+        for path in ("/", "/static/js/flower.js", f"/?token={made.token}"):
+            refused = made.ask(path, Host=f"{name}:{made.port}", **allowed)
+            assert refused.status == 403, name
+            assert "answers to localhost" in refused.text
+            assert "Set-Cookie" not in refused.headers
+
+
+def test_a_password_takes_the_place_of_the_token_and_names_are_checked_all_the_same(flower):
     port = free_port()
-    start_worker("-Q", queue, "-c", "1", "-E").await_ready()
-    flower("qexp", "monitor", f"--port={port}", FLOWER_UNAUTHENTICATED_API="1")
+    flower("qexp", "monitor", f"--port={port}", FLOWER_BASIC_AUTH="me:secret")
     eventually(lambda: listens("127.0.0.1", port), "the monitor to listen")
 
+    def status(path, **headers):
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    assert status("/healthcheck") == 200  # what compose.yaml asks
+    assert status("/tasks") == 401
+    assert status("/tasks", Authorization="Basic bWU6c2VjcmV0") == 200
+    assert status("/tasks", Authorization="Basic bWU6c2VjcmV0", Host="evil.example") == 403
+
+
+def test_the_token_is_asked_for_below_a_prefix_and_on_another_loopback_address_too(monitor):
+    made = monitor("qexp", "monitor", "--address=localhost", "--port=0", "--url-prefix=flower")
+    assert f"/flower/?token={made.token}" in made.log.read_text()
+    assert made.ask("/flower/").status == 403
+    assert made.ask("/flower/", Cookie=f"qexp_monitor={made.token}").status == 200
+
+
+def test_experiments_are_shown_by_name_and_failures_as_failures(monitor, study, start_worker, queue):
+    start_worker("-Q", queue, "-c", "1", "-E").await_ready()
+    made_monitor = monitor("qexp", "monitor", "--port=0", FLOWER_UNAUTHENTICATED_API="1")
+
     def fetch(path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
-            return json.load(answer)
+        answer = made_monitor.ask(path, Authorization=f"Bearer {made_monitor.token}")
+        assert answer.status == 200, answer.text
+        return json.loads(answer.text)
 
     eventually(lambda: fetch("/api/workers"), "the monitor to know the worker")
     made = study("def f(dataset, x):\n    if x == 2:\n        raise ValueError(x)\n", {"dataset": "wine", "x": [1, 2]})

@@ -148,7 +148,9 @@ def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_p
     # And they go away under a worker and the monitor
     watch.run("qexp", "down")
     eventually(lambda: "not heard" in worker_log.read_text(), "the worker to miss Postgres")
-    eventually(lambda: "onnect" in monitor_log.read_text().rpartition("Visit me")[2], "the monitor to miss the broker")
+    eventually(
+        lambda: "onnect" in monitor_log.read_text().rpartition("monitor is at")[2], "the monitor to miss the broker"
+    )
     watch.run("qexp", "up")
     # Then no password is in what was said, shown, logged, stored, or listed by 'ps'
     logs = [path for path in tmp_path.rglob("*") if path.is_file() and ("log" in path.name or "said" in path.name)]

@@ -1,5 +1,6 @@
 """Postgres and the broker over TLS: with the right CA everything works, with a wrong one or a wrong host nothing."""
 
+import base64
 import contextlib
 import json
 import os
@@ -119,11 +120,13 @@ def test_everything_works_over_tls(tls, over_tls, start_worker, study, queue, tm
     port = free_port()
     line = [sys.executable, "-m", "qexp", "monitor", f"--port={port}"]
     log = (tmp_path / "flower.log").open("wb")
-    environ = {**os.environ, "FLOWER_UNAUTHENTICATED_API": "1"}
+    environ = {**os.environ, "FLOWER_BASIC_AUTH": "me:secret"}
     flower = subprocess.Popen(line, env=environ, cwd=tmp_path, stdout=log, stderr=log, start_new_session=True)
 
     def fetch(path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        headers = {"Authorization": f"Basic {base64.b64encode(b'me:secret').decode()}"}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     try:

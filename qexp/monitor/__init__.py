@@ -1,0 +1,44 @@
+"""Flower: what it shows of experiments, and who may see it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from typing import Any
+
+from celery import Celery, signals
+
+from qexp import broker
+from qexp.errors import MonitorError
+
+
+def install(app: Celery, hosts: Collection[str] = ()) -> None:
+    """
+    Have Flower, however it is started with this application, listen and show as qexp wants it.
+
+    *hosts* are names by which a browser may call it beside those of this machine.
+    """
+
+    def prepare(**_: Any) -> None:
+        if "flower.app" in sys.modules:  # a worker imports its modules through the same signal
+            from tornado.options import options
+
+            from qexp.monitor import doorkeeper
+
+            try:
+                doorkeeper.choose_address(options)
+            except MonitorError as error:
+                print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the edge to Celery's command line
+                raise SystemExit(error.exit_status) from error
+            doorkeeper.guard(sys.modules["flower.app"].Flower, options, hosts)
+            if options.format_task is None:
+                options.format_task = as_experiment
+
+    signals.import_modules.connect(prepare, sender=app, weak=False)
+
+
+def as_experiment(task: Any) -> Any:
+    """Show the task of an experiment by study, id and parameters: `digits #17  dataset=wine classifier=SVC`."""
+    if task.name == broker.TASK and task.args:
+        task.name = task.args
+    return task
