@@ -62,8 +62,8 @@ def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     environment. The same as 'celery -A qexp flower', whose other options may follow; those with passwords go by the
     environment too, so that 'ps' does not show them.
     """
-    more = [option for option in flower if not _is_secret(option)]
-    line = [sys.executable, "-m", "celery", "-A", "qexp", "flower", f"--address={address}", f"--port={port}", *more]
+    more = [f"--address={address}", f"--port={port}", *(option for option in flower if not _is_secret(option))]
+    line = [sys.executable, "-P", "-m", "celery", "-A", "qexp", "flower", *more]
     os.execve(line[0], line, {**os.environ, **dict(map(_variable, filter(_is_secret, flower)))})
 
 

@@ -21,9 +21,9 @@ _WARM = 10.0
 
 
 def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
-    """Return the command line of a worker with the flags that qexp wants, `python -m celery -A qexp worker …`."""
+    """Return the command line of a worker with the flags that qexp wants, `python -P -m celery -A qexp worker …`."""
     # -O fair is Celery's default; gossip and mingle are off for every worker of this application
-    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "--hostname", f"qexp-{os.getpid()}@%h"]
+    line = [sys.executable, "-P", "-m", "celery", "-A", "qexp", "worker", "--hostname", f"qexp-{os.getpid()}@%h"]
     if concurrency is not None:
         line += ["--concurrency", str(concurrency)]
     if queues:
@@ -37,9 +37,10 @@ class LocalWorker:
     def __init__(self, settings: Settings, concurrency: int, queue: str) -> None:
         settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log = settings.logs / f"worker-{os.getpid()}.log"
+        name = f"qexp-{os.getpid()}@{gethostname()}"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "qexp.celery", str(concurrency), queue, f"qexp-{os.getpid()}@{gethostname()}"],
+                [sys.executable, "-P", "-m", "qexp.celery", str(concurrency), queue, name],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-_STDLIB = sysconfig.get_paths()["stdlib"]
+_STDLIB = f"{sysconfig.get_paths()['stdlib']}/"
+_INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
 class Workspace:
@@ -75,7 +76,7 @@ class Workspace:
             if name in self._others or name in self._modules:
                 continue
             file = origin(module)
-            if file is not None and file.startswith(self.folder) and not is_installed(module):
+            if file is not None and file.startswith(f"{self.folder}/") and not is_installed(module):
                 self._modules[name] = module
                 self._stamps[file] = _stamp(file)
         self._known = len(sys.modules)
@@ -96,7 +97,7 @@ def origin(module: ModuleType) -> str | None:
 def is_installed(module: ModuleType) -> bool:
     """Say whether a module belongs to Python or to an installed package, as opposed to a folder of the user's."""
     file = origin(module)
-    return file is None or "site-packages" in file or "dist-packages" in file or file.startswith(_STDLIB)
+    return file is None or file.startswith(_STDLIB) or any(mark in file for mark in _INSTALLED)
 
 
 def _stamp(file: str) -> tuple[int, int]:

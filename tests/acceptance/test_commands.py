@@ -341,3 +341,18 @@ def test_a_worker_started_by_qexp_runs_experiments_and_stops_on_term(study, site
 
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def test_a_module_in_the_working_directory_stands_in_for_no_library(study, tmp_path):
+    # Given a folder with files that are named like libraries, and a grid elsewhere
+    made = study(SQUARES, {"x": [1, 2]}, isolation="process")
+    here = tmp_path / "here"
+    here.mkdir()
+    for library in ("celery", "psutil", "psycopg", "redis", "socket"):
+        (here / f"{library}.py").write_text("raise SystemExit('imported from the working directory')\n")
+    # When a person runs the grid there, with each experiment in a Python of its own
+    line = [sys.executable, "-P", "-m", "qexp", "run", str(made.folder / "grid.yaml"), "-c", "1"]
+    done = subprocess.run(line, cwd=here, capture_output=True, text=True, check=False, timeout=600)
+    # Then its worker and its experiments find the libraries
+    assert done.returncode == 0, done.stderr
+    assert "2 done" in done.stderr

@@ -10,7 +10,7 @@ from pydantic import ImportString
 
 from qexp.client.checking import checked
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Signature, reference, resolve, switch, workspace
+from qexp.functions import Signature, beside, reference, resolve, switch, workspace
 from qexp.grid import Grid
 
 
@@ -196,3 +196,21 @@ def test_text_that_an_annotation_turns_into_no_finite_number_is_refused():
 
     with pytest.raises(ValueError, match="finite"):
         Signature.of(f, "m:f").canonical("lr", "inf")
+
+
+def test_modules_of_a_folder_whose_name_begins_alike_are_not_the_folders_own(folder, monkeypatch):
+    # Given the folders `exp` and `exp2`, of which the second is on the path of the process
+    path = folder("exp", experiment="import other\ndef f(): return other.X\n")
+    monkeypatch.syspath_prepend(str(folder("exp2", other="X = 1\n")))
+    # When a function of the first has imported a module of the second
+    assert call(path) == 1
+    # Then it is there afterwards, as any module that several folders share
+    try:
+        assert "other" in sys.modules
+    finally:
+        sys.modules.pop("other", None)
+
+
+def test_a_module_below_a_folder_named_almost_like_site_packages_is_the_users(folder):
+    path = folder("old-site-packages", experiment="def f(): return 1\n")
+    assert beside("experiment:f", path)

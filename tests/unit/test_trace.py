@@ -1,7 +1,10 @@
 """What is stored of an exception, and which errors are the same."""
 
+from pathlib import Path
+
 import pytest
 
+import qexp
 from qexp.functions import resolve, workspace
 from qexp.model import Failure
 from qexp.worker.attempt import trace
@@ -97,3 +100,26 @@ def test_causes_of_not_being_callable_are_different_errors():
     two = trace.of(FunctionError("function m:f takes no 'b'"), Failure.INVALID, None)
     assert one.fingerprint != two.fingerprint
     assert one.frame is None
+
+
+def test_code_in_a_folder_whose_name_begins_like_qexps_own_is_the_users():
+    # Given a function in a folder beside qexp's own package, as `qexperiments` is
+    file = f"{Path(qexp.__file__).parent}eriments/experiment.py"
+    names = {}
+    exec(compile("def f():\n    raise ValueError\n", file, "exec"), names)  # noqa: S102
+    with pytest.raises(ValueError, match=r"^$") as caught:
+        names["f"]()
+    # When its error is described without a folder, as for an installed function
+    found = trace.of(caught.value, Failure.ERROR, None)
+    # Then its frame counts
+    assert found.frame == "experiment.py:2 in f"
+    assert file in found.traceback
+
+
+def test_a_folder_named_almost_like_site_packages_is_not_installed():
+    file = "/data/old-site-packages/experiment.py"
+    names = {}
+    exec(compile("def f():\n    raise ValueError\n", file, "exec"), names)  # noqa: S102
+    with pytest.raises(ValueError, match=r"^$") as caught:
+        names["f"]()
+    assert trace.of(caught.value, Failure.ERROR, None).frame == "experiment.py:2 in f"

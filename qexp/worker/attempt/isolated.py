@@ -32,7 +32,7 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
     """Run a claimed experiment in a fresh Python and return its outcome; it ends with this process."""
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "qexp.worker.attempt.isolated", str(writer)],
+        [sys.executable, "-P", "-m", "qexp.worker.attempt.isolated", str(writer)],
         stdin=subprocess.PIPE,
         pass_fds=[writer],
         start_new_session=True,

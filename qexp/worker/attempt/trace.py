@@ -16,9 +16,9 @@ from qexp.errors import QexpError
 from qexp.model import Failure, storable_text
 from qexp.store.hot import Error, Outcome
 
-_OWN = str(Path(__file__).resolve().parents[2])
-_INSTALLED = ("site-packages", "dist-packages")
-_PYTHON = tuple({sysconfig.get_paths()["stdlib"], sys.base_prefix})
+_OWN = f"{Path(__file__).resolve().parents[2]}/"
+_INSTALLED = ("/site-packages/", "/dist-packages/")
+_PYTHON = tuple({f"{sysconfig.get_paths()['stdlib']}/", f"{sys.base_prefix}/"})
 
 
 def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
@@ -111,7 +111,7 @@ def below_own(trace: TracebackType | None) -> TracebackType | None:
 def _user_frames(stack: Iterator[FrameSummary] | list[FrameSummary], folder: Path | None) -> Iterator[FrameSummary]:
     for frame in stack:
         name = frame.filename
-        below = folder is not None and name.startswith(str(folder))
+        below = folder is not None and name.startswith(f"{folder}/")
         foreign = name.startswith(("<frozen", _OWN, *_PYTHON)) or any(mark in name for mark in _INSTALLED)
         if below or not foreign:
             yield frame
