@@ -96,8 +96,6 @@ def orphans(study: str, number: int) -> str:
 
 def _preview(grid: Grid, form: str) -> None:
     total = len(grid)
-    if total > _MOST:
-        raise grid.source.error(f"the grid has {total:,} experiments, more than {_MOST:,}")
     from qexp.client.provenance import warnings as snapshot_warnings
 
     first, last = _ends(grid)
@@ -122,10 +120,6 @@ def _preview(grid: Grid, form: str) -> None:
     echo(f"  last:  {describe(last, short=short)}")
     if seconds is not None:
         echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
-
-
-_MOST = 100_000_000
-"""Experiments beyond which a grid is a mistake."""
 
 
 def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:

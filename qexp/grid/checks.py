@@ -1,9 +1,10 @@
-"""What pydantic cannot see of a grid: names used twice, values listed twice, rules about nothing."""
+"""What pydantic cannot see of a grid: names used twice, values listed twice, rules about nothing, its size."""
 
 from __future__ import annotations
 
+import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qexp.errors import nearest
@@ -15,10 +16,23 @@ if TYPE_CHECKING:
     from qexp.grid.grid import Grid
 
 
+MAX_EXPERIMENTS = 100_000_000
+"""Experiments beyond which a grid is a mistake."""
+
+
+def size(grid: Grid) -> None:
+    """Refuse a grid without experiments, and one with more than anybody runs."""
+    if not grid.total:
+        raise grid.source.error("the grid is empty: no parameters, or every combination is excluded")
+    if grid.total > MAX_EXPERIMENTS:
+        number = f"{grid.total:,}" if grid.total < 10**40 else f"over 10^{math.floor(math.log10(grid.total))}"
+        raise grid.source.error(f"the grid has {number} experiments, expected at most {MAX_EXPERIMENTS:,}")
+
+
 def names(grid: Grid) -> None:
     """Refuse a name with two meanings, and a rule or condition about a name that has none (yet)."""
-    seen: list[str] = []
-    condition, known = None, seen
+    seen: dict[str, None] = {}
+    condition, known = None, list(seen)
     for axis in grid.axes:
         if axis.condition is not None and axis.condition is not condition:
             condition, known = axis.condition, list(seen)
@@ -27,9 +41,10 @@ def names(grid: Grid) -> None:
         for name in axis.names:
             if name in seen:
                 raise grid.source.error(f"the name {name!r} is used twice", *place_of(axis, name), key=True)
-            seen.append(name)
+            seen[name] = None
+    parameters = set(grid.names)
     for name in grid.settings:
-        if name in grid.names:
+        if name in parameters:
             raise grid.source.error(
                 f"the name {name!r} is used twice: as a parameter and here", "settings", name, key=True
             )
@@ -38,7 +53,7 @@ def names(grid: Grid) -> None:
             _require(grid, name, seen, ("exclude", index, name))
 
 
-def _require(grid: Grid, name: str, known: Sequence[str], place: tuple[Part, ...], where: str = "") -> None:
+def _require(grid: Grid, name: str, known: Collection[str], place: tuple[Part, ...], where: str = "") -> None:
     if name not in known:
         missing = f"no parameter {where} is named" if where else "no parameter is named"
         raise grid.source.error(f"{missing} {name!r}{nearest(name, known)}", *place, key=True)

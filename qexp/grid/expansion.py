@@ -62,11 +62,13 @@ class Expansion:
     def __init__(self, axes: Sequence[Axis], exclude: Sequence[Rule]) -> None:
         self.axes, self.exclude = axes, exclude
         conditions = list({id(axis.condition): axis.condition for axis in axes if axis.condition is not None}.values())
-        self.rules = [*exclude, *conditions]
+        rules = [*exclude, *conditions]
         self._drop = (1 << len(exclude)) - 1
-        bit = {id(rule): 1 << number for number, rule in enumerate(self.rules)}
+        bit = {id(rule): 1 << number for number, rule in enumerate(rules)}
+        self._bit = [0 if axis.condition is None else bit[id(axis.condition)] for axis in axes]
+        self._marks = _marks(rules)
         self._levels = [
-            _Level(axes_, bit[id(axes_[0].condition)] if axes_[0].condition else 0, self.rules)
+            _Level(axes_, bit[id(axes_[0].condition)] if axes_[0].condition else 0, self._marks)
             for axes_ in _side_by_side(axes)
         ]
 
@@ -88,53 +90,81 @@ class Expansion:
             digest = hashed(("{" + ",".join(order(parts)) + "}").encode(), digest_size=16).digest()
             yield digest, "{" + ", ".join([row.text for row in rows]) + "}"
 
-    def __len__(self) -> int:
-        return sum(count for count, _ in self._reduced(0, 1, _ALL))
+    def total(self) -> int:
+        """Return the number of combinations; `len` has no room for one beyond `sys.maxsize`."""
+        return sum(count for count, bits in self._reduced() if not bits & self._drop)
+
+    def holds(self, rows: Sequence[Mapping[str, Json]]) -> list[bool]:
+        """Say of each row whether it is one of the combinations; each axis is walked once, however many rows ask."""
+        held: list[bool] = []
+        asked: list[dict[str, list[int]]] = [{} for _ in self.axes]
+        for number, row in enumerate(rows):
+            there = self._axes_at(row)
+            names = {name for index in there for name in self.axes[index].names}
+            held.append(bool(names) and names == set(row))
+            for index in there if held[-1] else ():
+                part = canonical({name: row[name] for name in self.axes[index].names})
+                asked[index].setdefault(part, []).append(number)
+        for axis, parts in zip(self.axes, asked, strict=True):
+            for part in parts.keys() - map(canonical, axis.sets()) if parts else ():
+                for number in parts[part]:
+                    held[number] = False
+        return held
+
+    def _axes_at(self, row: Mapping[str, Json]) -> list[int]:
+        """Return the axes that exist where a row is, by their numbers; none where a rule drops it."""
+        matching = _bits(row, self._marks)
+        for name, (looking, _) in self._marks.items():
+            matching &= _ALL if name in row else ~looking
+        if matching & self._drop:
+            return []
+        return [index for index, bit in enumerate(self._bit) if not bit or matching & bit]
 
     def silent(self) -> list[int]:
         """Return the numbers of the rules of *exclude* that match no combination."""
         seen = 0
-        for _, bits in self._reduced(0, 1, _ALL):
+        for _, bits in self._reduced():
             seen |= bits & self._drop
-        # a rule that only matches what another one drops too has matched: _reduced yields dropped ones, counted 0
+        # a rule that only matches what another one drops too has matched: _reduced yields dropped ones too
         return [number for number in range(len(self.exclude)) if not seen >> number & 1]
 
     def _walk(self, level: int, rows: tuple[Row, ...], bits: int, active: int) -> Iterator[tuple[tuple[Row, ...], int]]:
         """Yield the rows of each combination and which levels they come from, one bit per level."""
+        while level < len(self._levels):  # without a call for each level: there may be thousands
+            here = self._levels[level]
+            if here.is_absent(bits):
+                bits &= here.absent
+            elif here.is_single:
+                (combination,) = here.combinations()
+                rows, bits, active = rows + combination, here.shared(bits, combination), active | 1 << level
+            else:
+                break
+            level += 1
         if level == len(self._levels):
             if rows and not bits & self._drop:
                 yield rows, active
             return
         here = self._levels[level]
-        if here.condition and not bits & here.condition:
-            yield from self._walk(level + 1, rows, bits & here.absent, active)
-            return
         active |= 1 << level
         last = level + 1 == len(self._levels)
         for combination in here.combinations():
-            shared = bits
-            for index in here.watched:
-                shared &= combination[index].bits
+            shared = here.shared(bits, combination)
             if not last:
                 yield from self._walk(level + 1, rows + combination, shared, active)
             elif not shared & self._drop:
                 yield rows + combination, active
 
-    def _reduced(self, level: int, count: int, bits: int) -> Iterator[tuple[int, int]]:
+    def _reduced(self) -> Iterator[tuple[int, int]]:
         """Yield how many combinations share which rules: rows that no rule tells apart are counted, not walked."""
-        if level == len(self._levels):
-            yield (0 if bits & self._drop or not self._levels else count), bits
+        if not self._levels:
             return
-        here = self._levels[level]
-        if here.condition and not bits & here.condition:
-            yield from self._reduced(level + 1, count, bits & here.absent)
-            return
-        for combination in itertools.product(*here.kinds):
-            shared, size = bits, count
-            for kind, number in combination:
-                shared &= kind
-                size *= number
-            yield from self._reduced(level + 1, size, shared)
+        counts = {_ALL: 1}
+        for level in self._levels[:-1]:
+            following: dict[int, int] = {}
+            for count, bits in level.reduced(counts):
+                following[bits] = following.get(bits, 0) + count
+            counts = following
+        yield from self._levels[-1].reduced(counts)
 
     def _order(self, active: int) -> Callable[[Sequence[str]], Sequence[str]]:
         """Return what brings the parts of a combination into the order of their names."""
@@ -168,15 +198,39 @@ def _side_by_side(axes: Sequence[Axis]) -> list[list[Axis]]:
 class _Level:
     """Axes that exist together."""
 
-    def __init__(self, axes: Sequence[Axis], condition: int, rules: Sequence[Rule]) -> None:
-        self.axes, self.condition, self._rules = axes, condition, rules
-        self._concerns = [_concerned(axis, rules) for axis in axes]
+    def __init__(self, axes: Sequence[Axis], condition: int, marks: Marks) -> None:
+        self.axes, self.condition, self._marks = axes, condition, marks
+        self._concerns = [_concerned(axis, marks) for axis in axes]
         self.absent = ~0
         for concern in self._concerns:
             self.absent &= ~concern
-        self.watched = [index for index, concern in enumerate(self._concerns) if concern]
-        self.kinds = [_kinds(axis, rules, concern) for axis, concern in zip(axes, self._concerns, strict=True)]
+        self.is_single = all(len(axis) == 1 for axis in axes)
+        self._watched = [index for index, concern in enumerate(self._concerns) if concern]
+        self._kinds = [_kinds(axis, marks, concern) for axis, concern in zip(axes, self._concerns, strict=True)]
         self._held: list[list[Row]] | None = None
+
+    def is_absent(self, bits: int) -> bool:
+        """Say whether the condition of the axes contradicts the rows before them, which share *bits*."""
+        return bool(self.condition) and not bits & self.condition
+
+    def shared(self, bits: int, combination: tuple[Row, ...]) -> int:
+        """Return the bits of the rules that hold for a combination and for the rows before it, which share *bits*."""
+        for index in self._watched:
+            bits &= combination[index].bits
+        return bits
+
+    def reduced(self, counts: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+        """Yield how many combinations share which rules, after those before them, which are counted by their bits."""
+        for before, number in counts.items():
+            if self.is_absent(before):
+                yield number, before & self.absent
+                continue
+            for combination in itertools.product(*self._kinds):
+                bits, count = before, number
+                for kind, size in combination:
+                    bits &= kind
+                    count *= size
+                yield count, bits
 
     def combinations(self) -> Iterator[tuple[Row, ...]]:
         if len(self.axes) == 1 and len(self.axes[0]) > _HELD:
@@ -202,7 +256,7 @@ class _Level:
                 text if (kind := type(value)) is int or (kind is float and not value.is_integer()) else canonical(value)
                 for value, text in zip(values, texts, strict=True)
             ]
-            bits = _bits(params, self._rules, concern) if concern else _ALL
+            bits = _bits(params, self._marks) if concern else _ALL
             yield Row(params, ", ".join(map(add, spaced, texts)), tuple(map(add, tight, same)), bits)
 
 
@@ -210,25 +264,46 @@ _NUMBERS = (int, float)
 """Types whose JSON is their repr: the floats of a grid are finite."""
 
 
-def _concerned(axis: Axis, rules: Sequence[Rule]) -> int:
-    """Return the bits of the rules that look at any name of an axis."""
-    return sum(1 << number for number, rule in enumerate(rules) if any(name in rule.allowed for name in axis.names))
+Marks = Mapping[str, tuple[int, Mapping[str, int]]]
+"""By name: the bits of the rules that look at it, and by value, as canonical JSON, of those that allow the value."""
 
 
-def _bits(params: Mapping[str, Json], rules: Sequence[Rule], concern: int) -> int:
-    bits = _ALL
+def _marks(rules: Sequence[Rule]) -> Marks:
+    """Return rules by what they look at, so that a row finds its bits without going through all rules."""
+    found: dict[str, tuple[int, dict[str, int]]] = {}
     for number, rule in enumerate(rules):
-        if concern >> number & 1 and not rule.holds_on(params):
-            bits &= ~(1 << number)
+        for name, texts in rule.allowed.items():
+            looking, allowing = found.get(name, (0, {}))
+            for text in texts:
+                allowing[text] = allowing.get(text, 0) | 1 << number
+            found[name] = looking | 1 << number, allowing
+    return found
+
+
+def _concerned(axis: Axis, marks: Marks) -> int:
+    """Return the bits of the rules that look at any name of an axis."""
+    bits = 0
+    for name in axis.names:
+        bits |= marks[name][0] if name in marks else 0
     return bits
 
 
-def _kinds(axis: Axis, rules: Sequence[Rule], concern: int) -> list[tuple[int, int]]:
+def _bits(params: Mapping[str, Json], marks: Marks) -> int:
+    """Return the bits of the rules that nothing in a part of a parameter set contradicts."""
+    bits = _ALL
+    for name, value in params.items():
+        if name in marks:
+            looking, allowing = marks[name]
+            bits &= ~looking | allowing.get(canonical(value), 0)
+    return bits
+
+
+def _kinds(axis: Axis, marks: Marks, concern: int) -> list[tuple[int, int]]:
     """Return the bits that rows of an axis have, and how many rows have them."""
     if not concern:
         return [(_ALL, len(axis))]
     counts: dict[int, int] = {}
     for params in axis.sets():
-        bits = _bits(params, rules, concern)
+        bits = _bits(params, marks)
         counts[bits] = counts.get(bits, 0) + 1
     return list(counts.items())

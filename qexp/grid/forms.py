@@ -67,6 +67,7 @@ class Range(Listed):
         _check_count(count)
         if isinstance(start, int) and isinstance(stop, int) and isinstance(step, int):
             return _integers(start, stop, step)
+        _check_floats("range", (start, stop))
         return array("d", (first + index * width for index in range(count)))
 
 
@@ -77,6 +78,7 @@ class Linspace(Listed):
 
     def listing(self) -> Sequence[Json]:
         first, last, count = _ends(self.linspace)
+        _check_floats("linspace", (first, last))
         exact = Fraction(Decimal(repr(first))), Fraction(Decimal(repr(last)))
         step = (exact[1] - exact[0]) / (count - 1) if count > 1 else Fraction(0)
         return array("d", (float(exact[0] + index * step) for index in range(count)))
@@ -89,6 +91,7 @@ class Geomspace(Listed):
 
     def listing(self) -> Sequence[Json]:
         first, last, count = _ends(self.geomspace)
+        _check_floats("geomspace", (first, last))
         if first == 0 or last == 0 or (first > 0) is not (last > 0):
             raise ValueError("geomspace: both ends must lie on the same side of 0")
         if count == 1:
@@ -136,6 +139,7 @@ class Integers(Drawn):
 
     def check(self) -> None:
         low, high = self.integers
+        _check_floats("integers", self.integers)
         if low > high:
             raise ValueError(f"integers: found {low} before {high}, expected the lower bound first")
 
@@ -187,7 +191,18 @@ def _check_count(count: int) -> None:
         raise ValueError(f"it has {count:,} values, expected at most {MAX_VALUES:,}")
 
 
+def _check_floats(name: str, ends: Sequence[float]) -> None:
+    """Raise ValueError unless both ends, and how far they are apart, are finite as floats."""
+    try:
+        finite = all(map(math.isfinite, [*ends, float(ends[1]) - float(ends[0])]))
+    except OverflowError:  # a whole number that no float can be
+        finite = False
+    if not finite:
+        raise ValueError(f"{name}: found ends too large or too far apart, expected at most 1.8e308")
+
+
 def _rising(name: str, bounds: Sequence[float]) -> None:
+    _check_floats(name, bounds)
     if not bounds[0] < bounds[1]:
         raise ValueError(f"{name}: found {bounds[0]} before {bounds[1]}, expected the lower bound first")
 

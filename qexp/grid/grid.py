@@ -16,7 +16,7 @@ from qexp.grid.layers import layered
 from qexp.grid.reader import Part, Source
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
-from qexp.model import Json, canonical, fingerprint, to_json, to_text
+from qexp.model import Json, fingerprint, to_json, to_text
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,7 @@ class Grid:
         grid = cls(file, axes, tuple(file.include), tuple(file.exclude), folder, source)
         checks.names(grid)
         checks.repeats(grid)
-        if not len(grid):
-            raise source.error("the grid is empty: no parameters, or every combination is excluded")
+        checks.size(grid)
         return grid
 
     @property
@@ -83,7 +82,7 @@ class Grid:
         """What the function is given with the parameters."""
         return self.file.settings
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Every parameter's name: axes in order, then those that only `include` gives."""
         names = [name for axis in self.axes for name in axis.names]
@@ -101,28 +100,26 @@ class Grid:
             yield fingerprint(row).bytes, to_text(row)
 
     def __len__(self) -> int:
-        return len(self._expansion) + len(self.beside)
+        return self.total
+
+    @cached_property
+    def total(self) -> int:
+        """The number of parameter sets."""
+        return self._expansion.total() + len(self.beside)
 
     @cached_property
     def _expansion(self) -> Expansion:
         return Expansion(self.axes, [Rule.of(written) for written in self.exclude])
 
-    @cached_property
+    @property
     def beside(self) -> list[Mapping[str, Json]]:
         """The rows of `include` that the product does not hold already."""
-        return [row for row in self.include if not self._in_product(row)]
+        return [row for row, is_held in zip(self.include, self._held, strict=True) if not is_held]
 
-    def _in_product(self, row: Mapping[str, Json]) -> bool:
-        if any(Rule.of(written).matches(row) for written in self.exclude):
-            return False
-        names: set[str] = set()
-        for axis in self.axes:
-            if axis.condition is None or axis.condition.matches(row):
-                names.update(axis.names)
-                part = {name: row.get(name) for name in axis.names}
-                if not set(axis.names) <= set(row) or canonical(part) not in map(canonical, axis.sets()):
-                    return False
-        return bool(names) and names == set(row)
+    @cached_property
+    def _held(self) -> Sequence[bool]:
+        """Whether the product holds each row of `include`."""
+        return self._expansion.holds(self.include) if self.include else []
 
     def warnings(self) -> list[str]:
         """Return what looks like a mistake but is none."""
@@ -132,8 +129,8 @@ class Grid:
         ]
         held = [
             f"{self.source.place('include', index)}: this experiment is in the product already"
-            for index, row in enumerate(self.include)
-            if not any(row is other for other in self.beside)
+            for index, is_held in enumerate(self._held)
+            if is_held
         ]
         return idle + held
 
@@ -156,6 +153,7 @@ class Grid:
         """Return the grid with values spelled differently; two that became equal are a GridError."""
         grid = dataclasses.replace(self, axes=tuple(axes), include=tuple(include), exclude=tuple(exclude))
         checks.repeats(grid)
+        checks.size(grid)
         return grid
 
 

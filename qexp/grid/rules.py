@@ -23,11 +23,3 @@ class Rule:
                 for name, values in written.items()
             }
         )
-
-    def matches(self, params: Mapping[str, Json]) -> bool:
-        """Say whether the rule holds for a parameter set; one without a parameter of the rule is not matched."""
-        return all(name in params and canonical(params[name]) in texts for name, texts in self.allowed.items())
-
-    def holds_on(self, params: Mapping[str, Json]) -> bool:
-        """Say whether nothing in *params*, a part of a parameter set, contradicts the rule."""
-        return all(canonical(params[name]) in texts for name, texts in self.allowed.items() if name in params)

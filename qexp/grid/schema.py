@@ -95,7 +95,9 @@ Row = dict[Name, Json]
 Rule = Annotated[dict[Name, Json], Field(min_length=1)]
 Axes = Annotated[dict[Name, Axis], Field(min_length=1)]
 Seeds = Annotated[list[StrictInt], Field(min_length=1)]
-Budget = Annotated[StrictInt, Field(ge=0)]
+_MOST = 2**31 - 1
+"""The largest whole number that Postgres counts with here."""
+Budget = Annotated[StrictInt, Field(ge=0, le=_MOST)]
 Seconds = Annotated[
     float, BeforeValidator(seconds), WithJsonSchema({"type": ["number", "string"], "examples": ["2h", "90s", 30]})
 ]
@@ -129,7 +131,9 @@ class Retries(_Section):
 class StopAfter(_Section):
     """The brake: how much may fail before a study is paused."""
 
-    failures: Annotated[StrictInt, Field(ge=1)] | None = Field(None, description="so many experiments have failed")
+    failures: Annotated[StrictInt, Field(ge=1, le=_MOST)] | None = Field(
+        None, description="so many experiments have failed"
+    )
     rate: Annotated[float, Field(gt=0, le=1)] | None = Field(
         None, description="such a share of those that ended has failed, judged from 10 that ended on"
     )
@@ -174,7 +178,9 @@ class GridFile(_Section):
         "grid", description="longest_first: begin with what should take longest, as far as those that are done tell"
     )
     timeout: Seconds | None = Field(None, description="per attempt: 90s, 30m, 2h, 1d, or seconds")
-    memory: Bytes | None = Field(None, description="per attempt, its child processes included: 500MB, 4GB")
+    memory: Bytes | None = Field(
+        None, le=2**63 - 1, description="per attempt, its child processes included: 500MB, 4GB"
+    )
     retries: Annotated[Retries, BeforeValidator(_budgets)] = Field(
         default_factory=Retries, description="a budget per way of failing, or one number, for error"
     )
@@ -192,7 +198,9 @@ class GridFile(_Section):
     source: Literal["snapshot", "installed"] = Field(
         "snapshot", description="snapshot: run the code as it was when enqueued; installed: as workers find it"
     )
-    output: Bytes = Field(65_536, description="so much of what an attempt prints is kept, of its beginning and its end")
+    output: Bytes = Field(
+        65_536, le=_MOST, description="so much of what an attempt prints is kept, of its beginning and its end"
+    )
 
 
 def json_schema() -> dict[str, Any]:

@@ -229,7 +229,7 @@ def name_parameters(connection: Connection, name: str, parameters: list[str]) ->
 
 def _merged(known: StudyRow, parameters: list[str]) -> list[str]:
     """Return the names of parameters that a study has had, then those that are new."""
-    return known.parameters + [parameter for parameter in parameters if parameter not in known.parameters]
+    return list(dict.fromkeys([*known.parameters, *parameters]))
 
 
 def _row(connection: Connection, name: str, lock: bool = False) -> StudyRow:

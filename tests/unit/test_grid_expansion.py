@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 from pathlib import Path
 
@@ -279,3 +280,101 @@ def test_every_reported_line_is_that_of_the_offending_node(tmp_path_factory, dat
     with pytest.raises(GridError) as caught:
         Grid.load(path)
     assert f"line.yaml, line {expected}: " in str(caught.value), "\n".join(lines)
+
+
+@pytest.mark.parametrize("conditions", [{}, {"x": 1}])
+def test_any_number_of_conditions_is_walked(conditions):
+    # Given a grid with more conditions than Python nests calls, of which one or all hold
+    number = 1_200
+    when = [{"if": conditions or {"x": index}, "parameters": {f"k{index}": ["a"]}} for index in range(number)]
+    values = [1] if conditions else list(range(number))
+    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": values}, "when": when})
+    # Then each experiment has the parameters whose conditions hold
+    rows = list(grid)
+    assert len(grid) == len(rows) == len(values)
+    assert {len(row) for row in rows} == {1 + number if conditions else 2}
+
+
+def test_a_grid_that_nobody_runs_is_refused_with_its_size_before_it_is_walked(monkeypatch):
+    monkeypatch.setattr("qexp.grid.expansion.Expansion._walk", None)
+    data = {"study": "g", "function": "m:f"}
+    for number, shown in ((5, "1,000,000,000,000,000"), (10, "1," + ",".join(["000"] * 10)), (1_500, "over 10^4500")):
+        parameters = {f"x{index}": list(range(1000)) for index in range(number)}
+        with pytest.raises(GridError, match=f"has {re.escape(shown)} experiments, expected at most 100,000,000$"):
+            Grid.from_dict({**data, "parameters": parameters})
+
+
+WORD = 2**63
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"parameters": {"x": {"linspace": [0, 10**400, 3]}}}, "at most 1.8e308"),
+        ({"parameters": {"x": {"geomspace": [1, 10**400, 3]}}}, "at most 1.8e308"),
+        ({"parameters": {"x": {"range": [0.5, 10**400, 10**399]}}}, "at most 1.8e308"),
+        ({"parameters": {"x": {"uniform": [-1.7e308, 1.7e308]}}, "sampling": {"samples": 1}}, "at most 1.8e308"),
+        ({"parameters": {"x": {"loguniform": [1, 10**400]}}, "sampling": {"samples": 1}}, "at most 1.8e308"),
+        ({"parameters": {"x": {"integers": [0, 10**400]}}, "sampling": {"samples": 1}}, "at most 1.8e308"),
+        ({"sampling": {"samples": WORD}}, "less than or equal to 10000000"),
+        ({"seeds": WORD}, "less than or equal to 10000000"),
+        ({"priority": WORD}, "less than or equal to 1000"),
+        ({"timeout": 10**400}, "at most 36500 days"),
+        ({"timeout": "9" * 400 + "d"}, "at most 36500 days"),
+        ({"retries": {"delay": 1e300}}, "at most 36500 days"),
+        ({"memory": WORD}, f"less than or equal to {WORD - 1}"),
+        ({"memory": "9223373TB"}, f"less than or equal to {WORD - 1}"),
+        ({"output": WORD}, "less than or equal to 2147483647"),
+        ({"retries": WORD}, "less than or equal to 2147483647"),
+        ({"retries": {"lost": WORD}}, "less than or equal to 2147483647"),
+        ({"stop_after": {"failures": WORD}}, "less than or equal to 2147483647"),
+    ],
+)
+def test_a_number_that_is_too_large_is_refused_with_what_is_expected(keys, expected):
+    with pytest.raises(GridError, match=re.escape(expected)) as caught:
+        Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": 1}, **keys})
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_of_any_size_are_parameters():
+    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": {"range": [WORD, WORD + 2]}}})
+    assert [row["x"] for row in grid] == [WORD, WORD + 1]
+
+
+def _work(monkeypatch, data):
+    """Return how many values become canonical JSON while a grid is read, counted, warned about and encoded."""
+    calls = 0
+
+    def counted(value):
+        nonlocal calls
+        calls += 1
+        return canonical(value)
+
+    for module in ("checks", "expansion", "grid", "rules"):
+        monkeypatch.setattr(f"qexp.grid.{module}.canonical", counted, raising=False)
+    grid = Grid.from_dict({"study": "g", "function": "m:f", **data})
+    assert sum(1 for _ in grid.encoded()) == len(grid)
+    grid.warnings()
+    return calls
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        lambda n: {"parameters": {"x": list(range(n))}, "include": [{"x": n // 2 + i} for i in range(n)]},
+        lambda n: {
+            "zip": [{"x": list(range(n)), "y": list(range(n))}],
+            "include": [{"x": i, "y": 0} for i in range(n)],
+        },
+        lambda n: {"parameters": {"x": [1, 2]}, "exclude": [{"x": i} for i in range(2, n)], "include": [{"x": n}]},
+        lambda n: {"parameters": {"x": [0]}, "exclude": [{"x": i} for i in range(1, n)], "include": _rows(n)},
+        lambda n: {"parameters": {"x": list(range(n))}, "exclude": [{"x": i} for i in range(n // 2)]},
+    ],
+    ids=["beside a list", "beside a zip", "rules", "rules and rows", "rules of a long axis"],
+)
+def test_twice_as_long_a_grid_takes_twice_the_work(monkeypatch, data):
+    assert _work(monkeypatch, data(400)) < 2.5 * _work(monkeypatch, data(200))
+
+
+def _rows(number):
+    return [{"x": -1 - index} for index in range(number)]
