@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qexp.cli.options import EXPERIMENT
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("experiment", type=click.IntRange(min=1))
+@click.argument("experiment", type=EXPERIMENT)
 @click.option("--live", is_flag=True, help="With the code in the grid's folder as it is now, before a requeue.")
 @click.option("--pdb", is_flag=True, help="Stop in the debugger where an exception is raised.")
 def debug_(experiment: int, live: bool, pdb: bool) -> int:

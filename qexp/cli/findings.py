@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import format_option, selection_options
+from qexp.cli.options import EXPERIMENT, format_option, selection_options
 from qexp.cli.output import console, say, show_json, size, table, value_text
 from qexp.cli.terminal import Stream, echo, exact
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from qexp.store.found import Artifact, Snapshot
     from qexp.store.selectors import Selection
 
-attempt_option = click.option("--attempt", type=click.IntRange(min=1), help="Which attempt.  [default: the last]")
+attempt_option = click.option(
+    "--attempt", type=click.IntRange(1, 2**31 - 1), help="Which attempt.  [default: the last]"
+)
 
 
 @click.command()
-@click.argument("experiment", type=click.IntRange(min=1))
+@click.argument("experiment", type=EXPERIMENT)
 @attempt_option
 @click.option("-f", "--follow", is_flag=True, help="Go on while it runs, until it ends or Ctrl-C.")
 def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
@@ -176,7 +178,7 @@ def _artifacts(found: list[Artifact]) -> object:
 
 
 @click.command()
-@click.argument("experiment", type=click.IntRange(min=1))
+@click.argument("experiment", type=EXPERIMENT)
 @attempt_option
 @click.option("--file", "name", metavar="NAME", help="Another file than the one that holds the function.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Unpack everything into this new folder.")

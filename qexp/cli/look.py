@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import format_option, selection_options
+from qexp.cli.options import EXPERIMENT, format_option, selection_options
 from qexp.cli.output import as_mapping, console, say, show_json, size, status_text, wrapped
 from qexp.cli.terminal import echo, printable
 from qexp.model import Status, compact, duration, plain
@@ -100,7 +100,7 @@ def list_(selection: Selection, limit: int | None, form: str) -> None:
 
 def names_of(client: Client, views: list[ExperimentView]) -> tuple[list[str], list[str]]:
     """Return the parameters and results that the studies of some experiments have, in order."""
-    found = [client.study(name) for name in dict.fromkeys(view.study for view in views)]
+    found = client.studies({view.study for view in views})
     parameters = dict.fromkeys(name for study in found for name in study.parameters)
     return list(parameters), list(dict.fromkeys(name for study in found for name in study.results))
 
@@ -192,7 +192,7 @@ def attempt_line(attempt: AttemptView) -> str:
 
 
 @click.command()
-@click.argument("experiment", type=click.IntRange(min=1))
+@click.argument("experiment", type=EXPERIMENT)
 @format_option
 def explain_(experiment: int, form: str) -> None:
     """
@@ -233,7 +233,7 @@ def errors_(selection: Selection, form: str) -> None:
     if form == "json":
         show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])
     elif groups:
-        console().print(error_blocks(groups, target or compact([i for group in groups for i in group.ids])))
+        console().print(error_blocks(groups, target))
     else:
         say("nothing has failed")
 

@@ -30,6 +30,8 @@ assignments_option = click.option(
     metavar="NAME=VALUES",
     help="Override or add an axis (lr=1e-3,1e-4), a key (study=other) or a setting (settings.epochs=5); repeatable.",
 )
+EXPERIMENT = click.IntRange(1, 2**63 - 1)
+CONCURRENCY = click.IntRange(1, 10_000)
 STATUS = click.Choice([str(status) for status in Status])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import assignments_option, format_option
+from qexp.cli.options import CONCURRENCY, assignments_option, format_option
 from qexp.cli.output import console, say, show_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _SHOWN = 50
 @click.command()
 @click.argument("grid", type=click.Path())
 @assignments_option
-@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
+@click.option("-c", "--concurrency", type=CONCURRENCY, help="Experiments at once; default: one per core.")
 @format_option
 def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form: str) -> int:
     """

@@ -86,7 +86,7 @@ def _numeric(views: Sequence[ExperimentView], parameters: Sequence[str], results
     return found + [name for name in results if numbers([(view.result or {}).get(name) for view in views])]
 
 
-def error_blocks(groups: Sequence[ErrorGroup], study: str) -> RenderableType:
+def error_blocks(groups: Sequence[ErrorGroup], study: str | None) -> RenderableType:
     """Return each group as a few lines: what failed, where, which experiments, and the command that repeats them."""
     blocks: list[RenderableType] = []
     for group in groups:
@@ -99,7 +99,7 @@ def error_blocks(groups: Sequence[ErrorGroup], study: str) -> RenderableType:
             ("message", " ".join(group.error_message.split())),
             ("at", group.error_frame or ""),
             ("ids", compact(group.ids)),
-            ("again", f"qexp requeue {study} --error {short}"),
+            ("again", f"qexp requeue {study or compact(group.ids)} --error {short}"),
         ):
             if value:
                 block.append(f"\n        {name:8}", style="dim")

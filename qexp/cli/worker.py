@@ -7,12 +7,14 @@ import sys
 
 import click
 
+from qexp.cli.options import CONCURRENCY
+
 _SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
 """Options of Flower's that have passwords in them."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.option("-c", "--concurrency", type=click.IntRange(min=1), help="Experiments at once; default: one per core.")
+@click.option("-c", "--concurrency", type=CONCURRENCY, help="Experiments at once; default: one per core.")
 @click.option("-q", "--queue", "queues", multiple=True, help="Queue to listen on; repeatable.  [default: qexp]")
 @click.option("--lifetime", metavar="TIME", help="Time until this machine is gone: 23h.  [default: Slurm's job end]")
 @click.option("--exit-when-idle", is_flag=True, help="End when there is nothing to do.")

@@ -232,6 +232,11 @@ class Client:
         with self.begin() as connection:
             return studies.find(connection, name)
 
+    def studies(self, names: Iterable[str]) -> list[studies.StudyRow]:
+        """Return the studies of these names, the oldest first."""
+        with self.begin() as connection:
+            return studies.named(connection, names)
+
     def counts(self, study: str | None = None) -> list[standing.Counts]:
         """Return how one study stands, or all of them, the oldest first."""
         with self.begin() as connection:

@@ -34,8 +34,9 @@ def experiments(connection: Connection, selection: Selection, limit: int | None 
 def show(connection: Connection, selection: Selection) -> list[Shown]:
     """Return everything about the chosen experiments."""
     found = experiments(connection, selection)
-    parameters = {name: studies.find(connection, name).parameters for name in {view.study for view in found}}
-    return [Shown(view, reports.attempts(connection, view.id), parameters[view.study]) for view in found]
+    parameters = {known.name: known.parameters for known in studies.named(connection, {view.study for view in found})}
+    attempts = reports.attempts(connection, [view.id for view in found])
+    return [Shown(view, attempts[view.id], parameters[view.study]) for view in found]
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:

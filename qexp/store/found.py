@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
 
 from qexp.errors import UnknownSourceError
 from qexp.model import Json
@@ -16,6 +16,8 @@ from qexp.store.connect import Connection
 from qexp.store.journal import Piece
 
 _CHUNK = 50_000
+_MOST_ATTEMPTS = 2**31 - 1
+"""The largest number of an attempt that Postgres has room for."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def series(
     Of a step that several attempts have passed, and of what an attempt had recorded behind the step from which a later
     one began, only the later attempt's points count; with *every* all do.
     """
-    columns, later = tables.metric.c, tables.metric.alias("later")
+    columns = tables.metric.c
     query = (
         select(columns.experiment, columns.attempt, columns.name, columns.step, columns.value, columns.at)
         .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
@@ -71,27 +73,45 @@ def series(
     if names:
         query = query.where(columns.name.in_(names))
     if not every:
-        begun_again = exists().where(
-            later.c.experiment == columns.experiment,
-            later.c.name == columns.name,
-            later.c.attempt > columns.attempt,
-            later.c.step <= columns.step,
-        )
-        query = query.where(~begun_again)
+        again = _begun_again(condition)
+        same = [again.c[name] == columns[name] for name in ("experiment", "attempt", "name")]
+        query = query.join(again, and_(*same)).where(or_(again.c.step.is_(None), columns.step < again.c.step))
     for row in connection.execution_options(yield_per=_CHUNK).execute(query):
         yield tuple(row)
 
 
+def _begun_again(condition: ColumnElement[bool]) -> Subquery:
+    """Return, for each series of an attempt, the first step that later attempts have of it; None: none has."""
+    columns = tables.metric.c
+    began = (
+        select(columns.experiment, columns.name, columns.attempt, func.min(columns.step).label("step"))
+        .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .group_by(columns.experiment, columns.name, columns.attempt)
+        .subquery()
+        .c
+    )
+    later = func.min(began.step).over(
+        partition_by=[began.experiment, began.name], order_by=began.attempt, rows=(1, None)
+    )
+    return select(began.experiment, began.name, began.attempt, later.label("step")).subquery()
+
+
 def entries(connection: Connection, condition: ColumnElement[bool], name: str) -> list[tuple[int, int, datetime, Json]]:
     """Return the rows of a list of the chosen experiments, of the last attempt that has any: id, attempt, at, data."""
-    columns, later = tables.entry.c, tables.entry.alias("later")
-    newer = exists().where(
-        later.c.experiment == columns.experiment, later.c.list == columns.list, later.c.attempt > columns.attempt
+    columns = tables.entry.c
+    last = (
+        select(columns.experiment, func.max(columns.attempt).label("attempt"))
+        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition, columns.list == name)
+        .group_by(columns.experiment)
+        .subquery()
     )
+    newest = and_(last.c.experiment == columns.experiment, last.c.attempt == columns.attempt)
     query = (
         select(columns.experiment, columns.attempt, columns.at, columns.data)
-        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
-        .where(condition, columns.list == name, ~newer)
+        .join_from(tables.entry, last, newest)
+        .where(columns.list == name)
         .order_by(columns.experiment, columns.key)
     )
     return [tuple(row) for row in connection.execute(query)]
@@ -162,6 +182,8 @@ def _revision(
     connection: Connection, experiment: int, attempt: int | None, *columns: ColumnElement[Any], whole: bool = False
 ) -> Any:
     """Return columns of the revision that an attempt ran, or, before there was one, the first would run."""
+    if attempt is not None and attempt > _MOST_ATTEMPTS:
+        return None
     past, first, study, revision = tables.attempt.c, tables.experiment.c, tables.study.c, tables.revision.c
     last = select(func.max(past.number)).where(past.experiment == experiment).scalar_subquery()
     ran = (

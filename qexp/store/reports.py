@@ -12,7 +12,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Double, Executable, Select, Text, case, cast, func, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Double,
+    Executable,
+    Select,
+    Text,
+    any_,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from qexp.model import Json, Status
@@ -108,11 +122,14 @@ def experiments(
     connection: Connection, condition: ColumnElement[bool], limit: int | None = None
 ) -> Iterator[ExperimentView]:
     """Yield the chosen experiments in the order of their ids, read in batches."""
-    query = _experiments(condition).limit(limit)
+    query = _experiments(condition).limit(None if limit is None else min(limit, _LARGEST))
     for row in connection.execute(query.execution_options(yield_per=5_000)):
         values: list[Any] = list(row)
         values[3] = Status(values[3])
         yield ExperimentView(*values)
+
+
+_LARGEST = 2**63 - 1
 
 
 def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
@@ -245,12 +262,13 @@ def _seconds(interval: ColumnElement[Any]) -> ColumnElement[float]:
     return cast(func.extract("epoch", interval), Double)
 
 
-def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
-    """Return the attempts of an experiment that have ended, the first one first."""
+def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, list[AttemptView]]:
+    """Return the attempts of each experiment that have ended, the first one first."""
     columns, revision, environment = tables.attempt.c, tables.revision.c, tables.environment.c
     earlier = tables.earlier_result.c
     query = (
         select(
+            columns.experiment,
             columns.number,
             columns.revision,
             columns.outcome,
@@ -288,10 +306,13 @@ def attempts(connection: Connection, experiment: int) -> list[AttemptView]:
         )
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
         .outerjoin(tables.environment, environment.digest == tables.worker.c.environment)
-        .where(columns.experiment == experiment)
-        .order_by(columns.number)
+        .where(columns.experiment == any_(literal(list(experiments), ARRAY(BigInteger))))
+        .order_by(columns.experiment, columns.number)
     )
-    return [AttemptView(*row) for row in connection.execute(query)]
+    found: dict[int, list[AttemptView]] = {experiment: [] for experiment in experiments}
+    for experiment, *row in connection.execute(query):
+        found[experiment].append(AttemptView(*row))
+    return found
 
 
 def failures(connection: Connection, study: int) -> list[tuple[str, int]]:

@@ -8,7 +8,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, DateTime, Interval, and_, cast, func, literal, or_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Interval,
+    and_,
+    any_,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from qexp.errors import SelectorError, UnknownExperimentError
 from qexp.model import STUDY_NAME, Origin, Status, seconds, storable_text
@@ -22,6 +36,9 @@ Range = tuple[int, int]
 _IDS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _GROUP = re.compile(r"[0-9a-f]{4,}")
 _LARGEST = 2**63 - 1
+_BIGINTS = ARRAY(BigInteger)
+_SHORT = 1_000
+"""Ids of a range up to which it is looked up id by id, in one array with all others."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +109,14 @@ def parse(
 
 
 def _range(text: str) -> Range:
-    first, _, last = text.partition("-")
-    bounds = int(first), int(last or first)
-    if bounds[0] > bounds[1]:
+    parts = text.split("-")
+    for part in parts:
+        if len(part.lstrip("0")) > len(str(_LARGEST)) or int(part) > _LARGEST:
+            raise SelectorError(f"found the id {conditions.shown(part)}, expected one of at most {_LARGEST}")
+    first, last = int(parts[0]), int(parts[-1])
+    if first > last:
         raise SelectorError(f"found the range {text}, expected its first id before its last")
-    if bounds[1] > _LARGEST:
-        raise SelectorError(f"found the id {bounds[1]}, expected one of at most {_LARGEST}")
-    return bounds
+    return first, last
 
 
 def _status(text: str) -> Status:
@@ -134,7 +152,7 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
     named = columns.id > 0 if study is None else columns.study == study.id
     if selection.ids:
         _check_ids(connection, selection, named)
-        named = and_(named, or_(*(columns.id.between(first, last) for first, last in selection.ids)))
+        named = and_(named, _within(selection.ids))
     chosen: list[ColumnElement[bool]] = [named]
     if selection.statuses:
         chosen.append(columns.status.in_(selection.statuses))
@@ -165,14 +183,40 @@ def _pattern(host: str) -> str:
     return re.sub(r"[%_\\]", r"\\\g<0>", host).replace("*", "%").replace("?", "_")
 
 
-def _check_ids(connection: Connection, selection: Selection, within: ColumnElement[bool]) -> None:
+def _within(ranges: Sequence[Range]) -> ColumnElement[bool]:
+    """Return that an id lies in one of the ranges, as one array for all that are short, however many they are."""
     columns = tables.experiment.c
-    for first, last in selection.ids:
-        if (
-            connection.execute(select(columns.id).where(within, columns.id.between(first, last)).limit(1)).first()
-            is None
-        ):
-            text = str(first) if first == last else f"{first}-{last}"
-            raise UnknownExperimentError(
-                text, selection.study, connection.execute(select(func.max(columns.id)).where(within)).scalar()
-            )
+    chosen = _merged(ranges)
+    short = [number for first, last in chosen if last - first < _SHORT for number in range(first, last + 1)]
+    found = [columns.id.between(first, last) for first, last in chosen if last - first >= _SHORT]
+    return or_(columns.id == any_(literal(short, _BIGINTS)), *found) if short else or_(*found)
+
+
+def _merged(ranges: Sequence[Range]) -> list[Range]:
+    """Return the ranges in order, those that touch as one."""
+    merged: list[Range] = []
+    for first, last in sorted(map(_bounded, ranges)):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _check_ids(connection: Connection, selection: Selection, within: ColumnElement[bool]) -> None:
+    """Raise UnknownExperimentError for the first of the given ranges in which there is no experiment."""
+    columns = tables.experiment.c
+    given = func.unnest(*(literal(ends, _BIGINTS) for ends in zip(*map(_bounded, selection.ids), strict=True)))
+    ranges = given.table_valued("first", "last", with_ordinality="place").render_derived()
+    known = exists(columns.id).where(within, columns.id.between(ranges.c.first, ranges.c.last))
+    query = select(ranges.c.place).where(~known).order_by(ranges.c.place).limit(1)
+    if (place := connection.execute(query).scalar()) is not None:
+        first, last = selection.ids[place - 1]
+        text = str(first) if first == last else f"{first}-{last}"
+        newest = connection.execute(select(func.max(columns.id)).where(within)).scalar()
+        raise UnknownExperimentError(text, selection.study, newest)
+
+
+def _bounded(ids: Range) -> Range:
+    """Return a range as far as Postgres has numbers for ids: a caller's may be of any size."""
+    return max(-_LARGEST, min(ids[0], _LARGEST)), max(-_LARGEST, min(ids[1], _LARGEST))

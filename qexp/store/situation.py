@@ -96,7 +96,7 @@ def look(connection: Connection, experiment: int, lease: float) -> Situation:
     waits, runs = view.status in (Status.PENDING, Status.QUEUED), view.status is Status.RUNNING
     return Situation(
         view,
-        reports.attempts(connection, experiment),
+        reports.attempts(connection, [experiment])[experiment],
         studies.find(connection, view.study),
         row.now,
         crew,

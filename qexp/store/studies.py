@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version
@@ -130,6 +130,12 @@ def names(connection: Connection) -> list[str]:
 def rows(connection: Connection, ids: Sequence[int]) -> list[StudyRow]:
     """Return the studies of these ids, the oldest first."""
     query = select(*_COLUMNS).where(tables.study.c.id.in_(ids)).order_by(tables.study.c.id)
+    return [StudyRow(*row) for row in connection.execute(query)]
+
+
+def named(connection: Connection, names: Iterable[str]) -> list[StudyRow]:
+    """Return the studies of these names, the oldest first."""
+    query = select(*_COLUMNS).where(tables.study.c.name.in_(names)).order_by(tables.study.c.id)
     return [StudyRow(*row) for row in connection.execute(query)]
 
 

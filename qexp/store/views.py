@@ -134,13 +134,15 @@ def _typed(source: str, name: str, kind: str, column: str) -> Composed:
         "jsonb": SQL("({value})"),
         "text": SQL("({string})"),
         "boolean": SQL("CASE jsonb_typeof({value}) WHEN 'boolean' THEN ({value})::boolean END"),
-        "float8": SQL(_NUMBER.format(kind="float8")),
-        "numeric": SQL(_NUMBER.format(kind="numeric")),
+        "float8": SQL(_NUMBER.format(kind="float8", number=_FLOAT8)),
+        "numeric": SQL(_NUMBER.format(kind="numeric", number="({string})::numeric")),
     }
     return SQL("{} AS {}").format(expressions[kind].format(value=value, string=string), Identifier(column))
 
 
 _NUMBER = (
-    "CASE WHEN jsonb_typeof({{value}}) = 'number' OR {{string}} IN ('NaN', 'Infinity', '-Infinity') "
-    "THEN ({{string}})::{kind} END"
+    "CASE WHEN {{string}} IN ('NaN', 'Infinity', '-Infinity') THEN ({{string}})::{kind} "
+    "WHEN jsonb_typeof({{value}}) = 'number' THEN {number} END"
 )
+_FLOAT8 = "CASE WHEN abs(({value})::numeric) < 1.7976931348623158e308 THEN ({string})::float8 END"
+"""A whole number may be larger than any float; to cast it would be an error of every query."""

@@ -212,6 +212,7 @@ def test_a_table_is_cut_to_the_screen_and_not_cut_in_a_pipe(qexp, study):
     assert "long " * 40 in qexp("list", made.name).stdout
 
 
+LARGE = "99999999999999999999"
 UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
 
 
@@ -227,6 +228,14 @@ UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
         (["status", "nowhere_at_all"], {}, 2, ["no study is named 'nowhere_at_all'"]),
         (["show", "99999999"], {}, 2, ["no experiment has the id 99999999"]),
         (["requeue", "99999999"], {}, 2, ["no experiment has the id 99999999"]),
+        (["show", LARGE], {}, 2, [f"found the id {LARGE}, expected one of at most 9223372036854775807"]),
+        (["show", "9" * 5_000], {}, 2, ["found the id 999999", "expected one of at most 9223372036854775807"]),
+        (["explain", LARGE], {}, 2, [LARGE, "not in the range 1<=x<=9223372036854775807"]),
+        (["logs", LARGE], {}, 2, [LARGE, "not in the range 1<=x<=9223372036854775807"]),
+        (["source", "1", "--attempt", LARGE], {}, 2, [LARGE, "not in the range 1<=x<=2147483647"]),
+        (["worker", "-c", LARGE], {}, 2, [LARGE, "not in the range 1<=x<=10000"]),
+        (["enqueue", "huge.yaml"], {}, 2, ["huge.yaml, line 1: the grid has 1,000,000,000,000,000,000 experiments"]),
+        (["enqueue", "huge.yaml", "--dry-run"], {}, 2, ["1,000,000,000,000,000,000", "at most 100,000,000"]),
         (["requeue", "1-"], {}, 2, ["expected a study's name or ids"]),
         (["list", "x", "--where", "lr > 0.1 dataset"], {}, 2, ["--where, column 10: found dataset, expected and, or"]),
         (["list", "x", "--since", "yesterday"], {}, 2, ["--since: found 'yesterday', expected a time span"]),
@@ -248,6 +257,8 @@ def test_bad_input_is_one_clear_line(qexp, tmp_path, arguments, environ, status,
     (tmp_path / "latin.yaml").write_bytes(b"study: a\nfunction: \xe9:f\n")
     (tmp_path / "list.yaml").write_text("- 1\n")
     (tmp_path / "typo.yaml").write_text("study: a\nfunction: m:f\nparamters: {a: 1}\n")
+    axes = ", ".join(f"{name}: {{range: [1000]}}" for name in "abcdef")
+    (tmp_path / "huge.yaml").write_text(f"study: never\nfunction: experiment:f\nparameters: {{{axes}}}\n")
     (tmp_path / "good.yaml").write_text("study: never\nfunction: experiment:f\nparameters: {a: 1}\n")
     (tmp_path / "experiment.py").write_text("def f(a): ...\n")
     done = qexp(*arguments, environ=environ)
