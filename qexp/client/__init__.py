@@ -6,7 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qexp.client.client import Client, Difference, Enqueued
+    from qexp.client.client import Client
+    from qexp.client.enqueueing import Difference, Enqueued
     from qexp.client.findings import Findings
     from qexp.client.reading import Shown
     from qexp.client.study import Study, enqueue, load, metrics
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Client", "Difference", "Enqueued", "Findings", "Shown", "Study", "enqueue", "load", "metrics"]
 
 _HOMES = {
+    "Difference": "enqueueing",
+    "Enqueued": "enqueueing",
     "Findings": "findings",
     "Shown": "reading",
     "Study": "study",

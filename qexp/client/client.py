@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeVar
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
-from qexp import notify
 from qexp.client.progress import Progress, nobody
 from qexp.model import Json
 from qexp.settings import Settings, load
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qexp.client.announcing import Announcer
+    from qexp.client.enqueueing import Difference, Enqueued
     from qexp.client.explaining import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
@@ -37,41 +37,6 @@ T = TypeVar("T")
 
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before a transaction that was broken off is done again."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What enqueueing a grid would do to its study."""
-
-    study: str
-    new: int
-    kept: int
-    orphaned: int
-    changes: Mapping[str, tuple[Json, Json]]
-    """What describes the study and would change: by name, its value before and after."""
-
-
-@dataclass(frozen=True)
-class Enqueued:
-    """What enqueueing a grid did: experiments in the grid, those that were new, those that were announced."""
-
-    study: str
-    total: int
-    new: int
-    announced: int
-    revision: int
-    orphaned: int = 0
-    """Experiments of the study that the grid leaves out."""
-    moved_from: tuple[str, str | None] | None = None
-    """The function and folder that the study had, if they are others now: what waits will run with the new ones."""
-    waiting: int = 0
-    """Experiments that will be announced as workers take the others, or when the study is resumed."""
-    warnings: tuple[str, ...] = ()
-    """What of the code was left out of its snapshot, or looks like a secret and was not."""
-
-    @property
-    def known(self) -> int:
-        return self.total - self.new
 
 
 @dataclass(frozen=True)
@@ -132,78 +97,21 @@ class Client:
 
         The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
         """
-        from qexp import broker
-        from qexp.client.checking import checked
-        from qexp.client.planning import plan_of
+        from qexp.client import enqueueing
 
-        grid = checked(grid)
-        broker.check(self.settings)
-        plan = plan_of(grid, self.settings)
-        notify.check(plan.manner.notify)
-
-        def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
-            before = studies.place(connection, plan.name)
-            study = studies.save(connection, plan)
-            added = experiments.add(connection, study.id, lambda: _counted(grid, progress))
-            if added.new:
-                studies.renewed(connection, [study.id])
-            return before, study, added
-
-        def tell(connection: Connection) -> int:
-            views.refresh(raw(connection), study.id)  # not before: no worker should have to wait for it
-            return announcements.pending(connection, study.id)
-
-        before, study, added = self._change(add)
-        announced = self.announce(study, progress)
-        waiting = self._change(tell)
-        moved = before if before not in (None, (plan.function, plan.folder)) else None
-        snapshot = plan.provenance.snapshot
-        warnings = snapshot.warnings if snapshot is not None else ()
-        return Enqueued(
-            grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting, warnings
-        )
+        return enqueueing.enqueue(self, grid, progress)
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
-        from qexp import broker
-        from qexp.client.checking import checked
-        from qexp.grid import Grid
+        from qexp.client import enqueueing
 
-        broker.check(self.settings)
-        include = list(rows)
-
-        def add(connection: Connection) -> tuple[studies.StudyRow, experiments.Added]:
-            known = studies.find(connection, study)
-            settings, _ = studies.current(connection, known)
-            grid = checked(
-                Grid.from_dict(
-                    {"study": study, "function": known.function, "include": include, "settings": settings},
-                    None if known.folder is None else Path(known.folder),
-                )
-            )
-            studies.name_parameters(connection, known.name, grid.names)
-            added = experiments.add_by_code(connection, known.id, grid.encoded())
-            if added.new:
-                studies.renewed(connection, [known.id])
-            views.refresh(raw(connection), known.id)
-            return known, added
-
-        known, added = self._change(add)
-        return Enqueued(study, added.total, added.new, self.announce(known), known.revision)
+        return enqueueing.extend(self, study, rows)
 
     def compare(self, grid: Grid) -> Difference:
         """Say what enqueueing a grid would change, writing nothing."""
-        from qexp.client.checking import checked
-        from qexp.client.planning import plan_of
+        from qexp.client import enqueueing
 
-        grid = checked(grid)
-        with self.begin() as connection:
-            if grid.study not in studies.names(connection):
-                return Difference(grid.study, len(grid), 0, 0, {})
-            known = studies.find(connection, grid.study)
-            found = experiments.compare(connection, known.id, grid.encoded())
-            changes = studies.changes(connection, known, plan_of(grid, self.settings))
-        return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)
+        return enqueueing.compare(self, grid)
 
     def mean_duration(self, study: str) -> float | None:
         """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
@@ -290,20 +198,24 @@ class Client:
         With *fresh* they begin anew, otherwise with their checkpoints where they have any.
         """
         from qexp import broker
-        from qexp.client.planning import renew
+        from qexp.client.planning import renew, renewal
         from qexp.files import Files
         from qexp.store import selectors
 
         broker.check(self.settings)
+        with self.begin() as connection:
+            known = experiments.closed_studies(connection, selectors.where(connection, selection))
+            digests = [studies.current(connection, study)[1] for study in known]
+        renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
 
         def send_back(connection: Connection) -> experiments.Requeued:
-            done = experiments.requeue(connection, selectors.where(connection, selection), fresh)
+            done = experiments.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
             studies.renewed(connection, done.studies)
             for study in studies.rows(connection, done.studies):
-                renew(connection, study)
+                renew(connection, study, renewals[study.id])
             return done
 
-        done = self._change(send_back)
+        done = self.change(send_back)
         self.announce_studies(done.studies)
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
@@ -317,7 +229,7 @@ class Client:
         """
         from qexp.store import selectors
 
-        return self._change(
+        return self.change(
             lambda connection: experiments.cancel(connection, selectors.where(connection, selection), reason)
         )
 
@@ -327,15 +239,15 @@ class Client:
 
         False: it was paused before, and keeps its reason.
         """
-        return self._change(lambda connection: studies.pause(connection, study, reason))
+        return self.change(lambda connection: studies.pause(connection, study, reason))
 
     def resume(self, study: str) -> bool:
         """Let a paused study go on; False: it was not paused."""
-        found = self._change(lambda connection: studies.resume(connection, study))
+        found = self.change(lambda connection: studies.resume(connection, study))
         self.announce(self.study(study))
         return found
 
-    def _change(self, action: Callable[[Connection], T]) -> T:
+    def change(self, action: Callable[[Connection], T]) -> T:
         """Return what *action* does in a transaction, done again if Postgres has broken it off for another's sake."""
         for pause in _PAUSES:
             try:
@@ -389,10 +301,3 @@ class Client:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
             time.sleep(interval)
-
-
-def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:
-    for number, row in enumerate(grid.encoded(), 1):
-        if number % 10_000 == 0:
-            progress("written", number)
-        yield row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from qexp.addresses import hidden
@@ -41,12 +42,28 @@ def plan_of(grid: Grid, settings: Settings) -> studies.Plan:
     )
 
 
-def renew(connection: Connection, study: studies.StudyRow) -> None:
-    """Make a revision of the code as it is now, if a study runs snapshots and its folder is there and has changed."""
-    _, digest = studies.current(connection, study)
+@dataclass(frozen=True)
+class Renewal:
+    """The code of a study as it is now, which differs from the code of its revision *number*."""
+
+    number: int
+    code: studies.Provenance
+
+
+def renewal(study: studies.StudyRow, digest: str | None) -> Renewal | None:
+    """
+    Return the code of a study if it runs snapshots, and its folder is there and differs from the snapshot *digest*.
+
+    Call it outside of transactions: to pack a folder and to ask git may take long.
+    """
     folder = None if study.folder is None else Path(study.folder)
     if digest is None or folder is None or not folder.is_dir():
-        return
+        return None
     now = provenance.of_folder(folder, ships=True)
-    if now.snapshot is not None and now.snapshot.digest != digest:
-        studies.renew(connection, study, now)
+    return None if now.snapshot is None or now.snapshot.digest == digest else Renewal(study.revision, now)
+
+
+def renew(connection: Connection, study: studies.StudyRow, found: Renewal | None) -> None:
+    """Make a revision of the code that was found, unless there is a newer revision by now: it has newer code."""
+    if found is not None and found.number == study.revision:
+        studies.renew(connection, study, found.code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import LiteralString
 
@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from qexp.model import CLOSED, OPEN, Origin, Status
-from qexp.store import tables
+from qexp.store import studies, tables
 from qexp.store.connect import Connection, raw
 
 _STAGE = text("CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params text) ON COMMIT DROP")
@@ -232,9 +232,16 @@ def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, 
     return row[0], row[1] - row[0]
 
 
-def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool = False) -> Requeued:
+def closed_studies(connection: Connection, condition: ColumnElement[bool]) -> list[studies.StudyRow]:
+    """Return the studies whose experiments `requeue` would send back, the oldest first."""
+    return studies.among(connection, and_(condition, tables.experiment.c.status.in_(CLOSED)))
+
+
+def requeue(
+    connection: Connection, condition: ColumnElement[bool], among: Sequence[int], fresh: bool = False
+) -> Requeued:
     """
-    Send the chosen closed experiments back to pending, with all of their retries ahead of them.
+    Send the chosen closed experiments of some studies back to pending, with all of their retries ahead of them.
 
     Their attempts stay, each with what it had found: a result is the experiment's only while it lasts.
     With *fresh* their checkpoints go; the URLs of files that have to go too are in what is returned.
@@ -242,7 +249,7 @@ def requeue(connection: Connection, condition: ColumnElement[bool], fresh: bool 
     columns, earlier, study = tables.experiment.c, tables.earlier_result, tables.study.c
     _, still_open = count(connection, condition)
     # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
-    affected = select(columns.study).where(condition, columns.status.in_(CLOSED))
+    affected = select(columns.study).where(condition, columns.status.in_(CLOSED), columns.study.in_(among))
     locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
     # of no other study, of which something has ended meanwhile
     chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))

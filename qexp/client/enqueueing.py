@@ -1,0 +1,133 @@
+"""Experiments are added to studies: from a grid, or by code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qexp import broker, notify
+from qexp.client.checking import checked
+from qexp.client.planning import plan_of
+from qexp.client.progress import Progress
+from qexp.grid import Grid
+from qexp.model import Json
+from qexp.store import announcements, experiments, studies, views
+from qexp.store.connect import Connection, raw
+
+if TYPE_CHECKING:
+    from qexp.client.client import Client
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What enqueueing a grid would do to its study."""
+
+    study: str
+    new: int
+    kept: int
+    orphaned: int
+    changes: Mapping[str, tuple[Json, Json]]
+    """What describes the study and would change: by name, its value before and after."""
+
+
+@dataclass(frozen=True)
+class Enqueued:
+    """What enqueueing a grid did: experiments in the grid, those that were new, those that were announced."""
+
+    study: str
+    total: int
+    new: int
+    announced: int
+    revision: int
+    orphaned: int = 0
+    """Experiments of the study that the grid leaves out."""
+    moved_from: tuple[str, str | None] | None = None
+    """The function and folder that the study had, if they are others now: what waits will run with the new ones."""
+    waiting: int = 0
+    """Experiments that will be announced as workers take the others, or when the study is resumed."""
+    warnings: tuple[str, ...] = ()
+    """What of the code was left out of its snapshot, or looks like a secret and was not."""
+
+    @property
+    def known(self) -> int:
+        return self.total - self.new
+
+
+def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
+    """Do what `Client.enqueue` says."""
+    grid = checked(grid)
+    broker.check(client.settings)
+    plan = plan_of(grid, client.settings)
+    notify.check(plan.manner.notify)
+
+    def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
+        before = studies.place(connection, plan.name)
+        study = studies.save(connection, plan)
+        added = experiments.add(connection, study.id, lambda: _counted(grid, progress))
+        if added.new:
+            studies.renewed(connection, [study.id])
+        return before, study, added
+
+    def tell(connection: Connection) -> int:
+        views.refresh(raw(connection), study.id)  # not before: no worker should have to wait for it
+        return announcements.pending(connection, study.id)
+
+    before, study, added = client.change(add)
+    announced = client.announce(study, progress)
+    waiting = client.change(tell)
+    moved = before if before not in (None, (plan.function, plan.folder)) else None
+    snapshot = plan.provenance.snapshot
+    warnings = snapshot.warnings if snapshot is not None else ()
+    return Enqueued(
+        grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting, warnings
+    )
+
+
+def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:
+    for number, row in enumerate(grid.encoded(), 1):
+        if number % 10_000 == 0:
+            progress("written", number)
+        yield row
+
+
+def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
+    """Do what `Client.extend` says."""
+    broker.check(client.settings)
+    include, added = list(rows), None
+    while added is None:  # again if the study has another revision by then, perhaps with another function
+        with client.begin() as connection:
+            known = studies.find(connection, study)
+            settings, _ = studies.current(connection, known)
+        data = {"study": study, "function": known.function, "include": include, "settings": settings}
+        # outside of transactions: it runs the code of the module
+        grid = checked(Grid.from_dict(data, None if known.folder is None else Path(known.folder)))
+        added = client.change(partial(_add, known=known, grid=grid))
+    announced = client.announce(known)
+    client.change(lambda connection: views.refresh(raw(connection), known.id))
+    return Enqueued(study, added.total, added.new, announced, known.revision)
+
+
+def _add(connection: Connection, known: studies.StudyRow, grid: Grid) -> experiments.Added | None:
+    """Add parameter sets to a study; None: it has another revision than was *known*, and nothing was added."""
+    if not studies.name_parameters(connection, known, grid.names):
+        return None
+    added = experiments.add_by_code(connection, known.id, grid.encoded())
+    if added.new:
+        studies.renewed(connection, [known.id])
+    return added
+
+
+def compare(client: Client, grid: Grid) -> Difference:
+    """Do what `Client.compare` says."""
+    grid = checked(grid)
+    plan = plan_of(grid, client.settings)
+    with client.begin() as connection:
+        if grid.study not in studies.names(connection):
+            return Difference(grid.study, len(grid), 0, 0, {})
+        known = studies.find(connection, grid.study)
+        found = experiments.compare(connection, known.id, grid.encoded())
+        changes = studies.changes(connection, known, plan)
+    return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)
