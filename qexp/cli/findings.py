@@ -31,9 +31,9 @@ attempt_option = click.option(
 @click.option("-f", "--follow", is_flag=True, help="Go on while it runs, until it ends or Ctrl-C.")
 def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
     """Print what an experiment has printed, its child processes and C code included."""
-    from qexp.client import Findings
+    from qexp.client import Client, Findings
 
-    findings = Findings()
+    findings = Findings(Client(keeps=follow))
     end = 0
     with Stream() as stream:
         while True:

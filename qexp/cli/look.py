@@ -30,11 +30,10 @@ def status_(study: str | None, watch: bool, form: str) -> None:
     from qexp.cli.tables import status_table
     from qexp.client import Client
 
-    client = Client()
     if watch:
-        _watch(client, study)
+        _watch(Client(keeps=True), study)
         return
-    found = client.counts(study)
+    found = Client().counts(study)
     if form == "json":
         show_json([counts_json(counts) for counts in found])
     elif found:
@@ -60,14 +59,17 @@ def _watch(client: Client, study: str | None) -> None:
     from rich.live import Live
 
     from qexp.cli.tables import status_table
+    from qexp.client.waiting import pause
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
+            began = time.monotonic()
             found = client.counts(study)
+            took = time.monotonic() - began
             live.update(status_table(found), refresh=True)
             if all(counts.rests for counts in found):
                 return
-            time.sleep(0.5)
+            time.sleep(max(0.5, pause(took)))
 
 
 _SHOWN = 50

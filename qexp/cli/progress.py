@@ -75,10 +75,9 @@ def _bar(client: Client, study: str, timeout: float | None, check: Callable[[], 
         task = progress.add_task(study, total=None, news="")
 
         def update(counts: Counts) -> None:
-            check()
             progress.update(task, completed=counts.closed, total=counts.total, news=_news(counts))
 
-        return client.wait(study, update, timeout=timeout)
+        return client.wait(study, update, timeout, check)
 
 
 def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> Counts:
@@ -86,12 +85,11 @@ def _lines(client: Client, study: str, timeout: float | None, check: Callable[[]
 
     def update(counts: Counts) -> None:
         nonlocal said
-        check()
         if counts.open and time.monotonic() - said > _QUIET_INTERVAL:
             said = time.monotonic()
             say(f"{study}: {counts.closed} of {counts.total} ended  {_news(counts)}")
 
-    return client.wait(study, update, timeout=timeout)
+    return client.wait(study, update, timeout, check)
 
 
 def _news(counts: Counts) -> str:

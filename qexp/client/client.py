@@ -281,23 +281,23 @@ class Client:
         self,
         study: str,
         progress: Callable[[standing.Counts], None] | None = None,
-        interval: float = 0.2,
         timeout: float | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> standing.Counts:
         """
         Wait until no experiment of a study is open, or it is paused and none runs, and return how it stands then.
 
-        *progress* is told the counts each *interval* seconds. TimeoutError after *timeout* seconds, if given.
+        *progress* is told the counts now and then, more rarely of a study that takes long to count; *check* is called
+        several times a second. TimeoutError after *timeout* seconds, if given.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            (counts,) = self.counts(study)
-            if progress is not None:
-                progress(counts)
-            if counts.rests:
-                with self.begin() as connection:
-                    views.refresh_stale(raw(connection))
-                return counts
-            if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
-            time.sleep(interval)
+        from qexp.client import waiting
+
+        kept = self if self._keeps else Client(self.settings, keeps=True)
+        try:
+            counts = waiting.wait(kept, study, progress, check, timeout)
+        finally:
+            if not self._keeps:
+                kept.close()
+        with self.begin() as connection:
+            views.refresh_stale(raw(connection))
+        return counts

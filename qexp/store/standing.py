@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, cast, func, select, text, true
+from sqlalchemy import ColumnElement, Double, and_, cast, exists, func, not_, or_, select, text, true
 
 from qexp.model import CLOSED, OPEN, Status
 from qexp.store import tables
-from qexp.store.connect import Connection
+from qexp.store.connect import Connection, by_index
 
 _RECENT = text("interval '5 minutes'")
 _FIRST = 100
@@ -51,6 +51,18 @@ class Counts:
     def seconds_left(self) -> float | None:
         """The time left at the present rate; None if nothing is open or nothing has ended lately."""
         return self.open / self.rate if self.rate and self.open else None
+
+
+def rests(connection: Connection, study: int) -> bool:
+    """Say what `Counts.rests` says, by a look into an index rather than by counting."""
+    by_index(connection)
+    columns, studies = tables.experiment.c, tables.study.c
+    pending, queued, running = (
+        exists(columns.id).where(columns.study == study, columns.status == status) for status in OPEN
+    )
+    paused = exists(studies.id).where(studies.id == study, studies.paused_at.is_not(None))
+    query = select(or_(not_(or_(pending, queued, running)), and_(paused, not_(running))))
+    return connection.execute(query).scalar_one()
 
 
 def mean_duration(connection: Connection, study: str) -> float | None:
