@@ -26,6 +26,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     is listed at the end.
     """
     from qexp.errors import FunctionError, SourceError
+    from qexp.functions.foreign import passes
     from qexp.worker.debug import Rehearsal
 
     rehearsal = Rehearsal(experiment, live=live)
@@ -34,7 +35,9 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
         result = rehearsal.run()
     except (FunctionError, SourceError):
         raise
-    except Exception as error:  # noqa: BLE001 - shown to the person who asked for it
+    except BaseException as error:  # shown to the person who asked for it
+        if passes(error):
+            raise
         _show(error, rehearsal)
         if pdb:
             import pdb as debugger
@@ -47,7 +50,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     return 0
 
 
-def _show(error: Exception, rehearsal: Rehearsal) -> None:
+def _show(error: BaseException, rehearsal: Rehearsal) -> None:
     from qexp.model import Failure
     from qexp.worker.attempt.trace import of, relocated
 

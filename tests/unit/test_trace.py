@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import qexp
-from qexp.functions import resolve, workspace
+from qexp.functions import Interruption, resolve, workspace
 from qexp.model import Failure
 from qexp.worker.attempt import trace
 
@@ -91,6 +91,55 @@ def test_exceptions_that_break_whoever_looks_at_them_are_stored_all_the_same(err
     assert found.type
     "".join([found.type, found.message, found.traceback]).encode("utf-8")
     assert "\0" not in found.type
+
+
+ENDS = ["import sys; sys.exit(3)", "raise KeyboardInterrupt", "raise MemoryError", "raise GeneratorExit", "self.f()"]
+PLACES = {
+    "__str__": "def __str__(self): self.f()",
+    "__repr__": "def __repr__(self): self.f()\n    def __str__(self): return repr(self)",
+    "__notes__": "__notes__ = property(lambda self: self.f())",
+    "__cause__": "__cause__ = property(lambda self: self.f())",
+    "__context__": "__context__ = property(lambda self: self.f())",
+    "__traceback__": "__traceback__ = property(lambda self: self.f())",
+    "__class__": "__class__ = property(lambda self: self.f())",
+    "__getattribute__": "def __getattribute__(self, name): raise SystemExit",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("place", PLACES)
+def test_an_exception_whose_methods_end_whoever_calls_them_is_stored(error, place, end):
+    source = f"class E(Exception):\n    {PLACES[place]}\n    def f(self):\n        {end}\ndef f():\n    raise E('x')\n"
+    found = error(source)
+    assert found.type == "experiment.E"
+    assert found.traceback
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("name", ["__module__", "__name__"])
+def test_an_exception_whose_class_ends_whoever_asks_for_its_name_is_stored(error, name, end):
+    source = (
+        f"class M(type):\n    def f(self):\n        {end}\n    {name} = property(lambda self: self.f())\n"
+        "class E(Exception, metaclass=M): pass\ndef f():\n    raise E\n"
+    )
+    assert error(source).type == "experiment.E"
+
+
+def test_a_message_that_is_a_text_of_its_own_kind_becomes_plain(error):
+    source = (
+        "import sys\nclass T(str):\n    encode = replace = __format__ = __contains__ = lambda *_: sys.exit(3)\n"
+        "class E(Exception):\n    def __str__(self): return T('mine')\ndef f():\n    raise E\n"
+    )
+    assert error(source).message == "mine"
+
+
+def test_an_order_to_stop_gets_past_the_look_at_an_exception():
+    class OddError(Exception):
+        def __str__(self):
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        trace.of(OddError(), Failure.ERROR, None)
 
 
 def test_causes_of_not_being_callable_are_different_errors():

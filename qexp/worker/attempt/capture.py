@@ -13,6 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO
 
+from qexp.functions.foreign import is_order
 from qexp.worker.context.output import HEAD, TAIL, Output
 
 _C = ctypes.CDLL(None)  # not PyDLL: a flush that waits for another thread must not keep the GIL from it
@@ -140,10 +141,11 @@ def _c_stdout() -> ctypes.c_void_p:
 
 def _flush(streams: Iterable[Any]) -> None:
     for stream in {id(stream): stream for stream in streams}.values():  # most of them are the same
-        try:  # noqa: SIM105 - suppress takes as long as all the rest, for each attempt
+        try:
             stream.flush()
-        except Exception:  # noqa: BLE001, S110 - it may be closed, None, or anything that an experiment made
-            pass
+        except BaseException as error:  # it may be closed, None, or anything that an experiment made
+            if is_order(error):
+                raise
     _C.fflush(None)
 
 

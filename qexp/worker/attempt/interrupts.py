@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from qexp.functions import Interruption
 from qexp.worker.board import Board, Request
 from qexp.worker.context.context import Leaving
 
@@ -23,8 +24,8 @@ _FORKING = threading.local()
 """The signals that a thread had blocked before it began to fork."""
 
 
-class TimeoutReached(BaseException):
-    """The attempt has overrun its time; no `except Exception` of the function's sees it."""
+class TimeoutReached(Interruption):
+    """The attempt has overrun its time."""
 
 
 class Interrupts:

@@ -21,6 +21,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from qexp.functions.foreign import is_order, one_line
+
 log = logging.getLogger(__name__)
 
 _SIGNAL = sys.modules["_signal"]  # as signal, without an enum for each answer
@@ -78,7 +80,9 @@ class Baseline:
         """Say whether nothing differs, which most attempts leave so."""
         try:
             return [setting.read() for setting in self.settings] == self.values
-        except Exception:  # noqa: BLE001 - the working directory was deleted, sys.argv was, or something odd replaced it
+        except BaseException as error:  # the working directory was deleted, sys.argv was, or something odd replaced it
+            if is_order(error):
+                raise
             return False
 
 
@@ -99,15 +103,19 @@ def seed(number: int) -> None:
 def _is(setting: Setting, value: Any) -> bool:
     try:
         return bool(setting.read() == value)
-    except Exception:  # noqa: BLE001 - as above
+    except BaseException as error:  # as above
+        if is_order(error):
+            raise
         return False
 
 
 def _write(setting: Setting, value: Any) -> None:
     try:
         setting.write(value)
-    except Exception as error:  # noqa: BLE001 - the others must still be restored
-        log.warning("%s could not be restored after an experiment: %s", setting.name, error)
+    except BaseException as error:  # the others must still be restored
+        if is_order(error):
+            raise
+        log.warning("%s could not be restored after an experiment: %s", setting.name, one_line(error))
 
 
 def _folder() -> str:

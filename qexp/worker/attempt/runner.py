@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from qexp.errors import ContextError, FunctionError, ResultError
 from qexp.functions import Function, Signature, note, resolve, switch
+from qexp.functions.foreign import is_order
 from qexp.model import Failure, Json, to_json
 from qexp.store.hot import Claim, Departure, Outcome
 from qexp.worker.attempt import isolation, trace
@@ -37,7 +37,7 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
         found = trace.of(error, Failure.TIMEOUT, folder)
         return Outcome(error=dataclasses.replace(found, type=trace.TIMEOUT))
     except BaseException as error:
-        if _told_to_stop(error):
+        if is_order(error):
             raise
         return Outcome(error=trace.of(error, Failure.ERROR, folder))
     finally:
@@ -80,14 +80,6 @@ def seed_of(claim: Claim) -> int:
     if isinstance(seed, int) and not isinstance(seed, bool):
         return seed
     return claim.fingerprint.int & 0xFFFFFFFF
-
-
-def _told_to_stop(error: BaseException) -> bool:
-    """Say whether a signal's handler raised this, in answer to TERM, QUIT or HUP, rather than the function."""
-    if not isinstance(error, SystemExit):
-        return False
-    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return any(code.co_name == "_shutdown_cleanup" and "billiard" in Path(code.co_filename).parts for code in codes)
 
 
 @functools.lru_cache(maxsize=64)

@@ -13,6 +13,7 @@ from traceback import FrameSummary
 from types import TracebackType
 
 from qexp.errors import QexpError
+from qexp.functions.foreign import is_order, message_of, traceback_of, type_of
 from qexp.model import Failure, storable_text
 from qexp.store.hot import Error, Outcome
 
@@ -29,13 +30,16 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     that cannot be imported, a result that is no data) are told apart by their message; behind an import that failed
     stands what failed. An exception so odd that it cannot be shown is described by its type alone.
     """
-    kind, message = storable_text(_type_name(error)), storable_text(_message(error))
-    own = isinstance(error, QexpError)
+    kind, message = storable_text(type_of(error)), storable_text(message_of(error))
+    own = issubclass(type(error), QexpError)
     shown = error.__cause__ if own and error.__cause__ is not None else error
     try:
-        summary = traceback.TracebackException(type(shown), shown, below_own(shown.__traceback__), compact=True)
+        trace = below_own(traceback_of(shown))
+        summary = traceback.TracebackException(type(shown), shown, trace, compact=True)
         text, stack = storable_text("".join(summary.format())), summary.stack
-    except Exception:  # noqa: BLE001 - exceptions of users may break whatever looks at them
+    except BaseException as odd:
+        if is_order(odd):
+            raise
         return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
     frames = list(_user_frames(stack, folder))
     shown_frames = frames or ([] if own else list(stack))
@@ -82,22 +86,6 @@ def fingerprint(kind: str, frames: list[str]) -> str:
     distinct = [frame for index, frame in enumerate(frames) if index == 0 or frame != frames[index - 1]]
     text = "\n".join([kind, *distinct])
     return hashlib.blake2b(text.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
-
-
-def _type_name(error: BaseException) -> str:
-    kind = type(error)
-    try:
-        module = kind.__module__
-        return kind.__qualname__ if module in ("builtins", "__main__") else f"{module}.{kind.__qualname__}"
-    except Exception:  # noqa: BLE001 - a metaclass of the user's may raise anything
-        return "Exception"
-
-
-def _message(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # noqa: BLE001 - a user's __str__ may raise anything, and the attempt must still be recorded
-        return f"<the message of this {type(error).__name__} cannot be shown: its __str__ raises>"
 
 
 def below_own(trace: TracebackType | None) -> TracebackType | None:

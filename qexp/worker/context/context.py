@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from qexp.errors import ContextError
-from qexp.functions import Injected
+from qexp.functions import Injected, Interruption
 from qexp.model import Json, storable_text, to_json
 from qexp.store.hot import Departure
 from qexp.worker.context.values import encode, restore_into, state_of
@@ -29,8 +29,8 @@ CHECKPOINT = "checkpoint"
 """The name of a checkpoint that is given none."""
 
 
-class Leaving(BaseException):
-    """Carries an attempt out of its function once it has saved; no `except Exception` of the user's sees it."""
+class Leaving(Interruption):
+    """Carries an attempt out of its function once it has saved."""
 
 
 class Journal(Protocol):
