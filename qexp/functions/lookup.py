@@ -7,10 +7,12 @@ import inspect
 import sys
 import typing
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from qexp.errors import FunctionError, nearest
-from qexp.functions.signature import Function, one_line
+from qexp.functions.foreign import calling, deed, passes
+from qexp.functions.signature import Function
 from qexp.functions.workspace import is_installed, origin, workspace
 
 
@@ -21,27 +23,35 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     FunctionError says why it cannot be had, with the exception of the user's module as its cause.
     """
     module_name, _, attribute = name.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module_name == error.name or module_name.startswith(error.name + ".")):
-            raise FunctionError(
-                f"function {name}: no module is named {error.name!r}, expected one {_where(folder)}"
-            ) from error
-        raise FunctionError(f"function {name}: importing {module_name} raised {one_line(error)}") from error
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise FunctionError(f"function {name}: importing {module_name} raised {one_line(error)}") from error
+    module = sys.modules.get(module_name) or _imported(name, module_name, folder)
     found: Any = module
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
-            raise FunctionError(f"function {name}: {module_name} has no {attribute!r}{nearest(attribute, names)}")
-        found = getattr(found, part)
+    try:
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except AttributeError as error:
+        names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+        hint = nearest(attribute, names)
+        raise FunctionError(f"function {name}: {module_name} has no {attribute!r}{hint}") from error
+    except BaseException as error:
+        if passes(error):
+            raise
+        raise FunctionError(f"function {name}: looking up {attribute!r} {deed(error)}") from error
     if not callable(found):
         raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
     return typing.cast(Function, found)
+
+
+def _imported(name: str, module_name: str, folder: Path | None) -> ModuleType:
+    try:
+        with calling(f"function {name}: importing {module_name}"):
+            return importlib.import_module(module_name)
+    except FunctionError as error:
+        cause = error.__cause__
+        if not isinstance(cause, ModuleNotFoundError) or not f"{module_name}.".startswith(f"{cause.name}."):
+            raise
+        raise FunctionError(
+            f"function {name}: no module is named {cause.name!r}, expected one {_where(folder)}"
+        ) from cause
 
 
 def _where(folder: Path | None) -> str:

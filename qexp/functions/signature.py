@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from qexp.errors import FunctionError, nearest
+from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.model import Json, to_json
 
 Function = Callable[..., Any]
@@ -36,11 +37,9 @@ class Signature:
         """Read a function's signature; FunctionError if an experiment cannot call it."""
         from pydantic.errors import PydanticUserError
 
-        try:
+        with calling(f"function {name}: its signature cannot be read: its code"):
             declared = inspect.signature(function)
             hints = typing.get_type_hints(function, include_extras=True)
-        except Exception as error:
-            raise FunctionError(f"function {name}: its signature cannot be read: {one_line(error)}") from error
         parameters = list(declared.parameters.values())
         for parameter in parameters:
             if parameter.kind is parameter.POSITIONAL_ONLY:
@@ -53,11 +52,12 @@ class Signature:
         adapters = {}
         for parameter in named:
             if parameter.name in hints:
-                try:
-                    adapters[parameter.name] = _adapter(hints[parameter.name])
-                except (PydanticUserError, TypeError, NameError) as error:
-                    reason = str(error).splitlines()[0]
-                    raise FunctionError(f"function {name}: annotation of {parameter.name!r}: {reason}") from error
+                place = f"function {name}: annotation of {parameter.name!r}"
+                with calling(place):
+                    try:
+                        adapters[parameter.name] = _adapter(hints[parameter.name])
+                    except (PydanticUserError, TypeError, NameError) as error:
+                        raise FunctionError(f"{place}: {message_of(error).partition(chr(10))[0]}") from error
         return cls(
             name=name,
             names=tuple(parameter.name for parameter in named),
@@ -87,6 +87,10 @@ class Signature:
             shown = f"{value!r}{at}" if len(repr(value)) <= 60 else f"{repr(value)[:59]}…{at}"
             expected = reason[0].lower() + reason[1:]
             raise ValueError(f"found {shown}, expected {expected}") from error
+        except BaseException as error:
+            if passes(error):
+                raise
+            raise ValueError(f"found {value!r:.60}, for which its annotation {deed(error)}") from error
 
     def canonical(self, name: str, value: Json) -> Json:
         """
@@ -103,6 +107,10 @@ class Signature:
             data = self.adapters[name].dump_python(converted, mode="json")
         except PydanticSerializationError:
             return value
+        except BaseException as error:
+            if passes(error):
+                raise
+            raise ValueError(f"found {value!r:.60}, for which its annotation {deed(error)}") from error
         return to_json(data, finite=True)
 
     def bind(self, values: Mapping[str, Json]) -> dict[str, Any]:
@@ -136,8 +144,3 @@ def _adapter(hint: Any) -> Any:
         return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
     except PydanticUserError:  # models and dataclasses bring a configuration of their own
         return TypeAdapter(hint)
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as `Type: message` without line breaks."""
-    return f"{type(error).__name__}: {' '.join(str(error).split()) or 'no message'}"

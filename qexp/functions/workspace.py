@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
+from qexp.functions.foreign import contained
+
 _STDLIB = f"{sysconfig.get_paths()['stdlib']}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
@@ -146,11 +148,16 @@ def note() -> None:
 
 @contextmanager
 def workspace(folder: Path | None) -> Iterator[None]:
-    """Switch to *folder* for a while; other threads that want to switch wait."""
+    """
+    Switch to *folder* for a while; other threads that want to switch wait.
+
+    For whoever looks at a function without running it: the code inside is contained.
+    """
     with _LOCK:
         previous = Path(_entered.folder) if _entered is not None else None
         switch(folder)
         try:
-            yield
+            with contained():
+                yield
         finally:
             switch(previous)

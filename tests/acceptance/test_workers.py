@@ -116,6 +116,16 @@ WAYS_TO_END = {
     "too_long": ("return 10 ** 5000", "error", "qexp.errors.ResultError"),
     "too_large": ("return {'x' * 300_000_000: 1}", "error", "qexp.errors.ResultError"),
     "lambda": ("raise type('Odd', (Exception,), {'__str__': lambda self: 1 / 0})", "error", "experiment.Odd"),
+    "exits_when_shown": (
+        "raise type('Odd', (Exception,), {'__str__': lambda self: exit(3)})",
+        "error",
+        "experiment.Odd",
+    ),
+    "exits_when_flushed": (
+        "import sys; sys.stdout = type('S', (), {'flush': lambda self: exit(3)})(); raise OSError",
+        "error",
+        "OSError",
+    ),
     "forks": (FORKS, "error", "OSError"),
     "killed": ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "crashed", "ProcessDied"),
     "segfault": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed", "ProcessDied"),
@@ -140,6 +150,43 @@ def test_every_way_of_failing_ends_as_an_attempt_and_the_workers_go_on(study, wo
     assert "exitcode 7" in found["os_exit"]["error_message"]
     assert [found[how]["result"] for how in "abcdef"] == [{"value": "fine"}] * 6
     assert [worker.process.poll() for worker in workers] == [None, None]
+
+
+IMPORTS = {
+    "exits": ("sys.exit(0)", "invalid", "SystemExit: 0"),
+    "interrupts": ("raise KeyboardInterrupt", "invalid", "KeyboardInterrupt"),
+    "waits": ("time.sleep(600)", "timeout", "longer than its timeout of 5 s"),
+    "dies": ("os._exit(0)", "crashed", "exitcode 0"),
+}
+
+
+@pytest.mark.parametrize("isolation", ["child", "process"])
+@pytest.mark.parametrize("how", IMPORTS)
+def test_a_module_that_cannot_be_imported_on_the_node_ends_its_attempt_as_what_happened(
+    study, monkeypatch, how, isolation
+):
+    # Given a module that can be imported where it is enqueued, and not in a worker
+    code, failure, message = IMPORTS[how]
+    monkeypatch.setenv("ENQUEUES", "1")
+    source = f"import os, sys, time\nif 'ENQUEUES' not in os.environ:\n    {code}\ndef f(x): return x\n"
+    made = study(source, {"x": 1}, timeout=5 if how == "waits" else 600, isolation=isolation)
+    # When its experiment is run
+    made.enqueue()
+    # Then it fails as the module has ended
+    assert made.wait() == 1
+    (row,) = made.shown()
+    assert row["failure"] == failure, row
+    assert message in row["error_message"]
+
+
+@pytest.mark.parametrize("code", ["os._exit(0)", "sys.exit(0)", "os.execv('/bin/true', ['true'])"])
+def test_a_module_that_ends_its_process_cannot_be_enqueued(study, qexp, code):
+    made = study(f"import os, sys\n{code}\ndef f(x): return x\n", {"x": 1})
+    done = qexp("enqueue", "grid.yaml", "--format", "json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "importing experiment" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert made.name not in qexp("status").stdout
 
 
 def test_a_child_that_is_killed_from_outside_is_one_failed_attempt(study, client, tmp_path):

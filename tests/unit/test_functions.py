@@ -10,7 +10,7 @@ from pydantic import ImportString
 
 from qexp.client.checking import checked
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Signature, beside, reference, resolve, switch, workspace
+from qexp.functions import Interruption, Signature, beside, reference, resolve, switch, workspace
 from qexp.grid import Grid
 
 
@@ -81,6 +81,17 @@ def test_a_namespace_package_of_a_folder_is_its_own(folder):
         ("import missing_thing", "experiment:f", "No module named 'missing_thing'"),
         ("raise RuntimeError('no\\nGPU')", "experiment:f", "RuntimeError: no GPU"),
         ("import sys; sys.exit(3)", "experiment:f", "SystemExit: 3"),
+        ("import os; os._exit(0)", "experiment:f", "importing experiment called os._exit(0)"),
+        ("import os; os.abort()", "experiment:f", "importing experiment called os.abort()"),
+        ("import os; os.execl('/bin/true', 'true')", "experiment:f", "importing experiment called os.execv("),
+        ("raise GeneratorExit", "experiment:f", "GeneratorExit"),
+        ("raise type('Odd', (BaseException,), {})('x')", "experiment:f", "Odd: x"),
+        ("def __getattr__(name): raise SystemExit(0)", "experiment:f", "looking up 'f' raised SystemExit: 0"),
+        (
+            "class E(Exception):\n    def __str__(self): raise SystemExit\nraise E",
+            "experiment:f",
+            "raised E: <the message of this E cannot be shown: its __str__ raises>",
+        ),
         ("def f(:", "experiment:f", "SyntaxError"),
     ],
 )
@@ -90,6 +101,50 @@ def test_a_function_that_cannot_be_had_says_why(folder, source, name, word):
         resolve(name, path)
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "annotation", ["(lambda: sys.exit(0))()", "os._exit(0)", "Schema", "Annotated[int, AfterValidator(sys.exit)]"]
+)
+@pytest.mark.parametrize("lazy", ["", "from __future__ import annotations\n"])
+def test_an_annotation_whose_code_ends_the_process_is_refused(folder, annotation, lazy):
+    source = f"""{lazy}import os, sys
+from typing import Annotated
+from pydantic import AfterValidator
+
+class Schema:
+    def __get_pydantic_core_schema__(self, *_): sys.exit(0)
+    __get_pydantic_core_schema__ = classmethod(__get_pydantic_core_schema__)
+
+def f(x: {annotation}): ...
+"""
+    path = folder("one", experiment=source)
+    (path / "grid.yaml").write_text("study: a\nfunction: experiment:f\nparameters:\n  x: 1\n")
+    with pytest.raises(GridError, match=r"called os\._exit|raised SystemExit"):
+        checked(Grid.load(path / "grid.yaml"))
+
+
+def test_code_that_is_only_looked_at_prints_to_stderr_and_leaves_the_streams_as_they_were(folder, capsys):
+    path = folder("one", experiment="import sys\nprint('hello')\nsys.stdout = sys.stderr = None\ndef f(): return 1\n")
+    streams = sys.stdout, sys.stderr
+    assert call(path) == 1
+    assert (sys.stdout, sys.stderr) == streams
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_module_that_forks_is_imported_once(folder, tmp_path):
+    source = "import os\nif not (child := os.fork()):\n    {}\nos.waitpid(child, 0)\ndef f(): return 1\n"
+    for number, end in enumerate(["os._exit(0)", "pass", "raise SystemExit"]):
+        path = folder(
+            f"fork{number}", experiment=source.format(end).replace("os.waitpid(child", "child and os.waitpid(child")
+        )
+        assert call(path) == 1
+
+
+def test_an_order_to_end_gets_past_an_import(folder):
+    path = folder("one", experiment="from qexp.functions import Interruption\nraise Interruption\n")
+    with pytest.raises(Interruption):
+        call(path)
 
 
 def test_a_folder_that_is_not_visible_is_named(tmp_path):
