@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -28,17 +27,15 @@ class Child:
     """A process that runs experiments. Nothing is opened before the fork."""
 
     def __init__(
-        self, settings: Settings, worker: UUID, scratch: Scratch, slot: Callable[[], int], tenure: Tenure
+        self, settings: Settings, worker: UUID, scratch: Scratch, slot: Callable[[], int | None], tenure: Tenure
     ) -> None:
         self.settings, self.scratch = settings, scratch
         self._slot = slot
         self._line = Line(settings)
-        self._bundle = Bundle(settings, worker, scratch, self._line, tenure, slot)
+        self._bundle = Bundle(settings, worker, scratch, self._line, tenure, lambda: slot() or 0)
 
     @cached_property
     def _desk(self) -> Desk:
-        # pool children are daemons, which Python forbids children of their own; experiments use multiprocessing
-        multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         return Desk(self.settings, self._line, self.scratch, self._slot(), self._bundle.look)
 
     def work(self, ids: Sequence[int]) -> None:

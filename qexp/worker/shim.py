@@ -32,7 +32,7 @@ def install(app: Celery, settings: Settings) -> None:
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     tenure = Tenure(settings)
-    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", 0), tenure)
+    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", None), tenure)
     office = Office(settings, worker, scratch, tenure)
 
     class ExperimentRequest(Request):  # type: ignore[misc]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qexp.functions.foreign import is_order
+from qexp.worker.attempt.descendants import has_children
 from qexp.worker.context.output import HEAD, TAIL, Output
 
 _C = ctypes.CDLL(None)  # not PyDLL: a flush that waits for another thread must not keep the GIL from it
@@ -91,7 +92,7 @@ class Capture:
         except OSError:  # closed by the experiment
             return False
         deleted = status.st_nlink == 0  # by a cleaner of temporary files
-        return status.st_size == 0 and not deleted and self._waited == _faults_of_children() and not _has_children()
+        return status.st_size == 0 and not deleted and self._waited == _faults_of_children() and not has_children()
 
     def _renew(self) -> None:
         """Open a new file, above the descriptors of the standard streams."""
@@ -118,16 +119,6 @@ class Capture:
 def path_of(folder: Path, pid: int) -> Path:
     """Return where the process with this id leaves its output."""
     return folder / f"{pid}.out"
-
-
-def _has_children() -> bool:
-    if not hasattr(os, "waitid"):  # macOS, before Python 3.13
-        return True
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # reaps nothing
-    except ChildProcessError:
-        return False
-    return True
 
 
 def _faults_of_children() -> int:

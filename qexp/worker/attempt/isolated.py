@@ -17,7 +17,7 @@ from qexp import settings
 from qexp.store.hot import Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
-from qexp.worker.attempt import limits, runner
+from qexp.worker.attempt import descendants, limits, runner
 from qexp.worker.attempt.delivery import claim_from, outcome_from, plain_claim
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.scratch import Scratch
@@ -35,7 +35,7 @@ def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interru
         [sys.executable, "-P", "-m", "qexp.worker.attempt.isolated", str(writer)],
         stdin=subprocess.PIPE,
         pass_fds=[writer],
-        start_new_session=True,
+        start_new_session=True,  # a signal that the function sends to its group ends nothing else
     )
     os.close(writer)
     try:
@@ -106,10 +106,12 @@ def main(arguments: list[str]) -> None:
 def _attempt(claim: Claim, slot: int) -> Outcome:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    descendants.allow()
     loaded = settings.load()
     line, scratch = Line(loaded), Scratch(claim.worker)
     interrupts = Interrupts(Board(scratch.board), slot)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who started this process gets it too, and decides
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # who started this process gets it too, and decides
     interrupts.install()
     journal = PostgresJournal(
         line,
@@ -124,6 +126,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     recorder.watch(journal)
     outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts)
     recorder.leave()
+    descendants.end(claim.id, everything=True)
     journal.flush(PATIENCE, final=True)
     return journal.completed(dataclasses.replace(outcome, usage=meter.stop()))
 

@@ -14,7 +14,7 @@ from qexp.settings import Settings
 from qexp.store.hot import UNKNOWN, Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
-from qexp.worker.attempt import isolated, runner, trace
+from qexp.worker.attempt import descendants, isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import Code
 from qexp.worker.attempt.delivery import is_refusal, refused
@@ -32,16 +32,29 @@ Run = Callable[[Claim, Path | None, Context, Interrupts], Outcome]
 
 
 class Desk:
-    """What a process that runs attempts keeps from one to the next."""
+    """
+    What a process that runs attempts keeps from one to the next.
+
+    *slot* is the number of a pool's child. None: this is the worker's main process, which must not wait for functions
+    that hold the GIL; there each attempt has a Python of its own.
+    """
 
     def __init__(
-        self, settings: Settings, line: Line, scratch: Scratch, slot: int, look: Callable[[], None] = lambda: None
+        self,
+        settings: Settings,
+        line: Line,
+        scratch: Scratch,
+        slot: int | None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
-        self.settings, self.line, self.scratch, self.slot = settings, line, scratch, slot
+        self.settings, self.line, self.scratch = settings, line, scratch
+        self.slot, self.is_child = slot or 0, slot is not None
+        if self.is_child:
+            descendants.allow()
         self.board = Board(scratch.board)
-        self.board.take(slot)
+        self.board.take(self.slot)
         self.born = born(os.getpid()) or 0.0
-        self.interrupts = Interrupts(self.board, slot)
+        self.interrupts = Interrupts(self.board, self.slot)
         self.interrupts.install()
         self.capture = Capture(scratch.folder)
         self.meter = Meter(settings.energy)
@@ -57,7 +70,8 @@ class Desk:
         """
         session = Session(self, claim)
         try:
-            outcome = session.run(isolated.run if claim.isolation == "process" else runner.run)
+            shares = claim.isolation != "process"
+            outcome = session.run(runner.run if shares else isolated.run)
         finally:
             session.close()
         if outcome.usage == UNKNOWN:
@@ -127,6 +141,8 @@ class Session:
         desk.recorder.leave()
         desk.baseline.restore()
         desk.capture.stop()
+        if desk.is_child:
+            descendants.end(self.claim.id)
         self.usage = desk.meter.stop()
         desk.board.finish(desk.slot)
         desk.scratch.remove_attempt(self.claim.id, self.claim.attempt)
