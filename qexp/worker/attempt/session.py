@@ -70,7 +70,7 @@ class Desk:
         """
         session = Session(self, claim)
         try:
-            shares = claim.isolation != "process"
+            shares = self.is_child and claim.isolation != "process"
             outcome = session.run(runner.run if shares else isolated.run)
         finally:
             session.close()

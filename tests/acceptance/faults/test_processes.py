@@ -4,7 +4,7 @@ import os
 import signal
 
 import pytest
-from acceptance.faults.support import assert_consistent
+from acceptance.faults.support import LEASE, SOURCE, assert_consistent
 from tests_support import eventually
 
 
@@ -83,6 +83,31 @@ def test_a_worker_that_was_stopped_for_longer_than_the_lease_comes_too_late(own)
     study.await_closed()
     assert_consistent(study, 2, {"done": 2, "lost": 2})
     assert stopped.alive
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_function_that_holds_the_interpreter_for_longer_than_the_lease_is_not_lost(own, pool):
+    # Given C code that lets no other thread of its process run, and another worker that would take over
+    holds = f"import ctypes\n    ctypes.PyDLL(None).sleep({3 * LEASE:.0f})"
+    study = own.study(2, SOURCE.replace("time.sleep(seconds)", holds))
+    own.workers(1, "-Q", f"{study.queue}_other", "-c", "1")
+    own.workers(1, "-Q", study.queue, "-c", "1", "-P", pool)
+    # When it runs
+    study.enqueue()
+    # Then its worker is heard of all the time
+    study.await_closed()
+    assert study.outcomes() == {"done": 2}
+    assert len(study.executions()) == 4
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_timeout_ends_a_function_that_holds_the_interpreter(own, pool):
+    holds = "import ctypes\n    ctypes.PyDLL(None).sleep(600)"
+    study = own.study(1, SOURCE.replace("time.sleep(seconds)", holds), timeout=2, retries={"timeout": 0}).enqueue()
+    worker = own.worker("-Q", study.queue, "-c", "1", "-P", pool)
+    study.await_closed()
+    assert study.outcomes() == {"timeout": 1}
+    assert worker.alive
 
 
 def test_a_worker_that_was_stopped_and_ends_what_was_taken_finishes_too_late(own):
