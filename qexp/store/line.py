@@ -35,6 +35,8 @@ class Line:
         self._raw: Raw | None = None
         self._pid = 0
         self._lock = threading.RLock()
+        self.most_patience = PATIENCE
+        """Seconds to wait at most, whatever is asked for; less where the reason may be this process itself."""
 
     def do(
         self,
@@ -51,7 +53,7 @@ class Line:
         Errors that Postgres answers with are the caller's; DatabaseUnreachableError or OperationalError when the
         patience is at its end.
         """
-        deadline, pause = time.monotonic() + patience, 0.1
+        deadline, pause = time.monotonic() + min(patience, self.most_patience), 0.1
         while True:
             try:
                 with self._lock:

@@ -22,15 +22,28 @@ from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
+_BRIEFLY = 5.0
+"""Seconds for which a process that is given up waits for Postgres: it may be what keeps it from answering."""
+
 
 class Child:
-    """A process that runs experiments. Nothing is opened before the fork."""
+    """
+    A process that runs experiments. Nothing is opened before the fork.
+
+    *retire* has it end when its message is over, and another take its place.
+    """
 
     def __init__(
-        self, settings: Settings, worker: UUID, scratch: Scratch, slot: Callable[[], int | None], tenure: Tenure
+        self,
+        settings: Settings,
+        worker: UUID,
+        scratch: Scratch,
+        slot: Callable[[], int | None],
+        tenure: Tenure,
+        retire: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings, self.scratch = settings, scratch
-        self._slot = slot
+        self._slot, self._retire = slot, retire
         self._line = Line(settings)
         self._bundle = Bundle(settings, worker, scratch, self._line, tenure, lambda: slot() or 0)
 
@@ -65,7 +78,16 @@ class Child:
             self._bundle.refuse(claim)
             return False
         began = time.monotonic()
-        self._bundle.end(claim, self._outcome(claim), began)
+        outcome = self._outcome(claim)
+        if lost := self._desk.lost:
+            what = ", ".join(lost)
+            log.warning("experiment %d: its process is replaced, what it has changed stays so: %s", claim.id, what)
+            self._line.most_patience = _BRIEFLY
+            self._retire()
+        self._bundle.end(claim, outcome, began)
+        if lost:
+            self._bundle.record()
+            self._bundle.hand_back()
         return True
 
     def _outcome(self, claim: hot.Claim) -> hot.Outcome:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from billiard.pool import TERMINATE
+from billiard.process import current_process
 from celery.concurrency import prefork
 
 from qexp.worker.attempt.limits import end_with_parent
@@ -81,3 +82,12 @@ def _guard(worker: int) -> None:
         return signal_
 
     os.kill, os.killpg = guarded(kill), guarded(killpg)
+
+
+def retire() -> None:
+    """
+    Have this child end when its message is over, as one does that has had its last message; another takes its place.
+
+    A message that was sent to it by then is given to another child: it is not read here.
+    """
+    current_process().inq._reader.close()

@@ -23,7 +23,7 @@ from qexp.worker import inbox
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
-from qexp.worker.pool import Pool, begin_child, wake_on_signals
+from qexp.worker.pool import Pool, begin_child, retire, wake_on_signals
 from qexp.worker.tenure import Tenure
 
 
@@ -32,7 +32,7 @@ def install(app: Celery, settings: Settings) -> None:
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     tenure = Tenure(settings)
-    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", None), tenure)
+    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", None), tenure, retire)
     office = Office(settings, worker, scratch, tenure)
 
     class ExperimentRequest(Request):  # type: ignore[misc]

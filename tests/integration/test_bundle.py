@@ -328,7 +328,7 @@ def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, bundle, 
 def child(client, bundle, scratch, monkeypatch):
     """A child of that worker, which takes over no signals of this process."""
     monkeypatch.setattr("qexp.worker.attempt.session.Interrupts.install", lambda _: None)
-    made = Child(client.settings, bundle.worker, scratch, lambda: 0, Tenure(client.settings))
+    made = Child(client.settings, bundle.worker, scratch, lambda: None, Tenure(client.settings))
     yield made
     made._line.release()
 

@@ -19,6 +19,7 @@ from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.attempt import descendants, limits, runner
 from qexp.worker.attempt.delivery import claim_from, outcome_from, plain_claim
+from qexp.worker.attempt.essentials import essentials
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
@@ -124,7 +125,9 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     recorder = Recorder(line, meter.sample)
     meter.start()
     recorder.watch(journal)
-    outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts)
+    restore = essentials().restore
+    outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts, restore)
+    restore()
     recorder.leave()
     descendants.end(claim.id, everything=True)
     journal.flush(PATIENCE, final=True)

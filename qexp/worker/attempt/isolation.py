@@ -14,14 +14,13 @@ import socket
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from qexp.functions.foreign import is_order, one_line
+from qexp.worker.attempt.essentials import Setting, State
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +39,8 @@ _NUMPY_PRINTS |= {"legacy": False}
 _ENVIRON = os.environ
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Something that a whole process shares: how it is read, in a form that does not change with it, and set."""
-
-    name: str
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """The state of this process at a moment. To be restored in the main thread, as signal handlers ask for it."""
-
-    settings: tuple[Setting, ...]
-    values: list[Any]
+class Baseline(State):
+    """The state of this process at a moment, as far as experiments may change it for themselves."""
 
     @classmethod
     def take(cls) -> Baseline:
@@ -62,28 +48,17 @@ class Baseline:
         loggers, states = _loggers()
         return cls((*_SETTINGS, loggers), [*(setting.read() for setting in _SETTINGS), states])
 
-    def restore(self) -> None:
+    def restore(self) -> list[str]:
         """
-        Put back what differs; what cannot be put back is logged, and the rest is.
+        Put back what differs; return the names of what still does, which is logged where it could not be set.
 
         Also stops the timers of signals, clears numpy's error and print settings to numpy's own, and lets warnings
         that are shown once be shown again.
         """
-        if not self._holds():
-            for setting, value in zip(self.settings, self.values, strict=True):
-                if not _is(setting, value):
-                    _write(setting, value)
+        lost = super().restore()
         for setting in _ALWAYS:
-            _write(setting, None)
-
-    def _holds(self) -> bool:
-        """Say whether nothing differs, which most attempts leave so."""
-        try:
-            return [setting.read() for setting in self.settings] == self.values
-        except BaseException as error:  # the working directory was deleted, sys.argv was, or something odd replaced it
-            if is_order(error):
-                raise
-            return False
+            setting.put_back(None)
+        return lost
 
 
 def seed(number: int) -> None:
@@ -98,24 +73,6 @@ def seed(number: int) -> None:
         numpy.random.seed(short)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(short)
-
-
-def _is(setting: Setting, value: Any) -> bool:
-    try:
-        return bool(setting.read() == value)
-    except BaseException as error:  # as above
-        if is_order(error):
-            raise
-        return False
-
-
-def _write(setting: Setting, value: Any) -> None:
-    try:
-        setting.write(value)
-    except BaseException as error:  # the others must still be restored
-        if is_order(error):
-            raise
-        log.warning("%s could not be restored after an experiment: %s", setting.name, one_line(error))
 
 
 def _folder() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,28 @@ from qexp.worker.context.context import Context, Journal, Leaving
 from qexp.worker.context.journal import check_size
 
 
-def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interrupts) -> Outcome:
+def run(
+    claim: Claim,
+    folder: Path | None,
+    context: Context,
+    interrupts: Interrupts,
+    restore: Callable[[], object] = lambda: None,
+) -> Outcome:
     """
     Run a claimed experiment with the code in *folder* and return its outcome; no exception of the user's gets past.
 
     That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it. What
-    does get past is the SystemExit by which the pool answers a signal that tells this process to stop.
+    does get past is the SystemExit by which the pool answers a signal that tells this process to stop. *restore* is
+    called before an exception is looked at: the function may have left no memory for that.
     """
     process = os.getpid()
     try:
-        with interrupts.armed():
-            return _called(claim, folder, context)
+        try:
+            with interrupts.armed():
+                return _called(claim, folder, context)
+        except BaseException:
+            restore()
+            raise
     except Leaving:
         return Outcome(departure=context.departure or Departure("released"))
     except TimeoutReached as error:

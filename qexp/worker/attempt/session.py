@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from qexp.errors import SourceError
@@ -18,6 +19,7 @@ from qexp.worker.attempt import descendants, isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import Code
 from qexp.worker.attempt.delivery import is_refusal, refused
+from qexp.worker.attempt.essentials import essentials
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.isolation import Baseline
 from qexp.worker.attempt.limits import born
@@ -61,6 +63,9 @@ class Desk:
         self.recorder = Recorder(line, self.meter.sample, look)
         self.code = Code(settings, line)
         self.baseline = Baseline.take()
+        self.essentials = essentials()
+        self.lost: list[str] = []
+        """State that an attempt has changed for good: no other attempt should be made here."""
 
     def attempt(self, claim: Claim) -> Outcome:
         """
@@ -71,7 +76,7 @@ class Desk:
         session = Session(self, claim)
         try:
             shares = self.is_child and claim.isolation != "process"
-            outcome = session.run(runner.run if shares else isolated.run)
+            outcome = session.run(partial(runner.run, restore=self.essentials.restore) if shares else isolated.run)
         finally:
             session.close()
         if outcome.usage == UNKNOWN:
@@ -138,6 +143,7 @@ class Session:
     def close(self) -> None:
         """Put back all that the function may have changed."""
         desk = self.desk
+        desk.lost = desk.essentials.restore()  # first of all: the rest needs them
         desk.recorder.leave()
         desk.baseline.restore()
         desk.capture.stop()

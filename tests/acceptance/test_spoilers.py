@@ -1,0 +1,93 @@
+"""What an experiment does to its process harms no other experiment, whether it can be put back or not."""
+
+import os
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("workers")
+
+
+@pytest.fixture(scope="module")
+def workers(start_worker, queue):
+    """A worker with one child, which runs one experiment after the other."""
+    return start_worker("-Q", queue, "-c", "1").await_ready()
+
+
+AS_ROOT = ("setuid", "setgid", "chroot")
+SPOILERS = {
+    "setuid": "os.setuid(65534)",
+    "seteuid": "os.seteuid(65534)",
+    "setgid": "os.setgroups([]); os.setgid(65534)",
+    "chroot": "os.chroot('.')",
+    "nice": "os.nice(5)",
+    **{
+        f"{name}_{which}": f"limit(resource.RLIMIT_{name}, {value}, {which!r})"
+        for name, value in {"AS": 1, "NOFILE": 4, "FSIZE": 10, "DATA": 1, "NPROC": 1}.items()
+        for which in ("soft", "hard")
+    },
+    "trace": "sys.settrace(broken)",
+    "profile": "sys.setprofile(broken)",
+    "threads": "threading.settrace(broken); threading.setprofile(broken)",
+    "json": "json.loads = json.dumps = broken",
+    "time": "time.sleep = time.monotonic = time.time = broken",
+    "os": "os.write = os.close = os.getpid = os.open = os.fstat = broken",
+    "builtins": "builtins.open = builtins.print = builtins.isinstance = builtins.len = builtins.sorted = broken",
+    "threading": "threading.Thread.start = threading.Event = threading.Lock = broken",
+    "import": "builtins.__import__ = broken",
+    "closed": "os.closerange(3, 256)",
+    "left": "leave_open()",
+}
+SOURCE = """
+import builtins, json, os, resource, sys, threading, time
+
+LEFT = []
+
+def leave_open():
+    LEFT.extend(open(os.devnull) for _ in range(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4))
+
+def broken(*arguments, **named):
+    raise RuntimeError("broken by an experiment")
+
+def limit(kind, value, which):
+    resource.setrlimit(kind, (value, resource.getrlimit(kind)[1] if which == "soft" else value))
+
+def f(x):
+    if x == 0:
+        {code}
+    return os.getpid()
+"""
+
+
+@pytest.mark.parametrize("spoiler", SPOILERS)
+def test_what_an_experiment_does_to_its_process_harms_no_other(study, workers, spoiler):
+    if spoiler in AS_ROOT and os.geteuid():
+        pytest.skip("only root may do that")
+    # Given short experiments, which share claims, and one of them spoils the process that all of them run in
+    made = study(SOURCE.replace("{code}", SPOILERS[spoiler]), {"x": list(range(-4, 5))}, timeout=20)
+    # When they are run
+    made.enqueue()
+    made.wait()
+    # Then none but that one may have failed, and none has been begun in vain
+    rows = made.shown()
+    others = [row for row in rows if row["params"]["x"]]
+    assert [(row["status"], len(row["attempts"])) for row in others] == [("done", 1)] * 8, others
+    (own,) = [row for row in rows if not row["params"]["x"]]
+    assert own["status"] in ("done", "failed")
+    assert len(own["attempts"]) == 1
+
+
+def test_processes_that_are_given_up_are_replaced_and_no_message_is_lost(study, start_worker, queue):
+    # Given two children, and experiments that come one by one
+    own = f"{queue}_given_up"
+    worker = start_worker("-Q", own, "-c", "2").await_ready()
+    code = "    if x % 5 == 0:\n        leave_open()\n    time.sleep(0.1)\n"
+    made = study(SOURCE.replace("    if x == 0:\n        {code}\n", code), {"x": list(range(30))}, queue=own)
+    # When each fifth of them leaves its process unfit for the next one
+    made.enqueue()
+    # Then all are done at once, by others, and nothing counts as an accident
+    assert made.wait() == 0
+    assert {(row["status"], len(row["attempts"])) for row in made.shown()} == {("done", 1)}
+    text = worker.text()
+    assert text.count("its process is replaced, what it has changed stays so: open descriptors") == 6
+    assert "Error" not in text
+    assert "announced again" not in text
