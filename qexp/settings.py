@@ -25,6 +25,10 @@ SERVICES_FILE = "services.json"
 LOCK_FILE = "services.lock"
 """By this file a folder is known to be a home that has, or had, services: their passwords and data are in it."""
 _PREFIX = "QEXP_"
+SECRET_VARIABLES = ("QEXP_DATABASE_URL", "QEXP_BROKER_URL", "QEXP_NOTIFY")
+"""What functions do not find in their environment."""
+HANDED_OVER = "QEXP_ATTACH"
+"""The variable that names the file in which a worker has put these instead."""
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 """What the URL of a broker may say of TLS, with `rediss://` in front."""
 _TLS_VALUES = {
@@ -190,7 +194,8 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     environ = os.environ if environ is None else environ
     found: dict[str, Any] = {"home": default_home(environ)}
     origins = dict.fromkeys(Settings.model_fields, "default")
-    layers = [_from_file(_config_path(environ, folder or Path.cwd())), _from_environment(environ)]
+    file = _from_file(_config_path(environ, folder or Path.cwd()))
+    layers = [file, _from_worker(environ), _from_environment(environ)]
     if (end := environ.get("SLURM_JOB_END_TIME", "")).isdecimal():
         layers.insert(0, ({"lifetime": max(1.0, float(end) - time.time())}, "SLURM_JOB_END_TIME"))
     home = found["home"]
@@ -247,10 +252,27 @@ def _from_file(path: Path | None) -> tuple[dict[str, Any], str]:
 
 def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     values = {
-        key.removeprefix(_PREFIX).lower(): value for key, value in environ.items() if key.startswith(_PREFIX) and value
+        key.removeprefix(_PREFIX).lower(): value
+        for key, value in environ.items()
+        if key.startswith(_PREFIX) and value and key != HANDED_OVER
     }
     _refuse_unknown(values, "the environment", lambda name: _PREFIX + name.upper())
     return values, "QEXP_{NAME}"
+
+
+def _from_worker(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return what the worker that runs this process has kept out of its environment."""
+    path = environ.get(HANDED_OVER)
+    if not path:
+        return {}, HANDED_OVER
+    try:
+        return _from_environment(json.loads(Path(path).read_text(encoding="utf-8")))[0], HANDED_OVER
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "damaged"
+        raise SettingsError(
+            f"{HANDED_OVER}: {path}: {(reason or str(error)).lower()}, expected the addresses that a worker leaves for "
+            f"what its functions start, as long as it lives; set {' and '.join(SECRET_VARIABLES[:2])} instead"
+        ) from error
 
 
 def _refuse_unknown(values: Mapping[str, Any], place: str, spell: Any) -> None:

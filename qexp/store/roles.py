@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from qexp.errors import DatabaseUnreachableError, RoleError
 from qexp.settings import Settings
+from qexp.store import tables
 
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",
@@ -43,7 +44,7 @@ _LONGEST = 63
 """Bytes of an identifier: Postgres would cut a longer name, and the role would have another one."""
 
 _SCRIPT = SQL("""\
--- Roles for qexp: {worker} may do what workers do, {reader} may read all and change nothing.
+-- Roles for qexp: {worker} may do what workers do, {reader} may read all but addresses of messages and change nothing.
 -- Run this as the owner of the tables, once they are there ('qexp db migrate'), and again after each upgrade of qexp.
 -- It sets no passwords, and without one nobody gets in. Afterwards, in psql:
 --   \\password {worker}
@@ -60,6 +61,9 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {worker}, {reader};
 {granted}
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader};
+-- the addresses of messages hold secrets
+REVOKE SELECT ON revision FROM {reader};
+GRANT SELECT ({shown}) ON revision TO {reader};
 -- the views of studies are made anew when names of results come
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {reader};
 -- 'qexp diff' compares by a temporary table
@@ -100,6 +104,7 @@ def script(settings: Settings, worker: str, reader: str) -> str:
             worker=Identifier(worker),
             reader=Identifier(reader),
             database=Identifier(database),
+            shown=SQL(", ").join(Identifier(column.name) for column in tables.revision.c if column.name != "notify"),
             created=SQL("\n").join(created),
             granted=SQL("\n").join(granted),
         )

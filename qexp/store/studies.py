@@ -257,7 +257,7 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
     """Return what a plan would change of a study's present revision: by name, the value before and after."""
     columns = tables.revision.c
     before = connection.execute(
-        select(columns.grid, columns.settings, columns.function, columns.folder, columns.source, columns.notify).where(
+        select(columns.grid, columns.settings, columns.function, columns.folder, columns.source).where(
             columns.study == known.id, columns.number == known.revision
         )
     ).one()
@@ -265,10 +265,16 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
     new = {**_described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
     snapshot = plan.provenance.snapshot
     old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
-    if (before.notify or plan.manner.notify) and list(before.notify) != list(plan.manner.notify):
-        old["notify"], new["notify"] = map(_countable, (before.notify, plan.manner.notify))
+    if connection.execute(_MAY_READ_ADDRESSES).scalar_one():
+        present = addresses(connection, known)
+        if present != list(plan.manner.notify):
+            old["notify"], new["notify"] = map(_countable, (present, plan.manner.notify))
     names = [*old, *(name for name in new if name not in old)]
     return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+_MAY_READ_ADDRESSES = select(func.has_column_privilege("revision", "notify", "SELECT"))
+"""A role that only reads may not; what it compares says nothing of them."""
 
 
 def _countable(addresses: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from celery.worker.request import Request
 from qexp import broker
 from qexp.errors import ExperimentFailedError, PoolError, QexpError
 from qexp.settings import Settings
-from qexp.worker import inbox
+from qexp.worker import inbox, masking
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import Child
 from qexp.worker.office import Office
@@ -29,6 +29,7 @@ from qexp.worker.tenure import Tenure
 
 def install(app: Celery, settings: Settings) -> None:
     """Make a Celery application one whose workers run experiments."""
+    masking.know(settings)
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     tenure = Tenure(settings)

@@ -12,6 +12,7 @@ from psycopg.sql import SQL, Identifier, Literal
 from sqlalchemy import select
 from tests_support import eventually
 
+from qexp import load
 from qexp.client import Client
 from qexp.errors import RoleError
 from qexp.grid import Grid
@@ -247,6 +248,9 @@ READ_ONLY = [
     "CREATE VIEW mine AS SELECT 1",
     "SELECT id FROM study FOR UPDATE",
     "SELECT rolpassword FROM pg_authid",
+    "SELECT notify FROM revision",
+    "SELECT * FROM revision",
+    "SELECT revision FROM revision",
 ]
 
 
@@ -256,7 +260,7 @@ def test_a_reader_can_change_nothing(roles, view, statement):
         raw.execute(statement.format(view=view))
 
 
-def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path):
+def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
     name, as_owner = enqueue(SOURCE, {"way": ["returns", "raises"]}, settings={"folder": ""}, retries={"error": 0})
     start("-c", "1")
     assert as_owner("wait", name, "--timeout", "120").returncode == 1
@@ -267,11 +271,18 @@ def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path):
 
     number = json.loads(as_owner("list", name, "--format", "json").stdout)[0]["id"]
     commands = [("status",), ("list", name), ("show", name), ("errors", name), ("logs", number), ("metrics", name)]
+    commands += [("explain", number), ("workers",), ("list", name, "--where", "way = 'returns'")]
     commands += [("artifacts", name), ("source", number), ("export", name, "-o", "out.csv"), ("diff", "grid.yaml")]
     for command in commands:
         done = look(*command)
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), (command, done.stderr)
     assert "1.5" in (tmp_path / "out.csv").read_text()
+    examined = look("doctor")
+    assert "permission denied" not in examined.stdout + examined.stderr
+    assert "Traceback" not in examined.stderr
+    with monkeypatch.context() as patch:
+        patch.setenv("QEXP_DATABASE_URL", roles.reader.database_url)
+        assert sorted(load(name)["status"]) == ["done", "failed"]
     with connect(roles.reader) as raw:
         rows = raw.execute(SQL("SELECT way, score FROM {} ORDER BY id").format(Identifier(f"study_{name}"))).fetchall()
     assert rows == [("returns", 1.5), ("raises", None)]

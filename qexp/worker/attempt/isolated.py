@@ -17,6 +17,7 @@ from qexp import settings
 from qexp.store.hot import Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
+from qexp.worker import masking
 from qexp.worker.attempt import descendants, limits, runner
 from qexp.worker.attempt.delivery import claim_from, outcome_from, plain_claim
 from qexp.worker.attempt.essentials import essentials
@@ -109,6 +110,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     descendants.allow()
     loaded = settings.load()
+    masking.know(loaded)
     line, scratch = Line(loaded), Scratch(claim.worker)
     interrupts = Interrupts(Board(scratch.board), slot)
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -15,6 +15,7 @@ from qexp.settings import Settings
 from qexp.store.hot import UNKNOWN, Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
+from qexp.worker import masking
 from qexp.worker.attempt import descendants, isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import Code
@@ -62,6 +63,7 @@ class Desk:
         self.meter = Meter(settings.energy)
         self.recorder = Recorder(line, self.meter.sample, look)
         self.code = Code(settings, line)
+        masking.conceal(scratch.folder)
         self.baseline = Baseline.take()
         self.essentials = essentials()
         self.lost: list[str] = []

@@ -16,6 +16,7 @@ from qexp.errors import QexpError
 from qexp.functions.foreign import is_order, message_of, traceback_of, type_of
 from qexp.model import Failure, storable_text
 from qexp.store.hot import Error, Outcome
+from qexp.worker.masking import mask
 
 _OWN = f"{Path(__file__).resolve().parents[2]}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
@@ -30,13 +31,13 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     that cannot be imported, a result that is no data) are told apart by their message; behind an import that failed
     stands what failed. An exception so odd that it cannot be shown is described by its type alone.
     """
-    kind, message = storable_text(type_of(error)), storable_text(message_of(error))
+    kind, message = storable_text(type_of(error)), mask(storable_text(message_of(error)))
     own = issubclass(type(error), QexpError)
     shown = error.__cause__ if own and error.__cause__ is not None else error
     try:
         trace = below_own(traceback_of(shown))
         summary = traceback.TracebackException(type(shown), shown, trace, compact=True)
-        text, stack = storable_text("".join(summary.format())), summary.stack
+        text, stack = mask(storable_text("".join(summary.format()))), summary.stack
     except BaseException as odd:
         if is_order(odd):
             raise

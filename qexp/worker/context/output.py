@@ -10,6 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from qexp.model import storable_text
+from qexp.worker.masking import mask, unfinished
 
 HEAD = TAIL = 65_536
 """Bytes that are kept of the beginning and of the end of what an attempt prints."""
@@ -58,8 +59,8 @@ class Output:
         """
         Return what is new, in chunks of at most 16 KB that split no character; with *final*, the rest, and close.
 
-        The bytes of a character that is not complete yet come with the next call. If more came than head and tail
-        hold, positions show the gap.
+        The bytes of a character or a password that is not complete yet come with the next call. If more came than
+        head and tail hold, positions show the gap.
         """
         if self._fd is None:
             return []
@@ -108,11 +109,14 @@ class Output:
         chunks = []
         while data:
             decoder, piece = _UTF_8("replace"), data[:_PIECE]
-            text = decoder.decode(piece, final and len(piece) == len(data))
+            last = final and len(piece) == len(data)
+            if not last and (begun := unfinished(piece)):  # the rest of a password may come next
+                piece = piece[:-begun]
+            text = decoder.decode(piece, last)
             size = len(piece) - len(decoder.getstate()[0])
             if not size:
                 break
-            chunks.append(Chunk(self._next, size, storable_text(text)))
+            chunks.append(Chunk(self._next, size, mask(storable_text(text))))
             self._next, data = self._next + size, data[size:]
         return chunks
 
