@@ -7,14 +7,11 @@ A site of its own is started in a temporary folder, real processes are killed, a
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import statistics
 import time
-from pathlib import Path
 
-import redis
-
+from benchmarks import breaking
 from benchmarks.site import Site, Worker, await_that, opened
 from qexp.store.connect import Raw
 
@@ -72,11 +69,8 @@ def broker(site: Site, raw: Raw, number: int) -> float:
     name, value = f"broker{number}", f"b{number}"
     enqueue(site, name, value)
     site.worker(name + "x")  # leads, and listens elsewhere
-    with redis.Redis.from_url(site.broker_url) as server:
-        pid = int(server.info("server")["process_id"])
-    os.kill(pid, signal.SIGKILL)
-    await_that(lambda: not Path(f"/proc/{pid}").exists())
-    shutil.rmtree(site.settings.home / "valkey" / "appendonlydir")
+    breaking.kill(breaking.broker(site.broker_url))
+    breaking.forget_messages(site.settings.home)
     site.qexp("up")
     back = time.time()
     site.worker(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -55,15 +56,24 @@ class Worker:
     def pid(self) -> int:
         return self.process.pid
 
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has begun to take messages, and lives."""
+        return self.alive and b" ready." in self.log.read_bytes()
+
     def await_ready(self) -> None:
         """Wait until it takes messages; RuntimeError if it has ended instead."""
-        await_that(lambda: b" ready." in self.log.read_bytes() or self.process.poll() is not None)
-        if self.process.poll() is not None:
+        await_that(lambda: self.ready or not self.alive)
+        if not self.alive:
             raise RuntimeError(f"a worker ended: {self.log.read_text(errors='replace')[-500:]}")
 
     def end(self) -> None:
         """End it as a person does who is in no hurry: what it runs comes to its end."""
-        if self.process.poll() is None:
+        if self.alive:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(30)
@@ -90,6 +100,7 @@ class Site:
         self.environ = {**outside, "QEXP_HOME": str(folder / "home")}
         self.workers: list[Worker] = []
         self._number = 0
+        self._launches = itertools.count()
         (folder / "experiment.py").write_text(EXPERIMENTS)
 
     @property
@@ -171,7 +182,15 @@ class Site:
         self, queue: str, concurrency: int = 1, environ: Mapping[str, str] | None = None, app: str = "qexp"
     ) -> Worker:
         """Start a worker and wait until it is ready."""
-        number = len(list(self.folder.glob("worker-*.log")))
+        made = self.start_worker(queue, concurrency, environ, app)
+        made.await_ready()
+        return made
+
+    def start_worker(
+        self, queue: str, concurrency: int = 1, environ: Mapping[str, str] | None = None, app: str = "qexp"
+    ) -> Worker:
+        """Start a worker."""
+        number = next(self._launches)
         log = self.folder / f"worker-{number}.log"
         line = [sys.executable, "-m", "celery", "-A", app, "worker", "-c", str(concurrency), "-Q", queue, "-l", "INFO"]
         path = os.pathsep.join([str(ROOT), self.environ.get("PYTHONPATH", "")])
@@ -187,7 +206,6 @@ class Site:
             )
         made = Worker(process, log)
         self.workers.append(made)
-        made.await_ready()
         return made
 
     def broker(self) -> redis.Redis:

@@ -6,24 +6,22 @@ import contextlib
 import logging
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import redis
 from tests_support import eventually, signal_all
 
+from benchmarks import breaking
 from qexp import services, settings
 from qexp.client import Client
 from qexp.grid import Grid
@@ -136,12 +134,10 @@ class Site:
 
     def kill_postgres(self) -> None:
         """Kill the server and all of its processes, as when the power goes."""
-        server = psutil.Process(int((self.home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]))
-        _kill([server, *server.children(recursive=True)])
+        breaking.kill(breaking.postgres(self.home))
 
     def kill_broker(self) -> None:
-        with self.broker() as broker:
-            _kill([psutil.Process(broker.info("server")["process_id"])])
+        breaking.kill(breaking.broker(self.settings.broker_url))
 
     def restart_broker(self) -> None:
         """Kill the broker and start it with the data that it had."""
@@ -151,9 +147,7 @@ class Site:
     def wipe_broker(self) -> None:
         """Kill the broker and start an empty one at the same address."""
         self.kill_broker()
-        for path in (self.home / "valkey").iterdir():
-            if path.name != "valkey.conf":
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        breaking.forget_messages(self.home)
         self.up()
 
     @property
@@ -358,23 +352,6 @@ def assert_consistent(
         assert found == Counter(outcomes), found
     else:
         assert found.keys() <= {"done", *among}, found
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    deadline = time.monotonic() + 30
-    while any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in _living(processes)):
-        assert time.monotonic() < deadline, "processes that were killed are still there"
-        time.sleep(0.01)
-
-
-def _living(processes: list[psutil.Process]) -> Iterator[psutil.Process]:
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.status()
-            yield process
 
 
 def temporary_site() -> tuple[tempfile.TemporaryDirectory[str], Site]:

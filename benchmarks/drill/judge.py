@@ -1,0 +1,272 @@
+"""What must hold when the faults are over, told by the rows and by the log that the function has kept."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.drill.function import Fate
+
+RETRIES = {"error": 1, "crashed": 3, "lost": 1000}
+"""The budgets of the drill's grid; those of `error` and `crashed` are small, so that each use of them shows."""
+FAILURES: Mapping[Fate, str] = {"raises": "error", "exits": "crashed"}
+"""How experiments end that fail by themselves."""
+CUT_SHORT = frozenset({"lost", "crashed", "released"})
+"""Outcomes of attempts that may have ended between their claim and the call of the function."""
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A call of the function, as the function itself has noted it."""
+
+    experiment: int
+    attempt: int
+    pid: int
+    at: float
+    """Seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A row of an experiment, and what it does when it is left alone."""
+
+    id: int
+    x: int
+    status: str
+    attempt: int
+    failure: str | None
+    forgiven: int
+    result: Any
+    fate: Fate
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A row of an attempt."""
+
+    experiment: int
+    number: int
+    outcome: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is judged."""
+
+    number: int
+    """Values of x that were enqueued."""
+    experiments: Sequence[Experiment]
+    attempts: Sequence[Attempt]
+    begun: Sequence[Execution]
+    ended: Sequence[Execution]
+    quarantined: Sequence[str] = ()
+    """Names of workers that were given nothing any more."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether something holds, in a line, and the first few cases where it does not."""
+
+    what: str
+    passed: bool
+    told: str
+    against: Sequence[str] = ()
+
+
+def judge(facts: Facts) -> list[Verdict]:
+    """Return what holds and what does not."""
+    return [rule(facts) for rule in (_lost, _stuck, _twice, _rows, _charged, _numbers)]
+
+
+def read(path: Path) -> tuple[list[Execution], list[Execution]]:
+    """Return the executions that a log says have begun, and those that have ended; a line that was cut says nothing."""
+    found: dict[str, list[Execution]] = {"begin": [], "end": []}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        what, *facts = line.split()
+        if what in found and len(facts) == 4:
+            experiment, attempt, pid, at = facts
+            found[what].append(Execution(int(experiment), int(attempt), int(pid), float(at)))
+    return found["begin"], found["end"]
+
+
+def _verdict(what: str, told: str, against: Sequence[str]) -> Verdict:
+    return Verdict(what, not against, told, against)
+
+
+def _lost(facts: Facts) -> Verdict:
+    """Each value is there once, and one that is done has the result of its last attempt."""
+    values = Counter(one.x for one in facts.experiments)
+    against = [f"x = {x}: there {values[x]} times" for x in range(facts.number) if values[x] != 1]
+    results = {one.id: {"y": 2 * one.x, "attempt": one.attempt} for one in facts.experiments if one.status == "done"}
+    against += [
+        f"experiment {one.id}: its result is {one.result}, expected {results[one.id]}"
+        for one in facts.experiments
+        if one.id in results and one.result != results[one.id]
+    ]
+    counts = Counter(one.status for one in facts.experiments)
+    return _verdict("nothing is lost", ", ".join(f"{many} {status}" for status, many in counts.most_common()), against)
+
+
+def _stuck(facts: Facts) -> Verdict:
+    """Nothing is open any more."""
+    against = [
+        f"experiment {one.id} is {one.status}" for one in facts.experiments if one.status not in ("done", "failed")
+    ]
+    return _verdict("nothing is stuck", f"{len(against)} still open", against)
+
+
+def _twice(facts: Facts) -> Verdict:
+    """No number of an attempt was executed twice."""
+    pids = defaultdict(list)
+    for one in facts.begun:
+        pids[one.experiment, one.attempt].append(one.pid)
+    against = [
+        f"experiment {key[0]}, attempt {key[1]}: executed by {' and '.join(map(str, found))}"
+        for key, found in pids.items()
+        if len(found) > 1
+    ]
+    return _verdict("no attempt is executed twice", f"{len(facts.begun):,} executions", against)
+
+
+def _rows(facts: Facts) -> Verdict:
+    """
+    Each execution is the row of an attempt, in the process that the row names; each row that says so was executed.
+
+    `done` and `error` say so. A row that is `lost`, `crashed` or `released` may have been claimed and never begun. What
+    still runs has no row yet.
+    """
+    runs = {(one.id, one.attempt) for one in facts.experiments if one.status == "running"}
+    begun = {(one.experiment, one.attempt): one for one in facts.begun}
+    ended = {(one.experiment, one.attempt) for one in facts.ended}
+    rows = {(one.experiment, one.number): one for one in facts.attempts}
+    against = [
+        f"experiment {key[0]}, attempt {key[1]}: executed by {one.pid}, "
+        + (f"its row says {rows[key].pid}" if key in rows else "no row")
+        for key, one in begun.items()
+        if key not in runs and (key not in rows or rows[key].pid != one.pid)
+    ]
+    against += [
+        f"experiment {key[0]}, attempt {key[1]}: {one.outcome}, and was not executed"
+        for key, one in rows.items()
+        if (key not in begun and one.outcome not in CUT_SHORT) or (one.outcome == "done" and key not in ended)
+    ]
+    never = Counter(one.outcome for key, one in rows.items() if key not in begun)
+    told = f"{len(rows):,} rows, {len(rows.keys() & begun.keys()):,} executed"
+    if never:
+        told += f"; claimed only: {', '.join(f'{many} {outcome}' for outcome, many in never.most_common())}"
+    return _verdict("executions are rows", told, against)
+
+
+def _charged(facts: Facts) -> Verdict:
+    """
+    Experiments and workers answer only for what they do themselves.
+
+    One that fails by itself does so when its retries are used up, again after each requeue; no other one fails.
+    """
+    outcomes: dict[int, list[Attempt]] = defaultdict(list)
+    for row in facts.attempts:
+        outcomes[row.experiment].append(row)
+    against = [complaint for one in facts.experiments if (complaint := _complaint(one, outcomes[one.id]))]
+    against += [f"worker {name} is quarantined" for name in facts.quarantined]
+    failed = Counter(one.failure for one in facts.experiments if one.status == "failed")
+    told = ", ".join(f"{many} failed by {failure}" for failure, many in failed.most_common())
+    return _verdict("nobody is charged for others", told or "none has failed", against)
+
+
+def _complaint(one: Experiment, attempts: Sequence[Attempt]) -> str | None:
+    """Say what is wrong with how an experiment ended; None: nothing."""
+    expected = FAILURES.get(one.fate)
+    if one.status not in ("done", "failed"):
+        return None  # it is open, which is another complaint
+    if one.failure != expected:
+        return f"experiment {one.id}, which {one.fate}: failed by {one.failure}, expected {expected}"
+    errors = [row.number for row in attempts if row.outcome == "error"]
+    if one.fate != "raises" and errors:
+        return f"experiment {one.id}, which {one.fate}: attempts {errors} have ended by error"
+    if expected is None:
+        return None
+    tries = RETRIES[expected] + 1
+    charged = [row.number for row in attempts if row.outcome == expected]
+    last = [number for number in charged if number > one.forgiven]
+    if len(last) != tries or (expected == "error" and len(charged) % tries):
+        return (
+            f"experiment {one.id}, which {one.fate}: {len(charged)} attempts have ended by {expected}, "
+            f"{len(last)} of them since it was requeued, expected {tries}"
+        )
+    return None
+
+
+def _numbers(facts: Facts) -> Verdict:
+    """The numbers of an experiment's attempts follow each other."""
+    numbers: dict[int, list[int]] = {one.id: [] for one in facts.experiments}
+    for row in facts.attempts:
+        numbers.setdefault(row.experiment, []).append(row.number)
+    last = {one.id: one.attempt for one in facts.experiments}
+    against = [
+        f"experiment {number}: attempts {sorted(found)}, and its row says {last.get(number)}"
+        for number, found in numbers.items()
+        if sorted(found) != list(range(1, last.get(number, 0) + 1))
+    ]
+    return _verdict("attempt numbers follow each other", f"{len(against)} experiments with gaps", against)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How the site was at a moment."""
+
+    at: float
+    """Seconds since 1970."""
+    broken: tuple[str, ...]
+    """Services that a fault had stopped or killed."""
+    able: int
+    """Workers that had begun to take messages, and that no fault had stopped."""
+    paused: bool = False
+    """The study was."""
+    queued: int = 0
+    due: int = 0
+    """Pending experiments that may run now."""
+    running: int = 0
+    rest: Mapping[str, Any] = field(default_factory=dict)
+    """What else is worth knowing of it."""
+
+    @property
+    def free(self) -> bool:
+        """Whether something should have begun soon: nothing of this was broken, and something waited."""
+        return not self.broken and self.able > 0 and not self.paused and self.queued + self.due > 0
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A time in which nothing began though something should have."""
+
+    start: float
+    end: float
+    samples: Sequence[Sample]
+
+    @property
+    def seconds(self) -> float:
+        return self.end - self.start
+
+
+def longest_pause(samples: Sequence[Sample], begun: Sequence[Execution]) -> Pause | None:
+    """
+    Return the longest time in which workers lived, services were up, something waited and nothing began.
+
+    None: there was none, not even between two samples.
+    """
+    moments = [(one.at, one) for one in samples] + [(one.at, None) for one in begun]
+    pauses: list[Pause] = []
+    waits: list[Sample] = []
+    for at, sample in sorted(moments, key=lambda moment: moment[0]):
+        if sample is not None and sample.free:
+            waits.append(sample)
+        elif waits:
+            pauses.append(Pause(waits[0].at, at, tuple(waits)))
+            waits = []
+    if waits:
+        pauses.append(Pause(waits[0].at, waits[-1].at, tuple(waits)))
+    return max(pauses, key=lambda pause: pause.seconds, default=None)
