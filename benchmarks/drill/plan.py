@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SPAN = (0.3, 6.0)
+SPAN = (0.2, 3.0)
 """Seconds for which what is stopped or killed stays so."""
 _LONG = 0.08
 """Of the stops so many last for longer than a lease."""
