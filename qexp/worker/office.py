@@ -16,7 +16,7 @@ from uuid import UUID
 import psutil
 import psycopg
 
-from qexp import broker
+from qexp import broker, private
 from qexp.client import Client
 from qexp.errors import ResultError, ServiceError
 from qexp.model import Failure
@@ -270,6 +270,8 @@ class Office:
 def _begun(board: Board, pid: int) -> Sequence[int] | None:
     """Return what a process is at, or was; None: the board cannot be read, and all is left to the worker's lease."""
     try:
+        if not private.owned(board.path):
+            raise ValueError("it is not there, or not this user's")
         post = board.of(pid)
     except (OSError, ValueError) as error:
         log.error("%s cannot be read: %s", board.path, error)

@@ -92,6 +92,19 @@ def test_what_is_no_file_is_damaged(tmp_path):
     assert read(tmp_path, 7) == Left(damaged=True)
 
 
+def test_a_link_is_not_followed(book, tmp_path, path):
+    book.add(ended(1))
+    result_log.path_of(tmp_path, 8).symlink_to(path)
+    assert read(tmp_path, 8) == Left(damaged=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_log_of_another_user_is_not_believed(book, tmp_path, path):
+    book.add(ended(1))
+    os.chown(path, 65534, -1)
+    assert read(tmp_path, 7) == Left(damaged=True)
+
+
 @pytest.mark.parametrize("name", ["results-1-x", "results-1-", "results-1--7", "results-1-²", "results-2-7", "held-7"])
 def test_a_file_of_another_name_is_nobodys_log(tmp_path, name):
     (tmp_path / name).touch()

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from qexp import private
 from qexp.store.hot import Done
 
 _PREFIX = "results-1-"
@@ -82,12 +83,12 @@ class _Line(BaseModel):
 
 def read(folder: Path, pid: int) -> Left:
     """Return what a process has left. A last line without an end counts for nothing: the process died in it."""
-    try:
-        data = path_of(folder, pid).read_bytes()
-    except FileNotFoundError:
+    path = path_of(folder, pid)
+    if not os.path.lexists(path):
         return Left()
-    except OSError:
+    if not private.owned(path) or not path.is_file():
         return Left(damaged=True)
+    data = path.read_bytes()
     results, damaged = [], False
     for line in data.split(b"\n")[:-1]:
         try:

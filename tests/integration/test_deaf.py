@@ -1,0 +1,84 @@
+"""The doctor names workers that live and take nothing, and no others."""
+
+import uuid
+
+import pytest
+
+from qexp.client.doctor import experiments as doctor
+from qexp.client.doctor.finding import Chart, Verdict
+from qexp.grid import Grid
+from qexp.settings import Loaded
+from qexp.store import health, hot, leases
+from qexp.store.selectors import Selection
+
+LONG = 30.0
+
+
+@pytest.fixture
+def queue():
+    return f"q_{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def ids(client, raw, queue, tmp_path):
+    """Two experiments that were announced on a queue a minute ago."""
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    name = f"deaf_{uuid.uuid4().hex[:8]}"
+    grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2]}, "queue": queue}
+    client.enqueue(Grid.from_dict(grid, tmp_path))
+    found = [view.id for view in client.experiments(Selection(name))]
+    raw.execute("UPDATE experiment SET queued_at = now() - interval '1 min' WHERE id = ANY (%s)", [found])
+    yield found
+    raw.execute("UPDATE experiment SET status = 'cancelled' WHERE id = ANY (%s)", [found])
+
+
+@pytest.fixture
+def worker(raw, queue):
+    """A worker of that queue with one child, which began a minute ago."""
+    made = uuid.uuid4()
+    leases.register(raw, made, leases.Station("here", 1, f"{queue}@here", [queue], 1))
+    raw.execute("UPDATE worker SET started_at = now() - interval '1 min' WHERE id = %s", [made])
+    yield made
+    leases.leave(raw, made)
+
+
+def deaf(client, queue):
+    with client.begin() as connection:
+        return f"{queue}@here" in health.deaf(connection, client.settings.lease, LONG)
+
+
+def test_a_worker_with_room_that_takes_nothing_while_experiments_wait_is_named(client, queue, ids, worker):
+    assert deaf(client, queue)
+    findings = list(doctor.progress("progress", Chart(Loaded(client.settings, {}))))
+    assert [finding.verdict for finding in findings] == [Verdict.WARNING]
+    assert f"{queue}@here" in findings[0].found
+
+
+def test_a_worker_that_is_busy_or_has_just_begun_or_ended_something_is_not(client, raw, queue, ids, worker):
+    # Given a worker that has begun one just now
+    claim = hot.claim(raw, ids[0], worker, 1)
+    assert not deaf(client, queue)
+    # Or long ago, and has no room for another one
+    raw.execute("UPDATE experiment SET started_at = now() - interval '1 min' WHERE id = %s", [claim.id])
+    assert not deaf(client, queue)
+    # Or has ended it just now
+    assert hot.finish(raw, claim, hot.Outcome(result={"y": 1}))
+    assert not deaf(client, queue)
+    # But if that was long ago, while the other one waits
+    raw.execute("UPDATE attempt SET finished_at = now() - interval '1 min' WHERE experiment = %s", [claim.id])
+    assert deaf(client, queue)
+
+
+def test_nor_is_one_whose_queue_has_nothing_that_waits_for_long(client, raw, queue, ids, worker):
+    raw.execute("UPDATE experiment SET queued_at = now() WHERE id = ANY (%s)", [ids])
+    assert not deaf(client, queue)
+    raw.execute("UPDATE experiment SET queued_at = now() - interval '1 min' WHERE id = ANY (%s)", [ids])
+    raw.execute("UPDATE study SET paused_at = now() WHERE queue = %s", [queue])
+    assert not deaf(client, queue)
+
+
+def test_nor_is_one_that_is_silent_or_has_just_started(client, raw, queue, ids, worker):
+    raw.execute("UPDATE worker SET last_seen = now() - interval '1 h' WHERE id = %s", [worker])
+    assert not deaf(client, queue)
+    raw.execute("UPDATE worker SET last_seen = now(), started_at = now() WHERE id = %s", [worker])
+    assert not deaf(client, queue)
