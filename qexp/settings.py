@@ -42,7 +42,7 @@ def _span(value: Any) -> Any:
 
 
 def _names(value: Any) -> Any:
-    return value.lower().replace(",", " ").split() if isinstance(value, str) else value
+    return value.replace(",", " ").split() if isinstance(value, str) else value
 
 
 def _number(text: Any) -> Any:

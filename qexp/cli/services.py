@@ -58,6 +58,7 @@ def config_(form: str, reveal: bool) -> None:
     loaded = trace()
     values = loaded.values.model_dump(mode="json")
     values["notify"] = " ".join(loaded.values.notify if reveal else map(hidden, loaded.values.notify)) or None
+    values["monitor_hosts"] = " ".join(loaded.values.monitor_hosts) or None
     shown = {
         name: value if reveal or not name.endswith("_url") or value is None else redact(value)
         for name, value in values.items()

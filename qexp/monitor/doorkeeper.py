@@ -73,6 +73,7 @@ def guard(flower: Any, options: Any, hosts: Collection[str]) -> None:
     On a loopback address it answers to names of this machine and to *hosts*: a web page elsewhere may have its own
     name lead to this machine. Without a password it asks for a token, which its printed address has.
     """
+    hosts = {host.lower() for host in hosts}
     find_handler, start_http_server = flower.find_handler, flower.start_http_server
     local = not options.unix_socket and is_loopback(options.address)
     token = None if options.basic_auth or options.auth else secrets.token_urlsafe(24)

@@ -203,3 +203,10 @@ def test_addresses_for_messages_are_several_in_one_text_and_never_repeated_by_an
     with pytest.raises(SettingsError, match="QEXP_NOTIFY: notify cannot be read: expected addresses") as caught:
         load({"QEXP_NOTIFY": "".join(["T0", "ken"])}, tmp_path)
     assert "T0ken" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_names_of_the_monitor_are_a_list_in_a_variable_and_in_a_file(tmp_path):
+    names = ("monitor.lab", "other.lab")
+    assert load({"QEXP_MONITOR_HOSTS": "monitor.lab, other.lab"}, tmp_path).monitor_hosts == names
+    (tmp_path / "qexp.toml").write_text('monitor_hosts = ["monitor.lab", "other.lab"]')
+    assert load({}, tmp_path).monitor_hosts == names
