@@ -38,6 +38,8 @@ _ENTRY = re.compile(
     (?!none|null|true|false|str(?:ing)?\b|your|change|example|xxx|env|[*<$%{\[])[^\s"',;\#]{6}""",
     re.VERBOSE,
 )
+# addresses of messages hold tokens; in a grid they would be in each snapshot of its folder
+_NOTIFY = re.compile(rb"""(?i)(?<![\w.-])(?P<name>notify)["']?[ \t]*[:=][^:=]{0,40}?\w://[^\s"',]{6}""")
 _WITH_ENTRIES = (".ini", ".cfg", ".conf", ".toml", ".yaml", ".yml", ".json", ".properties", ".env")
 """Ends of names of files that hold entries. In code, a name such as `password` mostly has no password behind it."""
 _LONGEST = 1_000_000  # bytes: what is longer is data, and would take a while
@@ -81,7 +83,8 @@ def secret_in(name: str, content: bytes) -> str | None:
     if len(content) > _LONGEST:
         return None
     issued = _ISSUED.search(content)
-    entry = _ENTRY.search(content) if name.lower().endswith(_WITH_ENTRIES) else None
+    has_entries = name.lower().endswith(_WITH_ENTRIES)
+    entry = (_ENTRY.search(content) or _NOTIFY.search(content)) if has_entries else None
     found = issued or entry
     if found is None:
         return None

@@ -264,6 +264,7 @@ HUB, AWS = "hf_" + "a1B2" * 9, "AKIA" + "ABCDEFGH12345678"
         ("a.py", f"login({HUB!r})", "line 1, 'hf_a…'"),
         ("notes.md", f"\n\nkey {AWS}.", "line 3, 'AKIA…'"),
         ("a.sh", "curl -H ghp_" + "a" * 36, "line 1, 'ghp_…'"),
+        ("grid.yaml", "study: x\nnotify:\n  - slack://T1JJ3T3L2/A1", "line 2, 'notify'"),
     ],
 )
 def test_a_file_that_seems_to_hold_a_secret_is_named_without_its_value(tmp_path, name, content, place):
