@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +33,9 @@ HANDED_OVER = "QEXP_ATTACH"
 """The variable that names the file in which a worker has put these instead."""
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
 """What the URL of a broker may say of TLS, with `rediss://` in front."""
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, ends of lines, and what Python makes of bytes that are no UTF-8."""
+_EXPECTED_HOME = "expected the path of a folder, in UTF-8 and without control characters; set QEXP_HOME to one"
 _TLS_VALUES = {
     "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
     "ssl_check_hostname": ("true", "false"),
@@ -97,10 +102,10 @@ class Settings(BaseModel):
         "default: HOME/artifacts",
     )
 
-    @field_validator("home")
+    @field_validator("home", mode="before")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()
+    def _absolute(cls, value: Any) -> Path:
+        return _home(value)
 
     @field_validator("database_url")
     @classmethod
@@ -192,7 +197,7 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     *folder* is where the search for qexp.toml starts, upwards; default: the working directory.
     """
     environ = os.environ if environ is None else environ
-    found: dict[str, Any] = {"home": default_home(environ)}
+    found: dict[str, Any] = {"home": str(default_home(environ))}
     origins = dict.fromkeys(Settings.model_fields, "default")
     file = _from_file(_config_path(environ, folder or Path.cwd()))
     layers = [file, _from_worker(environ), _from_environment(environ)]
@@ -201,7 +206,8 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     home = found["home"]
     for values, _ in layers:
         home = values.get("home", home)
-    layers.insert(0, _from_services(Path(home).expanduser().absolute() / SERVICES_FILE))
+    with suppress(ValueError):  # refused below, with its origin
+        layers.insert(0, _from_services(_home(home) / SERVICES_FILE))
     for values, origin in layers:
         found |= values
         origins |= {name: origin.format(NAME=name.upper()) for name in values}
@@ -215,6 +221,17 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
         if secret:  # what cannot be read as a URL may be a password anywhere
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None
         raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from None
+
+
+def _home(value: Any) -> Path:
+    """Return the absolute path of a home; ValueError if it is none, or cannot be shown or stored as text."""
+    try:
+        path = Path(value).expanduser().absolute()
+    except (TypeError, RuntimeError):  # no text; '~' of a user who is not known
+        raise ValueError(_EXPECTED_HOME) from None
+    if _UNSEEN.search(str(path)):
+        raise ValueError(_EXPECTED_HOME)
+    return path
 
 
 def default_home(environ: Mapping[str, str]) -> Path:
@@ -287,8 +304,9 @@ def _refuse_unknown(values: Mapping[str, Any], place: str, spell: Any) -> None:
 def _from_services(path: Path) -> tuple[dict[str, Any], str]:
     try:
         services = json.loads(path.read_text(encoding="utf-8"))
-        return {name: services[name] for name in ("database_url", "broker_url") if name in services}, "embedded"
-    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        urls = {name: services.get(name) for name in ("database_url", "broker_url")}
+        return {name: url for name, url in urls.items() if isinstance(url, str)}, "embedded"
+    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
         return {}, "embedded"  # what cannot be read as addresses is none: 'qexp up' writes it anew
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

@@ -1,6 +1,7 @@
 """Where a setting comes from, and that a password is never shown."""
 
 import json
+import os
 import traceback
 
 import pytest
@@ -118,6 +119,32 @@ def test_what_cannot_be_read_as_a_url_is_not_shown(tmp_path, name, url):
     assert "hidden" not in str(caught.value)
     assert caught.value.__cause__ is None
     assert "special characters as %XX" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "a\x1b[1mb", "a\x7f", "a\x85b", "a\u2028b", os.fsdecode(b"a\xffb")], ids=ascii
+)
+def test_a_home_with_control_characters_or_bytes_that_are_no_text_is_refused(tmp_path, name):
+    with pytest.raises(SettingsError) as caught:
+        load({"QEXP_HOME": str(tmp_path / f"a{name}b")}, tmp_path)
+    assert "QEXP_HOME: home is" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("variable", ["XDG_DATA_HOME", "HOME"])
+def test_a_default_home_that_is_refused_names_the_setting(tmp_path, monkeypatch, variable):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path / "a\nb"))
+    with pytest.raises(SettingsError, match="QEXP_HOME"):
+        load({variable: os.environ[variable]}, tmp_path)
+
+
+@pytest.mark.parametrize("line", ["home = 5", 'home = "~nosuchuser/x"', 'home = "a\\u0000b"', "home = []"])
+def test_a_home_that_is_no_path_is_one_line(tmp_path, line):
+    (tmp_path / "qexp.toml").write_text(line)
+    with pytest.raises(SettingsError, match=r"qexp\.toml: home is"):
+        load({}, tmp_path)
 
 
 def test_files_are_kept_under_home_unless_told_otherwise(tmp_path, home):
