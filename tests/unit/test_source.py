@@ -66,6 +66,8 @@ def run_git(folder, *arguments):
 
 @pytest.fixture
 def repository(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("no program 'git' here")
     folder = tmp_path / "repository"
     folder.mkdir()
     run_git(folder, "init", "-q")
