@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from qexp.errors import SettingsError
+from qexp.files import replacing
 from qexp.services import postgres, valkey
+from qexp.services.lock import locked
 from qexp.settings import LOCK_FILE, Loaded, Settings
 
 __all__ = ["Service", "down", "up"]
@@ -71,14 +71,11 @@ def _alone(home: Path) -> Iterator[None]:
     """Hold the lock of this home: one process at a time starts or stops its services."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # what others could open they could lock as well, and keep us waiting
-        file = os.fdopen(os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-    except OSError as error:
+        with locked(home / LOCK_FILE):
+            yield
+    except OSError as error:  # also of what is done meanwhile: a full disk, a share without locks or owners
         reason = (error.strerror or str(error)).lower()
-        raise SettingsError(f"{home}: {reason}; set QEXP_HOME to a folder of yours") from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        raise SettingsError(f"{error.filename or home}: {reason}; set QEXP_HOME to a folder of yours") from error
 
 
 def _read(settings: Settings) -> dict[str, str]:
@@ -86,13 +83,9 @@ def _read(settings: Settings) -> dict[str, str]:
         urls = json.loads(settings.services_file.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return {}
-    return dict(urls) if isinstance(urls, dict) else {}
+    return {key: url for key, url in urls.items() if isinstance(url, str)} if isinstance(urls, dict) else {}
 
 
 def _write(settings: Settings, urls: dict[str, str]) -> None:
-    """Replace the services file at once, so that no reader sees half of it."""
-    draft = settings.services_file.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(urls, file, indent=2)
-    draft.replace(settings.services_file)
+    with replacing(settings.services_file) as file:
+        file.write(json.dumps(urls, indent=2).encode())

@@ -7,14 +7,23 @@ import pwd
 import shutil
 import stat
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qexp.errors import ServiceError
+from qexp import private
+from qexp.errors import ServiceError, SettingsError
+from qexp.services.lock import locked
 
 USER = "pgserver"
+_LOCK = Path("/run/qexp.lock")
+"""In a folder where only root can write."""
+_UNQUOTED = frozenset('"$`\\')
+"""Characters that initdb does not quote when it gives its own path to a shell."""
+_PATIENCE = 30.0
+"""Seconds until the name service must know a user that was made."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +37,12 @@ class Account:
         """Return the account to use on this machine, made if need be."""
         if os.geteuid() != 0:
             return cls(None)
-        try:
-            return cls(pwd.getpwnam(USER))
-        except KeyError:
-            pass
-        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
-        try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise ServiceError(
-                f"Postgres refuses to run as root and the user {USER!r} cannot be made: {error}; "
-                "make one, or run qexp as an ordinary user"
-            ) from error
-        return cls(pwd.getpwnam(USER))
+        return cls(_known() or _made())
+
+    @property
+    def uid(self) -> int:
+        """The user id of the Postgres processes."""
+        return os.geteuid() if self.entry is None else self.entry.pw_uid
 
     def options(self) -> dict[str, Any]:
         """Return the arguments of `subprocess.run` that make a process belong to this account."""
@@ -49,26 +51,18 @@ class Account:
         return {"user": self.entry.pw_uid, "group": self.entry.pw_gid, "extra_groups": []}
 
     def folder(self, path: Path) -> Path:
-        """Return *path* as a private folder of this account."""
-        path.mkdir(mode=0o700, exist_ok=True)
-        path.chmod(0o700)
-        if self.entry is not None:
-            os.chown(path, self.entry.pw_uid, self.entry.pw_gid)
-        owner = path.stat().st_uid
-        if owner != (self.entry.pw_uid if self.entry is not None else os.geteuid()):
-            raise ServiceError(
-                f"{path} belongs to user id {owner}, expected to own it; set QEXP_HOME to another folder"
-            )
-        return path
+        """Return *path* as a private folder of this account; SettingsError if it is a link or another user's."""
+        return private.claim(path, self.uid, "set QEXP_HOME to another folder")
 
     def give(self, path: Path) -> None:
-        """Hand a file over to this account."""
+        """Hand a file over to this account; of a link, the link itself."""
         if self.entry is not None:
-            os.chown(path, self.entry.pw_uid, self.entry.pw_gid)
+            os.chown(path, self.entry.pw_uid, self.entry.pw_gid, follow_symlinks=False)
 
     def can_enter(self, path: Path) -> bool:
         """Say whether this account may pass through a folder."""
-        return self.entry is None or bool(path.stat().st_mode & stat.S_IXOTH)
+        found = path.stat()
+        return self.entry is None or found.st_uid == self.entry.pw_uid or bool(found.st_mode & stat.S_IXOTH)
 
     def open_way(self, path: Path) -> list[str]:
         """Let this account pass through (not list) the folders above *path*; return what is not our own."""
@@ -87,6 +81,11 @@ class Account:
         found = [site / part for part in parts if (site / part).exists()]
         if all(self.can_enter(folder) for path in found for folder in (path, *path.parents)):
             return site
+        if not _UNQUOTED.isdisjoint(str(copies)):
+            raise SettingsError(
+                f"{copies}: {USER} cannot enter {site}, and Postgres's programs cannot be copied to a path "
+                """with any of " $ ` \\; set QEXP_HOME to another folder"""
+            )
         copy = copies / f"programs-{found[0].stat().st_mtime_ns}"
         if not copy.exists():
             draft = copy.with_suffix(".new")
@@ -94,7 +93,42 @@ class Account:
             for path in found:
                 shutil.copytree(path, draft / path.relative_to(site), symlinks=True)
             for item in [draft, *draft.rglob("*")]:
-                if not item.is_symlink():
-                    self.give(item)
+                self.give(item)
             draft.rename(copy)
         return copy
+
+
+def _known() -> pwd.struct_passwd | None:
+    """Return the entry of the system user, None unless the name service finds it by its name and by its id."""
+    try:
+        return pwd.getpwuid(pwd.getpwnam(USER).pw_uid)
+    except KeyError:
+        return None
+
+
+def _made() -> pwd.struct_passwd:
+    """
+    Return the system user's entry, made if need be.
+
+    One process of the machine at a time: of two `useradd` at once both succeed, and the second gives the user another
+    id than the first has given it.
+    """
+    try:
+        with locked(_LOCK):
+            if (entry := _known()) is not None:
+                return entry
+            command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            deadline = time.monotonic() + _PATIENCE
+            while (entry := _known()) is None and done.returncode == 0 and time.monotonic() < deadline:
+                time.sleep(0.05)
+    except OSError as error:
+        reason = str(error)
+    else:
+        if entry is not None:
+            return entry
+        reason = " ".join(done.stderr.split()) or f"useradd ended with status {done.returncode}"
+    raise ServiceError(
+        f"Postgres refuses to run as root and the user {USER!r} cannot be made: {reason}; "
+        "make one, or run qexp as an ordinary user"
+    )

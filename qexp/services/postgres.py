@@ -5,23 +5,37 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shlex
+import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
-from qexp.errors import ServiceError
+from qexp import private
+from qexp.errors import ServiceError, SettingsError
+from qexp.files import replacing
 from qexp.services.account import Account
+from qexp.services.lock import inherited
 from qexp.settings import Settings, socket_url
 
 VERSION = "18"
 USER = DATABASE = "qexp"
-_PATIENCE = 30.0
-"""Seconds for the processes of a server that was killed to go."""
+_PASSWORD = "postgres.password"  # noqa: S105 - the name of a file
+_DRAFT = "new-"
+_OURS = "qexp.conf"
+"""The last file that is written when a data folder is made."""
+_CONFIGURATION = """\
+listen_addresses = ''
+unix_socket_permissions = 0700
+max_connections = 300
+timezone = 'UTC'
+log_timezone = 'UTC'
+"""
 _LONGEST_SOCKET = 90
 """Characters of a folder that a socket's path still fits behind: 104 on macOS, 108 on Linux, less the socket's name."""
 
@@ -36,22 +50,34 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     account.folder(home)
     programs = _programs(account, home)
     data, sockets = home / "data", _socket_folder(home, account)
+    notices += account.open_way(sockets)
     password = _password(settings.home)
-    if not (data / "PG_VERSION").exists():
-        _initialise(programs, data, password, account)
+    for half in home.glob(f"{_DRAFT}*"):
+        shutil.rmtree(half, ignore_errors=True)
+    if not (data / _OURS).exists():
+        notices += _initialise(programs, data, password, account)
     _check_version(data)
-    _configure(data, sockets, account)
     url = socket_url(USER, password, sockets, DATABASE)
     if _postmaster(data) is not None:
         if _answers(url):
             return url, False, notices
         _stop(programs, data, account)
-    _clear_way(data, sockets)
-    log = home / "log"
-    done = _run(programs / "pg_ctl", "-D", data, "-l", log, "-w", "-t", "60", "start", account=account, home=home)
+    with inherited(settings.home / "postgres.lock") as lock:
+        for path in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
+            path.unlink(missing_ok=True)  # of a server that was killed, whose number a stranger may have by now
+        options = ("-l", "log", "-o", _listening(sockets))
+        done = _pg_ctl(programs, "start", account, home, *options, pass_fds=[lock])
     if done.returncode != 0:
+        log = home / "log"
         raise ServiceError(f"the embedded Postgres does not start: {_last_line(log, done.stderr)}; its log is {log}")
-    _create_database(socket_url(USER, password, sockets, "postgres"))
+    try:
+        _create_database(socket_url(USER, password, sockets, "postgres"))
+    except psycopg.OperationalError as error:
+        file = settings.home / _PASSWORD
+        raise ServiceError(
+            f"the embedded Postgres does not accept the password in {file}: {str(error).splitlines()[0]}; "
+            "put its own password back, or set QEXP_HOME to a new folder"
+        ) from error
     return url, True, notices
 
 
@@ -87,39 +113,74 @@ def _answers(url: str) -> bool:
 
 
 def _socket_folder(home: Path, account: Account) -> Path:
-    """Return where the socket goes: beside the data, or in a short private folder where that path is too long."""
+    """Return where the socket goes: beside the data, or in a short private folder where that path cannot be used."""
     folder = home / "run"
-    if len(os.fsencode(folder)) > _LONGEST_SOCKET:
-        mark = hashlib.blake2b(os.fsencode(home), digest_size=6).hexdigest()
-        folder = Path(tempfile.gettempdir()) / f"qexp-{mark}"
-    return account.folder(folder)
+    if _fits_a_socket(folder):
+        return account.folder(folder)
+    mark = hashlib.blake2b(os.fsencode(home), digest_size=6).hexdigest()
+    folder = private.folder(mark, account.uid)
+    if not _fits_a_socket(folder):
+        raise SettingsError(f"{folder}: too long for a socket, or with a comma; set TMPDIR to a folder of another name")
+    return folder
+
+
+def _fits_a_socket(folder: Path) -> bool:
+    """Say whether a path is short enough and without the comma that separates hosts in the URL of a Postgres."""
+    return len(os.fsencode(folder)) <= _LONGEST_SOCKET and "," not in str(folder)
+
+
+def _listening(sockets: Path) -> str:
+    """Return the option that says where the socket is: at each start, since a home may have been moved."""
+    quoted = str(sockets).replace('"', '""')  # an item of a list of folders
+    return shlex.join(["-c", f'unix_socket_directories="{quoted}"'])
 
 
 def _password(home: Path) -> str:
     """Return the server's password, which outlives restarts in a file of mode 0600."""
-    path = home / "postgres.password"
-    if not path.exists():
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24))
-    return path.read_text()
+    path = home / _PASSWORD
+    if path.exists() and (known := path.read_text(errors="replace").strip()):
+        return known
+    password = secrets.token_urlsafe(24)
+    with replacing(path) as file:
+        file.write(password.encode())
+    return password
 
 
-def _initialise(programs: Path, data: Path, password: str, account: Account) -> None:
+def _initialise(programs: Path, data: Path, password: str, account: Account) -> list[str]:
+    """
+    Make the data folder under another name and rename it once it is whole: we may be killed at any moment.
+
+    Returns a notice if half-made data of an earlier version were in its place.
+    """
     home = data.parent
-    with tempfile.NamedTemporaryFile("w", dir=home) as file:  # of mode 0600
+    draft = account.folder(Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home)))
+    secret = draft / "password"
+    with os.fdopen(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(password)
-        file.flush()
-        account.give(Path(file.name))
-        options = (
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--no-locale",
-            f"--pwfile={file.name}",
-            "--no-instructions",
-        )
-        done = _run(programs / "initdb", "-D", data, "-U", USER, *options, account=account, home=home)
+    account.give(secret)
+    options = (
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--no-locale",
+        f"--pwfile={draft.name}/password",
+        "--no-instructions",
+    )
+    done = _run(programs / "initdb", "-D", f"{draft.name}/data", "-U", USER, *options, account=account, home=home)
     if done.returncode != 0:
         raise ServiceError(f"the embedded Postgres cannot make its data folder {data}: {_last(done.stderr)}")
+    with (draft / "data" / "postgresql.conf").open("a") as file:
+        file.write(f"include '{_OURS}'\n")
+    with (draft / "data" / _OURS).open("x") as file:
+        file.write(_CONFIGURATION)
+    account.give(draft / "data" / _OURS)
+    notices = []
+    if data.exists():
+        aside = data.with_name(f"half-made-{time.time_ns()}")
+        data.rename(aside)
+        notices = [f"set {aside} aside: a first start was ended before these data were whole"]
+    (draft / "data").rename(data)
+    shutil.rmtree(draft)
+    return notices
 
 
 def _check_version(data: Path) -> None:
@@ -129,22 +190,6 @@ def _check_version(data: Path) -> None:
             f"{data} was made by Postgres {found}, the embedded one is {VERSION}; "
             "set QEXP_HOME to a new folder, or serve the old one yourself and set QEXP_DATABASE_URL"
         )
-
-
-def _configure(data: Path, sockets: Path, account: Account) -> None:
-    """Write our settings anew at each start: the home folder may have been moved."""
-    quoted = str(sockets).replace("'", "''")
-    path = data / "qexp.conf"
-    path.write_text(
-        f"listen_addresses = ''\nunix_socket_directories = '{quoted}'\nunix_socket_permissions = 0700\n"
-        "max_connections = 300\ntimezone = 'UTC'\nlog_timezone = 'UTC'\n"
-    )
-    account.give(path)
-    main = data / "postgresql.conf"
-    include = "include 'qexp.conf'\n"
-    if include not in main.read_text():
-        with main.open("a") as file:
-            file.write(include)
 
 
 def _create_database(url: str) -> None:
@@ -165,43 +210,23 @@ def _postmaster(data: Path) -> int | None:
     return process.pid if alive else None
 
 
-def _clear_way(data: Path, sockets: Path) -> None:
-    """
-    Remove the lock files of a server that was killed, once the last of its processes has gone.
-
-    Postgres does so itself, except where the number lives on: in a process that nobody has reaped, or in a stranger.
-    """
-    locks = [path for path in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock") if path.exists()]
-    if not locks:
-        return
-    import psutil
-
-    deadline = time.monotonic() + _PATIENCE
-    while any(_works_in(process, data) for process in psutil.process_iter()):
-        if time.monotonic() > deadline:
-            raise ServiceError(f"processes of a Postgres that was killed still use {data}; end them, then 'qexp up'")
-        time.sleep(0.05)
-    for path in locks:
-        path.unlink(missing_ok=True)
-
-
-def _works_in(process: Any, folder: Path) -> bool:
-    import psutil
-
-    try:
-        return Path(process.cwd()) == folder.resolve() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
-
-
 def _stop(programs: Path, data: Path, account: Account) -> None:
-    options = ("-m", "fast", "-w", "-t", "60")
-    done = _run(programs / "pg_ctl", "-D", data, *options, "stop", account=account, home=data.parent)
+    done = _pg_ctl(programs, "stop", account, data.parent, "-m", "fast")
     if done.returncode != 0 and _postmaster(data) is not None:
         raise ServiceError(f"the embedded Postgres does not stop: {_last(done.stderr)}")
 
 
-def _run(*command: str | Path, account: Account, home: Path) -> subprocess.CompletedProcess[str]:
+def _pg_ctl(
+    programs: Path, verb: str, account: Account, home: Path, *options: str, pass_fds: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Start or stop the server of *home*, with paths relative to it: pg_ctl gives them to a shell without quoting."""
+    wait = ("-D", "data", "-w", "-t", "60")
+    return _run(programs / "pg_ctl", *wait, *options, verb, account=account, home=home, pass_fds=pass_fds)
+
+
+def _run(
+    *command: str | Path, account: Account, home: Path, pass_fds: Sequence[int] = ()
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(part) for part in command],
         cwd=home,
@@ -209,6 +234,7 @@ def _run(*command: str | Path, account: Account, home: Path) -> subprocess.Compl
         capture_output=True,
         text=True,
         check=False,
+        pass_fds=pass_fds,
         **account.options(),
     )
 

