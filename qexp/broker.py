@@ -215,7 +215,7 @@ def sanitised(envelope: Any) -> Any:
     info, tag = properties.get("delivery_info"), properties.get("delivery_tag")
     queue = info.get("routing_key") if isinstance(info, dict) else None
     return {
-        "body": base64.b64encode(json.dumps(_arguments(_ids(envelope))).encode()).decode(),
+        "body": base64.b64encode(json.dumps(_arguments(_ids_in(envelope))).encode()).decode(),
         "content-type": "application/json",
         "content-encoding": "utf-8",
         "headers": _headers(
@@ -325,22 +325,23 @@ def backlogs(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[
             pipeline.llen(name)
             pipeline.lindex(name, -1)
         answers = pipeline.execute()
-    return {key: Backlog(answers[2 * place], _ids(_loaded(answers[2 * place + 1]))) for place, key in enumerate(lists)}
+    return {key: Backlog(answers[2 * place], _ids(answers[2 * place + 1])) for place, key in enumerate(lists)}
 
 
-def _ids(envelope: Any) -> tuple[int, ...]:
-    """Return the ids in a message as it is on the broker; none if it is no message of ours."""
+def _ids(message: bytes | None) -> tuple[int, ...]:
+    """Return the ids in a message as its list has it."""
+    try:
+        return _ids_in(json.loads(message or b"{}"))
+    except (ValueError, RecursionError):
+        return ()
+
+
+def _ids_in(envelope: Any) -> tuple[int, ...]:
+    """Return the ids in a message that was read from its list; none if it is no message of ours."""
     try:
         return tuple(ids_of(json.loads(base64.b64decode(envelope["body"]))[0]))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):  # anybody may put anything on a queue
         return ()
-
-
-def _loaded(message: bytes | None) -> Any:
-    try:
-        return json.loads(message or b"{}")
-    except (ValueError, RecursionError):
-        return None
 
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:
