@@ -104,8 +104,41 @@ class ExportError(QexpError):
     """A frame cannot be written where or how it was asked for."""
 
 
-class SchemaError(QexpError):
-    """The tables in the database are not those that this program knows."""
+class TablesError(QexpError):
+    """The tables in the database are not those that this program works with."""
+
+
+class NoTablesError(TablesError):
+    """The database has none of qexp's tables."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing was enqueued yet: the database has no tables of qexp's; begin with 'qexp enqueue grid.yaml'"
+        )
+
+
+class OldSchemaError(TablesError):
+    """The tables are older than this program."""
+
+    def __init__(self, found: str, known: str) -> None:
+        super().__init__(
+            f"the database has schema {found}, this qexp needs schema {known}: "
+            "bring it up to date with 'qexp db migrate'"
+        )
+
+
+class OlderWorkersError(TablesError):
+    """The tables are older than this program, and workers that are as old use them."""
+
+    def __init__(self, found: str, known: str, workers: Sequence[str]) -> None:
+        super().__init__(
+            f"the database has schema {found}, this qexp needs schema {known}, and workers of an older qexp run: "
+            f"{', '.join(workers)}; stop them first, or migrate under them with 'qexp db migrate --under-workers'"
+        )
+
+
+class SchemaError(TablesError):
+    """The tables in the database are newer than those that this program knows."""
 
     def __init__(self, found: str, known: str) -> None:
         super().__init__(
@@ -114,7 +147,7 @@ class SchemaError(QexpError):
         )
 
 
-class SchemaRightsError(QexpError):
+class SchemaRightsError(TablesError):
     """The tables are older than this program, and the role that it has may not change them."""
 
     def __init__(self, found: str | None, known: str) -> None:

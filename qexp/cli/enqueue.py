@@ -143,7 +143,7 @@ def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) ->
 
 def _mean_duration(study: str) -> float | None:
     """Return what an experiment of the study has taken so far, as far as a database is at hand to ask."""
-    from qexp.errors import ServiceError
+    from qexp.errors import ServiceError, TablesError
     from qexp.settings import load
 
     settings = load()
@@ -153,5 +153,5 @@ def _mean_duration(study: str) -> float | None:
 
     try:
         return Client(settings).mean_duration(study)
-    except ServiceError:
+    except (ServiceError, TablesError):
         return None

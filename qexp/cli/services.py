@@ -78,11 +78,20 @@ def db_() -> None:
 
 
 @db_.command()
-def migrate() -> None:
-    """Bring the tables up to date; every other command does so by itself."""
+@click.option("--under-workers", is_flag=True, help="Do so although workers of an older qexp run.")
+def migrate(under_workers: bool) -> None:
+    """
+    Bring the tables up to date.
+
+    'qexp enqueue' and workers do so by themselves, other commands say that it is needed. While workers of an older qexp
+    run it is refused: they may fail with newer tables.
+    """
     from qexp.client import Client
 
-    echo(f"the schema is at version {Client().migrate()}")
+    done = Client().migrate(under_workers)
+    if done.older:
+        say(f"warning: workers of an older qexp run, and may fail with it: {', '.join(done.older)}")
+    echo(f"the schema is at version {done.version}")
 
 
 @db_.command()

@@ -14,6 +14,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from qexp.client.progress import Progress, nobody
+from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
 from qexp.store import announcements, experiments, roles, schema, standing, studies, views, workers
@@ -37,6 +38,14 @@ T = TypeVar("T")
 
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before a transaction that was broken off is done again."""
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """The version of the schema by now, and the names of older workers that run, if it was changed under them."""
+
+    version: str
+    older: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -67,13 +76,10 @@ class Client:
 
     @cached_property
     def _database(self) -> Database:
-        """The database with its schema and views current: whichever verb comes first sees to that."""
+        """The database, whose schema is current; TablesError says what to do if it is not."""
         database = Database(self.settings, self._keeps)
         with database.begin() as connection:
-            if not schema.check(connection):
-                schema.migrate(connection)
-        with database.begin() as connection:
-            views.refresh_stale(raw(connection))
+            schema.check(connection)
         return database
 
     @contextmanager
@@ -82,10 +88,31 @@ class Client:
         with self._database.begin() as connection:
             yield connection
 
-    def migrate(self) -> str:
-        """Bring the schema up to date and return its version."""
-        with self.begin():
-            return schema.HEAD
+    def migrate(self, under_workers: bool = False) -> Migrated:
+        """
+        Bring the schema and the views up to date.
+
+        OlderWorkersError names the workers that run with the older schema, unless it is done *under_workers*.
+        """
+        with Database(self.settings).begin() as connection:
+            older = schema.migrate(connection, self.settings.lease, under_workers)
+        self.renew_views()
+        return Migrated(schema.HEAD, older)
+
+    def prepare(self) -> None:
+        """Bring the schema up to date if it is not: what begins something does so, what only looks does not."""
+        try:
+            _ = self._database
+        except (NoTablesError, OldSchemaError):
+            self.migrate()
+
+    def renew_views(self, study: int | None = None) -> None:
+        """Write the views that lack the newest names, and that of a *study*, as far as we may and nobody reads them."""
+        with self.begin() as connection:
+            stale = views.stale(raw(connection))
+        for number in {*stale, *([] if study is None else [study])}:
+            with self.begin() as connection:
+                views.refresh(raw(connection), number)
 
     def roles(self, worker: str, reader: str) -> str:
         """Return SQL that makes a role for workers and one for readers; see `qexp.store.roles.script`."""
@@ -147,14 +174,22 @@ class Client:
 
     def counts(self, study: str | None = None) -> list[standing.Counts]:
         """Return how one study stands, or all of them, the oldest first."""
-        with self.begin() as connection:
-            known = None if study is None else studies.find(connection, study).id
-            return standing.counts(connection, known)
+        try:
+            with self.begin() as connection:
+                known = None if study is None else studies.find(connection, study).id
+                return standing.counts(connection, known)
+        except NoTablesError:
+            if study is None:
+                return []
+            raise
 
     def workers(self, stopped: int = 0) -> list[WorkerView]:
         """Return the workers that are there, by host and name, then the *stopped* ones that stopped last."""
-        with self.begin() as connection:
-            return workers.listed(connection, self.settings.lease, stopped)
+        try:
+            with self.begin() as connection:
+                return workers.listed(connection, self.settings.lease, stopped)
+        except NoTablesError:
+            return []
 
     def experiments(self, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
         """Return the chosen experiments in the order of their ids."""
@@ -217,6 +252,7 @@ class Client:
 
         done = self.change(send_back)
         self.announce_studies(done.studies)
+        self.renew_views()
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
         return Requeued(done.ids, done.still_open)
@@ -298,6 +334,5 @@ class Client:
         finally:
             if not self._keeps:
                 kept.close()
-        with self.begin() as connection:
-            views.refresh_stale(raw(connection))
+        self.renew_views()
         return counts

@@ -12,10 +12,11 @@ from qexp import broker, notify
 from qexp.client.checking import checked
 from qexp.client.planning import plan_of
 from qexp.client.progress import Progress
+from qexp.errors import NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
-from qexp.store import announcements, experiments, studies, views
-from qexp.store.connect import Connection, raw
+from qexp.store import announcements, experiments, studies
+from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -71,13 +72,12 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
             studies.renewed(connection, [study.id])
         return before, study, added
 
-    def tell(connection: Connection) -> int:
-        views.refresh(raw(connection), study.id)  # not before: no worker should have to wait for it
-        return announcements.pending(connection, study.id)
-
+    client.prepare()
     before, study, added = client.change(add)
     announced = client.announce(study, progress)
-    waiting = client.change(tell)
+    with client.begin() as connection:
+        waiting = announcements.pending(connection, study.id)
+    client.renew_views(study.id)  # not before: no worker should have to wait for it
     moved = before if before not in (None, (plan.function, plan.folder)) else None
     snapshot = plan.provenance.snapshot
     warnings = snapshot.warnings if snapshot is not None else ()
@@ -106,7 +106,7 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
         grid = checked(Grid.from_dict(data, None if known.folder is None else Path(known.folder)))
         added = client.change(partial(_add, known=known, grid=grid))
     announced = client.announce(known)
-    client.change(lambda connection: views.refresh(raw(connection), known.id))
+    client.renew_views(known.id)
     return Enqueued(study, added.total, added.new, announced, known.revision)
 
 
@@ -124,10 +124,14 @@ def compare(client: Client, grid: Grid) -> Difference:
     """Do what `Client.compare` says."""
     grid = checked(grid)
     plan = plan_of(grid, client.settings)
-    with client.begin() as connection:
-        if grid.study not in studies.names(connection):
-            return Difference(grid.study, len(grid), 0, 0, {})
-        known = studies.find(connection, grid.study)
-        found = experiments.compare(connection, known.id, grid.encoded())
-        changes = studies.changes(connection, known, plan)
+    new = Difference(grid.study, len(grid), 0, 0, {})
+    try:
+        with client.begin() as connection:
+            if grid.study not in studies.names(connection):
+                return new
+            known = studies.find(connection, grid.study)
+            found = experiments.compare(connection, known.id, grid.encoded())
+            changes = studies.changes(connection, known, plan)
+    except NoTablesError:
+        return new
     return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)

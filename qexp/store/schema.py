@@ -1,4 +1,4 @@
-"""The tables are there and of the version this program knows, whichever command comes first."""
+"""The version of the tables in the database, and how they come to the version that this program knows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from qexp.errors import SchemaError, SchemaRightsError
+from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError, SchemaRightsError
 from qexp.store.connect import Connection
 
 HEAD = "0008"
@@ -24,29 +24,55 @@ def version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def check(connection: Connection) -> bool:
-    """Say whether the schema is current; SchemaError if it is newer than this program."""
+def check(connection: Connection) -> None:
+    """Raise a TablesError that says what to do, unless the schema is the one that this program knows."""
+    found = version(connection)
+    if found is None:
+        raise NoTablesError
+    if found > HEAD:
+        raise SchemaError(found, HEAD)
+    if found < HEAD:
+        raise OldSchemaError(found, HEAD)
+
+
+def migrate(connection: Connection, lease: float, under_workers: bool = False) -> list[str]:
+    """
+    Bring the schema to HEAD inside the transaction of *connection*; return the names of older workers that run.
+
+    A lock held to its end lets one of several callers do it; the others wait and find it done. Older workers are those
+    that were heard of within *lease* seconds: a newer one would have migrated. OlderWorkersError if there are any,
+    unless *under_workers*. SchemaRightsError if the role may not change the tables.
+    """
+    if version(connection) == HEAD:
+        return []
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     found = version(connection)
     if found is not None and found > HEAD:
         raise SchemaError(found, HEAD)
-    return found == HEAD
+    older: list[str] = []
+    if found is not None and _HEARD_SINCE <= found < HEAD:
+        older += connection.execute(_RUNNING, {"lease": lease}).scalars()
+    if found is not None and older and not under_workers:
+        raise OlderWorkersError(found, HEAD, older)
+    _upgrade(connection, found)
+    return older
 
 
-def migrate(connection: Connection) -> None:
-    """
-    Bring the schema to HEAD inside the transaction of *connection*.
+_HEARD_SINCE = "0003"
+"""The first schema that tells which workers are there."""
+_RUNNING = text(
+    "SELECT name FROM worker "
+    "WHERE  stopped_at IS NULL AND last_seen > clock_timestamp() - make_interval(secs => :lease) ORDER BY name"
+)
 
-    A lock held to its end lets one of several callers do it; the others wait and find it done. SchemaRightsError if the
-    role may not change the tables.
-    """
+
+def _upgrade(connection: Connection, found: str | None) -> None:
     from alembic import command
     from alembic.config import Config
 
-    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
-    found = version(connection)
     try:
         command.upgrade(config, "head")
     except ProgrammingError as error:

@@ -34,49 +34,41 @@ _STALE = SQL("""
 """)
 _STATE = "one row per experiment, with columns of %s parameters and %s results"
 """The comment of a view, by which one is known that lacks the newest names: a study's names only become more."""
-_PATIENCE = "1s"
-"""How long a command that only looks waits for those who read a view that it would write anew."""
+_PATIENCE = "100ms"
+"""How long a view is waited for that somebody reads."""
 
 
 def refresh(raw: Raw, study: int) -> None:
     """
-    Write the view of a study anew, from the parameters and results it has now.
+    Write the view of a study again, from the parameters and results it has now.
 
-    The view is a convenience: where it cannot be written the old one stays. Another view of the user's may build on it;
-    or the role, as that of a worker, may not make views: then any command of a person who may writes it.
+    The view is a convenience: where it cannot be written the old one stays, as nobody should wait for it. Somebody may
+    be reading it, in a transaction that lasts; another view of the user's may build on it; or the role, as that of a
+    worker, may not make views. Then `stale` lists it.
     """
     with raw.transaction():
-        row = raw.execute("SELECT name, parameters, results FROM study WHERE id = %s FOR UPDATE", [study]).fetchone()
-        assert row is not None, f"study {study} is gone"  # noqa: S101 - studies are never deleted
-        _write(raw, study, *row)
-
-
-def refresh_stale(raw: Raw) -> None:
-    """
-    Write the views anew that lack the newest names, in a transaction of *raw*.
-
-    Left out are those that this role may not write, that other views build on, and that it would have to wait for.
-    """
-    stale = [study for (study,) in raw.execute(_STALE.format(Literal(_STATE)))]
-    if stale:
-        raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
-    for study in stale:
-        query = "SELECT name, parameters, results FROM study WHERE id = %s FOR UPDATE SKIP LOCKED"
-        if (row := raw.execute(query, [study]).fetchone()) is not None:  # else another one is at it
+        query = "SELECT name, parameters, results FROM study WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED"
+        if (row := raw.execute(query, [study]).fetchone()) is not None:  # else who is at it, or the next one, does so
             _write(raw, study, *row)
+
+
+def stale(raw: Raw) -> list[int]:
+    """Return the studies whose views lack the newest names, and may be written by this role."""
+    return [study for (study,) in raw.execute(_STALE.format(Literal(_STATE)))]
 
 
 def _write(raw: Raw, study: int, name: str, parameters: list[str], results: list[str]) -> None:
     view = Identifier(f"study_{name}")
     try:
         with raw.transaction():
+            raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
             columns = SQL(", ").join(_columns(raw, study, parameters, results))
             raw.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
             raw.execute(_VIEW.format(view, columns, Literal(study)))
             state = Literal(_STATE % (len(parameters), len(results)))
             raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, state))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
-        log.info("the view of study %s is left to who may write it: %s", name, error.diag.message_primary)
+        log.info("the view of study %s is written later: %s", name, error.diag.message_primary)
     except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.WrongObjectType) as error:
         log.warning("the view of study %s stays as it was: %s", name, error.diag.message_primary)
 

@@ -158,9 +158,10 @@ def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_pat
         assert raw.execute("SELECT count(*) FROM checkpoint WHERE name = 'weights'").fetchone() == (1,)
         assert raw.execute("SELECT value FROM metric WHERE step = 9").fetchall() == [(0.5,)]
     refused = [line for worker in (first, second) for line in worker.text().splitlines() if "must be owner" in line]
-    assert all("is left to who may write it" in line for line in refused)
+    assert all("is written later" in line for line in refused)
     assert "permission denied" not in first.text() + second.text()
-    # And the view, which a worker cannot write, has the new columns by the next command of the owner
+    # And the view, which a worker cannot write, has the new columns when the owner has waited for the study
+    as_owner("wait", name)
     assert {"way", "score", "early"} <= columns(roles.owner, name)
 
 
@@ -264,7 +265,6 @@ def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
     name, as_owner = enqueue(SOURCE, {"way": ["returns", "raises"]}, settings={"folder": ""}, retries={"error": 0})
     start("-c", "1")
     assert as_owner("wait", name, "--timeout", "120").returncode == 1
-    as_owner("status")  # by which the view has the new names: it was made anew since the role had its rights
 
     def look(*arguments):
         return qexp(*arguments, environ={"QEXP_DATABASE_URL": roles.reader.database_url})

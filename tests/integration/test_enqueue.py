@@ -18,7 +18,6 @@ from qexp.errors import BrokerUnreachableError, GridError
 from qexp.grid import Grid
 from qexp.model import Status
 from qexp.store import views
-from qexp.store.connect import connect
 from qexp.store.selectors import Selection
 
 
@@ -175,23 +174,6 @@ def test_any_name_of_a_parameter_or_result_is_a_column_or_none(raw, hostile):
     row = raw.execute(query.format(*map(Identifier, (NAMES[0], "x", "X", f"study_{name}")))).fetchone()
     assert row == tuple(str(NAMES.index(known)) for known in (NAMES[0], "x", "X"))
     assert raw.execute("SELECT count(*) > 0 FROM study").fetchone() == (True,)
-
-
-def test_a_view_that_lacks_the_newest_names_is_written_by_the_next_command(client, raw, grid):
-    # Given a study whose results got a name without its view, as from a worker that may not write views
-    name = client.enqueue(grid()).study
-    raw.execute("UPDATE study SET results = results || ARRAY['newest'] WHERE name = %s", [name])
-    # When someone looks while another one is at the study, then the view is left alone
-    with connect(client.settings) as other, other.transaction():
-        other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])
-        Client(client.settings).counts()
-    assert "newest" not in columns(raw, name)
-    # When nobody is, then it is written, once
-    Client(client.settings).counts()
-    assert "newest" in columns(raw, name)
-    before = raw.execute("SELECT %s::regclass::oid", [f"study_{name}"]).fetchone()
-    Client(client.settings).counts()
-    assert raw.execute("SELECT %s::regclass::oid", [f"study_{name}"]).fetchone() == before
 
 
 def test_what_a_changed_grid_leaves_out_is_named_and_kept(client, grid):

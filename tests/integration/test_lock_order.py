@@ -4,7 +4,6 @@ import threading
 import uuid
 
 import pytest
-from psycopg.sql import SQL, Identifier
 from tests_support import eventually
 
 from qexp.client import Client
@@ -166,21 +165,3 @@ def test_a_verb_that_postgres_broke_off_in_a_deadlock_is_done_again(site, client
     thread.join()
     # Then it is done all the same
     assert [item.ids for item in done] == [numbers]
-
-
-def test_a_view_whose_writing_postgres_broke_off_in_a_deadlock_is_written_again(site, client, raw, study):
-    # Given somebody who reads a study's view, and is patient
-    name, grid = study
-    added = []
-    with connect(site) as other, other.transaction():
-        other.execute("SET LOCAL deadlock_timeout = '1 min'")
-        other.execute(SQL("SELECT FROM {}").format(Identifier(f"study_{name}")))
-        thread = threading.Thread(target=lambda: added.append(client.enqueue(grid(6))))
-        thread.start()
-        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        eventually(lambda: raw.execute(waits).fetchone(), "the enqueue to wait for the view")
-        # When that one wants the study itself, so that Postgres breaks the writing of the view off
-        other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])
-    thread.join()
-    # Then the enqueue comes to its end all the same
-    assert [(found.new, found.announced) for found in added] == [(2, 2)]

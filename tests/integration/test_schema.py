@@ -11,9 +11,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from qexp.client import Client
-from qexp.errors import SchemaError
+from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError
+from qexp.grid import Grid
 from qexp.store import schema
 from qexp.store.connect import Database, connect
+from qexp.store.selectors import Selection
 from qexp.store.tables import metadata
 
 
@@ -28,12 +30,12 @@ def empty(site):
         raw.execute("DROP DATABASE fresh WITH (FORCE)")
 
 
-def test_whichever_command_comes_first_makes_the_tables_and_several_do_not_collide(empty):
+def test_several_that_make_the_tables_at_once_do_not_collide(empty):
     failures = []
 
     def first():
         try:
-            assert Client(empty).counts() == []
+            assert Client(empty).migrate().version == schema.HEAD
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             failures.append(error)
 
@@ -49,8 +51,76 @@ def test_a_newer_schema_is_refused(empty):
     Client(empty).migrate()
     with connect(empty) as raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(SchemaError, match=r"9999.*pip install --upgrade qexp"):
-        Client(empty).counts()
+    for verb in (Client(empty).counts, Client(empty).migrate, Client(empty).prepare):
+        with pytest.raises(SchemaError, match=r"9999.*pip install --upgrade qexp"):
+            verb()
+
+
+def test_a_look_makes_no_tables_and_says_that_nothing_was_enqueued(empty):
+    # Given a database without tables, when somebody looks
+    client = Client(empty)
+    assert client.counts() == []
+    assert client.workers() == []
+    for verb in (lambda: client.counts("a"), lambda: client.experiments(Selection("a")), lambda: client.explain(1)):
+        with pytest.raises(NoTablesError, match=r"nothing was enqueued yet.*'qexp enqueue grid.yaml'"):
+            verb()
+    # Then there are none
+    with connect(empty) as raw:
+        assert raw.execute("SELECT to_regclass('study'), to_regclass('alembic_version')").fetchone() == (None, None)
+
+
+@pytest.fixture
+def older(empty):
+    """The settings of a database with the schema of the version before."""
+    Client(empty).migrate()
+    config = Config()
+    config.set_main_option("script_location", str((schema.__file__).replace("schema.py", "migrations")))
+    with Database(empty).begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "-1")
+    return empty
+
+
+def version(settings):
+    with Database(settings).begin() as connection:
+        return schema.version(connection)
+
+
+def test_a_look_at_an_older_schema_says_what_is_needed_and_changes_nothing(older):
+    before = version(older)
+    for verb in (Client(older).counts, Client(older).workers, lambda: Client(older).requeue(Selection("a"))):
+        with pytest.raises(OldSchemaError, match=f"{before}, .* needs schema {schema.HEAD}: .*'qexp db migrate'"):
+            verb()
+    assert version(older) == before
+
+
+def test_an_enqueue_migrates_an_older_schema(older, tmp_path):
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    grid = {"study": "old", "function": "experiment:f", "parameters": {"x": 1}, "queue": "nobody"}
+    assert Client(older).enqueue(Grid.from_dict(grid, tmp_path)).new == 1
+    assert version(older) == schema.HEAD
+
+
+def test_a_schema_is_not_migrated_under_older_workers_unless_that_is_wanted(older, tmp_path):
+    # Given an older schema with a worker that is there, and one that has stopped
+    before = version(older)
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    grid = Grid.from_dict({"study": "old", "function": "experiment:f", "parameters": {"x": 1}}, tmp_path)
+    with connect(older) as raw:
+        raw.execute(
+            "INSERT INTO worker (id, host, pid, name, queues, concurrency, stopped_at) "
+            "SELECT gen_random_uuid(), 'h', 1, name, '{}', 1, stopped_at "
+            "FROM   (VALUES ('old@h', NULL), ('gone@h', now())) AS v (name, stopped_at)"
+        )
+    # When somebody migrates or enqueues, then the worker is named and nothing is changed
+    for verb in (Client(older).migrate, lambda: Client(older).enqueue(grid)):
+        with pytest.raises(OlderWorkersError, match=r"older qexp run: old@h; stop .*'qexp db migrate --under-workers'"):
+            verb()
+    assert version(older) == before
+    # When it is wanted, then it is done, and the worker is named again
+    done = Client(older).migrate(under_workers=True)
+    assert (done.version, done.older) == (schema.HEAD, ["old@h"])
+    assert version(older) == schema.HEAD
 
 
 def test_the_migrations_make_the_tables_that_the_code_has(empty):

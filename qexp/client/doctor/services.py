@@ -88,7 +88,7 @@ def tables(name: str, chart: Chart) -> Findings:
     with health.reading(chart.settings) as connection:
         found = schema.version(connection)
     if found is None:
-        yield Finding(name, Verdict.OK, "no tables yet; the first command makes them")
+        yield Finding(name, Verdict.OK, "no tables yet; the first enqueue or worker makes them")
     elif found > schema.HEAD:
         expected = f"{schema.HEAD}, the newest that this qexp knows"
         yield Finding(name, Verdict.FAILED, f"version {found}", expected, "pip install --upgrade qexp")
