@@ -22,7 +22,7 @@ SPOILERS = {
     "nice": "os.nice(5)",
     **{
         f"{name}_{which}": f"limit(resource.RLIMIT_{name}, {value}, {which!r})"
-        for name, value in {"AS": 1, "NOFILE": 4, "FSIZE": 10, "DATA": 1, "NPROC": 1}.items()
+        for name, value in {"AS": 1, "NOFILE": 4, "FSIZE": 10, "DATA": 1}.items()
         for which in ("soft", "hard")
     },
     "trace": "sys.settrace(broken)",

@@ -6,23 +6,17 @@ import builtins
 import datetime
 import fcntl
 import functools
-import hashlib
 import importlib
-import io
 import json
 import logging
 import os
-import pathlib
 import resource
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import traceback
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -65,13 +59,13 @@ class State:
     """Settings and their values at a moment. To be restored in the main thread, as signal handlers ask for it."""
 
     def __init__(self, settings: Sequence[Setting], values: list[Any]) -> None:
-        self._settings, self._values = settings, values
+        self._reads, self._values = [setting.read for setting in settings], values
         self._pairs = list(zip(settings, values, strict=True))
 
     def restore(self) -> list[str]:
         """Put back what differs; return the names of what still does."""
         try:
-            if [setting.read() for setting in self._settings] == self._values:  # most attempts leave it so
+            if [read() for read in self._reads] == self._values:  # most attempts leave it so
                 return []
         except BaseException as error:  # as in `holds`
             if is_order(error):
@@ -103,8 +97,8 @@ def _write_functions(owner: Any, names: tuple[str, ...], values: tuple[Any, ...]
         _SET(owner, name, value)
 
 
-_SET = setattr
-_LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("AS", "CPU", "DATA", "FSIZE", "NOFILE", "NPROC"))
+_SET = setattr  # as it is: an experiment may have replaced it
+_LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("AS", "CPU", "DATA", "FSIZE", "NOFILE"))
 
 
 def _write_limits(values: list[tuple[int, int]]) -> None:
@@ -161,37 +155,23 @@ def _descriptors() -> Setting:
 _SETTINGS: tuple[Setting, ...] = (
     _functions(
         builtins,  # first of all, since what restores the rest needs them
-        "abs all any bool bytes callable dict enumerate float frozenset getattr hasattr hash id int isinstance "
-        "issubclass iter len list map max min next object open print property range repr reversed round set setattr "
-        "sorted str sum super tuple type vars zip __import__ __build_class__",
+        "__import__ all any bool bytes dict float getattr int isinstance issubclass iter len list map max min next "
+        "open print range set setattr sorted str sum super tuple type zip",
     ),
     Setting("resource limits", lambda: list(map(resource.getrlimit, _LIMITS)), _write_limits),
     Setting("trace functions", _traces, _write_traces),
-    _functions(
-        os,
-        "_exit access chdir close dup dup2 fdopen fork fstat fsync ftruncate getcwd getgroups getpid getppid "
-        "getpriority getresgid getresuid kill lstat makedirs mkdir open pipe pread pwrite read remove rename replace "
-        "rmdir scandir sched_getaffinity stat umask unlink urandom waitid waitpid write",
-    ),
-    _functions(time, "monotonic perf_counter sleep time time_ns"),
-    _functions(threading, "Condition Event Lock RLock Thread current_thread get_ident local main_thread"),
-    _functions(threading.Thread, "is_alive join run start"),
-    _functions(json, "JSONEncoder dump dumps load loads"),
-    _functions(socket, "create_connection getaddrinfo socket"),
-    _functions(select, "poll select"),
-    _functions(signal, "getsignal pthread_sigmask setitimer signal"),
-    _functions(resource, "getrlimit getrusage setrlimit"),
+    _functions(os, "close dup2 fork fstat getcwd getpid getresuid kill open pread read stat umask urandom write"),
+    _functions(time, "monotonic perf_counter sleep time"),
+    _functions(threading, "Event Lock RLock Thread current_thread"),
+    _functions(threading.Thread, "run start"),
+    _functions(json, "dumps loads"),
+    _functions(socket, "create_connection socket"),
+    _functions(signal, "getsignal setitimer signal"),
+    _functions(resource, "getrlimit getrusage"),
     _functions(fcntl, "fcntl flock"),
-    _functions(subprocess, "Popen run"),
-    _functions(hashlib, "blake2b sha256"),
-    _functions(uuid, "UUID uuid4"),
-    _functions(datetime, "date datetime timedelta"),
-    _functions(io, "open"),
-    _functions(pathlib, "Path"),
-    _functions(importlib, "import_module invalidate_caches"),
-    _functions(logging, "getLogger"),
-    _functions(logging.Logger, "debug error exception handle info warning"),
-    _functions(traceback, "TracebackException walk_tb"),
+    _functions(subprocess, "Popen"),
+    _functions(datetime, "datetime"),
+    _functions(importlib, "import_module"),
     Setting("the user and groups", _ids, _write_ids),
     Setting(
         "the priority",
