@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import breaking
@@ -28,6 +28,8 @@ from qexp.errors import QexpError
 
 _PATIENCE = 120.0
 """Seconds, beside three leases, that the experiments get to end when the faults are over."""
+_LEAVING = 30.0
+"""Seconds that workers get to leave which were told to stop."""
 _EXPERIMENTS = """
 SELECT e.id, (e.params ->> 'x')::int, e.status, e.attempt, e.failure, e.forgiven, e.result
 FROM   experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id
@@ -72,12 +74,15 @@ def drill(folder: Path, seed: int, asked: argparse.Namespace) -> Report:
                 await_that(lambda: _closed(site), _PATIENCE + 3 * asked.lease, 0.5)
             closed = time.time()
             storm.rest()
+            with contextlib.suppress(TimeoutError):
+                await_that(lambda: not storm.left(), _LEAVING, 0.5)
+            left = [process.pid for process in storm.left()]
             samples = watch.stop()
         finally:
             storm.rest()
             storm.end()
             diary.close()
-        facts = _facts(site, seed, asked.experiments, log)
+        facts = replace(_facts(site, seed, asked.experiments, log), left=left)
         (folder / "rows.json").write_text(json.dumps(asdict(facts), indent=1, default=str))
         (folder / "samples.json").write_text(json.dumps([asdict(one) for one in samples], default=str))
     return Report(

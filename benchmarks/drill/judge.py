@@ -65,6 +65,8 @@ class Facts:
     ended: Sequence[Execution]
     quarantined: Sequence[str] = ()
     """Names of workers that were given nothing any more."""
+    left: Sequence[int] = ()
+    """Ids of processes of workers that should be gone."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,12 @@ def _lost(facts: Facts) -> Verdict:
 
 
 def _stuck(facts: Facts) -> Verdict:
-    """Nothing is open any more."""
+    """Nothing is open any more, and workers that were killed or told to stop have left no process."""
     against = [
         f"experiment {one.id} is {one.status}" for one in facts.experiments if one.status not in ("done", "failed")
     ]
-    return _verdict("nothing is stuck", f"{len(against)} still open", against)
+    told = f"{len(against)} experiments open, {len(facts.left)} processes left"
+    return _verdict("nothing is stuck", told, [*against, *(f"process {pid} outlives its worker" for pid in facts.left)])
 
 
 def _twice(facts: Facts) -> Verdict:

@@ -92,6 +92,11 @@ class Storm:
         """Kill every process of every worker that was started."""
         breaking.kill(breaking.having(_MARK, *self._marks.values()))
 
+    def left(self) -> list[psutil.Process]:
+        """Return the processes of workers that were killed, have ended or were told to."""
+        now = {worker.pid for worker in self.workers}
+        return breaking.having(_MARK, *(mark for pid, mark in self._marks.items() if pid not in now))
+
     @property
     def broken(self) -> tuple[str, ...]:
         """The services that a fault has at the moment."""

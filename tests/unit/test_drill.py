@@ -63,6 +63,7 @@ def test_what_happened_as_it_should_is_not_complained_of():
             {"executions are rows": ["experiment 2, attempt 1: error, and was not executed"]},
         ),
         (but(GOOD, ended=[]), {"executions are rows": ["experiment 1, attempt 2: done, and was not executed"]}),
+        (but(GOOD, left=[77]), {"nothing is stuck": ["process 77 outlives its worker"]}),
         (but(GOOD, quarantined=["w"]), {"nobody is charged for others": ["worker w is quarantined"]}),
         (
             but(GOOD, experiments=[but(RETURNS, status="failed", failure="crashed"), RAISES, EXITS]),
