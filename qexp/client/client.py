@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import announcements, experiments, roles, schema, standing, studies, views, workers
+from qexp.store import announcements, experiments, locks, roles, schema, standing, studies, views, workers
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.workers import WorkerView
@@ -34,10 +36,15 @@ if TYPE_CHECKING:
     from qexp.store.selectors import Selection
 
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before a transaction that was broken off is done again."""
+_PATIENCE, _ENDLESS = "10s", "0"
+"""How long another transaction is waited for until that is said, and from then on."""
+_LOCKED = "55P03"
 
 
 @dataclass(frozen=True)
@@ -284,18 +291,32 @@ class Client:
         return found
 
     def change(self, action: Callable[[Connection], T]) -> T:
-        """Return what *action* does in a transaction, done again if Postgres has broken it off for another's sake."""
-        for pause in _PAUSES:
+        """
+        Return what *action* does in a transaction, done again if Postgres has broken it off for another's sake.
+
+        Somebody else may hold what it needs, as an open psql does: after a while that is said, and waited for.
+        """
+        pauses, patience = iter(_PAUSES), _PATIENCE
+        while True:
             try:
                 with self.begin() as connection:
+                    connection.execute(text(f"SET LOCAL lock_timeout = '{patience}'"))
                     return action(connection)
             except (DBAPIError, psycopg.Error) as error:  # the latter of what goes to Postgres without SQLAlchemy
                 cause = error.orig if isinstance(error, DBAPIError) else error
-                if not str(getattr(cause, "sqlstate", "")).startswith("40"):  # a deadlock, or not serializable
+                state = str(getattr(cause, "sqlstate", ""))
+                if state == _LOCKED and patience != _ENDLESS:
+                    self._say_who_holds()
+                    pause, patience = 0.0, _ENDLESS
+                elif not state.startswith("40") or (pause := next(pauses, -1.0)) < 0:  # neither deadlock nor conflict
                     raise
             time.sleep(pause)
+
+    def _say_who_holds(self) -> None:
         with self.begin() as connection:
-            return action(connection)
+            who = locks.holder(connection)
+        if who is not None:
+            log.warning("this waits for %s; that one has to commit, or to be ended by pg_terminate_backend", who)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""

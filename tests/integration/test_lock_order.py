@@ -165,3 +165,34 @@ def test_a_verb_that_postgres_broke_off_in_a_deadlock_is_done_again(site, client
     thread.join()
     # Then it is done all the same
     assert [item.ids for item in done] == [numbers]
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "enqueue", "requeue"])
+def test_a_verb_says_who_holds_what_it_waits_for_and_goes_on_when_it_can(client, raw, study, verb, monkeypatch, caplog):
+    # Given somebody who holds a study and its experiments, as an open psql does
+    monkeypatch.setattr("qexp.client.client._PATIENCE", "50ms")
+    name, grid = study
+    client.cancel(Selection(name))
+    if verb != "requeue":
+        client.requeue(Selection(name))
+    do = {
+        "cancel": lambda: client.cancel(Selection(name)),
+        "pause": lambda: client.pause(name),
+        "enqueue": lambda: client.enqueue(grid(6)),
+        "requeue": lambda: client.requeue(Selection(name)),
+    }
+    done = []
+    with connect(client.settings) as other, other.transaction():
+        both = "SELECT FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s FOR UPDATE"
+        other.execute(both, [name])
+        holder = other.info.backend_pid
+        # When a verb needs them, then it says whom it waits for, once
+        thread = threading.Thread(target=lambda: done.append(do[verb]()))
+        thread.start()
+        eventually(lambda: f"waits for process {holder} of" in caplog.text, "the verb to say whom it waits for")
+        await_waiting(raw, holder, verb)
+        assert not done
+    # And it is done when that one has ended
+    thread.join()
+    assert done
+    assert caplog.text.count("this waits for") == 1
