@@ -17,10 +17,11 @@ from celery.worker import state
 from celery.worker.request import Request
 
 from qexp import broker
-from qexp.errors import ExperimentFailedError, PoolError, QexpError
+from qexp.errors import ExperimentFailedError, PoolError, QexpError, SettingsError
 from qexp.settings import Settings
 from qexp.worker import inbox, masking
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.board import SLOTS
 from qexp.worker.child import Child
 from qexp.worker.office import Office
 from qexp.worker.pool import Pool, begin_child, retire, wake_on_signals
@@ -71,7 +72,7 @@ def install(app: Celery, settings: Settings) -> None:
 
     def arrive(sender: Any, **_: Any) -> None:
         try:
-            _check_pool(sender.pool_cls)
+            _check_pool(sender.pool_cls, sender.concurrency)
             office.arrive(sender.hostname, sorted(app.amqp.queues.consume_from), sender.concurrency)
         except QexpError as error:  # Celery logs what a signal's receiver raises and goes on; a worker cannot
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
@@ -108,7 +109,9 @@ def install(app: Celery, settings: Settings) -> None:
     signals.worker_shutdown.connect(leave, weak=False)
 
 
-def _check_pool(pool: Any) -> None:
-    """Refuse pools whose children share a process: limits, output and clean-up are per process."""
+def _check_pool(pool: Any, concurrency: int) -> None:
+    """Refuse pools whose children share a process (limits, output and clean-up are per process), and huge ones."""
+    if concurrency > SLOTS:
+        raise SettingsError(f"--concurrency: found {concurrency}, expected at most {SLOTS}; start several workers")
     if not issubclass(get_implementation(pool), prefork.TaskPool | solo.TaskPool):
         raise PoolError(get_implementation(pool).__module__.rpartition(".")[2])

@@ -359,3 +359,13 @@ def test_a_pool_whose_children_share_a_process_is_refused(site, tmp_path):
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120)
     assert done.returncode == 2
     assert "qexp: --pool: found 'thread', expected 'prefork' (the default) or 'solo'" in done.stderr
+
+
+@pytest.mark.parametrize("number", [4097, 10**20])
+def test_more_children_than_a_worker_can_have_are_refused(site, tmp_path, number):
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-c", str(number)]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        f"qexp: --concurrency: found {number}, expected at most 4096; start several workers"
+    )
