@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -205,9 +206,19 @@ def _postmaster(data: Path) -> int | None:
     try:
         process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))
         alive = process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres")
+        return process.pid if alive and _works_in(process, data) else None
     except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
         return None
-    return process.pid if alive else None
+
+
+def _works_in(process: Any, data: Path) -> bool:
+    """Say whether a server is that of a data folder: a process id may be another home's by now."""
+    import psutil
+
+    try:
+        return Path(process.cwd()) == data.resolve()
+    except psutil.AccessDenied:  # a container may keep this from root
+        return True
 
 
 def _stop(programs: Path, data: Path, account: Account) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -175,6 +176,23 @@ def test_a_server_that_was_killed_is_started_again(home):
     found, _ = services.up(settings.trace())
     assert all(service.changed for service in found)
     assert Client(settings.load()).counts() == []
+
+
+def test_a_server_of_another_home_is_not_stopped_though_it_has_the_number_of_ours(home, site):
+    # Given a home whose server was killed, and whose pid file names the server of another home by now
+    services.up(settings.trace())
+    file = home / "postgres" / "data" / "postmaster.pid"
+    lines = file.read_text().splitlines(keepends=True)
+    psutil.Process(int(lines[0])).kill()
+    other = site.home / "postgres" / "data" / "postmaster.pid"
+    number = other.read_text().splitlines()[0]
+    file.write_text("".join([f"{number}\n", *lines[1:]]))
+    # When its services are stopped
+    services.down(settings.load())
+    # Then the other server still runs
+    assert psutil.pid_exists(int(number))
+    assert other.read_text().splitlines()[0] == number
+    psycopg.connect(site.database_url).close()
 
 
 def test_a_home_on_a_disk_without_locks_is_refused(home, monkeypatch):
