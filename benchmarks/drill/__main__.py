@@ -41,13 +41,17 @@ FROM   attempt a JOIN study s ON s.id = a.study WHERE s.name = %s ORDER BY a.exp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do a drill and print what it has found; 0 if everything held, 1 otherwise."""
+    """Do a drill and print what it has found; 0 if everything held, 130 if it was interrupted, else 1."""
     asked = _parser().parse_args(arguments)
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     folder = Path(tempfile.mkdtemp(prefix="qexp-drill-"))
     print(f"seed {seed}, in {folder}", file=sys.stderr, flush=True)
-    with ending_on_signals():
-        report = drill(folder, seed, asked)
+    try:
+        with ending_on_signals():
+            report = drill(folder, seed, asked)
+    except KeyboardInterrupt:
+        print(f"interrupted; its logs and faults are in {folder}", file=sys.stderr)
+        return 130
     print(json.dumps(report.data(), indent=2) if asked.format == "json" else report.text())
     if report.passed and not asked.keep:
         shutil.rmtree(folder)
