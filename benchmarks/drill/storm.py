@@ -288,8 +288,14 @@ class Storm:
                 self._resume()
 
     def _resume(self) -> None:
-        """Resume the study; RuntimeError if that cannot be done: it is tried again when the faults are over."""
-        self.site.qexp("resume", STUDY, "-y")
+        """Resume the study, tried again until Postgres and the broker let it, or until the faults are over."""
+        while True:
+            try:
+                self.site.qexp("resume", STUDY, "-y")
+                return
+            except RuntimeError:
+                if self.over.wait(1.0):
+                    return
 
     def _requeue_failed_ones(self, fault: Fault) -> str:
         first = int(fault.pick * self._number)
@@ -302,5 +308,5 @@ class Storm:
     def _make_whole(self) -> None:
         """See that both services are up, and that the study is not paused."""
         self.site.qexp("up")
-        self._resume()
+        self.site.qexp("resume", STUDY, "-y")
         self._diary.note("the faults are over")
