@@ -51,7 +51,8 @@ class Dispatcher:
         self._upkeep = Upkeep(self._client)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
-        self._reached = 0.0
+        self._reached = self._answered = 0.0
+        """Since when Postgres is there, as far as is known, and when it answered last."""
         self._looked, self._stirred, self._moved = 0.0, True, -math.inf
         self._flows = True
         """Something was announced when this worker looked last, so more may follow soon."""
@@ -111,6 +112,7 @@ class Dispatcher:
         """Do what is to be done now, if this worker leads; say whether it does."""
         raw = self._connection()
         lead = leases.lead(raw, self.worker, self._lease, self.settings.lease)
+        self._answered = time.monotonic()
         if lead is None:
             self._stirred = True  # if it leads again: who leads meanwhile may leave something
             return False
@@ -237,5 +239,7 @@ class Dispatcher:
 
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed:
-            self._raw, self._reached = connect(self.settings), time.monotonic()
+            self._raw, now = connect(self.settings), time.monotonic()
+            if now - self._answered > self.settings.lease / 3:  # else it was the connection that was lost
+                self._reached = now
         return self._raw

@@ -4,12 +4,15 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests_support import eventually
 
 from qexp.client.announcing import bundles
 from qexp.grid import Grid
 from qexp.model import Failure, Status
 from qexp.store import announcements, hot, leases, studies
 from qexp.store.selectors import Selection
+from qexp.worker.board import Board
+from qexp.worker.dispatcher import Dispatcher
 
 LOST = hot.Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
 
@@ -166,3 +169,26 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     assert shown.attempts[-1].error_message == "it was given back 3 times, and never came to an end"
     assert (shown.experiment.status, shown.experiment.failure) == (Status.FAILED, "crashed")
     assert "all 2 that its study gives to 'released' are used" in client.explain(number).sentences[1].text
+
+
+def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(client, raw, two, tmp_path):
+    # Given a worker that is silent, and a leader whose connections are lost, though Postgres is there
+    (_, silent, _), (_, loud, _) = two
+    raw.execute("UPDATE worker SET last_seen = now() - interval '1 h' WHERE id = %s", [silent])
+    raw.execute("DELETE FROM leader")
+    board = Board(tmp_path / "board")
+    board.make()
+    leader = Dispatcher(client.settings.model_copy(update={"lease": 0.6}), loud, board, lambda: None)
+
+    def taken_back():
+        leases.beat(raw, loud)
+        assert leader.tick()
+        leader._raw.close()
+        return statuses(client, two)[0] != "running"
+
+    # When it looks for longer than a lease, then it takes back what that one ran
+    try:
+        eventually(taken_back, "the experiment to be taken back")
+    finally:
+        raw.execute("DELETE FROM leader")
+        leader._client.close()
