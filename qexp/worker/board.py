@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import mmap
 import struct
+import time
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,8 @@ class Request(IntEnum):
     """The attempt has overrun its time."""
     MEMORY = 3
     """The attempt has more memory than it may; its process is killed."""
+    STUCK = 4
+    """The function is over, and its process does not move on; it is killed."""
 
 
 class Post(NamedTuple):
@@ -49,7 +51,7 @@ class Post(NamedTuple):
     started: float
     """Moments are those of time.monotonic, which processes of a machine share."""
     deadline: float
-    """Infinite where there is no limit."""
+    """Infinite where there is no limit; when the function is over, the moment of that."""
     memory: int
     """Bytes; 0 where there is no limit."""
     cooperative: bool
@@ -107,7 +109,7 @@ class Board:
         """Say that the function at *slot* is over, though its outcome is not known to others yet."""
         start = slot * _SLOT.size
         struct.pack_into("=q", self._map, start + _PROCESS, 0)
-        struct.pack_into("=dqB", self._map, start + _DEADLINE, math.inf, 0, False)
+        struct.pack_into("=dqB", self._map, start + _DEADLINE, time.monotonic(), 0, False)
 
     def claiming(self, slot: int, is_claiming: bool) -> None:
         """Say whether the child at *slot* has a claim under way."""

@@ -80,7 +80,8 @@ class Bundle:
         self._lock = threading.RLock()
         """Held for moments, and never while Postgres or the broker is waited for."""
         self._due = threading.Event()
-        self._recorder: tuple[int, threading.Thread] | None = None
+        self._recorder = 0
+        """The process that has a thread which records."""
         self._waiting: deque[int] = deque()
         self._claimed: deque[hot.Claim] = deque()
         self._current: hot.Claim | None = None
@@ -101,6 +102,17 @@ class Bundle:
             self._waiting = deque(dict.fromkeys(ids))
             self._began, self._failures = time.monotonic(), []
             self._holds = (len(self._waiting) > 1 or self._was_brief) and self._has_log()
+        if self._holds:
+            self._start_recorder()  # before a function has run: it may leave no memory for a thread
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether an experiment has begun whose outcome is nowhere yet."""
+        return self._current is not None
+
+    def hold_no_more(self) -> None:
+        """Record what ends from now on at once: this process is spoiled, and another one takes its place."""
+        self._holds = False
 
     def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
         """
@@ -192,12 +204,14 @@ class Bundle:
             except OSError as error:
                 self._give_up_holding(error)
 
+    def _start_recorder(self) -> None:
+        """Start the thread that records what waits, so that no experiment waits for the disk of the one before."""
+        if self._recorder != os.getpid():  # a fork takes no threads along
+            threading.Thread(target=self._record_soon, name="qexp-results", daemon=True).start()
+            self._recorder = os.getpid()
+
     def _wake(self) -> None:
-        """Have a thread record what waits in a moment: no experiment waits for the disk of the one before."""
-        if self._recorder is None or self._recorder[0] != os.getpid():  # a fork takes no threads along
-            thread = threading.Thread(target=self._record_soon, name="qexp-results", daemon=True)
-            self._recorder = os.getpid(), thread
-            thread.start()
+        """Have what waits recorded in a moment."""
         if not self._due.is_set():
             self._due.set()
 

@@ -64,7 +64,8 @@ class Child:
             self._bundle.stop()  # until that is done, and longer if it cannot be, the board says what had begun
             raise
         except BaseException:
-            self._desk.leave()
+            if not self._bundle.is_at_work:  # otherwise whoever finds this process dead has to know
+                self._desk.leave()
             raise
         if failures := self._bundle.close():
             raise ExperimentFailedError("; ".join(failures))
@@ -83,6 +84,7 @@ class Child:
             what = ", ".join(lost)
             log.warning("experiment %d: its process is replaced, what it has changed stays so: %s", claim.id, what)
             self._line.most_patience = _BRIEFLY
+            self._bundle.hold_no_more()
             self._retire()
         self._bundle.end(claim, outcome, began)
         if lost:

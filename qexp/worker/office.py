@@ -96,7 +96,7 @@ class Office:
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
         post = self.board.of(pid)
-        if post is not None and post.request in (Request.TIMEOUT, Request.MEMORY) and post.process in (pid, 0):
+        if post is not None and post.request is not Request.NONE and post.process in (pid, 0):
             error = death(post, -signal.SIGKILL)
         else:
             error = crashed(reason, name)

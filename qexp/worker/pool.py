@@ -90,4 +90,5 @@ def retire() -> None:
 
     A message that was sent to it by then is given to another child: it is not read here.
     """
-    current_process().inq._reader.close()
+    with contextlib.suppress(OSError):  # the experiment has closed it
+        current_process().inq._reader.close()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from qexp.store.line import PATIENCE
 from qexp.worker.attempt.limits import born, kill_tree, memory_of
 from qexp.worker.board import Board, Post, Request
 
@@ -21,6 +22,10 @@ _EACH_TREE = 5
 """Looks between two at all processes of an attempt: finding them means reading the whole process list."""
 _GRACE = 1.2
 """Seconds between the signal of a timeout and the end: the limit holds to within two seconds."""
+
+
+_STUCK = 3 * PATIENCE
+"""Seconds after its function in which a child moves on: what it has to record may wait for Postgres that often."""
 
 
 class Warden:
@@ -48,6 +53,8 @@ class Warden:
         """Hold each attempt to its limits, now."""
         now = time.monotonic()
         for slot, post in self.board.busy().items():
+            if post.attempt and not post.process and now > post.deadline + _STUCK:
+                self._end_stuck(slot, post)
             if born(post.process) != post.process_born:
                 continue  # it is dead, and its death will be noted
             if now > post.deadline + _GRACE:
@@ -57,6 +64,14 @@ class Warden:
             elif post.memory and memory_of(post.process, self._looks % _EACH_TREE == 0) > post.memory:
                 self._end(slot, post, Request.MEMORY)
         self._looks += 1
+
+    def _end_stuck(self, slot: int, post: Post) -> None:
+        """End a child whose function is over for long, unless it has moved on just now."""
+        if post.pid == os.getpid() or self.board.get(slot) != post or born(post.pid) != post.born:
+            return
+        log.error("process %d has not moved on since experiment %d was over", post.pid, post.experiment)
+        self.board.ask(slot, Request.STUCK)
+        kill_tree(post.pid, post.born)
 
     def _end(self, slot: int, post: Post, why: Request) -> None:
         if post.process == os.getpid() or self.board.get(slot) != post:

@@ -332,7 +332,8 @@ def test_what_waits_of_a_paused_study_needs_no_worker(site):
     [
         (None, "no module is named 'experiment'"),
         ("def g(x): ...", "experiment has no 'f'"),
-        ("print('talk'); import os; os._exit(3)", "ended its process with status 3"),
+        ("print('talk'); import os; os._exit(3)", "importing experiment called os._exit(3)"),
+        ("print('talk'); import os; os.kill(os.getpid(), 9)", "ended its process with status -9"),
     ],
 )
 def test_a_function_that_cannot_be_imported_any_more_is_named(site, now, words):

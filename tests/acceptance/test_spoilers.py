@@ -76,6 +76,21 @@ def test_what_an_experiment_does_to_its_process_harms_no_other(study, workers, s
     assert len(own["attempts"]) == 1
 
 
+@pytest.mark.parametrize("which", ["soft", "hard"])
+def test_a_process_that_has_no_memory_from_the_start_holds_up_nothing(study, start_worker, queue, which):
+    # Given a new process, in which qexp starts a thread when results wait for each other
+    own = f"{queue}_memory_{which}"
+    start_worker("-Q", own, "-c", "1").await_ready()
+    code = f"    if x == 1:\n        limit(resource.RLIMIT_AS, 1, {which!r})\n"
+    source = SOURCE.replace("    if x == 0:\n        {code}\n", code)
+    made = study(source, {"x": list(range(8))}, queue=own, timeout=20)
+    # When its second experiment leaves it no memory
+    made.enqueue()
+    # Then all are done
+    assert made.wait() == 0
+    assert {(row["status"], len(row["attempts"])) for row in made.shown()} == {("done", 1)}
+
+
 def test_processes_that_are_given_up_are_replaced_and_no_message_is_lost(study, start_worker, queue):
     # Given two children, and experiments that come one by one
     own = f"{queue}_given_up"

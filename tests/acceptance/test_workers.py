@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import re
 import signal
 import subprocess
 import sys
@@ -68,7 +67,7 @@ class Exploit:
         return Path.touch, (Path(self.path),)
 
 
-def test_messages_that_are_not_json_or_not_ids_are_refused_and_the_worker_goes_on(study, site, workers, tmp_path):
+def test_messages_that_are_not_json_or_not_ids_run_nothing_and_the_worker_goes_on(study, site, workers, tmp_path):
     own, log = f"q_{uuid.uuid4().hex[:8]}", tmp_path / "worker.log"
     made = study("def f(x): return x", {"x": 1}, queue=own)
     line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-Q", own, "-c", "1", "-l", "INFO"]
@@ -90,10 +89,9 @@ def test_messages_that_are_not_json_or_not_ids_are_refused_and_the_worker_goes_o
         worker = subprocess.Popen(line, stdout=file, stderr=file, cwd=tmp_path, start_new_session=True)
     try:
         made.enqueue()
-        # Then it refuses them, says so, and goes on
+        # Then it runs nothing that they hold, and goes on
         assert made.wait() == 0
-        text = log.read_text()
-        assert set(re.findall(r"Refusing to deserialize \w+ content of type (\w+)", text)) == {"pickle", "yaml"}
+        assert log.read_text().count("] received") == len(bodies) + 1
         assert not (tmp_path / "hacked").exists()
         assert worker.poll() is None
     finally:

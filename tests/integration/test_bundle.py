@@ -365,3 +365,19 @@ def test_the_board_says_what_had_begun_until_it_is_given_back(client, study, chi
     with pytest.raises(SystemExit):
         child.work([first])
     assert [(post.experiment, post.attempt) for post in at] == [(first, 1)]
+
+
+def test_the_board_says_what_had_begun_when_its_process_fails_before_the_outcome_is_noted(
+    client, study, child, monkeypatch
+):
+    """It would be taken back as never begun otherwise, and run again without end."""
+    (first, *_) = rows(client, study)
+
+    def fail(_):
+        raise OSError("no descriptors")
+
+    monkeypatch.setattr(child, "_outcome", fail)
+    with pytest.raises(OSError, match="no descriptors"):
+        child.work([first])
+    post = child._desk.board.get(0)
+    assert (post.experiment, post.attempt) == (first, 1)

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from qexp.worker import warden
+from qexp.worker.attempt.limits import death
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.warden import Warden
 
@@ -64,9 +65,27 @@ def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(board, signals, m
     killed = []
     monkeypatch.setattr(warden, "kill_tree", lambda *process: killed.append(process))
     monkeypatch.setattr(warden.time, "monotonic", lambda: 1000.0)
-    board.put(3, post(17, born=BORN - 1, deadline=1.0))
+    board.put(0, post(17, born=BORN - 1, deadline=1.0))
     # When limits are looked after
     Warden(board, killed.append).look()
-    warden.tell(board, 3, post(17, born=BORN - 1, deadline=1.0), Request.STOP)
+    warden.tell(board, 0, post(17, born=BORN - 1, deadline=1.0), Request.STOP)
     # Then it gets no signal, and no limit is enforced
     assert (signals, killed) == ([], [])
+
+
+def test_a_child_that_does_not_move_on_after_its_function_is_ended(board, monkeypatch):
+    # Given a child whose function is over
+    killed = []
+    monkeypatch.setattr(warden, "born", {CHILD: BORN}.get)
+    monkeypatch.setattr(warden, "kill_tree", lambda *process: killed.append(process))
+    board.put(0, post(17))
+    board.finish(0)
+    over = board.get(0).deadline
+    assert over < math.inf
+    for passed, expected in ((warden._STUCK - 1, []), (warden._STUCK + 1, [(CHILD, BORN)])):
+        # When it has not moved on for a while, and then for too long
+        monkeypatch.setattr(warden.time, "monotonic", lambda passed=passed: over + passed)
+        Warden(board, killed.append).look()
+        # Then it is ended, and its death says why
+        assert killed == expected
+    assert "it did not move on" in death(board.get(0), -9).message
