@@ -16,6 +16,8 @@ Json = Any
 """A JSON value: None, bool, int, float, str, list or dict. Spelled `Any`: recursive aliases do not survive pydantic."""
 
 DEFAULT_QUEUE = "qexp"
+ALONE = 2
+"""Workers that died with an experiment, on hosts that went on, before it runs in a process and a session of its own."""
 STUDY_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 STUDY_NAME_RULE = "a lower-case letter, then letters, digits and underscores, at most 48 in all"
 

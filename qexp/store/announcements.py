@@ -25,10 +25,9 @@ from sqlalchemy import (
     update,
 )
 
-from qexp.model import Json, Status
+from qexp.model import ALONE, Json, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
-from qexp.store.hot import ALONE
 
 _LONGEST = text(  # what an experiment should take: the mean over its values of what those with that value have taken
     """

@@ -17,7 +17,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 
-from qexp.model import Failure, Json
+from qexp.model import ALONE, Failure, Json
 from qexp.store.connect import Raw
 
 
@@ -29,8 +29,6 @@ def statements(file: str) -> dict[str, LiteralString]:
 
 
 SQL = statements("hot.sql")
-ALONE = 2
-"""Workers that died with an experiment, on hosts that went on, before it runs in a process and a session of its own."""
 
 
 class Claim(NamedTuple):
