@@ -37,6 +37,8 @@ max_connections = 300
 timezone = 'UTC'
 log_timezone = 'UTC'
 """
+_STARTS = 2.0
+"""Seconds between the start of a server's process and the moment that it notes as its start."""
 _LONGEST_SOCKET = 90
 """Characters of a folder that a socket's path still fits behind: 104 on macOS, 108 on Linux, less the socket's name."""
 
@@ -204,21 +206,22 @@ def _postmaster(data: Path) -> int | None:
     import psutil  # which the wheel of Postgres brings along
 
     try:
-        process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))
+        lines = (data / "postmaster.pid").read_text().split("\n")
+        process = psutil.Process(int(lines[0]))
         alive = process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres")
-        return process.pid if alive and _works_in(process, data) else None
-    except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+        return process.pid if alive and _works_in(process, data, float(lines[2])) else None
+    except (FileNotFoundError, IndexError, ValueError, psutil.NoSuchProcess):
         return None
 
 
-def _works_in(process: Any, data: Path) -> bool:
-    """Say whether a server is that of a data folder: a process id may be another home's by now."""
+def _works_in(process: Any, data: Path, since: float) -> bool:
+    """Say whether a server is that of a data folder, started at a moment: a process id may be another home's by now."""
     import psutil
 
     try:
         return Path(process.cwd()) == data.resolve()
-    except psutil.AccessDenied:  # a container may keep this from root
-        return True
+    except psutil.AccessDenied:  # many containers keep this from root
+        return bool(abs(process.create_time() - since) < _STARTS)
 
 
 def _stop(programs: Path, data: Path, account: Account) -> None:
