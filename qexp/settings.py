@@ -43,18 +43,14 @@ _TLS_VALUES = {
 
 
 def _span(value: Any) -> Any:
-    return None if value is None else seconds(_number(value))
+    try:
+        return None if value is None else seconds(float(value))
+    except (TypeError, ValueError):  # it has a unit
+        return seconds(value)
 
 
 def _names(value: Any) -> Any:
     return value.replace(",", " ").split() if isinstance(value, str) else value
-
-
-def _number(text: Any) -> Any:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return text
 
 
 class Settings(BaseModel):
