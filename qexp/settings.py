@@ -89,7 +89,7 @@ class Settings(BaseModel):
         30.0, gt=0, le=525_600, description="minutes in which nothing of an open study moves until that is told"
     )
     monitor_hosts: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
-        (), description="names by which the monitor may be called beside localhost, such as that of a proxy"
+        (), description="host names that the monitor answers to besides localhost, such as a proxy's"
     )
     connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
     artifacts: str | None = Field(

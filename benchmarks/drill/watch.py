@@ -54,7 +54,7 @@ class Watch:
     def stop(self) -> Sequence[Sample]:
         """End, and return what was seen."""
         self._stop.set()
-        self._thread.join(10)  # a service that does not answer any more keeps nobody
+        self._thread.join(10)  # not for ever: the service may no longer answer
         return self.samples
 
     def _run(self) -> None:
