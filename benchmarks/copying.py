@@ -23,7 +23,7 @@ def write(grid: Path) -> None:
         raw.execute(f"DROP TABLE IF EXISTS {TABLE}")
         raw.execute(f"CREATE TABLE {TABLE} (LIKE experiment INCLUDING ALL)")
         with raw.cursor() as cursor, cursor.copy(f"COPY {TABLE} (study, fingerprint, params) FROM STDIN") as copy:
-            for digest, params in rows:
+            for digest, params, _ in rows:
                 copy.write(f"1\t{digest.hex()}\t{params}\n")
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -101,76 +100,6 @@ def fingerprint(params: Mapping[str, Json]) -> UUID:
 def to_text(value: Json) -> str:
     """Return JSON data as text, as rows keep it."""
     return repr(value) if type(value) is int else _TEXT(value)
-
-
-def to_json(value: Any, finite: bool = False) -> Json:
-    """
-    Return data as JSON: dataclasses, pydantic models, numpy, dates, paths and enums become their plain values.
-
-    Floats that JSON has no number for become "NaN", "Infinity" and "-Infinity"; NUL, which Postgres cannot keep in
-    text, and lone surrogates become visible escapes. ValueError names what is not data, or too long a number; with
-    *finite* that includes these floats.
-
-    >>> to_json({"x": float("nan"), "y": (1, 2)})
-    {'x': 'NaN', 'y': [1, 2]}
-    """
-    from pydantic_core import PydanticSerializationError, to_jsonable_python
-
-    try:
-        try:
-            data = to_jsonable_python(value, fallback=_unwrap)
-        except TypeError:  # pandas.NaT says it is a date and has no year
-            data = to_jsonable_python(_without_nat(value), fallback=_unwrap)
-        return _storable(data, finite)
-    except (PydanticSerializationError, RecursionError, UnicodeDecodeError) as error:
-        raise ValueError(str(error)) from error
-    except (TypeError, ValueError) as error:
-        if isinstance(value, dict) and len(value) > 1:
-            for key, item in value.items():
-                to_json({key: item}, finite)  # of several the one that is meant is named
-        if isinstance(value, dict):
-            raise ValueError(f"{next(iter(value))}: {error}") from error
-        raise ValueError(str(error)) from error
-
-
-def _unwrap(value: Any) -> Any:
-    """Return what is inside a numpy, pandas or torch value, which pydantic does not know."""
-    if value is getattr(sys.modules.get("pandas"), "NA", _unwrap):
-        return None
-    if callable(unwrap := getattr(value, "tolist", None)):
-        return _without_nat(unwrap()) if type(value).__module__.startswith("pandas") else unwrap()
-    if callable(unwrap := getattr(value, "isoformat", None)):
-        return unwrap()
-    raise ValueError(f"a {type(value).__module__}.{type(value).__qualname__} is not data")
-
-
-def _without_nat(value: Any) -> Any:
-    """Return nested data with None for each pandas.NaT."""
-    if isinstance(value, dict):
-        return {key: _without_nat(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nat(item) for item in value]
-    return None if value is getattr(sys.modules.get("pandas"), "NaT", _unwrap) else value
-
-
-_LONGEST = 14_284
-"""Bits that 4,300 decimal digits hold, the most that Python reads."""
-
-
-def _storable(value: Json, finite: bool) -> Json:
-    if isinstance(value, str):
-        return storable_text(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        if finite:
-            raise ValueError(f"found {value}, expected finite numbers")
-        return encode_float(value)
-    if isinstance(value, dict):
-        return {storable_text(str(key)): _storable(item, finite) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_storable(item, finite) for item in value]
-    if isinstance(value, int) and value.bit_length() > _LONGEST:
-        raise ValueError("found a whole number of more than 4,300 digits, which Python does not read again")
-    return value
 
 
 _UNITS = ("d|days?", "h|hours?", "m|min|minutes?", "s|sec|seconds?")

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from qexp.errors import ExportError
-from qexp.model import NON_FINITE, Json, encode_float
+from qexp.model import Json, encode_float
 from qexp.store.reports import Block
 
 _FACTS = {
@@ -88,12 +88,7 @@ def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> 
     for name in parameters:
         yield [params.get(name) for params in block.params]
     for name in results:
-        values = [(result or {}).get(name) for result in block.results]
-        yield values if _SIMPLE.issuperset(map(type, values)) else [decoded(value) for value in values]
-
-
-_SIMPLE = {bool, int, float, type(None)}
-"""Types of values that are what JSON says they are."""
+        yield [(result or {}).get(name) for result in block.results]
 
 
 def _table(
@@ -113,15 +108,6 @@ def _table(
         else:
             table[name] = pd.Series(facts[name], dtype=dtype)
     return pd.DataFrame(table)
-
-
-def decoded(value: Json) -> Json:
-    """Return data with the floats that JSON had to keep as text; a text "NaN" is one of them."""
-    if isinstance(value, dict):
-        return {key: decoded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decoded(item) for item in value]
-    return NON_FINITE.get(value, value) if isinstance(value, str) else value
 
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from qexp.analysis.frame import decoded, typed
+from qexp.analysis.frame import typed
 from qexp.model import Json
 
 COLUMNS = {
@@ -40,5 +40,5 @@ def list_frame(rows: Iterable[tuple[int, int, datetime, Json]]) -> pd.DataFrame:
         name: pd.Series([row[index] for row in rows], dtype=kind) for index, (name, kind) in enumerate(facts.items())
     }
     for key in keys:
-        frame[f"row.{key}" if key in facts else key] = typed([decoded(row[3].get(key)) for row in rows], dates=True)
+        frame[f"row.{key}" if key in facts else key] = typed([row[3].get(key) for row in rows], dates=True)
     return pd.DataFrame(frame)

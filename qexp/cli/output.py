@@ -45,8 +45,11 @@ def say(text: str) -> None:
 
 
 def show_json(found: Any) -> None:
-    """Print data as JSON; moments in ISO format."""
-    data(json.dumps(found, indent=2, ensure_ascii=False, default=_encode))
+    """Print data as JSON; moments in ISO format, and the floats that JSON lacks as text."""
+    printed = json.dumps(found, indent=2, ensure_ascii=False, default=_encode)
+    if "NaN" in printed or "Infinity" in printed:
+        printed = json.dumps(json.loads(printed, parse_constant=str), indent=2, ensure_ascii=False)
+    data(printed)
 
 
 def _encode(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
         before = studies.place(connection, plan.name)
         study = studies.save(connection, plan)
-        added = experiments.add(connection, study.id, lambda: _counted(grid, progress))
+        added = experiments.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
         if added.new:
             studies.renewed(connection, [study.id])
         return before, study, added
@@ -86,8 +86,8 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     )
 
 
-def _counted(grid: Grid, progress: Progress) -> Iterator[experiments.Encoded]:
-    for number, row in enumerate(grid.encoded(), 1):
+def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[experiments.Encoded]:
+    for number, row in enumerate(grid.encoded(names), 1):
         if number % 10_000 == 0:
             progress("written", number)
         yield row
@@ -112,9 +112,10 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
 
 def _add(connection: Connection, known: studies.StudyRow, grid: Grid) -> experiments.Added | None:
     """Add parameter sets to a study; None: it has another revision than was *known*, and nothing was added."""
-    if not studies.name_parameters(connection, known, grid.names):
+    names = studies.name_parameters(connection, known, grid.names)
+    if names is None:
         return None
-    added = experiments.add_by_code(connection, known.id, grid.encoded())
+    added = experiments.add_by_code(connection, known.id, grid.encoded(names))
     if added.new:
         studies.renewed(connection, [known.id])
     return added

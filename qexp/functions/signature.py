@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qexp.data import Keys, other_keys, to_json
 from qexp.errors import FunctionError, nearest
 from qexp.functions.foreign import calling, deed, message_of, passes
-from qexp.model import Json, to_json
+from qexp.model import Json
 
 Function = Callable[..., Any]
 
@@ -31,6 +32,8 @@ class Signature:
     adapters: Mapping[str, Any]
     injected: tuple[str, ...] = ()
     """Parameters that receive the context."""
+    result_keys: Keys = frozenset()
+    """Types of keys, beside text, that the annotation of its result names."""
 
     @classmethod
     def of(cls, function: Function, name: str) -> Signature:
@@ -65,6 +68,7 @@ class Signature:
             open=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
             adapters=adapters,
             injected=injected,
+            result_keys=other_keys(hints.get("return")),
         )
 
     def accepts(self, name: str) -> bool:

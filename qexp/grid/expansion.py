@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import add, itemgetter
 from typing import NamedTuple
 
+from qexp import jsonb
 from qexp.grid.rules import Rule
 from qexp.model import Json, canonical, to_text
 
@@ -54,6 +55,8 @@ class Row(NamedTuple):
     canonical: tuple[str, ...]
     """Each parameter as canonical JSON."""
     bits: int
+    exact: str = ""
+    """What jsonb would change in the parameters as JSON, without the braces; see `qexp.jsonb`."""
 
 
 class Expansion:
@@ -67,8 +70,9 @@ class Expansion:
         bit = {id(rule): 1 << number for number, rule in enumerate(rules)}
         self._bit = [0 if axis.condition is None else bit[id(axis.condition)] for axis in axes]
         self._marks = _marks(rules)
+        self._seen = _Seen()
         self._levels = [
-            _Level(axes_, bit[id(axes_[0].condition)] if axes_[0].condition else 0, self._marks)
+            _Level(axes_, bit[id(axes_[0].condition)] if axes_[0].condition else 0, self._marks, self._seen)
             for axes_ in _side_by_side(axes)
         ]
 
@@ -79,16 +83,28 @@ class Expansion:
                 params.update(row.params)
             yield params
 
-    def encoded(self) -> Iterator[tuple[bytes, str]]:
-        """Yield each parameter set as its fingerprint (see `qexp.model.fingerprint`) and its JSON text."""
+    def encoded(self, known: Iterable[str] = ()) -> Iterator[tuple[bytes, str, str | None]]:
+        """
+        Yield each parameter set as its fingerprint (see `qexp.model.fingerprint`), its JSON text, and that of `exact`.
+
+        `exact` is what jsonb would change in it, None: nothing, if the order of the *known* names is known.
+        """
         hashed, present = hashlib.blake2b, -1
+        names = list(dict.fromkeys(name for axis in self.axes for name in axis.names))
+        ordered = jsonb.is_in_order(names, known)
+        order_text = [] if ordered else [f'"order": {to_text(names)}']
         order: Callable[[Sequence[str]], Sequence[str]] = _no_order
         for rows, active in self._walk(0, (), _ALL, 0):
             if active != present:
                 order, present = self._order(active), active
             parts = [part for row in rows for part in row.canonical]
             digest = hashed(("{" + ",".join(order(parts)) + "}").encode(), digest_size=16).digest()
-            yield digest, "{" + ", ".join([row.text for row in rows]) + "}"
+            text = "{" + ", ".join([row.text for row in rows]) + "}"
+            if ordered and not self._seen.exact:
+                yield digest, text, None
+                continue
+            exact = [row.exact for row in rows if row.exact] + order_text
+            yield digest, text, "{" + ", ".join(exact) + "}" if exact else None
 
     def total(self) -> int:
         """Return the number of combinations; `len` has no room for one beyond `sys.maxsize`."""
@@ -195,11 +211,17 @@ def _side_by_side(axes: Sequence[Axis]) -> list[list[Axis]]:
     return runs
 
 
+class _Seen:
+    """Whether a row of any axis has had something that jsonb changes."""
+
+    exact = False
+
+
 class _Level:
     """Axes that exist together."""
 
-    def __init__(self, axes: Sequence[Axis], condition: int, marks: Marks) -> None:
-        self.axes, self.condition, self._marks = axes, condition, marks
+    def __init__(self, axes: Sequence[Axis], condition: int, marks: Marks, seen: _Seen) -> None:
+        self.axes, self.condition, self._marks, self._seen = axes, condition, marks, seen
         self._concerns = [_concerned(axis, marks) for axis in axes]
         self.absent = ~0
         for concern in self._concerns:
@@ -246,7 +268,8 @@ class _Level:
         if len(names) == 1 and not concern:  # twice as fast, for the axes that are long
             (name,), (key,), (short,) = names, spaced, tight
             for value in axis.columns[0]:
-                yield Row({name: value}, key + to_text(value), (short + canonical(value),), _ALL)
+                exact = self._exact(names, (value,)) if type(value) is not int and jsonb.is_changed(value) else ""
+                yield Row({name: value}, key + to_text(value), (short + canonical(value),), _ALL, exact)
             return
         for values in zip(*axis.columns, strict=True):
             params = dict(zip(names, values, strict=True))
@@ -257,7 +280,12 @@ class _Level:
                 for value, text in zip(values, texts, strict=True)
             ]
             bits = _bits(params, self._marks) if concern else _ALL
-            yield Row(params, ", ".join(map(add, spaced, texts)), tuple(map(add, tight, same)), bits)
+            exact = self._exact(names, values) if any(map(jsonb.is_changed, values)) else ""
+            yield Row(params, ", ".join(map(add, spaced, texts)), tuple(map(add, tight, same)), bits, exact)
+
+    def _exact(self, names: Sequence[str], values: Sequence[Json]) -> str:
+        self._seen.exact = True
+        return (jsonb.text_of(dict(zip(names, values, strict=True)), names) or "")[1:-1]
 
 
 _NUMBERS = (int, float)

@@ -31,12 +31,14 @@ from qexp.model import CLOSED, OPEN, Origin, Status
 from qexp.store import studies, tables
 from qexp.store.connect import Connection, raw
 
-_STAGE = text("CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params text) ON COMMIT DROP")
+_STAGE = text(
+    "CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params text, params_exact text) ON COMMIT DROP"
+)
 # identity values are drawn for new rows only, so that ids have no gaps where a grid is enqueued again
 _MERGE = text(
     """
-    INSERT INTO experiment (study, fingerprint, params, origin)
-    SELECT :study, s.fingerprint, s.params::jsonb, :origin
+    INSERT INTO experiment (study, fingerprint, params, params_exact, origin)
+    SELECT :study, s.fingerprint, s.params::jsonb, s.params_exact::jsonb, :origin
     FROM   staged s
     WHERE  NOT EXISTS (SELECT FROM experiment e WHERE e.study = :study AND e.fingerprint = s.fingerprint)
     ORDER  BY s.position
@@ -55,7 +57,7 @@ _MARK = text(  # experiments are locked in the order of their ids, here as every
     FROM   chosen c WHERE e.id = c.id
     """
 )
-_COPY = "COPY experiment (study, fingerprint, params) FROM STDIN"
+_COPY = "COPY experiment (study, fingerprint, params, params_exact) FROM STDIN"
 _COMPARE = text(  # a join: EXISTS inside of FILTER would look through all staged rows for each experiment
     """
     SELECT count(s.fingerprint), count(*) FILTER (WHERE e.origin <> 'code' AND s.fingerprint IS NULL)
@@ -66,8 +68,8 @@ _COMPARE = text(  # a join: EXISTS inside of FILTER would look through all stage
 _AT_ONCE = 1_000
 """Rows that are sent to the server together."""
 
-Encoded = tuple[bytes, str]
-"""A parameter set as its 16-byte fingerprint and its JSON text."""
+Encoded = tuple[bytes, str, str | None]
+"""A parameter set as its 16-byte fingerprint, its JSON text, and that of what jsonb changes in it, if anything."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,9 @@ def _copy(connection: Connection, statement: LiteralString, rows: Iterable[tuple
             total += len(batch)
             # in COPY's text format only the backslash has a meaning that JSON text can hold
             lines = [
-                f"{number}\t{digest.hex()}\t{params.replace(_BACKSLASH, _ESCAPED)}"
-                for number, (digest, params) in batch
+                f"{number}\t{digest.hex()}\t{params.replace(_BACKSLASH, _ESCAPED)}\t"
+                f"{_NULL if exact is None else exact.replace(_BACKSLASH, _ESCAPED)}"
+                for number, (digest, params, exact) in batch
             ]
             copy.write("\n".join(lines) + "\n")
     return total
@@ -154,7 +157,7 @@ def _unstage(connection: Connection) -> None:
     connection.execute(text("DROP TABLE staged"))
 
 
-_BACKSLASH, _ESCAPED = "\\", "\\\\"
+_BACKSLASH, _ESCAPED, _NULL = "\\", "\\\\", "\\N"
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class Cancelled:
 def cancel(connection: Connection, condition: ColumnElement[bool], reason: str | None) -> Cancelled:
     """End the chosen experiments that are open; the attempts of those that run end here and now."""
     columns, past = tables.experiment.c, tables.attempt.c
-    names = ("worker", "pid", "started_at", "study", "revision", "result")
+    names = ("worker", "pid", "started_at", "study", "revision", "result", "result_exact")
     chosen = (
         select(columns.id, columns.status, columns.attempt, *(columns[name] for name in names))
         .where(condition, columns.status.in_(OPEN))
@@ -258,8 +261,10 @@ def requeue(
     kept = (  # in the same statement, which looks once: what is done afterwards stays done
         insert(earlier)
         .from_select(
-            [earlier.c.experiment, earlier.c.number, earlier.c.result],
-            select(columns.id, columns.attempt, columns.result).where(chosen, columns.status == Status.DONE),
+            [earlier.c.experiment, earlier.c.number, earlier.c.result, earlier.c.result_exact],
+            select(columns.id, columns.attempt, columns.result, columns.result_exact).where(
+                chosen, columns.status == Status.DONE
+            ),
         )
         .cte("kept")
     )
@@ -269,6 +274,7 @@ def requeue(
         .values(
             status=Status.PENDING,
             result=null(),
+            result_exact=null(),
             recorded_at=null(),
             failure=None,
             error_fingerprint=None,

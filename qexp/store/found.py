@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
 
+from qexp import jsonb
 from qexp.errors import UnknownSourceError
 from qexp.model import Json
 from qexp.store import tables
@@ -114,7 +115,7 @@ def entries(connection: Connection, condition: ColumnElement[bool], name: str) -
         .where(columns.list == name)
         .order_by(columns.experiment, columns.key)
     )
-    return [tuple(row) for row in connection.execute(query)]
+    return [(*facts, jsonb.row_of(data)) for *facts, data in connection.execute(query)]
 
 
 def lists(connection: Connection, condition: ColumnElement[bool]) -> list[str]:

@@ -17,6 +17,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 
+from qexp import jsonb
 from qexp.model import ALONE, Failure, Json
 from qexp.store.connect import Raw
 
@@ -156,20 +157,28 @@ def adopt(raw: Raw, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[C
 
 def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
     """Yield claims, with what their revisions say: that never changes, and is asked once for a connection."""
-    for id_, attempt, params, fingerprint, deaths, study, number in list(rows):
-        said = raw.revisions.get((study, number)) or _revision(raw, study, number)
+    for id_, attempt, stored, exact, fingerprint, deaths, study, number in list(rows):
+        said = raw.revisions.get((study, number))
+        if said is None or not stored.keys() <= said[1].keys():  # names may have come since
+            said = _revision(raw, study, number)
         if said is not None:  # else it was deleted just now, with all of its experiments
-            settings, *rest = said
+            settings, names, *rest = said
+            params = jsonb.restored(stored, exact, names)
             claim = Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
             yield claim._replace(isolation="process") if deaths >= ALONE else claim
 
 
 def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
-    """Return the settings of a revision, as text since functions may change what is read of it, and more of a claim."""
+    """
+    Return the settings of a revision, the names of its study's parameters in order, and more of a claim.
+
+    Settings are text, since functions may change what is read of it.
+    """
     row = raw.execute(SQL["revision"], {"study": study, "number": number}).fetchone()
     if row is not None:
-        settings, name, function, folder, results, *rest = row
-        row = settings, name, function, Path(folder) if folder else None, tuple(results), *rest
+        settings, parameters, name, function, folder, results, *rest = row
+        known = dict.fromkeys(parameters)
+        row = settings, known, name, function, Path(folder) if folder else None, tuple(results), *rest
         raw.revisions[study, number] = row
     return row
 
@@ -194,8 +203,18 @@ class Done(NamedTuple):
     """The rest as JSON, as `finish` reads it."""
 
 
-def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: float | None = None) -> Done:
-    """Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now."""
+def done(
+    claim: Claim,
+    outcome: Outcome,
+    began: float | None = None,
+    ended: float | None = None,
+    names: Iterable[str] | None = None,
+) -> Done:
+    """
+    Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
+
+    *names* are those that the study's results are known to have, in order; None: those of the claim.
+    """
     facts: dict[str, Any] = {
         "id": claim.id,
         "study": claim.study_id,
@@ -203,8 +222,8 @@ def done(claim: Claim, outcome: Outcome, began: float | None = None, ended: floa
         "source": claim.source,
         "began": began,
         "ended": ended,
-        "result": outcome.result,
         "recorded_at": outcome.recorded_at or None,
+        **_result(outcome, claim.result_names if names is None else names),
         **vars(outcome.usage),
     }
     text = to_json({name: fact for name, fact in facts.items() if fact is not None}).decode()
@@ -223,15 +242,21 @@ def finish_all(raw: Raw, worker: UUID, items: Sequence[Done], now: datetime | No
     return {row[0]: Finished(row[1]) for row in raw.execute(SQL["finish"], values)}
 
 
-def finish(raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None) -> Finished | None:
-    """Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded."""
+def finish(
+    raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None, names: Iterable[str] | None = None
+) -> Finished | None:
+    """
+    Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded.
+
+    *names* are as in `done`.
+    """
     if outcome.departure is not None:
         return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
     if outcome.error is not None:
         fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
         values = {"ids": [claim.id], **fence, "worker_died": False}
         return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
-    return finish_all(raw, claim.worker, [done(claim, outcome)], now).get(claim.id)
+    return finish_all(raw, claim.worker, [done(claim, outcome, names=names)], now).get(claim.id)
 
 
 def ended(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
@@ -324,10 +349,17 @@ def _depart(
 
 def _found(outcome: Outcome) -> dict[str, Any]:
     return {
-        "result": None if outcome.result is None else Jsonb(outcome.result),
+        **{name: None if data is None else Jsonb(data) for name, data in _result(outcome, ()).items()},
         "recorded_at": None if not outcome.recorded_at else Jsonb(outcome.recorded_at),
         **vars(outcome.usage),
     }
+
+
+def _result(outcome: Outcome, names: Iterable[str]) -> dict[str, Any]:
+    """Return a result as its two columns have it, where the order of *names* is known."""
+    if outcome.result is None:
+        return {"result": None, "result_exact": None}
+    return {"result": jsonb.encoded(outcome.result), "result_exact": jsonb.exact(outcome.result, names)}
 
 
 def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:
@@ -346,3 +378,9 @@ def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None
     """Add names of results to a study; return all it has then, None if it knew them all."""
     row = raw.execute(SQL["name_results"], {"study": study, "names": list(names)}).fetchone()
     return None if row is None else list(row[0])
+
+
+def result_names(raw: Raw, study: int) -> list[str]:
+    """Return the names of a study's results in its order; none if it was deleted."""
+    row = raw.execute(SQL["result_names"], {"study": study}).fetchone()
+    return [] if row is None else list(row[0])

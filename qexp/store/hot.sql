@@ -1,5 +1,6 @@
 -- Where ids are given, a status is tested by IS TRUE: else the planner, which takes those in a status for few once most are
 -- done, looks through all of that status (thousands, by an index on it) for each claim, rather than by the ids.
+-- What is new in a result replaces what is kept of the same names in result_exact (see qexp/jsonb.py), and its order.
 -- The 2 that worker_deaths is compared with is ALONE in qexp/model.py.
 
 -- queued: those of many ids that a claim may find. No row: none of them waits.
@@ -20,14 +21,14 @@ WITH chosen AS (
 )
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
-       started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, recorded_at = NULL,
+       started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, result_exact = NULL, recorded_at = NULL,
        failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
-RETURNING e.id, e.attempt, e.params, e.fingerprint, e.worker_deaths, s.id, r.number;
+RETURNING e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, s.id, r.number;
 
 -- revision: what its study and revision say of a claim. No row: it was deleted.
-SELECT r.settings::text, s.name, s.function, s.folder, s.results, r.source, r.timeout, r.memory, r.isolation, r.output
+SELECT r.settings::text, s.parameters, s.name, s.function, s.folder, s.results, r.source, r.timeout, r.memory, r.isolation, r.output
 FROM   study s JOIN revision r ON r.study = s.id
 WHERE  s.id = %(study)s AND r.number = %(number)s;
 
@@ -65,7 +66,7 @@ RETURNING e.id;
 -- must go too. Moments are seconds of the clock that is given. No row: it is someone else's by now.
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
-           id bigint, attempt int, result jsonb, recorded_at jsonb, source text, began float8, ended float8,
+           id bigint, attempt int, result jsonb, result_exact jsonb, recorded_at jsonb, source text, began float8, ended float8,
            cpu_seconds float8, peak_memory bigint, gpu_memory bigint, energy_kwh float8)
 ), chosen AS (
   SELECT e.id, e.attempt, e.started_at FROM experiment e
@@ -79,6 +80,9 @@ WITH given AS (
 ), ended AS (
   UPDATE experiment e
   SET    status = 'done', result = coalesce(e.result, '{}') || t.result, started_at = t.start,
+         result_exact = CASE WHEN e.result_exact IS NULL THEN t.result_exact
+                             ELSE e.result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(t.result) AS name)
+                                  - 'order'::text || coalesce(t.result_exact, '{}') END,
          finished_at = greatest(t.stop, t.start),
          recorded_at = CASE WHEN t.recorded_at IS NULL THEN e.recorded_at
                             ELSE coalesce(e.recorded_at, '{}') || t.recorded_at END
@@ -124,7 +128,11 @@ WITH chosen AS (
               ELSE least(3600, coalesce((retries ->> 'delay')::float8, 10) * 2 ^ least(failures, 20))
                    * (0.75 + 0.5 * random())
          END AS delay,
-         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found
+         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found,
+         CASE WHEN result_exact IS NULL OR %(result)s::jsonb IS NULL THEN coalesce(%(result_exact)s::jsonb, result_exact)
+              ELSE result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(%(result)s::jsonb) AS name)
+                   - 'order'::text || coalesce(%(result_exact)s::jsonb, '{}')
+         END AS found_exact
   FROM   charged
 ), ended AS (
   UPDATE experiment e
@@ -134,6 +142,7 @@ WITH chosen AS (
          error_fingerprint = CASE WHEN NOT j.again THEN %(error_fingerprint)s END,
          not_before = CASE WHEN j.again THEN coalesce(%(now)s, now()) + make_interval(secs => j.delay) END,
          result = CASE WHEN NOT j.again THEN j.found END,
+         result_exact = CASE WHEN NOT j.again THEN j.found_exact END,
          recorded_at = CASE WHEN NOT j.again THEN
                          CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
                               ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
@@ -144,13 +153,13 @@ WITH chosen AS (
   RETURNING e.id, e.attempt, e.not_before
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
-                       error_type, error_message, error_frame, error_fingerprint, traceback, exit_signal, result,
+                       error_type, error_message, error_frame, error_fingerprint, traceback, exit_signal, result, result_exact,
                        cpu_seconds, peak_memory, gpu_memory, energy_kwh)
   SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), how,
          coalesce(%(source)s, source), CASE WHEN killed THEN 'WorkerKilled' ELSE %(error_type)s END,
          CASE WHEN killed THEN 'it ran alone, and its worker died as the workers before: ' ELSE '' END
            || %(error_message)s, %(error_frame)s, %(error_fingerprint)s,
-         %(traceback)s, %(exit_signal)s, found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+         %(traceback)s, %(exit_signal)s, found, found_exact, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )
 SELECT id, attempt, not_before FROM ended ORDER BY id;
@@ -167,7 +176,11 @@ WITH chosen AS (
   SELECT c.*, r.source, coalesce((now.retries ->> 'released')::int, 100) AS most, (
            SELECT count(*) FROM attempt a
            WHERE  a.experiment = c.id AND a.number > c.forgiven AND a.outcome = 'released') AS times,
-         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found
+         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found,
+         CASE WHEN result_exact IS NULL OR %(result)s::jsonb IS NULL THEN coalesce(%(result_exact)s::jsonb, result_exact)
+              ELSE result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(%(result)s::jsonb) AS name)
+                   - 'order'::text || coalesce(%(result_exact)s::jsonb, '{}')
+         END AS found_exact
   FROM   chosen c JOIN revision r ON r.study = c.study AND r.number = c.revision
          JOIN study s ON s.id = c.study JOIN revision now ON now.study = s.id AND now.number = s.revision
 ), judged AS (
@@ -179,6 +192,7 @@ WITH chosen AS (
   SET    status = j.next, reason = CASE WHEN j.next <> 'failed' THEN %(reason)s END,
          failure = CASE WHEN j.next = 'failed' THEN 'crashed' END,
          result = CASE WHEN j.next <> 'pending' THEN j.found END,
+         result_exact = CASE WHEN j.next <> 'pending' THEN j.found_exact END,
          recorded_at = CASE WHEN j.next <> 'pending' THEN
                          CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
                               ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
@@ -188,19 +202,19 @@ WITH chosen AS (
   WHERE  e.id = j.id
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
-                       error_type, error_message, result, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+                       error_type, error_message, result, result_exact, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
   SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()),
          CASE WHEN next = 'failed' THEN 'crashed' ELSE %(outcome)s END, coalesce(%(source)s, source),
          CASE WHEN next = 'failed' THEN 'ReleasedTooOften' END,
          CASE WHEN next = 'failed' THEN format('it was given back %%s times, and never came to an end', times + 1) END,
-         found, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
+         found, found_exact, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )
 SELECT id, study FROM judged ORDER BY id;
 
 -- adopt: what a process has claimed and was not told of, as the answer was lost: all but what it knows of.
 -- No row: nothing was claimed.
-SELECT e.id, e.attempt, e.params, e.fingerprint, e.worker_deaths, e.study, e.revision
+SELECT e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, e.study, e.revision
 FROM   experiment e
 WHERE  e.worker = %(worker)s AND e.status = 'running' AND e.pid = %(pid)s AND e.id <> ALL (%(known)s::bigint[])
 ORDER  BY e.id;
@@ -233,3 +247,6 @@ UPDATE study
 SET    results = results || ARRAY(SELECT name FROM unnest(%(names)s::text[]) AS name WHERE name <> ALL (results))
 WHERE  id = %(study)s AND NOT results @> %(names)s::text[]
 RETURNING results;
+
+-- result_names: the results of a study, in the order they came. No row: it was deleted.
+SELECT results FROM study WHERE id = %(study)s;

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from qexp.model import Json, to_text
+from qexp import jsonb
+from qexp.model import Json
 from qexp.store.connect import Raw
 from qexp.store.hot import statements
 
@@ -73,9 +74,16 @@ def is_current(raw: Raw, writer: Writer) -> bool:
     return raw.execute(SQL["current"], writer.values()).fetchone() is not None
 
 
-def record(raw: Raw, writer: Writer, result: Mapping[str, Json], recorded_at: Mapping[str, str]) -> bool:
-    """Keep parts of a result; False: the attempt is over."""
-    values = writer.values(result=Jsonb(result), recorded_at=Jsonb(recorded_at))
+def record(
+    raw: Raw, writer: Writer, result: Mapping[str, Json], recorded_at: Mapping[str, str], order: Iterable[str]
+) -> bool:
+    """Keep parts of a result, where *order* has the names of all that was recorded; False: the attempt is over."""
+    exact = jsonb.exact(result, (), order)
+    values = writer.values(
+        result=Jsonb(jsonb.encoded(result)),
+        result_exact=None if exact is None else Jsonb(exact),
+        recorded_at=Jsonb(recorded_at),
+    )
     return raw.execute(SQL["record"], values).fetchone() is not None
 
 
@@ -95,7 +103,7 @@ def _array(numbers: Sequence[float]) -> str:
 def add_entries(raw: Raw, writer: Writer, entries: Sequence[Entry]) -> None:
     """Append rows to lists."""
     lists, keys, rows, ats = (list(column) for column in zip(*entries, strict=True))
-    values = {"lists": lists, "keys": keys, "rows": [to_text(row) for row in rows], "ats": ats}
+    values = {"lists": lists, "keys": keys, "rows": [jsonb.row_text(row) for row in rows], "ats": ats}
     raw.execute(SQL["entries"], writer.values(**values))
 
 

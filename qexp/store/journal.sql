@@ -5,6 +5,9 @@ WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker =
 -- record: keep parts of a result, with when they came. No row: the attempt is over.
 UPDATE experiment
 SET    result = coalesce(result, '{}') || %(result)s::jsonb,
+       result_exact = CASE WHEN result_exact IS NULL THEN %(result_exact)s::jsonb
+                           ELSE result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(%(result)s::jsonb) AS name)
+                                || coalesce(%(result_exact)s::jsonb, '{}') END,
        recorded_at = coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
 RETURNING id;
@@ -17,7 +20,7 @@ ON CONFLICT (experiment, attempt, name, step) DO UPDATE SET value = EXCLUDED.val
 
 -- entries: append rows to lists; the keys make it safe to repeat.
 INSERT INTO entry (experiment, attempt, list, key, data, at)
-SELECT %(id)s, %(attempt)s, list, key, data::jsonb, to_timestamp(at)
+SELECT %(id)s, %(attempt)s, list, key, data::json, to_timestamp(at)
 FROM   unnest(%(lists)s::text[], %(keys)s::uuid[], %(rows)s::text[], %(ats)s::float8[]) AS row (list, key, data, at)
 ON CONFLICT DO NOTHING;
 
@@ -40,7 +43,8 @@ WHERE  experiment = %(id)s AND attempt = %(attempt)s;
 WITH before AS (SELECT url FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s)
 INSERT INTO checkpoint (experiment, name, attempt, kind, size, sha256, data, url, keep, progress)
 SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s,
-       %(progress)s::jsonb || jsonb_build_object('recorded', coalesce(result, '{}'), 'recorded_at', coalesce(recorded_at, '{}'))
+       %(progress)s::jsonb || jsonb_build_object('recorded', coalesce(result, '{}'), 'recorded_exact', coalesce(result_exact, '{}'),
+                                             'recorded_at', coalesce(recorded_at, '{}'))
 FROM   experiment
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
 ON CONFLICT (experiment, name) DO UPDATE

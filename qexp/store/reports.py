@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
+from qexp import jsonb
 from qexp.model import Json, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
@@ -122,11 +123,21 @@ def experiments(
     connection: Connection, condition: ColumnElement[bool], limit: int | None = None
 ) -> Iterator[ExperimentView]:
     """Yield the chosen experiments in the order of their ids, read in batches."""
+    names = {name: (parameters, results) for name, parameters, results in connection.execute(_NAMES)}
     query = _experiments(condition).limit(None if limit is None else min(limit, _LARGEST))
     for row in connection.execute(query.execution_options(yield_per=5_000)):
-        values: list[Any] = list(row)
-        values[3] = Status(values[3])
-        yield ExperimentView(*values)
+        id_, study, params, params_exact, status, attempt, result, result_exact, *rest = row
+        parameters, results = names[study]
+        params = jsonb.restored(params, params_exact, parameters)
+        yield ExperimentView(id_, study, params, Status(status), attempt, _result(result, result_exact, results), *rest)
+
+
+_NAMES = select(tables.study.c.name, tables.study.c.parameters, tables.study.c.results)
+
+
+def _result(stored: Json, exact: jsonb.Exact | None, names: Sequence[str]) -> dict[str, Json] | None:
+    """Return a result as it was given, None if there is none."""
+    return None if stored is None else jsonb.restored(jsonb.decoded(stored), exact, names)
 
 
 _LARGEST = 2**63 - 1
@@ -140,9 +151,11 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.id,
             tables.study.c.name,
             columns.params,
+            columns.params_exact,
             columns.status,
             columns.attempt,
             columns.result,
+            columns.result_exact,
             columns.failure,
             case((failed, last.error_type)),
             case((failed, last.error_message)),
@@ -205,14 +218,15 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
         .where(condition)
         .order_by(columns.id)
     )
-    for ids, params, results, *found in _columns(connection, query):
-        yield Block(ids, _read(params), _read(results), dict(zip(facts, found, strict=True)))
+    for ids, *data in _columns(connection, query):
+        params, results = _read(*data[:4])
+        yield Block(ids, params, results, dict(zip(facts, data[4:], strict=True)))
 
 
 def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Block]:
     """Yield the parameters and results of the chosen experiments in any order, and nothing else of them."""
-    for params, results in _columns(connection, select(*_texts()).where(condition)):
-        yield Block((), _read(params), _read(results), {})
+    for data in _columns(connection, select(*_texts()).where(condition)):
+        yield Block((), *_read(*data), {})
 
 
 def _columns(connection: Connection, query: Executable) -> Iterator[list[Sequence[Any]]]:
@@ -247,11 +261,27 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _texts() -> list[ColumnElement[str]]:
-    return [cast(tables.experiment.c.params, Text), cast(tables.experiment.c.result, Text)]
+def _texts() -> list[ColumnElement[Any]]:
+    columns = tables.experiment.c
+    return [cast(columns.params, Text), columns.params_exact, cast(columns.result, Text), columns.result_exact]
 
 
-def _read(texts: Iterable[str | None]) -> list[Any]:
+def _read(
+    params: Sequence[str], params_exact: Sequence[Any], results: Sequence[str | None], results_exact: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Return many parameter sets and results as they were given; the order of their names is not."""
+    given, found = _loaded(params), _loaded(results)
+    for index, text in enumerate(results):
+        if text is not None and ('"NaN"' in text or 'Infinity"' in text):
+            found[index] = jsonb.decoded(found[index])
+    for rows, kept in ((given, params_exact), (found, results_exact)):
+        for index, exact in enumerate(kept):
+            if exact is not None:
+                rows[index] = jsonb.restored(rows[index], exact, ())
+    return given, found
+
+
+def _loaded(texts: Iterable[str | None]) -> list[Any]:
     """Return what many texts of JSON say, read as one: in half the time."""
     with _uncollected():
         found: list[Any] = json.loads(f"[{','.join([text or 'null' for text in texts])}]")
@@ -284,6 +314,8 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
             columns.traceback,
             columns.exit_signal,
             func.coalesce(columns.result, earlier.result),
+            func.coalesce(columns.result_exact, earlier.result_exact),
+            tables.study.c.results,
             columns.source,
             columns.cpu_seconds,
             columns.peak_memory,
@@ -304,6 +336,7 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
         .outerjoin(
             tables.earlier_result, (earlier.experiment == columns.experiment) & (earlier.number == columns.number)
         )
+        .join(tables.study, tables.study.c.id == columns.study)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
         .outerjoin(tables.environment, environment.digest == tables.worker.c.environment)
         .where(columns.experiment == any_(literal(list(experiments), ARRAY(BigInteger))))
@@ -311,8 +344,12 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
     )
     found: dict[int, list[AttemptView]] = {experiment: [] for experiment in experiments}
     for experiment, *row in connection.execute(query):
+        row[_RESULT : _RESULT + 3] = [_result(*row[_RESULT : _RESULT + 3])]
         found[experiment].append(AttemptView(*row))
     return found
+
+
+_RESULT = list(AttemptView.__dataclass_fields__).index("result")
 
 
 def failures(connection: Connection, study: int) -> list[tuple[str, int]]:

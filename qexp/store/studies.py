@@ -226,18 +226,18 @@ def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> in
     return known.revision + 1
 
 
-def name_parameters(connection: Connection, study: StudyRow, parameters: list[str]) -> bool:
+def name_parameters(connection: Connection, study: StudyRow, parameters: list[str]) -> list[str] | None:
     """
-    Add names of parameters that a study has not had so far, after those it has; its row stays locked.
+    Add names of parameters that a study has not had so far, after those it has; return all; its row stays locked.
 
-    False: it has another revision by now, and nothing was added.
+    None: it has another revision by now, and nothing was added.
     """
     known = _row(connection, study.name, lock=True)
     if known.revision != study.revision:
-        return False
-    values = {"parameters": _merged(known, parameters)}
-    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
-    return True
+        return None
+    names = _merged(known, parameters)
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(parameters=names))
+    return names
 
 
 def _merged(known: StudyRow, parameters: list[str]) -> list[str]:

@@ -168,11 +168,14 @@ experiment = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("study", Integer, ForeignKey("study.id", ondelete="CASCADE"), nullable=False),
     Column("params", JSONB, nullable=False),
+    # what JSONB changes in them, NULL where it changes nothing; see qexp/jsonb.py
+    Column("params_exact", JSONB),
     Column("fingerprint", Uuid, nullable=False),
     Column("status", Text, nullable=False, server_default=Status.PENDING),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("origin", Text, nullable=False, server_default=Origin.GRID),
     Column("result", JSONB),
+    Column("result_exact", JSONB),
     Column("failure", Text),
     Column("error_fingerprint", Text),
     # why it is paused or cancelled
@@ -241,6 +244,7 @@ attempt = Table(
     # what it recorded before it ended otherwise than done; the result of a done one is the experiment's, and after a
     # requeue in earlier_result
     Column("result", JSONB),
+    Column("result_exact", JSONB),
     Column("source", Text),
     Column("cpu_seconds", Double),
     Column("peak_memory", BigInteger),
@@ -269,6 +273,7 @@ earlier_result = Table(
     Column("experiment", BigInteger, ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("result", JSONB, nullable=False),
+    Column("result_exact", JSONB),
     comment="the result of an attempt that was done before its experiment was requeued",
 )
 
@@ -299,7 +304,8 @@ entry = Table(
     Column("list", Text, primary_key=True),
     # sorts by time, and by chance what several processes append at one moment
     Column("key", Uuid, primary_key=True),
-    Column("data", JSONB, nullable=False),
+    # not JSONB: no query looks into it, and JSON keeps the order of keys
+    Column("data", JSON, nullable=False),
     Column("at", _moment, nullable=False),
     comment="one row of a list that an attempt has appended to",
 )

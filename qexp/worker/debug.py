@@ -54,17 +54,17 @@ class Rehearsal:
         claim = self.claim
         context = runner.context_of(claim, self.notebook)
         switch(self.folder)
-        function, arguments = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
+        call = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
         isolation.seed(context.seed)
         try:
-            value = function(**arguments)
+            value = call.function(**call.arguments)
         except Leaving:
             value = context.departure
         finally:
             self._line.release()
         if isinstance(value, Departure):
             return None
-        return {**self.notebook.recorded, **runner.mapping(value)}
+        return {**self.notebook.recorded, **runner.mapping(value, call.result_keys)}
 
     def left(self) -> Iterator[str]:
         """Yield a line for each thing, beside its result, that the experiment would have left."""

@@ -64,7 +64,7 @@ def test_numbers_of_libraries_are_points():
 
 
 def test_what_is_not_data_is_refused_by_name():
-    with pytest.raises(QexpError, match="record: model: a builtins"):
+    with pytest.raises(QexpError, match="record: model: an object is not data"):
         Context.local().record(model=object())
-    with pytest.raises(QexpError, match="append to 'rows': x: a builtins"):
+    with pytest.raises(QexpError, match="append to 'rows': x: an object is not data"):
         Context.local().append("rows", {"x": object()})

@@ -88,8 +88,8 @@ def test_the_expansion_equals_a_naive_product_then_filter(data):
     assert len(grid) == len(rows)
     # and what is written to the database is the same, each time
     encoded = list(grid.encoded())
-    assert [json.loads(text) for _, text in encoded] == rows
-    assert [digest for digest, _ in encoded] == [fingerprint(row).bytes for row in rows]
+    assert [json.loads(text) for _, text, _ in encoded] == rows
+    assert [digest for digest, _, _ in encoded] == [fingerprint(row).bytes for row in rows]
     assert list(grid.encoded()) == encoded
 
 
@@ -110,7 +110,7 @@ def test_a_long_axis_is_walked_like_a_short_one():
     rows = list(grid)
     assert len(rows) == len(grid) == 39_999
     assert (rows[7], rows[-1]) == ({"a": 1, "seed": 8}, {"a": 2, "seed": 19_999})
-    assert [json.loads(text) for _, text in Grid.from_dict(data).encoded()] == list(Grid.from_dict(data))
+    assert [json.loads(text) for _, text, _ in Grid.from_dict(data).encoded()] == list(Grid.from_dict(data))
 
 
 DRAWN = {

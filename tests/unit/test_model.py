@@ -1,15 +1,10 @@
 """Identity: which parameter sets are the same experiment."""
 
-import datetime
-import math
-from pathlib import Path
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qexp.model import compact, describe, fingerprint, storable_text, to_json
+from qexp.model import compact, describe, fingerprint, storable_text
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
@@ -38,41 +33,6 @@ def test_a_fingerprint_depends_on_values_only(params):
 
 def test_the_fingerprint_is_the_one_that_databases_already_hold():
     assert str(fingerprint({"dataset": "wine", "depth": 3})) == "04940e83-9c89-0fa4-17ad-124ed71d369d"
-
-
-def test_numpy_dates_paths_and_non_finite_floats_become_data():
-    value = {
-        "int": np.int64(3),
-        "float": np.float32(1.5),
-        "array": np.array([1.0, math.inf]),
-        "nan": float("nan"),
-        "day": datetime.date(2026, 1, 2),
-        "path": Path("a/b"),
-        "flag": np.bool_(True),
-        "nul": "a\0b",
-    }
-    assert to_json(value) == {
-        "int": 3,
-        "float": 1.5,
-        "array": [1.0, "Infinity"],
-        "nan": "NaN",
-        "day": "2026-01-02",
-        "path": "a/b",
-        "flag": True,
-        "nul": "a\\x00b",
-    }
-
-
-def test_what_is_not_data_is_refused_by_name():
-    with pytest.raises(ValueError, match=r"a builtins\.object is not data"):
-        to_json({"model": object()})
-
-
-def test_a_value_that_contains_itself_is_refused():
-    loop: list[object] = []
-    loop.append(loop)
-    with pytest.raises(ValueError):
-        to_json(loop)
 
 
 @given(st.text())

@@ -48,15 +48,15 @@ class Delivery:
         self._outbox = Outbox(settings)
         self._sites: dict[UUID, bool] = {}
         """Whether workers are of this database."""
-        self._names: dict[int, set[str]] = {}
-        """Names of results that a study is known to have."""
+        self._names: dict[int, dict[str, None]] = {}
+        """Names of results that a study is known to have, in its order."""
 
     def deliver(self, claim: hot.Claim, outcome: hot.Outcome, patience: float = PATIENCE) -> hot.Outcome | None:
         """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> hot.Finished | None:
-            found = hot.finish(raw, claim, outcome)
+            found = hot.finish(raw, claim, outcome, names=self.names(claim))
             if found is None and hot.ended(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
                 return hot.Finished()
             return found
@@ -74,15 +74,19 @@ class Delivery:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
             return None
         self._delete(done.urls)
-        self._names.setdefault(claim.study_id, set()).update(claim.result_names)
         self._name(claim.study_id, outcome.result or ())
         return outcome
+
+    def names(self, claim: hot.Claim) -> Collection[str]:
+        """Return the names of results that a claim's study is known to have, in its order."""
+        known = self._names.get(claim.study_id, {})
+        if len(known) < len(claim.result_names):  # a study's names only become more
+            known = self._names[claim.study_id] = dict.fromkeys(claim.result_names)
+        return known
 
     def deliver_all(self, items: Sequence[Ended]) -> list[tuple[hot.Claim, hot.Outcome | None]]:
         """Record results together; return, for those that Postgres refuses, what was recorded instead."""
         worker = items[0].claim.worker
-        for item in items:
-            self._names.setdefault(item.claim.study_id, set()).update(item.claim.result_names)
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
             try:
                 recorded = self.record(worker, [item.done for item in items], waiting)
@@ -181,10 +185,10 @@ class Delivery:
                 os.close(descriptor)
 
     def _name(self, study: int, names: Iterable[str]) -> None:
-        known = self._names.setdefault(study, set())
+        known = self._names.get(study, {})
         if new := [name for name in names if name not in known]:
-            self._line.do(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
-            known.update(new)
+            found = self._line.do(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
+            self._names[study] = dict.fromkeys(found)
 
     def _delete(self, urls: Sequence[str]) -> None:
         """Delete files of checkpoints; what cannot be deleted is logged, since the experiment is done."""
@@ -208,9 +212,13 @@ def refused(what: str, error: Exception, claim: hot.Claim, usage: hot.Usage) -> 
     return hot.Outcome(error=trace.of(reason, Failure.ERROR, claim.folder), usage=usage)
 
 
-def _name_results(raw: Raw, study: int, names: Sequence[str]) -> None:
-    if hot.name_results(raw, study, names) is not None:
-        views.refresh(raw, study)
+def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
+    """Add names of results to a study, and return all it has."""
+    found = hot.name_results(raw, study, names)
+    if found is None:
+        return hot.result_names(raw, study)
+    views.refresh(raw, study)
+    return found
 
 
 def plain_claim(claim: hot.Claim) -> dict[str, Any]:

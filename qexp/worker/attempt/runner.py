@@ -7,12 +7,13 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from qexp.data import Keys, to_json
 from qexp.errors import ContextError, FunctionError, ResultError
 from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.functions.foreign import is_order
-from qexp.model import Failure, Json, to_json
+from qexp.model import Failure, Json
 from qexp.store.hot import Claim, Departure, Outcome
 from qexp.worker.attempt import isolation, trace
 from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
@@ -59,25 +60,32 @@ def run(
 def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
     try:
         switch(folder)
-        function, arguments = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
+        call = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
     except FunctionError as error:
         return Outcome(error=trace.of(error, Failure.INVALID, folder))
     isolation.seed(context.seed)
-    value = function(**arguments)
+    value = call.function(**call.arguments)
     if isinstance(value, Departure) or context.departure is not None:
-        rest = {} if isinstance(value, Departure) else mapping(value)
+        rest = {} if isinstance(value, Departure) else mapping(value, call.result_keys)
         return Outcome(result=rest, departure=context.departure or value)
-    return Outcome(result=mapping(value))
+    return Outcome(result=mapping(value, call.result_keys))
 
 
-def prepare(
-    name: str, folder: Path | None, values: Mapping[str, Json], context: Context
-) -> tuple[Function, dict[str, Any]]:
-    """Return the function, and its arguments with the context among them; FunctionError if it cannot be called so."""
+class Call(NamedTuple):
+    """A function, its arguments, and the types of keys, beside text, that the annotation of its result names."""
+
+    function: Function
+    arguments: dict[str, Any]
+    result_keys: Keys
+
+
+def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context: Context) -> Call:
+    """Return how to call the function, the context among its arguments; FunctionError if it cannot be called so."""
     function = resolve(name, folder)
     note()
     signature = _signature(function, name)
-    return function, signature.bind(values) | dict.fromkeys(signature.injected, context)
+    arguments = signature.bind(values) | dict.fromkeys(signature.injected, context)
+    return Call(function, arguments, signature.result_keys)
 
 
 def context_of(claim: Claim, journal: Journal) -> Context:
@@ -98,10 +106,14 @@ def _signature(function: Function, name: str) -> Signature:
     return Signature.of(function, name)
 
 
-def mapping(value: Any) -> dict[str, Json]:
-    """Return a function's result as named data; ResultError names what is not data, or is too much."""
+def mapping(value: Any, keys: Keys = frozenset()) -> dict[str, Json]:
+    """
+    Return a function's result as named data; ResultError names what is not data, or is too much.
+
+    *keys* are the types of keys, beside text, that the function's annotation names.
+    """
     try:
-        data = to_json(value)
+        data = to_json(value, keys=keys)
         named: dict[str, Json] = {} if data is None else data if isinstance(data, dict) else {"value": data}
         check_size("the result", named)
     except ContextError as error:

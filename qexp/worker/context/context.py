@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
+from qexp.data import to_json
 from qexp.errors import ContextError
 from qexp.functions import Injected, Interruption
-from qexp.model import Json, storable_text, to_json
+from qexp.model import Json, storable_text
 from qexp.store.hot import Departure
 from qexp.worker.context.values import encode, restore_into, state_of
 

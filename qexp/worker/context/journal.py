@@ -18,6 +18,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
+from qexp import jsonb
 from qexp.errors import ContextError
 from qexp.files import Files
 from qexp.model import Json
@@ -158,7 +159,8 @@ class PostgresJournal:
         progress = saved.progress
         for name, step in progress["steps"].items():
             self._steps[name] = max(step, self._steps.get(name, 0))
-        for name, value in progress["recorded"].items():
+        recorded = jsonb.restored(jsonb.decoded(progress["recorded"]), progress.get("recorded_exact"), ())
+        for name, value in recorded.items():
             moment = progress["recorded_at"][name]
             if name in self.recorded and not self._carried.get(name, "~") < moment:
                 continue  # recorded by this attempt, or by an earlier one after that
@@ -233,7 +235,7 @@ class PostgresJournal:
             for name, points in self._batch.points.items():
                 journal.add_points(raw, self.writer, name, points)
             if self._batch.records:
-                journal.record(raw, self.writer, self._batch.records, self._batch.recorded_at)
+                journal.record(raw, self.writer, self._batch.records, self._batch.recorded_at, list(self.recorded))
             if self._batch.entries:
                 journal.add_entries(raw, self.writer, self._batch.entries)
             if self._batch.pieces:
