@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import EXPERIMENT, format_option, selection_options
-from qexp.cli.output import as_mapping, console, say, show_json, size, status_text, wrapped
+from qexp.cli.output import console, say, show_json, size, status_text, wrapped
 from qexp.cli.terminal import echo, printable
 from qexp.model import Status, compact, duration, plain
 
@@ -138,7 +138,7 @@ def _show(one: Shown) -> None:
     if view.failure:
         head.append(f" ({view.failure})")
     out.print(f"[bold]{view.study} #{view.id}[/]  ", head, sep="", highlight=False)
-    for title, values in (("parameters", as_mapping(view.params, one.parameters)), ("result", view.result)):
+    for title, values in (("parameters", view.params), ("result", view.result)):
         if values:
             echo(f"\n{title}")
             width = min(40, max(map(len, values)))

@@ -180,8 +180,3 @@ def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
     if not click.confirm(question, err=True):
         say("nothing was changed")
         raise SystemExit(2)
-
-
-def as_mapping(pairs: Mapping[str, Json], names: Sequence[str]) -> dict[str, Json]:
-    """Return a mapping in the order of *names*, others behind."""
-    return {name: pairs[name] for name in [*names, *pairs] if name in pairs}

@@ -23,7 +23,6 @@ class Shown:
 
     experiment: ExperimentView
     attempts: list[AttemptView]
-    parameters: list[str]
 
 
 def experiments(connection: Connection, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
@@ -34,9 +33,8 @@ def experiments(connection: Connection, selection: Selection, limit: int | None 
 def show(connection: Connection, selection: Selection) -> list[Shown]:
     """Return everything about the chosen experiments."""
     found = experiments(connection, selection)
-    parameters = {known.name: known.parameters for known in studies.named(connection, {view.study for view in found})}
     attempts = reports.attempts(connection, [view.id for view in found])
-    return [Shown(view, attempts[view.id], parameters[view.study]) for view in found]
+    return [Shown(view, attempts[view.id]) for view in found]
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
