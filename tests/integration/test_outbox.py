@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import fcntl
 import json
+import math
 import os
 import uuid
 
@@ -200,3 +201,15 @@ def test_what_a_living_process_delivers_is_left_to_it(claim, outbox):
     assert list(outbox.rest()) == []
     os.close(held)
     assert len(list(outbox.rest())) == 1
+
+
+def test_a_result_that_waited_in_a_file_is_as_it_was(client, outbox, delivery, claim):
+    # Given a result with all that JSON and jsonb would change
+    result = {"z": math.inf, "text": "NaN", "b": 1e22, "a": -0.0, "config": {"b": [math.nan], "a": 1}}
+    path = waits(outbox, claim, hot.Outcome(result=result))
+    # When the next worker delivers it
+    delivery.deliver_rest()
+    # Then it is the result
+    assert not path.exists()
+    (view,) = client.experiments(Selection(ids=((claim.id, claim.id),)))
+    assert repr(view.result) == repr(result)

@@ -38,7 +38,7 @@ class Death:
 class Kept(BaseModel):
     """The content of a file: the outcome of a claim, or a death."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     version: Literal[1]
     database: str
