@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.addresses import digest, hidden
 from qexp.errors import SelectorError, UnknownStudyError
-from qexp.model import Json, Status
+from qexp.model import Json, Status, to_text
 from qexp.store import announcements, sources, tables
 from qexp.store.connect import Connection
 
@@ -270,7 +270,8 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
         if present != list(plan.manner.notify):
             old["notify"], new["notify"] = map(_countable, (present, plan.manner.notify))
     names = [*old, *(name for name in new if name not in old)]
-    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+    # as text: for Python true is 1, and mappings of another order are equal
+    return {name: (old.get(name), new.get(name)) for name in names if to_text(old.get(name)) != to_text(new.get(name))}
 
 
 _MAY_READ_ADDRESSES = select(func.has_column_privilege("revision", "notify", "SELECT"))

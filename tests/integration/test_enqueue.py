@@ -17,7 +17,7 @@ from qexp.client import Client
 from qexp.errors import BrokerUnreachableError, GridError
 from qexp.grid import Grid
 from qexp.model import Status
-from qexp.store import views
+from qexp.store import studies, views
 from qexp.store.selectors import Selection
 
 
@@ -64,6 +64,18 @@ def test_another_grid_or_setting_is_another_revision_and_the_same_one_is_not(cli
         for made in (grid(), grid(), grid(settings={"z": 1}), grid(settings={"z": 1}), grid(description="why"))
     ]
     assert numbers == [1, 1, 2, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, 1.0), (True, 1), (0, False), ({"b": 1, "a": 2}, {"a": 2, "b": 1}), ([1], [True])]
+)
+def test_a_setting_that_the_function_would_see_otherwise_is_another_revision(client, grid, before, after):
+    first = client.enqueue(grid(settings={"z": before})).revision
+    done = client.enqueue(grid(settings={"z": after}))
+    assert done.revision == first + 1
+    with client.begin() as connection:
+        found, _ = studies.current(connection, studies.find(connection, done.study))
+    assert repr(found["z"]) == repr(after)
 
 
 def test_two_people_who_enqueue_the_same_grid_at_once_get_each_experiment_once(client, grid):
