@@ -75,9 +75,13 @@ def is_current(raw: Raw, writer: Writer) -> bool:
 
 
 def record(
-    raw: Raw, writer: Writer, result: Mapping[str, Json], recorded_at: Mapping[str, str], order: Iterable[str]
+    raw: Raw,
+    writer: Writer,
+    result: Mapping[str, Json],
+    recorded_at: Mapping[str, str],
+    order: Iterable[str] | None = None,
 ) -> bool:
-    """Keep parts of a result, where *order* has the names of all that was recorded; False: the attempt is over."""
+    """Keep parts of a result; *order* has the names of all parts so far, if there are others; False: it is over."""
     exact = jsonb.exact(result, (), order)
     values = writer.values(
         result=Jsonb(jsonb.encoded(result)),

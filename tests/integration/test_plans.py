@@ -99,6 +99,7 @@ VALUES = {
     "number": 1,
     "names": ["y"],
     "result": Jsonb({"y": 1}),
+    "result_exact": Jsonb({"=y": "1"}),
     "recorded_at": None,
     "failure": "error",
     "outcome": "released",

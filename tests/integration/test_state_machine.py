@@ -62,7 +62,8 @@ BROKEN = {
                           + (e.status = 'failed' AND e.failure = a.outcome)::int""",
     "what waits has neither results nor a beginning": """
         SELECT id FROM experiment WHERE status IN ('pending', 'queued')
-        AND (result, recorded_at, started_at, finished_at) IS DISTINCT FROM (NULL, NULL, NULL, NULL)""",
+        AND (result, result_exact, recorded_at, started_at, finished_at)
+            IS DISTINCT FROM (NULL, NULL, NULL, NULL, NULL)""",
     "a requeue forgives no attempt that has not been": "SELECT id FROM experiment WHERE forgiven > attempt",
     "a done experiment keeps only the checkpoints that it is to keep": """
         SELECT e.id FROM experiment e JOIN checkpoint c ON c.experiment = e.id
