@@ -93,6 +93,8 @@ def _options(hint: Any) -> tuple[Any, ...]:
 
 
 def _of(value: Any, finite: bool, keys: Keys) -> Json:
+    if type(value) is float:  # most values of long lists
+        return _number(value, finite) if finite else value
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, Enum):
