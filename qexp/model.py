@@ -102,29 +102,6 @@ def to_text(value: Json) -> str:
     return repr(value) if type(value) is int else _TEXT(value)
 
 
-_UNITS = ("d|days?", "h|hours?", "m|min|minutes?", "s|sec|seconds?")
-_LONGEST_SPAN = 36_500 * 86_400
-"""Seconds: a century, well within what Postgres takes for an interval."""
-_SPAN = re.compile("".join(rf"(?:(\d+(?:\.\d+)?)(?:{unit}))?" for unit in _UNITS))
-
-
-def seconds(value: Any) -> Any:
-    """
-    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5 hours.
-
-    ValueError says what was expected.
-
-    >>> seconds("1h30m"), seconds(20)
-    (5400.0, 20.0)
-    """
-    if isinstance(value, str) and value and (match := _SPAN.fullmatch(value.replace(" ", ""))):
-        value = sum(float(part) * unit for part, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True) if part)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ValueError("expected a time span such as 90s, 30m, 2h or 1d, or seconds above 0")
-    if value > _LONGEST_SPAN:
-        raise ValueError("expected at most 36500 days")
-    return float(value)
-
 
 def storable_text(text: str) -> str:
     r"""

@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from qexp.addresses import addresses
 from qexp.errors import SettingsError, nearest
-from qexp.model import seconds
+from qexp.units import seconds
 
 CONFIG_FILE = "qexp.toml"
 SERVICES_FILE = "services.json"

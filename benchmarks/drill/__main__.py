@@ -124,7 +124,7 @@ def _prepare(site: Site, seed: int, number: int, log: Path) -> None:
     """Enqueue the experiments."""
     shutil.copy(function.__file__, site.folder / "experiment.py")
     settings = {"seed": seed, "log": str(log)}
-    retries = {**RETRIES, "delay": 0.1}
+    retries = {**RETRIES, "delay": "0.1s"}
     site.grid("run", {"x": {"range": [number]}}, STUDY, settings=settings, retries=retries)
     site.qexp("enqueue", f"{STUDY}.yaml")
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import assignments_option, format_option
-from qexp.cli.output import say, show_json
+from qexp.cli.output import say, show_json, size
 from qexp.cli.terminal import echo
 from qexp.model import Json, describe, duration, plain, short_names
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued
     from qexp.grid import Grid
+    from qexp.grid.schema import GridFile
 
 
 @click.command()
@@ -102,7 +103,9 @@ def _preview(grid: Grid, form: str) -> None:
     seconds = _mean_duration(grid.study)
     if form == "json":
         estimate = None if seconds is None else seconds * total
-        show_json({"study": grid.study, "total": total, "first": first, "last": last, "estimated_seconds": estimate})
+        limits = grid.file.model_dump(include={"timeout", "memory", "retries"})
+        ends = {"first": first, "last": last}
+        show_json({"study": grid.study, "total": total, **ends, **limits, "estimated_seconds": estimate})
         return
     _warn(grid.warnings())
     _warn(snapshot_warnings(grid), _SILENCE)
@@ -118,8 +121,19 @@ def _preview(grid: Grid, form: str) -> None:
         echo(f"  beside these, {len(grid.include)} from 'include'")
     echo(f"  first: {describe(first, short=short)}")
     echo(f"  last:  {describe(last, short=short)}")
+    echo(f"  {_limits(grid.file)}")
     if seconds is not None:
         echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
+
+
+def _limits(file: GridFile) -> str:
+    """Return the line that says how long an attempt may take, how much memory, and what follows a failure."""
+    timeout = "no timeout" if file.timeout is None else f"timeout {duration(file.timeout)}"
+    memory = "no limit of memory" if file.memory is None else f"memory {size(file.memory)}"
+    budgets = file.retries.model_dump(exclude={"delay"})
+    retries = [f"{number} after {failure}" for failure, number in budgets.items() if number]
+    first = f", the first in {duration(file.retries.delay)}" if retries else ""
+    return f"each attempt: {timeout}, {memory}; retries: {', '.join(retries) or 'none'}{first}"
 
 
 def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:

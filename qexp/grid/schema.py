@@ -10,11 +10,9 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
-    ByteSize,
     ConfigDict,
     Field,
     StrictInt,
-    TypeAdapter,
     ValidationError,
     WithJsonSchema,
 )
@@ -24,7 +22,8 @@ from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
 from qexp.grid.sampling import Sampling
-from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain, seconds
+from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
+from qexp.units import size, span
 
 
 def _study_name(value: str) -> str:
@@ -46,23 +45,13 @@ def _function_name(value: str) -> str:
     return value
 
 
-_BYTES = TypeAdapter(ByteSize)
+def _limit(value: Any) -> float | None:
+    """0 is no limit, which a grid over a base may want."""
+    return None if value is None else span(value) or None
 
 
-def size(value: Any) -> Any:
-    """
-    Return a size in bytes: a number, or text such as 64 KB (1000 bytes each), 4GiB (1024 ** 3 bytes each).
-
-    >>> size("4GB"), size("1 KiB")
-    (4000000000, 1024)
-    """
-    try:
-        number = int(_BYTES.validate_python(value)) if isinstance(value, int | str) else 0
-    except ValidationError:
-        number = 0
-    if isinstance(value, bool) or number <= 0:
-        raise ValueError("expected a size such as 64KB, 500MB, 4GB or 2GiB, or bytes above 0")
-    return number
+def _memory(value: Any) -> int | None:
+    return None if value is None else size(value) or None
 
 
 def _budgets(value: Any) -> Any:
@@ -98,12 +87,8 @@ Seeds = Annotated[list[StrictInt], Field(min_length=1)]
 _MOST = 2**31 - 1
 """The largest whole number that Postgres counts with here."""
 Budget = Annotated[StrictInt, Field(ge=0, le=_MOST)]
-Seconds = Annotated[
-    float, BeforeValidator(seconds), WithJsonSchema({"type": ["number", "string"], "examples": ["2h", "90s", 30]})
-]
-Bytes = Annotated[
-    int, BeforeValidator(size), WithJsonSchema({"type": ["integer", "string"], "examples": ["4GB", "500MB"]})
-]
+_TIME = WithJsonSchema({"anyOf": [{"type": "string"}, {"enum": [0, None]}], "examples": ["2h", "90s", "12:00:00"]})
+_SIZE = WithJsonSchema({"anyOf": [{"type": "string"}, {"enum": [0, None]}], "examples": ["4GB", "500MB"]})
 
 
 class _Section(BaseModel):
@@ -125,7 +110,9 @@ class Retries(_Section):
     crashed: Budget = 1
     lost: Budget = 5
     released: Budget = 100
-    delay: Seconds = Field(10.0, description="before the first retry; each further one waits twice as long, at most 1h")
+    delay: Annotated[float, BeforeValidator(span), _TIME] = Field(
+        10.0, description="before the first retry; each further one waits twice as long, at most 1h"
+    )
 
 
 class StopAfter(_Section):
@@ -177,9 +164,11 @@ class GridFile(_Section):
     order: Literal["grid", "longest_first"] = Field(
         "grid", description="longest_first: begin with what should take longest, as far as those that are done tell"
     )
-    timeout: Seconds | None = Field(None, description="per attempt: 90s, 30m, 2h, 1d, or seconds")
-    memory: Bytes | None = Field(
-        None, le=2**63 - 1, description="per attempt, its child processes included: 500MB, 4GB"
+    timeout: Annotated[float | None, BeforeValidator(_limit), _TIME] = Field(
+        None, description="per attempt: 90s, 30m, 2h, 1d, or as Slurm has it, 12:00:00; 0: none"
+    )
+    memory: Annotated[int | None, Field(le=2**63 - 1), BeforeValidator(_memory), _SIZE] = Field(
+        None, description="per attempt, its child processes included: 500MB, 4GB; 0: no limit"
     )
     retries: Annotated[Retries, BeforeValidator(_budgets)] = Field(
         default_factory=Retries, description="a budget per way of failing, or one number, for error"
@@ -198,8 +187,8 @@ class GridFile(_Section):
     source: Literal["snapshot", "installed"] = Field(
         "snapshot", description="snapshot: run the code as it was when enqueued; installed: as workers find it"
     )
-    output: Bytes = Field(
-        65_536, le=_MOST, description="so much of what an attempt prints is kept, of its beginning and its end"
+    output: Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(size), _SIZE] = Field(
+        65_536, description="so much of what an attempt prints is kept, of its beginning and its end"
     )
 
 

@@ -25,10 +25,11 @@ from sqlalchemy import (
 )
 
 from qexp.errors import SelectorError, UnknownExperimentError
-from qexp.model import STUDY_NAME, Origin, Status, seconds, storable_text
+from qexp.model import STUDY_NAME, Origin, Status, storable_text
 from qexp.store import conditions, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.predicates import predicate
+from qexp.units import seconds
 
 Range = tuple[int, int]
 """First and last id, both included."""
@@ -131,10 +132,12 @@ def _since(text: str) -> timedelta | datetime:
         return datetime.fromisoformat(text.strip())
     except ValueError:
         pass  # it is a time span, then
+    moment = "a date and time such as 2026-01-31T17:05"
+    if ":" in text:  # a grid reads 17:05:00 as Slurm does, as a span; here it may well be a time of day
+        raise SelectorError(f"--since: found {text!r}, expected a time span such as 17h5m, or {moment}")
     try:
         return timedelta(seconds=seconds(text))
     except ValueError as error:
-        moment = "a date and time such as 2026-01-31T17:05"
         raise SelectorError(f"--since: found {text!r}, {error}, or {moment}") from None
 
 

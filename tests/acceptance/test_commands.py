@@ -44,6 +44,16 @@ def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
     assert re.search(r"first: +x=1\n +last: +x=3", done.stdout)
 
 
+def test_a_dry_run_says_what_limits_each_attempt(qexp, study):
+    study(SQUARES, {"x": [1, 2, 3]}, timeout="1-12:00:00", memory="4GiB", retries={"lost": 0, "delay": "90s"})
+    assert (
+        "  each attempt: timeout 1 d 12 h, memory 4.3 GB; retries: 1 after crashed, 100 after released, "
+        "the first in 1 min 30 s\n"
+    ) in qexp("enqueue", "grid.yaml", "--dry-run").stdout
+    found = json.loads(qexp("enqueue", "grid.yaml", "--dry-run", "--format", "json").stdout)
+    assert (found["timeout"], found["memory"], found["retries"]["delay"]) == (129_600, 2**32, 90)
+
+
 def test_a_dry_run_lists_each_axis_and_what_a_run_would_take(qexp, study, worker):
     made = study(SQUARES, {"x": {"range": [10, 30]}})
     text = qexp("enqueue", "grid.yaml", "--dry-run").stdout

@@ -278,7 +278,7 @@ def f(how):
             print("cleaned up")
     return 1
 """
-    made = study(source, {"how": ["sleeps", "swallows", "cleans up", "returns"]}, timeout=1)
+    made = study(source, {"how": ["sleeps", "swallows", "cleans up", "returns"]}, timeout="1s")
     made.enqueue()
     assert made.wait() == 1
     for row in made.shown():
@@ -446,7 +446,7 @@ def f(how):
         time.sleep(600 if how == "stubborn" else 0)
         raise
 """
-    made = study(source, {"how": ["memory", "sleeps", "stubborn"]}, isolation="process", memory="600MB", timeout=3)
+    made = study(source, {"how": ["memory", "sleeps", "stubborn"]}, isolation="process", memory="600MB", timeout="3s")
     made.enqueue()
     assert made.wait() == 1
     memory, sleeps, stubborn = made.shown()
@@ -675,7 +675,7 @@ def f(x, context: qexp.Context):
         raise RuntimeError
     context.load(name="last")
 """
-    made = study(source, {"x": 1}, retries={"error": 1, "delay": 0.5})
+    made = study(source, {"x": 1}, retries={"error": 1, "delay": "0.5s"})
     made.enqueue()
     assert made.wait() == 0
     (row,) = made.shown()
@@ -692,7 +692,7 @@ def f(x):
         os._exit(0)
     return b"x".decode() * 300_000
 """
-    made = study(source, {"x": 1}, isolation="process", timeout=60)
+    made = study(source, {"x": 1}, isolation="process", timeout="60s")
     made.enqueue()
     assert made.wait() == 0
     (row,) = made.shown()

@@ -145,7 +145,7 @@ def test_what_fails_says_how_and_that_no_retry_is_left(enqueue, explained, start
 
 
 def test_what_waits_for_a_retry_says_when_it_is_due(enqueue, explained, start):
-    study = enqueue("fails", retries={"error": 3, "delay": 600})
+    study = enqueue("fails", retries={"error": 3, "delay": "600s"})
     start(study)
     eventually(lambda: study.listed()[0]["not_before"], "the first attempt to fail")
     found = explained(study)

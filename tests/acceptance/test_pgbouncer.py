@@ -57,7 +57,7 @@ def test_a_study_runs_through_a_pool_of_fewer_connections_than_processes(
     for _ in range(2):
         start_worker("-Q", queue, "-c", "2").await_ready()
     values = ["killed", "fails", *(f"plain{number}" for number in range(60))]
-    made = study(SOURCE, {"way": values}, settings={"folder": str(tmp_path)}, retries={"crashed": 1, "delay": 0.1})
+    made = study(SOURCE, {"way": values}, settings={"folder": str(tmp_path)}, retries={"crashed": 1, "delay": "0.1s"})
 
     def count(rows):
         with connect(pooled.settings) as raw:

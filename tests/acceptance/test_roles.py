@@ -129,7 +129,7 @@ def columns(settings, name):
 def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_path):
     # Given workers with the role, and experiments that use all that experiments can do
     ways = ["returns", "raises", "again", "crashes", "saves", "pauses", "attached", "silent"]
-    retries = {"error": 1, "crashed": 0, "lost": 5, "delay": 0.1}
+    retries = {"error": 1, "crashed": 0, "lost": 5, "delay": "0.1s"}
     name, as_owner = enqueue(SOURCE, {"way": ways}, settings={"folder": str(tmp_path)}, retries=retries)
     first = start("-c", "2")
     eventually((tmp_path / "began").exists, "the experiment that will be lost to run")

@@ -49,7 +49,7 @@ def worker(start_worker, queue, urls):
 
 @pytest.mark.parametrize("isolation", ["child", "process"])
 def test_no_password_of_the_environment_reaches_a_function_or_a_row(study, worker, raw, urls, isolation):
-    made = study(SOURCE, {"way": ["returns", "raises", "crashes"]}, isolation=isolation, retries={"delay": 0.1})
+    made = study(SOURCE, {"way": ["returns", "raises", "crashes"]}, isolation=isolation, retries={"delay": "0.1s"})
     made.enqueue()
     made.wait()
     rows = made.shown()

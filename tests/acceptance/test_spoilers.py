@@ -63,7 +63,7 @@ def test_what_an_experiment_does_to_its_process_harms_no_other(study, workers, s
     if spoiler in AS_ROOT and os.geteuid():
         pytest.skip("only root may do that")
     # Given short experiments, which share claims, and one of them spoils the process that all of them run in
-    made = study(SOURCE.replace("{code}", SPOILERS[spoiler]), {"x": list(range(-4, 5))}, timeout=20)
+    made = study(SOURCE.replace("{code}", SPOILERS[spoiler]), {"x": list(range(-4, 5))}, timeout="20s")
     # When they are run
     made.enqueue()
     made.wait()
@@ -83,7 +83,7 @@ def test_a_process_that_has_no_memory_from_the_start_holds_up_nothing(study, sta
     start_worker("-Q", own, "-c", "1").await_ready()
     code = f"    if x == 1:\n        limit(resource.RLIMIT_AS, 1, {which!r})\n"
     source = SOURCE.replace("    if x == 0:\n        {code}\n", code)
-    made = study(source, {"x": list(range(8))}, queue=own, timeout=20)
+    made = study(source, {"x": list(range(8))}, queue=own, timeout="20s")
     # When its second experiment leaves it no memory
     made.enqueue()
     # Then all are done

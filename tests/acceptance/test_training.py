@@ -66,7 +66,7 @@ def test_a_killed_training_goes_on_from_the_last_epoch(study, raw, start_worker,
     first = start_worker("-Q", own, "-c", "2").await_ready()
     shutil.copy(EXAMPLE / "experiment.py", tmp_path / "training.py")
     settings = {"at": HELD, "folder": str(tmp_path), "epochs": EPOCHS}
-    made = study(WATCHED, {"held": [True, False]}, settings=settings, queue=own, retries={"crashed": 1, "delay": 1})
+    made = study(WATCHED, {"held": [True, False]}, settings=settings, queue=own, retries={"crashed": 1, "delay": "1s"})
     made.enqueue()
     eventually(lambda: [row["status"] for row in made.listed()] == ["running", "done"], "one to be done")
     held, undisturbed = (row["id"] for row in made.listed())

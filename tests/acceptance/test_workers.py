@@ -167,7 +167,7 @@ def test_a_module_that_cannot_be_imported_on_the_node_ends_its_attempt_as_what_h
     code, failure, message = IMPORTS[how]
     monkeypatch.setenv("ENQUEUES", "1")
     source = f"import os, sys, time\nif 'ENQUEUES' not in os.environ:\n    {code}\ndef f(x): return x\n"
-    made = study(source, {"x": 1}, timeout=5 if how == "waits" else 600, isolation=isolation)
+    made = study(source, {"x": 1}, timeout="5s" if how == "waits" else "10m", isolation=isolation)
     # When its experiment is run
     made.enqueue()
     # Then it fails as the module has ended

@@ -97,6 +97,64 @@ def test_how_to_run_is_read(write):
     assert (file.timeout, file.retries.error, file.retries.lost, file.priority, file.queue) == (5400, 3, 5, 5, "gpu")
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("timeout: 12:00:00", 43_200),
+        ("timeout: 1-12:00:00", 129_600),
+        ("timeout: 1-12:30", 131_400),
+        ("timeout: 1 day 12 h", 129_600),
+        ("timeout: 0", None),
+        ("timeout: 0s", None),
+        ("timeout:", None),
+        ("memory: 1.5GB", 1_500_000_000),
+        ("memory: 2 GiB", 2**31),
+        ("memory: 4B", 4),
+        ("memory: 0", None),
+        ("output: 10 kb", 10_000),
+    ],
+)
+def test_times_and_sizes_are_read_whole(write, written, expected):
+    file = Grid.load(write(HEAD + f"parameters: {{a: 1}}\n{written}\n")).file
+    assert getattr(file, written.partition(":")[0]) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("memory: 1,5GB", "write 1.5GB or 15GB: a comma may mean either"),
+        ("memory: 1,500MB", "write 1.500MB or 1500MB"),
+        ("memory: 50%", "expected a size such as 64KB"),
+        ("memory: 4GB or so", "expected a size such as 64KB"),
+        ("memory: 4Gbit", "expected a size such as 64KB"),
+        ("memory: -4GB", "expected a size such as 64KB"),
+        ("memory: 0.1B", "at least one byte"),
+        ("memory: 4", "expected a size with its unit, such as 4GB, or 4B for bytes"),
+        ("memory: '4'", "expected a size with its unit"),
+        ("output: 4", "expected a size with its unit"),
+        ("output: 0", "greater than or equal to 1"),
+        ("timeout: 2", "expected a time with its unit, such as 2h or 2s"),
+        ("timeout: '2'", "expected a time with its unit, such as 2h or 2s"),
+        ("timeout: 1,5h", "expected a time span such as 90s"),
+        ("timeout: 1 5m", "expected a time span such as 90s"),
+        ("timeout: 30:00", "expected 30h0m, or 30m0s: 30:00 may mean either"),
+        ("timeout: 2:60:00", "expected a time span such as 90s"),
+        ("timeout: true", "expected a time span such as 90s"),
+        ("retries: {delay: 10}", "expected a time with its unit, such as 10h or 10s"),
+    ],
+)
+def test_a_time_or_size_that_is_not_whole_or_has_no_unit_is_refused_with_its_line(write, written, expected):
+    with pytest.raises(GridError, match=r"line 4: ") as caught:
+        Grid.load(write(HEAD + f"parameters: {{a: 1}}\n{written}\n"))
+    assert expected in str(caught.value)
+
+
+def test_a_grid_may_lift_the_limit_of_its_base(write):
+    write(HEAD + "parameters: {a: 1}\ntimeout: 2h\nmemory: 4GB\n", "root.yaml")
+    file = Grid.load(write("base: root.yaml\ntimeout: 0\nmemory: 0\n")).file
+    assert (file.timeout, file.memory) == (None, None)
+
+
 def test_the_schema_in_docs_is_the_programs():
     path = Path(__file__).parents[2] / "docs" / "grid.schema.json"
     assert json.loads(path.read_text()) == json_schema(), "write it anew: qexp grid schema > docs/grid.schema.json"

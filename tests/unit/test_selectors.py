@@ -30,6 +30,8 @@ def test_a_study_ids_and_filters_go_together():
         (["a"], {"since": "0s"}, "expected a time span"),
         (["a"], {"since": "-2h"}, "expected a time span"),
         (["a"], {"since": "2026-02-30"}, "date and time such as 2026-01-31T17:05"),
+        (["a"], {"since": "17:05:00"}, "expected a time span such as 17h5m, or a date and time"),
+        (["a"], {"since": "2026-01"}, "expected a time span"),
         (["a"], {"since": "9" * 400 + "d"}, "expected at most 36500 days"),
         (["a"], {"host": ""}, "--host: found ''"),
         (["a"], {"host": "\0"}, "expected a host's name"),

@@ -41,6 +41,17 @@ def test_the_embedded_services_of_a_home_are_found_by_its_file(tmp_path, home):
     assert not loaded.configured("database_url")
 
 
+@pytest.mark.parametrize(("written", "expected"), [("23h", 82_800), ("1-00:30:00", 88_200), ("90", 90), ("1.5", 1.5)])
+def test_a_lifetime_is_a_time_span_or_seconds(tmp_path, written, expected):
+    assert load({"QEXP_HOME": str(tmp_path), "QEXP_LIFETIME": written}, tmp_path).lifetime == expected
+
+
+@pytest.mark.parametrize("written", ["1,5h", "23:00", "0", "1 5m", "soon"])
+def test_a_lifetime_that_is_not_read_whole_is_refused(tmp_path, written):
+    with pytest.raises(SettingsError, match="QEXP_LIFETIME"):
+        load({"QEXP_HOME": str(tmp_path), "QEXP_LIFETIME": written}, tmp_path)
+
+
 def test_without_anything_there_are_no_addresses(tmp_path, home):
     settings = load({"QEXP_HOME": str(home)}, tmp_path)
     assert settings.database_url is None

@@ -210,7 +210,7 @@ class Study:
             "queue": self.queue,
             "parameters": {"x": {"range": [number]}} if number > 1 else {"x": 0},
             "settings": settings,
-            "retries": {"crashed": 9, "lost": 9, "delay": 0.1},
+            "retries": {"crashed": 9, "lost": 9, "delay": "0.1s"},
             **keys,
         }
 

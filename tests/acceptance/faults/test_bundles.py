@@ -22,7 +22,7 @@ def messages(worker):
 
 
 def test_an_experiment_that_always_kills_its_process_fails_and_takes_no_other_with_it(own):
-    study = own.study(NUMBER, source=KILLS, retries={"crashed": 2, "delay": 0.1})
+    study = own.study(NUMBER, source=KILLS, retries={"crashed": 2, "delay": "0.1s"})
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER - 1, "crashed": 3}, failed={"crashed": 1})

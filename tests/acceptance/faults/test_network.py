@@ -60,7 +60,7 @@ def test_a_short_break_between_a_worker_and_postgres_changes_nothing(own, postgr
 def test_what_a_worker_runs_that_is_cut_off_from_postgres_is_run_elsewhere(own, postgres, fault):
     # Given a worker at two experiments, and another one that leads
     proxy, environ = postgres
-    study = own.study(2, gated=True, retries={"crashed": 0, "lost": 9, "delay": 0.1})
+    study = own.study(2, gated=True, retries={"crashed": 0, "lost": 9, "delay": "0.1s"})
     other = own.worker("-Q", "nothing", "-c", "1").await_ready()
     worker = own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()
     study.enqueue()
@@ -82,7 +82,7 @@ def test_what_a_worker_runs_that_is_cut_off_from_postgres_is_run_elsewhere(own, 
 def test_a_worker_that_comes_back_after_the_lease_ends_nothing_that_it_has_begun_since(own, postgres):
     """To end it would fail what does not retry crashes."""
     proxy, environ = postgres
-    study = own.study(60, settings={"seconds": 0.2}, retries={"crashed": 0, "lost": 9, "delay": 0.1})
+    study = own.study(60, settings={"seconds": 0.2}, retries={"crashed": 0, "lost": 9, "delay": "0.1s"})
     own.worker("-Q", "nothing", "-c", "1").await_ready()
     worker = own.worker("-Q", study.queue, "-c", "2", QEXP_HEARTBEAT="2", **environ).await_ready()
     study.enqueue()

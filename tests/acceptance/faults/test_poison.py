@@ -29,7 +29,7 @@ ALONE = {
 
 @pytest.mark.parametrize("body", ALONE.values(), ids=ALONE)
 def test_a_signal_that_reaches_one_child_is_charged_and_ends_no_worker(own, body):
-    study = own.study(NUMBER, source=poisonous(body), retries={"crashed": 2, "delay": 0.1})
+    study = own.study(NUMBER, source=poisonous(body), retries={"crashed": 2, "delay": "0.1s"})
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_closed()
     assert odd(study) == [("crashed", "ProcessStopped")] * 3

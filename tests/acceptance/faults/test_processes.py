@@ -103,7 +103,7 @@ def test_a_function_that_holds_the_interpreter_for_longer_than_the_lease_is_not_
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 def test_a_timeout_ends_a_function_that_holds_the_interpreter(own, pool):
     holds = "import ctypes\n    ctypes.PyDLL(None).sleep(600)"
-    study = own.study(1, SOURCE.replace("time.sleep(seconds)", holds), timeout=2, retries={"timeout": 0}).enqueue()
+    study = own.study(1, SOURCE.replace("time.sleep(seconds)", holds), timeout="2s", retries={"timeout": 0}).enqueue()
     worker = own.worker("-Q", study.queue, "-c", "1", "-P", pool)
     study.await_closed()
     assert study.outcomes() == {"timeout": 1}
@@ -131,7 +131,7 @@ def test_a_worker_that_was_stopped_and_ends_what_was_taken_finishes_too_late(own
 def test_a_worker_that_comes_back_ends_only_what_was_taken_from_it(own):
     """What it has claimed since is its own: to end it would fail experiments that do not retry crashes."""
     # Given a worker whose main process alone is stopped, as when it swaps, while its children go on
-    study = own.study(40, settings={"seconds": 0.25}, retries={"crashed": 0, "lost": 9, "delay": 0.1}).enqueue()
+    study = own.study(40, settings={"seconds": 0.25}, retries={"crashed": 0, "lost": 9, "delay": "0.1s"}).enqueue()
     first, second = own.workers(2, "-Q", study.queue, "-c", "2")
     study.await_done(4)
     for _ in range(2):
