@@ -102,7 +102,6 @@ def to_text(value: Json) -> str:
     return repr(value) if type(value) is int else _TEXT(value)
 
 
-
 def storable_text(text: str) -> str:
     r"""
     Return text that Postgres can keep: NUL and lone surrogates become visible escapes.

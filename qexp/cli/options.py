@@ -28,7 +28,8 @@ assignments_option = click.option(
     "assignments",
     multiple=True,
     metavar="NAME=VALUES",
-    help="Override or add an axis (lr=1e-3,1e-4), a key (study=other) or a setting (settings.epochs=5); repeatable.",
+    help="Override or add an axis (lr=1e-3,1e-4), a key (study=other) or a setting (settings.epochs=5); repeatable. "
+    "parameters.NAME and grid.KEY tell a parameter from a key of the same name.",
 )
 EXPERIMENT = click.IntRange(1, 2**63 - 1)
 CONCURRENCY = click.IntRange(1, 10_000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qexp.errors import FunctionError
+from qexp.errors import FunctionError, GridError
 from qexp.functions import Signature, resolve, workspace
 
 if TYPE_CHECKING:
@@ -20,4 +20,11 @@ def checked(grid: Grid) -> Grid:
             signature = Signature.of(resolve(grid.function, grid.folder), grid.function)
         except FunctionError as error:
             raise grid.source.error(str(error), "function") from error
+        for name, place in grid.source.assumed.items():
+            if name in signature.names:
+                raise GridError(
+                    place,
+                    f"{name!r} has two meanings, since {grid.function} takes a parameter of that name: "
+                    f"write grid.{name}=… or parameters.{name}=…",
+                )
         return bind(grid, signature)

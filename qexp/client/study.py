@@ -96,32 +96,43 @@ class Study:
         return self._client.requeue(selection, fresh).ids
 
 
-def enqueue(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], /, **keys: Any) -> Study:
+def enqueue(
+    grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any],
+    /,
+    *,
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - it is named as the command line's
+    **keys: Any,
+) -> Study:
     """
     Enqueue a grid and return its study.
 
-    *grid* is a grid file, a `qexp.Grid`, a mapping with the keys of a grid file, or the function itself with those keys
-    as arguments: `qexp.enqueue(train, parameters={"lr": [0.1, 0.01]}, study="lr")`. The study's name is then the
-    function's unless given. Everything wrong with it is a `qexp.QexpError`, and nothing is written then.
+    *grid* is a grid file, a `qexp.Grid`, a mapping with the keys of a grid file, or the function itself, whose study is
+    named after it unless given: `qexp.enqueue(train, parameters={"lr": [0.1, 0.01]}, study="lr")`. *keys* are keys of a
+    grid file, laid over those that the grid has. *set* overrides or adds parameters by name, as `--set` does:
+    `qexp.enqueue("grid.yaml", study="other", set={"lr": [0.1], "settings.epochs": 5})`.
+
+    Everything wrong with it is a `qexp.QexpError`, and nothing is written then.
     """
     client = Client()
-    return Study(client.enqueue(_grid(grid, keys)).study, client)
+    return Study(client.enqueue(_grid(grid, keys, set or {})).study, client)
 
 
-def _grid(grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], keys: Mapping[str, Any]) -> Grid:
-    from qexp.grid import Grid
+def _grid(
+    grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], keys: Mapping[str, Any], values: Mapping[str, Any]
+) -> Grid:
+    from qexp.grid import Grid, assignments_of
 
     if callable(grid):
         function, folder = reference(grid)
         name = function.rpartition(":")[2].rpartition(".")[2].lower()
-        return Grid.from_dict({"study": name, "function": function, **keys}, folder)
-    if keys:
-        raise TypeError(
-            f"found the argument {next(iter(keys))!r} beside a grid, expected arguments beside a function only"
-        )
+        own = {"study": name, "function": function, **keys}
+        return Grid.from_dict(own, folder, assignments_of({}, values))
+    assignments = assignments_of(keys, values)
     if isinstance(grid, Grid):
-        return grid
-    return Grid.from_dict(grid) if isinstance(grid, Mapping) else Grid.load(grid)
+        return grid.over(assignments) if assignments else grid
+    if isinstance(grid, Mapping):
+        return Grid.from_dict(grid, assignments=assignments)
+    return Grid.load(grid, assignments)
 
 
 def _narrowed(study: str, where: str | None, since: str | None, host: str | None) -> Selection:

@@ -58,11 +58,7 @@ def _where(folder: Path | None) -> str:
     """Say where modules are looked for."""
     if folder is None:
         return "installed"
-    return (
-        f"beside the grid in {folder} or installed"
-        if folder.is_dir()
-        else f"installed ({folder} is not visible on this host)"
-    )
+    return f"in {folder} or installed" if folder.is_dir() else f"installed ({folder} is not visible on this host)"
 
 
 def beside(name: str, folder: Path) -> bool:

@@ -1,7 +1,8 @@
 """A grid file becomes parameter sets; this room knows no database and no broker."""
 
+from qexp.grid.assignments import assignments_of
 from qexp.grid.binding import bind
 from qexp.grid.grid import Grid
 from qexp.grid.schema import json_schema
 
-__all__ = ["Grid", "bind", "json_schema"]
+__all__ = ["Grid", "assignments_of", "bind", "json_schema"]

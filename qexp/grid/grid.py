@@ -12,9 +12,10 @@ from typing import Any
 from qexp import jsonb
 from qexp.data import Keys, to_json
 from qexp.grid import checks
+from qexp.grid.assignments import Assignment
 from qexp.grid.axes import axes_of
 from qexp.grid.expansion import Axis, Expansion
-from qexp.grid.layers import layered
+from qexp.grid.layers import given, layered, over
 from qexp.grid.reader import Part, Source
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
@@ -36,32 +37,44 @@ class Grid:
     include: tuple[Mapping[str, Json], ...]
     exclude: tuple[Mapping[str, Json], ...]
     folder: Path | None
-    """The folder of the grid file, where the function is looked for first; None for a grid given from Python."""
+    """Where the function is looked for first: the key `folder`, else the grid file's; None: it is an installed one."""
     source: Source
 
     @classmethod
-    def load(cls, path: str | Path, assignments: Sequence[str] = ()) -> Grid:
+    def load(cls, path: str | Path, assignments: Sequence[str | Assignment] = ()) -> Grid:
         """
         Read a grid file, with *assignments* such as `lr=1e-3,1e-4` laid over it.
 
         GridError names the file, the line and what was expected there.
         """
         path = Path(path)
-        source = layered(path, assignments)
+        parsed = [Assignment.parsed(one) if isinstance(one, str) else one for one in assignments]
+        source = layered(path, parsed)
         return cls._of(source, validate(source, path.stem), path.absolute().parent)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any], folder: Path | None = None) -> Grid:
+    def from_dict(
+        cls, data: Mapping[str, Any], folder: Path | None = None, assignments: Sequence[Assignment] = ()
+    ) -> Grid:
         """Take a grid as a mapping with the keys of a grid file; numpy values, tuples and ranges are data too."""
         try:
             plain_data = to_json(dict(data), finite=True, keys=_KEYS)
         except ValueError as error:
             raise Source("grid", None).error(f"{error}; expected values that JSON can hold") from error
-        source = Source("grid", plain_data)
+        source = given(plain_data, assignments)
         return cls._of(source, validate(source, None), folder)
+
+    def over(self, assignments: Sequence[Assignment]) -> Grid:
+        """Return the grid with *assignments* laid over it, as `load` does."""
+        source = over(self.source, assignments)
+        return self._of(source, validate(source, self.study), self.folder)
 
     @classmethod
     def _of(cls, source: Source, file: GridFile, folder: Path | None) -> Grid:
+        if file.folder is not None:
+            folder = Path(file.folder)
+            if not folder.is_dir():
+                raise source.error(f"folder: there is no folder {folder}", "folder")
         axes = tuple(axes_of(source, file))
         grid = cls(file, axes, tuple(file.include), tuple(file.exclude), folder, source)
         checks.names(grid)

@@ -1,45 +1,90 @@
-"""A grid file over its `base`, and assignments from the command line over both: one tree that knows its places."""
+"""A grid file over its `base`, and what was set from outside over both: one tree that knows its places."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qexp.errors import GridError
-from qexp.grid.forms import FORMS
-from qexp.grid.reader import Node, Source, parse, read
-from qexp.grid.schema import GridFile
+from qexp.grid.assignments import Assignment, meaning
+from qexp.grid.reader import Node, Source, nodes_of, read
+from qexp.model import Json
 
 _MERGED = ("parameters", "settings", "sampling", "retries", "stop_after")
 """Sections in which a grid overrides its base key by key; any other key replaces that of the base."""
-_SECTIONS = ("settings", "sampling", "retries", "stop_after")
+_NOTES = "x-"
+"""Keys that begin so are the user's own: a place for anchors."""
 
 
-def layered(path: Path, assignments: Sequence[str] = ()) -> Source:
-    """Read a grid file with its bases and *assignments* `name=value`; GridError names the file, line or assignment."""
-    root = _with_base(path, [])
-    for assignment in assignments:
-        root = _assigned(root, assignment)
-    return Source.of(str(path), root)
+def layered(path: Path, assignments: Sequence[Assignment] = ()) -> Source:
+    """Read a grid file with its bases and lay *assignments* over it; GridError names the file, line or assignment."""
+    return _assembled(str(path), _own(read(path), path.parent), [path.resolve()], assignments)
 
 
-def _with_base(path: Path, seen: list[Path]) -> Node:
-    root = read(path)
+def given(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> Source:
+    """Do what `layered` does with a grid that was given from Python; its paths are relative to the working folder."""
+    if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
+        return Source(name, dict(data))
+    return over(Source(name, data, nodes_of(dict(data), name)), assignments)
+
+
+def over(source: Source, assignments: Sequence[Assignment]) -> Source:
+    """Lay *assignments* over a grid that was read before; a `base` is laid under it."""
+    root = source.root if source.root is not None else nodes_of(source.data, source.name)
+    return _assembled(source.name, _own(root, Path()), [], assignments)
+
+
+def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Assignment]) -> Source:
+    """Return one's *own* layer over its bases, under *assignments*."""
+    root = _over_base(own, seen)
+    if not isinstance(root.value, dict):
+        return Source.of(name, root)
+    meant = [(one, meaning(root, one)) for one in assignments]
+    bases = [one for one, path in meant if path == ("base",)]
+    if bases:
+        named = _mapping(bases[-1].place, "base", bases[-1].value("base"))
+        root = _over_base(_over(own, _own(named, Path())), seen)
+    for one, path in meant:
+        if path != ("base",):
+            node = one.value(*path)
+            for key in reversed(path):
+                node = _mapping(one.place, key, node)
+            root = _over(root, _own(node, Path()) if path == ("folder",) else node)
+    source = Source.of(name, root)
+    source.assumed = {one.name: one.place for one, path in meant if (one.name,) == path}
+    return source
+
+
+def _own(root: Node, folder: Path) -> Node:
+    """Return a layer without the user's own keys; paths in it that are relative to *folder* are no longer so."""
+    if not isinstance(root.value, dict):
+        return root
+    kept = {key: node for key, node in root.value.items() if not key.startswith(_NOTES)}
+    if (base := kept.get("base")) is not None and isinstance(base.value, str):
+        kept["base"] = Node(str(folder / base.value), base.place)
+    if (code := kept.get("folder")) is not None and isinstance(code.value, str):
+        kept["folder"] = Node(str((folder / code.value).resolve()), code.place)
+    return Node(kept, root.place, root.key_places)
+
+
+def _over_base(root: Node, seen: Sequence[Path]) -> Node:
+    """Return a layer over the bases that it names; *seen* are the files that lead to it."""
     if not isinstance(root.value, dict) or "base" not in root.value:
         return root
     base = root.value["base"]
+    root = Node({key: node for key, node in root.value.items() if key != "base"}, root.place, root.key_places)
+    if base.value is None:
+        return root
     if not isinstance(base.value, str):
         raise GridError(base.place, "base: expected the path of another grid file")
-    other = path.parent / base.value
-    chain = [*seen, path.resolve()]
-    if other.resolve() in chain:
-        raise GridError(base.place, f"base: {base.value} leads back to itself")
+    other = Path(base.value)
+    if other.resolve() in seen:
+        raise GridError(base.place, f"base: {other.name} leads back to itself")
     if not other.is_file():
         raise GridError(base.place, f"base: there is no file {other}")
-    below = _with_base(other, chain)
+    below = _over_base(_own(read(other), other.parent), [*seen, other.resolve()])
     if not isinstance(below.value, dict):
         raise GridError(below.place, "expected a mapping with 'function' and 'parameters'")
-    del root.value["base"]
     return _over(below, root)
 
 
@@ -47,43 +92,23 @@ def _over(below: Node, above: Node) -> Node:
     """Return *above* laid over *below*: keys of the base first, in their order."""
     merged = Node({**below.value}, above.place, {**below.key_places})
     for key, node in above.value.items():
-        old = merged.value.get(key)
-        both = old is not None and isinstance(old.value, dict) and isinstance(node.value, dict)
-        merged.value[key] = _shallow(old, node) if both and key in _MERGED else node
+        merged.value[key] = _merged(key, merged.value[key], node) if key in merged.value else node
         merged.key_places[key] = above.key_places[key]
     return merged
 
 
-def _shallow(below: Node, above: Node) -> Node:
+def _merged(key: str, below: Node, above: Node) -> Node:
+    below, above = _as_section(key, below), _as_section(key, above)
+    if key not in _MERGED or not isinstance(below.value, dict) or not isinstance(above.value, dict):
+        return above
     return Node({**below.value, **above.value}, above.place, {**below.key_places, **above.key_places})
 
 
-def _assigned(root: Node, assignment: str) -> Node:
-    """Lay one `name=value` over a grid: a key of the grid, `settings.NAME`, else a parameter, whose values it lists."""
-    place = f"--set {assignment}"
-    name, equals, text = assignment.partition("=")
-    name = name.strip()
-    if name == "notify":
-        place = "--set notify=***"
-    if not equals or not name:
-        raise GridError(place, "expected NAME=VALUE[,VALUE...], such as lr=1e-3,1e-4")
-    if not isinstance(root.value, dict):
-        return root
-    section, dot, inner = name.partition(".")
-    if dot and section in _SECTIONS:
-        return _over(root, _mapping(place, section, _mapping(place, inner, parse(text, place, numbered=False))))
-    if name in GridFile.model_fields and name not in ("parameters", "zip", "when", "exclude", "include"):
-        return _over(root, _mapping(place, name, parse(text, place, numbered=False)))
-    return _over(root, _mapping(place, "parameters", _mapping(place, name, _axis(text, place))))
-
-
-def _axis(text: str, place: str) -> Node:
-    """Return the values of an axis: those of a flow list, with or without brackets, or one of the forms."""
-    if text.lstrip().startswith(("[", "{")):
-        node = parse(text, place, numbered=False)
-        if isinstance(node.value, list) or (isinstance(node.value, dict) and any(key in FORMS for key in node.value)):
-            return node
-    return parse(f"[{text}]", place, numbered=False)
+def _as_section(key: str, node: Node) -> Node:
+    """Write `retries: 3` as the section that it is short for."""
+    if key == "retries" and isinstance(node.value, int) and not isinstance(node.value, bool):
+        return _mapping(node.place, "error", node)
+    return node
 
 
 def _mapping(place: str, key: str, node: Node) -> Node:

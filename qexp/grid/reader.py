@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 MAX_ALIASED = 100_000
 """Nodes that aliases may repeat, all in all: far beyond any use, far below a "billion laughs"."""
 
+_TAG = "tag:yaml.org,2002:"
 Part = str | int
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -41,6 +42,8 @@ class Node:
     place: str
     key_places: dict[str, str] = field(default_factory=dict)
     size: int = 1
+    bare: bool = False
+    """It is text that nobody has quoted, and that YAML reads as nothing else."""
 
     def data(self) -> Json:
         """Return the plain data below this node."""
@@ -51,11 +54,33 @@ class Node:
         return self.value
 
 
+def nodes_of(data: Json, name: str, location: tuple[Part, ...] | None = ()) -> Node:
+    """Return the tree of data that was given from Python, with the places that `Source` names; None: all are *name*."""
+    place = name if location is None else _at(name, location)
+
+    def inner(value: Json, part: Part) -> Node:
+        return nodes_of(value, name, None if location is None else (*location, part))
+
+    if isinstance(data, dict):
+        nodes = {key: inner(value, key) for key, value in data.items()}
+        return Node(nodes, place, {key: node.place for key, node in nodes.items()})
+    if isinstance(data, list):
+        return Node([inner(value, index) for index, value in enumerate(data)], place)
+    return Node(data, place)
+
+
+def _at(name: str, location: Sequence[Part]) -> str:
+    path = ".".join(str(part) for part in location)
+    return f"{name}, at {path}" if path else name
+
+
 class Source:
     """Where a grid was written: its data and, for any place inside, how to name that place to a person."""
 
     def __init__(self, name: str, data: Json, root: Node | None = None) -> None:
         self.name, self.data, self.root = name, data, root
+        self.assumed: dict[str, str] = {}
+        """Names that were set and taken for keys of the grid without saying so, each with its place."""
 
     @classmethod
     def of(cls, name: str, root: Node) -> Source:
@@ -69,8 +94,7 @@ class Source:
         For data given from Python it is `grid, at parameters.lr`.
         """
         if self.root is None:
-            path = ".".join(str(part) for part in location)
-            return f"{self.name}, at {path}" if path else self.name
+            return _at(self.name, location)
         node, place = self.root, self.root.place
         for part in location:
             if isinstance(node.value, dict) and part in node.value:
@@ -125,6 +149,18 @@ def parse(text: str, name: str, numbered: bool = True) -> Node:
         raise GridError(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
 
 
+@dataclass(slots=True)
+class _Open:
+    """A list or mapping whose end has not come yet."""
+
+    node: Node
+    anchor: str | None
+    key: tuple[str | None, str] | None = None
+    """The key that waits for its value, and its place; a key of None is a merge key."""
+    merged: set[str] | None = None
+    """Keys that came by a merge key, which keys of the mapping's own override; None: it has had no merge key."""
+
+
 class _Composer:
     """Builds nodes from parser events without recursion, so that no nesting can exhaust the stack."""
 
@@ -132,8 +168,7 @@ class _Composer:
         self.name, self.numbered = name, numbered
         self.anchors: dict[str, Node] = {}
         self.aliased = 0
-        self.stack: list[tuple[Node, str | None]] = []  # open collections, each with its anchor
-        self.keys: list[tuple[str, str] | None] = []  # the key that waits for its value, one entry per open collection
+        self.stack: list[_Open] = []
         self.root: Node | None = None
         self.line, self.text = 0, ""
 
@@ -143,7 +178,7 @@ class _Composer:
             if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
                 raise self.error(line, "a second document begins; a grid is one document")
             if isinstance(event, yaml.ScalarEvent):
-                self.add(Node(self.scalar(event, line), self.place(line)), event.anchor)
+                self.scalar(event, line)
             elif isinstance(event, yaml.AliasEvent):
                 self.add(self.alias(event, line), None)
             elif isinstance(event, yaml.CollectionStartEvent):
@@ -166,25 +201,22 @@ class _Composer:
         return GridError(self.place(line), problem)
 
     def open(self, event: Any, line: int) -> None:
-        if event.tag is not None and not event.implicit:
-            raise self.error(line, f"found the tag {event.tag!r}, expected plain data")
+        is_mapping = isinstance(event, yaml.MappingStartEvent)
+        if not event.implicit and event.tag not in (None, "!", _TAG + ("map" if is_mapping else "seq")):
+            raise self.error(line, f"found the tag {_shown(event.tag)}, expected plain data")
         if len(self.stack) >= MAX_DEPTH:
             raise self.error(line, _TOO_DEEP)
-        if isinstance(self.parent, dict) and self.keys[-1] is None:
+        if self.awaits_key:
             raise self.error(line, "found a list or mapping as a key, expected text")
-        self.stack.append(
-            (Node({} if isinstance(event, yaml.MappingStartEvent) else [], self.place(line)), event.anchor)
-        )
-        self.keys.append(None)
+        self.stack.append(_Open(Node({} if is_mapping else [], self.place(line)), event.anchor))
 
     def close(self) -> None:
-        node, anchor = self.stack.pop()
-        self.keys.pop()
-        self.add(node, anchor)
+        closed = self.stack.pop()
+        self.add(closed.node, closed.anchor)
 
     @property
-    def parent(self) -> Any:
-        return self.stack[-1][0].value if self.stack else None
+    def awaits_key(self) -> bool:
+        return bool(self.stack) and self.stack[-1].key is None and isinstance(self.stack[-1].node.value, dict)
 
     def add(self, node: Node, anchor: str | None) -> None:
         if anchor:
@@ -192,26 +224,45 @@ class _Composer:
         if not self.stack:
             self.root = node
             return
-        parent, waiting = self.stack[-1][0], self.keys[-1]
+        above = self.stack[-1]
+        parent = above.node
         if isinstance(parent.value, list):
             parent.value.append(node)
-        elif waiting is None:
-            self.keys[-1] = (self.key(parent, node), node.place)
+        elif above.key is None:
+            above.key = (self.key(above, node), node.place)
             return
         else:
-            parent.value[waiting[0]] = node
-            parent.key_places[waiting[0]] = waiting[1]
-            self.keys[-1] = None
+            key, place = above.key
+            above.key = None
+            if key is None:
+                self.merge(above, node)
+            else:
+                parent.value[key] = node
+                parent.key_places[key] = place
         parent.size += node.size
 
-    def key(self, parent: Node, node: Node) -> str:
+    def key(self, above: _Open, node: Node) -> str:
         if not isinstance(node.value, str):
             shown = "null" if node.value is None else str(node.value).lower()
             raise GridError(node.place, f"found {shown} as a key, expected text; quote it")
-        if node.value in parent.value:
-            first = parent.key_places[node.value].rpartition(", ")[2]
+        if above.merged is not None and node.value in above.merged:
+            above.merged.remove(node.value)
+        elif node.value in above.node.value:
+            first = above.node.key_places[node.value].rpartition(", ")[2]
             raise GridError(node.place, f"the key {node.value!r} is repeated (first on {first})")
         return node.value
+
+    def merge(self, above: _Open, node: Node) -> None:
+        """Add the keys of one mapping, or of several, to one that has the merge key: those it has, and earlier, win."""
+        merged = above.merged = set()
+        for one in node.value if isinstance(node.value, list) else [node]:
+            if not isinstance(one.value, dict):
+                raise GridError(one.place, "found no mapping after '<<', expected one with keys to merge, or a list")
+            for key, value in one.value.items():
+                if key not in above.node.value:
+                    above.node.value[key] = value
+                    above.node.key_places[key] = one.key_places[key]
+                    merged.add(key)
 
     def alias(self, event: Any, line: int) -> Node:
         node = self.anchors.get(event.anchor)
@@ -220,22 +271,28 @@ class _Composer:
         self.aliased += node.size
         if self.aliased > MAX_ALIASED:
             raise self.error(line, f"aliases repeat more than {MAX_ALIASED:,} values")
-        return Node(node.value, self.place(line), node.key_places, node.size)
+        return Node(node.value, self.place(line), node.key_places, node.size, node.bare)
 
-    def scalar(self, event: Any, line: int) -> Json:
+    def scalar(self, event: Any, line: int) -> None:
         text: str = event.value
-        if event.tag is not None and event.tag not in ("!", "tag:yaml.org,2002:str"):
-            raise self.error(line, f"found the tag {event.tag!r}, expected plain data")
+        is_plain = event.tag is None and event.implicit[0]
         if "\0" in text:
             raise self.error(line, "found the character U+0000, which Postgres cannot keep in text")
-        if event.tag is not None or not event.implicit[0]:
-            return text
-        if _NON_FINITE.fullmatch(text):
-            raise self.error(line, f"found {text}, expected a finite number")
+        if self.awaits_key and (event.tag == _TAG + "merge" or (is_plain and text == "<<")):
+            if self.stack[-1].merged is not None:
+                raise self.error(line, "the key '<<' is repeated; merge several mappings with <<: [*one, *other]")
+            self.stack[-1].key = (None, self.place(line))
+            return
+        value = self.resolved(event, line) if is_plain or event.tag is not None else text
+        self.add(Node(value, self.place(line), bare=is_plain and isinstance(value, str)), event.anchor)
+
+    def resolved(self, event: Any, line: int) -> Json:
+        """Return what a scalar without quotes, or with a tag, means."""
+        text = event.value
         try:
-            value = _resolve(text)
+            value = _resolve(text) if event.tag is None else _tagged(event.tag, text)
         except ValueError as error:
-            raise self.error(line, "found a number of more than 4,000 digits") from error
+            raise self.error(line, str(error)) from error
         if isinstance(value, float) and not math.isfinite(value):
             raise self.error(line, f"found {text}, expected a finite number (at most 1.8e308)")
         return value
@@ -243,20 +300,46 @@ class _Composer:
 
 def _resolve(text: str) -> Json:
     """Return what a plain scalar means in YAML 1.2's core schema (section 10.3.2 of the specification)."""
+    if _NON_FINITE.fullmatch(text):
+        raise ValueError(f"found {text}, expected a finite number")
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):
         return text[0] in "tT"
-    if _INT.fullmatch(text):
-        return int(text)
-    for pattern, base in ((_OCT, 8), (_HEX, 16)):
-        if pattern.fullmatch(text):
-            return int(str(int(text[2:], base)))  # to text and back: ValueError where a number is too long for it
-    if _FLOAT.fullmatch(text):
+    return _number(text)
+
+
+def _number(text: str) -> Json:
+    """Return the number that a text spells, or the text."""
+    try:
+        if _INT.fullmatch(text):
+            return int(text)
+        if _OCT.fullmatch(text):
+            return int(text[2:], 8)
+        if _HEX.fullmatch(text):
+            return int(text, 16)
+    except ValueError as error:
+        raise ValueError("found a number of more than 4,000 digits") from error
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _tagged(tag: str, text: str) -> Json:
+    """Return what a scalar means whose tag says its type, one of those of YAML's core schema."""
+    kind = tag.removeprefix(_TAG)
+    if tag == "!" or kind == "str":
+        return text
+    if kind not in ("null", "bool", "int", "float"):
+        raise ValueError(f"found the tag {_shown(tag)}, expected plain data")
+    value = _resolve(text)
+    if kind == "float" and type(value) is int and _INT.fullmatch(text):
         return float(text)
-    return text
+    if type(value) is not {"null": type(None), "bool": bool, "int": int, "float": float}[kind]:
+        raise ValueError(f"found {text!r} with the tag !!{kind}, expected {_KINDS[kind]}")
+    return value
 
 
-def from_mapping(data: Mapping[str, Json]) -> Source:
-    """Return a source for data that was given from Python."""
-    return Source("grid", dict(data))
+_KINDS = {"null": "null", "bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def _shown(tag: str) -> str:
+    return repr(f"!!{tag.removeprefix(_TAG)}" if tag.startswith(_TAG) else tag)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -39,10 +40,24 @@ def _parameter_name(value: str) -> str:
 
 
 def _function_name(value: str) -> str:
-    module, separator, attribute = value.partition(":")
-    if not (separator and all(part.isidentifier() for part in [*module.split("."), *attribute.split(".")])):
-        raise ValueError("expected module:name, such as experiment:evaluate")
+    module, _, attribute = value.partition(":")
+    parts = [*module.split("."), *attribute.split(".")]
+    if module.endswith(".py") or not all(part.isidentifier() for part in parts):
+        raise ValueError(f"expected module:name, {_function_hint(module, attribute)}")
     return value
+
+
+def _function_hint(module: str, attribute: str) -> str:
+    """Return the module and name that were likely meant by a file, a call, or a dot in place of the colon."""
+    path, name = PurePosixPath(module.removesuffix(".py")), attribute.strip(":").removesuffix("()")
+    stem = path.name
+    if not name and not module.endswith(".py"):
+        stem, _, name = stem.rpartition(".")
+    if not all(part.isidentifier() for part in [*stem.split("."), *name.split(".")]):
+        return "such as experiment:evaluate"
+    without = "without .py: " if module.endswith(".py") else "such as "
+    folder = "" if str(path.parent) == "." else f" with folder: {path.parent}"
+    return f"{without}{stem}:{name}{folder}"
 
 
 def _limit(value: Any) -> float | None:
@@ -131,6 +146,9 @@ class GridFile(_Section):
 
     study: Annotated[str, AfterValidator(_study_name), Field(description="the study's name; default: the file's stem")]
     function: Annotated[str, AfterValidator(_function_name), Field(description="module:name of the function")]
+    folder: str | None = Field(
+        None, description="the folder that holds the code, relative to this file; default: the one of this file"
+    )
     description: str = Field("", description="free text")
     base: str | None = Field(
         None, description="another grid file, relative to this one, whose keys this one takes over"
@@ -196,6 +214,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON schema of a grid file, for editors; `study` may be left out, the file's name gives it."""
     schema = GridFile.model_json_schema(by_alias=True)
     schema["required"] = ["function"]
+    schema["patternProperties"] = {"^x-": {"description": "yours: a place for anchors"}}
     schema["properties"]["retries"] = {"anyOf": [{"type": "integer", "minimum": 0}, schema["properties"]["retries"]]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "qexp grid"}
 

@@ -184,6 +184,28 @@ def test_the_life_of_a_study(qexp, study, worker, tmp_path):
     assert len(pd.read_csv(tmp_path / "failed.csv")) == 1
 
 
+def test_a_grid_in_a_folder_of_its_own_names_the_folder_of_its_code(qexp, study, worker, tmp_path):
+    # Given code in one folder and a grid in another below it
+    made = study("import helper\ndef f(x): return helper.double(x)", {"x": [1, 2]}, folder="..")
+    (tmp_path / "helper.py").write_text("def double(x): return 2 * x\n")
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "grid.yaml").rename(tmp_path / "configs" / "grid.yaml")
+    # When it is enqueued from elsewhere
+    assert qexp("enqueue", "configs/grid.yaml").returncode == 0
+    assert made.wait() == 0
+    # Then its snapshot had the code, and nothing but the code has changed since
+    assert [row["result"] for row in made.listed()] == [{"value": 2}, {"value": 4}]
+    (tmp_path / "helper.py").write_text("def double(x): return 3 * x\n")
+    (change,) = json.loads(qexp("diff", "configs/grid.yaml", "--format", "json").stdout)["changes"]
+    assert change == "code"
+    # And the new code is found where the grid says, here and by a requeue
+    debugged = qexp("debug", made.listed()[0]["id"], "--live")
+    assert '"value": 3' in debugged.stdout, debugged.stderr
+    assert qexp("requeue", made.name, "--status", "done", "-y").returncode == 0
+    assert made.wait() == 0
+    assert [row["result"] for row in made.listed()] == [{"value": 3}, {"value": 6}]
+
+
 def test_more_than_ten_are_asked_about_and_y_skips_the_question(qexp, study, worker):
     made = study(SQUARES, {"x": list(range(10, 22))})
     made.enqueue()

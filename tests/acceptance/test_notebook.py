@@ -55,6 +55,13 @@ def test_a_grid_file_is_enqueued(queue, tmp_path):
     assert qexp.enqueue(str(tmp_path / "grid.yaml")).status().total == 2
 
 
+def test_keys_and_values_are_laid_over_a_grid_file(queue, tmp_path):
+    (tmp_path / "experiment.py").write_text(SOURCE)
+    (tmp_path / "grid.yaml").write_text("function: experiment:train\nqueue: none\nparameters: {lr: [1, 2]}\n")
+    study = qexp.enqueue(tmp_path / "grid.yaml", study=f"over_{queue}", seeds=2, set={"lr": [0.1, 0.2, 0.3]})
+    assert (study.name, study.status().total) == (f"over_{queue}", 6)
+
+
 def test_an_unknown_study_is_refused():
     with pytest.raises(qexp.QexpError, match="no study is named"):
         qexp.Study("no_such_study")

@@ -118,6 +118,26 @@ def test_a_refusal_names_the_line(load, text, line, word):
     assert word in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("experiments.py:main", "expected module:name, without .py: experiments:main"),
+        ("src/train.py:main", "expected module:name, without .py: train:main with folder: src"),
+        ("../lib/train:main", "expected module:name, such as train:main with folder: ../lib"),
+        ("./train.py::main", "expected module:name, without .py: train:main"),
+        ("train:main()", "expected module:name, such as train:main"),
+        ("lib.train.main", "expected module:name, such as lib.train:main"),
+        ("train.py", "expected module:name, such as experiment:evaluate"),
+        ("train", "expected module:name, such as experiment:evaluate"),
+        ("my-module:f", "expected module:name, such as experiment:evaluate"),
+    ],
+)
+def test_a_function_that_is_named_as_a_file_or_a_call_gets_the_name_that_was_meant(load, written, expected):
+    with pytest.raises(GridError) as caught:
+        load(f"study: a\nfunction: {written}\nparameters: {{a: 1}}\n")
+    assert str(caught.value).endswith(f"line 2: function: found {written!r}, {expected}")
+
+
 def test_the_study_is_named_after_the_file(tmp_path):
     path = tmp_path / "lenet.yaml"
     path.write_text("function: m:f\nparameters: {a: 1}\n")

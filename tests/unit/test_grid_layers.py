@@ -35,6 +35,67 @@ def test_a_grid_takes_over_what_its_base_says(write):
     assert grid.settings == {"k": 1, "l": 3}
 
 
+@pytest.mark.parametrize(
+    ("below", "above", "expected"),
+    [
+        ("retries: 3", "retries: {timeout: 1}", (3, 1)),
+        ("retries: {timeout: 1}", "retries: 3", (3, 1)),
+        ("retries: {error: 2, timeout: 1}", "retries: {error: 5}", (5, 1)),
+    ],
+)
+def test_one_number_of_retries_is_merged_as_the_section_it_stands_for(write, below, above, expected):
+    write(HEAD + f"parameters: {{a: 1}}\n{below}\n", "root.yaml")
+    retries = Grid.load(write(f"base: root.yaml\n{above}\n")).file.retries
+    assert (retries.error, retries.timeout) == expected
+
+
+def test_keys_that_begin_with_x_are_the_users_own_in_every_layer(write):
+    write(HEAD + "x-rates: &rates [1, 2]\nparameters: {a: *rates}\n", "root.yaml")
+    grid = Grid.load(write("x-more: {values: &more [3]}\nbase: root.yaml\nparameters: {b: *more}\n"))
+    assert list(grid) == [{"a": 1, "b": 3}, {"a": 2, "b": 3}]
+    assert not [key for key in grid.source.data if key.startswith("x-")]
+    given = Grid.from_dict({"study": "a", "function": "m:f", "parameters": {"a": 1}, "x-note": {"any": "thing"}})
+    assert list(given) == [{"a": 1}]
+
+
+def test_a_key_that_begins_otherwise_is_still_unknown(write):
+    with pytest.raises(GridError, match=r"line 3: there is no key 'xrates'"):
+        Grid.load(write(HEAD + "xrates: 1\nparameters: {a: 1}\n"))
+
+
+def test_a_folder_is_relative_to_the_file_that_names_it(write, tmp_path):
+    write(HEAD + "folder: ..\nparameters: {a: 1}\n", "configs/root.yaml")
+    below = Grid.load(write("base: ../configs/root.yaml\nstudy: mine\n", "other/grid.yaml"))
+    assert below.folder == tmp_path.resolve()
+    above = Grid.load(write("base: ../configs/root.yaml\nstudy: mine\nfolder: .\n", "other/grid.yaml"))
+    assert above.folder == (tmp_path / "other").resolve()
+    assert Grid.load(write(HEAD + "parameters: {a: 1}\n", "other/grid.yaml")).folder == tmp_path / "other"
+
+
+def test_a_folder_from_outside_is_relative_to_the_working_folder(write, tmp_path, monkeypatch):
+    path = write(HEAD + "parameters: {a: 1}\n", "configs/grid.yaml")
+    monkeypatch.chdir(tmp_path)
+    assert Grid.load(path, ["folder=."]).folder == tmp_path.resolve()
+    data = {"study": "a", "function": "m:f", "parameters": {"a": 1}, "folder": "configs"}
+    assert Grid.from_dict(data).folder == (tmp_path / "configs").resolve()
+
+
+def test_a_folder_that_is_not_there_is_refused_with_its_line(write):
+    with pytest.raises(GridError, match=r"line 3: folder: there is no folder .*/code"):
+        Grid.load(write(HEAD + "folder: code\nparameters: {a: 1}\n"))
+    with pytest.raises(GridError, match=r"line 3: folder: found 3, expected"):
+        Grid.load(write(HEAD + "folder: 3\nparameters: {a: 1}\n"))
+
+
+def test_a_grid_from_python_has_a_base(write, tmp_path, monkeypatch):
+    write(HEAD + "parameters: {a: [1, 2]}\nseeds: 2\n", "root.yaml")
+    monkeypatch.chdir(tmp_path)
+    grid = Grid.from_dict({"base": "root.yaml", "parameters": {"b": 3}, "seeds": 1})
+    assert list(grid) == [{"a": 1, "b": 3, "seed": 0}, {"a": 2, "b": 3, "seed": 0}]
+    with pytest.raises(GridError, match=r"grid, at base: base: there is no file none\.yaml"):
+        Grid.from_dict({"base": "none.yaml"})
+
+
 def test_an_error_in_a_base_names_the_base(write):
     write(HEAD + "parameters:\n  a: []\n", "root.yaml")
     with pytest.raises(GridError, match=r"root\.yaml, line 4"):
@@ -45,50 +106,6 @@ def test_bases_that_lead_in_a_circle_are_refused(write):
     write("base: a.yaml\n", "b.yaml")
     with pytest.raises(GridError, match=r"b\.yaml, line 1: base: a\.yaml leads back to itself"):
         Grid.load(write("base: b.yaml\n", "a.yaml"))
-
-
-@pytest.mark.parametrize(
-    ("assignments", "rows"),
-    [
-        (["a=5"], [{"a": 5, "b": "x"}]),
-        (["a=1e-3,1e-4"], [{"a": 0.001, "b": "x"}, {"a": 0.0001, "b": "x"}]),
-        (["b=[p, q]"], [{"a": 1, "b": "p"}, {"a": 1, "b": "q"}]),
-        (["c=true"], [{"a": 1, "b": "x", "c": True}]),
-        (["a={range: [0, 2]}"], [{"a": 0, "b": "x"}, {"a": 1, "b": "x"}]),
-        (["b={k: 1}"], [{"a": 1, "b": {"k": 1}}]),
-        (["seeds=2"], [{"a": 1, "b": "x", "seed": 0}, {"a": 1, "b": "x", "seed": 1}]),
-        (["a=2", "a=3"], [{"a": 3, "b": "x"}]),
-    ],
-    ids=str,
-)
-def test_assignments_override_or_add_an_axis(write, assignments, rows):
-    assert list(Grid.load(write(HEAD + "parameters:\n  a: [1]\n  b: [x]\n"), assignments)) == rows
-
-
-def test_assignments_reach_other_keys_and_settings(write):
-    path = write(HEAD + "parameters:\n  a: [1]\nsettings: {k: 1, l: 2}\n")
-    grid = Grid.load(path, ["study=other", "settings.k=9", "queue=gpu"])
-    assert (grid.study, grid.settings, grid.file.queue) == ("other", {"k": 9, "l": 2}, "gpu")
-
-
-@pytest.mark.parametrize(
-    ("assignment", "word"),
-    [
-        ("a", "NAME=VALUE"),
-        ("=1", "NAME=VALUE"),
-        ("a=", "no values"),
-        ("a=1,1", "twice"),
-        ("study=No", "study"),
-        ("a=[1", "YAML"),
-        ("1x=2", "1x"),
-        ("a={range: [0, 5, 0]}", "step"),
-    ],
-)
-def test_a_bad_assignment_is_named(write, assignment, word):
-    with pytest.raises(GridError) as caught:
-        Grid.load(write(HEAD + "parameters:\n  a: [1]\n"), [assignment])
-    assert str(caught.value).startswith(f"--set {assignment}: ")
-    assert word in str(caught.value)
 
 
 def test_how_to_run_is_read(write):

@@ -1,0 +1,152 @@
+"""What `--set NAME=VALUES`, and its equivalent in Python, means in a grid: a parameter, a setting or a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from qexp.data import to_json
+from qexp.errors import GridError, nearest
+from qexp.grid.forms import FORMS
+from qexp.grid.reader import Node, nodes_of, parse
+from qexp.grid.schema import GridFile
+
+_SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")
+"""Keys whose inner names can be set one by one: `settings.epochs=5`."""
+_LISTS = ("zip", "when", "exclude", "include")
+
+Path = tuple[str, ...]
+"""Where a value goes: `("queue",)`, or a section and the name in it."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A name and its values, set from outside of a grid file."""
+
+    name: str
+    written: Any
+    """Text from the command line, data from Python."""
+    place: str
+    """How an error names it; addresses of `notify` hold secrets, so it never has them."""
+    is_text: bool = True
+
+    @classmethod
+    def parsed(cls, assignment: str) -> Assignment:
+        """Take apart one `NAME=VALUES` of the command line."""
+        name, equals, text = assignment.partition("=")
+        name = name.strip()
+        place = f"--set {name}=***" if name.rpartition(".")[2] == "notify" else f"--set {assignment}"
+        if not equals or not name:
+            raise GridError(place, "expected NAME=VALUE[,VALUE...], such as lr=1e-3,1e-4")
+        return cls(name, text, place)
+
+    @classmethod
+    def given(cls, name: str, value: Any, argument: str) -> Assignment:
+        """Take a value from Python; *argument* is what the caller named it."""
+        try:
+            return cls(name, to_json(value, finite=True), argument, is_text=False)
+        except ValueError as error:
+            raise GridError(argument, f"{error}; expected values that JSON can hold") from error
+
+    def value(self, key: str, *inside: str) -> Node:
+        """Return what goes to *key*, or to a name *inside* of it."""
+        if not self.is_text:
+            return nodes_of(self.written, self.place, None)
+        if key == "parameters" and inside:
+            return self._axis()
+        if not inside and key in _LISTS:
+            return self._list()
+        if not inside and key == "seeds":
+            values = self._parse(f"[{self.written}]")
+            return values if len(values.value) != 1 else self._parse(self.written)
+        return self._parse(self.written) if self.written.strip() else Node(None, self.place)
+
+    def _axis(self) -> Node:
+        """Return the values of an axis: one of the forms, or a list with or without brackets."""
+        values = self._list()
+        only: Node = values.value[0] if len(values.value) == 1 else values
+        return only if isinstance(only.value, dict) and any(key in FORMS for key in only.value) else values
+
+    def _list(self) -> Node:
+        """Return the values, separated by commas; one list alone is the list of values."""
+        values = self._parse(f"[{self.written}]")
+        only: Node = values.value[0] if len(values.value) == 1 else values
+        return only if isinstance(only.value, list) else values
+
+    def _parse(self, text: str) -> Node:
+        return parse(text, self.place, numbered=False)
+
+
+def meaning(root: Node, one: Assignment) -> Path:
+    """
+    Return where in a grid the value of an assignment goes; GridError if its name could mean several places.
+
+    A name alone is a key of the grid if there is such a key, otherwise a parameter. `parameters.NAME`, `settings.NAME`
+    and `grid.KEY` say which one is meant.
+    """
+    name = one.name
+    named = _parameters(root)
+    section, _, inner = name.partition(".")
+    if section == "grid" and inner:
+        path = _key(one, inner)
+    elif section in _SECTIONS and inner:
+        path = (section, inner)
+    elif name in GridFile.model_fields:
+        path = (name,)
+    else:
+        path = ("parameters", name)
+    spelled = path != ("parameters", name)
+    if spelled and name in named:
+        other = f"grid.{name}" if name in GridFile.model_fields else f"grid.{'.'.join(path)}"
+        raise GridError(one.place, f"{name!r} has two meanings here: write parameters.{name}=… or {other}=…")
+    if len(path) == 1 and path == (name,) and name in _names(root, "settings"):
+        raise GridError(one.place, f"{name!r} has two meanings here: write settings.{name}=… or grid.{name}=…")
+    if path[0] == "parameters" and len(path) == 2:
+        _check_parameter(root, one, path[1], named)
+    return path
+
+
+def _key(one: Assignment, name: str) -> Path:
+    key, _, inner = name.partition(".")
+    if key not in GridFile.model_fields or (inner and key not in _SECTIONS):
+        raise GridError(one.place, f"there is no key {name!r} in a grid{nearest(key, GridFile.model_fields)}")
+    return (key, inner) if inner else (key,)
+
+
+def _check_parameter(root: Node, one: Assignment, name: str, named: Mapping[str, tuple[str, str]]) -> None:
+    """Refuse a parameter that the grid gives elsewhere, where an axis cannot replace it."""
+    section, place = named.get(name, ("", ""))
+    if section not in ("zip", "when") and name in _names(root, "settings"):
+        problem = f"{name!r} is a setting: write settings.{name}=…, or take it out of 'settings' to vary it"
+    elif name == "seed" and not section and "seeds" in root.value:
+        problem = "'seed' is the axis of 'seeds': write seeds=[…]"
+    elif section in ("zip", "when"):
+        what = "moves together with others" if section == "zip" else "depends on a condition"
+        problem = f"{name!r} {what} in {section!r} ({place}): write grid.{section}=[…]"
+    else:
+        return
+    raise GridError(one.place, problem)
+
+
+def _names(root: Node, section: str) -> Mapping[str, Node]:
+    node = root.value.get(section) if isinstance(root.value, dict) else None
+    return node.value if node is not None and isinstance(node.value, dict) else {}
+
+
+def _parameters(root: Node) -> dict[str, tuple[str, str]]:
+    """Return the names of a grid's parameters, each with the section that gives it values, and the place there."""
+    found: dict[str, tuple[str, str]] = {}
+    for section in ("parameters", "zip", "when", "include"):
+        node = root.value.get(section)
+        for entry in [] if node is None else node.value if isinstance(node.value, list) else [node]:
+            inner = _names(entry, "parameters") if section == "when" else entry.value
+            for name, value in inner.items() if isinstance(inner, dict) else ():
+                found.setdefault(name, (section, value.place))
+    return found
+
+
+def assignments_of(keys: Mapping[str, Any], values: Mapping[str, Any]) -> list[Assignment]:
+    """Return what a caller in Python has set: *keys* of the grid, and *values* by name, as `--set` has them."""
+    found = [Assignment.given(f"grid.{name}", value, f"argument {name!r}") for name, value in keys.items()]
+    return found + [Assignment.given(name, value, f"set, {name!r}") for name, value in values.items()]
