@@ -86,7 +86,8 @@ def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
 
 def summary(done: Enqueued) -> str:
     """Return the line that says what enqueueing did."""
-    return f"{done.study}: {done.total} experiments, {done.new} new, {done.known} already there"
+    many = "1 experiment" if done.total == 1 else f"{done.total} experiments"
+    return f"{done.study}: {many}, {done.new} new, {done.known} already there"
 
 
 def orphans(study: str, number: int) -> str:
@@ -109,8 +110,8 @@ def _preview(grid: Grid, form: str) -> None:
         return
     _warn(grid.warnings())
     _warn(snapshot_warnings(grid), _SILENCE)
-    echo(f"{grid.study}: {total} experiments (dry run, nothing written)")
-    width = max(len(name) for name in grid.names)
+    echo(f"{grid.study}: {total} {'experiment' if total == 1 else 'experiments'} (dry run, nothing written)")
+    width = max(map(len, grid.names), default=0)
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]
     short = {name: short_names(column) for name, column in columns}
     for axis in grid.axes:
@@ -119,8 +120,11 @@ def _preview(grid: Grid, form: str) -> None:
             echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
     if grid.include:
         echo(f"  beside these, {len(grid.include)} from 'include'")
-    echo(f"  first: {describe(first, short=short)}")
-    echo(f"  last:  {describe(last, short=short)}")
+    if not grid.names:
+        echo("  without parameters")
+    else:
+        echo(f"  first: {describe(first, short=short)}")
+        echo(f"  last:  {describe(last, short=short)}")
     echo(f"  {_limits(grid.file)}")
     if seconds is not None:
         echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")

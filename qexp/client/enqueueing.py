@@ -101,6 +101,8 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
         with client.begin() as connection:
             known = studies.find(connection, study)
             settings, _ = studies.current(connection, known)
+        if not include:  # a grid without any would be one experiment without parameters
+            return Enqueued(study, 0, 0, 0, known.revision)
         data = {"study": study, "function": known.function, "include": include, "settings": settings}
         # outside of transactions: it runs the code of the module
         grid = checked(Grid.from_dict(data, None if known.folder is None else Path(known.folder)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from qexp.grid.expansion import Axis, Part
-from qexp.grid.forms import Drawn, columns_of, listed
+from qexp.grid.forms import DRAWN, Drawn, columns_of, listed
 from qexp.grid.reader import Source
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile
@@ -61,9 +61,7 @@ def _values(source: Source, name: str, written: object, place: tuple[Part, ...])
 
 def _draws(source: Source, file: GridFile, drawn: Mapping[str, Drawn]) -> Axis:
     if not drawn:
-        raise source.error(
-            "there is nothing to draw: no parameter is uniform, loguniform, integers or choice", "sampling"
-        )
+        raise source.error(f"there is nothing to draw: no parameter is one of {', '.join(DRAWN)}", "sampling")
     names = tuple(drawn)
     if file.sampling is None:
         raise source.error(

@@ -49,6 +49,7 @@ def _check_names(grid: Grid, taker: Taker) -> None:
     always = {name for axis in grid.axes if axis.condition is None for name in axis.names}
     rows: list[tuple[tuple[Part, ...], set[str]]] = [(("parameters",), always)] if grid.axes else []
     rows += [(("include", index), set(row)) for index, row in enumerate(grid.include)]
+    rows = rows or [(("function",), set())]  # one experiment, without parameters
     for place, given in rows:
         for name in taker.required:
             if name in given or name in grid.settings:

@@ -23,7 +23,7 @@ MAX_EXPERIMENTS = 100_000_000
 def size(grid: Grid) -> None:
     """Refuse a grid without experiments, and one with more than anybody runs."""
     if not grid.total:
-        raise grid.source.error("the grid is empty: no parameters, or every combination is excluded")
+        raise grid.source.error("the grid is empty: every combination is excluded")
     if grid.total > MAX_EXPERIMENTS:
         number = f"{grid.total:,}" if grid.total < 10**40 else f"over 10^{math.floor(math.log10(grid.total))}"
         raise grid.source.error(f"the grid has {number} experiments, expected at most {MAX_EXPERIMENTS:,}")

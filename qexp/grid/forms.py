@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
+from statistics import NormalDist
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictFloat, StrictInt, Tag
@@ -104,20 +105,54 @@ class Geomspace(Listed):
         return array("d", [first, *between, last])
 
 
-class Uniform(Drawn):
+class Stepped(Drawn):
+    """A distribution whose values may be rounded to multiples of `step`, within the bounds that it has."""
+
+    step: Number | None = Field(None, description="round to multiples of this; a whole step gives whole numbers")
+
+    def bounds(self) -> Sequence[float] | None:
+        """Return the lowest and the highest value; None: there is none."""
+        return None
+
+    def check(self) -> None:
+        if self.step is None:
+            return
+        _check_floats("step", (0, self.step))
+        if self.step <= 0:
+            raise ValueError(f"found the step {self.step}, expected one above 0")
+        bounds = self.bounds()
+        if bounds is not None and not _multiples(bounds, self.step):
+            raise ValueError(f"no multiple of the step {self.step} lies between {bounds[0]} and {bounds[1]}")
+
+    def rounded(self, number: float) -> Json:
+        """Return the multiple of the step that is nearest to a number, or the number if there is no step."""
+        if self.step is None:
+            return tidy(number)
+        count, bounds = round(_exact(tidy(number)) / _exact(self.step)), self.bounds()
+        if bounds is not None:
+            counts = _multiples(bounds, self.step)
+            count = min(max(count, counts.start), counts.stop - 1)
+        return count * self.step if isinstance(self.step, int) else float(count * _exact(self.step))
+
+
+class Uniform(Stepped):
     """Numbers drawn evenly from `[low, high)`."""
 
     uniform: Annotated[list[Number], Field(min_length=2, max_length=2, description="[low, high]")]
 
     def check(self) -> None:
         _rising("uniform", self.uniform)
+        super().check()
+
+    def bounds(self) -> Sequence[float]:
+        return self.uniform
 
     def at(self, quantile: float) -> Json:
         low, high = self.uniform
-        return tidy(low + (high - low) * quantile)
+        return self.rounded(low + (high - low) * quantile)
 
 
-class LogUniform(Drawn):
+class LogUniform(Stepped):
     """Numbers whose logarithms are drawn evenly: `[low, high)`, both above 0."""
 
     loguniform: Annotated[list[Number], Field(min_length=2, max_length=2, description="[low, high], above 0")]
@@ -126,26 +161,64 @@ class LogUniform(Drawn):
         _rising("loguniform", self.loguniform)
         if self.loguniform[0] <= 0:
             raise ValueError("loguniform: found a bound that is not above 0")
+        super().check()
+
+    def bounds(self) -> Sequence[float]:
+        return self.loguniform
 
     def at(self, quantile: float) -> Json:
         low, high = (math.log(bound) for bound in self.loguniform)
-        return tidy(math.exp(low + (high - low) * quantile))
+        return self.rounded(math.exp(low + (high - low) * quantile))
+
+
+class Normal(Stepped):
+    """Numbers drawn from a normal distribution: `[mean, standard deviation]`."""
+
+    normal: Annotated[list[Number], Field(min_length=2, max_length=2, description="[mean, standard deviation]")]
+
+    def check(self) -> None:
+        _check_deviation("normal", self.normal)
+        super().check()
+
+    def at(self, quantile: float) -> Json:
+        return self.rounded(_normal(self.normal, quantile))
+
+
+class LogNormal(Stepped):
+    """Numbers whose natural logarithms are drawn from a normal distribution: `[mean, standard deviation]` of these."""
+
+    lognormal: Annotated[
+        list[Number], Field(min_length=2, max_length=2, description="[mean, standard deviation] of the logarithm")
+    ]
+
+    def check(self) -> None:
+        _check_deviation("lognormal", self.lognormal)
+        if max(abs(_normal(self.lognormal, quantile)) for quantile in (0.0, 1.0)) > _LARGEST_LOGARITHM:
+            raise ValueError("lognormal: found logarithms too far from 0, expected numbers of at most 1.8e308")
+        super().check()
+
+    def at(self, quantile: float) -> Json:
+        return self.rounded(math.exp(_normal(self.lognormal, quantile)))
 
 
 class Integers(Drawn):
-    """Whole numbers drawn evenly from `[low, high]`, both included."""
+    """Whole numbers drawn evenly from `[low, high]`, both included; with `step`, from its multiples between them."""
 
     integers: Annotated[list[StrictInt], Field(min_length=2, max_length=2, description="[low, high]")]
+    step: Annotated[StrictInt, Field(ge=1, description="only multiples of this")] = 1
 
     def check(self) -> None:
         low, high = self.integers
         _check_floats("integers", self.integers)
         if low > high:
             raise ValueError(f"integers: found {low} before {high}, expected the lower bound first")
+        if not _multiples(self.integers, self.step):
+            raise ValueError(f"no multiple of the step {self.step} lies between {low} and {high}")
 
     def at(self, quantile: float) -> Json:
-        low, high = self.integers
-        return low + min(high - low, int(quantile * (high - low + 1)))
+        counts = _multiples(self.integers, self.step)
+        number = counts.stop - counts.start
+        return (counts.start + min(number - 1, int(quantile * number))) * self.step
 
 
 class Choice(Drawn):
@@ -165,6 +238,36 @@ def tidy(number: float) -> float:
     0.3
     """
     return float(f"{number:.12g}")
+
+
+def _exact(number: float) -> Fraction:
+    """Return the number that a person wrote, which for a float is its shortest spelling."""
+    return Fraction(Decimal(repr(number)))
+
+
+def _multiples(bounds: Sequence[float], step: float) -> Any:
+    """Return by how much a step may be multiplied to stay within bounds; `range` is the name of a form here."""
+    low, high = (_exact(bound) / _exact(step) for bound in bounds)
+    return _integers(math.ceil(low), math.floor(high) + 1)
+
+
+_LARGEST_LOGARITHM = 709.0
+_FINEST = 2.0**-54
+"""Half of the smallest quantile above 0 that is drawn; at 0 and 1 a normal distribution has no value."""
+
+
+def _normal(form: Sequence[float], quantile: float) -> float:
+    mean, deviation = form
+    return NormalDist(mean, deviation).inv_cdf(min(max(quantile, _FINEST), 1 - 2 * _FINEST))
+
+
+def _check_deviation(name: str, form: Sequence[float]) -> None:
+    mean, deviation = form
+    _check_floats(name, (mean, deviation))
+    if deviation <= 0:
+        raise ValueError(f"{name}: found the standard deviation {deviation}, expected one above 0")
+    if not all(math.isfinite(_normal(form, quantile)) for quantile in (0.0, 1.0)):
+        raise ValueError(f"{name}: found values too large, expected at most 1.8e308")
 
 
 def _bounds(numbers: list[int | float]) -> tuple[int | float, int | float, int | float]:
@@ -211,6 +314,8 @@ LISTED: Mapping[str, type[Listed]] = {"values": Values, "range": Range, "linspac
 DRAWN: Mapping[str, type[Drawn]] = {
     "uniform": Uniform,
     "loguniform": LogUniform,
+    "normal": Normal,
+    "lognormal": LogNormal,
     "integers": Integers,
     "choice": Choice,
 }
@@ -238,6 +343,8 @@ Axis = Annotated[
     | Annotated[Geomspace, Tag(TAG + "geomspace")]
     | Annotated[Uniform, Tag(TAG + "uniform")]
     | Annotated[LogUniform, Tag(TAG + "loguniform")]
+    | Annotated[Normal, Tag(TAG + "normal")]
+    | Annotated[LogNormal, Tag(TAG + "lognormal")]
     | Annotated[Integers, Tag(TAG + "integers")]
     | Annotated[Choice, Tag(TAG + "choice")],
     Discriminator(kind_of),
@@ -254,7 +361,8 @@ def listed(axis: Any) -> Sequence[Json]:
 def columns_of(drawn: Mapping[str, Drawn], quantiles: Iterable[Sequence[float]]) -> dict[str, Sequence[Json]]:
     """Return the values of drawn parameters, one column each, from one row of quantiles per sample."""
     columns: dict[str, Any] = {
-        name: array("d") if isinstance(form, Uniform | LogUniform) else [] for name, form in drawn.items()
+        name: array("d") if isinstance(form, Stepped) and not isinstance(form.step, int) else []
+        for name, form in drawn.items()
     }
     for row in quantiles:
         for (name, form), quantile in zip(drawn.items(), row, strict=True):

@@ -134,7 +134,9 @@ class Grid:
 
     @property
     def beside(self) -> list[Mapping[str, Json]]:
-        """The rows of `include` that the product does not hold already."""
+        """The rows of `include` that the product does not hold already; one without parameters if there is nothing."""
+        if not self.axes and not self.include:
+            return [{}]
         return [row for row, is_held in zip(self.include, self._held, strict=True) if not is_held]
 
     @cached_property

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from tests_support import eventually
 
+import qexp as qexp_module
+
 SQUARES = """
 def f(x: int):
     if x == 3:
@@ -204,6 +206,29 @@ def test_a_grid_in_a_folder_of_its_own_names_the_folder_of_its_code(qexp, study,
     assert qexp("requeue", made.name, "--status", "done", "-y").returncode == 0
     assert made.wait() == 0
     assert [row["result"] for row in made.listed()] == [{"value": 3}, {"value": 6}]
+
+
+def test_a_study_of_one_experiment_without_parameters(qexp, study, worker, tmp_path):
+    made = study("def f(x=3): return {'y': x}", {})
+    assert qexp("enqueue", "grid.yaml", "--dry-run").stdout.splitlines()[:2] == [
+        f"{made.name}: 1 experiment (dry run, nothing written)",
+        "  without parameters",
+    ]
+    assert made.enqueue() == f"{made.name}: 1 experiment, 1 new, 0 already there\n"
+    assert made.wait() == 0
+    assert made.enqueue() == f"{made.name}: 1 experiment, 0 new, 1 already there\n"
+    (row,) = made.listed()
+    assert (row["params"], row["result"], made.shown()[0]["status"]) == ({}, {"y": 3}, "done")
+    for command in (["list", made.name], ["show", row["id"]], ["status", made.name], ["diff", "grid.yaml"]):
+        done = qexp(*command)
+        assert done.returncode == 0, done.stderr
+    done = qexp("export", made.name, "-o", "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.csv").read_text().startswith("id,y,status,")
+    assert qexp("requeue", made.name, "--status", "done", "--where", "y = 3", "-y").returncode == 0
+    assert made.wait() == 0
+    assert qexp_module.load(made.name)["y"].tolist() == [3]
+    assert qexp_module.Study(made.name).add([]) == 0
 
 
 def test_more_than_ten_are_asked_about_and_y_skips_the_question(qexp, study, worker):

@@ -1,13 +1,20 @@
 """A grid file becomes parameter sets in order; what it cannot mean is refused at its line."""
 
 import json
+import math
+import re
+import statistics
 import traceback
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from qexp import Grid
+from qexp.client.checking import checked
 from qexp.errors import GridError
+from qexp.grid.forms import LogNormal, Normal
+from qexp.model import fingerprint
 
 # restated behaviours of Memento and PyExperimenter, with what their users were hurt by
 CASES = json.loads((Path(__file__).parents[1] / "data" / "grid_cases.json").read_text())
@@ -136,6 +143,108 @@ def test_a_function_that_is_named_as_a_file_or_a_call_gets_the_name_that_was_mea
     with pytest.raises(GridError) as caught:
         load(f"study: a\nfunction: {written}\nparameters: {{a: 1}}\n")
     assert str(caught.value).endswith(f"line 2: function: found {written!r}, {expected}")
+
+
+@pytest.mark.parametrize("text", ["", "parameters:\n", "parameters: {}\ninclude: []\n", "settings: {k: 1}\n"])
+def test_a_grid_without_parameters_is_one_experiment(load, text):
+    grid = load(body(text))
+    assert (len(grid), list(grid), grid.names, grid.warnings()) == (1, [{}], [], [])
+    assert list(grid.encoded()) == [(fingerprint({}).bytes, "{}")]
+
+
+def test_a_grid_whose_combinations_are_all_excluded_is_refused(load):
+    with pytest.raises(GridError, match="the grid is empty: every combination is excluded"):
+        load(body("parameters: {a: 1}\nexclude: [{a: 1}]\n"))
+    with pytest.raises(GridError, match="line 3: parameter 'a' has no values"):
+        load(body("parameters: {a: []}\n"))
+
+
+def test_a_function_that_requires_a_parameter_is_refused_a_grid_without(tmp_path):
+    (tmp_path / "requires_x.py").write_text("def f(x): pass\ndef g(x=1, *, k): pass\n")
+    path = tmp_path / "grid.yaml"
+    path.write_text("function: requires_x:f\n")
+    with pytest.raises(GridError, match=r"line 1: the function requires_x:f requires 'x', which is not given"):
+        checked(Grid.load(path))
+    path.write_text("function: requires_x:g\nsettings: {k: 1}\n")
+    assert list(checked(Grid.load(path))) == [{}]
+
+
+DRAWS = [
+    ({"normal": [0, 1]}, float),
+    ({"normal": [10, 2], "step": 1}, int),
+    ({"normal": [0, 1], "step": 0.1}, float),
+    ({"lognormal": [0, 1]}, float),
+    ({"lognormal": [2, 0.5], "step": 0.25}, float),
+    ({"loguniform": [1, 1000], "step": 1}, int),
+    ({"loguniform": [1e-3, 1], "step": 1e-3}, float),
+    ({"uniform": [0, 1], "step": 0.1}, float),
+    ({"uniform": [0.05, 0.95], "step": 0.3}, float),
+    ({"uniform": [-7, 9], "step": 5}, int),
+    ({"integers": [-100, 100], "step": 7}, int),
+]
+
+
+@pytest.mark.parametrize("method", ["random", "latin_hypercube", "sobol"])
+@pytest.mark.parametrize(("form", "kind"), DRAWS, ids=str)
+def test_draws_are_exact_multiples_of_their_step_within_their_bounds_and_always_the_same(form, kind, method):
+    data = {"study": "a", "function": "m:f", "parameters": {"x": form}}
+    data["sampling"] = {"samples": 200, "seed": 3, "method": method}
+    values = [row["x"] for row in Grid.from_dict(data)]
+    assert values == [row["x"] for row in Grid.from_dict(data)]
+    assert {type(value) for value in values} == {kind}
+    bounds = next(iter(form.values()))
+    if "normal" not in form and "lognormal" not in form:
+        assert all(bounds[0] <= value <= bounds[1] for value in values)
+    if "step" in form:
+        assert all(Decimal(repr(value)) % Decimal(repr(form["step"])) == 0 for value in values)
+    assert len(set(values)) >= 3
+
+
+def test_normal_draws_have_the_mean_and_deviation_that_were_asked_for():
+    data = {"study": "a", "function": "m:f", "parameters": {"x": {"normal": [5, 2]}, "y": {"lognormal": [1, 0.5]}}}
+    rows = list(Grid.from_dict({**data, "sampling": {"samples": 4096, "method": "sobol"}}))
+    for values, mean, deviation in (
+        ([row["x"] for row in rows], 5, 2),
+        ([math.log(row["y"]) for row in rows], 1, 0.5),
+    ):
+        assert statistics.fmean(values) == pytest.approx(mean, abs=0.01)
+        assert statistics.stdev(values) == pytest.approx(deviation, rel=0.01)
+
+
+def test_draws_of_a_seed_never_change():
+    forms = {"a": {"normal": [0, 1]}, "b": {"lognormal": [0, 1]}, "c": {"loguniform": [1, 1000], "step": 1}}
+    data = {"study": "a", "function": "m:f", "parameters": forms, "sampling": {"samples": 2, "seed": 7}}
+    assert list(Grid.from_dict(data)) == [
+        {"a": -1.25523154527, "b": 0.31473352473, "c": 77},
+        {"a": 0.535911309762, "b": 7.12960936456, "c": 387},
+    ]
+
+
+def test_a_normal_draw_is_finite_at_the_ends():
+    for form in (Normal(normal=[0, 1]), LogNormal(lognormal=[0, 1]), Normal(normal=[0, 1], step=1)):
+        assert all(math.isfinite(form.at(quantile)) for quantile in (0.0, 1 - 2**-53))
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ({"normal": [0, 0]}, "found the standard deviation 0, expected one above 0"),
+        ({"normal": [0]}, "at least 2 items"),
+        ({"normal": [1e308, 1e308]}, "at most 1.8e308"),
+        ({"lognormal": [0, 100]}, "at most 1.8e308"),
+        ({"uniform": [0, 1], "step": 0}, "found the step 0, expected one above 0"),
+        ({"uniform": [0.1, 0.2], "step": 1}, "no multiple of the step 1 lies between 0.1 and 0.2"),
+        ({"integers": [1, 9], "step": 10}, "no multiple of the step 10 lies between 1 and 9"),
+        ({"integers": [1, 9], "step": 0.5}, "expected a valid integer"),
+        ({"choice": [1, 2], "step": 1}, "found the key 'step' beside a form"),
+        ({"range": [9], "step": 1}, "found the key 'step' beside a form"),
+    ],
+    ids=str,
+)
+def test_a_draw_that_describes_nothing_is_refused(form, expected):
+    data = {"study": "a", "function": "m:f", "parameters": {"x": form}, "sampling": {"samples": 1}}
+    with pytest.raises(GridError, match=re.escape(expected)):
+        Grid.from_dict(data)
 
 
 def test_the_study_is_named_after_the_file(tmp_path):
