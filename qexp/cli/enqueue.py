@@ -59,8 +59,9 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     """Enqueue a grid with a bar if it takes long, saying first what in it looks like a mistake."""
     from qexp.cli.progress import counting
     from qexp.client import Client
+    from qexp.client.checking import checked
 
-    _warn(grid.warnings())
+    _warn(checked(grid).warnings())  # some depend on what the function annotates
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
     _warn(done.warnings, _SILENCE)

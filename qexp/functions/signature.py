@@ -75,6 +75,10 @@ class Signature:
         """Say whether the function can be called with *name*."""
         return name in self.names or (self.open and name not in self.injected)
 
+    def converts(self, name: str) -> bool:
+        """Say whether *name*, or the mapping that a dotted name is a key of, has an annotation."""
+        return name in self.adapters or name.partition(".")[0] in self.adapters
+
     def convert(self, name: str, value: Json) -> Any:
         """Return a value as the annotation of *name* has it; ValueError says in one line why it cannot be."""
         adapter = self.adapters.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class Assignment:
             return self._axis()
         if not inside and key in _LISTS:
             return self._list()
-        if not inside and key == "seeds":
+        if not inside and key == "seeds" and self.written.strip():
             values = self._parse(f"[{self.written}]")
             return values if len(values.value) != 1 else self._parse(self.written)
         return self._parse(self.written) if self.written.strip() else Node(None, self.place)
@@ -137,13 +137,20 @@ def _names(root: Node, section: str) -> Mapping[str, Node]:
 def _parameters(root: Node) -> dict[str, tuple[str, str]]:
     """Return the names of a grid's parameters, each with the section that gives it values, and the place there."""
     found: dict[str, tuple[str, str]] = {}
-    for section in ("parameters", "zip", "when", "include"):
+    for section, name, node in written(root):
+        if section != "settings":
+            found.setdefault(name, (section, node.place))
+    return found
+
+
+def written(root: Node) -> Iterator[tuple[str, str, Node]]:
+    """Yield section, name and node of all that gives values to parameters and settings."""
+    for section in ("parameters", "zip", "when", "include", "settings"):
         node = root.value.get(section)
         for entry in [] if node is None else node.value if isinstance(node.value, list) else [node]:
             inner = _names(entry, "parameters") if section == "when" else entry.value
             for name, value in inner.items() if isinstance(inner, dict) else ():
-                found.setdefault(name, (section, value.place))
-    return found
+                yield section, name, value
 
 
 def assignments_of(keys: Mapping[str, Any], values: Mapping[str, Any]) -> list[Assignment]:

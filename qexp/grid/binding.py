@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -25,6 +26,9 @@ class Taker(Protocol):
     def accepts(self, name: str) -> bool:
         """Say whether the function takes a name."""
 
+    def converts(self, name: str) -> bool:
+        """Say whether the function annotates a name, so that values become what the annotation says."""
+
     def canonical(self, name: str, value: Json) -> Json:
         """Return a value as the function's annotation spells it; ValueError refuses it."""
 
@@ -38,7 +42,8 @@ def bind(grid: Grid, taker: Taker) -> Grid:
         [_rule(rule, taker) for rule in grid.exclude],
     )
     _row(grid, grid.settings, ("settings",), taker)
-    return bound
+    names = [*grid.names, *grid.settings]
+    return dataclasses.replace(bound, untyped=frozenset(name for name in names if not taker.converts(name)))
 
 
 def _check_names(grid: Grid, taker: Taker) -> None:

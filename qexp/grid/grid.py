@@ -19,6 +19,7 @@ from qexp.grid.layers import given, layered, over
 from qexp.grid.reader import Part, Source
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
+from qexp.grid.slips import slips
 from qexp.model import Json, fingerprint, to_text
 
 
@@ -39,6 +40,8 @@ class Grid:
     folder: Path | None
     """Where the function is looked for first: the key `folder`, else the grid file's; None: it is an installed one."""
     source: Source
+    untyped: frozenset[str] = frozenset()
+    """Names whose values the function takes as they are written, as far as it was asked: it does not annotate them."""
 
     @classmethod
     def load(cls, path: str | Path, assignments: Sequence[str | Assignment] = ()) -> Grid:
@@ -155,7 +158,8 @@ class Grid:
             for index, is_held in enumerate(self._held)
             if is_held
         ]
-        return idle + held
+        likely = slips(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
+        return list(dict.fromkeys([*idle, *held, *likely]))
 
     def where(self, name: str) -> tuple[Part, ...]:
         """Return the location of a name in the file."""

@@ -231,6 +231,16 @@ def test_a_study_of_one_experiment_without_parameters(qexp, study, worker, tmp_p
     assert qexp_module.Study(made.name).add([]) == 0
 
 
+def test_text_that_is_likely_a_slip_warns_once_wherever_a_grid_is_checked(qexp, study):
+    study("def f(x, y: str): return 1", {"x": 1, "y": 1}, queue="nobody")
+    said = "warning: --set x=None: parameter 'x': 'None' is text here; write null, or quote it if it is meant as text\n"
+    for more in (["--dry-run"], []):
+        done = qexp("enqueue", "grid.yaml", "--set", "x=None", "--set", "y=None", *more)
+        assert done.returncode == 0
+        assert done.stderr.count("warning:") == 1
+        assert said in done.stderr
+
+
 def test_more_than_ten_are_asked_about_and_y_skips_the_question(qexp, study, worker):
     made = study(SQUARES, {"x": list(range(10, 22))})
     made.enqueue()

@@ -1,6 +1,8 @@
 """What `--set` and its equivalent in Python mean: a parameter, a setting or a key, and nothing is ignored."""
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from qexp import Grid
 from qexp.client.checking import checked
@@ -58,6 +60,7 @@ def write(tmp_path):
         (["parameters={a: 5}"], [{"a": 5, "b": "x"}]),
         (["grid.parameters.a=5"], [{"a": 5, "b": "x"}]),
         (["parameters.seeds=7"], [{"a": 1, "b": "x", "seeds": 7}]),
+        (["seeds=2", "seeds="], [{"a": 1, "b": "x"}]),
         (["seeds=[3]"], [{"a": 1, "b": "x", "seed": 3}]),
         (["grid.seeds=3,5"], [{"a": 1, "b": "x", "seed": 3}, {"a": 1, "b": "x", "seed": 5}]),
         (["a=1,2", "exclude={a: 1}"], [{"a": 2, "b": "x"}]),
@@ -200,6 +203,18 @@ def test_no_spelling_of_notify_is_repeated(write):
         with pytest.raises(GridError) as caught:
             Grid.load(write(HEAD + "parameters: {a: 1}\n"), [assignment])
         assert "T0ken" not in str(caught.value)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.from_regex(r"(grid\.|parameters\.|settings\.)?[a-z]{0,9}[=.]?[][{}a-z0-9,:=. *&<!'#-]{0,12}", fullmatch=True))
+def test_whatever_is_set_makes_a_grid_or_one_line_that_names_it(write, assignment):
+    path = write(FULL)
+    try:
+        grid = Grid.load(path, [assignment])
+    except GridError as error:
+        assert "\n" not in str(error)
+        return
+    assert len(grid) >= 1
 
 
 def test_a_dotted_name_that_begins_with_no_section_is_a_parameter(write):

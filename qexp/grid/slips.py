@@ -1,0 +1,63 @@
+"""Text of a grid file that was likely meant as something else: it stays text, and a warning says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+from qexp.grid.assignments import written
+from qexp.grid.forms import FORMS
+from qexp.grid.reader import Node
+
+_CALLS = {
+    **{form: form for form in FORMS},
+    "arange": "range",
+    "logspace": "geomspace",
+    "interval": "uniform",
+    "randint": "integers",
+}
+"""Functions that people know from numpy and from other tools, and the forms that do what they do."""
+_CALL = re.compile(rf"(?:np\.|numpy\.)?({'|'.join(_CALLS)})\(.*")
+_UNDERSCORES = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]+)?")
+_COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?")
+_DOTS = re.compile(r"[-+]?\.[0-9]+(?:\.[0-9]*)+|[-+]?[0-9]+\.\.[0-9]+")
+_SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+
+
+def slips(root: Node, names: Collection[str]) -> Iterator[str]:
+    """Yield a warning for each text below the parameters and settings *names* that is likely a slip, with its place."""
+    for section, name, node in written(root):
+        if name in names:
+            yield from _below(f"{'setting' if section == 'settings' else 'parameter'} {name!r}", node)
+
+
+def _below(name: str, node: Node) -> Iterator[str]:
+    if isinstance(node.value, dict | list):
+        for inner in node.value.values() if isinstance(node.value, dict) else node.value:
+            yield from _below(name, inner)
+    elif node.bare and (advice := meant(node.value)) is not None:
+        yield f"{node.place}: {name}: {node.value!r} is text here; {advice}, or quote it if it is meant as text"
+
+
+def meant(text: str) -> str | None:
+    """
+    Return the advice that a text without quotes calls for, or None where it looks like text.
+
+    >>> meant("None"), meant("1_000"), meant("adam")
+    ('write null', 'write 1000', None)
+    """
+    if text == "None":
+        return "write null"
+    if text.lower() in _SWITCHES and text in (text.lower(), text.upper(), text.capitalize()):
+        return f"write {_SWITCHES[text.lower()]}"
+    if _UNDERSCORES.fullmatch(text):
+        return f"write {text.replace('_', '')}"
+    if _COMMA.fullmatch(text):
+        return f"write {text.replace(',', '.')}, or [{text.replace(',', ', ')}] for two values"
+    if _DOTS.fullmatch(text):
+        return "write a number with one point"
+    if "${" in text:
+        return "use an anchor, since nothing replaces ${…}"
+    if match := _CALL.fullmatch(text):  # which a comma may have cut off, in a list in brackets
+        return f"write {{{_CALLS[match[1]]}: […]}}"
+    return "write a list, […]" if text.startswith("(") else None
