@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
@@ -121,18 +122,19 @@ class Stepped(Drawn):
         if self.step <= 0:
             raise ValueError(f"found the step {self.step}, expected one above 0")
         bounds = self.bounds()
-        if bounds is not None and not _multiples(bounds, self.step):
+        if bounds is not None and not _multiples(*bounds, self.step):
             raise ValueError(f"no multiple of the step {self.step} lies between {bounds[0]} and {bounds[1]}")
 
     def rounded(self, number: float) -> Json:
         """Return the multiple of the step that is nearest to a number, or the number if there is no step."""
         if self.step is None:
             return tidy(number)
-        count, bounds = round(_exact(tidy(number)) / _exact(self.step)), self.bounds()
+        step, bounds = _exact_step(self.step), self.bounds()
+        count = round(Fraction(f"{number:.12g}") / step)
         if bounds is not None:
-            counts = _multiples(bounds, self.step)
+            counts = _multiples(*bounds, self.step)
             count = min(max(count, counts.start), counts.stop - 1)
-        return count * self.step if isinstance(self.step, int) else float(count * _exact(self.step))
+        return count * self.step if isinstance(self.step, int) else float(count * step)
 
 
 class Uniform(Stepped):
@@ -212,11 +214,11 @@ class Integers(Drawn):
         _check_floats("integers", self.integers)
         if low > high:
             raise ValueError(f"integers: found {low} before {high}, expected the lower bound first")
-        if not _multiples(self.integers, self.step):
+        if not _multiples(*self.integers, self.step):
             raise ValueError(f"no multiple of the step {self.step} lies between {low} and {high}")
 
     def at(self, quantile: float) -> Json:
-        counts = _multiples(self.integers, self.step)
+        counts = _multiples(*self.integers, self.step)
         number = counts.stop - counts.start
         return (counts.start + min(number - 1, int(quantile * number))) * self.step
 
@@ -245,11 +247,13 @@ def _exact(number: float) -> Fraction:
     return Fraction(Decimal(repr(number)))
 
 
-def _multiples(bounds: Sequence[float], step: float) -> Any:
+@functools.lru_cache(maxsize=64)
+def _multiples(low: float, high: float, step: float) -> Any:
     """Return by how much a step may be multiplied to stay within bounds; `range` is the name of a form here."""
-    low, high = (_exact(bound) / _exact(step) for bound in bounds)
-    return _integers(math.ceil(low), math.floor(high) + 1)
+    return _integers(math.ceil(_exact(low) / _exact(step)), math.floor(_exact(high) / _exact(step)) + 1)
 
+
+_exact_step = functools.lru_cache(maxsize=64)(_exact)
 
 _LARGEST_LOGARITHM = 709.0
 _FINEST = 2.0**-54
