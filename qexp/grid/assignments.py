@@ -44,6 +44,8 @@ class Assignment:
     @classmethod
     def given(cls, name: str, value: Any, argument: str) -> Assignment:
         """Take a value from Python; *argument* is what the caller named it."""
+        if not isinstance(name, str):
+            raise GridError(argument, f"found {name!r} as a name, expected text")
         try:
             return cls(name, to_json(value, finite=True), argument, is_text=False)
         except ValueError as error:
@@ -64,9 +66,10 @@ class Assignment:
 
     def _axis(self) -> Node:
         """Return the values of an axis: one of the forms, or a list with or without brackets."""
-        values = self._list()
+        values = self._parse(f"[{self.written}]")
         only: Node = values.value[0] if len(values.value) == 1 else values
-        return only if isinstance(only.value, dict) and any(key in FORMS for key in only.value) else values
+        is_form = isinstance(only.value, dict) and any(key in FORMS for key in only.value)
+        return only if is_form else self._list()
 
     def _list(self) -> Node:
         """Return the values, separated by commas; one list alone is the list of values."""

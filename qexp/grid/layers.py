@@ -36,22 +36,25 @@ def over(source: Source, assignments: Sequence[Assignment]) -> Source:
 
 def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Assignment]) -> Source:
     """Return one's *own* layer over its bases, under *assignments*."""
-    root = _over_base(own, seen)
+    root, assumed = _over_base(own, seen), {}
     if not isinstance(root.value, dict):
         return Source.of(name, root)
-    meant = [(one, meaning(root, one)) for one in assignments]
-    bases = [one for one, path in meant if path == ("base",)]
+    bases = [one for one in assignments if one.name in ("base", "grid.base") and meaning(root, one) == ("base",)]
     if bases:
-        named = _mapping(bases[-1].place, "base", bases[-1].value("base"))
-        root = _over_base(_over(own, _own(named, Path())), seen)
-    for one, path in meant:
-        if path != ("base",):
-            node = one.value(*path)
-            for key in reversed(path):
-                node = _mapping(one.place, key, node)
-            root = _over(root, _own(node, Path()) if path == ("folder",) else node)
+        last = _mapping(bases[-1].place, "base", bases[-1].value("base"))
+        root = _over_base(_over(own, _own(last, Path())), seen)
+    for one in assignments:
+        if one in bases:
+            continue
+        path = meaning(root, one)
+        node = one.value(*path)
+        for key in reversed(path):
+            node = _mapping(one.place, key, node)
+        root = _over(root, _own(node, Path()) if path == ("folder",) else node)
+        if path == (one.name,):
+            assumed[one.name] = one.place
     source = Source.of(name, root)
-    source.assumed = {one.name: one.place for one, path in meant if (one.name,) == path}
+    source.assumed = assumed
     return source
 
 

@@ -55,6 +55,7 @@ def write(tmp_path):
         (["a=[64, 32],[128]"], [{"a": [64, 32], "b": "x"}, {"a": [128], "b": "x"}]),
         (["a=[[64, 32], [128]]"], [{"a": [64, 32], "b": "x"}, {"a": [128], "b": "x"}]),
         (["b={k: 1},{k: 2}"], [{"a": 1, "b": {"k": 1}}, {"a": 1, "b": {"k": 2}}]),
+        (["b=[{range: [0, 2]}]"], [{"a": 1, "b": {"range": [0, 2]}}]),
         (["b={range: [0, 2]},x"], [{"a": 1, "b": {"range": [0, 2]}}, {"a": 1, "b": "x"}]),
         (["parameters.a=5"], [{"a": 5, "b": "x"}]),
         (["parameters={a: 5}"], [{"a": 5, "b": "x"}]),
@@ -136,6 +137,11 @@ def test_each_meaning_has_a_spelling(write):
     assert grid.settings == {"epochs": 9, "priority": "low"}
 
 
+def test_what_is_set_means_what_it_does_in_the_grid_as_it_is_by_then(write):
+    grid = Grid.load(write(FULL), ["zip=", "when=", "b=7", "d=8"])
+    assert list(grid)[0] == {"a": 1, "queue": "fifo", "b": 7, "d": 8, "seed": 0}
+
+
 def test_an_included_experiment_keeps_its_own_values(write):
     grid = Grid.load(write(HEAD + "parameters: {a: [1]}\ninclude:\n  - {a: 2, e: 3}\n"), ["e=4"])
     assert list(grid) == [{"a": 1, "e": 4}, {"a": 2, "e": 3}]
@@ -186,6 +192,7 @@ def test_python_values_are_the_values_of_an_axis_as_a_file_has_them(write):
     [
         ({}, {"queue": "gpu"}, "set, 'queue': 'queue' has two meanings here: write parameters.queue"),
         ({}, {"a": []}, "set, 'a': parameter 'a' has no values"),
+        ({}, {1: 2}, "set, 1: found 1 as a name, expected text"),
         ({}, {"a": object()}, "set, 'a': a builtins.object is not data"),
         ({"paramters": {}}, {}, "argument 'paramters': there is no key 'paramters'"),
         ({"study": "No"}, {}, "argument 'study': study: found 'No'"),
