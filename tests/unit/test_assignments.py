@@ -139,7 +139,7 @@ def test_each_meaning_has_a_spelling(write):
 
 def test_what_is_set_means_what_it_does_in_the_grid_as_it_is_by_then(write):
     grid = Grid.load(write(FULL), ["zip=", "when=", "b=7", "d=8"])
-    assert list(grid)[0] == {"a": 1, "queue": "fifo", "b": 7, "d": 8, "seed": 0}
+    assert next(iter(grid)) == {"a": 1, "queue": "fifo", "b": 7, "d": 8, "seed": 0}
 
 
 def test_an_included_experiment_keeps_its_own_values(write):
