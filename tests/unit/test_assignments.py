@@ -1,5 +1,7 @@
 """What `--set` and its equivalent in Python mean: a parameter, a setting or a key, and nothing is ignored."""
 
+import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,6 +14,7 @@ from qexp.grid import assignments_of
 from qexp.grid.assignments import Assignment
 from qexp.grid.layers import layered
 
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Cn", "Co")), max_size=5)
 HEAD = "study: a\nfunction: m:f\n"
 FULL = (
     HEAD
@@ -222,6 +225,25 @@ def test_whatever_is_set_makes_a_grid_or_one_line_that_names_it(write, assignmen
         assert "\n" not in str(error)
         return
     assert len(grid) >= 1
+
+
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(DATA)
+def test_a_value_is_the_same_from_a_file_the_command_line_and_python(tmp_path_factory, value):
+    text = json.dumps(value, ensure_ascii=False)
+    head = tmp_path_factory.getbasetemp() / "value.yaml"
+    head.write_text(f"study: a\nfunction: m:f\nparameters:\n  x: [{text}]\n", encoding="utf-8")
+    whole = Grid.load(head)
+    head.write_text("study: a\nfunction: m:f\n", encoding="utf-8")
+    grids = [whole, Grid.load(head, [f"x=[{text}]"]), _grid(head, {}, {"x": [value]})]
+    assert {json.dumps(list(grid)) for grid in grids} == {json.dumps([{"x": value}])}
 
 
 def test_a_dotted_name_that_begins_with_no_section_is_a_parameter(write):
