@@ -196,7 +196,7 @@ def test_python_values_are_the_values_of_an_axis_as_a_file_has_them(write):
         ({}, {"queue": "gpu"}, "set, 'queue': 'queue' has two meanings here: write parameters.queue"),
         ({}, {"a": []}, "set, 'a': parameter 'a' has no values"),
         ({}, {1: 2}, "set, 1: found 1 as a name, expected text"),
-        ({}, {"a": object()}, "set, 'a': a builtins.object is not data"),
+        ({}, {"a": object()}, "set, 'a': an object is not data"),
         ({"paramters": {}}, {}, "argument 'paramters': there is no key 'paramters'"),
         ({"study": "No"}, {}, "argument 'study': study: found 'No'"),
         ({"notify": {"url": "T0ken"}}, {}, "argument 'notify': notify: found a value of type dict"),

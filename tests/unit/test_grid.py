@@ -149,7 +149,7 @@ def test_a_function_that_is_named_as_a_file_or_a_call_gets_the_name_that_was_mea
 def test_a_grid_without_parameters_is_one_experiment(load, text):
     grid = load(body(text))
     assert (len(grid), list(grid), grid.names, grid.warnings()) == (1, [{}], [], [])
-    assert list(grid.encoded()) == [(fingerprint({}).bytes, "{}")]
+    assert list(grid.encoded()) == [(fingerprint({}).bytes, "{}", None)]
 
 
 def test_a_grid_whose_combinations_are_all_excluded_is_refused(load):
