@@ -126,6 +126,22 @@ def encode_float(value: float) -> str:
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
+def strict(value: Json) -> Json:
+    """
+    Return data with numbers that JSON has: NaN becomes None, infinities become text, at every depth.
+
+    >>> strict({"loss": [0.5, math.nan, -math.inf]})
+    {'loss': [0.5, None, '-Infinity']}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else encode_float(value)
+    if isinstance(value, Mapping):
+        return {key: strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    return value
+
+
 def plain(value: Json) -> str:
     """
     Return a value as a person would write it: strings bare, all else as JSON.

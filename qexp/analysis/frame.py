@@ -1,22 +1,16 @@
-"""Experiments become a pandas frame, and a frame becomes a file."""
+"""Experiments become a pandas frame."""
 
 from __future__ import annotations
 
 import itertools
-import json
-import math
-import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from qexp.errors import ExportError
-from qexp.model import Json, encode_float
+from qexp.model import Json
 from qexp.store.reports import Block
 
 _FACTS = {
@@ -180,95 +174,3 @@ def typed(values: Sequence[Any], dates: bool = False) -> pd.Series[Any]:
     kind = Kind(dates)
     kind.see(values)
     return kind.column(values)
-
-
-Tables = Iterable[pd.DataFrame]
-"""The pieces of a frame, one below the other: at least one, all of the same columns and types."""
-
-
-def writer(path: Path) -> Callable[[Tables], None]:
-    """
-    Return what writes a frame to *path*, by its suffix .csv, .parquet or .json; checked before there is a frame.
-
-    The file appears complete or not at all. ExportError says what stands in the way.
-    """
-    writers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
-    write = writers.get(path.suffix.lower())
-    if write is None:
-        raise ExportError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers)}")
-    if path.is_dir():
-        raise ExportError(f"{path}: is a folder, expected a file to write")
-    if not path.parent.is_dir():
-        raise ExportError(f"{path}: there is no folder {path.parent}; make it with 'mkdir -p {path.parent}'")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise ExportError(f"{path}: may not be written by this user")
-
-    def save(tables: Tables) -> None:
-        try:
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-                draft = Path(folder) / path.name
-                write(tables, draft)
-                draft.replace(path)
-        except OSError as error:
-            raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
-
-    return save
-
-
-def _csv(tables: Tables, path: Path) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for number, table in enumerate(tables):
-            _flat(table, everything=False).to_csv(file, index=False, header=number == 0)
-
-
-def _parquet(tables: Tables, path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pieces = (pa.Table.from_pandas(_flat(table, everything=True), preserve_index=False) for table in tables)
-    first = next(pieces)
-    with pq.ParquetWriter(path, first.schema) as file:
-        for piece in itertools.chain([first], pieces):
-            file.write_table(piece)
-
-
-def _json(tables: Tables, path: Path) -> None:
-    """Write one object a row with every digit of every number; pandas's own writer keeps ten."""
-    with path.open("w", encoding="utf-8") as file:
-        before = "[\n"
-        for table in tables:
-            for row in table.astype("object").itertuples(index=False, name=None):
-                record = dict(zip(table.columns, map(_plain, row), strict=True))
-                file.write(before + json.dumps(record, ensure_ascii=False))
-                before = ",\n"
-        file.write("[]\n" if before == "[\n" else "\n]\n")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, list | dict):
-        return value
-    if value is None or value is pd.NA or value is pd.NaT:
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else encode_float(value)
-    return value.isoformat() if isinstance(value, pd.Timestamp) else value
-
-
-def _flat(table: pd.DataFrame, everything: bool) -> pd.DataFrame:
-    """Return a frame whose mixed columns are text: lists and mappings as JSON, and, with *everything*, all values."""
-    mixed = [name for name in table.columns if table[name].dtype == object]
-    flat = {
-        name: pd.Series(
-            [_text(value, everything) for value in table[name]], dtype="object" if not everything else "str"
-        )
-        for name in mixed
-    }
-    return table.assign(**flat) if flat else table
-
-
-def _text(value: Any, everything: bool) -> Any:
-    if value is None or (isinstance(value, str) and not everything):
-        return value
-    if everything or isinstance(value, list | dict):
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return value

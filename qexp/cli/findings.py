@@ -75,7 +75,7 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
       qexp metrics digits --name loss -o loss.parquet
       qexp metrics 17 --list incumbents
     """
-    from qexp.analysis.frame import writer
+    from qexp.analysis.export import records, writer
     from qexp.client import Findings
 
     save = writer(output) if output is not None else None
@@ -85,7 +85,7 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
         save([frame])
         echo(f"{output}: {len(frame)} rows")
     elif form == "json":
-        echo(frame.to_json(orient="records", date_format="iso", date_unit="us"))
+        show_json(list(records(frame)))
     elif listed:
         console().print(_rows(frame))
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.terminal import data, echo, printable
-from qexp.model import Json, Status, plain
+from qexp.model import Json, Status, plain, strict
 
 if TYPE_CHECKING:  # commands that draw nothing need not wait for it
     from rich.console import Console
@@ -45,16 +45,13 @@ def say(text: str) -> None:
 
 
 def show_json(found: Any) -> None:
-    """Print data as JSON; moments in ISO format, and the floats that JSON lacks as text."""
-    printed = json.dumps(found, indent=2, ensure_ascii=False, default=_encode)
-    if "NaN" in printed or "Infinity" in printed:
-        printed = json.dumps(json.loads(printed, parse_constant=str), indent=2, ensure_ascii=False)
-    data(printed)
+    """Print data as JSON; moments in ISO format, NaN as null, infinities as text."""
+    data(json.dumps(strict(found), indent=2, ensure_ascii=False, default=_encode, allow_nan=False))
 
 
 def _encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
+        return strict(dataclasses.asdict(value))
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

@@ -327,7 +327,7 @@ class Client:
 
     def export(self, selection: Selection, path: Path) -> tuple[int, int]:
         """Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns."""
-        from qexp.analysis.frame import writer
+        from qexp.analysis.export import writer
         from qexp.client import reading
 
         save = writer(path)  # before Postgres is asked: it may be no name of a kind that can be written

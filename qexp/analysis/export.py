@@ -1,0 +1,117 @@
+"""A frame becomes a file: CSV, Parquet or JSON."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qexp.errors import ExportError
+from qexp.model import Json, strict
+
+Tables = Iterable[pd.DataFrame]
+"""The pieces of a frame, one below the other: at least one, all of the same columns and types."""
+
+
+def writer(path: Path) -> Callable[[Tables], None]:
+    """
+    Return what writes a frame to *path*, by its suffix .csv, .parquet or .json; checked before there is a frame.
+
+    The file appears complete or not at all. ExportError says what stands in the way.
+    """
+    writers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
+    write = writers.get(path.suffix.lower())
+    if write is None:
+        raise ExportError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers)}")
+    if path.is_dir():
+        raise ExportError(f"{path}: is a folder, expected a file to write")
+    if not path.parent.is_dir():
+        raise ExportError(f"{path}: there is no folder {path.parent}; make it with 'mkdir -p {path.parent}'")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise ExportError(f"{path}: may not be written by this user")
+
+    def save(tables: Tables) -> None:
+        try:
+            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+                draft = Path(folder) / path.name
+                write(tables, draft)
+                draft.replace(path)
+        except OSError as error:
+            raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+
+    return save
+
+
+def _csv(tables: Tables, path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        for number, table in enumerate(tables):
+            _flat(table).to_csv(file, index=False, header=number == 0)
+
+
+def _parquet(tables: Tables, path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pieces = (pa.Table.from_pandas(_flat(table), preserve_index=False) for table in tables)
+    first = next(pieces)
+    with pq.ParquetWriter(path, first.schema) as file:
+        for piece in itertools.chain([first], pieces):
+            file.write_table(piece)
+
+
+def _json(tables: Tables, path: Path) -> None:
+    """Write one object a row with every digit of every number; pandas's own writer keeps ten."""
+    with path.open("w", encoding="utf-8") as file:
+        before = "[\n"
+        for table in tables:
+            for record in records(table):
+                file.write(before + json.dumps(record, ensure_ascii=False, allow_nan=False))
+                before = ",\n"
+        file.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def records(table: pd.DataFrame) -> Iterator[dict[str, Json]]:
+    """Yield the rows of a frame as JSON data: moments in ISO format, NaN as None, infinities as text."""
+    for row in table.astype("object").itertuples(index=False, name=None):
+        yield dict(zip(table.columns, map(_plain, row), strict=True))
+
+
+def _plain(value: Any) -> Any:
+    if value is pd.NA or value is pd.NaT:
+        return None
+    return value.isoformat() if isinstance(value, pd.Timestamp) else strict(value)
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose columns of values of several kinds, or of lists and mappings, are text."""
+    mixed = [name for name in table.columns if table[name].dtype == object]
+    return table.assign(**{name: pd.Series(map(_text, table[name]), dtype="str") for name in mixed}) if mixed else table
+
+
+def _text(value: Any) -> str | None:
+    """
+    Return a value as JSON; text stands as it is unless it could be taken for JSON of another kind, or for nothing.
+
+    >>> list(map(_text, [True, "true", "adam", [0.5, None]]))
+    ['true', '"true"', 'adam', '[0.5, null]']
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if not isinstance(value, str):
+        return json.dumps(strict(value) if isinstance(value, list | dict) else value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False) if _is_json(value) else value
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return not text.strip()
+    return True
