@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from qexp.model import Json
+from qexp.store.columns import Column, Path, Shape, Source, columns, value_or_none
 from qexp.store.reports import Block
 
 _FACTS = {
@@ -30,22 +33,22 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
     Return one row per experiment in the order of ids, indexed from 0.
 
     Columns: `id`, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds),
-    failure and error. A result named like a parameter or like one of those is `result.NAME`, such a parameter
-    `param.NAME`. Whole numbers are integers (Int64 where some are missing), failed rows are included.
+    failure and error. A mapping becomes a column per key, such as `train.acc`, unless these are more than 200. A result
+    named like a parameter or like one of those is `result.NAME`, such a parameter `param.NAME`. Whole numbers are
+    integers (Int64 where some are missing), failed rows are included.
     """
     ids: list[int] = []
-    columns: list[list[Json]] = [[] for _ in [*parameters, *results]]
+    values: list[list[Json]] = [[] for _ in [*parameters, *results]]
     facts: dict[str, list[Any]] = {name: [] for name in _FACTS}
     for block in blocks:
         ids += block.ids
-        for held, values in zip(columns, _values(block, parameters, results), strict=True):
-            held += values
+        for held, some in zip(values, _values(block, parameters, results), strict=True):
+            held += some
         for name, held in facts.items():
             held += block.facts[name]
-    kinds = _kinds(parameters, results)
-    for kind, values in zip(kinds, columns, strict=True):
-        kind.see(values)
-    return _table(ids, columns, facts, kinds, _labels(parameters, results))
+    found = _Seen(parameters, results)
+    found.see(values)
+    return _table(ids, values, facts, found)
 
 
 def frames(
@@ -54,27 +57,77 @@ def frames(
     """
     Yield what `frame` returns in pieces of the same columns and types, at least one.
 
-    *seen* has the same experiments as *blocks*: types are those that all of them need.
+    *seen* has the same experiments as *blocks*: columns and types are those that all of them need.
     """
-    kinds, labels = _kinds(parameters, results), _labels(parameters, results)
+    found = _Seen(parameters, results)
     for block in seen:
-        for kind, values in zip(kinds, _values(block, parameters, results), strict=True):
-            kind.see(values)
+        found.see(_values(block, parameters, results))
     nothing = Block((), (), (), dict.fromkeys(_FACTS, ()))
     first = next(blocks := iter(blocks), nothing)
     for block in itertools.chain([first], blocks):
-        yield _table(block.ids, _values(block, parameters, results), block.facts, kinds, labels)
+        yield _table(block.ids, _values(block, parameters, results), block.facts, found)
 
 
-def _labels(parameters: Sequence[str], results: Sequence[str]) -> list[str]:
-    """Return the names of the columns of parameters and results."""
-    taken = {"id", *_FACTS}
-    given = [f"param.{name}" if name in taken else name for name in parameters]
-    return given + [f"result.{name}" if name in taken or name in parameters else name for name in results]
+class _Seen:
+    """What is known of the values of each parameter and result: their types, and the keys of mappings."""
+
+    def __init__(self, parameters: Sequence[str], results: Sequence[str]) -> None:
+        self.names: list[tuple[Source, str]] = [*(("params", n) for n in parameters), *(("result", n) for n in results)]
+        self._shapes = {name: Shape() for name in self.names}
+        self._kinds: dict[tuple[Source, Path], Kind] = {
+            (source, (name,)): Kind(dates=source == "result") for source, name in self.names
+        }
+        self._counts = Counter[tuple[Source, Path]]()
+        """Values that were seen inside of mappings."""
+        self._rows = 0
+
+    def see(self, columns: Iterable[Sequence[Json]]) -> None:
+        """Take note of some experiments: a sequence of values for each of the names."""
+        rows = 0
+        for (source, name), values in zip(self.names, columns, strict=True):
+            rows, types = len(values), set(map(type, values))
+            kind = self._kinds[source, (name,)]
+            if dict in types:
+                kind.see([None if _is_nested(value) else value for value in values])
+                self._see_inside(source, name, [value for value in values if _is_nested(value)])
+            else:
+                kind.see(values, types)
+        self._rows += rows
+
+    def _see_inside(self, source: Source, name: str, values: Sequence[Json]) -> None:
+        shape, found = self._shapes[source, name], defaultdict[Path, list[Json]](list)
+        shape.see(values)
+        for value in values:
+            for path, item in shape.items(value, (name,)):
+                found[path].append(item)
+        for path, items in found.items():
+            if (source, path) not in self._kinds:
+                self._kinds[source, path] = Kind(dates=source == "result")
+            self._kinds[source, path].see(items)
+            self._counts[source, path] += len(items)
+
+    def columns(self) -> list[tuple[Column, Kind]]:
+        """Return the columns of all that was seen, in their order, with their types."""
+        shapes: dict[Source, dict[str, Shape]] = {"params": {}, "result": {}}
+        for (source, name), shape in self._shapes.items():
+            if self._kinds[source, (name,)].has_values:
+                shape.kinds.add("json")
+            shape.settle()
+            shapes[source][name] = shape
+        found = columns(shapes["params"], shapes["result"])
+        return [(column, self._kind(column)) for column in found]
+
+    def _kind(self, column: Column) -> Kind:
+        kind = self._kinds.setdefault((column.source, column.path), Kind())
+        if column.folds:
+            kind.see([{}])
+        if len(column.path) > 1 and self._counts[column.source, column.path] < self._rows:
+            kind.see([None])
+        return kind
 
 
-def _kinds(parameters: Sequence[str], results: Sequence[str]) -> list[Kind]:
-    return [Kind() for _ in parameters] + [Kind(dates=True) for _ in results]
+def _is_nested(value: Json) -> bool:
+    return type(value) is dict and bool(value)
 
 
 def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> Iterator[list[Json]]:
@@ -86,15 +139,15 @@ def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> 
 
 
 def _table(
-    ids: Sequence[int],
-    columns: Iterable[list[Json]],
-    facts: Mapping[str, Sequence[Any]],
-    kinds: Sequence[Kind],
-    labels: Sequence[str],
+    ids: Sequence[int], values: Iterable[list[Json]], facts: Mapping[str, Sequence[Any]], seen: _Seen
 ) -> pd.DataFrame:
+    held = dict(zip(seen.names, values, strict=True))
     table: dict[str, pd.Series[Any]] = {"id": pd.Series(ids, dtype="int64")}
-    for label, kind, values in zip(labels, kinds, columns, strict=True):
-        table[label] = kind.column(values)
+    for column, kind in seen.columns():
+        values = held[column.source, column.path[0]]
+        if column.splits or len(column.path) > 1:
+            values = [value_or_none(column.inside(value)) for value in values]
+        table[column.label] = kind.column(values)
     for name, dtype in _FACTS.items():
         if name == "started_at":
             moments = np.array(facts[name], dtype="int64").view("datetime64[us]")
@@ -120,9 +173,14 @@ class Kind:
         self._lowest = self._highest = 0
         self._dates, self._offsets = dates, set[bool]()
 
-    def see(self, values: Sequence[Any]) -> None:
-        """Take note of some of the column's values."""
-        types = set(map(type, values))
+    @property
+    def has_values(self) -> bool:
+        """Say whether there was anything but None."""
+        return bool(self._types - {type(None)})
+
+    def see(self, values: Sequence[Any], types: AbstractSet[type] = frozenset()) -> None:
+        """Take note of some of the column's values, and of their *types*, if these are known."""
+        types = types or set(map(type, values))
         self._types |= types
         if int in types:
             numbers = values if types == {int} else [value for value in values if type(value) is int]

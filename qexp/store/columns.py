@@ -1,0 +1,205 @@
+"""Parameters and results become columns: which ones nested values have, and how all of them are named everywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+from qexp.model import Json
+
+FACTS = ("status", "attempt", "host", "started_at", "duration", "failure", "error")
+"""The columns that every table of experiments has beside `id`, the parameters and the results."""
+WIDEST = 200
+"""Columns that one mapping becomes at most; one with more keys, such as a histogram, stays a value."""
+
+Path = tuple[str, ...]
+"""The keys that lead to a value; the first one is the name of a parameter or result."""
+Source = Literal["params", "result"]
+_PREFIXES: Mapping[Source, str] = {"params": "param.", "result": "result."}
+
+
+class Absent(Enum):
+    """Stands for the value of a column that an experiment does not have."""
+
+    ABSENT = None
+
+
+ABSENT = Absent.ABSENT
+
+
+class Shape:
+    """
+    What the values of a parameter or result look like: kinds of values, and the keys of mappings in their order.
+
+    A mapping with keys becomes columns; a list and an empty mapping are values.
+    """
+
+    __slots__ = ("keys", "kinds", "wide")
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Shape] = {}
+        self.kinds: set[str] = set()
+        """Of values that are no mapping: whole, number, nan, text, bool, json."""
+        self.wide = False
+        """There are too many keys: mappings are values."""
+
+    def see(self, values: Iterable[Json]) -> None:
+        """Take note of values; None says nothing."""
+        for value in values:
+            if type(value) is dict and value:
+                self._see_keys(value)
+            elif value is not None:
+                self.kinds.add(_kind(value))
+
+    def _see_keys(self, mapping: Mapping[str, Json]) -> None:
+        if self.wide:
+            return
+        for key, value in mapping.items():
+            self.keys.setdefault(key, Shape()).see([value])
+        if len(self.keys) > WIDEST:
+            self._fold()
+
+    def _fold(self) -> None:
+        self.wide = True
+        self.keys.clear()
+        self.kinds.add("json")
+
+    def settle(self) -> int:
+        """Turn mappings that would become too many columns into values, inner ones first; return what is left."""
+        width = sum(shape.settle() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
+        if width <= WIDEST:
+            return width
+        self._fold()
+        return 1
+
+    def paths(self, path: Path) -> Iterator[tuple[Path, Shape]]:
+        """Yield the columns of a settled shape as paths below *path*, each with the shape of its values."""
+        if self.kinds or not self.keys:
+            yield path, self
+        for key, shape in self.keys.items():
+            yield from shape.paths((*path, key))
+
+    def items(self, value: Json, path: Path) -> Iterator[tuple[Path, Json]]:
+        """Yield what columns below *path* have of a value that was seen."""
+        if type(value) is dict and value and not self.wide:
+            for key, item in value.items():
+                yield from self.keys[key].items(item, (*path, key))
+        else:
+            yield path, value
+
+    def data(self) -> Json:
+        """Return this as JSON data, which `of` reads."""
+        return [sorted(self.kinds), self.wide, [[key, shape.data()] for key, shape in self.keys.items()]]
+
+    @classmethod
+    def of(cls, data: Json) -> Shape:
+        """Return the shape that `data` has described."""
+        made = cls()
+        kinds, made.wide, keys = data
+        made.kinds, made.keys = set(kinds), {key: cls.of(item) for key, item in keys}
+        return made
+
+
+def _kind(value: Json) -> str:
+    match value:
+        case bool():
+            return "bool"
+        case int():
+            return "whole"
+        case float():
+            return "number" if math.isfinite(value) else "nan"
+        case str():
+            return "text"
+    return "json"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table of experiments."""
+
+    source: Source
+    path: Path
+    label: str
+    """Its name in frames, exports, views, tables and conditions."""
+    splits: bool = False
+    """Mappings among its values have columns of their own, and are absent in this one."""
+    folds: bool = False
+    """Mappings among its values are values, as they have too many keys."""
+
+    def inside(self, value: Json | Absent) -> Json | Absent:
+        """Return what this column shows of the value of its parameter or result."""
+        for key in self.path[1:]:
+            if type(value) is not dict or key not in value:
+                return ABSENT
+            value = value[key]
+        return ABSENT if self.splits and type(value) is dict and value else value
+
+    def of(self, data: Mapping[str, Json] | None) -> Json | Absent:
+        """Return what this column shows of an experiment's parameters, or of its result."""
+        return self.inside((data or {}).get(self.path[0], ABSENT))
+
+
+def shapes(names: Iterable[str], rows: Sequence[Mapping[str, Json] | None]) -> dict[str, Shape]:
+    """Return the shape of each parameter or result, as some experiments have them."""
+    found = {name: Shape() for name in names}
+    for name, shape in found.items():
+        shape.see((row or {}).get(name) for row in rows)
+        shape.settle()
+    return found
+
+
+def top_labels(parameters: Iterable[str], results: Iterable[str]) -> dict[tuple[Source, str], str]:
+    """
+    Return the label of each parameter and result.
+
+    It is the plain name where that is free, else one with the prefix `param.` or `result.`, more than once if need be.
+
+    >>> list(top_labels(["n", "status"], ["n"]).values())
+    ['n', 'param.status', 'result.n']
+    """
+    given: list[tuple[Source, str]] = [*(("params", name) for name in parameters), *(("result", n) for n in results)]
+    taken, found = {"id", *FACTS}, {}
+    for source, name in given:
+        found[source, name] = label = _free(source, name, taken)
+        taken.add(label)
+    return found
+
+
+def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> list[Column]:
+    """
+    Return the columns of parameters, then results, of these shapes, in their order.
+
+    A key of a mapping has the label of that mapping, a dot, and its name. Names with dots come first where both are
+    the same; one that has no values at all gives way to such a key.
+    """
+    tops = top_labels(parameters, results)
+    taken = {"id", *FACTS, *tops.values()}
+    found: list[Column] = []
+    given: list[tuple[Source, Mapping[str, Shape]]] = [("params", parameters), ("result", results)]
+    for source, known in given:
+        nested = {path: shape for name, top in known.items() for path, shape in top.paths((name,))}
+        flat = {".".join(path) for path in nested if len(path) > 1}
+        blank = {path[0] for path, shape in nested.items() if len(path) == 1 and not shape.kinds and path[0] in flat}
+        taken -= {tops[source, name] for name in blank}
+        for path, shape in nested.items():
+            label = tops[source, path[0]]
+            if len(path) > 1:
+                label = _free(source, ".".join((label, *path[1:])), taken)
+                taken.add(label)
+            if len(path) > 1 or path[0] not in blank:
+                found.append(Column(source, path, label, bool(shape.keys), shape.wide))
+    return found
+
+
+def _free(source: Source, label: str, taken: set[str]) -> str:
+    while label in taken:
+        label = _PREFIXES[source] + label
+    return label
+
+
+def value_or_none(value: Any) -> Json:
+    """Return the value of a column, None where there is none."""
+    return None if value is ABSENT else value
