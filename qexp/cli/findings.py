@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import EXPERIMENT, format_option, selection_options
-from qexp.cli.output import console, say, show_json, size, table, value_text
+from qexp.cli.output import console, headings, say, show_json, size, table, value_text
 from qexp.cli.terminal import Stream, echo, exact
 
 if TYPE_CHECKING:
@@ -94,12 +94,13 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
 
 def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
     if len(frame):
-        columns = ["id", "name", "points", "last", "min", "max", ""]
+        numbers = ["id", "points", "last", "min", "max"]
+        columns = headings("id", "name", "points", "last", "min", "max", "", right=numbers, cut=["name", ""])
         rows = [
             [str(number), str(name), str(len(values)), *map(value_text, _summary(values)), sparkline(values)]
             for (number, name), values in frame.groupby(["id", "name"], sort=True)["value"]
         ]
-        console().print(table(columns, rows, right=["id", "points", "last", "min", "max"], cut=["name", ""]))
+        console().print(table(columns, rows))
     if lists:
         say(f"lists: {', '.join(lists)}; see their rows with --list NAME")
     elif not len(frame):
@@ -135,7 +136,7 @@ def sparkline(values: pd.Series[float]) -> str:
 def _rows(frame: pd.DataFrame) -> object:
     columns = [name for name in frame.columns if name != "at"]
     rows = [[value_text(value) for value in row] for row in frame[columns].astype(object).itertuples(index=False)]
-    return table(columns, rows, right=["id", "attempt"], cut=columns[2:])
+    return table(headings(*columns, right=["id", "attempt"], cut=columns[2:]), rows)
 
 
 @click.command()
@@ -172,9 +173,9 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
 
 
 def _artifacts(found: list[Artifact]) -> object:
-    columns = ["id", "attempt", "name", "size", "url"]
+    columns = headings("id", "attempt", "name", "size", "url", right=["id", "attempt", "size"], cut=["name", "url"])
     rows = [[str(f.experiment), str(f.attempt), f.name, size(f.size), f.url] for f in found]
-    return table(columns, rows, right=["id", "attempt", "size"], cut=["name", "url"])
+    return table(columns, rows)
 
 
 @click.command()

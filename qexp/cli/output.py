@@ -55,41 +55,58 @@ def _encode(value: Any) -> Any:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[str | Text]], right: Iterable[str] = (), cut: Iterable[str] = ()
-) -> Table:
-    """
-    Return a table with *right* columns aligned to the right.
+@dataclasses.dataclass(frozen=True)
+class Heading:
+    """The first line of a table's column, and how the column is set."""
 
-    Where it would be wider than the screen, cells of the *cut* columns end in an ellipsis, and if that is not enough
-    the last of these columns are left out and named below.
+    text: str
+    right: bool = False
+    """Aligned to the right."""
+    cut: bool = False
+    """Where the table would be wider than the screen, cells end in an ellipsis, or the column is left out."""
+
+
+def headings(*texts: str, right: Iterable[str] = (), cut: Iterable[str] = ()) -> list[Heading]:
+    """Return the headings of a table whose columns have different names."""
+    numbers, cuttable = set(right), set(cut)
+    return [Heading(text, text in numbers, text in cuttable) for text in texts]
+
+
+def table(columns: Sequence[Heading], rows: Iterable[Sequence[str | Text]]) -> Table:
+    """
+    Return a table.
+
+    Where it would be wider than the screen, cells of the columns that may be cut end in an ellipsis, and if that is not
+    enough the last of these columns are left out and named below.
     """
     from rich import box
     from rich.cells import cell_len
     from rich.markup import escape
     from rich.table import Table
 
-    columns, numbers, cuttable = [*map(printable, columns)], set(map(printable, right)), set(map(printable, cut))
+    columns = [dataclasses.replace(heading, text=printable(heading.text)) for heading in columns]
     rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-    widths = {
-        name: max([cell_len(name), *(cell_len(str(row[index])) for row in rows)]) for index, name in enumerate(columns)
-    }
-    kept, hidden = _fit(widths, [name for name in columns if name in cuttable], console().width)
+    widths = [
+        max([cell_len(heading.text), *(cell_len(str(row[index])) for row in rows)])
+        for index, heading in enumerate(columns)
+    ]
+    floors = [max(_NARROWEST, min(cell_len(heading.text), _HEADING)) if heading.cut else None for heading in columns]
+    kept, hidden = _fit(widths, floors, console().width)
     made = Table(box=box.SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False, header_style="bold")
-    for name in columns:
-        if name in kept:
-            made.add_column(
-                escape(name),
-                justify="right" if name in numbers else "left",
-                no_wrap=True,
-                overflow="ellipsis",
-                width=kept[name],
-            )
+    for index, width in kept.items():
+        made.add_column(
+            escape(columns[index].text),
+            justify="right" if columns[index].right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            width=width,
+        )
     for row in rows:
-        cells = [cell for name, cell in zip(columns, row, strict=True) if name in kept]
+        cells = [row[index] for index in kept]
         made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
     if hidden:
-        named = ", ".join(hidden[:_NAMED]) + f" and {len(hidden) - _NAMED} more" * (len(hidden) > _NAMED)
+        names = [columns[index].text for index in hidden]
+        named = ", ".join(names[:_NAMED]) + f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
         made.caption = f"not shown: {named}; widen the window, or --format json"
         made.caption_justify = "left"
     return made
@@ -98,23 +115,29 @@ def table(
 _GAP = 2
 """Spaces between two columns."""
 _NARROWEST = 6
+_HEADING = 20
+"""Characters of a heading that are not cut: those of nested results begin alike."""
 _NAMED = 12
 """Columns that are named when there is no room for them."""
 
 
-def _fit(widths: Mapping[str, int], cuttable: Sequence[str], room: int) -> tuple[dict[str, int], list[str]]:
-    """Return the widths of the columns that fit into *room*, the widest cut first, and which do not fit at all."""
-    kept, hidden = dict(widths), list[str]()
+def _fit(widths: Sequence[int], floors: Sequence[int | None], room: int) -> tuple[dict[int, int], list[int]]:
+    """
+    Return the widths of the columns that fit into *room*, the widest cut first, and which do not fit at all.
+
+    Columns are told apart by their places. Each is cut to its floor at most; one that has none is not cut.
+    """
+    kept, hidden = dict(enumerate(widths)), list[int]()
     while sum(kept.values()) + _GAP * (len(kept) - 1) > room:
-        left = [name for name in cuttable if name in kept]
-        if not left:
+        spare = {index: width - floor for index, width in kept.items() if (floor := floors[index]) is not None}
+        if not spare:
             break
-        widest = max(left, key=lambda name: kept[name])
-        if kept[widest] > _NARROWEST:
+        if any(excess > 0 for excess in spare.values()):
+            widest = max((index for index, excess in spare.items() if excess > 0), key=lambda index: kept[index])
             kept[widest] -= 1
         else:
-            hidden.insert(0, left[-1])
-            del kept[left[-1]]
+            hidden.insert(0, last := max(spare))
+            del kept[last]
     return kept, hidden
 
 

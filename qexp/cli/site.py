@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import format_option
-from qexp.cli.output import console, say, show_json, table, wrapped
+from qexp.cli.output import console, headings, say, show_json, table, wrapped
 from qexp.cli.terminal import printable, visible
 from qexp.model import ago, compact
 
@@ -49,7 +49,7 @@ def workers_(every: bool, form: str) -> None:
 
 
 def _table(found: list[WorkerView]) -> Table:
-    columns = ["name", "state", "since", "last seen", "queues", "running"]
+    names = ["name", "state", "since", "last seen", "queues", "running"]
     rows: list[list[str | Text]] = [
         [
             worker.name + " *" * worker.leads,
@@ -61,7 +61,7 @@ def _table(found: list[WorkerView]) -> Table:
         ]
         for worker in found
     ]
-    return table(columns, rows, cut=["name", "queues", "running"])
+    return table(headings(*names, cut=["name", "queues", "running"]), rows)
 
 
 def _state(worker: WorkerView) -> Text:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qexp.cli.output import rate, status_text, table, value_text
+from qexp.cli.output import Heading, headings, rate, status_text, table, value_text
 from qexp.cli.terminal import printable
-from qexp.model import Status, compact, duration, short_names
+from qexp.model import Json, Status, compact, duration, short_names
+from qexp.store.columns import ABSENT, Column, columns, shapes
 from qexp.store.reports import ErrorGroup, ExperimentView
 from qexp.store.standing import Counts
 
@@ -23,7 +25,7 @@ SHORT_GROUP = 6
 def status_table(all_counts: Sequence[Counts]) -> RenderableType:
     """Return one line per study, and one more for each that is paused."""
     shown = [s for s in Status if s not in _QUIET or any(counts.counts[s] for counts in all_counts)]
-    columns = ["study", "total", *shown, "rate", "left"]
+    names = ["study", "total", *shown, "rate", "left"]
     rows: list[list[str | Text]] = [
         [
             counts.study,
@@ -35,7 +37,7 @@ def status_table(all_counts: Sequence[Counts]) -> RenderableType:
         for counts in all_counts
     ]
     resting = [Text(printable(line)) for counts in all_counts if (line := pause_line(counts))]
-    return Group(table(columns, rows, right=columns[1:]), *resting)
+    return Group(table(headings(*names, right=names[1:]), rows), *resting)
 
 
 def pause_line(counts: Counts) -> str:
@@ -53,37 +55,70 @@ def _number(number: int, status: Status) -> Text:
 
 
 def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str], results: Sequence[str]) -> Table:
-    """Return one line per experiment with its parameters and results, or its error."""
-    varying = [name for name in parameters if len({str(view.params.get(name)) for view in views}) > 1] or parameters
+    """
+    Return one line per experiment with its parameters and results, or its error.
+
+    Columns have the names that they have in frames. Parameters that do not vary are left out where others do.
+    """
+    given = columns(
+        shapes(parameters, [view.params for view in views]), shapes(results, [view.result for view in views])
+    )
+    found = [_Values.of(column, views) for column in given]
+    settings = [values for values in found if values.column.source == "params"]
+    shown = [values for values in settings if values.varies] or settings
+    shown += [values for values in found if values.column.source == "result" and values.is_used]
     failed = any(view.status is Status.FAILED for view in views)
-    used = [name for name in results if any(name in (view.result or {}) for view in views)]
-    columns = ["id", *varying, *used, "status", "time", *["error"] * failed]
-    short = {name: short_names(view.params.get(name) for view in views) for name in varying}
+    heads = [
+        Heading("id", right=True),
+        *(Heading(values.column.label, right=values.is_numeric, cut=True) for values in shown),
+        Heading("status"),
+        Heading("duration", right=True),
+        *[Heading("error", cut=True)] * failed,
+    ]
+    cells = [values.texts() for values in shown]
     rows: list[list[str | Text]] = [
         [
             str(view.id),
-            *(_parameter(view, name, short[name]) for name in varying),
-            *(value_text((view.result or {}).get(name), name in (view.result or {})) for name in used),
+            *(texts[number] for texts in cells),
             status_text(view.status),
             duration(view.duration),
             *[" ".join((view.error or "").split())] * failed,
         ]
-        for view in views
+        for number, view in enumerate(views)
     ]
-    return table(columns, rows, right=["id", "time", *_numeric(views, varying, used)], cut=[*varying, *used, "error"])
+    return table(heads, rows)
 
 
-def _parameter(view: ExperimentView, name: str, short: Mapping[str, str]) -> str:
-    value = view.params.get(name)
-    return short[value] if isinstance(value, str) and value in short else value_text(value, name in view.params)
+@dataclass(frozen=True)
+class _Values:
+    """What experiments have in one column."""
 
+    column: Column
+    values: Sequence[Json]
 
-def _numeric(views: Sequence[ExperimentView], parameters: Sequence[str], results: Sequence[str]) -> list[str]:
-    def numbers(values: list[object]) -> bool:
-        return all(value is None or isinstance(value, int | float) for value in values)
+    @classmethod
+    def of(cls, column: Column, views: Sequence[ExperimentView]) -> _Values:
+        return cls(column, [column.of(view.params if column.source == "params" else view.result) for view in views])
 
-    found = [name for name in parameters if numbers([view.params.get(name) for view in views])]
-    return found + [name for name in results if numbers([(view.result or {}).get(name) for view in views])]
+    @property
+    def varies(self) -> bool:
+        return len(set(map(repr, self.values))) > 1
+
+    @property
+    def is_used(self) -> bool:
+        return any(value is not ABSENT for value in self.values)
+
+    @property
+    def is_numeric(self) -> bool:
+        return all(value in (None, ABSENT) or isinstance(value, int | float) for value in self.values)
+
+    def texts(self) -> list[str]:
+        """Return the cells; import paths by their last parts where a parameter has nothing else."""
+        short = short_names(self.values) if self.column.source == "params" else {}
+        return [
+            short[value] if isinstance(value, str) and value in short else value_text(value, value is not ABSENT)
+            for value in self.values
+        ]
 
 
 def error_blocks(groups: Sequence[ErrorGroup], study: str | None) -> RenderableType:
