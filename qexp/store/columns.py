@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -192,6 +193,80 @@ def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> li
             if len(path) > 1 or path[0] not in blank:
                 found.append(Column(source, path, label, bool(shape.keys), shape.wide))
     return found
+
+
+_MOST_DOTS = 4
+"""Dots in a name below a parameter or result that may be part of a key; of more all are between keys."""
+
+
+def meant(
+    names: Mapping[Source, Sequence[str]], prefix: str | None, parts: Sequence[str]
+) -> tuple[Source, list[Path]] | None:
+    """
+    Return the source of a column that is written as *parts*, and where its value may be, the likeliest first.
+
+    *names* are those of parameters and results, *prefix* `param`, `result` or None. None: no column has this name.
+
+    >>> meant({"params": ["lr"], "result": ["train"]}, None, ["train", "acc"])
+    ('result', [('train', 'acc')])
+    """
+    text = ".".join(parts)
+    if prefix is None and (found := _meant(names, None, text, parts)) is not None:
+        return found
+    if prefix is None:  # all of it may stand in quotes
+        prefix, _, text = text.partition(".")
+        parts = [text]
+    return _meant(names, prefix, text, parts)
+
+
+def _meant(
+    names: Mapping[Source, Sequence[str]], prefix: str | None, text: str, parts: Sequence[str]
+) -> tuple[Source, list[Path]] | None:
+    whole = text if prefix is None else f"{prefix}.{text}"
+    labels = top_labels(names["params"], names["result"])
+    own = {top: label for top, label in labels.items() if prefix is None or label.startswith(f"{prefix}.")}
+    plain = {top: top[1] for top in labels if prefix is None or _PREFIXES[top[0]] == f"{prefix}."}
+    return (
+        _leading(own, whole, parts)
+        or _leading(plain, text, parts, shortest=prefix is not None)
+        or _leading(labels, whole, parts)
+    )
+
+
+def _leading(
+    spelled: Mapping[tuple[Source, str], str], text: str, parts: Sequence[str], shortest: bool = False
+) -> tuple[Source, list[Path]] | None:
+    """Return where a value may be by the names that a text begins with, the longest first, or the *shortest*."""
+    leads = [top for top, label in spelled.items() if text == label or text.startswith(f"{label}.")]
+    if not leads:
+        return None
+    leads.sort(key=lambda top: len(spelled[top]), reverse=not shortest)
+    source = leads[0][0]
+    return source, _paths(text, parts, [(spelled[top], top[1]) for top in leads if top[0] == source])
+
+
+def _paths(text: str, parts: Sequence[str], known: Iterable[tuple[str, str]]) -> list[Path]:
+    """Return the paths that a text may stand for, by labels and names that it begins with."""
+    found: dict[Path, None] = {}
+    for label, name in known:
+        rest = text[len(label) + 1 :]
+        written = (parts[first:] for first in range(len(parts)) if ".".join(parts[first:]) == rest)
+        keys = [*written, *_splits(rest)] if len(text) > len(label) else [()]
+        found |= dict.fromkeys((name, *some) for some in keys)
+    return list(found)
+
+
+def _splits(text: str) -> Iterator[Path]:
+    """Yield the ways in which a text may be keys with dots between them, most keys first."""
+    keys = text.split(".")
+    if len(keys) > _MOST_DOTS + 1:
+        yield tuple(keys)
+        return
+    gaps = range(1, len(keys))
+    for count in range(len(keys)):
+        for joined in itertools.combinations(gaps, count):
+            cuts = [0, *(gap for gap in gaps if gap not in joined), len(keys)]
+            yield tuple(".".join(keys[low:high]) for low, high in itertools.pairwise(cuts))
 
 
 def _free(source: Source, label: str, taken: set[str]) -> str:

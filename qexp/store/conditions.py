@@ -76,6 +76,7 @@ _LARGEST_EXPONENT = 1_000
 """Far beyond every float, and well within what Postgres takes for a number."""
 
 _KEYWORDS = frozenset({"and", "or", "not", "in", "like", "is", "null", "between", "true", "false"})
+_RESERVED = _KEYWORDS | {"param", "result"}
 _CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 _OPERATORS = {"=": "=", "==": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _MIRRORED = {"=": "=", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -128,10 +129,10 @@ def spelled(name: str) -> str:
     """
     Return a name as a condition has it, in double quotes where it needs them.
 
-    >>> spelled("lr"), spelled("val/loss")
-    ('lr', '"val/loss"')
+    >>> spelled("lr"), spelled("train.acc"), spelled("val/loss")
+    ('lr', 'train.acc', '"val/loss"')
     """
-    plain = re.fullmatch(r"[^\W0-9]\w*", name) and name.lower() not in _KEYWORDS
+    plain = re.fullmatch(r"[^\W0-9]\w*(\.\w+)*", name) and not _RESERVED & {name.lower(), name.partition(".")[0]}
     return name if plain else '"' + name.replace('"', '""') + '"'
 
 

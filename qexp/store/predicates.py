@@ -36,6 +36,7 @@ from sqlalchemy import (
 from qexp.errors import nearest
 from qexp.model import NON_FINITE, Status
 from qexp.store import tables
+from qexp.store.columns import Path, Source, meant
 from qexp.store.conditions import (
     And,
     Comparison,
@@ -100,10 +101,18 @@ def _facts() -> dict[str, _Field]:
     }
 
 
-def _data(column: ColumnElement[Any], path: Sequence[str]) -> _Field:
-    keys = [literal(key, Text) for key in path]
-    found = func.jsonb_typeof(func.jsonb_extract_path(column, *keys))
-    text: ColumnElement[str] = func.jsonb_extract_path_text(column, *keys, type_=Text)
+def _data(column: ColumnElement[Any], paths: Sequence[Path]) -> _Field:
+    """Return what is at the first of some paths that an experiment has."""
+    values = [func.jsonb_extract_path(column, *(literal(key, Text) for key in path)) for path in paths]
+    if len(values) == 1:
+        value: ColumnElement[Any] = values[0]
+        text: ColumnElement[str] = func.jsonb_extract_path_text(
+            column, *(literal(key, Text) for key in paths[0]), type_=Text
+        )
+    else:
+        value = func.coalesce(*values)
+        text = value.op("#>>")(literal([], ARRAY(Text)))
+    found = func.jsonb_typeof(value)
     return _Field(
         {
             Decimal: case((or_(found == "number", text.in_(NON_FINITE)), cast(text, Numeric))),
@@ -164,13 +173,14 @@ class _Predicate:
     def _field(self, name: Name) -> _Field:
         if name.prefix is None and len(name.path) == 1 and name.path[0] in self._facts:
             return self._facts[name.path[0]]
-        sources = {source for study in self._studies if (source := _source(study, name)) is not None}
-        if not sources:
+        found = [one for study in self._studies if (one := _meant(study, name)) is not None]
+        if not found:
             refuse(name.column, self._unknown(name))
-        if len(sources) > 1:
+        if len({source for source, _ in found}) > 1:
             either = f"expected param.{shown(name.text)} or result.{shown(name.text)}"
             refuse(name.column, f"{name.text!r} is a parameter of one study and a result of another, {either}")
-        return _data(tables.experiment.c[sources.pop()], name.path)
+        paths = dict.fromkeys(path for _, paths in found for path in paths)
+        return _data(tables.experiment.c[found[0][0]], list(paths))
 
     def _unknown(self, name: Name) -> str:
         known = dict.fromkeys([] if name.prefix else self._facts)
@@ -197,8 +207,5 @@ def _seen(field: _Field, name: Name, value: Literal) -> ColumnElement[Any]:
     return field.kinds[kind]
 
 
-def _source(study: StudyRow, name: Name) -> str | None:
-    """Return the column that has the values of a name in a study, None if none has; of two the parameter's."""
-    if name.prefix != "result" and name.path[0] in study.parameters:
-        return "params"
-    return "result" if name.prefix != "param" and name.path[0] in study.results else None
+def _meant(study: StudyRow, name: Name) -> tuple[Source, list[Path]] | None:
+    return meant({"params": study.parameters, "result": study.results}, name.prefix, name.path)

@@ -317,6 +317,9 @@ def chosen(client, study, **options):
         ("result.lr = 7", "w"),
         ("param.lr = 7", ""),
         ('"train.loss" < 1', "w"),
+        ("train.loss < 1", "w"),
+        ("result.train.loss < 1", "w"),
+        ('"result.lr" = 7', "w"),
     ],
 )
 def test_facts_parameters_and_results_have_the_names_that_frames_have(client, study, text, expected):
@@ -327,7 +330,7 @@ def test_facts_parameters_and_results_have_the_names_that_frames_have(client, st
     ("text", "words"),
     [
         ("1 < lrr", "--where, column 5: there is no parameter or result 'lrr' (did you mean 'lr'?)"),
-        ("train.loss < 1", "column 1: there is no parameter or result 'train' (did you mean '\"train.loss\"'?)"),
+        ("trian.loss < 1", "column 1: there is no parameter or result 'trian' (did you mean 'train.loss'?)"),
         ("param.loss = 1", "column 1: there is no parameter 'loss'; there are status, lr"),
         ("result.status = 1", "column 1: there is no result 'status'"),
         ("duraton > 5", "did you mean 'duration'?"),
@@ -356,6 +359,76 @@ def test_a_name_that_is_two_things_in_two_studies_has_to_say_which(client, raw, 
     with pytest.raises(SelectorError, match=r"expected param\.x or result\.x"):
         ids(client, both_studies, where="x = 1")
     assert ids(client, both_studies, where="param.x = 1 or result.lr = 7") == [first]
+
+
+NESTED_RESULTS = [
+    {"train": {"acc": 1, "deep": {"a.b": 2, "c": 3}}, "n": {"x": 4}, "loss": 0.5},
+    {"train.acc": 5, "train": {"acc": 6}, "loss": {"val": 7}},
+    {"train.acc": 8, "train": {"acc": 9, "deep": {"a": {"b": 10}}}, "loss": {}},
+    {"train": 11, "n": 12, "loss": {"val": {"top5": 13}}},
+]
+
+
+@pytest.fixture(scope="module")
+def nested(site, tmp_path_factory):
+    """A study with parameters and results that are mappings, some of whose names are the same when they are flat."""
+    folder = tmp_path_factory.mktemp("nested")
+    (folder / "experiment.py").write_text("def f(n, opt, status): ...\n")
+    name, client = f"nested_{uuid.uuid4().hex[:8]}", Client(site)
+    given = [{"n": n, "opt": {"lr": n + 20, "train": {"acc": 1}}, "status": {"k": n + 30}} for n in range(4)]
+    client.enqueue(Grid.from_dict({"study": name, "function": "experiment:f", "include": given, "queue": name}, folder))
+    with client.begin() as connection:
+        raw = connection.connection.driver_connection
+        for view in client.experiments(Selection(name)):
+            result = json.dumps(NESTED_RESULTS[view.params["n"]])
+            raw.execute("UPDATE experiment SET result = %s WHERE id = %s", [result, view.id])
+        raw.execute("UPDATE study SET results = '{train,train.acc,n,loss}' WHERE name = %s", [name])
+    return client, name
+
+
+@pytest.mark.parametrize("quoted", [False, True])
+def test_each_column_of_a_frame_is_chosen_by_its_name(nested, quoted):
+    # Given a frame with columns of nested values
+    client, name = nested
+    frame = client.frame(Selection(name))
+    expected = ["n", "opt.lr", "opt.train.acc", "param.status.k", "train", "result.train.acc", "train.deep.a.b"]
+    expected += ["result.train.deep.a.b", "train.deep.c", "train.acc", "result.n", "result.n.x"]
+    expected += ["loss", "loss.val", "loss.val.top5"]
+    assert sorted(set(expected) - set(frame)) == []
+    for label in expected:
+        for value in frame[label].tolist():
+            if isinstance(value, int | float) and not math.isnan(value):
+                # When rows are chosen by a value of a column, then they are those of the frame
+                written_name = spelled("x" + label)[1:] if not quoted else f'"{label}"'
+                found = ids(client, name, where=f"{written_name} = {value}")
+                rows = frame["id"][(frame[label].astype("object") == value).fillna(False)].tolist()
+                # a name that stands for two things in one row is the one; in a row that has one of them, this
+                assert found == rows or label in ("train.deep.a.b", "result.train.deep.a.b"), label
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("train.acc > 4", [1, 2]),
+        ("result.train.acc > 4", [1, 2]),
+        ("result.train.acc = 9", [2]),
+        ("train.deep.c = 3", [0]),
+        ('train.deep."a.b" = 2', [0]),
+        ("train.deep.a.b = 10", [2]),
+        ("opt.lr >= 22", [2, 3]),
+        ("param.opt.lr in (20, 23)", [0, 3]),
+        ("status.k = 31", [1]),
+        ("param.status.k = 31", [1]),
+        ("loss.val.top5 = 13", [3]),
+        ("loss = 0.5", [0]),
+        ("loss.val = 7", [1]),
+        ("not loss.val = 8", [1]),
+        ("loss.nothing = 7", []),
+    ],
+)
+def test_a_part_of_a_nested_value_has_the_name_that_frames_have(nested, text, expected):
+    client, name = nested
+    assert [view.params["n"] for view in client.experiments(parse([name], where=text))] == expected
 
 
 @pytest.mark.parametrize(
