@@ -114,12 +114,16 @@ class Client:
             self.migrate()
 
     def renew_views(self, study: int | None = None) -> None:
-        """Write the views that lack the newest names, and that of a *study*, as far as we may and nobody reads them."""
+        """
+        Write the views that lack the newest names or values, as far as we may and nobody reads them.
+
+        All experiments of *study*, if given, are looked at for it, and of the others those that have ended lately.
+        """
         with self.begin() as connection:
             stale = views.stale(raw(connection))
         for number in {*stale, *([] if study is None else [study])}:
             with self.begin() as connection:
-                views.refresh(raw(connection), number)
+                views.refresh(raw(connection), number, wholly=number == study)
 
     def roles(self, worker: str, reader: str) -> str:
         """Return SQL that makes a role for workers and one for readers; see `qexp.store.roles.script`."""

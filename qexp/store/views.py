@@ -2,139 +2,220 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import LiteralString
 
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
+from qexp.store import misfits
+from qexp.store.columns import Column, Shape, Source, columns
 from qexp.store.connect import Raw
+from qexp.store.misfits import Look, Shapes
 
 log = logging.getLogger(__name__)
 
-_FACTS = ("status", "attempt", "failure", "host", "started_at", "finished_at", "seconds")
-_VIEW = SQL("CREATE VIEW {} AS SELECT {} FROM experiment e LEFT JOIN worker w ON w.id = e.worker WHERE e.study = {}")
-_SAMPLE = 1_000
+_QUERY = SQL("SELECT {} FROM experiment e LEFT JOIN worker w ON w.id = e.worker WHERE e.study = {}")
 _WIDEST = 1_000
 """Columns of a view, of 1,664 that Postgres allows; results beyond them are in `experiment.result`."""
 _LONGEST_NAME = 63
 """Bytes of an identifier in Postgres; longer names of parameters have no column of their own."""
 
+_STATE = "one row per experiment, with columns of {} parameters and {} results that had ended by {}: {}"
+"""
+The comment of a view. It says what the view was made of, so that it is known when that is not all any more: numbers of
+names, which only become more; when the last experiment that was looked at had ended; what was seen of the values.
+"""
+_READ = re.compile(
+    r"one row per experiment, with columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)", re.DOTALL
+)
+_AGAIN = "one row per experiment; to be written again"
+
+_KNOWN = SQL("""
+    SELECT s.name, s.parameters, s.results, obj_description(v.oid, 'pg_class'),
+           (SELECT max(finished_at) FROM experiment e WHERE e.study = s.id AND e.status IN ('done', 'failed')),
+           CASE WHEN v.oid IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
+                ELSE v.relkind <> 'v' OR pg_has_role(v.relowner, 'USAGE') END
+    FROM   study s LEFT JOIN pg_class v ON v.oid = to_regclass(quote_ident('study_' || s.name))
+    WHERE  s.id = {}
+""")
 _STALE = SQL("""
-    SELECT s.id FROM study s LEFT JOIN pg_class v ON v.oid = to_regclass(quote_ident('study_' || s.name))
+    SELECT s.id FROM study s LEFT JOIN pg_class v ON v.oid = to_regclass(quote_ident('study_' || s.name)),
+           obj_description(v.oid, 'pg_class') AS state
     WHERE  current_setting('transaction_read_only') = 'off'
            AND CASE WHEN v.oid IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
                     ELSE v.relkind = 'v' AND pg_has_role(v.relowner, 'USAGE') END
-           AND obj_description(v.oid, 'pg_class') IS DISTINCT FROM
-               format({}, cardinality(s.parameters), cardinality(s.results))
+           AND CASE WHEN state ^@ format({start}, cardinality(s.parameters), cardinality(s.results))
+                         AND state ~ {form}
+                    THEN EXISTS (SELECT FROM experiment e
+                                 WHERE  e.study = s.id AND e.status IN ('done', 'failed')
+                                        AND e.finished_at > substring(state FROM {form})::timestamptz)
+                    ELSE true END
            AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid
                            WHERE d.refobjid = v.oid AND r.ev_class <> v.oid)
     ORDER  BY s.id
-""")
-_STATE = "one row per experiment, with columns of %s parameters and %s results"
-"""The comment of a view, by which one is known that lacks the newest names: a study's names only become more."""
+""").format(
+    start=Literal(_STATE.partition(" that")[0].format("%s", "%s")),
+    form=Literal(r" by (-infinity|[0-9T:.+-]+): \{"),
+)
 _PATIENCE = "100ms"
 """How long a view is waited for that somebody reads."""
 
 
-def refresh(raw: Raw, study: int) -> None:
+@dataclass(frozen=True)
+class _Seen:
+    """What a view is made of."""
+
+    study: int
+    shapes: Shapes
+    until: datetime | None
+    """When the last of the experiments that were looked at had ended."""
+
+    @classmethod
+    def of(cls, study: int, comment: str | None) -> _Seen | None:
+        """Return what the comment of a view says; None: it was not written by this version of qexp."""
+        match = _READ.fullmatch(comment or "")
+        if match is None:
+            return None
+        shapes = {
+            source: {name: Shape.of(data) for name, data in known} for source, known in json.loads(match[2]).items()
+        }
+        return cls(study, shapes, None if match[1] == "-infinity" else datetime.fromisoformat(match[1]))
+
+    @property
+    def names(self) -> tuple[list[str], list[str]]:
+        return list(self.shapes["params"]), list(self.shapes["result"])
+
+    def comment(self) -> str:
+        """Return this as the comment of the view."""
+        data = {source: [[n, shape.data()] for n, shape in known.items()] for source, known in self.shapes.items()}
+        until = "-infinity" if self.until is None else self.until.astimezone(UTC).isoformat()
+        return _STATE.format(*map(len, self.names), until, json.dumps(data))
+
+    def definition(self) -> Composed:
+        """Return the query that the view is."""
+        found = columns(self.shapes["params"], self.shapes["result"])
+        fit = [column for column in found if len(column.label.encode()) <= _LONGEST_NAME][:_WIDEST]
+        names = [_typed(column, self.shapes) for column in fit]
+        facts = "e.attempt, e.failure, w.host, e.started_at, "
+        if "finished_at" not in {column.label for column in fit}:
+            facts += "e.finished_at, "
+        facts += "extract(epoch FROM e.finished_at - e.started_at)::float8 AS duration"
+        return _QUERY.format(SQL(", ").join([SQL("e.id"), SQL("e.status"), *names, SQL(facts)]), Literal(self.study))
+
+
+def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
     """
-    Write the view of a study again, from the parameters and results it has now.
+    Have the view of a study follow its names and values: of what has ended since it was written, or *wholly* of all.
 
     The view is a convenience: where it cannot be written the old one stays, as nobody should wait for it. Somebody may
     be reading it, in a transaction that lasts; another view of the user's may build on it; or the role, as that of a
     worker, may not make views. Then `stale` lists it.
     """
-    with raw.transaction():
-        query = "SELECT name, parameters, results FROM study WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED"
-        if (row := raw.execute(query, [study]).fetchone()) is not None:  # else who is at it, or the next one, does so
-            _write(raw, study, *row)
+    row = raw.execute(_KNOWN.format(Literal(study))).fetchone()
+    if row is None:
+        return
+    name, parameters, results, comment, until, may = row
+    if not may:
+        log.info("the view of study %s is written later, by a role that may", name)
+        return
+    before, present = _Seen.of(study, comment), _Seen.of(study, comment)
+    whole = wholly or present is None or present.names[0] != parameters
+    known: Shapes = {"params": {}, "result": {}} if whole or present is None else present.shapes
+    shapes: dict[Source, dict[str, Shape]] = {
+        "params": {name: known["params"].get(name, Shape()) for name in parameters},
+        "result": {name: known["result"].get(name, Shape()) for name in results},
+    }
+    misfits.see(raw, study, shapes, _look(whole, present, results))
+    if not _write(raw, name, _Seen(study, shapes, until), before) and wholly:
+        _note(raw, name)
+
+
+def _look(whole: bool, present: _Seen | None, results: list[str]) -> Look:
+    """Return which experiments are looked at: a new name may have been recorded before it was known."""
+    if whole or present is None:
+        return Look(("params", "result"))
+    return Look(("result",), present.until if present.names[1] == results else None)
 
 
 def stale(raw: Raw) -> list[int]:
-    """Return the studies whose views lack the newest names, and may be written by this role."""
-    return [study for (study,) in raw.execute(_STALE.format(Literal(_STATE)))]
+    """Return the studies whose views lack the newest names or values, and may be written by this role."""
+    return [study for (study,) in raw.execute(_STALE)]
 
 
-def _write(raw: Raw, study: int, name: str, parameters: list[str], results: list[str]) -> None:
-    view = Identifier(f"study_{name}")
+def _write(raw: Raw, name: str, seen: _Seen, before: _Seen | None) -> bool:
+    """Write a view, or only its comment if it is as *before*; False: it is to be written later."""
+    view, definition = Identifier(f"study_{name}"), seen.definition()
     try:
         with raw.transaction():
             raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
-            columns = SQL(", ").join(_columns(raw, study, parameters, results))
-            raw.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
-            raw.execute(_VIEW.format(view, columns, Literal(study)))
-            state = Literal(_STATE % (len(parameters), len(results)))
-            raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, state))
+            query = "SELECT parameters, results FROM study WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED"
+            if raw.execute(query, [seen.study]).fetchone() != seen.names:
+                return False  # who changes the study just now, or the next one, writes it
+            if before is None or before.definition().as_string(raw) != definition.as_string(raw):
+                raw.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
+                raw.execute(SQL("CREATE VIEW {} AS {}").format(view, definition))
+            raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, Literal(seen.comment())))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
         log.info("the view of study %s is written later: %s", name, error.diag.message_primary)
+        return False
     except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.WrongObjectType) as error:
         log.warning("the view of study %s stays as it was: %s", name, error.diag.message_primary)
+    return True
 
 
-def _columns(raw: Raw, study: int, parameters: Sequence[str], results: Sequence[str]) -> list[Composable]:
-    taken = {"id", *_FACTS}
-    columns: list[Composable] = [SQL("e.id"), SQL("e.status")]
-    for source, names, prefix in (("params", parameters, "param."), ("result", results, "result.")):
-        types = _types(raw, study, source)
-        for name in names:
-            column = _free(name, prefix, taken)
-            if column and len(column.encode()) <= _LONGEST_NAME and len(columns) < _WIDEST:
-                taken.add(column)
-                columns.append(_typed(source, name, types.get(name, "jsonb"), column))
-    rest = "e.attempt, e.failure, w.host, e.started_at, e.finished_at, "
-    rest += "extract(epoch FROM e.finished_at - e.started_at)::float8 AS seconds"
-    return [*columns, SQL(rest)]
+def _note(raw: Raw, name: str) -> None:
+    """Have `stale` list a view: its comment can be changed while somebody reads it."""
+    try:
+        with raw.transaction():
+            raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
+            raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(Identifier(f"study_{name}"), Literal(_AGAIN)))
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable) as error:  # somebody writes it just now
+        log.info("the view of study %s is not noted to be written: %s", name, error.diag.message_primary)
 
 
-def _free(name: str, prefix: str, taken: AbstractSet[str]) -> str:
-    """Return the name of a column that no other one has: with a prefix, or several, where the plain one is taken."""
-    column = name
-    while column in taken:
-        column = prefix + column
-    return column
+def _typed(column: Column, shapes: Shapes) -> Composed:
+    """Return one column: values of another type than its own are NULL rather than an error of every query."""
+    shape = shapes[column.source][column.path[0]]
+    for key in column.path[1:]:
+        shape = shape.keys[key]
+    value: Composable = SQL("e.{}").format(Identifier(column.source))
+    for key in column.path[:-1]:
+        value = SQL("{} -> {}").format(value, Literal(key))
+    string = SQL("{} ->> {}").format(value, Literal(column.path[-1]))
+    value = SQL("{} -> {}").format(value, Literal(column.path[-1]))
+    made = SQL(_EXPRESSIONS[_type(shape.kinds)]).format(value=value, string=string)
+    if column.splits:
+        made = SQL("CASE WHEN jsonb_typeof({0}) <> 'object' OR {0} = '{{}}' THEN {1} END").format(value, made)
+    return SQL("{} AS {}").format(made, Identifier(column.label))
 
 
-def _types(raw: Raw, study: int, source: str) -> dict[str, str]:
-    """Return a Postgres type for each name, after the JSON values that the newest experiments have."""
-    rows = raw.execute(
-        SQL(
-            "SELECT key, array_agg(DISTINCT jsonb_typeof(value)), "
-            "       bool_and(CASE jsonb_typeof(value) WHEN 'number' THEN value::text !~ '[.eE]' END) "
-            "FROM   (SELECT {column} AS data FROM experiment WHERE study = {study} AND {column} IS NOT NULL "
-            "        ORDER BY id DESC LIMIT {sample}) AS newest, jsonb_each(data) "
-            "WHERE  jsonb_typeof(value) <> 'null' "
-            "       AND NOT (jsonb_typeof(value) = 'string' AND value #>> '{{}}' IN ('NaN', 'Infinity', '-Infinity')) "
-            "GROUP  BY key"
-        ).format(column=Identifier(source), study=Literal(study), sample=Literal(_SAMPLE))
-    )
-    return {name: _type(kinds, whole) for name, kinds, whole in rows}
-
-
-def _type(kinds: list[str], whole: bool | None) -> str:
-    if kinds == ["number"]:
-        return "numeric" if whole else "float8"
-    return {"string": "text", "boolean": "boolean"}.get(kinds[0], "jsonb") if len(kinds) == 1 else "jsonb"
-
-
-def _typed(source: str, name: str, kind: str, column: str) -> Composed:
-    """Return one column: values of another type than the usual one are NULL rather than an error of every query."""
-    value = SQL("e.{}->{}").format(Identifier(source), Literal(name))
-    string = SQL("e.{}->>{}").format(Identifier(source), Literal(name))
-    expressions = {
-        "jsonb": SQL("({value})"),
-        "text": SQL("({string})"),
-        "boolean": SQL("CASE jsonb_typeof({value}) WHEN 'boolean' THEN ({value})::boolean END"),
-        "float8": SQL(_NUMBER.format(kind="float8", number=_FLOAT8)),
-        "numeric": SQL(_NUMBER.format(kind="numeric", number="({string})::numeric")),
-    }
-    return SQL("{} AS {}").format(expressions[kind].format(value=value, string=string), Identifier(column))
+def _type(kinds: AbstractSet[str]) -> str:
+    """Return the type that holds all of some kinds of values; that of floats where there is none so far."""
+    found = kinds - {"nan"}
+    if found <= {"whole", "number"}:
+        return "numeric" if found == {"whole"} else "float8"
+    if kinds == {"bool"}:
+        return "boolean"
+    return "text" if found == {"text"} else "jsonb"
 
 
 _NUMBER = (
-    "CASE WHEN {{string}} IN ('NaN', 'Infinity', '-Infinity') THEN ({{string}})::{kind} "
+    "CASE WHEN ({{string}}) IN ('NaN', 'Infinity', '-Infinity') THEN ({{string}})::{kind} "
     "WHEN jsonb_typeof({{value}}) = 'number' THEN {number} END"
 )
 _FLOAT8 = "CASE WHEN abs(({value})::numeric) < 1.7976931348623158e308 THEN ({string})::float8 END"
 """A whole number may be larger than any float; to cast it would be an error of every query."""
+_EXPRESSIONS: Mapping[str, LiteralString] = {
+    "jsonb": "({value})",
+    "text": "({string})",
+    "boolean": "CASE jsonb_typeof({value}) WHEN 'boolean' THEN ({value})::boolean END",
+    "float8": _NUMBER.format(kind="float8", number=_FLOAT8),
+    "numeric": _NUMBER.format(kind="numeric", number="({string})::numeric"),
+}

@@ -38,7 +38,7 @@ class Upkeep:
             Chore("studies that fail too much", self._brake, every=0.5),
             Chore("workers that fail alone", self._quarantine, every=2.0),
             Chore("what there is to tell", self._notices.look, every=2.0),
-            Chore("views that lack names", client.renew_views, every=5.0),
+            Chore("views that lack names or values", client.renew_views, every=5.0),
         ]
 
     def start(self) -> None:

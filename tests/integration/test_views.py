@@ -1,12 +1,16 @@
 """A study's view is a convenience: nobody waits for it, and it is written again by whoever changes something."""
 
+import json
 import uuid
 
+import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
 
 from qexp.client import Client
 from qexp.grid import Grid
+from qexp.store import hot
+from qexp.store.columns import WIDEST
 from qexp.store.connect import connect
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -106,3 +110,146 @@ def test_the_view_of_a_study_that_somebody_changes_is_left_to_later(client, raw,
         assert "newest" not in columns(raw, name)
     client.renew_views()
     assert "newest" in columns(raw, name)
+
+
+@pytest.fixture
+def record(client, raw, worker, site):
+    """Run the next experiments of a study, as a worker does: these are their results."""
+    line = Line(site)
+    made = delivery.Delivery(site, line)
+
+    def record(study, *results):
+        waiting = [view.id for view in client.experiments(Selection(study)) if view.status == "queued"]
+        for number, result in zip(waiting, results, strict=False):
+            assert made.deliver(hot.claim(raw, number, worker(), 1), hot.Outcome(result=result))
+
+    yield record
+    line.release()
+
+
+def select(raw, study, what):
+    query = SQL("SELECT {} FROM {} ORDER BY 1").format(SQL(what), Identifier(f"study_{study}"))
+    return [row[0] for row in raw.execute(query)]
+
+
+def values(raw, study, column):
+    """Return what done experiments have in a column, by id."""
+    query = SQL("SELECT {} FROM {} WHERE status = 'done' ORDER BY id")
+    return [row[0] for row in raw.execute(query.format(Identifier(column), Identifier(f"study_{study}")))]
+
+
+@pytest.mark.parametrize("first", [None, "NaN", "Infinity"])
+@pytest.mark.parametrize("later", ["wait", "leader"])
+def test_a_column_whose_first_value_says_no_type_is_one_of_numbers_when_numbers_come(
+    client, raw, grid, record, first, later
+):
+    study = client.enqueue(grid(n=[1, 2, 3])).study
+    # Given a result that says nothing of its type
+    record(study, {"acc": first})
+    assert str(select(raw, study, "avg(acc)")[0]) == str(None if first is None else float(first))
+    # When numbers follow, then the view takes them as they come, also those that are no whole numbers
+    record(study, {"acc": 1}, {"acc": 0.5})
+    client.cancel(Selection(study))
+    {"wait": lambda: client.wait(study), "leader": lambda: Upkeep(client).look(at_once=True)}[later]()
+    assert values(raw, study, "acc")[1:] == [1, 0.5]
+    assert select(raw, study, "sum(acc) FILTER (WHERE acc < 10)") == [1.5]
+    assert select(raw, study, "pg_typeof(acc)::text")[0] == "double precision"
+
+
+CASES = [
+    ([1, "n/a"], [1, "n/a"]),
+    (["n/a", 1, None], ["n/a", 1, None]),
+    ([1, 2.5], [1, 2.5]),
+    ([True, "yes"], [True, "yes"]),
+    ([True, 1], [True, 1]),
+    ([None, "adam"], [None, "adam"]),
+    ([None, True], [None, True]),
+    ([0.5, [1, 2]], [0.5, [1, 2]]),
+    ([{}, 1], [{}, 1]),
+    (["NaN", "adam"], ["NaN", "adam"]),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), CASES, ids=json.dumps)
+def test_a_column_shows_values_of_whatever_kinds_come(client, raw, grid, record, given, expected):
+    study = client.enqueue(grid(n=[1, 2, 3])).study
+    for value in given:
+        record(study, {"acc": value})
+        client.renew_views()
+    assert values(raw, study, "acc") == expected
+
+
+def test_a_column_follows_experiments_that_run_again(client, raw, grid, record):
+    # Given a column of numbers and text
+    study = client.enqueue(grid()).study
+    record(study, {"acc": 1}, {"acc": "n/a"})
+    client.renew_views()
+    with pytest.raises(psycopg.errors.UndefinedFunction):
+        select(raw, study, "avg(acc)")
+    # When the text is gone, and the study is enqueued again
+    client.requeue(Selection(study))
+    client.enqueue(grid())
+    record(study, {"acc": 1}, {"acc": 2})
+    # Then it is a column of numbers
+    assert select(raw, study, "avg(acc)") == [1.5]
+
+
+def test_parameters_of_rows_and_of_code_have_columns_that_hold_them(client, raw, grid):
+    # Given more experiments of whole numbers than are looked at together, and one of text before them
+    study = client.enqueue(grid(size=["all", *range(1500)])).study
+    assert set(select(raw, study, "size #>> '{}'")) >= {"all", "7"}
+    # When code adds a number that is not whole to a column of whole ones, and then text
+    client.enqueue(grid(n=[1, 2]))
+    assert select(raw, study, "max(n)") == [2]
+    client.extend(study, [{"x": 1, "n": 0.5}])
+    assert select(raw, study, "min(n)") == [0.5]
+    client.extend(study, [{"x": 1, "n": "many"}])
+    assert "many" in select(raw, study, "n")
+
+
+def test_keys_of_mappings_are_columns_by_the_names_of_frames(client, raw, grid, record):
+    study = client.enqueue(grid(opt=[{"name": "sgd", "lr": 0.1}], duration=[1], n=[1, 2, 3])).study
+    assert select(raw, study, '"opt.lr"')[0] == 0.1
+    wide = {str(number): number for number in range(WIDEST + 1)}
+    record(
+        study,
+        {"train": {"acc": 1, "deep": {"er": "a"}}, "train.acc": 2, "loss": 0.5, "wide": wide, "n": 7, "seconds": 9},
+        {"train": {"acc": 0.5}, "loss": {"val": 3}, "finished_at": 1},
+    )
+    client.renew_views()
+    # Then the view has the columns of the frame, and their values
+    frame = client.frame(Selection(study))
+    assert set(frame) - {"error"} <= set(columns(raw, study))
+    for name in ("train.acc", "result.train.acc", "loss", "loss.val", "train.deep.er", "param.duration", "wide"):
+        found = frame[name][:2].astype(object)
+        assert values(raw, study, name) == found.where(found.notna(), None).tolist(), name
+    assert values(raw, study, "seconds") == [9, None]
+    assert values(raw, study, "finished_at") == [None, 1]
+    # When a key comes that none had, then it is a column
+    record(study, {"train": {"new": True}, "loss": {}})
+    client.renew_views()
+    assert values(raw, study, "train.new") == [None, None, True]
+    assert values(raw, study, "loss") == [0.5, None, {}]
+
+
+def test_types_that_could_not_be_written_while_somebody_reads_are_written_later(client, raw, grid, site):
+    # Given a column of numbers that somebody reads, when code adds text to it
+    study = client.enqueue(grid(n=[1])).study
+    with connect(site) as other:
+        other.autocommit = False
+        other.execute(SQL("SELECT FROM {}").format(Identifier(f"study_{study}")))
+        client.extend(study, [{"x": 1, "n": "many"}])
+        assert None in select(raw, study, "n")
+    # Then the leader writes the view when nobody reads it
+    Upkeep(client).look(at_once=True)
+    assert "many" in select(raw, study, "n")
+
+
+def test_a_view_whose_values_all_fit_is_not_made_again(client, raw, grid, record):
+    study = client.enqueue(grid(n=[1, 2])).study
+    record(study, {"acc": 0.5, "train": {"loss": 1}})
+    before = raw.execute("SELECT %s::regclass::oid", [f"study_{study}"]).fetchone()
+    record(study, {"acc": 0.25, "train": {"loss": None}}, {"acc": None, "train": None})
+    client.renew_views()
+    client.enqueue(grid(n=[1, 2]))
+    assert raw.execute("SELECT %s::regclass::oid", [f"study_{study}"]).fetchone() == before

@@ -1,0 +1,121 @@
+"""Which values of a study's experiments its view has no column, or none of the right type, for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
+
+from qexp.model import NON_FINITE, Json
+from qexp.store.columns import Shape, Source
+from qexp.store.connect import Raw
+
+log = logging.getLogger(__name__)
+
+Shapes = Mapping[Source, Mapping[str, Shape]]
+"""What is known of the values of each parameter and result."""
+
+_SOME = 1_000
+"""Experiments that are read at once."""
+_LATE = timedelta(seconds=5)
+"""How long after the end of an experiment its result may come."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Which experiments of a study are looked at."""
+
+    sources: Sequence[Source]
+    """What of them; experiments without results are left out if only these are looked at."""
+    since: datetime | None = None
+    """Only those that have ended since this moment."""
+
+    def rows(self, study: int, condition: Composable) -> Composed:
+        """Return the query for some of those for which a condition holds."""
+        query = SQL("SELECT e.params, e.result FROM experiment e WHERE e.study = {}").format(Literal(study))
+        if "params" not in self.sources:
+            query += SQL(" AND e.status IN ('done', 'failed')")
+        if self.since is not None:
+            query += SQL(" AND e.finished_at > {}").format(Literal(self.since - _LATE))
+        return query + SQL(" AND {} LIMIT {}").format(condition, Literal(_SOME))
+
+
+def see(raw: Raw, study: int, shapes: Shapes, look: Look) -> None:
+    """Take note of the values of experiments until all of them fit the shapes."""
+    started = any(shape.data() != Shape().data() for source in look.sources for shape in shapes[source].values())
+    condition = _misfit(shapes, look) if started else SQL("true")
+    while rows := raw.execute(look.rows(study, condition)).fetchall():
+        before = _data(shapes)
+        for source in look.sources:
+            for name, shape in shapes[source].items():
+                shape.see(_values(source, name, rows))
+                shape.settle()
+        if started and _data(shapes) == before:
+            log.error("study %d: some values fit no column of its view, which was made for %s", study, before)
+            return
+        started, condition = True, _misfit(shapes, look)
+
+
+def _misfit(shapes: Shapes, look: Look) -> Composable:
+    return SQL("NOT ({})").format(_all(_fits(source, shapes[source]) for source in look.sources))
+
+
+def _data(shapes: Shapes) -> Json:
+    return {source: {name: shape.data() for name, shape in known.items()} for source, known in shapes.items()}
+
+
+def _values(source: Source, name: str, rows: Sequence[tuple[Any, Any]]) -> list[Json]:
+    if source == "params":
+        return [params.get(name) for params, _ in rows]
+    return [_decoded((result or {}).get(name)) for _, result in rows]
+
+
+def _decoded(value: Json) -> Json:
+    """Return a result with the floats that JSONB keeps as text."""
+    if isinstance(value, dict):
+        return {key: _decoded(item) for key, item in value.items()}
+    return NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _all(conditions: Iterable[Composable]) -> Composable:
+    return SQL(" AND ").join([SQL("true"), *conditions])
+
+
+def _fits(source: Source, shapes: Mapping[str, Shape]) -> Composable:
+    """Return the condition that all values of an experiment have been seen, as far as columns and types go."""
+    words = source == "result"
+    column = SQL("e.{}").format(Identifier(source))
+    return _all(_fit(SQL("({} -> {})").format(column, Literal(name)), shape, words) for name, shape in shapes.items())
+
+
+def _fit(value: Composable, shape: Shape, words: bool) -> Composable:
+    """Return the condition that a value is of this shape; with *words* the text NaN is a number."""
+    kinds, yes, no = shape.kinds, SQL("true"), SQL("false")
+    number = yes if "number" in kinds else SQL("{}::text !~ '[.eE]'").format(value) if "whole" in kinds else no
+    word = SQL("{} IN {}").format(value, _WORDS) if words and kinds & {"nan", "whole", "number"} else no
+    answers = {
+        "number": number,
+        "string": yes if "text" in kinds else word,
+        "boolean": yes if "bool" in kinds else no,
+        "array": yes if "json" in kinds else no,
+        "object": _fit_keys(value, shape, words),
+    }
+    cases = SQL(" ").join(SQL("WHEN {} THEN {}").format(Literal(kind), answer) for kind, answer in answers.items())
+    return SQL("CASE jsonb_typeof({}) {} ELSE true END").format(value, cases)
+
+
+_WORDS = SQL("""('"NaN"', '"Infinity"', '"-Infinity"')""")
+
+
+def _fit_keys(value: Composable, shape: Shape, words: bool) -> Composable:
+    if shape.wide:
+        return SQL("true")
+    inside = (_fit(SQL("({} -> {})").format(value, Literal(key)), item, words) for key, item in shape.keys.items())
+    known = SQL("{} - {}::text[] = '{{}}'").format(value, Literal(list(shape.keys)))
+    if "json" not in shape.kinds:
+        known = SQL("{} AND {} <> '{{}}'").format(known, value)
+    return SQL("({} AND {})").format(known, _all(inside))
