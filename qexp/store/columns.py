@@ -15,6 +15,8 @@ FACTS = ("status", "attempt", "host", "started_at", "duration", "failure", "erro
 """The columns that every table of experiments has beside `id`, the parameters and the results."""
 WIDEST = 200
 """Columns that one mapping becomes at most; one with more keys, such as a histogram, stays a value."""
+DEEPEST = 10
+"""Mappings inside of each other that become columns; one that is deeper inside, as in a tree, stays a value."""
 
 Path = tuple[str, ...]
 """The keys that lead to a value; the first one is the name of a parameter or result."""
@@ -47,20 +49,20 @@ class Shape:
         self.wide = False
         """There are too many keys: mappings are values."""
 
-    def see(self, values: Iterable[Json]) -> None:
-        """Take note of values; None says nothing."""
+    def see(self, values: Iterable[Json], depth: int = 0) -> None:
+        """Take note of values, which are so deep in a parameter or result; None says nothing."""
         for value in values:
             if type(value) is dict and value:
-                self._see_keys(value)
+                self._see_keys(value, depth + 1)
             elif value is not None:
                 self.kinds.add(_kind(value))
 
-    def _see_keys(self, mapping: Mapping[str, Json]) -> None:
+    def _see_keys(self, mapping: Mapping[str, Json], depth: int) -> None:
         if self.wide:
             return
-        for key, value in mapping.items():
-            self.keys.setdefault(key, Shape()).see([value])
-        if len(self.keys) > WIDEST:
+        for key, value in mapping.items() if depth <= DEEPEST else ():
+            self.keys.setdefault(key, Shape()).see([value], depth)
+        if depth > DEEPEST or len(self.keys) > WIDEST:
             self._fold()
 
     def _fold(self) -> None:

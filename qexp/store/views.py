@@ -25,7 +25,7 @@ _QUERY = SQL("SELECT {} FROM experiment e LEFT JOIN worker w ON w.id = e.worker 
 _WIDEST = 1_000
 """Columns of a view, of 1,664 that Postgres allows; results beyond them are in `experiment.result`."""
 _LONGEST_NAME = 63
-"""Bytes of an identifier in Postgres; longer names of parameters have no column of their own."""
+"""Bytes of an identifier in Postgres; what has a longer name, or an empty one, has no column of its own."""
 
 _STATE = "one row per experiment, with columns of {} parameters and {} results that had ended by {}: {}"
 """
@@ -101,7 +101,7 @@ class _Seen:
     def definition(self) -> Composed:
         """Return the query that the view is."""
         found = columns(self.shapes["params"], self.shapes["result"])
-        fit = [column for column in found if len(column.label.encode()) <= _LONGEST_NAME][:_WIDEST]
+        fit = [column for column in found if 0 < len(column.label.encode()) <= _LONGEST_NAME][:_WIDEST]
         names = [_typed(column, self.shapes) for column in fit]
         facts = "e.attempt, e.failure, w.host, e.started_at, "
         if "finished_at" not in {column.label for column in fit}:

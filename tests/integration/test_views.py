@@ -5,11 +5,14 @@ import uuid
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.sql import SQL, Identifier
+from psycopg.types.json import Jsonb
 
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.store import hot
+from qexp.store import hot, views
 from qexp.store.columns import WIDEST
 from qexp.store.connect import connect
 from qexp.store.line import Line
@@ -253,3 +256,53 @@ def test_a_view_whose_values_all_fit_is_not_made_again(client, raw, grid, record
     client.renew_views()
     client.enqueue(grid(n=[1, 2]))
     assert raw.execute("SELECT %s::regclass::oid", [f"study_{study}"]).fetchone() == before
+
+
+KEYS = st.sampled_from(["a", "b", "a.b", "", "it's", 'a"b', "100%s", "{}", "%(x)s", "back\\slash", "ü", "1", "n" * 70])
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "a", "1", "true", "NaN", "Infinity", "n/a", "it's"]),
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(KEYS, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=1, max_size=6), max_size=3))
+def test_whatever_values_come_none_of_them_is_missing_in_the_view(client, raw, caplog, steps):
+    # Given a study whose results are of any kinds, which come in some steps
+    name = f"any_{uuid.uuid4().hex[:8]}"
+    make = (
+        "INSERT INTO study (name, function, queue, revision, parameters) VALUES (%s, 'm:f', 'q', 1, '{}') RETURNING id"
+    )
+    (study,) = raw.execute(make, [name]).fetchone()
+    add = (
+        "INSERT INTO experiment (study, params, fingerprint, status, result, finished_at) "
+        "VALUES (%s, '{}', gen_random_uuid(), 'done', %s, now())"
+    )
+    views.refresh(raw, study)
+    for results in steps:
+        for result in results:
+            raw.execute(add, [study, Jsonb(result)])
+            if result:
+                hot.name_results(raw, study, list(result))
+        # When the view follows them
+        client.renew_views()
+    # Then it has every value that a frame has
+    assert "fit no column" not in caplog.text
+    frame = client.frame(Selection(name))
+    names = [label for label in frame if label in columns(raw, name)]
+    assert {label for label in frame if 0 < len(label.encode()) <= 63} - {"error"} <= set(names)
+    for label in names:
+        query = SQL("SELECT {} FROM {} ORDER BY id").format(Identifier(label), Identifier(f"study_{name}"))
+        missing = [row[0] is None for row in raw.execute(query)]
+        empty = frame[label].isna().tolist()
+        assert [there for there, absent in zip(empty, missing, strict=True) if absent and not there] == [], label
+    raw.execute(SQL("DROP VIEW {}").format(Identifier(f"study_{name}")))
+    raw.execute("DELETE FROM study WHERE id = %s", [study])

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from qexp.analysis.frame import frame, frames, typed
-from qexp.store.columns import WIDEST
+from qexp.store.columns import DEEPEST, WIDEST
 from qexp.store.reports import Block
 
 FACTS = ["status", "attempt", "host", "started_at", "duration", "failure", "error"]
@@ -108,6 +108,14 @@ def test_a_mapping_of_very_many_keys_stays_a_value():
     assert names(table) == ["m.acc", "m.all", "by_id"]
     assert table["m.all"][3] == histogram
     assert table["by_id"][0] == {"1": 1, "-1": 1}
+
+
+def test_a_mapping_that_is_very_deep_inside_stays_a_value():
+    tree = {"leaf": 1}
+    for _ in range(DEEPEST + 5):
+        tree = {"left": tree}
+    table = frame([block([{"tree": tree}])], [], ["tree"])
+    assert names(table) == ["tree" + ".left" * DEEPEST]
 
 
 def test_pieces_have_the_columns_and_types_that_all_of_them_need():
