@@ -243,7 +243,9 @@ def _leading(
     if not leads:
         return None
     leads.sort(key=lambda top: len(spelled[top]), reverse=not shortest)
-    source = leads[0][0]
+    source, name = leads[0]
+    if spelled[leads[0]] != name:  # a label with a prefix is of one thing only
+        leads = leads[:1]
     return source, _paths(text, parts, [(spelled[top], top[1]) for top in leads if top[0] == source])
 
 

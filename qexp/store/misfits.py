@@ -95,7 +95,7 @@ def _fits(source: Source, shapes: Mapping[str, Shape]) -> Composable:
 def _fit(value: Composable, shape: Shape, words: bool) -> Composable:
     """Return the condition that a value is of this shape; with *words* the text NaN is a number."""
     kinds, yes, no = shape.kinds, SQL("true"), SQL("false")
-    number = yes if "number" in kinds else SQL("{}::text !~ '[.eE]'").format(value) if "whole" in kinds else no
+    number = yes if "number" in kinds else SQL("scale({}::numeric) = 0").format(value) if "whole" in kinds else no
     word = SQL("{} IN {}").format(value, _WORDS) if words and kinds & {"nan", "whole", "number"} else no
     answers = {
         "number": number,

@@ -64,6 +64,14 @@ _STALE = SQL("""
     start=Literal(_STATE.partition(" that")[0].format("%s", "%s")),
     form=Literal(r" by (-infinity|[0-9T:.+-]+): \{"),
 )
+_GRANTS = """
+    SELECT format('GRANT %%s ON %%I TO %%s%%s', a.privilege_type, v.relname,
+                  CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+                  CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+    FROM   pg_class v, aclexplode(v.relacl) a
+    WHERE  v.oid = to_regclass(quote_ident(%s)) AND a.grantee <> v.relowner
+"""
+"""The statements that give others the rights that they have on a view."""
 _PATIENCE = "100ms"
 """How long a view is waited for that somebody reads."""
 
@@ -159,8 +167,11 @@ def _write(raw: Raw, name: str, seen: _Seen, before: _Seen | None) -> bool:
             if raw.execute(query, [seen.study]).fetchone() != seen.names:
                 return False  # who changes the study just now, or the next one, writes it
             if before is None or before.definition().as_string(raw) != definition.as_string(raw):
+                grants = raw.execute(_GRANTS, [f"study_{name}"]).fetchall()
                 raw.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
                 raw.execute(SQL("CREATE VIEW {} AS {}").format(view, definition))
+                for (grant,) in grants:
+                    raw.execute(grant.encode())
             raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, Literal(seen.comment())))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
         log.info("the view of study %s is written later: %s", name, error.diag.message_primary)

@@ -248,6 +248,23 @@ def test_types_that_could_not_be_written_while_somebody_reads_are_written_later(
     assert "many" in select(raw, study, "n")
 
 
+def test_who_may_read_a_view_may_do_so_after_its_types_have_changed(client, raw, grid, record):
+    # Given a view that its owner lets somebody read
+    study, role = client.enqueue(grid()).study, f'Reader "{uuid.uuid4().hex[:8]}"'
+    raw.execute(SQL("CREATE ROLE {}").format(Identifier(role)))
+    raw.execute(SQL("GRANT SELECT ON {} TO {}, PUBLIC").format(Identifier(f"study_{study}"), Identifier(role)))
+    before = raw.execute("SELECT relacl::text[] FROM pg_class WHERE relname = %s", [f"study_{study}"]).fetchone()
+    # When it is written again
+    record(study, {"acc": 1}, {"acc": "n/a"})
+    client.renew_views()
+    # Then the rights are as before
+    assert values(raw, study, "acc") == [1, "n/a"]
+    after = raw.execute("SELECT relacl::text[] FROM pg_class WHERE relname = %s", [f"study_{study}"]).fetchone()
+    assert sorted(after[0]) == sorted(before[0])
+    raw.execute(SQL("REVOKE ALL ON {} FROM {}").format(Identifier(f"study_{study}"), Identifier(role)))
+    raw.execute(SQL("DROP ROLE {}").format(Identifier(role)))
+
+
 def test_a_view_whose_values_all_fit_is_not_made_again(client, raw, grid, record):
     study = client.enqueue(grid(n=[1, 2])).study
     record(study, {"acc": 0.5, "train": {"loss": 1}})
@@ -273,7 +290,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=1, max_size=6), max_size=3))
 def test_whatever_values_come_none_of_them_is_missing_in_the_view(client, raw, caplog, steps):
     # Given a study whose results are of any kinds, which come in some steps
