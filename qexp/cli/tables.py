@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qexp.bounds import in_a_line
 from qexp.cli.output import Heading, headings, rate, status_text, table, value_text
 from qexp.cli.terminal import printable
 from qexp.model import Json, Status, compact, duration, short_names
@@ -18,6 +19,8 @@ from qexp.store.standing import Counts
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses whose column is left out where it would hold zeros only."""
+_MESSAGE = 2_000
+"""Bytes of the message of an error group that a person is shown."""
 SHORT_GROUP = 6
 """Digits of an error group that a person is shown."""
 
@@ -82,7 +85,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
             *(texts[number] for texts in cells),
             status_text(view.status),
             duration(view.duration),
-            *[" ".join((view.error or "").split())] * failed,
+            *[in_a_line(view.error or "")] * failed,
         ]
         for number, view in enumerate(views)
     ]
@@ -131,7 +134,7 @@ def error_blocks(groups: Sequence[ErrorGroup], study: str | None) -> RenderableT
         block.append(f"{group.count} {group.failure}", style="bold red")
         block.append(f"  {printable(group.error_type)}")
         for name, value in (
-            ("message", " ".join(group.error_message.split())),
+            ("message", in_a_line(group.error_message, _MESSAGE)),
             ("at", group.error_frame or ""),
             ("ids", compact(group.ids)),
             ("again", f"qexp requeue {study or compact(group.ids)} --error {short}"),

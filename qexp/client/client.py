@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from qexp.bounds import bounded
 from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
@@ -276,8 +277,9 @@ class Client:
         """
         from qexp.store import selectors
 
+        said = reason and bounded(reason)
         return self.change(
-            lambda connection: experiments.cancel(connection, selectors.where(connection, selection), reason)
+            lambda connection: experiments.cancel(connection, selectors.where(connection, selection), said)
         )
 
     def pause(self, study: str, reason: str | None = None) -> bool:
@@ -286,7 +288,7 @@ class Client:
 
         False: it was paused before, and keeps its reason.
         """
-        return self.change(lambda connection: studies.pause(connection, study, reason))
+        return self.change(lambda connection: studies.pause(connection, study, reason and bounded(reason)))
 
     def resume(self, study: str) -> bool:
         """Let a paused study go on; False: it was not paused."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+from qexp.bounds import in_a_line
 from qexp.errors import FunctionError
 
 _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__
@@ -19,6 +20,8 @@ _QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
 _TRACEBACK: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
 _ENDINGS = ("_exit", "abort", "execv", "execve")
 """Functions of `os` that end a program without an exception."""
+_MESSAGE = 2_000
+"""Bytes of an exception's message that are said of it."""
 
 
 class Interruption(BaseException):
@@ -130,5 +133,5 @@ def message_of(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as `Type: message` without line breaks."""
-    return f"{type_of(error).rpartition('.')[2]}: {' '.join(message_of(error).split()) or 'no message'}"
+    """Return an exception as `Type: message` without line breaks; of a long message the beginning and the end."""
+    return f"{type_of(error).rpartition('.')[2]}: {in_a_line(message_of(error), _MESSAGE) or 'no message'}"

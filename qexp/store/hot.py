@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 
 from qexp import jsonb
+from qexp.bounds import LARGEST, bounded, in_a_line
 from qexp.model import ALONE, Failure, Json
 from qexp.store.connect import Raw
 
@@ -58,9 +59,20 @@ class Claim(NamedTuple):
     """Bytes of output that are kept of its beginning, and as many of its end."""
 
 
+_NAME = 1_000
+"""Bytes that are kept of a name, such as an error's type."""
+
+
+def _bound(kept: Error | Departure, **limits: int) -> None:
+    """Cut texts of something that is kept: every process that stores one makes it here."""
+    for name, limit in limits.items():
+        if (text := getattr(kept, name)) is not None:
+            object.__setattr__(kept, name, bounded(text, limit))
+
+
 @dataclass(frozen=True)
 class Error:
-    """What a failed attempt leaves for a person."""
+    """What a failed attempt leaves for a person; of long texts the beginning and the end."""
 
     failure: Failure
     type: str
@@ -71,6 +83,14 @@ class Error:
     signal: str | None = None
     """The signal that ended its process, such as SIGKILL."""
 
+    def __post_init__(self) -> None:
+        _bound(self, type=_NAME, message=LARGEST, frame=_NAME, traceback=LARGEST)
+
+    @property
+    def line(self) -> str:
+        """Its type and message on a line of a log."""
+        return in_a_line(f"{self.type}: {self.message}")
+
 
 @dataclass(frozen=True)
 class Departure:
@@ -78,6 +98,9 @@ class Departure:
 
     outcome: str
     reason: str | None = None
+
+    def __post_init__(self) -> None:
+        _bound(self, reason=LARGEST)
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,7 @@ class Bundle:
                     self._tidy()
                 for claim, outcome in refused:  # their message may be over
                     if outcome is not None and outcome.error is not None:
-                        log.error("experiment %d: %s", claim.id, outcome.error.message)
+                        log.error("experiment %d: %s", claim.id, outcome.error.line)
 
     def _tidy(self) -> None:
         """Have the file hold no more than what waits."""
@@ -371,7 +371,7 @@ class Bundle:
             if outcome.departure.outcome == "released":
                 Client(self.settings).announce_studies([claim.study_id])
         if outcome.error is not None:
-            self._failures.append(f"{claim.study} #{claim.id}: {outcome.error.type}: {outcome.error.message}")
+            self._failures.append(f"{claim.study} #{claim.id}: {outcome.error.line}")
 
     def _has_log(self) -> bool:
         if self._log is None:

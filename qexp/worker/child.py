@@ -9,6 +9,7 @@ from functools import cached_property
 from uuid import UUID
 
 from qexp import broker
+from qexp.bounds import in_a_line
 from qexp.errors import ExperimentFailedError
 from qexp.model import Failure
 from qexp.settings import Settings
@@ -22,6 +23,8 @@ from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
+_TOLD = 2_000
+"""Bytes that a monitor is told of the failures of a message, which may have a thousand."""
 _BRIEFLY = 5.0
 """Seconds for which a process that is given up waits for Postgres: it may be what keeps it from answering."""
 
@@ -68,7 +71,7 @@ class Child:
                 self._desk.leave()
             raise
         if failures := self._bundle.close():
-            raise ExperimentFailedError("; ".join(failures))
+            raise ExperimentFailedError(in_a_line("; ".join(failures), _TOLD))
 
     def _attempt_next(self) -> bool:
         """Run an experiment; False: none is left."""

@@ -172,3 +172,42 @@ def test_a_folder_named_almost_like_site_packages_is_not_installed():
     with pytest.raises(ValueError, match=r"^$") as caught:
         names["f"]()
     assert trace.of(caught.value, Failure.ERROR, None).frame == "experiment.py:2 in f"
+
+
+LONG = {
+    "message": "def f():\n    raise ValueError('begin' + 'x' * 2_000_000 + 'end')\n",
+    "type": "def f():\n    raise type('E' * 100_000, (Exception,), {})\n",
+    "note": "def f():\n    e = ValueError('begin')\n    e.add_note('x' * 2_000_000)\n    raise e\n",
+    "group": "def f():\n    raise ExceptionGroup('g', [ValueError('x' * 200) for _ in range(10_000)])\n",
+    "chain": "def f(n=300):\n    try:\n        n and f(n - 1)\n    finally:\n        raise ValueError('x' * 1000)\n",
+    "line": "def f():\n    compile('(' + '1 + ' * 500_000, 'text', 'eval')\n",
+    "recursion": "def f(n=0): return g(n)\ndef g(n): return h(n)\ndef h(n): return f(n + 1)\n",
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_what_is_stored_of_an_exception_has_64_kb_at_most(error, name):
+    found = error(LONG[name])
+    assert len(found.message.encode()) <= 65_536
+    assert len(found.traceback.encode()) <= 65_536
+    assert len(found.type) <= 1_000
+    assert found.traceback.startswith(("Traceback", "  + Exception Group Traceback"))
+
+
+def test_of_a_long_message_the_beginning_and_the_end_are_stored(error):
+    found = error(LONG["message"])
+    assert (found.message[:5], found.message[-3:]) == ("begin", "end")
+    assert "bytes left out" in found.message
+    assert found.traceback.endswith("end\n")
+
+
+def test_a_password_at_the_cut_is_masked_whole(error, monkeypatch):
+    # Given a message in which a password lies where it will be cut
+    monkeypatch.setattr("qexp.worker.masking._passwords", ("s3cr3t-of-postgres",))
+    source = "def f(n):\n    raise ValueError('x' * n + 's3cr3t-of-postgres' * 20 + 'y' * 200_000)\n"
+    for shift in range(20):
+        # When it is stored
+        found = error(source, n=32_600 + shift)
+        # Then no piece of the password is
+        assert "s3c" not in found.message
+        assert "gres" not in found.message

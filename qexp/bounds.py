@@ -1,0 +1,61 @@
+"""Text of users, such as messages of errors, is cut to a length that can be kept and shown."""
+
+from __future__ import annotations
+
+LARGEST = 65_536
+"""Bytes that are kept of a message, a traceback or a reason."""
+LINE = 300
+"""Bytes of an error in a line of a log, a table or a monitor."""
+
+
+def bounded(text: str, limit: int = LARGEST) -> str:
+    """
+    Return text of at most *limit* bytes of UTF-8: of longer text the beginning and the end.
+
+    A mark between the two says how many bytes are left out. No character is cut. Mask secrets first: half of one would
+    not be found.
+
+    >>> bounded("short", 60)
+    'short'
+    >>> bounded("a" * 500 + "z" * 500, 60)
+    'aaaaaaaaaaaaaaa\\n… 970 bytes left out …\\nzzzzzzzzzzzzzzz'
+    """
+    if 4 * len(text) <= limit:
+        return text
+    data = text.encode("utf-8", "surrogatepass")
+    if len(data) <= limit:
+        return text
+    half = (limit - len(_mark(len(data)).encode())) // 2
+    first, last = _decoded(data[:half]), _decoded(data[-half:])
+    return f"{first}{_mark(len(data) - _size(first) - _size(last))}{last}"
+
+
+def in_a_line(text: str, limit: int = LINE) -> str:
+    """
+    Return text as one line of at most *limit* bytes.
+
+    >>> in_a_line("no GPU\\n  here")
+    'no GPU here'
+    """
+    return " ".join(bounded(" ".join(text.split()), limit).split())
+
+
+def _mark(number: int) -> str:
+    return f"\n… {number:,} bytes left out …\n"
+
+
+def _decoded(data: bytes) -> str:
+    """Return the whole characters of a piece of text that may begin and end within one."""
+    start = 0
+    while start < len(data) and data[start] & 0b1100_0000 == 0b1000_0000:
+        start += 1
+    for end in range(len(data), max(start, len(data) - 4) - 1, -1):
+        try:
+            return data[start:end].decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            continue
+    return ""
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
