@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from qexp.cli.options import EXPERIMENT
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo
+from qexp.cli.terminal import echo, reserve
 
 if TYPE_CHECKING:
     from qexp.worker.debug import Rehearsal
@@ -29,6 +30,8 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     from qexp.functions.foreign import passes
     from qexp.worker.debug import Rehearsal
 
+    if not sys.stdout.isatty():  # a debugger needs the terminal as it is
+        reserve()
     rehearsal = Rehearsal(experiment, live=live)
     say(f"{rehearsal.claim.study} #{experiment} as attempt {rehearsal.claim.attempt}, with {rehearsal.code}")
     try:

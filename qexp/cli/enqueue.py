@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json, size
-from qexp.cli.terminal import echo
+from qexp.cli.terminal import echo, reserve
 from qexp.model import Json, describe, duration, plain, short_names
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     from qexp.client.checking import checked
     from qexp.grid import Grid
 
+    reserve()
     loaded = Grid.load(grid, assignments)
     if dry_run:
         _preview(checked(loaded), form)

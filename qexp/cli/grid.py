@@ -6,7 +6,7 @@ import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo
+from qexp.cli.terminal import echo, reserve
 from qexp.model import plain
 
 
@@ -20,6 +20,7 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
     from qexp.client import Client
     from qexp.grid import Grid
 
+    reserve()
     found = Client().compare(Grid.load(grid, assignments))
     if form == "json":
         show_json(vars(found))

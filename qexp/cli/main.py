@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import click
 
-from qexp.cli.terminal import echo
+from qexp.cli.terminal import echo, out
 from qexp.errors import QexpError
 
 INTERRUPTED = 130
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _status(arguments: Sequence[str] | None) -> int:
     try:
         status = qexp.main(arguments, prog_name="qexp", standalone_mode=False)
-        sys.stdout.flush()
+        out().flush()
     except QexpError as error:
         echo(f"qexp: {error}", err=True)
         return error.exit_status
@@ -133,7 +133,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         return INTERRUPTED
     except OSError as error:
         if error.errno == errno.EPIPE:  # the reader of our output, such as `head`, has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())
             return 0
         echo(f"qexp: {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}", err=True)
         return 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.terminal import data, echo, printable
+from qexp.cli.terminal import data, echo, out, printable
 from qexp.model import Json, Status, plain, strict
 
 if TYPE_CHECKING:  # commands that draw nothing need not wait for it
@@ -35,8 +35,8 @@ def console(stderr: bool = False) -> Console:
     """Return a console as wide as the screen, or without bounds where output goes into a pipe or a file."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, width=None if stream.isatty() else _PIPED_WIDTH, soft_wrap=not stream.isatty())
+    stream = sys.stderr if stderr else out()
+    return Console(file=stream, width=None if stream.isatty() else _PIPED_WIDTH, soft_wrap=not stream.isatty())
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ import click
 
 from qexp.cli.options import CONCURRENCY, assignments_option, format_option
 from qexp.cli.output import console, say, show_json
+from qexp.cli.terminal import reserve
 
 if TYPE_CHECKING:
     from qexp.client import Client
@@ -37,6 +38,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     from qexp.client.local import LocalWorker, ending_on_signals
     from qexp.grid import Grid
 
+    reserve()
     loaded = Grid.load(grid, assignments)
     checked(loaded)  # before anything is started
     found, notices = services.up(settings.trace())

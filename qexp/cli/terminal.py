@@ -1,11 +1,17 @@
-"""Text on its way to a terminal: what experiments have stored controls nothing there."""
+"""
+Text on its way to a terminal or a pipe.
+
+Stored text controls nothing on a terminal, and code of users prints nothing among data.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from io import TextIOWrapper
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 import click
 
@@ -18,6 +24,34 @@ _SPECIAL = re.compile(rf"(?P<colour>{_COLOUR})|(?P<returns>\r+\n?)|{_CONTROL}")
 
 _UNESCAPED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """What controls a terminal of what JSON leaves as it is."""
+
+
+_data: TextIO | None = None
+
+
+def reserve() -> None:
+    """
+    Keep standard output for data; call it before code of users is imported.
+
+    From now on their code prints to stderr: with `print`, from C, in its threads and subprocesses, and at exit.
+    """
+    global _data  # noqa: PLW0603 - standard output is the process's, so is this
+    stream = sys.stdout
+    if _data is not None or not isinstance(stream, TextIOWrapper) or stream.fileno() != 1:
+        return
+    stream.flush()
+    _data = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
+    if sys.stderr is not None:
+        os.dup2(2, 1)
+    else:  # stderr is closed
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is needed
+            os.dup2(nowhere.fileno(), 1)
+    stream.reconfigure(line_buffering=True)
+
+
+def out() -> TextIO:
+    """Return the stream for data."""
+    return _data or sys.stdout
 
 
 def printable(text: str) -> str:
@@ -60,8 +94,9 @@ def _escaped(text: str) -> str:
 
 def echo(text: str = "", err: bool = False) -> None:
     """Print lines that may have stored text in them; colours reach a terminal only, and end with the text."""
-    text = visible(text, colours=(sys.stderr if err else sys.stdout).isatty())
-    click.echo(text + _RESET * ("\x1b" in text), err=err)
+    stream = sys.stderr if err else out()
+    text = visible(text, colours=stream is not None and stream.isatty())
+    click.echo(text + _RESET * ("\x1b" in text), stream)
 
 
 def exact(text: str) -> None:
@@ -71,7 +106,8 @@ def exact(text: str) -> None:
 
 def data(text: str) -> None:
     """Print JSON; on a terminal, characters that control one are escaped in JSON's own way."""
-    click.echo(_UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if sys.stdout.isatty() else text)
+    screen = out().isatty()
+    click.echo(_UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if screen else text, out())
 
 
 class Stream:

@@ -1,0 +1,99 @@
+"""Standard output has data and nothing else, whatever the user's code prints, and when."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PRINTS = """
+import atexit, os, subprocess, sys, threading, time
+print("import: print")
+print("import: __stdout__", file=sys.__stdout__, flush=True)
+os.write(1, b"import: descriptor\\n")
+subprocess.run(["echo", "import: subprocess"])
+subprocess.Popen("sleep 0.2; echo import: later", shell=True)
+atexit.register(lambda: print("at exit: print"))
+atexit.register(lambda: os.write(1, b"at exit: descriptor\\n"))
+def chatter():
+    for _ in range(200):
+        print("thread: print")
+        os.write(1, b"thread: descriptor\\n")
+        time.sleep(0.005)
+threading.Thread(target=chatter, daemon=True).start()
+
+def annotation():
+    print("annotation: print")
+    os.write(1, b"annotation: descriptor\\n")
+    return int
+
+def f(x: annotation()):
+    print("function: print")
+    os.write(1, b"function: descriptor\\n")
+    return x
+"""
+
+
+@pytest.mark.parametrize("command", [("enqueue",), ("enqueue", "--dry-run"), ("diff",), ("run", "-c", "1")])
+def test_json_is_all_that_a_command_prints_whatever_the_users_module_prints(qexp, study, command):
+    # Given a module that prints in every way while it is imported, and afterwards
+    made = study(PRINTS, {"x": [1, 2]})
+    if command == ("diff",):
+        made.enqueue()
+    # When a command that imports it prints JSON
+    done = qexp(*command, "grid.yaml", "--format", "json")
+    # Then there is nothing else on standard output, and all that was printed is on the other stream
+    assert done.returncode == 0, done.stderr
+    assert made.name == json.loads(done.stdout)["study"]
+    for said in ("import: print", "import: __stdout__", "import: descriptor", "import: subprocess", "at exit: print"):
+        assert said in done.stderr
+    assert "annotation: descriptor" in done.stderr
+
+
+def test_the_result_is_all_that_debug_prints_into_a_pipe(qexp, study):
+    made = study(PRINTS, {"x": [1]})
+    made.enqueue()
+    (one,) = made.listed()
+    done = qexp("debug", str(one["id"]))
+    assert json.loads(done.stdout) == {"value": 1}
+    assert "function: print" in done.stderr
+    assert "function: descriptor" in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| head -c 0"])
+def test_closed_streams_do_not_turn_data_into_talk(site, study, closed):
+    # Given a module that prints, and a shell that has closed streams of the command
+    made = study(PRINTS, {"x": [1]})
+    script = f"exec {sys.executable} -m qexp enqueue grid.yaml --dry-run --format json {closed}"
+    # When it runs
+    done = subprocess.run(["sh", "-c", script], cwd=made.folder, capture_output=True, text=True, check=False)
+    # Then data go to standard output or nowhere
+    assert "Traceback" not in done.stderr
+    if closed == "2>&-":
+        assert json.loads(done.stdout)["study"] == made.name
+    else:
+        assert done.stdout == ""
+
+
+def test_what_a_script_prints_from_other_threads_while_qexp_imports_stays_where_it_was(tmp_path):
+    # Given a module whose import waits until another thread has written to standard output
+    (tmp_path / "experiment.py").write_text(
+        "import builtins\nbuiltins.begun.set()\nbuiltins.written.wait()\nprint('import')\ndef f(x): return x\n"
+    )
+    script = """
+import builtins, os, threading
+builtins.begun, builtins.written = threading.Event(), threading.Event()
+def write():
+    begun.wait()
+    os.write(1, b"mine\\n")
+    written.set()
+threading.Thread(target=write).start()
+from qexp.client.checking import checked
+from qexp.grid import Grid
+checked(Grid.from_dict({"study": "a", "function": "experiment:f", "parameters": {"x": 1}}))
+"""
+    # When the script checks a grid of that module
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    # Then the thread's output is the script's, and the module's goes to stderr
+    assert (done.stdout, done.returncode) == ("mine\n", 0), done.stderr
+    assert done.stderr == "import\n"
