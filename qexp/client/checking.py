@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Signature, resolve, workspace
+from qexp.functions import Signature, home, resolve, workspace
 
 if TYPE_CHECKING:
     from qexp.grid import Grid
 
 
-def checked(grid: Grid) -> Grid:
-    """Return the grid as its function takes it; GridError names the line of what does not fit."""
+def checked(grid: Grid, moves: bool = True) -> Grid:
+    """
+    Return the grid as its function takes it, with the folder that workers import it from.
+
+    GridError names the line of what does not fit. Without *moves* that includes a function that is found elsewhere.
+    """
     from qexp.grid import bind
 
     with workspace(grid.folder):
         try:
             signature = Signature.of(resolve(grid.function, grid.folder), grid.function)
+            folder = home(grid.function, grid.folder)
+            if folder != grid.folder and not moves:
+                raise FunctionError(
+                    f"function {grid.function}: found in {folder}, where workers of this study do not look; "
+                    "enqueue its grid again from here"
+                )
         except FunctionError as error:
             raise grid.source.error(str(error), "function") from error
         for name, place in grid.source.assumed.items():
@@ -27,4 +38,4 @@ def checked(grid: Grid) -> Grid:
                     f"{name!r} has two meanings, since {grid.function} takes a parameter of that name: "
                     f"write grid.{name}=… or parameters.{name}=…",
                 )
-        return bind(grid, signature)
+        return bind(dataclasses.replace(grid, folder=folder), signature)

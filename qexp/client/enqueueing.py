@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp import broker, notify
+from qexp.client import provenance
 from qexp.client.checking import checked
 from qexp.client.planning import plan_of
 from qexp.client.progress import Progress
@@ -100,12 +100,13 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
     while added is None:  # again if the study has another revision by then, perhaps with another function
         with client.begin() as connection:
             known = studies.find(connection, study)
-            settings, _ = studies.current(connection, known)
+            settings, digest = studies.current(connection, known)
         if not include:  # a grid without any would be one experiment without parameters
             return Enqueued(study, 0, 0, 0, known.revision)
         data = {"study": study, "function": known.function, "include": include, "settings": settings}
-        # outside of transactions: it runs the code of the module
-        grid = checked(Grid.from_dict(data, None if known.folder is None else Path(known.folder)))
+        # outside of transactions: code is unpacked, and the code of the module runs
+        code = provenance.code(client, known.folder, digest)
+        grid = checked(Grid.from_dict(data, code), moves=False)
         added = client.change(partial(_add, known=known, grid=grid))
     announced = client.announce(known)
     client.renew_views(known.id)

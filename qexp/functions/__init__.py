@@ -1,7 +1,7 @@
 """'module:name' becomes a checked callable."""
 
 from qexp.functions.foreign import Interruption
-from qexp.functions.lookup import beside, reference, resolve
+from qexp.functions.lookup import beside, home, reference, resolve
 from qexp.functions.signature import Function, Injected, Signature
 from qexp.functions.workspace import note, switch, workspace
 
@@ -11,6 +11,7 @@ __all__ = [
     "Interruption",
     "Signature",
     "beside",
+    "home",
     "note",
     "reference",
     "resolve",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import sys
 import typing
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from qexp.errors import FunctionError, nearest
+from qexp.functions import environment
 from qexp.functions.foreign import calling, deed, passes
 from qexp.functions.signature import Function
 from qexp.functions.workspace import is_installed, origin, workspace
@@ -23,6 +25,8 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     FunctionError says why it cannot be had, with the exception of the user's module as its cause.
     """
     module_name, _, attribute = name.partition(":")
+    if module_name == "__main__":
+        raise FunctionError(f"function {name}: workers have a __main__ of their own; {_by_its_file(attribute)}")
     module = sys.modules.get(module_name) or _imported(name, module_name, folder)
     found: Any = module
     try:
@@ -61,13 +65,56 @@ def _where(folder: Path | None) -> str:
     return f"in {folder} or installed" if folder.is_dir() else f"installed ({folder} is not visible on this host)"
 
 
-def beside(name: str, folder: Path) -> bool:
-    """Say whether the module of `module:name` is found in *folder*, rather than installed."""
+def _by_its_file(attribute: str) -> str:
+    """Say how workers find what is in the file that this program was started from."""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    module = spec.name if spec is not None else Path(file).stem if file else None
+    if module is None:
+        return "put it into a file, and name that as 'module:function'"
+    return f"name it by its file, as {module}:{attribute}"
+
+
+def beside(name: str, folder: Path) -> str | None:
+    """Return the file of the module of `module:name` relative to *folder*; None: it is installed, or elsewhere."""
     with workspace(folder):
         resolve(name, folder)
         module = sys.modules[name.partition(":")[0]]
         file = origin(module)
-    return file is not None and Path(file).is_relative_to(folder.resolve()) and not is_installed(module)
+    top = folder.resolve()
+    if file is None or not Path(file).is_relative_to(top) or is_installed(module):
+        return None
+    return Path(file).relative_to(top).as_posix()
+
+
+def home(name: str, folder: Path | None) -> Path | None:
+    """
+    Return the folder from which workers can import the module of `module:name`; call it where `resolve` has found it.
+
+    That is *folder* if the module is there, or if it is installed. A module that only this program finds, such as one
+    beside its script, is taken from the folder that it is in. FunctionError if there is no such folder.
+    """
+    module = sys.modules[name.partition(":")[0]]
+    file = origin(module)
+    if file is None or is_installed(module):
+        return folder
+    if folder is not None and Path(file).is_relative_to(folder.resolve()):
+        return folder
+    return folder if environment.has(module, file) else _folder_of(module, name)
+
+
+def _folder_of(module: ModuleType, name: str) -> Path:
+    """Return the folder that a module's import begins in."""
+    file = Path(os.path.abspath(str(origin(module))))  # noqa: PTH100 - a link is the module, wherever it leads
+    folder = file.parents[module.__name__.count(".")]
+    if file.name == "__init__.py":
+        folder = folder.parent
+    if not folder.is_dir():
+        raise FunctionError(
+            f"function {name}: its module is in {folder}, which is no folder; "
+            "install it with pip, or unpack it into a folder"
+        )
+    return folder.resolve()
 
 
 def reference(function: Function) -> tuple[str, Path | None]:
@@ -83,8 +130,5 @@ def reference(function: Function) -> tuple[str, Path | None]:
             f"function {qualified or function!r}: workers cannot import it from here; "
             "put it at the top of a file of its own and import it from there"
         )
-    file = Path(found) if (found := origin(module)) else None
-    folder = None if file is None or is_installed(module) else file.resolve().parents[module.__name__.count(".")]
-    if folder is not None and file is not None and file.name == "__init__.py":
-        folder = folder.parent
-    return f"{module.__name__}:{qualified}", folder
+    name = f"{module.__name__}:{qualified}"
+    return name, None if is_installed(module) else _folder_of(module, name)

@@ -39,11 +39,12 @@ class Workspace:
     def enter(self) -> None:
         """Make the folder's modules the ones that `import` finds."""
         own = self._own_names()
-        self._hidden = {
-            name: sys.modules.pop(name)
+        hidden = [  # all are looked at before the first is taken out: a namespace package asks for the one above it
+            name
             for name, module in list(sys.modules.items())
             if name.partition(".")[0] in own and not is_installed(module)
-        }
+        ]
+        self._hidden = {name: sys.modules.pop(name) for name in hidden}
         self._others = set(sys.modules)
         sys.modules.update(self._modules)
         sys.path.insert(0, self.folder)

@@ -70,3 +70,17 @@ def test_an_unknown_study_is_refused():
 def test_the_public_names_are_there():
     code = "import qexp; print(sorted(n for n in qexp.__all__ if getattr(qexp, n) is None), qexp.__version__[:1])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[] 0\n"
+
+
+def test_a_script_names_a_function_in_a_file_beside_it_and_workers_find_it(worker, queue, tmp_path):
+    # Given a script that enqueues a mapping, with the name of a function in a file beside it
+    (tmp_path / "experiment.py").write_text(SOURCE)
+    name = f"n_{uuid.uuid4().hex[:8]}"
+    grid = {"function": "experiment:train", "parameters": {"lr": [0.1, 0.2]}, "study": name, "queue": queue}
+    (tmp_path / "sweep.py").write_text(
+        f"import qexp\nstudy = qexp.enqueue({grid!r})\nassert study.add([{{'lr': 0.5}}]) == 1\n"
+    )
+    # When it is run from elsewhere
+    subprocess.run([sys.executable, tmp_path / "sweep.py"], check=True, cwd="/")
+    # Then workers have its folder's code
+    assert qexp.Study(name).wait(timeout=120).counts["done"] == 3

@@ -237,3 +237,23 @@ def test_an_enqueue_that_is_killed_while_it_writes_leaves_nothing_and_can_be_rep
 def test_any_text_survives_the_copy(client, grid, text):
     done = client.enqueue(grid(parameters={"x": [text]}))
     assert [view.params["x"] for view in client.experiments(Selection(done.study))] == [text]
+
+
+def test_rows_are_added_to_a_study_that_the_code_of_its_workers_takes(client, grid, tmp_path):
+    # Given a study whose function has changed since, so that it takes another parameter
+    study = client.enqueue(grid()).study
+    (tmp_path / "experiment.py").write_text("def f(x, w=0): ...\n")
+    # When rows are added, then those count that the snapshot takes which workers run
+    with pytest.raises(GridError, match="takes no 'w'"):
+        client.extend(study, [{"x": 7, "w": 1}])
+    assert client.extend(study, [{"x": 7, "y": 1}]).new == 1
+
+
+def test_rows_are_added_where_the_folder_of_the_study_is_not(client, grid, tmp_path):
+    # Given a study whose folder is gone, and a client that has not unpacked its snapshot
+    study = client.enqueue(grid()).study
+    (tmp_path / "experiment.py").unlink()
+    # When rows are added, then they are held against the snapshot from the database
+    with pytest.raises(GridError, match="takes no 'w'"):
+        client.extend(study, [{"w": 1}])
+    assert client.extend(study, [{"x": 9}]).new == 1

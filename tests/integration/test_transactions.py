@@ -16,7 +16,7 @@ import psycopg
 with psycopg.connect({url!r}, autocommit=True) as connection:
     query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
     (number,) = connection.execute(query).fetchone()
-pathlib.Path(__file__).with_name("asked").open("a").write(f"{{number}} ")
+pathlib.Path({asked!r}).open("a").write(f"{{number}} ")
 
 def f(x): ...
 """
@@ -26,7 +26,9 @@ def f(x): ...
 @pytest.fixture
 def grid(client, tmp_path):
     """A grid whose function asks, when it is imported, who is in a transaction."""
-    (tmp_path / "experiment.py").write_text(ASKING.format(url=client.settings.database_url))
+    (tmp_path / "experiment.py").write_text(
+        ASKING.format(url=client.settings.database_url, asked=str(tmp_path / "asked"))
+    )
     data = {"study": f"asks_{uuid.uuid4().hex[:8]}", "function": "experiment:f", "queue": "nobody"}
     return Grid.from_dict({**data, "parameters": {"x": [1, 2]}}, tmp_path)
 
@@ -94,8 +96,8 @@ def test_an_extension_is_checked_again_if_its_study_changed_meanwhile(client, gr
     client.enqueue(grid)
     checked = enqueueing.checked
 
-    def changed(rows):
-        found = checked(rows)
+    def changed(rows, **options):
+        found = checked(rows, **options)
         monkeypatch.undo()
         (tmp_path / "experiment.py").write_text("def f(x: float): ...\n")
         client.enqueue(grid)
