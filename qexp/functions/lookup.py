@@ -14,6 +14,7 @@ from typing import Any
 from qexp.errors import FunctionError, nearest
 from qexp.functions import environment
 from qexp.functions.foreign import calling, deed, passes
+from qexp.functions.kinds import require_function
 from qexp.functions.signature import Function
 from qexp.functions.workspace import is_installed, origin, workspace
 
@@ -29,9 +30,10 @@ def resolve(name: str, folder: Path | None = None) -> Function:
         raise FunctionError(f"function {name}: workers have a __main__ of their own; {_by_its_file(attribute)}")
     module = sys.modules.get(module_name) or _imported(name, module_name, folder)
     found: Any = module
+    owner: Any = None
     try:
         for part in attribute.split("."):
-            found = getattr(found, part)
+            owner, found = found, getattr(found, part)
     except AttributeError as error:
         names = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         hint = nearest(attribute, names)
@@ -40,8 +42,8 @@ def resolve(name: str, folder: Path | None = None) -> Function:
         if passes(error):
             raise
         raise FunctionError(f"function {name}: looking up {attribute!r} {deed(error)}") from error
-    if not callable(found):
-        raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
+    with calling(f"function {name}: looking at it: its code"):
+        require_function(found, name, owner)
     return typing.cast(Function, found)
 
 
@@ -121,14 +123,44 @@ def reference(function: Function) -> tuple[str, Path | None]:
     """
     Return `module:name` of a function given from Python, and the folder that its module is found from.
 
-    FunctionError if a worker could not import it: it was written in a notebook or shell, or inside another function.
+    FunctionError if a worker could not import it: it was written in a notebook or shell, or inside another function,
+    or it is an object that no module has under a name.
     """
-    module = inspect.getmodule(function)
-    qualified = getattr(function, "__qualname__", "")
-    if module is None or module.__name__ == "__main__" or "<" in qualified or not qualified:
+    module, attribute = _declared(function) or _named(function) or (None, "")
+    if module is None:
+        known = getattr(function, "__qualname__", None)
         raise FunctionError(
-            f"function {qualified or function!r}: workers cannot import it from here; "
-            "put it at the top of a file of its own and import it from there"
+            f"function {known if isinstance(known, str) else repr(function)}: workers cannot import it from here; "
+            "put it at the top of a file of its own, under a name, and import it from there"
         )
-    name = f"{module.__name__}:{qualified}"
+    name = f"{module.__name__}:{attribute}"
     return name, None if is_installed(module) else _folder_of(module, name)
+
+
+def _declared(function: Function) -> tuple[ModuleType, str] | None:
+    """Return the module and the name that a function says it has, if it is there."""
+    module, qualified = (
+        sys.modules.get(str(getattr(function, "__module__", None))),
+        getattr(function, "__qualname__", ""),
+    )
+    if module is None or module.__name__ == "__main__" or not isinstance(qualified, str) or not qualified:
+        return None
+    found: Any = module
+    for part in qualified.split("."):
+        found = getattr(found, part, None)
+    return (module, qualified) if found is function or (inspect.ismethod(found) and found == function) else None
+
+
+def _named(function: Function) -> tuple[ModuleType, str] | None:
+    """Return the module of the user's, and the name in it, of a partial, an object or one of its methods."""
+    owner: Any = function
+    rest = ""
+    if inspect.ismethod(function):
+        owner, rest = function.__self__, f".{function.__name__}"
+    for module in list(sys.modules.values()):
+        if not isinstance(module, ModuleType) or module.__name__ == "__main__" or is_installed(module):
+            continue
+        for name, value in list(vars(module).items()):
+            if value is owner:
+                return module, f"{name}{rest}"
+    return None

@@ -11,6 +11,7 @@ from typing import Any
 from qexp.data import Keys, other_keys, to_json
 from qexp.errors import FunctionError, nearest
 from qexp.functions.foreign import calling, deed, message_of, passes
+from qexp.functions.kinds import annotated
 from qexp.model import Json
 
 Function = Callable[..., Any]
@@ -41,8 +42,15 @@ class Signature:
         from pydantic.errors import PydanticUserError
 
         with calling(f"function {name}: its signature cannot be read: its code"):
-            declared = inspect.signature(function)
-            hints = typing.get_type_hints(function, include_extras=True)
+            try:
+                declared = inspect.signature(function)
+            except ValueError as error:
+                raise FunctionError(
+                    f"function {name}: it does not say what it takes, as functions written in C; "
+                    "write one in Python that calls it"
+                ) from error
+            code = annotated(function)
+            hints = typing.get_type_hints(code, include_extras=True) if hasattr(code, "__annotations__") else {}
         parameters = list(declared.parameters.values())
         for parameter in parameters:
             if parameter.kind is parameter.POSITIONAL_ONLY:

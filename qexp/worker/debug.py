@@ -57,7 +57,7 @@ class Rehearsal:
         call = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
         isolation.seed(context.seed)
         try:
-            value = call.function(**call.arguments)
+            value = runner.returned(call, claim.function)
         except Leaving:
             value = context.departure
         finally:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
+import inspect
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,11 +66,36 @@ def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
     except FunctionError as error:
         return Outcome(error=trace.of(error, Failure.INVALID, folder))
     isolation.seed(context.seed)
-    value = call.function(**call.arguments)
+    value = returned(call, claim.function)
     if isinstance(value, Departure) or context.departure is not None:
         rest = {} if isinstance(value, Departure) else mapping(value, call.result_keys)
         return Outcome(result=rest, departure=context.departure or value)
     return Outcome(result=mapping(value, call.result_keys))
+
+
+def returned(call: Call, name: str) -> Any:
+    """Return what a function returns; an async one runs to its end in an event loop of its own."""
+    value = call.function(**call.arguments)
+    if not inspect.iscoroutine(value):
+        return value
+    try:
+        return asyncio.run(value)
+    except BaseExceptionGroup as group:  # a task group wraps what ends one of its tasks
+        if order := _order_in(group):
+            raise order from group
+        raise
+    except RuntimeError as error:
+        if inspect.getcoroutinestate(value) != inspect.CORO_CREATED:
+            raise
+        value.close()
+        raise FunctionError(f"function {name}: it is async, and {error}; call it where no loop runs") from error
+
+
+def _order_in(error: BaseException) -> BaseException | None:
+    """Return the order to end what runs that is inside of a group of exceptions, if there is one."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error if is_order(error) else None
+    return next((order for inner in error.exceptions if (order := _order_in(inner))), None)
 
 
 class Call(NamedTuple):
@@ -101,8 +128,15 @@ def seed_of(claim: Claim) -> int:
     return claim.fingerprint.int & 0xFFFFFFFF
 
 
-@functools.lru_cache(maxsize=64)
 def _signature(function: Function, name: str) -> Signature:
+    try:
+        return _known_signature(function, name)
+    except TypeError:  # an object with `__call__` that cannot be hashed
+        return Signature.of(function, name)
+
+
+@functools.lru_cache(maxsize=64)
+def _known_signature(function: Function, name: str) -> Signature:
     return Signature.of(function, name)
 
 

@@ -1,0 +1,61 @@
+"""Which callables are functions of experiments: functions, async ones, methods, partials, objects with `__call__`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from qexp.errors import FunctionError
+
+
+def require_function(found: Any, name: str, owner: Any) -> None:
+    """Raise FunctionError for what cannot be called, or has no result when it is called; *owner* has it."""
+    if isinstance(found, type):
+        raise FunctionError(
+            f"function {name}: found a class, expected a function: "
+            "write one that makes an instance and returns the results"
+        )
+    if not callable(found):
+        raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
+    called = code_of(found)
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        raise FunctionError(
+            f"function {name}: found a generator function, expected one that returns its result; "
+            "context.record and context.metric keep what is found on the way"
+        )
+    if isinstance(owner, type) and inspect.isfunction(found) and _first(found) == "self":
+        raise FunctionError(
+            f"function {name}: found a method of instances, expected a function: "
+            f"write one that makes a {owner.__name__} and calls it"
+        )
+
+
+def code_of(function: Callable[..., Any]) -> Any:
+    """
+    Return the function whose code runs: of a partial, or of an object with `__call__`, the one behind it.
+
+    >>> code_of(functools.partial(functools.partial(print), 1)) is print
+    True
+    """
+    while isinstance(function, functools.partial):
+        function = function.func
+    if inspect.isroutine(function) or isinstance(function, type) or "__wrapped__" in getattr(function, "__dict__", ()):
+        return function
+    return type(function).__call__
+
+
+def annotated(function: Callable[..., Any]) -> Any:
+    """Return the function whose annotations count: the one that `inspect.signature` reads."""
+    while isinstance(function, functools.partial) or _is_followed(function):
+        function = function.func if isinstance(function, functools.partial) else function.__wrapped__  # type: ignore[attr-defined]
+    return code_of(function)
+
+
+def _is_followed(function: Any) -> bool:
+    return hasattr(function, "__wrapped__") and not hasattr(function, "__signature__")
+
+
+def _first(function: Callable[..., Any]) -> str | None:
+    return next(iter(inspect.signature(function).parameters), None)
