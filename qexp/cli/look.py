@@ -151,6 +151,9 @@ def _show(one: Shown) -> None:
             echo("  " + attempt.traceback.rstrip().replace("\n", "\n  "))
         elif attempt.error_type:
             echo(f"  {attempt.error_type}: {attempt.error_message}")
+    if view.duration != view.last_attempt:
+        last = f"of which the last attempt {duration(view.last_attempt)}"
+        echo(f"\nduration: {duration(view.duration)} with the attempts that it went on from, {last}")
     if view.reason:
         echo(f"\n{view.status}: {view.reason}")
     if view.status is Status.PENDING and view.not_before:
@@ -286,8 +289,8 @@ def export_(selection: Selection, output: Path) -> None:
     """
     Write experiments to a .csv, .parquet or .json file: one row each, failed ones included.
 
-    The columns are those of qexp.load: id, parameters, results, status, attempt, host, started_at, duration, failure
-    and error.
+    The columns are those of qexp.load: id, parameters, results, status, attempt, host, started_at, duration,
+    last_attempt, failure and error.
     """
     from qexp.client import Client
 

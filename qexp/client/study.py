@@ -143,8 +143,9 @@ def load(study: str, where: str | None = None, since: str | None = None, host: s
     """
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
 
-    Columns: id, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds),
-    failure and error. A mapping becomes a column per key, such as `train.acc`.
+    Columns: id, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds of
+    the last attempt and of those that it went on from), last_attempt (seconds of that one alone), failure and error.
+    A mapping becomes a column per key, such as `train.acc`.
 
     Only those for which *where* holds, if given: a condition on these columns such as
     `"lr > 0.1 and dataset = 'wine'"`; those that have ended (else started, else were made) *since* `"6 hours"` or

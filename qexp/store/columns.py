@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from qexp.model import Json
 
-FACTS = ("status", "attempt", "host", "started_at", "duration", "failure", "error")
+FACTS = ("status", "attempt", "host", "started_at", "duration", "last_attempt", "failure", "error")
 """The columns that every table of experiments has beside `id`, the parameters and the results."""
 WIDEST = 200
 """Columns that one mapping becomes at most; one with more keys, such as a histogram, stays a value."""

@@ -284,6 +284,7 @@ def requeue(
             worker_deaths=0,
             started_at=None,
             finished_at=None,
+            seconds_before=None,
             worker=None,
             pid=None,
         )

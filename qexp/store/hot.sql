@@ -22,7 +22,7 @@ WITH chosen AS (
 UPDATE experiment e
 SET    status = 'running', attempt = e.attempt + 1, revision = r.number, worker = %(worker)s, pid = %(pid)s,
        started_at = coalesce(%(now)s, now()), finished_at = NULL, result = NULL, result_exact = NULL, recorded_at = NULL,
-       failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
+       seconds_before = NULL, failure = NULL, error_fingerprint = NULL, reason = NULL, not_before = NULL
 FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revision
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, s.id, r.number;

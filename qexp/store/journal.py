@@ -150,6 +150,11 @@ def carry(raw: Raw, writer: Writer, before: int, last: UUID) -> None:
     raw.execute(SQL["carry"], writer.values(before=before, last=last))
 
 
+def went_on(raw: Raw, writer: Writer, before: Iterable[int]) -> None:
+    """Note how long the attempts *before* took, which an attempt goes on from."""
+    raw.execute(SQL["went_on"], writer.values(before=sorted(before)))
+
+
 def note_artifact(raw: Raw, writer: Writer, name: str, url: str, size: int, sha256: str) -> bool:
     """Note a file that an attempt has left; False: the attempt is over."""
     values = writer.values(name=name, url=url, size=size, sha256=sha256)

@@ -62,6 +62,13 @@ SELECT experiment, %(attempt)s, list, key, data, at FROM entry
 WHERE  experiment = %(id)s AND attempt = %(before)s AND key <= %(last)s
 ON CONFLICT DO NOTHING;
 
+-- went_on: note how long the attempts took that an attempt goes on from. No row: it is over.
+UPDATE experiment
+SET    seconds_before = (SELECT sum(extract(epoch FROM a.finished_at - a.started_at)) FROM attempt a
+                         WHERE a.experiment = %(id)s AND a.number = ANY(%(before)s::int[]))
+WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
+RETURNING id;
+
 -- artifact: note a file that an attempt has left.
 INSERT INTO artifact (experiment, attempt, name, url, size, sha256)
 SELECT id, attempt, %(name)s, %(url)s, %(size)s, %(sha256)s

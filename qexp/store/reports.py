@@ -54,7 +54,9 @@ class ExperimentView:
     started_at: datetime | None
     finished_at: datetime | None
     duration: float | None
-    """Seconds from start to end of the last attempt; None while it runs or before it did."""
+    """Seconds of the last attempt and of those that it went on from; None while it runs or before it did."""
+    last_attempt: float | None
+    """Seconds from start to end of the last attempt."""
     reason: str | None
     """Why it is paused."""
     not_before: datetime | None
@@ -164,6 +166,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.created_at,
             columns.started_at,
             columns.finished_at,
+            _duration(),
             _seconds(columns.finished_at - columns.started_at),
             columns.reason,
             columns.not_before,
@@ -186,7 +189,7 @@ class Block:
     params: Sequence[Mapping[str, Json]]
     results: Sequence[Mapping[str, Json] | None]
     facts: Mapping[str, Sequence[Any]]
-    """By name: status, attempt, host, started_at (µs since 1970, or MISSING), duration, failure, error."""
+    """By the names that frames have for them; started_at in µs since 1970, or MISSING."""
 
 
 MISSING = -(2**63)
@@ -208,7 +211,8 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
         "attempt": columns.attempt,
         "host": tables.worker.c.host,
         "started_at": func.coalesce(moment, MISSING),
-        "duration": _seconds(columns.finished_at - columns.started_at),
+        "duration": _duration(),
+        "last_attempt": _seconds(columns.finished_at - columns.started_at),
         "failure": columns.failure,
         "error": case((columns.status == Status.FAILED, error)),
     }
@@ -290,6 +294,11 @@ def _loaded(texts: Iterable[str | None]) -> list[Any]:
 
 def _seconds(interval: ColumnElement[Any]) -> ColumnElement[float]:
     return cast(func.extract("epoch", interval), Double)
+
+
+def _duration() -> ColumnElement[float]:
+    columns = tables.experiment.c
+    return _seconds(columns.finished_at - columns.started_at) + func.coalesce(columns.seconds_before, 0.0)
 
 
 def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, list[AttemptView]]:

@@ -27,7 +27,8 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     'INSERT (id, host, pid, name, queues, concurrency, "user", environment, boot)',
     "leader": "SELECT, INSERT, UPDATE",
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
-    "result_exact, recorded_at, failure, error_fingerprint, reason, not_before, queued_at, worker_deaths)",
+    "result_exact, recorded_at, failure, error_fingerprint, reason, not_before, queued_at, worker_deaths, "
+    "seconds_before)",
     # the types and messages of errors are part of what `qexp.attach` reads of its experiment
     "attempt": "INSERT, SELECT (experiment, number, study, worker, started_at, finished_at, outcome, error_type, "
     "error_message, error_frame, error_fingerprint)",

@@ -68,8 +68,9 @@ def rests(connection: Connection, study: int) -> bool:
 def mean_duration(connection: Connection, study: str) -> float | None:
     """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
     columns = tables.experiment.c
+    took = cast(func.extract("epoch", columns.finished_at - columns.started_at), Double)
     query = (
-        select(cast(func.extract("epoch", func.avg(columns.finished_at - columns.started_at)), Double))
+        select(func.avg(took + func.coalesce(columns.seconds_before, 0.0)))
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .where(tables.study.c.name == study, columns.status == Status.DONE)
     )

@@ -197,6 +197,8 @@ experiment = Table(
     Column("created_at", _moment, nullable=False, server_default=_now),
     Column("started_at", _moment),
     Column("finished_at", _moment),
+    # seconds of the earlier attempts that the present one went on from; NULL where it began anew
+    Column("seconds_before", Double),
     UniqueConstraint("study", "fingerprint", name="a_parameter_set_is_once_in_a_study"),
     CheckConstraint(_one_of("status", Status), name="a_status_is_one_of_seven"),
     CheckConstraint(_one_of("failure", Failure), name="a_failure_is_one_of_five"),

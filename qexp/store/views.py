@@ -27,13 +27,13 @@ _WIDEST = 1_000
 _LONGEST_NAME = 63
 """Bytes of an identifier in Postgres; what has a longer name, or an empty one, has no column of its own."""
 
-_STATE = "one row per experiment, with columns of {} parameters and {} results that had ended by {}: {}"
+_STATE = "one row per experiment, columns of {} parameters and {} results that had ended by {}: {}"
 """
 The comment of a view. It says what the view was made of, so that it is known when that is not all any more: numbers of
 names, which only become more; when the last experiment that was looked at had ended; what was seen of the values.
 """
 _READ = re.compile(
-    r"one row per experiment, with columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)", re.DOTALL
+    r"one row per experiment, columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)", re.DOTALL
 )
 _AGAIN = "one row per experiment; to be written again"
 
@@ -114,7 +114,8 @@ class _Seen:
         facts = "e.attempt, e.failure, w.host, e.started_at, "
         if "finished_at" not in {column.label for column in fit}:
             facts += "e.finished_at, "
-        facts += "extract(epoch FROM e.finished_at - e.started_at)::float8 AS duration"
+        last = "extract(epoch FROM e.finished_at - e.started_at)::float8"
+        facts += f"{last} + coalesce(e.seconds_before, 0) AS duration, {last} AS last_attempt"
         return _QUERY.format(SQL(", ").join([SQL("e.id"), SQL("e.status"), *names, SQL(facts)]), Literal(self.study))
 
 

@@ -697,3 +697,40 @@ def f(x):
     assert made.wait() == 0
     (row,) = made.shown()
     assert len(row["result"]["value"]) == 300_000
+
+
+def test_the_duration_is_that_of_all_attempts_which_count_towards_the_result(study, raw, qexp_command):
+    # Given attempts: one that saves and leaves, one that begins anew and leaves, one that goes on from the first
+    source = """
+import qexp
+def f(x, context: qexp.Context):
+    if context.attempt == 1:
+        context.save({"seen": x})
+    if context.attempt == 3:
+        context.load()
+    return context.leave() if context.attempt < 3 else {"y": 1}
+"""
+    made = study(source, {"x": [1]})
+    made.enqueue()
+    # When it is done
+    assert made.wait() == 0
+    # Then its duration has the first and the last in it, and not the one whose work is lost
+    (row,) = made.shown()
+    first, lost, last = (attempt["duration"] for attempt in row["attempts"])
+    assert row["last_attempt"] == pytest.approx(last)
+    assert row["duration"] == pytest.approx(first + last)
+    assert lost > 0
+    # And frames, views, conditions and pages say the same
+    import qexp
+
+    (found,) = qexp.load(made.name).to_dict("records")
+    assert (found["duration"], found["last_attempt"]) == (row["duration"], row["last_attempt"])
+    seen = raw.execute(f"SELECT duration, last_attempt FROM study_{made.name}").fetchone()
+    assert seen == (row["duration"], row["last_attempt"])
+    assert len(qexp.load(made.name, where=f"duration >= {first + last - 1e-3} and last_attempt < {last + 1e-3}")) == 1
+    assert "with the attempts that it went on from" in qexp_command("show", str(row["id"])).stdout
+    # And a requeue that begins anew begins at nothing
+    assert qexp_command("requeue", made.name, "--status", "done", "--fresh").returncode == 0
+    assert made.wait() == 0
+    (row,) = made.listed()
+    assert row["duration"] == row["last_attempt"]

@@ -76,6 +76,8 @@ class PostgresJournal:
         self.recorded_at: dict[str, str] = {}
         self._carried: dict[str, str] = {}
         """Moments of what was recorded by an attempt that this one goes on from."""
+        self._before: set[int] = set()
+        """Attempts that this one goes on from."""
         self._series: dict[str, list[Point]] = {}
         self._steps: dict[str, int] = {}
         """How many points without a step each series has had."""
@@ -152,7 +154,8 @@ class PostgresJournal:
 
     def _progress(self) -> dict[str, Json]:
         """Return what an attempt that goes on from here must know of this one, beside its checkpoint."""
-        return {"steps": dict(self._steps), "last_key": max(self._last_key, time.time_ns())}
+        last_key = max(self._last_key, time.time_ns())
+        return {"steps": dict(self._steps), "last_key": last_key, "before": sorted(self._before)}
 
     def _go_on(self, saved: journal.Saved) -> None:
         """Count on, and keep what was recorded and appended before the checkpoint of an earlier attempt."""
@@ -167,6 +170,8 @@ class PostgresJournal:
             self.recorded[name], self.recorded_at[name] = value, moment
             self._carried[name] = moment
             self._unsent.append((name, value, moment))
+        self._before |= {saved.attempt, *progress.get("before", ())}  # an older qexp did not note them
+        self._line.do(lambda raw: journal.went_on(raw, self.writer, self._before), "what this attempt goes on from")
         last = UUID(bytes=progress["last_key"].to_bytes(8, "big") + b"\xff" * 8)
         self._line.do(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
 

@@ -1,0 +1,88 @@
+"""How an attempt ended: by a result, an error or a departure, and what it used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from qexp.bounds import LARGEST, bounded, in_a_line
+from qexp.model import Failure, Json
+
+_NAME = 1_000
+"""Bytes that are kept of a name, such as an error's type."""
+
+
+def _bound(kept: Error | Departure, **limits: int) -> None:
+    """Cut texts of something that is kept: every process that stores one makes it here."""
+    for name, limit in limits.items():
+        if (text := getattr(kept, name)) is not None:
+            object.__setattr__(kept, name, bounded(text, limit))
+
+
+@dataclass(frozen=True)
+class Error:
+    """What a failed attempt leaves for a person; of long texts the beginning and the end."""
+
+    failure: Failure
+    type: str
+    message: str
+    frame: str | None = None
+    fingerprint: str | None = None
+    traceback: str | None = None
+    signal: str | None = None
+    """The signal that ended its process, such as SIGKILL."""
+
+    def __post_init__(self) -> None:
+        _bound(self, type=_NAME, message=LARGEST, frame=_NAME, traceback=LARGEST)
+
+    @property
+    def line(self) -> str:
+        """Its type and message on a line of a log."""
+        return in_a_line(f"{self.type}: {self.message}")
+
+
+@dataclass(frozen=True)
+class Departure:
+    """An attempt that ended of its own will without a verdict: `released` or `paused`."""
+
+    outcome: str
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        _bound(self, reason=LARGEST)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What an attempt used; None: not known."""
+
+    cpu_seconds: float | None = None
+    """User and system time of the process and of the children it waited for."""
+    peak_memory: int | None = None
+    """Most resident bytes at once, of the process (with what it had when the attempt began) or of one child."""
+    gpu_memory: int | None = None
+    """Most bytes that the process held on all GPUs together, as far as sampled."""
+    energy_kwh: float | None = None
+    """What codecarbon attributes to the process and its children."""
+
+
+UNKNOWN = Usage()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended: with results; by an error or a departure, then with what it had recorded until then."""
+
+    result: Mapping[str, Json] | None = None
+    error: Error | None = None
+    departure: Departure | None = None
+    recorded_at: Mapping[str, str] | None = None
+    """When parts of the result came, in ISO format, where that was before the end."""
+    usage: Usage = UNKNOWN
+
+    @property
+    def name(self) -> str:
+        """What the attempt's row says of it."""
+        if self.departure is not None:
+            return self.departure.outcome
+        return "done" if self.error is None else str(self.error.failure)
