@@ -55,11 +55,40 @@ def kept(values: Mapping[str, Any], keys: Keys = frozenset()) -> tuple[dict[str,
     found: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for name, value in values.items():
+        shown = str(to_json(str(name)))
         try:
-            found |= to_json({name: value}, keys=keys)
+            data = to_json({name: value}, keys=keys)
         except NotDataError as error:
-            refused[str(to_json(str(name)))] = str(error)
+            refused[shown] = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever the value's own code raises says nothing of the others
+            refused[shown] = f"{shown}: {_name(value)} is not data: it raised {type(error).__name__}"
+        else:
+            if data.keys() & found.keys():
+                refused[shown] = f"{shown}: found the key twice, once it is text; expected keys that differ as text"
+            else:
+                found |= data
     return found, refused
+
+
+def parts(value: Any) -> dict[Any, Any] | None:
+    """Return the named parts of a value that becomes a mapping; None for any other one."""
+    if isinstance(value, Mapping):
+        return dict(value.items())
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    pydantic, pandas = sys.modules.get("pydantic"), sys.modules.get("pandas")
+    if pydantic is not None and isinstance(value, pydantic.BaseModel):
+        return dict(value)
+    if pandas is not None and isinstance(value, pandas.Series) and value.index.is_unique and not _is_counted(value):
+        return dict(value.items())
+    return None
+
+
+def _is_counted(series: Any) -> bool:
+    """Say whether the labels of a pandas Series are the numbers from 0 on, so that it is a list."""
+    return bool(series.index.equals(sys.modules["pandas"].RangeIndex(len(series))))
 
 
 def other_keys(hint: Any) -> Keys:
@@ -192,8 +221,7 @@ def _of_library(value: Any, finite: bool, keys: Keys) -> Json:
     if pandas is not None and (value is pandas.NA or value is pandas.NaT):
         return None
     if pandas is not None and isinstance(value, pandas.Series):
-        is_counted = value.index.equals(pandas.RangeIndex(len(value)))
-        return _items(value, finite, keys) if is_counted else _pairs(value.items(), finite, keys)
+        return _items(value, finite, keys) if _is_counted(value) else _pairs(value.items(), finite, keys)
     if pandas is not None and isinstance(value, pandas.DataFrame):
         raise NotDataError(
             "a pandas.DataFrame is not data; write frame.to_dict('list'), or keep it with context.artifact"

@@ -15,7 +15,7 @@ from qexp.store.hot import Claim, Departure
 from qexp.store.journal import Writer
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker.attempt import isolation, runner
+from qexp.worker.attempt import isolation, results, runner
 from qexp.worker.attempt.code import Code
 from qexp.worker.context.context import Leaving
 from qexp.worker.context.journal import PostgresJournal
@@ -64,7 +64,7 @@ class Rehearsal:
             self._line.release()
         if isinstance(value, Departure):
             return None
-        return {**self.notebook.recorded, **runner.mapping(value, call.result_keys)}
+        return {**self.notebook.recorded, **results.mapping(value, call.result_keys)}
 
     def left(self) -> Iterator[str]:
         """Yield a line for each thing, beside its result, that the experiment would have left."""

@@ -7,7 +7,7 @@ import pytest
 
 from qexp.errors import ResultError
 from qexp.store.hot import Claim, Outcome, done
-from qexp.worker.attempt.runner import mapping
+from qexp.worker.attempt.results import mapping
 
 CLAIM = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
 

@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qexp.data import Keys, to_json
-from qexp.errors import ContextError, FunctionError, ResultError
+from qexp.data import Keys
+from qexp.errors import FunctionError
 from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.functions.foreign import is_order
 from qexp.model import Failure, Json
 from qexp.store.hot import Claim, Departure, Outcome
 from qexp.worker.attempt import isolation, trace
 from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
+from qexp.worker.attempt.results import error_of, result_of
 from qexp.worker.context.context import Context, Journal, Leaving
-from qexp.worker.context.journal import check_size
 
 
 def run(
@@ -67,10 +67,12 @@ def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
         return Outcome(error=trace.of(error, Failure.INVALID, folder))
     isolation.seed(context.seed)
     value = returned(call, claim.function)
-    if isinstance(value, Departure) or context.departure is not None:
-        rest = {} if isinstance(value, Departure) else mapping(value, call.result_keys)
-        return Outcome(result=rest, departure=context.departure or value)
-    return Outcome(result=mapping(value, call.result_keys))
+    if isinstance(value, Departure):
+        return Outcome(result={}, departure=context.departure or value)
+    found = result_of(value, call.result_keys)
+    if found.refused:
+        return Outcome(found.kept or None, error_of(found, call.function, claim.study, folder))
+    return Outcome(found.kept, departure=context.departure)
 
 
 def returned(call: Call, name: str) -> Any:
@@ -138,23 +140,3 @@ def _signature(function: Function, name: str) -> Signature:
 @functools.lru_cache(maxsize=64)
 def _known_signature(function: Function, name: str) -> Signature:
     return Signature.of(function, name)
-
-
-def mapping(value: Any, keys: Keys = frozenset()) -> dict[str, Json]:
-    """
-    Return a function's result as named data; ResultError names what is not data, or is too much.
-
-    *keys* are the types of keys, beside text, that the function's annotation names.
-    """
-    try:
-        data = to_json(value, keys=keys)
-        named: dict[str, Json] = {} if data is None else data if isinstance(data, dict) else {"value": data}
-        check_size("the result", named)
-    except ContextError as error:
-        raise ResultError(str(error)) from error
-    except ValueError as error:
-        raise ResultError(
-            f"the result is not data: {error}; return numbers, text, lists or mappings of them, "
-            "and keep the rest with context.artifact"
-        ) from error
-    return named

@@ -31,13 +31,13 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     that cannot be imported, a result that is no data) are told apart by their message; behind an import that failed
     stands what failed. An exception so odd that it cannot be shown is described by its type alone.
     """
-    kind, message = storable_text(type_of(error)), mask(storable_text(message_of(error)))
+    kind, message = storable_text(type_of(error)), stored(message_of(error))
     own = issubclass(type(error), QexpError)
     shown = error.__cause__ if own and error.__cause__ is not None else error
     try:
         trace = below_own(traceback_of(shown))
         summary = traceback.TracebackException(type(shown), shown, trace, compact=True)
-        text, stack = mask(storable_text("".join(summary.format()))), summary.stack
+        text, stack = stored("".join(summary.format())), summary.stack
     except BaseException as odd:
         if is_order(odd):
             raise
@@ -45,12 +45,12 @@ def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     frames = list(_user_frames(stack, folder))
     shown_frames = frames or ([] if own else list(stack))
     last = shown_frames[-1] if shown_frames else None
-    marks = [f"{_relative(frame, folder)}:{frame.name}" for frame in frames]
+    marks = [f"{_relative(frame.filename, folder)}:{frame.name}" for frame in frames]
     return Error(
         failure=failure,
         type=kind,
         message=message,
-        frame=storable_text(f"{_relative(last, folder)}:{last.lineno} in {last.name}") if last else None,
+        frame=frame_of(last.filename, last.lineno or 0, last.name, folder) if last else None,
         fingerprint=fingerprint(kind, [*marks, message] if own else marks),
         traceback=f"{text.rstrip()}\n\n{kind}: {message}" if shown is not error else text,
     )
@@ -72,6 +72,16 @@ def placed(outcome: Outcome, folder: Path | None, original: Path | None) -> Outc
 def relocated(text: str, folder: Path | None, original: Path | None) -> str:
     """Return a traceback that names files below *original* where it named those below *folder*."""
     return text if folder is None or original is None else text.replace(f"{folder}/", f"{original}/")
+
+
+def frame_of(file: str, line: int, name: str, folder: Path | None) -> str:
+    """Return a place in the user's code as it is called on every host."""
+    return storable_text(f"{_relative(file, folder)}:{line} in {name}")
+
+
+def stored(text: str) -> str:
+    """Return text as it may be stored: without passwords, and without what Postgres cannot keep."""
+    return mask(storable_text(text))
 
 
 def fingerprint(kind: str, frames: list[str]) -> str:
@@ -106,9 +116,9 @@ def _user_frames(stack: Iterator[FrameSummary] | list[FrameSummary], folder: Pat
             yield frame
 
 
-def _relative(frame: FrameSummary, folder: Path | None) -> str:
+def _relative(file: str, folder: Path | None) -> str:
     """Return a frame's file as it is called on every host: below the grid's folder, or by its name alone."""
-    path = Path(frame.filename)
+    path = Path(file)
     if folder is not None and path.is_relative_to(folder):
         return str(path.relative_to(folder))
     return path.name

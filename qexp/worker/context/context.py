@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
-from qexp.data import to_json
+from qexp.data import kept, to_json
 from qexp.errors import ContextError
 from qexp.functions import Injected, Interruption
 from qexp.model import Json, storable_text
@@ -112,9 +112,14 @@ class Context(Injected):
         Keep parts of the result now; of several values of one name the last counts.
 
         They are the experiment's result together with what the function returns, and stay if it fails later.
-        ContextError for what is not data.
+        ContextError for what is not data; the other parts are kept.
         """
-        self._journal.record(_data(values, "record"), time.time())
+        found, refused = kept(values)
+        self._journal.record(found, time.time())
+        if refused:
+            raise ContextError(
+                f"record: {'; '.join(refused.values())}; keep what is not data with context.artifact or context.save"
+            )
 
     def metric(self, step: int | None = None, **values: Any) -> None:
         """

@@ -102,14 +102,20 @@ class PostgresJournal:
         series.append(Point(step, value, at))
 
     def record(self, values: Mapping[str, Json], at: float) -> None:
-        """Buffer parts of the result."""
+        """Buffer parts of the result; ContextError for one that is too much, once the others are buffered."""
         self._check()
-        moment = datetime.fromtimestamp(at, UTC).isoformat()
+        moment, refused = datetime.fromtimestamp(at, UTC).isoformat(), list[ContextError]()
         for name, value in values.items():
-            check_size(f"record: {name}", value)
+            try:
+                check_size(f"record: {name}", value)
+            except ContextError as error:
+                refused.append(error)
+                continue
             self._carried.pop(name, None)
             self.recorded[name], self.recorded_at[name] = value, moment
             self._unsent.append((name, value, moment))
+        if refused:
+            raise refused[0]
 
     def append(self, name: str, row: Json, at: float) -> None:
         """Buffer a row of a list."""

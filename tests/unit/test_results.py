@@ -1,0 +1,188 @@
+"""Of what a function returns all that is data is kept; the rest is named, with why and what to write."""
+
+import collections
+import dataclasses
+import threading
+import uuid
+
+import numpy as np
+import pandas as pd
+import pydantic
+import pytest
+
+from qexp.data import parts
+from qexp.errors import ContextError
+from qexp.functions import switch
+from qexp.store.hot import Claim
+from qexp.worker.attempt import runner
+from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt.results import result_of
+from qexp.worker.board import Board
+from qexp.worker.context.context import Context
+
+
+class Estimator:
+    """A model that somebody returns."""
+
+
+class Raises(collections.abc.Mapping):
+    """A mapping whose own code fails."""
+
+    def __getitem__(self, key):
+        raise RuntimeError("closed")
+
+    def __iter__(self):
+        raise RuntimeError("closed")
+
+    def __len__(self):
+        return 1
+
+
+GOOD = {"accuracy": 0.9, "seconds": 7200}
+FRAME = pd.DataFrame({"x": [1, 2]})
+BAD = {
+    "history": (FRAME, "history: a pandas.DataFrame is not data; write frame.to_dict('list')"),
+    "raw": (b"abc", "raw: a bytes is not data"),
+    "model": (Estimator(), "model: a "),
+    "lock": (threading.Lock(), "lock: a "),
+    "deep": ({"a": [1, {"b": b""}]}, "deep.a[1].b: a bytes is not data"),
+    "keys": ({1: 2}, "keys: found the key 1, expected text"),
+    "long": (10**5000, "long: found a whole number of more than 4,300 digits"),
+    "closed": (Raises(), "closed: a test_results.Raises is not data: it raised RuntimeError"),
+    "complex": (1j, "complex: a complex is not data"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_one_value_that_is_no_data_costs_no_other(name):
+    value, why = BAD[name]
+    found = result_of({**GOOD, name: value, "last": 1})
+    assert found.kept == {**GOOD, "last": 1}
+    assert [*found.refused] == [name]
+    assert found.refused[name].startswith(why)
+
+
+def test_several_are_named_each_with_its_reason():
+    found = result_of({**GOOD, **{name: value for name, (value, _) in BAD.items()}})
+    assert found.kept == GOOD
+    assert [*found.refused] == [*BAD]
+
+
+def test_a_key_that_is_no_text_is_refused_and_one_with_half_a_character_is_made_visible():
+    found = result_of({"a\ud800": 1, 3: 2, "raw": b""})
+    assert found.kept == {"a\\ud800": 1}
+    assert [*found.refused] == ["3", "raw"]
+
+
+def test_of_what_is_too_large_together_the_largest_is_refused():
+    found = result_of({**GOOD, "small": "x" * 3_000_000, "large": "x" * 7_000_000})
+    assert [*found.kept] == ["accuracy", "seconds", "small"]
+    assert found.refused["large"].startswith("large: has 7.0 MB, expected at most 8 MB in the whole result")
+
+
+def test_what_is_nested_too_deeply_is_refused_alone():
+    deep = 1
+    for _ in range(260):
+        deep = [deep]
+    found = result_of({**GOOD, "deep": deep})
+    assert found.kept == GOOD
+    assert "250 levels" in found.refused["deep"] or "too deeply" in found.refused["deep"]
+
+
+@dataclasses.dataclass
+class Data:
+    accuracy: float
+    model: object
+
+
+class Model(pydantic.BaseModel, arbitrary_types_allowed=True):
+    accuracy: float
+    model: object
+
+
+Named = collections.namedtuple("Named", ["accuracy", "model"])
+
+
+@pytest.mark.parametrize(
+    "made",
+    [Data, Model, Named, lambda accuracy, model: pd.Series({"accuracy": accuracy, "model": model})],
+    ids=["dataclass", "pydantic", "namedtuple", "Series"],
+)
+def test_whatever_becomes_a_mapping_keeps_its_names_and_its_good_parts(made):
+    assert result_of(made(accuracy=0.9, model=1)).kept == {"accuracy": 0.9, "model": 1}
+    found = result_of(made(accuracy=0.9, model=Estimator()))
+    assert found.kept == {"accuracy": 0.9}
+    assert [*found.refused] == ["model"]
+
+
+@pytest.mark.parametrize("value", [FRAME, b"abc", Estimator(), pd.Series([1, 2], index=["a", "a"]), [1, b""]])
+def test_of_a_value_without_names_nothing_is_kept(value):
+    found = result_of(value)
+    assert (found.kept, [*found.refused]) == ({}, [""])
+
+
+def test_what_becomes_no_mapping_has_no_parts():
+    assert [parts(value) for value in (1, "a", [1], pd.Series([1, 2]), np.array([1]), Data)] == [None] * 6
+
+
+@pytest.fixture
+def outcome(tmp_path):
+    """Run a function of this source as an attempt, and return its outcome."""
+
+    def outcome(source, folder="one"):
+        path = tmp_path / folder
+        path.mkdir(exist_ok=True)
+        (path / "experiment.py").write_text(source)
+        board = Board(tmp_path / f"{folder}.board")
+        board.make()
+        claim = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "digits", "experiment:f", path, ())
+        try:
+            return runner.run(claim, path, Context.local(), Interrupts(board, 0))
+        finally:
+            switch(None)
+
+    return outcome
+
+
+SOURCE = "import math\n\ndef f():\n    return {'accuracy': 0.9, 'seconds': %s, 'raw': %s}\n"
+
+
+def test_the_error_names_the_function_what_was_refused_and_how_to_take_the_rest(outcome):
+    found = outcome(SOURCE % (7200, "b'abc'"))
+    assert found.result == {"accuracy": 0.9, "seconds": 7200}
+    error = found.error
+    assert (error.failure, error.type, error.frame) == ("error", "qexp.errors.ResultError", "experiment.py:3 in f")
+    assert error.message.startswith("the result is not data: raw: a bytes is not data; return numbers, text")
+    accept = f"kept is accuracy, seconds: 'qexp accept digits --error {error.fingerprint[:6]}' makes that the result"
+    assert error.message.endswith(accept)
+    lines = error.traceback.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[1].endswith('experiment.py", line 3, in f')
+    assert lines[2] == "    def f():"
+    assert "qexp/worker" not in error.traceback
+
+
+def test_errors_of_one_function_with_the_same_names_and_types_are_one_group(outcome):
+    first = outcome(SOURCE % (7200, "b'abc'")).error.fingerprint
+    assert outcome("# moved\n" + SOURCE % (1, "b'other'"), "two").error.fingerprint == first
+    others = [
+        SOURCE % (7200, "{1: 2}"),
+        SOURCE % ("b''", "b''"),
+        "def g(): pass\ndef f():\n    return b''\n",
+    ]
+    groups = {outcome(source, f"other{number}").error.fingerprint for number, source in enumerate(others)}
+    assert len({first, *groups}) == 4
+
+
+@pytest.mark.parametrize("source", ["def f():\n    return b'abc'\n", "def f():\n    return {'raw': b'abc'}\n"])
+def test_where_nothing_is_kept_nothing_is_offered(outcome, source):
+    found = outcome(source)
+    assert found.result is None
+    assert "accept" not in found.error.message
+
+
+def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hears_of_it():
+    context = Context.local()
+    with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep what is not data with"):
+        context.record(accuracy=0.9, raw=b"", seconds=2)
+    assert context.notebook.recorded == {"accuracy": 0.9, "seconds": 2}
