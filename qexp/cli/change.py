@@ -1,4 +1,4 @@
-"""requeue, resume, cancel."""
+"""requeue, accept, resume, pause, cancel."""
 
 from __future__ import annotations
 
@@ -43,6 +43,42 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     if done.still_open:
         say(f"{done.still_open} left alone: pending, queued or running already")
+
+
+@click.command()
+@selection_options()
+@yes_option
+@format_option
+def accept_(selection: Selection, yes: bool, form: str) -> None:
+    """
+    Take as results what failed experiments have kept.
+
+    An attempt fails if a part of its result is no data; the other parts are kept. Where it would be pointless to run
+    for hours again, these become the result. The attempts keep their errors.
+
+    \b
+      qexp accept digits --error a1b2c3
+      qexp accept 17,19-23
+    """
+    import dataclasses
+
+    from qexp.client import Client
+    from qexp.model import Status
+    from qexp.store.selectors import require_narrow
+
+    require_narrow(selection)
+    client = Client()
+    if not selection.statuses:
+        selection = dataclasses.replace(selection, statuses=(Status.FAILED,))
+    number, _ = client.size(selection)
+    confirm(f"{number} experiments would be done, with what they have kept.", number, yes)
+    done = client.accept(selection)
+    if form == "json":
+        show_json({"accepted": done.ids, "without_result": done.empty})
+        return
+    echo(f"{len(done.ids)} accepted{': ' + compact(done.ids) if done.ids else ''}")
+    if done.empty:
+        say(f"{len(done.empty)} left alone, as they have kept nothing: {compact(done.empty)}")
 
 
 @click.command()

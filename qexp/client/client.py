@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from qexp.client.explaining import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
+    from qexp.store.acceptance import Accepted
     from qexp.store.reports import ErrorGroup, ExperimentView
     from qexp.store.selectors import Selection
 
@@ -268,6 +269,24 @@ class Client:
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
         return Requeued(done.ids, done.still_open)
+
+    def accept(self, selection: Selection) -> Accepted:
+        """
+        Take as results what the chosen experiments had kept when they failed; their attempts stay as they are.
+
+        Those that have kept nothing stay failed.
+        """
+        from qexp.files import Files
+        from qexp.store import acceptance, selectors
+
+        who = studies.user()
+        done = self.change(
+            lambda connection: acceptance.accept(connection, selectors.where(connection, selection), who)
+        )
+        self.renew_views()
+        for url in done.urls:
+            Files(self.settings.artifacts_root).delete(url)
+        return done
 
     def cancel(self, selection: Selection, reason: str | None = None) -> Cancelled:
         """

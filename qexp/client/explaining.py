@@ -327,7 +327,8 @@ def no_retry(now: Situation) -> Sentence:
 
 def again(now: Situation) -> Sentence:
     """Say how a done experiment is run again."""
-    text = "It has a result, so nothing of it moves any more."
+    result = "It has a result" if now.experiment.reason is None else f"Its result was {now.experiment.reason}"
+    text = f"{result}, so nothing of it moves any more."
     return Sentence(text, f"qexp requeue {now.experiment.id}", "runs it again all the same")
 
 

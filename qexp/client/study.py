@@ -84,16 +84,39 @@ class Study:
         refused, since that would run everything again. With *fresh* they begin anew, otherwise with their checkpoints
         where they have any.
         """
+        statuses = [status] if isinstance(status, str) else list(status)
+        selection = self._chosen(ids, statuses, error=error, where=where, since=since, host=host)
+        return [] if selection is None else self._client.requeue(selection, fresh).ids
+
+    def accept(
+        self,
+        error: str | None = None,
+        ids: str | int | Iterable[int] | None = None,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+    ) -> list[int]:
+        """
+        Make done those experiments that have failed and kept a result, and return their ids.
+
+        That is for results of which a part was no data, where to run again would be pointless. Experiments are chosen
+        as in `requeue`; their attempts keep their errors.
+        """
+        selection = self._chosen(ids, error=error, where=where, since=since, host=host)
+        return [] if selection is None else self._client.accept(selection).ids
+
+    def _chosen(
+        self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | None
+    ) -> Selection | None:
+        """Return what is chosen of this study, None where *ids* has none; SelectorError for the whole study."""
         if ids is not None and not isinstance(ids, str):
             numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
             if not numbers:
-                return []
+                return None
             ids = ",".join(map(str, numbers))
-        statuses = [status] if isinstance(status, str) else list(status)
-        targets = [self.name] if ids is None else [self.name, ids]
-        selection = selectors.parse(targets, statuses, error=error, where=where, since=since, host=host)
+        selection = selectors.parse([self.name] if ids is None else [self.name, ids], statuses, **options)  # type: ignore[arg-type]
         selectors.require_narrow(selection)
-        return self._client.requeue(selection, fresh).ids
+        return selection
 
 
 def enqueue(

@@ -58,7 +58,7 @@ class ExperimentView:
     last_attempt: float | None
     """Seconds from start to end of the last attempt."""
     reason: str | None
-    """Why it is paused."""
+    """Why it is paused or was cancelled, or who has accepted its result."""
     not_before: datetime | None
     """When its next attempt is due, if it waits for one."""
     recorded_at: Mapping[str, str] | None

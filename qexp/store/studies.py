@@ -318,11 +318,12 @@ def _provenance(connection: Connection, provenance: Provenance) -> dict[str, Jso
         "python": environment.python,
         "qexp": version("qexp"),
         "host": socket.gethostname(),
-        "user": _user(),
+        "user": user(),
     }
 
 
-def _user() -> str:
+def user() -> str:
+    """Return the name of the person whose process this is."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container may run as a user id that has no name

@@ -178,7 +178,7 @@ experiment = Table(
     Column("result_exact", JSONB),
     Column("failure", Text),
     Column("error_fingerprint", Text),
-    # why it is paused or cancelled
+    # why it is paused or cancelled, or who has accepted what it kept when it failed
     Column("reason", Text),
     # when it was announced last
     Column("queued_at", _moment),

@@ -56,6 +56,7 @@ def verbs(settings, study, numbers, worker):
     return {
         "cancel": (Status.RUNNING, lambda: Client(settings).cancel(Selection(name))),
         "requeue": (Status.PAUSED, lambda: Client(settings).requeue(Selection(name))),
+        "accept": (Status.FAILED, lambda: Client(settings).accept(Selection(name))),
         "pause": (Status.QUEUED, lambda: Client(settings).pause(name)),
         "put_back": (Status.QUEUED, put_back),
         "release": (Status.RUNNING, raw(lambda connection: hot.release(connection, worker))),
@@ -64,7 +65,7 @@ def verbs(settings, study, numbers, worker):
     }
 
 
-@pytest.mark.parametrize("verb", ["cancel", "requeue", "pause", "put_back", "release", "rescue", "enqueue"])
+@pytest.mark.parametrize("verb", ["cancel", "requeue", "accept", "pause", "put_back", "release", "rescue", "enqueue"])
 def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, verb):
     # Given four experiments, of which another transaction holds the second last
     name, _ = study
@@ -75,6 +76,9 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
     for number in numbers:
         if status is not Status.QUEUED:
             claim = hot.claim(raw, number, worker, 1)
+        if status is Status.FAILED:
+            error = hot.Error(Failure.ERROR, "ResultError", "no data", fingerprint="abc")
+            hot.finish(raw, claim, hot.Outcome(result={"y": 1}, error=error))
         if status is Status.PAUSED:
             hot.finish(raw, claim, hot.Outcome(result={"y": 1}, departure=hot.Departure("paused")))
     turn_round(raw, numbers)

@@ -44,7 +44,11 @@ BROKEN = {
     "a done experiment has one counted result, of its last attempt, and others have none": """
         SELECT id FROM experiment e WHERE (SELECT array_agg(number) FROM attempt a WHERE a.experiment = e.id
           AND a.number > e.forgiven AND a.outcome = 'done') IS DISTINCT FROM
-          CASE WHEN status = 'done' THEN ARRAY[attempt] END""",
+          CASE WHEN status = 'done' AND reason IS NULL THEN ARRAY[attempt] END""",
+    "an accepted experiment has what its last attempt kept when it failed": """
+        SELECT e.id FROM experiment e JOIN attempt a ON a.experiment = e.id AND a.number = e.attempt
+        WHERE  e.status = 'done' AND e.reason IS NOT NULL
+               AND (a.outcome IN ('done', 'released', 'paused', 'cancelled') OR a.result IS DISTINCT FROM e.result)""",
     "attempts are numbered from 1 without gaps, and each claim that has ended has one": """
         SELECT id FROM experiment e
         WHERE  ARRAY(SELECT number FROM attempt a WHERE a.experiment = e.id ORDER BY number)
@@ -173,6 +177,10 @@ class Experiment:
         else:
             self.status, self.result, self.dates = "paused", found, (True, True)
         self.reason = reason
+
+    def accept(self):
+        self.status, self.failure, self.group, self.reason = "done", None, None, "accepted"
+        self.saved = {name: saved for name, saved in self.saved.items() if saved[2]}
 
     def cancel(self, reason):
         ran = self.status == "running"
@@ -315,6 +323,25 @@ class Machine(RuleBasedStateMachine):
         for row in closed:
             row.requeue(fresh)
         self.announced({row.study for row in closed})
+
+    @rule(study=st.one_of(st.none(), STUDY), error=st.sampled_from([None, "feed0001"]))
+    def accept(self, study, error):
+        self.accept_chosen(Selection(study, error=error))
+
+    @rule(picks=st.lists(PICK, min_size=1, max_size=3))
+    def accept_by_id(self, picks):
+        self.accept_chosen(Selection(ids=tuple((self.pick(pick).id,) * 2 for pick in picks)))
+
+    def accept_chosen(self, selection):
+        failed = [row for row in self.chosen(selection) if row.status == "failed"]
+        done = self.client.accept(selection)
+        assert (done.ids, done.empty) == (
+            [row.id for row in failed if row.result],
+            [row.id for row in failed if not row.result],
+        )
+        for row in failed:
+            if row.result:
+                row.accept()
 
     @rule(picks=st.lists(PICK, min_size=1, max_size=2), reason=REASON)
     def cancel_by_id(self, picks, reason):
@@ -667,7 +694,8 @@ class Machine(RuleBasedStateMachine):
 
 ROWS = """
     SELECT e.id, s.name, (params->>'x')::int, origin, status, attempt, forgiven, e.worker, e.pid, result, recorded_at,
-           failure, error_fingerprint, reason, not_before, e.started_at IS NOT NULL, finished_at IS NOT NULL
+           failure, error_fingerprint, split_part(reason, ' by ', 1), not_before,
+           e.started_at IS NOT NULL, finished_at IS NOT NULL
     FROM   experiment e JOIN study s ON s.id = e.study ORDER BY e.id
 """
 ATTEMPTS = """
@@ -771,6 +799,7 @@ def hammer(client, raw, worker, folder, seed, operations):
         lambda: client.cancel(some()),
         lambda: client.requeue(some(), rng.random() < 0.3),
         lambda: client.requeue(some()),
+        lambda: client.accept(some()),
         lambda: client.pause("one"),
         lambda: client.resume("one"),
         lambda: client.resume("one"),

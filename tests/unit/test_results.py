@@ -48,7 +48,7 @@ BAD = {
     "deep": ({"a": [1, {"b": b""}]}, "deep.a[1].b: a bytes is not data"),
     "keys": ({1: 2}, "keys: found the key 1, expected text"),
     "long": (10**5000, "long: found a whole number of more than 4,300 digits"),
-    "closed": (Raises(), "closed: a test_results.Raises is not data: it raised RuntimeError"),
+    "closed": (Raises(), "closed: a tests.Raises is not data: it raised RuntimeError"),
     "complex": (1j, "complex: a complex is not data"),
 }
 
