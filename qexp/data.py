@@ -230,7 +230,7 @@ def _of_library(value: Any, finite: bool, keys: Keys) -> Json:
         raise NotDataError(f"{_name(value)} is not data")
     try:
         if callable(unwrap := getattr(value, "tolist", None)) and not isinstance(value, type):
-            return _of(unwrap(), finite, keys)
+            return _of(_named_fields(value, unwrap()), finite, keys)
         plain = to_jsonable_python(value, fallback=_moment)
     except (NotDataError, RecursionError):
         raise
@@ -238,6 +238,16 @@ def _of_library(value: Any, finite: bool, keys: Keys) -> Json:
         reason = " ".join(str(error).split())
         raise NotDataError(f"{_name(value)} is not data: {reason:.200}") from error
     return _of(plain, finite, keys)
+
+
+def _named_fields(value: Any, unwrapped: Any) -> Any:
+    """Return what is inside a numpy value, with the names of a structured one's fields."""
+    names = getattr(getattr(value, "dtype", None), "names", None)
+    if not names:
+        return unwrapped
+    if isinstance(unwrapped, tuple):
+        return {name: _named_fields(value[name], item) for name, item in zip(names, unwrapped, strict=True)}
+    return [_named_fields(row, item) for row, item in zip(value, unwrapped, strict=True)]
 
 
 def _moment(value: Any) -> str:

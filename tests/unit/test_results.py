@@ -186,3 +186,26 @@ def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hea
     with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep what is not data with"):
         context.record(accuracy=0.9, raw=b"", seconds=2)
     assert context.notebook.recorded == {"accuracy": 0.9, "seconds": 2}
+
+
+@pytest.mark.parametrize(
+    "row", [{"accuracy": 1, "model": 2}, Data(1, 2), Named(1, 2), pd.Series({"accuracy": 1, "model": 2})]
+)
+def test_a_row_of_a_list_may_be_whatever_becomes_a_mapping(row):
+    context = Context.local()
+    context.append("rows", row)
+    assert context.notebook.lists == {"rows": [{"accuracy": 1, "model": 2}]}
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        (FRAME, r"append to 'rows': found a DataFrame, expected a row; append each of frame.to_dict\('records'\)"),
+        ([1, 2], "append to 'rows': found a list, expected names with values"),
+        (3, "append to 'rows': found a int, expected names with values"),
+        ({"raw": b""}, "append to 'rows': raw: a bytes is not data; keep what is not data with context.artifact"),
+    ],
+)
+def test_what_is_no_row_is_refused_with_what_to_write(row, why):
+    with pytest.raises(ContextError, match=why):
+        Context.local().append("rows", row)

@@ -136,9 +136,9 @@ class Context(Injected):
                 self._names.add(_named("metric", name))
             self._journal.point(name, step, value if type(value) is float else _number(name, value), now)
 
-    def append(self, name: str, row: Mapping[str, Any]) -> None:
-        """Append a row of any columns to the list *name*."""
-        self._journal.append(_named("append", name), _data(row, f"append to {name!r}"), time.time())
+    def append(self, name: str, row: Any) -> None:
+        """Append a row of any columns, as a mapping or whatever becomes one, to the list *name*."""
+        self._journal.append(_named("append", name), _row(row, f"append to {name!r}"), time.time())
 
     def save(self, value: Any, *, name: str = CHECKPOINT, keep: bool = False, dump: Dump | None = None) -> None:
         """
@@ -273,9 +273,14 @@ def _named(what: str, name: Any) -> str:
     return name
 
 
-def _data(values: Mapping[str, Any], what: str) -> dict[str, Json]:
+def _row(row: Any, what: str) -> dict[str, Json]:
+    """Return a row as data: a mapping, a dataclass, a namedtuple or a pandas Series; ContextError for what is none."""
+    if type(row).__name__ == "DataFrame" and hasattr(row, "to_dict"):
+        raise ContextError(f"{what}: found a DataFrame, expected a row; append each of frame.to_dict('records')")
     try:
-        data: dict[str, Json] = to_json(dict(values))
+        data = to_json(row)
     except ValueError as error:
         raise ContextError(f"{what}: {error}; keep what is not data with context.artifact or context.save") from error
+    if not isinstance(data, dict):
+        raise ContextError(f"{what}: found a {type(row).__name__}, expected names with values, such as {{'x': 1}}")
     return data
