@@ -51,7 +51,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
 @format_option
 def accept_(selection: Selection, yes: bool, form: str) -> None:
     """
-    Take as results what failed experiments have kept.
+    Accept the kept parts of failed experiments as their results.
 
     An attempt fails if a part of its result is no data; the other parts are kept. Where it would be pointless to run
     for hours again, these become the result. The attempts keep their errors.
@@ -63,14 +63,15 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     import dataclasses
 
     from qexp.client import Client
+    from qexp.errors import SelectorError
     from qexp.model import Status
     from qexp.store.selectors import require_narrow
 
     require_narrow(selection)
+    if selection.statuses not in ((), (Status.FAILED,)):
+        raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed, which need not be said")
     client = Client()
-    if not selection.statuses:
-        selection = dataclasses.replace(selection, statuses=(Status.FAILED,))
-    number, _ = client.size(selection)
+    number, _ = client.size(dataclasses.replace(selection, statuses=(Status.FAILED,)))
     confirm(f"{number} experiments would be done, with what they have kept.", number, yes)
     done = client.accept(selection)
     if form == "json":

@@ -34,7 +34,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "worker": Verb("worker", "Run experiments on this machine until stopped."),
         "wait": Verb("look", "Wait until every experiment of a study has ended."),
         "requeue": Verb("change", "Run experiments again that have ended."),
-        "accept": Verb("change", "Take as results what failed experiments have kept."),
+        "accept": Verb("change", "Accept the kept parts of failed experiments as their results."),
         "pause": Verb("change", "Let a study rest: nothing of it begins, what runs is given back."),
         "resume": Verb("change", "Let a paused study, or experiments that have paused, go on."),
         "cancel": Verb("change", "End experiments that wait or run."),

@@ -272,9 +272,9 @@ class Client:
 
     def accept(self, selection: Selection) -> Accepted:
         """
-        Take as results what the chosen experiments had kept when they failed; their attempts stay as they are.
+        Make the chosen failed experiments done with the results that they have kept; their attempts stay as they are.
 
-        Those that have kept nothing stay failed.
+        Experiments that have kept nothing stay failed.
         """
         from qexp.files import Files
         from qexp.store import acceptance, selectors

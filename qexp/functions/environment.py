@@ -1,4 +1,4 @@
-"""What every Python of this environment finds, as opposed to what only this program does."""
+"""Modules that each Python of this environment finds, as opposed to those of this program alone."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ _TRACEBACK: Callable[[BaseException], TracebackType | None] = BaseException.__di
 _ENDINGS = ("_exit", "abort", "execv", "execve")
 """Functions of `os` that end a program without an exception."""
 _MESSAGE = 2_000
-"""Bytes of an exception's message that are said of it."""
+"""Bytes of an exception's message in a sentence about it."""
 
 
 class Interruption(BaseException):

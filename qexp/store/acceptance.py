@@ -1,4 +1,4 @@
-"""What failed experiments have kept becomes their results, as a person decides."""
+"""Failed experiments become done with the results that they have kept, as a person decides."""
 
 from __future__ import annotations
 

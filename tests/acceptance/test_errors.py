@@ -101,6 +101,7 @@ def test_what_has_kept_nothing_is_left_alone_and_whole_studies_are_not_accepted_
     made.wait()
     ids = [row["id"] for row in made.listed()]
     assert qexp("accept", made.name).returncode == 2
+    assert "--status: found done, expected failed" in qexp("accept", made.name, "--status", "done").stderr
     asked = qexp("accept", made.name, "--failed")
     assert asked.returncode == 2
     assert "12 experiments would be done, with what they have kept. Add -y" in asked.stderr

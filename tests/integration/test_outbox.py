@@ -13,6 +13,7 @@ import pytest
 from qexp.client.doctor import experiments as doctor
 from qexp.client.doctor.finding import Chart
 from qexp.grid import Grid
+from qexp.model import Failure
 from qexp.settings import Loaded
 from qexp.store import hot
 from qexp.store.line import Line
@@ -166,7 +167,7 @@ def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, outbox
     "outcome",
     [
         FINE,
-        hot.Outcome(error=hot.Error(hot.Failure.ERROR, "ValueError", "no", "f:1", "abc", "Traceback", "SIGKILL")),
+        hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no", "f:1", "abc", "Traceback", "SIGKILL")),
         hot.Outcome(departure=hot.Departure("paused", "why")),
     ],
     ids=lambda outcome: outcome.name,

@@ -1,4 +1,4 @@
-"""What a function returns becomes its result: all that is data is kept, and the rest is named in the error."""
+"""The value that a function returns becomes its result: data are kept, and the rest is named in the error."""
 
 from __future__ import annotations
 
