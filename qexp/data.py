@@ -10,14 +10,26 @@ import types
 import typing
 from collections import deque
 from collections.abc import Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from enum import Enum
+from pathlib import PurePath
 from typing import Any
+from uuid import UUID
 
 from qexp.model import Json, canonical, storable_text
 
 Keys = frozenset[type]
 """Types of keys, beside text, that become text."""
+KEYS: Keys = frozenset({int, float, type(None), date, PurePath, UUID})
+"""Those that an annotation such as `dict[int, float]` makes of text again."""
+
+
+class KeyText(str):
+    """The text of a mapping's key that was no text."""
+
+    kind = "int"
+    """The type that the key had."""
 
 
 class NotDataError(ValueError):
@@ -37,9 +49,10 @@ def to_json(value: Any, finite: bool = False, keys: Keys = frozenset()) -> Json:
 
     Dataclasses, pydantic models, namedtuples and pandas Series become mappings. Values of numpy, dates, paths and enums
     become plain values. A set becomes a list in the order of its canonical texts. NUL, which Postgres cannot keep in
-    text, and lone surrogates become visible escapes. NotDataError names the place of what is not data, of a key that is
-    neither text nor of one of the types *keys*, and of a number that Python could not read again. With *finite* it
-    names NaN and infinities too.
+    text, and lone surrogates become visible escapes. A key of one of the types *keys* becomes a `KeyText`.
+
+    NotDataError names the place of what is not data, of any other key that is no text, and of a number that Python
+    could not read again. With *finite* it names NaN and infinities too.
 
     >>> to_json({"x": 1e22, "y": (1, {3, 2})})
     {'x': 1e+22, 'y': [1, [2, 3]]}
@@ -182,7 +195,9 @@ def _key(key: Any, keys: Keys) -> str:
     if not any(isinstance(key, kind) for kind in keys):
         raise NotDataError(f"found the key {key!r:.60}, expected text")
     plain = to_json(key)
-    return canonical(plain) if not isinstance(plain, str) else plain
+    text = KeyText(plain if isinstance(plain, str) else canonical(plain))
+    text.kind = type(key).__name__
+    return text
 
 
 @functools.lru_cache(maxsize=256)

@@ -62,7 +62,8 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     from qexp.client import Client
     from qexp.client.checking import checked
 
-    _warn(checked(grid).warnings())  # some depend on what the function annotates
+    grid = checked(grid)  # warnings depend on the function's annotations
+    _warn(grid.warnings())
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
     _warn(done.warnings, _SILENCE)

@@ -20,6 +20,8 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
     """
     from qexp.grid import bind
 
+    if grid.is_bound:
+        return grid
     with workspace(grid.folder):
         try:
             signature = Signature.of(resolve(grid.function, grid.folder), grid.function)

@@ -6,19 +6,35 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from qexp.data import Keys, other_keys, to_json
+from qexp.data import Keys, other_keys
 from qexp.errors import FunctionError, nearest
+from qexp.functions.adapters import adapter
 from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.functions.kinds import annotated
+from qexp.functions.nesting import ClashError, head, nested, own
+from qexp.functions.spelling import spelling
 from qexp.model import Json
 
 Function = Callable[..., Any]
+_SCALARS = (bool, int, float, str, type(None))
+_NUMBERS = (bool, int, float)
+_FAR = 1e300
+"""Numbers beyond which it is asked whether they are finite, and not too long for JSON."""
 
 
 class Injected:
     """The base of what a function receives from qexp rather than from its grid."""
+
+
+class UnfitError(ValueError):
+    """A value is not what its annotation says; *keys* lead to the part of it that is not."""
+
+    def __init__(self, problem: str, keys: tuple[int | str, ...]) -> None:
+        super().__init__(problem)
+        self.keys = keys
 
 
 @dataclass(frozen=True)
@@ -66,7 +82,7 @@ class Signature:
                 place = f"function {name}: annotation of {parameter.name!r}"
                 with calling(place):
                     try:
-                        adapters[parameter.name] = _adapter(hints[parameter.name])
+                        adapters[parameter.name] = adapter(hints[parameter.name])
                     except (PydanticUserError, TypeError, NameError) as error:
                         raise FunctionError(f"{place}: {message_of(error).partition(chr(10))[0]}") from error
         return cls(
@@ -80,12 +96,12 @@ class Signature:
         )
 
     def accepts(self, name: str) -> bool:
-        """Say whether the function can be called with *name*."""
-        return name in self.names or (self.open and name not in self.injected)
+        """Say whether the function can be called with *name*, or with a mapping that has its last part as a key."""
+        return head(name) in self.names or (self.open and head(name) not in self.injected)
 
     def converts(self, name: str) -> bool:
-        """Say whether *name*, or the mapping that a dotted name is a key of, has an annotation."""
-        return name in self.adapters or name.partition(".")[0] in self.adapters
+        """Say whether the argument that a name belongs to has an annotation."""
+        return head(name) in self.adapters
 
     def convert(self, name: str, value: Json) -> Any:
         """Return a value as the annotation of *name* has it; ValueError says in one line why it cannot be."""
@@ -102,42 +118,52 @@ class Signature:
             reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
             shown = f"{value!r}{at}" if len(repr(value)) <= 60 else f"{repr(value)[:59]}…{at}"
             expected = reason[0].lower() + reason[1:]
-            raise ValueError(f"found {shown}, expected {expected}") from error
+            raise UnfitError(f"found {shown}, expected {expected}", first["loc"]) from error
         except BaseException as error:
             if passes(error):
                 raise
             raise ValueError(f"found {value!r:.60}, for which its annotation {deed(error)}") from error
 
-    def canonical(self, name: str, value: Json) -> Json:
+    def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
         """
-        Return a value converted and back as data, so that two spellings of one value are one experiment.
+        Return a value as the grid says it, spelled as the annotation has it: two spellings are one experiment.
 
-        What the annotation turns into no data (a class found by its import path) keeps its spelling.
+        What the annotation turns into no data (a class found by its import path) keeps its spelling. The value of a
+        dotted name, or of one with dotted names *beside* it, is converted inside of the argument they are part of.
         """
+        if beside is not None:
+            whole = nested({**beside, name: value})[head(name)]
+            return own(name, value, self.canonical(head(name), whole), beside)
         converted = self.convert(name, value)
-        if name not in self.adapters or callable(converted) or inspect.ismodule(converted):
+        kind = type(converted)
+        if type(value) in _SCALARS and (converted is value or (kind is type(value) and converted == value)):
             return value
-        from pydantic_core import PydanticSerializationError
-
+        if kind in _NUMBERS and type(value) in _SCALARS and abs(converted) < _FAR:  # most of those that change
+            again = self.convert(name, converted)
+            return converted if type(again) is kind and again == converted else value
         try:
-            data = self.adapters[name].dump_python(converted, mode="json")
-        except PydanticSerializationError:
-            return value
+            return spelling(value, converted, partial(self.convert, name))
+        except ValueError:
+            raise
         except BaseException as error:
             if passes(error):
                 raise
             raise ValueError(f"found {value!r:.60}, for which its annotation {deed(error)}") from error
-        return to_json(data, finite=True)
 
     def bind(self, values: Mapping[str, Json]) -> dict[str, Any]:
         """Return the arguments to call the function with; FunctionError says which value it does not take."""
-        missing = [name for name in self.required if name not in values]
+        for name in values:
+            if not self.accepts(name):
+                raise FunctionError(f"function {self.name} takes no {name!r}{nearest(name, self.names)}")
+        try:
+            arguments = nested(values)
+        except ClashError as error:
+            raise FunctionError(f"function {self.name}: parameter {error}") from error
+        missing = [name for name in self.required if name not in arguments]
         if missing:
             raise FunctionError(f"function {self.name} requires {missing[0]!r}, which is not given")
         bound = {}
-        for name, value in values.items():
-            if not self.accepts(name):
-                raise FunctionError(f"function {self.name} takes no {name!r}{nearest(name, self.names)}")
+        for name, value in arguments.items():
             try:
                 bound[name] = self.convert(name, value)
             except ValueError as error:
@@ -149,14 +175,3 @@ def _is_injected(hint: Any) -> bool:
     """Say whether an annotation is a class that qexp provides, or that one or None."""
     options = [option for option in typing.get_args(hint) if option is not type(None)] or [hint]
     return len(options) == 1 and isinstance(options[0], type) and issubclass(options[0], Injected)
-
-
-def _adapter(hint: Any) -> Any:
-    """Return what converts values to a type; a type that pydantic does not know is only checked for."""
-    from pydantic import ConfigDict, TypeAdapter
-    from pydantic.errors import PydanticUserError
-
-    try:
-        return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # models and dataclasses bring a configuration of their own
-        return TypeAdapter(hint)

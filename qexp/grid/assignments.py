@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qexp.data import to_json
+from qexp.data import KEYS, to_json
 from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS
 from qexp.grid.reader import Node, nodes_of, parse
@@ -47,7 +47,7 @@ class Assignment:
         if not isinstance(name, str):
             raise GridError(argument, f"found {name!r} as a name, expected text")
         try:
-            return cls(name, to_json(value, finite=True), argument, is_text=False)
+            return cls(name, to_json(value, finite=True, keys=KEYS), argument, is_text=False)
         except ValueError as error:
             raise GridError(argument, f"{error}; expected values that JSON can hold") from error
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
-from qexp.grid.expansion import Axis, Part
 from qexp.grid.forms import DRAWN, Drawn, columns_of, listed
-from qexp.grid.reader import Source
+from qexp.grid.levels import Axis
+from qexp.grid.reader import Part, Source
 from qexp.grid.rules import Rule
-from qexp.grid.schema import GridFile
-from qexp.model import Json
+from qexp.grid.sampling import Sampling
+from qexp.grid.schema import GridFile, When
+from qexp.model import Json, canonical
 
 
 def axes_of(source: Source, file: GridFile) -> Iterator[Axis]:
@@ -21,21 +23,50 @@ def axes_of(source: Source, file: GridFile) -> Iterator[Axis]:
     for index, together in enumerate(file.zip):
         yield _together(source, together, ("zip", index))
     for index, section in enumerate(file.when):
-        condition = Rule.of(section.condition)
-        for name, written in section.parameters.items():
-            yield _single(source, name, written, ("when", index, "parameters", name), condition)
-    if drawn or file.sampling is not None:
-        yield _draws(source, file, drawn)
+        yield from _conditional(source, file, section, ("when", index))
+    if drawn:
+        yield _draws(source, file.sampling, drawn, ("parameters",))
+    elif file.sampling is not None and not any(isinstance(form, Drawn) for form in _conditional_forms(file)):
+        raise source.error(f"there is nothing to draw: no parameter is one of {', '.join(DRAWN)}", "sampling")
     if file.seeds is not None:
         seeds: Sequence[Json] = range(file.seeds) if isinstance(file.seeds, int) else file.seeds
-        yield Axis(("seed",), (seeds,), ("seeds",))
+        yield Axis(("seed",), (seeds,), (("seeds",),))
+
+
+def _conditional_forms(file: GridFile) -> Iterator[object]:
+    return (form for section in file.when for form in section.parameters.values())
+
+
+def _conditional(source: Source, file: GridFile, section: When, place: tuple[Part, ...]) -> Iterator[Axis]:
+    """Yield the axes of one entry of `when`: those of its parameters, of its zip, and its draws."""
+    if not section.parameters and not section.zip:
+        raise source.error("this entry of 'when' has no parameters; expected 'parameters' or 'zip' beside 'if'", *place)
+    condition = Rule.of(section.condition, (*place, "if"))
+    drawn = {name: form for name, form in section.parameters.items() if isinstance(form, Drawn)}
+    for name, written in section.parameters.items():
+        if name not in drawn:
+            yield _single(source, name, written, (*place, "parameters", name), condition)
+    for index, together in enumerate(section.zip):
+        yield _together(source, together, (*place, "zip", index), condition)
+    if drawn:
+        sampling = None if file.sampling is None else _under(file.sampling, section.condition)
+        yield _draws(source, sampling, drawn, (*place, "parameters"), condition)
+
+
+def _under(sampling: Sampling, condition: Mapping[str, Json]) -> Sampling:
+    """Return how parameters are drawn under a condition: from streams of its own, which no other entry changes."""
+    text = f"{sampling.seed}:{canonical(condition)}"
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return sampling.model_copy(update={"seed": int.from_bytes(digest)})
 
 
 def _single(source: Source, name: str, written: object, place: tuple[Part, ...], condition: Rule | None = None) -> Axis:
-    return Axis((name,), (_values(source, name, written, place),), place, condition)
+    return Axis((name,), (_values(source, name, written, place),), (place,), condition)
 
 
-def _together(source: Source, together: Mapping[str, object], place: tuple[Part, ...]) -> Axis:
+def _together(
+    source: Source, together: Mapping[str, object], place: tuple[Part, ...], condition: Rule | None = None
+) -> Axis:
     columns = [_values(source, name, written, (*place, name)) for name, written in together.items()]
     names = tuple(together)
     for name, column in zip(names, columns, strict=True):
@@ -46,7 +77,7 @@ def _together(source: Source, together: Mapping[str, object], place: tuple[Part,
                 *place,
                 name,
             )
-    return Axis(names, tuple(columns), place)
+    return Axis(names, tuple(columns), tuple((*place, name) for name in names), condition)
 
 
 def _values(source: Source, name: str, written: object, place: tuple[Part, ...]) -> Sequence[Json]:
@@ -59,21 +90,27 @@ def _values(source: Source, name: str, written: object, place: tuple[Part, ...])
     return values
 
 
-def _draws(source: Source, file: GridFile, drawn: Mapping[str, Drawn]) -> Axis:
-    if not drawn:
-        raise source.error(f"there is nothing to draw: no parameter is one of {', '.join(DRAWN)}", "sampling")
+def _draws(
+    source: Source,
+    sampling: Sampling | None,
+    drawn: Mapping[str, Drawn],
+    place: tuple[Part, ...],
+    condition: Rule | None = None,
+) -> Axis:
+    """Return drawn parameters as one axis."""
     names = tuple(drawn)
-    if file.sampling is None:
+    if sampling is None:
         raise source.error(
-            f"parameter {names[0]!r} is drawn; say how often with 'sampling: {{samples: N}}'", "parameters", names[0]
+            f"parameter {names[0]!r} is drawn; say how often with 'sampling: {{samples: N}}'", *place, names[0]
         )
     for name, form in drawn.items():
         try:
             form.check()
         except ValueError as error:
-            raise source.error(f"parameter {name!r}: {error}", "parameters", name) from error
+            raise source.error(f"parameter {name!r}: {error}", *place, name) from error
     try:
-        columns = columns_of(drawn, file.sampling.quantiles(names))
+        columns = columns_of(drawn, sampling.quantiles(names))
     except ValueError as error:
         raise source.error(str(error), "sampling", "method") from error
-    return Axis(names, tuple(columns[name] for name in names), ("sampling",))
+    places = tuple((*place, name) for name in names)
+    return Axis(names, tuple(columns[name] for name in names), places, condition, drawn=True)

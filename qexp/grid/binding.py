@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import keyword
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
-from qexp.errors import nearest
-from qexp.grid.checks import item, place_of
-from qexp.grid.expansion import Axis
+from qexp.errors import GridError, nearest
+from qexp.grid.beside import Beside
+from qexp.grid.checks import concerned, item, place_of
 from qexp.grid.grid import Grid
+from qexp.grid.levels import Axis
+from qexp.grid.names import head, owner
 from qexp.grid.reader import Part
-from qexp.model import Json
+from qexp.model import Json, canonical, describe
 
 
 class Taker(Protocol):
@@ -24,24 +28,21 @@ class Taker(Protocol):
     def required(self) -> tuple[str, ...]: ...
 
     def accepts(self, name: str) -> bool:
-        """Say whether the function takes a name."""
+        """Say whether the function takes a name, or has an argument that a dotted name sets a key of."""
 
     def converts(self, name: str) -> bool:
-        """Say whether the function annotates a name, so that values become what the annotation says."""
+        """Say whether the argument that a name belongs to has an annotation."""
 
-    def canonical(self, name: str, value: Json) -> Json:
-        """Return a value as the function's annotation spells it; ValueError refuses it."""
+    def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
+        """Return a value as the function's annotation spells it, with others *beside* it; ValueError refuses it."""
 
 
 def bind(grid: Grid, taker: Taker) -> Grid:
     """Return the grid with its values as the function has them, or a GridError at the parameter that does not fit."""
     _check_names(grid, taker)
-    bound = grid.with_values(
-        [_axis(grid, axis, taker) for axis in grid.axes],
-        [_row(grid, row, ("include", index), taker) for index, row in enumerate(grid.include)],
-        [_rule(rule, taker) for rule in grid.exclude],
-    )
-    _row(grid, grid.settings, ("settings",), taker)
+    bound = _Binding(grid, taker).bound()
+    _check_required(bound, taker)
+    _check_arguments(bound, taker)
     names = [*grid.names, *grid.settings]
     return dataclasses.replace(bound, untyped=frozenset(name for name in names if not taker.converts(name)))
 
@@ -49,70 +50,208 @@ def bind(grid: Grid, taker: Taker) -> Grid:
 def _check_names(grid: Grid, taker: Taker) -> None:
     for name in [*grid.names, *grid.settings]:
         if not taker.accepts(name):
-            problem = f"the function {grid.function} takes no {name!r}{nearest(name, taker.names)}"
+            problem = f"the function {grid.function} takes no {head(name)!r}{nearest(name, taker.names)}"
+            if "." in name:
+                problem += f", of which {name!r} sets a key"
+            if not head(name).isidentifier() or keyword.iskeyword(head(name)):
+                problem += "; a name that Python takes for no argument needs a function with **params"
             raise grid.source.error(problem, *grid.where(name), key=True)
-    always = {name for axis in grid.axes if axis.condition is None for name in axis.names}
-    rows: list[tuple[tuple[Part, ...], set[str]]] = [(("parameters",), always)] if grid.axes else []
-    rows += [(("include", index), set(row)) for index, row in enumerate(grid.include)]
-    rows = rows or [(("function",), set())]  # one experiment, without parameters
+    rows: list[tuple[tuple[Part, ...], Collection[str]]] = [(("parameters",), grid.givers)] if grid.axes else []
+    rows += [(("include", index), row) for index, row in enumerate(grid.include)]
+    rows = rows or [(("function",), ())]  # one experiment, without parameters
     for place, given in rows:
+        arguments = {head(name) for name in [*given, *grid.settings]}
         for name in taker.required:
-            if name in given or name in grid.settings:
-                continue
-            conditional = place == ("parameters",) and name in grid.names and grid.where(name)[0] == "when"
-            problem = "which only some experiments have; give it a default" if conditional else "which is not given"
+            if name not in arguments:
+                raise grid.source.error(f"the function {grid.function} requires {name!r}, which is not given", *place)
+
+
+def _check_required(grid: Grid, taker: Taker) -> None:
+    """Refuse a grid with a combination in which no condition holds under which a required argument is given."""
+    settings = set(map(head, grid.settings))
+    for argument in taker.required:
+        names = [name for name in grid.givers if head(name) == argument]
+        givers = [axis for name in names for axis in grid.givers[name]]
+        if not givers or argument in settings or any(axis.condition is None for axis in givers):
+            continue
+        without = grid.expansion.where(absent=givers)
+        if without is not None:
             raise grid.source.error(
-                f"the function {grid.function} requires {name!r}, {problem}",
-                *(grid.where(name) if conditional else place),
+                f"the function {grid.function} requires {argument!r}, which is not given where "
+                f"{concerned(without, *givers)}; give it a default",
+                *grid.where(names[0]),
             )
 
 
-def _axis(grid: Grid, axis: Axis, taker: Taker) -> Axis:
-    columns = tuple(
-        _column(grid, axis, name, column, taker) for name, column in zip(axis.names, axis.columns, strict=True)
-    )
-    condition = axis.condition
-    return Axis(axis.names, columns, axis.place, condition)
+_TRIED = 10_000
+"""Combinations whose mappings are put together and converted; what a longer grid has beyond is checked by its run."""
 
 
-def _column(grid: Grid, axis: Axis, name: str, column: Sequence[Json], taker: Taker) -> Sequence[Json]:
-    """Return the converted column, or the one there is where conversion changes nothing: it may be long."""
-    changed: list[Json] | None = None
-    for index, value in enumerate(column):
-        try:
-            converted = taker.canonical(name, value)
-        except ValueError as error:
+def _check_arguments(grid: Grid, taker: Taker) -> None:
+    """Refuse an argument that dotted names make of what does not go together."""
+    arguments = {head(name) for name in [*grid.names, *grid.settings] if "." in name}
+    seen: set[str] = set()
+    for row in islice(grid, _TRIED) if arguments else ():
+        parts: dict[str, dict[str, Json]] = {}
+        for name, value in {**grid.settings, **row}.items():
+            if head(name) in arguments:
+                parts.setdefault(head(name), {})[name] = value
+        for part in parts.values():
+            text = canonical(part)
+            if text not in seen:
+                seen.add(text)
+                _check_argument(grid, taker, part)
+
+
+def _check_argument(grid: Grid, taker: Taker, part: Mapping[str, Json]) -> None:
+    name = max(part, key=lambda name: name.count("."))
+    try:
+        taker.canonical(name, part[name], part)
+    except ValueError as error:
+        raise _misfit(grid, error, name, part) from error
+
+
+def _misfit(grid: Grid, error: ValueError, name: str, part: Mapping[str, Json]) -> GridError:
+    """Return the error about an argument of several names, at the one that it is about as far as it says so."""
+    if (above := getattr(error, "above", None)) is not None:  # a key of what is no mapping
+        found = owner(above, part)
+        other = f" ({grid.source.place(*_written(grid, found[0], part))})" if found else ""
+        return grid.source.error(f"{error}{other}", *grid.where(getattr(error, "name", name)), key=True)
+    keys = map(str, getattr(error, "keys", ()))
+    found = owner(".".join([head(name), *keys]), part)
+    blamed = found[0] if found else name
+    shown = describe({other: value for other, value in part.items() if head(other) == head(name)})
+    return grid.source.error(f"parameter {blamed!r}: {error}, where {shown}", *_written(grid, blamed, part))
+
+
+def _written(grid: Grid, name: str, part: Mapping[str, Json]) -> tuple[Part, ...]:
+    """Return where the value that a combination has of a name is written, or else where the name is."""
+    for axis in grid.givers.get(name, ()):
+        column = axis.columns[axis.names.index(name)]
+        if part[name] in column:
             place = place_of(axis, name)
-            below = item(grid.source.data, place, index)
-            raise grid.source.error(f"parameter {name!r}: {error}", *place, *below) from error
-        if changed is None and not (type(converted) is type(value) and converted == value):
-            changed = list(column[:index])
-        if changed is not None:
-            changed.append(converted)
-    return column if changed is None else changed
+            return (*place, *item(grid.source.data, place, list(column).index(part[name])))
+    return grid.where(name)
 
 
-def _row(grid: Grid, row: Mapping[str, Json], place: tuple[Part, ...], taker: Taker) -> dict[str, Json]:
-    converted = {}
-    for name, value in row.items():
+class _Binding:
+    """Converts the values of a grid: first those that stand alone, then those of arguments with several names."""
+
+    def __init__(self, grid: Grid, taker: Taker) -> None:
+        self._grid, self._taker = grid, taker
+        dotted = [name for name in [*grid.names, *grid.settings] if "." in name]
+        self._arguments = {head(name) for name in dotted if taker.converts(name)}
+        self._beside = Beside(grid)
+
+    def bound(self) -> Grid:
+        """Return the grid with all values converted."""
+        beside = self._beside
+        for number, axis in enumerate(beside.axes):
+            beside.set_columns(number, [self._column(axis, name) for name in axis.names])
+        for rule in [*beside.conditions.values(), *beside.exclude]:
+            self._convert_rule(rule, alone=True)
+        beside.changed()
+        self._convert_together()
+        self._row(self._grid.settings, ("settings",))
+        include = [self._row(row, ("include", index)) for index, row in enumerate(self._grid.include)]
+        return self._grid.with_values(beside.renewed(), include, beside.exclude)
+
+    def _convert_together(self) -> None:
+        """Convert what needs values beside it, in the order of the axes: a condition looks at those above it."""
+        beside, converted = self._beside, set()
+        for number, axis in enumerate(beside.renewed()):
+            if axis.condition is not None and (entry := int(axis.condition.place[1])) not in converted:
+                converted.add(entry)
+                if self._convert_rule(beside.conditions[entry], alone=False):
+                    beside.changed()
+            if any(self._is_together(name) for name in axis.names):
+                beside.set_columns(number, self._columns_together(number))
+        for rule in beside.exclude:
+            self._convert_rule(rule, alone=False)
+
+    def _is_together(self, name: str) -> bool:
+        return head(name) in self._arguments
+
+    def _column(self, axis: Axis, name: str) -> Sequence[Json]:
+        """Return the converted column, or the one there is where conversion changes nothing: it may be long."""
+        column = axis.columns[axis.names.index(name)]
+        if self._is_together(name):
+            return column
+        changed: list[Json] | None = None
+        for index, value in enumerate(column):
+            try:
+                converted = self._taker.canonical(name, value)
+            except ValueError as error:
+                place = place_of(axis, name)
+                below = item(self._grid.source.data, place, index)
+                raise self._grid.source.error(f"parameter {name!r}: {error}", *place, *below) from error
+            if changed is None and converted is not value:
+                changed = list(column[:index])
+            if changed is not None:
+                changed.append(converted)
+        return column if changed is None else changed
+
+    def _columns_together(self, number: int) -> list[Sequence[Json]]:
+        """Return the columns of an axis, each value converted as part of its argument in a combination that has it."""
+        axis = self._beside.axes[number]
+        columns: list[list[Json]] = [[] for _ in axis.names]
+        for row in axis.sets():
+            beside, is_real = self._beside.of(number, row)
+            for name, column in zip(axis.names, columns, strict=True):
+                value = row[name]
+                if self._is_together(name):
+                    others = {other: one for other, one in beside.items() if head(other) == head(name)}
+                    try:
+                        value = self._taker.canonical(name, value, others)
+                    except ValueError as error:
+                        if is_real:
+                            raise _misfit(self._grid, error, name, others) from error
+                column.append(value)
+        return [
+            old if all(one is other for one, other in zip(new, old, strict=True)) else new
+            for new, old in zip(columns, axis.columns, strict=True)
+        ]
+
+    def _row(self, row: Mapping[str, Json], place: tuple[Part, ...]) -> dict[str, Json]:
+        settings = self._grid.settings
+        converted = {}
+        for name, value in row.items():
+            if self._is_together(name) and row is settings:
+                continue  # checked with the parameters beside them
+            try:
+                beside = {**settings, **row} if self._is_together(name) else None
+                converted[name] = self._taker.canonical(name, value, beside)
+            except ValueError as error:
+                raise self._grid.source.error(f"{place[0]}: {name!r}: {error}", *place, name) from error
+        return converted
+
+    def _convert_rule(self, rule: dict[str, Json], alone: bool) -> bool:
+        """
+        Convert the values of a rule as far as they can be: one that cannot matches nothing, which warns.
+
+        Returns whether any has changed.
+        """
+        before = dict(rule)
+        for name, values in before.items():
+            if alone is not (self._is_together(name) or "." in name):
+                convert = self._alone if alone else self._together
+                listed = values if isinstance(values, list) else [values]
+                converted = [convert(name, value) for value in listed]
+                if any(new is not old for new, old in zip(converted, listed, strict=True)):
+                    rule[name] = converted if isinstance(values, list) else converted[0]
+        return any(rule[name] is not values for name, values in before.items())
+
+    def _alone(self, name: str, value: Json) -> Json:
         try:
-            converted[name] = taker.canonical(name, value)
-        except ValueError as error:
-            raise grid.source.error(f"{place[0]}: {name!r}: {error}", *place, name) from error
-    return converted
-
-
-def _rule(rule: Mapping[str, Json], taker: Taker) -> dict[str, Json]:
-    return {
-        name: list(_lenient(name, values, taker)) if isinstance(values, list) else next(_lenient(name, [values], taker))
-        for name, values in rule.items()
-    }
-
-
-def _lenient(name: str, values: Iterable[Json], taker: Taker) -> Iterator[Json]:
-    """Convert the values of a rule as far as they can be: one that cannot matches nothing, which warns."""
-    for value in values:
-        try:
-            yield taker.canonical(name, value)
+            return self._taker.canonical(name, value)
         except ValueError:
-            yield value
+            return value
+
+    def _together(self, name: str, value: Json) -> Json:
+        if self._taker.converts(name):
+            for beside in self._beside.candidates(name):
+                try:
+                    return self._taker.canonical(name, value, beside)
+                except ValueError:
+                    continue
+        return value

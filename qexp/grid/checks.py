@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from qexp.errors import nearest
-from qexp.grid.expansion import Axis
+from qexp.grid.levels import Axis
+from qexp.grid.names import owner
 from qexp.grid.reader import Part
-from qexp.model import Json, canonical, plain
+from qexp.grid.rules import Rule
+from qexp.model import Json, canonical, describe, plain
 
 if TYPE_CHECKING:
     from qexp.grid.grid import Grid
@@ -31,30 +35,74 @@ def size(grid: Grid) -> None:
 
 def names(grid: Grid) -> None:
     """Refuse a name with two meanings, and a rule or condition about a name that has none (yet)."""
-    seen: dict[str, None] = {}
-    condition, known = None, list(seen)
-    for axis in grid.axes:
-        if axis.condition is not None and axis.condition is not condition:
-            condition, known = axis.condition, list(seen)
-            for name in condition.allowed:
-                _require(grid, name, known, (*axis.place[:2], "if", name), "above")
-        for name in axis.names:
-            if name in seen:
-                raise grid.source.error(f"the name {name!r} is used twice", *place_of(axis, name), key=True)
-            seen[name] = None
-    parameters = set(grid.names)
+    for name, axes in grid.givers.items():
+        for one, other in itertools.pairwise(axes):
+            if one.condition is None or other.condition is None or one.condition is other.condition:
+                raise grid.source.error(f"the name {name!r} is used twice", *place_of(other, name), key=True)
+    _conditions(grid)
     for name in grid.settings:
-        if name in parameters:
+        if name in grid.names:
             raise grid.source.error(
                 f"the name {name!r} is used twice: as a parameter and here", "settings", name, key=True
             )
     for index, rule in enumerate(grid.exclude):
         for name in rule:
-            _require(grid, name, seen, ("exclude", index, name))
+            _require(grid, name, grid.givers, ("exclude", index, name))
+
+
+def _conditions(grid: Grid) -> None:
+    """Refuse a condition about a name that is not given above it, or that is given below it too."""
+    condition: Rule | None = None
+    above: Counter[str] = Counter()
+    known: Collection[str] = ()
+    for axis in grid.axes:
+        if axis.condition is not None and axis.condition is not condition:
+            condition, known = axis.condition, set(above)  # parameters of one entry do not see each other
+            for name in condition.allowed:
+                _require(grid, name, known, (*condition.place, name), "above")
+                found = owner(name, known)
+                if found is not None and above[found[0]] < len(grid.givers[found[0]]):
+                    problem = f"the name {found[0]!r} is given further below too; move this entry below that"
+                    raise grid.source.error(problem, *condition.place, name, key=True)
+        above.update(axis.names)
+
+
+def overlaps(grid: Grid) -> None:
+    """Refuse a name that two entries of `when` give to one combination."""
+    for name, axes in grid.givers.items():
+        for one, other in _doubtful(axes):
+            found = grid.expansion.where(present=[one, other])
+            if found is not None:
+                shown = concerned(found, one, other)
+                first = grid.source.place(*place_of(one, name), key=True)
+                raise grid.source.error(
+                    f"the name {name!r} is used twice: {first} gives it too where {shown}",
+                    *place_of(other, name),
+                    key=True,
+                )
+
+
+def concerned(params: Mapping[str, Json], *axes: Axis) -> str:
+    """Return the parameters that the conditions of axes look at, as `name=value` pairs."""
+    named = {name for axis in axes if axis.condition is not None for name in axis.condition.allowed}
+    found = {known[0] for name in named if (known := owner(name, params)) is not None}
+    return describe({name: value for name, value in params.items() if name in found})
+
+
+def _doubtful(axes: Sequence[Axis]) -> Iterator[tuple[Axis, Axis]]:
+    """Yield pairs of conditional axes whose conditions do not contradict each other on sight."""
+    rules = [axis.condition.allowed for axis in axes if axis.condition is not None]
+    for name in rules[0] if len(rules) > 1 else ():
+        values = [rule[name] for rule in rules if name in rule]
+        if len(values) == len(rules) and len(frozenset().union(*values)) == sum(map(len, values)):
+            return
+    for one, other in itertools.combinations(axes, 2):
+        if one.condition is not None and other.condition is not None and not one.condition.contradicts(other.condition):
+            yield one, other
 
 
 def _require(grid: Grid, name: str, known: Collection[str], place: tuple[Part, ...], where: str = "") -> None:
-    if name not in known:
+    if owner(name, known) is None:
         missing = f"no parameter {where} is named" if where else "no parameter is named"
         raise grid.source.error(f"{missing} {name!r}{nearest(name, known)}", *place, key=True)
 
@@ -62,7 +110,7 @@ def _require(grid: Grid, name: str, known: Collection[str], place: tuple[Part, .
 def repeats(grid: Grid) -> None:
     """Refuse a value that an axis has twice, and an experiment that `include` has twice."""
     for axis in grid.axes:
-        if axis.place == ("sampling",) or all(_is_sequence_of_its_own(column) for column in axis.columns):
+        if axis.drawn or all(_is_sequence_of_its_own(column) for column in axis.columns):
             continue  # draws may repeat; ranges cannot
         seen: set[str] = set()
         for index, params in enumerate(axis.sets()):
@@ -94,9 +142,7 @@ def _shown(params: Mapping[str, Json]) -> str:
 
 def place_of(axis: Axis, name: str) -> tuple[Part, ...]:
     """Return where a name of an axis is written."""
-    if axis.place[0] == "zip":
-        return (*axis.place, name)
-    return ("parameters", name) if axis.place == ("sampling",) else axis.place
+    return axis.places[axis.names.index(name)]
 
 
 def item(data: Any, place: tuple[Part, ...], index: int) -> tuple[Part, ...]:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from qexp import jsonb
-from qexp.data import Keys, to_json
+from qexp.data import KEYS, NotDataError, to_json
 from qexp.grid import checks
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import axes_of
-from qexp.grid.expansion import Axis, Expansion
+from qexp.grid.expansion import Expansion
 from qexp.grid.layers import given, layered, over
+from qexp.grid.levels import Axis
 from qexp.grid.reader import Part, Source
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
@@ -42,6 +43,8 @@ class Grid:
     source: Source
     untyped: frozenset[str] = frozenset()
     """Names whose values the function takes as they are written, as far as it was asked: it does not annotate them."""
+    is_bound: bool = False
+    """Its values are those that its function takes."""
 
     @classmethod
     def load(cls, path: str | Path, assignments: Sequence[str | Assignment] = ()) -> Grid:
@@ -61,10 +64,11 @@ class Grid:
     ) -> Grid:
         """Take a grid as a mapping with the keys of a grid file; numpy values, tuples and ranges are data too."""
         try:
-            plain_data = to_json(dict(data), finite=True, keys=_KEYS)
-        except ValueError as error:
-            raise Source("grid", None).error(f"{error}; expected values that JSON can hold") from error
-        source = given(plain_data, assignments)
+            plain = to_json(dict(data), finite=True, keys=KEYS)
+        except NotDataError as error:
+            expected = "" if "expected" in error.problem else "; expected values that JSON can hold"
+            raise Source("grid", None).error(f"{error.problem}{expected}", *error.path) from error
+        source = given(plain, assignments)
         return cls._of(source, validate(source, None), folder)
 
     def over(self, assignments: Sequence[Assignment]) -> Grid:
@@ -81,6 +85,7 @@ class Grid:
         axes = tuple(axes_of(source, file))
         grid = cls(file, axes, tuple(file.include), tuple(file.exclude), folder, source)
         checks.names(grid)
+        checks.overlaps(grid)
         checks.repeats(grid)
         checks.size(grid)
         return grid
@@ -108,7 +113,7 @@ class Grid:
         return list(dict.fromkeys(names))
 
     def __iter__(self) -> Iterator[dict[str, Json]]:
-        yield from self._expansion
+        yield from self.expansion
         yield from (dict(row) for row in self.beside)
 
     def encoded(self, known: Sequence[str] | None = None) -> Iterator[tuple[bytes, str, str | None]]:
@@ -119,7 +124,7 @@ class Grid:
         of the grid. Several times as fast as iterating.
         """
         known = self.names if known is None else known
-        yield from self._expansion.encoded(known)
+        yield from self.expansion.encoded(known)
         for row in self.beside:
             yield fingerprint(row).bytes, to_text(row), jsonb.text_of(row, known)
 
@@ -129,11 +134,22 @@ class Grid:
     @cached_property
     def total(self) -> int:
         """The number of parameter sets."""
-        return self._expansion.total() + len(self.beside)
+        return self.expansion.total() + len(self.beside)
 
     @cached_property
-    def _expansion(self) -> Expansion:
-        return Expansion(self.axes, [Rule.of(written) for written in self.exclude])
+    def expansion(self) -> Expansion:
+        """The combinations of the axes, less those that a rule drops; `include` is beside it."""
+        rules = [Rule.of(written, ("exclude", index)) for index, written in enumerate(self.exclude)]
+        return Expansion(self.axes, rules)
+
+    @cached_property
+    def givers(self) -> Mapping[str, Sequence[Axis]]:
+        """The axes that give each name: several under conditions of which no two hold."""
+        givers: dict[str, list[Axis]] = {}
+        for axis in self.axes:
+            for name in axis.names:
+                givers.setdefault(name, []).append(axis)
+        return givers
 
     @property
     def beside(self) -> list[Mapping[str, Json]]:
@@ -145,14 +161,11 @@ class Grid:
     @cached_property
     def _held(self) -> Sequence[bool]:
         """Whether the product holds each row of `include`."""
-        return self._expansion.holds(self.include) if self.include else []
+        return self.expansion.holds(self.include) if self.include else []
 
     def warnings(self) -> list[str]:
         """Return what looks like a mistake but is none."""
-        idle = [
-            f"{self.source.place('exclude', index)}: this rule of 'exclude' matches nothing"
-            for index in self._expansion.silent()
-        ]
+        idle = [f"{self.source.place(*rule.place)}: {_IDLE[str(rule.place[0])]}" for rule in self.expansion.silent()]
         held = [
             f"{self.source.place('include', index)}: this experiment is in the product already"
             for index, is_held in enumerate(self._held)
@@ -163,9 +176,8 @@ class Grid:
 
     def where(self, name: str) -> tuple[Part, ...]:
         """Return the location of a name in the file."""
-        for axis in self.axes:
-            if name in axis.names:
-                return checks.place_of(axis, name)
+        if name in self.givers:
+            return checks.place_of(self.givers[name][0], name)
         for index, row in enumerate(self.include):
             if name in row:
                 return ("include", index, name)
@@ -177,12 +189,17 @@ class Grid:
         include: Sequence[Mapping[str, Json]],
         exclude: Sequence[Mapping[str, Json]],
     ) -> Grid:
-        """Return the grid with values spelled differently; two that became equal are a GridError."""
-        grid = dataclasses.replace(self, axes=tuple(axes), include=tuple(include), exclude=tuple(exclude))
+        """Return the grid with the values that its function takes; two that became equal are a GridError."""
+        grid = dataclasses.replace(
+            self, axes=tuple(axes), include=tuple(include), exclude=tuple(exclude), is_bound=True
+        )
+        checks.overlaps(grid)
         checks.repeats(grid)
         checks.size(grid)
         return grid
 
 
-_KEYS: Keys = frozenset({int, float, bool, type(None)})
-"""Types of keys that become text."""
+_IDLE = {
+    "exclude": "this rule of 'exclude' matches nothing",
+    "when": "this condition of 'when' never holds: none of these parameters is given",
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qexp.grid.reader import Part
 from qexp.model import Json, canonical
 
 
@@ -14,12 +15,17 @@ class Rule:
 
     allowed: Mapping[str, frozenset[str]]
     """By parameter, the canonical texts of the values it may have."""
+    place: tuple[Part, ...] = ()
+    """Where in the grid it is written."""
 
     @classmethod
-    def of(cls, written: Mapping[str, Json]) -> Rule:
-        return cls(
-            {
-                name: frozenset(map(canonical, values if isinstance(values, list) else [values]))
-                for name, values in written.items()
-            }
-        )
+    def of(cls, written: Mapping[str, Json], place: tuple[Part, ...] = ()) -> Rule:
+        allowed = {
+            name: frozenset(map(canonical, values if isinstance(values, list) else [values]))
+            for name, values in written.items()
+        }
+        return cls(allowed, place)
+
+    def contradicts(self, other: Rule) -> bool:
+        """Say whether a parameter would need two values for both to hold; False: they may still never do."""
+        return any(self.allowed[name].isdisjoint(other.allowed[name]) for name in self.allowed.keys() & other.allowed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import keyword
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
@@ -19,6 +18,7 @@ from pydantic import (
 )
 
 from qexp.addresses import addresses, hidden
+from qexp.data import KeyText
 from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
@@ -33,9 +33,17 @@ def _study_name(value: str) -> str:
     return value
 
 
-def _parameter_name(value: str) -> str:
-    if not value.isidentifier() or keyword.iskeyword(value):
-        raise ValueError("expected a name that Python accepts as an argument")
+_LONGEST_NAME = 200
+
+
+def _parameter_name(value: Any) -> Any:
+    """A dotted name sets one key of a mapping; a name that Python takes for no argument is for **params."""
+    if isinstance(value, KeyText):
+        raise ValueError("expected text; quote it")
+    if isinstance(value, str) and not (
+        len(value) <= _LONGEST_NAME and value.isprintable() and value == value.strip() and all(value.split("."))
+    ):
+        raise ValueError(f"expected at most {_LONGEST_NAME} printable characters, with text before and after each dot")
     return value
 
 
@@ -94,7 +102,7 @@ def _as_mapping(value: Any) -> Any:
     return {} if value is None else value
 
 
-Name = Annotated[str, AfterValidator(_parameter_name)]
+Name = Annotated[str, BeforeValidator(_parameter_name)]
 Row = dict[Name, Json]
 Rule = Annotated[dict[Name, Json], Field(min_length=1)]
 Axes = Annotated[dict[Name, Axis], Field(min_length=1)]
@@ -114,7 +122,12 @@ class When(_Section):
     """Parameters that exist only where a condition holds."""
 
     condition: Rule = Field(alias="if", description="equality: keys are ANDed, a list means any of these")
-    parameters: Axes = Field(description="axes that exist only there")
+    parameters: Annotated[dict[Name, Axis], BeforeValidator(_as_mapping)] = Field(
+        default_factory=dict, description="axes that exist only there; those that are drawn form one axis"
+    )
+    zip: Annotated[list[Axes], BeforeValidator(_as_list)] = Field(
+        default_factory=list, description="each entry is one axis whose names move together, only there"
+    )
 
 
 class Retries(_Section):
@@ -256,7 +269,11 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
         return source.error(f"{empty}; expected at least one entry", *location)
     if "[key]" in location:
         location = tuple(part for part in location if part != "[key]")
-        return source.error(f"found the name {found!r}, {_expected([error])}", *location, key=True)
+        return source.error(
+            f"found the name {found if isinstance(found, KeyText) else repr(found)}, {_expected([error])}",
+            *location,
+            key=True,
+        )
     if location[:1] == ("notify",):  # it holds secrets
         shown = hidden(found) if isinstance(found, str) else f"a value of type {type(found).__name__}"
         return source.error(f"notify: found {shown}, {_expected([error])}", *location)

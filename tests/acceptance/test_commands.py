@@ -148,6 +148,59 @@ def f(model: Model, data: Data, kind: Kind, flag: bool, maybe: float | None):
     ]
 
 
+def test_dotted_and_odd_names_reach_the_function_and_the_same_grid_adds_nothing(qexp, study, worker):
+    source = """
+import dataclasses, typing, uuid
+
+@dataclasses.dataclass
+class Optimizer:
+    name: str
+    lr: float
+    tags: set[str] = dataclasses.field(default_factory=set)
+    id: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4)
+
+def f(optimizer: Optimizer, folds: typing.Iterable[int], **params):
+    assert sum(folds) == sum(folds) == 3
+    got = [optimizer.name, optimizer.lr, sorted(optimizer.tags)]
+    return {"got": got, "rest": [params["learning-rate"], params["net"]]}
+"""
+    words = ["alpha", "beta", "gamma"]
+    made = study(
+        source,
+        {
+            "optimizer": {"values": [{"name": "sgd", "tags": words}, {"name": "adam"}]},
+            "optimizer.lr": ["0.1", 1],
+            "folds": {"values": [["1", 2]]},
+            "learning-rate": [5],
+            "net.encoder.depth": [3],
+        },
+        exclude=[{"optimizer.name": "adam", "optimizer.lr": "1"}],
+    )
+    assert made.enqueue() == f"{made.name}: 3 experiments, 3 new, 0 already there\n"
+    assert made.enqueue() == f"{made.name}: 3 experiments, 0 new, 3 already there\n"
+    assert made.wait() == 0
+    assert [row["result"]["got"] for row in made.listed()] == [
+        ["sgd", 0.1, words],
+        ["sgd", 1.0, words],
+        ["adam", 0.1, []],
+    ]
+    assert {str(row["result"]["rest"]) for row in made.listed()} == {"[5, {'encoder': {'depth': 3}}]"}
+    assert made.listed()[0]["params"]["optimizer.lr"] == 0.1
+
+
+def test_rules_and_conditions_warn_as_they_are_converted(qexp, study):
+    source = "def f(augment: bool, angle: int = 0): ..."
+    when = [{"if": {"augment": word}, "parameters": {"angle": ["1"]}} for word in ("true", "maybe")]
+    made = study(source, {"augment": ["yes", "no"]}, when=when, exclude=[{"augment": "on", "angle": 2}], queue="nobody")
+    for options in (["--dry-run"], []):
+        said = qexp("enqueue", "grid.yaml", *options).stderr
+        assert [line.partition("line 1: ")[2] for line in said.splitlines() if line.startswith("warning")] == [
+            "this rule of 'exclude' matches nothing",
+            "this condition of 'when' never holds: none of these parameters is given",
+        ], said
+    assert len(made.listed()) == 2
+
+
 def test_the_life_of_a_study(qexp, study, worker, tmp_path):
     made = study(SQUARES, {"x": [1, 2, 3, 4]})
     made.enqueue()

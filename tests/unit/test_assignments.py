@@ -96,7 +96,7 @@ def test_assignments_reach_other_keys_and_settings(write):
         ("a=1,1", "twice"),
         ("study=No", "study"),
         ("a=[1", "YAML"),
-        ("1x=2", "1x"),
+        ("1..x=2", "1..x"),
         ("a=[64, 32],[128", "YAML"),
         ("grid.paramters=1", "there is no key 'paramters' in a grid (did you mean 'parameters'?)"),
         ("grid.queue.x=1", "there is no key 'queue.x' in a grid"),

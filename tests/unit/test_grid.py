@@ -59,8 +59,11 @@ def test_a_reference_grid_that_means_nothing_is_refused(load, case):
     [
         ("parameters: [1]\n", 3, "parameters"),
         ("parameters:\n  a: [1]\nqueue: 'not a queue!'\n", 5, "queue"),
-        ("parameters:\n  class: [1]\n", 4, "class"),
-        ("parameters:\n  a-b: [1]\n", 4, "a-b"),
+        ("parameters:\n  a..b: [1]\n", 4, "found the name 'a..b', expected at most 200 printable characters"),
+        ("parameters:\n  .a: [1]\n", 4, "text before and after each dot"),
+        ("parameters:\n  ' a': [1]\n", 4, "found the name ' a'"),
+        ('parameters:\n  "a\\tb": [1]\n', 4, "printable"),
+        ("parameters:\n  '': [1]\n", 4, "found the name ''"),
         ("parameters:\n  a: {range: [0, x]}\n", 4, "number"),
         ("parameters:\n  a:\n    range: [0, 5]\n    more: 1\n", 6, "more"),
         ("parameters:\n  a: {range: [5, 0]}\n", 4, "no values"),

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qexp import Grid, QexpError
@@ -27,18 +27,34 @@ def rules(draw, known):
 
 
 @st.composite
+def sections_of(draw, known, name):
+    """Draw an entry of `when` that gives a name, alone or beside another one."""
+    section = {"if": draw(rules(known))}
+    values = draw(VALUES)
+    if draw(st.booleans()):
+        return section | {"parameters": {name: values}}
+    return section | {"zip": [{name: values, f"{name}2": list(range(len(values)))}]}
+
+
+class Twice(list):
+    """The values of a name that a combination is given more than once."""
+
+
+@st.composite
 def grids(draw):
-    """Draw a grid with parameters, zip, nested conditions, rules, seeds and rows beside."""
+    """Draw a grid with parameters, zip, nested conditions that may share names, rules, seeds and rows beside."""
     known = dict(draw(st.dictionaries(st.sampled_from("abc"), VALUES, min_size=1, max_size=3)))
     grid = {"study": "g", "function": "m:f", "parameters": dict(known), "zip": [], "when": []}
     if draw(st.booleans()):
         length = draw(st.integers(1, 3))
         grid["zip"] = [{"d": list(range(length)), "e": [f"e{n}" for n in range(length)]}]
         known |= grid["zip"][0]
-    for name in draw(st.sampled_from([[], ["f"], ["f", "g"]])):
-        section = {"if": draw(rules(known)), "parameters": {name: draw(VALUES)}}
-        grid["when"].append(section)
-        known |= section["parameters"]
+    for names in draw(st.sampled_from(["", "f", "f g", "ff", "ff g", "fff gg"])).split():
+        sections = [draw(sections_of(known, name)) for name in names]
+        grid["when"] += sections
+        for section in sections:
+            for name, values in [*section.get("parameters", {}).items(), *section.get("zip", [{}])[0].items()]:
+                known[name] = known.get(name, []) + values
     grid["exclude"] = [draw(rules(known)) for _ in range(draw(st.integers(0, 2)))]
     if draw(st.booleans()):
         grid["seeds"] = draw(st.integers(1, 3))
@@ -52,7 +68,17 @@ def holds(rule, row):
     def any_of(value):
         return [canonical(item) for item in (value if isinstance(value, list) else [value])]
 
-    return all(name in row and canonical(row[name]) in any_of(value) for name, value in rule.items())
+    def is_one(found, value):
+        return all(canonical(one) in any_of(value) for one in (found if isinstance(found, Twice) else [found]))
+
+    return all(name in row and is_one(row[name], value) for name, value in rule.items())
+
+
+def together(row, more):
+    def both(value, other):
+        return Twice([*(value if isinstance(value, Twice) else [value]), other])
+
+    return row | {name: both(row[name], value) if name in row else value for name, value in more.items()}
 
 
 def oracle(grid):
@@ -60,16 +86,19 @@ def oracle(grid):
     rows = [{}]
     for name, values in grid["parameters"].items():
         rows = [{**row, name: value} for row in rows for value in values]
-    for together in grid["zip"]:
-        sets = [dict(zip(together, values, strict=True)) for values in zip(*together.values(), strict=True)]
+    for moving in grid["zip"]:
+        sets = [dict(zip(moving, values, strict=True)) for values in zip(*moving.values(), strict=True)]
         rows = [{**row, **more} for row in rows for more in sets]
     for section in grid["when"]:
-        ((name, values),) = section["parameters"].items()
-        chosen = [({name: value} for value in values) if holds(section["if"], row) else [{}] for row in rows]
-        rows = [{**row, **more} for row, options in zip(rows, chosen, strict=True) for more in options]
+        moving = section.get("parameters") or section["zip"][0]
+        sets = [dict(zip(moving, values, strict=True)) for values in zip(*moving.values(), strict=True)]
+        chosen = [sets if holds(section["if"], row) else [{}] for row in rows]
+        rows = [together(row, more) for row, options in zip(rows, chosen, strict=True) for more in options]
     if "seeds" in grid:
         rows = [{**row, "seed": seed} for row in rows for seed in range(grid["seeds"])]
     rows = [row for row in rows if not any(holds(rule, row) for rule in grid["exclude"])]
+    if any(isinstance(value, Twice) for row in rows for value in row.values()):
+        return None
     known = set(map(canonical, rows))
     return rows + [row for row in grid["include"] if canonical(row) not in known]
 
@@ -78,6 +107,10 @@ def oracle(grid):
 @given(grids())
 def test_the_expansion_equals_a_naive_product_then_filter(data):
     expected = oracle(data)
+    if expected is None:
+        with pytest.raises(GridError, match="used twice"):
+            Grid.from_dict(data)
+        return
     if not expected:
         with pytest.raises(GridError, match="empty"):
             Grid.from_dict(data)
@@ -97,11 +130,32 @@ def test_the_expansion_equals_a_naive_product_then_filter(data):
 @given(grids(), st.data())
 def test_a_rule_warns_exactly_if_it_matches_nothing(data, more):
     data = {**data, "exclude": [], "include": []}
-    row = more.draw(st.sampled_from(oracle(data)))
+    rows = oracle(data)
+    assume(rows is not None)
+    row = more.draw(st.sampled_from(rows))
     names = more.draw(st.lists(st.sampled_from(sorted(row)), min_size=1, max_size=3, unique=True))
     data["exclude"] = [{name: [row[name]] for name in names}, {names[0]: "nothing has this"}]
     data["include"] = [{"a": "left over"}]
-    assert [warning.split(":")[0] for warning in Grid.from_dict(data).warnings()] == ["grid, at exclude.1"]
+    warnings = [warning.split(":")[0] for warning in Grid.from_dict(data).warnings()]
+    idle = [number for number, section in enumerate(data["when"]) if not any(holds(section["if"], row) for row in rows)]
+    assert warnings == ["grid, at exclude.1", *(f"grid, at when.{number}.if" for number in idle)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(grids(), st.data())
+def test_an_included_experiment_is_held_exactly_if_the_product_has_it(data, more):
+    data = {**data, "include": []}
+    rows = oracle(data)
+    assume(rows)
+    row = more.draw(st.sampled_from(rows))
+    # Given one of the product, and one that lacks a name or has another value
+    name = more.draw(st.sampled_from(sorted(row)))
+    other = more.draw(st.sampled_from([{**row, name: "other"}, {key: row[key] for key in row if key != name}]))
+    data["include"] = [row] + [other] * (bool(other) and canonical(other) not in map(canonical, rows))
+    # When it is expanded, then the first is there once
+    grid = Grid.from_dict(data)
+    assert json.dumps(list(grid)) == json.dumps(rows + data["include"][1:])
+    assert len(grid) == len(rows) + len(data["include"]) - 1
 
 
 def test_a_long_axis_is_walked_like_a_short_one():
@@ -240,7 +294,7 @@ FAULTS = {
         "*none",
     ],
     "exclude": ["- {nothing: 1}", "- {}", "- 3", "- {a-b: 1}"],
-    "include": ["- {}", "- [1]", "- {class: 1}"],
+    "include": ["- {}", "- [1]", "- {a..b: 1}"],
     "zip": ["- {u: [1, 2], v: [1]}", "- {}", "- {u: []}"],
     "when": ["- {if: {nothing: 1}, parameters: {w: [1]}}", "- {if: {p0: 1}}", "- {if: {p0: 1}, parameters: {}}"],
     "": [
@@ -350,7 +404,7 @@ def _work(monkeypatch, data):
         calls += 1
         return canonical(value)
 
-    for module in ("checks", "expansion", "grid", "rules"):
+    for module in ("checks", "expansion", "grid", "levels", "rules"):
         monkeypatch.setattr(f"qexp.grid.{module}.canonical", counted, raising=False)
     grid = Grid.from_dict({"study": "g", "function": "m:f", **data})
     assert sum(1 for _ in grid.encoded()) == len(grid)

@@ -1,0 +1,188 @@
+"""One spelling for equal values: what a grid says stays as written, each scalar in it as its annotation has it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any
+
+from qexp.data import KEYS, KeyText, to_json
+from qexp.model import Json, canonical
+
+_PLAIN = (bool, int, float, str, type(None))
+_NOTHING = object()
+"""Stands for the converted part that a written one has none of."""
+
+
+def spelling(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
+    """
+    Return a value in the spelling that all values share which *convert* makes equal to it.
+
+    Mappings and lists keep what was written: conversion adds nothing, so a default has no part in identity. A set is
+    sorted. A spelling that does not convert to the same value again is not used, nor one of what is no data.
+    """
+    spelled = _spelled(written, converted)
+    if spelled is written:
+        return written
+    try:
+        again = convert(spelled)
+    except ValueError:
+        return written
+    return spelled if _alike(spelled, converted, again) else written
+
+
+def _spelled(written: Json, converted: Any) -> Json:
+    """Return a value spelled as it is converted; the very same object if that changes nothing."""
+    converted = _inner(converted)
+    if isinstance(written, dict):
+        entries = {key: _spelled(item, part) for key, item, part in _entries(written, converted)}
+        if len(entries) < len(written):
+            raise ValueError(f"found the keys {', '.join(written)}, expected keys that differ once they are converted")
+        same = zip(written.items(), entries.items(), strict=True)
+        return written if all(type(k) is str and k == key and v is item for (k, v), (key, item) in same) else entries
+    if not isinstance(written, list):
+        return _scalar(written, converted)
+    if isinstance(converted, Set):
+        return _sorted_set(written, converted)
+    items = [_spelled(item, part) for item, part in zip(written, _items(written, converted), strict=True)]
+    return written if all(new is old for new, old in zip(items, written, strict=True)) else items
+
+
+def _scalar(written: Json, converted: Any) -> Json:
+    """Return a scalar as its annotation has it; what is no scalar then, or no data, stays as written."""
+    if type(converted) in _PLAIN and type(converted) is type(written) and converted == written:
+        return written
+    if converted is _NOTHING or callable(converted) or inspect.ismodule(converted):
+        return written
+    if isinstance(converted, float):
+        return to_json(converted, finite=True)
+    if isinstance(converted, Mapping | Set | tuple | list) or dataclasses.is_dataclass(converted):
+        return written
+    data = _data(converted)
+    return data if type(data) in _PLAIN else written
+
+
+def _data(converted: Any) -> Json:
+    """Return a value as data, or _NOTHING if it is none."""
+    try:
+        return to_json(converted, finite=True)
+    except ValueError:
+        kind: Any = type(converted)
+        dump = _dumper(kind)
+    try:
+        return _NOTHING if dump is None else dump(converted)
+    except ValueError:
+        return _NOTHING
+
+
+@functools.lru_cache(maxsize=64)
+def _dumper(kind: type) -> Callable[[Any], Json] | None:
+    """Return what makes data of a type that pydantic knows only by its name, such as a pure path or an IP address."""
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        return functools.partial(TypeAdapter(kind).dump_python, mode="json")
+    except PydanticUserError:
+        return None
+
+
+def _items(written: list[Json], converted: Any) -> Sequence[Any]:
+    """Return the converted parts of a list, one for each that is written: a named tuple may have more."""
+    if isinstance(converted, tuple) and len(converted) >= len(written):
+        return converted[: len(written)]
+    if isinstance(converted, Sequence) and not isinstance(converted, str) and len(converted) == len(written):
+        return converted
+    return [_NOTHING] * len(written)
+
+
+def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
+    """Return a set in the order of its canonical texts: its own depends on the process."""
+    try:
+        items = [_member(item) for item in converted]
+    except ValueError:
+        items = [_spelled(item, _NOTHING) for item in written]
+    return [item for _, item in sorted({canonical(item): item for item in items}.items())]
+
+
+def _member(member: Any) -> Json:
+    """Return a member of a set as data; ValueError if it is more than a scalar, a tuple or a set of those."""
+    if isinstance(member, Set):
+        return [item for _, item in sorted((canonical(item), item) for item in map(_member, member))]
+    if isinstance(member, tuple) and not hasattr(member, "_fields"):
+        return [_member(item) for item in member]
+    data = _data(member)
+    if callable(member) or type(data) not in _PLAIN:
+        raise ValueError("a member that is no scalar")
+    return data
+
+
+def _entries(written: dict[str, Json], converted: Any) -> Iterator[tuple[str, Json, Any]]:
+    """Yield the entries of a mapping: the key's spelling, the item, and what it was converted to."""
+    if isinstance(converted, Mapping):
+        keys = _keys(written, converted)
+    else:
+        parts = _fields(converted)
+        keys = [key if key in parts else _NOTHING for key in written]
+        converted = parts
+    for (key, item), found in zip(written.items(), keys, strict=True):
+        is_text = found is _NOTHING or isinstance(found, str)
+        if isinstance(key, KeyText) and is_text:
+            raise ValueError(
+                f"found the key {key}, expected text; quote it, or annotate the parameter as dict[{key.kind}, …]"
+            )
+        spelled = str(key) if found is _NOTHING else found if type(found) is str else _key_text(found)
+        yield spelled, item, _NOTHING if found is _NOTHING else converted[found]
+
+
+def _keys(written: dict[str, Json], converted: Mapping[Any, Any]) -> list[Any]:
+    """Return the keys of a converted mapping in the order of those written; ValueError if two have become one."""
+    if all(key in converted for key in written):
+        return [str(key) for key in written]
+    if len(converted) == len(written):
+        return list(converted)
+    if any(not isinstance(key, str) for key in converted):
+        raise ValueError(f"found the keys {', '.join(written)}, expected keys that differ once they are converted")
+    return [str(key) if key in converted else _NOTHING for key in written]  # a TypedDict leaves out what it ignores
+
+
+def _key_text(key: Any) -> str:
+    return str(next(iter(to_json({key: None}, keys=KEYS))))
+
+
+def _fields(converted: Any) -> Mapping[str, Any]:
+    """Return the fields of a dataclass, a model or a named tuple by the names that a grid may write for them."""
+    names = {name: name for name in getattr(converted, "_fields", ())} if isinstance(converted, tuple) else {}
+    if dataclasses.is_dataclass(converted):
+        names = {field.name: field.name for field in dataclasses.fields(converted)}
+    known = getattr(type(converted), "__pydantic_fields__", None)
+    extra: dict[str, Any] = {}
+    if isinstance(known, Mapping):
+        names = {name: name for name in known}
+        for name, field in known.items():
+            alias = field.validation_alias or field.alias
+            aliases = getattr(alias, "choices", [alias])
+            names |= {text: name for text in aliases if isinstance(text, str)}
+        extra = getattr(converted, "__pydantic_extra__", None) or {}
+    return {key: getattr(converted, name) for key, name in names.items() if hasattr(converted, name)} | extra
+
+
+def _alike(spelled: Json, one: Any, other: Any) -> bool:
+    """Say whether two conversions agree in each part that is written; defaults may differ, such as a fresh UUID."""
+    one, other = _inner(one), _inner(other)
+    if isinstance(spelled, dict):
+        first, second = list(_entries(spelled, one)), list(_entries(spelled, other))
+        return all(_alike(a[1], a[2], b[2]) for a, b in zip(first, second, strict=True))
+    if isinstance(spelled, list) and not isinstance(one, Set):
+        parts = zip(spelled, _items(spelled, one), _items(spelled, other), strict=True)
+        return all(_alike(item, a, b) for item, a, b in parts)
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except (TypeError, ValueError):  # arrays do not say so in one word
+        return False
+
+
+def _inner(converted: Any) -> Any:
+    """Return what is inside a pydantic RootModel, anything else as it is."""
+    return converted.root if getattr(type(converted), "__pydantic_root_model__", False) else converted
