@@ -10,7 +10,8 @@ from typing import Any
 
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from qexp.model import NON_FINITE, Json
+from qexp import jsonb
+from qexp.model import Json
 from qexp.store.columns import Shape, Source
 from qexp.store.connect import Raw
 
@@ -36,7 +37,8 @@ class Look:
 
     def rows(self, study: int, condition: Composable) -> Composed:
         """Return the query for some of those for which a condition holds."""
-        query = SQL("SELECT e.params, e.result FROM experiment e WHERE e.study = {}").format(Literal(study))
+        columns = SQL("e.params, e.params_exact, e.result, e.result_exact")
+        query = SQL("SELECT {} FROM experiment e WHERE e.study = {}").format(columns, Literal(study))
         if "params" not in self.sources:
             query += SQL(" AND e.status IN ('done', 'failed')")
         if self.since is not None:
@@ -49,10 +51,10 @@ def see(raw: Raw, study: int, shapes: Shapes, look: Look) -> None:
     started = any(shape.data() != Shape().data() for source in look.sources for shape in shapes[source].values())
     condition = _misfit(shapes, look) if started else SQL("true")
     while rows := raw.execute(look.rows(study, condition)).fetchall():
-        before = _data(shapes)
+        before, given = _data(shapes), _given(rows)
         for source in look.sources:
             for name, shape in shapes[source].items():
-                shape.see(_values(source, name, rows))
+                shape.see(data.get(name) for data in given[source])
                 shape.settle()
         if started and _data(shapes) == before:
             log.error("study %d: some values fit no column of its view, which was made for %s", study, before)
@@ -68,17 +70,12 @@ def _data(shapes: Shapes) -> Json:
     return {source: {name: shape.data() for name, shape in known.items()} for source, known in shapes.items()}
 
 
-def _values(source: Source, name: str, rows: Sequence[tuple[Any, Any]]) -> list[Json]:
-    if source == "params":
-        return [params.get(name) for params, _ in rows]
-    return [_decoded((result or {}).get(name)) for _, result in rows]
-
-
-def _decoded(value: Json) -> Json:
-    """Return a result with the floats that JSONB keeps as text."""
-    if isinstance(value, dict):
-        return {key: _decoded(item) for key, item in value.items()}
-    return NON_FINITE.get(value, value) if isinstance(value, str) else value
+def _given(rows: Sequence[tuple[Any, ...]]) -> Mapping[Source, list[Mapping[str, Json]]]:
+    """Return parameters and results of experiments as they were given."""
+    return {
+        "params": [jsonb.restored(params, exact, ()) for params, exact, _, _ in rows],
+        "result": [jsonb.restored(jsonb.decoded(result or {}), exact, ()) for _, _, result, exact in rows],
+    }
 
 
 def _all(conditions: Iterable[Composable]) -> Composable:

@@ -20,7 +20,7 @@ def f(n: int, status: str, context: qexp.Context):
     context.metric(2, loss=0.1 + 0.2)
     acc = [None, math.nan, 0.5, 1][n]
     kind = [1, 2.5, "n/a", True][n]
-    train = {"acc": acc, "deep": {"n": n}, "curve": [math.nan, math.inf]}
+    train = {"acc": acc, "curve": [math.nan, math.inf], "deep": {"n": n}}
     return {"train": train, "acc": acc, "kind": kind, "n": n * n, "status": "s"}
 """
 
@@ -74,19 +74,22 @@ def test_the_leader_has_a_view_follow_while_nobody_waits(site, study, worker):
     eventually(lambda: values() == [None, 0.5, "n/a"], "the leader to write the view")
 
 
-def test_lists_files_and_conditions_have_the_names_of_frames(qexp, made, tmp_path):
+def test_lists_files_and_conditions_have_the_names_of_frames(qexp, made, site, tmp_path):
     names = [
         "n",
         "param.status",
         "train.acc",
-        "train.deep.n",
         "train.curve",
+        "train.deep.n",
         "acc",
         "kind",
         "result.n",
         "result.status",
     ]
     assert [name for name in package.load(made.name) if name in names] == names
+    with connect(site) as raw:
+        view = raw.execute(SQL("SELECT * FROM {}").format(Identifier(f"study_{made.name}")))
+        assert [column.name for column in view.description if column.name in names] == names
     heading = qexp("list", made.name).stdout.splitlines()[0].split()
     assert heading == ["id", *(name for name in names if name != "param.status"), "status", "duration"]
     for condition, expected in (("train.acc > 0.1", [2, 3]), ("result.n >= 4", [2, 3]), ("train.deep.n = 1", [1])):
