@@ -13,20 +13,8 @@ import numpy as np
 import pandas as pd
 
 from qexp.model import Json
-from qexp.store.columns import Column, Path, Shape, Source, columns, value_or_none
+from qexp.store.columns import FACTS, Column, Path, Shape, Source, columns, value_or_none
 from qexp.store.reports import Block
-
-_FACTS = {
-    "status": "str",
-    "attempt": "int64",
-    "host": "str",
-    "started_at": "datetime64[us, UTC]",
-    "duration": "float64",
-    "last_attempt": "float64",
-    "failure": "str",
-    "error": "str",
-}
-"""The columns that every frame has after the parameters and results, and their types."""
 
 
 def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
@@ -41,7 +29,7 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
     """
     ids: list[int] = []
     values: list[list[Json]] = [[] for _ in [*parameters, *results]]
-    facts: dict[str, list[Any]] = {name: [] for name in _FACTS}
+    facts: dict[str, list[Any]] = {name: [] for name in FACTS}
     for block in blocks:
         ids += block.ids
         for held, some in zip(values, _values(block, parameters, results), strict=True):
@@ -64,7 +52,7 @@ def frames(
     found = _Seen(parameters, results)
     for block in seen:
         found.see(_values(block, parameters, results))
-    nothing = Block((), (), (), dict.fromkeys(_FACTS, ()))
+    nothing = Block((), (), (), dict.fromkeys(FACTS, ()))
     first = next(blocks := iter(blocks), nothing)
     for block in itertools.chain([first], blocks):
         yield _table(block.ids, _values(block, parameters, results), block.facts, found)
@@ -150,7 +138,7 @@ def _table(
         if column.splits or len(column.path) > 1:
             values = [value_or_none(column.inside(value)) for value in values]
         table[column.label] = kind.column(values)
-    for name, dtype in _FACTS.items():
+    for name, dtype in FACTS.items():
         if name == "started_at":
             moments = np.array(facts[name], dtype="int64").view("datetime64[us]")
             table[name] = pd.Series(moments).dt.tz_localize("UTC")

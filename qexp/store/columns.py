@@ -11,8 +11,17 @@ from typing import Any, Literal
 
 from qexp.model import Json
 
-FACTS = ("status", "attempt", "host", "started_at", "duration", "last_attempt", "failure", "error")
-"""The columns that every table of experiments has beside `id`, the parameters and the results."""
+FACTS = {
+    "status": "str",
+    "attempt": "int64",
+    "host": "str",
+    "started_at": "datetime64[us, UTC]",
+    "duration": "float64",
+    "last_attempt": "float64",
+    "failure": "str",
+    "error": "str",
+}
+"""The columns that tables of experiments have beside `id`, parameters and results, with their types in frames."""
 WIDEST = 200
 """Columns that one mapping becomes at most; one with more keys, such as a histogram, stays a value."""
 DEEPEST = 10

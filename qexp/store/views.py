@@ -31,6 +31,7 @@ _STATE = "one row per experiment, columns of {} parameters and {} results that h
 """
 The comment of a view. It says what the view was made of, so that it is known when that is not all any more: numbers of
 names, which only become more; when the last experiment that was looked at had ended; what was seen of the values.
+Change its words together with the columns that all views have: views with other words are written again.
 """
 _READ = re.compile(r"one row per experiment, columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)", re.DOTALL)
 _AGAIN = "one row per experiment; to be written again"

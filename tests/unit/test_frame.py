@@ -4,10 +4,8 @@ import pandas as pd
 import pytest
 
 from qexp.analysis.frame import frame, frames, typed
-from qexp.store.columns import DEEPEST, WIDEST
+from qexp.store.columns import DEEPEST, FACTS, WIDEST
 from qexp.store.reports import Block
-
-FACTS = ["status", "attempt", "host", "started_at", "duration", "failure", "error"]
 
 
 def block(results, params=None, first=1):
