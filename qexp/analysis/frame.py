@@ -111,6 +111,8 @@ class _Seen:
         kind = self._kinds.setdefault((column.source, column.path), Kind())
         if column.folds:
             kind.see([{}])
+        if column.base:
+            kind.join(self._kinds[column.source, column.base])
         if len(column.path) > 1 and self._counts[column.source, column.path] < self._rows:
             kind.see([None])
         return kind
@@ -137,6 +139,9 @@ def _table(
         values = held[column.source, column.path[0]]
         if column.splits or len(column.path) > 1:
             values = [value_or_none(column.inside(value)) for value in values]
+        if column.base:
+            below = (value_or_none(column.inside(v, column.base)) for v in held[column.source, column.base[0]])
+            values = [other if value is None else value for value, other in zip(values, below, strict=True)]
         table[column.label] = kind.column(values)
     for name, dtype in FACTS.items():
         if name == "started_at":
@@ -167,6 +172,11 @@ class Kind:
     def has_values(self) -> bool:
         """Say whether there was anything but None."""
         return bool(self._types - {type(None)})
+
+    def join(self, other: Kind) -> None:
+        """Take note of all values that another column has; none of both is a date."""
+        self._types |= other._types
+        self._lowest, self._highest = min(self._lowest, other._lowest), max(self._highest, other._highest)
 
     def see(self, values: Sequence[Any], types: AbstractSet[type] = frozenset()) -> None:
         """Take note of some of the column's values, and of their *types*, if these are known."""

@@ -128,6 +128,9 @@ def _kind(value: Json) -> str:
     return "json"
 
 
+_NOTHING = Shape()
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a table of experiments."""
@@ -141,9 +144,12 @@ class Column:
     folds: bool = False
     """Mappings among its values are values, as they have too many keys."""
 
-    def inside(self, value: Json | Absent) -> Json | Absent:
-        """Return what this column shows of the value of its parameter or result."""
-        for key in self.path[1:]:
+    base: Path = ()
+    """Where a mapping has the key that a dotted parameter sets, for experiments without that parameter."""
+
+    def inside(self, value: Json | Absent, path: Path | None = None) -> Json | Absent:
+        """Return what this column shows of the value of its parameter or result, or of the one of its base."""
+        for key in (path or self.path)[1:]:
             if type(value) is not dict or key not in value:
                 return ABSENT
             value = value[key]
@@ -151,7 +157,10 @@ class Column:
 
     def of(self, data: Mapping[str, Json] | None) -> Json | Absent:
         """Return what this column shows of an experiment's parameters, or of its result."""
-        return self.inside((data or {}).get(self.path[0], ABSENT))
+        found = self.inside((data or {}).get(self.path[0], ABSENT))
+        if found is ABSENT and self.base:
+            return self.inside((data or {}).get(self.base[0], ABSENT), self.base)
+        return found
 
 
 def shapes(names: Iterable[str], rows: Sequence[Mapping[str, Json] | None]) -> dict[str, Shape]:
@@ -184,8 +193,8 @@ def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> li
     """
     Return the columns of parameters, then results, of these shapes, in their order.
 
-    A key of a mapping has the label of that mapping, a dot, and its name. Names with dots come first where both are
-    the same; one that has no values at all gives way to such a key.
+    A key of a mapping has the label of that mapping, a dot, and its name. A parameter with such a name sets this key,
+    so that both are one column. Of results the one with a dot in its name comes first, unless it has no values at all.
     """
     tops = top_labels(parameters, results)
     taken = {"id", *FACTS, *tops.values()}
@@ -193,16 +202,24 @@ def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> li
     given: list[tuple[Source, Mapping[str, Shape]]] = [("params", parameters), ("result", results)]
     for source, known in given:
         nested = {path: shape for name, top in known.items() for path, shape in top.paths((name,))}
-        flat = {".".join(path) for path in nested if len(path) > 1}
-        blank = {path[0] for path, shape in nested.items() if len(path) == 1 and not shape.kinds and path[0] in flat}
+        same: dict[str, Path] = {}
+        for path in nested:
+            if len(path) > 1 and (flat := ".".join(path)) in known:
+                same.setdefault(flat, path)
+        blank = {name for name in same if source == "result" and not nested.get((name,), _NOTHING).kinds}
+        bases = set(same.values()) if source == "params" else set()
         taken -= {tops[source, name] for name in blank}
         for path, shape in nested.items():
             label = tops[source, path[0]]
+            if path in bases or (len(path) == 1 and path[0] in blank):
+                continue
             if len(path) > 1:
                 label = _free(source, ".".join((label, *path[1:])), taken)
                 taken.add(label)
-            if len(path) > 1 or path[0] not in blank:
-                found.append(Column(source, path, label, bool(shape.keys), shape.wide))
+            base = same.get(path[0], ()) if len(path) == 1 and source == "params" else ()
+            below = nested.get(base, _NOTHING)
+            splits, folds = bool(shape.keys or below.keys), shape.wide or below.wide
+            found.append(Column(source, path, label, splits, folds, base))
     return found
 
 

@@ -193,15 +193,18 @@ def _note(raw: Raw, name: str) -> None:
 
 def _typed(column: Column, shapes: Shapes) -> Composed:
     """Return one column: values of another type than its own are NULL rather than an error of every query."""
-    shape = shapes[column.source][column.path[0]]
-    for key in column.path[1:]:
-        shape = shape.keys[key]
-    value: Composable = SQL("e.{}").format(Identifier(column.source))
-    for key in column.path[:-1]:
-        value = SQL("{} -> {}").format(value, Literal(key))
-    string = SQL("{} ->> {}").format(value, Literal(column.path[-1]))
-    value = SQL("{} -> {}").format(value, Literal(column.path[-1]))
-    made = SQL(_EXPRESSIONS[_type(shape.kinds)]).format(value=value, string=string)
+    kinds = set[str]()
+    values: list[Composable] = []
+    for path in filter(None, (column.path, column.base)):
+        shape = shapes[column.source][path[0]]
+        value: Composable = SQL("e.{} -> {}").format(Identifier(column.source), Literal(path[0]))
+        for key in path[1:]:
+            shape, value = shape.keys[key], SQL("{} -> {}").format(value, Literal(key))
+        kinds |= shape.kinds
+        values.append(value)
+    value = SQL("coalesce({})").format(SQL(", ").join(values)) if column.base else values[0]
+    string = SQL("({}) #>> '{{}}'").format(value)
+    made = SQL(_EXPRESSIONS[_type(kinds)]).format(value=value, string=string)
     if column.splits:
         made = SQL("CASE WHEN jsonb_typeof({0}) <> 'object' OR {0} = '{{}}' THEN {1} END").format(value, made)
     return SQL("{} AS {}").format(made, Identifier(column.label))

@@ -16,7 +16,7 @@ from qexp.store import hot, views
 from qexp.store.columns import WIDEST
 from qexp.store.connect import connect
 from qexp.store.line import Line
-from qexp.store.selectors import Selection
+from qexp.store.selectors import Selection, parse
 from qexp.worker.attempt import delivery
 from qexp.worker.upkeep import Upkeep
 
@@ -233,6 +233,24 @@ def test_keys_of_mappings_are_columns_by_the_names_of_frames(client, raw, grid, 
     client.renew_views()
     assert values(raw, study, "train.new") == [None, None, True]
     assert values(raw, study, "loss") == [0.5, None, {}]
+
+
+def test_a_parameter_that_sets_a_key_of_a_mapping_is_one_column_with_that_key(client, raw, grid):
+    study = client.enqueue(grid()).study
+    rows = [{"opt": {"lr": 5}, "opt.lr": 1}, {"opt": {"lr": 0.5}}, {"opt": {"lr": 7}, "opt.lr": None}, {"opt": {}}]
+    for row in rows:
+        raw.execute(
+            "INSERT INTO experiment (study, params, fingerprint) "
+            "SELECT id, %s, gen_random_uuid() FROM study WHERE name = %s",
+            [Jsonb(row), study],
+        )
+    raw.execute("UPDATE study SET parameters = '{opt,opt.lr}' WHERE name = %s", [study])
+    client.renew_views()
+    query = SQL("SELECT {} FROM {} ORDER BY id OFFSET 2")
+    found = raw.execute(query.format(Identifier("opt.lr"), Identifier(f"study_{study}"))).fetchall()
+    assert found == [(1,), (0.5,), (None,), (None,)]
+    chosen = client.experiments(parse([study], where="opt.lr < 2"))
+    assert [view.params["opt"] for view in chosen] == [{"lr": 5}, {"lr": 0.5}]
 
 
 def test_types_that_could_not_be_written_while_somebody_reads_are_written_later(client, raw, grid, site):

@@ -97,6 +97,21 @@ def test_a_name_without_values_gives_way_to_the_key_of_that_name():
     assert table["optimizer.lr"].tolist() == [0.1]
 
 
+def test_a_parameter_that_sets_a_key_of_a_mapping_is_one_column_with_that_key():
+    # Given mappings with and without a key, and a parameter that sets it for some of them
+    params = [
+        {"opt": {"name": "a", "lr": 5}, "opt.lr": 1},
+        {"opt": {"name": "b"}, "opt.lr": 0.5},
+        {"opt": {"name": "c", "lr": 7}},
+        {"opt": {"name": "d"}},
+    ]
+    blocks = [block([None], [row], number) for number, row in enumerate(params)]
+    table = pd.concat(list(frames(blocks, blocks, ["opt", "opt.lr"], [])))
+    assert names(table) == ["opt.name", "opt.lr"]
+    assert cells(table, "opt.lr") == [1, 0.5, 7, None]
+    assert table["opt.lr"].dtype == "float64"
+
+
 def test_a_mapping_of_very_many_keys_stays_a_value():
     # Given a histogram in a mapping that is small without it, and one whose keys are others in each experiment
     histogram = {str(number): number for number in range(WIDEST + 1)}
