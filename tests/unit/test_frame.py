@@ -10,7 +10,7 @@ from qexp.store.reports import Block
 
 def block(results, params=None, first=1):
     """Return experiments with these results, and parameters where they are given."""
-    facts = {"status": "done", "attempt": 1, "host": "here", "started_at": 0, "duration": 1.0}
+    facts = {"status": "done", "attempt": 1, "host": "here", "started_at": 0, "duration": 1.0, "last_attempt": 1.0}
     count = len(results)
     given = params or [{} for _ in results]
     ids = range(first, first + count)
