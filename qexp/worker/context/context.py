@@ -16,7 +16,8 @@ from qexp.errors import ContextError
 from qexp.functions import Injected, Interruption
 from qexp.model import Json, storable_text
 from qexp.store.hot import Departure
-from qexp.worker.context.values import encode, restore_into, state_of
+from qexp.worker.context.state import State
+from qexp.worker.context.values import Encoded, encode
 
 if TYPE_CHECKING:
     from qexp.worker.context.notebook import Local
@@ -43,7 +44,7 @@ class Journal(Protocol):
 
     def append(self, name: str, row: Json, at: float) -> None: ...
 
-    def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None: ...
+    def save(self, name: str, encoded: Encoded, keep: bool) -> None: ...
 
     def load(self, name: str, default: Any, load: Load | None) -> Any: ...
 
@@ -144,11 +145,11 @@ class Context(Injected):
         """
         Replace the checkpoint *name*, from which this experiment's next attempt can go on, on whatever host.
 
-        A reader sees the old one or the new one, never a mixture. JSON data, bytes, numpy arrays and nestings of these
-        are saved as they are; anything else by ``dump(value, file)``, such as ``torch.save``. It is dropped when the
-        experiment is done, unless *keep*.
+        A reader sees the old one or the new one, never a mixture. Data, arrays of numpy and tensors of torch are saved
+        as they are; anything else by ``dump(value, file)``, such as ``pickle.dump``. It is dropped when the experiment
+        is done, unless *keep*. CheckpointError names the place of a value that cannot be saved.
         """
-        self._journal.save(_named("save", name), value, keep, dump)
+        self._journal.save(_named("save", name), encode(value, dump), keep)
 
     def load(self, default: T | None = None, *, name: str = CHECKPOINT, load: Load | None = None) -> Any:
         """
@@ -167,15 +168,19 @@ class Context(Injected):
         steps: int | None = None,
         name: str = "loop",
         keep: bool = False,
+        dump: Dump | None = None,
+        load: Load | None = None,
     ) -> Iterator[T]:
         """
         Yield *items*, going on after the last one whose body an earlier attempt had finished and saved.
 
-        *state* is what the body changes: a dict, list, numpy array, an object with ``state_dict`` and
-        ``load_state_dict``, or any object with attributes. It is brought back in place before the first item, and saved
-        after the body each *seconds*, or each *steps* items if given. When the node is about to go away it is saved at
-        once and the attempt ends there; the next one goes on from it. After the last item no body may run any more, so
-        what follows the loop must not need one. Several loops of a function need a *name* each; *keep* is as in `save`.
+        *state* is what the body changes: a dict, list, array, tensor, an object with ``state_dict`` and
+        ``load_state_dict``, a random generator, any object with attributes, or a tuple of these. It is brought back in
+        place before the first item, and saved after the body each *seconds*, or each *steps* items if given. When the
+        node is about to go away it is saved at once and the attempt ends there; the next one goes on from it. After the
+        last item no body may run any more, so what follows the loop must not need one. Several loops of a function need
+        a *name* each; *keep* is as in `save`. Estimators of scikit-learn and what else is not data need both *dump* and
+        *load*, such as ``joblib.dump`` and ``joblib.load``.
 
         >>> state = {"sum": 0}
         >>> for number in Context.local().resumable(range(4), state):
@@ -185,10 +190,18 @@ class Context(Injected):
         """
         if not seconds >= 0 or (steps is not None and steps < 1):
             raise ContextError(f"resumable: found seconds={seconds!r}, steps={steps!r}, expected at least 0 and 1")
+        if (dump is None) != (load is None):
+            raise ContextError("resumable: found one of dump= and load=, expected both or none")
         if name in self._loops:
             raise ContextError(f"resumable: a loop named {name!r} has begun before; give each a name= of its own")
         self._loops.add(name)
-        done = self._resume(name, state)
+        held = State(state, whole=dump is not None)
+
+        def save() -> None:
+            value = {"done": number, "state": held.taken()}
+            self._journal.save(name, encode(value, dump, outer=1), keep)
+
+        done = self._resume(_named("resumable", name), held, dump, load)
         saved_at, saved = time.monotonic(), done
         number = 0
         for number, item in enumerate(items, 1):
@@ -198,20 +211,20 @@ class Context(Injected):
             due = time.monotonic() - saved_at >= seconds if steps is None else number - saved >= steps
             stop = self.stop_requested
             if due or stop:
-                self.save({"done": number, "state": state_of(state)}, name=name, keep=keep)
+                save()
                 saved_at, saved = time.monotonic(), number
             if stop:
                 self.leave()
                 raise Leaving
         if done < saved < number:  # what comes after the loop may fail too
-            self.save({"done": number, "state": state_of(state)}, name=name, keep=keep)
+            save()
 
-    def _resume(self, name: str, state: Any) -> int:
-        found = self.load(name=name)
+    def _resume(self, name: str, held: State, dump: Dump | None, load: Load | None) -> int:
+        found = self.load(name=name, load=load)
         if found is None:
-            encode(state_of(state))  # what cannot be saved is to be known now, not hours into the loop
+            encode(held.taken(), dump)  # what cannot be saved is to be known now, not hours into the loop
             return 0
-        restore_into(state, found["state"])
+        held.restore(found["state"])
         self.log.info("goes on after %d finished steps", found["done"])
         return int(found["done"])
 

@@ -28,9 +28,9 @@ from qexp.store.connect import Raw
 from qexp.store.hot import Outcome
 from qexp.store.journal import Entry, Piece, Point, Writer
 from qexp.store.line import PATIENCE, Line
-from qexp.worker.context.context import Dump, Load
+from qexp.worker.context.context import Load
 from qexp.worker.context.output import Output
-from qexp.worker.context.values import Encoded, decode, encode
+from qexp.worker.context.values import Encoded, decode
 
 log = logging.getLogger(__name__)
 
@@ -125,10 +125,9 @@ class PostgresJournal:
         key = UUID(bytes=self._last_key.to_bytes(8, "big") + os.urandom(8))
         self._entries.append(Entry(name, key, row, at))
 
-    def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None:
+    def save(self, name: str, encoded: Encoded, keep: bool) -> None:
         """Write a checkpoint, and before it all that is buffered: the next attempt goes on behind both."""
         self._check()
-        encoded = encode(value, dump)
         self.flush(PATIENCE)
         size, inside = len(encoded.data), self._settings.checkpoint_limit
         url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > inside else None

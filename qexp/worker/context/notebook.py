@@ -9,8 +9,8 @@ from typing import Any
 
 from qexp.model import Json
 from qexp.store.journal import Point
-from qexp.worker.context.context import Context, Dump, Load
-from qexp.worker.context.values import Encoded, decode, encode
+from qexp.worker.context.context import Context, Load
+from qexp.worker.context.values import Encoded, decode
 
 Stored = Callable[[str], Encoded | None]
 """Looks a checkpoint up by its name."""
@@ -50,9 +50,9 @@ class Notebook:
         """Keep a row of a list."""
         self.lists.setdefault(name, []).append(row)
 
-    def save(self, name: str, value: Any, keep: bool, dump: Dump | None) -> None:
+    def save(self, name: str, encoded: Encoded, keep: bool) -> None:
         """Keep a checkpoint, encoded as it would be stored."""
-        self.checkpoints[name] = encode(value, dump)
+        self.checkpoints[name] = encoded
 
     def load(self, name: str, default: Any, load: Load | None) -> Any:
         """Return a checkpoint that was kept here or, before, by an attempt that is looked at."""

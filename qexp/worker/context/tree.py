@@ -5,66 +5,61 @@ from __future__ import annotations
 import json
 import sys
 import zipfile
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
-from datetime import date, datetime, timedelta, timezone
 from io import BytesIO
 from types import NoneType
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from qexp.errors import CheckpointError
 from qexp.model import Json
+from qexp.worker.context import classes, tensors
+from qexp.worker.context.holders import is_estimator, own_state
+from qexp.worker.context.leaves import LEAVES, comes_back
 
 _PLAIN = (NoneType, bool, float, str)
 _HUGE = 1 << 4096  # Python refuses to read numbers of more than 4,300 digits
-_DEEPEST = 100  # what is written by a shallow stack has to be read by a deep one
+DEEPEST = 100  # what is written by a shallow stack has to be read by a deep one
 _LONGEST_HEADER = 1 << 20
 _SKELETON = "tree.json"
+OWN_PICKLE = "give dump= and load=, such as dump=pickle.dump, load=pickle.load"
+"""How to keep what is not data."""
 
 
-class _Leaf(NamedTuple):
-    type: type
-    to_json: Callable[[Any], Json]
-    from_json: Callable[[Any], Any]
-
-
-def _from_datetime(value: datetime) -> Json:
-    zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
-    return [(value.replace(tzinfo=None) if zone else value).isoformat(), value.fold, zone]
-
-
-def _to_datetime(content: Any) -> datetime:
-    text, fold, zone = content
-    value = datetime.fromisoformat(text).replace(fold=fold)
-    return value.replace(tzinfo=ZoneInfo(zone)) if zone else value
-
-
-_LEAVES = {
-    "int": _Leaf(int, hex, lambda text: int(text, 16)),
-    "complex": _Leaf(complex, lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
-    "date": _Leaf(date, date.isoformat, date.fromisoformat),
-    "datetime": _Leaf(datetime, _from_datetime, _to_datetime),
-    "timedelta": _Leaf(timedelta, lambda it: [it.days, it.seconds, it.microseconds], lambda parts: timedelta(*parts)),
-}
 _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 _BYTES: dict[str, Callable[[bytes], Any]] = {"bytes": bytes, "bytearray": bytearray}
 _TAGS: dict[type, str] = {
-    **{leaf.type: tag for tag, leaf in _LEAVES.items()},
+    **{leaf.type: tag for tag, leaf in LEAVES.items()},
     **{kind: kind.__name__ for kind in (tuple, set, frozenset, bytes, bytearray)},
+    **{kind: kind.__name__ for kind in (OrderedDict, Counter, defaultdict, deque)},
 }
+_FACTORIES: dict[str | None, Any] = {
+    None: None,
+    **{
+        kind.__name__: kind
+        for kind in (int, float, complex, str, bool, list, dict, set, tuple, OrderedDict, Counter, deque)
+    },
+}
+
+
+def has_known_factory(value: defaultdict[Any, Any]) -> bool:
+    """Say whether a tree can name what makes the missing values of a defaultdict."""
+    return any(factory is value.default_factory for factory in _FACTORIES.values())
 
 
 class Writer:
     """
     A value becomes JSON in which `{"$tuple": […]}` stands for a tuple and `{"$array": 0}` for the array in 0.npy.
 
-    *tagged* says whether anything was so replaced; if nothing was, the value is JSON by itself.
+    *tagged* says whether anything was so replaced; if nothing was, the value is JSON by itself. The places that errors
+    name leave out their first keys, as many as *outer*.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outer: int = 0) -> None:
         self.tagged = False
+        self._outer = outer
         self._path: list[Any] = []
-        self._files: list[tuple[str, bytes]] = []
+        self._files: list[tuple[str, bytes | memoryview]] = []
 
     def skeleton(self, value: Any) -> Json:
         """Return the JSON of a value and keep what becomes files; CheckpointError names what is not data."""
@@ -102,8 +97,8 @@ class Writer:
 
     def _at(self, key: Any, value: Any) -> Json:
         self._path.append(key)
-        if len(self._path) > _DEEPEST:
-            raise CheckpointError(f"state: it is nested more than {_DEEPEST} deep, or contains itself")
+        if len(self._path) > DEEPEST:
+            raise too_deep()
         content = self.skeleton(value)
         self._path.pop()
         return content
@@ -116,7 +111,10 @@ class Writer:
         if named and not _is_tag(value):
             return {key: self._at(key, item) for key, item in value.items()}
         self.tagged |= not named
-        return {"$dict": [[self._at(key, key), self._at(key, item)] for key, item in value.items()]}
+        return {"$dict": self._pairs(value)}
+
+    def _pairs(self, value: dict[Any, Any]) -> list[Json]:
+        return [[self._at(key, key), self._at(key, item)] for key, item in value.items()]
 
     def _tag(self, value: Any) -> tuple[str, Json]:
         tag = _TAGS.get(type(value), "")
@@ -124,16 +122,40 @@ class Writer:
             return tag, self._items(value)
         if tag in _BYTES:
             return tag, self._file("bin", bytes(value))
-        if tag in _LEAVES and _has_known_zone(value):
-            return tag, _LEAVES[tag].to_json(value)
+        if tag in LEAVES and comes_back(value):
+            return tag, LEAVES[tag].to_json(value)
+        if tag == "deque":
+            return tag, [value.maxlen, self._items(value)]
+        if tag == "OrderedDict":
+            return tag, [
+                self._pairs(value),
+                self._dict(vars(value)),
+            ]  # torch keeps versions of modules beside the items
+        if tag == "Counter":
+            return tag, self._pairs(value)
+        if tag == "defaultdict" and has_known_factory(value):
+            factory = value.default_factory
+            return tag, [None if factory is None else factory.__name__, self._pairs(value)]
+        if tensors.is_tensor(value):
+            return self._tag_tensor(value)
+        if fact := tensors.fact_written(value):
+            return "torch", list(fact)
+        if kind := classes.kind_of(value):
+            cls, content = type(value), classes.content_of(kind, value)
+            return kind, [cls.__module__, cls.__qualname__, self.skeleton(content)]
         return self._tag_numpy(value)
+
+    def _tag_tensor(self, value: Any) -> tuple[str, Json]:
+        if reason := tensors.refusal(value):
+            raise self._refusal(*reason)
+        return tensors.written(value, self._file)
 
     def _tag_numpy(self, value: Any) -> tuple[str, Json]:
         numpy, kind = sys.modules.get("numpy"), type(value)
         if numpy is not None and kind is numpy.ndarray:
             return "array", self._file("npy", self.npy(value))
         if numpy is None or not isinstance(value, numpy.generic) or kind is not value.dtype.type:
-            raise self._refusal(f"a {kind.__module__}.{kind.__qualname__}")
+            raise self._refusal(f"a {kind.__module__}.{kind.__qualname__}", _repair(value))
         if kind is numpy.str_:
             return "str_", value[:]  # str() would drop NULs at its end
         if kind is numpy.bytes_:
@@ -142,14 +164,12 @@ class Writer:
             return "void", self._file("npy", self.npy(numpy.asarray(value)))
         return "scalar", [value.dtype.str, value.tobytes().hex()]
 
-    def _file(self, ending: str, data: bytes) -> int:
+    def _file(self, ending: str, data: bytes | memoryview) -> int:
         self._files.append((f"{len(self._files)}.{ending}", data))
         return len(self._files) - 1
 
-    def _refusal(self, what: str) -> CheckpointError:
-        place = "state" + "".join(f"[{key!r}]" for key in self._path)
-        repair = "give dump= and load=, such as dump=torch.save, load=torch.load"
-        return CheckpointError(f"{place}: {what} is not data; {repair}")
+    def _refusal(self, what: str, repair: str = OWN_PICKLE) -> CheckpointError:
+        return CheckpointError(f"{place_of(self._path[self._outer :])}: {what} is not data; {repair}")
 
 
 class Reader:
@@ -179,11 +199,34 @@ class Reader:
             return {self._build(key): self._build(item) for key, item in content}
         if tag in _CONTAINERS:
             return _CONTAINERS[tag]([self._build(item) for item in content])
-        if tag in _LEAVES:
-            return _LEAVES[tag].from_json(content)
+        if tag in LEAVES:
+            return LEAVES[tag].from_json(content)
         if tag in _BYTES:
-            return _BYTES[tag](self._box.read(f"{content}.bin"))
+            return _BYTES[tag](self._bytes(content))
+        if tag in ("OrderedDict", "Counter", "defaultdict", "deque"):
+            return self._untag_collection(tag, content)
+        if tag in ("tensor", "parameter"):
+            return tensors.read(tag, content, self._bytes)
+        if tag == "torch":
+            return tensors.fact_read(*content)
+        if tag in ("dataclass", "namedtuple", "enum"):
+            module, qualname, node = content
+            return classes.made(tag, module, qualname, self._build(node))
         return self._untag_numpy(tag, content)
+
+    def _untag_collection(self, tag: str, content: Any) -> Any:
+        if tag == "deque":
+            return deque([self._build(item) for item in content[1]], content[0])
+        if tag == "Counter":
+            return Counter(self._untag("dict", content))
+        if tag == "defaultdict":
+            return defaultdict(_FACTORIES[content[0]], self._untag("dict", content[1]))
+        made = OrderedDict(self._untag("dict", content[0]))
+        vars(made).update(self._build(content[1]))
+        return made
+
+    def _bytes(self, number: int) -> bytes:
+        return self._box.read(f"{number}.bin")
 
     def _untag_numpy(self, tag: str, content: Any) -> Any:
         import numpy
@@ -197,7 +240,7 @@ class Reader:
         if tag == "str_":
             return numpy.str_(content)
         if tag == "bytes_":
-            return numpy.bytes_(self._box.read(f"{content}.bin"))
+            return numpy.bytes_(self._bytes(content))
         raise CheckpointError(f"the checkpoint holds a {tag!r}, which this qexp does not know; a newer one wrote it")
 
 
@@ -205,9 +248,24 @@ def _is_tag(value: dict[str, Any]) -> bool:
     return len(value) == 1 and next(iter(value)).startswith("$")
 
 
-def _has_known_zone(value: Any) -> bool:
-    zone = getattr(value, "tzinfo", None)
-    return type(zone) in (NoneType, timezone) or (type(zone) is ZoneInfo and zone.key is not None)
+def place_of(path: Iterable[Any]) -> str:
+    """Return where in a state something stands, as Python would name it."""
+    return "state" + "".join(f"[{key!r}]" for key in path)
+
+
+def too_deep() -> CheckpointError:
+    """Return the error of a state that is nested too deeply."""
+    return CheckpointError(f"state: it is nested more than {DEEPEST} deep, or contains itself")
+
+
+def _repair(value: Any) -> str:
+    if is_estimator(value):
+        return "give dump=joblib.dump, load=joblib.load"
+    if own := own_state(value):
+        return f"keep its {own.name}, or give the object to context.resumable as its state"
+    if type(value) is defaultdict:
+        return "its factory is a function, expected a type such as int or list"
+    return OWN_PICKLE
 
 
 def read_npy(data: bytes) -> Any:

@@ -1,0 +1,78 @@
+"""Which objects have a state of their own, and how each gives and takes it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+_PAIRS = (
+    ("state_dict", "load_state_dict"),
+    ("getstate", "setstate"),
+    ("get_state", "set_state"),
+    ("get_rng_state", "set_rng_state"),  # of the modules torch and torch.cuda
+)
+_HOLDERS = ("__dict__", "__slots__")
+
+
+class OwnState(NamedTuple):
+    """How an object gives and takes its state; *name* is how a user asks for it."""
+
+    name: str
+    save: Callable[[], Any]
+    load: Callable[[Any], Any]
+
+
+def own_state(target: Any) -> OwnState | None:
+    """Return how an object gives and takes its state: torch's way, those of random and numpy, or None."""
+    if isinstance(target, type):
+        return None
+    for save, load in _PAIRS:
+        if callable(getattr(target, save, None)) and callable(getattr(target, load, None)):
+            return OwnState(f"{save}()", getattr(target, save), getattr(target, load))
+    bits: Any = getattr(target, "bit_generator", None)
+    if hasattr(bits, "state"):
+        return OwnState("bit_generator.state", lambda: bits.state, lambda value: setattr(bits, "state", value))
+    return None
+
+
+def attributes(target: Any) -> dict[str, Any]:
+    """Return the attributes of an object that `is_plain`."""
+    found = dict(getattr(target, "__dict__", {}))
+    if not is_dataclass(target):
+        return found
+    return {field.name: getattr(target, field.name) for field in fields(target) if hasattr(target, field.name)} | found
+
+
+def has_attributes(target: Any) -> bool:
+    """Say whether an object is what its attributes are, and may change them: it is no value, compared by what it is."""
+    kind = type(target)
+    return is_plain(kind) and (is_dataclass(kind) or hasattr(target, "__dict__")) and not _is_value(kind)
+
+
+def is_plain(kind: type) -> bool:
+    """Say whether objects of a class keep their state in attributes, rather than hide a part of it in C."""
+    return all(_is_python(base) for base in kind.__mro__ if base.__base__ is object)
+
+
+def is_estimator(target: Any) -> bool:
+    """Say whether an object is scikit-learn's or made like its own: their parts in C are only known to pickle."""
+    base = sys.modules.get("sklearn.base")
+    return base is not None and isinstance(target, base.BaseEstimator)
+
+
+def _is_python(base: type) -> bool:
+    own = vars(base)
+    return base is SimpleNamespace or (isinstance(own.get("__module__"), str) and not own.keys().isdisjoint(_HOLDERS))
+
+
+def _is_value(kind: type) -> bool:
+    own: Any = kind.__hash__  # None where it is compared by what changes
+    return own is not None and own is not object.__hash__ and not is_dataclass(kind)
+
+
+def is_array(value: Any) -> bool:
+    """Say whether a value is an array of numpy, and not of a class derived from it."""
+    return type(value) is getattr(sys.modules.get("numpy"), "ndarray", None)
