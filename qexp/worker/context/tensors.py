@@ -33,15 +33,25 @@ def refusal(value: Any) -> tuple[str, str] | None:
     return None
 
 
+def repair(value: Any) -> str | None:
+    """Return what to do about a value that only looks like a tensor: a lazy or derived one; None for anything else."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None or not isinstance(value, getattr(torch, "Tensor", ())):
+        return None
+    if torch.nn.parameter.is_lazy(value):
+        return "run a batch through the model before the loop, so that its sizes are known"
+    return "give dump=torch.save, load=torch.load, or keep a torch.Tensor with its numbers"
+
+
 def written(value: Any, file: Callable[[str, Any], int]) -> tuple[str, Json]:
     """Return the tag and description of a tensor whose bytes *file* keeps; they are in the order of its strides."""
     dense = value.detach().resolve_conj().resolve_neg()
     order = sorted(range(dense.dim()), key=dense.stride, reverse=True)
     if not dense.permute(order).is_contiguous():
         order = list(range(dense.dim()))
-    dense = dense.permute(order).contiguous().cpu()
+    dense = _carried(dense.permute(order)).contiguous().cpu()
     description: dict[str, Json] = {
-        "dtype": str(dense.dtype).removeprefix("torch."),
+        "dtype": str(value.dtype).removeprefix("torch."),
         "shape": list(dense.shape),
         "order": list(order),
         "device": str(value.device),
@@ -90,14 +100,25 @@ def restore(held: Any, value: Any) -> bool:
     if (held.dtype, held.shape) != (value.dtype, value.shape) or shared or held.is_inference():
         return False
     with _torch().no_grad():
-        held.copy_(value)
+        _carried(held).copy_(_carried(value))
     if held.is_leaf:
         held.requires_grad_(value.requires_grad)
     return True
 
 
+def _carried(tensor: Any) -> Any:
+    """Return a view of a type that torch can copy: it cannot copy integers of fewer than eight bits."""
+    torch = _torch()
+    return (
+        tensor
+        if tensor.is_complex()
+        else tensor.view({1: torch.uint8, 2: torch.int16}.get(tensor.itemsize, tensor.dtype))
+    )
+
+
 def _bytes(dense: Any) -> Any:
-    return dense.reshape(-1).view(_torch().uint8)
+    flat = dense.reshape(-1)
+    return flat.as_strided(flat.shape, (1,)).view(_torch().uint8)  # one element may have any stride
 
 
 def _torch() -> Any:

@@ -265,7 +265,7 @@ def _repair(value: Any) -> str:
         return f"keep its {own.name}, or give the object to context.resumable as its state"
     if type(value) is defaultdict:
         return "its factory is a function, expected a type such as int or list"
-    return OWN_PICKLE
+    return tensors.repair(value) or OWN_PICKLE
 
 
 def read_npy(data: bytes) -> Any:
