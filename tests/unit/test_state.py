@@ -2,6 +2,7 @@
 
 import collections
 import json
+import pickle
 import random
 import types
 from dataclasses import dataclass, field
@@ -218,6 +219,44 @@ def test_a_tuple_of_objects_is_a_state():
     assert (model.weight, rng.random(), array[0]) == (8.0, random.Random(4).random(), 1)
 
 
+@dataclass(frozen=True)
+class Parts:
+    model: Model
+    rng: random.Random | None = None
+
+
+Named = collections.namedtuple("Named", "model rng")
+
+
+@pytest.mark.parametrize("kind", [Parts, Named])
+def test_what_cannot_change_itself_is_a_state_if_its_parts_can_change(kind):
+    target = kind(Model(), random.Random(0))
+    gone_on(loop(kind(Model(8.0), random.Random(4))), target)
+    assert (target.model.weight, target.rng.random()) == (8.0, random.Random(4).random())
+    with pytest.raises(CheckpointError, match="put what it holds in a dict"):
+        loop(kind(Model(), 3))
+    with pytest.raises(CheckpointError, match=r"the checkpoint holds .* expected a"):
+        gone_on(loop({"a": 1, "b": 2}), target)
+
+
+class Handle:
+    """Hides a part of its state from its attributes, and tells pickle."""
+
+    def __init__(self, number=0):
+        self.hidden = (lambda: number,)
+
+    def __reduce__(self):
+        return Handle, (self.hidden[0](),)
+
+
+def test_a_dump_writes_objects_as_pickle_knows_them():
+    state = {"handle": Handle(), "model": Model(), "runs": [Progress()]}
+    model = state["model"]
+    saved = {"handle": Handle(7), "model": Model(3.0), "runs": [Progress(5)]}
+    gone_on(loop(saved, dump=pickle.dump, load=pickle.load), state, dump=pickle.dump, load=pickle.load)
+    assert (state["handle"].hidden[0](), state["model"], model.weight, state["runs"][0].epoch) == (7, model, 3.0, 5)
+
+
 @pytest.mark.parametrize("late", [Model(), random.Random(1), Plain(a=1), collections.defaultdict(lambda: 0)])
 def test_an_object_that_appears_in_the_loop_is_refused_when_it_is_saved(late):
     state = {"best": None, "all": []}
@@ -258,10 +297,16 @@ def test_an_array_that_cannot_be_written_is_replaced():
 
 
 def test_an_object_that_holds_itself_is_refused():
-    state = Plain(a=1)
-    state.me = state
+    one, other = Plain(a=1), Plain(b=2)
+    one.other, other.one = other, one
+    with pytest.raises(
+        CheckpointError, match=r"^state\['x'\]\['other'\]\['one'\]: a Plain that contains itself is not data; put"
+    ):
+        loop({"x": one})
+    items: list = []
+    items.append(items)
     with pytest.raises(CheckpointError, match="contains itself"):
-        loop(state)
+        loop({"x": items})
 
 
 def test_a_dump_needs_its_load():

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qexp.errors import CheckpointError
+from qexp.worker.context.state import restore_into, state_of
 from qexp.worker.context.values import decode, encode
 
 DTYPES = (
@@ -165,6 +166,14 @@ def test_a_value_comes_back_with_its_types(value):
     assert shape_of(again(value)) == shape_of(value)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(VALUES, VALUES)
+def test_a_value_takes_the_place_of_any_other_one_in_a_state(old, new):
+    state = {"value": old}
+    restore_into(state, again(state_of({"value": new})))
+    assert shape_of(state["value"]) == shape_of(new)
+
+
 @given(JSON)
 def test_what_json_carries_back_is_json(value):
     encoded = encode(value)
@@ -233,7 +242,7 @@ LOCAL = collections.namedtuple("Nowhere", "x")  # the module has no such name
     [
         (
             {"model": Net()},
-            "state['model']: a tests_unit.Net is not data; give dump= and load=, such as dump=pickle.dump",
+            "state['model']: a tests_unit.Net is not data; leave it out, or give dump= and load=, such",
         ),
         ([1, (2, {3: {Net}})], "state[1][1][3][0]: a builtins.type is not data"),
         (Net(), "state: a "),
@@ -241,7 +250,7 @@ LOCAL = collections.namedtuple("Nowhere", "x")  # the module has no such name
         (np.array([{}]), "state: an array of Python objects"),
         (np.array(["a"], dtype=np.dtypes.StringDType()), "state: an array of StringDType"),
         (np.ma.masked_array([1]), "state: a numpy.ma.MaskedArray is not data"),
-        ([LOCAL(1)], "state[0]: a "),
+        ([LOCAL(1)], "Nowhere is not data; define its class at the top level of a module"),
         ({"a": collections.ChainMap()}, "state['a']: a collections.ChainMap is not data"),
         ({Net: 1}, "state["),
         ({"a": AWAY(1)}, "state['a']: a "),

@@ -24,6 +24,11 @@ def kind_of(value: Any) -> str | None:
     return _kind(cls)
 
 
+def is_homeless(value: Any) -> bool:
+    """Say whether only the place of its class, in a function, keeps a value from being written."""
+    return kind_of(value) is None and _kind(type(value)) is not None
+
+
 def _kind(cls: type) -> str | None:
     if issubclass(cls, enum.Enum):
         return "enum"
@@ -67,5 +72,5 @@ def made(kind: str, module: str, qualname: str, content: Any) -> Any:
 def _found(module: str, qualname: str) -> Any:
     found: Any = sys.modules.get(module)
     for name in qualname.split("."):
-        found = getattr(found, name, None)
+        found = getattr(found, "__dict__", {}).get(name)  # not by getattr, which makes lazy modules import
     return found

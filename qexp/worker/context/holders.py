@@ -63,6 +63,12 @@ def is_estimator(target: Any) -> bool:
     return base is not None and isinstance(target, base.BaseEstimator)
 
 
+def pickles_itself(target: Any) -> bool:
+    """Say whether the class of an object decides how pickle writes it."""
+    names = ("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__")
+    return any(getattr(type(target), name, None) is not getattr(object, name, None) for name in names)
+
+
 def _is_python(base: type) -> bool:
     own = vars(base)
     return base is SimpleNamespace or (isinstance(own.get("__module__"), str) and not own.keys().isdisjoint(_HOLDERS))

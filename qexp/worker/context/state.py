@@ -8,7 +8,15 @@ from typing import Any
 
 from qexp.errors import CheckpointError
 from qexp.worker.context import classes, tensors
-from qexp.worker.context.holders import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
+from qexp.worker.context.holders import (
+    OwnState,
+    attributes,
+    has_attributes,
+    is_array,
+    is_estimator,
+    own_state,
+    pickles_itself,
+)
 from qexp.worker.context.tree import DEEPEST, has_known_factory, place_of, too_deep
 
 Place = tuple[Any, ...]
@@ -83,22 +91,20 @@ class _Taking(_Walk):
         super().__init__()
         self._whole, self._known = whole, known
         self.places: dict[Place, type] = {}
+        self._open: set[int] = set()
+        """The objects whose attributes are being taken."""
 
     def target(self, target: Any) -> Any:
+        _require_state(target)
         if isinstance(target, dict):
             return self._items(target)
         if _is_dataclass(target):
             return self._items(attributes(target))
-        if target is not None and not _is_restorable(target):
-            name = type(target).__qualname__
-            raise CheckpointError(
-                f"there is no state to restore in a value of type {name}; put what it holds in a dict"
-            )
         return self._of(target)
 
     def _of(self, item: Any) -> Any:
         kind = type(item)
-        if kind in _PLAIN:
+        if kind in _PLAIN or kind.__module__ == "numpy":  # arrays and scalars, of which there may be many
             return item
         if kind in (dict, OrderedDict, Counter) or (kind is defaultdict and has_known_factory(item)):
             return self._dict(item)
@@ -111,16 +117,24 @@ class _Taking(_Walk):
             return own.save()
         if is_estimator(item):
             return self._estimator(item)
+        if self._whole and pickles_itself(item) and not _is_dataclass(item):
+            return item
         if (tag := classes.kind_of(item)) in ("dataclass", "namedtuple"):
             content = attributes(item) if tag == "dataclass" else item
             return classes.rebuilt(kind, tag, self._items(content) if tag == "dataclass" else self._sequence(content))
         if kind is defaultdict:
             self._note(item, "put a dict there")
             return self._items(item)
-        if has_attributes(item):
-            self._note(item, "put what it holds in a dict")
-            return self._items(attributes(item))
-        return item
+        return self._attributes_of(item) if has_attributes(item) else item
+
+    def _attributes_of(self, item: Any) -> Any:
+        if id(item) in self._open:
+            raise self._error(f"{_described(item)} that contains itself is not data; put what changes in a dict")
+        self._note(item, "put what it holds in a dict")
+        self._open.add(id(item))
+        taken = self._items(attributes(item))
+        self._open.remove(id(item))
+        return taken
 
     def _dict(self, item: Any) -> Any:
         items = self._items(item)
@@ -166,19 +180,21 @@ class _Restoring(_Walk):
     def target(self, target: Any, value: Any) -> None:
         if target is None:
             return
-        if type(target) is tuple and type(value) is tuple and len(target) == len(value):
-            for index, (item, saved) in enumerate(zip(target, value, strict=True)):
-                self._enter(index)
-                self.target(item, saved)
+        _require_state(target)
+        if (parts := _parts(target)) is not None:
+            saved = _parts(value) or value
+            if type(saved) is not dict or parts.keys() != saved.keys():
+                raise self._misfit(target, value)
+            for key, item in parts.items():
+                self._enter(key)
+                self.target(item, saved[key])
                 self._path.pop()
         elif isinstance(target, dict) and isinstance(value, dict):
             self._fill(target, value)
         elif _is_dataclass(target) and type(value) is dict:
             self._set_all(target, value)
-        else:
-            _require_state(target)
-            if self._of(target, value) is not target:
-                raise self._misfit(target, value)
+        elif self._of(target, value) is not target:
+            raise self._misfit(target, value)
 
     def _of(self, held: Any, value: Any) -> Any:
         """Return what is to stand where *held* does: itself with the saved state if it can take it, else the value."""
@@ -191,7 +207,7 @@ class _Restoring(_Walk):
             return self._array(held, value)
         elif tensors.is_tensor(held) and tensors.is_tensor(value):
             return self._tensor(held, value)
-        elif isinstance(held, dict) and type(value) in (dict, kind):
+        elif isinstance(held, dict) and type(value) in (kind, _kind_taken(held)):
             self._fill(held, value)
         elif is_estimator(held) and type(value) is kind:
             vars(held).clear()  # its parts may share arrays: each is taken as it is
@@ -219,7 +235,7 @@ class _Restoring(_Walk):
             return tuple(self._sequence(held, value))
         elif (tag := classes.kind_of(held)) == "namedtuple":
             return classes.rebuilt(kind, tag, self._sequence(held, value))
-        elif tag == "dataclass" and not kind.__dataclass_params__.frozen:
+        elif tag == "dataclass" and _parts(held) is None:
             self._set_all(held, attributes(value))
         elif tag == "dataclass":
             return classes.rebuilt(kind, tag, self._items(attributes(held), attributes(value)))
@@ -234,17 +250,23 @@ class _Restoring(_Walk):
         return restored
 
     def _items(self, held: dict[Any, Any], value: dict[Any, Any]) -> dict[Any, Any]:
-        return {key: self._at(key, held.get(key), item) for key, item in value.items()}
+        return {
+            key: item if type(item) in _PLAIN and type(held.get(key)) in _PLAIN else self._at(key, held.get(key), item)
+            for key, item in value.items()
+        }
 
     def _sequence(self, held: Any, value: Any) -> list[Any]:
-        common = [self._at(index, *pair) for index, pair in enumerate(zip(held, value, strict=False))]
+        common = [
+            item if type(item) in _PLAIN and type(mine) in _PLAIN else self._at(index, mine, item)
+            for index, (mine, item) in enumerate(zip(held, value, strict=False))
+        ]
         return [*common, *list(value)[len(common) :]]
 
     def _fill(self, held: dict[Any, Any], value: dict[Any, Any]) -> None:
         restored = self._items(held, value)
         held.clear()
         held.update(restored)
-        if isinstance(value, OrderedDict | Counter):
+        if type(held) is type(value) and isinstance(value, OrderedDict | Counter):
             vars(held).update(vars(value))
 
     def _set_all(self, held: Any, value: dict[str, Any]) -> None:
@@ -279,6 +301,11 @@ class _Restoring(_Walk):
         return self._error(f"the checkpoint holds {_described(value)}, expected {_described(held)}; {_FRESH}")
 
 
+def _kind_taken(held: dict[Any, Any]) -> type:
+    """Return the type as which a dict is taken: dict if no tree can name its factory, which then stays in place."""
+    return dict if type(held) is defaultdict and not has_known_factory(held) else type(held)
+
+
 def _is_dataclass(target: Any) -> bool:
     return classes.kind_of(target) == "dataclass" and own_state(target) is None
 
@@ -289,9 +316,16 @@ def _require_state(target: Any) -> None:
         raise CheckpointError(f"there is no state to restore in a value of type {name}; put what it holds in a dict")
 
 
+def _parts(target: Any) -> dict[Any, Any] | None:
+    """Return the parts of what cannot change itself, and so is restored if each of its parts can be."""
+    if isinstance(target, tuple):
+        return dict(enumerate(target))
+    return attributes(target) if _is_dataclass(target) and type(target).__dataclass_params__.frozen else None
+
+
 def _is_restorable(target: Any) -> bool:
-    if type(target) is tuple:
-        return len(target) > 0 and all(item is None or _is_restorable(item) for item in target)
+    if (parts := _parts(target)) is not None:
+        return len(parts) > 0 and all(item is None or _is_restorable(item) for item in parts.values())
     return (
         isinstance(target, dict | list | set | deque | bytearray)
         or is_array(target)

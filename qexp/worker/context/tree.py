@@ -22,7 +22,7 @@ _HUGE = 1 << 4096  # Python refuses to read numbers of more than 4,300 digits
 DEEPEST = 100  # what is written by a shallow stack has to be read by a deep one
 _LONGEST_HEADER = 1 << 20
 _SKELETON = "tree.json"
-OWN_PICKLE = "give dump= and load=, such as dump=pickle.dump, load=pickle.load"
+OWN_PICKLE = "leave it out, or give dump= and load=, such as dump=pickle.dump, load=pickle.load"
 """How to keep what is not data."""
 
 
@@ -118,6 +118,8 @@ class Writer:
 
     def _tag(self, value: Any) -> tuple[str, Json]:
         tag = _TAGS.get(type(value), "")
+        if not tag and type(value).__module__ == "numpy":
+            return self._tag_numpy(value)
         if tag in _CONTAINERS:
             return tag, self._items(value)
         if tag in _BYTES:
@@ -265,6 +267,8 @@ def _repair(value: Any) -> str:
         return f"keep its {own.name}, or give the object to context.resumable as its state"
     if type(value) is defaultdict:
         return "its factory is a function, expected a type such as int or list"
+    if classes.is_homeless(value):
+        return "define its class at the top level of a module"
     return tensors.repair(value) or OWN_PICKLE
 
 
