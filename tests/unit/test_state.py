@@ -2,6 +2,7 @@
 
 import collections
 import json
+import logging
 import pickle
 import random
 import types
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import qexp
@@ -288,6 +290,20 @@ def test_what_an_object_says_of_a_state_that_does_not_fit_is_one_line_with_its_p
         "state['rngs'][0]: Generator cannot take the checkpoint's state (ValueError: state must be for a MT19937"
     )
     assert text.endswith("'qexp requeue ID --fresh' starts again without checkpoints") and "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        (logging.getLogger("x"), r"logging\.Logger"),
+        (pd.DataFrame({"a": [1]}), r"pandas\S*DataFrame"),
+        (lambda: 1, r"builtins\.function"),
+    ],
+)
+def test_what_is_no_state_is_refused_at_its_own_place_before_the_first_item(item, name):
+    text = rf"^state\['trainer'\]\['part'\]: a {name} is not data; leave it out, or give dump= and load="
+    with pytest.raises(CheckpointError, match=text):
+        next(qexp.Context.local().resumable(range(3), {"trainer": Plain(part=item)}))
 
 
 def test_an_array_that_cannot_be_written_is_replaced():

@@ -117,14 +117,14 @@ class _Taking(_Walk):
             return own.save()
         if is_estimator(item):
             return self._estimator(item)
-        if self._whole and pickles_itself(item) and not _is_dataclass(item):
-            return item
         if (tag := classes.kind_of(item)) in ("dataclass", "namedtuple"):
             content = attributes(item) if tag == "dataclass" else item
             return classes.rebuilt(kind, tag, self._items(content) if tag == "dataclass" else self._sequence(content))
         if kind is defaultdict:
             self._note(item, "put a dict there")
             return self._items(item)
+        if self._path and pickles_itself(item):
+            return item  # its attributes are not its state
         return self._attributes_of(item) if has_attributes(item) else item
 
     def _attributes_of(self, item: Any) -> Any:
