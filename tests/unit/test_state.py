@@ -93,11 +93,11 @@ def test_objects_in_a_dict_keep_their_identity():
 
 
 def test_arrays_lists_and_dicts_inside_are_restored_in_place():
-    weights, bias, inner = np.zeros(2), np.zeros(1), {"a": np.zeros(1)}
+    weights, bias, pair, inner = np.zeros(2), np.zeros(1), np.zeros(2), {"a": np.zeros(1)}
     state = {
         "layers": [weights, bias],
         "inner": inner,
-        "pair": (weights, 1),
+        "pair": (pair, 1),
         "history": np.zeros(0),
         "rngs": [random.Random(1)],
     }
@@ -114,7 +114,7 @@ def test_arrays_lists_and_dicts_inside_are_restored_in_place():
     assert (state["layers"], state["inner"], state["rngs"][0]) == (layers, inner, rng)
     assert len(layers) == 3 and layers[0] is weights and layers[1] is bias and bias[0] == 1
     assert inner["a"][0] == 1 and inner["b"] == 2
-    assert state["pair"][0] is weights and weights.tolist() == [7, 7] and state["pair"][1] == 3
+    assert state["pair"][0] is pair and pair.tolist() == [7, 7] and state["pair"][1] == 3
     assert state["history"].tolist() == [1, 1, 1, 1]  # may have grown
     assert rng.random() == random.Random(9).random()
 
@@ -195,6 +195,25 @@ def test_containers_inside_are_restored_in_place():
     assert (seen, list(recent), raw, list(ordered)) == ({2, 3}, [2, 3], b"xyz", ["z", "a"])
     assert counted == {"a": 2, "b": 1} and missing == {"k": [1]} and missing["new"] == [7]
     assert state["runs"][0] is run and (run.epoch, run.losses, run.model.weight) == (4, [0.5], 2.0)
+
+
+def test_what_was_one_object_and_became_two_comes_back_as_two():
+    # Given a loop that begins with the best so far being what is learnt, and then keeps a copy
+    weights, seen = np.zeros(2), [0]
+    saved = {"best": np.ones(2), "now": np.full(2, 5.0), "all": {"a": [1], "b": [2]}}
+    # When it goes on
+    state = {"best": weights, "now": weights, "all": {"a": seen, "b": seen}}
+    gone_on(loop(saved), state)
+    # Then neither has the other's numbers
+    assert (state["best"].tolist(), state["now"].tolist(), state["all"]) == ([1, 1], [5, 5], {"a": [1], "b": [2]})
+
+
+def test_what_is_one_object_stays_one():
+    weights, seen = np.zeros(2), [0]
+    state = {"net": {"w": weights}, "params": [weights], "seen": seen, "again": seen}
+    gone_on(loop({"net": {"w": np.ones(2)}, "params": [np.ones(2)], "seen": [3], "again": [3]}), state)
+    assert state["net"]["w"] is weights and state["params"][0] is weights and weights.tolist() == [1, 1]
+    assert state["seen"] is seen and state["again"] is seen and seen == [3]
 
 
 def test_a_dataclass_that_appears_in_the_loop_comes_back_as_one():

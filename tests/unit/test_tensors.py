@@ -134,6 +134,13 @@ def test_a_view_is_saved_as_the_numbers_that_it_shows(tensor, expected):
     assert again([tensor])[0].tolist() == expected
 
 
+def test_a_conjugated_view_at_two_places_is_restored():
+    tensor = torch.tensor([1 + 2j]).conj()
+    state = {"a": tensor, "b": tensor}
+    restore_into(state, again(state_of({"a": tensor + 1, "b": tensor + 1})))
+    assert state["a"] is tensor and state["b"] is tensor and tensor.tolist() == [2 - 2j]
+
+
 def test_the_graph_behind_a_tensor_is_not_saved():
     loss = (torch.ones(1, requires_grad=True) * 2).sum()
     restored = again([loss])[0]

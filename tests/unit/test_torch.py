@@ -191,6 +191,31 @@ def test_all_schedulers_of_torch_are_tried():
     assert kinds <= SCHEDULERS.keys()
 
 
+@pytest.mark.parametrize("order", [["net", "best", "weight"], ["weight", "best", "net"]])
+def test_a_best_state_that_began_as_the_models_own_tensors_is_not_mixed_up_with_them(order):
+    # Given a loop that keeps a copy of its best state, which at first was the live state_dict
+    def made():
+        net = nn.Linear(2, 1)
+        parts = {"net": net, "best": net.state_dict(), "weight": net.weight}
+        return net, {name: parts[name] for name in order}
+
+    net, state = made()
+    context = qexp.Context.local()
+    items = context.resumable(range(3), state, steps=1)
+    next(items)
+    state["best"] = copy.deepcopy(net.state_dict())
+    nn.init.constant_(net.weight, 7.0)
+    best, last = bits(state["best"]), bits(net.state_dict())
+    next(items)
+    # When another attempt goes on
+    net, state = made()
+    weight = net.weight
+    list(qexp.Context.local(notebook=context.notebook, attempt=2).resumable(range(3), state))
+    # Then both are as they were, and what was the model's weight still is
+    assert (bits(state["best"]), bits(net.state_dict())) == (best, last)
+    assert state["weight"] is weight is net.weight
+
+
 @dataclass
 class Trainer:
     net: nn.Module

@@ -33,6 +33,12 @@ def refusal(value: Any) -> tuple[str, str] | None:
     return None
 
 
+def memory_of(value: Any) -> tuple[int, int] | None:
+    """Return where the numbers of a tensor begin and how many bytes they are; None if there are none."""
+    size = value.numel() * value.itemsize
+    return (value.data_ptr(), size) if size and refusal(value) is None else None
+
+
 def repair(value: Any) -> str | None:
     """Return what to do about a value that only looks like a tensor: a lazy or derived one; None for anything else."""
     torch: Any = sys.modules.get("torch")
@@ -45,7 +51,7 @@ def repair(value: Any) -> str | None:
 
 def written(value: Any, file: Callable[[str, Any], int]) -> tuple[str, Json]:
     """Return the tag and description of a tensor whose bytes *file* keeps; they are in the order of its strides."""
-    dense = value.detach().resolve_conj().resolve_neg()
+    dense = _resolved(value)
     order = sorted(range(dense.dim()), key=dense.stride, reverse=True)
     if not dense.permute(order).is_contiguous():
         order = list(range(dense.dim()))
@@ -106,6 +112,10 @@ def restore(held: Any, value: Any) -> bool:
     return True
 
 
+def _resolved(tensor: Any) -> Any:
+    return tensor.detach().resolve_conj().resolve_neg()
+
+
 def _carried(tensor: Any) -> Any:
     """Return a view of a type that torch can copy: it cannot copy integers of fewer than eight bits."""
     torch = _torch()
@@ -114,6 +124,14 @@ def _carried(tensor: Any) -> Any:
         if tensor.is_complex()
         else tensor.view({1: torch.uint8, 2: torch.int16}.get(tensor.itemsize, tensor.dtype))
     )
+
+
+def same(one: Any, other: Any) -> bool:
+    """Say whether two tensors have the same type, shape and bits."""
+    if (one.dtype, one.shape) != (other.dtype, other.shape):
+        return False
+    bits = [_bytes(_carried(_resolved(tensor)).contiguous().cpu()) for tensor in (one, other)]
+    return bool(_torch().equal(*bits))
 
 
 def _bytes(dense: Any) -> Any:

@@ -1,0 +1,198 @@
+"""The state of a loop put back in place, into what a function holds."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from typing import Any
+
+from qexp.errors import CheckpointError
+from qexp.worker.context import classes, tensors
+from qexp.worker.context.holders import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
+from qexp.worker.context.taking import PLAIN, Memory, Walk, described, is_dataclass, memory_of, parts_of, require_state
+from qexp.worker.context.tree import has_known_factory
+from qexp.worker.context.values import encode
+
+_FRESH = "'qexp requeue ID --fresh' starts again without checkpoints"
+_CHANGING = (dict, OrderedDict, defaultdict, Counter, list, deque, set, bytearray)
+
+
+class Restoring(Walk):
+    """
+    Puts a state back.
+
+    One object may stand at several places: the tensors of `best = net.state_dict()` are the model's. If these places
+    have different values by now, one of them keeps the object and the others get new ones. An object with a state of
+    its own keeps its numbers, which are in *owned* memory: they are compared once all such objects are loaded.
+    """
+
+    def __init__(self, owned: set[Memory]) -> None:
+        super().__init__()
+        self._owned, self._postponed, self._loaded = owned, False, False
+        self._given: dict[Any, tuple[Any, Any]] = {}
+        """By identity or memory: what has its value already, and this value."""
+
+    def all(self, target: Any, value: Any) -> None:
+        self.target(target, value)
+        if self._postponed:
+            self._loaded = True
+            self._given.clear()
+            self.target(target, value)
+
+    def target(self, target: Any, value: Any) -> None:
+        if target is None:
+            return
+        require_state(target)
+        if (parts := parts_of(target)) is not None:
+            saved = parts_of(value) or value
+            if type(saved) is not dict or parts.keys() != saved.keys():
+                raise self._misfit(target, value)
+            for key, item in parts.items():
+                self._enter(key)
+                self.target(item, saved[key])
+                self._path.pop()
+        elif isinstance(target, dict) and isinstance(value, dict):
+            self._fill(target, value)
+        elif is_dataclass(target) and type(value) is dict:
+            self._set_all(target, value)
+        elif self._of(target, value) is not target:
+            raise self._misfit(target, value)
+
+    def _of(self, held: Any, value: Any) -> Any:
+        """Return what is to stand where *held* does: itself with the saved state if it can take it, else the value."""
+        kind = type(held)
+        if value is None or kind in PLAIN or held is value:
+            return value
+        if own := own_state(held):
+            self._load(own, held, value)
+        elif (is_array(held) and is_array(value)) or (tensors.is_tensor(held) and tensors.is_tensor(value)):
+            return self._numbers(held, value)
+        elif kind in _CHANGING and self._is_given(held, value):
+            return value
+        elif isinstance(held, dict) and type(value) in (kind, _kind_taken(held)):
+            self._fill(held, value)
+        elif is_estimator(held) and type(value) is kind:
+            vars(held).clear()  # its parts may share arrays: each is taken as it is
+            vars(held).update(vars(value))
+        elif type(value) is dict and has_attributes(held) and not is_dataclass(held):
+            self._set_all(held, value)
+        else:
+            return self._collection(held, value) if type(value) is kind else value
+        return held
+
+    def _collection(self, held: Any, value: Any) -> Any:
+        kind = type(held)
+        if kind is list:
+            held[:] = self._sequence(held, value)
+        elif kind is deque and held.maxlen == value.maxlen:
+            restored = self._sequence(held, value)
+            held.clear()
+            held.extend(restored)
+        elif kind is set:
+            held.clear()
+            held.update(value)
+        elif kind is bytearray:
+            held[:] = value
+        elif kind is tuple:
+            return tuple(self._sequence(held, value))
+        elif (tag := classes.kind_of(held)) == "namedtuple":
+            return classes.rebuilt(kind, tag, self._sequence(held, value))
+        elif tag == "dataclass" and parts_of(held) is None:
+            self._set_all(held, attributes(value))
+        elif tag == "dataclass":
+            return classes.rebuilt(kind, tag, self._items(attributes(held), attributes(value)))
+        else:
+            return value
+        return held
+
+    def _at(self, key: Any, held: Any, value: Any) -> Any:
+        self._enter(key)
+        restored = self._of(held, value)
+        self._path.pop()
+        return restored
+
+    def _items(self, held: dict[Any, Any], value: dict[Any, Any]) -> dict[Any, Any]:
+        return {
+            key: item if type(item) in PLAIN and type(held.get(key)) in PLAIN else self._at(key, held.get(key), item)
+            for key, item in value.items()
+        }
+
+    def _sequence(self, held: Any, value: Any) -> list[Any]:
+        common = [
+            item if type(item) in PLAIN and type(mine) in PLAIN else self._at(index, mine, item)
+            for index, (mine, item) in enumerate(zip(held, value, strict=False))
+        ]
+        return [*common, *list(value)[len(common) :]]
+
+    def _fill(self, held: dict[Any, Any], value: dict[Any, Any]) -> None:
+        restored = self._items(held, value)
+        held.clear()
+        held.update(restored)
+        if type(held) is type(value) and isinstance(value, OrderedDict | Counter):
+            vars(held).update(vars(value))
+
+    def _set_all(self, held: Any, value: dict[str, Any]) -> None:
+        for name, item in self._items(attributes(held), value).items():
+            try:
+                setattr(held, name, item)
+            except AttributeError as error:
+                name = type(held).__qualname__
+                raise self._error(f"{name} cannot be restored in place: {error}") from error
+
+    def _load(self, own: OwnState, held: Any, value: Any) -> None:
+        if self._loaded:
+            return
+        try:
+            own.load(value)
+        except Exception as error:  # libraries and users' classes raise all kinds
+            name, reason = type(held).__qualname__, " ".join(f"{type(error).__name__}: {error}".split())
+            raise self._error(f"{name} cannot take the checkpoint's state ({reason}); {_FRESH}") from error
+
+    def _numbers(self, held: Any, value: Any) -> Any:
+        memory = memory_of(held)
+        if memory in self._owned and not self._loaded:
+            self._postponed = True
+            return held
+        if memory in self._owned or memory in self._given:
+            return held if _same(held, value) else value
+        if memory is not None:
+            self._given[memory] = held, value
+        if is_array(held):
+            return self._array(held, value)
+        return self._tensor(held, value)
+
+    def _is_given(self, held: Any, value: Any) -> bool:
+        """Say whether a container has got another value already, at another place."""
+        first = self._given.setdefault(id(held), (held, value))[1]
+        return first is not value and not _same(first, value)
+
+    def _array(self, held: Any, value: Any) -> Any:
+        if (held.dtype, held.shape) != (value.dtype, value.shape) or not held.flags.writeable:
+            return value
+        held[...] = value
+        return held
+
+    def _tensor(self, held: Any, value: Any) -> Any:
+        if tensors.restore(held, value):
+            return held
+        if held.requires_grad:  # an optimizer may hold it
+            raise self._misfit(held, value)
+        return value
+
+    def _misfit(self, held: Any, value: Any) -> CheckpointError:
+        return self._error(f"the checkpoint holds {described(value)}, expected {described(held)}; {_FRESH}")
+
+
+def _kind_taken(held: dict[Any, Any]) -> type:
+    """Return the type as which a dict is taken: dict if no tree can name its factory, which then stays in place."""
+    return dict if type(held) is defaultdict and not has_known_factory(held) else type(held)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if tensors.is_tensor(one) and tensors.is_tensor(other):
+        return tensors.same(one, other)
+    if is_array(one) and is_array(other):
+        return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
+    try:
+        return encode(one) == encode(other)
+    except CheckpointError:  # with a dump= there may be objects of any kind
+        return False

@@ -1,0 +1,182 @@
+"""The state of a loop as data: what is taken of each kind of object, and which objects it stands for."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any
+
+from qexp.errors import CheckpointError
+from qexp.worker.context import classes, tensors
+from qexp.worker.context.holders import attributes, has_attributes, is_array, is_estimator, own_state, pickles_itself
+from qexp.worker.context.tree import DEEPEST, has_known_factory, place_of, too_deep
+
+Place = tuple[Any, ...]
+Memory = tuple[int, int]
+"""Where the numbers of an array or tensor begin, and how many bytes they are."""
+PLAIN = (NoneType, bool, int, float, str)
+
+
+class Walk:
+    """Knows the place that it has come to."""
+
+    def __init__(self) -> None:
+        self._path: list[Any] = []
+
+    def _enter(self, key: Any) -> None:
+        self._path.append(key)
+        if len(self._path) > DEEPEST:
+            raise too_deep()
+
+    def _error(self, problem: str) -> CheckpointError:
+        return CheckpointError(f"{place_of(self._path)}: {problem}")
+
+
+class Taking(Walk):
+    """Takes a state, and notes at which places objects stand; *known* has those of the loop's beginning."""
+
+    def __init__(self, whole: bool, known: dict[Place, type] | None) -> None:
+        super().__init__()
+        self._whole, self._known = whole, known
+        self.places: dict[Place, type] = {}
+        self.owned: set[Memory] = set()
+        """What belongs to objects that have a state of their own; only noted at the loop's beginning."""
+        self._open: set[int] = set()
+        """The objects whose attributes are being taken."""
+
+    def target(self, target: Any) -> Any:
+        require_state(target)
+        if isinstance(target, dict):
+            return self._items(target)
+        if is_dataclass(target):
+            return self._items(attributes(target))
+        return self._of(target)
+
+    def _of(self, item: Any) -> Any:
+        kind = type(item)
+        if kind in PLAIN or kind.__module__ == "numpy":  # arrays and scalars, of which there may be many
+            return item
+        if kind in (dict, OrderedDict, Counter) or (kind is defaultdict and has_known_factory(item)):
+            return self._dict(item)
+        if kind in (list, tuple):
+            return kind(self._sequence(item))
+        if kind is deque:
+            return deque(self._sequence(item), item.maxlen)
+        if own := own_state(item):
+            self._note(item, f"put a copy of its {own.name} there")
+            saved = own.save()
+            if self._known is None:
+                self.owned.update(_memories(saved))
+            return saved
+        if is_estimator(item):
+            return self._estimator(item)
+        if (tag := classes.kind_of(item)) in ("dataclass", "namedtuple"):
+            content = attributes(item) if tag == "dataclass" else item
+            return classes.rebuilt(kind, tag, self._items(content) if tag == "dataclass" else self._sequence(content))
+        if kind is defaultdict:
+            self._note(item, "put a dict there")
+            return self._items(item)
+        if self._path and pickles_itself(item):
+            return item  # its attributes are not its state
+        return self._attributes_of(item) if has_attributes(item) else item
+
+    def _attributes_of(self, item: Any) -> Any:
+        if id(item) in self._open:
+            raise self._error(f"{described(item)} that contains itself is not data; put what changes in a dict")
+        self._note(item, "put what it holds in a dict")
+        self._open.add(id(item))
+        taken = self._items(attributes(item))
+        self._open.remove(id(item))
+        return taken
+
+    def _dict(self, item: Any) -> Any:
+        items = self._items(item)
+        if type(item) is dict:
+            return items
+        if type(item) is defaultdict:
+            return defaultdict(item.default_factory, items)
+        made = type(item)(items)
+        vars(made).update(vars(item))
+        return made
+
+    def _estimator(self, item: Any) -> Any:
+        if not self._whole:
+            raise self._error(f"{described(item)} is not data; give resumable dump=joblib.dump, load=joblib.load")
+        self._note(item, "put what it holds in a dict")
+        return item
+
+    def _items(self, items: dict[Any, Any]) -> dict[Any, Any]:
+        return {key: item if type(item) in PLAIN else self._at(key, item) for key, item in items.items()}
+
+    def _sequence(self, items: Any) -> list[Any]:
+        return [item if type(item) in PLAIN else self._at(index, item) for index, item in enumerate(items)]
+
+    def _at(self, key: Any, item: Any) -> Any:
+        self._enter(key)
+        taken = self._of(item)
+        self._path.pop()
+        return taken
+
+    def _note(self, item: Any, repair: str) -> None:
+        place, kind = tuple(self._path), type(item)
+        self.places[place] = kind
+        if self._known is not None and self._known.get(place) is not kind:
+            raise self._error(
+                f"found {described(item)}, which was not there when the loop began, and cannot be restored; "
+                f"make it before the loop, or {repair}"
+            )
+
+
+def is_dataclass(target: Any) -> bool:
+    return classes.kind_of(target) == "dataclass" and own_state(target) is None
+
+
+def require_state(target: Any) -> None:
+    if target is not None and not _is_restorable(target):
+        name = type(target).__qualname__
+        raise CheckpointError(f"there is no state to restore in a value of type {name}; put what it holds in a dict")
+
+
+def parts_of(target: Any) -> dict[Any, Any] | None:
+    """Return the parts of what cannot change itself, and so is restored if each of its parts can be."""
+    if isinstance(target, tuple):
+        return dict(enumerate(target))
+    return attributes(target) if is_dataclass(target) and type(target).__dataclass_params__.frozen else None
+
+
+def _is_restorable(target: Any) -> bool:
+    if (parts := parts_of(target)) is not None:
+        return len(parts) > 0 and all(item is None or _is_restorable(item) for item in parts.values())
+    return (
+        isinstance(target, dict | list | set | deque | bytearray)
+        or is_array(target)
+        or tensors.is_tensor(target)
+        or is_estimator(target)
+        or own_state(target) is not None
+        or has_attributes(target)
+    )
+
+
+def described(value: Any) -> str:
+    if is_array(value):
+        return f"an array of {value.dtype} of shape {value.shape}"
+    if tensors.is_tensor(value):
+        return f"a tensor of {value.dtype} of shape {tuple(value.shape)}"
+    name = type(value).__qualname__
+    return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"
+
+
+def memory_of(value: Any) -> Memory | None:
+    """Return where the numbers of an array or tensor are; None if there are none, or for anything else."""
+    if is_array(value) and value.nbytes:
+        return value.__array_interface__["data"][0], value.nbytes
+    return tensors.memory_of(value) if tensors.is_tensor(value) else None
+
+
+def _memories(value: Any) -> Iterator[Memory]:
+    if isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _memories(item)
+    elif memory := memory_of(value):
+        yield memory
