@@ -312,7 +312,9 @@ def _unknown_form(source: Source, location: tuple[str | int, ...], found: Any) -
 
 
 def _named(location: tuple[str | int, ...]) -> str:
-    return f"{location[0]}: " if location else ""
+    """Return the key that an error is about, with the key inside of it if it is a section."""
+    inside = location[1:2] if location and location[0] in _SECTIONS else ()
+    return f"{'.'.join(map(str, [*location[:1], *inside]))}: " if location else ""
 
 
 def _expected(errors: list[dict[str, Any]]) -> str:

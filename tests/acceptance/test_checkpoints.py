@@ -66,7 +66,7 @@ def worker(start_worker, queue):
 def test_a_loop_that_is_killed_in_any_epoch_ends_as_an_undisturbed_one(study, source):
     at = random.randrange(EPOCHS)
     settings = {"at": at, "epochs": EPOCHS}
-    made = study(source, {"killed": [False, True]}, settings=settings, retries={"crashed": 1, "delay": 1})
+    made = study(source, {"killed": [False, True]}, settings=settings, retries={"crashed": 1, "delay": "1s"})
     made.enqueue()
     assert made.wait() == 0
     whole, broken = made.shown()

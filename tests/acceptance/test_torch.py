@@ -64,7 +64,7 @@ def test_a_killed_training_ends_with_the_parameters_of_an_undisturbed_one(
     shutil.copy(EXAMPLE / "experiment.py", tmp_path / "torch_example.py")
     settings = {"at": at, "folder": str(tmp_path), "epochs": EPOCHS}
     made = study(
-        KILLING, {"killed": ["nobody", killed]}, settings=settings, queue=own, retries={"crashed": 1, "delay": 1}
+        KILLING, {"killed": ["nobody", killed]}, settings=settings, queue=own, retries={"crashed": 1, "delay": "1s"}
     )
     made.enqueue()
     # When another attempt has gone on, on another worker if the first is gone

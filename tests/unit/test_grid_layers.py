@@ -157,7 +157,7 @@ def test_times_and_sizes_are_read_whole(write, written, expected):
         ("timeout: 30:00", "expected 30h0m, or 30m0s: 30:00 may mean either"),
         ("timeout: 2:60:00", "expected a time span such as 90s"),
         ("timeout: true", "expected a time span such as 90s"),
-        ("retries: {delay: 10}", "expected a time with its unit, such as 10h or 10s"),
+        ("retries: {delay: 10}", "retries.delay: found 10, expected a time with its unit, such as 10h or 10s"),
     ],
 )
 def test_a_time_or_size_that_is_not_whole_or_has_no_unit_is_refused_with_its_line(write, written, expected):
