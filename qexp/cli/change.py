@@ -54,7 +54,8 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     Accept the kept parts of failed experiments as their results.
 
     An attempt fails if a part of its result is no data; the other parts are kept. Where it would be pointless to run
-    for hours again, these become the result. The attempts keep their errors.
+    for hours again, these become the result. So do parts that a function recorded before it failed otherwise. The
+    attempts keep their errors.
 
     \b
       qexp accept digits --error a1b2c3
@@ -65,9 +66,9 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     from qexp.client import Client
     from qexp.errors import SelectorError
     from qexp.model import Status
-    from qexp.store.selectors import require_narrow
+    from qexp.store.selectors import require_group
 
-    require_narrow(selection)
+    require_group(selection)
     if selection.statuses not in ((), (Status.FAILED,)):
         raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed, which need not be said")
     client = Client()

@@ -67,6 +67,12 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
     _warn(done.warnings, _SILENCE)
+    if done.ran_otherwise:
+        many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
+        say(
+            f"warning: {many} run with the keys of a mapping in another order, which makes no other experiment; "
+            "where the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
+        )
     if done.moved_from is not None:
         function, folder = done.moved_from
         say(

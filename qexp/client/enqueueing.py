@@ -12,7 +12,7 @@ from qexp.client import provenance
 from qexp.client.checking import checked
 from qexp.client.planning import plan_of
 from qexp.client.progress import Progress
-from qexp.errors import NoTablesError
+from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
 from qexp.store import announcements, experiments, studies
@@ -51,6 +51,8 @@ class Enqueued:
     """Experiments that will be announced as workers take the others, or when the study is resumed."""
     warnings: tuple[str, ...] = ()
     """What of the code was left out of its snapshot, or looks like a secret and was not."""
+    ran_otherwise: int = 0
+    """Experiments that have run, or run, with the keys of a mapping in another order than in the grid."""
 
     @property
     def known(self) -> int:
@@ -82,7 +84,16 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     snapshot = plan.provenance.snapshot
     warnings = snapshot.warnings if snapshot is not None else ()
     return Enqueued(
-        grid.study, added.total, added.new, announced, study.revision, added.orphaned, moved, waiting, warnings
+        grid.study,
+        added.total,
+        added.new,
+        announced,
+        study.revision,
+        added.orphaned,
+        moved,
+        waiting,
+        warnings,
+        added.ran_otherwise,
     )
 
 
@@ -95,6 +106,8 @@ def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[e
 
 def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
     """Do what `Client.extend` says."""
+    if isinstance(rows, Mapping):
+        raise GridError("add", "found a mapping, expected a list of mappings, one for each experiment")
     broker.check(client.settings)
     include, added = list(rows), None
     while added is None:  # again if the study has another revision by then, perhaps with another function

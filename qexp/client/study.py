@@ -103,7 +103,10 @@ class Study:
         as in `requeue`; their attempts keep their errors.
         """
         selection = self._chosen(ids, error=error, where=where, since=since, host=host)
-        return [] if selection is None else self._client.accept(selection).ids
+        if selection is None:
+            return []
+        selectors.require_group(selection)
+        return self._client.accept(selection).ids
 
     def _chosen(
         self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | None

@@ -158,5 +158,7 @@ def written(root: Node) -> Iterator[tuple[str, str, Node]]:
 
 def assignments_of(keys: Mapping[str, Any], values: Mapping[str, Any]) -> list[Assignment]:
     """Return what a caller in Python has set: *keys* of the grid, and *values* by name, as `--set` has them."""
+    if not isinstance(values, Mapping):
+        raise GridError("set", f"found {values!r:.60}, expected a mapping such as {{'lr': [0.1, 0.01]}}")
     found = [Assignment.given(f"grid.{name}", value, f"argument {name!r}") for name, value in keys.items()]
     return found + [Assignment.given(name, value, f"set, {name!r}") for name, value in values.items()]

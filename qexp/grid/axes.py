@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 
 from qexp.grid.forms import DRAWN, Drawn, columns_of, listed
@@ -113,4 +114,14 @@ def _draws(
     except ValueError as error:
         raise source.error(str(error), "sampling", "method") from error
     places = tuple((*place, name) for name in names)
-    return Axis(names, tuple(columns[name] for name in names), places, condition, drawn=True)
+    given = tuple(columns[name] for name in names)
+    distinct = given if any(isinstance(column, array) for column in given) else _distinct(given)
+    return Axis(names, distinct, places, condition, drawn=True, repeats=len(given[0]) - len(distinct[0]))
+
+
+def _distinct(columns: Sequence[Sequence[Json]]) -> tuple[Sequence[Json], ...]:
+    """Return columns without the rows that repeat an earlier one."""
+    rows: dict[str, tuple[Json, ...]] = {}
+    for row in zip(*columns, strict=True):
+        rows.setdefault(canonical(row), row)
+    return tuple(zip(*rows.values(), strict=True))

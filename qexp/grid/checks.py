@@ -116,8 +116,9 @@ def repeats(grid: Grid) -> None:
         for index, params in enumerate(axis.sets()):
             text = canonical(params)
             if text in seen:
+                hint = "; the order of keys makes no other value: write a list of pairs" if "{" in text else ""
                 raise grid.source.error(
-                    f"{', '.join(axis.names)!r} has the value {_shown(params)} twice",
+                    f"{', '.join(axis.names)!r} has the value {_shown(params)} twice{hint}",
                     *place_of(axis, axis.names[0]),
                     *item(grid.source.data, place_of(axis, axis.names[0]), index),
                 )

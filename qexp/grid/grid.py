@@ -171,8 +171,13 @@ class Grid:
             for index, is_held in enumerate(self._held)
             if is_held
         ]
+        fewer = [
+            f"{self.source.place(*axis.places[0])}: {axis.repeats} of the draws repeat others and are left out"
+            for axis in self.axes
+            if axis.repeats
+        ]
         likely = slips(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
-        return list(dict.fromkeys([*idle, *held, *likely]))
+        return list(dict.fromkeys([*idle, *held, *fewer, *likely]))
 
     def where(self, name: str) -> tuple[Part, ...]:
         """Return the location of a name in the file."""

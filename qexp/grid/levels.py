@@ -36,6 +36,8 @@ class Axis:
     condition: Rule | None = None
     """The axis exists only where this holds; axes of one entry of `when` share the object."""
     drawn: bool = False
+    repeats: int = 0
+    """Drawn rows that were equal to others and left out."""
 
     def __len__(self) -> int:
         return len(self.columns[0])

@@ -312,7 +312,9 @@ def _unknown_form(source: Source, location: tuple[str | int, ...], found: Any) -
 
 
 def _named(location: tuple[str | int, ...]) -> str:
-    """Return the key that an error is about, with the key inside of it if it is a section."""
+    """Return what an error is about: a parameter, or a key with the key inside of it if it is a section."""
+    if "parameters" in location[:-1]:
+        return f"parameter {location[location.index('parameters') + 1]!r}: "
     inside = location[1:2] if location and location[0] in _SECTIONS else ()
     return f"{'.'.join(map(str, [*location[:1], *inside]))}: " if location else ""
 

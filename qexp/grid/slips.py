@@ -21,6 +21,9 @@ _CALL = re.compile(rf"(?:np\.|numpy\.)?({'|'.join(_CALLS)})\(.*")
 _UNDERSCORES = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]+)?")
 _COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?")
 _DOTS = re.compile(r"[-+]?\.[0-9]+(?:\.[0-9]*)+|[-+]?[0-9]+\.\.[0-9]+")
+_SCALAR = r"(?:[-+]?[0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?|true|false)"
+_LIST = re.compile(rf"{_SCALAR}(?:,\s*{_SCALAR})+")
+_ARITHMETIC = re.compile(r"[-+]?[0-9.]+(?:\s*(?:\*\*|[*/^])\s*[-+]?[0-9.]+)+")
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
@@ -56,6 +59,10 @@ def meant(text: str) -> str | None:
         return f"write {text.replace(',', '.')}, or [{text.replace(',', ', ')}] for two values"
     if _DOTS.fullmatch(text):
         return "write a number with one point"
+    if _LIST.fullmatch(text):
+        return f"write [{text}] for several values"
+    if _ARITHMETIC.fullmatch(text) or text.lower() in ("nan", "inf", "-inf"):
+        return "write a finite number"
     if "${" in text:
         return "use an anchor, since nothing replaces ${…}"
     if match := _CALL.fullmatch(text):  # which a comma may have cut off, in a list in brackets

@@ -48,13 +48,31 @@ _MERGE = text(
 _MARK = text(  # experiments are locked in the order of their ids, here as everywhere: no two verbs wait for each other
     """
     WITH chosen AS (
-      SELECT e.id FROM experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
-      WHERE  e.study = :study AND (e.origin = 'grid') = (s.fingerprint IS NULL)
+      SELECT e.id, (e.origin = 'grid') = (s.fingerprint IS NULL) AS moves, s.params, s.params_exact,
+             e.status NOT IN ('running', 'done') AS may_run
+      FROM   experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
+      WHERE  e.study = :study
+             AND ((e.origin = 'grid') = (s.fingerprint IS NULL)
+                  OR CASE WHEN s.fingerprint IS NOT NULL AND e.status NOT IN ('running', 'done')
+                          THEN (e.params::text, e.params_exact)
+                               IS DISTINCT FROM (s.params::jsonb::text, s.params_exact::jsonb) END)
       ORDER  BY e.id
       FOR    NO KEY UPDATE OF e
     )
-    UPDATE experiment e SET origin = CASE e.origin WHEN 'grid' THEN 'orphaned' ELSE 'grid' END
+    UPDATE experiment e
+    SET    origin = CASE WHEN NOT c.moves THEN e.origin WHEN e.origin = 'grid' THEN 'orphaned' ELSE 'grid' END,
+           params = CASE WHEN c.may_run AND c.params IS NOT NULL THEN c.params::jsonb ELSE e.params END,
+           params_exact = CASE WHEN c.may_run AND c.params IS NOT NULL THEN c.params_exact::jsonb
+                               ELSE e.params_exact END
     FROM   chosen c WHERE e.id = c.id
+    """
+)
+_RAN_OTHERWISE = text(
+    """
+    SELECT count(DISTINCT e.id) FROM experiment e JOIN staged s ON s.fingerprint = e.fingerprint
+    WHERE  e.study = :study AND e.status IN ('running', 'done')
+           AND (e.params_exact IS NOT NULL OR s.params_exact IS NOT NULL)
+           AND coalesce(e.params_exact - 'order', '{}') <> coalesce(s.params_exact::jsonb - 'order', '{}')
     """
 )
 _COPY = "COPY experiment (study, fingerprint, params, params_exact) FROM STDIN"
@@ -79,23 +97,27 @@ class Added:
     total: int
     new: int
     orphaned: int = 0
+    ran_otherwise: int = 0
+    """Experiments that have run, or run, with the keys of a mapping in another order than in the grid by now."""
 
 
 def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> Added:
     """
     Add the parameter sets of a grid that its study does not have yet, and mark those that the grid leaves out.
 
-    The study's row is locked. *rows* gives the sets anew each time that it is called.
+    Those that are still to run take the order of keys, and the kinds of numbers, that the grid has now. The study's row
+    is locked. *rows* gives the sets anew each time that it is called.
     """
     if (total := _add_first(connection, study, rows)) is not None:
         return Added(total, total)
     total = _stage(connection, rows())
     new = connection.execute(_MERGE, {"study": study, "origin": Origin.GRID}).rowcount
     connection.execute(_MARK, {"study": study})
+    otherwise = connection.execute(_RAN_OTHERWISE, {"study": study}).scalar_one()
     _unstage(connection)
     columns = tables.experiment.c
     left_out = select(func.count()).where(columns.study == study, columns.origin == Origin.ORPHANED)
-    return Added(total, new, connection.execute(left_out).scalar_one())
+    return Added(total, new, connection.execute(left_out).scalar_one(), otherwise)
 
 
 def _add_first(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> int | None:

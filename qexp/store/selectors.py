@@ -148,6 +148,12 @@ def require_narrow(selection: Selection) -> None:
         raise SelectorError(f"say which: {options} or ids such as 17,19-23")
 
 
+def require_group(selection: Selection) -> None:
+    """Raise SelectorError unless an error group or ids were given: of other failures no result is taken by accident."""
+    if selection.error is None and not selection.ids:
+        raise SelectorError("say which: --error GROUP, as 'qexp errors STUDY' shows it, or ids such as 17,19-23")
+
+
 def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
     """Return the selection as a condition on `experiment`; an unknown study, id or name in `where` is an error."""
     columns = tables.experiment.c

@@ -103,7 +103,7 @@ def test_values_of_the_command_line_arrive_as_they_were_written(study, qexp):
 
 
 def test_a_grid_that_is_enqueued_under_other_hash_seeds_adds_nothing(study, qexp):
-    made = study(SOURCE, one_each({**WRITTEN, "tags": ["c", "b", "a", "d"]}) | {"flag": ["yes", "no"]})
+    study(SOURCE, one_each({**WRITTEN, "tags": ["c", "b", "a", "d"]}) | {"flag": ["yes", "no"]})
     printed = [qexp("enqueue", "grid.yaml", environ={"PYTHONHASHSEED": str(seed)}).stdout for seed in range(3)]
     assert [line.partition(": ")[2].strip() for line in printed] == [
         "2 experiments, 2 new, 0 already there",

@@ -100,12 +100,17 @@ def test_what_has_kept_nothing_is_left_alone_and_whole_studies_are_not_accepted_
     made.enqueue()
     made.wait()
     ids = [row["id"] for row in made.listed()]
-    assert qexp("accept", made.name).returncode == 2
-    assert "--status: found done, expected failed" in qexp("accept", made.name, "--status", "done").stderr
-    asked = qexp("accept", made.name, "--failed")
+    (group,) = {row["error_fingerprint"] for row in made.listed()}
+    for whole in (["accept", made.name], ["accept", made.name, "--failed"]):
+        assert "say which: --error GROUP" in qexp(*whole).stderr
+    assert (
+        "--status: found done, expected failed"
+        in qexp("accept", made.name, "--error", group, "--status", "done").stderr
+    )
+    asked = qexp("accept", made.name, "--error", group)
     assert asked.returncode == 2
     assert "12 experiments would be done, with what they have kept. Add -y" in asked.stderr
-    done = qexp("accept", made.name, "--failed", "-y")
+    done = qexp("accept", made.name, "--error", group, "-y")
     assert (done.returncode, done.stdout) == (0, "0 accepted\n")
     assert f"12 left alone, as they have kept nothing: {ids[0]}-{ids[-1]}" in done.stderr
     assert {row["status"] for row in made.listed()} == {"failed"}

@@ -96,11 +96,11 @@ def test_a_worker_learns_the_names_that_came_after_its_first_claim(client, raw, 
     assert list(claimed(raw, worker, of(client, study)[1]).params) == ["new", "a"]
 
 
-def test_a_grid_in_another_order_keeps_the_order_of_its_new_experiments(client, raw, worker, enqueued):
+def test_a_grid_in_another_order_gives_it_to_what_is_still_to_run(client, raw, worker, enqueued):
     study = enqueued(parameters={"a": 1, "b": [1]})
     again = {"study": study, "function": "experiment:f", "queue": "nobody", "parameters": {"b": [1, 2], "a": 1}}
     client.enqueue(Grid.from_dict(again, Path(client.study(study).folder)))
-    assert [list(view.params) for view in of(client, study)] == [["a", "b"], ["b", "a"]]
+    assert [list(view.params) for view in of(client, study)] == [["b", "a"], ["b", "a"]]
 
 
 @REPEATED
@@ -222,3 +222,19 @@ def test_a_frame_has_floats_as_floats(client, raw, worker, enqueued):
         made = frame(reports.blocks(connection, studies.tables.experiment.c.study == known.id), ["x"], ["y"])
     assert str(made["y"].dtype) == "float64"
     assert list(made["y"]) == [1e22, 0.5, math.inf]
+
+
+def test_what_is_still_to_run_takes_the_order_of_the_grid_and_what_has_run_is_counted(client, raw, worker, enqueued):
+    # Given two experiments of which one has run
+    first, again = ({"b": 1, "a": 1}, {"b": 2, "a": 1.0}), ({"a": 1, "b": 1}, {"a": 1, "b": 2.0})
+    study = enqueued(parameters={"steps": list(first)})
+    done, waiting = of(client, study)
+    assert hot.finish(raw, claimed(raw, worker, done), hot.Outcome(result={"y": 1}))
+    # When the grid has their mappings in another order
+    folder = Path(client.study(study).folder)
+    grid = {"study": study, "function": "experiment:f", "queue": "nobody", "parameters": {"steps": list(again)}}
+    found = client.enqueue(Grid.from_dict(grid, folder))
+    # Then what waits runs with it, and what has run stays as it ran
+    assert (found.new, found.ran_otherwise) == (0, 1)
+    assert [repr(view.params["steps"]) for view in of(client, study)] == [repr(first[0]), repr(again[1])]
+    assert repr(claimed(raw, worker, waiting).params["steps"]) == repr(again[1])

@@ -343,3 +343,19 @@ def test_no_error_of_a_grid_repeats_where_its_messages_go(tmp_path):
             Grid.load(path, assignments)
         assert "T0ken" not in "".join(traceback.format_exception(caught.value))
     assert Grid.load(path, ["notify=json://a/T0ken json://b"]).file.notify == ["json://a/T0ken", "json://b"]
+
+
+def test_draws_that_repeat_are_left_out_and_said(load):
+    grid = load(body("parameters: {lr: 0.1, layers: {integers: [2, 3]}}\nsampling: {samples: 20}\n"))
+    assert sorted(row["layers"] for row in grid) == [2, 3]
+    assert any("18 of the draws repeat others and are left out" in warning for warning in grid.warnings())
+
+
+def test_an_error_in_a_form_names_the_parameter(load):
+    with pytest.raises(GridError, match="parameter 'lr': found 5"):
+        load(body("parameters: {lr: {range: 5}}\n"))
+
+
+def test_two_mappings_that_differ_in_their_order_only_say_what_to_write(load):
+    with pytest.raises(GridError, match="the order of keys makes no other value: write a list of pairs"):
+        load(body("parameters: {steps: [{b: 1, a: 2}, {a: 2, b: 1}]}\n"))
