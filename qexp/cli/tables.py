@@ -12,8 +12,9 @@ from rich.text import Text
 from qexp.bounds import in_a_line
 from qexp.cli.output import Heading, headings, rate, status_text, table, value_text
 from qexp.cli.terminal import printable
+from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, compact, duration, short_names
-from qexp.store.columns import ABSENT, Column, columns, shapes
+from qexp.store.columns import Column, columns, shapes
 from qexp.store.reports import ErrorGroup, ExperimentView
 from qexp.store.standing import Counts
 

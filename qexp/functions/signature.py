@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 from qexp.data import Keys, other_keys
+from qexp.dotted_names import ClashError, head, nested, own_part
 from qexp.errors import FunctionError, nearest
 from qexp.functions.adapters import adapter
 from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.functions.kinds import annotated
-from qexp.functions.nesting import ClashError, head, nested, own
 from qexp.functions.spelling import spelling
 from qexp.model import Json
 
@@ -133,7 +133,7 @@ class Signature:
         """
         if beside is not None:
             whole = nested({**beside, name: value})[head(name)]
-            return own(name, value, self.canonical(head(name), whole), beside)
+            return own_part(name, value, self.canonical(head(name), whole), beside)
         converted = self.convert(name, value)
         kind = type(converted)
         if type(value) in _SCALARS and (converted is value or (kind is type(value) and converted == value)):

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from qexp.dotted_names import head, owner
 from qexp.grid.expansion import Expansion
 from qexp.grid.levels import Axis, Marks, bits_of, marks_of
-from qexp.grid.names import head, owner
 from qexp.grid.rules import Rule
 from qexp.model import Json
 

@@ -8,12 +8,12 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Protocol
 
+from qexp.dotted_names import head, owner
 from qexp.errors import GridError, nearest
 from qexp.grid.beside import Beside
 from qexp.grid.checks import concerned, item, place_of
 from qexp.grid.grid import Grid
 from qexp.grid.levels import Axis
-from qexp.grid.names import head, owner
 from qexp.grid.reader import Part
 from qexp.model import Json, canonical, describe
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from qexp.dotted_names import owner
 from qexp.errors import nearest
 from qexp.grid.levels import Axis
-from qexp.grid.names import owner
 from qexp.grid.reader import Part
 from qexp.grid.rules import Rule
 from qexp.model import Json, canonical, describe, plain

@@ -14,7 +14,7 @@ from operator import add
 from typing import NamedTuple
 
 from qexp import jsonb
-from qexp.grid.names import NOTHING, inside, owner
+from qexp.dotted_names import ABSENT, inside, owner
 from qexp.grid.reader import Part
 from qexp.grid.rules import Rule
 from qexp.model import Json, canonical, to_text
@@ -270,5 +270,5 @@ def bits_of(params: Mapping[str, Json], marks: Marks) -> int:
     for name, value in params.items():
         for mark in marks.get(name, ()):
             found = inside(value, mark.keys) if mark.keys else value
-            bits &= ~mark.looking | (0 if found is NOTHING else mark.allowing.get(canonical(found), 0))
+            bits &= ~mark.looking | (0 if found is ABSENT else mark.allowing.get(canonical(found), 0))
     return bits

@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Literal
 
+from qexp.dotted_names import ABSENT, Absent, inside
 from qexp.model import Json
 
 FACTS = {
@@ -31,15 +31,6 @@ Path = tuple[str, ...]
 """The keys that lead to a value; the first one is the name of a parameter or result."""
 Source = Literal["params", "result"]
 _PREFIXES: Mapping[Source, str] = {"params": "param.", "result": "result."}
-
-
-class Absent(Enum):
-    """Stands for the value of a column that an experiment does not have."""
-
-    ABSENT = None
-
-
-ABSENT = Absent.ABSENT
 
 
 class Shape:
@@ -149,11 +140,8 @@ class Column:
 
     def inside(self, value: Json | Absent, path: Path | None = None) -> Json | Absent:
         """Return what this column shows of the value of its parameter or result, or of the one of its base."""
-        for key in (path or self.path)[1:]:
-            if type(value) is not dict or key not in value:
-                return ABSENT
-            value = value[key]
-        return ABSENT if self.splits and type(value) is dict and value else value
+        found = inside(value, (path or self.path)[1:])
+        return ABSENT if self.splits and type(found) is dict and found else found
 
     def of(self, data: Mapping[str, Json] | None) -> Json | Absent:
         """Return what this column shows of an experiment's parameters, or of its result."""
