@@ -14,6 +14,9 @@ from uuid import UUID
 Json = Any
 """A JSON value: None, bool, int, float, str, list or dict. Spelled `Any`: recursive aliases do not survive pydantic."""
 
+SCALARS = (bool, int, float, str, type(None))
+"""The types of JSON values that have no parts."""
+
 DEFAULT_QUEUE = "qexp"
 ALONE = 2
 """Workers that died with an experiment, on hosts that went on, before it runs in a process and a session of its own."""

@@ -12,9 +12,9 @@ from types import ModuleType
 from typing import Any
 
 from qexp.errors import FunctionError, nearest
-from qexp.functions import environment
+from qexp.functions.callables import require_function
 from qexp.functions.foreign import calling, deed, passes
-from qexp.functions.kinds import require_function
+from qexp.functions.importability import is_importable
 from qexp.functions.signature import Function
 from qexp.functions.workspace import is_installed, origin, workspace
 
@@ -102,7 +102,7 @@ def home(name: str, folder: Path | None) -> Path | None:
         return folder
     if folder is not None and Path(file).is_relative_to(folder.resolve()):
         return folder
-    return folder if environment.has(module, file) else _folder_of(module, name)
+    return folder if is_importable(module, file) else _folder_of(module, name)
 
 
 def _folder_of(module: ModuleType, name: str) -> Path:

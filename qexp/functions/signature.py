@@ -12,14 +12,13 @@ from typing import Any
 from qexp.data import Keys, other_keys
 from qexp.dotted_names import ClashError, head, nested, own_part
 from qexp.errors import FunctionError, nearest
-from qexp.functions.adapters import adapter
+from qexp.functions.callables import annotated
+from qexp.functions.canonical_values import canonical_value
+from qexp.functions.converters import converter_of
 from qexp.functions.foreign import calling, deed, message_of, passes
-from qexp.functions.kinds import annotated
-from qexp.functions.spelling import spelling
-from qexp.model import Json
+from qexp.model import SCALARS, Json
 
 Function = Callable[..., Any]
-_SCALARS = (bool, int, float, str, type(None))
 _NUMBERS = (bool, int, float)
 _FAR = 1e300
 """Numbers beyond which it is asked whether they are finite, and not too long for JSON."""
@@ -46,7 +45,7 @@ class Signature:
     required: tuple[str, ...]
     open: bool
     """It takes any name, through **kwargs."""
-    adapters: Mapping[str, Any]
+    converters: Mapping[str, Any]
     injected: tuple[str, ...] = ()
     """Parameters that receive the context."""
     result_keys: Keys = frozenset()
@@ -76,13 +75,13 @@ class Signature:
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         injected = tuple(p.name for p in named if _is_injected(hints.get(p.name)))
         named = [p for p in named if p.name not in injected]
-        adapters = {}
+        converters = {}
         for parameter in named:
             if parameter.name in hints:
                 place = f"function {name}: annotation of {parameter.name!r}"
                 with calling(place):
                     try:
-                        adapters[parameter.name] = adapter(hints[parameter.name])
+                        converters[parameter.name] = converter_of(hints[parameter.name])
                     except (PydanticUserError, TypeError, NameError) as error:
                         raise FunctionError(f"{place}: {message_of(error).partition(chr(10))[0]}") from error
         return cls(
@@ -90,7 +89,7 @@ class Signature:
             names=tuple(parameter.name for parameter in named),
             required=tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
             open=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
-            adapters=adapters,
+            converters=converters,
             injected=injected,
             result_keys=other_keys(hints.get("return")),
         )
@@ -101,17 +100,17 @@ class Signature:
 
     def converts(self, name: str) -> bool:
         """Say whether the argument that a name belongs to has an annotation."""
-        return head(name) in self.adapters
+        return head(name) in self.converters
 
     def convert(self, name: str, value: Json) -> Any:
         """Return a value as the annotation of *name* has it; ValueError says in one line why it cannot be."""
-        adapter = self.adapters.get(name)
-        if adapter is None:
+        converter = self.converters.get(name)
+        if converter is None:
             return value
         from pydantic import ValidationError
 
         try:
-            return adapter.validate_python(value)
+            return converter.validate_python(value)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             at = "".join(f"[{part!r}]" for part in first["loc"] if not isinstance(part, str) or isinstance(value, dict))
@@ -136,13 +135,13 @@ class Signature:
             return own_part(name, value, self.canonical(head(name), whole), beside)
         converted = self.convert(name, value)
         kind = type(converted)
-        if type(value) in _SCALARS and (converted is value or (kind is type(value) and converted == value)):
+        if type(value) in SCALARS and (converted is value or (kind is type(value) and converted == value)):
             return value
-        if kind in _NUMBERS and type(value) in _SCALARS and abs(converted) < _FAR:  # most of those that change
+        if kind in _NUMBERS and type(value) in SCALARS and abs(converted) < _FAR:  # most of those that change
             again = self.convert(name, converted)
             return converted if type(again) is kind and again == converted else value
         try:
-            return spelling(value, converted, partial(self.convert, name))
+            return canonical_value(value, converted, partial(self.convert, name))
         except ValueError:
             raise
         except BaseException as error:

@@ -13,8 +13,8 @@ from pydantic_core import to_json as to_text
 
 from qexp.data import Keys, NotDataError, kept, parts, to_json
 from qexp.errors import ContextError, ResultError
+from qexp.functions.callables import code_of
 from qexp.functions.foreign import type_of
-from qexp.functions.kinds import code_of
 from qexp.model import Failure, Json
 from qexp.store.outcome import Error
 from qexp.worker.attempt import trace

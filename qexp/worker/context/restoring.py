@@ -6,9 +6,10 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import Any
 
 from qexp.errors import CheckpointError
+from qexp.model import SCALARS
 from qexp.worker.context import classes, tensors
 from qexp.worker.context.holders import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
-from qexp.worker.context.taking import PLAIN, Memory, Walk, described, is_dataclass, memory_of, parts_of, require_state
+from qexp.worker.context.taking import Memory, Walk, described, is_dataclass, memory_of, parts_of, require_state
 from qexp.worker.context.tree import has_known_factory
 from qexp.worker.context.values import encode
 
@@ -60,7 +61,7 @@ class Restoring(Walk):
     def _of(self, held: Any, value: Any) -> Any:
         """Return what is to stand where *held* does: itself with the saved state if it can take it, else the value."""
         kind = type(held)
-        if value is None or kind in PLAIN or held is value:
+        if value is None or kind in SCALARS or held is value:
             return value
         if own := own_state(held):
             self._load(own, held, value)
@@ -112,13 +113,15 @@ class Restoring(Walk):
 
     def _items(self, held: dict[Any, Any], value: dict[Any, Any]) -> dict[Any, Any]:
         return {
-            key: item if type(item) in PLAIN and type(held.get(key)) in PLAIN else self._at(key, held.get(key), item)
+            key: item
+            if type(item) in SCALARS and type(held.get(key)) in SCALARS
+            else self._at(key, held.get(key), item)
             for key, item in value.items()
         }
 
     def _sequence(self, held: Any, value: Any) -> list[Any]:
         common = [
-            item if type(item) in PLAIN and type(mine) in PLAIN else self._at(index, mine, item)
+            item if type(item) in SCALARS and type(mine) in SCALARS else self._at(index, mine, item)
             for index, (mine, item) in enumerate(zip(held, value, strict=False))
         ]
         return [*common, *list(value)[len(common) :]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
-from types import NoneType
 from typing import Any
 
 from qexp.errors import CheckpointError
+from qexp.model import SCALARS
 from qexp.worker.context import classes, tensors
 from qexp.worker.context.holders import attributes, has_attributes, is_array, is_estimator, own_state, pickles_itself
 from qexp.worker.context.tree import DEEPEST, has_known_factory, place_of, too_deep
@@ -15,7 +15,6 @@ from qexp.worker.context.tree import DEEPEST, has_known_factory, place_of, too_d
 Place = tuple[Any, ...]
 Memory = tuple[int, int]
 """Where the numbers of an array or tensor begin, and how many bytes they are."""
-PLAIN = (NoneType, bool, int, float, str)
 
 
 class Walk:
@@ -55,7 +54,7 @@ class Taking(Walk):
 
     def _of(self, item: Any) -> Any:
         kind = type(item)
-        if kind in PLAIN or kind.__module__ == "numpy":  # arrays and scalars, of which there may be many
+        if kind in SCALARS or kind.__module__ == "numpy":  # arrays and scalars, of which there may be many
             return item
         if kind in (dict, OrderedDict, Counter) or (kind is defaultdict and has_known_factory(item)):
             return self._dict(item)
@@ -107,10 +106,10 @@ class Taking(Walk):
         return item
 
     def _items(self, items: dict[Any, Any]) -> dict[Any, Any]:
-        return {key: item if type(item) in PLAIN else self._at(key, item) for key, item in items.items()}
+        return {key: item if type(item) in SCALARS else self._at(key, item) for key, item in items.items()}
 
     def _sequence(self, items: Any) -> list[Any]:
-        return [item if type(item) in PLAIN else self._at(index, item) for index, item in enumerate(items)]
+        return [item if type(item) in SCALARS else self._at(index, item) for index, item in enumerate(items)]
 
     def _at(self, key: Any, item: Any) -> Any:
         self._enter(key)

@@ -19,7 +19,7 @@ _NO_SCHEMAS = ("metadata", "serialization", "default", "expected")
 """Keys of a schema below which no further schemas stand."""
 
 
-def adapter(hint: Any) -> Any:
+def converter_of(hint: Any) -> Any:
     """Return what converts values to a type; a type that pydantic does not know is only checked for."""
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUserError

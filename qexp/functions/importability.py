@@ -1,4 +1,4 @@
-"""Modules that each Python of this environment finds, as opposed to those of this program alone."""
+"""Whether workers can import a module: each Python of this environment finds it, or this program alone."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ print(json.dumps([place for place in places if place]))
 """
 
 
-def has(module: ModuleType, file: str) -> bool:
+def is_importable(module: ModuleType, file: str) -> bool:
     """
-    Say whether each Python of this environment imports a module from the same *file*, as from an editable install.
+    Say whether each Python of this environment imports a module from the same *file*.
 
-    The folder of a script, the working directory and PYTHONPATH are this program's own: workers may have others.
+    An editable install is one case. The folder of a script, the working directory and PYTHONPATH belong to this program
+    alone: workers may have others.
     """
     name = module.__name__.partition(".")[0]
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -35,5 +36,5 @@ def has(module: ModuleType, file: str) -> bool:
     )
     if answer.returncode:
         return False
-    places = json.loads(answer.stdout.splitlines()[-1])  # what a .pth file prints comes before
+    places = json.loads(answer.stdout.splitlines()[-1])  # a .pth file may print lines before it
     return any(file == place or file.startswith(f"{place}/") for place in places)

@@ -9,14 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from qexp.data import KEYS, KeyText, to_json
-from qexp.model import Json, canonical
-
-_PLAIN = (bool, int, float, str, type(None))
-_NOTHING = object()
-"""Stands for the converted part that a written one has none of."""
+from qexp.dotted_names import ABSENT
+from qexp.model import SCALARS, Json, canonical
 
 
-def spelling(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
+def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
     """
     Return a value in the spelling that all values share which *convert* makes equal to it.
 
@@ -52,29 +49,29 @@ def _spelled(written: Json, converted: Any) -> Json:
 
 def _scalar(written: Json, converted: Any) -> Json:
     """Return a scalar as its annotation has it; what is no scalar then, or no data, stays as written."""
-    if type(converted) in _PLAIN and type(converted) is type(written) and converted == written:
+    if type(converted) in SCALARS and type(converted) is type(written) and converted == written:
         return written
-    if converted is _NOTHING or callable(converted) or inspect.ismodule(converted):
+    if converted is ABSENT or callable(converted) or inspect.ismodule(converted):
         return written
     if isinstance(converted, float):
         return to_json(converted, finite=True)
     if isinstance(converted, Mapping | Set | tuple | list) or dataclasses.is_dataclass(converted):
         return written
     data = _data(converted)
-    return data if type(data) in _PLAIN else written
+    return data if type(data) in SCALARS else written
 
 
 def _data(converted: Any) -> Json:
-    """Return a value as data, or _NOTHING if it is none."""
+    """Return a value as data, or ABSENT if it is none."""
     try:
         return to_json(converted, finite=True)
     except ValueError:
         kind: Any = type(converted)
         dump = _dumper(kind)
     try:
-        return _NOTHING if dump is None else dump(converted)
+        return ABSENT if dump is None else dump(converted)
     except ValueError:
-        return _NOTHING
+        return ABSENT
 
 
 @functools.lru_cache(maxsize=64)
@@ -94,7 +91,7 @@ def _items(written: list[Json], converted: Any) -> Sequence[Any]:
         return converted[: len(written)]
     if isinstance(converted, Sequence) and not isinstance(converted, str) and len(converted) == len(written):
         return converted
-    return [_NOTHING] * len(written)
+    return [ABSENT] * len(written)
 
 
 def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
@@ -102,7 +99,7 @@ def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
     try:
         items = [_member(item) for item in converted]
     except ValueError:
-        items = [_spelled(item, _NOTHING) for item in written]
+        items = [_spelled(item, ABSENT) for item in written]
     return [item for _, item in sorted({canonical(item): item for item in items}.items())]
 
 
@@ -113,7 +110,7 @@ def _member(member: Any) -> Json:
     if isinstance(member, tuple) and not hasattr(member, "_fields"):
         return [_member(item) for item in member]
     data = _data(member)
-    if callable(member) or type(data) not in _PLAIN:
+    if callable(member) or type(data) not in SCALARS:
         raise ValueError("a member that is no scalar")
     return data
 
@@ -124,16 +121,16 @@ def _entries(written: dict[str, Json], converted: Any) -> Iterator[tuple[str, Js
         keys = _keys(written, converted)
     else:
         parts = _fields(converted)
-        keys = [key if key in parts else _NOTHING for key in written]
+        keys = [key if key in parts else ABSENT for key in written]
         converted = parts
     for (key, item), found in zip(written.items(), keys, strict=True):
-        is_text = found is _NOTHING or isinstance(found, str)
+        is_text = found is ABSENT or isinstance(found, str)
         if isinstance(key, KeyText) and is_text:
             raise ValueError(
                 f"found the key {key}, expected text; quote it, or annotate the parameter as dict[{key.kind}, …]"
             )
-        spelled = str(key) if found is _NOTHING else found if type(found) is str else _key_text(found)
-        yield spelled, item, _NOTHING if found is _NOTHING else converted[found]
+        spelled = str(key) if found is ABSENT else found if type(found) is str else _key_text(found)
+        yield spelled, item, ABSENT if found is ABSENT else converted[found]
 
 
 def _keys(written: dict[str, Json], converted: Mapping[Any, Any]) -> list[Any]:
@@ -144,7 +141,7 @@ def _keys(written: dict[str, Json], converted: Mapping[Any, Any]) -> list[Any]:
         return list(converted)
     if any(not isinstance(key, str) for key in converted):
         raise ValueError(f"found the keys {', '.join(written)}, expected keys that differ once they are converted")
-    return [str(key) if key in converted else _NOTHING for key in written]  # a TypedDict leaves out what it ignores
+    return [str(key) if key in converted else ABSENT for key in written]  # a TypedDict leaves out what it ignores
 
 
 def _key_text(key: Any) -> str:
