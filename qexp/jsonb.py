@@ -1,9 +1,10 @@
 """
-What Postgres's jsonb changes in data, and how that is kept.
+Data in Postgres's jsonb, and a second mapping that restores the changes that jsonb makes.
 
-jsonb forgets the order of keys, the sign of -0.0, and that 1e22 was written as a float. NaN and infinities, which JSON
-lacks, are kept in it as text, so text such as "NaN" needs a mark. A second mapping keeps what would be lost: under
-`=NAME` the JSON text of a value that jsonb would change, and under `order` the names, unless their order is known.
+jsonb forgets the order of keys, the sign of -0.0, and that 1e22 was written as a float. JSON lacks NaN and infinities:
+jsonb holds them as text, so text such as "NaN" needs a mark. The second mapping is called exact and has two kinds of
+keys: `=NAME` with the JSON text of a value that jsonb would change, and `order` with the names in their order. `order`
+is missing if readers know the order.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from qexp.model import NON_FINITE, Json, encode_float
+from qexp.model import NON_FINITE, Json, encode_float, map_scalars
 
 Exact = Mapping[str, Json]
 
@@ -25,20 +26,16 @@ _dump = json.JSONEncoder(ensure_ascii=False).encode
 
 def encoded(value: Json) -> Json:
     """Return data with NaN and infinities as text, for jsonb."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else encode_float(value)
-    if isinstance(value, Mapping):
-        return {key: encoded(item) for key, item in value.items()}
-    return [encoded(item) for item in value] if isinstance(value, list) else value
+    return map_scalars(_encoded, value)
+
+
+def _encoded(value: Json) -> Json:
+    return encode_float(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def decoded(value: Json) -> Json:
-    """Return data of jsonb with the floats that were kept as text."""
-    if isinstance(value, str):
-        return NON_FINITE.get(value, value)
-    if isinstance(value, dict):
-        return {key: decoded(item) for key, item in value.items()}
-    return [decoded(item) for item in value] if isinstance(value, list) else value
+    """Return data of jsonb with NaN and infinities as floats."""
+    return map_scalars(lambda one: NON_FINITE.get(one, one) if isinstance(one, str) else one, value)
 
 
 def is_changed(value: Json) -> bool:
@@ -55,20 +52,20 @@ def is_changed(value: Json) -> bool:
         return value in NON_FINITE
     if kind is list:
         return any(map(is_changed, value))
-    return kind is dict and (list(value) != sorted(value, key=_place) or any(map(is_changed, value.values())))
+    return kind is dict and (list(value) != sorted(value, key=_sort_key) or any(map(is_changed, value.values())))
 
 
-def _place(key: str) -> tuple[int, bytes]:
-    """Return by what jsonb sorts its keys."""
+def _sort_key(key: str) -> tuple[int, bytes]:
+    """Return the sort key by which jsonb orders keys."""
     text = key.encode()
     return len(text), text
 
 
 def exact(data: Mapping[str, Json], known: Iterable[str], order: Iterable[str] | None = None) -> Exact | None:
     """
-    Return what jsonb would lose of a mapping whose reader knows the order of the *known* names; None: nothing.
+    Return the changes that jsonb would make in a mapping; None: it makes none.
 
-    *order* is that of the whole, if *data* are a part of something.
+    The reader knows the order of the *known* names. If *data* is a part of a result, *order* has all names of that.
     """
     found: dict[str, Json] = {_TEXT + name: _dump(value) for name, value in data.items() if is_changed(value)}
     names = list(data if order is None else order)
@@ -79,7 +76,7 @@ def exact(data: Mapping[str, Json], known: Iterable[str], order: Iterable[str] |
 
 def is_in_order(names: Iterable[str], known: Iterable[str]) -> bool:
     """
-    Say whether names stand in the order of the *known* ones, with none missing there; a single name always does.
+    Say whether names are all *known* and in that order; a single name always is.
 
     >>> is_in_order(["a", "c"], ["a", "b", "c"]), is_in_order(["b", "a"], ["a", "b"])
     (True, False)
@@ -89,14 +86,18 @@ def is_in_order(names: Iterable[str], known: Iterable[str]) -> bool:
     return len(names) < 2 or all(name in rest for name in names)
 
 
-def text_of(data: Mapping[str, Json], known: Iterable[str]) -> str | None:
+def exact_text(data: Mapping[str, Json], known: Iterable[str]) -> str | None:
     """Return `exact` as JSON text."""
     found = exact(data, known)
     return None if found is None else _dump(found)
 
 
 def restored(data: Mapping[str, Json], kept: Exact | None, known: Sequence[str]) -> dict[str, Json]:
-    """Return a mapping of jsonb with what was *kept* beside it, in the order of that, else of the *known* names."""
+    """
+    Return a mapping as it was before jsonb changed it; *kept* is the result of `exact`.
+
+    Names are in the order of *kept* if it has one, otherwise of the *known* names.
+    """
     if len(data) > 1:
         order: Iterable[str] = [*(kept.get(_ORDER, ()) if kept else ()), *known, *data]
         data = {name: data[name] for name in order if name in data}
@@ -109,13 +110,13 @@ def row_text(row: Mapping[str, Json]) -> str:
     """
     Return the JSON text of a row for a column of type json, which keeps order and numbers as they are.
 
-    A row with text such as "NaN" is one text, with Python's JSON of the row in it.
+    A row that contains text such as "NaN" becomes a JSON string, which holds the row as Python's JSON.
     """
     return _dump(_dump(row) if _has_mark(row) else encoded(row))
 
 
 def row_of(found: Json) -> dict[str, Json]:
-    """Return the row of which `row_text` made the text, once that was read."""
+    """Return the row that `row_text` was given, from the parsed JSON of its text."""
     row: dict[str, Json] = json.loads(found) if isinstance(found, str) else decoded(found)
     return row
 

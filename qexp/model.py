@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -82,16 +82,12 @@ def canonical(value: Json) -> str:
     kind = type(value)
     if kind is int or (kind is float and not value.is_integer() and math.isfinite(value)):
         return repr(value)  # what the encoder would give, for most values of most grids
-    return _CANONICAL(_one_spelling(value))
+    return _CANONICAL(map_scalars(_one_spelling, value))
 
 
 def _one_spelling(value: Json) -> Json:
     if isinstance(value, float):
         return encode_float(value) if not math.isfinite(value) else int(value) if value.is_integer() else value
-    if isinstance(value, Mapping):
-        return {key: _one_spelling(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_one_spelling(item) for item in value]
     return value
 
 
@@ -129,19 +125,35 @@ def encode_float(value: float) -> str:
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
+def map_scalars(change: Callable[[Json], Json], value: Json) -> Json:
+    """
+    Return data with each value that is no list or mapping replaced by *change* of it.
+
+    >>> map_scalars(str, {"a": [1, None]})
+    {'a': ['1', 'None']}
+    """
+    if isinstance(value, Mapping):
+        return {
+            key: change(item) if type(item) in SCALARS else map_scalars(change, item) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [change(item) if type(item) in SCALARS else map_scalars(change, item) for item in value]
+    return change(value)
+
+
 def strict(value: Json) -> Json:
     """
-    Return data with numbers that JSON has: NaN becomes None, infinities become text, at every depth.
+    Return data without NaN and infinities, which JSON lacks: NaN becomes None, infinities become text.
 
     >>> strict({"loss": [0.5, math.nan, -math.inf]})
     {'loss': [0.5, None, '-Infinity']}
     """
+    return map_scalars(_strict, value)
+
+
+def _strict(value: Json) -> Json:
     if isinstance(value, float) and not math.isfinite(value):
         return None if math.isnan(value) else encode_float(value)
-    if isinstance(value, Mapping):
-        return {key: strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
     return value
 
 

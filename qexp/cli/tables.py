@@ -9,7 +9,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qexp.bounds import in_a_line
 from qexp.cli.output import Heading, headings, rate, status_text, table, value_text
 from qexp.cli.terminal import printable
 from qexp.dotted_names import ABSENT
@@ -17,6 +16,7 @@ from qexp.model import Json, Status, compact, duration, short_names
 from qexp.store.columns import Column, columns, shapes
 from qexp.store.reports import ErrorGroup, ExperimentView
 from qexp.store.standing import Counts
+from qexp.truncation import single_line
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses whose column is left out where it would hold zeros only."""
@@ -86,7 +86,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
             *(texts[number] for texts in cells),
             status_text(view.status),
             duration(view.duration),
-            *[in_a_line(view.error or "")] * failed,
+            *[single_line(view.error or "")] * failed,
         ]
         for number, view in enumerate(views)
     ]
@@ -135,7 +135,7 @@ def error_blocks(groups: Sequence[ErrorGroup], study: str | None) -> RenderableT
         block.append(f"{group.count} {group.failure}", style="bold red")
         block.append(f"  {printable(group.error_type)}")
         for name, value in (
-            ("message", in_a_line(group.error_message, _MESSAGE)),
+            ("message", single_line(group.error_message, _MESSAGE)),
             ("at", group.error_frame or ""),
             ("ids", compact(group.ids)),
             ("again", f"qexp requeue {study or compact(group.ids)} --error {short}"),

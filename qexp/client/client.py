@@ -15,7 +15,6 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from qexp.bounds import bounded
 from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
@@ -24,6 +23,7 @@ from qexp.store import announcements, experiments, locks, roles, schema, standin
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.workers import WorkerView
+from qexp.truncation import truncated
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -296,7 +296,7 @@ class Client:
         """
         from qexp.store import selectors
 
-        said = reason and bounded(reason)
+        said = reason and truncated(reason)
         return self.change(
             lambda connection: experiments.cancel(connection, selectors.where(connection, selection), said)
         )
@@ -307,7 +307,7 @@ class Client:
 
         False: it was paused before, and keeps its reason.
         """
-        return self.change(lambda connection: studies.pause(connection, study, reason and bounded(reason)))
+        return self.change(lambda connection: studies.pause(connection, study, reason and truncated(reason)))
 
     def resume(self, study: str) -> bool:
         """Let a paused study go on; False: it was not paused."""

@@ -8,9 +8,9 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from qexp.data import KEYS, KeyText, to_json
 from qexp.dotted_names import ABSENT
 from qexp.model import SCALARS, Json, canonical
+from qexp.serialization import KEY_TYPES, KeyText, to_json
 
 
 def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
@@ -145,7 +145,7 @@ def _keys(written: dict[str, Json], converted: Mapping[Any, Any]) -> list[Any]:
 
 
 def _key_text(key: Any) -> str:
-    return str(next(iter(to_json({key: None}, keys=KEYS))))
+    return str(next(iter(to_json({key: None}, keys=KEY_TYPES))))
 
 
 def _fields(converted: Any) -> Mapping[str, Any]:

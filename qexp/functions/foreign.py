@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from qexp.bounds import in_a_line
 from qexp.errors import FunctionError
+from qexp.truncation import single_line
 
 _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__
 _QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
@@ -134,4 +134,4 @@ def message_of(error: BaseException) -> str:
 
 def one_line(error: BaseException) -> str:
     """Return an exception as `Type: message` without line breaks; of a long message the beginning and the end."""
-    return f"{type_of(error).rpartition('.')[2]}: {in_a_line(message_of(error), _MESSAGE) or 'no message'}"
+    return f"{type_of(error).rpartition('.')[2]}: {single_line(message_of(error), _MESSAGE) or 'no message'}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from qexp.data import Keys, other_keys
 from qexp.dotted_names import ClashError, head, nested, own_part
 from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import annotated
@@ -17,6 +16,7 @@ from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
 from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.model import SCALARS, Json
+from qexp.serialization import KeyTypes, key_types
 
 Function = Callable[..., Any]
 _NUMBERS = (bool, int, float)
@@ -48,7 +48,7 @@ class Signature:
     converters: Mapping[str, Any]
     injected: tuple[str, ...] = ()
     """Parameters that receive the context."""
-    result_keys: Keys = frozenset()
+    result_keys: KeyTypes = frozenset()
     """Types of keys, beside text, that the annotation of its result names."""
 
     @classmethod
@@ -91,7 +91,7 @@ class Signature:
             open=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
             converters=converters,
             injected=injected,
-            result_keys=other_keys(hints.get("return")),
+            result_keys=key_types(hints.get("return")),
         )
 
     def accepts(self, name: str) -> bool:

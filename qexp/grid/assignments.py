@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qexp.data import KEYS, to_json
 from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS
 from qexp.grid.reader import Node, nodes_of, parse
 from qexp.grid.schema import GridFile
+from qexp.serialization import KEY_TYPES, to_json
 
 _SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")
-"""Keys whose inner names can be set one by one: `settings.epochs=5`."""
+"""KeyTypes whose inner names can be set one by one: `settings.epochs=5`."""
 _LISTS = ("zip", "when", "exclude", "include")
 
-Path = tuple[str, ...]
-"""Where a value goes: `("queue",)`, or a section and the name in it."""
+KeyPath = tuple[str, ...]
+"""The keys that lead to a value in a grid: `("queue",)`, or a section and the name in it."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Assignment:
     is_text: bool = True
 
     @classmethod
-    def parsed(cls, assignment: str) -> Assignment:
+    def from_text(cls, assignment: str) -> Assignment:
         """Take apart one `NAME=VALUES` of the command line."""
         name, equals, text = assignment.partition("=")
         name = name.strip()
@@ -42,12 +42,12 @@ class Assignment:
         return cls(name, text, place)
 
     @classmethod
-    def given(cls, name: str, value: Any, argument: str) -> Assignment:
+    def from_data(cls, name: str, value: Any, argument: str) -> Assignment:
         """Take a value from Python; *argument* is what the caller named it."""
         if not isinstance(name, str):
             raise GridError(argument, f"found {name!r} as a name, expected text")
         try:
-            return cls(name, to_json(value, finite=True, keys=KEYS), argument, is_text=False)
+            return cls(name, to_json(value, finite=True, keys=KEY_TYPES), argument, is_text=False)
         except ValueError as error:
             raise GridError(argument, f"{error}; expected values that JSON can hold") from error
 
@@ -81,7 +81,7 @@ class Assignment:
         return parse(text, self.place, numbered=False)
 
 
-def meaning(root: Node, one: Assignment) -> Path:
+def target_of(root: Node, one: Assignment) -> KeyPath:
     """
     Return where in a grid the value of an assignment goes; GridError if its name could mean several places.
 
@@ -110,7 +110,7 @@ def meaning(root: Node, one: Assignment) -> Path:
     return path
 
 
-def _key(one: Assignment, name: str) -> Path:
+def _key(one: Assignment, name: str) -> KeyPath:
     key, _, inner = name.partition(".")
     if key not in GridFile.model_fields or (inner and key not in _SECTIONS):
         raise GridError(one.place, f"there is no key {name!r} in a grid{nearest(key, GridFile.model_fields)}")
@@ -140,13 +140,13 @@ def _names(root: Node, section: str) -> Mapping[str, Node]:
 def _parameters(root: Node) -> dict[str, tuple[str, str]]:
     """Return the names of a grid's parameters, each with the section that gives it values, and the place there."""
     found: dict[str, tuple[str, str]] = {}
-    for section, name, node in written(root):
+    for section, name, node in given_values(root):
         if section != "settings":
             found.setdefault(name, (section, node.place))
     return found
 
 
-def written(root: Node) -> Iterator[tuple[str, str, Node]]:
+def given_values(root: Node) -> Iterator[tuple[str, str, Node]]:
     """Yield section, name and node of all that gives values to parameters and settings."""
     for section in ("parameters", "zip", "when", "include", "settings"):
         node = root.value.get(section)
@@ -160,5 +160,5 @@ def assignments_of(keys: Mapping[str, Any], values: Mapping[str, Any]) -> list[A
     """Return what a caller in Python has set: *keys* of the grid, and *values* by name, as `--set` has them."""
     if not isinstance(values, Mapping):
         raise GridError("set", f"found {values!r:.60}, expected a mapping such as {{'lr': [0.1, 0.01]}}")
-    found = [Assignment.given(f"grid.{name}", value, f"argument {name!r}") for name, value in keys.items()]
-    return found + [Assignment.given(name, value, f"set, {name!r}") for name, value in values.items()]
+    found = [Assignment.from_data(f"grid.{name}", value, f"argument {name!r}") for name, value in keys.items()]
+    return found + [Assignment.from_data(name, value, f"set, {name!r}") for name, value in values.items()]

@@ -1,18 +1,45 @@
-"""The sections of a grid file become axes, slowest first: parameters, zip, when, draws, seeds."""
+"""Axes, and how the sections of a grid file become axes: parameters, zip, when, draws, seeds, slowest first."""
 
 from __future__ import annotations
 
 import hashlib
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from qexp.grid.forms import DRAWN, Drawn, columns_of, listed
-from qexp.grid.levels import Axis
-from qexp.grid.reader import Part, Source
+from qexp.grid.reader import Location, Source
 from qexp.grid.rules import Rule
 from qexp.grid.sampling import Sampling
 from qexp.grid.schema import GridFile, When
 from qexp.model import Json, canonical
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Names that vary together and the column of values of each, all of one length."""
+
+    names: tuple[str, ...]
+    columns: tuple[Sequence[Json], ...]
+    locations: tuple[Location, ...]
+    """Where in the grid the values of each name are written."""
+    condition: Rule | None = None
+    """The axis exists only where this holds; axes of one entry of `when` share the object."""
+    drawn: bool = False
+    repeats: int = 0
+    """Drawn rows that were equal to others and left out."""
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    def location_of(self, name: str) -> Location:
+        """Return where in the grid the values of one of the names are written."""
+        return self.locations[self.names.index(name)]
+
+    def sets(self) -> Iterator[dict[str, Json]]:
+        """Yield the parameters that each row of the axis gives."""
+        for values in zip(*self.columns, strict=True):
+            yield dict(zip(self.names, values, strict=True))
 
 
 def axes_of(source: Source, file: GridFile) -> Iterator[Axis]:
@@ -38,20 +65,22 @@ def _conditional_forms(file: GridFile) -> Iterator[object]:
     return (form for section in file.when for form in section.parameters.values())
 
 
-def _conditional(source: Source, file: GridFile, section: When, place: tuple[Part, ...]) -> Iterator[Axis]:
+def _conditional(source: Source, file: GridFile, section: When, location: Location) -> Iterator[Axis]:
     """Yield the axes of one entry of `when`: those of its parameters, of its zip, and its draws."""
     if not section.parameters and not section.zip:
-        raise source.error("this entry of 'when' has no parameters; expected 'parameters' or 'zip' beside 'if'", *place)
-    condition = Rule.of(section.condition, (*place, "if"))
+        raise source.error(
+            "this entry of 'when' has no parameters; expected 'parameters' or 'zip' beside 'if'", *location
+        )
+    condition = Rule.of(section.condition, (*location, "if"))
     drawn = {name: form for name, form in section.parameters.items() if isinstance(form, Drawn)}
     for name, written in section.parameters.items():
         if name not in drawn:
-            yield _single(source, name, written, (*place, "parameters", name), condition)
+            yield _single(source, name, written, (*location, "parameters", name), condition)
     for index, together in enumerate(section.zip):
-        yield _together(source, together, (*place, "zip", index), condition)
+        yield _together(source, together, (*location, "zip", index), condition)
     if drawn:
         sampling = None if file.sampling is None else _under(file.sampling, section.condition)
-        yield _draws(source, sampling, drawn, (*place, "parameters"), condition)
+        yield _draws(source, sampling, drawn, (*location, "parameters"), condition)
 
 
 def _under(sampling: Sampling, condition: Mapping[str, Json]) -> Sampling:
@@ -61,33 +90,33 @@ def _under(sampling: Sampling, condition: Mapping[str, Json]) -> Sampling:
     return sampling.model_copy(update={"seed": int.from_bytes(digest)})
 
 
-def _single(source: Source, name: str, written: object, place: tuple[Part, ...], condition: Rule | None = None) -> Axis:
-    return Axis((name,), (_values(source, name, written, place),), (place,), condition)
+def _single(source: Source, name: str, written: object, location: Location, condition: Rule | None = None) -> Axis:
+    return Axis((name,), (_values(source, name, written, location),), (location,), condition)
 
 
 def _together(
-    source: Source, together: Mapping[str, object], place: tuple[Part, ...], condition: Rule | None = None
+    source: Source, together: Mapping[str, object], location: Location, condition: Rule | None = None
 ) -> Axis:
-    columns = [_values(source, name, written, (*place, name)) for name, written in together.items()]
+    columns = [_values(source, name, written, (*location, name)) for name, written in together.items()]
     names = tuple(together)
     for name, column in zip(names, columns, strict=True):
         if len(column) != len(columns[0]):
             raise source.error(
                 f"{name!r} has {len(column)} values, {names[0]!r} has {len(columns[0])}: "
                 "names that move together need as many",
-                *place,
+                *location,
                 name,
             )
-    return Axis(names, tuple(columns), tuple((*place, name) for name in names), condition)
+    return Axis(names, tuple(columns), tuple((*location, name) for name in names), condition)
 
 
-def _values(source: Source, name: str, written: object, place: tuple[Part, ...]) -> Sequence[Json]:
+def _values(source: Source, name: str, written: object, location: Location) -> Sequence[Json]:
     try:
         values = listed(written)
     except ValueError as error:
-        raise source.error(f"parameter {name!r}: {error}", *place) from error
+        raise source.error(f"parameter {name!r}: {error}", *location) from error
     if not len(values):
-        raise source.error(f"parameter {name!r} has no values; expected at least one", *place)
+        raise source.error(f"parameter {name!r} has no values; expected at least one", *location)
     return values
 
 
@@ -95,28 +124,28 @@ def _draws(
     source: Source,
     sampling: Sampling | None,
     drawn: Mapping[str, Drawn],
-    place: tuple[Part, ...],
+    location: Location,
     condition: Rule | None = None,
 ) -> Axis:
     """Return drawn parameters as one axis."""
     names = tuple(drawn)
     if sampling is None:
         raise source.error(
-            f"parameter {names[0]!r} is drawn; say how often with 'sampling: {{samples: N}}'", *place, names[0]
+            f"parameter {names[0]!r} is drawn; say how often with 'sampling: {{samples: N}}'", *location, names[0]
         )
     for name, form in drawn.items():
         try:
             form.check()
         except ValueError as error:
-            raise source.error(f"parameter {name!r}: {error}", *place, name) from error
+            raise source.error(f"parameter {name!r}: {error}", *location, name) from error
     try:
         columns = columns_of(drawn, sampling.quantiles(names))
     except ValueError as error:
         raise source.error(str(error), "sampling", "method") from error
-    places = tuple((*place, name) for name in names)
+    locations = tuple((*location, name) for name in names)
     given = tuple(columns[name] for name in names)
     distinct = given if any(isinstance(column, array) for column in given) else _distinct(given)
-    return Axis(names, distinct, places, condition, drawn=True, repeats=len(given[0]) - len(distinct[0]))
+    return Axis(names, distinct, locations, condition, drawn=True, repeats=len(given[0]) - len(distinct[0]))
 
 
 def _distinct(columns: Sequence[Sequence[Json]]) -> tuple[Sequence[Json], ...]:

@@ -1,4 +1,4 @@
-"""A grid is held against the function that it names: names, and values as the annotations have them."""
+"""Check a grid against its function: names, and values converted as the annotations say."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Protocol
 
 from qexp.dotted_names import head, owner
 from qexp.errors import GridError, nearest
-from qexp.grid.beside import Beside
-from qexp.grid.checks import concerned, item, place_of
+from qexp.grid.axes import Axis
+from qexp.grid.checks import concerned, item
+from qexp.grid.examples import Examples, same_argument
 from qexp.grid.grid import Grid
-from qexp.grid.levels import Axis
-from qexp.grid.reader import Part
+from qexp.grid.reader import Location
 from qexp.model import Json, canonical, describe
 
 
 class Taker(Protocol):
-    """What a grid must know of a function."""
+    """The parts of a function's signature that a grid needs."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
@@ -34,11 +34,11 @@ class Taker(Protocol):
         """Say whether the argument that a name belongs to has an annotation."""
 
     def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
-        """Return a value as the function's annotation spells it, with others *beside* it; ValueError refuses it."""
+        """Return a value as the annotation spells it, converted together with the values *beside* it; or ValueError."""
 
 
 def bind(grid: Grid, taker: Taker) -> Grid:
-    """Return the grid with its values as the function has them, or a GridError at the parameter that does not fit."""
+    """Return the grid with its values as the function takes them; GridError names the parameter that does not fit."""
     _check_names(grid, taker)
     bound = _Binding(grid, taker).bound()
     _check_required(bound, taker)
@@ -52,43 +52,45 @@ def _check_names(grid: Grid, taker: Taker) -> None:
         if not taker.accepts(name):
             problem = f"the function {grid.function} takes no {head(name)!r}{nearest(name, taker.names)}"
             if "." in name:
-                problem += f", of which {name!r} sets a key"
+                problem += f"; {name!r} sets a key of it"
             if not head(name).isidentifier() or keyword.iskeyword(head(name)):
-                problem += "; a name that Python takes for no argument needs a function with **params"
-            raise grid.source.error(problem, *grid.where(name), key=True)
-    rows: list[tuple[tuple[Part, ...], Collection[str]]] = [(("parameters",), grid.givers)] if grid.axes else []
+                problem += "; Python has no argument of that name: only a function with **params takes it"
+            raise grid.source.error(problem, *grid.location_of(name), key=True)
+    rows: list[tuple[Location, Collection[str]]] = [(("parameters",), grid.axes_by_name)] if grid.axes else []
     rows += [(("include", index), row) for index, row in enumerate(grid.include)]
     rows = rows or [(("function",), ())]  # one experiment, without parameters
-    for place, given in rows:
-        arguments = {head(name) for name in [*given, *grid.settings]}
+    for location, names in rows:
+        arguments = {head(name) for name in [*names, *grid.settings]}
         for name in taker.required:
             if name not in arguments:
-                raise grid.source.error(f"the function {grid.function} requires {name!r}, which is not given", *place)
+                raise grid.source.error(
+                    f"the function {grid.function} requires {name!r}, which is not given", *location
+                )
 
 
 def _check_required(grid: Grid, taker: Taker) -> None:
-    """Refuse a grid with a combination in which no condition holds under which a required argument is given."""
+    """Refuse a grid if a combination lacks a required argument because no condition for it holds."""
     settings = set(map(head, grid.settings))
     for argument in taker.required:
-        names = [name for name in grid.givers if head(name) == argument]
-        givers = [axis for name in names for axis in grid.givers[name]]
-        if not givers or argument in settings or any(axis.condition is None for axis in givers):
+        names = [name for name in grid.axes_by_name if head(name) == argument]
+        giving = [axis for name in names for axis in grid.axes_by_name[name]]
+        if not giving or argument in settings or any(axis.condition is None for axis in giving):
             continue
-        without = grid.expansion.where(absent=givers)
+        without = grid.expansion.example(absent=giving)
         if without is not None:
             raise grid.source.error(
                 f"the function {grid.function} requires {argument!r}, which is not given where "
-                f"{concerned(without, *givers)}; give it a default",
-                *grid.where(names[0]),
+                f"{concerned(without, *giving)}; give it a default",
+                *grid.location_of(names[0]),
             )
 
 
 _TRIED = 10_000
-"""Combinations whose mappings are put together and converted; what a longer grid has beyond is checked by its run."""
+"""Combinations whose mappings are assembled and converted here; those beyond are checked when they run."""
 
 
 def _check_arguments(grid: Grid, taker: Taker) -> None:
-    """Refuse an argument that dotted names make of what does not go together."""
+    """Refuse an argument whose dotted names do not fit together."""
     arguments = {head(name) for name in [*grid.names, *grid.settings] if "." in name}
     seen: set[str] = set()
     for row in islice(grid, _TRIED) if arguments else ():
@@ -112,68 +114,68 @@ def _check_argument(grid: Grid, taker: Taker, part: Mapping[str, Json]) -> None:
 
 
 def _misfit(grid: Grid, error: ValueError, name: str, part: Mapping[str, Json]) -> GridError:
-    """Return the error about an argument of several names, at the one that it is about as far as it says so."""
-    if (above := getattr(error, "above", None)) is not None:  # a key of what is no mapping
+    """Return the error about an argument of several names, at the name that it concerns if it says which."""
+    if (above := getattr(error, "above", None)) is not None:  # a key of a value that is no mapping
         found = owner(above, part)
         other = f" ({grid.source.place(*_written(grid, found[0], part))})" if found else ""
-        return grid.source.error(f"{error}{other}", *grid.where(getattr(error, "name", name)), key=True)
+        return grid.source.error(f"{error}{other}", *grid.location_of(getattr(error, "name", name)), key=True)
     keys = map(str, getattr(error, "keys", ()))
     found = owner(".".join([head(name), *keys]), part)
     blamed = found[0] if found else name
-    shown = describe({other: value for other, value in part.items() if head(other) == head(name)})
+    shown = describe(same_argument(name, part))
     return grid.source.error(f"parameter {blamed!r}: {error}, where {shown}", *_written(grid, blamed, part))
 
 
-def _written(grid: Grid, name: str, part: Mapping[str, Json]) -> tuple[Part, ...]:
-    """Return where the value that a combination has of a name is written, or else where the name is."""
-    for axis in grid.givers.get(name, ()):
+def _written(grid: Grid, name: str, part: Mapping[str, Json]) -> Location:
+    """Return the location of the value that a combination has of a name, or of the name."""
+    for axis in grid.axes_by_name.get(name, ()):
         column = axis.columns[axis.names.index(name)]
         if part[name] in column:
-            place = place_of(axis, name)
-            return (*place, *item(grid.source.data, place, list(column).index(part[name])))
-    return grid.where(name)
+            location = axis.location_of(name)
+            return (*location, *item(grid.source.data, location, list(column).index(part[name])))
+    return grid.location_of(name)
 
 
 class _Binding:
-    """Converts the values of a grid: first those that stand alone, then those of arguments with several names."""
+    """Converts the values of a grid: first arguments with one name, then arguments with several names."""
 
     def __init__(self, grid: Grid, taker: Taker) -> None:
         self._grid, self._taker = grid, taker
         dotted = [name for name in [*grid.names, *grid.settings] if "." in name]
         self._arguments = {head(name) for name in dotted if taker.converts(name)}
-        self._beside = Beside(grid)
+        self._examples = Examples(grid)
 
     def bound(self) -> Grid:
         """Return the grid with all values converted."""
-        beside = self._beside
-        for number, axis in enumerate(beside.axes):
-            beside.set_columns(number, [self._column(axis, name) for name in axis.names])
-        for rule in [*beside.conditions.values(), *beside.exclude]:
+        examples = self._examples
+        for number, axis in enumerate(examples.axes):
+            examples.set_columns(number, [self._column(axis, name) for name in axis.names])
+        for rule in [*examples.conditions.values(), *examples.exclude]:
             self._convert_rule(rule, alone=True)
-        beside.changed()
+        examples.forget()
         self._convert_together()
         self._row(self._grid.settings, ("settings",))
         include = [self._row(row, ("include", index)) for index, row in enumerate(self._grid.include)]
-        return self._grid.with_values(beside.renewed(), include, beside.exclude)
+        return self._grid.with_values(examples.current_axes(), include, examples.exclude)
 
     def _convert_together(self) -> None:
-        """Convert what needs values beside it, in the order of the axes: a condition looks at those above it."""
-        beside, converted = self._beside, set()
-        for number, axis in enumerate(beside.renewed()):
-            if axis.condition is not None and (entry := int(axis.condition.place[1])) not in converted:
+        """Convert arguments with several names, in the order of the axes: a condition looks at the axes above it."""
+        examples, converted = self._examples, set()
+        for number, axis in enumerate(examples.current_axes()):
+            if axis.condition is not None and (entry := int(axis.condition.location[1])) not in converted:
                 converted.add(entry)
-                if self._convert_rule(beside.conditions[entry], alone=False):
-                    beside.changed()
+                if self._convert_rule(examples.conditions[entry], alone=False):
+                    examples.forget()
             if any(self._is_together(name) for name in axis.names):
-                beside.set_columns(number, self._columns_together(number))
-        for rule in beside.exclude:
+                examples.set_columns(number, self._columns_together(number))
+        for rule in examples.exclude:
             self._convert_rule(rule, alone=False)
 
     def _is_together(self, name: str) -> bool:
         return head(name) in self._arguments
 
     def _column(self, axis: Axis, name: str) -> Sequence[Json]:
-        """Return the converted column, or the one there is where conversion changes nothing: it may be long."""
+        """Return the converted column, or the same object if conversion changes nothing: it may be long."""
         column = axis.columns[axis.names.index(name)]
         if self._is_together(name):
             return column
@@ -182,9 +184,9 @@ class _Binding:
             try:
                 converted = self._taker.canonical(name, value)
             except ValueError as error:
-                place = place_of(axis, name)
-                below = item(self._grid.source.data, place, index)
-                raise self._grid.source.error(f"parameter {name!r}: {error}", *place, *below) from error
+                location = axis.location_of(name)
+                below = item(self._grid.source.data, location, index)
+                raise self._grid.source.error(f"parameter {name!r}: {error}", *location, *below) from error
             if changed is None and converted is not value:
                 changed = list(column[:index])
             if changed is not None:
@@ -192,15 +194,15 @@ class _Binding:
         return column if changed is None else changed
 
     def _columns_together(self, number: int) -> list[Sequence[Json]]:
-        """Return the columns of an axis, each value converted as part of its argument in a combination that has it."""
-        axis = self._beside.axes[number]
+        """Return the columns of an axis; each value is converted within its argument, in an example combination."""
+        axis = self._examples.axes[number]
         columns: list[list[Json]] = [[] for _ in axis.names]
         for row in axis.sets():
-            beside, is_real = self._beside.of(number, row)
+            params, is_real = self._examples.with_row(number, row)
             for name, column in zip(axis.names, columns, strict=True):
                 value = row[name]
                 if self._is_together(name):
-                    others = {other: one for other, one in beside.items() if head(other) == head(name)}
+                    others = same_argument(name, params)
                     try:
                         value = self._taker.canonical(name, value, others)
                     except ValueError as error:
@@ -212,24 +214,24 @@ class _Binding:
             for new, old in zip(columns, axis.columns, strict=True)
         ]
 
-    def _row(self, row: Mapping[str, Json], place: tuple[Part, ...]) -> dict[str, Json]:
+    def _row(self, row: Mapping[str, Json], location: Location) -> dict[str, Json]:
         settings = self._grid.settings
         converted = {}
         for name, value in row.items():
             if self._is_together(name) and row is settings:
-                continue  # checked with the parameters beside them
+                continue  # _check_arguments converts them together with parameters
             try:
                 beside = {**settings, **row} if self._is_together(name) else None
                 converted[name] = self._taker.canonical(name, value, beside)
             except ValueError as error:
-                raise self._grid.source.error(f"{place[0]}: {name!r}: {error}", *place, name) from error
+                raise self._grid.source.error(f"{location[0]}: {name!r}: {error}", *location, name) from error
         return converted
 
     def _convert_rule(self, rule: dict[str, Json], alone: bool) -> bool:
         """
-        Convert the values of a rule as far as they can be: one that cannot matches nothing, which warns.
+        Convert the values of a rule, and return whether any has changed.
 
-        Returns whether any has changed.
+        A value that cannot be converted stays: it matches nothing, and a warning says so.
         """
         before = dict(rule)
         for name, values in before.items():
@@ -249,7 +251,7 @@ class _Binding:
 
     def _together(self, name: str, value: Json) -> Json:
         if self._taker.converts(name):
-            for beside in self._beside.candidates(name):
+            for beside in self._examples.candidates(name):
                 try:
                     return self._taker.canonical(name, value, beside)
                 except ValueError:

@@ -1,4 +1,4 @@
-"""What pydantic cannot see of a grid: names used twice, values listed twice, rules about nothing, its size."""
+"""Checks of a grid beyond its schema: names used twice, values listed twice, rules about unknown names, its size."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from qexp.dotted_names import owner
 from qexp.errors import nearest
-from qexp.grid.levels import Axis
-from qexp.grid.reader import Part
+from qexp.grid.axes import Axis
+from qexp.grid.reader import Location
 from qexp.grid.rules import Rule
 from qexp.model import Json, canonical, describe, plain
 
@@ -34,11 +34,11 @@ def size(grid: Grid) -> None:
 
 
 def names(grid: Grid) -> None:
-    """Refuse a name with two meanings, and a rule or condition about a name that has none (yet)."""
-    for name, axes in grid.givers.items():
+    """Refuse a name with two meanings, and a rule or condition about an unknown name."""
+    for name, axes in grid.axes_by_name.items():
         for one, other in itertools.pairwise(axes):
             if one.condition is None or other.condition is None or one.condition is other.condition:
-                raise grid.source.error(f"the name {name!r} is used twice", *place_of(other, name), key=True)
+                raise grid.source.error(f"the name {name!r} is used twice", *other.location_of(name), key=True)
     _conditions(grid)
     for name in grid.settings:
         if name in grid.names:
@@ -47,37 +47,37 @@ def names(grid: Grid) -> None:
             )
     for index, rule in enumerate(grid.exclude):
         for name in rule:
-            _require(grid, name, grid.givers, ("exclude", index, name))
+            _require(grid, name, grid.axes_by_name, ("exclude", index, name))
 
 
 def _conditions(grid: Grid) -> None:
-    """Refuse a condition about a name that is not given above it, or that is given below it too."""
+    """Refuse a condition about a name that no axis above it gives, or that an axis below it gives too."""
     condition: Rule | None = None
     above: Counter[str] = Counter()
     known: Collection[str] = ()
     for axis in grid.axes:
         if axis.condition is not None and axis.condition is not condition:
-            condition, known = axis.condition, set(above)  # parameters of one entry do not see each other
+            condition, known = axis.condition, set(above)  # a condition does not look at parameters of its own entry
             for name in condition.allowed:
-                _require(grid, name, known, (*condition.place, name), "above")
+                _require(grid, name, known, (*condition.location, name), "above")
                 found = owner(name, known)
-                if found is not None and above[found[0]] < len(grid.givers[found[0]]):
+                if found is not None and above[found[0]] < len(grid.axes_by_name[found[0]]):
                     problem = f"the name {found[0]!r} is given further below too; move this entry below that"
-                    raise grid.source.error(problem, *condition.place, name, key=True)
+                    raise grid.source.error(problem, *condition.location, name, key=True)
         above.update(axis.names)
 
 
 def overlaps(grid: Grid) -> None:
-    """Refuse a name that two entries of `when` give to one combination."""
-    for name, axes in grid.givers.items():
+    """Refuse a name that two entries of `when` give in the same combination."""
+    for name, axes in grid.axes_by_name.items():
         for one, other in _doubtful(axes):
-            found = grid.expansion.where(present=[one, other])
+            found = grid.expansion.example(present=[one, other])
             if found is not None:
                 shown = concerned(found, one, other)
-                first = grid.source.place(*place_of(one, name), key=True)
+                first = grid.source.place(*one.location_of(name), key=True)
                 raise grid.source.error(
                     f"the name {name!r} is used twice: {first} gives it too where {shown}",
-                    *place_of(other, name),
+                    *other.location_of(name),
                     key=True,
                 )
 
@@ -90,7 +90,7 @@ def concerned(params: Mapping[str, Json], *axes: Axis) -> str:
 
 
 def _doubtful(axes: Sequence[Axis]) -> Iterator[tuple[Axis, Axis]]:
-    """Yield pairs of conditional axes whose conditions do not contradict each other on sight."""
+    """Yield pairs of conditional axes whose conditions may hold together, judged by the conditions alone."""
     rules = [axis.condition.allowed for axis in axes if axis.condition is not None]
     for name in rules[0] if len(rules) > 1 else ():
         values = [rule[name] for rule in rules if name in rule]
@@ -101,10 +101,10 @@ def _doubtful(axes: Sequence[Axis]) -> Iterator[tuple[Axis, Axis]]:
             yield one, other
 
 
-def _require(grid: Grid, name: str, known: Collection[str], place: tuple[Part, ...], where: str = "") -> None:
+def _require(grid: Grid, name: str, known: Collection[str], location: Location, where: str = "") -> None:
     if owner(name, known) is None:
         missing = f"no parameter {where} is named" if where else "no parameter is named"
-        raise grid.source.error(f"{missing} {name!r}{nearest(name, known)}", *place, key=True)
+        raise grid.source.error(f"{missing} {name!r}{nearest(name, known)}", *location, key=True)
 
 
 def repeats(grid: Grid) -> None:
@@ -119,8 +119,8 @@ def repeats(grid: Grid) -> None:
                 hint = "; the order of keys makes no other value: write a list of pairs" if "{" in text else ""
                 raise grid.source.error(
                     f"{', '.join(axis.names)!r} has the value {_shown(params)} twice{hint}",
-                    *place_of(axis, axis.names[0]),
-                    *item(grid.source.data, place_of(axis, axis.names[0]), index),
+                    *axis.location_of(axis.names[0]),
+                    *item(grid.source.data, axis.location_of(axis.names[0]), index),
                 )
             seen.add(text)
     rows: set[str] = set()
@@ -141,14 +141,9 @@ def _shown(params: Mapping[str, Json]) -> str:
     return ", ".join(plain(value) for value in params.values())
 
 
-def place_of(axis: Axis, name: str) -> tuple[Part, ...]:
-    """Return where a name of an axis is written."""
-    return axis.places[axis.names.index(name)]
-
-
-def item(data: Any, place: tuple[Part, ...], index: int) -> tuple[Part, ...]:
-    """Return where the *index*-th value of an axis stands below it: `values` lists them one level deeper."""
+def item(data: Any, location: Location, index: int) -> Location:
+    """Return the path from the location of an axis to its *index*-th value; the form `values` is one level deeper."""
     written: Any = data
-    for part in place:
+    for part in location:
         written = written[part]
     return ("values", index) if isinstance(written, Mapping) and "values" in written else (index,)

@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter, or_
 
 from qexp import jsonb
-from qexp.grid.levels import ALL, Axis, Level, Row, Seen, bits_of, looking, marks_of, missing_of, side_by_side
+from qexp.grid.axes import Axis
+from qexp.grid.axis_groups import AxisGroup, JsonbChanges, Row, conditional_names, grouped
+from qexp.grid.rule_masks import ALL, concerned_bits, masks_of, matching_bits
 from qexp.grid.rules import Rule
 from qexp.model import Json, canonical, to_text
 
@@ -21,16 +23,18 @@ class Expansion:
         conditions = list({id(axis.condition): axis.condition for axis in axes if axis.condition is not None}.values())
         self.rules = [*exclude, *conditions]
         self._drop = (1 << len(exclude)) - 1
-        bit = {id(rule): 1 << number for number, rule in enumerate(self.rules)}
-        self._bit = [0 if axis.condition is None else bit[id(axis.condition)] for axis in axes]
-        self._marks = marks_of(self.rules, {name for axis in axes for name in axis.names})
-        runs = side_by_side(axes)
-        missing = missing_of(runs, self._marks, len(self.rules))
-        self._seen = Seen()
-        self._levels = [
-            Level(run, bit[id(run[0].condition)] if run[0].condition else 0, self._marks, missing[number], self._seen)
-            for number, run in enumerate(runs)
+        self._bits = {id(rule): 1 << number for number, rule in enumerate(self.rules)}
+        self._masks = masks_of(self.rules, {name for axis in axes for name in axis.names})
+        groups = grouped(axes)
+        conditional = conditional_names(groups, self._masks, len(self.rules))
+        self._changes = JsonbChanges()
+        self._groups = [
+            AxisGroup(axes, self._bit_of(axes[0].condition), self._masks, names, self._changes)
+            for axes, names in zip(groups, conditional, strict=True)
         ]
+
+    def _bit_of(self, condition: Rule | None) -> int:
+        return 0 if condition is None else self._bits[id(condition)]
 
     def __iter__(self) -> Iterator[dict[str, Json]]:
         for rows, _ in self._walk(0, (), ALL, 0):
@@ -41,9 +45,9 @@ class Expansion:
 
     def encoded(self, known: Iterable[str] = ()) -> Iterator[tuple[bytes, str, str | None]]:
         """
-        Yield each parameter set as its fingerprint (see `qexp.model.fingerprint`), its JSON text, and that of `exact`.
+        Yield each parameter set as its fingerprint, its JSON text, and the text of `qexp.jsonb.exact`.
 
-        `exact` is what jsonb would change in it, None: nothing, if the order of the *known* names is known.
+        The last is None if jsonb changes nothing for a reader who knows the order of the *known* names.
         """
         hashed, present = hashlib.blake2b, -1
         names = list(dict.fromkeys(name for axis in self.axes for name in axis.names))
@@ -56,7 +60,7 @@ class Expansion:
             parts = [part for row in rows for part in row.canonical]
             digest = hashed(("{" + ",".join(order(parts)) + "}").encode(), digest_size=16).digest()
             text = "{" + ", ".join([row.text for row in rows]) + "}"
-            if ordered and not self._seen.exact:
+            if ordered and not self._changes.exact:
                 yield digest, text, None
                 continue
             exact = [row.exact for row in rows if row.exact] + order_text
@@ -67,7 +71,7 @@ class Expansion:
         return sum(count for count, bits in self._reduced() if not bits & self._drop)
 
     def holds(self, rows: Sequence[Mapping[str, Json]]) -> list[bool]:
-        """Say of each row whether it is one of the combinations; each axis is walked once, however many rows ask."""
+        """Say for each row whether it is one of the combinations; each axis is walked once for all rows."""
         held: list[bool] = []
         asked: list[dict[str, list[int]]] = [{} for _ in self.axes]
         for number, row in enumerate(rows):
@@ -84,35 +88,37 @@ class Expansion:
         return held
 
     def _axes_at(self, row: Mapping[str, Json]) -> list[int]:
-        """Return the axes that exist where a row is, by their numbers; none where a rule drops it."""
-        matching = bits_of(row, self._marks)
-        for name, marks in self._marks.items():
-            matching &= ALL if name in row else ~looking(marks)
+        """Return the numbers of the axes that exist beside the values of a row; none if a rule drops the row."""
+        matching = matching_bits(row, self._masks)
+        for name, masks in self._masks.items():
+            matching &= ALL if name in row else ~concerned_bits(masks)
         if matching & self._drop:
             return []
-        return [index for index, bit in enumerate(self._bit) if not bit or matching & bit]
+        bits = [self._bit_of(axis.condition) for axis in self.axes]
+        return [index for index, bit in enumerate(bits) if not bit or matching & bit]
 
-    def silent(self) -> list[Rule]:
+    def unmatched_rules(self) -> list[Rule]:
         """Return the rules of *exclude*, and the conditions of axes, that match no combination."""
         seen = 0
         for _, bits in self._reduced():
             seen |= bits
-        # a rule that only matches what another one drops too has matched: _reduced yields dropped ones too
+        # _reduced yields dropped combinations too: a rule may match only combinations that another rule drops
         return [rule for number, rule in enumerate(self.rules) if not seen >> number & 1]
 
-    def where(self, present: Sequence[Axis] = (), absent: Sequence[Axis] = ()) -> dict[str, Json] | None:
+    def example(self, present: Sequence[Axis] = (), absent: Sequence[Axis] = ()) -> dict[str, Json] | None:
         """
-        Return a combination in which the axes *present* exist and those *absent* do not; None if there is none.
+        Return a combination in which the axes *present* exist and the axes *absent* do not, or None.
 
-        Each axis is represented by one row for all that no rule tells apart, so this takes as long as to count.
+        Rows of an axis with the same bits count as one row, so this takes no longer than `total`.
         """
-        bit = {id(axis): bit for axis, bit in zip(self.axes, self._bit, strict=True)}
-        wanted, unwanted = (functools.reduce(or_, (bit[id(axis)] for axis in axes), 0) for axes in (present, absent))
+        wanted, unwanted = (
+            functools.reduce(or_, (self._bit_of(axis.condition) for axis in axes), 0) for axes in (present, absent)
+        )
         found: dict[int, dict[str, Json]] = {ALL: {}}
-        for level in self._levels:
+        for group in self._groups:
             following: dict[int, dict[str, Json]] = {}
             for before, params in found.items():
-                for more, bits in level.examples(before):
+                for more, bits in group.examples(before):
                     if bits not in following and bits & wanted == wanted:  # a rule never holds again
                         following[bits] = {**params, **more} if more else params
             found = following
@@ -121,51 +127,51 @@ class Expansion:
                 return params
         return None
 
-    def _walk(self, level: int, rows: tuple[Row, ...], bits: int, active: int) -> Iterator[tuple[tuple[Row, ...], int]]:
-        """Yield the rows of each combination and which levels they come from, one bit per level."""
-        while level < len(self._levels):  # without a call for each level: there may be thousands
-            here = self._levels[level]
+    def _walk(self, depth: int, rows: tuple[Row, ...], bits: int, active: int) -> Iterator[tuple[tuple[Row, ...], int]]:
+        """Yield the rows of each combination and the groups that they come from, one bit per group."""
+        while depth < len(self._groups):  # a loop, since there may be thousands of groups
+            here = self._groups[depth]
             if here.is_absent(bits):
                 bits = here.left_out(bits)
             elif here.is_single:
                 (combination,) = here.combinations()
-                rows, bits, active = rows + combination, here.shared(bits, combination), active | 1 << level
+                rows, bits, active = rows + combination, here.shared(bits, combination), active | 1 << depth
             else:
                 break
-            level += 1
-        if level == len(self._levels):
+            depth += 1
+        if depth == len(self._groups):
             if rows and not bits & self._drop:
                 yield rows, active
             return
-        here = self._levels[level]
-        active |= 1 << level
-        last = level + 1 == len(self._levels)
+        here = self._groups[depth]
+        active |= 1 << depth
+        last = depth + 1 == len(self._groups)
         for combination in here.combinations():
             shared = here.shared(bits, combination)
             if not last:
-                yield from self._walk(level + 1, rows + combination, shared, active)
+                yield from self._walk(depth + 1, rows + combination, shared, active)
             elif not shared & self._drop:
                 yield rows + combination, active
 
     def _reduced(self) -> Iterator[tuple[int, int]]:
-        """Yield how many combinations share which rules: rows that no rule tells apart are counted, not walked."""
-        if not self._levels:
+        """Yield numbers of combinations and the bits they share; rows with the same bits are counted, not walked."""
+        if not self._groups:
             return
         counts = {ALL: 1}
-        for level in self._levels[:-1]:
+        for group in self._groups[:-1]:
             following: dict[int, int] = {}
-            for count, bits in level.reduced(counts):
+            for count, bits in group.reduced(counts):
                 following[bits] = following.get(bits, 0) + count
             counts = following
-        yield from self._levels[-1].reduced(counts)
+        yield from self._groups[-1].reduced(counts)
 
     def _order(self, active: int) -> Callable[[Sequence[str]], Sequence[str]]:
-        """Return what brings the parts of a combination into the order of their names."""
+        """Return the function that sorts the parts of a combination by name."""
         names = [
             name
-            for number, level in enumerate(self._levels)
+            for number, group in enumerate(self._groups)
             if active >> number & 1
-            for axis in level.axes
+            for axis in group.axes
             for name in axis.names
         ]
         order = sorted(range(len(names)), key=names.__getitem__)

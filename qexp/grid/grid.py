@@ -10,18 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from qexp import jsonb
-from qexp.data import KEYS, NotDataError, to_json
 from qexp.grid import checks
 from qexp.grid.assignments import Assignment
-from qexp.grid.axes import axes_of
+from qexp.grid.axes import Axis, axes_of
 from qexp.grid.expansion import Expansion
-from qexp.grid.layers import given, layered, over
-from qexp.grid.levels import Axis
-from qexp.grid.reader import Part, Source
+from qexp.grid.layers import layered, layered_data, overlaid
+from qexp.grid.lint import warnings
+from qexp.grid.reader import Location, Source
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
-from qexp.grid.slips import slips
 from qexp.model import Json, fingerprint, to_text
+from qexp.serialization import KEY_TYPES, NotDataError, to_json
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Grid:
         GridError names the file, the line and what was expected there.
         """
         path = Path(path)
-        parsed = [Assignment.parsed(one) if isinstance(one, str) else one for one in assignments]
+        parsed = [Assignment.from_text(one) if isinstance(one, str) else one for one in assignments]
         source = layered(path, parsed)
         return cls._of(source, validate(source, path.stem), path.absolute().parent)
 
@@ -64,16 +63,16 @@ class Grid:
     ) -> Grid:
         """Take a grid as a mapping with the keys of a grid file; numpy values, tuples and ranges are data too."""
         try:
-            plain = to_json(dict(data), finite=True, keys=KEYS)
+            plain = to_json(dict(data), finite=True, keys=KEY_TYPES)
         except NotDataError as error:
             expected = "" if "expected" in error.problem else "; expected values that JSON can hold"
             raise Source("grid", None).error(f"{error.problem}{expected}", *error.path) from error
-        source = given(plain, assignments)
+        source = layered_data(plain, assignments)
         return cls._of(source, validate(source, None), folder)
 
     def over(self, assignments: Sequence[Assignment]) -> Grid:
         """Return the grid with *assignments* laid over it, as `load` does."""
-        source = over(self.source, assignments)
+        source = overlaid(self.source, assignments)
         return self._of(source, validate(source, self.study), self.folder)
 
     @classmethod
@@ -114,7 +113,7 @@ class Grid:
 
     def __iter__(self) -> Iterator[dict[str, Json]]:
         yield from self.expansion
-        yield from (dict(row) for row in self.beside)
+        yield from (dict(row) for row in self.extra_rows)
 
     def encoded(self, known: Sequence[str] | None = None) -> Iterator[tuple[bytes, str, str | None]]:
         """
@@ -125,8 +124,8 @@ class Grid:
         """
         known = self.names if known is None else known
         yield from self.expansion.encoded(known)
-        for row in self.beside:
-            yield fingerprint(row).bytes, to_text(row), jsonb.text_of(row, known)
+        for row in self.extra_rows:
+            yield fingerprint(row).bytes, to_text(row), jsonb.exact_text(row, known)
 
     def __len__(self) -> int:
         return self.total
@@ -134,7 +133,7 @@ class Grid:
     @cached_property
     def total(self) -> int:
         """The number of parameter sets."""
-        return self.expansion.total() + len(self.beside)
+        return self.expansion.total() + len(self.extra_rows)
 
     @cached_property
     def expansion(self) -> Expansion:
@@ -143,16 +142,16 @@ class Grid:
         return Expansion(self.axes, rules)
 
     @cached_property
-    def givers(self) -> Mapping[str, Sequence[Axis]]:
+    def axes_by_name(self) -> Mapping[str, Sequence[Axis]]:
         """The axes that give each name: several under conditions of which no two hold."""
-        givers: dict[str, list[Axis]] = {}
+        found: dict[str, list[Axis]] = {}
         for axis in self.axes:
             for name in axis.names:
-                givers.setdefault(name, []).append(axis)
-        return givers
+                found.setdefault(name, []).append(axis)
+        return found
 
     @property
-    def beside(self) -> list[Mapping[str, Json]]:
+    def extra_rows(self) -> list[Mapping[str, Json]]:
         """The rows of `include` that the product does not hold already; one without parameters if there is nothing."""
         if not self.axes and not self.include:
             return [{}]
@@ -165,24 +164,27 @@ class Grid:
 
     def warnings(self) -> list[str]:
         """Return what looks like a mistake but is none."""
-        idle = [f"{self.source.place(*rule.place)}: {_IDLE[str(rule.place[0])]}" for rule in self.expansion.silent()]
+        idle = [
+            f"{self.source.place(*rule.location)}: {_IDLE[str(rule.location[0])]}"
+            for rule in self.expansion.unmatched_rules()
+        ]
         held = [
             f"{self.source.place('include', index)}: this experiment is in the product already"
             for index, is_held in enumerate(self._held)
             if is_held
         ]
         fewer = [
-            f"{self.source.place(*axis.places[0])}: {axis.repeats} of the draws repeat others and are left out"
+            f"{self.source.place(*axis.locations[0])}: {axis.repeats} of the draws repeat others and are left out"
             for axis in self.axes
             if axis.repeats
         ]
-        likely = slips(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
+        likely = warnings(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
         return list(dict.fromkeys([*idle, *held, *fewer, *likely]))
 
-    def where(self, name: str) -> tuple[Part, ...]:
+    def location_of(self, name: str) -> Location:
         """Return the location of a name in the file."""
-        if name in self.givers:
-            return checks.place_of(self.givers[name][0], name)
+        if name in self.axes_by_name:
+            return self.axes_by_name[name][0].location_of(name)
         for index, row in enumerate(self.include):
             if name in row:
                 return ("include", index, name)

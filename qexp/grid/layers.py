@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from qexp.errors import GridError
-from qexp.grid.assignments import Assignment, meaning
+from qexp.grid.assignments import Assignment, target_of
 from qexp.grid.reader import Node, Source, nodes_of, read
 from qexp.model import Json
 
@@ -21,14 +21,14 @@ def layered(path: Path, assignments: Sequence[Assignment] = ()) -> Source:
     return _assembled(str(path), _own(read(path), path.parent), [path.resolve()], assignments)
 
 
-def given(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> Source:
+def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> Source:
     """Do what `layered` does with a grid that was given from Python; its paths are relative to the working folder."""
     if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
         return Source(name, dict(data))
-    return over(Source(name, data, nodes_of(dict(data), name)), assignments)
+    return overlaid(Source(name, data, nodes_of(dict(data), name)), assignments)
 
 
-def over(source: Source, assignments: Sequence[Assignment]) -> Source:
+def overlaid(source: Source, assignments: Sequence[Assignment]) -> Source:
     """Lay *assignments* over a grid that was read before; a `base` is laid under it."""
     root = source.root if source.root is not None else nodes_of(source.data, source.name)
     return _assembled(source.name, _own(root, Path()), [], assignments)
@@ -39,14 +39,14 @@ def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Ass
     root, assumed = _over_base(own, seen), {}
     if not isinstance(root.value, dict):
         return Source.of(name, root)
-    bases = [one for one in assignments if one.name in ("base", "grid.base") and meaning(root, one) == ("base",)]
+    bases = [one for one in assignments if one.name in ("base", "grid.base") and target_of(root, one) == ("base",)]
     if bases:
         last = _mapping(bases[-1].place, "base", bases[-1].value("base"))
         root = _over_base(_over(own, _own(last, Path())), seen)
     for one in assignments:
         if one in bases:
             continue
-        path = meaning(root, one)
+        path = target_of(root, one)
         node = one.value(*path)
         for key in reversed(path):
             node = _mapping(one.place, key, node)

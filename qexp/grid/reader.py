@@ -22,6 +22,8 @@ MAX_ALIASED = 100_000
 
 _TAG = "tag:yaml.org,2002:"
 Part = str | int
+Location = tuple[Part, ...]
+"""The keys and indices that lead to a value in a grid."""
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -54,7 +56,7 @@ class Node:
         return self.value
 
 
-def nodes_of(data: Json, name: str, location: tuple[Part, ...] | None = ()) -> Node:
+def nodes_of(data: Json, name: str, location: Location | None = ()) -> Node:
     """Return the tree of data that was given from Python, with the places that `Source` names; None: all are *name*."""
     place = name if location is None else _at(name, location)
 

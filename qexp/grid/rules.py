@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qexp.grid.reader import Part
+from qexp.grid.reader import Location
 from qexp.model import Json, canonical
 
 
@@ -15,16 +15,16 @@ class Rule:
 
     allowed: Mapping[str, frozenset[str]]
     """By parameter, the canonical texts of the values it may have."""
-    place: tuple[Part, ...] = ()
+    location: Location = ()
     """Where in the grid it is written."""
 
     @classmethod
-    def of(cls, written: Mapping[str, Json], place: tuple[Part, ...] = ()) -> Rule:
+    def of(cls, written: Mapping[str, Json], location: Location = ()) -> Rule:
         allowed = {
             name: frozenset(map(canonical, values if isinstance(values, list) else [values]))
             for name, values in written.items()
         }
-        return cls(allowed, place)
+        return cls(allowed, location)
 
     def contradicts(self, other: Rule) -> bool:
         """Say whether a parameter would need two values for both to hold; False: they may still never do."""

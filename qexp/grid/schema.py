@@ -18,12 +18,12 @@ from pydantic import (
 )
 
 from qexp.addresses import addresses, hidden
-from qexp.data import KeyText
 from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
 from qexp.grid.sampling import Sampling
 from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
+from qexp.serialization import KeyText
 from qexp.units import size, span
 
 

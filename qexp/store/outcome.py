@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qexp.bounds import LARGEST, bounded, in_a_line
 from qexp.model import Failure, Json
+from qexp.truncation import MAX_STORED, single_line, truncated
 
 _NAME = 1_000
 """Bytes that are kept of a name, such as an error's type."""
 
 
-def _bound(kept: Error | Departure, **limits: int) -> None:
+def _truncate(kept: Error | Departure, **limits: int) -> None:
     """Cut texts of something that is kept: every process that stores one makes it here."""
     for name, limit in limits.items():
         if (text := getattr(kept, name)) is not None:
-            object.__setattr__(kept, name, bounded(text, limit))
+            object.__setattr__(kept, name, truncated(text, limit))
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Error:
     """The signal that ended its process, such as SIGKILL."""
 
     def __post_init__(self) -> None:
-        _bound(self, type=_NAME, message=LARGEST, frame=_NAME, traceback=LARGEST)
+        _truncate(self, type=_NAME, message=MAX_STORED, frame=_NAME, traceback=MAX_STORED)
 
     @property
     def line(self) -> str:
         """Its type and message on a line of a log."""
-        return in_a_line(f"{self.type}: {self.message}")
+        return single_line(f"{self.type}: {self.message}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Departure:
     reason: str | None = None
 
     def __post_init__(self) -> None:
-        _bound(self, reason=LARGEST)
+        _truncate(self, reason=MAX_STORED)
 
 
 @dataclass(frozen=True)

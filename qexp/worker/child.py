@@ -9,12 +9,12 @@ from functools import cached_property
 from uuid import UUID
 
 from qexp import broker
-from qexp.bounds import in_a_line
 from qexp.errors import ExperimentFailedError
 from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.line import Line
+from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.session import Desk
@@ -71,7 +71,7 @@ class Child:
                 self._desk.leave()
             raise
         if failures := self._bundle.close():
-            raise ExperimentFailedError(in_a_line("; ".join(failures), _TOLD))
+            raise ExperimentFailedError(single_line("; ".join(failures), _TOLD))
 
     def _attempt_next(self) -> bool:
         """Run an experiment; False: none is left."""

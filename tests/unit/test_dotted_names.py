@@ -204,8 +204,13 @@ def closed(learning_rate: float, opt: dict): ...
     ("function", "text", "line", "words"),
     [
         (closed, "parameters:\n  learning-rate: 1\n", 4, ["takes no 'learning-rate' (did you mean 'learning_rate'?)"]),
-        (closed, "parameters:\n  class: 1\n", 4, ["takes no 'class'", "needs a function with **params"]),
-        (closed, "parameters:\n  optt.lr: 1\n", 4, ["takes no 'optt' (did you mean 'opt'?), of which 'optt.lr'"]),
+        (closed, "parameters:\n  class: 1\n", 4, ["takes no 'class'", "only a function with **params takes it"]),
+        (
+            closed,
+            "parameters:\n  optt.lr: 1\n",
+            4,
+            ["takes no 'optt' (did you mean 'opt'?); 'optt.lr' sets a key of it"],
+        ),
         (closed, "parameters:\n  learning_rate: 1\n", 4, ["requires 'opt', which is not given"]),
         (
             one,

@@ -10,9 +10,9 @@ import pandas as pd
 import pydantic
 import pytest
 
-from qexp.data import parts
 from qexp.errors import ContextError
 from qexp.functions import switch
+from qexp.serialization import named_parts
 from qexp.store.hot import Claim
 from qexp.worker.attempt import runner
 from qexp.worker.attempt.interrupts import Interrupts
@@ -122,7 +122,7 @@ def test_of_a_value_without_names_nothing_is_kept(value):
 
 
 def test_what_becomes_no_mapping_has_no_parts():
-    assert [parts(value) for value in (1, "a", [1], pd.Series([1, 2]), np.array([1]), Data)] == [None] * 6
+    assert [named_parts(value) for value in (1, "a", [1], pd.Series([1, 2]), np.array([1]), Data)] == [None] * 6
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_the_error_names_the_function_what_was_refused_and_how_to_take_the_rest(
     error = found.error
     assert (error.failure, error.type, error.frame) == ("error", "qexp.errors.ResultError", "experiment.py:3 in f")
     assert error.message.startswith("the result is not data: raw: a bytes is not data; return numbers, text")
-    accept = f"kept is accuracy, seconds: 'qexp accept digits --error {error.fingerprint[:6]}' makes that the result"
+    accept = f"kept: accuracy, seconds; 'qexp accept digits --error {error.fingerprint[:6]}' makes these the result"
     assert error.message.endswith(accept)
     lines = error.traceback.splitlines()
     assert lines[0] == "Traceback (most recent call last):"

@@ -1,4 +1,4 @@
-"""The value that a function returns becomes its result: data are kept, and the rest is named in the error."""
+"""The value that a function returns becomes its result: data is kept, and an error names the rest."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from pydantic_core import to_json as to_text
 
-from qexp.data import Keys, NotDataError, kept, parts, to_json
 from qexp.errors import ContextError, ResultError
 from qexp.functions.callables import code_of
 from qexp.functions.foreign import type_of
 from qexp.model import Failure, Json
+from qexp.serialization import KeyTypes, NotDataError, named_parts, serializable, to_json
 from qexp.store.outcome import Error
 from qexp.worker.attempt import trace
 from qexp.worker.context.journal import LARGEST, check_size
 
 _NAMED = 10
-"""Refused parts of a result that an error says the reasons of, and kept ones that it names."""
+"""An error names so many refused parts of a result, with reasons, and so many kept ones."""
 _ADVICE = "return numbers, text, lists or mappings of them, and keep the rest with context.artifact"
 
 
@@ -36,9 +36,9 @@ class Result:
     """The types of what was refused."""
 
 
-def result_of(value: Any, keys: Keys = frozenset()) -> Result:
+def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
     """
-    Return a function's result: what of it is data, and why the rest is not.
+    Return a function's result: the parts that are data, and why each other part is not.
 
     *keys* are the types of keys, beside text, that the function's annotation names.
     """
@@ -47,18 +47,18 @@ def result_of(value: Any, keys: Keys = frozenset()) -> Result:
         named: dict[str, Json] = {} if data is None else data if isinstance(data, dict) else {"value": data}
         check_size("the result", named)
     except Exception as error:
-        named_parts = parts(value)
-        if named_parts is not None:
-            return _parted(named_parts, keys)
+        parts = named_parts(value)
+        if parts is not None:
+            return _split(parts, keys)
         if not isinstance(error, NotDataError | ContextError):
             raise  # the value's own code
         return Result({}, {"": str(error)}, {"": type(value).__name__})
     return Result(named, {}, {})
 
 
-def _parted(named: Mapping[Any, Any], keys: Keys) -> Result:
-    """Return what can be kept of a result that, as a whole, cannot be."""
-    found, refused = kept(named, keys)
+def _split(named: Mapping[Any, Any], keys: KeyTypes) -> Result:
+    """Return the parts of a result that can be kept where the whole cannot."""
+    found, refused = serializable(named, keys)
     sizes: dict[str, int] = {}
     for name, data in found.items():
         try:
@@ -83,8 +83,8 @@ def _size(name: str, data: Json) -> int:
         raise ContextError(f"{name}: is nested too deeply, expected at most 250 levels: keep it flat") from error
 
 
-def mapping(value: Any, keys: Keys = frozenset()) -> dict[str, Json]:
-    """Return a function's result as named data; ResultError names what is not data, or is too much."""
+def mapping(value: Any, keys: KeyTypes = frozenset()) -> dict[str, Json]:
+    """Return a function's result as named data; ResultError names each part that is not data or is too large."""
     found = result_of(value, keys)
     if found.refused:
         raise ResultError(_problem(found))
@@ -93,10 +93,10 @@ def mapping(value: Any, keys: Keys = frozenset()) -> dict[str, Json]:
 
 def error_of(found: Result, function: Callable[..., Any], study: str, folder: Path | None) -> Error:
     """
-    Return the error of an attempt whose function has returned what is not data.
+    Return the error of an attempt whose function has returned something that is not data.
 
-    It shows the function, since no line of that is at fault any more when it has returned. What failed in the same
-    names and types of the same function is one group.
+    The traceback shows the function's first line, since the function has returned and no other line is at fault. Errors
+    of one function with the same refused names and types are one group.
     """
     kind = type_of(ResultError())
     place = _place(function)
@@ -104,7 +104,7 @@ def error_of(found: Result, function: Callable[..., Any], study: str, folder: Pa
     group = trace.fingerprint(kind, [frame.partition(":")[0] if frame else "", *_marks(found)])
     message = _problem(found)
     if found.kept:
-        message += f"; kept is {_listed(found.kept)}: 'qexp accept {study} --error {group[:6]}' makes that the result"
+        message += f"; kept: {_listed(found.kept)}; 'qexp accept {study} --error {group[:6]}' makes these the result"
     shown = trace.stored(message)
     lines = ["Traceback (most recent call last):", *_shown(place), f"{kind}: {shown}"]
     return Error(Failure.ERROR, kind, shown, frame, group, trace.stored("\n".join(lines)))

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from qexp.data import Keys
 from qexp.errors import FunctionError
 from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.functions.foreign import is_order
 from qexp.model import Failure, Json
+from qexp.serialization import KeyTypes
 from qexp.store.hot import Claim, Departure, Outcome
 from qexp.worker.attempt import isolation, trace
 from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
@@ -105,7 +105,7 @@ class Call(NamedTuple):
 
     function: Function
     arguments: dict[str, Any]
-    result_keys: Keys
+    result_keys: KeyTypes
 
 
 def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context: Context) -> Call:

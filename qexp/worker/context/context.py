@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
-from qexp.data import kept, to_json
 from qexp.errors import ContextError
 from qexp.functions import Injected, Interruption
 from qexp.model import Json, storable_text
+from qexp.serialization import serializable, to_json
 from qexp.store.hot import Departure
 from qexp.worker.context.state import State
 from qexp.worker.context.values import Encoded, encode
@@ -115,7 +115,7 @@ class Context(Injected):
         They are the experiment's result together with what the function returns, and stay if it fails later.
         ContextError for what is not data; the other parts are kept.
         """
-        found, refused = kept(values)
+        found, refused = serializable(values)
         self._journal.record(found, time.time())
         if refused:
             raise ContextError(

@@ -2,9 +2,9 @@
 
 import pytest
 
-from qexp.bounds import LARGEST, bounded, in_a_line
 from qexp.model import Failure
 from qexp.store.hot import Departure, Error
+from qexp.truncation import MAX_STORED, single_line, truncated
 
 
 @pytest.mark.parametrize("text", ["a", "é", "€", "🧪", "a🧪€", "\ud800"])
@@ -13,9 +13,9 @@ def test_text_of_any_characters_is_cut_between_them(text, shift):
     # Given text whose characters begin at each offset to the cut
     whole = "x" * shift + text * 80_000
     # When it is cut
-    cut = bounded(whole)
+    cut = truncated(whole)
     # Then it fits, and is the beginning and the end with what is missing counted
-    assert len(cut.encode("utf-8", "surrogatepass")) <= LARGEST
+    assert len(cut.encode("utf-8", "surrogatepass")) <= MAX_STORED
     first, mark, last = cut.split("\n")
     assert whole.startswith(first)
     assert whole.endswith(last)
@@ -25,12 +25,12 @@ def test_text_of_any_characters_is_cut_between_them(text, shift):
 
 
 def test_text_that_fits_stays_as_it_is():
-    assert bounded("🧪" * (LARGEST // 4)) == "🧪" * (LARGEST // 4)
-    assert bounded("a" * LARGEST) == "a" * LARGEST
+    assert truncated("🧪" * (MAX_STORED // 4)) == "🧪" * (MAX_STORED // 4)
+    assert truncated("a" * MAX_STORED) == "a" * MAX_STORED
 
 
 def test_a_line_has_no_breaks_also_where_it_is_cut():
-    line = in_a_line("no\nGPU " * 1000)
+    line = single_line("no\nGPU " * 1000)
     assert len(line.encode()) <= 300
     assert "\n" not in line
     assert "bytes left out" in line
@@ -39,6 +39,6 @@ def test_a_line_has_no_breaks_also_where_it_is_cut():
 def test_whatever_is_kept_of_an_error_is_bounded():
     long = "x" * 2_000_000
     error = Error(Failure.ERROR, long, long, long, "f", long)
-    assert max(map(len, (error.type, error.message, error.frame, error.traceback))) <= LARGEST
+    assert max(map(len, (error.type, error.message, error.frame, error.traceback))) <= MAX_STORED
     assert len(error.type) + len(error.frame) <= 2_000
-    assert len(Departure("paused", long).reason) <= LARGEST
+    assert len(Departure("paused", long).reason) <= MAX_STORED

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-LARGEST = 65_536
+MAX_STORED = 65_536
 """Bytes that are kept of a message, a traceback or a reason."""
-LINE = 300
+MAX_LINE = 300
 """Bytes of an error in a line of a log, a table or a monitor."""
 
 
-def bounded(text: str, limit: int = LARGEST) -> str:
+def truncated(text: str, limit: int = MAX_STORED) -> str:
     """
     Return text of at most *limit* bytes of UTF-8: of longer text the beginning and the end.
 
     A mark between the two says how many bytes are left out. No character is cut. Mask secrets first: half of one would
     not be found.
 
-    >>> bounded("short", 60)
+    >>> truncated("short", 60)
     'short'
-    >>> bounded("a" * 500 + "z" * 500, 60)
+    >>> truncated("a" * 500 + "z" * 500, 60)
     'aaaaaaaaaaaaaaa\\n… 970 bytes left out …\\nzzzzzzzzzzzzzzz'
     """
     if 4 * len(text) <= limit:
@@ -30,14 +30,14 @@ def bounded(text: str, limit: int = LARGEST) -> str:
     return f"{first}{_mark(len(data) - _size(first) - _size(last))}{last}"
 
 
-def in_a_line(text: str, limit: int = LINE) -> str:
+def single_line(text: str, limit: int = MAX_LINE) -> str:
     """
     Return text as one line of at most *limit* bytes.
 
-    >>> in_a_line("no GPU\\n  here")
+    >>> single_line("no GPU\\n  here")
     'no GPU here'
     """
-    return " ".join(bounded(" ".join(text.split()), limit).split())
+    return " ".join(truncated(" ".join(text.split()), limit).split())
 
 
 def _mark(number: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from qexp import Grid
 from qexp.client.checking import checked
-from qexp.grid.slips import meant
+from qexp.grid.lint import meant
 
 SOURCE = "def takes(plain, typed: str = '', default=1, **rest): pass\n"
 

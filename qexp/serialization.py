@@ -1,4 +1,4 @@
-"""Values of Python become data: what JSON can say, with every number of its own kind."""
+"""Values of Python become data: values that JSON can hold; a float stays a float, an int an int."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from uuid import UUID
 
 from qexp.model import Json, canonical, storable_text
 
-Keys = frozenset[type]
-"""Types of keys, beside text, that become text."""
-KEYS: Keys = frozenset({int, float, type(None), date, PurePath, UUID})
-"""Those that an annotation such as `dict[int, float]` makes of text again."""
+KeyTypes = frozenset[type]
+"""Types of a mapping's keys, beside text, that become text."""
+KEY_TYPES: KeyTypes = frozenset({int, float, type(None), date, PurePath, UUID})
+"""The types that an annotation such as `dict[int, float]` can convert back from text."""
 
 
 class KeyText(str):
-    """The text of a mapping's key that was no text."""
+    """A key of a mapping that was not text, as text."""
 
     kind = "int"
     """The type that the key had."""
 
 
 class NotDataError(ValueError):
-    """A value is not data; *path* leads to it from the value that was given."""
+    """A value is not data; *path* leads to it inside the value that was passed."""
 
     def __init__(self, problem: str) -> None:
         self.problem, self.path = problem, list[str | int]()
@@ -43,16 +43,16 @@ class NotDataError(ValueError):
         return f"{place}: {self.problem}" if place else self.problem
 
 
-def to_json(value: Any, finite: bool = False, keys: Keys = frozenset()) -> Json:
+def to_json(value: Any, finite: bool = False, keys: KeyTypes = frozenset()) -> Json:
     """
-    Return data as None, bool, int, float, str, list or dict.
+    Return a value as JSON data: None, bool, int, float, str, list or dict.
 
     Dataclasses, pydantic models, namedtuples and pandas Series become mappings. Values of numpy, dates, paths and enums
     become plain values. A set becomes a list in the order of its canonical texts. NUL, which Postgres cannot keep in
     text, and lone surrogates become visible escapes. A key of one of the types *keys* becomes a `KeyText`.
 
-    NotDataError names the place of what is not data, of any other key that is no text, and of a number that Python
-    could not read again. With *finite* it names NaN and infinities too.
+    Raises NotDataError for a value that is not data, for any other key that is not text, and for a number that Python
+    could not read again. With *finite* it refuses NaN and infinities too. The error names the place of the value.
 
     >>> to_json({"x": 1e22, "y": (1, {3, 2})})
     {'x': 1e+22, 'y': [1, [2, 3]]}
@@ -63,8 +63,8 @@ def to_json(value: Any, finite: bool = False, keys: Keys = frozenset()) -> Json:
         raise NotDataError("it is nested too deeply, or contains itself") from error
 
 
-def kept(values: Mapping[str, Any], keys: Keys = frozenset()) -> tuple[dict[str, Json], dict[str, str]]:
-    """Return the entries that are data, and why each other one is not, by name."""
+def serializable(values: Mapping[str, Any], keys: KeyTypes = frozenset()) -> tuple[dict[str, Json], dict[str, str]]:
+    """Return the entries that are data, and by name the reason why each other entry is not."""
     found: dict[str, Json] = {}
     refused: dict[str, str] = {}
     for name, value in values.items():
@@ -73,7 +73,7 @@ def kept(values: Mapping[str, Any], keys: Keys = frozenset()) -> tuple[dict[str,
             data = to_json({name: value}, keys=keys)
         except NotDataError as error:
             refused[shown] = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever the value's own code raises says nothing of the others
+        except Exception as error:  # noqa: BLE001 - the value's own code may raise anything; the other values stay
             refused[shown] = f"{shown}: {_name(value)} is not data: it raised {type(error).__name__}"
         else:
             if data.keys() & found.keys():
@@ -83,14 +83,10 @@ def kept(values: Mapping[str, Any], keys: Keys = frozenset()) -> tuple[dict[str,
     return found, refused
 
 
-def parts(value: Any) -> dict[Any, Any] | None:
-    """Return the named parts of a value that becomes a mapping; None for any other one."""
-    if isinstance(value, Mapping):
-        return dict(value.items())
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return dict(zip(value._fields, value, strict=True))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+def named_parts(value: Any) -> dict[Any, Any] | None:
+    """Return the parts of a value that becomes a mapping, by name; None for any other value."""
+    if (parts := _pairs_in(value)) is not None:
+        return dict(parts)
     pydantic, pandas = sys.modules.get("pydantic"), sys.modules.get("pandas")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         return dict(value)
@@ -99,16 +95,27 @@ def parts(value: Any) -> dict[Any, Any] | None:
     return None
 
 
+def _pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Return names and parts of a mapping, a namedtuple or a dataclass; None for any other value."""
+    if isinstance(value, Mapping):
+        return value.items()
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return zip(value._fields, value, strict=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return None
+
+
 def _is_counted(series: Any) -> bool:
-    """Say whether the labels of a pandas Series are the numbers from 0 on, so that it is a list."""
+    """Say whether a pandas Series is a list: its labels count from 0."""
     return bool(series.index.equals(sys.modules["pandas"].RangeIndex(len(series))))
 
 
-def other_keys(hint: Any) -> Keys:
+def key_types(hint: Any) -> KeyTypes:
     """
     Return the types of keys, beside text, that an annotation names anywhere inside.
 
-    >>> other_keys(dict[str, dict[int, float]])
+    >>> key_types(dict[str, dict[int, float]])
     frozenset({<class 'int'>})
     """
     found: set[type] = set()
@@ -134,7 +141,7 @@ def _options(hint: Any) -> tuple[Any, ...]:
     return typing.get_args(hint) if is_union else (hint,)
 
 
-def _of(value: Any, finite: bool, keys: Keys) -> Json:
+def _of(value: Any, finite: bool, keys: KeyTypes) -> Json:
     if type(value) is float:  # most values of long lists
         return _number(value, finite) if finite else value
     if value is None or isinstance(value, bool):
@@ -147,22 +154,19 @@ def _of(value: Any, finite: bool, keys: Keys) -> Json:
         return _whole(int(value))
     if isinstance(value, float | Decimal):
         return _number(float(value), finite)
-    if isinstance(value, Mapping):
-        return _pairs(value.items(), finite, keys)
-    if isinstance(value, list | tuple | deque | range):
-        names = getattr(value, "_fields", None)
-        if isinstance(value, tuple) and names is not None:
-            return _pairs(zip(names, value, strict=True), finite, keys)
+    if isinstance(value, list | deque | range):
+        return _items(value, finite, keys)
+    if not _is_pydantic(value) and (pairs := _pairs_in(value)) is not None:
+        kind: Any = type(value)
+        return _pairs(pairs, finite, keys | _keys_of(kind) if dataclasses.is_dataclass(value) else keys)
+    if isinstance(value, tuple):
         return _items(value, finite, keys)
     if isinstance(value, set | frozenset):
         return sorted(_items(value, finite, keys), key=canonical)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not _is_pydantic(value):
-        pairs = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return _pairs(pairs, finite, keys | _keys_of(type(value)))
     return _of_library(value, finite, keys)
 
 
-def _items(values: Iterable[Any], finite: bool, keys: Keys) -> list[Json]:
+def _items(values: Iterable[Any], finite: bool, keys: KeyTypes) -> list[Json]:
     found: list[Json] = []
     for item in values:
         try:
@@ -173,7 +177,7 @@ def _items(values: Iterable[Any], finite: bool, keys: Keys) -> list[Json]:
     return found
 
 
-def _pairs(pairs: Iterable[tuple[Any, Any]], finite: bool, keys: Keys) -> dict[str, Json]:
+def _pairs(pairs: Iterable[tuple[Any, Any]], finite: bool, keys: KeyTypes) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for key, item in pairs:
         name = _key(key, keys)
@@ -187,7 +191,7 @@ def _pairs(pairs: Iterable[tuple[Any, Any]], finite: bool, keys: Keys) -> dict[s
     return found
 
 
-def _key(key: Any, keys: Keys) -> str:
+def _key(key: Any, keys: KeyTypes) -> str:
     if isinstance(key, Enum):
         key = key.value
     if isinstance(key, str):
@@ -201,15 +205,15 @@ def _key(key: Any, keys: Keys) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _keys_of(kind: type) -> Keys:
+def _keys_of(kind: Any) -> KeyTypes:
     try:
-        return other_keys(kind)
-    except Exception:  # noqa: BLE001 - an annotation that cannot be resolved raises what its code raises
+        return key_types(kind)
+    except Exception:  # noqa: BLE001 - the code of an annotation may raise anything
         return frozenset()
 
 
 _LONGEST = 14_284
-"""Bits that 4,300 decimal digits hold, the most that Python reads."""
+"""Bits of a number of 4,300 decimal digits; Python reads no longer ones."""
 
 
 def _whole(value: int) -> int:
@@ -228,7 +232,7 @@ def _is_pydantic(value: Any) -> bool:
     return hasattr(type(value), "__pydantic_serializer__")
 
 
-def _of_library(value: Any, finite: bool, keys: Keys) -> Json:
+def _of_library(value: Any, finite: bool, keys: KeyTypes) -> Json:
     """Return data of numpy, pandas, torch or pydantic, or of a type that pydantic knows."""
     from pydantic_core import to_jsonable_python
 
@@ -249,14 +253,14 @@ def _of_library(value: Any, finite: bool, keys: Keys) -> Json:
         plain = to_jsonable_python(value, fallback=_moment)
     except (NotDataError, RecursionError):
         raise
-    except Exception as error:  # whatever a library raises for a value that has no plain form
+    except Exception as error:  # libraries raise many kinds for a value that has no plain form
         reason = " ".join(str(error).split())
         raise NotDataError(f"{_name(value)} is not data: {reason:.200}") from error
     return _of(plain, finite, keys)
 
 
 def _named_fields(value: Any, unwrapped: Any) -> Any:
-    """Return what is inside a numpy value, with the names of a structured one's fields."""
+    """Return the content of a numpy value; a structured one becomes a mapping by its fields."""
     names = getattr(getattr(value, "dtype", None), "names", None)
     if not names:
         return unwrapped
@@ -266,7 +270,7 @@ def _named_fields(value: Any, unwrapped: Any) -> Any:
 
 
 def _moment(value: Any) -> str:
-    """Return a moment of a library that pydantic does not know in ISO format."""
+    """Return a date or time of a type that pydantic does not know, in ISO format."""
     if callable(spell := getattr(value, "isoformat", None)):
         return str(spell())
     raise NotDataError(f"{_name(value)} is not data")

@@ -17,7 +17,7 @@ import pandas as pd
 import pydantic
 import pytest
 
-from qexp.data import NotDataError, kept, other_keys, to_json
+from qexp.serialization import NotDataError, key_types, serializable, to_json
 
 
 class Colour(enum.Enum):
@@ -121,11 +121,11 @@ def test_non_finite_floats_are_refused_where_only_finite_ones_may_be():
 
 
 def test_keys_become_text_where_an_annotation_names_their_type():
-    keys = other_keys(dict[str, list[dict[int | None, float]]])
+    keys = key_types(dict[str, list[dict[int | None, float]]])
     assert keys == {int, type(None)}
     assert to_json({"a": [{0: 1.0, None: 2.0}]}, keys=keys) == {"a": [{"0": 1.0, "null": 2.0}]}
-    assert other_keys(Score) == {int}
-    assert other_keys(dict[str, float] | None) == frozenset()
+    assert key_types(Score) == {int}
+    assert key_types(dict[str, float] | None) == frozenset()
 
 
 def test_keys_that_collide_as_text_are_refused_whatever_the_annotation_says():
@@ -134,14 +134,14 @@ def test_keys_that_collide_as_text_are_refused_whatever_the_annotation_says():
 
 
 def test_what_is_data_is_kept_and_the_rest_is_named():
-    found, refused = kept({"accuracy": 0.9, "history": pd.DataFrame(), "raw": b"", "seconds": 7200})
+    found, refused = serializable({"accuracy": 0.9, "history": pd.DataFrame(), "raw": b"", "seconds": 7200})
     assert found == {"accuracy": 0.9, "seconds": 7200}
     assert list(refused) == ["history", "raw"]
     assert refused["raw"] == "raw: a bytes is not data"
 
 
 def test_a_set_has_one_order_under_every_hash_seed():
-    code = "from qexp.data import to_json; print(to_json({'b', 'a', 'c', 1, 2.5}))"
+    code = "from qexp.serialization import to_json; print(to_json({'b', 'a', 'c', 1, 2.5}))"
     orders = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True

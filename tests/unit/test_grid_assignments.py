@@ -248,7 +248,7 @@ def test_a_value_is_the_same_from_a_file_the_command_line_and_python(tmp_path_fa
 
 def test_a_dotted_name_that_begins_with_no_section_is_a_parameter(write):
     path = write(HEAD + "parameters: {a: 1}\n")
-    for one in (*assignments_of({}, {"optimizer.lr": [0.1]}), Assignment.parsed("optimizer.lr=0.1")):
+    for one in (*assignments_of({}, {"optimizer.lr": [0.1]}), Assignment.from_text("optimizer.lr=0.1")):
         assert layered(path, [one]).data["parameters"] == {"a": 1, "optimizer.lr": [0.1]}
 
 

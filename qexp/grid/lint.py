@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from qexp.grid.assignments import written
+from qexp.grid.assignments import given_values
 from qexp.grid.forms import FORMS
 from qexp.grid.reader import Node
 
@@ -27,9 +27,9 @@ _ARITHMETIC = re.compile(r"[-+]?[0-9.]+(?:\s*(?:\*\*|[*/^])\s*[-+]?[0-9.]+)+")
 _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
-def slips(root: Node, names: Collection[str]) -> Iterator[str]:
+def warnings(root: Node, names: Collection[str]) -> Iterator[str]:
     """Yield a warning for each text below the parameters and settings *names* that is likely a slip, with its place."""
-    for section, name, node in written(root):
+    for section, name, node in given_values(root):
         if name in names:
             yield from _below(f"{'setting' if section == 'settings' else 'parameter'} {name!r}", node)
 
