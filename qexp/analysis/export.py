@@ -22,9 +22,9 @@ Tables = Iterable[pd.DataFrame]
 
 def writer(path: Path) -> Callable[[Tables], None]:
     """
-    Return what writes a frame to *path*, by its suffix .csv, .parquet or .json; checked before there is a frame.
+    Return the function that writes a frame to *path*; the suffix .csv, .parquet or .json decides the format.
 
-    The file appears complete or not at all. ExportError says what stands in the way.
+    The file appears complete or not at all. ExportError says why it cannot be written, before the frame is made.
     """
     writers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
     write = writers.get(path.suffix.lower())
@@ -67,7 +67,7 @@ def _parquet(tables: Tables, path: Path) -> None:
 
 
 def _json(tables: Tables, path: Path) -> None:
-    """Write one object a row with every digit of every number; pandas's own writer keeps ten."""
+    """Write one object per row with every digit of every number; the writer of pandas keeps ten."""
     with path.open("w", encoding="utf-8") as file:
         before = "[\n"
         for table in tables:
@@ -90,14 +90,14 @@ def _plain(value: Any) -> Any:
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose columns of values of several kinds, or of lists and mappings, are text."""
+    """Return a frame with text in columns that hold values of several kinds, lists or mappings."""
     mixed = [name for name in table.columns if table[name].dtype == object]
     return table.assign(**{name: pd.Series(map(_text, table[name]), dtype="str") for name in mixed}) if mixed else table
 
 
 def _text(value: Any) -> str | None:
     """
-    Return a value as JSON; text stands as it is unless it could be taken for JSON of another kind, or for nothing.
+    Return a value as JSON; text stays as it is, unless a reader could take it for other JSON or for a missing value.
 
     >>> list(map(_text, [True, "true", "adam", [0.5, None]]))
     ['true', '"true"', 'adam', '[0.5, null]']

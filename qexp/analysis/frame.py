@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from qexp.model import Json
-from qexp.store.columns import FACTS, Column, Path, Shape, Source, columns, value_or_none
 from qexp.store.reports import Block
+from qexp.store.value_columns import FACTS, Column, KeyPath, Shape, Source, columns, value_or_none
 
 
 def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
             held += some
         for name, held in facts.items():
             held += block.facts[name]
-    found = _Seen(parameters, results)
+    found = _SeenValues(parameters, results)
     found.see(values)
     return _table(ids, values, facts, found)
 
@@ -45,11 +45,11 @@ def frames(
     seen: Iterable[Block], blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]
 ) -> Iterator[pd.DataFrame]:
     """
-    Yield what `frame` returns in pieces of the same columns and types, at least one.
+    Yield the frame that `frame` returns in pieces of the same columns and types, at least one.
 
     *seen* has the same experiments as *blocks*: columns and types are those that all of them need.
     """
-    found = _Seen(parameters, results)
+    found = _SeenValues(parameters, results)
     for block in seen:
         found.see(_values(block, parameters, results))
     nothing = Block((), (), (), dict.fromkeys(FACTS, ()))
@@ -58,21 +58,21 @@ def frames(
         yield _table(block.ids, _values(block, parameters, results), block.facts, found)
 
 
-class _Seen:
-    """What is known of the values of each parameter and result: their types, and the keys of mappings."""
+class _SeenValues:
+    """The types of the values of each parameter and result, and the keys of mappings."""
 
     def __init__(self, parameters: Sequence[str], results: Sequence[str]) -> None:
         self.names: list[tuple[Source, str]] = [*(("params", n) for n in parameters), *(("result", n) for n in results)]
         self._shapes = {name: Shape() for name in self.names}
-        self._kinds: dict[tuple[Source, Path], Kind] = {
+        self._kinds: dict[tuple[Source, KeyPath], Kind] = {
             (source, (name,)): Kind(dates=source == "result") for source, name in self.names
         }
-        self._counts = Counter[tuple[Source, Path]]()
-        """Values that were seen inside of mappings."""
+        self._counts = Counter[tuple[Source, KeyPath]]()
+        """The number of values inside mappings, by column."""
         self._rows = 0
 
     def see(self, columns: Iterable[Sequence[Json]]) -> None:
-        """Take note of some experiments: a sequence of values for each of the names."""
+        """Add some experiments: a sequence of values for each of the names."""
         rows = 0
         for (source, name), values in zip(self.names, columns, strict=True):
             rows, types = len(values), set(map(type, values))
@@ -85,7 +85,7 @@ class _Seen:
         self._rows += rows
 
     def _see_inside(self, source: Source, name: str, values: Sequence[Json]) -> None:
-        shape, found = self._shapes[source, name], defaultdict[Path, list[Json]](list)
+        shape, found = self._shapes[source, name], defaultdict[KeyPath, list[Json]](list)
         shape.see(values)
         for value in values:
             for path, item in shape.items(value, (name,)):
@@ -97,7 +97,7 @@ class _Seen:
             self._counts[source, path] += len(items)
 
     def columns(self) -> list[tuple[Column, Kind]]:
-        """Return the columns of all that was seen, in their order, with their types."""
+        """Return the columns of all values so far, in order, with their types."""
         shapes: dict[Source, dict[str, Shape]] = {"params": {}, "result": {}}
         for (source, name), shape in self._shapes.items():
             if self._kinds[source, (name,)].has_values:
@@ -123,7 +123,7 @@ def _is_nested(value: Json) -> bool:
 
 
 def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> Iterator[list[Json]]:
-    """Yield what experiments have of each parameter, then of each result."""
+    """Yield the values of each parameter, then of each result."""
     for name in parameters:
         yield [params.get(name) for params in block.params]
     for name in results:
@@ -131,7 +131,7 @@ def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> 
 
 
 def _table(
-    ids: Sequence[int], values: Iterable[list[Json]], facts: Mapping[str, Sequence[Any]], seen: _Seen
+    ids: Sequence[int], values: Iterable[list[Json]], facts: Mapping[str, Sequence[Any]], seen: _SeenValues
 ) -> pd.DataFrame:
     held = dict(zip(seen.names, values, strict=True))
     table: dict[str, pd.Series[Any]] = {"id": pd.Series(ids, dtype="int64")}
@@ -160,7 +160,7 @@ class Kind:
     """
     The narrowest type that holds all values of a column: bool, int, float, str, else object.
 
-    With *dates*, texts that all are dates with times, as JSON keeps them, become such; those with offsets become UTC.
+    With *dates*, a column whose texts all are dates with times becomes a column of dates, in UTC if they have offsets.
     """
 
     def __init__(self, dates: bool = False) -> None:
@@ -174,12 +174,12 @@ class Kind:
         return bool(self._types - {type(None)})
 
     def join(self, other: Kind) -> None:
-        """Take note of all values that another column has; none of both is a date."""
+        """Add all values of another column; neither column holds dates."""
         self._types |= other._types
         self._lowest, self._highest = min(self._lowest, other._lowest), max(self._highest, other._highest)
 
     def see(self, values: Sequence[Any], types: AbstractSet[type] = frozenset()) -> None:
-        """Take note of some of the column's values, and of their *types*, if these are known."""
+        """Add some of the column's values; pass their *types* if these are known."""
         types = types or set(map(type, values))
         self._types |= types
         if int in types:
@@ -216,7 +216,7 @@ class Kind:
         try:
             if len(self._offsets) == 1:
                 self._moments(pd.Series(texts, dtype="str"))
-        except ValueError:  # 2026-13-01 looks like one
+        except ValueError:  # 2026-13-01 matches, and is no date
             return False
         return len(self._offsets) == 1
 

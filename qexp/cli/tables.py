@@ -13,9 +13,9 @@ from qexp.cli.output import Heading, headings, rate, status_text, table, value_t
 from qexp.cli.terminal import printable
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, compact, duration, short_names
-from qexp.store.columns import Column, columns, shapes
 from qexp.store.reports import ErrorGroup, ExperimentView
 from qexp.store.standing import Counts
+from qexp.store.value_columns import Column, columns, shapes
 from qexp.truncation import single_line
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qexp.client.explaining import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
-    from qexp.store.acceptance import Accepted
+    from qexp.store.accepting import Accepted
     from qexp.store.reports import ErrorGroup, ExperimentView
     from qexp.store.selectors import Selection
 
@@ -277,12 +277,10 @@ class Client:
         Experiments that have kept nothing stay failed.
         """
         from qexp.files import Files
-        from qexp.store import acceptance, selectors
+        from qexp.store import accepting, selectors
 
         who = studies.user()
-        done = self.change(
-            lambda connection: acceptance.accept(connection, selectors.where(connection, selection), who)
-        )
+        done = self.change(lambda connection: accepting.accept(connection, selectors.where(connection, selection), who))
         self.renew_views()
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)

@@ -36,7 +36,6 @@ from sqlalchemy import (
 from qexp.errors import nearest
 from qexp.model import NON_FINITE, Status
 from qexp.store import tables
-from qexp.store.columns import Path, Source, meant
 from qexp.store.conditions import (
     And,
     Comparison,
@@ -52,6 +51,7 @@ from qexp.store.conditions import (
     spelled,
 )
 from qexp.store.studies import StudyRow
+from qexp.store.value_columns import KeyPath, Source, locate
 
 _TYPES: Mapping[type[Value], Any] = {Decimal: Numeric, str: Text, bool: Boolean}
 _KINDS: Mapping[type[Value], str] = {Decimal: "a number", str: "text", bool: "true or false"}
@@ -103,7 +103,7 @@ def _facts() -> dict[str, _Field]:
     }
 
 
-def _data(column: ColumnElement[Any], paths: Sequence[Path]) -> _Field:
+def _data(column: ColumnElement[Any], paths: Sequence[KeyPath]) -> _Field:
     """Return what is at the first of some paths that an experiment has."""
     values = [func.jsonb_extract_path(column, *(literal(key, Text) for key in path)) for path in paths]
     if len(values) == 1:
@@ -175,7 +175,7 @@ class _Predicate:
     def _field(self, name: Name) -> _Field:
         if name.prefix is None and len(name.path) == 1 and name.path[0] in self._facts:
             return self._facts[name.path[0]]
-        found = [one for study in self._studies if (one := _meant(study, name)) is not None]
+        found = [one for study in self._studies if (one := _locate(study, name)) is not None]
         if not found:
             refuse(name.column, self._unknown(name))
         if len({source for source, _ in found}) > 1:
@@ -209,5 +209,5 @@ def _seen(field: _Field, name: Name, value: Literal) -> ColumnElement[Any]:
     return field.kinds[kind]
 
 
-def _meant(study: StudyRow, name: Name) -> tuple[Source, list[Path]] | None:
-    return meant({"params": study.parameters, "result": study.results}, name.prefix, name.path)
+def _locate(study: StudyRow, name: Name) -> tuple[Source, list[KeyPath]] | None:
+    return locate({"params": study.parameters, "result": study.results}, name.prefix, name.path)

@@ -14,24 +14,24 @@ from typing import LiteralString
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from qexp.store import misfits
-from qexp.store.columns import Column, Shape, Source, columns
+from qexp.store import view_shapes
 from qexp.store.connect import Raw
-from qexp.store.misfits import Look, Shapes
+from qexp.store.value_columns import Column, Shape, Source, columns
+from qexp.store.view_shapes import Scan, Shapes
 
 log = logging.getLogger(__name__)
 
 _QUERY = SQL("SELECT {} FROM experiment e LEFT JOIN worker w ON w.id = e.worker WHERE e.study = {}")
 _WIDEST = 1_000
-"""Columns of a view, of 1,664 that Postgres allows; results beyond them are in `experiment.result`."""
+"""Columns of a view; Postgres allows 1,664. Results beyond them are only in `experiment.result`."""
 _LONGEST_NAME = 63
-"""Bytes of an identifier in Postgres; what has a longer name, or an empty one, has no column of its own."""
+"""Bytes of an identifier in Postgres; a value with a longer or an empty name has no column of its own."""
 
 _STATE = "one row per experiment, columns of {} parameters and {} results that had ended by {}: {}"
 """
-The comment of a view. It says what the view was made of, so that it is known when that is not all any more: numbers of
-names, which only become more; when the last experiment that was looked at had ended; what was seen of the values.
-Change its words together with the columns that all views have: views with other words are written again.
+The comment of a view, by which `stale` knows that the view is out of date. It holds the numbers of names, which only
+grow, the end of the last experiment that was scanned, and the shapes of the values. Change its words together with the
+columns that all views have: views with other words are written again.
 """
 _READ = re.compile(r"one row per experiment, columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)", re.DOTALL)
 _AGAIN = "one row per experiment; to be written again"
@@ -70,23 +70,23 @@ _GRANTS = """
     FROM   pg_class v, aclexplode(v.relacl) a
     WHERE  v.oid = to_regclass(quote_ident(%s)) AND a.grantee <> v.relowner
 """
-"""The statements that give others the rights that they have on a view."""
+"""The statements that grant other roles their present rights on a view."""
 _PATIENCE = "100ms"
-"""How long a view is waited for that somebody reads."""
+"""How long to wait for a view that somebody reads."""
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a view is made of."""
+class _Basis:
+    """The data from which a view is written."""
 
     study: int
     shapes: Shapes
     until: datetime | None
-    """When the last of the experiments that were looked at had ended."""
+    """The end of the last experiment that was scanned."""
 
     @classmethod
-    def of(cls, study: int, comment: str | None) -> _Seen | None:
-        """Return what the comment of a view says; None: it was not written by this version of qexp."""
+    def of(cls, study: int, comment: str | None) -> _Basis | None:
+        """Read the comment of a view; None: another version of qexp has written it."""
         match = _READ.fullmatch(comment or "")
         if match is None:
             return None
@@ -106,7 +106,7 @@ class _Seen:
         return _STATE.format(*map(len, self.names), until, json.dumps(data))
 
     def definition(self) -> Composed:
-        """Return the query that the view is."""
+        """Return the query of the view."""
         found = columns(self.shapes["params"], self.shapes["result"])
         fit = [column for column in found if 0 < len(column.label.encode()) <= _LONGEST_NAME][:_WIDEST]
         names = [_typed(column, self.shapes) for column in fit]
@@ -120,11 +120,11 @@ class _Seen:
 
 def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
     """
-    Have the view of a study follow its names and values: of what has ended since it was written, or *wholly* of all.
+    Update the view of a study for experiments that have ended since it was written, or *wholly* for all.
 
-    The view is a convenience: where it cannot be written the old one stays, as nobody should wait for it. Somebody may
-    be reading it, in a transaction that lasts; another view of the user's may build on it; or the role, as that of a
-    worker, may not make views. Then `stale` lists it.
+    The view is a convenience, so nobody waits for it: if it cannot be written now, the old one stays and `stale` lists
+    it. A long transaction may read it, another view of the user's may depend on it, or the role, such as that of a
+    worker, may not create views.
     """
     row = raw.execute(_KNOWN.format(Literal(study))).fetchone()
     if row is None:
@@ -133,23 +133,23 @@ def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
     if not may:
         log.info("the view of study %s is written later, by a role that may", name)
         return
-    before, present = _Seen.of(study, comment), _Seen.of(study, comment)
+    before, present = _Basis.of(study, comment), _Basis.of(study, comment)
     whole = wholly or present is None or present.names[0] != parameters
     known: Shapes = {"params": {}, "result": {}} if whole or present is None else present.shapes
     shapes: dict[Source, dict[str, Shape]] = {
         "params": {name: known["params"].get(name, Shape()) for name in parameters},
         "result": {name: known["result"].get(name, Shape()) for name in results},
     }
-    misfits.see(raw, study, shapes, _look(whole, present, results))
-    if not _write(raw, name, _Seen(study, shapes, until), before) and wholly:
+    view_shapes.widen(raw, study, shapes, _scan(whole, present, results))
+    if not _write(raw, name, _Basis(study, shapes, until), before) and wholly:
         _note(raw, name)
 
 
-def _look(whole: bool, present: _Seen | None, results: list[str]) -> Look:
-    """Return which experiments are looked at: a new name may have been recorded before it was known."""
+def _scan(whole: bool, present: _Basis | None, results: list[str]) -> Scan:
+    """Return which experiments to scan: an experiment may have recorded a new name before the study knew it."""
     if whole or present is None:
-        return Look(("params", "result"))
-    return Look(("result",), present.until if present.names[1] == results else None)
+        return Scan(("params", "result"))
+    return Scan(("result",), present.until if present.names[1] == results else None)
 
 
 def stale(raw: Raw) -> list[int]:
@@ -157,22 +157,22 @@ def stale(raw: Raw) -> list[int]:
     return [study for (study,) in raw.execute(_STALE)]
 
 
-def _write(raw: Raw, name: str, seen: _Seen, before: _Seen | None) -> bool:
-    """Write a view, or only its comment if it is as *before*; False: it is to be written later."""
-    view, definition = Identifier(f"study_{name}"), seen.definition()
+def _write(raw: Raw, name: str, basis: _Basis, before: _Basis | None) -> bool:
+    """Write a view, or only its comment if nothing else has changed; False: write it later."""
+    view, definition = Identifier(f"study_{name}"), basis.definition()
     try:
         with raw.transaction():
             raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
             query = "SELECT parameters, results FROM study WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED"
-            if raw.execute(query, [seen.study]).fetchone() != seen.names:
-                return False  # who changes the study just now, or the next one, writes it
+            if raw.execute(query, [basis.study]).fetchone() != basis.names:
+                return False  # the transaction that changes the study writes the view
             if before is None or before.definition().as_string(raw) != definition.as_string(raw):
                 grants = raw.execute(_GRANTS, [f"study_{name}"]).fetchall()
                 raw.execute(SQL("DROP VIEW IF EXISTS {}").format(view))
                 raw.execute(SQL("CREATE VIEW {} AS {}").format(view, definition))
                 for (grant,) in grants:
                     raw.execute(grant.encode())
-            raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, Literal(seen.comment())))
+            raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(view, Literal(basis.comment())))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable) as error:
         log.info("the view of study %s is written later: %s", name, error.diag.message_primary)
         return False
@@ -182,17 +182,20 @@ def _write(raw: Raw, name: str, seen: _Seen, before: _Seen | None) -> bool:
 
 
 def _note(raw: Raw, name: str) -> None:
-    """Have `stale` list a view: its comment can be changed while somebody reads it."""
+    """Make `stale` list a view: its comment can change while somebody reads it."""
     try:
         with raw.transaction():
             raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
             raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(Identifier(f"study_{name}"), Literal(_AGAIN)))
-    except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable) as error:  # somebody writes it just now
-        log.info("the view of study %s is not noted to be written: %s", name, error.diag.message_primary)
+    except (
+        psycopg.errors.LockNotAvailable,
+        psycopg.errors.UndefinedTable,
+    ) as error:  # another process writes it just now
+        log.info("the view of study %s cannot be marked as stale: %s", name, error.diag.message_primary)
 
 
 def _typed(column: Column, shapes: Shapes) -> Composed:
-    """Return one column: values of another type than its own are NULL rather than an error of every query."""
+    """Return one column; a value of another type is NULL, since an error would break every query of the view."""
     kinds = set[str]()
     values: list[Composable] = []
     for path in filter(None, (column.path, column.base)):
@@ -211,7 +214,7 @@ def _typed(column: Column, shapes: Shapes) -> Composed:
 
 
 def _type(kinds: AbstractSet[str]) -> str:
-    """Return the type that holds all of some kinds of values; that of floats where there is none so far."""
+    """Return the SQL type that holds some kinds of values; float8 if there are none yet."""
     found = kinds - {"nan"}
     if found <= {"whole", "number"}:
         return "numeric" if found == {"whole"} else "float8"
@@ -225,7 +228,7 @@ _NUMBER = (
     "WHEN jsonb_typeof({{value}}) = 'number' THEN {number} END"
 )
 _FLOAT8 = "CASE WHEN abs(({value})::numeric) < 1.7976931348623158e308 THEN ({string})::float8 END"
-"""A whole number may be larger than any float; to cast it would be an error of every query."""
+"""A whole number may be larger than any float; casting it would break every query of the view."""
 _EXPRESSIONS: Mapping[str, LiteralString] = {
     "jsonb": "({value})",
     "text": "({string})",

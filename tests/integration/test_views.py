@@ -14,10 +14,10 @@ from psycopg.types.json import Jsonb
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.store import hot, views
-from qexp.store.columns import WIDEST
 from qexp.store.connect import connect
 from qexp.store.line import Line
 from qexp.store.selectors import Selection, parse
+from qexp.store.value_columns import WIDEST
 from qexp.worker.attempt import delivery
 from qexp.worker.upkeep import Upkeep
 

@@ -7,7 +7,7 @@ import pytest
 
 import qexp
 from qexp.errors import CheckpointError
-from qexp.worker.context.state import restore_into, state_of
+from qexp.worker.context.loop_state import restore_into, state_of
 from qexp.worker.context.values import decode, encode
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

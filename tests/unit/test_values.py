@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.state import restore_into, state_of
+from qexp.worker.context.loop_state import restore_into, state_of
 from qexp.worker.context.values import decode, encode
 
 DTYPES = (
@@ -305,7 +305,7 @@ def test_an_unknown_kind_is_refused():
 def test_numpy_is_not_imported_for_values_without_it():
     code = """
 import sys
-from qexp.worker.context.state import restore_into, state_of
+from qexp.worker.context.loop_state import restore_into, state_of
 from qexp.worker.context.values import decode, encode
 for value in ({"a": 1}, ({1: b"x"}, {2, 3}), b"x"):
     encoded = encode(value)

@@ -16,7 +16,7 @@ from qexp.functions import Injected, Interruption
 from qexp.model import Json, storable_text
 from qexp.serialization import serializable, to_json
 from qexp.store.hot import Departure
-from qexp.worker.context.state import State
+from qexp.worker.context.loop_state import State
 from qexp.worker.context.values import Encoded, encode
 
 if TYPE_CHECKING:

@@ -13,23 +13,23 @@ from typing import Any
 
 from qexp.errors import CheckpointError
 from qexp.model import Json
-from qexp.worker.context import classes, tensors
-from qexp.worker.context.holders import is_estimator, own_state
-from qexp.worker.context.leaves import LEAVES, comes_back
+from qexp.worker.context import class_codec, tensor_codec
+from qexp.worker.context.scalar_codec import SCALAR_TYPES, is_reversible
+from qexp.worker.context.state_path import Traversal
+from qexp.worker.context.state_protocols import is_estimator, own_state
 
 _PLAIN = (NoneType, bool, float, str)
 _HUGE = 1 << 4096  # Python refuses to read numbers of more than 4,300 digits
-DEEPEST = 100  # what is written by a shallow stack has to be read by a deep one
 _LONGEST_HEADER = 1 << 20
 _SKELETON = "tree.json"
 OWN_PICKLE = "leave it out, or give dump= and load=, such as dump=pickle.dump, load=pickle.load"
-"""How to keep what is not data."""
+"""How to keep a value that is not data."""
 
 
 _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
 _BYTES: dict[str, Callable[[bytes], Any]] = {"bytes": bytes, "bytearray": bytearray}
 _TAGS: dict[type, str] = {
-    **{leaf.type: tag for tag, leaf in LEAVES.items()},
+    **{leaf.type: tag for tag, leaf in SCALAR_TYPES.items()},
     **{kind: kind.__name__ for kind in (tuple, set, frozenset, bytes, bytearray)},
     **{kind: kind.__name__ for kind in (OrderedDict, Counter, defaultdict, deque)},
 }
@@ -43,22 +43,20 @@ _FACTORIES: dict[str | None, Any] = {
 
 
 def has_known_factory(value: defaultdict[Any, Any]) -> bool:
-    """Say whether a tree can name what makes the missing values of a defaultdict."""
+    """Say whether a tree can name the factory of a defaultdict."""
     return any(factory is value.default_factory for factory in _FACTORIES.values())
 
 
-class Writer:
+class Writer(Traversal):
     """
     A value becomes JSON in which `{"$tuple": […]}` stands for a tuple and `{"$array": 0}` for the array in 0.npy.
 
-    *tagged* says whether anything was so replaced; if nothing was, the value is JSON by itself. The places that errors
-    name leave out their first keys, as many as *outer*.
+    *tagged* says whether anything was replaced in this way; otherwise the value itself is JSON.
     """
 
     def __init__(self, outer: int = 0) -> None:
+        super().__init__(outer)
         self.tagged = False
-        self._outer = outer
-        self._path: list[Any] = []
         self._files: list[tuple[str, bytes | memoryview]] = []
 
     def skeleton(self, value: Any) -> Json:
@@ -96,11 +94,9 @@ class Writer:
         return file.getvalue()
 
     def _at(self, key: Any, value: Any) -> Json:
-        self._path.append(key)
-        if len(self._path) > DEEPEST:
-            raise too_deep()
+        self._enter(key)
         content = self.skeleton(value)
-        self._path.pop()
+        self._leave()
         return content
 
     def _items(self, values: Iterable[Any]) -> list[Json]:
@@ -124,33 +120,31 @@ class Writer:
             return tag, self._items(value)
         if tag in _BYTES:
             return tag, self._file("bin", bytes(value))
-        if tag in LEAVES and comes_back(value):
-            return tag, LEAVES[tag].to_json(value)
+        if tag in SCALAR_TYPES and is_reversible(value):
+            return tag, SCALAR_TYPES[tag].to_json(value)
         if tag == "deque":
             return tag, [value.maxlen, self._items(value)]
         if tag == "OrderedDict":
-            return tag, [
-                self._pairs(value),
-                self._dict(vars(value)),
-            ]  # torch keeps versions of modules beside the items
+            # torch keeps versions of modules in attributes, beside the items
+            return tag, [self._pairs(value), self._dict(vars(value))]
         if tag == "Counter":
             return tag, self._pairs(value)
         if tag == "defaultdict" and has_known_factory(value):
             factory = value.default_factory
             return tag, [None if factory is None else factory.__name__, self._pairs(value)]
-        if tensors.is_tensor(value):
+        if tensor_codec.is_tensor(value):
             return self._tag_tensor(value)
-        if fact := tensors.fact_written(value):
+        if fact := tensor_codec.fact_written(value):
             return "torch", list(fact)
-        if kind := classes.kind_of(value):
-            cls, content = type(value), classes.content_of(kind, value)
+        if kind := class_codec.kind_of(value):
+            cls, content = type(value), class_codec.content_of(kind, value)
             return kind, [cls.__module__, cls.__qualname__, self.skeleton(content)]
         return self._tag_numpy(value)
 
     def _tag_tensor(self, value: Any) -> tuple[str, Json]:
-        if reason := tensors.refusal(value):
+        if reason := tensor_codec.refusal(value):
             raise self._refusal(*reason)
-        return tensors.written(value, self._file)
+        return tensor_codec.written(value, self._file)
 
     def _tag_numpy(self, value: Any) -> tuple[str, Json]:
         numpy, kind = sys.modules.get("numpy"), type(value)
@@ -171,11 +165,11 @@ class Writer:
         return len(self._files) - 1
 
     def _refusal(self, what: str, repair: str = OWN_PICKLE) -> CheckpointError:
-        return CheckpointError(f"{place_of(self._path[self._outer :])}: {what} is not data; {repair}")
+        return self._error(f"{what} is not data; {repair}")
 
 
 class Reader:
-    """What `Writer` packed becomes the value again; damaged data raises what zipfile, json and numpy raise on it."""
+    """Reads a value that `Writer` packed; damaged data raises errors of zipfile, json and numpy."""
 
     def __init__(self, data: bytes) -> None:
         self._box = zipfile.ZipFile(BytesIO(data))
@@ -201,19 +195,19 @@ class Reader:
             return {self._build(key): self._build(item) for key, item in content}
         if tag in _CONTAINERS:
             return _CONTAINERS[tag]([self._build(item) for item in content])
-        if tag in LEAVES:
-            return LEAVES[tag].from_json(content)
+        if tag in SCALAR_TYPES:
+            return SCALAR_TYPES[tag].from_json(content)
         if tag in _BYTES:
             return _BYTES[tag](self._bytes(content))
         if tag in ("OrderedDict", "Counter", "defaultdict", "deque"):
             return self._untag_collection(tag, content)
         if tag in ("tensor", "parameter"):
-            return tensors.read(tag, content, self._bytes)
+            return tensor_codec.read(tag, content, self._bytes)
         if tag == "torch":
-            return tensors.fact_read(*content)
+            return tensor_codec.fact_read(*content)
         if tag in ("dataclass", "namedtuple", "enum"):
             module, qualname, node = content
-            return classes.made(tag, module, qualname, self._build(node))
+            return class_codec.made(tag, module, qualname, self._build(node))
         return self._untag_numpy(tag, content)
 
     def _untag_collection(self, tag: str, content: Any) -> Any:
@@ -250,16 +244,6 @@ def _is_tag(value: dict[str, Any]) -> bool:
     return len(value) == 1 and next(iter(value)).startswith("$")
 
 
-def place_of(path: Iterable[Any]) -> str:
-    """Return where in a state something stands, as Python would name it."""
-    return "state" + "".join(f"[{key!r}]" for key in path)
-
-
-def too_deep() -> CheckpointError:
-    """Return the error of a state that is nested too deeply."""
-    return CheckpointError(f"state: it is nested more than {DEEPEST} deep, or contains itself")
-
-
 def _repair(value: Any) -> str:
     if is_estimator(value):
         return "give dump=joblib.dump, load=joblib.load"
@@ -267,9 +251,9 @@ def _repair(value: Any) -> str:
         return f"keep its {own.name}, or give the object to context.resumable as its state"
     if type(value) is defaultdict:
         return "its factory is a function, expected a type such as int or list"
-    if classes.is_homeless(value):
+    if class_codec.is_homeless(value):
         return "define its class at the top level of a module"
-    return tensors.repair(value) or OWN_PICKLE
+    return tensor_codec.repair(value) or OWN_PICKLE
 
 
 def read_npy(data: bytes) -> Any:

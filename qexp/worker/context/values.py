@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.holders import is_array
+from qexp.worker.context.state_protocols import is_array
 from qexp.worker.context.tree import Reader, Writer, from_text, read_npy, to_text
 
 
@@ -24,9 +24,9 @@ def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, oute
     """
     Return a value as bytes that later changes of the value do not reach.
 
-    Without *dump* it is data, as docs/context.md lists it. Types come back as they were, so subclasses are refused. An
-    object that stood in two places comes back as two. CheckpointError names the place of what is not data, without its
-    first *outer* keys. What *dump* raises passes through.
+    Without *dump* it must be data, as docs/context.md lists it. Types come back as they were, so subclasses are
+    refused. One object at two places comes back as two. CheckpointError names the place of a value that is not data,
+    without the first *outer* keys. Exceptions of *dump* pass through.
     """
     if dump is not None:
         file = BytesIO()
@@ -43,9 +43,9 @@ def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, oute
 
 def decode(kind: str, data: bytes, load: Callable[[BinaryIO], Any] | None = None) -> Any:
     """
-    Return the value that `encode` was given; *load* reads what the user's `dump` wrote.
+    Return the value that `encode` was given; *load* reads data that the user's `dump` wrote.
 
-    CheckpointError for damaged data, of which nothing is ever executed. What *load* raises passes through.
+    CheckpointError for damaged data; nothing in the data is executed. Exceptions of *load* pass through.
     """
     if kind == "own":
         if load is None:
@@ -57,7 +57,7 @@ def decode(kind: str, data: bytes, load: Callable[[BinaryIO], Any] | None = None
         return _DECODERS[kind](data)
     except CheckpointError:
         raise
-    except Exception as error:  # zipfile, json and numpy raise a dozen kinds on damaged data
+    except Exception as error:  # zipfile, json and numpy raise a dozen kinds of errors
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"the checkpoint is damaged ({reason})") from error
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from qexp.store.columns import ABSENT, WIDEST, Shape, columns, meant, shapes
+from qexp.store.value_columns import ABSENT, WIDEST, Shape, columns, locate, shapes
 
 NAMES = {"params": ["lr", "opt", "n", "status"], "result": ["train", "train.acc", "n", "val/loss", "result"]}
 
@@ -33,11 +33,11 @@ NAMES = {"params": ["lr", "opt", "n", "status"], "result": ["train", "train.acc"
     ],
 )
 def test_a_name_means_what_frames_have_under_it(prefix, parts, expected):
-    assert meant(NAMES, prefix, parts) == expected
+    assert locate(NAMES, prefix, parts) == expected
 
 
 def test_a_name_of_very_many_keys_is_no_riddle():
-    _, paths = meant(NAMES, None, ["opt", *"abcdefghijklmnopqrstuvwxyz"])
+    _, paths = locate(NAMES, None, ["opt", *"abcdefghijklmnopqrstuvwxyz"])
     assert paths == [("opt", *"abcdefghijklmnopqrstuvwxyz")]
 
 

@@ -1,4 +1,4 @@
-"""The state of a loop as data: what is taken of each kind of object, and which objects it stands for."""
+"""Capture the state of a loop as data, and note which objects it was taken from."""
 
 from __future__ import annotations
 
@@ -8,41 +8,34 @@ from typing import Any
 
 from qexp.errors import CheckpointError
 from qexp.model import SCALARS
-from qexp.worker.context import classes, tensors
-from qexp.worker.context.holders import attributes, has_attributes, is_array, is_estimator, own_state, pickles_itself
-from qexp.worker.context.tree import DEEPEST, has_known_factory, place_of, too_deep
+from qexp.worker.context import class_codec, tensor_codec
+from qexp.worker.context.state_path import Traversal
+from qexp.worker.context.state_protocols import (
+    attributes,
+    has_attributes,
+    is_array,
+    is_estimator,
+    own_state,
+    pickles_itself,
+)
+from qexp.worker.context.tree import has_known_factory
 
 Place = tuple[Any, ...]
 Memory = tuple[int, int]
-"""Where the numbers of an array or tensor begin, and how many bytes they are."""
+"""The address of the numbers of an array or tensor, and their size in bytes."""
 
 
-class Walk:
-    """Knows the place that it has come to."""
-
-    def __init__(self) -> None:
-        self._path: list[Any] = []
-
-    def _enter(self, key: Any) -> None:
-        self._path.append(key)
-        if len(self._path) > DEEPEST:
-            raise too_deep()
-
-    def _error(self, problem: str) -> CheckpointError:
-        return CheckpointError(f"{place_of(self._path)}: {problem}")
-
-
-class Taking(Walk):
-    """Takes a state, and notes at which places objects stand; *known* has those of the loop's beginning."""
+class StateCapture(Traversal):
+    """Captures a state and notes the place and type of each object; *known* has those of the loop's beginning."""
 
     def __init__(self, whole: bool, known: dict[Place, type] | None) -> None:
         super().__init__()
         self._whole, self._known = whole, known
         self.places: dict[Place, type] = {}
         self.owned: set[Memory] = set()
-        """What belongs to objects that have a state of their own; only noted at the loop's beginning."""
+        """Memory of objects that have a state of their own; noted only at the loop's beginning."""
         self._open: set[int] = set()
-        """The objects whose attributes are being taken."""
+        """The objects whose attributes are captured just now."""
 
     def target(self, target: Any) -> Any:
         require_state(target)
@@ -70,9 +63,11 @@ class Taking(Walk):
             return saved
         if is_estimator(item):
             return self._estimator(item)
-        if (tag := classes.kind_of(item)) in ("dataclass", "namedtuple"):
+        if (tag := class_codec.kind_of(item)) in ("dataclass", "namedtuple"):
             content = attributes(item) if tag == "dataclass" else item
-            return classes.rebuilt(kind, tag, self._items(content) if tag == "dataclass" else self._sequence(content))
+            return class_codec.rebuilt(
+                kind, tag, self._items(content) if tag == "dataclass" else self._sequence(content)
+            )
         if kind is defaultdict:
             self._note(item, "put a dict there")
             return self._items(item)
@@ -114,7 +109,7 @@ class Taking(Walk):
     def _at(self, key: Any, item: Any) -> Any:
         self._enter(key)
         taken = self._of(item)
-        self._path.pop()
+        self._leave()
         return taken
 
     def _note(self, item: Any, repair: str) -> None:
@@ -128,7 +123,7 @@ class Taking(Walk):
 
 
 def is_dataclass(target: Any) -> bool:
-    return classes.kind_of(target) == "dataclass" and own_state(target) is None
+    return class_codec.kind_of(target) == "dataclass" and own_state(target) is None
 
 
 def require_state(target: Any) -> None:
@@ -138,7 +133,7 @@ def require_state(target: Any) -> None:
 
 
 def parts_of(target: Any) -> dict[Any, Any] | None:
-    """Return the parts of what cannot change itself, and so is restored if each of its parts can be."""
+    """Return the parts of a tuple or frozen dataclass: it can be restored if each part can; None for others."""
     if isinstance(target, tuple):
         return dict(enumerate(target))
     return attributes(target) if is_dataclass(target) and type(target).__dataclass_params__.frozen else None
@@ -150,7 +145,7 @@ def _is_restorable(target: Any) -> bool:
     return (
         isinstance(target, dict | list | set | deque | bytearray)
         or is_array(target)
-        or tensors.is_tensor(target)
+        or tensor_codec.is_tensor(target)
         or is_estimator(target)
         or own_state(target) is not None
         or has_attributes(target)
@@ -160,17 +155,17 @@ def _is_restorable(target: Any) -> bool:
 def described(value: Any) -> str:
     if is_array(value):
         return f"an array of {value.dtype} of shape {value.shape}"
-    if tensors.is_tensor(value):
+    if tensor_codec.is_tensor(value):
         return f"a tensor of {value.dtype} of shape {tuple(value.shape)}"
     name = type(value).__qualname__
     return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"
 
 
 def memory_of(value: Any) -> Memory | None:
-    """Return where the numbers of an array or tensor are; None if there are none, or for anything else."""
+    """Return the memory of an array or tensor; None if it has no numbers, and for any other value."""
     if is_array(value) and value.nbytes:
         return value.__array_interface__["data"][0], value.nbytes
-    return tensors.memory_of(value) if tensors.is_tensor(value) else None
+    return tensor_codec.memory_of(value) if tensor_codec.is_tensor(value) else None
 
 
 def _memories(value: Any) -> Iterator[Memory]:

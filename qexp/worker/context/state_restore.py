@@ -1,4 +1,4 @@
-"""The state of a loop put back in place, into what a function holds."""
+"""Restore the state of a loop in place, into the objects that a function holds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 
 from qexp.errors import CheckpointError
 from qexp.model import SCALARS
-from qexp.worker.context import classes, tensors
-from qexp.worker.context.holders import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
-from qexp.worker.context.taking import Memory, Walk, described, is_dataclass, memory_of, parts_of, require_state
+from qexp.worker.context import class_codec, tensor_codec
+from qexp.worker.context.state_capture import Memory, described, is_dataclass, memory_of, parts_of, require_state
+from qexp.worker.context.state_path import Traversal
+from qexp.worker.context.state_protocols import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
 from qexp.worker.context.tree import has_known_factory
 from qexp.worker.context.values import encode
 
@@ -17,20 +18,21 @@ _FRESH = "'qexp requeue ID --fresh' starts again without checkpoints"
 _CHANGING = (dict, OrderedDict, defaultdict, Counter, list, deque, set, bytearray)
 
 
-class Restoring(Walk):
+class StateRestore(Traversal):
     """
-    Puts a state back.
+    Restores a state.
 
-    One object may stand at several places: the tensors of `best = net.state_dict()` are the model's. If these places
-    have different values by now, one of them keeps the object and the others get new ones. An object with a state of
-    its own keeps its numbers, which are in *owned* memory: they are compared once all such objects are loaded.
+    One object may be at several places: the tensors of `best = net.state_dict()` are those of the model. If these
+    places have different values in the checkpoint, one keeps the object and the others get new ones. An object with a
+    state of its own keeps its numbers, which are in *owned* memory. They are compared after all such objects are
+    loaded.
     """
 
     def __init__(self, owned: set[Memory]) -> None:
         super().__init__()
         self._owned, self._postponed, self._loaded = owned, False, False
         self._given: dict[Any, tuple[Any, Any]] = {}
-        """By identity or memory: what has its value already, and this value."""
+        """By identity or memory: each object that has its value already, and this value."""
 
     def all(self, target: Any, value: Any) -> None:
         self.target(target, value)
@@ -50,7 +52,7 @@ class Restoring(Walk):
             for key, item in parts.items():
                 self._enter(key)
                 self.target(item, saved[key])
-                self._path.pop()
+                self._leave()
         elif isinstance(target, dict) and isinstance(value, dict):
             self._fill(target, value)
         elif is_dataclass(target) and type(value) is dict:
@@ -59,13 +61,13 @@ class Restoring(Walk):
             raise self._misfit(target, value)
 
     def _of(self, held: Any, value: Any) -> Any:
-        """Return what is to stand where *held* does: itself with the saved state if it can take it, else the value."""
+        """Return *held* with the saved state if it can take that, otherwise the value itself."""
         kind = type(held)
         if value is None or kind in SCALARS or held is value:
             return value
         if own := own_state(held):
             self._load(own, held, value)
-        elif (is_array(held) and is_array(value)) or (tensors.is_tensor(held) and tensors.is_tensor(value)):
+        elif (is_array(held) and is_array(value)) or (tensor_codec.is_tensor(held) and tensor_codec.is_tensor(value)):
             return self._numbers(held, value)
         elif kind in _CHANGING and self._is_given(held, value):
             return value
@@ -95,12 +97,12 @@ class Restoring(Walk):
             held[:] = value
         elif kind is tuple:
             return tuple(self._sequence(held, value))
-        elif (tag := classes.kind_of(held)) == "namedtuple":
-            return classes.rebuilt(kind, tag, self._sequence(held, value))
+        elif (tag := class_codec.kind_of(held)) == "namedtuple":
+            return class_codec.rebuilt(kind, tag, self._sequence(held, value))
         elif tag == "dataclass" and parts_of(held) is None:
             self._set_all(held, attributes(value))
         elif tag == "dataclass":
-            return classes.rebuilt(kind, tag, self._items(attributes(held), attributes(value)))
+            return class_codec.rebuilt(kind, tag, self._items(attributes(held), attributes(value)))
         else:
             return value
         return held
@@ -108,7 +110,7 @@ class Restoring(Walk):
     def _at(self, key: Any, held: Any, value: Any) -> Any:
         self._enter(key)
         restored = self._of(held, value)
-        self._path.pop()
+        self._leave()
         return restored
 
     def _items(self, held: dict[Any, Any], value: dict[Any, Any]) -> dict[Any, Any]:
@@ -146,7 +148,7 @@ class Restoring(Walk):
             return
         try:
             own.load(value)
-        except Exception as error:  # libraries and users' classes raise all kinds
+        except Exception as error:  # libraries and users' classes raise many kinds
             name, reason = type(held).__qualname__, " ".join(f"{type(error).__name__}: {error}".split())
             raise self._error(f"{name} cannot take the checkpoint's state ({reason}); {_FRESH}") from error
 
@@ -164,7 +166,7 @@ class Restoring(Walk):
         return self._tensor(held, value)
 
     def _is_given(self, held: Any, value: Any) -> bool:
-        """Say whether a container has got another value already, at another place."""
+        """Say whether a container has received a different value already, at another place."""
         first = self._given.setdefault(id(held), (held, value))[1]
         return first is not value and not _same(first, value)
 
@@ -175,7 +177,7 @@ class Restoring(Walk):
         return held
 
     def _tensor(self, held: Any, value: Any) -> Any:
-        if tensors.restore(held, value):
+        if tensor_codec.restore(held, value):
             return held
         if held.requires_grad:  # an optimizer may hold it
             raise self._misfit(held, value)
@@ -186,16 +188,16 @@ class Restoring(Walk):
 
 
 def _kind_taken(held: dict[Any, Any]) -> type:
-    """Return the type as which a dict is taken: dict if no tree can name its factory, which then stays in place."""
+    """Return the type that a dict is captured as: dict for a defaultdict whose factory no tree can name."""
     return dict if type(held) is defaultdict and not has_known_factory(held) else type(held)
 
 
 def _same(one: Any, other: Any) -> bool:
-    if tensors.is_tensor(one) and tensors.is_tensor(other):
-        return tensors.same(one, other)
+    if tensor_codec.is_tensor(one) and tensor_codec.is_tensor(other):
+        return tensor_codec.same(one, other)
     if is_array(one) and is_array(other):
         return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
     try:
         return encode(one) == encode(other)
-    except CheckpointError:  # with a dump= there may be objects of any kind
+    except CheckpointError:  # a state for dump= may hold objects of any kind
         return False

@@ -15,7 +15,7 @@ import pytest
 
 import qexp
 from qexp.errors import CheckpointError, ContextError
-from qexp.worker.context.state import restore_into, state_of
+from qexp.worker.context.loop_state import restore_into, state_of
 from qexp.worker.context.values import decode, encode
 
 

@@ -1,5 +1,5 @@
 """
-Dataclasses, named tuples and members of enums, which a tree names by their module and class.
+Dataclasses, named tuples and enums in a checkpoint: a tree names them by module and class.
 
 A class is only looked up among the modules that are imported already, and none of its code makes an instance: reading a
 checkpoint imports nothing, and calls neither `__init__` nor `__post_init__`.
@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.holders import attributes, is_plain
+from qexp.worker.context.state_protocols import attributes, is_plain
 
 
 def kind_of(value: Any) -> str | None:
@@ -25,7 +25,7 @@ def kind_of(value: Any) -> str | None:
 
 
 def is_homeless(value: Any) -> bool:
-    """Say whether only the place of its class, in a function, keeps a value from being written."""
+    """Say whether a value cannot be written only because its class is defined in a function."""
     return kind_of(value) is None and _kind(type(value)) is not None
 
 
@@ -40,14 +40,14 @@ def _kind(cls: type) -> str | None:
 
 
 def content_of(kind: str, value: Any) -> Any:
-    """Return what a value consists of: its attributes, its items, or the member's value."""
+    """Return the content of a value: its attributes, its items, or the member's value."""
     if kind == "dataclass":
         return attributes(value)
     return list(value) if kind == "namedtuple" else value.value
 
 
 def rebuilt(cls: type, kind: str, content: Any) -> Any:
-    """Return a value of a class with the content of another one."""
+    """Return an instance of a class with some content; no code of the class runs for a dataclass or namedtuple."""
     if kind == "enum":
         return cls(content)
     if kind == "namedtuple":

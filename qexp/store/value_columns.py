@@ -1,4 +1,4 @@
-"""Parameters and results become columns: which ones nested values have, and how all of them are named everywhere."""
+"""Columns of parameters and results in frames, views and tables: a mapping has several, and names are unique."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FACTS = {
 }
 """The columns that tables of experiments have beside `id`, parameters and results, with their types in frames."""
 WIDEST = 200
-"""Columns that one mapping becomes at most; one with more keys, such as a histogram, stays a value."""
+"""The most columns that one mapping becomes; a mapping with more keys, such as a histogram, stays a value."""
 DEEPEST = 10
-"""Mappings inside of each other that become columns; one that is deeper inside, as in a tree, stays a value."""
+"""The most nested mappings that become columns; a mapping that is deeper inside, as in a tree, stays a value."""
 
-Path = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """The keys that lead to a value; the first one is the name of a parameter or result."""
 Source = Literal["params", "result"]
 _PREFIXES: Mapping[Source, str] = {"params": "param.", "result": "result."}
@@ -35,7 +35,7 @@ _PREFIXES: Mapping[Source, str] = {"params": "param.", "result": "result."}
 
 class Shape:
     """
-    What the values of a parameter or result look like: kinds of values, and the keys of mappings in their order.
+    The shape of a parameter or result: the kinds of its values, and the keys of mappings in their order.
 
     A mapping with keys becomes columns; a list and an empty mapping are values.
     """
@@ -50,7 +50,7 @@ class Shape:
         """There are too many keys: mappings are values."""
 
     def see(self, values: Iterable[Json], depth: int = 0) -> None:
-        """Take note of values, which are so deep in a parameter or result; None says nothing."""
+        """Add values to the shape; *depth* is their depth in a parameter or result, and None changes nothing."""
         for value in values:
             if type(value) is dict and value:
                 self._see_keys(value, depth + 1)
@@ -71,22 +71,22 @@ class Shape:
         self.kinds.add("json")
 
     def settle(self) -> int:
-        """Turn mappings that would become too many columns into values, inner ones first; return what is left."""
+        """Make values of mappings that would become too many columns, inner ones first; return the number of columns."""
         width = sum(shape.settle() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
         if width <= WIDEST:
             return width
         self._fold()
         return 1
 
-    def paths(self, path: Path) -> Iterator[tuple[Path, Shape]]:
-        """Yield the columns of a settled shape as paths below *path*, each with the shape of its values."""
+    def paths(self, path: KeyPath) -> Iterator[tuple[KeyPath, Shape]]:
+        """Yield the columns of a settled shape: paths below *path*, each with the shape of its values."""
         if self.kinds or not self.keys:
             yield path, self
         for key, shape in self.keys.items():
             yield from shape.paths((*path, key))
 
-    def items(self, value: Json, path: Path) -> Iterator[tuple[Path, Json]]:
-        """Yield what columns below *path* have of a value that was seen."""
+    def items(self, value: Json, path: KeyPath) -> Iterator[tuple[KeyPath, Json]]:
+        """Yield the paths and values of the columns below *path* for a value that the shape has seen."""
         if type(value) is dict and value and not self.wide:
             for key, item in value.items():
                 yield from self.keys[key].items(item, (*path, key))
@@ -99,7 +99,7 @@ class Shape:
 
     @classmethod
     def of(cls, data: Json) -> Shape:
-        """Return the shape that `data` has described."""
+        """Return the shape that `data` returned as JSON."""
         made = cls()
         kinds, made.wide, keys = data
         made.kinds, made.keys = set(kinds), {key: cls.of(item) for key, item in keys}
@@ -127,24 +127,24 @@ class Column:
     """A column of a table of experiments."""
 
     source: Source
-    path: Path
+    path: KeyPath
     label: str
     """Its name in frames, exports, views, tables and conditions."""
     splits: bool = False
     """Mappings among its values have columns of their own, and are absent in this one."""
     folds: bool = False
-    """Mappings among its values are values, as they have too many keys."""
+    """Mappings among its values stay values, since they have too many keys."""
 
-    base: Path = ()
-    """Where a mapping has the key that a dotted parameter sets, for experiments without that parameter."""
+    base: KeyPath = ()
+    """The path to the key that a dotted parameter sets, for experiments that have it in a mapping instead."""
 
-    def inside(self, value: Json | Absent, path: Path | None = None) -> Json | Absent:
-        """Return what this column shows of the value of its parameter or result, or of the one of its base."""
+    def inside(self, value: Json | Absent, path: KeyPath | None = None) -> Json | Absent:
+        """Return the value of this column in a value of its parameter or result; *path* replaces the column's path."""
         found = inside(value, (path or self.path)[1:])
         return ABSENT if self.splits and type(found) is dict and found else found
 
     def of(self, data: Mapping[str, Json] | None) -> Json | Absent:
-        """Return what this column shows of an experiment's parameters, or of its result."""
+        """Return the value of this column in an experiment's parameters or result."""
         found = self.inside((data or {}).get(self.path[0], ABSENT))
         if found is ABSENT and self.base:
             return self.inside((data or {}).get(self.base[0], ABSENT), self.base)
@@ -152,7 +152,7 @@ class Column:
 
 
 def shapes(names: Iterable[str], rows: Sequence[Mapping[str, Json] | None]) -> dict[str, Shape]:
-    """Return the shape of each parameter or result, as some experiments have them."""
+    """Return the shape of each parameter or result of some experiments."""
     found = {name: Shape() for name in names}
     for name, shape in found.items():
         shape.see((row or {}).get(name) for row in rows)
@@ -164,7 +164,7 @@ def top_labels(parameters: Iterable[str], results: Iterable[str]) -> dict[tuple[
     """
     Return the label of each parameter and result.
 
-    It is the plain name where that is free, else one with the prefix `param.` or `result.`, more than once if need be.
+    It is the plain name if that is free, otherwise the name with the prefix `param.` or `result.`, repeated if needed.
 
     >>> list(top_labels(["n", "status"], ["n"]).values())
     ['n', 'param.status', 'result.n']
@@ -190,7 +190,7 @@ def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> li
     given: list[tuple[Source, Mapping[str, Shape]]] = [("params", parameters), ("result", results)]
     for source, known in given:
         nested = {path: shape for name, top in known.items() for path, shape in top.paths((name,))}
-        same: dict[str, Path] = {}
+        same: dict[str, KeyPath] = {}
         for path in nested:
             if len(path) > 1 and (flat := ".".join(path)) in known:
                 same.setdefault(flat, path)
@@ -212,32 +212,33 @@ def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> li
 
 
 _MOST_DOTS = 4
-"""Dots in a name below a parameter or result that may be part of a key; of more all are between keys."""
+"""The most dots in a written path for which keys with dots are tried; with more dots each one separates keys."""
 
 
-def meant(
+def locate(
     names: Mapping[Source, Sequence[str]], prefix: str | None, parts: Sequence[str]
-) -> tuple[Source, list[Path]] | None:
+) -> tuple[Source, list[KeyPath]] | None:
     """
-    Return the source of a column that is written as *parts*, and where its value may be, the likeliest first.
+    Return the source of a column that is written as *parts*, and possible paths to its value, the likeliest first.
 
-    *names* are those of parameters and results, *prefix* `param`, `result` or None. None: no column has this name.
+    *names* has the names of parameters and results; *prefix* is `param`, `result` or None. Returns None if no column has
+    this name.
 
-    >>> meant({"params": ["lr"], "result": ["train"]}, None, ["train", "acc"])
+    >>> locate({"params": ["lr"], "result": ["train"]}, None, ["train", "acc"])
     ('result', [('train', 'acc')])
     """
     text = ".".join(parts)
-    if prefix is None and (found := _meant(names, None, text, parts)) is not None:
+    if prefix is None and (found := _locate(names, None, text, parts)) is not None:
         return found
     if prefix is None:  # all of it may stand in quotes
         prefix, _, text = text.partition(".")
         parts = [text]
-    return _meant(names, prefix, text, parts)
+    return _locate(names, prefix, text, parts)
 
 
-def _meant(
+def _locate(
     names: Mapping[Source, Sequence[str]], prefix: str | None, text: str, parts: Sequence[str]
-) -> tuple[Source, list[Path]] | None:
+) -> tuple[Source, list[KeyPath]] | None:
     whole = text if prefix is None else f"{prefix}.{text}"
     labels = top_labels(names["params"], names["result"])
     own = {top: label for top, label in labels.items() if prefix is None or label.startswith(f"{prefix}.")}
@@ -251,21 +252,21 @@ def _meant(
 
 def _leading(
     spelled: Mapping[tuple[Source, str], str], text: str, parts: Sequence[str], shortest: bool = False
-) -> tuple[Source, list[Path]] | None:
-    """Return where a value may be by the names that a text begins with, the longest first, or the *shortest*."""
+) -> tuple[Source, list[KeyPath]] | None:
+    """Return possible paths by the names that a text begins with: the longest name first, or the *shortest*."""
     leads = [top for top, label in spelled.items() if text == label or text.startswith(f"{label}.")]
     if not leads:
         return None
     leads.sort(key=lambda top: len(spelled[top]), reverse=not shortest)
     source, name = leads[0]
-    if spelled[leads[0]] != name:  # a label with a prefix is of one thing only
+    if spelled[leads[0]] != name:  # a label with a prefix has one meaning
         leads = leads[:1]
     return source, _paths(text, parts, [(spelled[top], top[1]) for top in leads if top[0] == source])
 
 
-def _paths(text: str, parts: Sequence[str], known: Iterable[tuple[str, str]]) -> list[Path]:
+def _paths(text: str, parts: Sequence[str], known: Iterable[tuple[str, str]]) -> list[KeyPath]:
     """Return the paths that a text may stand for, by labels and names that it begins with."""
-    found: dict[Path, None] = {}
+    found: dict[KeyPath, None] = {}
     for label, name in known:
         rest = text[len(label) + 1 :]
         written = (parts[first:] for first in range(len(parts)) if ".".join(parts[first:]) == rest)
@@ -274,7 +275,7 @@ def _paths(text: str, parts: Sequence[str], known: Iterable[tuple[str, str]]) ->
     return list(found)
 
 
-def _splits(text: str) -> Iterator[Path]:
+def _splits(text: str) -> Iterator[KeyPath]:
     """Yield the ways in which a text may be keys with dots between them, most keys first."""
     keys = text.split(".")
     if len(keys) > _MOST_DOTS + 1:
@@ -294,5 +295,5 @@ def _free(source: Source, label: str, taken: set[str]) -> str:
 
 
 def value_or_none(value: Any) -> Json:
-    """Return the value of a column, None where there is none."""
+    """Return the value of a column, or None if it is absent."""
     return None if value is ABSENT else value

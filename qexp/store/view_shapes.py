@@ -1,4 +1,4 @@
-"""Which values of a study's experiments its view has no column, or none of the right type, for."""
+"""Find values of experiments that do not fit the columns of a study's view, and widen its shapes for them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from qexp import jsonb
 from qexp.model import Json
-from qexp.store.columns import Shape, Source
 from qexp.store.connect import Raw
+from qexp.store.value_columns import Shape, Source
 
 log = logging.getLogger(__name__)
 
 Shapes = Mapping[Source, Mapping[str, Shape]]
-"""What is known of the values of each parameter and result."""
+"""The shape of each parameter and result, by name."""
 
 _SOME = 1_000
-"""Experiments that are read at once."""
+"""Experiments that one query reads."""
 _LATE = timedelta(seconds=5)
-"""How long after the end of an experiment its result may come."""
+"""Results may be committed so long after the end of their experiment."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """Which experiments of a study are looked at."""
+class Scan:
+    """Which experiments of a study to scan."""
 
     sources: Sequence[Source]
-    """What of them; experiments without results are left out if only these are looked at."""
+    """Scan parameters, results or both; a scan of results alone leaves out experiments without one."""
     since: datetime | None = None
-    """Only those that have ended since this moment."""
+    """Scan only experiments that have ended since this moment."""
 
     def rows(self, study: int, condition: Composable) -> Composed:
-        """Return the query for some of those for which a condition holds."""
+        """Return the query for some of these experiments that meet a condition."""
         columns = SQL("e.params, e.params_exact, e.result, e.result_exact")
         query = SQL("SELECT {} FROM experiment e WHERE e.study = {}").format(columns, Literal(study))
         if "params" not in self.sources:
@@ -46,24 +46,24 @@ class Look:
         return query + SQL(" AND {} LIMIT {}").format(condition, Literal(_SOME))
 
 
-def see(raw: Raw, study: int, shapes: Shapes, look: Look) -> None:
-    """Take note of the values of experiments until all of them fit the shapes."""
-    started = any(shape.data() != Shape().data() for source in look.sources for shape in shapes[source].values())
-    condition = _misfit(shapes, look) if started else SQL("true")
-    while rows := raw.execute(look.rows(study, condition)).fetchall():
+def widen(raw: Raw, study: int, shapes: Shapes, scan: Scan) -> None:
+    """Add the values of experiments to the shapes until all of them fit."""
+    started = any(shape.data() != Shape().data() for source in scan.sources for shape in shapes[source].values())
+    condition = _misfit(shapes, scan) if started else SQL("true")
+    while rows := raw.execute(scan.rows(study, condition)).fetchall():
         before, given = _data(shapes), _given(rows)
-        for source in look.sources:
+        for source in scan.sources:
             for name, shape in shapes[source].items():
                 shape.see(data.get(name) for data in given[source])
                 shape.settle()
         if started and _data(shapes) == before:
             log.error("study %d: some values fit no column of its view, which was made for %s", study, before)
             return
-        started, condition = True, _misfit(shapes, look)
+        started, condition = True, _misfit(shapes, scan)
 
 
-def _misfit(shapes: Shapes, look: Look) -> Composable:
-    return SQL("NOT ({})").format(_all(_fits(source, shapes[source]) for source in look.sources))
+def _misfit(shapes: Shapes, scan: Scan) -> Composable:
+    return SQL("NOT ({})").format(_all(_fits(source, shapes[source]) for source in scan.sources))
 
 
 def _data(shapes: Shapes) -> Json:
@@ -71,7 +71,7 @@ def _data(shapes: Shapes) -> Json:
 
 
 def _given(rows: Sequence[tuple[Any, ...]]) -> Mapping[Source, list[Mapping[str, Json]]]:
-    """Return parameters and results of experiments as they were given."""
+    """Return parameters and results as the user gave them."""
     return {
         "params": [jsonb.restored(params, exact, ()) for params, exact, _, _ in rows],
         "result": [jsonb.restored(jsonb.decoded(result or {}), exact, ()) for _, _, result, exact in rows],
@@ -83,14 +83,14 @@ def _all(conditions: Iterable[Composable]) -> Composable:
 
 
 def _fits(source: Source, shapes: Mapping[str, Shape]) -> Composable:
-    """Return the condition that all values of an experiment have been seen, as far as columns and types go."""
+    """Return the condition that all values of an experiment fit the columns and their types."""
     words = source == "result"
     column = SQL("e.{}").format(Identifier(source))
     return _all(_fit(SQL("({} -> {})").format(column, Literal(name)), shape, words) for name, shape in shapes.items())
 
 
 def _fit(value: Composable, shape: Shape, words: bool) -> Composable:
-    """Return the condition that a value is of this shape; with *words* the text NaN is a number."""
+    """Return the condition that a value fits a shape; with *words* the text NaN is a number."""
     kinds, yes, no = shape.kinds, SQL("true"), SQL("false")
     number = yes if "number" in kinds else SQL("scale({}::numeric) = 0").format(value) if "whole" in kinds else no
     word = SQL("{} IN {}").format(value, _WORDS) if words and kinds & {"nan", "whole", "number"} else no

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.state import restore_into, state_of
+from qexp.worker.context.loop_state import restore_into, state_of
 from qexp.worker.context.values import decode, encode
 
 torch = pytest.importorskip("torch", reason="torch is not installed")

@@ -1,4 +1,4 @@
-"""Which objects have a state of their own, and how each gives and takes it."""
+"""How objects return and load their state: `state_dict`, `getstate`, or attributes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOLDERS = ("__dict__", "__slots__")
 
 
 class OwnState(NamedTuple):
-    """How an object gives and takes its state; *name* is how a user asks for it."""
+    """The methods by which an object returns and loads its state; *name* is the call that returns it."""
 
     name: str
     save: Callable[[], Any]
@@ -26,7 +26,7 @@ class OwnState(NamedTuple):
 
 
 def own_state(target: Any) -> OwnState | None:
-    """Return how an object gives and takes its state: torch's way, those of random and numpy, or None."""
+    """Return how an object saves and loads its state, as torch, random or numpy define it; or None."""
     if isinstance(target, type):
         return None
     for save, load in _PAIRS:
@@ -47,7 +47,7 @@ def attributes(target: Any) -> dict[str, Any]:
 
 
 def has_attributes(target: Any) -> bool:
-    """Say whether an object is what its attributes are, and may change them: it is no value, compared by what it is."""
+    """Say whether an object consists of attributes that may change, unlike a value with a hash of its own."""
     kind = type(target)
     return is_plain(kind) and (is_dataclass(kind) or hasattr(target, "__dict__")) and not _is_value(kind)
 
@@ -58,7 +58,7 @@ def is_plain(kind: type) -> bool:
 
 
 def is_estimator(target: Any) -> bool:
-    """Say whether an object is scikit-learn's or made like its own: their parts in C are only known to pickle."""
+    """Say whether an object is an estimator of scikit-learn: only pickle knows its parts in C."""
     base = sys.modules.get("sklearn.base")
     return base is not None and isinstance(target, base.BaseEstimator)
 

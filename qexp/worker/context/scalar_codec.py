@@ -1,4 +1,4 @@
-"""Values of Python's library that have no parts: how each is written as JSON, and read again."""
+"""Scalars of Python's library in a checkpoint, such as dates: how each is written as JSON and read again."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 from qexp.model import Json
 
 
-class Leaf(NamedTuple):
-    """The type of a value, and how it becomes JSON and comes back."""
+class ScalarType(NamedTuple):
+    """A type of scalars, and the functions that write and read it as JSON."""
 
     type: type
     to_json: Callable[[Any], Json]
@@ -41,29 +41,31 @@ def _to_range(ends: Any) -> range:
     return range(*(int(end, 16) for end in ends))
 
 
-LEAVES = {
-    "int": Leaf(int, hex, lambda text: int(text, 16)),
-    "complex": Leaf(complex, lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
-    "date": Leaf(date, date.isoformat, date.fromisoformat),
-    "datetime": Leaf(datetime, _from_clock, _to_clock(datetime)),
-    "time": Leaf(time, _from_clock, _to_clock(time)),
-    "timedelta": Leaf(timedelta, lambda it: [it.days, it.seconds, it.microseconds], lambda parts: timedelta(*parts)),
-    "Decimal": Leaf(Decimal, str, Decimal),
-    "Fraction": Leaf(
+SCALAR_TYPES = {
+    "int": ScalarType(int, hex, lambda text: int(text, 16)),
+    "complex": ScalarType(complex, lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
+    "date": ScalarType(date, date.isoformat, date.fromisoformat),
+    "datetime": ScalarType(datetime, _from_clock, _to_clock(datetime)),
+    "time": ScalarType(time, _from_clock, _to_clock(time)),
+    "timedelta": ScalarType(
+        timedelta, lambda it: [it.days, it.seconds, it.microseconds], lambda parts: timedelta(*parts)
+    ),
+    "Decimal": ScalarType(Decimal, str, Decimal),
+    "Fraction": ScalarType(
         Fraction,
         lambda it: [hex(it.numerator), hex(it.denominator)],
         lambda parts: Fraction(*(int(part, 16) for part in parts)),
     ),
-    "UUID": Leaf(UUID, str, UUID),
-    "range": Leaf(range, lambda it: [hex(it.start), hex(it.stop), hex(it.step)], _to_range),
-    "path": Leaf(type(pathlib.Path()), str, pathlib.Path),
-    "purepath": Leaf(pathlib.PurePosixPath, str, pathlib.PurePosixPath),
-    "windowspath": Leaf(pathlib.PureWindowsPath, str, pathlib.PureWindowsPath),
+    "UUID": ScalarType(UUID, str, UUID),
+    "range": ScalarType(range, lambda it: [hex(it.start), hex(it.stop), hex(it.step)], _to_range),
+    "path": ScalarType(type(pathlib.Path()), str, pathlib.Path),
+    "purepath": ScalarType(pathlib.PurePosixPath, str, pathlib.PurePosixPath),
+    "windowspath": ScalarType(pathlib.PureWindowsPath, str, pathlib.PureWindowsPath),
 }
 """By the tag that stands for the type in a tree."""
 
 
-def comes_back(value: Any) -> bool:
-    """Say whether a leaf comes back as it was: a time of a zone without a name does not."""
+def is_reversible(value: Any) -> bool:
+    """Say whether a scalar can be read again as it was: a time in a zone without a name cannot."""
     zone = getattr(value, "tzinfo", None)
     return type(zone) in (NoneType, timezone) or (type(zone) is ZoneInfo and zone.key is not None)

@@ -1,4 +1,4 @@
-"""Tensors of torch as bytes: those of their storage, without torch's pickles. qexp never imports torch itself."""
+"""Tensors of torch in a checkpoint: the bytes of their storage, without torch's pickles; qexp never imports torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def is_tensor(value: Any) -> bool:
 
 
 def refusal(value: Any) -> tuple[str, str] | None:
-    """Return why a tensor has no bytes that could be kept, and what to keep instead; None if it has."""
+    """Return why the bytes of a tensor cannot be kept, and what to keep instead; None if they can."""
     if value.is_quantized:
         return "a quantized tensor", "keep its int_repr(), q_scale() and q_zero_point(), or its dequantize()"
     if value.is_nested:
@@ -34,13 +34,13 @@ def refusal(value: Any) -> tuple[str, str] | None:
 
 
 def memory_of(value: Any) -> tuple[int, int] | None:
-    """Return where the numbers of a tensor begin and how many bytes they are; None if there are none."""
+    """Return the address of the numbers of a tensor and their size in bytes; None if it has none."""
     size = value.numel() * value.itemsize
     return (value.data_ptr(), size) if size and refusal(value) is None else None
 
 
 def repair(value: Any) -> str | None:
-    """Return what to do about a value that only looks like a tensor: a lazy or derived one; None for anything else."""
+    """Return how to keep a lazy tensor or one of a derived class; None for any other value."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not isinstance(value, getattr(torch, "Tensor", ())):
         return None
@@ -78,7 +78,7 @@ def fact_written(value: Any) -> list[Json] | None:
 
 
 def fact_read(name: str, content: Any) -> Any:
-    """Return what `fact_written` was given."""
+    """Return the size, type or device that `fact_written` was given."""
     if name == "dtype":
         return _dtype(content)
     return {"Size": _torch().Size, "device": _torch().device}[name](content)
