@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any
 
 from qexp.model import Json
 
@@ -19,10 +18,10 @@ ABSENT = Absent.ABSENT
 
 
 class ClashError(ValueError):
-    """A dotted name sets a key of a value that is not a mapping."""
+    """A dotted name sets a key of a value that is not a mapping, or replaces a mapping as a whole."""
 
-    def __init__(self, name: str, above: str, found: Any) -> None:
-        super().__init__(f"{name!r} sets a key of {above!r}, which is {found!r:.60}, expected a mapping")
+    def __init__(self, name: str, above: str, problem: str) -> None:
+        super().__init__(problem)
         self.name, self.above = name, above
 
 
@@ -71,7 +70,8 @@ def nested(values: Mapping[str, Json]) -> dict[str, Json]:
     """
     Return values by argument: dotted names set keys of the mappings that they belong to.
 
-    Raises ClashError if a dotted name sets a key of a value that is not a mapping.
+    Raises ClashError if a dotted name sets a key of a value that is not a mapping, or replaces a mapping that has keys:
+    the columns of these keys would show values that no function has received.
 
     >>> nested({"opt.lr": 0.1, "opt": {"name": "sgd", "lr": 1}, "seed": 0})
     {'opt': {'name': 'sgd', 'lr': 0.1}, 'seed': 0}
@@ -85,8 +85,14 @@ def nested(values: Mapping[str, Json]) -> dict[str, Json]:
         for number, key in enumerate(above):
             below = here.get(key, {})
             if not isinstance(below, dict):
-                raise ClashError(name, ".".join(above[: number + 1]), below)
+                outer = ".".join(above[: number + 1])
+                problem = f"{name!r} sets a key of {outer!r}, which is {below!r:.60}, expected a mapping"
+                raise ClashError(name, outer, problem)
             here[key] = here = dict(below)  # the values themselves stay as they are
+        if above and isinstance(replaced := here.get(last), dict) and replaced:
+            outer = ".".join(above)
+            problem = f"{name!r} replaces a mapping of {outer!r}, expected its keys: '{name}.{next(iter(replaced))}'"
+            raise ClashError(name, outer, problem)
         here[last] = values[name]
     return arguments
 

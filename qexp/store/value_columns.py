@@ -71,7 +71,7 @@ class Shape:
         self.kinds.add("json")
 
     def settle(self) -> int:
-        """Make values of mappings that would become too many columns, inner ones first; return the number of columns."""
+        """Keep mappings as values where they would be too many columns, inner ones first; return the number of columns."""
         width = sum(shape.settle() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
         if width <= WIDEST:
             return width
@@ -221,8 +221,8 @@ def locate(
     """
     Return the source of a column that is written as *parts*, and possible paths to its value, the likeliest first.
 
-    *names* has the names of parameters and results; *prefix* is `param`, `result` or None. Returns None if no column has
-    this name.
+    *names* has the names of parameters and results; *prefix* is `param`, `result` or None. Returns None if no column
+    has this name.
 
     >>> locate({"params": ["lr"], "result": ["train"]}, None, ["train", "acc"])
     ('result', [('train', 'acc')])

@@ -274,3 +274,11 @@ def test_a_run_refuses_names_that_do_not_go_together():
         Signature.of(any_of, "m:f").bind({"a": 3, "a.b": 1})
     with pytest.raises(FunctionError, match="requires 'optimizer'"):
         Signature.of(one, "m:f").bind({})
+
+
+def test_a_dotted_name_that_replaces_a_mapping_is_refused_with_the_name_to_write():
+    parameters = {"opt": {"values": [{"inner": {"a": 1, "b": 2}}]}, "opt.inner": [3]}
+    with pytest.raises(GridError, match=r"'opt.inner' replaces a mapping of 'opt', expected its keys: 'opt.inner.a'"):
+        bound(any_of, parameters=parameters)
+    by_key = {"opt": parameters["opt"], "opt.inner.a": [5, 6]}
+    assert [call["opt"]["inner"]["a"] for call in calls(any_of, parameters=by_key)] == [5, 6]
