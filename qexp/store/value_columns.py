@@ -71,7 +71,7 @@ class Shape:
         self.kinds.add("json")
 
     def settle(self) -> int:
-        """Keep mappings as values where they would be too many columns, inner ones first; return the number of columns."""
+        """Keep mappings as values that would be too many columns, inner ones first; return the number of columns."""
         width = sum(shape.settle() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
         if width <= WIDEST:
             return width
