@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Signature, home, resolve, workspace
+from qexp.functions import Signature, import_folder, resolve, workspace
 
 if TYPE_CHECKING:
     from qexp.grid import Grid
@@ -25,7 +25,7 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
     with workspace(grid.folder):
         try:
             signature = Signature.of(resolve(grid.function, grid.folder), grid.function)
-            folder = home(grid.function, grid.folder)
+            folder = import_folder(grid.function, grid.folder)
             if folder != grid.folder and not moves:
                 raise FunctionError(
                     f"function {grid.function}: found in {folder}, where workers of this study do not look; "

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
-from qexp.functions import beside
+from qexp.functions import file_in
 from qexp.store import sources
 from qexp.store.connect import raw
 from qexp.store.studies import Provenance
@@ -29,17 +29,17 @@ def of(grid: Grid) -> Provenance:
 
 
 def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
-    """Return the code that workers run for a study, on this machine: its snapshot *digest*, else its folder."""
-    from qexp.source import cached, unpack
+    """Return the folder on this machine with the code that workers run: a snapshot *digest*, otherwise *folder*."""
+    from qexp.source import unpacked
 
     if digest is None:
         return None if folder is None else Path(folder)
-    root = client.settings.home / "sources"
-    if found := cached(digest, root):
-        return found
-    with client.begin() as connection:
-        archive = sources.archive(raw(connection), digest)
-    return unpack(digest, archive, root)
+
+    def archive() -> bytes:
+        with client.begin() as connection:
+            return sources.archive(raw(connection), digest)
+
+    return unpacked(digest, client.settings.home / "sources", archive)
 
 
 def warnings(grid: Grid) -> tuple[str, ...]:
@@ -50,9 +50,10 @@ def warnings(grid: Grid) -> tuple[str, ...]:
 
 
 def _shipped(grid: Grid) -> str | None:
-    """Return the file of the function in the grid's folder, if workers are to run a snapshot of that."""
-    is_wanted = grid.file.source == "snapshot" and grid.folder is not None
-    return beside(grid.function, grid.folder) if is_wanted and grid.folder is not None else None
+    """Return the file of the function in the grid's folder, if workers run a snapshot of the folder."""
+    if grid.file.source != "snapshot" or grid.folder is None:
+        return None
+    return file_in(grid.function, grid.folder)
 
 
 def _has(files: Sequence[str], file: str) -> bool:

@@ -1,7 +1,7 @@
 """'module:name' becomes a checked callable."""
 
 from qexp.functions.foreign import Interruption
-from qexp.functions.lookup import beside, home, reference, resolve
+from qexp.functions.lookup import file_in, import_folder, reference, resolve
 from qexp.functions.signature import Function, Injected, Signature
 from qexp.functions.workspace import note, switch, workspace
 
@@ -10,8 +10,8 @@ __all__ = [
     "Injected",
     "Interruption",
     "Signature",
-    "beside",
-    "home",
+    "file_in",
+    "import_folder",
     "note",
     "reference",
     "resolve",

@@ -1,4 +1,4 @@
-"""Which callables are functions of experiments: functions, async ones, methods, partials, objects with `__call__`."""
+"""Callables that can be functions of experiments: async ones, methods, partials and objects with `__call__` too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qexp.errors import FunctionError
 
 
 def require_function(found: Any, name: str, owner: Any) -> None:
-    """Raise FunctionError for what cannot be called, or has no result when it is called; *owner* has it."""
+    """Raise FunctionError for an object that cannot be called or returns no result; it is an attribute of *owner*."""
     if isinstance(found, type):
         raise FunctionError(
             f"function {name}: found a class, expected a function: "
@@ -23,7 +23,7 @@ def require_function(found: Any, name: str, owner: Any) -> None:
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise FunctionError(
             f"function {name}: found a generator function, expected one that returns its result; "
-            "context.record and context.metric keep what is found on the way"
+            "keep intermediate values with context.record and context.metric"
         )
     if isinstance(owner, type) and inspect.isfunction(found) and _first(found) == "self":
         raise FunctionError(
@@ -34,7 +34,7 @@ def require_function(found: Any, name: str, owner: Any) -> None:
 
 def code_of(function: Callable[..., Any]) -> Any:
     """
-    Return the function whose code runs: of a partial, or of an object with `__call__`, the one behind it.
+    Return the function whose code runs: the one inside a partial, or `__call__` of an object.
 
     >>> code_of(functools.partial(functools.partial(print), 1)) is print
     True
@@ -47,7 +47,7 @@ def code_of(function: Callable[..., Any]) -> Any:
 
 
 def annotated(function: Callable[..., Any]) -> Any:
-    """Return the function whose annotations count: the one that `inspect.signature` reads."""
+    """Return the function whose annotations apply: the one that `inspect.signature` reads."""
     while isinstance(function, functools.partial) or _is_followed(function):
         function = function.func if isinstance(function, functools.partial) else function.__wrapped__  # type: ignore[attr-defined]
     return code_of(function)

@@ -1,4 +1,4 @@
-"""One spelling for equal values: what a grid says stays as written, each scalar in it as its annotation has it."""
+"""One spelling for equal values: a grid's value stays as written, with each scalar converted by its annotation."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from qexp.serialization import KEY_TYPES, KeyText, to_json
 
 def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
     """
-    Return a value in the spelling that all values share which *convert* makes equal to it.
+    Return a value in the one spelling of all values that *convert* makes equal to it.
 
-    Mappings and lists keep what was written: conversion adds nothing, so a default has no part in identity. A set is
-    sorted. A spelling that does not convert to the same value again is not used, nor one of what is no data.
+    Mappings and lists keep the written parts: conversion adds nothing, so defaults have no part in identity. A set is
+    sorted. The value stays as written if its spelling would not convert to the same value again, or is not data.
     """
     spelled = _spelled(written, converted)
     if spelled is written:
@@ -31,7 +31,7 @@ def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any
 
 
 def _spelled(written: Json, converted: Any) -> Json:
-    """Return a value spelled as it is converted; the very same object if that changes nothing."""
+    """Return a value spelled as its converted value; the same object if nothing changes."""
     converted = _inner(converted)
     if isinstance(written, dict):
         entries = {key: _spelled(item, part) for key, item, part in _entries(written, converted)}
@@ -48,7 +48,7 @@ def _spelled(written: Json, converted: Any) -> Json:
 
 
 def _scalar(written: Json, converted: Any) -> Json:
-    """Return a scalar as its annotation has it; what is no scalar then, or no data, stays as written."""
+    """Return a scalar as converted; it stays as written if the converted value is no scalar or no data."""
     if type(converted) in SCALARS and type(converted) is type(written) and converted == written:
         return written
     if converted is ABSENT or callable(converted) or inspect.ismodule(converted):
@@ -62,7 +62,7 @@ def _scalar(written: Json, converted: Any) -> Json:
 
 
 def _data(converted: Any) -> Json:
-    """Return a value as data, or ABSENT if it is none."""
+    """Return a value as data, or ABSENT if it is not data."""
     try:
         return to_json(converted, finite=True)
     except ValueError:
@@ -76,7 +76,7 @@ def _data(converted: Any) -> Json:
 
 @functools.lru_cache(maxsize=64)
 def _dumper(kind: type) -> Callable[[Any], Json] | None:
-    """Return what makes data of a type that pydantic knows only by its name, such as a pure path or an IP address."""
+    """Return the function that makes data of a type such as an IP address, which pydantic knows only by its name."""
     from pydantic import PydanticUserError, TypeAdapter
 
     try:
@@ -86,7 +86,7 @@ def _dumper(kind: type) -> Callable[[Any], Json] | None:
 
 
 def _items(written: list[Json], converted: Any) -> Sequence[Any]:
-    """Return the converted parts of a list, one for each that is written: a named tuple may have more."""
+    """Return the converted items of a written list, one for each; a named tuple may have more."""
     if isinstance(converted, tuple) and len(converted) >= len(written):
         return converted[: len(written)]
     if isinstance(converted, Sequence) and not isinstance(converted, str) and len(converted) == len(written):
@@ -95,7 +95,7 @@ def _items(written: list[Json], converted: Any) -> Sequence[Any]:
 
 
 def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
-    """Return a set in the order of its canonical texts: its own depends on the process."""
+    """Return a set in the order of its canonical texts, since its own order depends on the process."""
     try:
         items = [_member(item) for item in converted]
     except ValueError:
@@ -104,7 +104,7 @@ def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
 
 
 def _member(member: Any) -> Json:
-    """Return a member of a set as data; ValueError if it is more than a scalar, a tuple or a set of those."""
+    """Return a member of a set as data; ValueError unless it is a scalar, or a tuple or set of scalars."""
     if isinstance(member, Set):
         return [item for _, item in sorted((canonical(item), item) for item in map(_member, member))]
     if isinstance(member, tuple) and not hasattr(member, "_fields"):
@@ -116,7 +116,7 @@ def _member(member: Any) -> Json:
 
 
 def _entries(written: dict[str, Json], converted: Any) -> Iterator[tuple[str, Json, Any]]:
-    """Yield the entries of a mapping: the key's spelling, the item, and what it was converted to."""
+    """Yield the entries of a mapping: the spelling of the key, the item, and the converted item."""
     if isinstance(converted, Mapping):
         keys = _keys(written, converted)
     else:
@@ -134,14 +134,14 @@ def _entries(written: dict[str, Json], converted: Any) -> Iterator[tuple[str, Js
 
 
 def _keys(written: dict[str, Json], converted: Mapping[Any, Any]) -> list[Any]:
-    """Return the keys of a converted mapping in the order of those written; ValueError if two have become one."""
+    """Return the converted keys in the order of the written ones; ValueError if two have become one."""
     if all(key in converted for key in written):
         return [str(key) for key in written]
     if len(converted) == len(written):
         return list(converted)
     if any(not isinstance(key, str) for key in converted):
         raise ValueError(f"found the keys {', '.join(written)}, expected keys that differ once they are converted")
-    return [str(key) if key in converted else ABSENT for key in written]  # a TypedDict leaves out what it ignores
+    return [str(key) if key in converted else ABSENT for key in written]  # a TypedDict leaves out keys that it ignores
 
 
 def _key_text(key: Any) -> str:
@@ -149,7 +149,7 @@ def _key_text(key: Any) -> str:
 
 
 def _fields(converted: Any) -> Mapping[str, Any]:
-    """Return the fields of a dataclass, a model or a named tuple by the names that a grid may write for them."""
+    """Return the fields of a dataclass, a model or a named tuple by the names that a grid may write."""
     names = {name: name for name in getattr(converted, "_fields", ())} if isinstance(converted, tuple) else {}
     if dataclasses.is_dataclass(converted):
         names = {field.name: field.name for field in dataclasses.fields(converted)}
@@ -166,7 +166,7 @@ def _fields(converted: Any) -> Mapping[str, Any]:
 
 
 def _alike(spelled: Json, one: Any, other: Any) -> bool:
-    """Say whether two conversions agree in each part that is written; defaults may differ, such as a fresh UUID."""
+    """Say whether two conversions agree in each written part; defaults may differ, such as a new UUID."""
     one, other = _inner(one), _inner(other)
     if isinstance(spelled, dict):
         first, second = list(_entries(spelled, one)), list(_entries(spelled, other))
@@ -176,10 +176,10 @@ def _alike(spelled: Json, one: Any, other: Any) -> bool:
         return all(_alike(item, a, b) for item, a, b in parts)
     try:
         return type(one) is type(other) and bool(one == other)
-    except (TypeError, ValueError):  # arrays do not say so in one word
+    except (TypeError, ValueError):  # arrays compare element by element
         return False
 
 
 def _inner(converted: Any) -> Any:
-    """Return what is inside a pydantic RootModel, anything else as it is."""
+    """Return the content of a pydantic RootModel, or any other value itself."""
     return converted.root if getattr(type(converted), "__pydantic_root_model__", False) else converted

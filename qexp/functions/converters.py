@@ -1,4 +1,4 @@
-"""Annotations become converters: pydantic's, with lists where pydantic would give what can be read only once."""
+"""Annotations become converters of pydantic, with lists where pydantic would return an iterator."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _LISTED = (
     collections.abc.Container,
     collections.abc.Reversible,
 )
-"""Annotations that a list is handed over for, with its items as the annotation has them."""
+"""Annotations for which the function receives a list, with items converted by the annotation."""
 _NO_SCHEMAS = ("metadata", "serialization", "default", "expected")
-"""Keys of a schema below which no further schemas stand."""
+"""Keys of a schema whose values contain no schemas."""
 
 
 def converter_of(hint: Any) -> Any:
-    """Return what converts values to a type; a type that pydantic does not know is only checked for."""
+    """Return the converter to a type; for a type that pydantic does not know it only checks values."""
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUserError
 
     hint = _listed(hint)
     try:
         made: Any = TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
-    except PydanticUserError:  # models and dataclasses bring a configuration of their own
+    except PydanticUserError:  # models and dataclasses have a configuration of their own
         made = TypeAdapter(hint)
     schema = made.core_schema
     if (rewritten := _without_iterators(schema)) is not schema:
         from pydantic_core import SchemaValidator
 
-        # models bring a validator of their own, which would be used instead of the schema
+        # models have a prebuilt validator, which would replace the rewritten schema
         return SchemaValidator(rewritten, _use_prebuilt=False)
     return made
 
@@ -64,7 +64,7 @@ def _is_generic(argument: Any) -> bool:
 
 
 def _without_iterators(schema: Any) -> Any:
-    """Return a core schema with a list for each iterator in it, in fields of dataclasses and models too."""
+    """Return a core schema with lists instead of iterators, in fields of dataclasses and models too."""
     if isinstance(schema, dict):
         if schema.get("type") == "generator":
             schema = {**schema, "type": "list"}

@@ -23,7 +23,7 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     """
     Return the function that `module:name` means; call it inside `workspace(folder)`.
 
-    FunctionError says why it cannot be had, with the exception of the user's module as its cause.
+    FunctionError says why there is none, with the exception of the user's module as its cause.
     """
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__":
@@ -77,8 +77,8 @@ def _by_its_file(attribute: str) -> str:
     return f"name it by its file, as {module}:{attribute}"
 
 
-def beside(name: str, folder: Path) -> str | None:
-    """Return the file of the module of `module:name` relative to *folder*; None: it is installed, or elsewhere."""
+def file_in(name: str, folder: Path) -> str | None:
+    """Return the path of the module of `module:name` relative to *folder*; None if it is not there, or installed."""
     with workspace(folder):
         resolve(name, folder)
         module = sys.modules[name.partition(":")[0]]
@@ -89,12 +89,12 @@ def beside(name: str, folder: Path) -> str | None:
     return Path(file).relative_to(top).as_posix()
 
 
-def home(name: str, folder: Path | None) -> Path | None:
+def import_folder(name: str, folder: Path | None) -> Path | None:
     """
-    Return the folder from which workers can import the module of `module:name`; call it where `resolve` has found it.
+    Return the folder from which workers can import the module of `module:name`; call it after `resolve`.
 
-    That is *folder* if the module is there, or if it is installed. A module that only this program finds, such as one
-    beside its script, is taken from the folder that it is in. FunctionError if there is no such folder.
+    It is *folder* if the module is there or is installed. If only this program finds the module, such as one beside its
+    script, it is the folder of the module. FunctionError if there is no such folder.
     """
     module = sys.modules[name.partition(":")[0]]
     file = origin(module)
@@ -106,7 +106,7 @@ def home(name: str, folder: Path | None) -> Path | None:
 
 
 def _folder_of(module: ModuleType, name: str) -> Path:
-    """Return the folder that a module's import begins in."""
+    """Return the folder on `sys.path` that a module is imported from."""
     file = Path(os.path.abspath(str(origin(module))))  # noqa: PTH100 - a link is the module, wherever it leads
     folder = file.parents[module.__name__.count(".")]
     if file.name == "__init__.py":
@@ -138,7 +138,7 @@ def reference(function: Function) -> tuple[str, Path | None]:
 
 
 def _declared(function: Function) -> tuple[ModuleType, str] | None:
-    """Return the module and the name that a function says it has, if it is there."""
+    """Return the module and name that a function declares, if the module has it under that name."""
     module, qualified = (
         sys.modules.get(str(getattr(function, "__module__", None))),
         getattr(function, "__qualname__", ""),
@@ -152,7 +152,7 @@ def _declared(function: Function) -> tuple[ModuleType, str] | None:
 
 
 def _named(function: Function) -> tuple[ModuleType, str] | None:
-    """Return the module of the user's, and the name in it, of a partial, an object or one of its methods."""
+    """Search the user's modules for a partial, an object or its method; return the module and the name."""
     owner: Any = function
     rest = ""
     if inspect.ismethod(function):

@@ -21,7 +21,7 @@ from qexp.serialization import KeyTypes, key_types
 Function = Callable[..., Any]
 _NUMBERS = (bool, int, float)
 _FAR = 1e300
-"""Numbers beyond which it is asked whether they are finite, and not too long for JSON."""
+"""Larger numbers are checked: they may be infinite, or too long for JSON."""
 
 
 class Injected:
@@ -29,7 +29,7 @@ class Injected:
 
 
 class UnfitError(ValueError):
-    """A value is not what its annotation says; *keys* lead to the part of it that is not."""
+    """A value does not fit its annotation; *keys* lead to the part that does not."""
 
     def __init__(self, problem: str, keys: tuple[int | str, ...]) -> None:
         super().__init__(problem)
@@ -103,7 +103,7 @@ class Signature:
         return head(name) in self.converters
 
     def convert(self, name: str, value: Json) -> Any:
-        """Return a value as the annotation of *name* has it; ValueError says in one line why it cannot be."""
+        """Return a value converted by the annotation of *name*; ValueError says in one line why it cannot be."""
         converter = self.converters.get(name)
         if converter is None:
             return value
@@ -125,10 +125,10 @@ class Signature:
 
     def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
         """
-        Return a value as the grid says it, spelled as the annotation has it: two spellings are one experiment.
+        Return a grid's value in the one spelling of all values that the annotation makes equal.
 
-        What the annotation turns into no data (a class found by its import path) keeps its spelling. The value of a
-        dotted name, or of one with dotted names *beside* it, is converted inside of the argument they are part of.
+        A value keeps its spelling if the annotation converts it to something that is not data, such as a class. A value
+        with *beside*, the other values of a dotted argument, is converted as a part of that argument.
         """
         if beside is not None:
             whole = nested({**beside, name: value})[head(name)]
@@ -137,7 +137,7 @@ class Signature:
         kind = type(converted)
         if type(value) in SCALARS and (converted is value or (kind is type(value) and converted == value)):
             return value
-        if kind in _NUMBERS and type(value) in SCALARS and abs(converted) < _FAR:  # most of those that change
+        if kind in _NUMBERS and type(value) in SCALARS and abs(converted) < _FAR:  # most conversions
             again = self.convert(name, converted)
             return converted if type(again) is kind and again == converted else value
         try:

@@ -1,4 +1,4 @@
-"""What `--set NAME=VALUES`, and its equivalent in Python, means in a grid: a parameter, a setting or a key."""
+"""Assignments of `--set NAME=VALUES` and of Python: each goes to a parameter, a setting or a key of the grid."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Assignment:
 
     name: str
     written: Any
-    """Text from the command line, data from Python."""
+    """Text if it comes from the command line, data if it comes from Python."""
     place: str
-    """How an error names it; addresses of `notify` hold secrets, so it never has them."""
+    """The text by which an error names it; it has no values of `notify`, which hold secrets."""
     is_text: bool = True
 
     @classmethod
     def from_text(cls, assignment: str) -> Assignment:
-        """Take apart one `NAME=VALUES` of the command line."""
+        """Parse one `NAME=VALUES` of the command line."""
         name, equals, text = assignment.partition("=")
         name = name.strip()
         place = f"--set {name}=***" if name.rpartition(".")[2] == "notify" else f"--set {assignment}"
@@ -43,7 +43,7 @@ class Assignment:
 
     @classmethod
     def from_data(cls, name: str, value: Any, argument: str) -> Assignment:
-        """Take a value from Python; *argument* is what the caller named it."""
+        """Take a value from Python; errors name it *argument*."""
         if not isinstance(name, str):
             raise GridError(argument, f"found {name!r} as a name, expected text")
         try:
@@ -52,7 +52,7 @@ class Assignment:
             raise GridError(argument, f"{error}; expected values that JSON can hold") from error
 
     def value(self, key: str, *inside: str) -> Node:
-        """Return what goes to *key*, or to a name *inside* of it."""
+        """Return the node for *key*, or for a name *inside* it."""
         if not self.is_text:
             return nodes_of(self.written, self.place, None)
         if key == "parameters" and inside:
@@ -83,7 +83,7 @@ class Assignment:
 
 def target_of(root: Node, one: Assignment) -> KeyPath:
     """
-    Return where in a grid the value of an assignment goes; GridError if its name could mean several places.
+    Return the keys that lead to the target of an assignment in a grid; GridError if there could be several targets.
 
     A name alone is a key of the grid if there is such a key, otherwise a parameter. `parameters.NAME`, `settings.NAME`
     and `grid.KEY` say which one is meant.
@@ -118,7 +118,7 @@ def _key(one: Assignment, name: str) -> KeyPath:
 
 
 def _check_parameter(root: Node, one: Assignment, name: str, named: Mapping[str, tuple[str, str]]) -> None:
-    """Refuse a parameter that the grid gives elsewhere, where an axis cannot replace it."""
+    """Refuse a parameter that another section gives, where an axis cannot replace it."""
     section, place = named.get(name, ("", ""))
     if section not in ("zip", "when") and name in _names(root, "settings"):
         problem = f"{name!r} is a setting: write settings.{name}=…, or take it out of 'settings' to vary it"
@@ -138,7 +138,7 @@ def _names(root: Node, section: str) -> Mapping[str, Node]:
 
 
 def _parameters(root: Node) -> dict[str, tuple[str, str]]:
-    """Return the names of a grid's parameters, each with the section that gives it values, and the place there."""
+    """Return the names of a grid's parameters, each with the section that gives its values and the place in it."""
     found: dict[str, tuple[str, str]] = {}
     for section, name, node in given_values(root):
         if section != "settings":
@@ -147,7 +147,7 @@ def _parameters(root: Node) -> dict[str, tuple[str, str]]:
 
 
 def given_values(root: Node) -> Iterator[tuple[str, str, Node]]:
-    """Yield section, name and node of all that gives values to parameters and settings."""
+    """Yield section, name and node of each value of parameters and settings."""
     for section in ("parameters", "zip", "when", "include", "settings"):
         node = root.value.get(section)
         for entry in [] if node is None else node.value if isinstance(node.value, list) else [node]:
@@ -157,7 +157,7 @@ def given_values(root: Node) -> Iterator[tuple[str, str, Node]]:
 
 
 def assignments_of(keys: Mapping[str, Any], values: Mapping[str, Any]) -> list[Assignment]:
-    """Return what a caller in Python has set: *keys* of the grid, and *values* by name, as `--set` has them."""
+    """Return the assignments of a caller in Python: *keys* of the grid, and *values* by the names that `--set` has."""
     if not isinstance(values, Mapping):
         raise GridError("set", f"found {values!r:.60}, expected a mapping such as {{'lr': [0.1, 0.01]}}")
     found = [Assignment.from_data(f"grid.{name}", value, f"argument {name!r}") for name, value in keys.items()]

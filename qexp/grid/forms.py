@@ -243,13 +243,13 @@ def tidy(number: float) -> float:
 
 
 def _exact(number: float) -> Fraction:
-    """Return the number that a person wrote, which for a float is its shortest spelling."""
+    """Return a number exactly as a person wrote it: a float is its shortest spelling."""
     return Fraction(Decimal(repr(number)))
 
 
 @functools.lru_cache(maxsize=64)
 def _multiples(low: float, high: float, step: float) -> Any:
-    """Return by how much a step may be multiplied to stay within bounds; `range` is the name of a form here."""
+    """Return the factors by which a step stays within bounds; `range` is the name of a form here."""
     return _integers(math.ceil(_exact(low) / _exact(step)), math.floor(_exact(high) / _exact(step)) + 1)
 
 

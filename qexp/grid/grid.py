@@ -38,12 +38,12 @@ class Grid:
     include: tuple[Mapping[str, Json], ...]
     exclude: tuple[Mapping[str, Json], ...]
     folder: Path | None
-    """Where the function is looked for first: the key `folder`, else the grid file's; None: it is an installed one."""
+    """The folder that the function is imported from first; None: it is installed."""
     source: Source
     untyped: frozenset[str] = frozenset()
-    """Names whose values the function takes as they are written, as far as it was asked: it does not annotate them."""
+    """Names that the function does not annotate, so their values stay as written; empty before `bind`."""
     is_bound: bool = False
-    """Its values are those that its function takes."""
+    """Its values are converted for its function."""
 
     @classmethod
     def load(cls, path: str | Path, assignments: Sequence[str | Assignment] = ()) -> Grid:
@@ -117,10 +117,10 @@ class Grid:
 
     def encoded(self, known: Sequence[str] | None = None) -> Iterator[tuple[bytes, str, str | None]]:
         """
-        Yield each parameter set as its 16-byte fingerprint, its JSON text, and that of what jsonb changes in it.
+        Yield each parameter set as its 16-byte fingerprint, its JSON text, and the text of `qexp.jsonb.exact`.
 
-        The last is None where it changes nothing, if the reader knows the order of the *known* names: by default those
-        of the grid. Several times as fast as iterating.
+        The last is None if jsonb changes nothing for a reader who knows the order of the *known* names, by default the
+        names of the grid. This is several times as fast as iteration.
         """
         known = self.names if known is None else known
         yield from self.expansion.encoded(known)
@@ -137,13 +137,13 @@ class Grid:
 
     @cached_property
     def expansion(self) -> Expansion:
-        """The combinations of the axes, less those that a rule drops; `include` is beside it."""
+        """The combinations of the axes without those that a rule drops, and without `include`."""
         rules = [Rule.of(written, ("exclude", index)) for index, written in enumerate(self.exclude)]
         return Expansion(self.axes, rules)
 
     @cached_property
     def axes_by_name(self) -> Mapping[str, Sequence[Axis]]:
-        """The axes that give each name: several under conditions of which no two hold."""
+        """The axes of each name; if there are several, no two of their conditions hold together."""
         found: dict[str, list[Axis]] = {}
         for axis in self.axes:
             for name in axis.names:
@@ -152,7 +152,7 @@ class Grid:
 
     @property
     def extra_rows(self) -> list[Mapping[str, Json]]:
-        """The rows of `include` that the product does not hold already; one without parameters if there is nothing."""
+        """The rows of `include` that the product lacks; one row without parameters if the grid has nothing else."""
         if not self.axes and not self.include:
             return [{}]
         return [row for row, is_held in zip(self.include, self._held, strict=True) if not is_held]
@@ -163,7 +163,7 @@ class Grid:
         return self.expansion.holds(self.include) if self.include else []
 
     def warnings(self) -> list[str]:
-        """Return what looks like a mistake but is none."""
+        """Return sentences about likely mistakes that are no errors."""
         idle = [
             f"{self.source.place(*rule.location)}: {_IDLE[str(rule.location[0])]}"
             for rule in self.expansion.unmatched_rules()
@@ -196,7 +196,7 @@ class Grid:
         include: Sequence[Mapping[str, Json]],
         exclude: Sequence[Mapping[str, Json]],
     ) -> Grid:
-        """Return the grid with the values that its function takes; two that became equal are a GridError."""
+        """Return the grid with converted values; GridError if two of them have become equal."""
         grid = dataclasses.replace(
             self, axes=tuple(axes), include=tuple(include), exclude=tuple(exclude), is_bound=True
         )

@@ -1,4 +1,4 @@
-"""A grid file over its `base`, and what was set from outside over both: one tree that knows its places."""
+"""A grid file over its `base`, and assignments over both: one tree that knows the place of each node."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qexp.model import Json
 _MERGED = ("parameters", "settings", "sampling", "retries", "stop_after")
 """Sections in which a grid overrides its base key by key; any other key replaces that of the base."""
 _NOTES = "x-"
-"""Keys that begin so are the user's own: a place for anchors."""
+"""Keys with this prefix are the user's own: a place for anchors."""
 
 
 def layered(path: Path, assignments: Sequence[Assignment] = ()) -> Source:
@@ -22,20 +22,20 @@ def layered(path: Path, assignments: Sequence[Assignment] = ()) -> Source:
 
 
 def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> Source:
-    """Do what `layered` does with a grid that was given from Python; its paths are relative to the working folder."""
+    """Do the same as `layered` for a grid from Python; its paths are relative to the working folder."""
     if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
         return Source(name, dict(data))
     return overlaid(Source(name, data, nodes_of(dict(data), name)), assignments)
 
 
 def overlaid(source: Source, assignments: Sequence[Assignment]) -> Source:
-    """Lay *assignments* over a grid that was read before; a `base` is laid under it."""
+    """Lay *assignments* over a grid that was read before, and its `base` under it."""
     root = source.root if source.root is not None else nodes_of(source.data, source.name)
     return _assembled(source.name, _own(root, Path()), [], assignments)
 
 
 def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Assignment]) -> Source:
-    """Return one's *own* layer over its bases, under *assignments*."""
+    """Return the *own* layer of a grid over its bases and under *assignments*."""
     root, assumed = _over_base(own, seen), {}
     if not isinstance(root.value, dict):
         return Source.of(name, root)
@@ -59,7 +59,7 @@ def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Ass
 
 
 def _own(root: Node, folder: Path) -> Node:
-    """Return a layer without the user's own keys; paths in it that are relative to *folder* are no longer so."""
+    """Return a layer without the user's own keys; its paths are resolved against *folder*."""
     if not isinstance(root.value, dict):
         return root
     kept = {key: node for key, node in root.value.items() if not key.startswith(_NOTES)}

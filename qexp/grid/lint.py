@@ -1,4 +1,4 @@
-"""Text of a grid file that was likely meant as something else: it stays text, and a warning says so."""
+"""Warn about text in a grid file that was likely meant as another value; it stays text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CALLS = {
     "interval": "uniform",
     "randint": "integers",
 }
-"""Functions that people know from numpy and from other tools, and the forms that do what they do."""
+"""Functions of numpy and other tools, and the forms that do the same."""
 _CALL = re.compile(rf"(?:np\.|numpy\.)?({'|'.join(_CALLS)})\(.*")
 _UNDERSCORES = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]+)?")
 _COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?")
@@ -28,7 +28,7 @@ _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def warnings(root: Node, names: Collection[str]) -> Iterator[str]:
-    """Yield a warning for each text below the parameters and settings *names* that is likely a slip, with its place."""
+    """Yield a warning, with its place, for each text in the parameters and settings *names* that is likely a slip."""
     for section, name, node in given_values(root):
         if name in names:
             yield from _below(f"{'setting' if section == 'settings' else 'parameter'} {name!r}", node)
@@ -38,15 +38,15 @@ def _below(name: str, node: Node) -> Iterator[str]:
     if isinstance(node.value, dict | list):
         for inner in node.value.values() if isinstance(node.value, dict) else node.value:
             yield from _below(name, inner)
-    elif node.bare and (advice := meant(node.value)) is not None:
-        yield f"{node.place}: {name}: {node.value!r} is text here; {advice}, or quote it if it is meant as text"
+    elif node.bare and (found := advice(node.value)) is not None:
+        yield f"{node.place}: {name}: {node.value!r} is text here; {found}, or quote it if it is meant as text"
 
 
-def meant(text: str) -> str | None:
+def advice(text: str) -> str | None:
     """
-    Return the advice that a text without quotes calls for, or None where it looks like text.
+    Return advice about a text without quotes, or None if it looks like text.
 
-    >>> meant("None"), meant("1_000"), meant("adam")
+    >>> advice("None"), advice("1_000"), advice("adam")
     ('write null', 'write 1000', None)
     """
     if text == "None":
@@ -65,6 +65,6 @@ def meant(text: str) -> str | None:
         return "write a finite number"
     if "${" in text:
         return "use an anchor, since nothing replaces ${…}"
-    if match := _CALL.fullmatch(text):  # which a comma may have cut off, in a list in brackets
+    if match := _CALL.fullmatch(text):  # in a list in brackets a comma may have cut the call in two
         return f"write {{{_CALLS[match[1]]}: […]}}"
     return "write a list, […]" if text.startswith("(") else None

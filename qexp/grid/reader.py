@@ -45,7 +45,7 @@ class Node:
     key_places: dict[str, str] = field(default_factory=dict)
     size: int = 1
     bare: bool = False
-    """It is text that nobody has quoted, and that YAML reads as nothing else."""
+    """It is text without quotes."""
 
     def data(self) -> Json:
         """Return the plain data below this node."""
@@ -57,7 +57,7 @@ class Node:
 
 
 def nodes_of(data: Json, name: str, location: Location | None = ()) -> Node:
-    """Return the tree of data that was given from Python, with the places that `Source` names; None: all are *name*."""
+    """Return the tree of data from Python, with the places that `Source` names; without a location all are *name*."""
     place = name if location is None else _at(name, location)
 
     def inner(value: Json, part: Part) -> Node:
@@ -82,11 +82,11 @@ class Source:
     def __init__(self, name: str, data: Json, root: Node | None = None) -> None:
         self.name, self.data, self.root = name, data, root
         self.assumed: dict[str, str] = {}
-        """Names that were set and taken for keys of the grid without saying so, each with its place."""
+        """Names of assignments that were taken for keys of the grid by default, each with its place."""
 
     @classmethod
     def of(cls, name: str, root: Node) -> Source:
-        """Return the source that a tree of nodes is."""
+        """Return the source of a tree of nodes."""
         return cls(name, root.data(), root)
 
     def place(self, *location: Part, key: bool = False) -> str:
@@ -137,7 +137,7 @@ def _text(path: Path) -> str:
 
 
 def parse(text: str, name: str, numbered: bool = True) -> Node:
-    """Return the tree of a YAML text that came from *name*; its places are the lines unless it is not *numbered*."""
+    """Return the tree of a YAML text that came from *name*; places have line numbers if it is *numbered*."""
     try:
         return _Composer(name, numbered).compose(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
@@ -160,7 +160,7 @@ class _Open:
     key: tuple[str | None, str] | None = None
     """The key that waits for its value, and its place; a key of None is a merge key."""
     merged: set[str] | None = None
-    """Keys that came by a merge key, which keys of the mapping's own override; None: it has had no merge key."""
+    """Keys from a merge key, which keys of the mapping itself override; None: it has no merge key so far."""
 
 
 class _Composer:
@@ -255,7 +255,7 @@ class _Composer:
         return node.value
 
     def merge(self, above: _Open, node: Node) -> None:
-        """Add the keys of one mapping, or of several, to one that has the merge key: those it has, and earlier, win."""
+        """Add the keys of one or several mappings to a mapping; its own keys win, then those of earlier mappings."""
         merged = above.merged = set()
         for one in node.value if isinstance(node.value, list) else [node]:
             if not isinstance(one.value, dict):
@@ -289,7 +289,7 @@ class _Composer:
         self.add(Node(value, self.place(line), bare=is_plain and isinstance(value, str)), event.anchor)
 
     def resolved(self, event: Any, line: int) -> Json:
-        """Return what a scalar without quotes, or with a tag, means."""
+        """Return the value of a scalar without quotes, or with a tag."""
         text = event.value
         try:
             value = _resolve(text) if event.tag is None else _tagged(event.tag, text)
@@ -326,7 +326,7 @@ def _number(text: str) -> Json:
 
 
 def _tagged(tag: str, text: str) -> Json:
-    """Return what a scalar means whose tag says its type, one of those of YAML's core schema."""
+    """Return the value of a scalar whose tag names a type of YAML's core schema."""
     kind = tag.removeprefix(_TAG)
     if tag == "!" or kind == "str":
         return text

@@ -7,6 +7,7 @@ import re
 import shutil
 import stat
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,11 @@ def cached(digest: str, root: Path) -> Path | None:
     """Return the folder with the files of *digest*, or None if they have not been unpacked here yet."""
     place = _place(digest, root)
     return place if place.is_dir() else None
+
+
+def unpacked(digest: str, root: Path, archive: Callable[[], bytes]) -> Path:
+    """Return the folder with the files of *digest*; *archive* returns them if they are not unpacked here yet."""
+    return cached(digest, root) or unpack(digest, archive(), root)
 
 
 def unpack(digest: str, archive: bytes, root: Path) -> Path:

@@ -50,6 +50,7 @@ from qexp.store.conditions import (
     shown,
     spelled,
 )
+from qexp.store.durations import duration, last_attempt
 from qexp.store.studies import StudyRow
 from qexp.store.value_columns import KeyPath, Source, locate
 
@@ -88,7 +89,6 @@ def _facts() -> dict[str, _Field]:
     error = select(func.concat_ws(": ", last.error_type, func.nullif(last.error_message, ""))).where(
         last.experiment == columns.id, last.number == columns.attempt, columns.status == Status.FAILED
     )
-    last_seconds = func.extract("epoch", columns.finished_at - columns.started_at)
     began = func.to_char(func.timezone("UTC", columns.started_at), 'YYYY-MM-DD"T"HH24:MI:SS')
     return {
         "id": _fact(Decimal, columns.id),
@@ -96,8 +96,8 @@ def _facts() -> dict[str, _Field]:
         "attempt": _fact(Decimal, columns.attempt),
         "host": _fact(str, host.correlate(tables.experiment).scalar_subquery()),
         "started_at": _fact(str, began),
-        "duration": _fact(Decimal, last_seconds + func.coalesce(columns.seconds_before, 0)),
-        "last_attempt": _fact(Decimal, last_seconds),
+        "duration": _fact(Decimal, duration()),
+        "last_attempt": _fact(Decimal, last_attempt()),
         "failure": _fact(str, columns.failure),
         "error": _fact(str, error.correlate(tables.experiment).scalar_subquery()),
     }

@@ -16,7 +16,6 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     ColumnElement,
-    Double,
     Executable,
     Select,
     Text,
@@ -33,6 +32,7 @@ from qexp import jsonb
 from qexp.model import Json, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
+from qexp.store.durations import duration, last_attempt, seconds
 
 
 @dataclass(frozen=True)
@@ -166,8 +166,8 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.created_at,
             columns.started_at,
             columns.finished_at,
-            _duration(),
-            _seconds(columns.finished_at - columns.started_at),
+            duration(),
+            seconds(columns.finished_at - columns.started_at),
             columns.reason,
             columns.not_before,
             columns.recorded_at,
@@ -211,8 +211,8 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
         "attempt": columns.attempt,
         "host": tables.worker.c.host,
         "started_at": func.coalesce(moment, MISSING),
-        "duration": _duration(),
-        "last_attempt": _seconds(columns.finished_at - columns.started_at),
+        "duration": duration(),
+        "last_attempt": last_attempt(),
         "failure": columns.failure,
         "error": case((columns.status == Status.FAILED, error)),
     }
@@ -292,15 +292,6 @@ def _loaded(texts: Iterable[str | None]) -> list[Any]:
     return found
 
 
-def _seconds(interval: ColumnElement[Any]) -> ColumnElement[float]:
-    return cast(func.extract("epoch", interval), Double)
-
-
-def _duration() -> ColumnElement[float]:
-    columns = tables.experiment.c
-    return _seconds(columns.finished_at - columns.started_at) + func.coalesce(columns.seconds_before, 0.0)
-
-
 def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, list[AttemptView]]:
     """Return the attempts of each experiment that have ended, the first one first."""
     columns, revision, environment = tables.attempt.c, tables.revision.c, tables.environment.c
@@ -315,7 +306,7 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
             columns.pid,
             columns.started_at,
             columns.finished_at,
-            _seconds(columns.finished_at - columns.started_at),
+            seconds(columns.finished_at - columns.started_at),
             columns.error_type,
             columns.error_message,
             columns.error_frame,

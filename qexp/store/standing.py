@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, and_, cast, exists, func, not_, or_, select, text, true
+from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, text, true
 
 from qexp.model import CLOSED, OPEN, Status
 from qexp.store import tables
 from qexp.store.connect import Connection, by_index
+from qexp.store.durations import duration
 
 _RECENT = text("interval '5 minutes'")
 _FIRST = 100
@@ -68,9 +69,8 @@ def rests(connection: Connection, study: int) -> bool:
 def mean_duration(connection: Connection, study: str) -> float | None:
     """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
     columns = tables.experiment.c
-    took = cast(func.extract("epoch", columns.finished_at - columns.started_at), Double)
     query = (
-        select(func.avg(took + func.coalesce(columns.seconds_before, 0.0)))
+        select(func.avg(duration()))
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .where(tables.study.c.name == study, columns.status == Status.DONE)
     )

@@ -71,7 +71,7 @@ class Shape:
         self.kinds.add("json")
 
     def settle(self) -> int:
-        """Keep mappings as values that would be too many columns, inner ones first; return the number of columns."""
+        """Make values of mappings that would have too many columns, inner ones first; return the number of columns."""
         width = sum(shape.settle() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
         if width <= WIDEST:
             return width
@@ -219,7 +219,7 @@ def locate(
     names: Mapping[Source, Sequence[str]], prefix: str | None, parts: Sequence[str]
 ) -> tuple[Source, list[KeyPath]] | None:
     """
-    Return the source of a column that is written as *parts*, and possible paths to its value, the likeliest first.
+    Return the source of a column that is written as *parts*, and possible paths to its value in order of likelihood.
 
     *names* has the names of parameters and results; *prefix* is `param`, `result` or None. Returns None if no column
     has this name.

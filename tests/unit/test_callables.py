@@ -120,7 +120,7 @@ def test_what_a_partial_has_given_by_position_is_no_parameter(module):
 REFUSED = {
     "Model": "found a class, expected a function: write one that makes an instance and returns the results",
     "Fields": "found a class",
-    "generate": "found a generator function, expected one that returns its result; context.record",
+    "generate": "found a generator function, expected one that returns its result; keep intermediate values",
     "stream": "found a generator function",
     "partial_stream": "found a generator function",
     "model.loop": "found a generator function",

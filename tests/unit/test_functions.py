@@ -10,7 +10,7 @@ from pydantic import ImportString
 
 from qexp.client.checking import checked
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Interruption, Signature, beside, reference, resolve, switch, workspace
+from qexp.functions import Interruption, Signature, file_in, reference, resolve, switch, workspace
 from qexp.grid import Grid
 
 
@@ -268,4 +268,4 @@ def test_modules_of_a_folder_whose_name_begins_alike_are_not_the_folders_own(fol
 
 def test_a_module_below_a_folder_named_almost_like_site_packages_is_the_users(folder):
     path = folder("old-site-packages", experiment="def f(): return 1\n")
-    assert beside("experiment:f", path)
+    assert file_in("experiment:f", path)

@@ -4,7 +4,7 @@ import pytest
 
 from qexp import Grid
 from qexp.client.checking import checked
-from qexp.grid.lint import meant
+from qexp.grid.lint import advice
 
 SOURCE = "def takes(plain, typed: str = '', default=1, **rest): pass\n"
 
@@ -22,7 +22,7 @@ def warnings(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "advice"),
+    ("text", "expected"),
     [
         ("None", "write null"),
         ("1_000_000", "write 1000000"),
@@ -45,8 +45,8 @@ def warnings(tmp_path):
         ("On", "write true"),
     ],
 )
-def test_a_likely_slip_has_advice(text, advice):
-    assert meant(text) == advice
+def test_a_likely_slip_has_advice(text, expected):
+    assert advice(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_likely_slip_has_advice(text, advice):
     ["none", "adam", "a_1", "_", "1.2.3", "v1", "2026-01-31", "SVC(C=1)", "ranges", "$HOME", "a, b", "nO", "1:30", ""],
 )
 def test_ordinary_text_is_no_slip(text):
-    assert meant(text) is None
+    assert advice(text) is None
 
 
 def test_a_slip_warns_with_its_line_once_a_place(warnings):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from qexp.settings import Settings
-from qexp.source import cached, unpack
+from qexp.source import unpacked
 from qexp.store import sources
 from qexp.store.hot import Claim
 from qexp.store.line import Line
@@ -31,9 +31,7 @@ class Code:
         folder = self._found.get(digest)
         if folder is not None and os.path.isdir(folder):  # noqa: PTH112 - twenty times as fast as Path's
             return folder
-        folder = cached(digest, self._root)
-        if folder is None:
-            archive = self._line.do(lambda raw: sources.archive(raw, digest), f"the code of {claim.study}")
-            folder = unpack(digest, archive, self._root)
+        what = f"the code of {claim.study}"
+        folder = unpacked(digest, self._root, lambda: self._line.do(lambda raw: sources.archive(raw, digest), what))
         self._found[digest] = folder
         return folder
