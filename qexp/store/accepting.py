@@ -1,4 +1,4 @@
-"""Failed experiments become done with the results that they have kept, as a person decides."""
+"""Accept the kept results of failed experiments: a person decides that they are done."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qexp.store.connect import Connection
 
 @dataclass(frozen=True)
 class Accepted:
-    """The ids that are done now, and of the failed ones that were chosen those that have kept nothing."""
+    """The ids of experiments that are done now, and of chosen failed ones that have kept nothing."""
 
     ids: list[int]
     empty: list[int]
@@ -24,10 +24,10 @@ class Accepted:
 
 def accept(connection: Connection, condition: ColumnElement[bool], who: str) -> Accepted:
     """
-    Make done those of the chosen experiments that have failed and kept a result; others stay as they are.
+    Mark chosen experiments as done if they have failed and kept a result; others stay as they are.
 
-    Their attempts keep their outcomes and errors, and the reason says *who* accepted when. Checkpoints go, as those of
-    any experiment that is done.
+    Their attempts keep outcomes and errors. The reason says *who* accepted the result and when. Checkpoints are dropped
+    as for any experiment that is done.
     """
     columns = tables.experiment.c
     has_result = columns.result.is_not(None) & (columns.result != literal({}, JSONB))

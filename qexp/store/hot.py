@@ -22,7 +22,7 @@ from qexp.model import ALONE, Json
 from qexp.store.connect import Raw
 from qexp.store.outcome import UNKNOWN, Departure, Error, Outcome, Usage
 
-__all__ = ["UNKNOWN", "Departure", "Error", "Outcome", "Usage"]  # found here too, beside the statements that take them
+__all__ = ["UNKNOWN", "Departure", "Error", "Outcome", "Usage"]  # the statements here take them
 
 
 def statements(file: str) -> dict[str, LiteralString]:
@@ -115,9 +115,9 @@ def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[C
 
 def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
     """
-    Return the settings of a revision, the names of its study's parameters in order, and more of a claim.
+    Return the settings of a revision, the names of its study's parameters in order, and the rest of a claim.
 
-    Settings are text, since functions may change what is read of it.
+    Settings are text: a function may change the objects that are parsed from it.
     """
     row = raw.execute(SQL["revision"], {"study": study, "number": number}).fetchone()
     if row is not None:
@@ -158,7 +158,7 @@ def done(
     """
     Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
 
-    *names* are those that the study's results are known to have, in order; None: those of the claim.
+    *names* are the known names of the study's results, in order; None: the names of the claim.
     """
     facts: dict[str, Any] = {
         "id": claim.id,
@@ -301,7 +301,7 @@ def _found(outcome: Outcome) -> dict[str, Any]:
 
 
 def _result(outcome: Outcome, names: Iterable[str]) -> dict[str, Any]:
-    """Return a result as its two columns have it, where the order of *names* is known."""
+    """Return the two columns of a result, for readers who know the order of *names*."""
     if outcome.result is None:
         return {"result": None, "result_exact": None}
     return {"result": jsonb.encoded(outcome.result), "result_exact": jsonb.exact(outcome.result, names)}
@@ -326,6 +326,6 @@ def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None
 
 
 def result_names(raw: Raw, study: int) -> list[str]:
-    """Return the names of a study's results in its order; none if it was deleted."""
+    """Return the names of a study's results, in order; none if the study was deleted."""
     row = raw.execute(SQL["result_names"], {"study": study}).fetchone()
     return [] if row is None else list(row[0])

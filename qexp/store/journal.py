@@ -81,7 +81,7 @@ def record(
     recorded_at: Mapping[str, str],
     order: Iterable[str] | None = None,
 ) -> bool:
-    """Keep parts of a result; *order* has the names of all parts so far, if there are others; False: it is over."""
+    """Record parts of a result; *order* has the names of all parts so far. Returns False if the attempt is over."""
     exact = jsonb.exact(result, (), order)
     values = writer.values(
         result=Jsonb(jsonb.encoded(result)),
@@ -151,7 +151,7 @@ def carry(raw: Raw, writer: Writer, before: int, last: UUID) -> None:
 
 
 def went_on(raw: Raw, writer: Writer, before: Iterable[int]) -> None:
-    """Note how long the attempts *before* took, which an attempt goes on from."""
+    """Store the total time of the attempts *before*, from which this attempt goes on."""
     raw.execute(SQL["went_on"], writer.values(before=sorted(before)))
 
 

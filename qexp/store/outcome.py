@@ -13,7 +13,7 @@ _NAME = 1_000
 
 
 def _truncate(kept: Error | Departure, **limits: int) -> None:
-    """Cut texts of something that is kept: every process that stores one makes it here."""
+    """Truncate texts here, since every process that stores an error or departure constructs it."""
     for name, limit in limits.items():
         if (text := getattr(kept, name)) is not None:
             object.__setattr__(kept, name, truncated(text, limit))
@@ -21,7 +21,7 @@ def _truncate(kept: Error | Departure, **limits: int) -> None:
 
 @dataclass(frozen=True)
 class Error:
-    """What a failed attempt leaves for a person; of long texts the beginning and the end."""
+    """The error of a failed attempt, as a person sees it; long texts keep their beginning and end."""
 
     failure: Failure
     type: str
@@ -82,7 +82,7 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """What the attempt's row says of it."""
+        """The outcome in the attempt's row."""
         if self.departure is not None:
             return self.departure.outcome
         return "done" if self.error is None else str(self.error.failure)

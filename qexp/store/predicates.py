@@ -104,7 +104,7 @@ def _facts() -> dict[str, _Field]:
 
 
 def _data(column: ColumnElement[Any], paths: Sequence[KeyPath]) -> _Field:
-    """Return what is at the first of some paths that an experiment has."""
+    """Return the value at the first of some paths that an experiment has."""
     values = [func.jsonb_extract_path(column, *(literal(key, Text) for key in path)) for path in paths]
     if len(values) == 1:
         value: ColumnElement[Any] = values[0]

@@ -54,11 +54,11 @@ class ExperimentView:
     started_at: datetime | None
     finished_at: datetime | None
     duration: float | None
-    """Seconds of the last attempt and of those that it went on from; None while it runs or before it did."""
+    """Seconds of the last attempt and of the attempts that it went on from; None until it has ended."""
     last_attempt: float | None
     """Seconds from start to end of the last attempt."""
     reason: str | None
-    """Why it is paused or was cancelled, or who has accepted its result."""
+    """Why it is paused or was cancelled, or who accepted its result."""
     not_before: datetime | None
     """When its next attempt is due, if it waits for one."""
     recorded_at: Mapping[str, str] | None
@@ -138,7 +138,7 @@ _NAMES = select(tables.study.c.name, tables.study.c.parameters, tables.study.c.r
 
 
 def _result(stored: Json, exact: jsonb.Exact | None, names: Sequence[str]) -> dict[str, Json] | None:
-    """Return a result as it was given, None if there is none."""
+    """Return a result as the user gave it, or None."""
     return None if stored is None else jsonb.restored(jsonb.decoded(stored), exact, names)
 
 
@@ -189,7 +189,7 @@ class Block:
     params: Sequence[Mapping[str, Json]]
     results: Sequence[Mapping[str, Json] | None]
     facts: Mapping[str, Sequence[Any]]
-    """By the names that frames have for them; started_at in µs since 1970, or MISSING."""
+    """By the names of the columns in frames; started_at in µs since 1970, or MISSING."""
 
 
 MISSING = -(2**63)
@@ -273,7 +273,7 @@ def _texts() -> list[ColumnElement[Any]]:
 def _read(
     params: Sequence[str], params_exact: Sequence[Any], results: Sequence[str | None], results_exact: Sequence[Any]
 ) -> tuple[list[Any], list[Any]]:
-    """Return many parameter sets and results as they were given; the order of their names is not."""
+    """Return parameter sets and results with the user's values; the order of names may differ."""
     given, found = _loaded(params), _loaded(results)
     for index, text in enumerate(results):
         if text is not None and ('"NaN"' in text or 'Infinity"' in text):

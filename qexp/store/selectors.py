@@ -133,7 +133,7 @@ def _since(text: str) -> timedelta | datetime:
     except ValueError:
         pass  # it is a time span, then
     moment = "a date and time such as 2026-01-31T17:05"
-    if ":" in text:  # a grid reads 17:05:00 as Slurm does, as a span; here it may well be a time of day
+    if ":" in text:  # 17:05:00 is a span in a grid, as in Slurm; here it may be a time of day
         raise SelectorError(f"--since: found {text!r}, expected a time span such as 17h5m, or {moment}")
     try:
         return timedelta(seconds=seconds(text))

@@ -270,7 +270,7 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
         if present != list(plan.manner.notify):
             old["notify"], new["notify"] = map(_countable, (present, plan.manner.notify))
     names = [*old, *(name for name in new if name not in old)]
-    # as text: for Python true is 1, and mappings of another order are equal
+    # as text: Python takes true for 1, and mappings in different order for equal
     return {name: (old.get(name), new.get(name)) for name in names if to_text(old.get(name)) != to_text(new.get(name))}
 
 

@@ -168,7 +168,7 @@ experiment = Table(
     Column("id", BigInteger, Identity(), primary_key=True),
     Column("study", Integer, ForeignKey("study.id", ondelete="CASCADE"), nullable=False),
     Column("params", JSONB, nullable=False),
-    # what JSONB changes in them, NULL where it changes nothing; see qexp/jsonb.py
+    # the changes that JSONB makes in params and result, NULL if none; see qexp/jsonb.py
     Column("params_exact", JSONB),
     Column("fingerprint", Uuid, nullable=False),
     Column("status", Text, nullable=False, server_default=Status.PENDING),
@@ -178,7 +178,7 @@ experiment = Table(
     Column("result_exact", JSONB),
     Column("failure", Text),
     Column("error_fingerprint", Text),
-    # why it is paused or cancelled, or who has accepted what it kept when it failed
+    # why it is paused or cancelled, or who accepted its kept result
     Column("reason", Text),
     # when it was announced last
     Column("queued_at", _moment),
@@ -197,7 +197,7 @@ experiment = Table(
     Column("created_at", _moment, nullable=False, server_default=_now),
     Column("started_at", _moment),
     Column("finished_at", _moment),
-    # seconds of the earlier attempts that the present one went on from; NULL where it began anew
+    # seconds of the attempts that the present one went on from; NULL if it began again
     Column("seconds_before", Double),
     UniqueConstraint("study", "fingerprint", name="a_parameter_set_is_once_in_a_study"),
     CheckConstraint(_one_of("status", Status), name="a_status_is_one_of_seven"),

@@ -24,7 +24,7 @@ from qexp.worker.tenure import Tenure
 log = logging.getLogger(__name__)
 
 _TOLD = 2_000
-"""Bytes that a monitor is told of the failures of a message, which may have a thousand."""
+"""The most bytes that a monitor receives about the failures of one message."""
 _BRIEFLY = 5.0
 """Seconds for which a process that is given up waits for Postgres: it may be what keeps it from answering."""
 

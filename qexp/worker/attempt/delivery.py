@@ -49,7 +49,7 @@ class Delivery:
         self._sites: dict[UUID, bool] = {}
         """Whether workers are of this database."""
         self._names: dict[int, dict[str, None]] = {}
-        """Names of results that a study is known to have, in its order."""
+        """The known names of a study's results, in order."""
 
     def deliver(self, claim: hot.Claim, outcome: hot.Outcome, patience: float = PATIENCE) -> hot.Outcome | None:
         """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
@@ -78,9 +78,9 @@ class Delivery:
         return outcome
 
     def names(self, claim: hot.Claim) -> Collection[str]:
-        """Return the names of results that a claim's study is known to have, in its order."""
+        """Return the known names of results of a claim's study, in order."""
         known = self._names.get(claim.study_id, {})
-        if len(known) < len(claim.result_names):  # a study's names only become more
+        if len(known) < len(claim.result_names):  # a study only gains names
             known = self._names[claim.study_id] = dict.fromkeys(claim.result_names)
         return known
 
@@ -213,7 +213,7 @@ def refused(what: str, error: Exception, claim: hot.Claim, usage: hot.Usage) -> 
 
 
 def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
-    """Add names of results to a study, and return all it has."""
+    """Add names of results to a study, and return all of its names."""
     found = hot.name_results(raw, study, names)
     if found is None:
         return hot.result_names(raw, study)

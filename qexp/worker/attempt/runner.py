@@ -76,13 +76,13 @@ def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
 
 
 def returned(call: Call, name: str) -> Any:
-    """Return what a function returns; an async one runs to its end in an event loop of its own."""
+    """Call a function and return its value; an async one runs in an event loop of its own."""
     value = call.function(**call.arguments)
     if not inspect.iscoroutine(value):
         return value
     try:
         return asyncio.run(value)
-    except BaseExceptionGroup as group:  # a task group wraps what ends one of its tasks
+    except BaseExceptionGroup as group:  # a task group wraps the exception of a task
         if order := _order_in(group):
             raise order from group
         raise
@@ -90,11 +90,11 @@ def returned(call: Call, name: str) -> Any:
         if inspect.getcoroutinestate(value) != inspect.CORO_CREATED:
             raise
         value.close()
-        raise FunctionError(f"function {name}: it is async, and {error}; call it where no loop runs") from error
+        raise FunctionError(f"function {name}: it is async, and {error}; call it where no event loop runs") from error
 
 
 def _order_in(error: BaseException) -> BaseException | None:
-    """Return the order to end what runs that is inside of a group of exceptions, if there is one."""
+    """Return the order to end the attempt inside a group of exceptions, or None."""
     if not isinstance(error, BaseExceptionGroup):
         return error if is_order(error) else None
     return next((order for inner in error.exceptions if (order := _order_in(inner))), None)

@@ -75,12 +75,12 @@ def relocated(text: str, folder: Path | None, original: Path | None) -> str:
 
 
 def frame_of(file: str, line: int, name: str, folder: Path | None) -> str:
-    """Return a place in the user's code as it is called on every host."""
+    """Return the text of a line in the user's code, the same on every host."""
     return storable_text(f"{_relative(file, folder)}:{line} in {name}")
 
 
 def stored(text: str) -> str:
-    """Return text as it may be stored: without passwords, and without what Postgres cannot keep."""
+    """Return text without passwords and without characters that Postgres cannot store."""
     return mask(storable_text(text))
 
 

@@ -112,8 +112,8 @@ class Context(Injected):
         """
         Keep parts of the result now; of several values of one name the last counts.
 
-        They are the experiment's result together with what the function returns, and stay if it fails later.
-        ContextError for what is not data; the other parts are kept.
+        With the function's return value they are the experiment's result, and they stay if it fails later.
+        ContextError names parts that are not data; the other parts are kept.
         """
         found, refused = serializable(values)
         self._journal.record(found, time.time())
@@ -177,10 +177,10 @@ class Context(Injected):
         *state* is what the body changes: a dict, list, array, tensor, an object with ``state_dict`` and
         ``load_state_dict``, a random generator, any object with attributes, or a tuple of these. It is brought back in
         place before the first item, and saved after the body each *seconds*, or each *steps* items if given. When the
-        node is about to go away it is saved at once and the attempt ends there; the next one goes on from it. After the
-        last item no body may run any more, so what follows the loop must not need one. Several loops of a function need
-        a *name* each; *keep* is as in `save`. Estimators of scikit-learn and what else is not data need both *dump* and
-        *load*, such as ``joblib.dump`` and ``joblib.load``.
+        node is about to go away, the state is saved at once and the attempt ends; the next attempt goes on from it. An
+        attempt may begin after the last item, so code after the loop must not need that a body has run. Several loops
+        of a function need a *name* each; *keep* is as in `save`. Estimators of scikit-learn, and other state that is
+        not data, need both *dump* and *load*, such as ``joblib.dump`` and ``joblib.load``.
 
         >>> state = {"sum": 0}
         >>> for number in Context.local().resumable(range(4), state):
@@ -216,13 +216,13 @@ class Context(Injected):
             if stop:
                 self.leave()
                 raise Leaving
-        if done < saved < number:  # what comes after the loop may fail too
+        if done < saved < number:  # code after the loop may fail too
             save()
 
     def _resume(self, name: str, held: State, dump: Dump | None, load: Load | None) -> int:
         found = self.load(name=name, load=load)
         if found is None:
-            encode(held.taken(), dump)  # what cannot be saved is to be known now, not hours into the loop
+            encode(held.taken(), dump)  # fail now, not hours into the loop, if the state cannot be saved
             return 0
         held.restore(found["state"])
         self.log.info("goes on after %d finished steps", found["done"])
@@ -287,7 +287,7 @@ def _named(what: str, name: Any) -> str:
 
 
 def _row(row: Any, what: str) -> dict[str, Json]:
-    """Return a row as data: a mapping, a dataclass, a namedtuple or a pandas Series; ContextError for what is none."""
+    """Return a row as data: a mapping, a dataclass, a namedtuple or a pandas Series; otherwise ContextError."""
     if type(row).__name__ == "DataFrame" and hasattr(row, "to_dict"):
         raise ContextError(f"{what}: found a DataFrame, expected a row; append each of frame.to_dict('records')")
     try:

@@ -102,7 +102,7 @@ class PostgresJournal:
         series.append(Point(step, value, at))
 
     def record(self, values: Mapping[str, Json], at: float) -> None:
-        """Buffer parts of the result; ContextError for one that is too much, once the others are buffered."""
+        """Buffer parts of the result; ContextError for one that is too large, after the others are buffered."""
         self._check()
         moment, refused = datetime.fromtimestamp(at, UTC).isoformat(), list[ContextError]()
         for name, value in values.items():
