@@ -53,9 +53,9 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     """
     Accept the kept parts of failed experiments as their results.
 
-    An attempt fails if a part of its result is no data; the other parts are kept. Where it would be pointless to run
-    for hours again, these become the result. So do parts that a function recorded before it failed otherwise. The
-    attempts keep their errors.
+    An attempt fails if a part of its result is not data; the other parts are kept. If you need not run it again, accept
+    them: they become the result, and the experiment is done. This also takes parts that a function recorded before it
+    failed for another reason. The attempts keep their errors.
 
     \b
       qexp accept digits --error a1b2c3
@@ -70,17 +70,17 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
 
     require_group(selection)
     if selection.statuses not in ((), (Status.FAILED,)):
-        raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed, which need not be said")
+        raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed or nothing")
     client = Client()
     number, _ = client.size(dataclasses.replace(selection, statuses=(Status.FAILED,)))
-    confirm(f"{number} experiments would be done, with what they have kept.", number, yes)
+    confirm(f"{number} experiments would be done, with the results that they have kept.", number, yes)
     done = client.accept(selection)
     if form == "json":
         show_json({"accepted": done.ids, "without_result": done.empty})
         return
     echo(f"{len(done.ids)} accepted{': ' + compact(done.ids) if done.ids else ''}")
     if done.empty:
-        say(f"{len(done.empty)} left alone, as they have kept nothing: {compact(done.empty)}")
+        say(f"{len(done.empty)} unchanged, since they have kept nothing: {compact(done.empty)}")
 
 
 @click.command()

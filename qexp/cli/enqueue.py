@@ -140,9 +140,9 @@ def _preview(grid: Grid, form: str) -> None:
 
 
 def _limits(file: GridFile) -> str:
-    """Return the line that says how long an attempt may take, how much memory, and what follows a failure."""
+    """Return the line with the timeout, the memory limit and the retries of an attempt."""
     timeout = "no timeout" if file.timeout is None else f"timeout {duration(file.timeout)}"
-    memory = "no limit of memory" if file.memory is None else f"memory {size(file.memory)}"
+    memory = "no memory limit" if file.memory is None else f"memory {size(file.memory)}"
     budgets = file.retries.model_dump(exclude={"delay"})
     retries = [f"{number} after {failure}" for failure, number in budgets.items() if number]
     first = f", the first in {duration(file.retries.delay)}" if retries else ""

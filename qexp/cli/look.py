@@ -152,8 +152,8 @@ def _show(one: Shown) -> None:
         elif attempt.error_type:
             echo(f"  {attempt.error_type}: {attempt.error_message}")
     if view.duration != view.last_attempt:
-        last = f"of which the last attempt {duration(view.last_attempt)}"
-        echo(f"\nduration: {duration(view.duration)} with the attempts that it went on from, {last}")
+        last = duration(view.last_attempt)
+        echo(f"\nduration: {duration(view.duration)} with the attempts that it went on from; the last one took {last}")
     if view.reason:
         echo(f"\n{view.status}: {view.reason}")
     if view.status is Status.PENDING and view.not_before:

@@ -63,7 +63,7 @@ class Heading:
     right: bool = False
     """Aligned to the right."""
     cut: bool = False
-    """Where the table would be wider than the screen, cells end in an ellipsis, or the column is left out."""
+    """If the table is wider than the screen, cells end in an ellipsis, or the column is left out."""
 
 
 def headings(*texts: str, right: Iterable[str] = (), cut: Iterable[str] = ()) -> list[Heading]:
@@ -76,8 +76,8 @@ def table(columns: Sequence[Heading], rows: Iterable[Sequence[str | Text]]) -> T
     """
     Return a table.
 
-    Where it would be wider than the screen, cells of the columns that may be cut end in an ellipsis, and if that is not
-    enough the last of these columns are left out and named below.
+    If it would be wider than the screen, columns that may be cut become narrower and their cells end in an ellipsis. If
+    that is not enough, the last of these columns are left out and named below.
     """
     from rich import box
     from rich.cells import cell_len
@@ -116,16 +116,16 @@ _GAP = 2
 """Spaces between two columns."""
 _NARROWEST = 6
 _HEADING = 20
-"""Characters of a heading that are not cut: those of nested results begin alike."""
+"""Characters of a heading that are never cut, since headings of nested results begin alike."""
 _NAMED = 12
 """Columns that are named when there is no room for them."""
 
 
 def _fit(widths: Sequence[int], floors: Sequence[int | None], room: int) -> tuple[dict[int, int], list[int]]:
     """
-    Return the widths of the columns that fit into *room*, the widest cut first, and which do not fit at all.
+    Return the widths of the columns that fit into *room*, and the columns that do not fit; both by their indices.
 
-    Columns are told apart by their places. Each is cut to its floor at most; one that has none is not cut.
+    The widest column is cut first. Its floor is the narrowest width of a column; a column without one is not cut.
     """
     kept, hidden = dict(enumerate(widths)), list[int]()
     while sum(kept.values()) + _GAP * (len(kept) - 1) > room:

@@ -21,7 +21,7 @@ from qexp.truncation import single_line
 _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses whose column is left out where it would hold zeros only."""
 _MESSAGE = 2_000
-"""Bytes of the message of an error group that a person is shown."""
+"""The most bytes of an error group's message that `qexp errors` shows."""
 SHORT_GROUP = 6
 """Digits of an error group that a person is shown."""
 
@@ -62,7 +62,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
     """
     Return one line per experiment with its parameters and results, or its error.
 
-    Columns have the names that they have in frames. Parameters that do not vary are left out where others do.
+    Columns have the same names as in frames. If some parameters vary, those that do not vary are left out.
     """
     given = columns(
         shapes(parameters, [view.params for view in views]), shapes(results, [view.result for view in views])
@@ -95,7 +95,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
 
 @dataclass(frozen=True)
 class _Values:
-    """What experiments have in one column."""
+    """A column, and its value in each experiment."""
 
     column: Column
     values: Sequence[Json]
@@ -117,7 +117,7 @@ class _Values:
         return all(value in (None, ABSENT) or isinstance(value, int | float) for value in self.values)
 
     def texts(self) -> list[str]:
-        """Return the cells; import paths by their last parts where a parameter has nothing else."""
+        """Return the cells; a parameter of import paths alone shows their last parts."""
         short = short_names(self.values) if self.column.source == "params" else {}
         return [
             short[value] if isinstance(value, str) and value in short else value_text(value, value is not ABSENT)

@@ -1,7 +1,7 @@
 """
 Text on its way to a terminal or a pipe.
 
-Stored text controls nothing on a terminal, and code of users prints nothing among data.
+Stored text cannot control the terminal, and code of users cannot print into data.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def reserve() -> None:
     """
     Keep standard output for data; call it before code of users is imported.
 
-    From now on their code prints to stderr: with `print`, from C, in its threads and subprocesses, and at exit.
+    From then on their code prints to stderr: with `print`, from C, in threads and subprocesses, and at exit.
     """
     global _data  # noqa: PLW0603 - standard output is the process's, so is this
     stream = sys.stdout

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 def checked(grid: Grid, moves: bool = True) -> Grid:
     """
-    Return the grid as its function takes it, with the folder that workers import it from.
+    Return the grid with values converted for its function, and with the folder that workers import it from.
 
-    GridError names the line of what does not fit. Without *moves* that includes a function that is found elsewhere.
+    GridError names the line that does not fit. Without *moves* a function in another folder is an error too.
     """
     from qexp.grid import bind
 

@@ -117,9 +117,9 @@ class Client:
 
     def renew_views(self, study: int | None = None) -> None:
         """
-        Write the views that lack the newest names or values, as far as we may and nobody reads them.
+        Write the views that lack the newest names or values, if this role may and nobody reads them.
 
-        All experiments of *study*, if given, are looked at for it, and of the others those that have ended lately.
+        The view of *study*, if given, is made from all of its experiments, others from those that have ended lately.
         """
         with self.begin() as connection:
             stale = views.stale(raw(connection))
@@ -272,9 +272,9 @@ class Client:
 
     def accept(self, selection: Selection) -> Accepted:
         """
-        Make the chosen failed experiments done with the results that they have kept; their attempts stay as they are.
+        Mark the chosen failed experiments as done with the results that they have kept.
 
-        Experiments that have kept nothing stay failed.
+        Their attempts do not change. Experiments that have kept nothing stay failed.
         """
         from qexp.files import Files
         from qexp.store import accepting, selectors

@@ -114,10 +114,10 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
         with client.begin() as connection:
             known = studies.find(connection, study)
             settings, digest = studies.current(connection, known)
-        if not include:  # a grid without any would be one experiment without parameters
+        if not include:  # a grid without rows would be one experiment without parameters
             return Enqueued(study, 0, 0, 0, known.revision)
         data = {"study": study, "function": known.function, "include": include, "settings": settings}
-        # outside of transactions: code is unpacked, and the code of the module runs
+        # outside of transactions, since it unpacks code and imports the module
         code = provenance.code(client, known.folder, digest)
         grid = checked(Grid.from_dict(data, code), moves=False)
         added = client.change(partial(_add, known=known, grid=grid))

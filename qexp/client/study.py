@@ -97,10 +97,10 @@ class Study:
         host: str | None = None,
     ) -> list[int]:
         """
-        Make done those experiments that have failed and kept a result, and return their ids.
+        Mark experiments as done that have failed and kept a result, and return their ids.
 
-        That is for results of which a part was no data, where to run again would be pointless. Experiments are chosen
-        as in `requeue`; their attempts keep their errors.
+        An attempt fails if a part of its result is not data; use this where another run would be pointless. Experiments
+        are chosen as in `requeue`; their attempts keep their errors.
         """
         selection = self._chosen(ids, error=error, where=where, since=since, host=host)
         if selection is None:
@@ -111,7 +111,7 @@ class Study:
     def _chosen(
         self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | None
     ) -> Selection | None:
-        """Return what is chosen of this study, None where *ids* has none; SelectorError for the whole study."""
+        """Return the selection in this study, None if *ids* is empty; SelectorError if it is the whole study."""
         if ids is not None and not isinstance(ids, str):
             numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
             if not numbers:
