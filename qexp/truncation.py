@@ -1,19 +1,19 @@
-"""Text of users, such as messages of errors, is cut to a length that can be kept and shown."""
+"""Truncate text of users, such as messages of errors, to a length that can be stored and shown."""
 
 from __future__ import annotations
 
 MAX_STORED = 65_536
-"""Bytes that are kept of a message, a traceback or a reason."""
+"""The most bytes of a message, a traceback or a reason that are stored."""
 MAX_LINE = 300
-"""Bytes of an error in a line of a log, a table or a monitor."""
+"""The most bytes of an error in a line of a log, a table or a monitor."""
 
 
 def truncated(text: str, limit: int = MAX_STORED) -> str:
     """
-    Return text of at most *limit* bytes of UTF-8: of longer text the beginning and the end.
+    Return text of at most *limit* bytes of UTF-8; longer text keeps its beginning and end.
 
-    A mark between the two says how many bytes are left out. No character is cut. Mask secrets first: half of one would
-    not be found.
+    A mark between the two says how many bytes are left out. No character is cut. Mask secrets before: half a secret
+    would not be found.
 
     >>> truncated("short", 60)
     'short'

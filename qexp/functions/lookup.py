@@ -68,7 +68,7 @@ def _where(folder: Path | None) -> str:
 
 
 def _by_its_file(attribute: str) -> str:
-    """Say how workers find what is in the file that this program was started from."""
+    """Say how workers find a function in the file that this program was started from."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     module = spec.name if spec is not None else Path(file).stem if file else None

@@ -61,7 +61,7 @@ class Signature:
                 declared = inspect.signature(function)
             except ValueError as error:
                 raise FunctionError(
-                    f"function {name}: it does not say what it takes, as functions written in C; "
+                    f"function {name}: its signature is unknown, as of functions written in C; "
                     "write one in Python that calls it"
                 ) from error
             code = annotated(function)

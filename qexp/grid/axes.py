@@ -66,7 +66,7 @@ def _conditional_forms(file: GridFile) -> Iterator[object]:
 
 
 def _conditional(source: Source, file: GridFile, section: When, location: Location) -> Iterator[Axis]:
-    """Yield the axes of one entry of `when`: those of its parameters, of its zip, and its draws."""
+    """Yield the axes of one entry of `when`: its parameters, its zip, its draws."""
     if not section.parameters and not section.zip:
         raise source.error(
             "this entry of 'when' has no parameters; expected 'parameters' or 'zip' beside 'if'", *location

@@ -87,7 +87,7 @@ _AT_ONCE = 1_000
 """Rows that are sent to the server together."""
 
 Encoded = tuple[bytes, str, str | None]
-"""A parameter set as its 16-byte fingerprint, its JSON text, and that of what jsonb changes in it, if anything."""
+"""A parameter set as its 16-byte fingerprint, its JSON text, and the text of `qexp.jsonb.exact` if jsonb changes it."""
 
 
 @dataclass(frozen=True)

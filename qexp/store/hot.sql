@@ -1,6 +1,6 @@
 -- Where ids are given, a status is tested by IS TRUE: else the planner, which takes those in a status for few once most are
 -- done, looks through all of that status (thousands, by an index on it) for each claim, rather than by the ids.
--- What is new in a result replaces what is kept of the same names in result_exact (see qexp/jsonb.py), and its order.
+-- New values of a result replace the entries of the same names in result_exact (see qexp/jsonb.py), and the order.
 -- The 2 that worker_deaths is compared with is ALONE in qexp/model.py.
 
 -- queued: those of many ids that a claim may find. No row: none of them waits.

@@ -71,7 +71,7 @@ UNKNOWN = Usage()
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: with results; by an error or a departure, then with what it had recorded until then."""
+    """How an attempt ended: with results, or by an error or departure, then with the results recorded before."""
 
     result: Mapping[str, Json] | None = None
     error: Error | None = None

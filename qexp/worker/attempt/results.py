@@ -33,7 +33,7 @@ class Result:
     refused: Mapping[str, str]
     """Why each other part cannot be kept, by its name; of a value without names, under an empty one."""
     types: Mapping[str, str]
-    """The types of what was refused."""
+    """The type of each refused part, by its name."""
 
 
 def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:

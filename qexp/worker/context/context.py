@@ -138,7 +138,7 @@ class Context(Injected):
             self._journal.point(name, step, value if type(value) is float else _number(name, value), now)
 
     def append(self, name: str, row: Any) -> None:
-        """Append a row of any columns, as a mapping or whatever becomes one, to the list *name*."""
+        """Append a row of any columns to the list *name*: a mapping, or a value that becomes one."""
         self._journal.append(_named("append", name), _row(row, f"append to {name!r}"), time.time())
 
     def save(self, value: Any, *, name: str = CHECKPOINT, keep: bool = False, dump: Dump | None = None) -> None:
@@ -174,7 +174,7 @@ class Context(Injected):
         """
         Yield *items*, going on after the last one whose body an earlier attempt had finished and saved.
 
-        *state* is what the body changes: a dict, list, array, tensor, an object with ``state_dict`` and
+        *state* holds the objects that the body changes: a dict, list, array, tensor, an object with ``state_dict`` and
         ``load_state_dict``, a random generator, any object with attributes, or a tuple of these. It is brought back in
         place before the first item, and saved after the body each *seconds*, or each *steps* items if given. When the
         node is about to go away, the state is saved at once and the attempt ends; the next attempt goes on from it. An

@@ -47,7 +47,7 @@ class StateCapture(Traversal):
 
     def _of(self, item: Any) -> Any:
         kind = type(item)
-        if kind in SCALARS or kind.__module__ == "numpy":  # arrays and scalars, of which there may be many
+        if kind in SCALARS or kind.__module__ == "numpy":  # arrays and scalars, since there may be many
             return item
         if kind in (dict, OrderedDict, Counter) or (kind is defaultdict and has_known_factory(item)):
             return self._dict(item)

@@ -75,7 +75,7 @@ def _is_python(base: type) -> bool:
 
 
 def _is_value(kind: type) -> bool:
-    own: Any = kind.__hash__  # None where it is compared by what changes
+    own: Any = kind.__hash__  # None if it is compared by parts that change
     return own is not None and own is not object.__hash__ and not is_dataclass(kind)
 
 
