@@ -63,7 +63,8 @@ BROKEN = {
         WHERE  a.outcome IN ('error', 'timeout', 'crashed', 'lost', 'invalid')
         GROUP  BY e.id, a.outcome, r.retries
         HAVING count(*) > coalesce((r.retries ->> a.outcome)::int, 0)
-                          + (e.status = 'failed' AND e.failure = a.outcome)::int""",
+                          + (e.status = 'failed' AND e.failure = a.outcome
+                             OR e.status = 'done' AND e.reason IS NOT NULL AND bool_or(a.number = e.attempt))::int""",
     "what waits has neither results nor a beginning": """
         SELECT id FROM experiment WHERE status IN ('pending', 'queued')
         AND (result, result_exact, recorded_at, started_at, finished_at)
