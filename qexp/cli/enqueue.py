@@ -124,7 +124,7 @@ def _preview(grid: Grid, form: str) -> None:
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]
     short = {name: short_names(column) for name, column in columns}
     for axis in grid.axes:
-        only = " (where its condition holds)" if axis.condition else ""
+        only = f"  (if {axis.condition})" if axis.condition else ""
         for name, column in zip(axis.names, axis.columns, strict=True):
             echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
     if grid.include:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from qexp.grid.reader import Location
-from qexp.model import Json, canonical
+from qexp.model import Json, canonical, plain
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Rule:
             for name, values in written.items()
         }
         return cls(allowed, location)
+
+    def __str__(self) -> str:
+        """Return it as a person reads it: `kernel=rbf|poly, deep=true`."""
+        texts = {name: sorted(plain(json.loads(text)) for text in texts) for name, texts in self.allowed.items()}
+        return ", ".join(f"{name}={'|'.join(values)}" for name, values in texts.items())
 
     def contradicts(self, other: Rule) -> bool:
         """Say whether a parameter would need two values for both to hold; False: they may still never do."""

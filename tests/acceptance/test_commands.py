@@ -46,6 +46,12 @@ def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
     assert re.search(r"first: +x=1\n +last: +x=3", done.stdout)
 
 
+def test_a_dry_run_says_under_which_condition_a_parameter_exists(qexp, study):
+    when = [{"if": {"x": [1, 2], "deep": "yes"}, "parameters": {"y": [5, 6]}}]
+    study("def f(x, deep: bool, y=0): ...", {"x": [1, 2, 3], "deep": ["yes", "no"]}, when=when)
+    assert re.search(r"^  y +5, 6  \(if x=1\|2, deep=true\)$", qexp("enqueue", "grid.yaml", "--dry-run").stdout, re.M)
+
+
 def test_a_dry_run_says_what_limits_each_attempt(qexp, study):
     study(SQUARES, {"x": [1, 2, 3]}, timeout="1-12:00:00", memory="4GiB", retries={"lost": 0, "delay": "90s"})
     assert (
