@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -15,6 +16,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     match = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def article(name: str) -> str:
+    """
+    Return a name behind its article, as it is read aloud.
+
+    >>> article("array.array"), article("SGDClassifier"), article("uuid.UUID")
+    ('an array.array', 'an SGDClassifier', 'a uuid.UUID')
+    """
+    spoken = name.lstrip("_")
+    is_spelled = spoken[:2].isupper() and spoken[0] in "FHLMNRSX"
+    is_vowel = spoken[:1].lower() in {*"aeio"} or (spoken[:1].lower() == "u" and not _LIKE_YOU.match(spoken))
+    return f"{'an' if is_spelled or is_vowel else 'a'} {name}"
+
+
+_LIKE_YOU = re.compile("U[A-Z]|[Uu](ni|u|s|t)")
 
 
 class QexpError(Exception):

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import math
 import sys
 import types
 import typing
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from qexp.errors import article
 from qexp.model import Json, canonical, storable_text
 
 KeyTypes = frozenset[type]
@@ -39,8 +42,25 @@ class NotDataError(ValueError):
         self.problem, self.path = problem, list[str | int]()
 
     def __str__(self) -> str:
-        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).lstrip(".")
+        place = place_of(self.path)
         return f"{place}: {self.problem}" if place else self.problem
+
+
+class DepthError(NotDataError):
+    """A value is nested too deeply; once `to_json` has raised it, *path* leads only to the part that is."""
+
+    def __init__(self) -> None:
+        super().__init__("it is nested too deeply, or contains itself")
+
+
+def place_of(path: Iterable[str | int]) -> str:
+    """
+    Return the place inside a value as text.
+
+    >>> place_of(["metrics", 3, "raw"])
+    'metrics[3].raw'
+    """
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
 
 
 def to_json(value: Any, finite: bool = False, keys: KeyTypes = frozenset()) -> Json:
@@ -59,43 +79,18 @@ def to_json(value: Any, finite: bool = False, keys: KeyTypes = frozenset()) -> J
     """
     try:
         return _of(value, finite, keys)
+    except DepthError as error:
+        del error.path[_NAMED:]
+        raise
     except RecursionError as error:
-        raise NotDataError("it is nested too deeply, or contains itself") from error
+        raise DepthError from error
 
 
-def serializable(values: Mapping[str, Any], keys: KeyTypes = frozenset()) -> tuple[dict[str, Json], dict[str, str]]:
-    """Return the entries that are data, and by name the reason why each other entry is not."""
-    found: dict[str, Json] = {}
-    refused: dict[str, str] = {}
-    for name, value in values.items():
-        shown = str(to_json(str(name)))
-        try:
-            data = to_json({name: value}, keys=keys)
-        except NotDataError as error:
-            refused[shown] = str(error)
-        except Exception as error:  # noqa: BLE001 - the value's own code may raise anything; the other values stay
-            refused[shown] = f"{shown}: {_name(value)} is not data: it raised {type(error).__name__}"
-        else:
-            if data.keys() & found.keys():
-                refused[shown] = f"{shown}: found the key twice, once it is text; expected keys that differ as text"
-            else:
-                found |= data
-    return found, refused
+_NAMED = 2
+"""The error about a value that is nested too deeply names so many levels of its place."""
 
 
-def named_parts(value: Any) -> dict[Any, Any] | None:
-    """Return the parts of a value that becomes a mapping, by name; None for any other value."""
-    if (parts := _pairs_in(value)) is not None:
-        return dict(parts)
-    pydantic, pandas = sys.modules.get("pydantic"), sys.modules.get("pandas")
-    if pydantic is not None and isinstance(value, pydantic.BaseModel):
-        return dict(value)
-    if pandas is not None and isinstance(value, pandas.Series) and value.index.is_unique and not _is_counted(value):
-        return dict(value.items())
-    return None
-
-
-def _pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
+def pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
     """Return names and parts of a mapping, a namedtuple or a dataclass; None for any other value."""
     if isinstance(value, Mapping):
         return value.items()
@@ -106,7 +101,7 @@ def _pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
     return None
 
 
-def _is_counted(series: Any) -> bool:
+def is_counted(series: Any) -> bool:
     """Say whether a pandas Series is a list: its labels count from 0."""
     return bool(series.index.equals(sys.modules["pandas"].RangeIndex(len(series))))
 
@@ -156,9 +151,9 @@ def _of(value: Any, finite: bool, keys: KeyTypes) -> Json:
         return _number(float(value), finite)
     if isinstance(value, list | deque | range):
         return _items(value, finite, keys)
-    if not _is_pydantic(value) and (pairs := _pairs_in(value)) is not None:
+    if not is_pydantic(value) and (pairs := pairs_in(value)) is not None:
         kind: Any = type(value)
-        return _pairs(pairs, finite, keys | _keys_of(kind) if dataclasses.is_dataclass(value) else keys)
+        return _pairs(pairs, finite, keys | keys_of(kind) if dataclasses.is_dataclass(value) else keys)
     if isinstance(value, tuple):
         return _items(value, finite, keys)
     if isinstance(value, set | frozenset):
@@ -174,13 +169,15 @@ def _items(values: Iterable[Any], finite: bool, keys: KeyTypes) -> list[Json]:
         except NotDataError as error:
             error.path.insert(0, len(found))
             raise
+        except RecursionError as error:
+            raise _deep(len(found)) from error
     return found
 
 
 def _pairs(pairs: Iterable[tuple[Any, Any]], finite: bool, keys: KeyTypes) -> dict[str, Json]:
     found: dict[str, Json] = {}
     for key, item in pairs:
-        name = _key(key, keys)
+        name = key_text(key, keys)
         if name in found:
             raise NotDataError(f"found the key {name!r} twice, once it is text; expected keys that differ as text")
         try:
@@ -188,10 +185,19 @@ def _pairs(pairs: Iterable[tuple[Any, Any]], finite: bool, keys: KeyTypes) -> di
         except NotDataError as error:
             error.path.insert(0, name)
             raise
+        except RecursionError as error:
+            raise _deep(name) from error
     return found
 
 
-def _key(key: Any, keys: KeyTypes) -> str:
+def _deep(part: str | int) -> DepthError:
+    error = DepthError()
+    error.path.append(part)
+    return error
+
+
+def key_text(key: Any, keys: KeyTypes) -> str:
+    """Return a key of a mapping as text; NotDataError unless it is text or of one of the types *keys*."""
     if isinstance(key, Enum):
         key = key.value
     if isinstance(key, str):
@@ -205,7 +211,8 @@ def _key(key: Any, keys: KeyTypes) -> str:
 
 
 @functools.lru_cache(maxsize=256)
-def _keys_of(kind: Any) -> KeyTypes:
+def keys_of(kind: Any) -> KeyTypes:
+    """Return the types of keys, beside text, that the annotations of a class name; none if its code raises."""
     try:
         return key_types(kind)
     except Exception:  # noqa: BLE001 - the code of an annotation may raise anything
@@ -228,7 +235,8 @@ def _number(value: float, finite: bool) -> float:
     return value
 
 
-def _is_pydantic(value: Any) -> bool:
+def is_pydantic(value: Any) -> bool:
+    """Say whether pydantic says how a value becomes data."""
     return hasattr(type(value), "__pydantic_serializer__")
 
 
@@ -240,23 +248,50 @@ def _of_library(value: Any, finite: bool, keys: KeyTypes) -> Json:
     if pandas is not None and (value is pandas.NA or value is pandas.NaT):
         return None
     if pandas is not None and isinstance(value, pandas.Series):
-        return _items(value, finite, keys) if _is_counted(value) else _pairs(value.items(), finite, keys)
+        return _items(value, finite, keys) if is_counted(value) else _pairs(_labelled(value, keys), finite, keys)
     if pandas is not None and isinstance(value, pandas.DataFrame):
         raise NotDataError(
             "a pandas.DataFrame is not data; write frame.to_dict('list'), or keep it with context.artifact"
         )
+    if isinstance(value, io.IOBase):
+        raise NotDataError(f"{name_of(value)} is not data; read it, or keep the file with context.artifact")
     if isinstance(value, bytes | bytearray | memoryview | complex):
-        raise NotDataError(f"{_name(value)} is not data")
+        raise NotDataError(f"{name_of(value)} is not data")
     try:
         if callable(unwrap := getattr(value, "tolist", None)) and not isinstance(value, type):
             return _of(_named_fields(value, unwrap()), finite, keys)
+        if isinstance(value, Iterator):
+            return _items(_finite(value), finite, keys)
         plain = to_jsonable_python(value, fallback=_moment)
     except (NotDataError, RecursionError):
         raise
     except Exception as error:  # libraries raise many kinds for a value that has no plain form
         reason = " ".join(str(error).split())
-        raise NotDataError(f"{_name(value)} is not data: {reason:.200}") from error
+        raise NotDataError(f"{name_of(value)} is not data: {reason:.200}") from error
     return _of(plain, finite, keys)
+
+
+def _labelled(series: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]]:
+    """Return labels and values of a pandas Series; NotDataError if a label can be no key."""
+    for label in series.index:
+        try:
+            key_text(label, keys)
+        except NotDataError as error:
+            raise NotDataError(
+                f"found a pandas.Series with the label {label!r:.60}, expected labels that are text; "
+                "write {str(label): item for label, item in series.items()}, or series.tolist()"
+            ) from error
+    return series.items()  # type: ignore[no-any-return]
+
+
+_ENDLESS = 5_000_000
+"""An iterator of more values is endless: data of 8 MB holds no more."""
+
+
+def _finite(values: Iterator[Any]) -> Iterator[Any]:
+    yield from islice(values, _ENDLESS)
+    for _ in values:
+        raise NotDataError(f"{name_of(values)} of more than {_ENDLESS:,} values is not data")
 
 
 def _named_fields(value: Any, unwrapped: Any) -> Any:
@@ -273,11 +308,11 @@ def _moment(value: Any) -> str:
     """Return a date or time of a type that pydantic does not know, in ISO format."""
     if callable(spell := getattr(value, "isoformat", None)):
         return str(spell())
-    raise NotDataError(f"{_name(value)} is not data")
+    raise NotDataError(f"{name_of(value)} is not data")
 
 
-def _name(value: Any) -> str:
+def name_of(value: Any) -> str:
+    """Return the type of a value with its article and its package, for messages."""
     kind = type(value)
     package = kind.__module__.partition(".")[0]
-    name = kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}"
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    return article(kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}")

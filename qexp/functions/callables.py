@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from qexp.errors import FunctionError
+from qexp.errors import FunctionError, article
 
 
 def require_function(found: Any, name: str, owner: Any) -> None:
@@ -18,7 +18,7 @@ def require_function(found: Any, name: str, owner: Any) -> None:
             "write one that makes an instance and returns the results"
         )
     if not callable(found):
-        raise FunctionError(f"function {name}: found a {type(found).__name__}, expected a function")
+        raise FunctionError(f"function {name}: found {article(type(found).__name__)}, expected a function")
     called = code_of(found)
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise FunctionError(
@@ -28,7 +28,7 @@ def require_function(found: Any, name: str, owner: Any) -> None:
     if isinstance(owner, type) and inspect.isfunction(found) and _first(found) == "self":
         raise FunctionError(
             f"function {name}: found a method of instances, expected a function: "
-            f"write one that makes a {owner.__name__} and calls it"
+            f"write one that makes {article(owner.__name__)} and calls it"
         )
 
 

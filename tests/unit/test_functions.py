@@ -77,7 +77,7 @@ def test_a_namespace_package_of_a_folder_is_its_own(folder):
     [
         ("", "nothing:f", "no module is named 'nothing'"),
         ("def train(): ...", "experiment:trian", "did you mean 'train'"),
-        ("f = 3", "experiment:f", "found a int"),
+        ("f = 3", "experiment:f", "found an int"),
         ("import missing_thing", "experiment:f", "No module named 'missing_thing'"),
         ("raise RuntimeError('no\\nGPU')", "experiment:f", "RuntimeError: no GPU"),
         ("import sys; sys.exit(3)", "experiment:f", "SystemExit: 3"),

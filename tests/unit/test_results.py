@@ -2,17 +2,18 @@
 
 import collections
 import dataclasses
+import itertools
+import re
 import threading
 import uuid
 
-import numpy as np
 import pandas as pd
 import pydantic
 import pytest
 
+from qexp import serialization
 from qexp.errors import ContextError
 from qexp.functions import switch
-from qexp.serialization import named_parts
 from qexp.store.hot import Claim
 from qexp.worker.attempt import runner
 from qexp.worker.attempt.interrupts import Interrupts
@@ -58,14 +59,15 @@ def test_one_value_that_is_no_data_costs_no_other(name):
     value, why = BAD[name]
     found = result_of({**GOOD, name: value, "last": 1})
     assert found.kept == {**GOOD, "last": 1}
-    assert [*found.refused] == [name]
-    assert found.refused[name].startswith(why)
+    place = "deep.a" if name == "deep" else name
+    assert [*found.refused] == [place]
+    assert found.refused[place].startswith(why)
 
 
 def test_several_are_named_each_with_its_reason():
     found = result_of({**GOOD, **{name: value for name, (value, _) in BAD.items()}})
     assert found.kept == GOOD
-    assert [*found.refused] == [*BAD]
+    assert [place.partition(".")[0] for place in found.refused] == [*BAD]
 
 
 def test_a_key_that_is_no_text_is_refused_and_one_with_half_a_character_is_made_visible():
@@ -100,6 +102,12 @@ class Model(pydantic.BaseModel, arbitrary_types_allowed=True):
     model: object
 
 
+@pydantic.dataclasses.dataclass(config={"arbitrary_types_allowed": True})
+class Preds:
+    preds: object
+    model: object
+
+
 Named = collections.namedtuple("Named", ["accuracy", "model"])
 
 
@@ -121,8 +129,105 @@ def test_of_a_value_without_names_nothing_is_kept(value):
     assert (found.kept, [*found.refused]) == ({}, [""])
 
 
-def test_what_becomes_no_mapping_has_no_parts():
-    assert [named_parts(value) for value in (1, "a", [1], pd.Series([1, 2]), np.array([1]), Data)] == [None] * 6
+def test_each_part_is_read_once_though_another_is_refused():
+    found = result_of({"preds": (number**2 for number in range(3)), "acc": 0.9, "est": Estimator()})
+    assert found.kept == {"preds": [0, 1, 4], "acc": 0.9}
+
+
+def test_an_iterator_in_a_model_of_pydantic_is_named_rather_than_kept_empty():
+    found = result_of({"score": Model(accuracy=0.9, model=Estimator()), "preds": Preds(iter([1]), Estimator())})
+    assert found.kept == {"score": {"accuracy": 0.9}}
+    why = "preds.preds: a list_iterator beside what is not data is not kept; make it a list"
+    assert found.refused["preds.preds"] == why
+
+
+def test_iterators_are_lists_but_files_are_not_data(tmp_path):
+    path = tmp_path / "log"
+    path.write_text("a\nb\n")
+    with path.open() as file:
+        found = result_of({"map": map(abs, [-1]), "zip": zip([1], [2], strict=True), "log": file})
+    assert found.kept == {"map": [1], "zip": [[1, 2]]}
+    why = "log: an _io.TextIOWrapper is not data; read it, or keep the file with context.artifact"
+    assert found.refused == {"log": why}
+
+
+def test_an_endless_iterator_is_refused(monkeypatch):
+    monkeypatch.setattr(serialization, "_ENDLESS", 10)
+    assert result_of({"ten": iter(range(10))}).kept == {"ten": [*range(10)]}
+    assert result_of(itertools.count()).refused[""] == "an itertools.count of more than 10 values is not data"
+
+
+NESTED = {
+    "a mapping": (
+        {"metrics": {"acc": 0.9, "f1": 0.8, "est": b""}, "hours": 2},
+        {"metrics": {"acc": 0.9, "f1": 0.8}, "hours": 2},
+        {"metrics.est": "metrics.est: a bytes is not data"},
+    ),
+    "a dataclass": ({"m": Data(0.9, b"")}, {"m": {"accuracy": 0.9}}, {"m.model": "m.model: a bytes is not data"}),
+    "a model": (
+        {"m": Model(accuracy=0.9, model=threading.Lock())},
+        {"m": {"accuracy": 0.9}},
+        {"m.model": "m.model: a _thread.lock is not data"},
+    ),
+    "a namedtuple": ({"m": Named(0.9, b"")}, {"m": {"accuracy": 0.9}}, {"m.model": "m.model: a bytes is not data"}),
+    "mappings in a list": (
+        [{"acc": 0.9}, {"acc": 0.8, "h": b""}],
+        {"value": [{"acc": 0.9}, {"acc": 0.8}]},
+        {"[1].h": "[1].h: a bytes is not data"},
+    ),
+    "an item of a list": (
+        {"folds": [0.9, b""], "hours": 2},
+        {"hours": 2},
+        {"folds": "folds[1]: a bytes is not data"},
+    ),
+    "a whole mapping in a list": (
+        {"folds": [{"acc": 0.9, "h": 1j}, {"h": b""}], "hours": 2},
+        {"hours": 2},
+        {"folds": "folds[0].h: a complex is not data"},
+    ),
+    "a whole mapping": ({"m": {"est": b""}, "hours": 2}, {"hours": 2}, {"m.est": "m.est: a bytes is not data"}),
+    "some keys": (
+        {"m": {"acc": 0.9, 1: 2, 3: 4}},
+        {"m": {"acc": 0.9}},
+        {"m": "m: found the key 1, expected text"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+def test_what_is_data_is_kept_at_every_depth_and_each_refused_place_is_named(name):
+    value, kept, refused = NESTED[name]
+    found = result_of(value)
+    assert (found.kept, found.refused) == (kept, refused)
+
+
+def test_a_part_that_contains_itself_is_named():
+    loop = {"acc": 0.9}
+    loop["loop"] = {"here": loop}
+    found = result_of(loop)
+    assert found.kept == {"acc": 0.9}
+    assert found.refused == {"loop": "loop: it is nested too deeply, or contains itself"}
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        pd.Series([1, 2], index=[3, 4]),
+        pd.Series([1, 2], index=pd.date_range("2026-01-01", periods=2)),
+        pd.Series([1, 2], index=pd.MultiIndex.from_tuples([("a", 1), ("b", 2)])),
+    ],
+    ids=["whole numbers", "dates", "MultiIndex"],
+)
+def test_a_series_whose_labels_are_not_text_is_refused_with_what_to_write(series):
+    found = result_of({"hours": 2, "series": series})
+    assert found.kept == {"hours": 2}
+    why = r"series: found a pandas.Series with the label .*, expected labels that are text; write (\{.*\}), or (.*)"
+    repairs = re.fullmatch(why, found.refused["series"]).groups()
+    written = [eval(repair, {"series": series}) for repair in repairs]
+    assert result_of({"a": written[0], "b": written[1]}).kept == {
+        "a": {str(label): value for label, value in series.items()},
+        "b": [1, 2],
+    }
 
 
 @pytest.fixture
@@ -174,6 +279,11 @@ def test_errors_of_one_function_with_the_same_names_and_types_are_one_group(outc
     assert len({first, *groups}) == 4
 
 
+def test_positions_in_lists_do_not_divide_a_group(outcome):
+    source = "def f():\n    return [{'x': 1}] * %d + [{'x': 1, 'h': b''}]\n"
+    assert outcome(source % 1).error.fingerprint == outcome(source % 5, "two").error.fingerprint
+
+
 @pytest.mark.parametrize("source", ["def f():\n    return b'abc'\n", "def f():\n    return {'raw': b'abc'}\n"])
 def test_where_nothing_is_kept_nothing_is_offered(outcome, source):
     found = outcome(source)
@@ -202,7 +312,7 @@ def test_a_row_of_a_list_may_be_whatever_becomes_a_mapping(row):
     [
         (FRAME, r"append to 'rows': found a DataFrame, expected a row; append each of frame.to_dict\('records'\)"),
         ([1, 2], "append to 'rows': found a list, expected names with values"),
-        (3, "append to 'rows': found a int, expected names with values"),
+        (3, "append to 'rows': found an int, expected names with values"),
         ({"raw": b""}, "append to 'rows': raw: a bytes is not data; keep what is not data with context.artifact"),
     ],
 )

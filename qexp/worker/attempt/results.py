@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import linecache
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,16 @@ from pydantic_core import to_json as to_text
 from qexp.errors import ContextError, ResultError
 from qexp.functions.callables import code_of
 from qexp.functions.foreign import type_of
+from qexp.kept_data import kept_data
 from qexp.model import Failure, Json
-from qexp.serialization import KeyTypes, NotDataError, named_parts, serializable, to_json
+from qexp.serialization import KeyTypes
 from qexp.store.outcome import Error
 from qexp.worker.attempt import trace
 from qexp.worker.context.journal import LARGEST, check_size
 
 _NAMED = 10
 """An error names so many refused parts of a result, with reasons, and so many kept ones."""
+_POSITION = re.compile(r"\[\d+\]")
 _ADVICE = "return numbers, text, lists or mappings of them, and keep the rest with context.artifact"
 
 
@@ -31,9 +34,9 @@ class Result:
 
     kept: Mapping[str, Json]
     refused: Mapping[str, str]
-    """Why each other part cannot be kept, by its name; of a value without names, under an empty one."""
+    """Why each other part cannot be kept, by its place such as `metrics.model`; the whole has an empty place."""
     types: Mapping[str, str]
-    """The type of each refused part, by its name."""
+    """The type of each refused part, by its place."""
 
 
 def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
@@ -42,25 +45,29 @@ def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
 
     *keys* are the types of keys, beside text, that the function's annotation names.
     """
+    found = kept_data(value, keys)
+    refused = {place: refusal.reason for place, refusal in found.refused.items()}
+    types = {place: refusal.kind for place, refusal in found.refused.items()}
+    data = found.data
+    if refused and data is None:
+        return Result({}, refused, types)
+    named: dict[str, Json] = {} if data is None else data if isinstance(data, dict) else {"value": data}
     try:
-        data = to_json(value, keys=keys)
-        named: dict[str, Json] = {} if data is None else data if isinstance(data, dict) else {"value": data}
         check_size("the result", named)
-    except Exception as error:
-        parts = named_parts(value)
-        if parts is not None:
-            return _split(parts, keys)
-        if not isinstance(error, NotDataError | ContextError):
-            raise  # the value's own code
-        return Result({}, {"": str(error)}, {"": type(value).__name__})
-    return Result(named, {}, {})
+    except ContextError as error:
+        if not isinstance(data, dict):
+            return Result({}, {"": str(error)}, {"": type(value).__name__})
+        named, large = _fitting(named)
+        refused |= large
+        types |= {name: type(data[name]).__name__ for name in large}
+    return Result(named, refused, types)
 
 
-def _split(named: Mapping[Any, Any], keys: KeyTypes) -> Result:
-    """Return the parts of a result that can be kept where the whole cannot."""
-    found, refused = serializable(named, keys)
+def _fitting(named: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]]:
+    """Return the parts of a result that can be kept where the whole is too large, and why each other part cannot."""
+    refused: dict[str, str] = {}
     sizes: dict[str, int] = {}
-    for name, data in found.items():
+    for name, data in named.items():
         try:
             sizes[name] = _size(name, data)
         except ContextError as error:
@@ -71,8 +78,7 @@ def _split(named: Mapping[Any, Any], keys: KeyTypes) -> Result:
             f"{largest}: has {sizes.pop(largest) / 1e6:.1f} MB, expected at most {LARGEST / 1e6:g} MB in the whole "
             "result: keep what is large with context.artifact, and series with context.metric"
         )
-    types = {str(to_json(str(name))): type(item).__name__ for name, item in named.items()}
-    return Result({name: found[name] for name in sizes}, refused, {name: types.get(name, "") for name in refused})
+    return {name: named[name] for name in sizes}, refused
 
 
 def _size(name: str, data: Json) -> int:
@@ -117,7 +123,8 @@ def _problem(found: Result) -> str:
 
 
 def _marks(found: Result) -> list[str]:
-    return sorted(f"{name}: {found.types[name]}" for name in found.refused)
+    """Return what groups errors: places and types of refused parts, but not the positions in lists."""
+    return sorted({f"{_POSITION.sub('[]', place)}: {found.types[place]}" for place in found.refused})
 
 
 def _listed(names: Mapping[str, Json]) -> str:

@@ -11,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
-from qexp.errors import ContextError
+from qexp.errors import ContextError, article
 from qexp.functions import Injected, Interruption
+from qexp.kept_data import kept_data
 from qexp.model import Json, storable_text
-from qexp.serialization import serializable, to_json
+from qexp.serialization import to_json
 from qexp.store.hot import Departure
 from qexp.worker.context.loop_state import State
 from qexp.worker.context.values import Encoded, encode
@@ -115,12 +116,11 @@ class Context(Injected):
         With the function's return value they are the experiment's result, and they stay if it fails later.
         ContextError names parts that are not data; the other parts are kept.
         """
-        found, refused = serializable(values)
-        self._journal.record(found, time.time())
-        if refused:
-            raise ContextError(
-                f"record: {'; '.join(refused.values())}; keep what is not data with context.artifact or context.save"
-            )
+        found = kept_data(values)
+        self._journal.record(found.data if isinstance(found.data, dict) else {}, time.time())
+        if found.refused:
+            reasons = "; ".join(refusal.reason for refusal in found.refused.values())
+            raise ContextError(f"record: {reasons}; keep what is not data with context.artifact or context.save")
 
     def metric(self, step: int | None = None, **values: Any) -> None:
         """
@@ -264,7 +264,9 @@ def _number(name: str, value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise ContextError(f"metric: {name} is a {type(value).__name__}, expected one number: {error}") from error
+        raise ContextError(
+            f"metric: {name} is {article(type(value).__name__)}, expected one number: {error}"
+        ) from error
 
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
@@ -295,5 +297,7 @@ def _row(row: Any, what: str) -> dict[str, Json]:
     except ValueError as error:
         raise ContextError(f"{what}: {error}; keep what is not data with context.artifact or context.save") from error
     if not isinstance(data, dict):
-        raise ContextError(f"{what}: found a {type(row).__name__}, expected names with values, such as {{'x': 1}}")
+        raise ContextError(
+            f"{what}: found {article(type(row).__name__)}, expected names with values, such as {{'x': 1}}"
+        )
     return data

@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from typing import Any
 
-from qexp.errors import CheckpointError
+from qexp.errors import CheckpointError, article
 from qexp.model import SCALARS
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.state_path import Traversal
@@ -157,8 +157,7 @@ def described(value: Any) -> str:
         return f"an array of {value.dtype} of shape {value.shape}"
     if tensor_codec.is_tensor(value):
         return f"a tensor of {value.dtype} of shape {tuple(value.shape)}"
-    name = type(value).__qualname__
-    return f"an {name}" if name[0] in "aeioAEIO" else f"a {name}"
+    return article(type(value).__qualname__)
 
 
 def memory_of(value: Any) -> Memory | None:

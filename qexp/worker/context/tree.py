@@ -11,7 +11,7 @@ from io import BytesIO
 from types import NoneType
 from typing import Any
 
-from qexp.errors import CheckpointError
+from qexp.errors import CheckpointError, article
 from qexp.model import Json
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.scalar_codec import SCALAR_TYPES, is_reversible
@@ -151,7 +151,7 @@ class Writer(Traversal):
         if numpy is not None and kind is numpy.ndarray:
             return "array", self._file("npy", self.npy(value))
         if numpy is None or not isinstance(value, numpy.generic) or kind is not value.dtype.type:
-            raise self._refusal(f"a {kind.__module__}.{kind.__qualname__}", _repair(value))
+            raise self._refusal(article(f"{kind.__module__}.{kind.__qualname__}"), _repair(value))
         if kind is numpy.str_:
             return "str_", value[:]  # str() would drop NULs at its end
         if kind is numpy.bytes_:
