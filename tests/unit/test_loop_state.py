@@ -356,3 +356,22 @@ def test_a_checkpoint_of_an_earlier_qexp_is_restored():
     restore_into(missing, {"a": [1]})
     assert (progress.epoch, progress.losses, progress.model.weight) == (3, [1.0], 5.0)
     assert missing == {"a": [1]} and missing["b"] == []
+
+
+def test_a_generator_without_a_state_is_refused_by_its_place():
+    text = r"^state\['rng'\]: a SystemRandom has no state that can be saved, .*; leave it out, or use"
+    with pytest.raises(CheckpointError, match=text):
+        next(qexp.Context.local().resumable(range(3), {"rng": random.SystemRandom()}))
+
+
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_a_set_is_refused_since_its_order_differs_between_processes(kind):
+    with pytest.raises(ContextError, match=rf"resumable: found a {kind.__name__}, expected .*; write sorted\(…\)$"):
+        next(qexp.Context.local().resumable(kind("abc")))
+
+
+def test_views_of_a_dict_are_items_in_order():
+    context = qexp.Context.local()
+    held = {"b": 1, "a": 2}
+    assert list(context.resumable(held.keys())) == ["b", "a"]
+    assert list(context.resumable(held.items(), name="items")) == [("b", 1), ("a", 2)]

@@ -190,6 +190,11 @@ class Context(Injected):
         """
         if not seconds >= 0 or (steps is not None and steps < 1):
             raise ContextError(f"resumable: found seconds={seconds!r}, steps={steps!r}, expected at least 0 and 1")
+        if isinstance(items, set | frozenset):
+            raise ContextError(
+                f"resumable: found a {type(items).__name__}, expected items in the same order in each process; "
+                "write sorted(…)"
+            )
         if (dump is None) != (load is None):
             raise ContextError("resumable: found one of dump= and load=, expected both or none")
         if name in self._loops:

@@ -11,6 +11,7 @@ from qexp.model import SCALARS
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.state_path import Traversal
 from qexp.worker.context.state_protocols import (
+    OwnState,
     attributes,
     has_attributes,
     is_array,
@@ -57,7 +58,7 @@ class StateCapture(Traversal):
             return deque(self._sequence(item), item.maxlen)
         if own := own_state(item):
             self._note(item, f"put a copy of its {own.name} there")
-            saved = own.save()
+            saved = self._saved(item, own)
             if self._known is None:
                 self.owned.update(_memories(saved))
             return saved
@@ -74,6 +75,15 @@ class StateCapture(Traversal):
         if self._path and pickles_itself(item):
             return item  # its attributes are not its state
         return self._attributes_of(item) if has_attributes(item) else item
+
+    def _saved(self, item: Any, own: OwnState) -> Any:
+        try:
+            return own.save()
+        except NotImplementedError as error:  # such as random.SystemRandom
+            raise self._error(
+                f"{described(item)} has no state that can be saved, since its {own.name} is not implemented; "
+                "leave it out, or use a generator with a seed such as random.Random"
+            ) from error
 
     def _attributes_of(self, item: Any) -> Any:
         if id(item) in self._open:
