@@ -72,7 +72,8 @@ def to_json(value: Any, finite: bool = False, keys: KeyTypes = frozenset()) -> J
     text, and lone surrogates become visible escapes. A key of one of the types *keys* becomes a `KeyText`.
 
     Raises NotDataError for a value that is not data, for any other key that is not text, and for a number that Python
-    could not read again. With *finite* it refuses NaN and infinities too. The error names the place of the value.
+    could not read again. The error names the place of the value. With *finite*, for parameters, NaN and infinities are
+    refused too, and a Decimal becomes text if no float has its digits.
 
     >>> to_json({"x": 1e22, "y": (1, {3, 2})})
     {'x': 1e+22, 'y': [1, [2, 3]]}
@@ -98,6 +99,19 @@ def pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
         return zip(value._fields, value, strict=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return None
+
+
+def fields_of(value: Any) -> dict[str, Any] | None:
+    """Return the fields of a dataclass, a pydantic model or a namedtuple by name; None for any other value."""
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and isinstance(value, pydantic.BaseModel):
+        return dict(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        return {field.name: getattr(value, field.name) for field in fields if hasattr(value, field.name)}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return dict(zip(value._fields, value, strict=True))
     return None
 
 
@@ -148,7 +162,8 @@ def _of(value: Any, finite: bool, keys: KeyTypes) -> Json:
     if isinstance(value, int):
         return _whole(int(value))
     if isinstance(value, float | Decimal):
-        return _number(float(value), finite)
+        number = _number(float(value), finite)
+        return number if isinstance(value, float) or not finite or _is_spelled(number, value) else str(value)
     if isinstance(value, list | deque | range):
         return _items(value, finite, keys)
     if not is_pydantic(value) and (pairs := pairs_in(value)) is not None:
@@ -227,6 +242,12 @@ def _whole(value: int) -> int:
     if value.bit_length() > _LONGEST:
         raise NotDataError("found a whole number of more than 4,300 digits, which Python does not read again")
     return value
+
+
+def _is_spelled(number: float, value: Decimal) -> bool:
+    """Say whether a float has all digits of a Decimal."""
+    text = str(value).lower()
+    return repr(number) in (text, f"{text}.0")
 
 
 def _number(value: float, finite: bool) -> float:

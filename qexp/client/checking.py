@@ -18,7 +18,7 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
 
     GridError names the line that does not fit. Without *moves* a function in another folder is an error too.
     """
-    from qexp.grid import bind
+    from qexp.grid import bind, check_instances
 
     if grid.is_bound:
         return grid
@@ -40,4 +40,6 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
                     f"{name!r} has two meanings, since {grid.function} takes a parameter of that name: "
                     f"write grid.{name}=… or parameters.{name}=…",
                 )
-        return bind(dataclasses.replace(grid, folder=folder), signature)
+        bound = bind(dataclasses.replace(grid, folder=folder), signature)
+        check_instances(bound, signature.convert)
+        return bound

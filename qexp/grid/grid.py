@@ -14,6 +14,7 @@ from qexp.grid import checks
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
 from qexp.grid.expansion import Expansion
+from qexp.grid.instances import instances_in
 from qexp.grid.layers import layered, layered_data, overlaid
 from qexp.grid.lint import warnings
 from qexp.grid.reader import Location, Source
@@ -44,6 +45,8 @@ class Grid:
     """Names that the function does not annotate, so their values stay as written; empty before `bind`."""
     is_bound: bool = False
     """Its values are converted for its function."""
+    instances: Mapping[Location, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
+    """Objects that were given from Python, by their places in the grid."""
 
     @classmethod
     def load(cls, path: str | Path, assignments: Sequence[str | Assignment] = ()) -> Grid:
@@ -68,12 +71,14 @@ class Grid:
             expected = "" if "expected" in error.problem else "; expected values that JSON can hold"
             raise Source("grid", None).error(f"{error.problem}{expected}", *error.path) from error
         source = layered_data(plain, assignments)
-        return cls._of(source, validate(source, None), folder)
+        grid = cls._of(source, validate(source, None), folder)
+        return dataclasses.replace(grid, instances=instances_in(data))
 
     def over(self, assignments: Sequence[Assignment]) -> Grid:
         """Return the grid with *assignments* laid over it, as `load` does."""
         source = overlaid(self.source, assignments)
-        return self._of(source, validate(source, self.study), self.folder)
+        grid = self._of(source, validate(source, self.study), self.folder)
+        return dataclasses.replace(grid, instances=self.instances)
 
     @classmethod
     def _of(cls, source: Source, file: GridFile, folder: Path | None) -> Grid:
