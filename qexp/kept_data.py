@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from qexp.model import Json
+from qexp.model import SCALARS, Json
 from qexp.serialization import (
     DepthError,
     KeyTypes,
@@ -23,6 +23,7 @@ from qexp.serialization import (
     to_json,
 )
 
+_PLAIN = frozenset(SCALARS)
 _NOTHING: Any = object()
 """Stands for a value of which nothing is kept."""
 
@@ -92,6 +93,8 @@ class _Keeper:
             return self._refuse(value, DepthError())
 
     def _of(self, value: Any, keys: KeyTypes) -> Any:
+        if type(value) in SCALARS or (type(value) is list and _PLAIN.issuperset(map(type, value))):  # most of them
+            return to_json(value, keys=keys)
         if is_pydantic(value):
             return self._pydantic(value, keys)
         if (parts := _parts(value, keys)) is not None:
@@ -113,7 +116,7 @@ class _Keeper:
                 is_whole = False
                 self._refuse_key(value, key, item, error)
             else:
-                data = self._entry(name, item, keys)
+                data = item if type(item) is float else self._entry(name, item, keys)
                 if data is _NOTHING:
                     is_whole = False
                 else:
