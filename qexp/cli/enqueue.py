@@ -67,6 +67,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
     _warn(done.warnings, _SILENCE)
+    _warn(done.missing)
     if done.ran_otherwise:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
         say(
@@ -118,7 +119,9 @@ def _preview(grid: Grid, form: str) -> None:
         show_json({"study": grid.study, "total": total, **ends, **limits, "estimated_seconds": estimate})
         return
     _warn(grid.warnings())
-    _warn(snapshot_warnings(grid), _SILENCE)
+    left_out, missing = snapshot_warnings(grid)
+    _warn(left_out, _SILENCE)
+    _warn(missing)
     echo(f"{grid.study}: {total} {'experiment' if total == 1 else 'experiments'} (dry run, nothing written)")
     width = max(map(len, grid.names), default=0)
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]

@@ -53,6 +53,8 @@ class Enqueued:
     """What of the code was left out of its snapshot, or looks like a secret and was not."""
     ran_otherwise: int = 0
     """Experiments that have run, or run, with the keys of a mapping in another order than in the grid."""
+    missing: tuple[str, ...] = ()
+    """Modules that the function imports here, and that workers would not find."""
 
     @property
     def known(self) -> int:
@@ -65,6 +67,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     broker.check(client.settings)
     plan = plan_of(grid, client.settings)
     notify.check(plan.manner.notify)
+    missing = provenance.missing(grid, plan.provenance.snapshot)
 
     def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
         before = studies.place(connection, plan.name)
@@ -94,6 +97,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         waiting,
         warnings,
         added.ran_otherwise,
+        missing,
     )
 
 

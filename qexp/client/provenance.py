@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
-from qexp.functions import file_in
+from qexp.functions import file_in, imported_beside
 from qexp.store import sources
 from qexp.store.connect import raw
 from qexp.store.studies import Provenance
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
+    from qexp.functions.imports import Imported
     from qexp.grid import Grid
+    from qexp.source import Snapshot
 
 
 def of(grid: Grid) -> Provenance:
@@ -42,11 +44,33 @@ def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
     return unpacked(digest, client.settings.home / "sources", archive)
 
 
-def warnings(grid: Grid) -> tuple[str, ...]:
-    """Return what a person should know of the snapshot that enqueueing a grid would take."""
+def warnings(grid: Grid) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a person should know of the snapshot that enqueueing a grid would take, and what `missing` says."""
     from qexp.source import take
 
-    return take(grid.folder).warnings if grid.folder is not None and _shipped(grid) else ()
+    if grid.folder is None or not _shipped(grid):
+        return (), ()
+    snapshot = take(grid.folder)
+    return snapshot.warnings, missing(grid, snapshot)
+
+
+def missing(grid: Grid, snapshot: Snapshot | None) -> tuple[str, ...]:
+    """Return a line for each module that the function imports here, and that workers would not find."""
+    if snapshot is None or grid.folder is None:
+        return ()
+    found = imported_beside(grid.function, grid.folder, lambda file: _has(snapshot.files, file))
+    return tuple(_missing(one, grid.folder.resolve()) for one in found)
+
+
+def _missing(one: Imported, top: Path) -> str:
+    importer = Path(one.importer)
+    shown = importer.relative_to(top) if importer.is_relative_to(top) else importer
+    if one.file.is_relative_to(top):
+        file = one.file.relative_to(top).as_posix()
+        repair = f"an ignore file leaves it out, and the line '!{file}' in .qexpignore takes it"
+    else:
+        repair = f"copy it into {top}, or install it with pip"
+    return f"{shown}: imports {one.name} from {one.file}, which the snapshot for workers does not have; {repair}"
 
 
 def _shipped(grid: Grid) -> str | None:

@@ -1,6 +1,7 @@
 """'module:name' becomes a checked callable."""
 
 from qexp.functions.foreign import Interruption
+from qexp.functions.imports import imported_beside
 from qexp.functions.lookup import file_in, import_folder, reference, resolve
 from qexp.functions.signature import Function, Injected, Signature
 from qexp.functions.workspace import note, switch, workspace
@@ -12,6 +13,7 @@ __all__ = [
     "Signature",
     "file_in",
     "import_folder",
+    "imported_beside",
     "note",
     "reference",
     "resolve",

@@ -195,3 +195,47 @@ def test_a_study_that_may_not_move_refuses_a_function_found_elsewhere(project, m
             checked(grid, moves=False)
     finally:
         sys.modules.pop("moved", None)
+
+
+MISSING = """
+from pathlib import Path
+from qexp.client.checking import checked
+from qexp.client.provenance import warnings
+from qexp.grid import Grid
+
+grid = checked(Grid.from_dict({"study": "a", "function": "experiment:f", "parameters": {"x": 1}}, Path.cwd()))
+print(*warnings(grid)[1], sep="\\n")
+"""
+
+
+def test_a_helper_that_only_pythonpath_finds_is_named_with_its_importer(project, tmp_path):
+    # Given a module beside the function that imports a helper from a folder of PYTHONPATH
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "helperb.py").write_text("SCALE = 2\n")
+    path = project(experiment=f"import middle\n{FUNCTION}", middle="from helperb import SCALE\n")
+    # When the grid is checked
+    found = said("-c", MISSING, cwd=path, PYTHONPATH=str(other))
+    # Then one line says what the snapshot does not have
+    assert found == (
+        f"middle.py: imports helperb from {other}/helperb.py, which the snapshot for workers does not have; "
+        f"copy it into {path}, or install it with pip"
+    )
+
+
+def test_a_helper_that_an_ignore_file_leaves_out_is_named_with_the_line_that_takes_it(project):
+    path = project(experiment=f"from pkg import helper\n{FUNCTION}", pkg__helper="", pkg____init__="")
+    (path / "pkg" / "__init__.py").write_text("")
+    (path / ".qexpignore").write_text("helper.py\n")
+    found = said("-c", MISSING, cwd=path)
+    assert found.startswith(f"experiment.py: imports pkg.helper from {path}/pkg/helper.py, which the snapshot")
+    assert found.endswith("an ignore file leaves it out, and the line '!pkg/helper.py' in .qexpignore takes it")
+    # and the repair works
+    (path / ".qexpignore").write_text("helper.py\n!pkg/helper.py\n")
+    assert said("-c", MISSING, cwd=path) == ""
+
+
+def test_helpers_in_the_snapshot_and_installed_modules_are_not_named(project):
+    source = f"import json\nimport numpy.linalg\nimport qexp\nfrom helper import x\nimport ns.part\n{FUNCTION}"
+    path = project(experiment=source, helper="x = 1\n", ns__part="")
+    assert said("-c", MISSING, cwd=path) == ""

@@ -1,0 +1,91 @@
+"""Modules of the user's that the module of a function imports, and the files that they come from."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from qexp.functions.importability import is_importable
+from qexp.functions.lookup import resolve
+from qexp.functions.workspace import is_installed, origin, workspace
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A module that is neither installed nor among the files of a snapshot."""
+
+    name: str
+    file: Path
+    importer: str
+    """The file of the module that imports it."""
+
+
+def imported_beside(name: str, folder: Path, is_taken: Callable[[str], bool]) -> list[Imported]:
+    """
+    Return the modules that `module:name` imports, directly or not, and that workers would not find.
+
+    *is_taken* says whether a snapshot of *folder* has a file. Only modules that have been imported here are seen.
+    """
+    with workspace(folder):
+        resolve(name, folder)
+        lost = {key: file for key, file in _own_files() if not _is_below(file, folder, is_taken)}
+        if not lost:
+            return []
+        found: dict[Path, Imported] = {}
+        for importer, module in _imports(name.partition(":")[0]):
+            file = lost.get(module)
+            if file is not None and file not in found:
+                found[file] = Imported(module, file, importer)
+        return [one for one in found.values() if not is_importable(sys.modules[one.name], str(one.file))]
+
+
+def _own_files() -> Iterator[tuple[str, Path]]:
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, ModuleType) and name.partition(".")[0] not in ("qexp", "__main__"):
+            file = origin(module)
+            if file is not None and not is_installed(module):
+                yield name, Path(file)
+
+
+def _is_below(file: Path, folder: Path, is_taken: Callable[[str], bool]) -> bool:
+    top = folder.resolve()
+    return file.is_relative_to(top) and is_taken(file.relative_to(top).as_posix())
+
+
+def _imports(first: str) -> Iterator[tuple[str, str]]:
+    """Yield the files of modules of the user's, from *first* on, with the names of the modules that each imports."""
+    pending, seen = [first], {first}
+    while pending:
+        module = sys.modules.get(pending.pop())
+        file = None if module is None else origin(module)
+        if module is None or file is None or is_installed(module):
+            continue
+        for name in _named(module, file):
+            yield file, name
+            if name in sys.modules and name not in seen:
+                seen.add(name)
+                pending.append(name)
+
+
+def _named(module: ModuleType, file: str) -> Iterator[str]:
+    """Yield the names of the modules that the import statements of a file may mean, with the packages around them."""
+    try:
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):  # a folder, or a module in C
+        return
+    package = str(module.__package__ or "")
+    for node in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))
