@@ -72,7 +72,7 @@ def _value_at(grid: Grid, location: Location, given: Any) -> tuple[str, Json, Lo
     if section == "settings":
         return _named(grid.settings, path)
     if section == "include":
-        return _named(grid.include[int(path[0])], path[1:])
+        return _named(grid.include[int(path[0])], path[1:]) if path else None
     for axis in grid.axes:
         for name, start, column in zip(axis.names, axis.locations, axis.columns, strict=True):
             if location[: len(start)] == tuple(start) and "." not in name:
@@ -86,6 +86,8 @@ def _value_at(grid: Grid, location: Location, given: Any) -> tuple[str, Json, Lo
 
 
 def _named(row: Mapping[str, Json], path: Sequence[Part]) -> tuple[str, Json, Location] | None:
+    if not path:
+        return None  # the object is the whole row
     name = str(path[0])
     return None if "." in name or name not in row else (name, row[name], tuple(path[1:]))
 

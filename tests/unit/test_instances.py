@@ -9,7 +9,7 @@ import pytest
 
 from qexp.errors import GridError
 from qexp.functions import Signature
-from qexp.grid import Grid, bind, check_instances
+from qexp.grid import Grid, assignments_of, bind, check_instances
 
 
 class Login(pydantic.BaseModel):
@@ -39,6 +39,15 @@ class Derived(Base):
 class Point(typing.NamedTuple):
     x: float
     y: float
+
+
+@dataclasses.dataclass
+class Settings:
+    y: int
+
+
+def take_hidden(x: Hidden):
+    """Take x."""
 
 
 def late(y):
@@ -135,3 +144,25 @@ def test_a_decimal_of_more_digits_than_a_float_needs_an_annotation():
     text = r"^grid, at parameters\.x\.0: found Decimal.* but as str; annotate 'x' as Decimal, or write a float$"
     with pytest.raises(GridError, match=text):
         arrives(None, [Decimal("1.10")])
+
+
+def test_an_object_may_be_a_whole_section_or_row():
+    def function(x, y):
+        """Take x and y."""
+
+    signature = Signature.of(function, "m:f")
+    rows = [Derived(x=1, y=2)]
+    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": Base(x=3), "settings": {"y": 1}})
+    check_instances(bind(grid, signature), signature.convert)
+    grid = Grid.from_dict({"study": "g", "function": "m:f", "include": rows})
+    check_instances(bind(grid, signature), signature.convert)
+    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": 3}, "settings": Settings(1)})
+    check_instances(bind(grid, signature), signature.convert)
+
+
+def test_an_object_that_set_replaces_is_not_compared():
+    signature = Signature.of(take_hidden, "m:f")
+    data = {"study": "g", "function": "m:f", "parameters": {"x": [Hidden(depth=8)]}}
+    grid = bind(Grid.from_dict(data, assignments=assignments_of({}, {"x": [{"width": 7}]})), signature)
+    check_instances(grid, signature.convert)
+    assert [row["x"] for row in grid] == [{"width": 7}]
