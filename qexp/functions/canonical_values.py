@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from qexp.dotted_names import ABSENT
+from qexp.functions.converted_parts import fields, inner, items
 from qexp.model import SCALARS, Json, canonical
 from qexp.serialization import KEY_TYPES, KeyText, to_json
 
@@ -32,7 +33,7 @@ def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any
 
 def _spelled(written: Json, converted: Any) -> Json:
     """Return a value spelled as its converted value; the same object if nothing changes."""
-    converted = _inner(converted)
+    converted = inner(converted)
     if isinstance(written, dict):
         entries = {key: _spelled(item, part) for key, item, part in _entries(written, converted)}
         if len(entries) < len(written):
@@ -43,8 +44,8 @@ def _spelled(written: Json, converted: Any) -> Json:
         return _scalar(written, converted)
     if isinstance(converted, Set):
         return _sorted_set(written, converted)
-    items = [_spelled(item, part) for item, part in zip(written, _items(written, converted), strict=True)]
-    return written if all(new is old for new, old in zip(items, written, strict=True)) else items
+    parts = [_spelled(item, part) for item, part in zip(written, items(written, converted), strict=True)]
+    return written if all(new is old for new, old in zip(parts, written, strict=True)) else parts
 
 
 def _scalar(written: Json, converted: Any) -> Json:
@@ -85,22 +86,13 @@ def _dumper(kind: type) -> Callable[[Any], Json] | None:
         return None
 
 
-def _items(written: list[Json], converted: Any) -> Sequence[Any]:
-    """Return the converted items of a written list, one for each; a named tuple may have more."""
-    if isinstance(converted, tuple) and len(converted) >= len(written):
-        return converted[: len(written)]
-    if isinstance(converted, Sequence) and not isinstance(converted, str) and len(converted) == len(written):
-        return converted
-    return [ABSENT] * len(written)
-
-
 def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
     """Return a set in the order of its canonical texts, since its own order depends on the process."""
     try:
-        items = [_member(item) for item in converted]
+        members = [_member(item) for item in converted]
     except ValueError:
-        items = [_spelled(item, ABSENT) for item in written]
-    return [item for _, item in sorted({canonical(item): item for item in items}.items())]
+        members = [_spelled(item, ABSENT) for item in written]
+    return [item for _, item in sorted({canonical(item): item for item in members}.items())]
 
 
 def _member(member: Any) -> Json:
@@ -120,7 +112,7 @@ def _entries(written: dict[str, Json], converted: Any) -> Iterator[tuple[str, Js
     if isinstance(converted, Mapping):
         keys = _keys(written, converted)
     else:
-        parts = _fields(converted)
+        parts = fields(converted)
         keys = [key if key in parts else ABSENT for key in written]
         converted = parts
     for (key, item), found in zip(written.items(), keys, strict=True):
@@ -148,38 +140,16 @@ def _key_text(key: Any) -> str:
     return str(next(iter(to_json({key: None}, keys=KEY_TYPES))))
 
 
-def _fields(converted: Any) -> Mapping[str, Any]:
-    """Return the fields of a dataclass, a model or a named tuple by the names that a grid may write."""
-    names = {name: name for name in getattr(converted, "_fields", ())} if isinstance(converted, tuple) else {}
-    if dataclasses.is_dataclass(converted):
-        names = {field.name: field.name for field in dataclasses.fields(converted)}
-    known = getattr(type(converted), "__pydantic_fields__", None)
-    extra: dict[str, Any] = {}
-    if isinstance(known, Mapping):
-        names = {name: name for name in known}
-        for name, field in known.items():
-            alias = field.validation_alias or field.alias
-            aliases = getattr(alias, "choices", [alias])
-            names |= {text: name for text in aliases if isinstance(text, str)}
-        extra = getattr(converted, "__pydantic_extra__", None) or {}
-    return {key: getattr(converted, name) for key, name in names.items() if hasattr(converted, name)} | extra
-
-
 def _alike(spelled: Json, one: Any, other: Any) -> bool:
     """Say whether two conversions agree in each written part; defaults may differ, such as a new UUID."""
-    one, other = _inner(one), _inner(other)
+    one, other = inner(one), inner(other)
     if isinstance(spelled, dict):
         first, second = list(_entries(spelled, one)), list(_entries(spelled, other))
         return all(_alike(a[1], a[2], b[2]) for a, b in zip(first, second, strict=True))
     if isinstance(spelled, list) and not isinstance(one, Set):
-        parts = zip(spelled, _items(spelled, one), _items(spelled, other), strict=True)
+        parts = zip(spelled, items(spelled, one), items(spelled, other), strict=True)
         return all(_alike(item, a, b) for item, a, b in parts)
     try:
         return type(one) is type(other) and bool(one == other)
     except (TypeError, ValueError):  # arrays compare element by element
         return False
-
-
-def _inner(converted: Any) -> Any:
-    """Return the content of a pydantic RootModel, or any other value itself."""
-    return converted.root if getattr(type(converted), "__pydantic_root_model__", False) else converted

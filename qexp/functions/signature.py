@@ -15,6 +15,7 @@ from qexp.functions.callables import annotated
 from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
 from qexp.functions.foreign import calling, deed, message_of, passes
+from qexp.functions.ignored_keys import refuse_ignored_keys
 from qexp.model import SCALARS, Json
 from qexp.serialization import KeyTypes, key_types
 
@@ -140,8 +141,10 @@ class Signature:
         if kind in _NUMBERS and type(value) in SCALARS and abs(converted) < _FAR:  # most conversions
             again = self.convert(name, converted)
             return converted if type(again) is kind and again == converted else value
+        convert = partial(self.convert, name)
         try:
-            return canonical_value(value, converted, partial(self.convert, name))
+            refuse_ignored_keys(value, converted, convert, getattr(self.converters.get(name), "core_schema", None))
+            return canonical_value(value, converted, convert)
         except ValueError:
             raise
         except BaseException as error:

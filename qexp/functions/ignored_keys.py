@@ -1,0 +1,139 @@
+"""Keys of a grid that an annotation ignores: to sweep one would run the same experiment again under another name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from qexp.dotted_names import ABSENT
+from qexp.errors import nearest
+from qexp.functions.converted_parts import accepted_keys, fields, inner, items
+from qexp.functions.foreign import passes
+from qexp.model import Json
+
+Path = tuple[str | int, ...]
+Convert = Callable[[Any], Any]
+
+
+class IgnoredKeyError(ValueError):
+    """A dataclass, a model or a TypedDict has no such key; *keys* lead to it."""
+
+    def __init__(self, problem: str, keys: Path) -> None:
+        super().__init__(problem)
+        self.keys = keys
+
+
+def refuse_ignored_keys(written: Json, converted: Any, convert: Convert, schema: object = None) -> None:
+    """
+    Raise IgnoredKeyError for a key that has no part in what a value was converted to.
+
+    A key that a validator reads has one: without the key, or with something else there, the value becomes another.
+    The core *schema* of the annotation has the fields of its TypedDicts.
+    """
+    for keys, part in _unread(written, converted, ()):
+        if not any(_has_effect(converted, convert, changed, written) for changed in _changed(written, keys)):
+            raise IgnoredKeyError(
+                f"found the key {keys[-1]!r}, expected {_expected(str(keys[-1]), part, schema)}", keys
+            )
+
+
+def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the path of each key that became no field, and the converted mapping that has none."""
+    converted = inner(converted)
+    if isinstance(written, list):
+        for index, (item, part) in enumerate(zip(written, items(written, converted), strict=True)):
+            yield from _unread(item, part, (*path, index))
+    if not isinstance(written, dict):
+        return
+    accepted = accepted_keys(converted)
+    if accepted is not None:
+        parts = fields(converted)
+        ignored = [key for key in written if key not in parts and key not in accepted]
+    elif isinstance(converted, Mapping):  # a TypedDict becomes a mapping without the keys that it ignores
+        parts = dict(converted)
+        ignored = [key for key in written if key not in parts] if len(parts) < len(written) else []
+    else:
+        return
+    for key in ignored:
+        yield (*path, key), converted
+    for key, item in written.items():
+        yield from _unread(item, parts.get(key, ABSENT), (*path, key))
+
+
+def _changed(written: Json, keys: Path) -> Iterator[Any]:
+    """Yield a value without one of its keys, and with something that no grid has in its place."""
+    for other in (ABSENT, object()):
+        yield _replaced(written, keys, other)
+
+
+def _replaced(written: Any, keys: Path, other: object) -> Any:
+    key, *below = keys
+    new = other if not below else _replaced(written[key], tuple(below), other)
+    if isinstance(written, list):
+        return [new if index == key else item for index, item in enumerate(written)]
+    return {name: new if name == key else item for name, item in written.items() if name != key or new is not ABSENT}
+
+
+def _has_effect(converted: Any, convert: Convert, changed: Any, written: Json) -> bool:
+    """Say whether a changed value is converted to something else; what is new each time, such as a UUID, is equal."""
+    try:
+        other = convert(changed)
+        return _differ(converted, other, convert(written))
+    except BaseException as error:
+        if passes(error):
+            raise
+        return True
+
+
+def _differ(one: Any, other: Any, again: Any) -> bool:
+    """Say whether *other* differs from *one* where *again*, made of the same value as *one*, does not."""
+    if type(one) is not type(other) or type(one) is not type(again):
+        return type(one) is type(again)
+    if isinstance(one, Mapping):
+        return one.keys() != other.keys() or any(_differ(one[key], other[key], again.get(key)) for key in one)
+    if isinstance(one, list | tuple):
+        if not len(one) == len(other) == len(again):
+            return len(one) == len(again)
+        return any(_differ(*parts) for parts in zip(one, other, again, strict=True))
+    states = [_state(value) for value in (one, other, again)]
+    if accepted_keys(one) is not None and all(state is not None for state in states):
+        return _differ(*states)
+    try:
+        return bool(one != other) and bool(one == again)
+    except (TypeError, ValueError):  # arrays do not say so in one word
+        return repr(one) != repr(other) and repr(one) == repr(again)
+
+
+def _state(value: Any) -> dict[str, Any] | None:
+    """Return all that an object of Python code keeps by name; None if it keeps that elsewhere."""
+    own = getattr(value, "__dict__", None)
+    if own is None:
+        return fields(value)
+    hidden = getattr(value, "__pydantic_private__", None) or {}
+    return {**own, **(getattr(value, "__pydantic_extra__", None) or {}), **hidden}
+
+
+def _expected(key: str, part: Any, schema: object) -> str:
+    """Return what a mapping may have in place of a key that it ignores."""
+    accepted = accepted_keys(part)
+    name = type(part).__name__
+    if accepted is None:
+        name, accepted = _typed_dict(schema, part)
+    if not accepted:
+        return f"no keys, since {name} has no fields"
+    return f"one of the fields of {name}: {', '.join(accepted)}{nearest(key, accepted)}"
+
+
+def _typed_dict(schema: object, part: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the fields of the TypedDict in a schema that made *part*; else of what is there."""
+    pending = [schema]
+    while pending:
+        here = pending.pop(0)
+        if isinstance(here, list | tuple):
+            pending += here
+        elif isinstance(here, dict):
+            declared = here.get("fields")
+            if here.get("type") == "typed-dict" and isinstance(declared, dict) and part.keys() <= declared.keys():
+                return getattr(here.get("cls"), "__name__", "its TypedDict"), declared
+            pending += here.values()
+    return "its TypedDict", dict(part)
