@@ -52,7 +52,7 @@ def accepted_keys(converted: Any) -> dict[str, str | None] | None:
 
 
 def _keys(kind: Any, name: str, about: Any) -> Iterator[tuple[str, str | None]]:
-    """Yield the keys that give a field of a model: its aliases, its name, or both, as the model's configuration says."""
+    """Yield the keys that give a field of a model: its aliases, its name, or both, as its configuration says."""
     config = getattr(kind, "model_config", None) or getattr(kind, "__pydantic_config__", None) or {}
     alias = about.validation_alias or about.alias
     if alias is None or config.get("populate_by_name") or config.get("validate_by_name"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp import jsonb
-from qexp.grid import checks
+from qexp.grid import checks, overlays
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
 from qexp.grid.expansion import Expansion
@@ -89,6 +89,7 @@ class Grid:
         axes = tuple(axes_of(source, file))
         grid = cls(file, axes, tuple(file.include), tuple(file.exclude), folder, source)
         checks.names(grid)
+        overlays.refuse_settings(grid)
         checks.overlaps(grid)
         checks.repeats(grid)
         checks.size(grid)
@@ -184,7 +185,7 @@ class Grid:
             if axis.repeats
         ]
         likely = warnings(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
-        return list(dict.fromkeys([*idle, *held, *fewer, *likely]))
+        return list(dict.fromkeys([*idle, *held, *fewer, *overlays.warnings(self), *likely]))
 
     def location_of(self, name: str) -> Location:
         """Return the location of a name in the file."""

@@ -1,0 +1,78 @@
+"""Dotted names that set a key which a mapping has already: beside a setting that is a mistake, else it is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from qexp.dotted_names import ABSENT, inside, prefixes
+from qexp.grid.axes import Axis
+from qexp.grid.checks import item
+from qexp.grid.expansion import Expansion
+from qexp.grid.reader import Location
+from qexp.model import Json
+
+if TYPE_CHECKING:
+    from qexp.grid.grid import Grid
+
+
+def refuse_settings(grid: Grid) -> None:
+    """Refuse a setting that overwrites a key of a parameter; a parameter may overwrite one of a setting."""
+    for setting in grid.settings:
+        for above, keys in prefixes(setting):
+            for location in _locations(grid, above, keys) if keys else ():
+                other = grid.source.place(*location, key=True)
+                raise grid.source.error(
+                    f"the key {setting!r} is used twice: by this setting and by a parameter ({other}); "
+                    "give it in one place",
+                    *("settings", setting),
+                    key=True,
+                )
+
+
+def _has(value: Json, keys: Sequence[str]) -> bool:
+    return inside(value, keys) is not ABSENT
+
+
+def _locations(grid: Grid, name: str, keys: tuple[str, ...]) -> Iterator[Location]:
+    """Yield where parameters give the mappings of a name that have something below some keys."""
+    for axis in grid.axes_by_name.get(name, ()):
+        for index in _rows_with(axis, name, keys):
+            location = axis.location_of(name)
+            yield (*location, *item(grid.source.data, location, index))
+    for index, row in enumerate(grid.include):
+        if _has(row.get(name), keys):
+            yield ("include", index, name)
+
+
+def _rows_with(axis: Axis, name: str, keys: tuple[str, ...]) -> list[int]:
+    column = axis.columns[axis.names.index(name)]
+    if isinstance(column, range | array):
+        return []
+    return [index for index, value in enumerate(column) if _has(value, keys)]
+
+
+def warnings(grid: Grid) -> Iterator[str]:
+    """Yield a warning for each dotted name that hides values of mappings in a combination."""
+    for name, axes in grid.axes_by_name.items():
+        for above, keys in prefixes(name):
+            for other in grid.axes_by_name.get(above, ()) if keys else ():
+                for axis in axes:
+                    rows = _rows_with(other, above, keys)
+                    if rows and _together(grid, axis, other, rows):
+                        location = other.location_of(above)
+                        hidden = grid.source.place(*location, *item(grid.source.data, location, rows[0]))
+                        here = grid.source.place(*axis.location_of(name), key=True)
+                        yield f"{here}: {name!r} hides the values that mappings of {above!r} have there ({hidden})"
+
+
+def _together(grid: Grid, axis: Axis, other: Axis, rows: list[int]) -> bool:
+    """Say whether a combination has an axis beside one of some rows of another one."""
+    columns = tuple([column[index] for index in rows] for column in other.columns)
+    fewer = dataclasses.replace(other, columns=columns)
+    if axis is other:
+        return True
+    axes = [fewer if one is other else one for one in grid.axes]
+    return Expansion(axes, grid.expansion.exclude).example(present=[axis, fewer]) is not None
