@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from qexp.dotted_names import owner
+from qexp.dotted_names import owner, prefixes
 from qexp.errors import nearest
 from qexp.grid.axes import Axis
 from qexp.grid.reader import Location
@@ -60,10 +60,10 @@ def _conditions(grid: Grid) -> None:
             condition, known = axis.condition, set(above)  # a condition does not look at parameters of its own entry
             for name in condition.allowed:
                 _require(grid, name, known, (*condition.location, name), "above")
-                found = owner(name, known)
-                if found is not None and above[found[0]] < len(grid.axes_by_name[found[0]]):
-                    problem = f"the name {found[0]!r} is given further below too; move this entry below that"
-                    raise grid.source.error(problem, *condition.location, name, key=True)
+                for given, _ in prefixes(name):  # a dotted name is given by itself, or inside of one above it
+                    if above[given] < len(grid.axes_by_name.get(given, ())):
+                        problem = f"the name {given!r} is given further below too; move this entry below that"
+                        raise grid.source.error(problem, *condition.location, name, key=True)
         above.update(axis.names)
 
 

@@ -70,7 +70,7 @@ class Examples:
         if self._current is None:
             axes, exclude = self.current_axes(), [Rule.of(rule) for rule in self.exclude]
             rules = [*exclude, *(axis.condition for axis in axes if axis.condition is not None)]
-            self._current = axes, exclude, masks_of(rules, {name for axis in axes for name in axis.names})
+            self._current = axes, exclude, masks_of(rules, {name for axis in axes for name in axis.names})[0]
         key = number, matching_bits(row, self._current[2])
         if key not in self._found:
             is_far = len(self._found) >= _EXAMPLES and number in self._latest

@@ -22,19 +22,19 @@ class Expansion:
         self.axes, self.exclude = axes, exclude
         conditions = list({id(axis.condition): axis.condition for axis in axes if axis.condition is not None}.values())
         self.rules = [*exclude, *conditions]
-        self._drop = (1 << len(exclude)) - 1
-        self._bits = {id(rule): 1 << number for number, rule in enumerate(self.rules)}
-        self._masks = masks_of(self.rules, {name for axis in axes for name in axis.names})
+        self._masks, self._bits = masks_of(self.rules, {name for axis in axes for name in axis.names})
+        self._drop = functools.reduce(or_, self._bits[: len(exclude)], 0)
+        self._bits_by_id = {id(rule): bits for rule, bits in zip(self.rules, self._bits, strict=True)}
         groups = grouped(axes)
-        conditional = conditional_names(groups, self._masks, len(self.rules))
+        conditional = conditional_names(groups, self._masks, max(self._bits, default=0).bit_length())
         self._changes = JsonbChanges()
         self._groups = [
-            AxisGroup(axes, self._bit_of(axes[0].condition), self._masks, names, self._changes)
+            AxisGroup(axes, self._bits_of(axes[0].condition), self._masks, names, self._changes)
             for axes, names in zip(groups, conditional, strict=True)
         ]
 
-    def _bit_of(self, condition: Rule | None) -> int:
-        return 0 if condition is None else self._bits[id(condition)]
+    def _bits_of(self, condition: Rule | None) -> int:
+        return 0 if condition is None else self._bits_by_id[id(condition)]
 
     def __iter__(self) -> Iterator[dict[str, Json]]:
         for rows, _ in self._walk(0, (), ALL, 0):
@@ -94,7 +94,7 @@ class Expansion:
             matching &= ALL if name in row else ~concerned_bits(masks)
         if matching & self._drop:
             return []
-        bits = [self._bit_of(axis.condition) for axis in self.axes]
+        bits = [self._bits_of(axis.condition) for axis in self.axes]
         return [index for index, bit in enumerate(bits) if not bit or matching & bit]
 
     def unmatched_rules(self) -> list[Rule]:
@@ -103,7 +103,7 @@ class Expansion:
         for _, bits in self._reduced():
             seen |= bits
         # _reduced yields dropped combinations too: a rule may match only combinations that another rule drops
-        return [rule for number, rule in enumerate(self.rules) if not seen >> number & 1]
+        return [rule for rule, bits in zip(self.rules, self._bits, strict=True) if not seen & bits]
 
     def example(self, present: Sequence[Axis] = (), absent: Sequence[Axis] = ()) -> dict[str, Json] | None:
         """
@@ -111,15 +111,14 @@ class Expansion:
 
         Rows of an axis with the same bits count as one row, so this takes no longer than `total`.
         """
-        wanted, unwanted = (
-            functools.reduce(or_, (self._bit_of(axis.condition) for axis in axes), 0) for axes in (present, absent)
-        )
+        wanted = {self._bits_of(axis.condition) for axis in present if axis.condition is not None}
+        unwanted = functools.reduce(or_, (self._bits_of(axis.condition) for axis in absent), 0)
         found: dict[int, dict[str, Json]] = {ALL: {}}
         for group in self._groups:
             following: dict[int, dict[str, Json]] = {}
             for before, params in found.items():
                 for more, bits in group.examples(before):
-                    if bits not in following and bits & wanted == wanted:  # a rule never holds again
+                    if bits not in following and all(bits & rule for rule in wanted):  # none holds again
                         following[bits] = {**params, **more} if more else params
             found = following
         for bits, params in found.items():

@@ -3,14 +3,18 @@ The rules of a grid as bits, by the parameters that they look at.
 
 Every rule is a bit. A row of an axis has the bits of the rules that it does not contradict. The bits that all rows of a
 combination share are the rules that hold for it. So a combination costs one AND per axis that a rule looks at.
+
+A rule on `o.lr` has several bits if axes give both `o.lr` and `o`: one holds where `o.lr` is given and has the value,
+another where it is not given and the mapping of `o` has the value. The rule holds if any of its bits does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from qexp.dotted_names import ABSENT, inside, owner
+from qexp.dotted_names import ABSENT, inside, prefixes
 from qexp.grid.rules import Rule
 from qexp.model import Json, canonical
 
@@ -24,35 +28,61 @@ class RuleMask(NamedTuple):
     keys: tuple[str, ...]
     looking: int
     """The bits of the rules that look at it."""
-    allowing: Mapping[str, int]
-    """By value, as canonical JSON, the bits of the rules that allow the value."""
+    allowing: Mapping[str, int] | None
+    """By value, as canonical JSON, the bits of the rules that allow the value; None: they hold where it is not given."""
 
 
 RuleMasks = Mapping[str, Sequence[RuleMask]]
 """The rules, by the names of parameters."""
 
 
-def masks_of(rules: Sequence[Rule], known: Collection[str]) -> RuleMasks:
-    """Return rules by the *known* names that they look at: a row finds its bits without a walk over all rules."""
-    found: dict[str, tuple[int, dict[str, int]]] = {}
-    for number, rule in enumerate(rules):
-        for name, texts in rule.allowed.items():
-            looking, allowing = found.get(name, (0, {}))
-            for text in texts:
-                allowing[text] = allowing.get(text, 0) | 1 << number
-            found[name] = looking | 1 << number, allowing
+def masks_of(rules: Sequence[Rule], known: Collection[str]) -> tuple[RuleMasks, list[int]]:
+    """
+    Return rules by the *known* names that they look at, and the bits of each rule.
+
+    So a row finds its bits without a walk over all rules.
+    """
+    found: dict[tuple[str, tuple[str, ...]], tuple[int, dict[str, int]]] = {}
+    without: dict[str, int] = {}
+    bits: list[int] = []
+    number = 0
+    for rule in rules:
+        first = number
+        for giving in itertools.product(*(_giving(name, known) for name in rule.allowed)):
+            for (above, keys, longer), texts in zip(giving, rule.allowed.values(), strict=True):
+                looking, allowing = found.get((above, keys), (0, {}))
+                for text in texts:
+                    allowing[text] = allowing.get(text, 0) | 1 << number
+                found[above, keys] = looking | 1 << number, allowing
+                for name in longer:
+                    without[name] = without.get(name, 0) | 1 << number
+            number += 1
+        bits.append((1 << number) - (1 << first))
     masks: dict[str, list[RuleMask]] = {}
-    for name, (looking, allowing) in found.items():
-        above, keys = owner(name, known) or (name, ())
+    for (above, keys), (looking, allowing) in found.items():
         masks.setdefault(above, []).append(RuleMask(keys, looking, allowing))
-    return masks
+    for name, looking in without.items():
+        masks.setdefault(name, []).append(RuleMask((), looking, None))
+    return masks, bits
+
+
+def _giving(name: str, known: Collection[str]) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Yield each known name that may have the value of a name, the keys inside, and the names that come before it."""
+    longer: tuple[str, ...] = ()
+    for above, keys in prefixes(name):
+        if above in known:
+            yield above, keys, longer
+            longer += (above,)
+    if not longer:
+        yield name, (), ()
 
 
 def concerned_bits(masks: Sequence[RuleMask]) -> int:
-    """Return the bits of the rules that look at a parameter."""
+    """Return the bits of the rules that hold only where a parameter is given."""
     bits = 0
     for mask in masks:
-        bits |= mask.looking
+        if mask.allowing is not None:
+            bits |= mask.looking
     return bits
 
 
@@ -61,6 +91,9 @@ def matching_bits(params: Mapping[str, Json], masks: RuleMasks) -> int:
     bits = ALL
     for name, value in params.items():
         for mask in masks.get(name, ()):
+            if mask.allowing is None:
+                bits &= ~mask.looking
+                continue
             found = inside(value, mask.keys) if mask.keys else value
             bits &= ~mask.looking | (0 if found is ABSENT else mask.allowing.get(canonical(found), 0))
     return bits

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qexp import Grid, QexpError
+from qexp.dotted_names import ABSENT, inside, prefixes
 from qexp.errors import GridError
 from qexp.model import canonical, fingerprint
 
@@ -64,6 +65,14 @@ def grids(draw):
     return grid
 
 
+def value_of(name, row):
+    """Return the value of a dotted name in a combination: its own, else that inside of a mapping above it."""
+    for above, keys in prefixes(name):
+        if above in row:
+            return inside(row[above], keys)
+    return ABSENT
+
+
 def holds(rule, row):
     def any_of(value):
         return [canonical(item) for item in (value if isinstance(value, list) else [value])]
@@ -71,7 +80,7 @@ def holds(rule, row):
     def is_one(found, value):
         return all(canonical(one) in any_of(value) for one in (found if isinstance(found, Twice) else [found]))
 
-    return all(name in row and is_one(row[name], value) for name, value in rule.items())
+    return all((found := value_of(name, row)) is not ABSENT and is_one(found, value) for name, value in rule.items())
 
 
 def together(row, more):
@@ -124,6 +133,80 @@ def test_the_expansion_equals_a_naive_product_then_filter(data):
     assert [json.loads(text) for _, text, _ in encoded] == rows
     assert [digest for digest, _, _ in encoded] == [fingerprint(row).bytes for row in rows]
     assert list(grid.encoded()) == encoded
+
+
+MAPPINGS = st.lists(
+    st.builds(
+        lambda name, more: {"name": name} | more,
+        st.sampled_from(["sgd", "adam"]),
+        st.sampled_from([{}, {"lr": 1}, {"lr": 2}, {"sub": {"a": 1}}, {"lr": 1, "sub": {"a": 2}}]),
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=canonical,
+)
+KEYS = {"o.name": ["sgd", "adam"], "o.lr": [1, 2, 5], "o.sub.a": [1, 2, 3], "b": [1, 2], "w": [1, 2]}
+
+
+@st.composite
+def grids_with_mappings(draw):
+    """Draw a grid whose mappings have keys that other axes give too, here and there."""
+
+    def rule(names):
+        chosen = draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True))
+        return {name: draw(st.sampled_from(KEYS[name]) | st.just(KEYS[name][:2])) for name in chosen}
+
+    mappings = {"o": {"values": draw(MAPPINGS)}, "b": [1, 2]}
+    plain = draw(st.sampled_from([{}, {"o.lr": [1, 5]}, {"o.sub": {"values": [{"a": 1}, {"c": 1}]}}]))
+    parameters = {**plain, **mappings} if draw(st.booleans()) else {**mappings, **plain}
+    when = []
+    if "o.lr" not in plain and draw(st.booleans()):
+        when.append({"if": rule(["o.name", "b"]), "parameters": {"o.lr": [1, 5]}})
+        if draw(st.booleans()):
+            when.append({"if": rule(["o.name", "b"]), "parameters": {"o.lr": [2]}})
+    if draw(st.booleans()):
+        when.append({"if": rule(["o.lr", "b", "o.name"]), "parameters": {"o.sub.a": [1, 3]}})
+    if draw(st.booleans()):
+        when.append({"if": rule(["o.lr", "o.sub.a", "o.name"]), "parameters": {"w": [1, 2]}})
+    names = ["o.lr", "o.sub.a", "o.name", "b"]
+    exclude = [rule(names) for _ in range(draw(st.integers(0, 2)))]
+    return {"study": "g", "function": "m:f", "parameters": parameters, "when": when, "exclude": exclude}
+
+
+@settings(max_examples=400, deadline=None)
+@given(grids_with_mappings())
+def test_a_rule_sees_a_dotted_name_wherever_it_is_given(data):
+    plain = {
+        name: values["values"] if isinstance(values, dict) else values for name, values in data["parameters"].items()
+    }
+    expected = oracle({"zip": [], "include": [], **data, "parameters": plain})
+    if not expected:
+        with pytest.raises(GridError, match="used twice" if expected is None else "empty"):
+            Grid.from_dict(data)
+        return
+    grid = Grid.from_dict(data)
+    assert json.dumps(list(grid)) == json.dumps(expected)
+    assert len(grid) == len(expected)
+    # and an experiment of `include` is known to be among them
+    again = Grid.from_dict({**data, "include": [expected[0]]})
+    assert len(again) == len(grid)
+
+
+def test_a_condition_on_a_key_of_a_mapping_holds_beside_an_axis_that_gives_the_key_elsewhere():
+    data = {
+        "study": "g",
+        "function": "m:f",
+        "parameters": {"o": {"values": [{"name": "sgd", "lr": 1}, {"name": "adam"}]}},
+        "when": [
+            {"if": {"o.name": "adam"}, "parameters": {"o.lr": [1, 5]}},
+            {"if": {"o.lr": 1}, "parameters": {"warmup": [10, 20]}},
+        ],
+    }
+    assert len(Grid.from_dict(data)) == 5
+    data["parameters"]["b"] = [16, 32]
+    assert len(Grid.from_dict({**data, "exclude": [{"o.lr": 1, "b": 16}]})) == 6
+    with pytest.raises(GridError, match=r"when.0.if.o.lr: the name 'o.lr' is given further below too; move"):
+        Grid.from_dict({**data, "when": data["when"][::-1]})
 
 
 @settings(max_examples=200, deadline=None)
