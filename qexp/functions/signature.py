@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -51,12 +51,12 @@ class Signature:
     """Parameters that receive the context."""
     result_keys: KeyTypes = frozenset()
     """Types of keys, beside text, that the annotation of its result names."""
+    rest: Any = None
+    """What converts the values of names that only **kwargs takes, if that has an annotation."""
 
     @classmethod
     def of(cls, function: Function, name: str) -> Signature:
         """Read a function's signature; FunctionError if an experiment cannot call it."""
-        from pydantic.errors import PydanticUserError
-
         with calling(f"function {name}: its signature cannot be read: its code"):
             try:
                 declared = inspect.signature(function)
@@ -73,26 +73,24 @@ class Signature:
                 raise FunctionError(
                     f"function {name}: {parameter.name!r} is positional only; parameters arrive by name"
                 )
-        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        injected = tuple(p.name for p in named if _is_injected(hints.get(p.name)))
-        named = [p for p in named if p.name not in injected]
-        converters = {}
-        for parameter in named:
-            if parameter.name in hints:
-                place = f"function {name}: annotation of {parameter.name!r}"
-                with calling(place):
-                    try:
-                        converters[parameter.name] = converter_of(hints[parameter.name])
-                    except (PydanticUserError, TypeError, NameError) as error:
-                        raise FunctionError(f"{place}: {message_of(error).partition(chr(10))[0]}") from error
+        taken = dict(_taken(parameters, hints))
+        injected = tuple(name for name, (hint, _) in taken.items() if _is_injected(hint))
+        named = {name: about for name, about in taken.items() if name not in injected}
+        rest = next((p.name for p in parameters if p.kind is p.VAR_KEYWORD and not _unpacked(hints.get(p.name))), None)
+        converters = {
+            parameter: _converter(name, parameter, hint)
+            for parameter, (hint, _) in named.items()
+            if hint is not inspect.Parameter.empty
+        }
         return cls(
             name=name,
-            names=tuple(parameter.name for parameter in named),
-            required=tuple(parameter.name for parameter in named if parameter.default is parameter.empty),
-            open=any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters),
+            names=tuple(named),
+            required=tuple(parameter for parameter, (_, is_required) in named.items() if is_required),
+            open=rest is not None,
             converters=converters,
             injected=injected,
             result_keys=key_types(hints.get("return")),
+            rest=_converter(name, rest, hints[rest]) if rest in hints else None,
         )
 
     def accepts(self, name: str) -> bool:
@@ -101,11 +99,15 @@ class Signature:
 
     def converts(self, name: str) -> bool:
         """Say whether the argument that a name belongs to has an annotation."""
-        return head(name) in self.converters
+        return self._converter(head(name)) is not None
+
+    def _converter(self, name: str) -> Any:
+        """Return what converts the value of an argument; None if it has no annotation."""
+        return self.converters.get(name) if name in self.names else self.rest
 
     def convert(self, name: str, value: Json) -> Any:
         """Return a value converted by the annotation of *name*; ValueError says in one line why it cannot be."""
-        converter = self.converters.get(name)
+        converter = self._converter(name)
         if converter is None:
             return value
         from pydantic import ValidationError
@@ -143,7 +145,7 @@ class Signature:
             return converted if type(again) is kind and again == converted else value
         convert = partial(self.convert, name)
         try:
-            refuse_ignored_keys(value, converted, convert, getattr(self.converters.get(name), "core_schema", None))
+            refuse_ignored_keys(value, converted, convert, getattr(self._converter(name), "core_schema", None))
             return canonical_value(value, converted, convert)
         except ValueError:
             raise
@@ -171,6 +173,40 @@ class Signature:
             except ValueError as error:
                 raise FunctionError(f"function {self.name}: parameter {name!r}: {error}") from error
         return bound
+
+
+def _taken(parameters: Sequence[inspect.Parameter], hints: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, bool]]]:
+    """Yield each name that a function takes, with its annotation or `Parameter.empty`, and whether it is required."""
+    for parameter in parameters:
+        hint = hints.get(parameter.name, parameter.empty)
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            yield parameter.name, (hint, parameter.default is parameter.empty)
+        elif parameter.kind is parameter.VAR_KEYWORD and (fields := _unpacked(hint)):
+            for name, inner in typing.get_type_hints(fields, include_extras=True).items():
+                form = typing.get_origin(inner)
+                is_required = name in fields.__required_keys__ and form is not typing.NotRequired
+                yield name, (typing.get_args(inner)[0] if form in _MARKS else inner, is_required)
+
+
+_MARKS = (typing.Required, typing.NotRequired)
+
+
+def _unpacked(hint: Any) -> Any:
+    """Return the TypedDict of `Unpack[TypedDict]`, None for any other annotation."""
+    is_unpacked = getattr(typing.get_origin(hint), "_name", None) == "Unpack"  # that of typing_extensions is another
+    return typing.get_args(hint)[0] if is_unpacked else None
+
+
+def _converter(function: str, parameter: str, hint: Any) -> Any:
+    """Return what converts values to an annotation; FunctionError if nothing can."""
+    from pydantic.errors import PydanticUserError
+
+    place = f"function {function}: annotation of {parameter!r}"
+    with calling(place):
+        try:
+            return converter_of(hint)
+        except (PydanticUserError, TypeError, NameError) as error:
+            raise FunctionError(f"{place}: {message_of(error).partition(chr(10))[0]}") from error
 
 
 def _is_injected(hint: Any) -> bool:

@@ -29,7 +29,7 @@ class RuleMask(NamedTuple):
     looking: int
     """The bits of the rules that look at it."""
     allowing: Mapping[str, int] | None
-    """By value, as canonical JSON, the bits of the rules that allow the value; None: they hold where it is not given."""
+    """By value, as canonical JSON, the bits of the rules that allow the value; None: they hold without it."""
 
 
 RuleMasks = Mapping[str, Sequence[RuleMask]]
