@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from qexp.dotted_names import ABSENT
 from qexp.errors import nearest
 from qexp.functions.converted_parts import accepted_keys, fields, inner, items
-from qexp.functions.foreign import passes
+from qexp.functions.effects import Convert, Path, has_effect, replaced
 from qexp.model import Json
-
-Path = tuple[str | int, ...]
-Convert = Callable[[Any], Any]
 
 
 class IgnoredKeyError(ValueError):
@@ -31,7 +28,7 @@ def refuse_ignored_keys(written: Json, converted: Any, convert: Convert, schema:
     The core *schema* of the annotation has the fields of its TypedDicts.
     """
     for keys, part in _unread(written, converted, ()):
-        if not any(_has_effect(converted, convert, changed, written) for changed in _changed(written, keys)):
+        if not any(has_effect(converted, convert, changed, written) for changed in _changed(written, keys)):
             raise IgnoredKeyError(
                 f"found the key {keys[-1]!r}, expected {_expected(str(keys[-1]), part, schema)}", keys
             )
@@ -63,54 +60,7 @@ def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, A
 def _changed(written: Json, keys: Path) -> Iterator[Any]:
     """Yield a value without one of its keys, and with something that no grid has in its place."""
     for other in (ABSENT, object()):
-        yield _replaced(written, keys, other)
-
-
-def _replaced(written: Any, keys: Path, other: object) -> Any:
-    key, *below = keys
-    new = other if not below else _replaced(written[key], tuple(below), other)
-    if isinstance(written, list):
-        return [new if index == key else item for index, item in enumerate(written)]
-    return {name: new if name == key else item for name, item in written.items() if name != key or new is not ABSENT}
-
-
-def _has_effect(converted: Any, convert: Convert, changed: Any, written: Json) -> bool:
-    """Say whether a changed value is converted to something else; what is new each time, such as a UUID, is equal."""
-    try:
-        other = convert(changed)
-        return _differ(converted, other, convert(written))
-    except BaseException as error:
-        if passes(error):
-            raise
-        return True
-
-
-def _differ(one: Any, other: Any, again: Any) -> bool:
-    """Say whether *other* differs from *one* where *again*, made of the same value as *one*, does not."""
-    if type(one) is not type(other) or type(one) is not type(again):
-        return type(one) is type(again)
-    if isinstance(one, Mapping):
-        return one.keys() != other.keys() or any(_differ(one[key], other[key], again.get(key)) for key in one)
-    if isinstance(one, list | tuple):
-        if not len(one) == len(other) == len(again):
-            return len(one) == len(again)
-        return any(_differ(*parts) for parts in zip(one, other, again, strict=True))
-    states = [_state(value) for value in (one, other, again)]
-    if accepted_keys(one) is not None and all(state is not None for state in states):
-        return _differ(*states)
-    try:
-        return bool(one != other) and bool(one == again)
-    except (TypeError, ValueError):  # arrays do not say so in one word
-        return repr(one) != repr(other) and repr(one) == repr(again)
-
-
-def _state(value: Any) -> dict[str, Any] | None:
-    """Return all that an object of Python code keeps by name; None if it keeps that elsewhere."""
-    own = getattr(value, "__dict__", None)
-    if own is None:
-        return fields(value)
-    hidden = getattr(value, "__pydantic_private__", None) or {}
-    return {**own, **(getattr(value, "__pydantic_extra__", None) or {}), **hidden}
+        yield replaced(written, keys, other)
 
 
 def _expected(key: str, part: Any, schema: object) -> str:

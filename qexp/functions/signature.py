@@ -14,6 +14,7 @@ from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import annotated
 from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
+from qexp.functions.default_keys import without_defaults
 from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.functions.ignored_keys import refuse_ignored_keys
 from qexp.model import SCALARS, Json
@@ -136,14 +137,16 @@ class Signature:
         if beside is not None:
             whole = nested({**beside, name: value})[head(name)]
             return own_part(name, value, self.canonical(head(name), whole), beside)
-        converted = self.convert(name, value)
+        convert = partial(self.convert, name)
+        if isinstance(value, dict | list) and self.converts(name):
+            value = without_defaults(value, convert)
+        converted = convert(value)
         kind = type(converted)
         if type(value) in SCALARS and (converted is value or (kind is type(value) and converted == value)):
             return value
         if kind in _NUMBERS and type(value) in SCALARS and abs(converted) < _FAR:  # most conversions
             again = self.convert(name, converted)
             return converted if type(again) is kind and again == converted else value
-        convert = partial(self.convert, name)
         try:
             refuse_ignored_keys(value, converted, convert, getattr(self._converter(name), "core_schema", None))
             return canonical_value(value, converted, convert)

@@ -10,6 +10,7 @@ from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS
 from qexp.grid.reader import Node, nodes_of, parse
 from qexp.grid.schema import GridFile
+from qexp.instances import marked
 from qexp.serialization import KEY_TYPES, to_json
 
 _SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")
@@ -47,7 +48,7 @@ class Assignment:
         if not isinstance(name, str):
             raise GridError(argument, f"found {name!r} as a name, expected text")
         try:
-            return cls(name, to_json(value, finite=True, keys=KEY_TYPES), argument, is_text=False)
+            return cls(name, marked(to_json(value, finite=True, keys=KEY_TYPES), value), argument, is_text=False)
         except ValueError as error:
             raise GridError(argument, f"{error}; expected values that JSON can hold") from error
 

@@ -14,12 +14,13 @@ from qexp.grid import checks, overlays
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
 from qexp.grid.expansion import Expansion
-from qexp.grid.instances import instances_in
 from qexp.grid.layers import layered, layered_data, overlaid
 from qexp.grid.lint import warnings
 from qexp.grid.reader import Location, Source
+from qexp.grid.round_trip import instances_in
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
+from qexp.instances import marked
 from qexp.model import Json, fingerprint, to_text
 from qexp.serialization import KEY_TYPES, NotDataError, to_json
 
@@ -66,7 +67,7 @@ class Grid:
     ) -> Grid:
         """Take a grid as a mapping with the keys of a grid file; numpy values, tuples and ranges are data too."""
         try:
-            plain = to_json(dict(data), finite=True, keys=KEY_TYPES)
+            plain = marked(to_json(dict(data), finite=True, keys=KEY_TYPES), data)
         except NotDataError as error:
             expected = "" if "expected" in error.problem else "; expected values that JSON can hold"
             raise Source("grid", None).error(f"{error.problem}{expected}", *error.path) from error

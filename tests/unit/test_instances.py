@@ -1,168 +1,111 @@
-"""An object given from Python comes back equal from its data, or enqueueing refuses it by its place."""
+"""An instance of a dataclass or a model is the experiment that its fields beside defaults say."""
 
 import dataclasses
 import typing
-from decimal import Decimal
 
-import pydantic
 import pytest
+from pydantic import BaseModel, Field, computed_field
+from pydantic.dataclasses import dataclass
 
-from qexp.errors import GridError
 from qexp.functions import Signature
-from qexp.grid import Grid, assignments_of, bind, check_instances
+from qexp.grid import Grid, bind
+from qexp.grid.assignments import assignments_of
 
 
-class Login(pydantic.BaseModel):
-    user: str
-    password: pydantic.SecretStr | None = None
+class Model(BaseModel):
+    name: str
+    tags: list[str] = Field(default_factory=list)
+    kind: typing.Literal["model"] = "model"
+
+    @computed_field
+    def size(self) -> int:
+        return len(self.name)
 
 
-class Hidden(pydantic.BaseModel):
-    depth: int = pydantic.Field(3, exclude=True)
-    width: int = 1
+@dataclass
+class Checked:
+    name: str
+    rate: float = Field(0.5)
 
 
 @dataclasses.dataclass
-class Late:
-    x: float
-    y: int = dataclasses.field(init=False, default=5)
+class Plain:
+    name: str
+    rate: float = 0.5
+    tags: list[str] = dataclasses.field(default_factory=list)
+    size: int = dataclasses.field(init=False, default=0)
+    inner: Model = dataclasses.field(default_factory=lambda: Model(name="x"))
 
 
-class Base(pydantic.BaseModel):
+@dataclasses.dataclass
+class Other:
+    rate: float = 0.5
+    more: int = 1
+
+
+@dataclasses.dataclass
+class Another:
+    rate: float = 0.5
+    less: int = 1
+
+
+class Pair(typing.NamedTuple):
     x: int
+    y: int = 5
 
 
-class Derived(Base):
-    y: int = 2
+def signature(annotation):
+    def f(x, y=0): ...
+
+    f.__annotations__ = {"x": annotation} if annotation else {}
+    return Signature.of(f, "m:f")
 
 
-class Point(typing.NamedTuple):
-    x: float
-    y: float
-
-
-@dataclasses.dataclass
-class Settings:
-    y: int
-
-
-def take_hidden(x: Hidden):
-    """Take x."""
-
-
-def late(y):
-    made = Late(1.0)
-    made.y = y
-    return made
-
-
-def arrives(annotation, value, where="parameters"):
-    """Return the values of *x* as a function with this annotation receives them."""
-
-    def function(x):
-        """Take x."""
-
-    if annotation is not None:
-        function.__annotations__["x"] = annotation
-    signature = Signature.of(function, "m:f")
-    rows = {"x": value}
-    keys = {"parameters": {"parameters": rows}, "include": {"include": [rows]}, "zip": {"zip": [rows]}}[where]
-    grid = bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature)
-    check_instances(grid, signature.convert)
-    return [signature.bind(row)["x"] for row in grid]
-
-
-CHANGED = {
-    "a secret": (pydantic.SecretStr, pydantic.SecretStr("pw")),
-    "a secret without annotation": (None, pydantic.SecretStr("pw")),
-    "a secret in a model": (Login, Login(user="me", password="pw")),
-    "an excluded field": (Hidden, Hidden(depth=8)),
-    "a field that no call sets": (Late, late(6)),
-    "a derived class": (Base, Derived(x=1)),
-}
-
-
-@pytest.mark.parametrize("name", CHANGED)
-def test_an_object_that_does_not_come_back_equal_is_refused_by_its_place(name):
-    annotation, value = CHANGED[name]
-    text = r"^grid, at parameters\.x\.0: found .*, which does not come back equal from its data, but as \w+; write its"
-    with pytest.raises(GridError, match=text) as caught:
-        arrives(annotation, [value])
-    assert "pw" not in str(caught.value)
+def rows(annotation, values, **keys):
+    data = {"study": "g", "function": "m:f", "parameters": {"x": {"values": values}}, **keys}
+    grid = bind(Grid.from_dict(data), signature(annotation))
+    assert [text for _, text, _ in grid.encoded()]
+    return [row["x"] for row in grid]
 
 
 @pytest.mark.parametrize(
-    ("where", "value", "place"),
+    ("annotation", "value", "expected"),
     [
-        ("parameters", {"values": [Hidden(), Hidden(depth=8, width=2)]}, "parameters.x.values.1"),
-        ("zip", [Hidden(), Hidden(depth=8, width=2)], "zip.0.x.1"),
-        ("include", Hidden(depth=8), "include.0.x"),
+        (Plain, Plain("a"), {"name": "a"}),
+        (Plain, Plain("a", 0.25, ["t"]), {"name": "a", "rate": 0.25, "tags": ["t"]}),
+        (Plain, Plain("a", inner=Model(name="b")), {"name": "a", "inner": {"name": "b"}}),
+        (Model, Model(name="a"), {"name": "a"}),
+        (Model, Model(name="a", tags=[]), {"name": "a", "tags": []}),
+        (Checked, Checked("a"), {"name": "a"}),
+        (Pair, Pair(1), {"x": 1}),
+        (list[Plain], [Plain("a")], [{"name": "a"}]),
+        (dict[str, Plain], {"k": Plain("a")}, {"k": {"name": "a"}}),
     ],
+    ids=str,
 )
-def test_the_place_is_named_in_every_section(where, value, place):
-    with pytest.raises(GridError, match=f"^grid, at {place}: found Hidden"):
-        arrives(Hidden, value, where)
+def test_a_field_that_is_as_by_default_is_no_part_of_an_experiment(annotation, value, expected):
+    assert rows(annotation, [value]) == [expected]
+    # and the function receives an equal instance
+    assert signature(annotation).bind({"x": expected})["x"] == value
 
 
-def test_an_object_inside_of_a_value_is_compared_too():
-    assert arrives(list[Hidden], [[Hidden(width=2)]]) == [[Hidden(width=2)]]
-    with pytest.raises(GridError, match=r"^grid, at parameters\.x\.0\.1: found Hidden"):
-        arrives(list[Hidden], [[Hidden(), Hidden(depth=8)]])
+def test_an_instance_is_one_experiment_before_and_after_its_class_has_another_field():
+    before = dataclasses.make_dataclass("D", [("a", str)])
+    after = dataclasses.make_dataclass("D", [("a", str), ("b", int, 1)])
+    assert rows(before, [before("a")]) == rows(after, [after("a")]) == [{"a": "a"}]
 
 
-@pytest.mark.parametrize(
-    ("annotation", "value"),
-    [
-        (Login, Login(user="me")),
-        (Hidden, Hidden(width=2)),
-        (Late, late(5)),
-        (Derived, Derived(x=1, y=3)),
-        (Point, Point(1.0, 2.0)),
-        (Base | Derived, Derived(x=1)),
-    ],
-)
-def test_an_object_that_comes_back_equal_arrives(annotation, value):
-    assert arrives(annotation, [value]) == [value]
+def test_a_field_that_the_function_needs_stays_though_it_is_as_by_default():
+    # Given a function that has no annotation, or a union whose members differ only by such fields
+    assert rows(None, [Pair(1)]) == [{"x": 1, "y": 5}]
+    assert rows(Other | Another, [Another(), Other()]) == [{"less": 1}, {}]
 
 
-def test_a_function_that_asks_for_a_mapping_receives_one():
-    assert arrives(dict, [Base(x=1)]) == arrives(None, [Base(x=1)]) == [{"x": 1}]
-
-
-@pytest.mark.parametrize("text", ["0.1234567890123456789012345", "1.10", "0.5", "1E+40"])
-def test_a_decimal_keeps_its_digits_where_the_annotation_is_decimal(text):
-    assert [str(value) for value in arrives(Decimal, [Decimal(text)])] == [text]
-    assert [str(value) for value in arrives(Decimal, [text])] == [text]
-
-
-def test_a_decimal_arrives_as_the_float_that_is_asked_for():
-    assert arrives(float, [Decimal("1.10")]) == [1.1]
-    assert arrives(None, [Decimal("0.5")]) == [0.5]
-
-
-def test_a_decimal_of_more_digits_than_a_float_needs_an_annotation():
-    text = r"^grid, at parameters\.x\.0: found Decimal.* but as str; annotate 'x' as Decimal, or write a float$"
-    with pytest.raises(GridError, match=text):
-        arrives(None, [Decimal("1.10")])
-
-
-def test_an_object_may_be_a_whole_section_or_row():
-    def function(x, y):
-        """Take x and y."""
-
-    signature = Signature.of(function, "m:f")
-    rows = [Derived(x=1, y=2)]
-    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": Base(x=3), "settings": {"y": 1}})
-    check_instances(bind(grid, signature), signature.convert)
-    grid = Grid.from_dict({"study": "g", "function": "m:f", "include": rows})
-    check_instances(bind(grid, signature), signature.convert)
-    grid = Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": 3}, "settings": Settings(1)})
-    check_instances(bind(grid, signature), signature.convert)
-
-
-def test_an_object_that_set_replaces_is_not_compared():
-    signature = Signature.of(take_hidden, "m:f")
-    data = {"study": "g", "function": "m:f", "parameters": {"x": [Hidden(depth=8)]}}
-    grid = bind(Grid.from_dict(data, assignments=assignments_of({}, {"x": [{"width": 7}]})), signature)
-    check_instances(grid, signature.convert)
-    assert [row["x"] for row in grid] == [{"width": 7}]
+def test_instances_that_are_assigned_or_stand_in_other_sections_lose_their_defaults_too():
+    data = {"study": "g", "function": "m:f", "parameters": {"y": [1]}}
+    grid = bind(Grid.from_dict(data, assignments=assignments_of({}, {"x": [Plain("a")]})), signature(Plain))
+    assert [row["x"] for row in grid] == [{"name": "a"}]
+    grid = bind(Grid.from_dict({**data, "parameters": {}, "include": [{"x": Plain("a")}]}), signature(Plain))
+    assert list(grid) == [{"x": {"name": "a"}}]
+    kept = rows(Plain, [Plain("a"), Plain("b")], exclude=[{"x": Plain("a")}])
+    assert kept == [{"name": "b"}]

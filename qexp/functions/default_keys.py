@@ -1,0 +1,49 @@
+"""Fields that an instance has by default are no part of an experiment, where the function makes the same instance."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from qexp.dotted_names import ABSENT
+from qexp.functions.effects import Convert, Path, has_effect, replaced
+from qexp.instances import DefaultKey
+from qexp.model import Json
+
+
+def without_defaults(value: Json, convert: Convert) -> Json:
+    """
+    Return a value without each `DefaultKey` that its conversion does not need.
+
+    A field that tells one class of a union from another one is needed, and each where there is no annotation.
+    """
+    paths = list(_defaults(value, ()))
+    if not paths:
+        return value
+    try:
+        converted = convert(value)
+    except ValueError:
+        return value  # to convert it again says why
+    fewer = value
+    for path in reversed(paths):
+        fewer = replaced(fewer, path, ABSENT)
+    if has_effect(converted, convert, fewer, value):
+        fewer = value
+        for path in reversed(paths):  # keys of inner mappings first
+            without = replaced(fewer, path, ABSENT)
+            if not has_effect(converted, convert, without, value):
+                fewer = without
+    return fewer
+
+
+def _defaults(value: Any, path: Path) -> Iterator[Path]:
+    """Yield the path of each key that is marked, the outer ones first."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, DefaultKey):
+                yield (*path, str(key))
+            yield from _defaults(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if isinstance(item, dict | list):
+                yield from _defaults(item, (*path, index))
