@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from qexp.serialization import KeyTypes, key_types
 
 Function = Callable[..., Any]
 _NUMBERS = (bool, int, float)
+_REASONS = {"int_parsing_size": "a whole number of fewer digits; write it without a point or an exponent"}
+"""What is expected, by the type of an error whose message does not say so."""
 _FAR = 1e300
 """Larger numbers are checked: they may be infinite, or too long for JSON."""
 
@@ -118,7 +121,8 @@ class Signature:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             at = "".join(f"[{part!r}]" for part in first["loc"] if not isinstance(part, str) or isinstance(value, dict))
-            reason = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
+            reason = reason.removeprefix("Input should be ")
             shown = f"{value!r}{at}" if len(repr(value)) <= 60 else f"{repr(value)[:59]}…{at}"
             expected = reason[0].lower() + reason[1:]
             raise UnfitError(f"found {shown}, expected {expected}", first["loc"]) from error
@@ -209,7 +213,19 @@ def _converter(function: str, parameter: str, hint: Any) -> Any:
         try:
             return converter_of(hint)
         except (PydanticUserError, TypeError, NameError) as error:
-            raise FunctionError(f"{place}: {message_of(error).partition(chr(10))[0]}") from error
+            raise FunctionError(f"{place}: {_unfit_type(message_of(error).partition(chr(10))[0])}") from error
+
+
+_UNKNOWN = re.compile(r"Unable to generate pydantic-core schema for (.+?)\. Set `arbitrary_types_allowed")
+_ONCE = re.compile(r"(?:typing|collections\.abc)\.(?:Iterator|Generator|Collection|Container|Reversible)\b")
+
+
+def _unfit_type(message: str) -> str:
+    """Return what is wrong with an annotation, and what to write where pydantic knows no type."""
+    if not (match := _UNKNOWN.match(message)):
+        return message
+    repair = "list[…]" if _ONCE.match(match[1]) else "another one, or set arbitrary_types_allowed in its class"
+    return f"found {match[1]} in a field, expected a type that data can become; write {repair}"
 
 
 def _is_injected(hint: Any) -> bool:

@@ -102,9 +102,19 @@ def _doubtful(axes: Sequence[Axis]) -> Iterator[tuple[Axis, Axis]]:
 
 
 def _require(grid: Grid, name: str, known: Collection[str], location: Location, where: str = "") -> None:
-    if owner(name, known) is None:
-        missing = f"no parameter {where} is named" if where else "no parameter is named"
-        raise grid.source.error(f"{missing} {name!r}{nearest(name, known)}", *location, key=True)
+    if owner(name, known) is not None:
+        return
+    late = owner(name, [one for axis in grid.axes if axis.drawn or _is_seeds(axis) for one in axis.names])
+    if where and late is not None:
+        problem = f"found {name!r}, expected a parameter that stands above; draws and seeds come after 'when'"
+        repair = "list its values instead" if late[0] != "seed" else "list the seeds as a parameter instead"
+        raise grid.source.error(f"{problem}: {repair}", *location, key=True)
+    missing = f"no parameter {where} is named" if where else "no parameter is named"
+    raise grid.source.error(f"{missing} {name!r}{nearest(name, known)}", *location, key=True)
+
+
+def _is_seeds(axis: Axis) -> bool:
+    return axis.locations == (("seeds",),)
 
 
 def repeats(grid: Grid) -> None:

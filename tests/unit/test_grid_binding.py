@@ -274,3 +274,17 @@ def test_names_move_together_under_a_condition(tmp_path):
         ("rbf", 2, 2.0, 4),
         ("linear",),
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "repair"),
+    [
+        ("lr", {"sampling": {"samples": 3}}, "draws and seeds come after 'when': list its values instead"),
+        ("seed", {"seeds": 3}, "draws and seeds come after 'when': list the seeds as a parameter instead"),
+    ],
+)
+def test_a_condition_on_what_comes_after_when_says_so(name, more, repair):
+    parameters = {"a": [1]} | ({"lr": {"uniform": [0, 1]}} if name == "lr" else {})
+    when = [{"if": {name: 1}, "parameters": {"b": [1]}}]
+    with pytest.raises(GridError, match=f"when.0.if.{name}: found '{name}', expected a parameter .* {repair}"):
+        Grid.from_dict({"study": "g", "function": "m:f", "parameters": parameters, "when": when, **more})

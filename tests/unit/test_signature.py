@@ -1,12 +1,14 @@
 """What a function takes by `**params`: values are converted as its annotation says, as those of other names are."""
 
+import collections.abc
+import dataclasses
 import typing
 
 import pytest
 import typing_extensions
 
 from qexp import Context
-from qexp.errors import GridError
+from qexp.errors import FunctionError, GridError
 from qexp.functions import Signature
 from qexp.grid import Grid, bind
 
@@ -56,3 +58,43 @@ def test_the_fields_of_an_unpacked_typed_dict_are_names_that_the_function_takes(
         bound(function, parameters={"x": [1]})
     with pytest.raises(GridError, match=r"takes no 'decy' \(did you mean 'decay'\?\)"):
         bound(function, parameters={"lr": [1], "decy": [1]})
+
+
+@dataclasses.dataclass
+class Folds:
+    folds: collections.abc.Collection[int] = ()
+
+
+class Plain:
+    pass
+
+
+@dataclasses.dataclass
+class Holder:
+    plain: Plain | None = None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "found", "repair"),
+    [
+        (Folds, "found collections.abc.Collection[int] in a field", "; write list[…]"),
+        (
+            Holder,
+            "found <class 'tests.unit.test_signature.Plain'> in a field",
+            "set arbitrary_types_allowed in its class",
+        ),
+    ],
+)
+def test_a_field_that_no_data_can_become_is_refused_with_what_to_write(annotation, found, repair):
+    def f(x): ...
+
+    f.__annotations__ = {"x": annotation}
+    with pytest.raises(FunctionError) as caught:
+        Signature.of(f, "m:f")
+    assert str(caught.value).startswith(f"function m:f: annotation of 'x': {found}, expected a type")
+    assert repair in str(caught.value)
+
+
+def test_a_whole_number_with_too_many_digits_is_refused_with_what_to_write():
+    with pytest.raises(ValueError, match="found 1e\\+22, expected a whole number of fewer digits; write it without"):
+        Signature.of(any_floats, "m:f").canonical("x", 1e22)
