@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from qexp.dotted_names import ABSENT
@@ -34,6 +34,38 @@ def without_defaults(value: Json, convert: Convert) -> Json:
             if not has_effect(converted, convert, without, value):
                 fewer = without
     return fewer
+
+
+def unmarked(argument: Json, names: Iterable[str]) -> Json:
+    """Return an argument in which what dotted *names* set is no default, whatever a mapping says of it."""
+    for name in names:
+        argument = _unmarked(argument, name.split(".")[1:])
+    return argument
+
+
+def _unmarked(value: Json, keys: Sequence[str]) -> Json:
+    if not keys or not isinstance(value, dict):
+        return value
+    return {
+        str(key) if key == keys[0] else key: _unmarked(item, keys[1:]) if key == keys[0] else item
+        for key, item in value.items()
+    }
+
+
+def own_without_defaults(name: str, value: Json, argument: Json, names: Collection[str]) -> Json:
+    """Return the value of a name without each `DefaultKey` that its argument is without, or that longer *names* set."""
+    for path in reversed(list(_defaults(value, ()))):
+        if ".".join([name, *map(str, path)]) in names or _lacks(argument, [*name.split(".")[1:], *path]):
+            value = replaced(value, path, ABSENT)
+    return value
+
+
+def _lacks(argument: Any, path: Sequence[str | int]) -> bool:
+    for key in path:
+        if isinstance(argument, dict) and key not in argument:
+            return True
+        argument = argument[key]
+    return False
 
 
 def _defaults(value: Any, path: Path) -> Iterator[Path]:

@@ -15,7 +15,7 @@ from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import annotated
 from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
-from qexp.functions.default_keys import without_defaults
+from qexp.functions.default_keys import own_without_defaults, unmarked, without_defaults
 from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.functions.ignored_keys import refuse_ignored_keys
 from qexp.model import SCALARS, Json
@@ -139,8 +139,9 @@ class Signature:
         with *beside*, the other values of a dotted argument, is converted as a part of that argument.
         """
         if beside is not None:
-            whole = nested({**beside, name: value})[head(name)]
-            return own_part(name, value, self.canonical(head(name), whole), beside)
+            whole = unmarked(nested({**beside, name: value})[head(name)], [*beside, name])
+            argument = self.canonical(head(name), whole)
+            return own_part(name, own_without_defaults(name, value, argument, beside), argument, beside)
         convert = partial(self.convert, name)
         if isinstance(value, dict | list) and self.converts(name):
             value = without_defaults(value, convert)

@@ -109,3 +109,11 @@ def test_instances_that_are_assigned_or_stand_in_other_sections_lose_their_defau
     assert list(grid) == [{"x": {"name": "a"}}]
     kept = rows(Plain, [Plain("a"), Plain("b")], exclude=[{"x": Plain("a")}])
     assert kept == [{"name": "b"}]
+
+
+def test_an_instance_beside_dotted_names_loses_its_defaults_too():
+    data = {"parameters": {"x": {"values": [Other(), Other(more=2)]}, "x.rate": ["0.5", 1]}}
+    grid = bind(Grid.from_dict({"study": "g", "function": "m:f", **data}), signature(Other))
+    expected = [({}, 0.5), ({}, 1.0), ({"more": 2}, 0.5), ({"more": 2}, 1.0)]
+    assert [(row["x"], row["x.rate"]) for row in grid] == expected
+    assert signature(Other).bind(list(grid)[3])["x"] == Other(1.0, 2)
