@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any
 
 from qexp.dotted_names import ABSENT
@@ -37,7 +37,9 @@ def refuse_ignored_keys(written: Json, converted: Any, convert: Convert, schema:
 def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, Any]]:
     """Yield the path of each key that became no field, and the converted mapping that has none."""
     converted = inner(converted)
-    if isinstance(written, list):
+    if isinstance(written, list) and isinstance(converted, Set):
+        yield from _unread_in_set(written, [member for member in converted if accepted_keys(member) is not None], path)
+    elif isinstance(written, list):
         for index, (item, part) in enumerate(zip(written, items(written, converted), strict=True)):
             yield from _unread(item, part, (*path, index))
     if not isinstance(written, dict):
@@ -55,6 +57,15 @@ def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, A
         yield (*path, key), converted
     for key, item in written.items():
         yield from _unread(item, parts.get(key, ABSENT), (*path, key))
+
+
+def _unread_in_set(written: list[Json], members: list[Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    """Yield the path of each key that no member of a set takes: members are in no order, so any may be meant."""
+    known = {key for member in members for key in {**fields(member), **(accepted_keys(member) or {})}}
+    for index, item in enumerate(written if members else ()):
+        for key in item if isinstance(item, dict) else ():
+            if key not in known:
+                yield (*path, index, key), members[0]
 
 
 def _changed(written: Json, keys: Path) -> Iterator[Any]:

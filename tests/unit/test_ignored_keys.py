@@ -21,6 +21,12 @@ class Opt:
     id: uuid.UUID = dataclasses.field(default_factory=uuid.uuid4)
 
 
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+    y: int = 0
+
+
 class Net(BaseModel):
     depth: int = 2
     opt: Opt = Opt()
@@ -84,6 +90,7 @@ def signature(annotation):
         (Aliased, {"width": 64}, "found the key 'width', expected one of the fields of Aliased: w"),
         (Choices, {"width": 64}, "of Choices: w, size"),
         (Old, {"brdth": 64}, "of Old: width"),
+        (set[Point], [{"x": 1}, {"x": 2, "z": 1}], "found the key 'z', expected one of the fields of Point: x, y"),
         (Scaled, {"scal": 2}, "of Scaled: x, scale (did you mean 'scale'?)"),
     ],
     ids=str,
