@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from qexp.default_fields import DefaultKey
 from qexp.dotted_names import ABSENT
 from qexp.functions.effects import Convert, Path, has_effect, replaced
-from qexp.instances import DefaultKey
 from qexp.model import Json
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from qexp.default_fields import marked
 from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS
 from qexp.grid.reader import Node, nodes_of, parse
 from qexp.grid.schema import GridFile
-from qexp.instances import marked
 from qexp.serialization import KEY_TYPES, to_json
 
 _SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")

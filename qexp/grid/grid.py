@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp import jsonb
+from qexp.default_fields import marked
 from qexp.grid import checks, overlays
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
@@ -20,7 +21,6 @@ from qexp.grid.reader import Location, Source
 from qexp.grid.round_trip import instances_in
 from qexp.grid.rules import Rule
 from qexp.grid.schema import GridFile, validate
-from qexp.instances import marked
 from qexp.model import Json, fingerprint, to_text
 from qexp.serialization import KEY_TYPES, NotDataError, to_json
 

@@ -1,4 +1,4 @@
-"""Instances of dataclasses and models that Python code gives a grid: which of their fields are as by default."""
+"""Fields of dataclasses and models that have their defaults, in instances that Python code gives a grid."""
 
 from __future__ import annotations
 
