@@ -12,7 +12,7 @@ import pytest
 T0KEN = "T0kenThatNobodyMaySee"
 """A part of the address of the service that `service` gives."""
 
-PATIENCE = 240.0
+PATIENCE = 120.0
 """Seconds that a condition may take on a busy machine before a test gives up."""
 
 

@@ -104,7 +104,7 @@ def study(qexp, tmp_path, queue):
             return json.loads(qexp("show", ids, "--format", "json").stdout)
 
         def wait() -> int:
-            return qexp("wait", name, "--timeout", "240").returncode
+            return qexp("wait", name, "--timeout", "120").returncode
 
         return SimpleNamespace(name=name, folder=tmp_path, enqueue=enqueue, listed=listed, shown=shown, wait=wait)
 
