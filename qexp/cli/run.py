@@ -50,9 +50,14 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     done = enqueue_with_progress(loaded)
     say(summary(done))
     if client.counts(done.study)[0].open:
-        workers = LocalWorker(client.settings, concurrency or os.cpu_count() or 1, loaded.file.queue)
-        with ending_on_signals(), workers as worker:
-            wait_with_progress(client, done.study, check=worker.check)
+        children = concurrency or os.cpu_count() or 1
+        with ending_on_signals() as interrupted, LocalWorker(client.settings, children, loaded.file.queue) as worker:
+
+            def check() -> None:
+                interrupted()
+                worker.check()
+
+            wait_with_progress(client, done.study, check=check)
     (counts,) = client.counts(done.study)
     _report(client, counts, form)
     return exit_status(counts)

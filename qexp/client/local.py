@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import gethostname
@@ -16,6 +16,7 @@ from typing import Self
 from qexp.errors import WorkerError
 from qexp.settings import Settings
 
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _WARM = 10.0
 """Seconds that a worker gets to finish what it runs before it is told to stop at once."""
 
@@ -75,15 +76,27 @@ class LocalWorker:
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
-    """Let TERM and HUP end what goes on as Ctrl-C does, so that a worker started here is stopped on the way out."""
+def ending_on_signals() -> Iterator[Callable[[], None]]:
+    """
+    Let TERM and HUP end what goes on as Ctrl-C does, so that a worker started here is stopped on the way out.
+
+    Gives what raises KeyboardInterrupt if one of them has come: Python drops an exception that is raised in a finalizer
+    or a weak reference's callback, and SQLAlchemy has both in every transaction, so 2 of 700 signals were lost.
+    """
+    came = False
 
     def interrupt(number: int, frame: object) -> None:
+        nonlocal came
+        came = True
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in _ENDING}
     try:
-        yield
+        yield check
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -92,8 +105,7 @@ def ending_on_signals() -> Iterator[None]:
 @contextmanager
 def _unhurried() -> Iterator[None]:
     """Take no further Ctrl-C while a worker is being stopped: the one way to leave it behind."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
     try:
         yield
     finally:

@@ -1,0 +1,31 @@
+"""A worker that a command has started ends with it, whenever the command is told to."""
+
+import os
+import signal
+import sys
+import weakref
+
+import pytest
+
+from qexp.client.local import ending_on_signals
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_comes_while_python_drops_exceptions_is_not_lost(number, monkeypatch):
+    dropped = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: dropped.append(error.exc_type))
+
+    # Given a callback of a weak reference, in which an exception has no way out
+    class Held: ...
+
+    held = Held()
+    reference = weakref.ref(held, lambda _: os.kill(os.getpid(), number))
+    # When a signal comes there
+    with ending_on_signals() as interrupted:
+        interrupted()
+        del held
+        assert reference() is None
+        assert dropped == [KeyboardInterrupt]
+        # Then the next look ends what goes on
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
