@@ -130,6 +130,8 @@ class Dispatcher:
         finally:  # studies are paused and people told without the broker, too
             # what has moved last may leave something to tell
             well = self._upkeep.look(at_once=not lead.stirs)
+            if well:  # else what takes long on a busy machine would pass for a Postgres that was away
+                self._answered = time.monotonic()
             self._stirred = not well or time.monotonic() < self._moved + _SETTLES
         return True
 

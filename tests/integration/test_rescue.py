@@ -1,5 +1,6 @@
 """Workers that go silent lose what they run, and only that."""
 
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -178,7 +179,15 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
     raw.execute("DELETE FROM leader")
     board = Board(tmp_path / "board")
     board.make()
-    leader = Dispatcher(client.settings.model_copy(update={"lease": 0.6}), loud, board, lambda: None)
+    leader = Dispatcher(client.settings.model_copy(update={"lease": 3}), loud, board, lambda: None)
+    look = leader._upkeep.look
+
+    def looks_long(at_once=False):
+        """A busy machine, on which all of it takes longer than the third of a lease that is no outage."""
+        time.sleep(1.2)
+        return look(at_once)
+
+    leader._upkeep.look = looks_long
 
     def taken_back():
         leases.beat(raw, loud)
