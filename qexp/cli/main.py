@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import click
 
-from qexp.cli.terminal import echo, out
+from qexp.cli.terminal import echo, open_closed, out
 from qexp.errors import QexpError
 
 INTERRUPTED = 130
@@ -108,6 +108,7 @@ def qexp() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 if experiments failed, 2 on bad input, 3 if a service is out of reach."""
     gc.set_threshold(200_000, 10, 10)  # what is being imported is no garbage: 10 % of a short command's time
+    open_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a terminal that knows ASCII only is no reason to fail
             stream.reconfigure(errors="backslashreplace")

@@ -29,6 +29,15 @@ _UNESCAPED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _data: TextIO | None = None
 
 
+def open_closed() -> None:
+    """Open the standard streams that a shell has closed (`>&-`) to nowhere, before another file takes their place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # a file gets the first number that is free
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
+
+
 def reserve() -> None:
     """
     Keep standard output for data; call it before code of users is imported.
@@ -41,11 +50,7 @@ def reserve() -> None:
         return
     stream.flush()
     _data = os.fdopen(os.dup(1), "w", encoding=stream.encoding, errors=stream.errors)
-    if sys.stderr is not None:
-        os.dup2(2, 1)
-    else:  # stderr is closed
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is needed
-            os.dup2(nowhere.fileno(), 1)
+    os.dup2(2, 1)
     stream.reconfigure(line_buffering=True)
 
 
@@ -95,7 +100,7 @@ def _escaped(text: str) -> str:
 def echo(text: str = "", err: bool = False) -> None:
     """Print lines that may have stored text in them; colours reach a terminal only, and end with the text."""
     stream = sys.stderr if err else out()
-    text = visible(text, colours=stream is not None and stream.isatty())
+    text = visible(text, colours=stream.isatty())
     click.echo(text + _RESET * ("\x1b" in text), stream)
 
 
