@@ -77,19 +77,25 @@ def test_postgres_is_killed_between_claims_and_results(own):
     assert_consistent(study, 3 * NUMBER, {"done": 3 * NUMBER})
 
 
-def test_what_follows_a_studys_first_experiments_is_announced_though_nobody_leads(own):
-    study = own.study(NUMBER, settings={"seconds": 0.001})
-    own.workers(1, "-Q", study.queue, "-c", "2")
-    # Given a leader that is dead, and whose lease lasts
+@pytest.fixture
+def dead_leader(own):
+    """A leader that is dead, and whose lease lasts as long as the test."""
     query = "INSERT INTO leader (worker, until) VALUES (gen_random_uuid(), now() + interval '1 h')"
     own.rows(f"{query} ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until")
-    # When a study is enqueued of which nobody knows how long its experiments take
+    yield
+    own.rows("UPDATE leader SET until = now()")
+
+
+@pytest.mark.usefixtures("dead_leader")
+def test_what_follows_a_studys_first_experiments_is_announced_though_nobody_leads(own):
+    # Given a study of which nobody knows how long its experiments take
+    study = own.study(NUMBER, settings={"seconds": 0.001})
     study.enqueue()
     assert study.statuses()["pending"] > NUMBER / 2
-    # Then its worker, which has the first ones, sees to the others
+    # When a worker has the first ones, then it sees to the others
+    own.workers(1, "-Q", study.queue, "-c", "2")
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
-    own.rows("UPDATE leader SET until = now()")
 
 
 def test_the_broker_is_wiped_while_messages_are_at_work(own):
