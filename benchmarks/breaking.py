@@ -56,7 +56,7 @@ def kill(processes: Sequence[psutil.Process]) -> None:
 
 
 def await_gone(processes: Sequence[psutil.Process]) -> None:
-    """Wait until processes are gone, or have nobody left who would reap them; TimeoutError if they stay."""
+    """Wait until processes have ended, as zombies too; TimeoutError if they go on."""
     deadline = time.monotonic() + _PATIENCE
     while left := list(_living(processes)):
         if time.monotonic() > deadline:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from typing import Any, NoReturn
 
 import psutil
 import pytest
+
+from qexp.functions import Signature
+from qexp.worker.context.values import decode, encode
 
 T0KEN = "T0kenThatNobodyMaySee"
 """A part of the address of the service that `service` gives."""
@@ -32,3 +36,23 @@ def signal_all(pid: int, number: int) -> None:
         for process in [main, *main.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(number)
+
+
+def again(value: Any) -> Any:
+    """Return a value as a checkpoint gives it back."""
+    encoded = encode(value)
+    return decode(encoded.kind, encoded.data)
+
+
+def signature_of(annotation: Any) -> Signature:
+    """Return the signature of a function of x, which is annotated so, and y."""
+
+    def f(x, y=0): ...
+
+    f.__annotations__ = {"x": annotation}
+    return Signature.of(f, "m:f")
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Refuse NaN and Infinity: json.loads takes them without *parse_constant*."""
+    raise AssertionError(f"{name} is not JSON")

@@ -177,7 +177,7 @@ def _charged(facts: Facts) -> Verdict:
     against += [f"worker {name} is quarantined" for name in facts.quarantined]
     failed = Counter(one.failure for one in facts.experiments if one.status == "failed")
     told = ", ".join(f"{many} failed by {failure}" for failure, many in failed.most_common())
-    return _verdict("nobody is charged for others", told or "none has failed", against)
+    return _verdict("each fails by its own fault only", told or "none has failed", against)
 
 
 def _complaint(one: Experiment, attempts: Sequence[Attempt]) -> str | None:

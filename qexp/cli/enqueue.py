@@ -71,8 +71,8 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     if done.ran_otherwise:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
         say(
-            f"warning: {many} run with the keys of a mapping in another order, which makes no other experiment; "
-            "where the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
+            f"warning: {many} run with another order of keys or kind of number (1e22 is no integer) than the grid has "
+            "now, and will not run again; where the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
         )
     if done.moved_from is not None:
         function, folder = done.moved_from

@@ -52,7 +52,7 @@ class Enqueued:
     warnings: tuple[str, ...] = ()
     """What of the code was left out of its snapshot, or looks like a secret and was not."""
     ran_otherwise: int = 0
-    """Experiments that have run, or run, with the keys of a mapping in another order than in the grid."""
+    """Experiments that have run, or run, with another order of keys or kind of number than the grid has."""
     missing: tuple[str, ...] = ()
     """Modules that the function imports here, and that workers would not find."""
 
@@ -87,17 +87,17 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     snapshot = plan.provenance.snapshot
     warnings = snapshot.warnings if snapshot is not None else ()
     return Enqueued(
-        grid.study,
-        added.total,
-        added.new,
-        announced,
-        study.revision,
-        added.orphaned,
-        moved,
-        waiting,
-        warnings,
-        added.ran_otherwise,
-        missing,
+        study=grid.study,
+        total=added.total,
+        new=added.new,
+        announced=announced,
+        revision=study.revision,
+        orphaned=added.orphaned,
+        moved_from=moved,
+        waiting=waiting,
+        warnings=warnings,
+        ran_otherwise=added.ran_otherwise,
+        missing=missing,
     )
 
 

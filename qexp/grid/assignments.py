@@ -14,7 +14,7 @@ from qexp.grid.schema import GridFile
 from qexp.serialization import KEY_TYPES, to_json
 
 _SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")
-"""KeyTypes whose inner names can be set one by one: `settings.epochs=5`."""
+"""Sections of a grid whose inner names can be set one by one: `settings.epochs=5`."""
 _LISTS = ("zip", "when", "exclude", "include")
 
 KeyPath = tuple[str, ...]

@@ -11,12 +11,11 @@ from typing import Any
 
 from qexp import jsonb
 from qexp.default_fields import marked
-from qexp.grid import checks, overlays
+from qexp.grid import checks, lint, overlays
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
 from qexp.grid.expansion import Expansion
 from qexp.grid.layers import layered, layered_data, overlaid
-from qexp.grid.lint import warnings
 from qexp.grid.reader import Location, Source
 from qexp.grid.round_trip import instances_in
 from qexp.grid.rules import Rule
@@ -185,7 +184,7 @@ class Grid:
             for axis in self.axes
             if axis.repeats
         ]
-        likely = warnings(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
+        likely = lint.warnings(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
         return list(dict.fromkeys([*idle, *held, *fewer, *overlays.warnings(self), *likely]))
 
     def location_of(self, name: str) -> Location:

@@ -98,7 +98,7 @@ class Added:
     new: int
     orphaned: int = 0
     ran_otherwise: int = 0
-    """Experiments that have run, or run, with the keys of a mapping in another order than in the grid by now."""
+    """Experiments that have run, or run, with another order of keys or kind of number than the grid has now."""
 
 
 def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> Added:

@@ -167,7 +167,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.started_at,
             columns.finished_at,
             duration(),
-            seconds(columns.finished_at - columns.started_at),
+            last_attempt(),
             columns.reason,
             columns.not_before,
             columns.recorded_at,

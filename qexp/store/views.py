@@ -133,7 +133,8 @@ def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
     if not may:
         log.info("the view of study %s is written later, by a role that may", name)
         return
-    before, present = _Basis.of(study, comment), _Basis.of(study, comment)
+    before = _Basis.of(study, comment)
+    present = _Basis.of(study, comment)  # another one, whose shapes are widened below
     whole = wholly or present is None or present.names[0] != parameters
     known: Shapes = {"params": {}, "result": {}} if whole or present is None else present.shapes
     shapes: dict[Source, dict[str, Shape]] = {
@@ -187,10 +188,8 @@ def _note(raw: Raw, name: str) -> None:
         with raw.transaction():
             raw.execute(SQL("SET LOCAL lock_timeout = {}").format(Literal(_PATIENCE)))
             raw.execute(SQL("COMMENT ON VIEW {} IS {}").format(Identifier(f"study_{name}"), Literal(_AGAIN)))
-    except (
-        psycopg.errors.LockNotAvailable,
-        psycopg.errors.UndefinedTable,
-    ) as error:  # another process writes it just now
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.UndefinedTable) as error:
+        # another process writes it just now
         log.info("the view of study %s cannot be marked as stale: %s", name, error.diag.message_primary)
 
 

@@ -54,6 +54,13 @@ def start_worker(site, tmp_path_factory):
         worker.kill()
 
 
+@pytest.fixture
+def brief(monkeypatch):
+    """Workers that take each other for lost after three seconds."""
+    monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
+    monkeypatch.setenv("QEXP_LEASE", "3")
+
+
 @pytest.fixture(scope="module")
 def queue():
     return f"q_{uuid.uuid4().hex[:8]}"

@@ -45,11 +45,15 @@ def test_async_functions_run_to_their_end_or_fail_or_overrun_their_time(worker, 
     assert (slow["failure"], slow["error_type"]) == ("timeout", "Timeout")
 
 
-def test_objects_and_partials_run_as_functions_do(worker, study):
-    made = study(SOURCE, {"x": [1, 2]}, function="experiment:model")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("model", [{"y": 3.0}, {"y": 6.0}]), ("partial", [{"early": 1.0, "y": 2.0}, {"early": 2.0, "y": 4.0}])],
+)
+def test_objects_and_partials_run_as_functions_do(worker, study, name, expected):
+    made = study(SOURCE, {"x": [1, 2]}, function=f"experiment:{name}")
     made.enqueue()
     assert made.wait() == 0
-    assert [row["result"] for row in made.listed()] == [{"y": 3.0}, {"y": 6.0}]
+    assert [row["result"] for row in made.listed()] == expected
 
 
 def test_a_class_is_refused_with_its_line(qexp, study):

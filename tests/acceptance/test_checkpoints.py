@@ -4,6 +4,8 @@ import random
 
 import pytest
 
+from qexp import metrics
+
 EPOCHS = 5
 
 OWN_CLASSES = """
@@ -80,6 +82,7 @@ def test_what_cannot_be_saved_fails_after_its_first_epoch_with_place_and_repair(
     made.enqueue()
     assert made.wait() == 1
     (attempt,) = made.shown()[0]["attempts"]
+    assert metrics(made.name)["step"].tolist() == [0]
     assert attempt["error_type"].endswith("CheckpointError")
     assert attempt["error_message"] == (
         "state['file']: a builtins.builtin_function_or_method is not data; "

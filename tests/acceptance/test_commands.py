@@ -46,6 +46,23 @@ def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
     assert re.search(r"first: +x=1\n +last: +x=3", done.stdout)
 
 
+def test_an_enqueue_says_how_many_experiments_ran_with_another_order_of_keys(qexp, study, worker):
+    # Given two experiments that have run
+    source = "def f(steps): return {'first': next(iter(steps))}"
+    made = study(source, {"steps": {"values": [{"b": 1, "a": 1}, {"c": 1}]}})
+    made.enqueue()
+    assert made.wait() == 0
+    # When the grid has one of their mappings in another order
+    done = qexp("enqueue", "grid.yaml", "--set", "steps={values: [{a: 1, b: 1}, {c: 1}]}")
+    # Then the enqueue names it, and nothing runs again
+    assert done.stdout == f"{made.name}: 2 experiments, 0 new, 2 already there\n"
+    assert done.stderr == (
+        "warning: 1 experiment has run with another order of keys or kind of number (1e22 is no integer) than the grid "
+        "has now, and will not run again; where the order matters, write a list of pairs: [[scale, std], [pca, 5]]\n"
+    )
+    assert [row["result"] for row in made.listed()] == [{"first": "b"}, {"first": "c"}]
+
+
 def test_a_dry_run_says_under_which_condition_a_parameter_exists(qexp, study):
     when = [{"if": {"x": [1, 2], "deep": "yes"}, "parameters": {"y": [5, 6]}}]
     study("def f(x, deep: bool, y=0): ...", {"x": [1, 2, 3], "deep": ["yes", "no"]}, when=when)

@@ -6,7 +6,7 @@ import math
 import pandas as pd
 import pytest
 from psycopg.sql import SQL, Identifier
-from tests_support import eventually
+from tests_support import eventually, refuse_constant
 
 import qexp as package
 from qexp.store.connect import connect
@@ -36,10 +36,6 @@ def made(study, worker):
     made.enqueue()
     assert made.wait() == 0
     return made
-
-
-def refuse(constant):
-    raise AssertionError(f"{constant} is not JSON")
 
 
 def test_a_view_follows_the_results_of_workers_without_another_enqueue(site, made):
@@ -103,7 +99,7 @@ def test_lists_files_and_conditions_have_the_names_of_frames(qexp, made, site, t
 
 def test_what_is_printed_or_written_as_json_is_json(qexp, made, tmp_path):
     assert qexp("export", made.name, "-o", "x.json").returncode == 0
-    rows = json.loads((tmp_path / "x.json").read_text(), parse_constant=refuse)
+    rows = json.loads((tmp_path / "x.json").read_text(), parse_constant=refuse_constant)
     assert [row["train.curve"] for row in rows] == [[None, "Infinity"]] * 4
     assert [row["acc"] for row in rows] == [None, None, 0.5, 1]
     number = made.listed()[0]["id"]
@@ -111,6 +107,6 @@ def test_what_is_printed_or_written_as_json_is_json(qexp, made, tmp_path):
         done = qexp(*command, "--format", "json")
         assert done.returncode == 0, done.stderr
 
-        json.loads(done.stdout, parse_constant=refuse)
-    points = json.loads(qexp("metrics", made.name, "--format", "json").stdout, parse_constant=refuse)
+        json.loads(done.stdout, parse_constant=refuse_constant)
+    points = json.loads(qexp("metrics", made.name, "--format", "json").stdout, parse_constant=refuse_constant)
     assert {row["value"] for row in points} == {"Infinity", 0.30000000000000004}

@@ -46,13 +46,6 @@ def test_the_example_learns_and_leaves_series_and_weights(qexp, tmp_path):
     assert [item["name"] for item in listed] == ["net.pt"] * 8
 
 
-@pytest.fixture
-def brief(monkeypatch):
-    """Workers that take each other for lost after three seconds."""
-    monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
-    monkeypatch.setenv("QEXP_LEASE", "3")
-
-
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize(("killed", "outcome"), [("process", "crashed"), ("worker", "lost")])
 def test_a_killed_training_ends_with_the_parameters_of_an_undisturbed_one(

@@ -48,13 +48,6 @@ def test_the_example_learns_and_leaves_series_and_weights(qexp, tmp_path):
     assert [item["name"] for item in listed] == ["weights.npz"] * 12
 
 
-@pytest.fixture
-def brief(monkeypatch):
-    """Workers that take each other for lost after three seconds."""
-    monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
-    monkeypatch.setenv("QEXP_LEASE", "3")
-
-
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("outcome", ["lost", "crashed"])
 def test_a_killed_training_goes_on_from_the_last_epoch(study, raw, start_worker, queue, tmp_path, outcome):

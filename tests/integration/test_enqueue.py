@@ -1,6 +1,7 @@
 """Enqueue: rows once, ids announced, nothing half-written."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,7 +253,7 @@ def test_rows_are_added_to_a_study_that_the_code_of_its_workers_takes(client, gr
 def test_rows_are_added_where_the_folder_of_the_study_is_not(client, grid, tmp_path):
     # Given a study whose folder is gone, and a client that has not unpacked its snapshot
     study = client.enqueue(grid()).study
-    (tmp_path / "experiment.py").unlink()
+    shutil.rmtree(tmp_path)
     # When rows are added, then they are held against the snapshot from the database
     with pytest.raises(GridError, match="takes no 'w'"):
         client.extend(study, [{"w": 1}])

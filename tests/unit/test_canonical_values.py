@@ -14,6 +14,7 @@ import uuid
 
 import pytest
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, SecretStr
+from tests_support import signature_of
 from typing_extensions import TypedDict
 
 from qexp.client.checking import checked
@@ -57,16 +58,9 @@ class Pair(typing.NamedTuple):
     y: int = 5
 
 
-def signature(annotation):
-    def f(x): ...
-
-    f.__annotations__ = {"x": annotation}
-    return Signature.of(f, "m:f")
-
-
 def rows(annotation, **keys):
     """Return the experiments of a grid of one parameter x that is annotated so."""
-    return list(bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature(annotation)))
+    return list(bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature_of(annotation)))
 
 
 @pytest.mark.parametrize(
@@ -103,17 +97,17 @@ def rows(annotation, **keys):
     ids=lambda value: str(value).partition(" at 0x")[0],  # the same in each process
 )
 def test_a_value_is_what_the_grid_says_with_its_scalars_as_the_annotation_spells_them(annotation, written, expected):
-    spelled = signature(annotation).canonical("x", written)
+    spelled = signature_of(annotation).canonical("x", written)
     assert (spelled, repr(spelled)) == (expected, repr(expected))
     # and the same once more, so that what is stored stays what it is
-    assert repr(signature(annotation).canonical("x", spelled)) == repr(expected)
+    assert repr(signature_of(annotation).canonical("x", spelled)) == repr(expected)
 
 
 def test_a_new_field_with_a_default_makes_no_other_experiment():
     before = dataclasses.make_dataclass("Opt", [("lr", float)])
     after = dataclasses.make_dataclass("Opt", [("lr", float), ("decay", float, 0.0)])
     first, second = (
-        bind(Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": [{"lr": 1}]}}), signature(kind))
+        bind(Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": [{"lr": 1}]}}), signature_of(kind))
         for kind in (before, after)
     )
     assert list(first.encoded()) == list(second.encoded())
@@ -185,17 +179,17 @@ def test_two_processes_with_other_hash_seeds_have_the_same_experiments():
     ids=str,
 )
 def test_what_could_be_read_only_once_arrives_as_a_list(annotation, written, expected):
-    assert signature(annotation).bind({"x": written}) == {"x": expected}
+    assert signature_of(annotation).bind({"x": written}) == {"x": expected}
 
 
 def test_iterables_inside_of_a_model_arrive_as_lists():
-    folds = signature(list[Model]).bind({"x": [{"rate": 1, "folds": ["1", 2]}]})["x"][0].folds
+    folds = signature_of(list[Model]).bind({"x": [{"rate": 1, "folds": ["1", 2]}]})["x"][0].folds
     assert (sum(folds), sum(folds)) == (3, 3)
 
 
 def test_items_of_an_iterable_are_checked_before_anything_runs():
     with pytest.raises(ValueError, match=r"found \['one'\]\[0\], expected a valid integer"):
-        signature(typing.Iterable[int]).canonical("x", ["one"])
+        signature_of(typing.Iterable[int]).canonical("x", ["one"])
 
 
 @pytest.mark.parametrize(
@@ -228,7 +222,7 @@ def test_a_key_that_is_no_text_is_kept_where_the_annotation_says_so():
     assert rows(dict[datetime.date, int], parameters={"x": [{datetime.date(2024, 1, 1): 1}]}) == [
         {"x": {"2024-01-01": 1}}
     ]
-    assert signature(dict[int, float]).bind({"x": {"0": 1.0}}) == {"x": {0: 1.0}}
+    assert signature_of(dict[int, float]).bind({"x": {"0": 1.0}}) == {"x": {0: 1.0}}
 
 
 @pytest.mark.parametrize(

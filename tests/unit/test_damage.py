@@ -57,12 +57,6 @@ def object_array():
     return file.getvalue()
 
 
-def header_of_eight_terabytes():
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
-    return file.getvalue()
-
-
 @pytest.mark.parametrize(
     ("kind", "data"),
     [

@@ -64,10 +64,10 @@ def test_what_happened_as_it_should_is_not_complained_of():
         ),
         (but(GOOD, ended=[]), {"executions are rows": ["experiment 1, attempt 2: done, and was not executed"]}),
         (but(GOOD, left=[77]), {"nothing is stuck": ["process 77 outlives its worker"]}),
-        (but(GOOD, quarantined=["w"]), {"nobody is charged for others": ["worker w is quarantined"]}),
+        (but(GOOD, quarantined=["w"]), {"each fails by its own fault only": ["worker w is quarantined"]}),
         (
             but(GOOD, experiments=[but(RETURNS, status="failed", failure="crashed"), RAISES, EXITS]),
-            {"nobody is charged for others": ["experiment 1, which returns: failed by crashed, expected None"]},
+            {"each fails by its own fault only": ["experiment 1, which returns: failed by crashed, expected None"]},
         ),
     ],
 )
@@ -95,7 +95,7 @@ def test_an_experiment_that_fails_by_itself_uses_its_retries_exactly(extra):
     experiments = [but(one, attempt=extra.number) if one.id == extra.experiment else one for one in GOOD.experiments]
     facts = but(GOOD, experiments=experiments, attempts=[*ROWS, extra])
     # Then it is complained of
-    assert "nobody is charged for others" in complaints(facts)
+    assert "each fails by its own fault only" in complaints(facts)
 
 
 def test_a_requeue_gives_the_retries_back():

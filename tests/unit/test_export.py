@@ -6,16 +6,13 @@ import math
 
 import pandas as pd
 import pytest
+from tests_support import refuse_constant
 
 from qexp.analysis.export import records, writer
 from qexp.analysis.frame import typed
 from qexp.cli.output import show_json
 
 MIXED = [True, "true", 1, "1", 1.5, "1.5", None, "null", "adam", "", [1, None], "[1, null]", {"a": "b"}, 2**70, "NaN"]
-
-
-def refuse(constant):
-    raise AssertionError(f"{constant} is not JSON")
 
 
 def written(path, **columns):
@@ -28,7 +25,7 @@ def written(path, **columns):
 def test_json_has_no_numbers_that_json_lacks_at_any_depth(tmp_path):
     odd = [math.nan, math.inf, -math.inf, 0.5]
     path = written(tmp_path / "x.json", plain=odd, nested=[[odd], {"a": odd}, {"b": {"c": math.nan}}, math.inf])
-    rows = json.loads(path.read_text(), parse_constant=refuse)
+    rows = json.loads(path.read_text(), parse_constant=refuse_constant)
     plain = [None, "Infinity", "-Infinity", 0.5]
     assert [row["plain"] for row in rows] == plain
     assert [row["nested"] for row in rows] == [[plain], {"a": plain}, {"b": {"c": None}}, "Infinity"]
@@ -84,7 +81,7 @@ def test_columns_without_values_or_of_nan_only_are_written(tmp_path):
     assert table["none"].isna().all()
     assert table["nan"].isna().all()
     assert table["moments"].dtype == "datetime64[us, UTC]"
-    (first, _) = json.loads((tmp_path / "x.json").read_text(), parse_constant=refuse)
+    (first, _) = json.loads((tmp_path / "x.json").read_text(), parse_constant=refuse_constant)
     assert first == {"none": None, "nan": None, "moments": "2026-01-02T03:04:05+00:00"}
 
 
@@ -94,7 +91,7 @@ def test_what_commands_print_as_json_has_no_numbers_that_json_lacks(capsys):
         result: dict
 
     show_json([{"result": {"loss": [math.nan, math.inf]}, "attempts": [Attempt({"loss": -math.inf})], "at": None}])
-    (found,) = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    (found,) = json.loads(capsys.readouterr().out, parse_constant=refuse_constant)
     assert found == {
         "result": {"loss": [None, "Infinity"]},
         "attempts": [{"result": {"loss": "-Infinity"}}],

@@ -7,10 +7,10 @@ import pathlib
 import typing
 
 import pytest
+from tests_support import signature_of
 
 from qexp.client.checking import checked
 from qexp.errors import GridError
-from qexp.functions import Signature
 from qexp.grid import Grid, bind
 
 
@@ -25,16 +25,9 @@ class Options:
     decay: float = 0.0
 
 
-def signature(annotation):
-    def f(x, y=0): ...
-
-    f.__annotations__ = {"x": annotation}
-    return Signature.of(f, "m:f")
-
-
 def bound(annotation, **keys):
     """Return a grid of the parameters x, which is annotated so, and y."""
-    return bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature(annotation))
+    return bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature_of(annotation))
 
 
 # an annotation, two values of it, and another spelling of the first
@@ -110,10 +103,6 @@ def test_a_list_in_a_rule_means_any_of_its_values_also_for_a_parameter_of_lists(
     listed = bound(list[int], **axes, exclude=[{"x": [64, 32]}])
     assert len(listed) == 2
     assert "matches nothing" in listed.warnings()[0]
-
-
-KERNELS = {"parameters": {"x": ["rbf", "poly"]}}
-DISJOINT = [{"if": {"x": "rbf"}, "parameters": {"y": [0.1, 1]}}, {"if": {"x": "poly"}, "parameters": {"y": [1, 2, 3]}}]
 
 
 def load(tmp_path, text, function="def f(kernel, gamma: float, degree: int = 3): ..."):

@@ -11,7 +11,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qexp import Grid, QexpError
-from qexp.dotted_names import ABSENT, inside, prefixes
 from qexp.errors import GridError
 from qexp.model import canonical, fingerprint
 
@@ -65,12 +64,19 @@ def grids(draw):
     return grid
 
 
+NOWHERE = object()
+
+
 def value_of(name, row):
     """Return the value of a dotted name in a combination: its own, else that inside of a mapping above it."""
-    for above, keys in prefixes(name):
-        if above in row:
-            return inside(row[above], keys)
-    return ABSENT
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        if (above := ".".join(parts[:length])) in row:
+            value = row[above]
+            for key in parts[length:]:
+                value = value.get(key, NOWHERE) if isinstance(value, dict) else NOWHERE
+            return value
+    return NOWHERE
 
 
 def holds(rule, row):
@@ -80,7 +86,7 @@ def holds(rule, row):
     def is_one(found, value):
         return all(canonical(one) in any_of(value) for one in (found if isinstance(found, Twice) else [found]))
 
-    return all((found := value_of(name, row)) is not ABSENT and is_one(found, value) for name, value in rule.items())
+    return all((found := value_of(name, row)) is not NOWHERE and is_one(found, value) for name, value in rule.items())
 
 
 def together(row, more):

@@ -11,6 +11,7 @@ import uuid
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests_support import signature_of
 
 from qexp.functions import Signature
 from qexp.grid import Grid, bind
@@ -117,15 +118,8 @@ def annotated(draw, depth=2):
     return dataclasses.make_dataclass("Made", fields), whole | values.map(lambda a: mapped([("a", a)]))
 
 
-def signature(annotation):
-    def f(x, y=0): ...
-
-    f.__annotations__ = {"x": annotation}
-    return Signature.of(f, "m:f")
-
-
 def encoded(grid, annotation):
-    return [(digest, text) for digest, text, _ in bind(grid, signature(annotation)).encoded()]
+    return [(digest, text) for digest, text, _ in bind(grid, signature_of(annotation)).encoded()]
 
 
 def exact(value):
@@ -144,7 +138,7 @@ def exact(value):
 def test_a_value_has_one_spelling_and_arrives_as_it_was_written(data):
     annotation, values = data.draw(annotated())
     value = data.draw(values)
-    taker = signature(annotation)
+    taker = signature_of(annotation)
     # Given two spellings of one value, then its experiment is the same, and nothing is added to it
     spelled = taker.canonical("x", value.one)
     assert exact(spelled) == exact(value.spelled)

@@ -87,7 +87,7 @@ def test_so_does_a_folder_of_pythonpath_which_workers_may_not_have(project, tmp_
 
 
 def test_of_a_module_in_a_package_it_is_the_folder_that_has_the_package(project):
-    path = project(pkg__sub__experiment=FUNCTION, pkg__sub____init__="", pkg____init__=FUNCTION)
+    path = project(pkg__sub__experiment=FUNCTION)
     (path / "pkg" / "__init__.py").write_text(FUNCTION)
     (path / "pkg" / "sub" / "__init__.py").write_text("")
     assert said("-c", script("pkg.sub.experiment:f"), cwd=path).startswith("project ")
@@ -224,7 +224,7 @@ def test_a_helper_that_only_pythonpath_finds_is_named_with_its_importer(project,
 
 
 def test_a_helper_that_an_ignore_file_leaves_out_is_named_with_the_line_that_takes_it(project):
-    path = project(experiment=f"from pkg import helper\n{FUNCTION}", pkg__helper="", pkg____init__="")
+    path = project(experiment=f"from pkg import helper\n{FUNCTION}", pkg__helper="")
     (path / "pkg" / "__init__.py").write_text("")
     (path / ".qexpignore").write_text("helper.py\n")
     found = said("-c", MISSING, cwd=path)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests_support import again
 
 from qexp.errors import CheckpointError
 from qexp.worker.context.loop_state import restore_into, state_of
@@ -19,34 +20,12 @@ from qexp.worker.context.values import decode, encode
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from torch import nn  # noqa: E402
+from torch_support import bits, carried  # noqa: E402
 
 torch.set_num_threads(1)
 NOT_DENSE = {"qint8", "qint32", "quint8", "quint2x4", "quint4x2"}
 DTYPES = sorted({name.removeprefix("torch.") for name in map(str, vars(torch).values()) if name.startswith("torch.")})
 DTYPES = [name for name in DTYPES if isinstance(getattr(torch, name, None), torch.dtype) and name not in NOT_DENSE]
-
-
-def again(value):
-    encoded = encode(value)
-    return decode(encoded.kind, encoded.data)
-
-
-def carried(tensor):
-    """Return a view of a type that torch can copy and fill, whatever the tensor's is."""
-    types = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
-    return tensor.detach().view(types[tensor.itemsize])
-
-
-def bits(value):
-    """Return a value with the bytes of its tensors in their place, for comparisons bit for bit."""
-    if isinstance(value, torch.Tensor):
-        flat = carried(value).contiguous().reshape(-1)
-        return type(value), value.dtype, value.shape, value.requires_grad, flat.numpy().tobytes()
-    if isinstance(value, dict):
-        return type(value), [(key, bits(item)) for key, item in value.items()], bits(list(vars_of(value)))
-    if isinstance(value, list | tuple):
-        return type(value), [bits(item) for item in value]
-    return type(value), value
 
 
 def found_in(value):
@@ -55,10 +34,6 @@ def found_in(value):
         return [value]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else []
     return [tensor for item in items for tensor in found_in(item)]
-
-
-def vars_of(value):
-    return getattr(value, "__dict__", {}).items()
 
 
 @st.composite

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from tests_support import again
 
 from qexp.errors import CheckpointError
 from qexp.worker.context.loop_state import restore_into, state_of
@@ -141,11 +142,6 @@ def shape_of(value):
     if kind in (datetime.datetime, datetime.time):
         return kind, repr(value.tzinfo), value.fold, value.replace(tzinfo=None)
     return kind, repr(value)
-
-
-def again(value):
-    encoded = encode(value)
-    return decode(encoded.kind, encoded.data)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first array takes a second to draw

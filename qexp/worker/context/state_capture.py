@@ -39,6 +39,7 @@ class StateCapture(Traversal):
         """The objects whose attributes are captured just now."""
 
     def target(self, target: Any) -> Any:
+        """Return the state of a loop; CheckpointError names an object that could not be restored."""
         require_state(target)
         if isinstance(target, dict):
             return self._items(target)
@@ -133,10 +134,12 @@ class StateCapture(Traversal):
 
 
 def is_dataclass(target: Any) -> bool:
+    """Say whether a value is a dataclass that a module defines, without a state of its own."""
     return class_codec.kind_of(target) == "dataclass" and own_state(target) is None
 
 
 def require_state(target: Any) -> None:
+    """Raise CheckpointError unless a value, or each item of a tuple, can be restored in place."""
     if target is not None and not _is_restorable(target):
         name = type(target).__qualname__
         raise CheckpointError(f"there is no state to restore in a value of type {name}; put what it holds in a dict")
@@ -163,6 +166,7 @@ def _is_restorable(target: Any) -> bool:
 
 
 def described(value: Any) -> str:
+    """Return the type of a value, for an error; of an array or tensor its shape too."""
     if is_array(value):
         return f"an array of {value.dtype} of shape {value.shape}"
     if tensor_codec.is_tensor(value):

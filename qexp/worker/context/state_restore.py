@@ -35,6 +35,7 @@ class StateRestore(Traversal):
         """By identity or memory: each object that has its value already, and this value."""
 
     def all(self, target: Any, value: Any) -> None:
+        """Restore a state: in two passes if tensors are to be compared with those of loaded objects."""
         self.target(target, value)
         if self._postponed:
             self._loaded = True
@@ -42,6 +43,7 @@ class StateRestore(Traversal):
             self.target(target, value)
 
     def target(self, target: Any, value: Any) -> None:
+        """Restore the state once; CheckpointError if it does not fit the target."""
         if target is None:
             return
         require_state(target)
