@@ -1,0 +1,104 @@
+"""The finished table: headers, cells and notes. Writers print it; nothing here computes or reads the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Key = tuple[str, ...]
+"""The labels of one row or column: one text per axis."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One result that a table shows."""
+
+    name: str
+    maximize: bool
+    """A larger value is better."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one row and column: its statistic over replicates, as numbers and as text."""
+
+    n: int
+    """Replicates in the statistic."""
+    expected: int
+    """Replicates that the newest grid has for this cell."""
+    center: float | None
+    """The mean, median or interquartile mean; None if there is no replicate."""
+    spread: float | None = None
+    """The number after ±; None if the statistic has none or n is 1."""
+    interval: tuple[float, float] | None = None
+    """The quartiles of a median."""
+    text: str = ""
+    """The center with the table's number of digits, such as 0.91; empty if there is no replicate."""
+    spread_text: str = ""
+    """The spread with the same digits, or — if n is 1; empty if the statistic has no spread."""
+    bold: bool = False
+    marks: tuple[str, ...] = ()
+    """The marks of the notes that concern this cell, such as a."""
+    values: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """The replicates, in the order of the axes that the statistic is over."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether every expected replicate is in the statistic."""
+        return self.n == self.expected
+
+    @property
+    def count_text(self) -> str:
+        """Return `(4/5)` for a cell with missing replicates, otherwise nothing."""
+        return "" if self.is_complete else f"({self.n}/{self.expected})"
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line below the table."""
+
+    kind: str
+    """One of `statistic`, `missing`, `mixed`, `nan`, `open`, `excluded`, `repeated`, `warning`, `test`, `choice`."""
+    text: str
+    mark: str = ""
+    """The mark of the cells that the note is about; empty if the note is about the whole table."""
+    command: str = ""
+    """The command that completes or explains these cells."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as writers print it. Rows and columns are in display order."""
+
+    row_axes: tuple[str, ...]
+    """The names of the row axes, such as classifier."""
+    column_axes: tuple[str, ...]
+    """The names of the column axes; the last one is `metric` if the table has several metrics."""
+    rows: tuple[Key, ...]
+    columns: tuple[Key, ...]
+    cells: tuple[tuple[Cell | None, ...], ...]
+    """One sequence per row; None: the newest grid has no experiment for this cell."""
+    metrics: tuple[Metric, ...]
+    statistic: str
+    """What a cell shows, such as mean ± std."""
+    over: tuple[str, ...]
+    """The axes whose values are the replicates, such as seed."""
+    notes: tuple[Note, ...] = ()
+    provenance: tuple[str, ...] = ()
+    """Lines for the head of a file: study, revision, source, n, statistic, tests and the command. No time of day."""
+
+    def cell(self, row: Key | str, column: Key | str) -> Cell | None:
+        """Return one cell by the labels of its row and column; KeyError if there is no such row or column."""
+        return self.cells[_place(self.rows, row)][_place(self.columns, column)]
+
+
+def _place(keys: Sequence[Key], wanted: Key | str) -> int:
+    key = (wanted,) if isinstance(wanted, str) else wanted
+    try:
+        return keys.index(key)
+    except ValueError:
+        raise KeyError(f"found {key}, expected one of {', '.join(map(str, keys))}") from None
