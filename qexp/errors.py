@@ -121,6 +121,10 @@ class ExportError(QexpError):
     """A frame cannot be written where or how it was asked for."""
 
 
+class SummaryError(QexpError):
+    """A table, comparison or plot of results cannot be made as it was asked for."""
+
+
 class TablesError(QexpError):
     """The tables in the database are not those that this program works with."""
 

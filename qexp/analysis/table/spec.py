@@ -1,0 +1,130 @@
+"""The question that a table answers, as a person writes it: on the command line, in tables.yaml or in Python."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+ALLOWED = ("missing", "mixed", "nan", "open")
+"""What a table refuses unless it is allowed: see `TableSpec.allow`."""
+
+
+def _names(value: Any) -> Any:
+    """Accept one name, names with commas, or a list."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _known(kinds: frozenset[str]) -> frozenset[str]:
+    if unknown := sorted(kinds - set(ALLOWED)):
+        raise ValueError(f"found {unknown[0]!r}, expected some of {', '.join(ALLOWED)}")
+    return kinds
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class TableSpec(BaseModel):
+    """Studies, metrics, axes, the statistic, and what the table may show although it is incomplete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    studies: Names = Field(min_length=1)
+    metrics: Names = Field(min_length=1)
+    rows: Names = ()
+    columns: Names = ()
+    over: Names | None = None
+    """The axes whose values are replicates; None: `seed`, if the studies have it."""
+    average: Names = ()
+    """Axes to average over within each replicate, before the statistic."""
+    statistic: str = "mean±std"
+    maximize: bool | None = None
+    """A larger value is better; None: by the metric's name."""
+    best: Names = ()
+    """Axes of which each cell shows the value that is best *by* another metric."""
+    by: str | None = None
+    bold: Literal["best", "tied", "none"] = "best"
+    baseline: str | None = None
+    test: Literal["wilcoxon", "permutation", "ttest"] = "wilcoxon"
+    correction: Literal["holm", "fdr", "none"] = "holm"
+    scale: float = 1.0
+    digits: Literal["auto"] | Annotated[int, Field(ge=0, le=12)] = "auto"
+    transpose: bool = False
+    sort: str = "grid"
+    """`grid`: as the grid has them; `name`; `value`: best mean first; or a column's label: best there first."""
+    where: str | None = None
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    """Other texts for names and values in the table."""
+    allow: Annotated[frozenset[str], BeforeValidator(lambda v: frozenset(_names(v))), AfterValidator(_known)] = (
+        frozenset()
+    )
+    """
+    Show the table although replicates are missing, or are of mixed settings, code, packages or machines, or nan, or
+    though an axis is open: it is no row, column, replicate or average, and has several values in a cell.
+    """
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """All parameters that have a role."""
+        return (*self.rows, *self.columns, *(self.over or ()), *self.average, *self.best)
+
+    def command(self) -> str:
+        """Return the command line that makes this table."""
+        words = ["qexp", "table", *self.studies]
+        for name, value in self.model_dump(exclude_defaults=True, exclude={"studies", "labels"}).items():
+            words += _option(name, value)
+        return shlex.join(words)
+
+
+_OPTIONS = {"metrics": "--metric", "statistic": "--stat", "correction": "--correct"}
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if name == "maximize":
+        return ["--max" if value else "--min"]
+    option = _OPTIONS.get(name, f"--{name}")
+    if value is True:
+        return [option]
+    if isinstance(value, tuple | frozenset | set | list):
+        parts = value if isinstance(value, tuple) else sorted(value)
+        return [option, ",".join(parts)]
+    return [option, str(value)]
+
+
+_LOWER_IS_BETTER = (
+    "loss",
+    "error",
+    "err",
+    "rmse",
+    "mse",
+    "mae",
+    "perplexity",
+    "ppl",
+    "wer",
+    "cer",
+    "fid",
+    "nll",
+    "regret",
+)
+_TIMES = ("duration", "last_attempt", "cpu_seconds", "latency", "runtime", "walltime", "time", "seconds", "energy_kwh")
+_MEMORY = ("peak_memory", "gpu_memory")
+
+
+def is_time_like(metric: str) -> bool:
+    """Return whether a metric depends on the machine, by its name: `duration`, `fit_time`, `train_seconds`."""
+    return metric in (*_TIMES, *_MEMORY) or metric.rpartition("_")[2].rpartition(".")[2] in _TIMES
+
+
+def is_better_large(metric: str) -> bool:
+    """
+    Return whether a larger value of a metric is better, as far as its name tells.
+
+    >>> [is_better_large(name) for name in ("accuracy", "val_loss", "test.rmse", "fit_time")]
+    [True, False, False, False]
+    """
+    last = metric.lower().replace(".", "_").replace("/", "_").rpartition("_")[2]
+    return last not in _LOWER_IS_BETTER and not is_time_like(metric.lower())

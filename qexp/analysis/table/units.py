@@ -1,0 +1,152 @@
+"""Experiments are sorted into cells, and within a cell into replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qexp.analysis.table.observed import Observed
+from qexp.errors import SummaryError
+from qexp.model import Json, Status
+
+_DONE = list(Status).index(Status.DONE)
+_MOST = 1_000
+"""Rows or columns that a table may have."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The rows or the columns of a table: the values of their axes, in the order of the grid."""
+
+    names: tuple[str, ...]
+    keys: list[tuple[Json, ...]]
+    codes: np.ndarray
+    """The place in *keys*, for each experiment."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """
+    The replicates of all cells. A replicate has one experiment, or several that are averaged first.
+
+    A unit belongs to one cell, one choice of the axes in `--best`, and one value of the axes in `--over`.
+    """
+
+    rows: Axes
+    columns: Axes
+    choices: Axes
+    cell: np.ndarray
+    """The cell of each unit: row * number of columns + column."""
+    choice: np.ndarray
+    replicate: np.ndarray
+    """Equal for units of different cells that have the same values of the axes in `--over`."""
+    start: np.ndarray
+    """Where the experiments of a unit begin in *order*."""
+    size: np.ndarray
+    order: np.ndarray
+    """Places of experiments, sorted by unit."""
+    is_done: np.ndarray
+    """All experiments of a unit are done."""
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean of a metric over the experiments of each unit; NaN if any of them is not done or has NaN."""
+        taken = values[self.order]
+        found = taken if len(taken) == len(self.start) else np.add.reduceat(taken, self.start) / self.size
+        return np.where(self.is_done, found, np.nan)
+
+    def of(self, unit: int) -> np.ndarray:
+        """Return the places of the experiments of one unit."""
+        return self.order[self.start[unit] : self.start[unit] + self.size[unit]]
+
+
+def axes(observed: Observed, names: Sequence[str]) -> Axes:
+    """Return the keys of some axes together; without names all experiments share one key."""
+    if not names:
+        return Axes((), [()], np.zeros(len(observed), dtype=np.int8))
+    codes = observed.axes[names[0]].codes
+    keys = [(value,) for value in observed.axes[names[0]].values]
+    for name in names[1:]:
+        more = observed.axes[name]
+        both, codes = np.unique(codes.astype(np.int64) * len(more.values) + more.codes, return_inverse=True)
+        keys = [(*keys[one // len(more.values)], more.values[one % len(more.values)]) for one in both.tolist()]
+    return _in_order(tuple(names), keys, codes, observed.ids)
+
+
+def _in_order(names: tuple[str, ...], keys: list[tuple[Json, ...]], codes: np.ndarray, ids: np.ndarray) -> Axes:
+    """Sort keys by the first experiment that has each: the order of the grid."""
+    first = np.full(len(keys), np.iinfo(np.int64).max)
+    np.minimum.at(first, codes, ids)
+    order = np.argsort(first, kind="stable")
+    place = np.empty(len(keys), dtype=np.int32)
+    place[order] = np.arange(len(keys), dtype=np.int32)
+    return Axes(names, [keys[at] for at in order.tolist()], place[codes])
+
+
+def units(
+    observed: Observed,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    best: Sequence[str] = (),
+    average: Sequence[str] = (),
+    pools: bool = False,
+) -> Units:
+    """
+    Sort experiments into units. SummaryError: there are more than 1,000 rows or columns.
+
+    With *pools* the values of open axes are replicates too.
+    """
+    row, column, choice = axes(observed, rows), axes(observed, columns), axes(observed, best)
+    for what, found in (("rows", row), ("columns", column)):
+        if len(found.keys) > _MOST:
+            raise SummaryError(
+                f"--{what} {','.join(found.names)}: found {len(found.keys):,} {what}, expected at most {_MOST:,}; "
+                "choose some with --where"
+            )
+    replicate = axes(observed, observed.over).codes.astype(np.int64)
+    if pools:
+        replicate = _code(_code(replicate, observed.rest), observed.study)
+    cell = row.codes.astype(np.int32) * len(column.keys) + column.codes
+    count = int(replicate.max(initial=0)) + 1
+    key = (cell.astype(np.int64) * len(choice.keys) + choice.codes) * count + replicate
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, dtype=np.int64)
+    of_choice, replicates = np.divmod(key[start], count)
+    cells, choices = np.divmod(of_choice, len(choice.keys))
+    done = observed.status[order] == _DONE
+    return Units(
+        rows=row,
+        columns=column,
+        choices=choice,
+        cell=cells,
+        choice=choices,
+        replicate=replicates,
+        start=start,
+        size=np.diff(np.r_[start, len(order)]),
+        order=order,
+        is_done=np.logical_and.reduceat(done, start) if len(start) else done,
+    )
+
+
+def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return one code for pairs of codes."""
+    width = int(second.max(initial=0)) + 1
+    return np.unique(first.astype(np.int64) * width + second, return_inverse=True)[1]
+
+
+def open_experiments(observed: Observed, found: Units, average: Sequence[str]) -> tuple[int, int] | None:
+    """
+    Return two experiments of a unit that differ in an open axis, by their places; None: there is no open axis.
+
+    Two experiments of one unit may differ in the axes that are averaged, and in nothing else.
+    """
+    inner = axes(observed, average)
+    key = np.repeat(np.arange(len(found.size)), found.size) * len(inner.keys) + inner.codes[found.order]
+    order = np.argsort(key, kind="stable")
+    same = np.flatnonzero(key[order][1:] == key[order][:-1])
+    if not len(same):
+        return None
+    first, second = found.order[order[same[0] : same[0] + 2]].tolist()
+    return first, second

@@ -1,0 +1,326 @@
+"""Experiments as columns of numbers: a million of them fit into memory, and reading them takes two seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Double,
+    Integer,
+    Numeric,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+)
+
+from qexp.model import NON_FINITE, Failure, Json, Origin, Status
+from qexp.store import tables
+from qexp.store.connect import Connection
+from qexp.store.durations import duration, last_attempt
+from qexp.store.value_columns import KeyPath
+
+_PIECE = 100_000
+"""Experiments that one query returns; more of them at once would need more memory."""
+_NAN = cast(literal("NaN"), Double)
+_LONGEST_NUMBER = 300
+"""Digits of a number that surely fits into a double."""
+FACTS: Mapping[str, Any] = {
+    "duration": duration,
+    "last_attempt": last_attempt,
+    **{
+        name: lambda name=name: tables.attempt.c[name]
+        for name in ("cpu_seconds", "peak_memory", "gpu_memory", "energy_kwh")
+    },
+}
+"""Metrics that qexp has measured: seconds, bytes and kWh. The last four belong to the last attempt."""
+_OF_ATTEMPT = frozenset(FACTS) - {"duration", "last_attempt"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value stands in the experiments of one study: possible paths in `params` or `result`, or a fact."""
+
+    column: str
+    """`params`, `result` or `fact`."""
+    paths: tuple[KeyPath, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The columns to read of one study's experiments."""
+
+    study: int
+    axes: Mapping[str, Source]
+    """Parameters that have a column of their own."""
+    metrics: Mapping[str, Source]
+    condition: ColumnElement[bool] | None = None
+    others: bool = True
+    """There may be parameters that are no axes."""
+    with_workers: bool = False
+    with_imports: bool = False
+    """Read which list of imports each done attempt has; this joins the attempts."""
+
+
+@dataclass
+class Coded:
+    """A column of JSON values: each experiment has the place of its value in *values*."""
+
+    codes: np.ndarray
+    values: list[Json]
+
+
+@dataclass
+class Observations:
+    """The experiments of one study that belong to its newest grid or were added by code, in no order."""
+
+    ids: np.ndarray
+    status: np.ndarray
+    """The place in `Status`, for each experiment."""
+    failure: np.ndarray
+    """The place in `Failure`; -1: none."""
+    revision: np.ndarray
+    """The revision that ran last; 0: none."""
+    axes: dict[str, Coded]
+    rest: Coded
+    """Codes of all other parameters together; its values are ids of experiments that have them."""
+    worker: Coded
+    """Its values are ids of experiments that ran on the worker."""
+    imported: Coded
+    """Its values are ids of experiments whose attempt has this list of imports."""
+    metrics: dict[str, np.ndarray]
+    """Floats; NaN also where the value is no number or missing, see `kinds`."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class _Coder:
+    """Gives each distinct hash a small number, and remembers one experiment that has it."""
+
+    places: dict[int, int] = field(default_factory=dict)
+    examples: list[int] = field(default_factory=list)
+
+    def encode(self, hashes: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        found, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
+        for value, at in zip(found.tolist(), first.tolist(), strict=True):
+            if value not in self.places:
+                self.places[value] = len(self.places)
+                self.examples.append(int(ids[at]))
+        return np.array([self.places[value] for value in found.tolist()], dtype=np.int32)[inverse]
+
+
+def read(connection: Connection, request: Request) -> Observations:
+    """Return the experiments of a request, but those that the newest grid leaves out."""
+    columns = tables.experiment.c
+    chosen = and_(columns.study == request.study, columns.origin != Origin.ORPHANED)
+    if request.condition is not None:
+        chosen = and_(chosen, request.condition)
+    ends = select(func.count(), func.min(columns.id), func.max(columns.id)).where(chosen)
+    connection.execute(text("SET LOCAL jit = off"))
+    number, first, last = connection.execute(ends).one()
+    pieces = max(1, -(-number // _PIECE))
+    width = 0 if first is None else -(-(last + 1 - first) // pieces)
+    coders = {name: _Coder() for name in _coded_columns(request)}
+    read_ = [
+        _decode(
+            connection.execute(_query(request, chosen, first + k * width, first + (k + 1) * width)).one(),
+            request,
+            coders,
+        )
+        for k in range(pieces if number else 0)
+    ]
+    return _joined(connection, request, read_, coders)
+
+
+def _query(request: Request, chosen: ColumnElement[bool], low: int, high: int) -> Select[Any]:
+    columns = tables.experiment.c
+    hashed = [_hash(_json(source)) for source in request.axes.values()]
+    others = [_hash(_rest(request))] if request.others else []
+    workers = [func.coalesce(func.uuid_hash_extended(columns.worker, 0), 0)] if request.with_workers else []
+    attempt = tables.attempt.c
+    imported = [func.coalesce(func.uuid_hash_extended(attempt.imported, 0), 0)] if request.with_imports else []
+    numbers = [columns.id, _state(), *hashed, *others, *workers, *imported]
+    found: list[Any] = [_packed(func.int8send(number)) for number in numbers]
+    found += [_packed(func.float8send(_number(source))) for source in request.metrics.values()]
+    query: Select[Any] = select(*found).where(chosen, columns.id >= low, columns.id < high)
+    if request.with_imports or any(_is_of_attempt(source) for source in request.metrics.values()):
+        joined = (attempt.experiment == columns.id) & (attempt.number == columns.attempt)
+        return query.outerjoin_from(tables.experiment, tables.attempt, joined)
+    return query.select_from(tables.experiment)
+
+
+def _is_of_attempt(source: Source) -> bool:
+    return source.column == "fact" and source.paths[0][0] in _OF_ATTEMPT
+
+
+def _packed(column: ColumnElement[Any]) -> ColumnElement[bytes]:
+    """Return the column of all experiments as one text of bytes, which numpy reads without a loop."""
+    return func.string_agg(column, literal(b""))
+
+
+def _json(source: Source) -> ColumnElement[Any]:
+    values = [func.jsonb_extract_path(_column(source), *map(_text, path)) for path in source.paths]
+    return values[0] if len(values) == 1 else func.coalesce(*values)
+
+
+def _column(source: Source) -> ColumnElement[Any]:
+    return tables.experiment.c[source.column]
+
+
+def _text(key: str) -> ColumnElement[str]:
+    return literal(key, Text)
+
+
+def _hash(value: ColumnElement[Any]) -> ColumnElement[int]:
+    """Return 64 bits that equal values share; absent values share 0."""
+    return func.coalesce(func.jsonb_hash_extended(value, 0), 0)
+
+
+def _rest(request: Request) -> ColumnElement[Any]:
+    """Return the parameters without those that are axes."""
+    left: ColumnElement[Any] = tables.experiment.c.params
+    for source in request.axes.values():
+        for path in source.paths:
+            left = left.op("#-")(literal(list(path), ARRAY(Text)))
+    return left
+
+
+def _state() -> ColumnElement[int]:
+    """Return revision, failure and status in one number; first letter and length tell statuses apart, and failures."""
+    columns = tables.experiment.c
+    failure, revision = func.coalesce(_letter(columns.failure), 0), func.coalesce(columns.revision, 0)
+    return (cast(revision, BigInteger) * 4096 + failure) * 4096 + _letter(columns.status)
+
+
+def _letter(word: ColumnElement[Any]) -> ColumnElement[int]:
+    return func.ascii(word) * 16 + func.length(word)
+
+
+def _number(source: Source) -> ColumnElement[float]:
+    """Return a metric as a float, NaN if it is none; no value makes the query fail."""
+    if source.column == "fact":
+        return func.coalesce(cast(FACTS[source.paths[0][0]](), Double), _NAN)
+    value, kind = _value(source)
+    return case(
+        (and_(kind == "number", func.length(value) <= _LONGEST_NUMBER), cast(value, Double)),
+        (kind == "number", _long(cast(value, Numeric))),
+        (and_(kind == "string", value.in_(list(NON_FINITE))), cast(value, Double)),
+        (kind == "boolean", cast(cast(cast(value, Boolean), Integer), Double)),
+        else_=_NAN,
+    )
+
+
+def _value(source: Source) -> tuple[ColumnElement[str], ColumnElement[str]]:
+    """Return a value's text and its kind, as jsonb_typeof says it."""
+    values = [func.jsonb_extract_path_text(_column(source), *map(_text, path), type_=Text) for path in source.paths]
+    return values[0] if len(values) == 1 else func.coalesce(*values), func.jsonb_typeof(_json(source))
+
+
+def _long(value: ColumnElement[Any]) -> ColumnElement[float]:
+    """Return a number of many digits as a double, which may be 0 or infinite."""
+    large, small = cast(literal("1e308"), Numeric), cast(literal("1e-307"), Numeric)
+    return case(
+        (func.abs(value) < small, cast(literal("0"), Double)),
+        (value > large, cast(literal("Infinity"), Double)),
+        (value < -large, cast(literal("-Infinity"), Double)),
+        else_=cast(value, Double),
+    )
+
+
+def _decode(row: Any, request: Request, coders: Mapping[str, _Coder]) -> dict[str, np.ndarray]:
+    """Return the columns of one piece; *coders* give hashes their codes."""
+    fields = iter(row)
+    ids = _integers(next(fields))
+    state = _integers(next(fields))
+    found = {
+        "ids": ids.astype(np.int64),
+        "status": _places(Status, state % 4096),
+        "failure": _places(Failure, state // 4096 % 4096),
+        "revision": (state // 4096**2).astype(np.int32),
+    }
+    for name, coder in coders.items():
+        found[name] = coder.encode(_integers(next(fields)), ids)
+    for name in request.metrics:
+        found[f"metric {name}"] = np.frombuffer(next(fields) or b"", dtype=">f8").astype(np.float64)
+    return found
+
+
+def _integers(packed: bytes | None) -> np.ndarray:
+    return np.frombuffer(packed or b"", dtype=">i8")
+
+
+def _places(words: type[Status | Failure], letters: np.ndarray) -> np.ndarray:
+    """Return the place of each word in its enumeration, -1: there is no word."""
+    places = np.full(4096, -1, dtype=np.int8)
+    for place, word in enumerate(words):
+        places[ord(word[0]) * 16 + len(word)] = place
+    return np.take(places, letters)
+
+
+def _coded_columns(request: Request) -> list[str]:
+    optional = {"rest": request.others, "worker": request.with_workers, "imported": request.with_imports}
+    return [*(f"axis {name}" for name in request.axes), *(name for name, is_read in optional.items() if is_read)]
+
+
+def _joined(
+    connection: Connection, request: Request, pieces: Sequence[dict[str, np.ndarray]], coders: Mapping[str, _Coder]
+) -> Observations:
+    def column(name: str, dtype: Any) -> np.ndarray:
+        return np.concatenate([piece.pop(name) for piece in pieces]) if pieces else np.empty(0, dtype)
+
+    ids = column("ids", np.int64)
+
+    def coded(name: str, values: list[Json]) -> Coded:
+        return Coded(column(name, np.int32) if name in coders else np.zeros(len(ids), dtype=np.int8), values)
+
+    def examples(name: str) -> list[Json]:
+        return list(coders[name].examples) if name in coders else ids[:1].tolist()
+
+    return Observations(
+        ids=ids,
+        status=column("status", np.int8),
+        failure=column("failure", np.int8),
+        revision=column("revision", np.int32),
+        axes={
+            name: coded(f"axis {name}", _values(connection, source, coders[f"axis {name}"].examples))
+            for name, source in request.axes.items()
+        },
+        rest=coded("rest", examples("rest")),
+        worker=coded("worker", examples("worker")),
+        imported=coded("imported", examples("imported")),
+        metrics={name: column(f"metric {name}", np.float64) for name in request.metrics},
+    )
+
+
+def kinds(connection: Connection, source: Source, ids: Iterable[int]) -> dict[str, list[int]]:
+    """Return, for some experiments, those whose metric is `missing`, those where it is `nan`, and `other` kinds."""
+    columns = tables.experiment.c
+    found: dict[str, list[int]] = {"missing": [], "nan": [], "other": []}
+    value, kind = (literal(None, Text), literal("null", Text)) if source.column == "fact" else _value(source)
+    query = select(columns.id, kind, value).where(columns.id == func.any(literal(list(ids), ARRAY(BigInteger))))
+    for number, said, word in connection.execute(query.order_by(columns.id)):
+        which = "missing" if said in (None, "null") else "nan" if word in NON_FINITE else "other"
+        found[which].append(number)
+    return found
+
+
+def _values(connection: Connection, source: Source, examples: Iterable[int]) -> list[Json]:
+    """Return the value of an axis for each of some experiments; None: absent."""
+    columns, examples = tables.experiment.c, list(examples)
+    query = select(columns.id, _json(source)).where(columns.id == func.any(literal(examples, ARRAY(BigInteger))))
+    found = {row[0]: row[1] for row in connection.execute(query)}
+    return [found[number] for number in examples]
