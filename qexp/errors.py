@@ -121,6 +121,10 @@ class ExportError(QexpError):
     """A frame cannot be written where or how it was asked for."""
 
 
+class StatisticsError(QexpError):
+    """A statistic, test or correction is unknown, does not fit the data, or needs a library that is missing."""
+
+
 class TablesError(QexpError):
     """The tables in the database are not those that this program works with."""
 
