@@ -123,6 +123,8 @@ class ExportError(QexpError):
 
 class SummaryError(QexpError):
     """A table, comparison or plot of results cannot be made as it was asked for."""
+class StatisticsError(QexpError):
+    """A statistic, test or correction is unknown, does not fit the data, or needs a library that is missing."""
 
 
 class TablesError(QexpError):

@@ -1,0 +1,52 @@
+"""Statistics of few replicates: pure functions over numpy arrays, for tables, comparisons and reports."""
+
+from qexp.analysis.statistics.corrections import adjust
+from qexp.analysis.statistics.descriptive import Description, describe
+from qexp.analysis.statistics.digits import MISSING, NumberFormat, column_format, p_text
+from qexp.analysis.statistics.names import (
+    Correction,
+    PairedTest,
+    Statistic,
+    correction_of,
+    paired_test_of,
+    statistic_of,
+)
+from qexp.analysis.statistics.needed import least_n, least_p
+from qexp.analysis.statistics.paired import Comparison, compare
+from qexp.analysis.statistics.ranks import (
+    Friedman,
+    average_ranks,
+    critical_difference,
+    friedman,
+    indistinguishable,
+    nemenyi,
+)
+from qexp.analysis.statistics.ties import Tied, tied_with_best
+
+__all__ = [
+    "MISSING",
+    "Comparison",
+    "Correction",
+    "Description",
+    "Friedman",
+    "NumberFormat",
+    "PairedTest",
+    "Statistic",
+    "Tied",
+    "adjust",
+    "average_ranks",
+    "column_format",
+    "compare",
+    "correction_of",
+    "critical_difference",
+    "describe",
+    "friedman",
+    "indistinguishable",
+    "least_n",
+    "least_p",
+    "nemenyi",
+    "p_text",
+    "paired_test_of",
+    "statistic_of",
+    "tied_with_best",
+]

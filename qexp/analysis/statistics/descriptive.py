@@ -1,0 +1,97 @@
+"""Center and spread of replicates, for many cells at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qexp.analysis.statistics.distributions import t_quantile
+from qexp.analysis.statistics.names import Statistic, statistic_of
+from qexp.analysis.statistics.rounding import Floats
+
+
+@dataclass(frozen=True)
+class Description:
+    """One statistic of each cell; every array has the shape of the values without their last axis."""
+
+    center: Floats
+    """The mean, interquartile mean or median; NaN if the cell has no replicate or one of them is NaN."""
+    spread: Floats
+    """The number after ±; NaN if the statistic has none or n is 1."""
+    low: Floats
+    """center - spread, or the first quartile of a median; NaN where there is no spread."""
+    high: Floats
+    """center + spread, or the third quartile of a median; NaN where there is no spread."""
+
+
+def describe(values: npt.ArrayLike, statistic: str = Statistic.MEAN_STD) -> Description:
+    """
+    Summarise the replicates along the last axis: *values* has the shape (..., n).
+
+    NaN is never dropped: a cell with a NaN has the center NaN. One replicate has no spread. Equal replicates have
+    the spread 0 and exactly their own value as center. The order of the replicates changes nothing.
+
+    - `mean±std`: sample standard deviation, n - 1 in the denominator
+    - `sem`: standard error of the mean, std / √n
+    - `ci95`: half the width of the two-sided 95 % t interval of the mean (Student 1908); needs scipy
+    - `iqm`: interquartile mean, scipy's trim_mean(0.25) (Agarwal et al. 2021); below n = 4 it is the mean
+    - `median`: with the quartiles by linear interpolation, type 7 of Hyndman and Fan (1996)
+
+    >>> describe([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]]).spread.tolist()
+    [1.0, 0.0]
+    """
+    chosen = statistic_of(statistic)
+    replicates = np.sort(np.atleast_1d(np.asarray(values, dtype=np.float64)), axis=-1)
+    if replicates.shape[-1] == 0:
+        return _undefined(np.full(replicates.shape[:-1], np.nan))
+    with np.errstate(invalid="ignore", over="ignore"):
+        if chosen is Statistic.MEDIAN:
+            return _median(replicates)
+        if chosen is Statistic.IQM:
+            return _undefined(_interquartile_mean(replicates))
+        return _mean(replicates, _spread_factor(chosen, replicates.shape[-1]))
+
+
+def _spread_factor(statistic: Statistic, n: int) -> float:
+    if statistic is Statistic.MEAN_STD or n == 1:
+        return 1.0
+    error = 1 / float(np.sqrt(n))
+    return error if statistic is Statistic.MEAN_SEM else error * t_quantile(0.975, n - 1)
+
+
+def _mean(replicates: Floats, factor: float) -> Description:
+    center = _unless_equal(replicates, replicates.mean(axis=-1))
+    if replicates.shape[-1] == 1:
+        return _undefined(center)
+    spread = np.where(_are_equal(replicates), 0.0, replicates.std(axis=-1, ddof=1)) * factor
+    return Description(center, spread, center - spread, center + spread)
+
+
+def _median(replicates: Floats) -> Description:
+    low, center, high = np.percentile(replicates, [25, 50, 75], axis=-1)
+    if replicates.shape[-1] == 1:
+        return _undefined(center)
+    return Description(center, np.full(center.shape, np.nan), low, high)
+
+
+def _interquartile_mean(replicates: Floats) -> Floats:
+    n = replicates.shape[-1]
+    trimmed = replicates[..., n // 4 : n - n // 4].mean(axis=-1)
+    diverged = np.isnan(replicates[..., -1])  # sorting puts NaN last
+    return np.where(diverged, np.nan, _unless_equal(replicates, trimmed))
+
+
+def _unless_equal(replicates: Floats, centers: Floats) -> Floats:
+    return np.where(_are_equal(replicates), replicates[..., 0], centers)
+
+
+def _are_equal(replicates: Floats) -> npt.NDArray[np.bool_]:
+    lowest, highest = replicates[..., 0], replicates[..., -1]
+    return np.asarray(np.isfinite(lowest) & (lowest == highest))
+
+
+def _undefined(center: Floats) -> Description:
+    nothing = np.full(center.shape, np.nan)
+    return Description(center, nothing, nothing, nothing)

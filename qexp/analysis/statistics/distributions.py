@@ -1,0 +1,40 @@
+"""Distributions from scipy, imported at the first call: describing and the exact tests work without it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from qexp.errors import StatisticsError
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """Return the quantile of Student's t distribution with *freedom* degrees of freedom."""
+    return float(_scipy("special", "a t quantile").stdtrit(freedom, probability))
+
+
+def t_two_sided(statistic: float, freedom: int) -> float:
+    """Return the two-sided p of a t statistic."""
+    return float(2 * _scipy("special", "the t-test").stdtr(freedom, -abs(statistic)))
+
+
+def chi2_tail(statistic: float, freedom: int) -> float:
+    """Return the probability of a larger chi-square statistic."""
+    return float(_scipy("special", "the Friedman test").chdtrc(freedom, statistic))
+
+
+def studentized_range() -> Any:
+    """Return scipy's distribution of the studentized range."""
+    return _scipy("stats", "the Nemenyi test").studentized_range
+
+
+def bootstrap() -> Any:
+    """Return scipy's bootstrap function."""
+    return _scipy("stats", "a bootstrap interval").bootstrap
+
+
+def _scipy(module: str, purpose: str) -> Any:
+    try:
+        return importlib.import_module(f"scipy.{module}")
+    except ImportError as error:
+        raise StatisticsError(f"{purpose} needs scipy; install it with pip install 'qexp[analysis]'") from error

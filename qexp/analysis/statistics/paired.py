@@ -1,0 +1,166 @@
+"""Comparison of two methods on the same replicates: difference, interval, wins, effect size and p."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qexp.analysis.statistics.distributions import bootstrap, t_quantile
+from qexp.analysis.statistics.names import Correction, PairedTest, paired_test_of
+from qexp.analysis.statistics.needed import can_reach, least_n, least_p
+from qexp.analysis.statistics.paired_tests import SEED, p_value, standard_deviation
+from qexp.analysis.statistics.ranks import average_rank
+from qexp.analysis.statistics.rounding import Floats, without_noise
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A paired comparison of a with b. Every difference is a - b."""
+
+    test: PairedTest
+    n: int
+    """Pairs."""
+    difference: float
+    """The mean difference."""
+    low: float
+    high: float
+    """The 95 % interval of the mean difference; NaN below two pairs."""
+    wins: int
+    """Pairs in which a is better."""
+    ties: int
+    losses: int
+    cohens_dz: float
+    """Mean difference / standard deviation of the differences (Cohen 1988); infinite if all differ equally."""
+    rank_biserial: float
+    """Matched-pairs rank-biserial correlation (Kerby 2014): 1 if a is larger in all pairs that differ, -1 if b is."""
+    p: float | None
+    """The two-sided p before any correction; None if there is no test, and *reason* says why."""
+    needed_n: int | None = None
+    """The pairs that the test needs to reach alpha, if n pairs cannot reach it."""
+    reason: str = ""
+
+
+def compare(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    test: str = PairedTest.WILCOXON,
+    *,
+    maximize: bool = True,
+    alpha: float = 0.05,
+    comparisons: int = 1,
+    correction: str = Correction.HOLM,
+    interval: str = "t",
+) -> Comparison:
+    """
+    Compare two methods on the same n replicates, in the same order. Needs scipy for the interval.
+
+    Differences are rounded to 13 significant digits of the values, so that 0.3 - 0.2 ties with 0.2 - 0.1.
+    There is no p if n pairs cannot reach *alpha* with this many *comparisons*, if a value is NaN or infinite,
+    or if a t-test has equal differences. All differences zero: p = 1.
+    The *interval* is `t` (Student 1908) or `bca`, a seeded bootstrap (Efron 1987).
+    """
+    chosen = paired_test_of(test)
+    differences = paired_differences(a, b)
+    n = differences.size
+    if n == 0 or not np.isfinite(differences).all():
+        return _without_figures(chosen, n, "there is no pair" if n == 0 else "a value is NaN or infinite")
+    low, high = _INTERVALS[interval](differences)
+    better = differences if maximize else -differences
+    p, needed, reason = _tested(differences, chosen, alpha, comparisons, correction)
+    return Comparison(
+        test=chosen,
+        n=n,
+        difference=_mean(differences),
+        low=low,
+        high=high,
+        wins=int((better > 0).sum()),
+        ties=int((better == 0).sum()),
+        losses=int((better < 0).sum()),
+        cohens_dz=_cohens_dz(differences),
+        rank_biserial=_rank_biserial(differences),
+        p=p,
+        needed_n=needed,
+        reason=reason,
+    )
+
+
+def paired_differences(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
+    """Return a - b along the last axis without the noise of binary fractions; ValueError if the lengths differ."""
+    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if first.shape[-1:] != second.shape[-1:]:
+        raise ValueError(f"pairs: found {first.shape[-1:]} and {second.shape[-1:]} replicates, expected equal numbers")
+    with np.errstate(invalid="ignore", over="ignore"):
+        return without_noise(first - second, np.maximum(np.abs(first), np.abs(second)))
+
+
+def too_few(test: PairedTest, n: int, alpha: float, comparisons: int, correction: str) -> tuple[int | None, str]:
+    """Return how many pairs the test needs and a sentence about it; (None, "") if n pairs are enough."""
+    if can_reach(test, n, alpha, comparisons, correction):
+        return None, ""
+    needed = least_n(test, alpha, comparisons, correction)
+    several = f" over {comparisons} comparisons" if comparisons > 1 else ""
+    smallest = f", its smallest p is {least_p(test, n):.3g}" if n >= 2 else ""
+    return needed, (
+        f"the {test.label} cannot reach {alpha:g}{several} with n = {n}{smallest}; n = {needed} is the least that can"
+    )
+
+
+def _tested(
+    differences: Floats, test: PairedTest, alpha: float, comparisons: int, correction: str
+) -> tuple[float | None, int | None, str]:
+    needed, reason = too_few(test, differences.size, alpha, comparisons, correction)
+    if needed is not None:
+        return None, needed, reason
+    p = p_value(differences, test)
+    if math.isnan(p):
+        return None, None, "all differences are equal, so the paired t-test is undefined"
+    return p, None, ""
+
+
+def _without_figures(test: PairedTest, n: int, reason: str) -> Comparison:
+    nan = math.nan
+    return Comparison(test, n, nan, nan, nan, 0, 0, 0, nan, nan, None, None, reason)
+
+
+def _mean(differences: Floats) -> float:
+    return float(differences[0]) if (differences == differences[0]).all() else float(differences.mean())
+
+
+def _t_interval(differences: Floats) -> tuple[float, float]:
+    n = differences.size
+    if n < 2:
+        return math.nan, math.nan
+    half = t_quantile(0.975, n - 1) * standard_deviation(differences) / math.sqrt(n)
+    return _mean(differences) - half, _mean(differences) + half
+
+
+def _bca_interval(differences: Floats) -> tuple[float, float]:
+    if differences.size < 2 or standard_deviation(differences) == 0:
+        return _t_interval(differences)
+    generator = np.random.Generator(np.random.PCG64(SEED))
+    found = bootstrap()((differences,), np.mean, confidence_level=0.95, method="BCa", rng=generator)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
+_INTERVALS: dict[str, Callable[[Floats], tuple[float, float]]] = {"t": _t_interval, "bca": _bca_interval}
+
+
+def _cohens_dz(differences: Floats) -> float:
+    if differences.size < 2:
+        return math.nan
+    mean, spread = _mean(differences), standard_deviation(differences)
+    if spread == 0:
+        return math.copysign(math.inf, mean) if mean else 0.0
+    return mean / spread
+
+
+def _rank_biserial(differences: Floats) -> float:
+    nonzero = differences[differences != 0]
+    if not nonzero.size:
+        return 0.0
+    ranks = average_rank(np.abs(nonzero))
+    return float((ranks * np.sign(nonzero)).sum() / ranks.sum())

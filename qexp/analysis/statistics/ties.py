@@ -1,0 +1,87 @@
+"""Methods that a paired test cannot tell from the best one: what `--bold tied` prints bold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from qexp.analysis.statistics.corrections import adjust
+from qexp.analysis.statistics.descriptive import describe
+from qexp.analysis.statistics.names import Correction, PairedTest, paired_test_of
+from qexp.analysis.statistics.paired import paired_differences, too_few
+from qexp.analysis.statistics.paired_tests import p_value
+from qexp.analysis.statistics.rounding import Floats
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Tied:
+    """Which rows tie with the best one."""
+
+    mask: Bools
+    """True for the best row and each row that the test cannot tell from it."""
+    best: Bools
+    """True for the row with the best mean; several rows if their means are equal."""
+    p: Floats
+    """The corrected p of each row against the first best row; NaN for best rows and rows without a test."""
+    needed_n: int | None = None
+    """The replicates that the test needs to tell any row from the best, if there are too few."""
+    reason: str = ""
+
+
+def tied_with_best(
+    rows: npt.ArrayLike,
+    *,
+    maximize: bool = True,
+    test: str = PairedTest.WILCOXON,
+    alpha: float = 0.05,
+    correction: str = Correction.HOLM,
+) -> Tied:
+    """
+    Compare each of m rows of n paired replicates with the row of the best mean; *rows* has the shape (m, n).
+
+    A row ties if its corrected p is above *alpha*, or if the test is undefined. If n is too small to reach *alpha*,
+    every row ties and *needed_n* and *reason* say so. A row with NaN or infinite values neither is best nor ties,
+    and does not count as a comparison. "Tied" means "not told apart": more replicates can separate the rows.
+    """
+    values = np.asarray(rows, dtype=np.float64)
+    chosen = paired_test_of(test)
+    usable = np.isfinite(values).all(axis=-1) & (values.shape[-1] > 0)
+    best = best_rows(values, maximize=maximize) & usable
+    others = np.flatnonzero(usable & ~best)
+    nothing = np.full(len(values), np.nan)
+    if not others.size:
+        return Tied(best, best, nothing)
+    needed, reason = too_few(chosen, values.shape[-1], alpha, others.size, correction)
+    if needed is not None:
+        return Tied(usable, best, nothing, needed, reason)
+    adjusted = _against_best(values, best, others, chosen, correction)
+    return Tied(usable & ~(adjusted <= alpha), best, adjusted)
+
+
+def best_rows(values: Floats, *, maximize: bool = True) -> Bools:
+    """
+    Return which rows have the best mean; several if their means agree in 13 significant digits of the values.
+
+    Rows with a NaN or infinite mean are never best.
+    """
+    centers = describe(values).center * (1 if maximize else -1)
+    finite = np.isfinite(centers)
+    if not finite.any():
+        return finite
+    first = int(np.argmax(np.where(finite, centers, -np.inf)))
+    sizes = np.abs(values).max(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(finite & (centers[first] - centers <= 1e-13 * np.maximum(sizes, sizes[first])))
+
+
+def _against_best(
+    values: Floats, best: Bools, others: npt.NDArray[np.intp], test: PairedTest, correction: str
+) -> Floats:
+    found = np.full(len(values), np.nan)
+    differences = paired_differences(values[int(np.argmax(best))], values[others])
+    found[others] = [p_value(row, test) for row in differences]
+    return adjust(found, correction)
