@@ -7,7 +7,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -70,6 +72,22 @@ class Failure(StrEnum):
 
 _TEXT = json.JSONEncoder(ensure_ascii=False).encode
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True)
+class Imports:
+    """What an attempt imported; both lists are sorted."""
+
+    files: tuple[str, ...]
+    """Files of its snapshot, relative to the snapshot's folder. A namespace package is its absent `__init__.py`."""
+    packages: tuple[str, ...]
+    """Top-level names of installed modules, such as numpy."""
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits that are equal where both lists are."""
+        text = json.dumps([self.files, self.packages])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def canonical(value: Json) -> str:

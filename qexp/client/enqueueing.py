@@ -73,6 +73,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         before = studies.place(connection, plan.name)
         study = studies.save(connection, plan)
         added = experiments.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
+        studies.count(connection, study, added.total)
         if added.new:
             studies.renewed(connection, [study.id])
         return before, study, added

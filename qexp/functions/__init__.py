@@ -1,6 +1,7 @@
 """'module:name' becomes a checked callable."""
 
 from qexp.functions.foreign import Interruption
+from qexp.functions.imported import begin, imports_of
 from qexp.functions.imports import imported_beside
 from qexp.functions.lookup import file_in, import_folder, reference, resolve
 from qexp.functions.signature import Function, Injected, Signature
@@ -11,9 +12,11 @@ __all__ = [
     "Injected",
     "Interruption",
     "Signature",
+    "begin",
     "file_in",
     "import_folder",
     "imported_beside",
+    "imports_of",
     "note",
     "reference",
     "resolve",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from types import ModuleType
 
 from qexp.functions.importability import is_importable
 from qexp.functions.lookup import resolve
+from qexp.functions.statements import statements
 from qexp.functions.workspace import is_installed, origin, workspace
 
 
@@ -64,28 +64,8 @@ def _imports(first: str) -> Iterator[tuple[str, str]]:
         file = None if module is None else origin(module)
         if module is None or file is None or is_installed(module):
             continue
-        for name in _named(module, file):
+        for name in statements(file, str(module.__package__ or "")).modules:
             yield file, name
             if name in sys.modules and name not in seen:
                 seen.add(name)
                 pending.append(name)
-
-
-def _named(module: ModuleType, file: str) -> Iterator[str]:
-    """Yield the names of the modules that the import statements of a file may mean, with the packages around them."""
-    try:
-        tree = ast.parse(Path(file).read_bytes())
-    except (OSError, SyntaxError, ValueError):  # a folder, or a module in C
-        return
-    package = str(module.__package__ or "")
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
-            base = ".".join([*above, *([node.module] if node.module else [])])
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            parts = name.split(".")
-            yield from (".".join(parts[:count]) for count in range(1, len(parts) + 1))

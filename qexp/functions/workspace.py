@@ -29,11 +29,16 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
-        self._modules: dict[str, ModuleType] = {}
+        self.function: str | None = None
+        """The function that runs, or ran last, as `module:name`."""
+        self.modules: dict[str, ModuleType] = {}
+        """The modules that were imported from the folder so far."""
+        self.importers: dict[str, str | None] = {}
+        """The function that ran when a module appeared."""
         self._stamps: dict[str, tuple[int, int]] = {}
         self._hidden: dict[str, ModuleType] = {}
         self._others: set[str] = set()
-        self._known = 0
+        self._known: tuple[int, str] | None = None
         self._bytecode = False
 
     def enter(self) -> None:
@@ -46,8 +51,9 @@ class Workspace:
         ]
         self._hidden = {name: sys.modules.pop(name) for name in hidden}
         self._others = set(sys.modules)
-        sys.modules.update(self._modules)
+        sys.modules.update(self.modules)
         sys.path.insert(0, self.folder)
+        self._known = None
         # bytecode knows seconds only: a file edited twice within one would be run as it was before
         self._bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         importlib.invalidate_caches()
@@ -55,38 +61,42 @@ class Workspace:
     def leave(self) -> None:
         """Undo `enter`; what the folder has imported is kept for the next time."""
         self.note()
-        for name in self._modules:
+        for name in self.modules:
             sys.modules.pop(name, None)
         sys.dont_write_bytecode = self._bytecode
         if self.folder in sys.path:
             sys.path.remove(self.folder)
         sys.modules.update(self._hidden)
-        self._known = 0
 
     def refresh(self) -> None:
         """Forget the folder's modules if the file of any has changed since it was imported: all are imported anew."""
         self.note()
-        if any(_stamp(file) != stamp for file, stamp in self._stamps.items()):
+        if any(stamp(file) != before for file, before in self._stamps.items()):
             self.leave()
-            self._modules, self._stamps = {}, {}
+            self.modules, self.importers, self._stamps = {}, {}, {}
             self.enter()
 
     def note(self) -> None:
         """Remember which modules the folder has given so far, and the state of their files."""
-        if len(sys.modules) == self._known:
+        if (known := loaded()) == self._known:
             return
         for name, module in list(sys.modules.items()):
-            if name in self._others or name in self._modules:
+            if name in self._others or name in self.modules:
                 continue
             file = origin(module)
             if file is not None and file.startswith(f"{self.folder}/") and not is_installed(module):
-                self._modules[name] = module
-                self._stamps[file] = _stamp(file)
-        self._known = len(sys.modules)
+                self.modules[name], self.importers[name] = module, self.function
+                self._stamps[file] = stamp(file)
+        self._known = known
 
     def _own_names(self) -> set[str]:
         names = {path.stem if path.suffix == ".py" else path.name for path in Path(self.folder).iterdir()}
         return names - {"qexp", "__main__"}
+
+
+def loaded() -> tuple[int, str]:
+    """Return a mark of the modules in this process: the number of them and the last one. A new one changes the mark."""
+    return len(sys.modules), next(reversed(sys.modules))
 
 
 def origin(module: ModuleType) -> str | None:
@@ -103,7 +113,14 @@ def is_installed(module: ModuleType) -> bool:
     return file is None or file.startswith(_STDLIB) or any(mark in file for mark in _INSTALLED)
 
 
-def _stamp(file: str) -> tuple[int, int]:
+def is_package(module: ModuleType) -> bool:
+    """Say whether a module belongs to an installed package, as opposed to Python or a folder of the user's."""
+    file = origin(module)
+    return file is not None and any(mark in file for mark in _INSTALLED)
+
+
+def stamp(file: str) -> tuple[int, int]:
+    """Return the state of a file: its time of change and its size, zeros if it is gone."""
     try:
         status = os.stat(file)  # noqa: PTH116 - for each experiment, and four times as fast as Path's
     except OSError:
@@ -120,25 +137,30 @@ _entered: Workspace | None = None
 _LOCK = threading.RLock()
 
 
-def switch(folder: Path | None) -> None:
+def switch(folder: Path | None, function: str | None = None) -> None:
     """
     Let imports find the modules of *folder* first, until the next switch; None: the installed ones only.
 
-    A folder that cannot be seen from here counts as None. Modules whose files were edited are imported anew.
+    Modules that appear from now on were imported for *function*, `module:name`, if it is given. A folder that cannot
+    be seen from here counts as None. Modules whose files were edited are imported again.
     """
     global _entered  # noqa: PLW0603 - sys.modules and sys.path are the process's, so is this
     there = folder is not None and os.path.isdir(folder)  # noqa: PTH112 - as fast as can be, for each experiment
     target = _of(folder) if folder is not None and there else None
-    if target is _entered:
+    if target is not _entered:
+        if _entered is not None:
+            _entered.leave()
+        _entered = target
         if target is not None:
-            target.refresh()
-        return
-    if _entered is not None:
-        _entered.leave()
-    _entered = target
+            target.enter()
     if target is not None:
-        target.enter()
         target.refresh()
+        target.function = function
+
+
+def entered() -> Workspace | None:
+    """Return the workspace whose modules `import` finds now."""
+    return _entered
 
 
 def note() -> None:

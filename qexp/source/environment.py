@@ -24,6 +24,8 @@ class Environment:
     cpu: str
     cores: int
     packages: dict[str, str]
+    gpus: tuple[str, ...] = ()
+    """The names of NVIDIA's GPUs, as far as this process sees any."""
 
 
 @functools.cache
@@ -41,6 +43,7 @@ def current() -> Environment:
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
         packages=_packages(),
+        gpus=_gpus(),
     )
     digest = hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()
     return Environment(**asdict(facts) | {"digest": digest})
@@ -54,6 +57,32 @@ def _cpu() -> str:
         text = ""
     found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+"""Without one of these, of Linux and of Windows' Linux, there is no GPU to ask."""
+
+
+def _gpus() -> tuple[str, ...]:
+    """Return the names of the GPUs; none without GPUs, their driver or `nvidia-ml-py`."""
+    if not any(os.path.exists(device) for device in _DEVICES):  # noqa: PTH110 - what is usual should cost nothing
+        return ()
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        try:
+            handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+            return tuple(_text(pynvml.nvmlDeviceGetName(handle)) for handle in handles)
+        finally:
+            pynvml.nvmlShutdown()  # children that are forked from this process ask by themselves
+    except Exception:  # noqa: BLE001 - no package, no driver, or a driver in trouble
+        return ()
+
+
+def _text(name: str | bytes) -> str:
+    """Return a name as text; older versions of NVIDIA's package have bytes."""
+    return name if isinstance(name, str) else name.decode(errors="replace")
 
 
 def _packages() -> dict[str, str]:

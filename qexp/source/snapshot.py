@@ -9,7 +9,8 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Snapshot:
     files: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What a person should know of what was left out, and of what looks like a secret and was not."""
+    marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """The `mark` of each file's content, by the file's name."""
 
 
 class Digest:
@@ -71,11 +74,28 @@ def take(folder: Path, limit: int = LIMIT) -> Snapshot:
 
 def contents(archive: bytes, name: str) -> str:
     """Return the text of one file of a snapshot."""
-    try:
+    with _undamaged():
         found = next((content for member, content in members(archive) if member.filename == name), b"")
+    return found.decode(errors="replace")
+
+
+def marks(archive: bytes) -> dict[str, str]:
+    """Return the `mark` of each file of a snapshot, by the file's name."""
+    with _undamaged():
+        return {member.filename: mark(content) for member, content in members(archive)}
+
+
+def mark(content: bytes) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of a file's content."""
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+@contextmanager
+def _undamaged() -> Iterator[None]:
+    try:
+        yield
     except DAMAGED as error:
         raise SourceError(f"the snapshot is damaged: {error}; enqueue the study's grid again") from error
-    return found.decode(errors="replace")
 
 
 def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
@@ -115,7 +135,7 @@ def _gather(folder: Path, limit: int, warnings: list[str]) -> list[File]:
 
 
 def _pack(folder: Path, files: Sequence[File], limit: int, warnings: list[str]) -> Snapshot:
-    digest, names, read, buffer = Digest(), [], 0, io.BytesIO()
+    digest, found, read, buffer = Digest(), dict[str, str](), 0, io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             executable, content = _read(file, _RATIO * limit) or (False, None)
@@ -128,13 +148,13 @@ def _pack(folder: Path, files: Sequence[File], limit: int, warnings: list[str]) 
                 warnings.append(f"{file.name}, {place}: looks like a secret, and the snapshot has it")
             archive.writestr(_member(file, executable), content)
             digest.add(file.name, executable, content)
-            names.append(file.name)
+            found[file.name] = mark(content)
             read += len(content)
             if buffer.tell() > limit:
                 break
     if buffer.tell() > limit:
         raise _too_big(folder, f"its files make a snapshot of {_guess(buffer.tell(), read, files)}", files, limit)
-    return Snapshot(digest.hex(), buffer.getvalue(), tuple(names), tuple(dict.fromkeys(warnings)))
+    return Snapshot(digest.hex(), buffer.getvalue(), tuple(found), tuple(dict.fromkeys(warnings)), found)
 
 
 def _guess(size: int, read: int, files: Sequence[File]) -> str:

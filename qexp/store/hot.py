@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -154,12 +154,15 @@ def done(
     began: float | None = None,
     ended: float | None = None,
     names: Iterable[str] | None = None,
+    registered: Container[str] = (),
 ) -> Done:
     """
     Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
 
-    *names* are the known names of the study's results, in order; None: the names of the claim.
+    *names* are the known names of the study's results, in order; None: the names of the claim. *registered* has the
+    digests of imports that are in Postgres for sure: their lists are not sent again.
     """
+    imports = outcome.imports
     facts: dict[str, Any] = {
         "id": claim.id,
         "study": claim.study_id,
@@ -171,6 +174,10 @@ def done(
         **_result(outcome, claim.result_names if names is None else names),
         **vars(outcome.usage),
     }
+    if imports is not None:
+        facts["imported"] = imports.digest
+        if imports.digest not in registered:
+            facts |= {"files": imports.files, "packages": imports.packages}
     text = to_json({name: fact for name, fact in facts.items() if fact is not None}).decode()
     return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
 
@@ -188,12 +195,17 @@ def finish_all(raw: Raw, worker: UUID, items: Sequence[Done], now: datetime | No
 
 
 def finish(
-    raw: Raw, claim: Claim, outcome: Outcome, now: datetime | None = None, names: Iterable[str] | None = None
+    raw: Raw,
+    claim: Claim,
+    outcome: Outcome,
+    now: datetime | None = None,
+    names: Iterable[str] | None = None,
+    registered: Container[str] = (),
 ) -> Finished | None:
     """
     Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded.
 
-    *names* are as in `done`.
+    *names* and *registered* are as in `done`.
     """
     if outcome.departure is not None:
         return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
@@ -201,7 +213,8 @@ def finish(
         fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
         values = {"ids": [claim.id], **fence, "worker_died": False}
         return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
-    return finish_all(raw, claim.worker, [done(claim, outcome, names=names)], now).get(claim.id)
+    item = done(claim, outcome, names=names, registered=registered)
+    return finish_all(raw, claim.worker, [item], now).get(claim.id)
 
 
 def ended(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:

@@ -63,10 +63,12 @@ FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
 
 -- finish: end attempts with their results, fenced by worker and attempt, and drop their checkpoints; the files of some
--- must go too. Moments are seconds of the clock that is given. No row: it is someone else's by now.
+-- must go too. An outcome has lists of imports unless its process knows that they are in their table. Moments are seconds
+-- of the clock that is given. No row: it is someone else's by now.
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
            id bigint, attempt int, result jsonb, result_exact jsonb, recorded_at jsonb, source text, began float8, ended float8,
+           imported uuid, files text[], packages text[],
            cpu_seconds float8, peak_memory bigint, gpu_memory bigint, energy_kwh float8)
 ), chosen AS (
   SELECT e.id, e.attempt, e.started_at FROM experiment e
@@ -91,11 +93,15 @@ WITH given AS (
   RETURNING e.id, e.attempt, e.study, e.revision, e.worker, e.pid, e.started_at, e.finished_at
 ), dropped AS (
   DELETE FROM checkpoint c USING ended e WHERE c.experiment = e.id AND NOT c.keep RETURNING c.experiment, c.url
+), registered AS (
+  INSERT INTO imported (digest, files, packages)
+  SELECT DISTINCT ON (imported) imported, files, packages FROM given WHERE files IS NOT NULL ORDER BY imported
+  ON CONFLICT DO NOTHING
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
-                       cpu_seconds, peak_memory, gpu_memory, energy_kwh)
+                       imported, cpu_seconds, peak_memory, gpu_memory, energy_kwh)
   SELECT e.id, e.attempt, e.study, e.revision, e.worker, e.pid, e.started_at, e.finished_at, 'done', g.source,
-         g.cpu_seconds, g.peak_memory, g.gpu_memory, g.energy_kwh
+         g.imported, g.cpu_seconds, g.peak_memory, g.gpu_memory, g.energy_kwh
   FROM   ended e JOIN given g ON g.id = e.id
 )
 SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL) FROM ended;

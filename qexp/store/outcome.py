@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qexp.model import Failure, Json
+from qexp.model import Failure, Imports, Json
 from qexp.truncation import MAX_STORED, single_line, truncated
 
 _NAME = 1_000
@@ -79,6 +79,13 @@ class Outcome:
     recorded_at: Mapping[str, str] | None = None
     """When parts of the result came, in ISO format, where that was before the end."""
     usage: Usage = UNKNOWN
+    imports: Imports | None = None
+    """What it imported; None: not known."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is a result."""
+        return self.error is None and self.departure is None
 
     @property
     def name(self) -> str:

@@ -94,6 +94,7 @@ def _facts() -> dict[str, _Field]:
         "id": _fact(Decimal, columns.id),
         "status": _fact(str, columns.status),
         "attempt": _fact(Decimal, columns.attempt),
+        "revision": _fact(Decimal, columns.revision),
         "host": _fact(str, host.correlate(tables.experiment).scalar_subquery()),
         "started_at": _fact(str, began),
         "duration": _fact(Decimal, duration()),

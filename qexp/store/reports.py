@@ -44,6 +44,8 @@ class ExperimentView:
     params: Mapping[str, Json]
     status: Status
     attempt: int
+    revision: int | None
+    """The revision that its last attempt ran; None if it never ran."""
     result: Mapping[str, Json] | None
     failure: str | None
     error_type: str | None
@@ -128,10 +130,11 @@ def experiments(
     names = {name: (parameters, results) for name, parameters, results in connection.execute(_NAMES)}
     query = _experiments(condition).limit(None if limit is None else min(limit, _LARGEST))
     for row in connection.execute(query.execution_options(yield_per=5_000)):
-        id_, study, params, params_exact, status, attempt, result, result_exact, *rest = row
+        id_, study, params, params_exact, status, attempt, revision, result, result_exact, *rest = row
         parameters, results = names[study]
         params = jsonb.restored(params, params_exact, parameters)
-        yield ExperimentView(id_, study, params, Status(status), attempt, _result(result, result_exact, results), *rest)
+        result = _result(result, result_exact, results)
+        yield ExperimentView(id_, study, params, Status(status), attempt, revision, result, *rest)
 
 
 _NAMES = select(tables.study.c.name, tables.study.c.parameters, tables.study.c.results)
@@ -156,6 +159,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
             columns.params_exact,
             columns.status,
             columns.attempt,
+            columns.revision,
             columns.result,
             columns.result_exact,
             columns.failure,
@@ -209,6 +213,7 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
     facts = {
         "status": columns.status,
         "attempt": columns.attempt,
+        "revision": columns.revision,
         "host": tables.worker.c.host,
         "started_at": func.coalesce(moment, MISSING),
         "duration": duration(),

@@ -22,6 +22,7 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     "stop_after, notify)",
     "source": "SELECT (digest, archive)",
     "environment": "INSERT",
+    "imported": "INSERT",
     "worker": "SELECT (id, name, host, queues, concurrency, last_seen, stopped_at, quarantined_at, quarantine_reason, "
     "boot, told_to_stop), UPDATE (last_seen, stopped_at, told_to_stop, quarantined_at, quarantine_reason), "
     'INSERT (id, host, pid, name, queues, concurrency, "user", environment, boot)',

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError, SchemaRightsError
 from qexp.store.connect import Connection
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest migration; a test keeps it equal to Alembic's."""
 
 _LOCK = 0x71657870  # "qexp"

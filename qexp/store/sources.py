@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.errors import SourceError
@@ -17,13 +19,36 @@ if TYPE_CHECKING:
 
 def keep(connection: Connection, snapshot: Snapshot) -> None:
     """Store a snapshot, unless it is there."""
-    row = {"digest": snapshot.digest, "archive": snapshot.archive, "files": list(snapshot.files)}
+    row = {
+        "digest": snapshot.digest,
+        "archive": snapshot.archive,
+        "files": list(snapshot.files),
+        "contents": dict(snapshot.marks),
+    }
     connection.execute(upsert(tables.source).values(**row).on_conflict_do_nothing())
 
 
 def keep_environment(connection: Connection, environment: Environment) -> None:
     """Store what is installed, unless it is there."""
-    connection.execute(upsert(tables.environment).values(**asdict(environment)).on_conflict_do_nothing())
+    row = {**asdict(environment), "gpus": list(environment.gpus)}
+    connection.execute(upsert(tables.environment).values(**row).on_conflict_do_nothing())
+
+
+def marks(connection: Connection, digests: Collection[str]) -> dict[str, Mapping[str, str]]:
+    """
+    Return the marks of the files of some snapshots, by digest and name.
+
+    Rows of older versions of qexp have none: these are made from the archives.
+    """
+    from qexp.source import marks as made
+
+    columns = tables.source.c
+    query = select(columns.digest, columns.contents).where(columns.digest.in_(digests))
+    found: dict[str, Any] = {row[0]: row[1] for row in connection.execute(query)}
+    for digest in [digest for digest, contents in found.items() if contents is None]:
+        archive = connection.execute(select(columns.archive).where(columns.digest == digest)).scalar_one()
+        found[digest] = made(bytes(archive))
+    return found
 
 
 def archive(raw: Raw, digest: str) -> bytes:

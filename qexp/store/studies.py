@@ -110,6 +110,13 @@ def save(connection: Connection, plan: Plan) -> StudyRow:
     return StudyRow(*connection.execute(query).one())
 
 
+def count(connection: Connection, study: StudyRow, total: int) -> None:
+    """Note how many experiments the grid of a study's present revision has, unless that is known."""
+    columns = tables.revision.c
+    chosen = (columns.study == study.id, columns.number == study.revision, columns.total.is_(None))
+    connection.execute(update(tables.revision).where(*chosen).values(total=total))
+
+
 def find(connection: Connection, name: str) -> StudyRow:
     """Return the study of this name, or raise UnknownStudyError with the nearest name there is."""
     return _row(connection, name)

@@ -77,6 +77,7 @@ environment = Table(
     Column("cpu", Text, nullable=False),
     Column("cores", Integer, nullable=False),
     Column("packages", JSONB, nullable=False),
+    Column("gpus", ARRAY(Text), nullable=False, server_default="{}"),
     comment="what is installed where a grid was enqueued or a worker runs: one row for all that have the same",
 )
 
@@ -86,8 +87,19 @@ source = Table(
     Column("digest", Text, primary_key=True),
     Column("archive", LargeBinary, nullable=False),
     Column("files", ARRAY(Text), nullable=False),
+    # the first 16 hex digits of the SHA-256 of each file's content, by its name; NULL in rows of older versions
+    Column("contents", JSONB),
     Column("created_at", _moment, nullable=False, server_default=_now),
     comment="a snapshot of a grid's folder, as a zip",
+)
+
+imported = Table(
+    "imported",
+    metadata,
+    Column("digest", Uuid, primary_key=True),
+    Column("files", ARRAY(Text), nullable=False),
+    Column("packages", ARRAY(Text), nullable=False),
+    comment="files of a snapshot and packages that attempts imported: one row for all that imported the same",
 )
 
 revision = Table(
@@ -98,6 +110,8 @@ revision = Table(
     # JSON, not JSONB: the order of a grid's keys is the order of its axes
     Column("grid", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
+    # experiments in the grid; NULL in rows of older versions
+    Column("total", Integer),
     Column("function", Text, nullable=False),
     Column("folder", Text),
     Column("python", Text, nullable=False),
@@ -248,6 +262,8 @@ attempt = Table(
     Column("result", JSONB),
     Column("result_exact", JSONB),
     Column("source", Text),
+    # NULL: not known
+    Column("imported", Uuid),
     Column("cpu_seconds", Double),
     Column("peak_memory", BigInteger),
     Column("gpu_memory", BigInteger),

@@ -14,6 +14,7 @@ from qexp.model import Json
 FACTS = {
     "status": "str",
     "attempt": "int64",
+    "revision": "Int64",
     "host": "str",
     "started_at": "datetime64[us, UTC]",
     "duration": "float64",

@@ -27,13 +27,16 @@ _WIDEST = 1_000
 _LONGEST_NAME = 63
 """Bytes of an identifier in Postgres; a value with a longer or an empty name has no column of its own."""
 
-_STATE = "one row per experiment, columns of {} parameters and {} results that had ended by {}: {}"
+_STATE = "one row per experiment with its revision, columns of {} parameters and {} results that had ended by {}: {}"
 """
 The comment of a view, by which `stale` knows that the view is out of date. It holds the numbers of names, which only
 grow, the end of the last experiment that was scanned, and the shapes of the values. Change its words together with the
 columns that all views have: views with other words are written again.
 """
-_READ = re.compile(r"one row per experiment, columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)", re.DOTALL)
+_READ = re.compile(
+    r"one row per experiment with its revision, columns of \d+ parameters .* by (-infinity|[\dT:.+-]+): (\{.*)",
+    re.DOTALL,
+)
 _AGAIN = "one row per experiment; to be written again"
 
 _KNOWN = SQL("""
@@ -110,7 +113,7 @@ class _Basis:
         found = columns(self.shapes["params"], self.shapes["result"])
         fit = [column for column in found if 0 < len(column.label.encode()) <= _LONGEST_NAME][:_WIDEST]
         names = [_typed(column, self.shapes) for column in fit]
-        facts = "e.attempt, e.failure, w.host, e.started_at, "
+        facts = "e.attempt, e.revision, e.failure, w.host, e.started_at, "
         if "finished_at" not in {column.label for column in fit}:
             facts += "e.finished_at, "
         last = "extract(epoch FROM e.finished_at - e.started_at)::float8"

@@ -176,7 +176,7 @@ class Bundle:
             self._undelivered.discard(claim.id)
             self._recorded(claim, recorded)
             return
-        item = Ended(claim, outcome, hot.done(claim, outcome, began, ended, self._delivery.names(claim)))
+        item = self._delivery.ended(claim, outcome, began, ended)
         with self._lock:
             self._ended.append(item)
             self._note(item)

@@ -16,7 +16,7 @@ import psycopg
 
 from qexp.errors import FilesError, ResultError
 from qexp.files import Files
-from qexp.model import Failure
+from qexp.model import Failure, Imports
 from qexp.settings import Settings
 from qexp.store import hot, leases, views
 from qexp.store.connect import Raw
@@ -50,13 +50,15 @@ class Delivery:
         """Whether workers are of this database."""
         self._names: dict[int, dict[str, None]] = {}
         """The known names of a study's results, in order."""
+        self._registered: set[str] = set()
+        """Digests of imports that Postgres has, since an outcome with their lists was recorded."""
 
     def deliver(self, claim: hot.Claim, outcome: hot.Outcome, patience: float = PATIENCE) -> hot.Outcome | None:
         """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> hot.Finished | None:
-            found = hot.finish(raw, claim, outcome, names=self.names(claim))
+            found = hot.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
             if found is None and hot.ended(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
                 return hot.Finished()
             return found
@@ -74,8 +76,13 @@ class Delivery:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
             return None
         self._delete(done.urls)
+        self._register(outcome)
         self._name(claim.study_id, outcome.result or ())
         return outcome
+
+    def ended(self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float) -> Ended:
+        """Return an attempt that ended with a result, to be recorded; moments are of time.monotonic."""
+        return Ended(claim, outcome, hot.done(claim, outcome, began, ended, self.names(claim), self._registered))
 
     def names(self, claim: hot.Claim) -> Collection[str]:
         """Return the known names of results of a claim's study, in order."""
@@ -90,6 +97,8 @@ class Delivery:
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
             try:
                 recorded = self.record(worker, [item.done for item in items], waiting)
+                for item in items:
+                    self._register(item.outcome)
             except (psycopg.Error, ValueError, OverflowError) as error:
                 if not is_refusal(error):
                     raise
@@ -184,6 +193,11 @@ class Delivery:
             for descriptor in held:
                 os.close(descriptor)
 
+    def _register(self, outcome: hot.Outcome) -> None:
+        """Note that the imports of an outcome that was recorded are in Postgres."""
+        if outcome.imports is not None and outcome.is_done:
+            self._registered.add(outcome.imports.digest)
+
     def _name(self, study: int, names: Iterable[str]) -> None:
         known = self._names.get(study, {})
         if new := [name for name in names if name not in known]:
@@ -247,4 +261,5 @@ def outcome_from(facts: Mapping[str, Any]) -> hot.Outcome:
         departure and hot.Departure(**departure),
         facts["recorded_at"],
         hot.Usage(**facts["usage"]),
+        facts["imports"] and Imports(tuple(facts["imports"]["files"]), tuple(facts["imports"]["packages"])),
     )

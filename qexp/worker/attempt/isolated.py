@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from qexp import settings
+from qexp.functions import begin, imports_of
 from qexp.store.hot import Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
@@ -128,12 +129,14 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     meter.start()
     recorder.watch(journal)
     restore = essentials().restore
+    begin()
     outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts, restore)
     restore()
     recorder.leave()
     descendants.end(claim.id, everything=True)
     journal.flush(PATIENCE, final=True)
-    return journal.completed(dataclasses.replace(outcome, usage=meter.stop()))
+    imports = imports_of(claim.function, claim.source is not None) if outcome.is_done else None
+    return journal.completed(dataclasses.replace(outcome, usage=meter.stop(), imports=imports))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def run(
 
 def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
     try:
-        switch(folder)
+        switch(folder, claim.function)
         call = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
     except FunctionError as error:
         return Outcome(error=trace.of(error, Failure.INVALID, folder))

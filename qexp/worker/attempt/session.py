@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from qexp.errors import SourceError
+from qexp.functions import begin, imports_of
 from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.store.hot import UNKNOWN, Claim, Outcome
@@ -65,6 +66,7 @@ class Desk:
         self.code = Code(settings, line)
         masking.conceal(scratch.folder)
         self.baseline = Baseline.take()
+        begin()
         self.essentials = essentials()
         self.lost: list[str] = []
         """State that an attempt has changed for good: no other attempt should be made here."""
@@ -75,14 +77,17 @@ class Desk:
 
         What the attempt has recorded is written by then; the outcome is not. SystemExit: it was told to stop.
         """
+        shares = self.is_child and claim.isolation != "process"
         session = Session(self, claim)
         try:
-            shares = self.is_child and claim.isolation != "process"
             outcome = session.run(partial(runner.run, restore=self.essentials.restore) if shares else isolated.run)
         finally:
             session.close()
-        if outcome.usage == UNKNOWN:
-            outcome = Outcome(outcome.result, outcome.error, outcome.departure, outcome.recorded_at, session.usage)
+        if outcome.usage == UNKNOWN:  # it ran here
+            imports = imports_of(claim.function, claim.source is not None) if shares and outcome.is_done else None
+            outcome = Outcome(
+                outcome.result, outcome.error, outcome.departure, outcome.recorded_at, session.usage, imports
+            )
         try:
             session.journal.flush(PATIENCE, final=True)
         except Exception as error:

@@ -1,0 +1,224 @@
+"""What the attempts of a process import: files of their snapshot, and installed packages."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from qexp.functions.statements import Statements, statements
+from qexp.functions.workspace import Workspace, entered, is_package, loaded, origin
+from qexp.model import Imports
+
+log = logging.getLogger(__name__)
+
+# a call of a name is written name(): `model.eval()` and `platform.system()` are no reason for doubt
+_BY_NAME = frozenset(
+    {
+        *("importlib", "import_module", "__import__()", "pkgutil", "entry_points", "eval()"),
+        *("ImportString", "locate", "instantiate", "pickle", "dill", "cloudpickle", "joblib", "torch.load"),
+        *("multiprocessing", "concurrent.futures", "ProcessPoolExecutor", "DataLoader", "n_jobs=", "os.fork"),
+    }
+)
+"""Words of code that imports modules by their names, or in processes of its own."""
+_BY_FILE = frozenset(
+    {
+        *("subprocess", "Popen", "runpy", "exec()", "spec_from_file_location", "SourceFileLoader", "sys.modules"),
+        *("create_subprocess_exec", "create_subprocess_shell", "os.system", "os.popen"),
+        *("os.posix_spawn", "os.posix_spawnp"),
+        *(f"os.exec{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+        *(f"os.spawn{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+    }
+)
+"""Words of code that may run any file."""
+_OWN = {"qexp", "pynvml"}
+"""Packages that qexp itself imports beside a function."""
+
+Mark = tuple[int, str]
+
+
+@dataclass
+class _Process:
+    """What is known of the modules of this process."""
+
+    first: frozenset[str] = frozenset()
+    """The modules that were there before an attempt."""
+    found: dict[tuple[str | None, str, bool], tuple[Mark, Imports]] = field(default_factory=dict)
+    """By folder, function and whether files count: what was imported when the modules had a mark."""
+    records: dict[str, _Record] = field(default_factory=dict)
+    """By folder."""
+
+
+_process = _Process()
+
+
+def begin() -> None:
+    """Note that modules which appear from now on are imported for attempts."""
+    global _process  # noqa: PLW0603 - sys.modules is the process's, so is this
+    _process = _Process(frozenset(sys.modules))
+
+
+def imports_of(function: str, has_snapshot: bool) -> Imports | None:
+    """
+    Return what the attempts of a function that ran last in this process have imported; None: it cannot be told.
+
+    Call it after an attempt, before the next `switch`. Files count only with a snapshot. The lists may have more than
+    one attempt has imported, but not less: a process remembers modules, and other functions may have imported them.
+    """
+    workspace, mark = entered(), loaded()
+    key = (None if workspace is None else workspace.folder, function, has_snapshot)
+    known = _process.found.get(key)
+    if known is not None and known[0] == mark:
+        return known[1]
+    try:
+        found = _found(workspace, function, has_snapshot)
+    except Exception:  # a module object may be anything, and a result must not be lost for this
+        log.exception("function %s: the modules that it has imported cannot be told", function)
+        return None
+    if known is not None and known[1] == found:
+        found = known[1]  # which knows its digest
+    _process.found[key] = mark, found
+    return found
+
+
+def _found(workspace: Workspace | None, function: str, has_snapshot: bool) -> Imports:
+    own = function.partition(":")[0].partition(".")[0]
+    names = {own, *(name for name in set(sys.modules) - _process.first if "." not in name)}
+    if workspace is None:
+        return Imports((), _packages(names))
+    workspace.note()
+    record = _process.records.get(workspace.folder)
+    if record is None or record.modules is not workspace.modules:  # they were imported again, as a file has changed
+        record = _process.records[workspace.folder] = _Record(workspace)
+    reached, named = record.reached(function)
+    files = [file for file in map(record.relative, reached) if _is_text(file)] if has_snapshot else []
+    return Imports(tuple(sorted(files)), _packages(names | {name.partition(".")[0] for name in named}))
+
+
+def _packages(names: Iterable[str]) -> tuple[str, ...]:
+    found = ((name, sys.modules.get(name)) for name in names)
+    return tuple(
+        sorted(
+            name
+            for name, module in found
+            if name not in _OWN and isinstance(module, ModuleType) and is_package(module) and _is_text(name)
+        )
+    )
+
+
+def _is_text(name: str) -> bool:
+    """Say whether Postgres can have a name."""
+    return name.encode(errors="ignore").decode() == name
+
+
+class _Record:
+    """What is known of the modules of a folder, and of the functions that import them."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._folder, self.modules = workspace.folder, workspace.modules
+        self._importers = workspace.importers
+        self._judged: set[str] = set()
+        self._dynamic: dict[str, None] = {}
+        """Modules that no statement of the function that ran then explains."""
+        self._by_name: set[str | None] = set()
+        """Functions that have imported such a module."""
+
+    def relative(self, file: str) -> str:
+        """Return the name of a file in the snapshot."""
+        return file[len(self._folder) + 1 :]
+
+    def reached(self, function: str) -> tuple[set[str], set[str]]:
+        """Return the files that a function may have imported, and all names in their import statements."""
+        self._judge()
+        own = function.partition(":")[0]
+        reach = self._reach([own, *self._dynamic])
+        if function in self._by_name or reach.words & _BY_NAME or not reach.all_read:
+            reach = self._reach([own, *self.modules], beyond=True)
+        files = {*reach.files}
+        if reach.words & _BY_FILE:
+            files |= {str(path) for path in Path(self._folder).rglob("*.py")}
+        return files, reach.names
+
+    def _judge(self) -> None:
+        """Find the new modules that were imported by other means than statements."""
+        new = [name for name in self.modules if name not in self._judged]
+        reaches: dict[str | None, _Reach] = {}
+        for name in new:
+            function = self._importers[name]
+            if function not in reaches:
+                reaches[function] = self._reach([] if function is None else [function.partition(":")[0]])
+            if _file(self.modules[name]) not in reaches[function].files:
+                self._dynamic[name] = None
+                self._by_name.add(function)
+        self._judged.update(new)
+
+    def _reach(self, starts: Iterable[str], beyond: bool = False) -> _Reach:
+        """Follow import statements to loaded modules of the folder, and *beyond* to those that are not loaded here."""
+        reach = _Reach()
+        pending = [part for name in starts for part in _with_parents(name)]
+        seen = set(pending)
+        while pending:
+            name = pending.pop()
+            file, package = self._place(name, beyond)
+            if file is None:
+                continue
+            found = statements(file, package)
+            reach.add(file, found)
+            new = [other for other in found.modules if other not in seen]
+            seen.update(new)
+            pending += new
+        return reach
+
+    def _place(self, name: str, beyond: bool) -> tuple[str | None, str]:
+        """Return the file of a module of the folder, and the package that relative imports in it begin from."""
+        module = self.modules.get(name)
+        if module is not None:
+            return _file(module), str(getattr(module, "__package__", None) or "")
+        for root in self._roots() if beyond else ():
+            path = f"{root}/{name.replace('.', '/')}"
+            if os.path.isfile(f"{path}.py"):  # noqa: PTH113 - for many names, and four times as fast as Path's
+                return f"{path}.py", name.rpartition(".")[0]
+            if os.path.isfile(f"{path}/__init__.py"):  # noqa: PTH113
+                return f"{path}/__init__.py", name
+        return None, ""
+
+    def _roots(self) -> Iterator[str]:
+        yield self._folder
+        yield from (path for path in sys.path if path.startswith(f"{self._folder}/"))
+
+
+@dataclass
+class _Reach:
+    """What import statements lead to."""
+
+    files: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    words: set[str] = field(default_factory=set)
+    all_read: bool = True
+    """False: a file cannot be read as Python, and may import anything."""
+
+    def add(self, file: str, found: Statements) -> None:
+        self.files.add(file)
+        self.names.update(found.modules)
+        self.words |= found.words
+        self.all_read &= found.is_read or file.endswith(_NAMESPACE)
+
+
+_NAMESPACE = "/__init__.py"
+
+
+def _file(module: ModuleType) -> str | None:
+    """Return the file of a module; of a namespace package the `__init__.py` that it does not have."""
+    file = origin(module)
+    if file is None or getattr(module, "__file__", None) is not None:
+        return file
+    return f"{file}{_NAMESPACE}"
+
+
+def _with_parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
