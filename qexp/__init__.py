@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 from qexp.errors import QexpError
 
 if TYPE_CHECKING:
+    from qexp.analysis.table import Table
     from qexp.caching import cached
     from qexp.client import Study, enqueue, load, metrics
+    from qexp.client.summaries import table
     from qexp.grid import Grid
     from qexp.worker.context.attached import attach
     from qexp.worker.context.context import Context
 
-__all__ = ["Context", "Grid", "QexpError", "Study", "attach", "cached", "enqueue", "load", "metrics"]
+__all__ = ["Context", "Grid", "QexpError", "Study", "Table", "attach", "cached", "enqueue", "load", "metrics", "table"]
 
 _HOMES = {
     "Context": "qexp.worker.context.context",
     "Grid": "qexp.grid",
     "Study": "qexp.client",
+    "Table": "qexp.analysis.table",
     "attach": "qexp.worker.context.attached",
     "cached": "qexp.caching",
     "enqueue": "qexp.client",
     "load": "qexp.client",
     "metrics": "qexp.client",
+    "table": "qexp.client.summaries",
 }
 
 

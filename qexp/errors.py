@@ -123,6 +123,18 @@ class ExportError(QexpError):
 
 class SummaryError(QexpError):
     """A table, comparison or plot of results cannot be made as it was asked for."""
+
+
+class RefusedError(QexpError):
+    """A table would be wrong: replicates are missing, mixed or NaN, or an axis is open; a line for each reason."""
+
+    exit_status = 1
+
+    def __init__(self, reasons: Sequence[str], advice: str) -> None:
+        super().__init__("\n".join(["the table would be wrong:", *(f"- {reason}" for reason in reasons), advice]))
+        self.reasons = list(reasons)
+
+
 class StatisticsError(QexpError):
     """A statistic, test or correction is unknown, does not fit the data, or needs a library that is missing."""
 

@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
         "explain": Verb("look", "Say why an experiment is in its state, and what changes it."),
         "workers": Verb("site", "List the workers: where, since when, doing what, last seen."),
+        "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
         "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
         "logs": Verb("findings", "Print what an experiment has printed."),

@@ -16,6 +16,7 @@ from qexp.store.selectors import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.analysis.table import Table
     from qexp.grid import Grid
 
 
@@ -62,6 +63,18 @@ class Study:
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
         return Findings(self._client).rows(Selection(self.name), name)
+
+    def table(
+        self,
+        metric: str | Sequence[str],
+        rows: str | Sequence[str] = (),
+        columns: str | Sequence[str] = (),
+        **options: Any,
+    ) -> Table:
+        """Return a table of a metric, by default its mean ± std over seeds; see `qexp.table`."""
+        from qexp.client.summaries import table
+
+        return table(self.name, metric, rows, columns, client=self._client, **options)
 
     def errors(self) -> list[reports.ErrorGroup]:
         """Return the failed experiments by error, the largest group first."""

@@ -68,6 +68,19 @@ class Or:
 
 Condition = Comparison | OneOf | Not | And | Or
 
+
+def names(condition: Condition) -> Iterator[Name]:
+    """Yield the names that a condition compares, from left to right."""
+    match condition:
+        case And(parts) | Or(parts):
+            for part in parts:
+                yield from names(part)
+        case Not(part):
+            yield from names(part)
+        case OneOf(name) | Comparison(name):
+            yield name
+
+
 _LONGEST = 10_000
 """Characters of a condition."""
 _DEEPEST = 40

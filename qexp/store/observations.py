@@ -307,13 +307,17 @@ def _joined(
 
 
 def kinds(connection: Connection, source: Source, ids: Iterable[int]) -> dict[str, list[int]]:
-    """Return, for some experiments, those whose metric is `missing`, those where it is `nan`, and `other` kinds."""
+    """
+    Return, for some experiments, those whose metric is `missing`, those where it is `nan`, and `other` kinds.
+
+    A number too large for a double counts as `nan`.
+    """
     columns = tables.experiment.c
     found: dict[str, list[int]] = {"missing": [], "nan": [], "other": []}
     value, kind = (literal(None, Text), literal("null", Text)) if source.column == "fact" else _value(source)
     query = select(columns.id, kind, value).where(columns.id == func.any(literal(list(ids), ARRAY(BigInteger))))
     for number, said, word in connection.execute(query.order_by(columns.id)):
-        which = "missing" if said in (None, "null") else "nan" if word in NON_FINITE else "other"
+        which = "missing" if said in (None, "null") else "nan" if said == "number" or word in NON_FINITE else "other"
         found[which].append(number)
     return found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
 Key = tuple[str, ...]
 """The labels of one row or column: one text per axis."""
@@ -43,6 +44,10 @@ class Cell:
     bold: bool = False
     marks: tuple[str, ...] = ()
     """The marks of the notes that concern this cell, such as a."""
+    difference: float | None = None
+    """The mean difference from the baseline's cell over the replicates that both have."""
+    p: float | None = None
+    """The corrected p of that difference; None without a baseline, or if so few replicates cannot reach 0.05."""
     values: np.ndarray | None = field(default=None, repr=False, compare=False)
     """The replicates, in the order of the axes that the statistic is over."""
 
@@ -70,7 +75,7 @@ class Note:
     """The command that completes or explains these cells."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """A table as writers print it. Rows and columns are in display order."""
 
@@ -90,6 +95,36 @@ class Table:
     notes: tuple[Note, ...] = ()
     provenance: tuple[str, ...] = ()
     """Lines for the head of a file: study, revision, source, n, statistic, tests and the command. No time of day."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The cells as a pandas frame: one row per row, a column per column, with the centers as numbers."""
+        from qexp.analysis.writers import to_frame
+
+        return to_frame(self)
+
+    def to_latex(self) -> str:
+        """Return a LaTeX tabular for `booktabs`, whose first lines are comments on where it comes from."""
+        return self._as("tex")
+
+    def to_markdown(self) -> str:
+        """Return a Markdown table with its notes."""
+        return self._as("md")
+
+    def to_html(self) -> str:
+        """Return an HTML table with its notes."""
+        return self._as("html")
+
+    def _repr_html_(self) -> str:
+        return self.to_html()
+
+    def __repr__(self) -> str:
+        return self.to_markdown()
+
+    def _as(self, form: str) -> str:
+        from qexp.analysis.writers import render
+
+        return render(self, form)
 
     def cell(self, row: Key | str, column: Key | str) -> Cell | None:
         """Return one cell by the labels of its row and column; KeyError if there is no such row or column."""

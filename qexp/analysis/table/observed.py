@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.table.spec import TableSpec
+from qexp.analysis.table.spec import TableSpec, is_time_like
 from qexp.errors import SummaryError, nearest
 from qexp.model import Json, canonical
-from qexp.store import conditions, observations, studies
+from qexp.store import conditions, observations, origins, revisions, studies
 from qexp.store.connect import Connection
 from qexp.store.observations import FACTS, Coded, Observations, Request, Source
 from qexp.store.predicates import predicate
 from qexp.store.studies import StudyRow
+from qexp.store.value_columns import FACTS as COLUMNS
 from qexp.store.value_columns import locate
 
 STUDY = "study"
@@ -46,7 +47,7 @@ class Observed:
         return len(self.ids)
 
 
-def observe(connection: Connection, spec: TableSpec, with_workers: bool = True, with_imports: bool = False) -> Observed:
+def observe(connection: Connection, spec: TableSpec) -> Observed:
     """Read the experiments of a table; SummaryError names an axis or metric that no study has."""
     known = tuple(studies.find(connection, name) for name in spec.studies)
     over = spec.over if spec.over is not None else tuple(n for n in (_DEFAULT_OVER,) if _is_axis(known, n))
@@ -58,6 +59,9 @@ def observe(connection: Connection, spec: TableSpec, with_workers: bool = True, 
     for name in metrics:
         _check_metric(known, name)
     condition = None if spec.where is None else conditions.parse(spec.where)
+    if condition is not None:
+        _check_where(known, condition)
+    has_packages, has_machines = _differences(connection, metrics)
     read = []
     for study in known:
         found = {name: source for name in axes if name != STUDY and (source := _axis(study, name)) is not None}
@@ -67,11 +71,24 @@ def observe(connection: Connection, spec: TableSpec, with_workers: bool = True, 
             {name: source for name in metrics if (source := _metric(study, name)) is not None},
             None if condition is None else predicate(condition, [study]),
             others=_has_others(study, found),
-            with_workers=with_workers,
-            with_imports=with_imports,
+            with_workers=has_packages or has_machines,
+            with_imports=has_packages or _has_sources(connection, study),
         )
         read.append(observations.read(connection, request))
     return _merged(known, over, read, axes, metrics)
+
+
+def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, bool]:
+    """Return whether workers have different packages, and whether their machines differ and a metric is a time."""
+    known = origins.of_workers(connection)
+    packages = {canonical(dict(one.packages)) for one in known}
+    machines = {one.hardware for one in known} if any(map(is_time_like, metrics)) else set()
+    return len(packages) > 1, len(machines) > 1
+
+
+def _has_sources(connection: Connection, study: StudyRow) -> bool:
+    """Return whether revisions of a study have different code."""
+    return len({one.source for one in revisions.revisions(connection, study.id).values()}) > 1
 
 
 def metric_source(study: StudyRow, name: str) -> Source | None:
@@ -100,6 +117,20 @@ def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
             f"--by {spec.by}: the table shows this metric, so the best of several values would look too good; "
             "choose by another one, such as a validation metric"
         )
+
+
+def _check_where(known: Sequence[StudyRow], condition: conditions.Condition) -> None:
+    """Refuse names that are no parameters: to choose experiments by their results would flatter."""
+    for name in conditions.names(condition):
+        for study in known:
+            found = locate({"params": study.parameters, "result": study.results}, name.prefix, name.path)
+            if (found is not None and found[0] == "result") or (
+                found is None and name.text in (*FACTS, *COLUMNS, "id")
+            ):
+                raise SummaryError(
+                    f"--where {name.text}: a table is narrowed by parameters only; "
+                    "experiments chosen by their results or status would flatter"
+                )
 
 
 def _is_axis(known: Sequence[StudyRow], name: str) -> bool:

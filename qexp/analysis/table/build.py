@@ -1,0 +1,198 @@
+"""A table is made: experiments are read, sorted into cells, checked, summarised, compared and labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qexp.analysis.statistics import column_format, statistic_of
+from qexp.analysis.table import labels, notes
+from qexp.analysis.table.checks import check
+from qexp.analysis.table.comparison import Compared, compared
+from qexp.analysis.table.figures import Choice, Figures, choose, everything, figures
+from qexp.analysis.table.model import Cell, Key, Metric, Note, Table
+from qexp.analysis.table.observed import Observed, observe
+from qexp.analysis.table.problems import Cells, Problem, refuse
+from qexp.analysis.table.spec import TableSpec, is_better_large
+from qexp.analysis.table.units import Units, open_experiments, units
+from qexp.errors import SummaryError, nearest
+from qexp.model import Status
+from qexp.store.connect import Connection
+
+METRIC = "metric"
+"""The last column axis of a table with several metrics."""
+_DONE = list(Status).index(Status.DONE)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a table is made of, before it is laid out."""
+
+    spec: TableSpec
+    observed: Observed
+    units: Units
+    choice: Choice
+    metrics: tuple[Metric, ...]
+    figures: dict[str, Figures]
+    compared: dict[str, Compared]
+    problems: tuple[Problem, ...]
+    rows: list[Key]
+    columns: list[Key]
+
+
+def build(connection: Connection, spec: TableSpec) -> Table:
+    """
+    Make the table that *spec* asks for.
+
+    SummaryError: it names something that is not there, or nothing is done yet. RefusedError: the table would be
+    wrong, with a line for each reason.
+    """
+    parts = gather(connection, spec)
+    refuse(parts.problems, spec)
+    return laid_out(parts, notes.all_notes(connection, parts), notes.provenance(connection, parts))
+
+
+def gather(connection: Connection, spec: TableSpec) -> Parts:
+    """Read and compute all that a table needs; nothing is refused yet."""
+    statistic_of(spec.statistic)
+    observed = observe(connection, spec)
+    if not (observed.status == _DONE).any():
+        raise SummaryError(_nothing(observed, spec))
+    found = units(observed, spec.rows, spec.columns, spec.best, spec.average)
+    opened = open_experiments(observed, found, spec.average)
+    if opened is not None:
+        found = units(observed, spec.rows, spec.columns, spec.best, spec.average, pools=True)
+    metrics = tuple(Metric(name, _maximize(name, spec)) for name in spec.metrics)
+    choice = everything(found)
+    if spec.by is not None:
+        choice = choose(found, found.means(observed.metrics[spec.by]), is_better_large(spec.by))
+    rows, columns = labels.keys(found.rows, spec.labels), labels.keys(found.columns, spec.labels)
+    problems = check(connection, observed, Cells(observed, found, spec, rows, columns), spec, opened)
+    shown = {
+        metric.name: figures(
+            found, choice.taken, found.means(observed.metrics[metric.name]) * spec.scale, spec.statistic
+        )
+        for metric in metrics
+    }
+    baseline = _row(rows, found, spec.baseline) if spec.baseline is not None else None
+    against = {
+        metric.name: compared(shown[metric.name], len(rows), len(columns), metric.maximize, spec, baseline)
+        for metric in metrics
+    }
+    return Parts(spec, observed, found, choice, metrics, shown, against, tuple(problems), rows, columns)
+
+
+def _maximize(name: str, spec: TableSpec) -> bool:
+    return is_better_large(name) if spec.maximize is None else spec.maximize
+
+
+def _nothing(observed: Observed, spec: TableSpec) -> str:
+    names = " ".join(study.name for study in observed.studies)
+    if not len(observed):
+        narrowed = f" for which {spec.where} holds" if spec.where else ""
+        return f"{names}: there is no experiment{narrowed}; 'qexp list {observed.studies[0].name}' shows them"
+    return f"{names}: nothing is done yet; 'qexp status {observed.studies[0].name}' counts what is open"
+
+
+def _row(rows: Sequence[Key], found: Units, wanted: str) -> int:
+    at = labels.place(rows, found.rows, wanted)
+    if at is None:
+        known = [",".join(key) for key in rows]
+        hint = nearest(wanted, known) or f"; there are {', '.join(known[:8])}"
+        raise SummaryError(f"--baseline: there is no row {wanted!r}{hint}")
+    return at
+
+
+def laid_out(parts: Parts, written: Sequence[Note], provenance: Sequence[str]) -> Table:
+    """Return the table in display order."""
+    spec, width = parts.spec, len(parts.columns)
+    marks = notes.marks(parts)
+    order = _row_order(parts)
+    columns = [(column, metric) for column in range(width) for metric in parts.metrics]
+    formatted = [_column(parts, column, metric, marks) for column, metric in columns]
+    several = len(parts.metrics) > 1
+    rows = tuple(parts.rows[row] for row in order)
+    heads = tuple((*parts.columns[column], *((metric.name,) if several else ())) for column, metric in columns)
+    cells = tuple(tuple(column[row] for column in formatted) for row in order)
+    row_axes, column_axes = _heads(spec.rows, spec), (*_heads(spec.columns, spec), *((METRIC,) if several else ()))
+    if spec.transpose:
+        row_axes, column_axes, rows, heads = column_axes, row_axes, heads, rows
+        cells = tuple(zip(*cells, strict=True))
+    return Table(
+        row_axes=row_axes,
+        column_axes=column_axes,
+        rows=rows,
+        columns=heads,
+        cells=cells,
+        metrics=parts.metrics,
+        statistic=statistic_of(spec.statistic).label,
+        over=parts.observed.over,
+        notes=tuple(written),
+        provenance=tuple(provenance),
+    )
+
+
+def _heads(names: Sequence[str], spec: TableSpec) -> tuple[str, ...]:
+    return tuple(spec.labels.get(name, name) for name in names)
+
+
+def _row_order(parts: Parts) -> list[int]:
+    """Return the rows in display order."""
+    rows, sort = list(range(len(parts.rows))), parts.spec.sort
+    metric = parts.metrics[0]
+    centers = parts.figures[metric.name].center.reshape(len(rows), -1)
+    if sort == "grid":
+        return rows
+    if sort == "name":
+        return sorted(rows, key=lambda row: parts.rows[row])
+    if sort == "value":
+        with np.errstate(invalid="ignore"):
+            values = np.nanmean(np.where(np.isnan(centers).all(axis=1)[:, None], 0, centers), axis=1)
+    else:
+        at = labels.place(parts.columns, parts.units.columns, sort)
+        if at is None:
+            known = ", ".join(",".join(key) for key in parts.columns[:8])
+            raise SummaryError(f"--sort: found {sort!r}, expected grid, name, value or a column: {known}")
+        values = centers[:, at]
+    worst = -np.inf if metric.maximize else np.inf
+    filled = np.where(np.isnan(values), worst, values)
+    return sorted(rows, key=lambda row: -filled[row] if metric.maximize else filled[row])
+
+
+def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[str, ...]]) -> list[Cell | None]:
+    found, said = parts.figures[metric.name], parts.compared[metric.name]
+    cells = np.arange(len(parts.rows)) * len(parts.columns) + column
+    digits = None if parts.spec.digits == "auto" else parts.spec.digits
+    written = column_format(found.center[cells], found.spread[cells], digits)
+    made: list[Cell | None] = []
+    for cell in cells.tolist():
+        if not found.expected[cell]:
+            made.append(None)
+            continue
+        center = float(found.center[cell]) if found.n[cell] else None
+        spread = None if np.isnan(found.spread[cell]) else float(found.spread[cell])
+        quartiles = spread is None and not np.isnan(found.low[cell])
+        made.append(
+            Cell(
+                n=int(found.n[cell]),
+                expected=int(found.expected[cell]),
+                center=center,
+                spread=spread,
+                interval=(float(found.low[cell]), float(found.high[cell])) if quartiles else None,
+                text="" if center is None else written.text(center),
+                spread_text=_spread_text(parts, written.spread_text(found.spread[cell]), center, quartiles),
+                bold=cell in said.bold,
+                marks=(*marks.get(cell, ()), *(("*",) if cell in said.differs else ())),
+                difference=said.difference.get(cell),
+                p=said.p.get(cell),
+                values=found.of(cell),
+            )
+        )
+    return made
+
+
+def _spread_text(parts: Parts, text: str, center: float | None, quartiles: bool) -> str:
+    has_spread = "±" in statistic_of(parts.spec.statistic).label
+    return text if has_spread and center is not None and not quartiles else ""

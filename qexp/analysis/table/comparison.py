@@ -1,0 +1,97 @@
+"""Which cells are bold, and which differ from a baseline."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of, tied_with_best
+from qexp.analysis.statistics.ties import best_rows
+from qexp.analysis.table.figures import Figures
+from qexp.analysis.table.model import Note
+from qexp.analysis.table.spec import TableSpec
+
+_ALPHA = 0.05
+
+
+@dataclass
+class Compared:
+    """What is said of the cells of one metric, by cell."""
+
+    bold: set[int] = field(default_factory=set)
+    difference: dict[int, float] = field(default_factory=dict)
+    p: dict[int, float] = field(default_factory=dict)
+    differs: set[int] = field(default_factory=set)
+    """Cells whose corrected p is at most 0.05."""
+    notes: list[Note] = field(default_factory=list)
+
+
+def compared(
+    found: Figures, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int | None
+) -> Compared:
+    """Compare the rows of each column with each other, and with the row *baseline* if there is one."""
+    made = Compared()
+    if rows > 1 and spec.bold != "none":
+        for column in range(columns):
+            cells = [row * columns + column for row in range(rows) if found.n[row * columns + column]]
+            if len(cells) > 1:
+                made.bold |= (
+                    _best(found, cells, maximize) if spec.bold == "best" else _tied(found, cells, maximize, spec, made)
+                )
+    if baseline is not None:
+        _against(found, rows, columns, maximize, spec, baseline, made)
+    return made
+
+
+def _best(found: Figures, cells: Sequence[int], maximize: bool) -> set[int]:
+    """Return the cells with the best center."""
+    centers = np.array([[found.center[cell]] for cell in cells])
+    return {cell for cell, is_best in zip(cells, best_rows(centers, maximize=maximize), strict=True) if is_best}
+
+
+def _tied(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
+    """Return the cells that a paired test cannot tell from the one with the best mean."""
+    matrix = _common(found, cells)
+    said = tied_with_best(matrix, maximize=maximize, test=spec.test, correction=spec.correction, alpha=_ALPHA)
+    if said.reason:
+        note = Note("test", f"bold cells cannot be told apart: {said.reason}")
+        if note not in made.notes:
+            made.notes.append(note)
+    return {cell for cell, is_tied in zip(cells, said.mask, strict=True) if is_tied}
+
+
+def _common(found: Figures, cells: Sequence[int]) -> np.ndarray:
+    """Return the values of some cells for the replicates that all of them have, one row per cell."""
+    sets = [found.replicates[found.start[cell] : found.start[cell] + found.n[cell]] for cell in cells]
+    common = functools.reduce(np.intersect1d, sets)
+    return np.array([found.of(cell)[np.isin(own, common)] for cell, own in zip(cells, sets, strict=True)])
+
+
+def _against(
+    found: Figures, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int, made: Compared
+) -> None:
+    pairs = [
+        (row * columns + column, baseline * columns + column)
+        for row in range(rows)
+        for column in range(columns)
+        if row != baseline and found.n[row * columns + column] and found.n[baseline * columns + column]
+    ]
+    test, correction, reasons = paired_test_of(spec.test), correction_of(spec.correction), dict[str, None]()
+    raw: list[float | None] = []
+    for cell, other in pairs:
+        first, second = found.paired(cell, other)
+        said = compare(
+            first, second, test, maximize=maximize, alpha=_ALPHA, comparisons=len(pairs), correction=correction
+        )
+        raw.append(said.p)
+        made.difference[cell] = said.difference
+        if said.reason:
+            reasons[said.reason] = None
+    for (cell, _), p in zip(pairs, adjust(raw, correction).tolist(), strict=True):
+        if np.isfinite(p):
+            made.p[cell] = p
+            made.differs |= {cell} if p <= _ALPHA else set()
+    made.notes += [Note("test", f"no p-value is shown: {reason}") for reason in reasons]

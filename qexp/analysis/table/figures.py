@@ -1,0 +1,93 @@
+"""The numbers of one metric: the replicates of each cell, and their statistic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from qexp.analysis.statistics import describe
+from qexp.analysis.table.units import Units
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Cells are numbered row * columns + column; arrays have one entry per cell."""
+
+    expected: np.ndarray
+    """Replicates that the grid has."""
+    n: np.ndarray
+    """Replicates with a finite value."""
+    start: np.ndarray
+    """Where the replicates of a cell begin in *values* and *replicates*."""
+    values: np.ndarray
+    replicates: np.ndarray
+    center: np.ndarray
+    spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def of(self, cell: int) -> np.ndarray:
+        """Return the replicates of a cell, in the order of their codes."""
+        return self.values[self.start[cell] : self.start[cell] + self.n[cell]]
+
+    def paired(self, first: int, second: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the values of two cells for the replicates that both have, in the same order."""
+        one = self.replicates[self.start[first] : self.start[first] + self.n[first]]
+        other = self.replicates[self.start[second] : self.start[second] + self.n[second]]
+        _, here, there = np.intersect1d(one, other, assume_unique=True, return_indices=True)
+        return self.of(first)[here], self.of(second)[there]
+
+
+def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) -> Figures:
+    """Compute the statistic of every cell over the *taken* units; *means* has the metric of all units."""
+    cells = len(units.rows.keys) * len(units.columns.keys)
+    finite = taken & np.isfinite(means)
+    expected = np.bincount(units.cell[taken], minlength=cells)
+    n = np.bincount(units.cell[finite], minlength=cells)
+    start = np.cumsum(n) - n
+    values, replicates = means[finite], units.replicate[finite]
+    found = np.full((4, cells), np.nan)
+    for count, where in _by_count(n):
+        said = describe(values[start[where][:, None] + np.arange(count)], statistic)
+        found[:, where] = said.center, said.spread, said.low, said.high
+    return Figures(expected, n, start, values, replicates, *found)
+
+
+def _by_count(n: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield each number of replicates with the cells that have so many."""
+    for count in np.unique(n[n > 0]).tolist():
+        yield count, np.flatnonzero(n == count)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The value of the axes in `--best` that each cell shows."""
+
+    taken: np.ndarray
+    """True for each unit that has its cell's value."""
+    chosen: np.ndarray
+    """The place of the value, for each cell; -1: no value has a replicate."""
+
+
+def choose(units: Units, by: np.ndarray, maximize: bool) -> Choice:
+    """Choose for each cell the value with the best mean of *by* over its replicates; of equal ones the first."""
+    cells, choices = len(units.rows.keys) * len(units.columns.keys), len(units.choices.keys)
+    finite = np.isfinite(by)
+    place = units.cell[finite].astype(np.int64) * choices + units.choice[finite]
+    number = np.bincount(place, minlength=cells * choices)
+    total = np.bincount(place, weights=by[finite], minlength=cells * choices)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(number > 0, total / number, np.nan).reshape(cells, choices)
+    worst = -np.inf if maximize else np.inf
+    filled = np.where(np.isnan(means), worst, means)
+    chosen = filled.argmax(axis=1) if maximize else filled.argmin(axis=1)
+    chosen = np.where(np.isnan(means).all(axis=1), -1, chosen)
+    return Choice(units.choice == chosen[units.cell], chosen)
+
+
+def everything(units: Units) -> Choice:
+    """Return the choice of a table without `--best`."""
+    cells = len(units.rows.keys) * len(units.columns.keys)
+    return Choice(np.ones(len(units.cell), dtype=bool), np.zeros(cells, dtype=np.int64))

@@ -1,0 +1,70 @@
+"""The revisions of a study, as a table or a report names them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import func, select
+
+from qexp.model import Json, Origin, Status
+from qexp.store import tables
+from qexp.store.connect import Connection
+
+
+@dataclass(frozen=True)
+class RevisionView:
+    """One version of a study's grid, settings and code."""
+
+    number: int
+    function: str
+    settings: Mapping[str, Json]
+    source: str | None
+    """The digest of the snapshot; None: the function is installed."""
+    git_commit: str | None
+    git_dirty: bool | None
+    total: int | None
+    """Experiments of its grid; None: not known."""
+
+
+def revisions(connection: Connection, study: int) -> dict[int, RevisionView]:
+    """Return the revisions of a study by number, the oldest first."""
+    names = ("number", "function", "settings", "source", "git_commit", "git_dirty", "total")
+    columns = tables.revision.c
+    query = select(*(columns[name] for name in names)).where(columns.study == study).order_by(columns.number)
+    return {row[0]: RevisionView(*row) for row in connection.execute(query)}
+
+
+def grid_rows(connection: Connection, study: int) -> int:
+    """Return how many experiments of the newest grid a study has."""
+    return _count(connection, study, Origin.GRID)
+
+
+def left_out(connection: Connection, study: int) -> int:
+    """Return how many done experiments the newest grid leaves out."""
+    return _count(connection, study, Origin.ORPHANED, Status.DONE)
+
+
+def _count(connection: Connection, study: int, origin: Origin, status: Status | None = None) -> int:
+    columns = tables.experiment.c
+    query = select(func.count()).where(columns.study == study, columns.origin == origin)
+    return connection.execute(query if status is None else query.where(columns.status == status)).scalar_one()
+
+
+def repeated(connection: Connection, study: int) -> list[int]:
+    """Return the done experiments that had a result before, by the same revision: they were run until one was kept."""
+    columns, earlier, attempt = tables.experiment.c, tables.earlier_result.c, tables.attempt.c
+    query = (
+        select(earlier.experiment)
+        .join_from(
+            tables.earlier_result,
+            tables.attempt,
+            (attempt.experiment == earlier.experiment) & (attempt.number == earlier.number),
+        )
+        .join(tables.experiment, columns.id == earlier.experiment)
+        .where(columns.study == study, columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
+        .where(attempt.revision == columns.revision)
+        .distinct()
+        .order_by(earlier.experiment)
+    )
+    return [row[0] for row in connection.execute(query)]
