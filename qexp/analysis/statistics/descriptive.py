@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,8 @@ def describe(values: npt.ArrayLike, statistic: str = Statistic.MEAN_STD) -> Desc
     [1.0, 0.0]
     """
     chosen = statistic_of(statistic)
-    replicates = np.sort(np.atleast_1d(np.asarray(values, dtype=np.float64)), axis=-1)
+    numbers = np.array(values, dtype=np.float64, order="C", ndmin=1)  # numpy's sums depend on the order in memory
+    replicates = np.sort(numbers, axis=-1)
     if replicates.shape[-1] == 0:
         return _undefined(np.full(replicates.shape[:-1], np.nan))
     with np.errstate(invalid="ignore", over="ignore"):
@@ -70,17 +72,28 @@ def _mean(replicates: Floats, factor: float) -> Description:
 
 
 def _median(replicates: Floats) -> Description:
-    low, center, high = np.percentile(replicates, [25, 50, 75], axis=-1)
+    low, center, high = (_quantile(replicates, share) for share in (0.25, 0.5, 0.75))
     if replicates.shape[-1] == 1:
         return _undefined(center)
     return Description(center, np.full(center.shape, np.nan), low, high)
 
 
+def _quantile(replicates: Floats, share: float) -> Floats:
+    """Interpolate as numpy does by default, but between two equal infinities too."""
+    position = (replicates.shape[-1] - 1) * share
+    below, above = replicates[..., math.floor(position)], replicates[..., math.ceil(position)]
+    between = np.where(below == above, below, below + (above - below) * (position % 1))
+    return np.where(_has_nan(replicates), np.nan, between)
+
+
 def _interquartile_mean(replicates: Floats) -> Floats:
     n = replicates.shape[-1]
     trimmed = replicates[..., n // 4 : n - n // 4].mean(axis=-1)
-    diverged = np.isnan(replicates[..., -1])  # sorting puts NaN last
-    return np.where(diverged, np.nan, _unless_equal(replicates, trimmed))
+    return np.where(_has_nan(replicates), np.nan, _unless_equal(replicates, trimmed))
+
+
+def _has_nan(replicates: Floats) -> npt.NDArray[np.bool_]:
+    return np.isnan(replicates[..., -1])  # sorting puts NaN last
 
 
 def _unless_equal(replicates: Floats, centers: Floats) -> Floats:
