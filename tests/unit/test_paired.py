@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,6 +69,14 @@ def test_many_pairs_are_flipped_at_random_and_repeat_exactly():
     # Then both agree, and are near the t-test
     assert first == second
     assert first == pytest.approx(ttest(differences), abs=0.01)
+
+
+def test_random_flips_count_as_often_as_all_flips(monkeypatch):
+    differences = np.random.default_rng(5).normal(0.3, 1, 18)
+    exact = permutation(differences)
+    monkeypatch.setattr("qexp.analysis.statistics.paired_tests.EXACT_FLIPS", 0)
+    error = math.sqrt(exact * (1 - exact) / 100_000)
+    assert permutation(differences) == pytest.approx(exact, abs=4 * error)
 
 
 def test_random_flips_are_never_certain():
@@ -194,6 +204,16 @@ def test_the_least_n_is_the_smallest_that_reaches_alpha():
 
 def test_only_holm_asks_for_more_pairs_with_more_comparisons():
     assert [least_n("wilcoxon", comparisons=10, correction=name) for name in Correction] == [9, 6, 6]
+
+
+def test_the_table_of_the_documentation_has_the_smallest_p():
+    page = Path(__file__).parents[2].joinpath("docs/statistics.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| ([\d.]+) \| (yes|no) \| (yes|no) \|$", page, re.MULTILINE)
+    assert len(rows) == 7
+    for n, smallest, alone, of_four in rows:
+        assert float(smallest) == pytest.approx(least_p("wilcoxon", int(n)), abs=5.1e-5)
+        assert (alone == "yes") == (int(n) >= least_n("wilcoxon"))
+        assert (of_four == "yes") == (int(n) >= least_n("wilcoxon", comparisons=4))
 
 
 @pytest.mark.parametrize("test", [PairedTest.WILCOXON, PairedTest.PERMUTATION])

@@ -21,7 +21,7 @@ from qexp.analysis.statistics.ranks import (
     indistinguishable,
     nemenyi,
 )
-from qexp.analysis.statistics.ties import Tied, tied_with_best
+from qexp.analysis.statistics.ties import Tied, best_rows, tied_with_best
 
 __all__ = [
     "MISSING",
@@ -35,6 +35,7 @@ __all__ = [
     "Tied",
     "adjust",
     "average_ranks",
+    "best_rows",
     "column_format",
     "compare",
     "correction_of",

@@ -37,7 +37,7 @@ def _holm(ascending: Floats) -> Floats:
 
 
 def _benjamini_hochberg(ascending: Floats) -> Floats:
-    scaled = ascending * ascending.size / np.arange(1, ascending.size + 1)
+    scaled = ascending * (ascending.size / np.arange(1, ascending.size + 1))  # factors of 1 or more: never below p
     return np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
 
 

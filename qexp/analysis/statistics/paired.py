@@ -12,7 +12,7 @@ import numpy.typing as npt
 from qexp.analysis.statistics.distributions import bootstrap, t_quantile
 from qexp.analysis.statistics.names import Correction, PairedTest, paired_test_of
 from qexp.analysis.statistics.needed import can_reach, least_n, least_p
-from qexp.analysis.statistics.paired_tests import SEED, p_value, standard_deviation
+from qexp.analysis.statistics.paired_tests import SEED, p_values, standard_deviation
 from qexp.analysis.statistics.ranks import average_rank
 from qexp.analysis.statistics.rounding import Floats, without_noise
 
@@ -115,7 +115,7 @@ def _tested(
     needed, reason = too_few(test, differences.size, alpha, comparisons, correction)
     if needed is not None:
         return None, needed, reason
-    p = p_value(differences, test)
+    p = float(p_values(differences[None, :], test)[0])
     if math.isnan(p):
         return None, None, "all differences are equal, so the paired t-test is undefined"
     return p, None, ""

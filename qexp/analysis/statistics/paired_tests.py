@@ -1,4 +1,4 @@
-"""Two-sided p-values of paired differences. Every function takes finite differences, at least two."""
+"""Two-sided p-values of paired differences, which are finite. A single test takes one that is not zero."""
 
 from __future__ import annotations
 
@@ -18,15 +18,19 @@ EXACT_FLIPS = 20
 """Up to this many differences, the permutation test uses every combination of signs; above, RANDOM_FLIPS of them."""
 RANDOM_FLIPS = 100_000
 SEED = 0
-BLOCK = 2_000_000
-"""Random signs in memory at one time."""
+GROUP = 8
 
 
-def p_value(differences: Floats, test: PairedTest) -> float:
-    """Return the p of a test: 1 if all differences are zero; NaN if the t-test is undefined."""
-    if not differences.any():
-        return 1.0
-    return _TESTS[test](differences)
+def p_values(differences: Floats, test: PairedTest) -> Floats:
+    """
+    Return the p of each row of differences, shape (rows, n).
+
+    A row of zeros has p = 1; a t-test that is undefined has p = NaN.
+    """
+    found = np.ones(len(differences))
+    for row in np.flatnonzero(differences.any(axis=-1)):
+        found[row] = _TESTS[test](differences[row])
+    return found
 
 
 def wilcoxon(differences: Floats) -> float:
@@ -81,21 +85,21 @@ def permutation(differences: Floats) -> float:
 
 
 def _all_flipped_sums(differences: Floats) -> Floats:
-    sums = differences[:1]  # the first sign stays: the other half has the same sizes
-    for difference in differences[1:]:
+    """Return the sum for each of the 2ⁿ combinations of signs."""
+    sums = np.zeros(1)
+    for difference in differences:
         sums = np.concatenate((sums + difference, sums - difference))
     return sums
 
 
 def _count_random_flips(differences: Floats, bound: float) -> int:
+    """Draw the signs of GROUP differences at a time: one random number chooses one of all their flipped sums."""
     generator = np.random.Generator(np.random.PCG64(SEED))
-    block = max(1, BLOCK // differences.size)
-    count = 0
-    for start in range(0, RANDOM_FLIPS, block):
-        shape = (min(block, RANDOM_FLIPS - start), differences.size)
-        signs = 2.0 * generator.integers(0, 2, size=shape, dtype=np.int8) - 1.0
-        count += int(np.count_nonzero(np.abs(signs @ differences) >= bound))
-    return count
+    flipped = np.zeros(RANDOM_FLIPS)
+    for group in np.split(differences, range(GROUP, differences.size, GROUP)):
+        sums = _all_flipped_sums(group)
+        flipped += sums[generator.integers(0, sums.size, size=RANDOM_FLIPS)]
+    return int(np.count_nonzero(np.abs(flipped) >= bound))
 
 
 def ttest(differences: Floats) -> float:

@@ -11,7 +11,7 @@ from qexp.analysis.statistics.corrections import adjust
 from qexp.analysis.statistics.descriptive import describe
 from qexp.analysis.statistics.names import Correction, PairedTest, paired_test_of
 from qexp.analysis.statistics.paired import paired_differences, too_few
-from qexp.analysis.statistics.paired_tests import p_value
+from qexp.analysis.statistics.paired_tests import p_values
 from qexp.analysis.statistics.rounding import Floats
 
 Bools = npt.NDArray[np.bool_]
@@ -83,5 +83,5 @@ def _against_best(
 ) -> Floats:
     found = np.full(len(values), np.nan)
     differences = paired_differences(values[int(np.argmax(best))], values[others])
-    found[others] = [p_value(row, test) for row in differences]
+    found[others] = p_values(differences, test)
     return adjust(found, correction)
