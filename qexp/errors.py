@@ -118,7 +118,7 @@ class FilesError(QexpError):
 
 
 class ExportError(QexpError):
-    """A frame cannot be written where or how it was asked for."""
+    """A frame or a table cannot be written where or how it was asked for."""
 
 
 class SummaryError(QexpError):

@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from qexp.errors import ExportError
+from qexp.analysis.whole_files import check_target, whole_file
 from qexp.model import Json, strict
 
 Tables = Iterable[pd.DataFrame]
@@ -27,24 +25,12 @@ def writer(path: Path) -> Callable[[Tables], None]:
     The file appears complete or not at all. ExportError says why it cannot be written, before the frame is made.
     """
     writers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
-    write = writers.get(path.suffix.lower())
-    if write is None:
-        raise ExportError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(writers)}")
-    if path.is_dir():
-        raise ExportError(f"{path}: is a folder, expected a file to write")
-    if not path.parent.is_dir():
-        raise ExportError(f"{path}: there is no folder {path.parent}; make it with 'mkdir -p {path.parent}'")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        raise ExportError(f"{path}: may not be written by this user")
+    check_target(path, writers)
+    write = writers[path.suffix.lower()]
 
     def save(tables: Tables) -> None:
-        try:
-            with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-                draft = Path(folder) / path.name
-                write(tables, draft)
-                draft.replace(path)
-        except OSError as error:
-            raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
+        with whole_file(path) as draft:
+            write(tables, draft)
 
     return save
 
