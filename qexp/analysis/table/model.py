@@ -57,6 +57,14 @@ class Cell:
         return self.n == self.expected
 
     @property
+    def interval_texts(self) -> tuple[str, str] | None:
+        """Return the quartiles with as many decimals as the text has; None if the statistic has no quartiles."""
+        if self.interval is None:
+            return None
+        low, high = self.interval
+        return _with_decimals_of(self.text, low), _with_decimals_of(self.text, high)
+
+    @property
     def count_text(self) -> str:
         """Return `(4/5)` for a cell with missing replicates, otherwise nothing."""
         return "" if self.is_complete else f"({self.n}/{self.expected})"
@@ -129,6 +137,18 @@ class Table:
     def cell(self, row: Key | str, column: Key | str) -> Cell | None:
         """Return one cell by the labels of its row and column; KeyError if there is no such row or column."""
         return self.cells[_place(self.rows, row)][_place(self.columns, column)]
+
+
+def _with_decimals_of(text: str, number: float) -> str:
+    """
+    Return a number written like another one.
+
+    >>> _with_decimals_of("0.91", 0.8765), _with_decimals_of("1.2e-05", 8e-06), _with_decimals_of("0.1", -0.01)
+    ('0.88', '8.0e-06', '0.0')
+    """
+    mantissa, exponent, _ = text.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return f"{number:z.{decimals}{'e' if exponent else 'f'}}"
 
 
 def _place(keys: Sequence[Key], wanted: Key | str) -> int:

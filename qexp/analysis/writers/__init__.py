@@ -1,0 +1,78 @@
+"""Writers of tables: LaTeX, Markdown, HTML, CSV and JSON. They read the finished table and compute nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from qexp.analysis.table.model import Table
+from qexp.analysis.whole_files import check_target, whole_file
+from qexp.analysis.writers.flat import to_csv, to_data, to_frame, to_json
+from qexp.analysis.writers.html import to_html
+from qexp.analysis.writers.latex import to_latex
+from qexp.analysis.writers.macros import to_macros
+from qexp.analysis.writers.markdown import to_markdown
+from qexp.errors import ExportError, nearest
+
+FORMATS: Mapping[str, Callable[[Table], str]] = {
+    "tex": to_latex,
+    "md": to_markdown,
+    "html": to_html,
+    "csv": to_csv,
+    "json": to_json,
+}
+"""The formats by the suffix of their files."""
+SUFFIXES = tuple(f".{name}" for name in FORMATS)
+
+
+def render(table: Table, form: str, siunitx: bool = False) -> str:
+    """Return a table in one of FORMATS as text; ExportError names the formats if there is no such one."""
+    if form not in FORMATS:
+        raise ExportError(f"found the format {form!r}, expected one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
+    return to_latex(table, siunitx=siunitx) if form == "tex" else FORMATS[form](table)
+
+
+def check_table_file(path: Path) -> None:
+    """Check that a table can be written to *path*, before it is computed; otherwise ExportError says why."""
+    check_target(path, SUFFIXES)
+
+
+def write(table: Table, path: Path, siunitx: bool = False) -> None:
+    """
+    Write a table to a file; its suffix .tex, .md, .html, .csv or .json decides the format.
+
+    The file appears complete or not at all; ExportError says why it cannot be written.
+    """
+    check_table_file(path)
+    save(render(table, path.suffix.lower().removeprefix("."), siunitx), path)
+
+
+def write_macros(tables: Mapping[str, Table], path: Path) -> None:
+    """Write the macros of several tables, given by name, to a .tex file; see `to_macros`."""
+    check_target(path, (".tex",))
+    save(to_macros(tables), path)
+
+
+def save(text: str, path: Path) -> None:
+    """Write text as UTF-8, complete or not at all."""
+    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate is no text
+    with whole_file(path) as draft:
+        draft.write_bytes(data)
+
+
+__all__ = [
+    "FORMATS",
+    "check_table_file",
+    "render",
+    "save",
+    "to_csv",
+    "to_data",
+    "to_frame",
+    "to_html",
+    "to_json",
+    "to_latex",
+    "to_macros",
+    "to_markdown",
+    "write",
+    "write_macros",
+]

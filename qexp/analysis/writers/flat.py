@@ -1,0 +1,152 @@
+"""A table as data: CSV and a frame with one line per cell, and JSON with everything."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from qexp.analysis.table.model import Cell, Note, Table
+from qexp.model import Json, strict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FACTS = ("metric", "n", "expected", "center", "spread", "low", "high", "bold", "marks")
+"""The columns behind the axes."""
+_QUOTED = re.compile(r'[",\r\n]')
+
+
+def axis_columns(table: Table) -> list[str]:
+    """
+    Return the columns of the row and column axes.
+
+    The axis `metric` of several metrics is the column `metric`; an axis named like another column is `param.NAME`.
+    """
+    taken = set(FACTS)
+    names = []
+    for axis in _axes(table):
+        while axis in taken:
+            axis = f"param.{axis}"
+        taken.add(axis)
+        names.append(axis)
+    return names
+
+
+def _axes(table: Table) -> list[str]:
+    axes = [*table.row_axes, *table.column_axes]
+    if (place := _metric_place(table)) is not None:
+        del axes[place]
+    return axes
+
+
+def _metric_place(table: Table) -> int | None:
+    """Return the place of the axis that holds the metrics among all axes: the last that is named so."""
+    axes = [*table.row_axes, *table.column_axes]
+    if len(table.metrics) < 2 or "metric" not in axes:
+        return None
+    return len(axes) - 1 - axes[::-1].index("metric")
+
+
+def records(table: Table) -> Iterator[list[Any]]:
+    """Yield one list per cell: the labels of the axes, then the facts. Cells without experiments are left out."""
+    place = _metric_place(table)
+    for row, cells in zip(table.rows, table.cells, strict=True):
+        for column, cell in zip(table.columns, cells, strict=True):
+            if cell is not None:
+                labels = [*row, *column]
+                metric = table.metrics[0].name if place is None else labels.pop(place)
+                yield [*labels, metric, *_facts(cell)]
+
+
+def _facts(cell: Cell) -> list[Any]:
+    low, high = cell.interval or (None, None)
+    numbers = [_float(number) for number in (cell.center, cell.spread, low, high)]
+    return [cell.n, cell.expected, *numbers, cell.bold, " ".join(cell.marks)]
+
+
+def _float(number: float | None) -> float | None:
+    """Return a number as Python's float: that of numpy has another repr."""
+    return None if number is None else float(number)
+
+
+def to_csv(table: Table) -> str:
+    """
+    Return one line per cell below a header: axes, metric, n, expected, center, spread, low, high, bold, marks.
+
+    Numbers have every digit, bold is true or false, marks are separated by spaces, and a missing number is empty.
+    """
+    lines = [[*axis_columns(table), *FACTS], *records(table)]
+    return "".join(",".join(map(_csv_field, line)) + "\n" for line in lines)
+
+
+def _csv_field(value: str | float | bool | None) -> str:
+    """Return a value between commas; the csv module leaves a carriage return without quotes."""
+    if value is None:
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
+
+
+def to_frame(table: Table) -> pd.DataFrame:
+    """Return a frame with the lines and columns of `to_csv`; missing numbers are NaN."""
+    import pandas as pd
+
+    names = [*axis_columns(table), *FACTS]
+    columns = list(zip(*records(table), strict=True)) or [()] * len(names)
+    types = dict.fromkeys(("center", "spread", "low", "high"), "float64")
+    types |= {"n": "int64", "expected": "int64", "bold": "bool"}
+    series = [pd.Series(values, dtype=types.get(name, "str")) for name, values in zip(names, columns, strict=True)]
+    return pd.DataFrame(dict(zip(names, series, strict=True)))
+
+
+def to_json(table: Table, replicates: bool = False) -> str:
+    """Return `to_data` as strict JSON: NaN is null, infinities are text."""
+    return json.dumps(to_data(table, replicates), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_data(table: Table, replicates: bool = False) -> dict[str, Json]:
+    """
+    Return everything that a table has, as JSON data without NaN.
+
+    `cells` has one list per row with one mapping per column, or None if there is no experiment. With *replicates*,
+    each cell has its `values`.
+    """
+    found: dict[str, Json] = {
+        "statistic": table.statistic,
+        "over": [*table.over],
+        "metrics": [{"name": metric.name, "maximize": metric.maximize} for metric in table.metrics],
+        "row_axes": [*table.row_axes],
+        "column_axes": [*table.column_axes],
+        "rows": [[*key] for key in table.rows],
+        "columns": [[*key] for key in table.columns],
+        "cells": [[_cell_data(cell, replicates) for cell in cells] for cells in table.cells],
+        "notes": [_note_data(note) for note in table.notes],
+        "provenance": [*table.provenance],
+    }
+    data: dict[str, Json] = strict(found)
+    return data
+
+
+def _cell_data(cell: Cell | None, replicates: bool) -> Json:
+    if cell is None:
+        return None
+    found: dict[str, Json] = {
+        "n": cell.n,
+        "expected": cell.expected,
+        "center": _float(cell.center),
+        "spread": _float(cell.spread),
+        "interval": None if cell.interval is None else [*map(_float, cell.interval)],
+        "text": cell.text,
+        "spread_text": cell.spread_text,
+        "bold": cell.bold,
+        "marks": [*cell.marks],
+    }
+    if replicates:
+        found["values"] = None if cell.values is None else cell.values.tolist()
+    return found
+
+
+def _note_data(note: Note) -> Json:
+    return {"kind": note.kind, "text": note.text, "mark": note.mark, "command": note.command}
