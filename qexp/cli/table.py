@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from qexp.cli.options import Command
 from qexp.cli.output import console, say
 from qexp.cli.terminal import data, exact
 
@@ -17,8 +19,8 @@ _FORMATS = ("table", "json", "csv", "md", "tex", "html")
 _NAMES = "NAME[,NAME]"
 
 
-def _list_option(*names: str, **more: Any) -> Any:
-    return click.option(*names, metavar=_NAMES, **more)
+def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
+    return click.option(name, metavar=_NAMES, help=help_)
 
 
 @click.command()
@@ -26,13 +28,13 @@ def _list_option(*names: str, **more: Any) -> Any:
 @click.option(
     "--metric", "metrics", multiple=True, required=True, metavar="NAME", help="The result to show; repeatable."
 )
-@_list_option("--rows", help="The parameters whose values are rows; study: one row per study.")
-@_list_option("--columns", help="The parameters whose values are columns.")
-@_list_option("--over", help="The parameters whose values are replicates.  [default: seed]")
-@_list_option("--average", help="Parameters to average over within each replicate, such as fold.")
+@_list_option("--rows", "The parameters whose values are rows; study: one row per study.")
+@_list_option("--columns", "The parameters whose values are columns.")
+@_list_option("--over", "The parameters whose values are replicates.  [default: seed]")
+@_list_option("--average", "Parameters to average over within each replicate, such as fold.")
 @click.option("--stat", "statistic", help="mean±std, sem, ci95, iqm or median.  [default: mean±std]")
 @click.option("--max/--min", "maximize", default=None, help="Larger or smaller is better.  [default: by the name]")
-@_list_option("--best", help="Parameters of which each cell shows the best value, chosen by --by.")
+@_list_option("--best", "Parameters of which each cell shows the best value, chosen by --by.")
 @click.option("--by", metavar="NAME", help="The metric by which --best chooses, such as val_accuracy.")
 @click.option("--bold", type=click.Choice(["best", "tied", "none"]), help="Which cells are bold.  [default: best]")
 @click.option("--baseline", metavar="ROW", help="Test every row against this one.")
@@ -43,7 +45,7 @@ def _list_option(*names: str, **more: Any) -> Any:
 @click.option("--transpose", is_flag=True, help="Exchange rows and columns.")
 @click.option("--sort", metavar="ORDER", help="grid, name, value, or a column: its best row first.  [default: grid]")
 @click.option("--where", metavar="CONDITION", help='Only experiments with such parameters: "lr < 0.1".')
-@_list_option("--allow", help="Show the table although something is: missing, mixed, nan, open.")
+@_list_option("--allow", "Show the table although something is: missing, mixed, nan, open.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A .tex, .md, .html, .csv or .json file.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True, help="How to print it."
@@ -59,6 +61,7 @@ def table_(studies: tuple[str, ...], output: Path | None, form: str, **options: 
     from qexp.client import Client
     from qexp.client.summaries import make, spec_of
 
+    options["metrics"] = ",".join(options["metrics"])
     given = {name: value for name, value in options.items() if value not in (None, (), False) or name == "maximize"}
     if digits := given.get("digits"):
         given["digits"] = int(digits) if digits.isdigit() else digits
