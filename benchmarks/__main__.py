@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import bulk, commands, idle, machine, rates
+from benchmarks import bulk, commands, idle, machine, rates, summaries
 from benchmarks.report import Record, Theme, fallen, page, show
 from benchmarks.site import ROOT
 from benchmarks.suite import Line, Options, choose, results, run
@@ -19,13 +19,16 @@ from qexp.client.local import ending_on_signals
 THEMES: Sequence[Theme] = (
     ("Rates", rates.LINES),
     ("A million experiments", bulk.LINES),
+    ("Tables of a million experiments", summaries.LINES),
     ("What a person waits for", commands.LINES),
     ("Idle workers", idle.LINES),
 )
 LINES: Sequence[Line] = [line for _, lines in THEMES for line in lines]
 # rates leave studies behind that no worker runs any more, and whoever leads looks after them
-MEASURES = (*idle.MEASURES, *commands.MEASURES, *rates.MEASURES, *bulk.MEASURES)
-NOTES = {title: module.NOTE for (title, _), module in zip(THEMES, (rates, bulk, commands, idle), strict=True)}
+MEASURES = (*idle.MEASURES, *commands.MEASURES, *rates.MEASURES, *summaries.MEASURES, *bulk.MEASURES)
+NOTES = {
+    title: module.NOTE for (title, _), module in zip(THEMES, (rates, bulk, summaries, commands, idle), strict=True)
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
