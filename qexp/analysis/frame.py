@@ -21,11 +21,11 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
     """
     Return one row per experiment in the order of ids, indexed from 0.
 
-    Columns: `id`, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds
-    of the last attempt and of those that it went on from), last_attempt (seconds of that alone), failure and error. A
-    mapping becomes a column per key, such as `train.acc`, unless these are more than 200. A result named like a
-    parameter or like one of those is `result.NAME`, such a parameter `param.NAME`. Whole numbers are integers (Int64
-    where some are missing), failed rows are included.
+    Columns: `id`, one per parameter, one per result, then status, attempt, revision (missing where it never ran), host,
+    started_at (UTC), duration (seconds of the last attempt and of those that it went on from), last_attempt (seconds of
+    that alone), failure and error. A mapping becomes a column per key, such as `train.acc`, unless these are more than
+    200. A result named like a parameter or like one of those is `result.NAME`, such a parameter `param.NAME`. Whole
+    numbers are integers (Int64 where some are missing), failed rows are included.
     """
     ids: list[int] = []
     values: list[list[Json]] = [[] for _ in [*parameters, *results]]

@@ -74,6 +74,8 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
             f"warning: {many} run with another order of keys or kind of number (1e22 is no integer) than the grid has "
             "now, and will not run again; where the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
         )
+    if done.stale:
+        say(stale(done.study, done.stale))
     if done.moved_from is not None:
         function, folder = done.moved_from
         say(
@@ -104,6 +106,12 @@ def orphans(study: str, number: int) -> str:
     """Return the line that names experiments which a grid has left out, with the command that cancels them."""
     many = "1 experiment is" if number == 1 else f"{number} experiments are"
     return f"{many} no longer in the grid; cancel what has not run with 'qexp cancel {study} --orphaned'"
+
+
+def stale(study: str, number: int) -> str:
+    """Return the line that says how many results are stale, with the commands that say why and run them again."""
+    many = "1 done experiment is" if number == 1 else f"{number} done experiments are"
+    return f"{many} stale: 'qexp stale {study}' says why, 'qexp requeue {study} --stale' runs them again"
 
 
 def _preview(grid: Grid, form: str) -> None:

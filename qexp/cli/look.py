@@ -289,7 +289,7 @@ def export_(selection: Selection, output: Path) -> None:
     """
     Write experiments to a .csv, .parquet or .json file: one row each, failed ones included.
 
-    The columns are those of qexp.load: id, parameters, results, status, attempt, host, started_at, duration,
+    The columns are those of qexp.load: id, parameters, results, status, attempt, revision, host, started_at, duration,
     last_attempt, failure and error.
     """
     from qexp.client import Client

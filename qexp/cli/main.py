@@ -45,15 +45,18 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
         "explain": Verb("look", "Say why an experiment is in its state, and what changes it."),
         "workers": Verb("site", "List the workers: where, since when, doing what, last seen."),
-        "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
         "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
-        "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
         "logs": Verb("findings", "Print what an experiment has printed."),
         "metrics": Verb("findings", "Show the series that experiments have recorded, and their lists."),
         "artifacts": Verb("findings", "List the files that experiments have left, or get them."),
         "source": Verb("findings", "Show the exact code that an experiment ran."),
         "debug": Verb("debug", "Run one experiment in this process and write nothing."),
         "monitor": Verb("worker", "Watch workers and experiments live in the browser (Flower)."),
+    },
+    "Summarize them": {
+        "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
+        "stale": Verb("stale", "Count done experiments whose settings or code differ from the newest revision's."),
+        "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
     },
     "Services and help": {
         "up": Verb("services", "Start the embedded Postgres and Valkey."),
@@ -102,7 +105,7 @@ def qexp() -> None:
     From one Python function and a grid.yaml to ten thousand experiments.
 
     Begin with 'qexp run grid.yaml'. Every command that takes experiments takes a study's name, ids such as 17,19-23,
-    --status, --failed, --error, --orphaned, --where, --since and --host.
+    --status, --failed, --error, --orphaned, --stale, --where, --since and --host.
     """
 
 

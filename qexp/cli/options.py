@@ -47,6 +47,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             failed: bool,
             error: str | None,
             orphaned: bool,
+            stale: bool,
             where: str | None,
             since: str | None,
             host: str | None,
@@ -54,7 +55,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
         ) -> Any:
             from qexp.store.selectors import parse
 
-            selection = parse(targets, statuses, failed, error, orphaned, where, since, host)
+            selection = parse(targets, statuses, failed, error, orphaned, where, since, host, stale or None)
             return command(selection=selection, **rest)
 
         options = [
@@ -63,6 +64,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
             click.option("--orphaned", is_flag=True, help="Only those that their grid has left out since."),
+            click.option("--stale", is_flag=True, help="Only the done ones that 'qexp stale' counts."),
             click.option(
                 "--where",
                 metavar="CONDITION",

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from qexp.client.reading import Shown
     from qexp.grid import Grid
     from qexp.store.accepting import Accepted
+    from qexp.store.outdated import Staleness
     from qexp.store.reports import ErrorGroup, ExperimentView
     from qexp.store.selectors import Selection
 
@@ -239,11 +240,18 @@ class Client:
         with self.begin() as connection:
             return reading.errors(connection, selection)
 
+    def stale(self, study: str) -> Staleness:
+        """Say which done experiments of a study differ from its newest revision in the database, and why."""
+        from qexp.client import staleness
+
+        return staleness.stale(self, study)
+
     def requeue(self, selection: Selection, fresh: bool = False) -> Requeued:
         """
         Run the chosen experiments again that have ended, with the code as it is now; their attempts stay.
 
-        With *fresh* they begin anew, otherwise with their checkpoints where they have any.
+        With *fresh* they begin anew, otherwise with their checkpoints where they have any. Stale ones are chosen by the
+        newest revision in the database, before this makes one of the code as it is now.
         """
         from qexp import broker
         from qexp.client.planning import renew, renewal

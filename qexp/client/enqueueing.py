@@ -15,7 +15,7 @@ from qexp.client.progress import Progress
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
-from qexp.store import announcements, experiments, studies
+from qexp.store import announcements, experiments, staleness, studies
 from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Enqueued:
     """Experiments that have run, or run, with another order of keys or kind of number than the grid has."""
     missing: tuple[str, ...] = ()
     """Modules that the function imports here, and that workers would not find."""
+    stale: int = 0
+    """Done experiments whose settings or imported code differ from the grid's."""
 
     @property
     def known(self) -> int:
@@ -83,6 +85,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     announced = client.announce(study, progress)
     with client.begin() as connection:
         waiting = announcements.pending(connection, study.id)
+        stale = staleness.of(connection, study).count if study.revision > 1 else 0
     client.renew_views(study.id)  # not before: no worker should have to wait for it
     moved = before if before not in (None, (plan.function, plan.folder)) else None
     snapshot = plan.provenance.snapshot
@@ -99,6 +102,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         warnings=warnings,
         ran_otherwise=added.ran_otherwise,
         missing=missing,
+        stale=stale,
     )
 
 

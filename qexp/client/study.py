@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from qexp.analysis.table import Table
     from qexp.grid import Grid
+    from qexp.store.outdated import Staleness
 
 
 class Study:
@@ -44,9 +45,15 @@ class Study:
         """Wait until every experiment has ended; TimeoutError after *timeout* seconds, if given."""
         return self._client.wait(self.name, timeout=timeout)
 
-    def frame(self, where: str | None = None, since: str | None = None, host: str | None = None) -> pd.DataFrame:
+    def frame(
+        self,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+        stale: bool | None = None,
+    ) -> pd.DataFrame:
         """Return one row per experiment; see `qexp.load`."""
-        return self._client.frame(_narrowed(self.name, where, since, host))
+        return self._client.frame(_narrowed(self.name, where, since, host, stale))
 
     def metrics(
         self,
@@ -55,9 +62,10 @@ class Study:
         where: str | None = None,
         since: str | None = None,
         host: str | None = None,
+        stale: bool | None = None,
     ) -> pd.DataFrame:
         """Return the series of experiments; see `qexp.metrics`."""
-        selection = _narrowed(self.name, where, since, host)
+        selection = _narrowed(self.name, where, since, host, stale)
         return Findings(self._client).metrics(selection, names, every)
 
     def rows(self, name: str) -> pd.DataFrame:
@@ -76,6 +84,14 @@ class Study:
 
         return table(self.name, metric, rows, columns, client=self._client, **options)
 
+    def stale(self) -> Staleness:
+        """
+        Return how the done experiments differ from the newest revision: how many, which settings, which files.
+
+        What they imported counts, not the whole folder. `requeue(stale=True)` runs them again.
+        """
+        return self._client.stale(self.name)
+
     def errors(self) -> list[reports.ErrorGroup]:
         """Return the failed experiments by error, the largest group first."""
         return self._client.errors(Selection(self.name))
@@ -89,16 +105,17 @@ class Study:
         where: str | None = None,
         since: str | None = None,
         host: str | None = None,
+        stale: bool | None = None,
     ) -> list[int]:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
-        *where*, *since* and *host* are those of `qexp.load`. What is given must all hold; with nothing given it is
-        refused, since that would run everything again. With *fresh* they begin anew, otherwise with their checkpoints
-        where they have any.
+        *where*, *since*, *host* and *stale* are those of `qexp.load`. What is given must all hold; with nothing given
+        it is refused, since that would run everything again. With *fresh* they begin anew, otherwise with their
+        checkpoints where they have any.
         """
         statuses = [status] if isinstance(status, str) else list(status)
-        selection = self._chosen(ids, statuses, error=error, where=where, since=since, host=host)
+        selection = self._chosen(ids, statuses, error=error, where=where, since=since, host=host, stale=stale)
         return [] if selection is None else self._client.requeue(selection, fresh).ids
 
     def accept(
@@ -122,7 +139,7 @@ class Study:
         return self._client.accept(selection).ids
 
     def _chosen(
-        self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | None
+        self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | bool | None
     ) -> Selection | None:
         """Return the selection in this study, None if *ids* is empty; SelectorError if it is the whole study."""
         if ids is not None and not isinstance(ids, str):
@@ -174,23 +191,30 @@ def _grid(
     return Grid.load(grid, assignments)
 
 
-def _narrowed(study: str, where: str | None, since: str | None, host: str | None) -> Selection:
-    return dataclasses.replace(selectors.parse([], where=where, since=since, host=host), study=study)
+def _narrowed(study: str, where: str | None, since: str | None, host: str | None, stale: bool | None) -> Selection:
+    return dataclasses.replace(selectors.parse([], where=where, since=since, host=host, stale=stale), study=study)
 
 
-def load(study: str, where: str | None = None, since: str | None = None, host: str | None = None) -> pd.DataFrame:
+def load(
+    study: str,
+    where: str | None = None,
+    since: str | None = None,
+    host: str | None = None,
+    stale: bool | None = None,
+) -> pd.DataFrame:
     """
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
 
-    Columns: id, one per parameter, one per result, then status, attempt, host, started_at (UTC), duration (seconds of
-    the last attempt and of those that it went on from), last_attempt (seconds of that one alone), failure and error.
-    A mapping becomes a column per key, such as `train.acc`.
+    Columns: id, one per parameter, one per result, then status, attempt, revision (missing where it never ran), host,
+    started_at (UTC), duration (seconds of the last attempt and of those that it went on from), last_attempt (seconds of
+    that one alone), failure and error. A mapping becomes a column per key, such as `train.acc`.
 
     Only those for which *where* holds, if given: a condition on these columns such as
     `"lr > 0.1 and dataset = 'wine'"`; those that have ended (else started, else were made) *since* `"6 hours"` or
-    `"2026-01-31T17:05"`; those that ran last on *host* (`"node*"`).
+    `"2026-01-31T17:05"`; those that ran last on *host* (`"node*"`). With *stale* False those are left out whose
+    settings or code differ from the newest revision, see `Study.stale`; with True only these are returned.
     """
-    return Client().frame(_narrowed(study, where, since, host))
+    return Client().frame(_narrowed(study, where, since, host, stale))
 
 
 def metrics(
@@ -200,12 +224,13 @@ def metrics(
     where: str | None = None,
     since: str | None = None,
     host: str | None = None,
+    stale: bool | None = None,
 ) -> pd.DataFrame:
     """
     Return the series that a study's experiments have recorded as a long pandas DataFrame, one row per point.
 
     Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. Where
     an attempt went on from, or began again before, the last step of an earlier one, the later attempt's points count;
-    with *every* all are there. *where*, *since* and *host* are those of `qexp.load`.
+    with *every* all are there. *where*, *since*, *host* and *stale* are those of `qexp.load`.
     """
-    return Findings().metrics(_narrowed(study, where, since, host), names, every)
+    return Findings().metrics(_narrowed(study, where, since, host, stale), names, every)

@@ -20,13 +20,14 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     or_,
     select,
 )
 
 from qexp.errors import SelectorError, UnknownExperimentError
 from qexp.model import STUDY_NAME, Origin, Status, storable_text
-from qexp.store import conditions, studies, tables
+from qexp.store import conditions, staleness, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.predicates import predicate
 from qexp.units import seconds
@@ -56,6 +57,8 @@ class Selection:
     """So long before now, or this moment; one without an offset is in the time zone of the database."""
     host: str | None = None
     """Where the last attempt ran; `*` stands for any characters, `?` for one."""
+    stale: bool | None = None
+    """True: only stale experiments, see `qexp.store.staleness`; False: all others, also those that are not done."""
 
     @property
     def is_narrow(self) -> bool:
@@ -72,6 +75,7 @@ def parse(
     where: str | None = None,
     since: str | None = None,
     host: str | None = None,
+    stale: bool | None = None,
 ) -> Selection:
     """
     Read what a person wrote: a study's name, ids and ranges, statuses, an error group, a condition, a moment, a host.
@@ -106,6 +110,7 @@ def parse(
         None if where is None else conditions.parse(where),
         None if since is None else _since(since),
         host,
+        stale,
     )
 
 
@@ -144,8 +149,8 @@ def _since(text: str) -> timedelta | datetime:
 def require_narrow(selection: Selection) -> None:
     """Raise SelectorError unless more than a study was given: whole studies are not run again by accident."""
     if not selection.is_narrow:
-        options = "--failed, --status STATUS, --error GROUP, --orphaned, --where CONDITION, --since TIME, --host NAME"
-        raise SelectorError(f"say which: {options} or ids such as 17,19-23")
+        options = "--failed, --status STATUS, --error GROUP, --orphaned, --stale, --where CONDITION, --since TIME"
+        raise SelectorError(f"say which: {options}, --host NAME or ids such as 17,19-23")
 
 
 def require_group(selection: Selection) -> None:
@@ -175,9 +180,13 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
     if selection.host is not None:
         places = tables.worker.alias().c  # what is chosen from may have a worker of its own
         chosen.append(columns.worker.in_(select(places.id).where(places.host.like(_pattern(selection.host)))))
-    if selection.where is not None:
+    if selection.where is not None or selection.stale is not None:
         known = [study] if study is not None else studies.among(connection, named)
-        chosen.append(predicate(selection.where, known))
+        if selection.stale is not None:
+            stale = staleness.condition(connection, known)
+            chosen.append(stale if selection.stale else not_(stale))
+        if selection.where is not None:
+            chosen.append(predicate(selection.where, known))
     return and_(*chosen)
 
 

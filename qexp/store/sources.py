@@ -18,14 +18,18 @@ if TYPE_CHECKING:
 
 
 def keep(connection: Connection, snapshot: Snapshot) -> None:
-    """Store a snapshot, unless it is there."""
+    """Store a snapshot, unless it is there; the row of an older version of qexp is given the contents of its files."""
     row = {
         "digest": snapshot.digest,
         "archive": snapshot.archive,
         "files": list(snapshot.files),
         "contents": dict(snapshot.marks),
     }
-    connection.execute(upsert(tables.source).values(**row).on_conflict_do_nothing())
+    columns, added = tables.source.c, upsert(tables.source).values(**row)
+    query = added.on_conflict_do_update(
+        index_elements=[columns.digest], set_={"contents": row["contents"]}, where=columns.contents.is_(None)
+    )
+    connection.execute(query)
 
 
 def keep_environment(connection: Connection, environment: Environment) -> None:

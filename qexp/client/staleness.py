@@ -1,0 +1,45 @@
+"""How the results of a study differ from its newest revision, and that from its folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qexp.errors import SourceError
+from qexp.store import sources, staleness, studies
+from qexp.store.outdated import Staleness
+
+if TYPE_CHECKING:
+    from qexp.client.client import Client
+
+log = logging.getLogger(__name__)
+
+
+def stale(client: Client, name: str) -> Staleness:
+    """Do what `Client.stale` says."""
+    with client.begin() as connection:
+        study = studies.find(connection, name)
+        found = staleness.of(connection, study)
+        _, digest = studies.current(connection, study)
+        marks = {} if digest is None else sources.marks(connection, [digest])[digest]
+    if digest is None or study.folder is None:
+        return found
+    return replace(found, folder=study.folder, edited=_edited(Path(study.folder), digest, marks))
+
+
+def _edited(folder: Path, digest: str, marks: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the files of a folder that differ from a snapshot; none if the folder cannot be seen or taken here."""
+    from qexp.source import take
+
+    if not folder.is_dir():
+        return ()
+    try:
+        now = take(folder)
+    except SourceError as error:  # the next enqueue says so; what is in the database was compared all the same
+        log.warning("the folder is not compared: %s", error)
+        return ()
+    names = {*marks, *now.files} if now.digest != digest else set()
+    return tuple(sorted(name for name in names if marks.get(name) != now.marks.get(name)))
