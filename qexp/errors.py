@@ -139,6 +139,10 @@ class StatisticsError(QexpError):
     """A statistic, test or correction is unknown, does not fit the data, or needs a library that is missing."""
 
 
+class PlotError(QexpError):
+    """A study cannot be drawn as it was asked for."""
+
+
 class TablesError(QexpError):
     """The tables in the database are not those that this program works with."""
 

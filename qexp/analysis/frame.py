@@ -27,6 +27,13 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
     200. A result named like a parameter or like one of those is `result.NAME`, such a parameter `param.NAME`. Whole
     numbers are integers (Int64 where some are missing), failed rows are included.
     """
+    return frame_and_sources(blocks, parameters, results)[0]
+
+
+def frame_and_sources(
+    blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, Source]]:
+    """Return the frame that `frame` returns, and which of its columns are parameters and which are results."""
     ids: list[int] = []
     values: list[list[Json]] = [[] for _ in [*parameters, *results]]
     facts: dict[str, list[Any]] = {name: [] for name in FACTS}
@@ -38,7 +45,8 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
             held += block.facts[name]
     found = _SeenValues(parameters, results)
     found.see(values)
-    return _table(ids, values, facts, found)
+    sources = {column.label: column.source for column, _ in found.columns()}
+    return _table(ids, values, facts, found), sources
 
 
 def frames(

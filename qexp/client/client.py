@@ -28,6 +28,8 @@ from qexp.truncation import truncated
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.analysis.plots import Request
+    from qexp.analysis.plots.picture import Picture
     from qexp.client.announcing import Announcer
     from qexp.client.enqueueing import Difference, Enqueued
     from qexp.client.explaining import Explanation
@@ -364,6 +366,12 @@ class Client:
         save = writer(path)  # before Postgres is asked: it may be no name of a kind that can be written
         with self.begin() as connection:
             return reading.export(connection, selection, save)
+
+    def plot(self, selection: Selection, request: Request) -> Picture:
+        """Return a picture of the chosen experiments of one study; PlotError says why there is none."""
+        from qexp.client.plotting import plot
+
+        return plot(self, selection, request)
 
     def wait(
         self,

@@ -16,6 +16,8 @@ from qexp.store.selectors import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.store.value_columns import Source
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -49,6 +51,15 @@ def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
     condition = selectors.where(connection, selection)
     known = studies.of(connection, condition, selection.study)
     return made(reports.blocks(connection, condition), known.parameters, known.results)
+
+
+def frame_and_sources(connection: Connection, selection: Selection) -> tuple[pd.DataFrame, dict[str, Source], str]:
+    """Return a frame, which of its columns are parameters and which are results, and the name of the study."""
+    from qexp.analysis.frame import frame_and_sources as made
+
+    condition = selectors.where(connection, selection)
+    known = studies.of(connection, condition, selection.study)
+    return *made(reports.blocks(connection, condition), known.parameters, known.results), known.name
 
 
 def export(

@@ -16,6 +16,7 @@ from qexp.store.selectors import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.analysis.plots.picture import Picture
     from qexp.analysis.table import Table
     from qexp.grid import Grid
     from qexp.store.outdated import Staleness
@@ -67,6 +68,38 @@ class Study:
         """Return the series of experiments; see `qexp.metrics`."""
         selection = _narrowed(self.name, where, since, host, stale)
         return Findings(self._client).metrics(selection, names, every)
+
+    def plot(
+        self,
+        metric: str,
+        kind: str = "line",
+        *,
+        x: str | None = None,
+        by: str | None = None,
+        over: str | Sequence[str] | None = None,
+        facet: str | None = None,
+        where: str | None = None,
+        log: str = "",
+        stat: str | None = None,
+        title: str | None = None,
+        size: tuple[float, float] | None = None,
+        style: str = "screen",
+        allow: str = "",
+    ) -> Picture:
+        """
+        Return a matplotlib figure of done experiments; docs/plots.md shows each kind.
+
+        *metric* is a result, or with *kind* `curve` a series. *x*, *by*, *over* and *facet* are parameters: those of
+        the horizontal axis, the lines or boxes, the replicates (default: seed) and the panels. *size* is in inches.
+        `figure.notes` says what was left out; `figure.save(path)` writes the same bytes for the same data.
+        """
+        from qexp.analysis.plots import Request
+
+        names = (over,) if isinstance(over, str) else over
+        replicates = None if names is None else tuple(names)
+        pools = Request.pooling(allow)
+        request = Request(kind, metric, x, by, replicates, facet, log, stat, title, size, style, pools)
+        return self._client.plot(_narrowed(self.name, where, None, None), request)
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""

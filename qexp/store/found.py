@@ -74,24 +74,25 @@ def series(
     if names:
         query = query.where(columns.name.in_(names))
     if not every:
-        again = _begun_again(condition)
+        again = begun_again(condition, names)
         same = [again.c[name] == columns[name] for name in ("experiment", "attempt", "name")]
         query = query.join(again, and_(*same)).where(or_(again.c.step.is_(None), columns.step < again.c.step))
     for row in connection.execution_options(yield_per=_CHUNK).execute(query):
         yield tuple(row)
 
 
-def _begun_again(condition: ColumnElement[bool]) -> Subquery:
+def begun_again(condition: ColumnElement[bool], names: Sequence[str] = ()) -> Subquery:
     """Return, for each series of an attempt, the first step that later attempts have of it; None: none has."""
     columns = tables.metric.c
-    began = (
+    query = (
         select(columns.experiment, columns.name, columns.attempt, func.min(columns.step).label("step"))
         .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
         .where(condition)
         .group_by(columns.experiment, columns.name, columns.attempt)
-        .subquery()
-        .c
     )
+    if names:
+        query = query.where(columns.name.in_(names))
+    began = query.subquery().c
     later = func.min(began.step).over(
         partition_by=[began.experiment, began.name], order_by=began.attempt, rows=(1, None)
     )

@@ -1,0 +1,172 @@
+"""Curves: a series against its step, with the spread over the runs that have a point there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from qexp.analysis.plots.data import Chosen
+from qexp.analysis.plots.layout import Drawn, n_text, over
+from qexp.analysis.plots.lines import band, groups
+from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, around_mean
+from qexp.analysis.plots.style import Look, look
+from qexp.errors import PlotError
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_LONG = 1_000
+"""Points from which a line is thin."""
+_MOST_COUNTS = 3
+"""Changes of n that are written beside a line; of more only the last is."""
+_MARKS = 8
+"""Markers on a line."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The series of a group of runs: arrays of one entry per step at which any of them has a finite point."""
+
+    steps: npt.NDArray[np.int64]
+    values: Summary
+    runs: int
+    """The runs that have any point."""
+
+
+Key = tuple[int, int]
+"""The places of the values of facet and by."""
+
+
+def members(chosen: Chosen) -> npt.NDArray[np.int64]:
+    """Return the number of the group of each experiment; `key` returns facet and by of a group."""
+    facets = 0 if chosen.facet is None else chosen.facet.codes
+    groups_ = np.zeros(len(chosen.ids), dtype=np.int64) if chosen.by is None else chosen.by.codes
+    return np.asarray(groups_ + len(groups(chosen.by)) * facets, dtype=np.int64)
+
+
+def key(group: int, chosen: Chosen) -> Key:
+    """Return the places of facet and by of a group."""
+    facet, by = divmod(group, len(groups(chosen.by)))
+    return facet, by
+
+
+def curves_of(
+    rows: Iterable[Sequence[float]], runs: Mapping[int, int], chosen: Chosen, statistic: str
+) -> dict[Key, Curve]:
+    """
+    Return the curve of each group from rows of group, step, n and a statistic, in the order of group and step.
+
+    The statistic is mean and standard deviation (NaN if n is 1), or the quartiles if the statistic is the median.
+    """
+    table = np.array([*rows], dtype=np.float64)
+    found: dict[Key, Curve] = {}
+    for group, count in runs.items():
+        part = table[table[:, 0] == group] if len(table) else table
+        if len(part):
+            n = part[:, 2].astype(np.int64)
+            if statistic == "median":
+                values = Summary(n, part[:, 4], part[:, 3], part[:, 5])
+            else:
+                values = around_mean(n, part[:, 3], part[:, 4], statistic)
+            found[key(group, chosen)] = Curve(part[:, 1].astype(np.int64), values, count)
+    return found
+
+
+def draw(panels: Sequence[Axes], chosen: Chosen, request: Request, curves: Mapping[Key, Curve]) -> Drawn:
+    """Draw a line per group in each panel, dashed where fewer runs have a point than began."""
+    _check_logs(curves, request)
+    statistic = request.statistic or DEFAULT
+    fewer = False
+    for (facet, by), curve in curves.items():
+        _curve(panels[facet], curve, look(by), by, len(groups(chosen.by)))
+        fewer |= bool((curve.values.n < curve.runs).any())
+    counts = [curve.runs for curve in curves.values()]
+    if max(counts) == 1:
+        return Drawn("one run per line", _legend(chosen, curves))
+    dashed = "; dashed: fewer runs have a point" * fewer
+    return Drawn(f"line and band: {NAMES[statistic]}{over(chosen)}{dashed}", _legend(chosen, curves))
+
+
+def _check_logs(curves: Mapping[Key, Curve], request: Request) -> None:
+    for letter in request.log:
+        for curve in curves.values():
+            numbers = curve.steps if letter == "x" else curve.values.center
+            if (numbers <= 0).any():
+                raise PlotError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
+
+
+def _curve(panel: Axes, curve: Curve, style: Look, place: int, count: int) -> None:
+    steps, values = curve.steps, curve.values
+    fewer = values.n < curve.runs
+    beside = fewer.copy()
+    beside[1:] |= fewer[:-1]
+    beside[:-1] |= fewer[1:]
+    thin = {"linewidth": 0.7} if len(steps) > _LONG else {}
+    band(panel, steps.astype(float), values, style)
+    dashes = (0, (6, 3) if thin else (3, 1.5))
+    for which, dash in ((~fewer, "-"), (beside, dashes)):
+        if which.any():
+            panel.plot(steps, np.where(which, values.center, np.nan), color=style.color, linestyle=dash, **thin)  # type: ignore[arg-type]
+    every = max(1, len(steps) // _MARKS)
+    first = min(len(steps) - 1, every * place // count)
+    panel.plot(steps[first::every], values.center[first::every], style.marker, color=style.color, markersize=3.5)
+    _write_counts(panel, curve, style)
+
+
+def _write_counts(panel: Axes, curve: Curve, style: Look) -> None:
+    """Write n beside the line where it changes."""
+    import matplotlib
+    from matplotlib.patheffects import withStroke
+
+    n = curve.values.n
+    changes = np.flatnonzero((n[1:] != n[:-1]) & (n[1:] < curve.runs)) + 1
+    for place in changes if len(changes) <= _MOST_COUNTS else [len(n) - 1]:
+        if n[place] < curve.runs:
+            panel.annotate(
+                f"n = {n[place]}",
+                (float(curve.steps[place]), float(curve.values.center[place])),
+                xytext=(0, 4),
+                textcoords="offset points",
+                color=style.color,
+                size=0.75 * matplotlib.rcParams["font.size"],
+                path_effects=[withStroke(linewidth=2, foreground="white")],
+            )
+
+
+def _legend(chosen: Chosen, curves: Mapping[Key, Curve]) -> list[tuple[str, Artist]]:
+    from matplotlib.lines import Line2D
+
+    if chosen.by is None:
+        return []
+    entries: list[tuple[str, Artist]] = []
+    for place in groups(chosen.by):
+        drawn = [curve for (_, by), curve in curves.items() if by == place]
+        if drawn:
+            style = look(place)
+            line = Line2D([], [], color=style.color, marker=style.marker, markersize=3.5)
+            entries.append((f"{chosen.by.labels[place]} ({_counts(drawn)})", line))
+    return entries
+
+
+def _counts(curves: Sequence[Curve]) -> str:
+    """Return the numbers of runs of a group's curves, and of one curve also how many are left at its end."""
+    text = n_text([curve.runs for curve in curves])
+    last = int(curves[0].values.n[-1])
+    return text if len(curves) > 1 or last == curves[0].runs else f"{text} → {last}"
+
+
+def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
+    """Return what is drawn, with the counts of experiments without the series and with points that are not finite."""
+    left_out, notes = dict(chosen.left_out), list(chosen.notes)
+    if missing := len(chosen.ids) - runs:
+        left_out[f"without a finite {name}"] = missing
+    if odd:
+        notes.append(f"NaN or infinite points of {odd:,} {'run' if odd == 1 else 'runs'} are left out")
+    return dataclasses.replace(chosen, left_out=left_out, notes=tuple(notes), drawn=runs)

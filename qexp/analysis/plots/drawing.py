@@ -1,0 +1,28 @@
+"""A request and what was chosen for it become a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from qexp.analysis.plots import boxes, curves, heatmap, layout, lines, scatter
+from qexp.analysis.plots.data import Chosen
+from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.style import applied
+
+if TYPE_CHECKING:
+    from qexp.analysis.plots.picture import Picture
+
+_KINDS = {"line": lines.draw, "box": boxes.draw, "scatter": scatter.draw, "heatmap": heatmap.draw}
+
+
+def draw(chosen: Chosen, request: Request, series: Mapping[curves.Key, curves.Curve] | None = None) -> Picture:
+    """Return the picture; *series* are the curves of a request for them."""
+    with applied(request.style):
+        picture, panels = layout.begin(chosen, request)
+        if request.kind == "curve":
+            drawn = curves.draw(panels, chosen, request, series or {})
+        else:
+            drawn = _KINDS[request.kind](panels, chosen, request)
+        layout.finish(picture, panels, chosen, request, drawn)
+    return picture

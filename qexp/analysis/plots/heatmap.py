@@ -1,0 +1,129 @@
+"""Heat maps: the mean of a metric over replicates, in cells of two parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qexp.analysis.plots.axis import Axis
+from qexp.analysis.plots.data import Cell, Chosen, samples
+from qexp.analysis.plots.labels import digits_of, shown
+from qexp.analysis.plots.layout import Drawn, n_text, over
+from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, summary
+from qexp.analysis.plots.style import COLORMAP
+from qexp.analysis.plots.ticks import categories
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
+
+_SMALLEST = 3.5
+"""Points of a font below which cells have no numbers."""
+
+
+def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+    """Fill the cells of each panel with colours and numbers; a cell without any value is hatched."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    if chosen.x is None or chosen.by is None:
+        raise ValueError("heat maps have two axes")
+    statistic = request.statistic or DEFAULT
+    values = samples(chosen)
+    found = summary(list(values.values()), statistic)
+    scale = Normalize(found.center.min(), found.center.max())
+    texts, size = _texts(values, found, chosen, request), _font(panels[0], chosen.x, chosen.by)
+    centers = dict(zip(values, found.center.tolist(), strict=True))
+    for facet, panel in enumerate(panels):
+        _cells(panel, facet, centers, chosen.x, chosen.by, scale)
+        if size >= _SMALLEST:
+            _numbers(panel, facet, centers, texts, scale, size)
+    figure = panels[0].figure
+    bar = figure.colorbar(ScalarMappable(scale, COLORMAP), ax=list(panels), label=shown(request.metric), pad=0.02)
+    bar.outline.set_visible(False)
+    notes = [] if size >= _SMALLEST else ["too many cells for numbers in them; choose some with --where"]
+    cells = len(panels) * len(chosen.x.values) * len(chosen.by.values)
+    return Drawn(_sentence(values, cells, chosen, request), notes=notes)
+
+
+def _cells(panel: Axes, facet: int, centers: Mapping[Cell, float], x: Axis, by: Axis, scale: Normalize) -> None:
+    image = np.full((len(by.values), len(x.values)), np.nan)
+    for (cell_facet, column, row), center in centers.items():
+        if cell_facet == facet:
+            image[row, column] = center
+    _hatch_gaps(panel, image)
+    panel.imshow(image, cmap=COLORMAP, norm=scale, aspect="auto", origin="lower", interpolation="nearest")
+    categories(panel, x.labels)
+    categories(panel, by.labels, "y")
+    panel.spines[:].set_visible(False)
+
+
+def _hatch_gaps(panel: Axes, image: npt.NDArray[np.float64]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for row, column in np.argwhere(np.isnan(image)).tolist():
+        gap = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="0.7", hatch="////", linewidth=0)
+        panel.add_patch(gap)
+
+
+def _numbers(
+    panel: Axes, facet: int, centers: Mapping[Cell, float], texts: Mapping[Cell, str], scale: Normalize, size: float
+) -> None:
+    from matplotlib import colormaps
+
+    for (cell_facet, column, row), center in centers.items():
+        if cell_facet == facet:
+            red, green, blue, _ = colormaps[COLORMAP](scale(center))
+            dark = 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.45  # weights of ITU-R BT.709
+            place: dict[str, Any] = {"ha": "center", "va": "center", "size": size}
+            panel.text(column, row, texts[facet, column, row], color="white" if dark else "black", **place)
+
+
+def _texts(
+    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: Request
+) -> dict[Cell, str]:
+    """Return the text of each cell: center, spread if --stat asks for it, n if the cell lacks replicates."""
+    digits = digits_of(found.center.tolist())
+    texts = {}
+    for cell, center, low, high in zip(values, found.center, found.low, found.high, strict=True):
+        lines = [_number(center, digits)]
+        if request.statistic == "median":
+            lines.append(f"{_number(low, digits)}–{_number(high, digits)}")  # noqa: RUF001 - a range
+        elif request.statistic is not None and np.isfinite(high):
+            lines.append(f"±{_number(high - center, digits)}")
+        if (n := len(values[cell])) < chosen.planned[cell]:
+            lines.append(f"{n}/{chosen.planned[cell]}")
+        texts[cell] = "\n".join(lines)
+    return texts
+
+
+def _number(value: float, digits: int | None) -> str:
+    return f"{value:.2e}" if digits is None else f"{value:.{digits}f}"
+
+
+def _font(panel: Axes, x: Axis, by: Axis) -> float:
+    """Return the size in points with which a number of five characters and a line below it fit into a cell."""
+    import matplotlib
+
+    figure, grid = panel.get_figure(root=True), panel.get_subplotspec()
+    if figure is None:
+        raise ValueError("the panel is in no figure")
+    rows, columns = grid.get_gridspec().get_geometry() if grid is not None else (1, 1)
+    width = figure.get_figwidth() * 72 * 0.72 / columns / len(x.values)
+    height = figure.get_figheight() * 72 * 0.7 / rows / len(by.values)
+    return float(min(matplotlib.rcParams["font.size"], width / 3.4, height / 2.4))
+
+
+def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: Request) -> str:
+    name = "mean" if request.statistic is None else NAMES[request.statistic]
+    counts = {cell: len(sample) for cell, sample in values.items()}
+    text = f"{name}{over(chosen)}, {n_text(list(counts.values()))} per cell"
+    short = next((cell for cell, count in counts.items() if count < chosen.planned[cell]), None)
+    if short is not None:
+        done, planned = counts[short], chosen.planned[short]
+        text += f"; {done}/{planned}: {done} of {planned} experiments"
+    return text + "; hatched: no value" * (len(values) < cells)

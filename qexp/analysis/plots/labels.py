@@ -1,0 +1,94 @@
+"""Values of parameters become labels of axes, panels and legends."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from qexp.model import Json, plain, short_names, strict
+
+LONGEST = 32
+"""Characters of a label; a longer value is cut, and the caption has all of it."""
+WIDTH = 0.53
+"""The mean width of a character in sizes of its font."""
+NOTHING = "none"
+"""The label of a parameter that an experiment does not have."""
+
+
+def labels_of(values: Sequence[Json]) -> list[str]:
+    """
+    Return a label for each of some different values; no two are equal.
+
+    >>> labels_of(["sklearn.svm.SVC", "sklearn.tree.DecisionTreeClassifier"]), labels_of([0.1, 1e-05, None])
+    (['SVC', 'DecisionTreeClassifier'], ['0.1', '1e-05', 'none'])
+    >>> labels_of([1, "1"])
+    ['1', '"1"']
+    """
+    short = short_names([value for value in values if value is not None])
+    texts = [short.get(text, text) for text in map(text_of, values)]
+    twice = {text for text, count in Counter(texts).items() if count > 1}
+    return _cut([_exact(value) if text in twice else text for value, text in zip(values, texts, strict=True)])
+
+
+def text_of(value: Json) -> str:
+    """Return a value as a person writes it, on one line: numbers to six digits."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return " ".join(plain(value).split()) or '""'
+
+
+def _exact(value: Json) -> str:
+    return repr(value) if isinstance(value, float) else json.dumps(strict(value), ensure_ascii=False)
+
+
+def _cut(texts: list[str]) -> list[str]:
+    """Return texts, each that is too long with its middle left out; numbered if two would be equal then."""
+    half = LONGEST // 2
+    cut = [text if len(text) <= LONGEST else f"{text[:half]}…{text[1 - half :]}" for text in texts]
+    if len(set(cut)) == len(cut):
+        return cut
+    return [
+        text if text == whole else f"{text[:-4]}…#{place}"
+        for place, (text, whole) in enumerate(zip(cut, texts, strict=True), 1)
+    ]
+
+
+def shown(text: str) -> str:
+    """
+    Return text as matplotlib draws it unchanged: it takes two dollar signs for a formula.
+
+    >>> shown("a$b$")
+    'a\\\\$b\\\\$'
+    """
+    return text.replace("$", r"\$")
+
+
+def listed(texts: Sequence[str], limit: int = 6) -> str:
+    """
+    Return texts with commas; the last ones of many are counted.
+
+    >>> listed(["a", "b", "c", "d"], limit=2)
+    'a, b and 2 more'
+    """
+    rest = len(texts) - limit
+    return ", ".join(texts[:limit]) + f" and {rest} more" * (rest > 0)
+
+
+def digits_of(numbers: Sequence[float]) -> int | None:
+    """
+    Return the decimals with which numbers can be told apart to a hundredth of their range; None: use exponents.
+
+    >>> digits_of([0.81, 0.95]), digits_of([120.0, 950.0]), digits_of([1e-7, 2e-7])
+    (3, 0, None)
+    """
+    import math
+
+    low, high = min(numbers), max(numbers)
+    size = max(abs(low), abs(high))
+    if size and not 1e-4 <= size < 1e6:
+        return None
+    extent = high - low or size or 1.0
+    return min(max(0, 2 - math.floor(math.log10(extent))), 4)

@@ -1,0 +1,87 @@
+"""Lines: a metric over a parameter, with the spread over replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from qexp.analysis.plots.axis import Axis
+from qexp.analysis.plots.data import Chosen, samples
+from qexp.analysis.plots.layout import Drawn, n_text, over
+from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, summary
+from qexp.analysis.plots.style import Look, look
+from qexp.analysis.plots.ticks import number_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+
+def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+    """Draw a line per value of --by in each panel; a marker is hollow where n is smaller than elsewhere on its line."""
+    if chosen.x is None:
+        raise ValueError("lines have an x axis")
+    statistic = request.statistic or DEFAULT
+    values = samples(chosen)
+    counts: list[int] = []
+    fewer = False
+    for facet, panel in enumerate(panels):
+        for by in groups(chosen.by):
+            places = [x for cell_facet, x, cell_by in values if (cell_facet, cell_by) == (facet, by)]
+            if not places:
+                continue
+            found = summary([values[facet, x, by] for x in places], statistic)
+            _line(panel, np.array([chosen.x.values[x] for x in places], dtype=float), found, look(by))
+            counts += found.n.tolist()
+            fewer |= bool((found.n < found.n.max()).any())
+        number_ticks(panel, chosen.x, "x" in request.log)
+    return Drawn(_sentence(chosen, statistic, counts, fewer), legend(chosen.by))
+
+
+def groups(by: Axis | None) -> range:
+    """Return the places of the groups: one if there is no --by."""
+    return range(1 if by is None else len(by.values))
+
+
+def _line(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: Look) -> None:
+    band(panel, x, found, style)
+    panel.plot(x, found.center, color=style.color, linestyle=style.dash)
+    full = found.n == found.n.max()
+    for which, face in ((full, style.color), (~full, "white")):
+        if which.any():
+            panel.plot(x[which], found.center[which], style.marker, color=style.color, markerfacecolor=face)
+
+
+def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: Look) -> None:
+    """Draw the interval around a line, as bars where a point has no neighbour."""
+    known = np.isfinite(found.low) & np.isfinite(found.high)
+    if not known.any():
+        return
+    panel.fill_between(x, found.low, found.high, where=known.tolist(), color=style.color, alpha=0.18, linewidth=0)
+    beside = np.zeros_like(known)
+    beside[1:] |= known[:-1]
+    beside[:-1] |= known[1:]
+    if (alone := known & ~beside).any():
+        panel.vlines(x[alone], found.low[alone], found.high[alone], color=style.color, alpha=0.5)
+
+
+def legend(by: Axis | None) -> list[tuple[str, Artist]]:
+    """Return an entry per group: its line and its marker."""
+    from matplotlib.lines import Line2D
+
+    styles = [look(place) for place in groups(by)]
+    return [] if by is None else [
+        (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=style.dash))
+        for label, style in zip(by.labels, styles, strict=True)
+    ]  # fmt: skip
+
+
+def _sentence(chosen: Chosen, statistic: str, counts: Sequence[int], fewer: bool) -> str:
+    if max(counts) == 1:
+        return "one experiment per point"
+    hollow = "; hollow markers: fewer than elsewhere on the line" * fewer
+    return f"line and band: {NAMES[statistic]}{over(chosen)}, {n_text(counts)} per point{hollow}"

@@ -1,0 +1,133 @@
+"""What is to be drawn, checked as far as that is possible without data."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from types import ModuleType
+
+from qexp.errors import PlotError, nearest
+
+KINDS = ("line", "box", "scatter", "heatmap", "curve")
+STATISTICS = ("mean±std", "sem", "ci95", "median")
+LOGS = ("x", "y", "xy")
+STYLES = ("paper", "screen")
+
+_SIZE = re.compile(r"([0-9.]+)\s*[x×]\s*([0-9.]+)")  # noqa: RUF001 - people paste the sign of multiplication
+_SMALLEST, _LARGEST = 1.0, 60.0
+"""Inches of a side of a picture."""
+_USES = {
+    "line": "x by facet",
+    "box": "x by facet",
+    "scatter": "x by facet",
+    "heatmap": "x by facet",
+    "curve": "by facet",
+}
+_NEEDS = {"line": ("x",), "box": ("x",), "scatter": ("x",), "heatmap": ("x", "by"), "curve": ()}
+_LOGS_OF = {"box": ("y",), "heatmap": ()}
+_WITHOUT_STATISTIC = ("box", "scatter")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A picture as a person asks for it; PlotError if its parts contradict each other."""
+
+    kind: str
+    """One of KINDS."""
+    metric: str
+    """A result; for `curve` a series."""
+    x: str | None = None
+    """A parameter; for `scatter` any column of numbers. None for `curve`."""
+    by: str | None = None
+    """The parameter with a line, box or colour per value; for `heatmap` its vertical axis."""
+    over: tuple[str, ...] | None = None
+    """The parameters whose values are the replicates. None: `seed`, if the study has it."""
+    facet: str | None = None
+    """The parameter with a panel per value."""
+    log: str = ""
+    """The axes with a logarithmic scale: x, y or xy."""
+    statistic: str | None = None
+    """One of STATISTICS. None: mean±std; the cells of a heat map show the mean alone."""
+    title: str | None = None
+    size: tuple[float, float] | None = None
+    """Width and height in inches. None: as the style and the number of panels ask for."""
+    style: str = "paper"
+    """One of STYLES."""
+    pools: bool = False
+    """Experiments that differ in other parameters may become one line, box or cell."""
+
+    def __post_init__(self) -> None:
+        self._check_choices()
+        self._check_axes()
+        if self.statistic is not None and self.kind in _WITHOUT_STATISTIC:
+            raise PlotError(
+                f"--stat: --kind {self.kind} shows single experiments, expected --kind line, heatmap or curve"
+            )
+        for axis in self.log:
+            if axis not in _LOGS_OF.get(self.kind, ("x", "y")):
+                raise PlotError(f"--log {axis}: the {axis} axis of --kind {self.kind} has categories, expected numbers")
+
+    @staticmethod
+    def pooling(allowed: str) -> bool:
+        """Return whether `open` is allowed; PlotError if *allowed* is anything but that or nothing."""
+        if allowed not in ("", "open"):
+            raise PlotError(f"--allow: found {allowed!r}, expected open")
+        return allowed == "open"
+
+    def _check_choices(self) -> None:
+        choices = [("--kind", self.kind, KINDS), ("--style", self.style, STYLES)]
+        choices += [("--log", self.log, LOGS)] * bool(self.log)
+        if self.statistic is not None:
+            choices.append(("--stat", self.statistic, STATISTICS))
+        for option, found, known in choices:
+            if found not in known:
+                raise PlotError(f"{option}: found {found!r}, expected one of {', '.join(known)}{nearest(found, known)}")
+
+    def _check_axes(self) -> None:
+        for role in _NEEDS[self.kind]:
+            if getattr(self, role) is None:
+                raise PlotError(f"--kind {self.kind}: found no --{role}, expected --{role} PARAMETER")
+        if self.x is not None and "x" not in _USES[self.kind].split():
+            raise PlotError(f"--x: --kind {self.kind} has the steps of the series there, expected no --x")
+        given: dict[str, str] = {}
+        for option, name in self.roles:
+            if name in given:
+                raise PlotError(f"{option} {name}: found it also as {given[name]}, expected another parameter")
+            given[name] = option
+
+    @property
+    def roles(self) -> list[tuple[str, str]]:
+        """Return the parameters that are asked for, each behind its option."""
+        single = [("--x", self.x), ("--by", self.by), ("--facet", self.facet)]
+        found = [(option, name) for option, name in single if name is not None]
+        return found + [("--over", name) for name in self.over or ()]
+
+
+def size_of(text: str) -> tuple[float, float]:
+    """
+    Return width and height in inches.
+
+    >>> size_of("6x4")
+    (6.0, 4.0)
+    """
+    match = _SIZE.fullmatch(text.strip())
+    try:
+        sides = (float(match[1]), float(match[2])) if match else (math.nan, math.nan)
+    except ValueError:  # 1.2.3
+        sides = (math.nan, math.nan)
+    if not all(_SMALLEST <= side <= _LARGEST for side in sides):
+        raise PlotError(
+            f"--size: found {text!r}, expected width and height in inches such as 6x4, "
+            f"each from {_SMALLEST:g} to {_LARGEST:g}"
+        )
+    return sides
+
+
+def require_matplotlib() -> ModuleType:
+    """Return matplotlib; PlotError if it is not installed."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise PlotError("matplotlib is not installed; install it with pip install 'qexp[analysis]'") from error
+    return matplotlib

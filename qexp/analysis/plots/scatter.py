@@ -1,0 +1,56 @@
+"""Points: a metric over any number, one point per experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from qexp.analysis.plots.data import Chosen
+from qexp.analysis.plots.layout import Drawn
+from qexp.analysis.plots.lines import groups
+from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.style import look
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_MANY = 5_000
+"""Points above which they become one image inside of a PDF or SVG, which stays small then."""
+
+
+def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+    """Draw a point per experiment, its colour and marker by --by."""
+    if chosen.x_numbers is None:
+        raise ValueError("points have an x axis")
+    nowhere = np.zeros(len(chosen.y), dtype=np.int64)
+    facets = nowhere if chosen.facet is None else chosen.facet.codes
+    colors = nowhere if chosen.by is None else chosen.by.codes
+    alpha = float(np.clip(30 / np.sqrt(len(chosen.y)), 0.15, 0.85))
+    for facet, panel in enumerate(panels):
+        for by in groups(chosen.by):
+            which, style = (facets == facet) & (colors == by), look(by)
+            panel.plot(
+                chosen.x_numbers[which],
+                chosen.y[which],
+                style.marker,
+                color=style.color,
+                alpha=alpha,
+                markeredgewidth=0,
+                rasterized=len(chosen.y) > _MANY,
+            )
+    return Drawn(f"one point per experiment, n = {len(chosen.y):,}", _legend(chosen))
+
+
+def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
+    from matplotlib.lines import Line2D
+
+    if chosen.by is None:
+        return []
+    styles = [look(place) for place in groups(chosen.by)]
+    return [
+        (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=""))
+        for label, style in zip(chosen.by.labels, styles, strict=True)
+    ]

@@ -1,0 +1,78 @@
+"""plot: results over parameters, or series over steps, as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from qexp.analysis.plots.request import KINDS, LOGS, STATISTICS, STYLES, Request, require_matplotlib, size_of
+from qexp.cli.options import selection_options
+from qexp.cli.output import say
+from qexp.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from qexp.store.selectors import Selection
+
+_STATISTICS = {**{name: name for name in STATISTICS}, "std": "mean±std"}
+
+
+@click.command()
+@selection_options()
+@click.option("--kind", type=click.Choice(KINDS), default="line", show_default=True, help="The kind of picture.")
+@click.option("-y", "--metric", required=True, metavar="NAME", help="A result; for a curve, a series.")
+@click.option("--x", metavar="NAME", help="The parameter of the horizontal axis; for a scatter, a result too.")
+@click.option("--by", metavar="NAME", help="A line, box or colour per value; for a heat map, the vertical axis.")
+@click.option("--over", multiple=True, metavar="NAME", help="The replicates; repeatable.  [default: seed]")
+@click.option("--facet", metavar="NAME", help="A panel per value of this parameter.")
+@click.option("--log", type=click.Choice(LOGS), default=None, help="Logarithmic axes.")
+@click.option("--stat", type=click.Choice([*_STATISTICS]), help="Center and spread.  [default: mean±std]")
+@click.option("--allow", type=click.Choice(["open"]), help="Pool experiments that differ in other parameters.")
+@click.option("--title", help="A line above the picture.")
+@click.option("--size", metavar="WxH", help="Width and height in inches, such as 6x4.")
+@click.option(
+    "--style", type=click.Choice(STYLES), default="paper", show_default=True, help="Sizes of letters and lines."
+)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .pdf, .svg or .png file.")
+def plot_(
+    selection: Selection,
+    kind: str,
+    metric: str,
+    x: str | None,
+    by: str | None,
+    over: tuple[str, ...],
+    facet: str | None,
+    log: str | None,
+    stat: str | None,
+    allow: str | None,
+    title: str | None,
+    size: str | None,
+    style: str,
+    output: Path,
+) -> None:
+    """
+    Draw results over parameters, or series over steps.
+
+    \b
+      qexp plot digits -y accuracy --x C --by classifier --log x -o accuracy.pdf
+      qexp plot digits --kind box -y accuracy --x classifier -o accuracy.svg
+      qexp plot digits --kind curve -y loss --by lr -o loss.png
+
+    Only experiments that are done are drawn; a line below the picture counts the others.
+    """
+    from qexp.client import Client
+
+    inches = size_of(size) if size is not None else None
+    statistic = _STATISTICS[stat] if stat is not None else None
+    pools = Request.pooling(allow or "")
+    request = Request(kind, metric, x, by, over or None, facet, log or "", statistic, title, inches, style, pools)
+    require_matplotlib()
+    from qexp.analysis.plots.picture import check_target
+
+    check_target(output)  # before Postgres is asked
+    picture = Client().plot(selection, request)
+    picture.save(output)
+    for note in picture.notes:
+        say(note)
+    echo(f"{output}: {kind} of {metric}")

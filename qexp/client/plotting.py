@@ -1,0 +1,55 @@
+"""A study becomes a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qexp.analysis.plots.request import Request, require_matplotlib
+from qexp.client import reading
+from qexp.errors import PlotError, nearest
+from qexp.store import curves
+from qexp.store.connect import Connection
+from qexp.store.selectors import Selection
+
+if TYPE_CHECKING:
+    from qexp.analysis.plots.curves import Curve, Key
+    from qexp.analysis.plots.data import Chosen
+    from qexp.analysis.plots.picture import Picture
+    from qexp.client.client import Client
+
+
+def plot(client: Client, selection: Selection, request: Request) -> Picture:
+    """Return a picture of the chosen experiments of one study; PlotError says why there is none."""
+    require_matplotlib()
+    from qexp.analysis.plots.data import Experiments, choose
+    from qexp.analysis.plots.drawing import draw
+
+    with client.begin() as connection:
+        frame, sources, study = reading.frame_and_sources(connection, selection)
+        parameters = [name for name, source in sources.items() if source == "params"]
+        results = [name for name, source in sources.items() if source == "result"]
+        chosen = choose(Experiments(frame, parameters, results, study), request)
+        if request.kind != "curve":
+            return draw(chosen, request)
+        found, chosen = _series(connection, chosen, request)
+    return draw(chosen, request, found)
+
+
+def _series(connection: Connection, chosen: Chosen, request: Request) -> tuple[dict[Key, Curve], Chosen]:
+    """Return the curves, and the chosen experiments less those that have no point; PlotError if none has any."""
+    from qexp.analysis.plots.curves import curves_of, members, without_series
+    from qexp.analysis.plots.spread import DEFAULT
+
+    groups = (chosen.ids.tolist(), members(chosen).tolist())
+    counts = curves.runs(connection, groups, request.metric)
+    runs = {group: drawn for group, drawn, _ in counts if drawn}
+    if not runs:
+        known = curves.names(connection, groups)
+        if request.metric in known:
+            raise PlotError(f"--metric {request.metric}: no point of the series is finite")
+        guess = nearest(request.metric, known) or f", expected one of {', '.join(known) or 'none'}"
+        raise PlotError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
+    statistic = request.statistic or DEFAULT
+    rows = (curves.quartiles if statistic == "median" else curves.means)(connection, groups, request.metric)
+    odd = sum(odd for _, _, odd in counts)
+    return curves_of(rows, runs, chosen, statistic), without_series(chosen, request.metric, sum(runs.values()), odd)
