@@ -1,0 +1,175 @@
+"""`qexp plot` draws a study that workers have run, and refuses in one line what it cannot draw."""
+
+import io
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+
+from qexp import QexpError, Study, metrics
+
+SOURCE = """
+import qexp
+
+def f(context: qexp.Context, lr: float, model: str, depth: int, seed: int):
+    if model == "tree" and lr == 0.1 and seed == 2:
+        raise ValueError("diverged")
+    for step in range(8 if seed else 5):
+        context.metric(step, loss=1 / (1 + step) + lr + seed / 100)
+    score = float("nan") if (model, lr, seed) == ("tree", 0.01, 1) else 0.5 + lr + seed / 10
+    return {"score": score, "name": model, "size": depth * 10}
+"""
+GRID = {"lr": [0.01, 0.1], "model": ["tree", "pkg.models.Net"], "depth": [4], "seed": [0, 1, 2]}
+KINDS = {
+    "line": ["-y", "score", "--x", "lr", "--by", "model", "--log", "x"],
+    "box": ["-y", "score", "--x", "model", "--by", "lr"],
+    "scatter": ["-y", "score", "--x", "duration", "--by", "model"],
+    "heatmap": ["-y", "score", "--x", "lr", "--by", "model"],
+    "curve": ["-y", "loss", "--by", "lr", "--facet", "model", "--stat", "median"],
+}
+STARTS = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
+
+
+@pytest.fixture(scope="module")
+def worker(start_worker, queue):
+    return start_worker("-Q", queue, "-c", "2").await_ready()
+
+
+@pytest.fixture(scope="module")
+def ran(worker, queue, site, tmp_path_factory):
+    """A study of 12 experiments: one has failed, the result of one is NaN."""
+    from qexp.client import enqueue
+
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "plotted.py").write_text(SOURCE)
+    grid = {"study": f"s_{queue}", "function": "plotted:f", "queue": queue, "parameters": GRID}
+    (folder / "grid.yaml").write_text(json.dumps(grid))
+    study = enqueue(folder / "grid.yaml")
+    study.wait(timeout=120)
+    return study
+
+
+@pytest.mark.parametrize(("kind", "suffix"), zip(KINDS, [".pdf", ".svg", ".png", ".pdf", ".svg"], strict=True))
+def test_each_kind_becomes_a_file_and_says_what_it_leaves_out(qexp, ran, tmp_path, kind, suffix):
+    done = qexp("plot", ran.name, "--kind", kind, *KINDS[kind], "-o", f"x{suffix}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"x{suffix}: {kind} of {KINDS[kind][1]}\n"
+    expected = (
+        "11 of 12 experiments: 1 failed"
+        if kind == "curve"
+        else "10 of 12 experiments: 1 failed, 1 without a finite score"
+    )
+    assert done.stderr == f"{expected}\n"
+    assert (tmp_path / f"x{suffix}").read_bytes().startswith(STARTS[suffix])
+
+
+@pytest.mark.parametrize("suffix", STARTS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_data_give_the_same_bytes(ran, tmp_path, kind, suffix):
+    options = dict(zip((name.lstrip("-") for name in KINDS[kind][2::2]), KINDS[kind][3::2], strict=True))
+    written = []
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}{suffix}"
+        ran.plot(KINDS[kind][1], kind, **options).save(path)
+        written.append(path.read_bytes())
+    assert written[0].startswith(STARTS[suffix])
+    assert written[0] == written[1]
+
+
+def test_a_pdf_embeds_its_letters_as_a_font_that_publishers_take(qexp, ran, tmp_path):
+    qexp("plot", ran.name, *KINDS["line"], "-o", "x.pdf")
+    content = (tmp_path / "x.pdf").read_bytes()
+    assert b"/Type3" not in content
+    assert b"/CIDFontType2" in content
+    assert b"CreationDate" not in content
+
+
+def one_line(done):
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-y", "scor", "--x", "lr"], r"--metric: no result is named 'scor' \(did you mean 'score'\?\)"),
+        (["-y", "score", "--x", "lrr"], r"--x: no parameter is named 'lrr' \(did you mean 'lr'\?\)"),
+        (["-y", "name", "--x", "lr", "--by", "model"], r"--metric name: found 'tree', expected numbers"),
+        (["-y", "score", "--x", "model", "--by", "lr"], r"--x model: found 'tree', expected numbers; use --kind box"),
+        (
+            ["-y", "score", "--x", "lr"],
+            r"different values of model \(tree, pkg\.models\.Net\).*--by model",
+        ),
+        (["-y", "los", "--kind", "curve", "--by", "lr", "--facet", "model"], r"named 'los' \(did you mean 'loss'\?\)"),
+        (["-y", "score"], r"--kind line: found no --x, expected --x PARAMETER"),
+        (["-y", "score", "--x", "lr", "--size", "6"], r"--size: found '6', expected width and height in inches"),
+        (["-y", "score", "--x", "lr", "--kind", "violin"], r"'--kind': 'violin' is not one of 'line'"),
+        (["-y", "score", "--x", "lr", "--where", "lr > 5"], r"no experiment matches"),
+        (["-y", "score", "--x", "lr", "--where", "status = 'failed'"], r"nothing is done yet \(1 failed\)"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(qexp, ran, tmp_path, arguments, expected):
+    assert re.search(expected, one_line(qexp("plot", ran.name, *arguments, "-o", "x.png")))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("x.gif", "found the suffix '.gif'"), ("no/x.png", "there is no folder")]
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_database_is_asked(qexp, tmp_path, name, expected):
+    done = qexp("plot", "any", *KINDS["line"], "-o", name, environ={"QEXP_HOME": str(tmp_path / "nothing")})
+    assert expected in one_line(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_picture_leaves_the_earlier_file_as_it_was(qexp, ran, tmp_path):
+    (tmp_path / "x.png").write_text("earlier")
+    one_line(qexp("plot", ran.name, "-y", "scor", "--x", "lr", "-o", "x.png"))
+    assert (tmp_path / "x.png").read_text() == "earlier"
+
+
+def test_without_matplotlib_one_line_says_what_to_install(qexp, ran, tmp_path):
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "matplotlib.py").write_text("raise ImportError('none')")
+    path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
+    done = qexp("plot", ran.name, *KINDS["line"], "-o", "x.png", environ={"PYTHONPATH": path})
+    assert one_line(done) == "qexp: matplotlib is not installed; install it with pip install 'qexp[analysis]'\n"
+
+
+def test_experiments_may_be_pooled_where_that_is_asked_for_and_the_picture_says_so(qexp, ran):
+    done = qexp("plot", ran.name, "-y", "score", "--x", "lr", "--allow", "open", "-o", "x.png")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith("pooled over different values of model (--allow open)\n")
+
+
+def test_a_notebook_gets_a_figure_that_shows_itself(ran):
+    figure = ran.plot("score", x="lr", by="model", stat="median")
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    assert figure.notes == ("10 of 12 experiments: 1 failed, 1 without a finite score",)
+    content = io.BytesIO()
+    figure.savefig(content, format="svg")
+    assert b"<svg" in content.getvalue()
+    with pytest.raises(QexpError, match="no result is named"):
+        ran.plot("nothing", x="lr")
+
+
+def test_a_curve_is_the_mean_of_the_series_and_dashed_where_runs_have_ended(ran):
+    # Given series of three seeds, of which one ends after five steps
+    points = metrics(ran.name, "loss", where="lr = 0.01 and model = 'tree'")
+    expected = points.groupby("step")["value"].mean()
+    # When they are drawn
+    panel = Study(ran.name).plot("loss", "curve", where="lr = 0.01 and model = 'tree'").axes[0]
+    full, fewer = panel.lines[:2]
+    # Then the line is their mean, solid as far as all have points
+    assert full.get_linestyle() == "-"
+    assert fewer.get_linestyle() == "--"
+    np.testing.assert_allclose(full.get_ydata()[:5], expected[:5])
+    assert np.isnan(full.get_ydata()[5:]).all()
+    np.testing.assert_allclose(fewer.get_ydata()[4:], expected[4:])
+    assert [text.get_text() for text in panel.texts] == ["n = 2"]
