@@ -224,7 +224,7 @@ def _grid(
     return Grid.load(grid, assignments)
 
 
-def _narrowed(study: str, where: str | None, since: str | None, host: str | None, stale: bool | None) -> Selection:
+def _narrowed(study: str, where: str | None, since: str | None, host: str | None, stale: bool | None = None) -> Selection:
     return dataclasses.replace(selectors.parse([], where=where, since=since, host=host, stale=stale), study=study)
 
 
