@@ -113,7 +113,7 @@ def test_an_unknown_id_is_named_and_nothing_is_changed(client, study):
 def test_a_frame_has_typed_columns_and_the_failed_rows(client, study):
     frame = client.frame(Selection(study))
     assert list(frame.columns) == [
-        "id", "x", "status", "attempt", "host", "started_at", "duration", "last_attempt", "failure", "error",
+        "id", "x", "status", "attempt", "revision", "host", "started_at", "duration", "last_attempt", "failure", "error",
     ]  # fmt: skip
     assert frame["x"].tolist() == [1, 2, 3, 4]
     assert str(frame["x"].dtype) == "int64"

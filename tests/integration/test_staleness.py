@@ -16,8 +16,8 @@ from qexp.store.selectors import Selection, parse
 @pytest.fixture
 def project(tmp_path, name):
     """A folder with a function, a helper and files that nothing imports."""
-    for name in ("experiment.py", "helper.py", "other.py"):
-        (tmp_path / name).write_text("def f(x, epochs=0, rate=0): ...\ndef g(x, epochs=0, rate=0): ...\n")
+    for file in ("experiment.py", "helper.py", "other.py"):
+        (tmp_path / file).write_text("def f(x, epochs=0, rate=0): ...\ndef g(x, epochs=0, rate=0): ...\n")
     (tmp_path / "README.md").write_text(name)
     return tmp_path
 
