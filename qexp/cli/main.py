@@ -54,7 +54,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "monitor": Verb("worker", "Watch workers and experiments live in the browser (Flower)."),
     },
     "Summarize them": {
-        "plot": Verb("plot", "Draw results over parameters, or series over steps, as .pdf, .svg or .png."),
+        "plot": Verb("plot", "Draw results over parameters, or series over steps."),
         "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
         "stale": Verb("stale", "Count done experiments whose settings or code differ from the newest revision's."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),

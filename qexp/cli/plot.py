@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.analysis.plots.request import KINDS, LOGS, STATISTICS, STYLES, Request, require_matplotlib, size_of
+from qexp.analysis.plots.request import (
+    KINDS,
+    LOGS,
+    STATISTICS,
+    STYLES,
+    Request,
+    require_matplotlib,
+    size_of,
+    statistic_of,
+)
 from qexp.cli.options import selection_options
 from qexp.cli.output import say
 from qexp.cli.terminal import echo
 
 if TYPE_CHECKING:
     from qexp.store.selectors import Selection
-
-_STATISTICS = {**{name: name for name in STATISTICS}, "std": "mean±std"}
 
 
 @click.command()
@@ -27,7 +34,7 @@ _STATISTICS = {**{name: name for name in STATISTICS}, "std": "mean±std"}
 @click.option("--over", multiple=True, metavar="NAME", help="The replicates; repeatable.  [default: seed]")
 @click.option("--facet", metavar="NAME", help="A panel per value of this parameter.")
 @click.option("--log", type=click.Choice(LOGS), default=None, help="Logarithmic axes.")
-@click.option("--stat", type=click.Choice([*_STATISTICS]), help="Center and spread.  [default: mean±std]")
+@click.option("--stat", type=click.Choice([*STATISTICS, "std"]), help="Center and spread.  [default: mean±std]")
 @click.option("--allow", type=click.Choice(["open"]), help="Pool experiments that differ in other parameters.")
 @click.option("--title", help="A line above the picture.")
 @click.option("--size", metavar="WxH", help="Width and height in inches, such as 6x4.")
@@ -64,7 +71,7 @@ def plot_(
     from qexp.client import Client
 
     inches = size_of(size) if size is not None else None
-    statistic = _STATISTICS[stat] if stat is not None else None
+    statistic = statistic_of(stat)
     pools = Request.pooling(allow or "")
     request = Request(kind, metric, x, by, over or None, facet, log or "", statistic, title, inches, style, pools)
     require_matplotlib()

@@ -24,15 +24,15 @@ def plot(client: Client, selection: Selection, request: Request) -> Picture:
     from qexp.analysis.plots.data import Experiments, choose
     from qexp.analysis.plots.drawing import draw
 
+    series = None
     with client.begin() as connection:
         frame, sources, study = reading.frame_and_sources(connection, selection)
         parameters = [name for name, source in sources.items() if source == "params"]
         results = [name for name, source in sources.items() if source == "result"]
         chosen = choose(Experiments(frame, parameters, results, study), request)
-        if request.kind != "curve":
-            return draw(chosen, request)
-        found, chosen = _series(connection, chosen, request)
-    return draw(chosen, request, found)
+        if request.kind == "curve":
+            series, chosen = _series(connection, chosen, request)
+    return draw(chosen, request, series)
 
 
 def _series(connection: Connection, chosen: Chosen, request: Request) -> tuple[dict[Key, Curve], Chosen]:

@@ -93,12 +93,12 @@ class Study:
         the horizontal axis, the lines or boxes, the replicates (default: seed) and the panels. *size* is in inches.
         `figure.notes` says what was left out; `figure.save(path)` writes the same bytes for the same data.
         """
-        from qexp.analysis.plots import Request
+        from qexp.analysis.plots import Request, statistic_of
 
         names = (over,) if isinstance(over, str) else over
         replicates = None if names is None else tuple(names)
-        pools = Request.pooling(allow)
-        request = Request(kind, metric, x, by, replicates, facet, log, stat, title, size, style, pools)
+        statistic, pools = statistic_of(stat), Request.pooling(allow)
+        request = Request(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, pools)
         return self._client.plot(_narrowed(self.name, where, None, None), request)
 
     def rows(self, name: str) -> pd.DataFrame:

@@ -27,7 +27,7 @@ KINDS = {
     "box": ["-y", "score", "--x", "model", "--by", "lr"],
     "scatter": ["-y", "score", "--x", "duration", "--by", "model"],
     "heatmap": ["-y", "score", "--x", "lr", "--by", "model"],
-    "curve": ["-y", "loss", "--by", "lr", "--facet", "model", "--stat", "median"],
+    "curve": ["-y", "loss", "--by", "lr", "--facet", "model", "--stat", "std"],
 }
 STARTS = {".pdf": b"%PDF", ".svg": b"<?xml", ".png": b"\x89PNG"}
 
@@ -51,7 +51,7 @@ def ran(worker, queue, site, tmp_path_factory):
     return study
 
 
-@pytest.mark.parametrize(("kind", "suffix"), zip(KINDS, [".pdf", ".svg", ".png", ".pdf", ".svg"], strict=True))
+@pytest.mark.parametrize(("kind", "suffix"), [*zip(KINDS, [*STARTS, ".pdf", ".svg"], strict=True)])
 def test_each_kind_becomes_a_file_and_says_what_it_leaves_out(qexp, ran, tmp_path, kind, suffix):
     done = qexp("plot", ran.name, "--kind", kind, *KINDS[kind], "-o", f"x{suffix}")
     assert done.returncode == 0, done.stderr

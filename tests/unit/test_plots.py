@@ -317,6 +317,7 @@ def test_settings_of_matplotlib_are_as_before():
         ({"kind": "curve"}, "--x: --kind curve has the steps"),
         ({"kind": "box", "statistic": "sem"}, "--stat: --kind box shows single experiments"),
         ({"kind": "box", "log": "x"}, "--log x: the x axis of --kind box has categories"),
+        ({"kind": "scatter", "over": ("seed",)}, "--over: --kind scatter shows single experiments"),
         ({"statistic": "avg"}, "--stat: found 'avg', expected one of mean±std"),
         ({"metric": "lr"}, "--metric lr: found a parameter, expected a result: score"),
         ({"over": ("sed",)}, r"--over: no parameter is named 'sed' \(did you mean 'seed'\?\)"),

@@ -116,7 +116,7 @@ def full_names(chosen: Chosen) -> list[str]:
         if axis is not None:
             pairs = [(label, text_of(value)) for label, value in zip(axis.labels, axis.values, strict=True)]
             cut = [f"{label} is {text}" for label, text in pairs if "…" in label and label != text]
-            lines += [f"{axis.name}: {listed(cut)}"] * bool(cut)
+            lines += [f"labels of {axis.name}: {listed(cut)}"] * bool(cut)
     return lines
 
 

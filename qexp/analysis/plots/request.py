@@ -17,13 +17,6 @@ STYLES = ("paper", "screen")
 _SIZE = re.compile(r"([0-9.]+)\s*[x×]\s*([0-9.]+)")  # noqa: RUF001 - people paste the sign of multiplication
 _SMALLEST, _LARGEST = 1.0, 60.0
 """Inches of a side of a picture."""
-_USES = {
-    "line": "x by facet",
-    "box": "x by facet",
-    "scatter": "x by facet",
-    "heatmap": "x by facet",
-    "curve": "by facet",
-}
 _NEEDS = {"line": ("x",), "box": ("x",), "scatter": ("x",), "heatmap": ("x", "by"), "curve": ()}
 _LOGS_OF = {"box": ("y",), "heatmap": ()}
 _WITHOUT_STATISTIC = ("box", "scatter")
@@ -88,8 +81,10 @@ class Request:
         for role in _NEEDS[self.kind]:
             if getattr(self, role) is None:
                 raise PlotError(f"--kind {self.kind}: found no --{role}, expected --{role} PARAMETER")
-        if self.x is not None and "x" not in _USES[self.kind].split():
-            raise PlotError(f"--x: --kind {self.kind} has the steps of the series there, expected no --x")
+        if self.over is not None and self.kind == "scatter":
+            raise PlotError("--over: --kind scatter shows single experiments, expected no --over")
+        if self.x is not None and self.kind == "curve":
+            raise PlotError("--x: --kind curve has the steps of the series there, expected no --x")
         given: dict[str, str] = {}
         for option, name in self.roles:
             if name in given:
@@ -102,6 +97,11 @@ class Request:
         single = [("--x", self.x), ("--by", self.by), ("--facet", self.facet)]
         found = [(option, name) for option, name in single if name is not None]
         return found + [("--over", name) for name in self.over or ()]
+
+
+def statistic_of(name: str | None) -> str | None:
+    """Return the statistic that a person means: `std` is short for mean±std."""
+    return "mean±std" if name == "std" else name
 
 
 def size_of(text: str) -> tuple[float, float]:
