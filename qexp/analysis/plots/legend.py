@@ -53,7 +53,7 @@ def _covers_data(panel: Axes, box: Bbox) -> bool:
     """Return whether a line, point, band or box of a panel lies below a rectangle of the screen."""
     for line in panel.lines:
         path = line.get_transform().transform_path(line.get_path())
-        if path.intersects_bbox(box, filled=False):
+        if line.get_zorder() > 0 and path.intersects_bbox(box, filled=False):  # below that, lines only separate boxes
             return True
     for patch in panel.patches:
         if patch.get_transform().transform_path(patch.get_path()).intersects_bbox(box, filled=True):
