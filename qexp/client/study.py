@@ -99,7 +99,7 @@ class Study:
         replicates = None if names is None else tuple(names)
         statistic, pools = statistic_of(stat), Request.pooling(allow)
         request = Request(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, pools)
-        return self._client.plot(_narrowed(self.name, where, None, None), request)
+        return self._client.plot(_narrowed(self.name, where), request)
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
@@ -224,7 +224,13 @@ def _grid(
     return Grid.load(grid, assignments)
 
 
-def _narrowed(study: str, where: str | None, since: str | None, host: str | None, stale: bool | None = None) -> Selection:
+def _narrowed(
+    study: str,
+    where: str | None = None,
+    since: str | None = None,
+    host: str | None = None,
+    stale: bool | None = None,
+) -> Selection:
     return dataclasses.replace(selectors.parse([], where=where, since=since, host=host, stale=stale), study=study)
 
 

@@ -113,8 +113,9 @@ def test_an_unknown_id_is_named_and_nothing_is_changed(client, study):
 def test_a_frame_has_typed_columns_and_the_failed_rows(client, study):
     frame = client.frame(Selection(study))
     assert list(frame.columns) == [
-        "id", "x", "status", "attempt", "revision", "host", "started_at", "duration", "last_attempt", "failure", "error",
-    ]  # fmt: skip
+        *("id", "x", "status", "attempt", "revision", "host"),
+        *("started_at", "duration", "last_attempt", "failure", "error"),
+    ]
     assert frame["x"].tolist() == [1, 2, 3, 4]
     assert str(frame["x"].dtype) == "int64"
     assert frame["error"].tolist()[1:3] == ["ValueError: bad 2", "KeyError: bad 3"]
