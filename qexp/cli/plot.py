@@ -35,7 +35,11 @@ if TYPE_CHECKING:
 @click.option("--facet", metavar="NAME", help="A panel per value of this parameter.")
 @click.option("--log", type=click.Choice(LOGS), default=None, help="Logarithmic axes.")
 @click.option("--stat", type=click.Choice([*STATISTICS, "std"]), help="Center and spread.  [default: mean±std]")
-@click.option("--allow", type=click.Choice(["open"]), help="Pool experiments that differ in other parameters.")
+@click.option(
+    "--allow",
+    metavar="open|mixed",
+    help="Pool experiments that differ in other parameters (open), or in settings or code (mixed).",
+)
 @click.option("--title", help="A line above the picture.")
 @click.option("--size", metavar="WxH", help="Width and height in inches, such as 6x4.")
 @click.option(
@@ -72,8 +76,7 @@ def plot_(
 
     inches = size_of(size) if size is not None else None
     statistic = statistic_of(stat)
-    pools = Request.pooling(allow or "")
-    request = Request(kind, metric, x, by, over or None, facet, log or "", statistic, title, inches, style, pools)
+    request = Request(kind, metric, x, by, over or None, facet, log or "", statistic, title, inches, style, allow or "")
     require_matplotlib()
     from qexp.analysis.plots.picture import check_target
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, text
 
 from qexp.store import reports, selectors, studies
 from qexp.store.connect import Connection
@@ -53,13 +53,13 @@ def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
     return made(reports.blocks(connection, condition), known.parameters, known.results)
 
 
-def frame_and_sources(connection: Connection, selection: Selection) -> tuple[pd.DataFrame, dict[str, Source], str]:
-    """Return a frame, which of its columns are parameters and which are results, and the name of the study."""
+def frame_and_sources(
+    connection: Connection, condition: ColumnElement[bool], study: studies.StudyRow
+) -> tuple[pd.DataFrame, dict[str, Source]]:
+    """Return a frame of a study's chosen experiments, and which of its columns are parameters and which are results."""
     from qexp.analysis.frame import frame_and_sources as made
 
-    condition = selectors.where(connection, selection)
-    known = studies.of(connection, condition, selection.study)
-    return *made(reports.blocks(connection, condition), known.parameters, known.results), known.name
+    return made(reports.blocks(connection, condition), study.parameters, study.results)
 
 
 def export(

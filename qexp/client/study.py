@@ -97,8 +97,8 @@ class Study:
 
         names = (over,) if isinstance(over, str) else over
         replicates = None if names is None else tuple(names)
-        statistic, pools = statistic_of(stat), Request.pooling(allow)
-        request = Request(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, pools)
+        statistic = statistic_of(stat)
+        request = Request(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, allow)
         return self._client.plot(_narrowed(self.name, where), request)
 
     def rows(self, name: str) -> pd.DataFrame:

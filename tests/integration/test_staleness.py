@@ -6,6 +6,7 @@ import uuid
 import pytest
 
 from qexp.client import Study
+from qexp.errors import PlotError
 from qexp.grid import Grid
 from qexp.model import Failure, Imports
 from qexp.store import hot, sources
@@ -329,3 +330,22 @@ def test_lines_fit_a_screen(client, enqueue, run, name, project):
     lines = repr(client.stale(name)).splitlines()
     assert max(map(len, lines)) <= 80
     assert "and 18 more" in lines[-1]
+
+
+def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, raw, enqueue, run, name):
+    # Given results of two settings, and one that the newest grid leaves out
+    enqueue()
+    hot.name_results(raw, client.study(name).id, ["y"])
+    run(0, 1, 4)
+    enqueue(settings={"epochs": 20}, parameters={"x": [0, 1, 2, 3]})
+    run(2, 3)
+    study = Study(name, client)
+    # When they are drawn
+    with pytest.raises(PlotError, match=f"2 experiments have other settings or code.*qexp requeue {name} --stale"):
+        study.plot("y", "scatter", x="x")
+    drawn = study.plot("y", "scatter", x="x", allow="mixed")
+    # Then the picture says what it mixes and what it leaves out
+    assert "2 experiments have other settings or code than the newest" in " ".join(drawn.notes)
+    assert "1 done experiment that the newest grid leaves out" in " ".join(drawn.notes)
+    with pytest.raises(PlotError, match="--allow: found 'all', expected open, mixed or both"):
+        study.plot("y", "scatter", x="x", allow="all")

@@ -142,7 +142,7 @@ def test_a_parameter_that_changes_with_the_seed_is_pooled_and_refused():
 
 
 def test_allowed_pooling_is_said_in_the_picture():
-    figure = picture(LINES, "line", "score", x="lr", pools=True)
+    figure = picture(LINES, "line", "score", x="lr", allow="open")
     assert figure.notes == ("pooled over different values of model (--allow open)",)
     assert "n = 6 per point" in " ".join(caption(figure))
 
@@ -202,7 +202,7 @@ def curve(n, center):
 
 def test_a_curve_is_dashed_from_where_runs_have_ended_and_says_how_many_are_left():
     request = Request("curve", "loss", by="model")
-    chosen = choose(LINES, Request("curve", "loss", by="model", pools=True))
+    chosen = choose(LINES, Request("curve", "loss", by="model", allow="open"))
     series = {(0, 0): curve([3, 3, 2, 1], [4, 3, 2, 1]), (0, 1): curve([3, 3, 3], [5, 5, 5])}
     figure = draw(chosen, request, series)
     solid, dashed = figure.axes[0].lines[:2]

@@ -11,6 +11,7 @@ from qexp.errors import PlotError, nearest
 
 KINDS = ("line", "box", "scatter", "heatmap", "curve")
 STATISTICS = ("mean±std", "sem", "ci95", "median")
+ALLOWED = ("open", "mixed")
 LOGS = ("x", "y", "xy")
 STYLES = ("paper", "screen")
 
@@ -47,8 +48,8 @@ class Request:
     """Width and height in inches. None: as the style and the number of panels ask for."""
     style: str = "paper"
     """One of STYLES."""
-    pools: bool = False
-    """Experiments that differ in other parameters may become one line, box or cell."""
+    allow: str = ""
+    """`open`, `mixed` or both with a comma: see `pools` and `mixes`."""
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -61,14 +62,24 @@ class Request:
             if axis not in _LOGS_OF.get(self.kind, ("x", "y")):
                 raise PlotError(f"--log {axis}: the {axis} axis of --kind {self.kind} has categories, expected numbers")
 
-    @staticmethod
-    def pooling(allowed: str) -> bool:
-        """Return whether `open` is allowed; PlotError if *allowed* is anything but that or nothing."""
-        if allowed not in ("", "open"):
-            raise PlotError(f"--allow: found {allowed!r}, expected open")
-        return allowed == "open"
+    @property
+    def pools(self) -> bool:
+        """Whether experiments that differ in other parameters may become one line, box or cell."""
+        return "open" in self._allowed
+
+    @property
+    def mixes(self) -> bool:
+        """Whether experiments of other settings or code than the newest revision's are drawn beside the others."""
+        return "mixed" in self._allowed
+
+    @property
+    def _allowed(self) -> list[str]:
+        return [word.strip() for word in self.allow.split(",") if word.strip()]
 
     def _check_choices(self) -> None:
+        for word in self._allowed:
+            if word not in ALLOWED:
+                raise PlotError(f"--allow: found {word!r}, expected open, mixed or both")
         choices = [("--kind", self.kind, KINDS), ("--style", self.style, STYLES)]
         choices += [("--log", self.log, LOGS)] * bool(self.log)
         if self.statistic is not None:
