@@ -15,6 +15,7 @@ import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 
 from qexp.errors import SourceError
 from qexp.source import cached, contents, current, extract, git, snapshot, state, take, unpack, walk
+from qexp.source.environment import _gpus
 
 ROOT = os.geteuid() == 0
 KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE\n"
@@ -788,3 +790,41 @@ def test_the_environment_is_described_once_and_wholly():
     assert environment.cpu
     assert platform.machine() in environment.platform
     assert environment.cores >= 1
+    assert isinstance(environment.gpus, tuple)
+
+
+@pytest.fixture
+def gpus(monkeypatch, tmp_path):
+    """Give a machine with a device and a stand-in for NVIDIA's package, and ask for the names of its GPUs."""
+
+    def gpus(package, device=True):
+        node = tmp_path / "nvidiactl"
+        if device:
+            node.touch()
+        monkeypatch.setattr("qexp.source.environment._DEVICES", (str(node),))
+        monkeypatch.setitem(sys.modules, "pynvml", package)
+        return _gpus()
+
+    return gpus
+
+
+def nvidia(**functions):
+    names = {"nvmlInit": lambda: None, "nvmlShutdown": lambda: None, "nvmlDeviceGetCount": lambda: 2}
+    names |= {
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": [b"NVIDIA H200", "L4"].__getitem__,
+    }
+    return SimpleNamespace(**names | functions)
+
+
+def test_the_environment_names_the_gpus(gpus):
+    assert gpus(nvidia()) == ("NVIDIA H200", "L4")
+
+
+def test_a_machine_without_gpus_or_their_package_or_driver_has_no_names(gpus):
+    def broken():
+        raise OSError("the driver does not answer")
+
+    assert gpus(nvidia(nvmlInit=broken), device=False) == ()
+    assert gpus(None) == ()
+    assert gpus(nvidia(nvmlInit=broken)) == ()

@@ -1,0 +1,119 @@
+"""The lists of what attempts imported reach Postgres, whichever process delivers the outcomes."""
+
+import dataclasses
+import json
+import os
+import uuid
+
+import pytest
+
+from qexp.grid import Grid
+from qexp.model import Failure, Imports
+from qexp.store import hot
+from qexp.store.line import Line
+from qexp.store.selectors import Selection
+from qexp.worker.attempt import result_log
+from qexp.worker.attempt.delivery import Delivery, outcome_from
+from qexp.worker.attempt.outbox import Outbox
+from qexp.worker.attempt.result_log import ResultLog
+
+
+@pytest.fixture
+def settings(client, tmp_path):
+    """Those of a worker with a home of its own."""
+    return client.settings.model_copy(update={"home": tmp_path / "home"})
+
+
+@pytest.fixture
+def process(settings):
+    """Give what a process that records outcomes has."""
+    lines = []
+
+    def process():
+        lines.append(Line(settings))
+        return Delivery(settings, lines[-1])
+
+    yield process
+    for line in lines:
+        line.release()
+
+
+@pytest.fixture
+def claims(client, raw, tmp_path, worker):
+    """Three claims of one worker."""
+    (tmp_path / "experiment.py").write_text("def f(x): ...\n")
+    grid = {"study": f"imported_{uuid.uuid4().hex[:8]}", "function": "experiment:f", "parameters": {"x": [1, 2, 3]}}
+    client.enqueue(Grid.from_dict({**grid, "queue": "nobody"}, tmp_path))
+    ids = [view.id for view in client.experiments(Selection(grid["study"]))]
+    return hot.claims(raw, ids, worker(), 1)
+
+
+@pytest.fixture
+def outcome():
+    """A result with a list that no other attempt has."""
+    return hot.Outcome(result={"y": 1}, imports=Imports(("experiment.py", uuid.uuid4().hex), ("numpy",)))
+
+
+def recorded(raw, claims):
+    """Return the lists of the attempts of some claims, None for an attempt without one."""
+    query = (
+        "SELECT i.files, i.packages FROM attempt a LEFT JOIN imported i ON i.digest = a.imported "
+        "WHERE a.experiment = ANY(%s) ORDER BY a.experiment"
+    )
+    return raw.execute(query, [[claim.id for claim in claims]]).fetchall()
+
+
+def test_lists_are_sent_until_a_result_with_them_is_recorded(raw, process, claims, outcome):
+    delivery, lists = process(), (list(outcome.imports.files), ["numpy"])
+    # Given two results that wait to be recorded together
+    waiting = [delivery.ended(claim, outcome, 0.0, 0.0) for claim in claims[:2]]
+    assert ["files" in json.loads(item.done.text) for item in waiting] == [True, True]
+    delivery.deliver_all(waiting)
+    # When the next one ends
+    last = delivery.ended(claims[2], outcome, 0.0, 0.0)
+    # Then only the digest is sent, and all of them have the list
+    assert "files" not in json.loads(last.done.text)
+    delivery.deliver_all([last])
+    assert recorded(raw, claims) == [lists] * 3
+
+
+def test_another_process_knows_nothing_of_what_this_one_has_sent(raw, process, claims, outcome):
+    one, other = process(), process()
+    one.deliver(claims[0], outcome)
+    assert "files" in json.loads(other.ended(claims[1], outcome, 0.0, 0.0).done.text)
+
+
+def test_lists_of_unrecorded_results_are_in_the_log_of_a_dead_process(raw, process, claims, outcome, tmp_path):
+    # Given a process that has died before its results were recorded
+    dead, log = process(), ResultLog(tmp_path, 7)
+    for claim in claims:
+        log.add(dead.ended(claim, outcome, 0.0, 0.0).done)
+    # When another one records what is in its log
+    process().record(claims[0].worker, result_log.read(tmp_path, 7).results)
+    # Then each attempt has its list
+    assert recorded(raw, claims) == [(list(outcome.imports.files), ["numpy"])] * 3
+
+
+def test_an_outcome_from_the_outbox_brings_its_list_along(raw, process, claims, outcome, settings):
+    os.close(Outbox(settings).keep_outcome(claims[0], outcome))
+    process().deliver_rest(patience=5.0)
+    assert recorded(raw, claims[:1]) == [(list(outcome.imports.files), ["numpy"])]
+
+
+def test_a_result_without_a_list_and_a_failure_have_none(raw, process, claims):
+    delivery = process()
+    delivery.deliver(claims[0], hot.Outcome(result={"y": 1}))
+    delivery.deliver(claims[1], hot.Outcome(error=hot.Error(Failure.ERROR, "E", "no", fingerprint="abcd")))
+    assert recorded(raw, claims[:2]) == [(None, None)] * 2
+
+
+def test_two_lists_in_one_statement_are_registered_both(raw, process, claims, outcome):
+    delivery = process()
+    others = dataclasses.replace(outcome, imports=Imports(("experiment.py",), (uuid.uuid4().hex,)))
+    outcomes = [outcome, others, outcome]
+    delivery.deliver_all([delivery.ended(claim, one, 0.0, 0.0) for claim, one in zip(claims, outcomes, strict=True)])
+    assert recorded(raw, claims) == [(list(one.imports.files), list(one.imports.packages)) for one in outcomes]
+
+
+def test_an_outcome_of_a_process_of_its_own_comes_back_with_its_list(outcome):
+    assert outcome_from(json.loads(json.dumps(dataclasses.asdict(outcome)))) == outcome
