@@ -56,7 +56,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     "Summarize them": {
         "plot": Verb("plot", "Draw results over parameters, or series over steps."),
         "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
-        "stale": Verb("stale", "Count done experiments whose settings or code differ from the newest revision's."),
+        "stale": Verb("stale", "Say which results are of older settings or code."),
         "export": Verb("look", "Write experiments to a .csv, .parquet or .json file."),
     },
     "Services and help": {

@@ -16,25 +16,6 @@ from qexp.model import Imports
 
 log = logging.getLogger(__name__)
 
-# a call of a name is written name(): `model.eval()` and `platform.system()` are no reason for doubt
-_BY_NAME = frozenset(
-    {
-        *("importlib", "import_module", "__import__()", "pkgutil", "entry_points", "eval()"),
-        *("ImportString", "locate", "instantiate", "pickle", "dill", "cloudpickle", "joblib", "torch.load"),
-        *("multiprocessing", "concurrent.futures", "ProcessPoolExecutor", "DataLoader", "n_jobs=", "os.fork"),
-    }
-)
-"""Words of code that imports modules by their names, or in processes of its own."""
-_BY_FILE = frozenset(
-    {
-        *("subprocess", "Popen", "runpy", "exec()", "spec_from_file_location", "SourceFileLoader", "sys.modules"),
-        *("create_subprocess_exec", "create_subprocess_shell", "os.system", "os.popen"),
-        *("os.posix_spawn", "os.posix_spawnp"),
-        *(f"os.exec{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
-        *(f"os.spawn{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
-    }
-)
-"""Words of code that may run any file."""
 _OWN = {"qexp", "pynvml"}
 """Packages that qexp itself imports beside a function."""
 
@@ -136,10 +117,10 @@ class _Record:
         self._judge()
         own = function.partition(":")[0]
         reach = self._reach([own, *self._dynamic])
-        if function in self._by_name or reach.words & _BY_NAME or not reach.all_read:
+        if function in self._by_name or reach.by_name or not reach.all_read:
             reach = self._reach([own, *self.modules], beyond=True)
         files = {*reach.files}
-        if reach.words & _BY_FILE:
+        if reach.by_file:
             files |= {str(path) for path in Path(self._folder).rglob("*.py")}
         return files, reach.names
 
@@ -197,14 +178,16 @@ class _Reach:
 
     files: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
+    by_name: bool = False
+    by_file: bool = False
     all_read: bool = True
     """False: a file cannot be read as Python, and may import anything."""
 
     def add(self, file: str, found: Statements) -> None:
         self.files.add(file)
         self.names.update(found.modules)
-        self.words |= found.words
+        self.by_name |= found.by_name
+        self.by_file |= found.by_file
         self.all_read &= found.is_read or file.endswith(_NAMESPACE)
 
 

@@ -1,14 +1,35 @@
-"""What a file of Python imports by its statements, and the words in it by which other code may be imported or run."""
+"""What a file of Python imports by its statements, and whether it may import or run other code by other means."""
 
 from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from qexp.functions.workspace import stamp
+
+# a call of a name is written name(): `model.eval()` and `platform.system()` are no reason for doubt
+_BY_NAME = frozenset(
+    {
+        *("importlib", "import_module", "__import__()", "pkgutil", "entry_points", "eval()"),
+        *("ImportString", "locate", "instantiate", "pickle", "dill", "cloudpickle", "joblib", "torch.load"),
+        *("multiprocessing", "concurrent.futures", "ProcessPoolExecutor", "DataLoader", "n_jobs=", "os.fork"),
+    }
+)
+"""Words of code that imports modules by their names, or in processes of its own."""
+_BY_FILE = frozenset(
+    {
+        *("subprocess", "Popen", "runpy", "exec()", "spec_from_file_location", "SourceFileLoader", "sys.modules"),
+        *("create_subprocess_exec", "create_subprocess_shell", "os.system", "os.popen"),
+        *("os.posix_spawn", "os.posix_spawnp"),
+        *(f"os.exec{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+        *(f"os.spawn{kind}" for kind in ("l", "le", "lp", "lpe", "v", "ve", "vp", "vpe")),
+    }
+)
+"""Words of code that may run any file."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +38,10 @@ class Statements:
 
     modules: tuple[str, ...] = ()
     """The modules that its import statements may mean, with the packages around them, in order."""
-    words: frozenset[str] = frozenset()
-    """Names, attributes, keywords and parts of imported names; `module.name` too, as in `os.system`."""
+    by_name: bool = False
+    """It may import modules by their names, or in processes of its own."""
+    by_file: bool = False
+    """It may run any file."""
     is_read: bool = True
     """False: it is a folder, a module in C, or cannot be parsed."""
 
@@ -31,12 +54,27 @@ def statements(file: str, package: str) -> Statements:
 @functools.lru_cache(maxsize=4096)
 def _statements(file: str, package: str, _: tuple[int, int]) -> Statements:
     try:
-        tree = ast.parse(Path(file).read_bytes())
+        text = Path(file).read_bytes()
+        tree = ast.parse(text)
     except (OSError, SyntaxError, ValueError, RecursionError):
         return Statements(is_read=False)
-    nodes = list(ast.walk(tree))
-    modules = dict.fromkeys(name for node in nodes for name in _modules(node, package))
-    return Statements(tuple(modules), frozenset(word for node in nodes for word in _words(node)))
+    modules = dict.fromkeys(name for node in _nodes(tree.body) for name in _modules(node, package))
+    words = set[str]()
+    if _SUSPICIOUS.search(text):  # to look at each expression would take longer than to parse the file
+        words = {word for node in ast.walk(tree) for word in _words(node)}
+    return Statements(tuple(modules), bool(words & _BY_NAME), bool(words & _BY_FILE))
+
+
+_LAST = {re.split(r"\W", word.rstrip("()="))[-1] for word in _BY_NAME | _BY_FILE}
+_SUSPICIOUS = re.compile(rf"\b(?:{'|'.join(sorted(_LAST))})\b".encode())
+
+
+def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Yield statements with those inside of them, and no expressions."""
+    for node in body:
+        yield node
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _nodes(found if isinstance(found := getattr(node, name, ()), list) else ())
 
 
 def _modules(node: ast.AST, package: str) -> Iterator[str]:
@@ -53,13 +91,13 @@ def _modules(node: ast.AST, package: str) -> Iterator[str]:
 
 
 def _words(node: ast.AST) -> Iterator[str]:
+    """Yield names, attributes, keywords and parts of imported names; `module.name` too, as in `os.system`."""
     match node:
         case ast.Import(names):
             for alias in names:
                 yield from (alias.name, *alias.name.split("."))
         case ast.ImportFrom(module, names):
-            yield from (module or "").split(".")
-            yield module or ""
+            yield from (module or "", *(module or "").split("."))
             for alias in names:
                 yield from (alias.name, f"{module}.{alias.name}")
         case ast.Attribute(value, attribute):
