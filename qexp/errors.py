@@ -40,12 +40,20 @@ class QexpError(Exception):
     exit_status = 2
 
 
-class GridError(QexpError):
-    """A grid does not describe experiments; *place* is `FILE, line N`, or where in a mapping given from Python."""
+class PlaceError(QexpError):
+    """A file, or a mapping given from Python, has a problem at a place such as `FILE, line N`."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
         self.place, self.problem = place, problem
+
+
+class GridError(PlaceError):
+    """A grid does not describe experiments."""
+
+
+class TablesFileError(PlaceError):
+    """A tables file does not describe tables."""
 
 
 class FunctionError(QexpError):

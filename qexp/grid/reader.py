@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from qexp.errors import GridError
+from qexp.errors import GridError, PlaceError
 from qexp.model import Json
 
 MAX_BYTES = 10_000_000
@@ -34,6 +34,18 @@ _OCT = re.compile(r"0o[0-7]+")
 _HEX = re.compile(r"0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What messages of the reader say of a file, and the class of its errors."""
+
+    noun: str
+    expected: str
+    error: type[PlaceError]
+
+
+GRID = Kind("grid", "a mapping with 'function' and 'parameters'", GridError)
 
 
 @dataclass(slots=True)
@@ -112,43 +124,47 @@ class Source:
         return GridError(self.place(*location, key=key), problem)
 
 
-def read(path: Path) -> Node:
-    """Read a YAML file; everything that can be wrong with it is a GridError."""
-    return parse(_text(path), str(path))
+def read(path: Path, kind: Kind = GRID) -> Node:
+    """Read a YAML file; everything that can be wrong with it is an error of its kind."""
+    return parse(_text(path, kind), str(path), kind=kind)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, kind: Kind) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise GridError(str(path), f"cannot read the grid file: {(error.strerror or str(error)).lower()}") from error
+        raise kind.error(
+            str(path), f"cannot read the {kind.noun} file: {(error.strerror or str(error)).lower()}"
+        ) from error
     if len(raw) > MAX_BYTES:
-        raise GridError(str(path), f"the file has more than {MAX_BYTES // 1_000_000} MB, which no grid needs")
+        raise kind.error(
+            str(path), f"the file has more than {MAX_BYTES // 1_000_000} MB, which no {kind.noun} file needs"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise GridError(f"{path}, line {line}", f"byte 0x{raw[error.start]:02x} is not UTF-8") from error
+        raise kind.error(f"{path}, line {line}", f"byte 0x{raw[error.start]:02x} is not UTF-8") from error
     if match := _UNPRINTABLE.search(text):
         line = text.count("\n", 0, match.start()) + 1
-        raise GridError(f"{path}, line {line}", f"character U+{ord(match[0]):04X} is not allowed in YAML")
+        raise kind.error(f"{path}, line {line}", f"character U+{ord(match[0]):04X} is not allowed in YAML")
     return text
 
 
-def parse(text: str, name: str, numbered: bool = True) -> Node:
+def parse(text: str, name: str, numbered: bool = True, kind: Kind = GRID) -> Node:
     """Return the tree of a YAML text that came from *name*; places have line numbers if it is *numbered*."""
     try:
-        return _Composer(name, numbered).compose(yaml.parse(text, Loader=_Loader))
+        return _Composer(name, numbered, kind).compose(yaml.parse(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = error.problem or error.context or "not YAML"
         context = f" {error.context}" if error.context and error.context != what else ""
         place = f"{name}, line {mark.line + 1 if mark else 1}" if numbered else name
         too_deep = "nesting depth" in what  # some versions of libyaml count levels, too, and look ahead
-        raise GridError(place, _TOO_DEEP if too_deep else f"not YAML: {what}{context}") from error
+        raise kind.error(place, _TOO_DEEP if too_deep else f"not YAML: {what}{context}") from error
     except yaml.YAMLError as error:
-        raise GridError(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
+        raise kind.error(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
 
 
 @dataclass(slots=True)
@@ -166,8 +182,8 @@ class _Open:
 class _Composer:
     """Builds nodes from parser events without recursion, so that no nesting can exhaust the stack."""
 
-    def __init__(self, name: str, numbered: bool) -> None:
-        self.name, self.numbered = name, numbered
+    def __init__(self, name: str, numbered: bool, kind: Kind) -> None:
+        self.name, self.numbered, self.kind = name, numbered, kind
         self.anchors: dict[str, Node] = {}
         self.aliased = 0
         self.stack: list[_Open] = []
@@ -178,7 +194,7 @@ class _Composer:
         for event in events:
             line = event.start_mark.line + 1
             if isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-                raise self.error(line, "a second document begins; a grid is one document")
+                raise self.error(line, f"a second document begins; a {self.kind.noun} file is one document")
             if isinstance(event, yaml.ScalarEvent):
                 self.scalar(event, line)
             elif isinstance(event, yaml.AliasEvent):
@@ -188,7 +204,7 @@ class _Composer:
             elif isinstance(event, yaml.CollectionEndEvent):
                 self.close()
         if self.root is None:
-            raise self.error(1, "the file is empty; expected a mapping with 'function' and 'parameters'")
+            raise self.error(1, f"the file is empty; expected {self.kind.expected}")
         return self.root
 
     def place(self, line: int) -> str:
@@ -199,8 +215,8 @@ class _Composer:
             self.line, self.text = line, f"{self.name}, line {line}"
         return self.text
 
-    def error(self, line: int, problem: str) -> GridError:
-        return GridError(self.place(line), problem)
+    def error(self, line: int, problem: str) -> PlaceError:
+        return self.kind.error(self.place(line), problem)
 
     def open(self, event: Any, line: int) -> None:
         is_mapping = isinstance(event, yaml.MappingStartEvent)
@@ -246,12 +262,12 @@ class _Composer:
     def key(self, above: _Open, node: Node) -> str:
         if not isinstance(node.value, str):
             shown = "null" if node.value is None else str(node.value).lower()
-            raise GridError(node.place, f"found {shown} as a key, expected text; quote it")
+            raise self.kind.error(node.place, f"found {shown} as a key, expected text; quote it")
         if above.merged is not None and node.value in above.merged:
             above.merged.remove(node.value)
         elif node.value in above.node.value:
             first = above.node.key_places[node.value].rpartition(", ")[2]
-            raise GridError(node.place, f"the key {node.value!r} is repeated (first on {first})")
+            raise self.kind.error(node.place, f"the key {node.value!r} is repeated (first on {first})")
         return node.value
 
     def merge(self, above: _Open, node: Node) -> None:
@@ -259,7 +275,9 @@ class _Composer:
         merged = above.merged = set()
         for one in node.value if isinstance(node.value, list) else [node]:
             if not isinstance(one.value, dict):
-                raise GridError(one.place, "found no mapping after '<<', expected one with keys to merge, or a list")
+                raise self.kind.error(
+                    one.place, "found no mapping after '<<', expected one with keys to merge, or a list"
+                )
             for key, value in one.value.items():
                 if key not in above.node.value:
                     above.node.value[key] = value

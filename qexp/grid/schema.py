@@ -22,7 +22,8 @@ from qexp.errors import GridError, nearest
 from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
 from qexp.grid.reader import Source
 from qexp.grid.sampling import Sampling
-from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, plain
+from qexp.grid.sentences import shown
+from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json
 from qexp.serialization import KeyText
 from qexp.units import size, span
 
@@ -238,7 +239,7 @@ def validate(source: Source, default_study: str | None) -> GridFile:
     if data is None:
         raise source.error("the grid is empty; expected a mapping with 'function' and 'parameters'")
     if not isinstance(data, Mapping):
-        raise source.error(f"found {_shown(data)}, expected a mapping with 'function' and 'parameters'")
+        raise source.error(f"found {shown(data)}, expected a mapping with 'function' and 'parameters'")
     if "study" not in data and default_study is not None:
         if not STUDY_NAME.fullmatch(default_study):
             raise source.error(
@@ -275,10 +276,10 @@ def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
             key=True,
         )
     if location[:1] == ("notify",):  # it holds secrets
-        shown = hidden(found) if isinstance(found, str) else f"a value of type {type(found).__name__}"
-        return source.error(f"notify: found {shown}, {_expected([error])}", *location)
+        hint = hidden(found) if isinstance(found, str) else f"a value of type {type(found).__name__}"
+        return source.error(f"notify: found {hint}, {_expected([error])}", *location)
     alternatives = [item for item in errors if item["input"] is found]
-    return source.error(f"{_named(location)}found {_shown(found)}, {_expected(alternatives)}", *location)
+    return source.error(f"{_named(location)}found {shown(found)}, {_expected(alternatives)}", *location)
 
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -301,7 +302,7 @@ def _unknown_key(source: Source, location: tuple[str | int, ...]) -> GridError:
 
 def _unknown_form(source: Source, location: tuple[str | int, ...], found: Any) -> GridError:
     if not isinstance(found, Mapping):
-        return source.error(f"found {_shown(found)}, expected a list of values", *location)
+        return source.error(f"found {shown(found)}, expected a list of values", *location)
     guess = next((hint for key in found if (hint := nearest(str(key), FORMS))), "")
     forms = ", ".join(FORMS if location[0] == "parameters" else LISTED)
     return source.error(
@@ -326,11 +327,3 @@ def _expected(errors: list[dict[str, Any]]) -> str:
     ]
     texts = [text[0].lower() + text[1:] for text in texts]
     return "expected " + " or ".join(dict.fromkeys(texts))
-
-
-def _shown(value: Any, width: int = 60) -> str:
-    try:
-        text = repr(value) if isinstance(value, str) else plain(value)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= width else text[: width - 1] + "…"
