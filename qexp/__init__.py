@@ -11,12 +11,26 @@ if TYPE_CHECKING:
     from qexp.analysis.table import Table
     from qexp.caching import cached
     from qexp.client import Study, enqueue, load, metrics
+    from qexp.client.paper import tables
     from qexp.client.summaries import table
     from qexp.grid import Grid
     from qexp.worker.context.attached import attach
     from qexp.worker.context.context import Context
 
-__all__ = ["Context", "Grid", "QexpError", "Study", "Table", "attach", "cached", "enqueue", "load", "metrics", "table"]
+__all__ = [
+    "Context",
+    "Grid",
+    "QexpError",
+    "Study",
+    "Table",
+    "attach",
+    "cached",
+    "enqueue",
+    "load",
+    "metrics",
+    "table",
+    "tables",
+]
 
 _HOMES = {
     "Context": "qexp.worker.context.context",
@@ -29,6 +43,7 @@ _HOMES = {
     "load": "qexp.client",
     "metrics": "qexp.client",
     "table": "qexp.client.summaries",
+    "tables": "qexp.client.paper",
 }
 
 

@@ -24,10 +24,8 @@ def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
 
 
 @click.command()
-@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
-@click.option(
-    "--metric", "metrics", multiple=True, required=True, metavar="NAME", help="The result to show; repeatable."
-)
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY... | tables.yaml")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="The result to show; repeatable.")
 @_list_option("--rows", "The parameters whose values are rows; study: one row per study.")
 @_list_option("--columns", "The parameters whose values are columns.")
 @_list_option("--over", "The parameters whose values are replicates.  [default: seed]")
@@ -47,17 +45,47 @@ def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
 @click.option("--where", metavar="CONDITION", help='Only experiments with such parameters: "lr < 0.1".')
 @_list_option("--allow", "Show the table although something is: missing, mixed, nan, open.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A .tex, .md, .html, .csv or .json file.")
+@click.option("--macros", type=click.Path(path_type=Path), help="A .tex file with a macro for each cell.")
+@click.option("--check", is_flag=True, help="Write nothing; exit status 1 if a file differs from the database.")
+@_list_option("--only", "Only these tables of tables.yaml.")
 @click.option(
     "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True, help="How to print it."
 )
-def table_(studies: tuple[str, ...], output: Path | None, form: str, **options: Any) -> None:
+def table_(
+    studies: tuple[str, ...],
+    output: Path | None,
+    form: str,
+    macros: Path | None,
+    check: bool,
+    only: str | None,
+    **options: Any,
+) -> int:
     """
     Show a metric over parameters, as mean ± std over seeds.
 
     Each cell has all replicates of the newest grid, of the same settings and code, or the table is refused: exit
     status 1, with a line for each reason and the command that completes it.
+
+    A file of tables, such as tables.yaml, has all tables of a paper: each is written into its files.
     """
-    from qexp.analysis.writers import check_table_file, write
+    from qexp.cli import tables_file
+
+    path = tables_file.tables_file(studies)
+    tables_file.check_options(path, output)
+    if path is not None:
+        return tables_file.refresh(path, only, check, macros, form)
+    if not check:
+        _check_writable(output, macros)
+    made = _make(studies, options)
+    if check:
+        return tables_file.check(made, "-".join(studies), output, macros)
+    if output is None and macros is None:
+        show(made, form)
+    _write(made, "-".join(studies), output, macros)
+    return 0
+
+
+def _make(studies: tuple[str, ...], options: dict[str, Any]) -> Table:
     from qexp.client import Client
     from qexp.client.summaries import make, spec_of
 
@@ -65,15 +93,27 @@ def table_(studies: tuple[str, ...], output: Path | None, form: str, **options: 
     given = {name: value for name, value in options.items() if value not in (None, (), False) or name == "maximize"}
     if digits := given.get("digits"):
         given["digits"] = int(digits) if digits.isdigit() else digits
-    spec = spec_of({"studies": studies, **given})
+    return make(Client(), spec_of({"studies": studies, **given}))
+
+
+def _check_writable(output: Path | None, macros: Path | None) -> None:
+    from qexp.analysis.writers import check_macros_file, check_table_file
+
     if output is not None:
         check_table_file(output)
-    made = make(Client(), spec)
+    if macros is not None:
+        check_macros_file(macros)
+
+
+def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> None:
+    from qexp.analysis.writers import write, write_macros
+
     if output is not None:
         write(made, output)
         say(f"{output}: {len(made.rows)} rows, {len(made.columns)} columns")
-    else:
-        show(made, form)
+    if macros is not None:
+        write_macros({name: made}, macros)
+        say(f"{macros}: a macro for each of {sum(cell is not None for row in made.cells for cell in row):,} cells")
 
 
 def show(made: Table, form: str) -> None:

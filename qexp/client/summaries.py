@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from qexp.errors import SummaryError
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
     from qexp.analysis.table.spec import TableSpec
+    from qexp.store.connect import Connection
 
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
@@ -28,12 +30,19 @@ def spec_of(options: dict[str, Any]) -> TableSpec:
         raise SummaryError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
 
 
+@contextmanager
+def snapshot(client: Client) -> Iterator[Connection]:
+    """Give a connection to which the database stays as it is at the first statement."""
+    with client.begin() as connection:
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        yield connection
+
+
 def make(client: Client, spec: TableSpec) -> Table:
     """Return the table that *spec* asks for, of one moment; see `qexp.analysis.table.build.build`."""
     from qexp.analysis.table.build import build
 
-    with client.begin() as connection:
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+    with snapshot(client) as connection:
         return build(connection, spec)
 
 

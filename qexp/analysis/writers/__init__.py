@@ -37,6 +37,11 @@ def check_table_file(path: Path) -> None:
     check_target(path, SUFFIXES)
 
 
+def check_macros_file(path: Path) -> None:
+    """Check that macros can be written to *path*; otherwise ExportError says why."""
+    check_target(path, (".tex",))
+
+
 def write(table: Table, path: Path, siunitx: bool = False) -> None:
     """
     Write a table to a file; its suffix .tex, .md, .html, .csv or .json decides the format.
@@ -49,20 +54,26 @@ def write(table: Table, path: Path, siunitx: bool = False) -> None:
 
 def write_macros(tables: Mapping[str, Table], path: Path) -> None:
     """Write the macros of several tables, given by name, to a .tex file; see `to_macros`."""
-    check_target(path, (".tex",))
+    check_macros_file(path)
     save(to_macros(tables), path)
 
 
 def save(text: str, path: Path) -> None:
     """Write text as UTF-8, complete or not at all."""
-    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate is no text
     with whole_file(path) as draft:
-        draft.write_bytes(data)
+        draft.write_bytes(encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """Return text as the bytes of its file."""
+    return text.encode("utf-8", "backslashreplace")  # a lone surrogate is no text
 
 
 __all__ = [
     "FORMATS",
+    "check_macros_file",
     "check_table_file",
+    "encoded",
     "render",
     "save",
     "to_csv",

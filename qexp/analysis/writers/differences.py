@@ -1,0 +1,151 @@
+"""How the file of a table differs from the table of now: in words, for a line of a terminal."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
+
+from qexp.analysis.table.model import Table
+from qexp.analysis.writers.parts import column_labels, row_labels
+
+Rows = list[list[str]]
+"""The rows of a table's body as texts: the labels of each row, then its cells."""
+_SHOWN = 3
+_WIDTH = 60
+
+
+def difference(old: str, new: str, form: str, table: Table) -> str:
+    """
+    Return how two texts of a table differ: the cells, or the first line if no cell or more than cells differ.
+
+    *new* is the text of *table* in the format *form*.
+    """
+    cells = _changed_cells(_ROWS[form](old), _ROWS[form](new), table) if form in _ROWS else []
+    return _cells(cells) if cells else first_line(old, new)
+
+
+def macro_difference(old: str, new: str) -> str:
+    """Return how two files of macros differ: the macros whose texts do, or the first line."""
+    before, after = _macros(old), _macros(new)
+    cells = [
+        (rf"\{name}", tex_text(before.get(name, "nothing")), tex_text(after.get(name, "nothing")))
+        for name in dict.fromkeys([*after, *before])
+        if before.get(name) != after.get(name)
+    ]
+    return _cells(cells) if cells else first_line(old, new)
+
+
+def first_line(old: str, new: str) -> str:
+    """
+    Return the first line that differs, with its number.
+
+    >>> first_line("a" + chr(10) + "b", "a" + chr(10) + "c")
+    'line 2: b → c'
+    """
+    for number, (before, after) in enumerate(zip_longest(old.splitlines(), new.splitlines()), start=1):
+        if before != after:
+            return f"line {number}: {_brief(before)} → {_brief(after)}"
+    return "line ends"
+
+
+def _brief(line: str | None) -> str:
+    if line is None:
+        return "no line"
+    text = line.strip() or "an empty line"
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+
+
+def _cells(cells: Sequence[tuple[str, str, str]]) -> str:
+    named = "; ".join(f"{name}: {before} → {after}" for name, before, after in cells[:_SHOWN])
+    more = "; …" if len(cells) > _SHOWN else ""
+    return f"{len(cells):,} cell{'' if len(cells) == 1 else 's'} ({named}{more})"
+
+
+def _changed_cells(old: Rows, new: Rows, table: Table) -> list[tuple[str, str, str]]:
+    """Return name, old and new text of each cell that differs; nothing if the rows or their labels differ."""
+    width = len(table.columns)
+    if [(len(row), row[:-width]) for row in old] != [(len(row), row[:-width]) for row in new]:
+        return []
+    names = [" / ".join((*row, *column)) for row in row_labels(table) for column in column_labels(table)]
+    before = [text for row in old for text in row[-width:]]
+    after = [text for row in new for text in row[-width:]]
+    triples = zip(names, before, after, strict=False)
+    return [(name, one or "nothing", other or "nothing") for name, one, other in triples if one != other]
+
+
+def _tex_rows(text: str) -> Rows:
+    body = text.partition("\\midrule\n")[2].partition("\\bottomrule")[0]
+    lines = [line.removesuffix(r" \\") for line in body.splitlines() if line.endswith(r"\\")]
+    return [[tex_text(part) for part in re.split(r"(?<!\\)&", line)] for line in lines]
+
+
+_GROUP = r"\{((?:[^{}]|\{[^{}]*\})*)\}"
+_TEX = [
+    (re.compile(rf"\\phantom{_GROUP}"), ""),
+    (re.compile(r"\\rlap\{---\}|\\mbox\{---\}"), "—"),
+    (re.compile(rf"\\rlap{_GROUP}"), r"\1"),
+    (re.compile(rf"\\mathbf{_GROUP}"), r"**\1**"),
+    (re.compile(r"\\bfseries (.*?)(?= \{|$)"), r"**\1**"),
+    (re.compile(r"\\times 10\^\{(-?\d+)\}"), "\N{MULTIPLICATION SIGN} 10^\\1"),
+    (re.compile(r"\\pm"), "±"),
+    (re.compile(r"\\infty"), "∞"),
+    (re.compile(r"\\[,;]"), " "),
+    (re.compile(r"(?<!\\)[${}]"), ""),
+    (re.compile(r"\s+"), " "),
+]
+
+
+def tex_text(tex: str) -> str:
+    r"""
+    Return the text of a cell of LaTeX for a line of a terminal; bold stands between stars.
+
+    >>> tex_text(r"$\mathbf{0.91 \pm 0.02}$\,(4/5)$^{a}$\phantom{0}")
+    '**0.91 ± 0.02** (4/5)^a'
+    """
+    for pattern, text in _TEX:
+        tex = pattern.sub(text, tex)
+    return tex.strip()
+
+
+def _markdown_rows(text: str) -> Rows:
+    lines = [line for line in text.splitlines() if line.startswith("| ") and line.endswith(" |")]
+    return [[part.strip() for part in re.split(r"(?<!\\)\|", line[1:-1])] for line in lines[2:]]
+
+
+def _html_rows(text: str) -> Rows:
+    body = text.partition("<tbody>")[2].partition("</tbody>")[0]
+    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in body.splitlines()]
+    return [[html.unescape(re.sub("</?strong>", "**", re.sub("</?sup>", "", part))) for part in row] for row in rows]
+
+
+def _json_rows(text: str) -> Rows:
+    try:
+        found = json.loads(text)
+        return [
+            [*map(str, key), *map(_json_cell, cells)] for key, cells in zip(found["rows"], found["cells"], strict=True)
+        ]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _json_cell(cell: Mapping[str, object] | None) -> str:
+    if cell is None:
+        return ""
+    spread = f" ± {cell['spread_text']}" if cell["spread_text"] else ""
+    return f"{cell['text']}{spread} ({cell['n']}/{cell['expected']})"
+
+
+_ROWS: Mapping[str, Callable[[str], Rows]] = {
+    "tex": _tex_rows,
+    "md": _markdown_rows,
+    "html": _html_rows,
+    "json": _json_rows,
+}
+"""The readers of the formats; the lines of CSV are its cells."""
+
+
+def _macros(text: str) -> dict[str, str]:
+    return dict(re.findall(r"^\\newcommand\{\\(\w+)\}\{(.*)\}$", text, flags=re.MULTILINE))

@@ -1,0 +1,94 @@
+"""The part of `qexp table` that is about files: all tables of a file of tables, and files held against the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.core import ParameterSource
+
+from qexp.cli.output import say, show_json
+from qexp.cli.terminal import echo, printable
+
+if TYPE_CHECKING:
+    from qexp.analysis.table import Table
+    from qexp.client.paper import FileOutcome
+
+SUFFIXES = (".yaml", ".yml")
+"""The suffixes of a file of tables. No study can have such a name."""
+_OPTIONS = ("studies", "only", "check", "macros", "form")
+"""The parameters of `qexp table` that a file of tables leaves to the command line."""
+
+
+def tables_file(arguments: Sequence[str]) -> Path | None:
+    """Return the file of tables that the arguments name; None: they name studies."""
+    files = [argument for argument in arguments if argument.lower().endswith(SUFFIXES)]
+    if files and len(arguments) > 1:
+        raise click.UsageError(f"found {' '.join(arguments)}, expected one file of tables, or studies")
+    return Path(files[0]) if files else None
+
+
+def check_options(path: Path | None, output: Path | None) -> None:
+    """Refuse options of the running command that make no sense with a file of tables, or without one."""
+    context = click.get_current_context()
+    given = [
+        parameter
+        for parameter in context.command.params
+        if context.get_parameter_source(parameter.name or "") is not ParameterSource.DEFAULT
+    ]
+    if path is not None:
+        _check_with_file(given, path, context.params["form"])
+        return
+    if not context.params["metrics"]:
+        raise click.UsageError("Missing option '--metric'.")
+    if context.params["only"]:
+        raise click.UsageError("--only: expected a file of tables as the argument, such as tables.yaml")
+    if context.params["check"] and output is None and context.params["macros"] is None:
+        raise click.UsageError("--check: expected a file to check: -o FILE, --macros FILE, or a file of tables")
+
+
+def _check_with_file(given: Iterable[click.Parameter], path: Path, form: str) -> None:
+    for parameter in given:
+        if parameter.name not in _OPTIONS:
+            raise click.UsageError(f"{parameter.opts[-1]}: write it into {path}, or name studies in place of {path}")
+    if form not in ("table", "json"):
+        raise click.UsageError(f"--format: found {form!r}, expected table or json; the formats are those of the files")
+
+
+def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form: str) -> int:
+    """Write or check all files of a file of tables, print a line for each, and return the exit status."""
+    from dataclasses import replace
+
+    from qexp.analysis.tables_file import load
+    from qexp.client import Client, paper
+
+    found = load(path)
+    names = [name.strip() for name in (only or "").split(",") if name.strip()]
+    outcome = paper.refresh(Client(), replace(found, macros=macros) if macros else found, names, check)
+    show_files(outcome.files, form)
+    for problem in outcome.problems:
+        say(f"qexp: {problem.text}")
+    return outcome.exit_status
+
+
+def check(table: Table, name: str, output: Path | None, macros: Path | None) -> int:
+    """Check the file of one table and its macros, print a line for each, and return the exit status."""
+    from qexp.client import paper
+
+    files = [paper.settle(output, table, check=True)] if output is not None else []
+    if macros is not None:
+        files.append(paper.settle_macros(macros, {name: table}, check=True))
+    show_files(files, "table")
+    return int(any(not file.state.is_good for file in files))
+
+
+def show_files(files: Iterable[FileOutcome], form: str) -> None:
+    """Print one line per file: its path, its state and more in words."""
+    if form == "json":
+        show_json([{"file": str(one.path), "state": one.state, "detail": one.detail} for one in files])
+        return
+    for one in files:
+        detail = f": {one.detail}" if one.detail else ""
+        echo(printable(f"{one.path}  {one.state}{detail}"))

@@ -1,0 +1,242 @@
+"""The tables of a paper: all of a file of tables, written or held against the files that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qexp.client.client import Client
+from qexp.client.summaries import snapshot
+from qexp.errors import ExportError, QexpError, RefusedError, ServiceError, SummaryError, TablesError, nearest
+
+if TYPE_CHECKING:
+    from qexp.analysis.table import Table
+    from qexp.analysis.tables_file import PlannedTable, TablesFile
+
+
+@dataclass(frozen=True)
+class Made:
+    """A table of a paper, or the error that says why it cannot be made."""
+
+    planned: PlannedTable
+    table: Table | None
+    error: QexpError | None = None
+
+
+class State(StrEnum):
+    """A file of a paper after it was written or checked."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    DIFFERS = "differs"
+    MISSING = "missing"
+    REFUSED = "refused"
+    """The table would be wrong; the file is as it was."""
+    FAILED = "failed"
+    """The table cannot be made as it was asked for; the file is as it was."""
+    SKIPPED = "skipped"
+
+    @property
+    def is_good(self) -> bool:
+        """Return whether the file says what the database says, or nobody asked."""
+        return self in (State.WRITTEN, State.UNCHANGED, State.SKIPPED)
+
+
+@dataclass(frozen=True)
+class FileOutcome:
+    """One file of a paper, its state, and more about it in words."""
+
+    path: Path
+    state: State
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The reason for which a table, or the file of macros, cannot be made; a refused table has several lines."""
+
+    text: str
+    exit_status: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All files of a paper, and the problems with tables that could not be made."""
+
+    files: tuple[FileOutcome, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the worst problem; 1 if a checked file differs; 0 if all is well."""
+        differs = any(not file.state.is_good for file in self.files)
+        return max([int(differs), *(problem.exit_status for problem in self.problems)])
+
+
+@dataclass(frozen=True)
+class _Text:
+    """The text that a file should have."""
+
+    path: Path
+    text: str
+    table: Table | None = None
+    """None: the file has macros."""
+
+    def difference(self, old: str) -> str:
+        from qexp.analysis.writers.differences import difference, macro_difference
+
+        if self.table is None:
+            return macro_difference(old, self.text)
+        return difference(old, self.text, self.path.suffix.lower().removeprefix("."), self.table)
+
+
+def tables(path: str | Path, *, client: Client | None = None) -> dict[str, Table]:
+    """
+    Return the tables of a file of tables by name, all of one moment; nothing is written.
+
+    A `qexp.QexpError` says why a table cannot be made; its notes name the table.
+    """
+    from qexp.analysis.tables_file import load
+
+    made = make_all(client or Client(), load(Path(path)).tables)
+    for one in made:
+        if one.error is not None:
+            one.error.add_note(f"{one.planned.place}: table {one.planned.name}")
+            raise one.error
+    return {one.planned.name: one.table for one in made if one.table is not None}
+
+
+def make_all(client: Client, planned: Iterable[PlannedTable]) -> list[Made]:
+    """Make tables of one moment. A table that cannot be made does not keep the others from it."""
+    from qexp.analysis.table.build import build
+
+    made = []
+    with snapshot(client) as connection:
+        for one in planned:
+            try:
+                made.append(Made(one, _signed(build(connection, one.spec), one)))
+            except (ServiceError, TablesError):
+                raise
+            except QexpError as error:
+                made.append(Made(one, None, error))
+    return made
+
+
+def _signed(table: Table, planned: PlannedTable) -> Table:
+    """Add the entry of the file of tables to the lines that say where a table comes from."""
+    return replace(table, provenance=(*table.provenance, f"file: {planned.file}, table {planned.name}"))
+
+
+def chosen(paper: TablesFile, names: Sequence[str]) -> list[PlannedTable]:
+    """Return the tables with these names, or all without names; SummaryError if there is no such table."""
+    for name in names:
+        if name not in paper.names:
+            hint = nearest(name, paper.names) or f"; there are {', '.join(paper.names)}"
+            raise SummaryError(f"--only: there is no table {name!r} in {paper.path}{hint}")
+    return [planned for planned in paper.tables if not names or planned.name in names]
+
+
+def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: bool = False) -> Outcome:
+    """
+    Write the files of a paper; files that say the same already are left alone. With *check* nothing is written.
+
+    ExportError, before anything is read: a file cannot be written. A table that cannot be made leaves its files, and
+    the file of macros, as they are. With *only* some tables, the macros are left alone.
+    """
+    planned = chosen(paper, only)
+    if not check:
+        _check_writable(planned, None if only else paper.macros)
+    made = make_all(client, planned)
+    files = [outcome for one in made for outcome in _files(one, check)]
+    problems = [
+        Problem(f"{one.planned.place}: table {one.planned.name}: {one.error}", one.error.exit_status)
+        for one in made
+        if one.error is not None
+    ]
+    if paper.macros is not None and only:
+        files.append(FileOutcome(paper.macros, State.SKIPPED, "it has the cells of all tables"))
+    elif paper.macros is not None:
+        files.append(_macros(made, paper.macros, check, problems))
+    return Outcome(tuple(files), tuple(problems))
+
+
+def settle(path: Path, table: Table, check: bool) -> FileOutcome:
+    """Write one table to a file, or *check* the file."""
+    from qexp.analysis.writers import render
+
+    return _settled(_Text(path, render(table, path.suffix.lower().removeprefix(".")), table), check)
+
+
+def settle_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutcome:
+    """Write a macro for each cell of some tables, given by name, to a file, or *check* the file."""
+    from qexp.analysis.writers import to_macros
+
+    return _settled(_Text(path, to_macros(named)), check)
+
+
+def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> None:
+    from qexp.analysis.writers import check_macros_file, check_table_file
+
+    for one in planned:
+        for path in one.files:
+            check_table_file(path)
+    if macros is not None:
+        check_macros_file(macros)
+
+
+def _files(made: Made, check: bool) -> Iterator[FileOutcome]:
+    from qexp.analysis.writers import render
+
+    for path in made.planned.files:
+        if made.table is None:
+            yield _left(path, State.REFUSED if isinstance(made.error, RefusedError) else State.FAILED, check)
+        else:
+            text = render(made.table, path.suffix.lower().removeprefix("."), made.planned.siunitx)
+            yield _settled(_Text(path, text, made.table), check)
+
+
+def _macros(made: Sequence[Made], path: Path, check: bool, problems: list[Problem]) -> FileOutcome:
+    """Settle the file of macros, which needs all tables; add the problem if two cells would have one name."""
+    lacking = [one.planned.name for one in made if one.table is None]
+    if lacking:
+        left = _left(path, State.REFUSED, check)
+        reason = f"it needs {', '.join(lacking)}"
+        return FileOutcome(path, left.state, f"{left.detail}; {reason}" if left.detail else reason)
+    try:
+        return settle_macros(path, {one.planned.name: one.table for one in made if one.table is not None}, check)
+    except ExportError as error:
+        problems.append(Problem(str(error), error.exit_status))
+        return _left(path, State.FAILED, check)
+
+
+def _left(path: Path, state: State, check: bool) -> FileOutcome:
+    """Return that a file was not written."""
+    return FileOutcome(path, state, "" if check else "left as it was" if path.exists() else "not written")
+
+
+def _settled(wanted: _Text, check: bool) -> FileOutcome:
+    """Write a file, or check it, unless it has the wanted text already."""
+    from qexp.analysis.writers import encoded, save
+
+    old = _bytes(wanted.path)
+    if old == encoded(wanted.text):
+        return FileOutcome(wanted.path, State.UNCHANGED)
+    if not check:
+        save(wanted.text, wanted.path)
+        return FileOutcome(wanted.path, State.WRITTEN)
+    if old is None:
+        return FileOutcome(wanted.path, State.MISSING)
+    return FileOutcome(wanted.path, State.DIFFERS, wanted.difference(old.decode("utf-8", "replace")))
+
+
+def _bytes(path: Path) -> bytes | None:
+    """Return the content of a file; None if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error
