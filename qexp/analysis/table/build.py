@@ -194,5 +194,7 @@ def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[st
 
 
 def _spread_text(parts: Parts, text: str, center: float | None, quartiles: bool) -> str:
-    has_spread = "±" in statistic_of(parts.spec.statistic).label
+    """Return the text of a spread; nothing if the statistic has none, or no cell of the table has replicates."""
+    has_replicates = bool(parts.observed.over) or any((found.n > 1).any() for found in parts.figures.values())
+    has_spread = has_replicates and "±" in statistic_of(parts.spec.statistic).label
     return text if has_spread and center is not None and not quartiles else ""

@@ -25,7 +25,12 @@ def keys(axes: Axes, labels: Mapping[str, str]) -> list[Key]:
 
 def _texts(values: Sequence[Json], labels: Mapping[str, str]) -> list[str]:
     short = short_names([value for value in values if value is not None])
-    return [labels.get(text := _text(value), short.get(text, text)) for value in values]
+    return [_label(text := _text(value), short.get(text, text), labels) for value in values]
+
+
+def _label(text: str, short: str, labels: Mapping[str, str]) -> str:
+    """Return the label of a value, which *labels* may give by its text or by its short name."""
+    return labels.get(text, labels.get(short, short))
 
 
 def _text(value: Json) -> str:
