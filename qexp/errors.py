@@ -140,7 +140,7 @@ class RefusedError(QexpError):
 
     def __init__(self, reasons: Sequence[str], advice: str) -> None:
         super().__init__("\n".join(["the table would be wrong:", *(f"- {reason}" for reason in reasons), advice]))
-        self.reasons = list(reasons)
+        self.reasons, self.advice = list(reasons), advice
 
 
 class StatisticsError(QexpError):

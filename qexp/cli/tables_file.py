@@ -40,6 +40,8 @@ def check_options(path: Path | None, output: Path | None) -> None:
     ]
     if path is not None:
         _check_with_file(given, path, context.params["form"])
+        if context.params["only"] and context.params["macros"] is not None:
+            raise click.UsageError("--macros: the file has the cells of all tables; leave out --only")
         return
     if not context.params["metrics"]:
         raise click.UsageError("Missing option '--metric'.")
@@ -52,7 +54,8 @@ def check_options(path: Path | None, output: Path | None) -> None:
 def _check_with_file(given: Iterable[click.Parameter], path: Path, form: str) -> None:
     for parameter in given:
         if parameter.name not in _OPTIONS:
-            raise click.UsageError(f"{parameter.opts[-1]}: write it into {path}, or name studies in place of {path}")
+            option = "/".join([parameter.opts[-1], *parameter.secondary_opts])
+            raise click.UsageError(f"{option}: write it into {path}, or name studies in place of {path}")
     if form not in ("table", "json"):
         raise click.UsageError(f"--format: found {form!r}, expected table or json; the formats are those of the files")
 

@@ -151,11 +151,7 @@ def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: 
         _check_writable(planned, None if only else paper.macros)
     made = make_all(client, planned)
     files = [outcome for one in made for outcome in _files(one, check)]
-    problems = [
-        Problem(f"{one.planned.place}: table {one.planned.name}: {one.error}", one.error.exit_status)
-        for one in made
-        if one.error is not None
-    ]
+    problems = [_problem(one.planned, one.error) for one in made if one.error is not None]
     if paper.macros is not None and only:
         files.append(FileOutcome(paper.macros, State.SKIPPED, "it has the cells of all tables"))
     elif paper.macros is not None:
@@ -163,11 +159,12 @@ def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: 
     return Outcome(tuple(files), tuple(problems))
 
 
-def settle(path: Path, table: Table, check: bool) -> FileOutcome:
+def settle(path: Path, table: Table, check: bool, siunitx: bool = False) -> FileOutcome:
     """Write one table to a file, or *check* the file."""
     from qexp.analysis.writers import render
 
-    return _settled(_Text(path, render(table, path.suffix.lower().removeprefix(".")), table), check)
+    text = render(table, path.suffix.lower().removeprefix("."), siunitx)
+    return _settled(_Text(path, text, table), check)
 
 
 def settle_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutcome:
@@ -175,6 +172,13 @@ def settle_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutco
     from qexp.analysis.writers import to_macros
 
     return _settled(_Text(path, to_macros(named)), check)
+
+
+def _problem(planned: PlannedTable, error: QexpError) -> Problem:
+    text = str(error)
+    if isinstance(error, RefusedError):
+        text = text.replace(error.advice, error.advice.replace("--allow ", "allow: "))  # as a file of tables has it
+    return Problem(f"{planned.place}: table {planned.name}: {text}", error.exit_status)
 
 
 def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> None:
@@ -188,14 +192,11 @@ def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> Non
 
 
 def _files(made: Made, check: bool) -> Iterator[FileOutcome]:
-    from qexp.analysis.writers import render
-
     for path in made.planned.files:
         if made.table is None:
             yield _left(path, State.REFUSED if isinstance(made.error, RefusedError) else State.FAILED, check)
         else:
-            text = render(made.table, path.suffix.lower().removeprefix("."), made.planned.siunitx)
-            yield _settled(_Text(path, text, made.table), check)
+            yield settle(path, made.table, check, made.planned.siunitx)
 
 
 def _macros(made: Sequence[Made], path: Path, check: bool, problems: list[Problem]) -> FileOutcome:

@@ -35,7 +35,7 @@ def test_sine_gives_thirty_known_results(run):
         assert row.sin == math.sin(row.value**row.exponent)
 
 
-def test_digits_gives_the_known_accuracies(run):
+def test_digits_gives_the_known_accuracies_and_their_tables(run, qexp, tmp_path):
     # figures: Memento's demo, restated with scikit-learn's own data
     done = run("digits")
     assert done.returncode == 0, done.stderr
@@ -50,6 +50,15 @@ def test_digits_gives_the_known_accuracies(run):
         assert found["digits", scaler, "RandomForestClassifier"] == pytest.approx(96.8, abs=1)
         assert found["wine", scaler, "RandomForestClassifier"] == pytest.approx(97.5, abs=1.5)
     assert ("digits", "MinMaxScaler", "SVC") not in found
+    # And the tables beside the grid are written; neither they nor another enqueue of the same grid change anything
+    written = qexp("table", "digits/tables.yaml")
+    assert (written.returncode, written.stderr) == (0, "")
+    assert (
+        "support vectors &  &  & $\\mathbf{98.9}$ & $\\mathbf{98.3}$" in (tmp_path / "digits/accuracy.tex").read_text()
+    )
+    assert qexp("enqueue", "digits/grid.yaml").returncode == 0
+    checked = qexp("table", "digits/tables.yaml", "--check")
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_errors_fails_five_times_the_same_way_and_all_are_done_after_the_fix(run, qexp, tmp_path):

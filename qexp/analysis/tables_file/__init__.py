@@ -2,5 +2,6 @@
 
 from qexp.analysis.tables_file.model import PlannedTable, TablesFile
 from qexp.analysis.tables_file.reading import load
+from qexp.analysis.tables_file.schema import json_schema
 
-__all__ = ["PlannedTable", "TablesFile", "load"]
+__all__ = ["PlannedTable", "TablesFile", "json_schema", "load"]

@@ -18,11 +18,19 @@ _MOST_DIGITS = 12
 
 @dataclass(frozen=True)
 class Key:
-    """A key: the field that it sets, how its value is read, and the values that a message expects."""
+    """A key: the field that it sets, how its value is read, the values that a message expects, and its JSON schema."""
 
     field: str
     read: Read
     expected: str
+    schema: Mapping[str, Any]
+
+
+_TEXT = {"type": "string"}
+_FLAG = {"type": "boolean"}
+_NAMES = {"type": ["string", "array"], "items": _TEXT}
+_DIGITS = {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 0, "maximum": _MOST_DIGITS}]}
+_LABELS = {"type": "object", "additionalProperties": _TEXT}
 
 
 def _text(value: Json) -> str:
@@ -98,19 +106,19 @@ def _some_of(*choices: str) -> Read:
 
 def _choice(field: str) -> Key:
     choices = get_args(TableSpec.model_fields[field].annotation)
-    return Key(field, _one_of(*choices), _either(choices))
+    return Key(field, _one_of(*choices), _either(choices), {"enum": [*choices]})
 
 
 def _either(choices: tuple[str, ...]) -> str:
     return f"{', '.join(choices[:-1])} or {choices[-1]}"
 
 
-_STUDIES = Key("studies", _names, "the name of a study, or a list of names")
-_METRICS = Key("metrics", _names, "the name of a result, or a list of names")
+_STUDIES = Key("studies", _names, "the name of a study, or a list of names", _NAMES)
+_METRICS = Key("metrics", _names, "the name of a result, or a list of names", _NAMES)
 
 
 def _axes(field: str) -> Key:
-    return Key(field, _names, "the name of a parameter, or a list of names")
+    return Key(field, _names, "the name of a parameter, or a list of names", _NAMES)
 
 
 KEYS: Mapping[str, Key] = {
@@ -121,24 +129,24 @@ KEYS: Mapping[str, Key] = {
     "columns": _axes("columns"),
     "over": _axes("over"),
     "average": _axes("average"),
-    "stat": Key("statistic", _statistic, _either((*Statistic,))),
-    "max": Key("maximize", _flag, "true or false"),
-    "min": Key("maximize", lambda value: not _flag(value), "true or false"),
+    "stat": Key("statistic", _statistic, _either((*Statistic,)), _TEXT),
+    "max": Key("maximize", _flag, "true or false", _FLAG),
+    "min": Key("maximize", lambda value: not _flag(value), "true or false", _FLAG),
     "best": _axes("best"),
-    "by": Key("by", _text, "the name of a result"),
+    "by": Key("by", _text, "the name of a result", _TEXT),
     "bold": _choice("bold"),
-    "baseline": Key("baseline", _text, "the label of a row as text"),
+    "baseline": Key("baseline", _text, "the label of a row as text", _TEXT),
     "test": _choice("test"),
     "correct": _choice("correction"),
-    "scale": Key("scale", _number, "a number"),
-    "digits": Key("digits", _digits, f"auto or a whole number from 0 to {_MOST_DIGITS}"),
-    "transpose": Key("transpose", _flag, "true or false"),
-    "sort": Key("sort", _text, "grid, name, value or the label of a column as text"),
-    "where": Key("where", _text, 'a condition as text, such as "lr < 0.1"'),
-    "labels": Key("labels", _labels, "a mapping from names and values to other texts"),
-    "allow": Key("allow", _some_of(*ALLOWED), f"some of {', '.join(ALLOWED)}"),
-    "files": Key("files", _files, "the path of a file, or a list of paths"),
-    "siunitx": Key("siunitx", _flag, "true or false"),
+    "scale": Key("scale", _number, "a number", {"type": "number"}),
+    "digits": Key("digits", _digits, f"auto or a whole number from 0 to {_MOST_DIGITS}", _DIGITS),
+    "transpose": Key("transpose", _flag, "true or false", _FLAG),
+    "sort": Key("sort", _text, "grid, name, value or the label of a column as text", _TEXT),
+    "where": Key("where", _text, 'a condition as text, such as "lr < 0.1"', _TEXT),
+    "labels": Key("labels", _labels, "a mapping from names and values to other texts", _LABELS),
+    "allow": Key("allow", _some_of(*ALLOWED), f"some of {', '.join(ALLOWED)}", _NAMES),
+    "files": Key("files", _files, "the path of a file, or a list of paths", _NAMES),
+    "siunitx": Key("siunitx", _flag, "true or false", _FLAG),
 }
 """The keys of a table. `files` and `siunitx` are no options: they are about the files."""
 

@@ -21,10 +21,10 @@ from qexp.grid.sentences import shown
 from qexp.model import Json
 
 KIND = Kind("tables", "a mapping with 'tables'", TablesFileError)
-_SECTIONS = ("defaults", "tables", "macros")
-_NOTES = "x-"
+SECTIONS = ("defaults", "tables", "macros")
+NOTES = "x-"
 """Keys with this prefix are the user's own: a place for anchors."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _TABLE_SUFFIXES = tuple(f".{form}" for form in FORMATS)
 
 
@@ -65,8 +65,8 @@ def _top(source: Source) -> dict[str, Json]:
     if "function" in data and "tables" not in data:
         raise _error(source, f"this is a grid, expected {KIND.expected}; 'qexp run {source.name}' runs it")
     for key in data:
-        if key not in _SECTIONS and not key.startswith(_NOTES):
-            hint = nearest(key, _SECTIONS) or f"; there are {', '.join(_SECTIONS)}"
+        if key not in SECTIONS and not key.startswith(NOTES):
+            hint = nearest(key, SECTIONS) or f"; there are {', '.join(SECTIONS)}"
             raise _error(source, f"there is no key {key!r}{hint}", key, key=True)
     return data
 
@@ -79,7 +79,7 @@ def _tables(source: Source, data: dict[str, Json]) -> list[str]:
     if not isinstance(tables, dict) or not tables:
         raise _error(source, f"tables: found {shown(tables)}, expected a mapping from names to tables", "tables")
     for name in tables:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             expected = "expected letters, digits, '_', '.' and '-', at most 100, the first a letter or digit"
             raise _error(source, f"found the name {name!r}, {expected}", "tables", name, key=True)
     return list(tables)
@@ -152,7 +152,10 @@ def _spec(source: Source, name: str, layer: _Layer) -> TableSpec:
     except ValidationError as error:
         first = error.errors()[0]
         entry = layer[str(first["loc"][0])]
-        raise _error(source, f"{entry.key}: {first['msg'].removeprefix('Value error, ')}", *entry.location) from error
+        expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        raise _error(
+            source, f"{entry.key}: found {shown(first['input'])}, expected {expected}", *entry.location
+        ) from error
 
 
 def _targets(source: Source, path: Path, files: _Entry, suffixes: Collection[str]) -> Iterator[Path]:
