@@ -43,6 +43,7 @@ def check_options(path: Path | None, output: Path | None) -> None:
         if context.params["only"] and context.params["macros"] is not None:
             raise click.UsageError("--macros: the file has the cells of all tables; leave out --only")
         return
+    _check_apart(context.params["macros"], [output] if output is not None else [])
     if not context.params["metrics"]:
         raise click.UsageError("Missing option '--metric'.")
     if context.params["only"]:
@@ -60,6 +61,11 @@ def _check_with_file(given: Iterable[click.Parameter], path: Path, form: str) ->
         raise click.UsageError(f"--format: found {form!r}, expected table or json; the formats are those of the files")
 
 
+def _check_apart(macros: Path | None, files: Iterable[Path]) -> None:
+    if macros is not None and macros.resolve() in [file.resolve() for file in files]:
+        raise click.UsageError(f"--macros: {macros} is the file of a table, expected another one")
+
+
 def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form: str) -> int:
     """Write or check all files of a file of tables, print a line for each, and return the exit status."""
     from dataclasses import replace
@@ -68,6 +74,7 @@ def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form
     from qexp.client import Client, paper
 
     found = load(path)
+    _check_apart(macros, [file for planned in found.tables for file in planned.files])
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
     outcome = paper.refresh(Client(), replace(found, macros=macros) if macros else found, names, check)
     show_files(outcome.files, form)
