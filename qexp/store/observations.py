@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,16 +22,21 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
     text,
 )
 
+from qexp.dotted_names import ABSENT
 from qexp.model import NON_FINITE, Failure, Json, Origin, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
 from qexp.store.durations import duration, last_attempt
 from qexp.store.value_columns import KeyPath
 
+ACCEPTED, ADDED, CONTINUED = 1, 2, 4
+"""A person accepted the result of a failed attempt; code added the experiment beside the grid; its last attempt went on
+from the checkpoint of an earlier one."""
 _PIECE = 100_000
 """Experiments that one query returns; more of them at once would need more memory."""
 _NAN = cast(literal("NaN"), Double)
@@ -80,6 +85,7 @@ class Coded:
 
     codes: np.ndarray
     values: list[Json]
+    """Each value once; ABSENT stands for experiments without this parameter, None for null."""
 
 
 @dataclass
@@ -93,6 +99,8 @@ class Observations:
     """The place in `Failure`; -1: none."""
     revision: np.ndarray
     """The revision that ran last; 0: none."""
+    flags: np.ndarray
+    """The sum of ACCEPTED, ADDED and CONTINUED, where they apply."""
     axes: dict[str, Coded]
     rest: Coded
     """Codes of all other parameters together; its values are ids of experiments that have them."""
@@ -167,6 +175,11 @@ def _is_of_attempt(source: Source) -> bool:
     return source.column == "fact" and source.paths[0][0] in _OF_ATTEMPT
 
 
+def is_of_last_attempt(source: Source) -> bool:
+    """Return whether a metric counts the last attempt only, though an experiment may have gone on from others."""
+    return source.column == "fact" and source.paths[0][0] != "duration"
+
+
 def _packed(column: ColumnElement[Any]) -> ColumnElement[bytes]:
     """Return the column of all experiments as one text of bytes, which numpy reads without a loop."""
     return func.string_agg(column, literal(b""))
@@ -200,10 +213,26 @@ def _rest(request: Request) -> ColumnElement[Any]:
 
 
 def _state() -> ColumnElement[int]:
-    """Return revision, failure and status in one number; first letter and length tell statuses apart, and failures."""
+    """
+    Return revision, flags, failure and status in one number.
+
+    First letter and length tell statuses apart, and failures.
+    """
     columns = tables.experiment.c
     failure, revision = func.coalesce(_letter(columns.failure), 0), func.coalesce(columns.revision, 0)
-    return (cast(revision, BigInteger) * 4096 + failure) * 4096 + _letter(columns.status)
+    return ((cast(revision, BigInteger) * 8 + _flags()) * 4096 + failure) * 4096 + _letter(columns.status)
+
+
+def _flags() -> ColumnElement[int]:
+    """Return the flags of an experiment; only an accepted result has a reason while it is done."""
+    columns = tables.experiment.c
+    applies = (
+        (ACCEPTED, and_(columns.status == Status.DONE, columns.reason.is_not(None))),
+        (ADDED, columns.origin == Origin.CODE),
+        (CONTINUED, columns.seconds_before > 0),
+    )
+    first, *others = (case((condition, flag), else_=0) for flag, condition in applies)
+    return sum(others, first)
 
 
 def _letter(word: ColumnElement[Any]) -> ColumnElement[int]:
@@ -250,7 +279,8 @@ def _decode(row: Any, request: Request, coders: Mapping[str, _Coder]) -> dict[st
         "ids": ids.astype(np.int64),
         "status": _places(Status, state % 4096),
         "failure": _places(Failure, state // 4096 % 4096),
-        "revision": (state // 4096**2).astype(np.int32),
+        "flags": (state // 4096**2 % 8).astype(np.int8),
+        "revision": (state // 4096**2 // 8).astype(np.int32),
     }
     for name, coder in coders.items():
         found[name] = coder.encode(_integers(next(fields)), ids)
@@ -295,6 +325,7 @@ def _joined(
         status=column("status", np.int8),
         failure=column("failure", np.int8),
         revision=column("revision", np.int32),
+        flags=column("flags", np.int8),
         axes={
             name: coded(f"axis {name}", _values(connection, source, coders[f"axis {name}"].examples))
             for name, source in request.axes.items()
@@ -312,19 +343,45 @@ def kinds(connection: Connection, source: Source, ids: Iterable[int]) -> dict[st
 
     A number too large for a double counts as `nan`.
     """
-    columns = tables.experiment.c
+    columns, chosen = tables.experiment.c, sorted(ids)
     found: dict[str, list[int]] = {"missing": [], "nan": [], "other": []}
-    value, kind = (literal(None, Text), literal("null", Text)) if source.column == "fact" else _value(source)
-    query = select(columns.id, kind, value).where(columns.id == func.any(literal(list(ids), ARRAY(BigInteger))))
-    for number, said, word in connection.execute(query.order_by(columns.id)):
-        which = "missing" if said in (None, "null") else "nan" if said == "number" or word in NON_FINITE else "other"
-        found[which].append(number)
+    if source.column == "fact":
+        return found | {"missing": chosen}
+    value, kind = _value(source)
+    which = case(
+        (func.coalesce(kind, "null") == "null", "missing"),
+        (or_(kind == "number", and_(kind == "string", value.in_(list(NON_FINITE)))), "nan"),
+        else_="other",
+    )
+    for start in range(0, len(chosen), _PIECE):
+        piece = literal(chosen[start : start + _PIECE], ARRAY(BigInteger))
+        query = select(columns.id, which).where(columns.id == func.any(piece)).order_by(columns.id)
+        for number, word in connection.execute(query):
+            found[word].append(number)
     return found
 
 
+def keys(connection: Connection, study: int, column: str, name: str) -> list[str]:
+    """Return the keys of a parameter or result in one experiment in which it is a mapping, as dotted names."""
+    columns, value = tables.experiment.c, tables.experiment.c[column][name]
+    query = select(value).where(columns.study == study, func.jsonb_typeof(value) == "object").limit(1)
+    found = connection.execute(query).scalar()
+    return [f"{name}.{path}" for path in _dotted(found or {})]
+
+
+def _dotted(value: Mapping[str, Json]) -> Iterator[str]:
+    for key, item in value.items():
+        if isinstance(item, dict) and item:
+            yield from (f"{key}.{path}" for path in _dotted(item))
+        else:
+            yield key
+
+
 def _values(connection: Connection, source: Source, examples: Iterable[int]) -> list[Json]:
-    """Return the value of an axis for each of some experiments; None: absent."""
-    columns, examples = tables.experiment.c, list(examples)
-    query = select(columns.id, _json(source)).where(columns.id == func.any(literal(examples, ARRAY(BigInteger))))
-    found = {row[0]: row[1] for row in connection.execute(query)}
+    """Return the value of an axis for each of some experiments, or ABSENT."""
+    columns, examples, value = tables.experiment.c, list(examples), _json(source)
+    query = select(columns.id, value.is_(None), value).where(
+        columns.id == func.any(literal(examples, ARRAY(BigInteger)))
+    )
+    found = {row[0]: ABSENT if row[1] else row[2] for row in connection.execute(query)}
     return [found[number] for number in examples]

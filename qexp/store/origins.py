@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from sqlalchemy import ARRAY, BigInteger, any_, literal, select
 
@@ -60,4 +61,11 @@ def imports(connection: Connection, experiments: Sequence[int]) -> dict[int, Imp
         .join(tables.imported, imported.digest == attempt.imported)
         .where(columns.id == any_(literal(list(experiments), ARRAY(BigInteger))))
     )
+    return {row[0]: Imports(tuple(row[1]), tuple(row[2])) for row in connection.execute(query)}
+
+
+def lists(connection: Connection, digests: Sequence[UUID]) -> dict[UUID, Imports]:
+    """Return lists of imports by their digests."""
+    columns = tables.imported.c
+    query = select(columns.digest, columns.files, columns.packages).where(columns.digest.in_(digests))
     return {row[0]: Imports(tuple(row[1]), tuple(row[2])) for row in connection.execute(query)}

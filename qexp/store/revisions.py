@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from qexp.model import Json, Origin, Status
 from qexp.store import tables
@@ -51,11 +53,39 @@ def _count(connection: Connection, study: int, origin: Origin, status: Status | 
     return connection.execute(query if status is None else query.where(columns.status == status)).scalar_one()
 
 
-def repeated(connection: Connection, study: int) -> list[int]:
-    """Return the done experiments that had a result before, by the same revision: they were run until one was kept."""
+@dataclass(frozen=True)
+class Repeat:
+    """Done experiments that had a result before."""
+
+    before: int
+    """The revision of the earlier result."""
+    now: int
+    imported: UUID | None
+    """The digest of what the attempt with the earlier result imported; None: not known."""
+
+
+def repeats(connection: Connection, study: int) -> list[Repeat]:
+    """Return the kinds of repeats that a study has."""
+    columns, attempt = tables.experiment.c, tables.attempt.c
+    kind = (attempt.revision, columns.revision, attempt.imported)
+    return [Repeat(*row) for row in connection.execute(_repeated(study, *kind).distinct().order_by(*kind))]
+
+
+def repeated(connection: Connection, study: int, repeat: Repeat) -> list[int]:
+    """Return the ids of the experiments of one kind of repeats."""
+    columns, attempt = tables.experiment.c, tables.attempt.c
+    query = _repeated(study, columns.id).where(
+        attempt.revision == repeat.before,
+        columns.revision == repeat.now,
+        attempt.imported.is_not_distinct_from(repeat.imported),
+    )
+    return list(connection.execute(query.distinct().order_by(columns.id)).scalars())
+
+
+def _repeated(study: int, *chosen: ColumnElement[Any]) -> Select[Any]:
     columns, earlier, attempt = tables.experiment.c, tables.earlier_result.c, tables.attempt.c
-    query = (
-        select(earlier.experiment)
+    return (
+        select(*chosen)
         .join_from(
             tables.earlier_result,
             tables.attempt,
@@ -63,8 +93,4 @@ def repeated(connection: Connection, study: int) -> list[int]:
         )
         .join(tables.experiment, columns.id == earlier.experiment)
         .where(columns.study == study, columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
-        .where(attempt.revision == columns.revision)
-        .distinct()
-        .order_by(earlier.experiment)
     )
-    return [row[0] for row in connection.execute(query)]

@@ -4,6 +4,7 @@ import math
 import uuid
 
 import pytest
+from finished_studies import FinishedStudy, accuracy
 
 from qexp.store import leases
 from qexp.worker.attempt.result_log import ResultLog
@@ -38,3 +39,23 @@ def at_work(tmp_path):
         return book, board
 
     return at_work
+
+
+@pytest.fixture
+def make_study(client, raw, tmp_path):
+    """Make studies that are empty yet, each in a folder of its own."""
+
+    def make_study():
+        return FinishedStudy(client, raw, tmp_path / uuid.uuid4().hex[:8])
+
+    return make_study
+
+
+@pytest.fixture
+def finished_study(make_study):
+    """Make a study of a grid, and end its experiments as a function of their parameters says."""
+
+    def finished_study(parameters, ending=accuracy, **grid):
+        return make_study().enqueue(parameters=parameters, **grid).end(ending)
+
+    return finished_study

@@ -13,9 +13,10 @@ from qexp.analysis.table.checks import check
 from qexp.analysis.table.comparison import Compared, compared
 from qexp.analysis.table.figures import Choice, Figures, choose, everything, figures
 from qexp.analysis.table.model import Cell, Key, Metric, Note, Table
+from qexp.analysis.table.names import same_metric
 from qexp.analysis.table.observed import Observed, observe
 from qexp.analysis.table.problems import Cells, Problem, refuse
-from qexp.analysis.table.spec import TableSpec, is_better_large
+from qexp.analysis.table.spec import TableSpec, is_better_large, known_direction
 from qexp.analysis.table.units import Units, open_experiments, units
 from qexp.errors import SummaryError, nearest
 from qexp.model import Status
@@ -40,6 +41,8 @@ class Parts:
     problems: tuple[Problem, ...]
     rows: list[Key]
     columns: list[Key]
+    by_maximize: bool = True
+    """A larger value of the metric in `--by` is better."""
 
 
 def build(connection: Connection, spec: TableSpec) -> Table:
@@ -65,14 +68,19 @@ def gather(connection: Connection, spec: TableSpec) -> Parts:
     if opened is not None:
         found = units(observed, spec.rows, spec.columns, spec.best, spec.average, pools=True)
     metrics = tuple(Metric(name, _maximize(name, spec)) for name in spec.metrics)
-    choice = everything(found)
+    choice, by_maximize = everything(found), True
     if spec.by is not None:
-        choice = choose(found, found.means(observed.metrics[spec.by]), is_better_large(spec.by))
+        by_maximize = _by_maximize(spec.by, spec)
+        _check_by(observed, spec, spec.by)
+        choice = choose(found, found.means(observed.metrics[spec.by]), by_maximize)
     rows, columns = labels.keys(found.rows, spec.labels), labels.keys(found.columns, spec.labels)
-    problems = check(connection, observed, Cells(observed, found, spec, rows, columns), spec, opened)
+    problems = check(connection, observed, Cells(observed, found, spec, rows, columns), spec, found, opened)
     shown = {
         metric.name: figures(
-            found, choice.taken, found.means(observed.metrics[metric.name]) * spec.scale, spec.statistic
+            found,
+            choice.taken,
+            choice.of(found, found.means(observed.metrics[metric.name])) * spec.scale,
+            spec.statistic,
         )
         for metric in metrics
     }
@@ -81,18 +89,32 @@ def gather(connection: Connection, spec: TableSpec) -> Parts:
         metric.name: compared(shown[metric.name], len(rows), len(columns), metric.maximize, spec, baseline)
         for metric in metrics
     }
-    return Parts(spec, observed, found, choice, metrics, shown, against, tuple(problems), rows, columns)
+    return Parts(spec, observed, found, choice, metrics, shown, against, tuple(problems), rows, columns, by_maximize)
 
 
 def _maximize(name: str, spec: TableSpec) -> bool:
     return is_better_large(name) if spec.maximize is None else spec.maximize
 
 
+def _by_maximize(by: str, spec: TableSpec) -> bool:
+    """Return whether larger is better for the metric that chooses: by its name; otherwise as for the table's metric."""
+    known = known_direction(by)
+    return _maximize(spec.metrics[0], spec) if known is None else known
+
+
+def _check_by(observed: Observed, spec: TableSpec, by: str) -> None:
+    """Refuse a selection by a copy of the metric that the table shows."""
+    done = observed.status == _DONE
+    for metric in spec.metrics:
+        if np.array_equal(observed.metrics[by][done], observed.metrics[metric][done]):
+            raise same_metric(by, f"it equals {metric} in every experiment")
+
+
 def _nothing(observed: Observed, spec: TableSpec) -> str:
     names = " ".join(study.name for study in observed.studies)
     if not len(observed):
-        narrowed = f" for which {spec.where} holds" if spec.where else ""
-        return f"{names}: there is no experiment{narrowed}; 'qexp list {observed.studies[0].name}' shows them"
+        narrowed = f" for which {spec.where} holds" if spec.where else " in the newest grid"
+        return f"{names}: there is no experiment{narrowed}; 'qexp list {observed.studies[0].name}' shows all"
     return f"{names}: nothing is done yet; 'qexp status {observed.studies[0].name}' counts what is open"
 
 
@@ -114,7 +136,10 @@ def laid_out(parts: Parts, written: Sequence[Note], provenance: Sequence[str]) -
     formatted = [_column(parts, column, metric, marks) for column, metric in columns]
     several = len(parts.metrics) > 1
     rows = tuple(parts.rows[row] for row in order)
-    heads = tuple((*parts.columns[column], *((metric.name,) if several else ())) for column, metric in columns)
+    heads = tuple(
+        (*parts.columns[column], *((spec.labels.get(metric.name, metric.name),) if several else ()))
+        for column, metric in columns
+    )
     cells = tuple(tuple(column[row] for column in formatted) for row in order)
     row_axes, column_axes = _heads(spec.rows, spec), (*_heads(spec.columns, spec), *((METRIC,) if several else ()))
     if spec.transpose:
@@ -146,19 +171,27 @@ def _row_order(parts: Parts) -> list[int]:
     if sort == "grid":
         return rows
     if sort == "name":
-        return sorted(rows, key=lambda row: parts.rows[row])
+        return sorted(rows, key=lambda row: [_natural(text) for text in parts.rows[row]])
     if sort == "value":
-        with np.errstate(invalid="ignore"):
-            values = np.nanmean(np.where(np.isnan(centers).all(axis=1)[:, None], 0, centers), axis=1)
+        known = ~np.isnan(centers)
+        values = np.where(known, centers, 0).sum(axis=1) / np.where(known.any(axis=1), known.sum(axis=1), np.nan)
     else:
         at = labels.place(parts.columns, parts.units.columns, sort)
         if at is None:
-            known = ", ".join(",".join(key) for key in parts.columns[:8])
-            raise SummaryError(f"--sort: found {sort!r}, expected grid, name, value or a column: {known}")
+            known_names = ", ".join(",".join(key) for key in parts.columns[:8])
+            raise SummaryError(f"--sort: found {sort!r}, expected grid, name, value or a column: {known_names}")
         values = centers[:, at]
     worst = -np.inf if metric.maximize else np.inf
     filled = np.where(np.isnan(values), worst, values)
     return sorted(rows, key=lambda row: -filled[row] if metric.maximize else filled[row])
+
+
+def _natural(text: str) -> tuple[float, str]:
+    """Return a key that sorts numbers by value, before other texts."""
+    try:
+        return float(text), text
+    except ValueError:
+        return np.inf, text
 
 
 def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[str, ...]]) -> list[Cell | None]:

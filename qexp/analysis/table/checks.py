@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from qexp.analysis.table import problems
+from qexp.analysis.table import labels, problems
 from qexp.analysis.table.mixed import mixed
-from qexp.analysis.table.observed import STUDY, Observed, metric_source
+from qexp.analysis.table.names import STUDY, metric_source, unknown_key
+from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Cells, Problem
+from qexp.analysis.table.remarks import remarks
 from qexp.analysis.table.spec import TableSpec
-from qexp.model import Json, Status, plain
+from qexp.analysis.table.units import Units
+from qexp.errors import SummaryError
+from qexp.model import Json, Status, canonical, plain
 from qexp.store import observations, reports, revisions, tables
 from qexp.store.connect import Connection
+from qexp.store.observations import Source
+from qexp.store.studies import StudyRow
 
 _DONE = list(Status).index(Status.DONE)
-_MANY = 10_000
-"""Experiments whose values are looked at one by one."""
 
 
 def check(
@@ -23,41 +29,40 @@ def check(
     observed: Observed,
     cells: Cells,
     spec: TableSpec,
+    units: Units,
     opened: tuple[int, int] | None,
 ) -> list[Problem]:
-    """Return all reasons for which the table would be wrong, the most telling first."""
-    found = [] if opened is None else [_open(connection, observed, opened, spec)]
+    """Return all reasons for which the table would be wrong, the most telling first, and what is only noted."""
+    found = [] if opened is None else [_open(connection, observed, opened)]
     found += mixed(connection, observed, spec, cells)
     found += problems.missing(observed, cells)
+    found += problems.short_averages(spec.average, units, cells)
     found += _lost(connection, observed)
     for metric in dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else []))):
         found += _values(connection, observed, metric, cells)
-    return found
+    return [*found, *remarks(connection, observed, spec, cells)]
 
 
-def _open(connection: Connection, observed: Observed, opened: tuple[int, int], spec: TableSpec) -> Problem:
+def _open(connection: Connection, observed: Observed, opened: tuple[int, int]) -> Problem:
     """Name the parameters in which two experiments of one replicate differ."""
     first, second = opened
     if observed.study[first] != observed.study[second]:
-        names = [study.name for study in observed.studies]
-        return problems.open_axes([STUDY], names, observed.over)
+        return problems.open_studies([study.name for study in observed.studies])
     ids = [int(observed.ids[place]) for place in opened]
-    params = [dict(view.params) for view in reports.experiments(connection, tables.experiment.c.id.in_(ids))]
-    left = [_without(one, spec, observed) for one in params]
-    differing = [name for name in {**left[0], **left[1]} if left[0].get(name) != left[1].get(name)]
-    values = [plain(one.get(differing[0])) for one in left]
-    return problems.open_axes(differing, values, observed.over)
+    params = [_flat(dict(view.params)) for view in reports.experiments(connection, tables.experiment.c.id.in_(ids))]
+    texts = [{name: canonical(value) for name, value in one.items()} for one in params]
+    differing = [name for name in {**params[0], **params[1]} if texts[0].get(name) != texts[1].get(name)]
+    values = [plain(one[differing[0]]) if differing[0] in one else labels.NO_VALUE for one in params]
+    names = [f"param.{name}" if name == STUDY else name for name in differing]
+    return problems.open_axes(names, values, observed.over)
 
 
-def _without(params: dict[str, Json], spec: TableSpec, observed: Observed) -> dict[str, Json]:
-    """Return the parameters that have no role, the keys of mappings by dotted names."""
+def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
+    """Return parameters, the keys of mappings by dotted names."""
     flat: dict[str, Json] = {}
     for name, value in params.items():
-        flat |= (
-            {f"{name}.{key}": one for key, one in value.items()} if isinstance(value, dict) and value else {name: value}
-        )
-    roles = {*spec.axes, *observed.over}
-    return {name: value for name, value in flat.items() if name not in roles and name.partition(".")[0] not in roles}
+        flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {f"{above}{name}": value}
+    return flat
 
 
 def _lost(connection: Connection, observed: Observed) -> list[Problem]:
@@ -79,11 +84,21 @@ def _values(connection: Connection, observed: Observed, metric: str, cells: Cell
         source = metric_source(study, metric)
         if not len(places) or source is None:
             continue
-        place_of = {int(observed.ids[place]): int(place) for place in places[:_MANY].tolist()}
-        said = observations.kinds(connection, source, place_of)
+        places = places[np.argsort(observed.ids[places])]
+        said = observations.kinds(connection, source, observed.ids[places].tolist())
         if said["other"]:
             raise problems.not_a_number(metric, said["other"], study.name)
+        if len(said["missing"]) == int(((observed.status == _DONE) & (observed.study == at)).sum()):
+            raise _unknown(connection, study, metric, source)
         for ids, problem in ((said["missing"], problems.without_value), (said["nan"], problems.not_finite)):
             if ids:
-                found.append(problem(metric, ids, np.array([place_of[one] for one in ids]), cells))
+                found.append(problem(metric, ids, places[np.searchsorted(observed.ids[places], ids)], cells))
     return found
+
+
+def _unknown(connection: Connection, study: StudyRow, metric: str, source: Source) -> SummaryError:
+    """Return the error for a result that no done experiment has, such as a wrong key of a mapping."""
+    known = [*study.results, *observations.FACTS]
+    if source.column == "result":
+        known += observations.keys(connection, study.id, "result", source.paths[0][0])
+    return unknown_key(metric, f"done experiment of {study.name} has", [name for name in known if name != metric])

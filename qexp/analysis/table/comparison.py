@@ -28,6 +28,11 @@ class Compared:
     """Cells whose corrected p is at most 0.05."""
     notes: list[Note] = field(default_factory=list)
 
+    def note(self, text: str) -> None:
+        """Add a note, once."""
+        if (note := Note("test", text)) not in self.notes:
+            self.notes.append(note)
+
 
 def compared(
     found: Figures, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int | None
@@ -55,11 +60,11 @@ def _best(found: Figures, cells: Sequence[int], maximize: bool) -> set[int]:
 def _tied(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
     """Return the cells that a paired test cannot tell from the one with the best mean."""
     matrix = _common(found, cells)
+    if matrix.shape[1] < max(found.n[cells]):
+        made.note(f"bold compares the {matrix.shape[1]} replicates that all rows of a column have")
     said = tied_with_best(matrix, maximize=maximize, test=spec.test, correction=spec.correction, alpha=_ALPHA)
     if said.reason:
-        note = Note("test", f"bold cells cannot be told apart: {said.reason}")
-        if note not in made.notes:
-            made.notes.append(note)
+        made.note(f"bold cells cannot be told apart: {said.reason}")
     return {cell for cell, is_tied in zip(cells, said.mask, strict=True) if is_tied}
 
 
@@ -87,7 +92,8 @@ def _against(
             first, second, test, maximize=maximize, alpha=_ALPHA, comparisons=len(pairs), correction=correction
         )
         raw.append(said.p)
-        made.difference[cell] = said.difference
+        if np.isfinite(said.difference):
+            made.difference[cell] = said.difference
         if said.reason:
             reasons[said.reason] = None
     for (cell, _), p in zip(pairs, adjust(raw, correction).tolist(), strict=True):

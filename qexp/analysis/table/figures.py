@@ -66,25 +66,36 @@ class Choice:
     """The value of the axes in `--best` that each cell shows."""
 
     taken: np.ndarray
-    """True for each unit that has its cell's value."""
+    """True for each unit that has its cell's value, or the first value if none could be chosen."""
     chosen: np.ndarray
-    """The place of the value, for each cell; -1: no value has a replicate."""
+    """The place of the value, for each cell; -1: no value has a replicate with the other metric."""
+
+    def of(self, units: Units, means: np.ndarray) -> np.ndarray:
+        """Return the means of units, NaN in cells for which no value could be chosen."""
+        return np.where(self.chosen[units.cell] < 0, np.nan, means)
 
 
 def choose(units: Units, by: np.ndarray, maximize: bool) -> Choice:
-    """Choose for each cell the value with the best mean of *by* over its replicates; of equal ones the first."""
+    """
+    Choose for each cell the value with the best mean of *by* over its replicates; of equal ones the first.
+
+    A value that lacks a finite replicate is chosen only if every value does: the mean of survivors flatters.
+    """
     cells, choices = len(units.rows.keys) * len(units.columns.keys), len(units.choices.keys)
     finite = np.isfinite(by)
-    place = units.cell[finite].astype(np.int64) * choices + units.choice[finite]
-    number = np.bincount(place, minlength=cells * choices)
-    total = np.bincount(place, weights=by[finite], minlength=cells * choices)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        means = np.where(number > 0, total / number, np.nan).reshape(cells, choices)
-    worst = -np.inf if maximize else np.inf
-    filled = np.where(np.isnan(means), worst, means)
-    chosen = filled.argmax(axis=1) if maximize else filled.argmin(axis=1)
-    chosen = np.where(np.isnan(means).all(axis=1), -1, chosen)
-    return Choice(units.choice == chosen[units.cell], chosen)
+    place = units.cell.astype(np.int64) * choices + units.choice
+    expected = np.bincount(place, minlength=cells * choices).reshape(cells, choices)
+    number = np.bincount(place[finite], minlength=cells * choices).reshape(cells, choices)
+    total = np.bincount(place[finite], weights=by[finite], minlength=cells * choices).reshape(cells, choices)
+    is_complete = (number > 0) & (number == expected)
+    has_complete = is_complete.any(axis=1)
+    candidates = np.where(has_complete[:, None], is_complete, number > 0)
+    means = np.divide(total, number, out=np.full(total.shape, -np.inf), where=candidates)
+    if not maximize:
+        means = np.where(candidates, -means, -np.inf)
+    chosen = np.where(candidates.any(axis=1), means.argmax(axis=1), -1)
+    shown = np.where(chosen < 0, (expected > 0).argmax(axis=1), chosen)
+    return Choice(units.choice == shown[units.cell], chosen)
 
 
 def everything(units: Units) -> Choice:

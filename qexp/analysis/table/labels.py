@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from qexp.analysis.table.model import Key
 from qexp.analysis.table.units import Axes
-from qexp.model import Json, plain, short_names
+from qexp.dotted_names import ABSENT
+from qexp.model import Json, canonical, plain, short_names
 
-ABSENT = "—"
+NO_VALUE = "—"
 """The label of a parameter that an experiment does not have."""
 
 
@@ -16,16 +17,24 @@ def keys(axes: Axes, labels: Mapping[str, str]) -> list[Key]:
     """
     Return the labels of rows or columns, each unlike the others.
 
-    Import paths such as `sklearn.svm.SVC` are shown by their last parts if these differ. *labels* replaces texts.
+    Import paths such as `sklearn.svm.SVC` are shown by their last parts if these differ. *labels* replaces texts,
+    unless two values would have the same one.
     """
     made = [_texts([key[at] for key in axes.keys], labels) for at in range(len(axes.names))]
-    found: list[Key] = list(zip(*made, strict=True)) if made else [() for _ in axes.keys]
-    return found if len(set(found)) == len(found) else [tuple(map(_exact, key)) for key in axes.keys]
+    return list(zip(*made, strict=True)) if made else [() for _ in axes.keys]
 
 
 def _texts(values: Sequence[Json], labels: Mapping[str, str]) -> list[str]:
-    short = short_names([value for value in values if value is not None])
-    return [_label(text := _text(value), short.get(text, text), labels) for value in values]
+    """Return a text for each value of one axis; texts that different values share are replaced by longer ones."""
+    short = short_names([value for value in values if value is not ABSENT and value is not None])
+    wanted = [_label(text := _text(value), short.get(text, text), labels) for value in values]
+    identities = [_exact(value) for value in values]
+    for longer in ([_text(value) for value in values], identities):
+        meant: dict[str, set[str]] = {}
+        for text, identity in zip(wanted, identities, strict=True):
+            meant.setdefault(text, set()).add(identity)
+        wanted = [long if len(meant[text]) > 1 else text for text, long in zip(wanted, longer, strict=True)]
+    return wanted if len(set(wanted)) == len(set(identities)) else identities
 
 
 def _label(text: str, short: str, labels: Mapping[str, str]) -> str:
@@ -34,12 +43,12 @@ def _label(text: str, short: str, labels: Mapping[str, str]) -> str:
 
 
 def _text(value: Json) -> str:
-    return ABSENT if value is None else plain(value)
+    return NO_VALUE if value is ABSENT else plain(value)
 
 
 def _exact(value: Json) -> str:
     """Return a value as JSON: the number 1 and the text "1" differ."""
-    return ABSENT if value is None else f'"{value}"' if isinstance(value, str) else plain(value)
+    return NO_VALUE if value is ABSENT else f'"{value}"' if isinstance(value, str) else canonical(value)
 
 
 def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
@@ -50,3 +59,8 @@ def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
             if wanted in (",".join(key), " / ".join(key)):
                 return at
     return None
+
+
+def values(key: Sequence[Json]) -> str:
+    """Return the values of several axes as one text."""
+    return ", ".join(map(_text, key))

@@ -2,199 +2,224 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import packages_distributions
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.spec import TableSpec, is_time_like
+from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, listed, packages
 from qexp.model import Imports, Json, Status, canonical, plain
-from qexp.store import origins, revisions, sources
+from qexp.store import origins, revisions
 from qexp.store.connect import Connection
 from qexp.store.origins import EnvironmentView
 from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow
 
-Versions = Mapping[str, str]
-"""The versions of files or packages by name: two experiments conflict if both have a name with different versions."""
-
 _DONE = list(Status).index(Status.DONE)
 _UNSET = "not set"
-_SHOWN = 4
+_SHOWN = 3
+_LONGEST = 24
+"""Characters of a setting's value in a sentence."""
+FUNCTION = "function"
 
 
 def mixed(connection: Connection, observed: Observed, spec: TableSpec, cells: Cells) -> list[Problem]:
     """
-    Return what differs among the done experiments of each study.
+    Return what differs among the done experiments.
 
-    Settings may not differ in the whole table, code and packages not within a cell. Between cells, differences of code
-    and packages are noted only. Machines may not differ if a metric is a time.
+    Settings may not differ in a study, nor from those of its newest revision. Code and packages may not differ within a
+    cell; between cells they are noted only. Several studies may not differ in settings or code within a cell. Machines
+    may not differ if a metric depends on them.
     """
+    done = np.flatnonzero(observed.status == _DONE)
+    known = [revisions.revisions(connection, study.id) for study in observed.studies]
     found: list[Problem] = []
     for at, study in enumerate(observed.studies):
-        places = np.flatnonzero((observed.status == _DONE) & (observed.study == at))
-        known = revisions.revisions(connection, study.id)
-        found += _settings(study, known, observed.revision[places])
-        found += _code(connection, study, known, observed, places, cells)
-    places = np.flatnonzero(observed.status == _DONE)
+        found += _settings(study, known[at], observed.revision[done[observed.study[done] == at]])
+    found += _across(observed, known, done, cells) if not found else []
+    found += _code(connection, observed, known, done, cells)
     environments = origins.environments(connection, observed.worker.values)
-    found += _packages(connection, observed, environments, places, cells)
-    found += _hardware(observed, environments, places, spec, cells)
+    found += _packages(connection, observed, environments, done, cells)
+    found += _hardware(observed, environments, done, spec)
     return found
 
 
 def _settings(study: StudyRow, known: Mapping[int, RevisionView], ran: np.ndarray) -> Iterator[Problem]:
-    """Compare the settings and the function of the revisions that ran."""
+    """Compare the settings and the function of the revisions that ran, and then with the newest revision's."""
     numbers, counts = np.unique(ran, return_counts=True)
-    of = {number: {**known[number].settings, "function": known[number].function} for number in numbers.tolist()}
-    said = []
-    for name in dict.fromkeys(name for settings in of.values() for name in settings):
-        values: dict[str, tuple[str, int]] = {}
-        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-            key, word = _value(of[number], name)
-            values[key] = word, values.get(key, (word, 0))[1] + count
-        if len(values) > 1:
-            said.append(f"{name} = {', '.join(f'{word} in {count:,}' for word, count in values.values())}")
+    named = [
+        (_described(known[number]), count) for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+    ]
+    said = _differences([(one, f"in {count:,}") for one, count in _counted(named)])
+    text = f"the experiments of {study.name} have different settings: {said}"
+    if not said and named:
+        newest = _described(known[study.revision])
+        said = _differences([(named[0][0], "in the results"), (newest, "in the newest grid")])
+        text = f"the results of {study.name} are of earlier settings: {said}"
     if said:
-        text = f"the experiments of {study.name} have different settings: {'; '.join(said)}"
         yield Problem("mixed", text, f"qexp requeue {study.name} --stale")
 
 
-def _value(settings: Mapping[str, Json], name: str) -> tuple[str, str]:
-    return (canonical(settings[name]), plain(settings[name])) if name in settings else ("", _UNSET)
+def _described(revision: RevisionView) -> dict[str, Json]:
+    return {**revision.settings, FUNCTION: revision.function}
+
+
+def _counted(named: Sequence[tuple[dict[str, Json], int]]) -> list[tuple[dict[str, Json], int]]:
+    """Add up the experiments of revisions with the same settings."""
+    found: dict[str, tuple[dict[str, Json], int]] = {}
+    for one, count in named:
+        key = canonical(one)
+        found[key] = one, count + found.get(key, (one, 0))[1]
+    return list(found.values())
+
+
+def _differences(described: Sequence[tuple[Mapping[str, Json], str]]) -> str:
+    """Return the settings that differ, as `epochs = 10 in 40, 20 in 11`; empty if none does."""
+    said = []
+    for name in dict.fromkeys(name for one, _ in described for name in one):
+        values: dict[str, list[str]] = {}
+        words: dict[str, str] = {}
+        for one, where in described:
+            key = canonical(one[name]) if name in one else ""
+            words[key] = _short(plain(one[name])) if name in one else _UNSET
+            values.setdefault(key, []).append(where)
+        if len(values) > 1:
+            shown = [f"{words[key]} {_joined(where)}" for key, where in values.items()]
+            said.append(f"{name} = {listed(shown)}")
+    more = f"; {len(said) - _SHOWN} more settings" if len(said) > _SHOWN else ""
+    return "; ".join(said[:_SHOWN]) + more
+
+
+def _joined(where: Sequence[str]) -> str:
+    return where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _across(
+    observed: Observed, known: Sequence[Mapping[int, RevisionView]], done: np.ndarray, cells: Cells
+) -> Iterator[Problem]:
+    """Compare the settings of several studies, each of which has one kind of settings."""
+    if len(observed.studies) < 2:
+        return
+    described = [_described(one[study.revision]) for one, study in zip(known, observed.studies, strict=True)]
+    names = dict.fromkeys(name for one in described for name in one)
+    versions = [{name: canonical(one[name]) if name in one else "" for name in names} for one in described]
+    within, _ = conflicts(cells.of[done], observed.study[done], versions)
+    ran = np.unique(observed.study[done]).tolist()
+    said = _differences([(described[at], f"in {observed.studies[at].name}") for at in ran])
+    if within:
+        text = f"{cells.listed(within)}: studies of different settings: {said}"
+        yield Problem("mixed", text, "choose --rows study or --columns study", tuple(within))
+    elif said:
+        yield Problem("settings", f"the studies have different settings: {said}")
 
 
 def _code(
     connection: Connection,
-    study: StudyRow,
-    known: Mapping[int, RevisionView],
     observed: Observed,
-    places: np.ndarray,
+    known: Sequence[Mapping[int, RevisionView]],
+    done: np.ndarray,
     cells: Cells,
 ) -> Iterator[Problem]:
-    """Compare the files that the experiments of a study imported."""
-    pairs, classes = np.unique(
-        observed.revision[places].astype(np.int64) * len(observed.imported.values) + observed.imported.codes[places],
-        return_inverse=True,
-    )
-    used = [divmod(pair, len(observed.imported.values)) for pair in pairs.tolist()]
-    digests = {source for number, _ in used if (source := known[number].source)}
-    if len(digests) < 2:
+    """Compare the files that experiments imported: within the cells of all studies, and between those of each."""
+    newest = [one[study.revision] for one, study in zip(known, observed.studies, strict=True)]
+    if len({one.source for some in known for one in some.values()}) < 2 or not len(done):
         return
-    marks = sources.marks(connection, digests)
+    used, classes = _classes(observed, done)
+    ran = [known[study][number] for study, number, _ in used]
+    code = Code(connection, [*ran, *newest])
     imports = origins.imports(connection, observed.imported.values)
-    versions = [
-        _files(marks.get(known[number].source or "", {}), imports.get(observed.imported.values[code]))
-        for number, code in used
-    ]
-    within, among = _conflicts(cells.of[places], classes, versions)
-    files = f"{_listed(among)} {'differs' if len(among) == 1 else 'differ'}"
+    versions = [code.files(one, _of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)]
+    within, among = conflicts(cells.of[done], classes, versions)
     if within:
-        text = f"{study.name}: {files} within {cells.listed(within)}"
-        yield Problem("mixed", text, f"qexp requeue {study.name} --stale", tuple(within))
-    elif among:
-        yield Problem("code", f"{study.name}: {files} between cells", f"qexp stale {study.name}")
+        studies = [observed.studies[at].name for at in dict.fromkeys(study for study, _, _ in used)]
+        commands = "; ".join(f"qexp requeue {name} --stale" for name in studies)
+        text = f"{listed(among)} {_differ(among)} within {cells.listed(within)}"
+        yield Problem("mixed", text, commands, tuple(within))
+        return
+    for at, study in enumerate(observed.studies):
+        own = [one for one, (place, _, _) in zip(versions, used, strict=True) if place == at]
+        if among := conflicting(own):
+            text = f"{study.name}: {listed(among)} {_differ(among)} between cells"
+            yield Problem("code", text, f"qexp stale {study.name}")
+        elif changed := _changed(own, code.files(newest[at], Imports(tuple(dict.fromkeys(_names(own))), ()))):
+            text = f"{study.name}: {listed(changed)} {_differ(changed)} from the newest revision"
+            yield Problem("code", text, f"qexp stale {study.name}")
 
 
-def _files(marks: Versions, imports: Imports | None) -> Versions:
-    """Return the marks of imported files; if the imports are unknown, of all Python files."""
-    names = imports.files if imports is not None else [name for name in marks if name.endswith(".py")]
-    return {name: marks.get(name, "") for name in names}
+def _classes(observed: Observed, done: np.ndarray) -> tuple[list[tuple[int, int, int]], np.ndarray]:
+    """Return the different (study, revision, place in *imported*) of done experiments, and which one each has."""
+    width, most = len(observed.imported.values), int(observed.revision[done].max()) + 1
+    key = (observed.study[done].astype(np.int64) * most + observed.revision[done]) * width + observed.imported.codes[
+        done
+    ]
+    found, classes = np.unique(key, return_inverse=True)
+    return [(one // width // most, one // width % most, one % width) for one in found.tolist()], classes
+
+
+def _of(imports: Mapping[int, Imports], observed: Observed, place: int) -> Imports | None:
+    return imports.get(observed.imported.values[place])
+
+
+def _names(versions: Sequence[Versions]) -> Iterator[str]:
+    for one in versions:
+        yield from (name for name in one if name != PLACE)
+
+
+def _changed(own: Sequence[Versions], newest: Versions) -> list[str]:
+    return sorted({name for one in own for name, mark in one.items() if name in newest and newest[name] != mark})
+
+
+def _differ(names: Sequence[str]) -> str:
+    return "differs" if len(names) == 1 else "differ"
 
 
 def _packages(
     connection: Connection,
     observed: Observed,
     environments: Mapping[int, EnvironmentView],
-    places: np.ndarray,
+    done: np.ndarray,
     cells: Cells,
 ) -> Iterator[Problem]:
     """Compare the versions of the packages that experiments imported."""
-    if len(environments) < 2:
+    if len({canonical(dict(one.packages)) for one in environments.values()}) < 2:
         return
     width = len(observed.imported.values)
-    pairs, classes = np.unique(
-        observed.worker.codes[places].astype(np.int64) * width + observed.imported.codes[places], return_inverse=True
-    )
+    key = observed.worker.codes[done].astype(np.int64) * width + observed.imported.codes[done]
+    pairs, classes = np.unique(key, return_inverse=True)
     imports = origins.imports(connection, observed.imported.values)
-    versions = [
-        _versions(
-            environments.get(observed.worker.values[pair // width]), imports.get(observed.imported.values[pair % width])
-        )
-        for pair in pairs.tolist()
-    ]
-    within, among = _conflicts(cells.of[places], classes, versions)
+    known = Imports((), tuple(sorted({name for one in imports.values() for name in one.packages})))
+    versions: list[Versions] = []
+    for worker, place in (divmod(pair, width) for pair in pairs.tolist()):
+        environment = environments.get(observed.worker.values[worker])
+        # an attempt whose imports are unknown may have imported what the others did
+        imported = _of(imports, observed, place) or known
+        versions.append({} if environment is None else packages(environment, imported))
+    within, among = conflicts(cells.of[done], classes, versions)
+    said = listed([f"{name} ({' and '.join(_found(versions, name))})" for name in among])
     if within:
-        yield Problem(
-            "mixed", f"versions of {_listed(among)} differ within {cells.listed(within)}", cells=tuple(within)
-        )
+        yield Problem("mixed", f"versions of {said} differ within {cells.listed(within)}", cells=tuple(within))
     elif among:
-        yield Problem("packages", f"versions of {_listed(among)} differ between cells")
+        yield Problem("packages", f"versions of {said} differ between cells")
 
 
-def _versions(environment: EnvironmentView | None, imports: Imports | None) -> Versions:
-    """Return the versions of the packages that were imported; nothing if either is unknown."""
-    if environment is None or imports is None:
-        return {}
-    names = {package for module in imports.packages for package in _distributions(module)}
-    return {name: version for name, version in environment.packages.items() if name in names}
-
-
-@functools.cache
-def _distributions(module: str) -> frozenset[str]:
-    """Return the names of the packages that a top-level module may belong to: sklearn is of scikit-learn."""
-    return frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in (module, *_installed().get(module, [])))
-
-
-@functools.cache
-def _installed() -> Mapping[str, list[str]]:
-    return packages_distributions()
+def _found(versions: Sequence[Versions], name: str) -> list[str]:
+    return sorted({one[name] for one in versions if name in one})[:_SHOWN]
 
 
 def _hardware(
-    observed: Observed, environments: Mapping[int, EnvironmentView], places: np.ndarray, spec: TableSpec, cells: Cells
+    observed: Observed, environments: Mapping[int, EnvironmentView], done: np.ndarray, spec: TableSpec
 ) -> Iterator[Problem]:
     """Compare the machines, if a metric depends on them."""
-    metrics = [metric for metric in spec.metrics if is_time_like(metric)]
+    metrics = [metric for metric in (*spec.metrics, *([spec.by] if spec.by else ())) if is_time_like(metric)]
     if not metrics:
         return
-    used = np.unique(observed.worker.codes[places]).tolist()
-    models = dict.fromkeys(one.hardware for code in used if (one := environments.get(observed.worker.values[code])))
+    used = np.unique(observed.worker.codes[done]).tolist()
+    models = {one.hardware for code in used if (one := environments.get(observed.worker.values[code]))}
     if len(models) > 1:
-        yield Problem("mixed", f"{_listed(metrics)} comes from different machines: {_listed(list(models), '; ')}")
-
-
-def _conflicts(cells: np.ndarray, classes: np.ndarray, versions: Sequence[Versions]) -> tuple[list[int], list[str]]:
-    """Return the cells in which versions conflict, and the names: of those cells, or else of the whole table."""
-    pairs = np.unique(cells.astype(np.int64) * len(versions) + classes) if len(cells) else np.empty(0, dtype=np.int64)
-    members = defaultdict[int, list[int]](list)
-    for cell, one in zip(*np.divmod(pairs, len(versions)), strict=True):
-        members[int(cell)].append(int(one))
-    seen: dict[tuple[int, ...], list[str]] = {}
-    within, names = [], dict[str, None]()
-    for cell, some in members.items():
-        if len(some) > 1:
-            found = seen.setdefault(tuple(some), _conflicting(versions[one] for one in some))
-            if found:
-                within.append(cell)
-                names |= dict.fromkeys(found)
-    return within, list(names) if within else _conflicting(versions)
-
-
-def _conflicting(versions: Iterable[Versions]) -> list[str]:
-    """Return the names that have several versions."""
-    found = defaultdict[str, set[str]](set)
-    for name, version in itertools.chain.from_iterable(one.items() for one in versions):
-        found[name].add(version)
-    return sorted(name for name, some in found.items() if len(some) > 1)
-
-
-def _listed(names: Sequence[str], separator: str = ", ") -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return separator.join(names[:_SHOWN]) + more
+        yield Problem("mixed", f"{listed(metrics)} comes from different machines: {listed(sorted(models), '; ')}")

@@ -75,7 +75,11 @@ class Note:
     """A line below the table."""
 
     kind: str
-    """One of `statistic`, `missing`, `mixed`, `nan`, `open`, `excluded`, `repeated`, `warning`, `test`, `choice`."""
+    """
+    One of `statistic`, `choice`, `test`, `warning` and `excluded`; `missing`, `mixed`, `nan` and `open`, which refuse a
+    table unless they are allowed; `settings`, `code` and `packages` for differences between cells; `accepted`, `added`,
+    `continued` and `repeated` for results with a past.
+    """
     text: str
     mark: str = ""
     """The mark of the cells that the note is about; empty if the note is about the whole table."""

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qexp.analysis.statistics import correction_of, paired_test_of, statistic_of
+from qexp.analysis.table import labels
 from qexp.analysis.table.model import Note
-from qexp.model import compact, plain
+from qexp.model import Status
 from qexp.store import revisions
 from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
     from qexp.analysis.table.build import Parts
+    from qexp.analysis.table.figures import Figures
 
+_DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
 _FEWEST = 3
 """Replicates from which on a spread of 0 is suspicious."""
@@ -55,16 +58,15 @@ def all_notes(connection: Connection, parts: Parts) -> list[Note]:
         *_choices(parts),
         *_tests(parts),
         *_left_out(connection, parts),
-        *_repeated(connection, parts),
         *_suspicious(parts),
     ]
 
 
 def _statistic(parts: Parts) -> Iterator[Note]:
-    spec, over = parts.spec, ", ".join(parts.observed.over)
+    spec, over = parts.spec, over_text(parts)
     statistic = statistic_of(spec.statistic)
     if over:
-        yield Note("statistic", f"{statistic.explanation} over {over}, {replicates(parts)}")
+        yield Note("statistic", f"{statistic.explanation}{over}, {replicates(parts)}")
     else:
         yield Note("statistic", "single results: no axis has replicates")
     if spec.average:
@@ -73,6 +75,13 @@ def _statistic(parts: Parts) -> Iterator[Note]:
         yield Note("statistic", f"values are multiplied by {spec.scale:g}")
     for metric in parts.metrics:
         yield Note("statistic", f"{metric.name}: {'higher' if metric.maximize else 'lower'} is better")
+
+
+def over_text(parts: Parts) -> str:
+    """Return what the statistic is over, such as ` over seed`; empty for single results."""
+    pooled = ("all open parameters",) if any(one.kind == "open" for one in parts.problems) else ()
+    names = (*parts.observed.over, *pooled)
+    return f" over {', '.join(names)}" if names else ""
 
 
 def replicates(parts: Parts) -> str:
@@ -87,12 +96,13 @@ def _choices(parts: Parts) -> Iterator[Note]:
     if not spec.best:
         return
     names = ", ".join(spec.best)
-    yield Note("choice", f"{names}: in each cell the value with the best mean {spec.by} over all replicates")
+    which = "highest" if parts.by_maximize else "lowest"
+    yield Note("choice", f"{names}: in each cell the value with the {which} mean {spec.by} over all replicates")
     said = []
     for cell, chosen in enumerate(parts.choice.chosen.tolist()):
         if chosen >= 0:
             row, column = divmod(cell, len(parts.columns))
-            values = ", ".join(map(plain, parts.units.choices.keys[chosen]))
+            values = labels.values(parts.units.choices.keys[chosen])
             said.append(f"{' / '.join((*parts.rows[row], *parts.columns[column]))}: {values}")
     more = f"; {len(said) - _SHOWN:,} more" if len(said) > _SHOWN else ""
     yield Note("choice", f"chosen {names}: {'; '.join(said[:_SHOWN])}{more}")
@@ -115,27 +125,21 @@ def _tests(parts: Parts) -> Iterator[Note]:
 
 
 def _left_out(connection: Connection, parts: Parts) -> Iterator[Note]:
+    if parts.spec.where:
+        yield Note("excluded", f"only experiments for which {parts.spec.where} holds")
     for study in parts.observed.studies:
         if number := revisions.left_out(connection, study.id):
-            text = f"{number:,} done experiments of {study.name} are not shown: the newest grid leaves them out"
+            done = "1 done experiment" if number == 1 else f"{number:,} done experiments"
+            text = f"not shown: {done} of {study.name} that the newest grid leaves out"
             yield Note("excluded", text, command=f"qexp list {study.name} --orphaned")
 
 
-def _repeated(connection: Connection, parts: Parts) -> Iterator[Note]:
-    for study in parts.observed.studies:
-        if ids := revisions.repeated(connection, study.id):
-            text = (
-                f"{len(ids):,} experiments of {study.name} had another result before, with the same settings and code"
-            )
-            yield Note("repeated", text, command=f"qexp show {compact(ids[:_SHOWN])}")
-
-
 def _suspicious(parts: Parts) -> Iterator[Note]:
-    """Warn of a spread of 0 and of columns in which all rows are equal."""
+    """Warn of a spread of 0, of columns in which all rows are equal, and of cells that differ in n."""
     rows, columns = len(parts.rows), len(parts.columns)
     for metric in parts.metrics:
         found = parts.figures[metric.name]
-        constant = np.flatnonzero((found.n >= _FEWEST) & (found.spread == 0))
+        constant = _constant(found)
         if len(constant):
             text = f"the spread of {metric.name} is 0 in {_cells(parts, constant.tolist())}"
             yield Note("warning", f"{text}: does {', '.join(parts.observed.over)} reach the function?")
@@ -144,6 +148,28 @@ def _suspicious(parts: Parts) -> Iterator[Note]:
         if equal:
             names = ", ".join(" / ".join(parts.columns[column]) or metric.name for column in equal[:_SHOWN])
             yield Note("warning", f"all rows have the same {metric.name} in {names}")
+    yield from _unequal(parts)
+
+
+def _constant(found: Figures) -> np.ndarray:
+    """Return the cells in which several replicates all have the same value."""
+    has_several = np.flatnonzero(found.n >= _FEWEST)
+    if not len(has_several):
+        return has_several
+    bounds = np.stack([found.start[has_several], found.start[has_several] + found.n[has_several]], axis=1).ravel()
+    padded = np.r_[found.values, 0.0]
+    lowest, highest = (function.reduceat(padded, bounds)[::2] for function in (np.minimum, np.maximum))
+    return np.asarray(has_several[lowest == highest])
+
+
+def _unequal(parts: Parts) -> Iterator[Note]:
+    """Warn if the grid has more replicates for some cells than for others."""
+    expected = next(iter(parts.figures.values())).expected
+    low, high = int(expected[expected > 0].min()), int(expected.max())
+    if low != high:
+        few, many = (np.flatnonzero(expected == number).tolist() for number in (low, high))
+        text = f"the grid has {low} replicates in {_cells(parts, few)}, {high} in {_cells(parts, many)}"
+        yield Note("warning", text)
 
 
 def _cells(parts: Parts, cells: list[int]) -> str:
@@ -158,8 +184,7 @@ def provenance(connection: Connection, parts: Parts) -> list[str]:
     """Return the lines that say where a table comes from. The same data give the same lines."""
     spec, statistic = parts.spec, statistic_of(parts.spec.statistic)
     lines = [line for study in parts.observed.studies for line in _study(connection, parts, study.name)]
-    over = f" over {', '.join(parts.observed.over)}" if parts.observed.over else ""
-    lines.append(f"statistic: {statistic.label}{over}, {replicates(parts)}")
+    lines.append(f"statistic: {statistic.label}{over_text(parts)}, {replicates(parts)}")
     lines += _numbers(parts)
     if spec.baseline is not None or spec.bold == "tied":
         lines.append(f"test: {paired_test_of(spec.test).label}, {correction_of(spec.correction).label}")
@@ -170,7 +195,8 @@ def _study(connection: Connection, parts: Parts, name: str) -> Iterable[str]:
     at = next(place for place, study in enumerate(parts.observed.studies) if study.name == name)
     study = parts.observed.studies[at]
     known = revisions.revisions(connection, study.id)
-    ran = sorted({*np.unique(parts.observed.revision[parts.observed.study == at]).tolist()} - {0})
+    is_done = (parts.observed.study == at) & (parts.observed.status == _DONE)
+    ran = np.unique(parts.observed.revision[is_done]).tolist()
     newest = known[study.revision]
     yield f"study: {name}, revision {study.revision}, function {newest.function}"
     for number in ran:

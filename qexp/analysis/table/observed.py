@@ -7,20 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qexp.analysis.table.names import STUDY, axis_source, check_names, metric_source, over_of, unknown_key
 from qexp.analysis.table.spec import TableSpec, is_time_like
-from qexp.errors import SummaryError, nearest
+from qexp.dotted_names import ABSENT
 from qexp.model import Json, canonical
 from qexp.store import conditions, observations, origins, revisions, studies
 from qexp.store.connect import Connection
-from qexp.store.observations import FACTS, Coded, Observations, Request, Source
+from qexp.store.observations import Coded, Observations, Request, Source
 from qexp.store.predicates import predicate
 from qexp.store.studies import StudyRow
-from qexp.store.value_columns import FACTS as COLUMNS
-from qexp.store.value_columns import locate
-
-STUDY = "study"
-"""The axis that tells studies apart; a parameter of this name is written `param.study`."""
-_DEFAULT_OVER = "seed"
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,8 @@ class Observed:
     failure: np.ndarray
     revision: np.ndarray
     """The number of the revision that ran last; 0: none."""
+    flags: np.ndarray
+    """As in `store.observations.Observations`."""
     axes: Mapping[str, Coded]
     rest: np.ndarray
     """Equal where all parameters are equal that are no axes."""
@@ -50,32 +47,41 @@ class Observed:
 def observe(connection: Connection, spec: TableSpec) -> Observed:
     """Read the experiments of a table; SummaryError names an axis or metric that no study has."""
     known = tuple(studies.find(connection, name) for name in spec.studies)
-    over = spec.over if spec.over is not None else tuple(n for n in (_DEFAULT_OVER,) if _is_axis(known, n))
+    over = over_of(known, spec)
+    check_names(known, spec, over)
     axes = [*dict.fromkeys((*spec.rows, *spec.columns, *over, *spec.average, *spec.best))]
     metrics = [*dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else [])))]
-    _check_roles(spec, over)
-    for name in axes:
-        _check_axis(known, name)
-    for name in metrics:
-        _check_metric(known, name)
     condition = None if spec.where is None else conditions.parse(spec.where)
-    if condition is not None:
-        _check_where(known, condition)
     has_packages, has_machines = _differences(connection, metrics)
+    has_imports = has_packages or _has_sources(connection, known)
     read = []
     for study in known:
-        found = {name: source for name in axes if name != STUDY and (source := _axis(study, name)) is not None}
+        found = {name: source for name in axes if name != STUDY and (source := axis_source(study, name)) is not None}
         request = Request(
             study.id,
             found,
-            {name: source for name in metrics if (source := _metric(study, name)) is not None},
+            {name: source for name in metrics if (source := metric_source(study, name)) is not None},
             None if condition is None else predicate(condition, [study]),
             others=_has_others(study, found),
             with_workers=has_packages or has_machines,
-            with_imports=has_packages or _has_sources(connection, study),
+            with_imports=has_imports,
         )
         read.append(observations.read(connection, request))
-    return _merged(known, over, read, axes, metrics)
+    observed = _merged(known, over, read, axes, metrics)
+    _check_values(connection, observed, axes)
+    return observed
+
+
+def _check_values(connection: Connection, observed: Observed, axes: Sequence[str]) -> None:
+    """Raise SummaryError for an axis that no experiment has, such as a wrong key of a mapping."""
+    for name in axes:
+        if len(observed) and observed.axes[name].values == [ABSENT]:
+            keys: list[str] = []
+            for study in observed.studies:
+                keys += [key for key in study.parameters if key != name]
+                if (source := axis_source(study, name)) is not None:
+                    keys += observations.keys(connection, study.id, "params", source.paths[0][0])
+            raise unknown_key(name, "experiment has the parameter", keys)
 
 
 def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, bool]:
@@ -86,89 +92,9 @@ def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, 
     return len(packages) > 1, len(machines) > 1
 
 
-def _has_sources(connection: Connection, study: StudyRow) -> bool:
-    """Return whether revisions of a study have different code."""
-    return len({one.source for one in revisions.revisions(connection, study.id).values()}) > 1
-
-
-def metric_source(study: StudyRow, name: str) -> Source | None:
-    """Return where a study has a metric; None: it has none of this name."""
-    return _metric(study, name)
-
-
-def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
-    roles = {
-        "--rows": spec.rows,
-        "--columns": spec.columns,
-        "--over": over,
-        "--average": spec.average,
-        "--best": spec.best,
-    }
-    taken: dict[str, str] = {}
-    for role, names in roles.items():
-        for name in names:
-            if name in taken:
-                raise SummaryError(f"{name!r} is in {taken[name]} and in {role}; an axis has one role")
-            taken[name] = role
-    if spec.best and spec.by is None:
-        raise SummaryError(f"--best {','.join(spec.best)}: say by which metric, such as --by val_{spec.metrics[0]}")
-    if spec.by in spec.metrics:
-        raise SummaryError(
-            f"--by {spec.by}: the table shows this metric, so the best of several values would look too good; "
-            "choose by another one, such as a validation metric"
-        )
-
-
-def _check_where(known: Sequence[StudyRow], condition: conditions.Condition) -> None:
-    """Refuse names that are no parameters: to choose experiments by their results would flatter."""
-    for name in conditions.names(condition):
-        for study in known:
-            found = locate({"params": study.parameters, "result": study.results}, name.prefix, name.path)
-            if (found is not None and found[0] == "result") or (
-                found is None and name.text in (*FACTS, *COLUMNS, "id")
-            ):
-                raise SummaryError(
-                    f"--where {name.text}: a table is narrowed by parameters only; "
-                    "experiments chosen by their results or status would flatter"
-                )
-
-
-def _is_axis(known: Sequence[StudyRow], name: str) -> bool:
-    return any(name in study.parameters for study in known)
-
-
-def _check_axis(known: Sequence[StudyRow], name: str) -> None:
-    if name == STUDY or any(_axis(study, name) is not None for study in known):
-        return
-    if any(_metric(study, name) is not None for study in known):
-        raise SummaryError(f"{name!r} is a result, expected a parameter; results are metrics: --metric {name}")
-    parameters = dict.fromkeys(parameter for study in known for parameter in study.parameters)
-    raise SummaryError(f"there is no parameter {name!r}{nearest(name, parameters) or _listed(parameters)}")
-
-
-def _check_metric(known: Sequence[StudyRow], name: str) -> None:
-    for study in known:
-        if _metric(study, name) is None:
-            results = [*study.results, *FACTS]
-            hint = nearest(name, results) or _listed(study.results)
-            raise SummaryError(f"the study {study.name} has no result {name!r}{hint}")
-
-
-def _listed(names: Mapping[str, None] | Sequence[str]) -> str:
-    shown = [*names][:8]
-    return f"; there are {', '.join(shown)}{', …' * (len(names) > 8)}" if shown else "; there are none yet"
-
-
-def _axis(study: StudyRow, name: str) -> Source | None:
-    found = locate({"params": study.parameters, "result": study.results}, None, name.split("."))
-    return None if found is None or found[0] != "params" else Source("params", tuple(found[1]))
-
-
-def _metric(study: StudyRow, name: str) -> Source | None:
-    found = locate({"params": study.parameters, "result": study.results}, None, name.split("."))
-    if found is not None and found[0] == "result":
-        return Source("result", tuple(found[1]))
-    return Source("fact", ((name,),)) if name in FACTS else None
+def _has_sources(connection: Connection, known: Sequence[StudyRow]) -> bool:
+    """Return whether revisions of the studies have different code."""
+    return len({one.source for study in known for one in revisions.revisions(connection, study.id).values()}) > 1
 
 
 def _has_others(study: StudyRow, axes: Mapping[str, Source]) -> bool:
@@ -191,6 +117,7 @@ def _merged(
         status=_joined([one.status for one in read]),
         failure=_joined([one.failure for one in read]),
         revision=_joined([one.revision for one in read]),
+        flags=_joined([one.flags for one in read]),
         axes={name: names if name == STUDY else _united([one.axes.get(name) for one in read], sizes) for name in axes},
         rest=_apart([one.rest for one in read]).codes,
         worker=_apart([one.worker for one in read]),
@@ -204,20 +131,24 @@ def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _united(parts: Sequence[Coded | None], sizes: Sequence[int]) -> Coded:
-    """Return one axis of several studies: equal values have equal codes; a study without it has None."""
+    """Return one axis of several studies: equal values have equal codes; in a study without it, it is absent."""
     if len(parts) == 1 and parts[0] is not None:
         return parts[0]
     places: dict[str, int] = {}
     values: list[Json] = []
     columns = []
     for part, size in zip(parts, sizes, strict=True):
-        part = part or Coded(np.zeros(size, dtype=np.int32), [None])
+        part = part or Coded(np.zeros(size, dtype=np.int32), [ABSENT] if size else [])
         for value in part.values:
-            if places.setdefault(canonical(value), len(places)) == len(values):
+            if places.setdefault(_identity(value), len(places)) == len(values):
                 values.append(value)
-        codes = np.array([places[canonical(value)] for value in part.values], dtype=np.int32)
+        codes = np.array([places[_identity(value)] for value in part.values], dtype=np.int32)
         columns.append(codes[part.codes] if size else part.codes)
     return Coded(_joined(columns), values)
+
+
+def _identity(value: Json) -> str:
+    return "" if value is ABSENT else canonical(value)
 
 
 def _apart(parts: Sequence[Coded]) -> Coded:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from qexp.analysis.table.model import Key
 from qexp.analysis.table.observed import Observed
-from qexp.analysis.table.spec import TableSpec
+from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.units import Units
 from qexp.errors import RefusedError, SummaryError
-from qexp.model import Failure, Status, compact
+from qexp.model import OPEN, Failure, Status, compact
 
 _STATUSES, _FAILURES = list(Status), list(Failure)
 _DONE = _STATUSES.index(Status.DONE)
 _SHOWN = 3
+_WIDTH = 60
+"""Characters of the cells that a sentence names."""
+_LONGEST = 24
+"""Characters of a label or a value in a sentence."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason; *kind* is a word of `--allow`."""
+    """One reason; it refuses the table if *kind* is a word of `--allow`, otherwise it is a note only."""
 
     kind: str
     text: str
@@ -38,9 +43,9 @@ class Problem:
 
 def refuse(problems: Iterable[Problem], spec: TableSpec) -> None:
     """Raise RefusedError with a line for each problem that is not allowed."""
-    refused = [problem for problem in problems if problem.kind not in spec.allow]
+    refused = [problem for problem in problems if problem.kind in ALLOWED and problem.kind not in spec.allow]
     if refused:
-        kinds = ",".join(dict.fromkeys(problem.kind for problem in refused))
+        kinds = ",".join(dict.fromkeys([*sorted(spec.allow), *(problem.kind for problem in refused)]))
         raise RefusedError(
             [problem.line for problem in refused], f"--allow {kinds} shows the table with marks and notes"
         )
@@ -59,12 +64,13 @@ class Cells:
     def name(self, cell: int) -> str:
         """Return the labels of a cell's row and column: `svc / iris`."""
         row, column = divmod(cell, len(self._columns))
-        return " / ".join((*self._rows[row], *self._columns[column])) or "the only cell"
+        return " / ".join(map(_short, (*self._rows[row], *self._columns[column]))) or "the only cell"
 
     def listed(self, cells: Sequence[int]) -> str:
-        """Return some cells in words: the first three by name."""
-        names = ", ".join(map(self.name, cells[:_SHOWN]))
-        return names if len(cells) <= _SHOWN else f"{names} and {len(cells) - _SHOWN:,} more"
+        """Return some cells in words: the first one by name, and up to three if their names are short."""
+        shown = max(1, sum(1 for one in _lengths(self.name(cell) for cell in cells[:_SHOWN]) if one <= _WIDTH))
+        names = ", ".join(map(self.name, cells[:shown]))
+        return names if len(cells) <= shown else f"{names} and {len(cells) - shown:,} more"
 
     def command(self, verb: str, places: np.ndarray, *options: str) -> str:
         """Return a command for the studies of some experiments, narrowed as the table is."""
@@ -76,23 +82,29 @@ class Cells:
 def missing(observed: Observed, cells: Cells) -> list[Problem]:
     """Return why experiments of the newest grid are not done: by failure, and by status."""
     found = []
-    for status in (Status.FAILED, Status.CANCELLED, Status.PAUSED):
+    places = np.flatnonzero(observed.status == _STATUSES.index(Status.FAILED))
+    if len(places):
+        how = f"failed ({_failures(observed, places)})"
+        found.append(_missing(cells, places, how, cells.command("requeue", places, "--failed")))
+    for status, verb in ((Status.CANCELLED, "requeue"), (Status.PAUSED, "resume")):
         places = np.flatnonzero(observed.status == _STATUSES.index(status))
         if len(places):
-            how = (
-                f"{_are(places)} {status}" if status is not Status.FAILED else f"failed ({_failures(observed, places)})"
-            )
-            options = ("--failed",) if status is Status.FAILED else ("--status", str(status))
-            found.append(_missing(cells, places, how, cells.command("requeue", places, *options)))
-    opened = [_STATUSES.index(status) for status in (Status.PENDING, Status.QUEUED, Status.RUNNING)]
-    places = np.flatnonzero(np.isin(observed.status, opened))
-    if len(places):
-        names = [observed.studies[one].name for one in np.unique(observed.study[places]).tolist()]
-        found.append(
-            _missing(
-                cells, places, f"{_are(places)} not finished yet", "; ".join(f"qexp wait {name}" for name in names)
-            )
-        )
+            options = ("--status", str(status)) if verb == "requeue" else ()
+            found.append(_missing(cells, places, f"{_are(places)} {status}", cells.command(verb, places, *options)))
+    return found + _open_experiments(observed, cells)
+
+
+def _open_experiments(observed: Observed, cells: Cells) -> list[Problem]:
+    """Return that experiments wait or run; those of a paused study wait until it is resumed."""
+    is_open = np.isin(observed.status, [_STATUSES.index(status) for status in OPEN])
+    found = []
+    for is_paused, how, verb in ((False, "not finished yet", "wait"), (True, "in a paused study", "resume")):
+        chosen = [at for at, one in enumerate(observed.studies) if (one.paused_at is not None) == is_paused]
+        places = np.flatnonzero(is_open & np.isin(observed.study, chosen))
+        if len(places):
+            names = [observed.studies[one].name for one in np.unique(observed.study[places]).tolist()]
+            command = "; ".join(shlex.join(["qexp", verb, name]) for name in names)
+            found.append(_missing(cells, places, f"{_are(places)} {how}", command))
     return found
 
 
@@ -137,17 +149,47 @@ def lost_rows(study: str, number: int) -> Problem:
     """Return that the newest grid has more experiments than the database."""
     verb = "is" if number == 1 else "are"
     text = f"{_count(number, 'experiment')} of the newest grid of {study} {verb} not in the database"
-    return Problem("missing", text, "enqueue the grid again: qexp enqueue grid.yaml")
+    return Problem("missing", text, "qexp enqueue grid.yaml")
+
+
+def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[Problem]:
+    """Return that some replicates have fewer experiments to average than others of their cell."""
+    concerned = np.unique(units.cell[units.is_short]).tolist()
+    if not concerned:
+        return []
+    names, number = ", ".join(average), int(units.is_short.sum())
+    text = f"{_count(number, 'replicate')} in {cells.listed(concerned)} {'lacks' if number == 1 else 'lack'}"
+    return [Problem("missing", f"{text} values of {names} that others have", cells=tuple(concerned))]
 
 
 def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) -> Problem:
     """Return that a cell has experiments that differ in a parameter without a role."""
     first = names[0]
-    several = f"{first} has several values in one cell ({', '.join(values)})"
-    also = f", likewise {', '.join(names[1:])}" if len(names) > 1 else ""
-    where = f'--where "{first} = …"' if first.isidentifier() else "--where"
-    roles = f"--rows, --columns, --over {','.join([*over, first])}, --average {first}, --best {first} or {where}"
-    return Problem("open", several + also, f"choose a role: {roles}")
+    several = f"{_short(first)} has several values in one cell ({', '.join(map(_short, values[:_SHOWN]))})"
+    also = f", likewise {_some([_short(name) for name in names[1:]])}" if len(names) > 1 else ""
+    over = ",".join([*over, first])
+    return Problem("open", several + also, f"choose --rows, --columns, --average or --best {first}, --over {over}")
+
+
+def open_studies(names: Sequence[str]) -> Problem:
+    """Return that several studies have experiments with the same parameters."""
+    text = f"experiments of {_some(names)} have the same parameters in one cell"
+    return Problem("open", text, "choose --rows study or --columns study, or name one study")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+
+
+def _lengths(texts: Iterable[str]) -> Iterator[int]:
+    """Yield the length of the first text, of the first two, and so on."""
+    return itertools.accumulate(len(text) + 2 for text in texts)
 
 
 def _ids(ids: Sequence[int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -13,9 +14,11 @@ ALLOWED = ("missing", "mixed", "nan", "open")
 
 
 def _names(value: Any) -> Any:
-    """Accept one name, names with commas, or a list."""
+    """Accept one name, names with commas, or a list of them; a name that is there twice counts once."""
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
+        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, str) for part in value):
+        return _names(",".join(value))
     return value
 
 
@@ -51,7 +54,7 @@ class TableSpec(BaseModel):
     baseline: str | None = None
     test: Literal["wilcoxon", "permutation", "ttest"] = "wilcoxon"
     correction: Literal["holm", "fdr", "none"] = "holm"
-    scale: float = 1.0
+    scale: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     digits: Literal["auto"] | Annotated[int, Field(ge=0, le=12)] = "auto"
     transpose: bool = False
     sort: str = "grid"
@@ -95,36 +98,61 @@ def _option(name: str, value: Any) -> list[str]:
     return [option, str(value)]
 
 
-_LOWER_IS_BETTER = (
-    "loss",
-    "error",
-    "err",
-    "rmse",
-    "mse",
-    "mae",
-    "perplexity",
-    "ppl",
-    "wer",
-    "cer",
-    "fid",
-    "nll",
-    "regret",
-)
-_TIMES = ("duration", "last_attempt", "cpu_seconds", "latency", "runtime", "walltime", "time", "seconds", "energy_kwh")
-_MEMORY = ("peak_memory", "gpu_memory")
+def _set(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_LOWER = _set("""
+    loss losses error errors err rmse mse mae mape rmsle msle perplexity ppl wer cer eer ece fid nll logloss brier
+    regret deviance bpc bpb misclassification duration latency runtime walltime time seconds energy kwh memory
+    """)
+_HIGHER = _set("""
+    accuracy acc auc auroc auprc ap map f1 precision recall sensitivity specificity score r2 bleu rouge reward return
+    iou dice psnr ssim throughput fps
+    """)
+_MACHINE = _set("""
+    duration latency runtime walltime elapsed seconds second secs sec ms energy kwh throughput fps memory
+    """)
+_NO_CLOCK = frozenset(("series", "step", "steps", "point", "points"))
+"""Words after `time` that make it no measured time, as in time_series_accuracy."""
+
+
+def _words(metric: str) -> list[str]:
+    """
+    Return the words of a metric's name in lower case.
+
+    >>> _words("val/topK_err"), _words("trainLoss")
+    (['val', 'top', 'k', 'err'], ['train', 'loss'])
+    """
+    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+[0-9]*|[0-9]+", metric)]
 
 
 def is_time_like(metric: str) -> bool:
-    """Return whether a metric depends on the machine, by its name: `duration`, `fit_time`, `train_seconds`."""
-    return metric in (*_TIMES, *_MEMORY) or metric.rpartition("_")[2].rpartition(".")[2] in _TIMES
+    """
+    Return whether a metric depends on the machine, by its name.
+
+    >>> [is_time_like(name) for name in ("duration", "fit_time", "time_per_step_ms", "time_series_accuracy")]
+    [True, True, True, False]
+    """
+    words = _words(metric)
+    followed = zip(words, [*words[1:], ""], strict=True)
+    is_time = any(word == "time" and after not in _NO_CLOCK for word, after in followed)
+    return metric == "last_attempt" or is_time or not _MACHINE.isdisjoint(words)
+
+
+def known_direction(metric: str) -> bool | None:
+    """Return whether a larger value is better, by the last word of the name that tells; None: no word tells."""
+    for word in reversed(_words(metric)):
+        if word in _LOWER or word in _HIGHER:
+            return word in _HIGHER
+    return False if metric == "last_attempt" else None
 
 
 def is_better_large(metric: str) -> bool:
     """
     Return whether a larger value of a metric is better, as far as its name tells.
 
-    >>> [is_better_large(name) for name in ("accuracy", "val_loss", "test.rmse", "fit_time")]
-    [True, False, False, False]
+    >>> [is_better_large(name) for name in ("accuracy", "val_loss", "test.rmse", "error_rate", "fit_time")]
+    [True, False, False, False, False]
     """
-    last = metric.lower().replace(".", "_").replace("/", "_").rpartition("_")[2]
-    return last not in _LOWER_IS_BETTER and not is_time_like(metric.lower())
+    return known_direction(metric) is not False

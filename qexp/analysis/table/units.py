@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qexp.analysis.table.names import STUDY
 from qexp.analysis.table.observed import Observed
 from qexp.errors import SummaryError
 from qexp.model import Json, Status
@@ -18,7 +19,11 @@ _MOST = 1_000
 
 @dataclass(frozen=True)
 class Axes:
-    """The rows or the columns of a table: the values of their axes, in the order of the grid."""
+    """
+    The rows or the columns of a table: the values of their axes.
+
+    They are in the order of the first axis, then of the second one. An axis has its values in the order of the grid.
+    """
 
     names: tuple[str, ...]
     keys: list[tuple[Json, ...]]
@@ -49,12 +54,19 @@ class Units:
     """Places of experiments, sorted by unit."""
     is_done: np.ndarray
     """All experiments of a unit are done."""
+    is_short: np.ndarray
+    """A unit has fewer experiments than another one of its cell and choice."""
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Return the mean of a metric over the experiments of each unit; NaN if any of them is not done or has NaN."""
+        """
+        Return the mean of a metric over the experiments of each unit.
+
+        It is NaN if an experiment is not there, is not done or has NaN.
+        """
         taken = values[self.order]
-        found = taken if len(taken) == len(self.start) else np.add.reduceat(taken, self.start) / self.size
-        return np.where(self.is_done, found, np.nan)
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = taken if len(taken) == len(self.start) else np.add.reduceat(taken, self.start) / self.size
+        return np.where(self.is_done & ~self.is_short, found, np.nan)
 
     def of(self, unit: int) -> np.ndarray:
         """Return the places of the experiments of one unit."""
@@ -65,23 +77,30 @@ def axes(observed: Observed, names: Sequence[str]) -> Axes:
     """Return the keys of some axes together; without names all experiments share one key."""
     if not names:
         return Axes((), [()], np.zeros(len(observed), dtype=np.int8))
-    codes = observed.axes[names[0]].codes
-    keys = [(value,) for value in observed.axes[names[0]].values]
+    values, codes = _in_order(observed, names[0])
+    keys: list[tuple[Json, ...]] = [(value,) for value in values]
     for name in names[1:]:
-        more = observed.axes[name]
-        both, codes = np.unique(codes.astype(np.int64) * len(more.values) + more.codes, return_inverse=True)
-        keys = [(*keys[one // len(more.values)], more.values[one % len(more.values)]) for one in both.tolist()]
-    return _in_order(tuple(names), keys, codes, observed.ids)
+        values, more = _in_order(observed, name)
+        both, codes = np.unique(codes.astype(np.int64) * len(values) + more, return_inverse=True)
+        keys = [(*keys[one // len(values)], values[one % len(values)]) for one in both.tolist()]
+    return Axes(tuple(names), keys, codes)
 
 
-def _in_order(names: tuple[str, ...], keys: list[tuple[Json, ...]], codes: np.ndarray, ids: np.ndarray) -> Axes:
-    """Sort keys by the first experiment that has each: the order of the grid."""
-    first = np.full(len(keys), np.iinfo(np.int64).max)
-    np.minimum.at(first, codes, ids)
-    order = np.argsort(first, kind="stable")
-    place = np.empty(len(keys), dtype=np.int32)
-    place[order] = np.arange(len(keys), dtype=np.int32)
-    return Axes(names, [keys[at] for at in order.tolist()], place[codes])
+def _in_order(observed: Observed, name: str) -> tuple[list[Json], np.ndarray]:
+    """Return the values of an axis, ordered by study and then by the first experiment that has each, and its codes."""
+    values, codes = observed.axes[name].values, observed.axes[name].codes
+    first = np.full(len(values), np.iinfo(np.int64).max)
+    np.minimum.at(first, codes, observed.ids)
+    if len(observed.studies) > 1:
+        study = np.full(len(values), len(observed.studies))
+        np.minimum.at(study, codes, observed.study)
+        order = np.lexsort((first, study))
+    else:
+        order = np.argsort(first, kind="stable")
+    order = order[first[order] < np.iinfo(np.int64).max]
+    place = np.empty(len(values), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    return [values[at] for at in order.tolist()], place[codes]
 
 
 def units(
@@ -106,7 +125,8 @@ def units(
             )
     replicate = axes(observed, observed.over).codes.astype(np.int64)
     if pools:
-        replicate = _code(_code(replicate, observed.rest), observed.study)
+        replicate = _code(replicate, observed.rest)
+        replicate = replicate if STUDY in (*rows, *columns) else _code(replicate, observed.study)
     cell = row.codes.astype(np.int32) * len(column.keys) + column.codes
     count = int(replicate.max(initial=0)) + 1
     key = (cell.astype(np.int64) * len(choice.keys) + choice.codes) * count + replicate
@@ -116,6 +136,7 @@ def units(
     of_choice, replicates = np.divmod(key[start], count)
     cells, choices = np.divmod(of_choice, len(choice.keys))
     done = observed.status[order] == _DONE
+    size = np.diff(np.r_[start, len(order)])
     return Units(
         rows=row,
         columns=column,
@@ -124,10 +145,21 @@ def units(
         choice=choices,
         replicate=replicates,
         start=start,
-        size=np.diff(np.r_[start, len(order)]),
+        size=size,
         order=order,
         is_done=np.logical_and.reduceat(done, start) if len(start) else done,
+        is_short=_short(of_choice, size),
     )
+
+
+def _short(of_choice: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Return which units are smaller than the largest one of the same cell and choice."""
+    if not len(size) or size.min() == size.max():
+        return np.zeros(len(size), dtype=bool)
+    _, group = np.unique(of_choice, return_inverse=True)
+    largest = np.zeros(int(group.max()) + 1, dtype=size.dtype)
+    np.maximum.at(largest, group, size)
+    return np.asarray(size < largest[group])
 
 
 def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,0 +1,144 @@
+"""The parameters and results that a table names: found in its studies, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from qexp.analysis.table.spec import TableSpec
+from qexp.errors import SummaryError, nearest
+from qexp.store import conditions
+from qexp.store.observations import FACTS, Source
+from qexp.store.studies import StudyRow
+from qexp.store.value_columns import FACTS as COLUMNS
+from qexp.store.value_columns import locate
+
+STUDY = "study"
+"""The axis that tells studies apart; a parameter of this name is written `param.study`."""
+DEFAULT_OVER = "seed"
+
+
+def over_of(known: Sequence[StudyRow], spec: TableSpec) -> tuple[str, ...]:
+    """Return the axes whose values are replicates: without `--over` it is `seed`, unless this has another role."""
+    if spec.over is not None:
+        return spec.over
+    is_free = DEFAULT_OVER not in spec.axes and any(DEFAULT_OVER in study.parameters for study in known)
+    return (DEFAULT_OVER,) if is_free else ()
+
+
+def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str]) -> None:
+    """Raise SummaryError for a name that no study has, or that has two roles."""
+    _check_roles(spec, over)
+    for name in (*spec.axes, *over):
+        _check_axis(known, name)
+    for name in (*spec.metrics, *([spec.by] if spec.by else [])):
+        _check_metric(known, name)
+    _check_by(known, spec)
+    if spec.where is not None:
+        _check_where(known, conditions.parse(spec.where))
+
+
+def axis_source(study: StudyRow, name: str) -> Source | None:
+    """Return where a study has a parameter; None: it has none of this name."""
+    for prefix in (None, "param"):
+        found = _locate(study, prefix, name)
+        if found is not None and found.column == "params":
+            return found
+    return None
+
+
+def metric_source(study: StudyRow, name: str) -> Source | None:
+    """Return where a study has a metric; None: it has none of this name. Names are those of frames."""
+    if name in FACTS and name in COLUMNS:
+        return Source("fact", ((name,),))
+    for prefix in (None, "result"):
+        found = _locate(study, prefix, name)
+        if found is not None and found.column == "result":
+            return found
+    return Source("fact", ((name,),)) if name in FACTS else None
+
+
+def _locate(study: StudyRow, prefix: str | None, name: str) -> Source | None:
+    found = locate({"params": study.parameters, "result": study.results}, prefix, name.split("."))
+    return None if found is None else Source(found[0], tuple(found[1]))
+
+
+def unknown_key(name: str, what: str, keys: Sequence[str]) -> SummaryError:
+    """Return the error for a parameter or result that no experiment has, as for a wrong key of a mapping."""
+    return SummaryError(f"no {what} {name!r}{nearest(name, keys) or _listed(keys)}")
+
+
+def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
+    roles = {
+        "--rows": spec.rows,
+        "--columns": spec.columns,
+        "--over": over,
+        "--average": spec.average,
+        "--best": spec.best,
+    }
+    taken: dict[str, str] = {}
+    for role, names in roles.items():
+        for name in names:
+            if name in taken:
+                raise SummaryError(f"{name!r} is in {taken[name]} and in {role}; an axis has one role")
+            taken[name] = role
+    if spec.best and spec.by is None:
+        raise SummaryError(f"--best {','.join(spec.best)}: say by which metric, such as --by val_{spec.metrics[0]}")
+    if spec.by is not None and not spec.best:
+        raise SummaryError(f"--by {spec.by}: say what it chooses, such as --best lr")
+
+
+def _check_by(known: Sequence[StudyRow], spec: TableSpec) -> None:
+    """Refuse a selection by the metric that the table shows, under whichever name."""
+    if spec.by is None:
+        return
+    for study in known:
+        if metric_source(study, spec.by) in [metric_source(study, metric) for metric in spec.metrics]:
+            raise same_metric(spec.by, "the table shows this metric")
+
+
+def same_metric(by: str, why: str) -> SummaryError:
+    """Return the error for a selection by the metric that the table shows."""
+    return SummaryError(
+        f"--by {by}: {why}, so the best of several values would look too good; "
+        "choose by another one, such as a validation metric"
+    )
+
+
+def _check_where(known: Sequence[StudyRow], condition: conditions.Condition) -> None:
+    """Refuse names that are no parameters: to choose experiments by their results would flatter."""
+    for name in conditions.names(condition):
+        is_fact = name.prefix is None and len(name.path) == 1 and name.path[0] in ("id", *COLUMNS)
+        found = [locate({"params": one.parameters, "result": one.results}, name.prefix, name.path) for one in known]
+        if is_fact or any(one is not None and one[0] == "result" for one in found):
+            raise SummaryError(
+                f"--where {name.text}: a table is narrowed by parameters only; "
+                "experiments chosen by their results or status would flatter"
+            )
+
+
+def _check_axis(known: Sequence[StudyRow], name: str) -> None:
+    if name == STUDY and len(known) == 1 and STUDY in known[0].parameters:
+        raise SummaryError(f"{name!r} stands for the studies; the parameter of this name is 'param.{name}'")
+    if name == STUDY or any(axis_source(study, name) is not None for study in known):
+        return
+    if any(metric_source(study, name) is not None for study in known):
+        raise SummaryError(f"{name!r} is a result, expected a parameter; results are metrics: --metric {name}")
+    parameters = dict.fromkeys(parameter for study in known for parameter in study.parameters)
+    raise SummaryError(f"there is no parameter {name!r}{nearest(name, parameters) or _listed(parameters)}")
+
+
+def _check_metric(known: Sequence[StudyRow], name: str) -> None:
+    for study in known:
+        if metric_source(study, name) is None:
+            if axis_source(study, name) is not None:
+                raise SummaryError(
+                    f"{name!r} is a parameter of {study.name}, expected a result{_listed(study.results)}"
+                )
+            results = [*study.results, *FACTS]
+            hint = nearest(name, results) or _listed(study.results)
+            raise SummaryError(f"the study {study.name} has no result {name!r}{hint}")
+
+
+def _listed(names: Mapping[str, None] | Sequence[str]) -> str:
+    shown = [*names][:8]
+    return f"; there are {', '.join(shown)}{', …' * (len(names) > 8)}" if shown else "; there are none yet"

@@ -1,0 +1,80 @@
+"""Facts about results that refuse no table, but that its readers should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+import numpy as np
+
+from qexp.analysis.table.names import metric_source
+from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.problems import Cells, Problem
+from qexp.analysis.table.spec import TableSpec
+from qexp.analysis.table.versions import Code
+from qexp.model import Imports, Status, compact
+from qexp.store import origins, revisions
+from qexp.store.connect import Connection
+from qexp.store.observations import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
+from qexp.store.studies import StudyRow
+
+_DONE = list(Status).index(Status.DONE)
+_SHOWN = 12
+
+
+def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
+    """Yield what is special about done experiments, each with the cells that it concerns."""
+    yield from _flagged(observed, spec, cells)
+    for at, study in enumerate(observed.studies):
+        if ids := _repeated(connection, study):
+            places = np.flatnonzero(_done(observed) & (observed.study == at) & np.isin(observed.ids, ids))
+            what = "results that replaced another one of the same settings and code"
+            yield from _remark("repeated", observed, places, cells, what)
+
+
+def _flagged(observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
+    """Yield the remarks on accepted results, added experiments, and measures of a last attempt only."""
+
+    def chosen(flag: int) -> np.ndarray:
+        return np.flatnonzero(_done(observed) & (observed.flags & flag > 0))
+
+    accepted = "results of failed attempts that a person accepted"
+    yield from _remark("accepted", observed, chosen(ACCEPTED), cells, accepted)
+    yield from _remark("added", observed, chosen(ADDED), cells, "experiments that code added beside the grid")
+    partial = [metric for metric in spec.metrics if _is_of_last_attempt(observed, metric)]
+    if partial:
+        what = f"experiments that went on from a checkpoint, so {', '.join(partial)} counts the last attempt only"
+        yield from _remark("continued", observed, chosen(CONTINUED), cells, what)
+
+
+def _is_of_last_attempt(observed: Observed, metric: str) -> bool:
+    return any((source := metric_source(study, metric)) and is_of_last_attempt(source) for study in observed.studies)
+
+
+def _done(observed: Observed) -> np.ndarray:
+    return np.asarray(observed.status == _DONE)
+
+
+def _remark(kind: str, observed: Observed, places: np.ndarray, cells: Cells, what: str) -> Iterator[Problem]:
+    if not len(places):
+        return
+    concerned = np.unique(cells.of[places]).tolist()
+    ids = compact(np.sort(observed.ids[places])[:_SHOWN].tolist())
+    text = f"{what}: {len(places):,} in {cells.listed(concerned)}"
+    yield Problem(kind, text, f"qexp show {ids}", tuple(concerned))
+
+
+def _repeated(connection: Connection, study: StudyRow) -> list[int]:
+    """Return the experiments that had a result of the same settings and code before: they ran until one was kept."""
+    kinds = revisions.repeats(connection, study.id)
+    if not kinds:
+        return []
+    known = revisions.revisions(connection, study.id)
+    code = Code(connection, known.values())
+    imports: dict[UUID, Imports] = origins.lists(connection, [one.imported for one in kinds if one.imported])
+    return [
+        number
+        for kind in kinds
+        if code.is_same(known[kind.before], known[kind.now], imports.get(kind.imported) if kind.imported else None)
+        for number in revisions.repeated(connection, study.id, kind)
+    ]

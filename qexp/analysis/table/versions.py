@@ -1,0 +1,116 @@
+"""Versions of files and packages, and whether those of several experiments conflict."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import packages_distributions
+
+import numpy as np
+
+from qexp.model import Imports
+from qexp.store import sources
+from qexp.store.connect import Connection
+from qexp.store.origins import EnvironmentView
+from qexp.store.revisions import RevisionView
+
+Versions = Mapping[str, str]
+"""The versions of files or packages by name: two experiments conflict if both have a name with different versions."""
+
+PLACE = "the place of the code (snapshot or installed)"
+_SHOWN = 4
+_DISTRIBUTIONS = {
+    "attr": "attrs",
+    "bs4": "beautifulsoup4",
+    "cv2": "opencv-python opencv-python-headless opencv-contrib-python",
+    "dateutil": "python-dateutil",
+    "faiss": "faiss-cpu faiss-gpu",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "tensorflow": "tensorflow-cpu tensorflow-gpu",
+    "yaml": "pyyaml",
+}
+"""Packages whose modules have other names, wherever the table is made; installed packages are known besides."""
+
+
+class Code:
+    """The contents of the files of some revisions."""
+
+    def __init__(self, connection: Connection, revisions: Iterable[RevisionView]) -> None:
+        self._marks = sources.marks(connection, {one.source for one in revisions if one.source})
+
+    def files(self, revision: RevisionView, imports: Imports | None) -> Versions:
+        """Return the marks of imported files; if the imports are unknown, of all Python files."""
+        if revision.source is None:
+            return {PLACE: "installed"}
+        marks = self._marks.get(revision.source, {})
+        names = imports.files if imports is not None else [name for name in marks if name.endswith(".py")]
+        return {PLACE: "snapshot", **{name: marks.get(name, "") for name in names}}
+
+    def is_same(self, first: RevisionView, second: RevisionView, imports: Imports | None) -> bool:
+        """Return whether two revisions have the same settings, function and imported files."""
+        if (first.settings, first.function) != (second.settings, second.function):
+            return False
+        return first.source == second.source or self.files(first, imports) == self.files(second, imports)
+
+
+def packages(environment: EnvironmentView, imports: Imports) -> Versions:
+    """Return the versions of the packages that were imported."""
+    names = {package for module in imports.packages for package in _distributions(module)}
+    return {name: version for name, version in environment.packages.items() if name in names}
+
+
+@functools.cache
+def _distributions(module: str) -> frozenset[str]:
+    """Return the names of the packages that a top-level module may belong to: sklearn is of scikit-learn."""
+    known = (module, *_installed().get(module, []), *_DISTRIBUTIONS.get(module, "").split())
+    return frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in known)
+
+
+@functools.cache
+def _installed() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def conflicts(cells: np.ndarray, classes: np.ndarray, versions: Sequence[Versions]) -> tuple[list[int], list[str]]:
+    """
+    Return the cells in which versions conflict, and the names that do: in those cells, or otherwise between cells.
+
+    Each experiment has a cell, and a class: the place of its versions.
+    """
+    if len(versions) < 2:
+        return [], []
+    pairs = np.unique(cells.astype(np.int64) * len(versions) + classes)
+    members, found = np.divmod(pairs, len(versions))
+    several = np.isin(members, members[1:][members[1:] == members[:-1]])
+    in_cell = defaultdict[int, list[int]](list)
+    for cell, one in zip(members[several].tolist(), found[several].tolist(), strict=True):
+        in_cell[cell].append(one)
+    seen: dict[tuple[int, ...], list[str]] = {}
+    within, names = [], dict[str, None]()
+    for cell, some in in_cell.items():
+        key = tuple(some)
+        if key not in seen:
+            seen[key] = conflicting(versions[one] for one in some)
+        if seen[key]:
+            within.append(cell)
+            names |= dict.fromkeys(seen[key])
+    return within, list(names) if within else conflicting(versions)
+
+
+def conflicting(versions: Iterable[Versions]) -> list[str]:
+    """Return the names that have several versions."""
+    found = defaultdict[str, set[str]](set)
+    for name, version in itertools.chain.from_iterable(one.items() for one in versions):
+        found[name].add(version)
+    return sorted(name for name, some in found.items() if len(some) > 1)
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return separator.join(names[:_SHOWN]) + more
