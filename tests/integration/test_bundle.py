@@ -299,10 +299,13 @@ def test_what_is_about_to_be_begun_when_its_process_is_told_to_stop_is_given_bac
 
 
 def test_what_an_earlier_message_may_have_claimed_is_found_by_the_next_one(client, study, bundle, line):
-    line.breaks = True
-    while line.breaks:
-        work(bundle, 0.02)
-    eventually(lambda: bundle._is_unsure, "the answer to be missed")
+    def loses_an_answer():
+        line.breaks = True
+        while line.breaks:
+            assert work(bundle, 0.02) is not None
+        return bundle._is_unsure  # unless the next claim of the loop has found them already
+
+    eventually(loses_an_answer, "the answer to be missed")
     while bundle._claimed:
         work(bundle, 0.0)
     bundle.open([])
