@@ -199,6 +199,7 @@ def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[st
     cells = np.arange(len(parts.rows)) * len(parts.columns) + column
     digits = None if parts.spec.digits == "auto" else parts.spec.digits
     written = column_format(found.center[cells], found.spread[cells], digits)
+    has_spread = _has_spread(parts)
     made: list[Cell | None] = []
     for cell in cells.tolist():
         if not found.expected[cell]:
@@ -215,7 +216,7 @@ def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[st
                 spread=spread,
                 interval=(float(found.low[cell]), float(found.high[cell])) if quartiles else None,
                 text="" if center is None else written.text(center),
-                spread_text=_spread_text(parts, written.spread_text(found.spread[cell]), center, quartiles),
+                spread_text=written.spread_text(found.spread[cell]) if has_spread and center is not None else "",
                 bold=cell in said.bold,
                 marks=(*marks.get(cell, ()), *(("*",) if cell in said.differs else ())),
                 difference=said.difference.get(cell),
@@ -226,8 +227,7 @@ def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[st
     return made
 
 
-def _spread_text(parts: Parts, text: str, center: float | None, quartiles: bool) -> str:
-    """Return the text of a spread; nothing if the statistic has none, or no cell of the table has replicates."""
+def _has_spread(parts: Parts) -> bool:
+    """Return whether cells show a spread: the statistic has one, and some cell of the table has replicates."""
     has_replicates = bool(parts.observed.over) or any((found.n > 1).any() for found in parts.figures.values())
-    has_spread = has_replicates and "±" in statistic_of(parts.spec.statistic).label
-    return text if has_spread and center is not None and not quartiles else ""
+    return has_replicates and "±" in statistic_of(parts.spec.statistic).label

@@ -1,0 +1,117 @@
+"""The question that a table answers: options, the command that repeats it, and names that say what is better."""
+
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qexp.analysis.table.spec import TableSpec, is_better_large, is_time_like, known_direction
+from qexp.cli.table import table_
+from qexp.client.summaries import spec_of
+from qexp.errors import SummaryError
+
+
+def spec(**options):
+    return TableSpec(**{"studies": "s", "metrics": "accuracy", **options})
+
+
+@pytest.mark.parametrize("names", ["a,b", " a , b ,", ["a", "b"], ("a,b",), ["a", "b", "a"]])
+def test_names_are_texts_with_commas_or_lists_and_count_once(names):
+    assert spec(rows=names).rows == ("a", "b")
+
+
+def test_no_replicates_differ_from_the_default():
+    assert spec(over="").over == ()
+    assert spec().over is None
+
+
+def test_an_option_that_is_wrong_is_named_on_one_line():
+    for options, message in [
+        ({"allow": "nan,everything"}, "allow: found 'everything', expected some of missing, mixed, nan, open"),
+        ({"scale": 0}, "scale: Input should be greater than 0"),
+        ({"scale": float("nan")}, "scale: Input should be a finite number"),
+        ({"metrics": ""}, "metrics: "),
+        ({"colums": "a"}, "colums: Extra inputs are not permitted"),
+        ({"bold": "all"}, "bold: Input should be 'best', 'tied' or 'none'"),
+    ]:
+        with pytest.raises(SummaryError) as error:
+            spec_of({"studies": "s", "metrics": "accuracy", **options})
+        assert str(error.value).startswith(message)
+        assert "\n" not in str(error.value)
+
+
+NAMES = st.lists(st.sampled_from(["lr", "optimizer.lr", "val/loss", "a b", "param.study"]), max_size=3, unique=True)
+OPTIONS = st.fixed_dictionaries(
+    {"metrics": NAMES.filter(bool)},
+    optional={
+        "rows": NAMES,
+        "columns": NAMES,
+        "over": NAMES,
+        "average": NAMES,
+        "statistic": st.sampled_from(["sem", "mean +- std"]),
+        "maximize": st.booleans(),
+        "best": NAMES,
+        "by": st.just("val_accuracy"),
+        "bold": st.sampled_from(["best", "tied", "none"]),
+        "baseline": st.sampled_from(["SVC", "it's; rm -rf $HOME"]),
+        "test": st.just("ttest"),
+        "correction": st.just("fdr"),
+        "scale": st.sampled_from([100, 0.001, 1]),
+        "digits": st.sampled_from(["auto", 2]),
+        "transpose": st.booleans(),
+        "sort": st.sampled_from(["value", "a 'column'"]),
+        "where": st.sampled_from(["lr < 0.1 and name = 'it''s'", '"val/loss" > 1']),
+        "allow": st.sets(st.sampled_from(["missing", "mixed", "nan", "open"])),
+    },
+)
+
+
+@given(OPTIONS)
+def test_the_command_of_a_table_asks_for_the_same_table(options):
+    # Given the command line of any table
+    asked = spec(**options)
+    words = shlex.split(asked.command())
+    assert words[:2] == ["qexp", "table"]
+    # When the command reads it
+    read = table_.make_context("table", words[2:]).params
+    given_ = {name: value for name, value in read.items() if value not in (None, (), False) or name == "maximize"}
+    del given_["form"]
+    given_["metrics"] = ",".join(given_["metrics"])
+    if given_.get("digits", "auto") != "auto":
+        given_["digits"] = int(given_["digits"])
+    # Then it is the same question
+    assert spec_of(given_) == asked
+
+
+@pytest.mark.parametrize(
+    ("metric", "larger", "is_time"),
+    [
+        ("accuracy", True, False),
+        ("val_loss", False, False),
+        ("trainLoss", False, False),
+        ("error_rate", False, False),
+        ("loss/mean", False, False),
+        ("test.RMSE", False, False),
+        ("topk_err", False, False),
+        ("F1", True, False),
+        ("time_series_accuracy", True, False),
+        ("steps", True, False),
+        ("fit_time", False, True),
+        ("time_per_epoch", False, True),
+        ("latency_ms", False, True),
+        ("duration", False, True),
+        ("last_attempt", False, True),
+        ("peak_memory", False, True),
+        ("energy_kwh", False, True),
+        ("images_per_second", True, True),
+        ("seconds_per_image", False, True),
+        ("throughput", True, True),
+    ],
+)
+def test_a_name_says_what_is_better_and_whether_the_machine_matters(metric, larger, is_time):
+    assert (is_better_large(metric), is_time_like(metric)) == (larger, is_time)
+
+
+def test_a_name_without_a_known_word_tells_no_direction():
+    assert [known_direction(name) for name in ("tuning", "val_score", "val_loss")] == [None, True, False]
