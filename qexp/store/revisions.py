@@ -37,20 +37,13 @@ def revisions(connection: Connection, study: int) -> dict[int, RevisionView]:
     return {row[0]: RevisionView(*row) for row in connection.execute(query)}
 
 
-def grid_rows(connection: Connection, study: int) -> int:
-    """Return how many experiments of the newest grid a study has."""
-    return _count(connection, study, Origin.GRID)
-
-
-def left_out(connection: Connection, study: int) -> int:
-    """Return how many done experiments the newest grid leaves out."""
-    return _count(connection, study, Origin.ORPHANED, Status.DONE)
-
-
-def _count(connection: Connection, study: int, origin: Origin, status: Status | None = None) -> int:
+def grid_counts(connection: Connection, study: int) -> tuple[int, int]:
+    """Return how many experiments of the newest grid a study has, and how many done ones this grid leaves out."""
     columns = tables.experiment.c
-    query = select(func.count()).where(columns.study == study, columns.origin == origin)
-    return connection.execute(query if status is None else query.where(columns.status == status)).scalar_one()
+    left_out = (columns.origin == Origin.ORPHANED) & (columns.status == Status.DONE)
+    counts = func.count().filter(columns.origin == Origin.GRID), func.count().filter(left_out)
+    row = connection.execute(select(*counts).where(columns.study == study)).one()
+    return row[0], row[1]
 
 
 @dataclass(frozen=True)

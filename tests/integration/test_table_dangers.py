@@ -1,6 +1,9 @@
 """Each way in which a table made by hand goes wrong, planted in a study of its own: refused, or noted, never silent."""
 
 import math
+import shlex
+import subprocess
+import sys
 
 import pytest
 from finished_studies import FAILED, IMPORTS, TIMEOUT, accuracy, texts
@@ -507,6 +510,7 @@ def test_experiments_that_the_grid_leaves_out_are_not_shown_and_noted(finished_s
     (note,) = [note for note in table.notes if note.kind == "excluded"]
     assert note.text == f"not shown: 8 done experiments of {study.name} that the newest grid leaves out"
     assert note.command == f"qexp list {study.name} --orphaned"
+    assert f"excluded: {note.text}" in table.provenance
 
 
 def test_experiments_that_code_added_are_noted(finished_study):
@@ -616,6 +620,40 @@ def test_a_narrowed_table_says_so(finished_study):
     table = finished_study(GRID).table(where="seed < 3")
     assert texts(table, "excluded") == ["only experiments for which seed < 3 holds"]
     assert [cell.n for cell in cells(table)] == [3] * 4
+
+
+def run(command):
+    """Run a command as a shell would, with the installed qexp of this interpreter."""
+    program, *words = shlex.split(command)
+    assert program == "qexp"
+    return subprocess.run([sys.executable, "-m", "qexp", *words], check=True, capture_output=True, text=True).stdout
+
+
+def test_the_commands_of_refusals_work_when_pasted(finished_study):
+    # Given a failed, a cancelled and a running experiment, and one without the metric, of a condition with quotes
+    endings = {0: FAILED, 1: {"loss": 1.0}, 2: None}
+    study = finished_study(GRID | {"name": ['it\'s "so"']}, lambda p: endings.get(p["seed"], accuracy(p)))
+    study.client.cancel(parse([study.name], where="seed = 2 and classifier = 'svc'"))
+    # When the commands of the refusal run
+    reasons = study.refusals(where="name = 'it''s \"so\"' and seed < 5")
+    kinds = [reason.partition("; ")[2] for reason in reasons]
+    printed = [run(command) for command in kinds if not command.startswith("qexp wait")]
+    # Then they do what they promise
+    assert [command.split()[1] for command in kinds] == ["requeue", "requeue", "wait", "show"]
+    assert [text.split()[:2] for text in printed[:2]] == [["4", "requeued:"], ["2", "requeued:"]]
+    assert study.refusals()[0].startswith("8 experiments are not finished yet")
+
+
+def test_reasons_are_short_whatever_the_labels_are(make_study):
+    # Given labels of 300 characters, with line breaks, and many of them
+    parameters = {"classifier": [f"{n}\n{'x' * 300}" for n in range(5)], "dataset": ["y" * 300, "z"], "seed": [0, 1]}
+    study = make_study().enqueue(parameters=parameters | {"open": ["v" * 300, "w" * 300]}, settings={"text": "s" * 300})
+    study.end(lambda p: accuracy(p) if p["seed"] == 0 else FAILED)
+    study.enqueue(parameters=parameters | {"open": ["v" * 300, "w" * 300]}, settings={"text": "t" * 300})
+    # Then every reason fits on a line
+    for reason in study.refusals():
+        assert len(reason.partition("; qexp")[0]) <= 160
+        assert "\n" not in reason
 
 
 # results and parameters of unusual kinds

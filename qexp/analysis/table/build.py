@@ -54,7 +54,7 @@ def build(connection: Connection, spec: TableSpec) -> Table:
     """
     parts = gather(connection, spec)
     refuse(parts.problems, spec)
-    return laid_out(parts, notes.all_notes(connection, parts), notes.provenance(connection, parts))
+    return laid_out(parts, notes.all_notes(parts), notes.provenance(connection, parts))
 
 
 def gather(connection: Connection, spec: TableSpec) -> Parts:

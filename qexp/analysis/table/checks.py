@@ -37,7 +37,7 @@ def check(
     found += mixed(connection, observed, spec, cells)
     found += problems.missing(observed, cells)
     found += problems.short_averages(spec.average, units, cells)
-    found += _lost(connection, observed)
+    found += _planned(connection, observed)
     for metric in dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else []))):
         found += _values(connection, observed, metric, cells)
     return [*found, *remarks(connection, observed, spec, cells)]
@@ -65,13 +65,16 @@ def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
     return flat
 
 
-def _lost(connection: Connection, observed: Observed) -> list[Problem]:
-    """Compare the rows of each newest grid with the number that the grid has."""
+def _planned(connection: Connection, observed: Observed) -> list[Problem]:
+    """Compare the rows of each newest grid with the number that the grid has, and count done ones outside of it."""
     found = []
     for study in observed.studies:
+        there, left_out = revisions.grid_counts(connection, study.id)
         total = revisions.revisions(connection, study.id)[study.revision].total
-        if total is not None and (lost := total - revisions.grid_rows(connection, study.id)) > 0:
-            found.append(problems.lost_rows(study.name, lost))
+        if total is not None and total > there:
+            found.append(problems.lost_rows(study.name, total - there))
+        if left_out:
+            found.append(problems.left_out(study.name, left_out))
     return found
 
 

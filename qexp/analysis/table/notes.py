@@ -50,14 +50,14 @@ def marks(parts: Parts) -> dict[int, tuple[str, ...]]:
     return found
 
 
-def all_notes(connection: Connection, parts: Parts) -> list[Note]:
+def all_notes(parts: Parts) -> list[Note]:
     """Return the notes of a table: what a cell shows, what is missing, chosen, compared and suspicious."""
     return [
         *_statistic(parts),
         *(note for _, note, _ in _marked(parts)),
         *_choices(parts),
         *_tests(parts),
-        *_left_out(connection, parts),
+        *_narrowed(parts),
         *_suspicious(parts),
     ]
 
@@ -124,14 +124,9 @@ def _tests(parts: Parts) -> Iterator[Note]:
                 yield note
 
 
-def _left_out(connection: Connection, parts: Parts) -> Iterator[Note]:
+def _narrowed(parts: Parts) -> Iterator[Note]:
     if parts.spec.where:
         yield Note("excluded", f"only experiments for which {parts.spec.where} holds")
-    for study in parts.observed.studies:
-        if number := revisions.left_out(connection, study.id):
-            done = "1 done experiment" if number == 1 else f"{number:,} done experiments"
-            text = f"not shown: {done} of {study.name} that the newest grid leaves out"
-            yield Note("excluded", text, command=f"qexp list {study.name} --orphaned")
 
 
 def _suspicious(parts: Parts) -> Iterator[Note]:

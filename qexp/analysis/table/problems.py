@@ -152,6 +152,12 @@ def lost_rows(study: str, number: int) -> Problem:
     return Problem("missing", text, "qexp enqueue grid.yaml")
 
 
+def left_out(study: str, number: int) -> Problem:
+    """Return that the newest grid leaves out done experiments, which are not in the table."""
+    text = f"not shown: {_count(number, 'done experiment')} of {study} that the newest grid leaves out"
+    return Problem("excluded", text, f"qexp list {study} --orphaned")
+
+
 def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[Problem]:
     """Return that some replicates have fewer experiments to average than others of their cell."""
     concerned = np.unique(units.cell[units.is_short]).tolist()
