@@ -90,7 +90,7 @@ class Coded:
 
 @dataclass
 class Observations:
-    """The experiments of one study that belong to its newest grid or were added by code, in no order."""
+    """The experiments of one study that belong to its newest grid or were added by code, in the order of ids."""
 
     ids: np.ndarray
     status: np.ndarray
@@ -271,10 +271,12 @@ def _long(value: ColumnElement[Any]) -> ColumnElement[float]:
 
 
 def _decode(row: Any, request: Request, coders: Mapping[str, _Coder]) -> dict[str, np.ndarray]:
-    """Return the columns of one piece; *coders* give hashes their codes."""
+    """Return the columns of one piece in the order of ids; *coders* give hashes their codes."""
     fields = iter(row)
     ids = _integers(next(fields))
-    state = _integers(next(fields))
+    order = np.argsort(ids, kind="stable")
+    ids = ids[order]
+    state = _integers(next(fields))[order]
     found = {
         "ids": ids.astype(np.int64),
         "status": _places(Status, state % 4096),
@@ -283,9 +285,9 @@ def _decode(row: Any, request: Request, coders: Mapping[str, _Coder]) -> dict[st
         "revision": (state // 4096**2 // 8).astype(np.int32),
     }
     for name, coder in coders.items():
-        found[name] = coder.encode(_integers(next(fields)), ids)
+        found[name] = coder.encode(_integers(next(fields))[order], ids)
     for name in request.metrics:
-        found[f"metric {name}"] = np.frombuffer(next(fields) or b"", dtype=">f8").astype(np.float64)
+        found[f"metric {name}"] = np.frombuffer(next(fields) or b"", dtype=">f8").astype(np.float64)[order]
     return found
 
 

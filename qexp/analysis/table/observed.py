@@ -20,7 +20,7 @@ from qexp.store.studies import StudyRow
 
 @dataclass(frozen=True)
 class Observed:
-    """Experiments of one or more studies, in no order; each array has one entry per experiment."""
+    """Experiments of one or more studies, each study's in the order of ids; arrays have one entry per experiment."""
 
     studies: tuple[StudyRow, ...]
     over: tuple[str, ...]
