@@ -9,15 +9,13 @@ from sqlalchemy import ColumnElement, and_
 
 from qexp.analysis.plots.request import Request, require_matplotlib
 from qexp.client import reading
-from qexp.errors import PlotError, nearest
+from qexp.errors import PlotError
 from qexp.model import Origin, Status
-from qexp.store import curves, experiments, selectors, staleness, studies, tables
+from qexp.store import experiments, selectors, staleness, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.selectors import Selection
 
 if TYPE_CHECKING:
-    from qexp.analysis.plots.curves import Curve, Key
-    from qexp.analysis.plots.data import Chosen
     from qexp.analysis.plots.picture import Picture
     from qexp.client.client import Client
 
@@ -27,6 +25,7 @@ def plot(client: Client, selection: Selection, request: Request) -> Picture:
     require_matplotlib()
     from qexp.analysis.plots.data import Experiments, choose
     from qexp.analysis.plots.drawing import draw
+    from qexp.analysis.plots.series import series_of
 
     series = None
     with client.begin() as connection:
@@ -44,7 +43,7 @@ def plot(client: Client, selection: Selection, request: Request) -> Picture:
         chosen = choose(Experiments(frame, parameters, results, study.name), request)
         chosen = replace(chosen, notes=(*chosen.notes, *notes))
         if request.kind == "curve":
-            series, chosen = _series(connection, chosen, request)
+            series, chosen = series_of(connection, chosen, request)
     return draw(chosen, request, series)
 
 
@@ -83,23 +82,3 @@ def _orphaned(connection: Connection, condition: ColumnElement[bool], selection:
     return [f"{closed:,} done {'experiment' if closed == 1 else 'experiments'} that the newest grid leaves out"] * (
         closed > 0
     )
-
-
-def _series(connection: Connection, chosen: Chosen, request: Request) -> tuple[dict[Key, Curve], Chosen]:
-    """Return the curves, and the chosen experiments less those that have no point; PlotError if none has any."""
-    from qexp.analysis.plots.curves import curves_of, members, without_series
-    from qexp.analysis.plots.spread import DEFAULT
-
-    groups = (chosen.ids.tolist(), members(chosen).tolist())
-    counts = curves.runs(connection, groups, request.metric)
-    runs = {group: drawn for group, drawn, _ in counts if drawn}
-    if not runs:
-        known = curves.names(connection, groups)
-        if request.metric in known:
-            raise PlotError(f"--metric {request.metric}: no point of the series is finite")
-        guess = nearest(request.metric, known) or f", expected one of {', '.join(known) or 'none'}"
-        raise PlotError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
-    statistic = request.statistic or DEFAULT
-    rows = (curves.quartiles if statistic == "median" else curves.means)(connection, groups, request.metric)
-    odd = sum(odd for _, _, odd in counts)
-    return curves_of(rows, runs, chosen, statistic), without_series(chosen, request.metric, sum(runs.values()), odd)

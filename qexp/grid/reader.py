@@ -310,7 +310,7 @@ class _Composer:
         """Return the value of a scalar without quotes, or with a tag."""
         text = event.value
         try:
-            value = _resolve(text) if event.tag is None else _tagged(event.tag, text)
+            value = resolve(text) if event.tag is None else _tagged(event.tag, text)
         except ValueError as error:
             raise self.error(line, str(error)) from error
         if isinstance(value, float) and not math.isfinite(value):
@@ -318,7 +318,7 @@ class _Composer:
         return value
 
 
-def _resolve(text: str) -> Json:
+def resolve(text: str) -> Json:
     """Return what a plain scalar means in YAML 1.2's core schema (section 10.3.2 of the specification)."""
     if _NON_FINITE.fullmatch(text):
         raise ValueError(f"found {text}, expected a finite number")
@@ -350,7 +350,7 @@ def _tagged(tag: str, text: str) -> Json:
         return text
     if kind not in ("null", "bool", "int", "float"):
         raise ValueError(f"found the tag {_shown(tag)}, expected plain data")
-    value = _resolve(text)
+    value = resolve(text)
     if kind == "float" and type(value) is int and _INT.fullmatch(text):
         return float(text)
     if type(value) is not {"null": type(None), "bool": bool, "int": int, "float": float}[kind]:

@@ -98,3 +98,11 @@ def _by_step(point: Any, *statistics: ColumnElement[Any]) -> Select[Any]:
     columns: list[ColumnElement[Any]] = [point.group, point.step, func.count(), *statistics]
     finite = _is_finite(point.value)
     return select(*columns).where(finite).group_by(*columns[:2]).order_by(*columns[:2])
+
+
+def is_large(connection: Connection, ids: Sequence[int], limit: int) -> bool:
+    """Return whether some experiments have more than *limit* points, without counting further."""
+    columns = tables.metric.c
+    some = select(literal(1)).where(columns.experiment == any_(literal(list(ids), _BIGINTS))).limit(limit + 1)
+    number: int = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    return number > limit

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, any_, literal, select
+from sqlalchemy import ARRAY, BigInteger, any_, func, literal, select
 
 from qexp.model import Imports
 from qexp.store import tables
 from qexp.store.connect import Connection
+from qexp.store.durations import seconds
 
 
 @dataclass(frozen=True)
@@ -69,3 +71,67 @@ def lists(connection: Connection, digests: Sequence[UUID]) -> dict[UUID, Imports
     columns = tables.imported.c
     query = select(columns.digest, columns.files, columns.packages).where(columns.digest.in_(digests))
     return {row[0]: Imports(tuple(row[1]), tuple(row[2])) for row in connection.execute(query)}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host with what is installed there, and the attempts that it ran."""
+
+    host: str | None
+    """None: the worker of these attempts is not known."""
+    cpu: str | None
+    cores: int | None
+    gpus: tuple[str, ...]
+    python: str | None
+    platform: str | None
+    attempts: int
+    wall_seconds: float
+
+
+def machines(connection: Connection, study: int) -> list[Machine]:
+    """Return the machines that ran attempts of a study, the busiest first."""
+    past, worker, environment = tables.attempt.c, tables.worker.c, tables.environment.c
+    facts = (
+        worker.host,
+        environment.cpu,
+        environment.cores,
+        environment.gpus,
+        environment.python,
+        environment.platform,
+    )
+    wall = func.sum(seconds(past.finished_at - past.started_at))
+    query = (
+        select(*facts, func.count(), wall)
+        .outerjoin_from(tables.attempt, tables.worker, worker.id == past.worker)
+        .outerjoin(tables.environment, environment.digest == worker.environment)
+        .where(past.study == study)
+        .group_by(*facts)
+        .order_by(wall.desc(), *facts)
+    )
+    found: list[Any] = [(*row[:3], tuple(row[3] or ()), *row[4:]) for row in connection.execute(query)]
+    return [Machine(*row) for row in found]
+
+
+def origins(connection: Connection, study: int) -> list[tuple[EnvironmentView, Imports, int]]:
+    """Return the environments and imports of the done attempts of a study, as far as known, with their numbers."""
+    past, worker, environment, imported = tables.attempt.c, tables.worker.c, tables.environment.c, tables.imported.c
+    counted = (
+        select(past.imported, worker.environment, func.count().label("count"))
+        .join_from(tables.attempt, tables.worker, worker.id == past.worker)
+        .where(past.study == study, past.outcome == "done")
+        .group_by(past.imported, worker.environment)
+        .subquery()
+        .c
+    )
+    query = (
+        select(
+            environment.packages, environment.cpu, environment.gpus, imported.files, imported.packages, counted.count
+        )
+        .join_from(tables.environment, counted.imported.table, environment.digest == counted.environment)
+        .join(tables.imported, imported.digest == counted.imported)
+        .order_by(counted.count.desc(), imported.digest, environment.digest)
+    )
+    return [
+        (EnvironmentView(row[0], row[1], tuple(row[2])), Imports(tuple(row[3]), tuple(row[4])), row[5])
+        for row in connection.execute(query)
+    ]

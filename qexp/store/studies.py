@@ -268,8 +268,8 @@ def changes(connection: Connection, known: StudyRow, plan: Plan) -> dict[str, tu
             columns.study == known.id, columns.number == known.revision
         )
     ).one()
-    old = {**_described(before.grid, before.settings), "function": before.function, "folder": before.folder}
-    new = {**_described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
+    old = {**described(before.grid, before.settings), "function": before.function, "folder": before.folder}
+    new = {**described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
     snapshot = plan.provenance.snapshot
     old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
     if connection.execute(_MAY_READ_ADDRESSES).scalar_one():
@@ -290,7 +290,7 @@ def _countable(addresses: Sequence[str]) -> list[str]:
     return [f"{hidden(address)} ({digest(address)[:4]})" for address in addresses]
 
 
-def _described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:
+def described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:
     """Return what a grid says, each parameter and setting by itself."""
     flat = {key: value for key, value in grid.items() if key not in ("parameters", "settings", "study", "function")}
     flat |= {f"parameters.{name}": value for name, value in (grid.get("parameters") or {}).items()}

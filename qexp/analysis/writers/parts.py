@@ -48,10 +48,11 @@ def column_labels(table: Table) -> list[Key]:
     if not table.column_axes:
         name = ", ".join(shown(metric.name) for metric in table.metrics)
         return [(name,) for _ in table.columns]
-    return [tuple(map(_with_axis, table.column_axes, key)) for key in table.columns]
+    return [tuple(map(with_axis, table.column_axes, key)) for key in table.columns]
 
 
-def _with_axis(axis: str, label: str) -> str:
+def with_axis(axis: str, label: str) -> str:
+    """Return the label of a column; a label that is a number or other JSON gets the name of its axis."""
     return f"{shown(axis)} = {shown(label)}" if not label or _is_json(label) else shown(label)
 
 
