@@ -45,6 +45,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
         "explain": Verb("look", "Say why an experiment is in its state, and what changes it."),
         "workers": Verb("site", "List the workers: where, since when, doing what, last seen."),
+        "report": Verb("report", "Write all about a study to one .html file."),
         "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
         "logs": Verb("findings", "Print what an experiment has printed."),
         "metrics": Verb("findings", "Show the series that experiments have recorded, and their lists."),

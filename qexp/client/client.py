@@ -373,6 +373,15 @@ class Client:
 
         return plot(self, selection, request)
 
+    def report(
+        self, study: str, path: Path, metrics: Sequence[str] = (), rows: Sequence[str] = (), columns: Sequence[str] = ()
+    ) -> int:
+        """Write all about a study to a .html file and return its size in bytes; see `qexp.client.reports.write`."""
+        from qexp.analysis.report import Options
+        from qexp.client import reports
+
+        return reports.write(self, Options(study, tuple(metrics), tuple(rows), tuple(columns)), path)
+
     def wait(
         self,
         study: str,

@@ -125,6 +125,23 @@ class Study:
         """
         return self._client.stale(self.name)
 
+    def report(
+        self,
+        path: str | Path,
+        metric: str | Sequence[str] = (),
+        rows: str | Sequence[str] = (),
+        columns: str | Sequence[str] = (),
+    ) -> Path:
+        """
+        Write all about the study to one .html file and return its path.
+
+        *metric* names results, by default all that are numbers. *rows* and *columns* name parameters, by default those
+        that suit the grid. Tables that `qexp.table` would refuse are shown with the reasons.
+        """
+        metrics, first, second = ((names,) if isinstance(names, str) else names for names in (metric, rows, columns))
+        self._client.report(self.name, Path(path), metrics, first, second)
+        return Path(path)
+
     def errors(self) -> list[reports.ErrorGroup]:
         """Return the failed experiments by error, the largest group first."""
         return self._client.errors(Selection(self.name))

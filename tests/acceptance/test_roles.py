@@ -273,6 +273,7 @@ def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
     commands = [("status",), ("list", name), ("show", name), ("errors", name), ("logs", number), ("metrics", name)]
     commands += [("explain", number), ("workers",), ("list", name, "--where", "way = 'returns'")]
     commands += [("artifacts", name), ("source", number), ("export", name, "-o", "out.csv"), ("diff", "grid.yaml")]
+    commands += [("report", name, "-o", "report.html")]
     for command in commands:
         done = look(*command)
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), (command, done.stderr)

@@ -1,0 +1,249 @@
+"""The facts of a report, read in one transaction: a frozen record for each section. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from qexp.analysis.report import axes, pictures, plan, results
+from qexp.analysis.report.axes import Layout
+from qexp.analysis.report.pictures import Drawing
+from qexp.analysis.report.results import Coverage, Result
+from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.versions import packages as versions_of
+from qexp.errors import SummaryError
+from qexp.model import Json, Status
+from qexp.store import (
+    costs,
+    failures,
+    history,
+    origins,
+    reports,
+    staleness,
+    standing,
+    studies,
+    tables,
+    variety,
+)
+from qexp.store.connect import Connection
+from qexp.store.costs import Cost, Durations
+from qexp.store.failures import Failed
+from qexp.store.history import Revision
+from qexp.store.origins import Machine
+from qexp.store.outdated import Staleness
+from qexp.store.reports import ExperimentView
+from qexp.store.standing import Counts
+from qexp.store.studies import StudyRow
+
+MOST_METRICS = 6
+"""Metrics with a table and a picture, unless they are named."""
+_MOST_REVISIONS, _MOST_MACHINES, _MOST_GROUPS, _MOST_LISTED = 20, 30, 20, 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """A report as a person asks for it; without names the metrics, rows and columns follow from the study."""
+
+    study: str
+    metrics: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def is_chosen(self) -> bool:
+        """Return whether rows or columns are named."""
+        return bool(self.rows or self.columns)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The study as a whole."""
+
+    study: StudyRow
+    description: str
+    counts: Counts
+    began: datetime | None
+    ended: datetime | None
+    """The end of the last attempt."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The newest grid and the settings of its experiments."""
+
+    grid: str
+    """YAML."""
+    is_cut: bool
+    settings: Mapping[str, Json]
+
+
+@dataclass(frozen=True)
+class History:
+    """The newest revisions, and the done experiments that do not belong to the newest one."""
+
+    revisions: Sequence[Revision]
+    """The newest first."""
+    stale: Staleness
+
+
+@dataclass(frozen=True)
+class Code:
+    """The files of the newest revision, and the packages that done attempts have imported."""
+
+    revision: Revision
+    files: Sequence[str]
+    packages: Mapping[str, Mapping[str, int]]
+    """By package and version the number of done attempts that imported it."""
+
+
+@dataclass(frozen=True)
+class Machines:
+    """The busiest machines, and the number of all."""
+
+    machines: Sequence[Machine]
+    total: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """The tables of metrics and their pictures, in the order of metrics."""
+
+    results: Sequence[Result]
+    left: Sequence[str]
+    """Metrics without a table."""
+    drawings: Sequence[Drawing]
+    pooled: Sequence[str]
+    """Parameters that have neither rows nor columns, since they have too many values."""
+    no_pictures: str
+    """Why nothing is drawn, and how to get pictures; empty if they can be drawn."""
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The largest groups of errors, and the number of all."""
+
+    groups: Sequence[Failed]
+    total: int
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Durations, costs, and the experiments that took most."""
+
+    durations: Durations | None
+    costs: Sequence[Cost]
+    slowest: Sequence[ExperimentView]
+    most_retried: Sequence[ExperimentView]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report says."""
+
+    options: Options
+    head: Head
+    plan: Plan
+    history: History
+    code: Code
+    machines: Machines
+    coverage: Coverage | str
+    """A text says why there is none."""
+    results: Results
+    errors: Errors
+    effort: Effort
+    example: int | None
+    """An experiment that ran the newest revision, otherwise the first one; None: there is none."""
+
+
+def gather(connection: Connection, options: Options) -> Report:
+    """Read a report; SummaryError or UnknownStudyError names an option that the study does not have."""
+    study = studies.find(connection, options.study)
+    layout = axes.chosen(connection, study, options.rows, options.columns)
+    shown = history.revisions(connection, study, _MOST_REVISIONS)
+    coverage, observed = _coverage(connection, options, layout)
+    return Report(
+        options,
+        _head(connection, study),
+        Plan(*plan.written(history.grid(connection, study)), studies.current(connection, study)[0]),
+        History(shown, staleness.of(connection, study)),
+        _code(connection, study, shown[0]),
+        _machines(connection, study),
+        coverage,
+        _results(connection, study, options, layout, observed),
+        Errors(*failures.groups(connection, study.id, _MOST_GROUPS)),
+        _effort(connection, study),
+        history.example(connection, study),
+    )
+
+
+def _head(connection: Connection, study: StudyRow) -> Head:
+    (counts,) = standing.counts(connection, study.id)
+    return Head(study, history.about(connection, study), counts, *costs.period(connection, study.id))
+
+
+def _code(connection: Connection, study: StudyRow, newest: Revision) -> Code:
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for environment, imports, number in origins.origins(connection, study.id):
+        for name, version in versions_of(environment, imports).items():
+            counts[name][version] += number
+    packages = {name: dict(counts[name]) for name in sorted(counts)}
+    return Code(newest, history.files(connection, newest.source) if newest.source else (), packages)
+
+
+def _machines(connection: Connection, study: StudyRow) -> Machines:
+    found = origins.machines(connection, study.id)
+    return Machines(found[:_MOST_MACHINES], len(found))
+
+
+def _coverage(connection: Connection, options: Options, layout: Layout) -> tuple[Coverage | str, Observed | None]:
+    """Return the coverage and the experiments; an error of rows and columns that nobody has chosen is a text."""
+    try:
+        return results.coverage(connection, options.study, layout)
+    except SummaryError as error:
+        if options.is_chosen:
+            raise
+        return str(error), None
+
+
+def _results(
+    connection: Connection, study: StudyRow, options: Options, layout: Layout, observed: Observed | None
+) -> Results:
+    known = [".".join(path) for path in variety.numeric_results(connection, study.id, study.results)]
+    metrics = options.metrics or known[:MOST_METRICS]
+    no_pictures = pictures.missing_library()
+    found: list[Result] = []
+    drawings: list[Drawing] = []
+    for metric in metrics:
+        result, parts = results.result(connection, results.spec_of(study.name, layout, metric))
+        if parts is None and options.metrics:
+            raise SummaryError(result.refusal[0])
+        found.append(result)
+        if parts is not None and not no_pictures and layout.rows:
+            drawings.append(pictures.of_result(parts, layout, len(drawings)))
+    if observed is not None and not no_pictures:
+        drawings += pictures.of_series(connection, observed, layout, len(drawings))
+    left = [] if options.metrics else known[MOST_METRICS:]
+    return Results(found, left, drawings, layout.pooled, no_pictures)
+
+
+def _effort(connection: Connection, study: StudyRow) -> Effort:
+    return Effort(
+        costs.durations(connection, study.id),
+        costs.of_attempts(connection, study.id),
+        _views(connection, costs.slowest(connection, study.id, _MOST_LISTED)),
+        _views(connection, costs.most_retried(connection, study.id, _MOST_LISTED)),
+    )
+
+
+def _views(connection: Connection, ids: Sequence[int]) -> list[ExperimentView]:
+    """Return experiments in the order of *ids*."""
+    places = {number: place for place, number in enumerate(ids)}
+    found = reports.experiments(connection, tables.experiment.c.id.in_(ids))
+    return sorted(found, key=lambda view: places[view.id])
+
+
+def is_done(report: Report) -> bool:
+    """Return whether any experiment of a report is done."""
+    return report.head.counts.counts[Status.DONE] > 0

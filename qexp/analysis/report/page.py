@@ -1,0 +1,47 @@
+"""The page: sections in their order, and the look of a screen and of paper."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from qexp.analysis.report import efforts, outcomes, sections
+from qexp.analysis.report.data import Report, is_done
+from qexp.analysis.report.markup import Html, join, tag
+
+
+def page(report: Report) -> str:
+    """Return a report as one file of HTML; the same data give the same text."""
+    style = files("qexp.analysis.report").joinpath("style.css").read_text(encoding="utf-8")
+    parts = _sections(report)
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", report.head.study.name),
+        tag("style", Html(style)),
+    )
+    contents = tag("nav", [tag("a", title, href=f"#{name}") for name, title, _ in parts], aria_label="contents")
+    body = [tag("section", tag("h2", title), content, id=name) for name, title, content in parts]
+    main = tag("main", sections.head(report.head), contents, body)
+    return f"<!DOCTYPE html>\n{tag('html', head, tag('body', main), lang='en')}\n"
+
+
+def _sections(report: Report) -> list[tuple[str, str, Html]]:
+    """Return the id, the title and the content of each section."""
+    study = report.head.study
+    found = [
+        ("plan", "What was run", sections.plan(report.plan, study.function)),
+        ("revisions", "Revisions", sections.history(report.history, study.revision)),
+        ("code", "Code", sections.code(report.code)),
+        ("machines", "Machines", sections.machines(report.machines)),
+        ("coverage", "Coverage", outcomes.coverage(report.coverage)),
+        ("results", "Results", outcomes.results(report.results, report.history.stale, is_done(report))),
+        ("pictures", "Pictures", outcomes.pictures(report.results)),
+        ("errors", "Errors", outcomes.errors(report.errors, study.name)),
+        ("durations", "Durations", efforts.durations(report.effort.durations)),
+        ("cost", "Cost", efforts.cost(report.effort.costs)),
+        ("slowest", "Slowest and most retried", efforts.longest(report.effort, study.parameters)),
+        ("again", "Run it again", efforts.again(report)),
+    ]
+    return [(name, title, join(content)) for name, title, content in found]

@@ -1,0 +1,60 @@
+"""Numbers, moments and values as a report writes them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from qexp.model import Json, duration, plain
+from qexp.truncation import single_line
+
+_LONGEST = 160
+"""Bytes of a value."""
+
+
+def moment(at: datetime | None) -> str:
+    """Return a moment in UTC, so that a report has the same bytes wherever it is made."""
+    return "—" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def value(given: Json) -> str:
+    """Return a parameter, setting or result on one line."""
+    text = f"{given:.6g}" if isinstance(given, float) else plain(given)
+    return single_line(text, _LONGEST)
+
+
+def count(number: int, noun: str) -> str:
+    """
+    Return a number with its noun.
+
+    >>> count(1, "file"), count(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def hours(seconds: float | None) -> str:
+    """
+    Return a sum of times: hours if there are many.
+
+    >>> hours(7_200_000), hours(90), hours(None)
+    ('2,000 h', '1 min 30 s', '—')
+    """
+    if seconds is None:
+        return "—"
+    return f"{seconds / 3600:,.0f} h" if seconds >= 360_000 else duration(seconds) or "0 s"
+
+
+def size(number: float | None) -> str:
+    """
+    Return bytes in the unit that makes them readable.
+
+    >>> size(999), size(5.6e9), size(None)
+    ('999 B', '5.6 GB', '—')
+    """
+    if number is None:
+        return "—"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            break
+        number /= 1000
+    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"

@@ -1,0 +1,36 @@
+"""report: all about a study in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from qexp.cli.terminal import echo
+
+
+@click.command()
+@click.argument("study")
+@click.option("--metric", "metrics", multiple=True, metavar="NAME", help="A result; repeatable.  [default: all]")
+@click.option("--rows", metavar="NAME[,NAME]", help="The parameters whose values are rows.  [default: by the grid]")
+@click.option("--columns", metavar="NAME[,NAME]", help="The parameters whose values are columns.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A .html file.")
+def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str | None, output: Path) -> None:
+    """
+    Write all about a study to one .html file: to read, to print, to keep.
+
+    \b
+      qexp report digits -o report.html
+      qexp report digits --metric accuracy --rows classifier --columns dataset -o report.html
+
+    It needs no network. A table that 'qexp table' would refuse is shown with the reasons.
+    """
+    from qexp.cli.output import size
+    from qexp.client import Client
+
+    written = Client().report(study, output, metrics, _names(rows), _names(columns))
+    echo(f"{output}: {size(written)}")
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

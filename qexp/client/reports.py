@@ -1,0 +1,33 @@
+"""The report of a study: from the database to one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import text
+
+from qexp.analysis.whole_files import check_target, whole_file
+
+if TYPE_CHECKING:
+    from qexp.analysis.report import Options
+    from qexp.client.client import Client
+
+
+def write(client: Client, options: Options, path: Path) -> int:
+    """
+    Write the report of a study to a .html file, complete or not at all; return its size in bytes.
+
+    All of it is of one moment. The same data give the same bytes.
+    """
+    from qexp.analysis.report import gather
+    from qexp.analysis.report.page import page
+
+    check_target(path, (".html", ".htm"))  # before Postgres is asked
+    with client.begin() as connection:
+        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        found = gather(connection, options)
+    data = page(found).encode("utf-8", "backslashreplace")
+    with whole_file(path) as draft:
+        draft.write_bytes(data)
+    return len(data)

@@ -1,0 +1,387 @@
+"""A report: all about a study in one page that shows hostile text as text, and is the same for the same data."""
+
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from report_support import Page
+from sqlalchemy import text
+from tests_support import T0KEN
+
+from qexp import Study
+from qexp.analysis.report import Options, gather
+from qexp.analysis.report.page import page
+from qexp.errors import ExportError, SummaryError, UnknownStudyError
+from qexp.grid import Grid
+from qexp.model import Failure, Imports
+from qexp.source import current
+from qexp.store import hot, journal, leases, sources
+from qexp.store.selectors import Selection
+
+HOSTILE = "</pre><script>alert('x')</script> & \"q\" \x1b[31m \u202e http://evil.example/x"
+START = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+GRID = {"model": ["svm", "tree"], "data": ["iris", "wine", "digits"], "seed": [0, 1, 2]}
+SECTIONS = {
+    *("plan", "revisions", "code", "machines", "coverage", "results", "pictures", "errors", "durations", "cost"),
+    *("slowest", "again"),
+}
+
+
+def error(said: str = "boom", failure: Failure = Failure.ERROR, group: str = "ab12cd34") -> hot.Outcome:
+    trace = f"Traceback (most recent call last):\n  {said}\n"
+    return hot.Outcome(error=hot.Error(failure, "ValueError", said, "experiment.py:7 in f", group, trace))
+
+
+@pytest.fixture
+def enqueue(client, tmp_path):
+    """Enqueue a study of a function that takes anything; the keys are those of a grid."""
+    (tmp_path / "experiment.py").write_text("def f(**params): ...\n")
+    name = f"report_{uuid.uuid4().hex[:8]}"
+
+    def enqueue(**keys):
+        grid = {"study": name, "function": "experiment:f", "queue": "nobody", "parameters": GRID}
+        client.enqueue(Grid.from_dict(grid | keys, tmp_path))
+        return name
+
+    return enqueue
+
+
+@pytest.fixture
+def finish(client, raw):
+    """End the queued experiments of a study as *outcome* says of their parameters; None leaves one open."""
+
+    def finish(name, outcome, host="node1", seconds=20.0):
+        with client.begin() as connection:
+            sources.keep_environment(connection, current())
+        worker = uuid.uuid4()
+        station = leases.Station(host, 1, "w@here", ["nobody"], 1, "ann", current().digest)
+        leases.register(raw, worker, station)
+        claims = []
+        for view in client.experiments(Selection(name)):
+            found = outcome(view.params)
+            if found is None or view.status != "queued":
+                continue
+            began = START + timedelta(minutes=view.id)
+            claim = hot.claim(raw, view.id, worker, 1, now=began)
+            if isinstance(found, dict):
+                usage = hot.Usage(cpu_seconds=5.0, peak_memory=10**9, energy_kwh=0.01)
+                found = hot.Outcome(result=found, usage=usage, imports=Imports(("experiment.py",), ("numpy",)))
+                hot.name_results(raw, claim.study_id, list(found.result))
+            assert hot.finish(raw, claim, found, now=began + timedelta(seconds=seconds))
+            claims.append(claim)
+        return claims
+
+    return finish
+
+
+@pytest.fixture
+def read(client, tmp_path):
+    """Write the report of a study and read it."""
+
+    def read(name, **options):
+        path = Study(name, client).report(tmp_path / "report.html", **options)
+        return Page(path.read_text(encoding="utf-8"))
+
+    return read
+
+
+def score(params):
+    return {"accuracy": 0.8 + params["seed"] / 100 + len(params["data"]) / 50, "name": params["model"]}
+
+
+def test_a_finished_study_is_told_from_its_grid_to_its_cost(enqueue, finish, read):
+    # Given a study that is done
+    name = enqueue(description="Two models for the paper.", settings={"epochs": 10})
+    finish(name, score)
+    # When its report is read
+    told = read(name)
+    # Then each section is there and says what is true
+    assert told.texts.keys() == SECTIONS | {""}
+    assert "Two models for the paper." in told.texts[""]
+    assert "18 of 18 done · revision 1 · began 2026-" in told.texts[""]
+    assert "data: [iris, wine, digits]" in told.texts["plan"]
+    assert "epochs10" in told.texts["plan"]
+    assert "the first revision" in told.texts["revisions"]
+    assert "experiment.py" in told.texts["code"]
+    assert f"numpy {current().packages['numpy']}" in told.texts["code"]
+    assert "node1" in told.texts["machines"]
+    assert "18 of 18 experiments" in told.texts["coverage"]
+    assert "Each of the 6 cells is complete: 3 of 3." in told.texts["coverage"]
+    assert "0.890 ± 0.010" in told.texts["results"]
+    assert "refuses" not in told.texts["results"]
+    assert f"qexp table {name} --metric accuracy --rows data --columns model" in told.texts["results"]
+    assert "Nothing has failed." in told.texts["errors"]
+    assert "median 20 s" in told.texts["durations"]
+    assert "done186 min 0 s1 min 30 s1.0 GB0.18 kWh" in told.texts["cost"]
+    assert "No experiment had a second attempt." in told.texts["slowest"]
+    assert f"qexp report {name} -o report.html" in told.texts["again"]
+    assert told.tags.count("svg") == 2
+    assert "accuracy over data by model" in told.texts["pictures"]
+
+
+def test_hostile_text_is_shown_as_text(enqueue, finish, read, raw):
+    name = enqueue(
+        description=HOSTILE,
+        parameters={"model": [HOSTILE, "b"], "<i>p</i>": [1, 2], "seed": [0, 1]},
+        settings={"</style>": HOSTILE},
+    )
+
+    def outcome(params):
+        return error(HOSTILE) if params["seed"] else {"<b>acc</b>": 1.5, "text": HOSTILE}
+
+    claims = finish(name, outcome, host="<u>node")
+    points = [journal.Point(step, 1 / (step + 1), 0.0) for step in range(5)]
+    raw.execute(
+        "INSERT INTO metric SELECT %s, 1, %s, unnest(%s::bigint[]), unnest(%s::float8[]), now()",
+        [claims[0].id, "loss " + HOSTILE, [point.step for point in points], [point.value for point in points]],
+    )
+    told = read(name)
+    assert told.texts.keys() == SECTIONS | {""}
+    assert not {"b", "i", "u", "script"} & set(told.tags)
+    for section in ("plan", "results", "errors", "pictures"):
+        assert "http://evil.example/x" in told.texts[section], section
+        assert "\x1b" not in told.texts[section]
+        assert "\u202e" not in told.texts[section]
+    assert "<u>node" in told.texts["machines"]
+
+
+def test_a_study_of_which_nothing_is_done_says_so(enqueue, read):
+    told = read(enqueue())
+    assert "0 of 18 done, 18 queued · revision 1 · not begun" in told.texts[""].replace("pending", "queued")
+    assert "0 / 3" in told.texts["coverage"]
+    assert "18 experiments are not finished yet" in told.texts["coverage"]
+    for section in ("results", "durations"):
+        assert "Nothing is done yet." in told.texts[section]
+    assert "No attempt has ended yet." in told.texts["cost"]
+    assert "There is nothing to draw" in told.texts["pictures"]
+
+
+def test_a_study_without_experiments_has_a_report(enqueue, read, raw):
+    name = enqueue(parameters={"seed": [0]})
+    raw.execute("DELETE FROM experiment WHERE study = (SELECT id FROM study WHERE name = %s)", [name])
+    told = read(name)
+    assert "0 of 0 done" in told.texts[""]
+    assert "There are no experiments." in told.texts["coverage"]
+    assert f"1 experiment of the newest grid of {name} is not in the database" in told.texts["coverage"]
+
+
+def test_an_incomplete_table_is_marked_and_gaps_have_commands(enqueue, finish, read):
+    name = enqueue()
+
+    def outcome(params):
+        match params["data"], params["seed"]:
+            case "wine", 2:
+                return error("took too long", Failure.TIMEOUT, "ffff0000")
+            case "iris", 1:
+                return error()
+            case "digits", 0 if params["model"] == "svm":
+                return None
+        return score(params)
+
+    finish(name, outcome)
+    told = read(name)
+    assert "'qexp table' refuses this table." in told.texts["results"]
+    assert "(2/3)" in told.texts["results"]
+    assert "--allow missing" in told.texts["results"]
+    assert "2 / 3" in told.texts["coverage"]
+    assert f"qexp requeue {name} --failed" in told.texts["coverage"]
+    assert f"qexp wait {name}" in told.texts["coverage"]
+    assert "2 experiments: timeout, ValueError" in told.texts["errors"]
+    assert "2 experiments: error, ValueError" in told.texts["errors"]
+    assert "Traceback (most recent call last):" in told.texts["errors"]
+    assert f"qexp requeue {name} --error ab12cd" in told.texts["errors"]
+    assert "timeout2" in told.texts["cost"]
+    assert "all17" in told.texts["cost"]
+
+
+def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path):
+    name = enqueue(settings={"epochs": 10})
+    finish(name, lambda params: score(params) if params["data"] == "iris" else None)
+    (tmp_path / "experiment.py").write_text("def f(**params): return 1\n")
+    (tmp_path / "helper.py").write_text("")
+    enqueue(settings={"epochs": 20}, parameters=GRID | {"model": ["svm", "tree", "mlp"]})
+    finish(name, score)
+    told = read(name)
+    said = told.texts["revisions"]
+    assert "settings.epochs: 10 → 20" in said
+    assert 'parameters.model: ["svm", "tree"] → ["svm", "tree", "mlp"]' in said
+    assert "experiment.py changed" in said
+    assert "helper.py added" in said
+    assert "6 of 27 done differ from the newest revision" in said
+    assert f"qexp requeue {name} --stale" in said
+    assert "6 of 27 results are of earlier settings or code" in told.texts["results"]
+    assert "epochs = 10 in 6, 20 in 21" in told.texts["results"]
+
+
+def test_series_are_drawn_with_a_line_for_each_group(enqueue, finish, read, raw):
+    name = enqueue()
+    for claim in finish(name, score):
+        writer = journal.Writer(claim.id, claim.attempt, claim.worker)
+        raw.execute(
+            "INSERT INTO metric SELECT %s, %s, 'loss', step, 1.0 / (1 + step), now() FROM generate_series(0, 20) step",
+            [writer.id, writer.attempt],
+        )
+    told = read(name)
+    assert "loss over steps, by data" in told.texts["pictures"]
+    assert told.tags.count("svg") == 3
+    assert "iris (n = 3)" in told.texts["pictures"]
+
+
+def test_a_second_attempt_is_told(enqueue, finish, read, raw, client):
+    name = enqueue()
+    finish(name, lambda params: error() if params["seed"] == 0 else score(params))
+    raw.execute(
+        "UPDATE experiment SET status = 'queued', failure = NULL, error_fingerprint = NULL WHERE failure = 'error'"
+    )
+    finish(name, score, host="node2", seconds=500.0)
+    told = read(name)
+    assert "node2" in told.texts["machines"]
+    assert "No experiment had a second attempt." not in told.texts["slowest"]
+    assert "seed=0" in told.texts["slowest"]
+    assert "done182" not in told.texts["cost"]
+    assert "The time axis is logarithmic." not in told.texts["durations"]
+
+
+def test_conditional_parameters_of_odd_names_and_values_have_rows(enqueue, finish, read):
+    # Given parameters that only some experiments have, with names of columns, mappings and huge numbers as values
+    include = [{"study": "a", "status": 1}, {"study": "b", "status": 10**400}]
+    include += [{"study": "b", "x": {"k": [number, None]}} for number in (1, 2)]
+    name = enqueue(parameters={"seed": [0]}, include=[{**row, "seed": seed} for row in include for seed in (0, 1)])
+    finish(name, lambda params: {"y": len(params) + params["seed"]})
+    told = read(name)
+    assert "9 of 9 done" in told.texts[""]
+    assert "param.study" in told.texts["results"]
+    assert '{"k": [1, null]}' in told.texts["results"]
+    assert "y over" in told.texts["pictures"]
+    assert "Not drawn" not in told.texts["pictures"]
+
+
+def test_rows_columns_and_metrics_may_be_named(enqueue, finish, read):
+    name = enqueue()
+    finish(name, lambda params: score(params) | {"loss": 0.5, "train": {"loss": 0.25, "note": "x"}})
+    told = read(name, metric="train.loss", rows="model", columns=["data"])
+    assert "--metric train.loss --rows model --columns data -o report.html" in told.texts["again"]
+    assert "train.loss" in told.texts["results"]
+    assert "accuracy" not in told.texts["results"]
+    every = read(name).texts["results"]
+    assert all(metric in every for metric in ("accuracy", "loss", "train.loss"))
+    assert "train.note" not in every
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        ({"metric": "acuracy"}, "has no result 'acuracy' (did you mean 'accuracy'?)"),
+        ({"metric": "name"}, "name is text, a list or a mapping"),
+        ({"rows": "modell"}, "there is no parameter 'modell'"),
+        (
+            {"rows": "step"},
+            "--rows step: found 1,500 values, expected at most 1,000; name parameters with fewer values",
+        ),
+        ({"columns": "accuracy"}, "'accuracy' is a result, expected a parameter"),
+    ],
+)
+def test_a_name_that_the_study_does_not_have_leaves_no_file(enqueue, finish, client, tmp_path, options, found):
+    name = enqueue()
+    finish(name, score)
+    enqueue(include=[{"step": number} for number in range(1_499)])
+    with pytest.raises(SummaryError) as caught:
+        Study(name, client).report(tmp_path / "x.html", **options)
+    assert found in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_bad_paths_and_studies_are_refused_in_one_line(enqueue, client, tmp_path):
+    name = enqueue()
+    for path, found in (
+        (tmp_path / "x.pdf", "expected one of .html, .htm"),
+        (tmp_path / "none" / "x.html", "there is no folder"),
+        (tmp_path, "found the suffix"),
+    ):
+        with pytest.raises(ExportError) as caught:
+            Study(name, client).report(path)
+        assert found in str(caught.value)
+    with pytest.raises(UnknownStudyError):
+        client.report("nosuch", tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_the_same_data_give_the_same_bytes_and_nothing_is_written(enqueue, finish, client, raw, tmp_path):
+    name = enqueue()
+    finish(name, score)
+    before = raw.execute("SELECT xmin, * FROM study ORDER BY id").fetchall()
+    first = Study(name, client).report(tmp_path / "a.html").read_bytes()
+    assert Study(name, client).report(tmp_path / "b.html").read_bytes() == first
+    assert raw.execute("SELECT xmin, * FROM study ORDER BY id").fetchall() == before
+    assert [path.name for path in tmp_path.glob(".qexp*")] == []
+
+
+def test_the_order_in_which_rows_are_read_changes_nothing(enqueue, finish, client, raw):
+    # Given a study with an open parameter, whose rows do not lie in the order of ids
+    name = enqueue(parameters=GRID | {"lr": {"range": [0, 50]}})
+    finish(name, lambda params: score(params) if params["lr"] < 9 else None)
+    raw.execute(
+        "UPDATE experiment SET reason = reason WHERE id %% 2 = 0 AND study = (SELECT id FROM study WHERE name = %s)",
+        [name],
+    )
+    # When Postgres reads them by an index, and as they lie
+    pages = []
+    for off in (["seqscan", "bitmapscan"], ["indexscan", "indexonlyscan", "bitmapscan"]):
+        with client.begin() as connection:
+            for way in off:
+                connection.execute(text(f"SET LOCAL enable_{way} = off"))
+            pages.append(page(gather(connection, Options(name))))
+    # Then the report is the same
+    assert pages[0] == pages[1]
+
+
+def test_addresses_of_messages_never_appear(enqueue, finish, client, tmp_path):
+    name = enqueue(notify=[f"json://127.0.0.1/{T0KEN}"])
+    finish(name, score)
+    enqueue(notify=[f"json://127.0.0.1/{T0KEN}/other"])
+    written = Study(name, client).report(tmp_path / "x.html").read_text()
+    assert T0KEN not in written
+    assert "json://127.0.0.1/***" in written
+
+
+def test_without_matplotlib_the_report_says_how_to_get_pictures(enqueue, finish, read, monkeypatch):
+    name = enqueue()
+    finish(name, score)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    told = read(name)
+    assert "pip install 'qexp[analysis]'" in told.texts["pictures"]
+    assert told.tags.count("svg") == 1
+    assert "0.890 ± 0.010" in told.texts["results"]
+
+
+def test_a_large_study_has_a_small_report(enqueue, client, raw, tmp_path):
+    # Given 20,000 experiments with a parameter of many values and long tracebacks
+    name = enqueue(parameters={"a": {"range": [0, 10]}, "lr": {"range": [0, 400]}, "seed": {"range": [0, 5]}})
+    study = client.study(name).id
+    raw.execute("UPDATE study SET results = '{y}' WHERE id = %s", [study])
+    raw.execute(
+        """UPDATE experiment SET attempt = 1, revision = 1,
+        status = CASE WHEN id %% 4 = 0 THEN 'failed' ELSE 'done' END,
+        started_at = now(), finished_at = now() + id * interval '1 ms',
+        failure = CASE WHEN id %% 4 = 0 THEN 'error' END,
+        error_fingerprint = CASE WHEN id %% 4 = 0 THEN md5(id::text) END,
+        result = CASE WHEN id %% 4 <> 0 THEN jsonb_build_object('y', id %% 7) END WHERE study = %s""",
+        [study],
+    )
+    raw.execute(
+        """INSERT INTO attempt (experiment, number, study, revision, started_at, finished_at, outcome, error_type,
+        error_message, traceback)
+        SELECT id, 1, study, 1, started_at, finished_at, coalesce(failure, 'done'), failure, repeat('m', 5000),
+        repeat('traceback', 5000) FROM experiment WHERE study = %s""",
+        [study],
+    )
+    # When its report is written
+    written = Study(name, client).report(tmp_path / "x.html").read_text()
+    # Then lists are cut, and say so
+    found = Page(written)
+    assert len(written) < 1_000_000
+    assert "pool all values of lr" in found.texts["results"]
+    assert "4,980 more groups" in found.texts["errors"]
+    assert "lr has several values in one cell" in found.texts["results"]

@@ -1,0 +1,152 @@
+"""The parts of a report that need no database: markup, the grid as YAML, the choice of rows, histograms."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_support import Page
+
+from qexp.analysis.report import axes, plan, words
+from qexp.analysis.report.data import Errors
+from qexp.analysis.report.efforts import cost, durations
+from qexp.analysis.report.markup import Html, escaped, join, tag, visible
+from qexp.analysis.report.outcomes import errors
+from qexp.grid.reader import parse
+from qexp.store.costs import Cost, Durations
+from qexp.store.failures import Failed
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+YAML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Co", "Cn"]), max_size=12)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(
+        ["1e-4", "no", "0x1f", "0o7", "~", ".nan", "null", "1_000", "12:30", "- a", "a: b", "", "'", "!x"]
+    )
+    | YAML_TEXT
+)
+GRIDS = st.dictionaries(
+    YAML_TEXT,
+    st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(YAML_TEXT, inner, max_size=4)),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(TEXT, TEXT)
+def test_text_stays_text_wherever_it_stands(text, value):
+    page = Page(str(tag("section", tag("p", text, title=value), id="x")))
+    assert page.tags == ["section", "p"]
+    assert page.texts["x"] == visible(text)
+
+
+def test_what_controls_a_terminal_or_turns_a_line_is_shown():
+    assert escaped("a\x1b[31m\u202eb\x00\r\nc\td") == "a\\x1b[31m\\u202eb\\x00\nc\td"
+    assert escaped("\ud800") == "\\ud800"
+
+
+def test_html_is_not_escaped_twice():
+    inner = tag("b", "a < b")
+    assert join("x & ", inner, None, [inner, "y"]) == "x &amp; <b>a &lt; b</b><b>a &lt; b</b>y"
+    assert isinstance(join(inner), Html)
+
+
+@given(GRIDS)
+def test_the_grid_of_a_report_is_read_back_as_it_was(grid):
+    text, is_cut = plan.written(grid)
+    assert not is_cut
+    assert parse(text, "grid").data() == grid
+
+
+def test_a_long_list_loses_its_middle_and_says_so():
+    text, is_cut = plan.written({"parameters": {"x": list(range(100_000))}})
+    assert is_cut
+    assert len(text) < 1_000
+    assert "… 99,940 more …" in text
+    assert "99999" in text
+
+
+def test_a_long_or_deep_grid_is_cut():
+    deep: dict = {}
+    for _ in range(2_000):
+        deep = {"a": deep}
+    assert plan.written(deep)[1]
+    text, is_cut = plan.written({"settings": {"text": "x" * 100_000}})
+    assert is_cut
+    assert len(text) <= 20_100
+
+
+def arranged(rows: list[dict]) -> axes.Layout:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+
+    def combinations(some):
+        return len({tuple(row.get(name) for name in some) for row in rows})
+
+    values = {name: combinations([name]) for name in names}
+    ordered = sorted((name for name in names if values[name] > 1), key=lambda name: any(name not in r for r in rows))
+    return axes.arranged(ordered, values, combinations)
+
+
+def crossed(**values: list) -> list[dict]:
+    return [dict(zip(values, row, strict=True)) for row in itertools.product(*values.values())]
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([{}], axes.Layout()),
+        (crossed(a=[1]), axes.Layout()),
+        (crossed(a=[1, 2, 3]), axes.Layout(("a",))),
+        (crossed(a=[1, 2], b=[1, 2, 3]), axes.Layout(("b",), ("a",))),
+        (crossed(a=[1, 2], b=[1, 2, 3], c=[1, 2, 3, 4]), axes.Layout(("a", "c"), ("b",))),
+        ([{"a": 1, "size": 10}, {"a": 2, "size": 20}], axes.Layout(("a",))),
+        (crossed(a=list(range(20)), b=list(range(9))), axes.Layout(("b", "a"))),
+        (crossed(a=[1, 2], lr=list(range(100))), axes.Layout(("a",), pooled=("lr",))),
+        (crossed(m=["svm"], c=[1, 2, 3]) + crossed(m=["tree"], depth=[4, 5]), axes.Layout(("m", "depth", "c"))),
+        (crossed(a=list(range(30)), b=list(range(30))), axes.Layout(("a",), pooled=("b",))),
+    ],
+)
+def test_rows_and_columns_follow_from_the_grid(rows, expected):
+    assert arranged(rows) == expected
+
+
+@given(st.lists(st.fixed_dictionaries({name: st.integers(0, 3) for name in "abc"}), min_size=1, max_size=30))
+def test_each_cell_of_a_table_has_one_combination_of_parameters(rows):
+    found = arranged(rows)
+    chosen = (*found.rows, *found.columns)
+    assert found.pooled == ()
+    cells = {tuple(row[name] for name in chosen) for row in rows}
+    assert len(cells) == len({tuple(sorted(row.items())) for row in rows})
+
+
+def test_a_histogram_has_a_column_for_each_bin_that_is_not_empty():
+    found = Durations(6, 1.0, 2.0, 4.0, [0.5, 1.0, 2.0, 4.0], [4, 0, 2], is_log=True)
+    page = Page(str(tag("section", durations(found), id="x")))
+    assert page.tags.count("rect") == 2
+    assert "median 1 s, 90 % within 2 s, longest 4 s" in page.texts["x"]
+    assert "logarithmic" in page.texts["x"]
+
+
+def test_costs_are_summed_over_outcomes_and_unmeasured_ones_are_counted():
+    done = Cost("done", 10, 100.0, 50.0, 0.25, 1_000, None, 10, 5)
+    failed = Cost("error", 2, 20.0, None, None, None, None, 0, 0)
+    text = Page(str(tag("section", cost([done, failed]), id="x"))).texts["x"]
+    assert "all122 min 0 s50 s1.0 kB0.25 kWh" in text
+    assert "CPU time and memory of 2 attempts were not measured." in text
+    assert "Energy was measured in 5 of 12 attempts." in text
+
+
+def test_values_of_any_length_take_one_line():
+    assert words.value("a\nb") == "a b"
+    assert len(words.value("x" * 10_000).encode()) <= 160
+
+
+def test_a_long_traceback_loses_its_middle():
+    trace = "\n".join(f"line {number}" for number in range(1_000))
+    found = Errors([Failed("ab12cd34", 3, 17, "error", "ValueError", "x", None, trace)], 1)
+    text = Page(str(tag("section", errors(found, "s"), id="x"))).texts["x"]
+    assert "line 9\n… 960 lines left out …\nline 970\n" in text
+    assert "line 999qexp debug 17" in text
