@@ -35,7 +35,7 @@ _LARGEST = 1e300
 _MOST_PANELS = 6
 _MOST_LINES = 8
 _MOST_SERIES = 4
-_MOST_POINTS = 1_000_000
+_MOST_POINTS = 500_000
 
 
 @dataclass(frozen=True)
