@@ -75,8 +75,8 @@ def coverage(connection: Connection, study: str, layout: Layout) -> tuple[Covera
 def _lost(connection: Connection, observed: Observed) -> list[Problem]:
     study = observed.studies[0]
     total = revisions.revisions(connection, study.id)[study.revision].total
-    lost = 0 if total is None else total - revisions.grid_rows(connection, study.id)
-    return [problems.lost_rows(study.name, lost)] if lost > 0 else []
+    there, _ = revisions.grid_counts(connection, study.id)
+    return [problems.lost_rows(study.name, total - there)] if total is not None and total > there else []
 
 
 @dataclass(frozen=True)
@@ -109,5 +109,5 @@ def result(connection: Connection, spec: TableSpec) -> tuple[Result, Parts | Non
         refusal = error.reasons
         kinds = frozenset(problem.kind for problem in parts.problems) & set(ALLOWED)
         parts = dataclasses.replace(parts, spec=spec.model_copy(update={"allow": kinds}))
-    table = laid_out(parts, notes.all_notes(connection, parts), notes.provenance(connection, parts))
+    table = laid_out(parts, notes.all_notes(parts), notes.provenance(connection, parts))
     return Result(metric, parts.spec.command(), table, refusal), parts

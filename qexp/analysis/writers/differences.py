@@ -112,7 +112,12 @@ def tex_text(tex: str) -> str:
 
 def _markdown_rows(text: str) -> Rows:
     lines = [line for line in text.splitlines() if line.startswith("| ") and line.endswith(" |")]
-    return [[part.strip() for part in re.split(r"(?<!\\)\|", line[1:-1])] for line in lines[2:]]
+    return [
+        [_SUPERSCRIPT.sub(r"^\1", part.strip()) for part in re.split(r"(?<!\\)\|", line[1:-1])] for line in lines[2:]
+    ]
+
+
+_SUPERSCRIPT = re.compile(r"<sup>(.*?)</sup>")
 
 
 def _html_rows(text: str) -> Rows:
