@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qexp.caching import cached
     from qexp.client import Study, enqueue, load, metrics
     from qexp.client.paper import tables
-    from qexp.client.summaries import table
+    from qexp.client.summaries import compare, table
     from qexp.grid import Grid
     from qexp.worker.context.attached import attach
     from qexp.worker.context.context import Context
@@ -25,6 +25,7 @@ __all__ = [
     "Table",
     "attach",
     "cached",
+    "compare",
     "enqueue",
     "load",
     "metrics",
@@ -39,6 +40,7 @@ _HOMES = {
     "Table": "qexp.analysis.table",
     "attach": "qexp.worker.context.attached",
     "cached": "qexp.caching",
+    "compare": "qexp.client.summaries",
     "enqueue": "qexp.client",
     "load": "qexp.client",
     "metrics": "qexp.client",

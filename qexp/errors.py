@@ -134,12 +134,16 @@ class SummaryError(QexpError):
 
 
 class RefusedError(QexpError):
-    """A table would be wrong: replicates are missing, mixed or NaN, or an axis is open; a line for each reason."""
+    """
+    A table or comparison would be wrong, with a line for each reason.
+
+    Replicates are missing, mixed or NaN, or an axis is open.
+    """
 
     exit_status = 1
 
-    def __init__(self, reasons: Sequence[str], advice: str) -> None:
-        super().__init__("\n".join(["the table would be wrong:", *(f"- {reason}" for reason in reasons), advice]))
+    def __init__(self, reasons: Sequence[str], advice: str, what: str = "table") -> None:
+        super().__init__("\n".join([f"the {what} would be wrong:", *(f"- {reason}" for reason in reasons), advice]))
         self.reasons, self.advice = list(reasons), advice
 
 

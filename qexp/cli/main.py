@@ -45,6 +45,8 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "show": Verb("look", "Show all about an experiment: parameters, result, attempts."),
         "explain": Verb("look", "Say why an experiment is in its state, and what changes it."),
         "workers": Verb("site", "List the workers: where, since when, doing what, last seen."),
+        "coverage": Verb("coverage", "Count what is done in each cell, with the reason of each gap."),
+        "compare": Verb("compare", "Compare methods or studies in pairs: difference, wins, p."),
         "report": Verb("report", "Write all about a study to one .html file."),
         "errors": Verb("look", "Group failures by error, each with the command that repeats it."),
         "logs": Verb("findings", "Print what an experiment has printed."),

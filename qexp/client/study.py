@@ -16,6 +16,8 @@ from qexp.store.selectors import Selection
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.analysis.compare import Comparison
+    from qexp.analysis.coverage import Coverage
     from qexp.analysis.plots.picture import Picture
     from qexp.analysis.table import Table
     from qexp.grid import Grid
@@ -124,6 +126,18 @@ class Study:
         What they imported counts, not the whole folder. `requeue(stale=True)` runs them again.
         """
         return self._client.stale(self.name)
+
+    def coverage(self, rows: str | Sequence[str] = (), columns: str | Sequence[str] = (), **options: Any) -> Coverage:
+        """Return what is done in each cell, and why the rest is not; see `qexp.client.summaries.coverage`."""
+        from qexp.client.summaries import coverage
+
+        return coverage(self.name, rows, columns, client=self._client, **options)
+
+    def compare(self, by: str | Sequence[str], metric: str, **options: Any) -> Comparison:
+        """Return a paired comparison of the values of a parameter; see `qexp.compare`."""
+        from qexp.client.summaries import compare
+
+        return compare(self.name, by=by, metric=metric, client=self._client, **options)
 
     def report(
         self,

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
 from qexp.client.client import Client
 from qexp.errors import SummaryError
 
 if TYPE_CHECKING:
+    from qexp.analysis.compare import Comparison
+    from qexp.analysis.coverage import Coverage
     from qexp.analysis.table import Table
     from qexp.analysis.table.spec import TableSpec
     from qexp.store.connect import Connection
+
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
     """Return the options of a table, checked; SummaryError names the first one that is wrong."""
     from qexp.analysis.table.spec import TableSpec
 
+    return _checked(TableSpec, options)
+
+
+def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
     try:
-        return TableSpec(**options)
+        return kind(**options)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -66,3 +74,41 @@ def table(
     """
     spec = spec_of({"studies": study, "metrics": metric, "rows": rows, "columns": columns, **options})
     return make(client or Client(), spec)
+
+
+def coverage(
+    study: str | Sequence[str],
+    rows: str | Sequence[str] = (),
+    columns: str | Sequence[str] = (),
+    *,
+    over: str | Sequence[str] = (),
+    metric: str | Sequence[str] = (),
+    where: str | None = None,
+    client: Client | None = None,
+) -> Coverage:
+    """
+    Return how many experiments of the newest grid are done in each cell, and why the others are not.
+
+    Without *rows* and *columns*, the two parameters with the most values are chosen. With *over* its values are counted
+    instead of experiments: a value is done if all its experiments in the cell are. With *metric*, done experiments
+    without a finite value of it count as gaps.
+    """
+    from qexp.analysis.coverage.build import CoverageSpec, cover
+
+    options = {"studies": study, "metrics": metric, "rows": rows, "columns": columns, "over": over, "where": where}
+    with snapshot(client or Client()) as connection:
+        return cover(connection, _checked(CoverageSpec, options))
+
+
+def compare(*studies: str, metric: str, client: Client | None = None, **options: Any) -> Comparison:
+    """
+    Return a paired comparison of the values of the parameter *by*, or of several studies.
+
+    *options* are those of `qexp compare`: by, over, average, per, baseline, test, correction, maximize, ranks, where,
+    allow. RefusedError: the results of one study are of different settings or code.
+    """
+    from qexp.analysis.compare.build import build
+    from qexp.analysis.compare.spec import CompareSpec
+
+    with snapshot(client or Client()) as connection:
+        return build(connection, _checked(CompareSpec, {"studies": studies, "metric": metric, **options}))

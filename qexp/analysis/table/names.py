@@ -37,6 +37,12 @@ def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str])
         _check_where(known, conditions.parse(spec.where))
 
 
+def parameters(known: Sequence[StudyRow]) -> tuple[str, ...]:
+    """Return the parameters of some studies, as axes are named."""
+    names = dict.fromkeys(name for study in known for name in study.parameters)
+    return tuple(f"param.{name}" if name == STUDY else name for name in names)
+
+
 def axis_source(study: StudyRow, name: str) -> Source | None:
     """Return where a study has a parameter; None: it has none of this name."""
     for prefix in (None, "param"):

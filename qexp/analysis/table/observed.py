@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,12 @@ class Observed:
         return len(self.ids)
 
 
-def observe(connection: Connection, spec: TableSpec) -> Observed:
-    """Read the experiments of a table; SummaryError names an axis or metric that no study has."""
+def observe(connection: Connection, spec: TableSpec, with_rest: bool = True) -> Observed:
+    """
+    Read the experiments of a table; SummaryError names an axis or metric that no study has.
+
+    Without *with_rest*, the parameters that are no axes are not read: all experiments have the same rest.
+    """
     known = tuple(studies.find(connection, name) for name in spec.studies)
     over = over_of(known, spec)
     check_names(known, spec, over)
@@ -62,7 +67,7 @@ def observe(connection: Connection, spec: TableSpec) -> Observed:
             found,
             {name: source for name in metrics if (source := metric_source(study, name)) is not None},
             None if condition is None else predicate(condition, [study]),
-            others=_has_others(study, found),
+            others=with_rest and _has_others(study, found),
             with_workers=has_packages or has_machines,
             with_imports=has_imports,
         )
@@ -82,6 +87,12 @@ def _check_values(connection: Connection, observed: Observed, axes: Sequence[str
                 if (source := axis_source(study, name)) is not None:
                     keys += observations.keys(connection, study.id, "params", source.paths[0][0])
             raise unknown_key(name, "experiment has the parameter", keys)
+
+
+def with_studies(observed: Observed) -> Observed:
+    """Return the experiments with the axis that tells their studies apart."""
+    names = Coded(observed.study.astype(np.int32), [study.name for study in observed.studies])
+    return dataclasses.replace(observed, axes={**observed.axes, STUDY: names})
 
 
 def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, bool]:

@@ -1,0 +1,120 @@
+"""A comparison is made: results are read, checked, paired, compared and ranked."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from qexp.analysis.compare import notes
+from qexp.analysis.compare.model import Comparison, Pair
+from qexp.analysis.compare.pairing import Pairing, matched, pair_up
+from qexp.analysis.compare.ranking import ranked
+from qexp.analysis.compare.spec import CompareSpec
+from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of
+from qexp.analysis.table import labels
+from qexp.analysis.table.model import Key
+from qexp.errors import SummaryError, nearest
+from qexp.model import Status
+from qexp.store.connect import Connection
+
+MOST = 6
+"""Methods up to which all pairs are compared without a baseline."""
+_ALPHA = 0.05
+_DONE = list(Status).index(Status.DONE)
+
+
+def build(connection: Connection, spec: CompareSpec) -> Comparison:
+    """
+    Compare methods in pairs.
+
+    SummaryError: it names something that is not there, nothing is done yet, or results cannot be paired. RefusedError:
+    the results of one study are of different settings or code.
+    """
+    pairing = pair_up(connection, spec)
+    if not (pairing.observed.status == _DONE).any():
+        names = " ".join(spec.studies)
+        raise SummaryError(f"{names}: nothing is done yet; 'qexp status {spec.studies[0]}' counts what is open")
+    heads = labels.keys(pairing.methods, {})
+    problems = notes.mixed(connection, pairing)
+    notes.refuse(problems, spec)
+    notes.require_numbers(connection, pairing)
+    base = None if spec.baseline is None else _baseline(heads, pairing, spec.baseline)
+    wanted = _pairs(pairing, base)
+    methods = [" / ".join(name) for name in heads]
+    with np.errstate(invalid="ignore"):
+        means = [float(row[np.isfinite(row)].mean()) if np.isfinite(row).any() else np.nan for row in pairing.values]
+    return Comparison(
+        studies=spec.studies,
+        by=spec.compared,
+        metric=spec.metric,
+        maximize=spec.is_maximized,
+        methods=tuple(methods),
+        means=tuple(means),
+        per=spec.per,
+        unit=notes.unit(pairing),
+        pairs=tuple(_compared(pairing, methods, wanted)),
+        is_matrix=base is None and not spec.per and len(methods) > 2,
+        test=paired_test_of(spec.test).label,
+        correction=correction_of(spec.correction).label,
+        ranks=ranked(pairing, methods) if spec.ranks else None,
+        notes=tuple(notes.all_notes(connection, pairing, methods, problems)),
+        baseline=None if base is None else methods[base],
+    )
+
+
+def _baseline(names: Sequence[Key], pairing: Pairing, wanted: str) -> int:
+    found = labels.place(names, pairing.methods, wanted)
+    if found is None:
+        known = [",".join(name) for name in names]
+        hint = nearest(wanted, known) or f"; there are {', '.join(known[:8])}"
+        raise SummaryError(f"--baseline: there is no {', '.join(pairing.methods.names)} {wanted!r}{hint}")
+    return found
+
+
+def _pairs(pairing: Pairing, baseline: int | None) -> list[tuple[int, int]]:
+    """Return all pairs, or each method against the baseline."""
+    count = len(pairing.methods.keys)
+    if baseline is not None:
+        return [(method, baseline) for method in range(count) if method != baseline]
+    if count > MOST and not pairing.spec.ranks:
+        total = count * (count - 1) // 2
+        raise SummaryError(
+            f"--by {','.join(pairing.methods.names)}: {count} values make {total:,} pairs, expected at most {MOST} "
+            "values; compare them with a --baseline, choose some with --where, or rank all with --ranks"
+        )
+    return list(itertools.combinations(range(count), 2)) if count <= MOST else []
+
+
+def _compared(pairing: Pairing, methods: Sequence[str], wanted: Sequence[tuple[int, int]]) -> Iterator[Pair]:
+    """Compare the pairs of each group; p-values are corrected over all of them."""
+    spec = pairing.spec
+    keys = labels.keys(pairing.groups, {})
+    places = [(group, *pair) for group in range(len(keys)) for pair in wanted]
+    shared = [matched(pairing, pairing.keys(group), first, second) for group, first, second in places]
+    count = max(1, sum(len(units.first) > 0 for units in shared))
+    found = [
+        compare(
+            units.first,
+            units.second,
+            spec.test,
+            maximize=spec.is_maximized,
+            alpha=_ALPHA,
+            comparisons=count,
+            correction=spec.correction,
+        )
+        for units in shared
+    ]
+    corrected = adjust([figures.p for figures in found], spec.correction).tolist()
+    for (group, first, second), units, figures, p in zip(places, shared, found, corrected, strict=True):
+        yield Pair(
+            group=keys[group],
+            first=methods[first],
+            second=methods[second],
+            first_mean=float(units.first.mean()) if len(units.first) else np.nan,
+            second_mean=float(units.second.mean()) if len(units.second) else np.nan,
+            figures=figures,
+            results=units.results,
+            p=p if np.isfinite(p) else None,
+        )

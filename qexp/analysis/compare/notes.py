@@ -1,0 +1,199 @@
+"""What a comparison says beside its figures: its unit, what could not be paired, and what else differs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qexp.analysis.compare.pairing import Pairing
+from qexp.analysis.compare.spec import CompareSpec
+from qexp.analysis.compare.studies import between_studies
+from qexp.analysis.table import labels, problems
+from qexp.analysis.table import mixed as differences
+from qexp.analysis.table.model import Note
+from qexp.analysis.table.names import STUDY, metric_source
+from qexp.analysis.table.observed import with_studies
+from qexp.analysis.table.problems import Cells, Problem
+from qexp.analysis.table.units import Axes, units
+from qexp.dotted_names import ABSENT
+from qexp.errors import RefusedError
+from qexp.model import OPEN, Failure, Json, Status, compact, plain, short_names
+from qexp.store import observations
+from qexp.store.connect import Connection
+
+_STATUSES = list(Status)
+_DONE = _STATUSES.index(Status.DONE)
+_SHOWN = 3
+_MANY = 10_000
+
+
+def mixed(connection: Connection, pairing: Pairing) -> list[Problem]:
+    """Return what differs within a study: for a comparison, each study is one cell."""
+    observed, table = with_studies(pairing.observed), pairing.spec.table(())
+    names = [(study.name,) for study in observed.studies]
+    return differences.mixed(
+        connection, observed, table, Cells(observed, units(observed, (STUDY,), ()), table, names, [()])
+    )
+
+
+def refuse(found: Sequence[Problem], spec: CompareSpec) -> None:
+    """Raise RefusedError if settings, code or packages differ within a study, unless it is allowed."""
+    refused = [problem.line for problem in found if problem.kind == "mixed"]
+    if refused and not spec.allow:
+        raise RefusedError(refused, "--allow mixed compares them with a note", "comparison")
+
+
+def require_numbers(connection: Connection, pairing: Pairing) -> None:
+    """Raise SummaryError if the metric is text, a list or a mapping in some results."""
+    observed, metric = pairing.observed, pairing.spec.metric
+    strange = np.flatnonzero((observed.status == _DONE) & ~np.isfinite(observed.metrics[metric]))
+    for at, study in enumerate(observed.studies):
+        ids = observed.ids[strange[observed.study[strange] == at]][:_MANY]
+        source = metric_source(study, metric)
+        if len(ids) and source is not None:
+            said = observations.kinds(connection, source, ids.tolist())
+            if said["other"]:
+                raise problems.not_a_number(metric, said["other"], study.name)
+
+
+def unit(pairing: Pairing) -> str:
+    """Return a pair in words."""
+    over = ", ".join(pairing.observed.over)
+    if not pairing.uses_blocks:
+        return f"values of {over}" if over else "single results"
+    named = (
+        f"combinations of {', '.join(pairing.blocks.names)}"
+        if len(pairing.blocks.names) > 1
+        else (f"values of {pairing.blocks.names[0]}")
+    )
+    return f"{named}, each the mean over the values of {over} that both have" if over else named
+
+
+def all_notes(
+    connection: Connection, pairing: Pairing, methods: Sequence[str], found: Sequence[Problem]
+) -> Iterator[Note]:
+    """Yield the notes of a comparison."""
+    yield from _unpaired(pairing, methods)
+    for problem in found:
+        yield Note(problem.kind, problem.text, command=problem.command)
+    for name in pairing.fixed:
+        yield Note(
+            "fixed", f"{name} differs with {', '.join(pairing.methods.names)}: {_values(pairing, name, methods)}"
+        )
+    if STUDY in pairing.spec.compared:
+        yield from between_studies(connection, pairing.observed)
+    if advice := _advice(pairing):
+        yield Note("unit", advice)
+
+
+def _values(pairing: Pairing, name: str, methods: Sequence[str]) -> str:
+    """Return the value that a parameter has for each method."""
+    column, said = pairing.observed.axes[name], []
+    for method, label in enumerate(methods):
+        codes = column.codes[pairing.methods.codes == method]
+        value = column.values[codes[0]] if len(codes) else ABSENT
+        said.append(f"{_text(value)} for {label}")
+    return ", ".join(said[:8]) + ", …" * (len(said) > 8)
+
+
+@dataclass(frozen=True)
+class _Lack:
+    """Keys for which a method has no value, for one reason."""
+
+    reason: str
+    keys: tuple[int, ...]
+    command: str
+    ids: tuple[int, ...] = ()
+    """Experiments that are done and have no value: `qexp show` shows them."""
+
+
+def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
+    """Say which results cannot be paired, with the reason and the command; the same lack of several methods once."""
+    lacks: dict[tuple[str, tuple[int, ...]], list[tuple[str, _Lack]]] = {}
+    for method, name in enumerate(methods):
+        for lack in _lacks(pairing, method):
+            lacks.setdefault((lack.reason, lack.keys), []).append((name, lack))
+    for (reason, keys), found in lacks.items():
+        names = "each" if len(found) == len(methods) else ", ".join(name for name, _ in found)
+        text = f"not paired: {len(keys):,} of {names}, {reason}: {_listed(pairing, keys)}"
+        yield Note("unpaired", text, command=_together([lack for _, lack in found]))
+
+
+def _together(lacks: Sequence[_Lack]) -> str:
+    """Return the command that completes or shows what several methods lack."""
+    if ids := sorted(number for lack in lacks for number in lack.ids):
+        return f"qexp show {compact(ids[:_SHOWN])}"
+    return "; ".join(dict.fromkeys(lack.command for lack in lacks if lack.command))
+
+
+def _lacks(pairing: Pairing, method: int) -> Iterator[_Lack]:
+    """Yield what a method lacks, by reason."""
+    lacking = np.flatnonzero(~np.isfinite(pairing.values[method]))
+    places = pairing.place[method, lacking]
+    status = np.where(places >= 0, pairing.observed.status[places], -1)
+    for code in (-1, *range(len(_STATUSES))):
+        keys, some = lacking[status == code], places[status == code]
+        if len(keys):
+            reason = "not in the grid" if code < 0 else _reason(pairing, _STATUSES[code], some)
+            command = "" if code in (-1, _DONE) else _command(pairing, _STATUSES[code], some)
+            ids = tuple(pairing.observed.ids[some].tolist()) if code == _DONE else ()
+            yield _Lack(reason, tuple(keys.tolist()), command, ids)
+
+
+def _reason(pairing: Pairing, status: Status, places: np.ndarray) -> str:
+    if status is Status.DONE:
+        return f"done without a finite {pairing.spec.metric}"
+    if status is not Status.FAILED:
+        return str(status)
+    counts = np.bincount(pairing.observed.failure[places].clip(0), minlength=len(Failure)).tolist()
+    kinds = [f"{failure} {number}" for failure, number in zip(Failure, counts, strict=True) if number]
+    return f"failed ({', '.join(kinds)})"
+
+
+def _command(pairing: Pairing, status: Status, places: np.ndarray) -> str:
+    """Return the command that completes or shows some experiments, one per study."""
+    observed, where = pairing.observed, pairing.spec.where
+    names = [observed.studies[at].name for at in np.unique(observed.study[places]).tolist()]
+    if status in OPEN:
+        return "; ".join(f"qexp wait {name}" for name in names)
+    narrowed = ["--where", where] if where else []
+    return "; ".join(shlex.join(["qexp", "requeue", name, "--status", str(status), *narrowed]) for name in names)
+
+
+def _listed(pairing: Pairing, keys: Sequence[int]) -> str:
+    named = [_key(pairing, key) for key in keys[:_SHOWN]]
+    more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
+    return "; ".join(named) + more
+
+
+def _key(pairing: Pairing, key: int) -> str:
+    """Return a key in words: `iris, seed 3`."""
+    parts = [
+        (pairing.groups, pairing.group[key]),
+        (pairing.blocks, pairing.block[key]),
+        (pairing.replicates, pairing.replicate[key]),
+    ]
+    said = [word for axes, code in parts for word in _words(axes, int(code))]
+    return ", ".join(said) or "the only result"
+
+
+def _words(axes: Axes, code: int) -> Iterator[str]:
+    """Yield the values of a key; those that are no text with the names of their axes."""
+    for at, (name, value) in enumerate(zip(axes.names, axes.keys[code], strict=True)):
+        short = short_names([key[at] for key in axes.keys if key[at] is not ABSENT])
+        yield short.get(value, value) if isinstance(value, str) else f"{name} {_text(value)}"
+
+
+def _text(value: Json) -> str:
+    return labels.NO_VALUE if value is ABSENT else plain(value)
+
+
+def _advice(pairing: Pairing) -> str:
+    """Say how to compare over replicates where few combinations are the units."""
+    over, names = ", ".join(pairing.observed.over), pairing.blocks.names
+    if not pairing.uses_blocks or not over or len(pairing.blocks.keys) >= 6:
+        return ""
+    return f"--per {','.join(names)} compares within each, over {over}"

@@ -1,0 +1,232 @@
+"""Results of different methods are paired: by all other parameters, and by replicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qexp.analysis.compare.spec import CompareSpec
+from qexp.analysis.table import labels
+from qexp.analysis.table.names import DEFAULT_OVER, STUDY, axis_source, parameters
+from qexp.analysis.table.observed import Observed, observe
+from qexp.analysis.table.units import Axes, axes
+from qexp.dotted_names import ABSENT
+from qexp.errors import SummaryError
+from qexp.model import Status
+from qexp.store import studies
+from qexp.store.connect import Connection
+from qexp.store.studies import StudyRow
+
+_DONE = list(Status).index(Status.DONE)
+_MOST = 100
+"""Methods that are compared at most."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """
+    The value of each method for each key.
+
+    A key is one group, one block (a combination of all other parameters) and one replicate.
+    """
+
+    spec: CompareSpec
+    observed: Observed
+    methods: Axes
+    groups: Axes
+    blocks: Axes
+    replicates: Axes
+    group: np.ndarray
+    """The group of each key."""
+    block: np.ndarray
+    replicate: np.ndarray
+    values: np.ndarray
+    """For each method and key; NaN: there is no finite value."""
+    place: np.ndarray
+    """For each method and key, an experiment, if there is one that is the reason of a NaN; -1: there is none."""
+    fixed: tuple[str, ...]
+    """Parameters that have one value within each method, but not the same one."""
+
+    def keys(self, group: int) -> np.ndarray:
+        """Return the keys of a group."""
+        return np.flatnonzero(self.group == group)
+
+    @property
+    def uses_blocks(self) -> bool:
+        """Return whether pairs are blocks, rather than replicates within a single one."""
+        return len(self.blocks.keys) > 1
+
+
+def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
+    """
+    Read the experiments of a comparison. SummaryError: an axis or metric is unknown, or methods cannot be paired.
+
+    A parameter that has one value within each method, such as the depth of trees, belongs to the method: it does not
+    have to agree.
+    """
+    known = [studies.find(connection, name) for name in spec.studies]
+    others = _others(spec, known)
+    observed = observe(connection, spec.table(others))
+    methods = axes(observed, spec.compared)
+    _require_methods(spec, methods)
+    fixed, blocks = _told_apart(observed, methods, others)
+    return _aligned(spec, observed, methods, blocks, fixed)
+
+
+def _others(spec: CompareSpec, known: Sequence[StudyRow]) -> tuple[str, ...]:
+    """Return the parameters that have no role; of a mapping of which a part has a role, the rest is read apart."""
+    named = [*spec.compared, *(spec.over if spec.over is not None else (DEFAULT_OVER,)), *spec.average, *spec.per]
+    taken, parts = set[str](), list[str]()
+    for name in named:
+        paths = [path for study in known if (source := axis_source(study, name)) for path in source.paths]
+        taken |= {path[0] for path in paths}
+        parts += [name] if paths and all(len(path) > 1 for path in paths) else []
+    if parts and len(known) > 1:
+        raise SummaryError(
+            f"{parts[0]!r} is a part of a parameter; several studies are paired by whole parameters only"
+        )
+    several = (STUDY,) if len(known) > 1 and STUDY not in named else ()
+    return (*several, *(name for name in parameters(known) if name.removeprefix("param.") not in taken))
+
+
+def _require_methods(spec: CompareSpec, methods: Axes) -> None:
+    names = ", ".join(spec.compared)
+    if len(methods.keys) > _MOST:
+        found = f"found {len(methods.keys):,} values, expected at most {_MOST}"
+        raise SummaryError(f"--by {names}: {found}; choose some with --where")
+    if len(methods.keys) < 2:
+        found = ", ".join(map(labels.values, methods.keys)) or "no value"
+        how = "give --by, or two studies" if not spec.by else "expected two or more values"
+        raise SummaryError(f"nothing to compare: {names} is {found}; {how}")
+
+
+def _told_apart(observed: Observed, methods: Axes, others: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """
+    Return the parameters that belong to the methods, and those by which results are paired.
+
+    SummaryError: a method has no such parameter, and another one has it with several values.
+    """
+    fixed, blocks = [], []
+    for name in others:
+        column = observed.axes[name]
+        pairs = np.unique(methods.codes.astype(np.int64) * len(column.values) + column.codes)
+        method, value = np.divmod(pairs, len(column.values))
+        counts = np.bincount(method, minlength=len(methods.keys))
+        if (counts <= 1).all():
+            fixed += [name] if len(set(value.tolist())) > 1 else []
+            continue
+        single = np.flatnonzero(counts == 1).tolist()
+        absent = [code for code in single if column.values[value[method == code][0]] is ABSENT]
+        if absent:
+            raise SummaryError(_unpairable(name, methods, absent, int(counts.argmax()), int(counts.max())))
+        blocks.append(name)
+    return tuple(fixed), tuple(blocks)
+
+
+def _unpairable(name: str, methods: Axes, absent: Sequence[int], several: int, count: int) -> str:
+    without, having = labels.values(methods.keys[absent[0]]), labels.values(methods.keys[several])
+    return (
+        f"{name!r} has {count:,} values for {having}, and {without} has no such parameter: which ones belong together? "
+        f'Average over them with --average {name}, or choose one with --where "{name} = …"'
+    )
+
+
+def _aligned(
+    spec: CompareSpec, observed: Observed, methods: Axes, block_names: Sequence[str], fixed: tuple[str, ...]
+) -> Pairing:
+    """Return the values of all methods side by side."""
+    groups, replicates = axes(observed, spec.per), axes(observed, observed.over)
+    blocks = _with_rest(axes(observed, block_names), observed, methods, spec)
+    together = _code(_code(groups.codes, blocks.codes), replicates.codes)
+    keys, first = np.unique(together, return_index=True)
+    values, place = _matrix(observed, spec.metric, methods, together, len(keys))
+    return Pairing(
+        spec=spec,
+        observed=observed,
+        methods=methods,
+        groups=groups,
+        blocks=blocks,
+        replicates=replicates,
+        group=groups.codes[first],
+        block=blocks.codes[first],
+        replicate=replicates.codes[first],
+        values=values,
+        place=place,
+        fixed=fixed,
+    )
+
+
+def _with_rest(blocks: Axes, observed: Observed, methods: Axes, spec: CompareSpec) -> Axes:
+    """
+    Return blocks that also differ in the rest of a mapping of which a part has a role.
+
+    A rest that is one within each method belongs to the method. Several studies are paired by whole parameters.
+    """
+    rest = observed.rest.astype(np.int64)
+    within = np.unique(_code(methods.codes, rest))
+    if STUDY in spec.compared or len(within) == len(methods.keys):
+        return blocks
+    _, first, codes = np.unique(_code(blocks.codes, rest), return_index=True, return_inverse=True)
+    keys = [(*blocks.keys[blocks.codes[at]], number) for number, at in enumerate(first.tolist())]
+    return Axes((*blocks.names, "other keys"), keys, codes.astype(np.int32))
+
+
+def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return one code for pairs of codes; the codes count from 0 without gaps."""
+    width = int(second.max(initial=0)) + 1
+    return np.unique(first.astype(np.int64) * width + second, return_inverse=True)[1].astype(np.int64)
+
+
+def _matrix(
+    observed: Observed, metric: str, methods: Axes, keys: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of each method and key over the axes that are averaged, and the first experiment without it."""
+    found = np.where(observed.status == _DONE, observed.metrics[metric], np.nan)
+    found = np.where(np.isfinite(found), found, np.nan)
+    cell = methods.codes.astype(np.int64) * count + keys
+    order = np.lexsort((np.isfinite(found), cell))
+    start = np.flatnonzero(np.r_[True, np.diff(cell[order]) != 0]) if len(cell) else np.empty(0, dtype=np.int64)
+    size = np.diff(np.r_[start, len(order)])
+    values = np.full(len(methods.keys) * count, np.nan)
+    place = np.full(len(values), -1, dtype=np.int64)
+    at = cell[order[start]]
+    values[at] = np.add.reduceat(found[order], start) / size
+    place[at] = order[start]
+    return values.reshape(-1, count), place.reshape(-1, count)
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The units that two methods share, in the same order."""
+
+    first: np.ndarray
+    second: np.ndarray
+    results: int
+    """Pairs of results from which the units were made."""
+
+
+def matched(pairing: Pairing, keys: np.ndarray, first: int, second: int) -> Matched:
+    """Return the units of two methods among some keys: replicates, or blocks averaged over the replicates of both."""
+    one, other = pairing.values[first, keys], pairing.values[second, keys]
+    both = np.isfinite(one) & np.isfinite(other)
+    one, other, block = one[both], other[both], pairing.block[keys][both]
+    if not pairing.uses_blocks:
+        return Matched(one, other, len(one))
+    return Matched(_means(block, one), _means(block, other), len(one))
+
+
+def _means(block: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the mean of each block that has values."""
+    _, member, counts = np.unique(block, return_inverse=True, return_counts=True)
+    return np.bincount(member, weights=values, minlength=len(counts)) / counts
+
+
+def scores(pairing: Pairing) -> np.ndarray:
+    """Return the units that all methods share, as blocks x methods."""
+    everyone = np.isfinite(pairing.values).all(axis=0)
+    shared = pairing.values[:, everyone]
+    if pairing.uses_blocks:
+        shared = np.array([_means(pairing.block[everyone], row) for row in shared])
+    return shared.T

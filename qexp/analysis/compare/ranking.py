@@ -1,0 +1,41 @@
+"""Methods ranked over blocks such as datasets (Demšar 2006)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qexp.analysis.compare.model import Ranks
+from qexp.analysis.compare.pairing import Pairing, scores
+from qexp.analysis.statistics import average_ranks, critical_difference, friedman, indistinguishable
+from qexp.errors import SummaryError
+
+_FEWEST = 5
+"""Blocks from which on Friedman's approximation is of use."""
+_ALPHA = 0.05
+
+
+def ranked(pairing: Pairing, methods: Sequence[str]) -> Ranks:
+    """
+    Return the average ranks of all methods over the blocks that all of them have.
+
+    SummaryError: there are fewer than three methods or no such block, or ranks are asked for per group.
+    """
+    if pairing.spec.per:
+        raise SummaryError("--ranks ranks methods over all combinations; leave out --per, or narrow with --where")
+    if len(methods) < 3:
+        raise SummaryError(f"--ranks: found {len(methods)} methods, expected three or more; two are compared as a pair")
+    matrix = scores(pairing)
+    if not len(matrix):
+        raise SummaryError("--ranks: there is no combination of which all methods have a result; narrow with --where")
+    ranks = average_ranks(matrix, maximize=pairing.spec.is_maximized)
+    order = np.argsort(ranks, kind="stable").tolist()
+    names, sorted_ = tuple(methods[at] for at in order), tuple(float(ranks[at]) for at in order)
+    if len(matrix) < _FEWEST:
+        reason = f"no Friedman test: found {len(matrix)} blocks, expected at least {_FEWEST}"
+        return Ranks(names, sorted_, len(matrix), None, None, (), reason)
+    tested = friedman(matrix, maximize=pairing.spec.is_maximized)
+    difference = critical_difference(len(methods), len(matrix), _ALPHA)
+    groups = tuple(tuple(methods[at] for at in group) for group in indistinguishable(ranks, difference))
+    return Ranks(names, sorted_, len(matrix), tested.p, difference, groups)

@@ -1,0 +1,40 @@
+"""How the code of several studies differs: often this is the point of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qexp.analysis.table.model import Note
+from qexp.analysis.table.observed import Observed
+from qexp.model import Status
+from qexp.store import revisions, sources
+from qexp.store.connect import Connection
+from qexp.store.revisions import RevisionView
+
+_DONE = list(Status).index(Status.DONE)
+_FILES = 6
+"""Files that are named."""
+
+
+def between_studies(connection: Connection, observed: Observed) -> Iterator[Note]:
+    """Yield a note on the Python files that differ between the last revisions of the studies that ran."""
+    ran = [_ran(connection, observed, at) for at in range(len(observed.studies))]
+    yield from _code(connection, [one.source for one in ran if one is not None and one.source])
+
+
+def _ran(connection: Connection, observed: Observed, at: int) -> RevisionView | None:
+    """Return the last revision of a study that has results."""
+    numbers = observed.revision[(observed.study == at) & (observed.status == _DONE)]
+    known = revisions.revisions(connection, observed.studies[at].id)
+    return known.get(int(numbers.max())) if len(numbers) else None
+
+
+def _code(connection: Connection, digests: Sequence[str]) -> Iterator[Note]:
+    if len(set(digests)) < 2:
+        return
+    marks = sources.marks(connection, set(digests))
+    files = sorted({name for one in marks.values() for name in one if name.endswith(".py")})
+    differing = [name for name in files if len({marks.get(digest, {}).get(name) for digest in digests}) > 1]
+    if differing:
+        more = f" and {len(differing) - _FILES} more" if len(differing) > _FILES else ""
+        yield Note("code", f"files that differ: {', '.join(differing[:_FILES])}{more}")

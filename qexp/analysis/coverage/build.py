@@ -1,0 +1,139 @@
+"""Coverage is counted: experiments are read, sorted into cells, and their gaps named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from qexp.analysis.coverage.choice import Roles, choose
+from qexp.analysis.coverage.gaps import KINDS, Reasons, gaps, reasons
+from qexp.analysis.coverage.model import Coverage, Gap
+from qexp.analysis.table import labels
+from qexp.analysis.table.model import Note
+from qexp.analysis.table.names import DEFAULT_OVER, parameters
+from qexp.analysis.table.observed import Observed, observe, with_studies
+from qexp.analysis.table.spec import Names, TableSpec
+from qexp.analysis.table.units import Axes, axes
+from qexp.errors import SummaryError
+from qexp.model import compact
+from qexp.store import repeats, revisions, studies
+from qexp.store.connect import Connection
+
+_SHOWN = 6
+_MOST = 1_000
+"""Rows or columns."""
+
+
+class CoverageSpec(TableSpec):
+    """Studies, axes, and the metrics that a done experiment must have; there may be none."""
+
+    metrics: Names = ()
+
+
+def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
+    """
+    Count what is done of the newest grids, in cells.
+
+    Without rows and columns, the two parameters with the most values are chosen; see `choice.choose`. SummaryError:
+    an axis or metric is unknown, or there is no experiment.
+    """
+    known = [studies.find(connection, name) for name in spec.studies]
+    names = parameters(known)
+    if not any(study.results for study in known):  # nothing is done yet: no name of a metric is known
+        spec = spec.model_copy(update={"metrics": ()})
+    is_chosen = not (spec.rows or spec.columns)
+    over = spec.over or ()
+    asked = {"over": over, **({"columns": tuple(name for name in names if name not in over)} if is_chosen else {})}
+    observed = observe(connection, spec.model_copy(update=asked), with_rest=False)
+    observed = with_studies(observed) if len(known) > 1 else observed
+    if not len(observed):
+        raise SummaryError(_nothing(spec))
+    roles = Roles(spec.rows, spec.columns)
+    if is_chosen:
+        roles = choose(observed, names, over or (DEFAULT_OVER,))
+    found = reasons(connection, observed, spec.metrics, spec.where)
+    return _counted(connection, observed, roles, found)
+
+
+def _nothing(spec: CoverageSpec) -> str:
+    narrowed = f" for which {spec.where} holds" if spec.where else ""
+    return f"{' '.join(spec.studies)}: there is no experiment{narrowed}; 'qexp list {spec.studies[0]}' shows them"
+
+
+def _counted(connection: Connection, observed: Observed, roles: Roles, found: Reasons) -> Coverage:
+    rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
+    _require_few(rows, columns)
+    shape = len(rows.keys), len(columns.keys)
+    cell = rows.codes.astype(np.intp) * shape[1] + columns.codes  # bincount copies narrower integers
+    cells = shape[0] * shape[1]
+    done, expected = _counts(observed, found, cell, cells)
+    in_grid = [revisions.grid_counts(connection, study.id) for study in observed.studies]
+    lost = [] if found.where else list(_lost(connection, observed, [rows for rows, _ in in_grid]))
+    return Coverage(
+        studies=tuple(study.name for study in observed.studies),
+        row_axes=roles.rows,
+        column_axes=roles.columns,
+        rows=tuple(labels.keys(rows, {})),
+        columns=tuple(labels.keys(columns, {})),
+        over=observed.over,
+        done=done.reshape(shape),
+        expected=expected.reshape(shape),
+        lost=sum(gap.count for gap in lost),
+        gaps=(*gaps(found, cell), *lost),
+        counts={
+            kind: np.bincount(cell[places], minlength=cells).reshape(shape)
+            for kind in KINDS
+            if len(places := found.places(kind))
+        },
+        notes=tuple(_notes(connection, observed, roles, found, [left_out for _, left_out in in_grid])),
+    )
+
+
+def _require_few(rows: Axes, columns: Axes) -> None:
+    for option, found in (("--rows", rows), ("--columns", columns)):
+        if len(found.keys) > _MOST:
+            number = f"found {len(found.keys):,} values, expected at most {_MOST:,}"
+            raise SummaryError(f"{option} {','.join(found.names)}: {number}; choose some with --where")
+
+
+def _counts(observed: Observed, found: Reasons, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many are done and how many there are in each cell: experiments, or values of the axes in `over`."""
+    is_done = found.codes < 0
+    if observed.over:
+        replicate = axes(observed, observed.over)
+        unit, member = np.unique(cell.astype(np.int64) * len(replicate.keys) + replicate.codes, return_inverse=True)
+        is_done = np.bincount(member, weights=~is_done, minlength=len(unit)) == 0
+        cell = unit // len(replicate.keys)
+    return np.bincount(cell[is_done], minlength=cells), np.bincount(cell, minlength=cells)
+
+
+def _lost(connection: Connection, observed: Observed, rows: Sequence[int]) -> Iterator[Gap]:
+    """Compare the rows of each newest grid with the number that the grid has."""
+    for study, has in zip(observed.studies, rows, strict=True):
+        total = revisions.revisions(connection, study.id)[study.revision].total
+        if total is not None and (lost := total - has) > 0:
+            text = f"{lost:,} of the newest grid of {study.name} not in the database: enqueue the grid again"
+            yield Gap("absent", lost, text, ("qexp enqueue grid.yaml",), ())
+
+
+def _notes(
+    connection: Connection, observed: Observed, roles: Roles, found: Reasons, left_out: Sequence[int]
+) -> Iterator[Note]:
+    if roles.text:
+        yield Note("choice", roles.text)
+    for study, number in zip(observed.studies, left_out, strict=True):
+        if number:
+            text = f"{number:,} done of {study.name} are not counted: the newest grid leaves them out"
+            yield Note("excluded", text, command=f"qexp list {study.name} --orphaned")
+        said = repeats.agreement(connection, study.id, found.metrics)
+        if said.total:
+            yield Note("repeated", *_repeated(said))
+
+
+def _repeated(said: repeats.Agreement) -> tuple[str, str, str]:
+    text = f"{said.agree:,} of {said.total:,} repeats with the same settings and code agree"
+    if said.agree == said.total:
+        return text, "", ""
+    names = ", ".join(said.names[:_SHOWN]) + ", …" * (len(said.names) > _SHOWN)
+    return f"{text}; the others differ in {names}", "", f"qexp show {compact(list(said.ids[:3]))}"

@@ -1,0 +1,47 @@
+"""Which parameters are rows and columns if nobody says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from qexp.analysis.table.names import STUDY
+from qexp.analysis.table.observed import Observed
+
+_MOST = 60
+"""Values of a parameter up to which it makes a readable table."""
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The axes of the rows and of the columns, and how they were chosen."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    text: str = ""
+    """The choice in words; empty if a person made it."""
+
+
+def choose(observed: Observed, parameters: Sequence[str], over: Sequence[str]) -> Roles:
+    """
+    Choose the two parameters with the most values, but those in *over*; the one with more values becomes the rows.
+
+    Parameters with more than 60 values are left out. Several studies are rows of their own.
+    """
+    sizes = {name: len(observed.axes[name].values) for name in parameters if name not in over}
+    usable = {name: size for name, size in sizes.items() if 1 < size <= _MOST}
+    ranked = sorted(usable, key=lambda name: -usable[name])
+    if len(observed.studies) > 1:
+        ranked = [STUDY, *ranked]
+    rows, columns = tuple(ranked[:1]), tuple(ranked[1:2])
+    return Roles(rows, columns, "; ".join(_said(sizes, rows, columns, over)))
+
+
+def _said(sizes: Mapping[str, int], rows: Sequence[str], columns: Sequence[str], over: Sequence[str]) -> Iterator[str]:
+    chosen = [f"{role} {names[0]}" for role, names in (("--rows", rows), ("--columns", columns)) if names]
+    if chosen:
+        yield f"chosen: {' '.join(chosen)}, of the parameters beside {', '.join(over)} those with the most values"
+    else:
+        yield "no parameter has 2 to 60 values, so there is one cell; choose with --rows and --columns"
+    if large := [f"{name} ({size:,} values)" for name, size in sizes.items() if size > _MOST]:
+        yield f"not chosen: {', '.join(large)}"

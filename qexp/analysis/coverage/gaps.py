@@ -1,0 +1,157 @@
+"""Why experiments of the newest grid are not done, and the command that fills each gap."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import select
+
+from qexp.analysis.coverage.model import Gap
+from qexp.analysis.table import problems
+from qexp.analysis.table.names import metric_source
+from qexp.analysis.table.observed import Observed
+from qexp.model import Failure, Status, compact
+from qexp.store import observations, staleness, tables
+from qexp.store.conditions import spelled
+from qexp.store.connect import Connection
+from qexp.store.studies import StudyRow
+
+KINDS = ("failed", "stale", "valueless", "diverged", "cancelled", "paused", "running", "pending")
+"""Reasons, in the order in which they are shown."""
+_STATUSES = list(Status)
+_DONE = _STATUSES.index(Status.DONE)
+_OF = {
+    Status.FAILED: "failed",
+    Status.CANCELLED: "cancelled",
+    Status.PAUSED: "paused",
+    Status.RUNNING: "running",
+    Status.PENDING: "pending",
+    Status.QUEUED: "pending",
+}
+_MANY = 100_000
+"""Done experiments without a finite value whose values are looked at one by one."""
+_NO_NUMBERS = "('NaN', 'Infinity', '-Infinity')"
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """The kind of gap of each experiment: a place in KINDS, -1 if it is done."""
+
+    observed: Observed
+    codes: np.ndarray
+    metrics: Sequence[str]
+    where: str | None
+
+    def places(self, kind: str) -> np.ndarray:
+        """Return the experiments of one kind."""
+        return np.flatnonzero(self.codes == KINDS.index(kind))
+
+
+def reasons(connection: Connection, observed: Observed, metrics: Sequence[str], where: str | None) -> Reasons:
+    """
+    Return why each experiment is not done.
+
+    A done one must have the settings and the code of the newest revision, and a finite value of each metric.
+
+    SummaryError: a metric is text, a list or a mapping.
+    """
+    of_status = np.array([KINDS.index(_OF[one]) if one in _OF else -1 for one in _STATUSES], dtype=np.int8)
+    codes = of_status[observed.status]
+    for study in observed.studies:
+        if stale := _stale(connection, study):
+            codes[np.isin(observed.ids, stale)] = KINDS.index("stale")
+    for metric in metrics:
+        strange = np.flatnonzero((observed.status == _DONE) & ~np.isfinite(observed.metrics[metric]))
+        codes[strange] = KINDS.index("diverged")
+        for at, study in enumerate(observed.studies):
+            missing = _without_value(connection, study, metric, observed.ids[strange[observed.study[strange] == at]])
+            codes[strange[np.isin(observed.ids[strange], missing)]] = KINDS.index("valueless")
+    return Reasons(observed, codes, metrics, where)
+
+
+def _stale(connection: Connection, study: StudyRow) -> list[int]:
+    """Return the done experiments of a study whose settings or code are not those of its newest revision."""
+    columns = tables.experiment.c
+    query = select(columns.id).where(columns.study == study.id, staleness.condition(connection, [study]))
+    return list(connection.scalars(query))
+
+
+def _without_value(connection: Connection, study: StudyRow, metric: str, ids: np.ndarray) -> list[int]:
+    """Return the done experiments of a study that have no value of a metric."""
+    source = metric_source(study, metric)
+    if source is None or not len(ids):
+        return []
+    said = observations.kinds(connection, source, ids[:_MANY].tolist())
+    if said["other"]:
+        raise problems.not_a_number(metric, said["other"], study.name)
+    return said["missing"]
+
+
+def gaps(found: Reasons, cell: np.ndarray) -> Iterator[Gap]:
+    """Yield the gaps that there are; *cell* is the cell of each experiment."""
+    for kind in KINDS:
+        places = found.places(kind)
+        if len(places):
+            commands = tuple(_commands(found, kind, places))
+            yield Gap(kind, len(places), _text(found, kind, places), commands, tuple(np.unique(cell[places]).tolist()))
+
+
+def _text(found: Reasons, kind: str, places: np.ndarray) -> str:
+    number, metrics = f"{len(places):,}", " or ".join(found.metrics)
+    if kind == "failed":
+        return f"{number} failed ({_failures(found.observed.failure[places])})"
+    if kind == "stale":
+        return f"{number} done with other settings or code"
+    if kind == "valueless":
+        return f"{number} done without {metrics}"
+    return f"{number} done with {metrics} NaN or infinite" if kind == "diverged" else f"{number} {kind}"
+
+
+def _failures(failures: np.ndarray) -> str:
+    counts = np.bincount(failures.clip(0), minlength=len(Failure)).tolist()
+    return ", ".join(f"{failure} {number}" for failure, number in zip(Failure, counts, strict=True) if number)
+
+
+def _commands(found: Reasons, kind: str, places: np.ndarray) -> Iterator[str]:
+    for at in np.unique(found.observed.study[places]).tolist():
+        study = found.observed.studies[at]
+        ids = found.observed.ids[places[found.observed.study[places] == at]]
+        yield " ".join(map(_word, ["qexp", *_command(found, kind, study, ids)]))
+
+
+def _word(text: str) -> str:
+    """Return a word for a shell; in double quotes if this reads better: a condition has single ones."""
+    return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
+
+
+def _command(found: Reasons, kind: str, study: StudyRow, ids: np.ndarray) -> list[str]:
+    narrowed = ["--where", found.where] if found.where else []
+    match kind:
+        case "failed":
+            return ["requeue", study.name, "--failed", *narrowed]
+        case "stale":
+            return ["requeue", study.name, "--stale", *narrowed]
+        case "cancelled":
+            return ["requeue", study.name, "--status", "cancelled", *narrowed]
+        case "paused":
+            return ["resume", study.name]
+        case "pending" if study.paused_at is not None:
+            return ["resume", study.name]
+        case "running" | "pending":
+            return ["wait", study.name]
+    return _of_values(found, kind, study, ids)
+
+
+def _of_values(found: Reasons, kind: str, study: StudyRow, ids: np.ndarray) -> list[str]:
+    """Return the command for done experiments without a finite value of a metric."""
+    source = metric_source(study, found.metrics[0])
+    if len(found.metrics) > 1 or source is None or source.column != "result":
+        return ["show", compact(sorted(ids.tolist())[:3])]
+    name = spelled(found.metrics[0])
+    name = f"result.{name}" if found.metrics[0] in study.parameters else name
+    wanted = f"{name} is null" if kind == "valueless" else f"{name} in {_NO_NUMBERS}"
+    condition = f"({found.where}) and {wanted}" if found.where else wanted
+    return ["requeue" if kind == "valueless" else "list", study.name, "--status", "done", "--where", condition]

@@ -1,0 +1,156 @@
+"""Small tables and sentences as lines of styled text: a terminal colours them, `repr` joins them."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+WIDTH = 80
+"""Characters of a line where no terminal says how wide it is."""
+_GAP = "  "
+_NARROWEST = 12
+"""Characters that a label keeps when it is cut."""
+_NAMED = 6
+"""Columns that are named where there is no room for them."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a line in one style, such as `bold`, `dim` or `yellow`."""
+
+    text: str
+    style: str = ""
+
+
+Line = tuple[Piece, ...]
+
+
+def plain(lines: Iterable[Line]) -> str:
+    """Return lines as text without styles."""
+    return "\n".join("".join(piece.text for piece in line).rstrip() for line in lines)
+
+
+def line(text: str, style: str = "") -> Line:
+    """Return one line, which is never wrapped: a command stays whole."""
+    return (Piece(text, style),)
+
+
+def wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterator[Line]:
+    """Yield a sentence as lines; *indent* is before each line but the first."""
+    for part in textwrap.wrap(
+        text, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    ):
+        yield line(part, style)
+
+
+def width_of(text: str) -> int:
+    """
+    Return the columns that a text takes on a terminal.
+
+    >>> width_of("abc"), width_of("数据"), width_of("e\u0301")
+    (3, 4, 1)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(character) else 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
+
+
+def table(
+    heads: Sequence[str],
+    labels: Sequence[Sequence[str]],
+    columns: Sequence[str],
+    cells: Sequence[Sequence[Piece]],
+    width: int = WIDTH,
+) -> Iterator[Line]:
+    """
+    Yield a table: labels at the left of each row under *heads*, then cells, which are set right.
+
+    If it is wider than *width*, long labels are cut, to 12 characters at least, if all columns have room then.
+    Otherwise the last columns are left out, and named in a line below. Cells are never cut.
+    """
+    stubs = [max(map(width_of, [head, *(row[at] for row in labels)])) for at, head in enumerate(heads)]
+    widths = [max(map(width_of, [name, *(row[at].text for row in cells)])) for at, name in enumerate(columns)]
+    stubs = _narrowed(stubs, width, sum(len(_GAP) + one for one in widths))
+    kept = _fitting(widths, width - sum(stubs) - len(_GAP) * (len(stubs) - 1))
+    shown = widths[:kept]
+    yield _row(heads, stubs, [Piece(name, "bold") for name in columns[:kept]], shown, "bold")
+    yield line("─" * (sum(stubs) + sum(shown) + len(_GAP) * (len(stubs) + kept - 1)), "dim")
+    for row, (names, some) in enumerate(zip(labels, cells, strict=True)):
+        yield _row(_unrepeated(names, labels[row - 1] if row else ()), stubs, some[:kept], shown)
+    if kept < len(columns):
+        more = f" and {len(columns) - kept - _NAMED} more" if len(columns) - kept > _NAMED else ""
+        names_left = ", ".join(columns[kept : kept + _NAMED])
+        yield from wrapped(f"not shown: {names_left}{more}; widen the window, or --format json", width, style="yellow")
+
+
+def _narrowed(stubs: Sequence[int], width: int, cells: int) -> list[int]:
+    """Return the widths of labels so that all cells have room beside them, or if they cannot have it, one half."""
+    for room in (width - cells, width // 2):
+        made = list(stubs)
+        while made and sum(made) + len(_GAP) * (len(made) - 1) > room and max(made) > _NARROWEST:
+            made[made.index(max(made))] -= 1
+        if sum(made) + len(_GAP) * (len(made) - 1) <= room:
+            break
+    return made
+
+
+def _fitting(widths: Sequence[int], room: int) -> int:
+    """Return how many columns have room, at least one."""
+    for count, one in enumerate(widths):
+        room -= one + len(_GAP)
+        if room < 0:
+            return max(1, count)
+    return len(widths)
+
+
+def _row(
+    names: Sequence[str], stubs: Sequence[int], cells: Sequence[Piece], widths: Sequence[int], style: str = ""
+) -> Line:
+    pieces = [Piece(_left(name, width), style) for name, width in zip(names, stubs, strict=True)]
+    pieces += [
+        Piece(" " * (width - width_of(cell.text)) + cell.text, cell.style)
+        for cell, width in zip(cells, widths, strict=True)
+    ]
+    return tuple(part for place, piece in enumerate(pieces) for part in ((Piece(_GAP), piece) if place else (piece,)))
+
+
+def _unrepeated(names: Sequence[str], above: Sequence[str]) -> list[str]:
+    """Return labels, empty where this and all labels before it are those of the row above."""
+    made, same = [], bool(above)
+    for place, name in enumerate(names):
+        same = same and name == above[place] and place < len(names) - 1
+        made.append("" if same else name)
+    return made
+
+
+def _left(text: str, width: int) -> str:
+    if width_of(text) > width:
+        while text and width_of(text) >= width:
+            text = text[:-1]
+        text += "…"
+    return text + " " * (width - width_of(text))
+
+
+def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], colors: Sequence[Sequence[str]] = ()) -> str:
+    """Return an HTML table; *colors* has a background for each cell, or an empty text."""
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
+    body = []
+    for place, row in enumerate(rows):
+        shades = colors[place] if colors else [""] * len(row)
+        cells = [
+            f'<td style="background:{shade}">{html.escape(text)}</td>' if shade else f"<td>{html.escape(text)}</td>"
+            for text, shade in zip(row, shades, strict=True)
+        ]
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def html_lines(texts: Iterable[str]) -> str:
+    """Return a paragraph for each text."""
+    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)

@@ -1,0 +1,72 @@
+"""coverage: what is done of a study's newest grid, and why the rest is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qexp.cli.options import format_option
+from qexp.cli.output import console, say, show_json
+from qexp.cli.terminal import printable
+
+if TYPE_CHECKING:
+    from qexp.analysis.coverage import Coverage
+    from qexp.analysis.layout import Line
+
+_NAMES = "NAME[,NAME]"
+_SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
+@click.option("--rows", metavar=_NAMES, help="The parameters whose values are rows; study: one row per study.")
+@click.option("--columns", metavar=_NAMES, help="The parameters whose values are columns.")
+@click.option("--over", metavar=_NAMES, help="Count values of these parameters, such as seed.  [default: experiments]")
+@click.option("--metric", multiple=True, metavar="NAME", help="Count results with this metric; repeatable.")
+@click.option("--where", metavar="CONDITION", help='Only experiments with such parameters: "lr < 0.1".')
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="A .pdf, .svg, .png, .csv or .json file.")
+@format_option
+def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **options: Any) -> int:
+    """
+    Count what is done in each cell, with the reason of each gap and the command that fills it.
+
+    What is expected comes from the newest grid. Without --rows and --columns, the two parameters with the most values
+    are chosen. The exit status is 0 if everything is done, otherwise 1.
+    """
+    from qexp.analysis.whole_files import check_target
+    from qexp.client import Client
+    from qexp.client.summaries import coverage
+
+    if output is not None:
+        check_target(output, _SUFFIXES)
+    found = coverage(studies, client=Client(), **{name: value for name, value in options.items() if value})
+    if output is not None:
+        _write(found, output)
+    elif form == "json":
+        show_json(found.data())
+    else:
+        show_lines(found.lines(console().width))
+    return 0 if found.is_complete else 1
+
+
+def _write(found: Coverage, path: Path) -> None:
+    from qexp.analysis.coverage.files import write
+
+    write(found, path)
+    say(f"{path}: {found.summary}")
+
+
+def show_lines(lines: Iterable[Line]) -> None:
+    """Print lines in their styles; commands longer than the screen stay one line."""
+    from rich.text import Text
+
+    screen = console()
+    for line in lines:
+        text = Text(no_wrap=True, overflow="ignore")
+        for piece in line:
+            text.append(printable(piece.text), piece.style)
+        text.rstrip()
+        screen.print(text, soft_wrap=True)

@@ -1,0 +1,86 @@
+"""Studies with results, made without a worker: experiments are claimed and finished by the test itself."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from qexp.client import Client
+from qexp.grid import Grid
+from qexp.model import Failure
+from qexp.store import hot, leases
+from qexp.store.connect import Raw
+from qexp.store.selectors import Selection
+
+Results = Callable[[Mapping[str, Any]], "Mapping[str, Any] | Failure | None"]
+"""Parameters become a result, a failure, or None: the experiment stays as it is."""
+
+
+class Made:
+    """A study whose experiments this test finishes."""
+
+    def __init__(self, client: Client, raw: Raw, folder: Path, name: str) -> None:
+        self.client, self.raw, self.folder, self.name = client, raw, folder, name
+        self.worker = uuid.uuid4()
+        leases.register(raw, self.worker, leases.Station("here", 1, "w@here", ["nobody"], 1))
+
+    def enqueue(self, parameters: Mapping[str, Any], source: str = "def f(**given): ...\n", **grid: Any) -> Made:
+        """Enqueue a grid, or another one of the same study, and queue its experiments."""
+        (self.folder / "experiment.py").write_text(source)
+        given = {"study": self.name, "function": "experiment:f", "queue": "nobody", "parameters": parameters, **grid}
+        self.client.enqueue(Grid.from_dict(given, self.folder))
+        self.queue()
+        return self
+
+    def queue(self) -> None:
+        """Queue what is pending, as an announcement does."""
+        self.raw.execute(
+            "update experiment set status = 'queued' where status = 'pending'"
+            " and study = (select id from study where name = %s)",
+            [self.name],
+        )
+
+    def finish(self, results: Results, where: str | None = None) -> Made:
+        """Run each queued experiment: *results* says its outcome."""
+        from qexp.store.selectors import parse
+
+        chosen = Selection(self.name) if where is None else parse([self.name], where=where)
+        names: dict[str, None] = {}
+        for view in self.client.experiments(chosen):
+            outcome = results(view.params) if view.status == "queued" else None
+            if outcome is not None:
+                self._end(view.id, outcome)
+                names |= dict.fromkeys(outcome if isinstance(outcome, Mapping) else ())
+        known = self.raw.execute("select results from study where name = %s", [self.name]).fetchone()[0]
+        merged = [*dict.fromkeys([*known, *names])]
+        self.raw.execute("update study set results = %s where name = %s", [merged, self.name])
+        return self
+
+    def _end(self, number: int, outcome: Mapping[str, Any] | Failure) -> None:
+        claim = hot.claim(self.raw, number, self.worker, 1)
+        if isinstance(outcome, Failure):
+            error = hot.Error(outcome, "ValueError", "no", fingerprint="ab12")
+            hot.finish(self.raw, claim, hot.Outcome(error=error))
+        else:
+            hot.finish(self.raw, claim, hot.Outcome(result=outcome))
+
+    def start(self, where: str) -> None:
+        """Let queued experiments run, without an end."""
+        from qexp.store.selectors import parse
+
+        for view in self.client.experiments(parse([self.name], where=where)):
+            hot.claim(self.raw, view.id, self.worker, 1)
+
+    def ids(self, where: str) -> list[int]:
+        """Return the ids of experiments."""
+        from qexp.store.selectors import parse
+
+        return [view.id for view in self.client.experiments(parse([self.name], where=where))]
+
+
+def made_study(client: Client, raw: Raw, folder: Path, prefix: str = "study") -> Made:
+    """Return a study of a new name that has no experiments yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Made(client, raw, folder, f"{prefix}_{uuid.uuid4().hex[:8]}")

@@ -1,0 +1,44 @@
+"""Lines of styled text fit their width, and no cell is ever cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qexp.analysis import layout
+from qexp.analysis.layout import Piece
+
+WORDS = st.text(st.sampled_from("abcdefgh数é"), min_size=1, max_size=40)
+
+
+@given(st.lists(WORDS, min_size=1, max_size=6), st.lists(WORDS, min_size=1, max_size=12), st.integers(60, 120))
+def test_a_table_is_no_wider_than_the_screen_and_its_cells_are_whole(names, columns, width):
+    cells = [[Piece("123/456") for _ in columns] for _ in names]
+    lines = list(layout.table(["head"], [[name] for name in names], columns, cells, width))
+    texts = layout.plain(lines).split("\n")
+    assert all(layout.width_of(text) <= width for text in texts[: 2 + len(names)])
+    for row in range(len(names)):
+        assert set(texts[2 + row].split()[1:]) == {"123/456"}
+
+
+@given(st.lists(WORDS, min_size=1, max_size=12, unique=True))
+def test_a_column_is_shown_or_named(columns):
+    cells = [[Piece("1") for _ in columns]]
+    lines = layout.table(["head"], [["row"]], columns, cells, 60)
+    text = layout.plain(lines)
+    shown = [name for name in columns if name in text]
+    assert len(shown) >= min(len(columns), 7)
+    assert len(shown) == len(columns) or "more; widen the window" in " ".join(text.split())
+
+
+def test_a_repeated_label_is_written_once():
+    rows = [["iris", "svm"], ["iris", "tree"], ["wine", "svm"]]
+    lines = layout.plain(layout.table(["dataset", "model"], rows, ["n"], [[Piece("1")]] * 3, 80)).split("\n")
+    assert lines[2:] == ["iris     svm    1", "         tree   1", "wine     svm    1"]
+
+
+def test_a_long_command_stays_on_one_line():
+    assert layout.plain([layout.line("qexp " + "x" * 200)]).count("\n") == 0
+
+
+def test_html_is_escaped():
+    assert "<td>&lt;i&gt;</td>" in layout.html_table(["a"], [["<i>"]])
+    assert layout.html_lines(["a & b"]) == "<p>a &amp; b</p>"
