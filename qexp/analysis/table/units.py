@@ -130,20 +130,23 @@ def units(
     cell = row.codes.astype(np.int32) * len(column.keys) + column.codes
     count = int(replicate.max(initial=0)) + 1
     key = (cell.astype(np.int64) * len(choice.keys) + choice.codes) * count + replicate
-    order = np.argsort(key, kind="stable")
+    order = np.argsort(key, kind="stable").astype(np.int32)
     key = key[order]
-    start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, dtype=np.int64)
+    is_first = np.ones(len(key), dtype=bool)
+    np.not_equal(key[1:], key[:-1], out=is_first[1:])
+    start = np.flatnonzero(is_first).astype(np.int32)
     of_choice, replicates = np.divmod(key[start], count)
+    del key, cell, replicate, is_first  # of a million experiments each needs megabytes
     cells, choices = np.divmod(of_choice, len(choice.keys))
     done = observed.status[order] == _DONE
-    size = np.diff(np.r_[start, len(order)])
+    size = np.diff(start, append=len(order)).astype(np.int32)
     return Units(
         rows=row,
         columns=column,
         choices=choice,
-        cell=cells,
-        choice=choices,
-        replicate=replicates,
+        cell=cells.astype(np.int32),
+        choice=choices.astype(np.int32),
+        replicate=replicates.astype(np.int32),
         start=start,
         size=size,
         order=order,
