@@ -21,6 +21,10 @@ IMPORTS = Imports(("experiment.py",), ("numpy",))
 FAILED = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "bad", fingerprint="ab12"))
 TIMEOUT = hot.Outcome(error=hot.Error(Failure.TIMEOUT, "TimeoutError", "late", fingerprint="cd34"))
 
+CLASSIFIERS, DATASETS = ["svc", "tree"], ["iris", "wine"]
+GRID = {"classifier": CLASSIFIERS, "dataset": DATASETS, "seed": {"range": [0, 5]}}
+SMALL = {"classifier": CLASSIFIERS, "seed": {"range": [0, 5]}}
+
 Ending = Mapping[str, Any] | hot.Outcome | None
 """A result, another outcome, or None: the experiment stays queued."""
 
@@ -134,3 +138,18 @@ def accuracy(params: Mapping[str, Any]) -> dict[str, float]:
 def texts(table: Table, kind: str) -> list[str]:
     """Return the notes of one kind."""
     return [note.text for note in table.notes if note.kind == kind]
+
+
+def is_cell(params: Mapping[str, Any], classifier: str = "svc", dataset: str = "iris", **others: Any) -> bool:
+    """Return whether parameters belong to a cell, by default to svc / iris."""
+    return {"classifier": classifier, "dataset": dataset, **others}.items() <= params.items()
+
+
+def only(ending: Ending) -> Callable[[dict[str, Any]], Ending]:
+    """Return a function that ends svc / iris at seed 3 so, and all other experiments with an accuracy."""
+    return lambda params: ending if is_cell(params, seed=3) else accuracy(params)
+
+
+def cells(table: Table) -> list[Any]:
+    """Return the cells of a table, row by row."""
+    return [cell for row in table.cells for cell in row]

@@ -23,7 +23,7 @@ _SHOWN = 12
 
 
 def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
-    """Yield what is special about done experiments, each with the cells that it concerns."""
+    """Yield what is special about done experiments; cells are marked for results that may be incomplete."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
         if ids := _repeated(connection, study):
@@ -61,7 +61,7 @@ def _remark(kind: str, observed: Observed, places: np.ndarray, cells: Cells, wha
     concerned = np.unique(cells.of[places]).tolist()
     ids = compact(np.sort(observed.ids[places])[:_SHOWN].tolist())
     text = f"{what}: {len(places):,} in {cells.listed(concerned)}"
-    yield Problem(kind, text, f"qexp show {ids}", tuple(concerned))
+    yield Problem(kind, text, f"qexp show {ids}", tuple(concerned) if kind == "accepted" else ())
 
 
 def _repeated(connection: Connection, study: StudyRow) -> list[int]:
