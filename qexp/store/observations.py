@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,9 +37,11 @@ from qexp.store.value_columns import KeyPath
 ACCEPTED, ADDED, CONTINUED = 1, 2, 4
 """A person accepted the result of a failed attempt; code added the experiment beside the grid; its last attempt went on
 from the checkpoint of an earlier one."""
-_PIECE = 100_000
+_PIECE = 50_000
 """Experiments that one query returns; more of them at once would need more memory."""
 _NAN = cast(literal("NaN"), Double)
+_SHORT = 2**15
+"""Different values that have codes of 16 bits."""
 _LONGEST_NUMBER = 300
 """Digits of a number that surely fits into a double."""
 FACTS: Mapping[str, Any] = {
@@ -143,15 +145,11 @@ def read(connection: Connection, request: Request) -> Observations:
     pieces = max(1, -(-number // _PIECE))
     width = 0 if first is None else -(-(last + 1 - first) // pieces)
     coders = {name: _Coder() for name in _coded_columns(request)}
-    read_ = [
-        _decode(
-            connection.execute(_query(request, chosen, first + k * width, first + (k + 1) * width)).one(),
-            request,
-            coders,
-        )
-        for k in range(pieces if number else 0)
-    ]
-    return _joined(connection, request, read_, coders)
+    found = _Columns(number)
+    for low in range(first or 0, (first or 0) + width * pieces, width or 1):
+        row = connection.execute(_query(request, chosen, low, low + width)).one()
+        found.add(_decode(row, request, coders))
+    return _observations(connection, request, found, coders)
 
 
 def _query(request: Request, chosen: ColumnElement[bool], low: int, high: int) -> Select[Any]:
@@ -308,26 +306,51 @@ def _coded_columns(request: Request) -> list[str]:
     return [*(f"axis {name}" for name in request.axes), *(name for name, is_read in optional.items() if is_read)]
 
 
-def _joined(
-    connection: Connection, request: Request, pieces: Sequence[dict[str, np.ndarray]], coders: Mapping[str, _Coder]
-) -> Observations:
-    def column(name: str, dtype: Any) -> np.ndarray:
-        return np.concatenate([piece.pop(name) for piece in pieces]) if pieces else np.empty(0, dtype)
+class _Columns:
+    """Columns that are filled piece by piece: to join pieces at the end would need twice the memory."""
 
-    ids = column("ids", np.int64)
+    def __init__(self, size: int) -> None:
+        self._size, self._end = size, 0
+        self._columns: dict[str, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return self._end
+
+    def add(self, piece: Mapping[str, np.ndarray]) -> None:
+        """Append the values of a piece to each column; there may be more of them than were counted before."""
+        end = self._end + len(piece["ids"])
+        for name, part in piece.items():
+            column = self._columns.get(name, np.empty(self._size, part.dtype))
+            if end > len(column):
+                column = np.concatenate([column, np.empty(end - len(column), part.dtype)])
+            column[self._end : end] = part
+            self._columns[name] = column
+        self._end = end
+
+    def take(self, name: str, dtype: Any) -> np.ndarray:
+        """Return a column, as a type that holds its values; it is empty if no piece had it."""
+        return self._columns.pop(name, np.empty(0, dtype))[: self._end].astype(dtype, copy=False)
+
+
+def _observations(
+    connection: Connection, request: Request, found: _Columns, coders: Mapping[str, _Coder]
+) -> Observations:
+    ids = found.take("ids", np.int64)
 
     def coded(name: str, values: list[Json]) -> Coded:
-        return Coded(column(name, np.int32) if name in coders else np.zeros(len(ids), dtype=np.int8), values)
+        if name not in coders:
+            return Coded(np.zeros(len(ids), dtype=np.int8), values)
+        return Coded(found.take(name, np.int16 if len(values) <= _SHORT else np.int32), values)
 
     def examples(name: str) -> list[Json]:
         return list(coders[name].examples) if name in coders else ids[:1].tolist()
 
     return Observations(
         ids=ids,
-        status=column("status", np.int8),
-        failure=column("failure", np.int8),
-        revision=column("revision", np.int32),
-        flags=column("flags", np.int8),
+        status=found.take("status", np.int8),
+        failure=found.take("failure", np.int8),
+        revision=found.take("revision", np.int32),
+        flags=found.take("flags", np.int8),
         axes={
             name: coded(f"axis {name}", _values(connection, source, coders[f"axis {name}"].examples))
             for name, source in request.axes.items()
@@ -335,7 +358,7 @@ def _joined(
         rest=coded("rest", examples("rest")),
         worker=coded("worker", examples("worker")),
         imported=coded("imported", examples("imported")),
-        metrics={name: column(f"metric {name}", np.float64) for name in request.metrics},
+        metrics={name: found.take(f"metric {name}", np.float64) for name in request.metrics},
     )
 
 

@@ -79,7 +79,7 @@ def gather(connection: Connection, spec: TableSpec) -> Parts:
         metric.name: figures(
             found,
             choice.taken,
-            choice.of(found, found.means(observed.metrics[metric.name])) * spec.scale,
+            _scaled(choice.of(found, found.means(observed.metrics[metric.name])), spec.scale),
             spec.statistic,
         )
         for metric in metrics
@@ -90,6 +90,10 @@ def gather(connection: Connection, spec: TableSpec) -> Parts:
         for metric in metrics
     }
     return Parts(spec, observed, found, choice, metrics, shown, against, tuple(problems), rows, columns, by_maximize)
+
+
+def _scaled(means: np.ndarray, scale: float) -> np.ndarray:
+    return means if scale == 1 else means * scale
 
 
 def _maximize(name: str, spec: TableSpec) -> bool:

@@ -47,7 +47,7 @@ def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) 
     expected = np.bincount(units.cell[taken], minlength=cells)
     n = np.bincount(units.cell[finite], minlength=cells)
     start = np.cumsum(n) - n
-    values, replicates = means[finite], units.replicate[finite]
+    values, replicates = (means, units.replicate) if finite.all() else (means[finite], units.replicate[finite])
     found = np.full((4, cells), np.nan)
     for count, where in _by_count(n):
         said = describe(values[start[where][:, None] + np.arange(count)], statistic)
@@ -72,7 +72,7 @@ class Choice:
 
     def of(self, units: Units, means: np.ndarray) -> np.ndarray:
         """Return the means of units, NaN in cells for which no value could be chosen."""
-        return np.where(self.chosen[units.cell] < 0, np.nan, means)
+        return means if (self.chosen >= 0).all() else np.where(self.chosen[units.cell] < 0, np.nan, means)
 
 
 def choose(units: Units, by: np.ndarray, maximize: bool) -> Choice:

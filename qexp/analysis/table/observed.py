@@ -91,7 +91,7 @@ def _check_values(connection: Connection, observed: Observed, axes: Sequence[str
 
 def with_studies(observed: Observed) -> Observed:
     """Return the experiments with the axis that tells their studies apart."""
-    names = Coded(observed.study.astype(np.int32), [study.name for study in observed.studies])
+    names = Coded(observed.study, [study.name for study in observed.studies])
     return dataclasses.replace(observed, axes={**observed.axes, STUDY: names})
 
 
@@ -119,7 +119,7 @@ def _merged(
 ) -> Observed:
     sizes = [len(one) for one in read]
     study = np.repeat(np.arange(len(read), dtype=np.int16), sizes)
-    names = Coded(study.astype(np.int32), [one.name for one in known])
+    names = Coded(study, [one.name for one in known])
     return Observed(
         studies=known,
         over=over,
@@ -167,6 +167,6 @@ def _apart(parts: Sequence[Coded]) -> Coded:
     values: list[Json] = []
     columns = []
     for part in parts:
-        columns.append(part.codes + len(values) if values else part.codes)
+        columns.append(part.codes.astype(np.int32) + len(values) if values else part.codes)
         values += part.values
     return Coded(_joined(columns), values)

@@ -13,6 +13,8 @@ from qexp.errors import SummaryError
 from qexp.model import Json, Status
 
 _DONE = list(Status).index(Status.DONE)
+_SHORT = 2**15
+"""Values that have codes of 16 bits."""
 _MOST = 1_000
 """Rows or columns that a table may have."""
 
@@ -66,11 +68,13 @@ class Units:
         taken = values[self.order]
         with np.errstate(invalid="ignore", over="ignore"):
             found = taken if len(taken) == len(self.start) else np.add.reduceat(taken, self.start) / self.size
-        return np.where(self.is_done & ~self.is_short, found, np.nan)
+        found[~self.is_done | self.is_short] = np.nan
+        return np.asarray(found)
 
     def of(self, unit: int) -> np.ndarray:
         """Return the places of the experiments of one unit."""
-        return self.order[self.start[unit] : self.start[unit] + self.size[unit]]
+        start = int(self.start[unit])
+        return self.order[start : start + int(self.size[unit])]
 
 
 def axes(observed: Observed, names: Sequence[str]) -> Axes:
@@ -98,8 +102,8 @@ def _in_order(observed: Observed, name: str) -> tuple[list[Json], np.ndarray]:
     else:
         order = np.argsort(first, kind="stable")
     order = order[first[order] < np.iinfo(np.int64).max]
-    place = np.empty(len(values), dtype=np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
+    place = np.empty(len(values), dtype=np.int16 if len(values) <= _SHORT else np.int32)
+    place[order] = np.arange(len(order))
     return [values[at] for at in order.tolist()], place[codes]
 
 
@@ -123,14 +127,15 @@ def units(
                 f"--{what} {','.join(found.names)}: found {len(found.keys):,} {what}, expected at most {_MOST:,}; "
                 "choose some with --where"
             )
-    replicate = axes(observed, observed.over).codes.astype(np.int64)
+    replicate = axes(observed, observed.over).codes
     if pools:
         replicate = _code(replicate, observed.rest)
         replicate = replicate if STUDY in (*rows, *columns) else _code(replicate, observed.study)
     cell = row.codes.astype(np.int32) * len(column.keys) + column.codes
     count = int(replicate.max(initial=0)) + 1
-    key = (cell.astype(np.int64) * len(choice.keys) + choice.codes) * count + replicate
-    order = np.argsort(key, kind="stable").astype(np.int32)
+    is_small = len(row.keys) * len(column.keys) * len(choice.keys) * count < 2**31
+    key = (cell.astype(np.int32 if is_small else np.int64) * len(choice.keys) + choice.codes) * count + replicate
+    order = _order(key)
     key = key[order]
     is_first = np.ones(len(key), dtype=bool)
     np.not_equal(key[1:], key[:-1], out=is_first[1:])
@@ -139,20 +144,28 @@ def units(
     del key, cell, replicate, is_first  # of a million experiments each needs megabytes
     cells, choices = np.divmod(of_choice, len(choice.keys))
     done = observed.status[order] == _DONE
-    size = np.diff(start, append=len(order)).astype(np.int32)
+    size = np.diff(start, append=np.int32(len(order)))
+    size = size.astype(np.min_scalar_type(size.max(initial=0)))
     return Units(
         rows=row,
         columns=column,
         choices=choice,
-        cell=cells.astype(np.int32),
-        choice=choices.astype(np.int32),
-        replicate=replicates.astype(np.int32),
+        cell=cells.astype(np.int32, copy=False),
+        choice=choices.astype(np.int16 if len(choice.keys) <= _SHORT else np.int32),
+        replicate=replicates.astype(np.int16 if count <= _SHORT else np.int32),
         start=start,
         size=size,
         order=order,
         is_done=np.logical_and.reduceat(done, start) if len(start) else done,
         is_short=_short(of_choice, size),
     )
+
+
+def _order(key: np.ndarray) -> np.ndarray:
+    """Return the places that sort *key*; grids are expanded in the order of their axes, so it often is sorted."""
+    if not len(key) or bool((key[1:] >= key[:-1]).all()):
+        return np.arange(len(key), dtype=np.int32)
+    return np.argsort(key, kind="stable").astype(np.int32)
 
 
 def _short(of_choice: np.ndarray, size: np.ndarray) -> np.ndarray:
@@ -177,6 +190,8 @@ def open_experiments(observed: Observed, found: Units, average: Sequence[str]) -
 
     Two experiments of one unit may differ in the axes that are averaged, and in nothing else.
     """
+    if found.size.max(initial=0) <= 1:
+        return None
     inner = axes(observed, average)
     key = np.repeat(np.arange(len(found.size)), found.size) * len(inner.keys) + inner.codes[found.order]
     order = np.argsort(key, kind="stable")
