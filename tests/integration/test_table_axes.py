@@ -86,6 +86,16 @@ def test_a_selection_by_the_reported_metric_is_refused(finished_study, by):
         study.table(columns="", best="lr", by=by)
 
 
+def test_a_copy_of_the_reported_metric_is_refused_though_a_run_diverged(finished_study):
+    def ending(params):
+        diverged = (params["classifier"], params["seed"], params["lr"]) == ("svc", 0, 0.1)
+        return tuned(params) | ({"accuracy": math.nan, "again": math.nan} if diverged else {})
+
+    study = finished_study(TUNED, ending)
+    with pytest.raises(SummaryError, match="--by again: it equals accuracy in every experiment"):
+        study.table(columns="", best="lr", by="again", allow="nan")
+
+
 def test_a_selection_is_by_the_mean_over_all_seeds(finished_study):
     # Given a rate that is the best one for three of five seeds, and not by its mean
     def ending(params):
@@ -160,12 +170,27 @@ def test_rows_without_a_common_seed_have_no_difference(make_study):
     assert "no p-value is shown: there is no pair" in texts(table, "test")
 
 
+def test_the_best_cell_of_a_median_has_the_best_median(finished_study):
+    # Given a row with one excellent seed, so that its mean is the best one and its median is not
+    def ending(params):
+        is_lucky = params["classifier"] == "tree" and params["seed"] == 7
+        return {"accuracy": 0.99 if is_lucky else 0.5 + params["seed"] / 100 + 0.005 * (params["classifier"] == "svc")}
+
+    study = finished_study({"classifier": CLASSIFIERS, "seed": {"range": [0, 8]}}, ending)
+    # Then either kind of bold is by the numbers that the table shows
+    for statistic, best in (("mean±std", "tree"), ("median", "svc")):
+        for bold in ("best", "tied"):
+            table = study.table(columns="", statistic=statistic, bold=bold)
+            assert table.cell(best, ()).bold
+        assert [cell.bold for cell in cells(study.table(columns="", statistic=statistic))].count(True) == 1
+
+
 def test_a_p_value_that_few_replicates_cannot_reach_is_not_printed(finished_study):
     table = finished_study(GRID).table(baseline="svc")
     assert [cell.p for cell in cells(table)] == [None] * 4
     (said,) = [text for text in texts(table, "test") if "p-value" in text]
-    assert "cannot reach 0.05 over 2 comparisons with n = 5" in said
-    assert "n = 7 is the least that can" in said
+    assert "with n = 5 no p of the Wilcoxon signed-rank test is below 0.05 / 2" in said
+    assert "n = 7 is the least that allows one" in said
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from finished_studies import (
+    CLASSIFIERS,
     FAILED,
     GRID,
     SMALL,
@@ -74,6 +75,25 @@ def test_a_cell_without_any_survivor_is_empty_and_not_bold(finished_study):
     study = finished_study(GRID, lambda p: FAILED if is_cell(p) else accuracy(p))
     cell = study.table(allow="missing").cell("svc", "iris")
     assert (cell.n, cell.expected, cell.center, cell.text, cell.bold) == (0, 5, None, "", False)
+
+
+@pytest.mark.parametrize("bold", ["best", "tied"])
+@pytest.mark.parametrize(("gap", "allow"), [({"accuracy": float("nan")}, "nan"), (FAILED, "missing")])
+def test_a_cell_that_lacks_replicates_is_neither_best_nor_tied(finished_study, bold, gap, allow):
+    # Given survivors that look better than a row whose seeds are all done, and a third row
+    def ending(params):
+        if is_cell(params, seed=3):
+            return gap
+        return {"accuracy": accuracy(params)["accuracy"] + (params["classifier"] == "svc")}
+
+    study = finished_study({**GRID, "classifier": [*CLASSIFIERS, "knn"]}, ending)
+    table = study.table(allow=allow, bold=bold)
+    # Then the cell is not bold, and a note says why; another one of its column is
+    assert not table.cell("svc", "iris").bold
+    assert table.cell("tree", "iris").bold
+    assert table.cell("svc", "wine").bold
+    assert "a cell that lacks replicates is never bold" in texts(table, "test")
+    assert "a cell that lacks replicates is never bold" not in texts(study.table(allow=allow, bold="none"), "test")
 
 
 def test_a_partial_result_of_a_failed_experiment_never_enters(finished_study):
@@ -161,7 +181,7 @@ def test_a_requeue_that_failed_leaves_a_gap_and_no_old_result(finished_study):
 def test_a_seed_without_effect_is_warned_of(finished_study, statistic):
     study = finished_study(GRID, lambda params: accuracy(params | {"seed": 0}))
     assert (
-        "the spread of accuracy is 0 in svc / iris, svc / wine, tree / iris and 1 more: does seed reach the function?"
+        "the spread of accuracy is 0 in svc / iris, svc / wine, tree / iris and 1 more: does the function use seed?"
     ) in texts(study.table(statistic=statistic), "warning")
 
 

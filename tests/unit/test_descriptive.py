@@ -172,7 +172,9 @@ def test_an_unknown_statistic_is_refused_with_the_nearest_name():
 def test_scipy_is_imported_only_by_what_needs_it():
     program = (
         "import sys; sys.modules['scipy'] = None\n"
-        "from qexp.analysis.statistics import describe, column_format, adjust\n"
+        "from qexp.analysis.statistics import describe, column_format, adjust, paired_p, tied_with_best\n"
+        "assert paired_p(range(8), range(1, 9)).p == 2 / 2**8\n"
+        "assert tied_with_best([range(8), range(1, 9)]).mask.tolist() == [False, True]\n"
         "for name in ('mean±std', 'sem', 'iqm', 'median'): print(describe([1, 2, 3, 6], name).center)\n"
         "describe([1, 2], 'ci95')\n"
     )

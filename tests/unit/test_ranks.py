@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from qexp.analysis.statistics import average_ranks, critical_difference, friedman, indistinguishable, nemenyi
+from qexp.analysis.statistics import average_ranks, critical_difference, friedman, indistinguishable
 from qexp.analysis.statistics.ranks import average_rank, block_ranks
 from qexp.errors import StatisticsError
 
@@ -53,15 +53,6 @@ def test_the_friedman_test_equals_that_of_scipy(scores):
     assert found.p == pytest.approx(expected.pvalue, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=30)
-@given(tables())
-def test_nemenyi_equals_that_of_scikit_posthocs(scores):
-    posthocs = pytest.importorskip("scikit_posthocs", reason="scikit-posthocs (extra oracles) is not installed")
-    scores = rounded(scores)
-    expected = posthocs.posthoc_nemenyi_friedman(scores).to_numpy()
-    assert nemenyi(scores) == pytest.approx(expected, abs=1e-6)
-
-
 @settings(deadline=None, max_examples=10)
 @given(st.integers(3, 8), st.integers(5, 30), st.integers(0, 1000))
 def test_average_ranks_and_critical_difference_equal_those_of_autorank(methods, blocks, seed):
@@ -96,7 +87,6 @@ def test_a_pair_at_the_critical_difference_has_p_alpha():
 def test_methods_that_always_tie_are_alike():
     found = friedman(np.full((4, 3), 0.5))
     assert (found.blocks, found.methods, found.statistic, found.p) == (4, 3, 0.0, 1.0)
-    np.testing.assert_array_equal(nemenyi(np.full((4, 3), 0.5)), np.ones((3, 3)))
 
 
 def test_scores_that_differ_by_rounding_tie():
@@ -111,16 +101,14 @@ def test_a_nan_is_not_ranked_and_makes_the_averages_nan():
     scores = np.array([[0.9, np.nan, 0.7], [0.9, 0.8, 0.7]])
     assert np.isnan(average_ranks(scores)).all()
     assert np.isnan(friedman(scores).p)
-    assert np.isnan(nemenyi(scores)).all()
     assert block_ranks(scores)[1].tolist() == [1.0, 2.0, 3.0]
 
 
-@pytest.mark.parametrize("test", [friedman, nemenyi])
-def test_too_few_methods_or_blocks_are_refused(test):
+def test_too_few_methods_or_blocks_are_refused():
     with pytest.raises(StatisticsError, match="found 2 methods, expected three or more"):
-        test(np.zeros((5, 2)))
+        friedman(np.zeros((5, 2)))
     with pytest.raises(StatisticsError, match="found 1 blocks such as datasets, expected two or more"):
-        test(np.zeros((1, 3)))
+        friedman(np.zeros((1, 3)))
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,13 @@ from qexp.analysis.statistics.names import (
     statistic_of,
 )
 from qexp.analysis.statistics.needed import least_n, least_p
-from qexp.analysis.statistics.paired import Comparison, compare
+from qexp.analysis.statistics.paired import Comparison, PairedP, compare, paired_p
 from qexp.analysis.statistics.ranks import (
     Friedman,
     average_ranks,
     critical_difference,
     friedman,
     indistinguishable,
-    nemenyi,
 )
 from qexp.analysis.statistics.ties import Tied, best_rows, tied_with_best
 
@@ -30,6 +29,7 @@ __all__ = [
     "Description",
     "Friedman",
     "NumberFormat",
+    "PairedP",
     "PairedTest",
     "Statistic",
     "Tied",
@@ -45,8 +45,8 @@ __all__ = [
     "indistinguishable",
     "least_n",
     "least_p",
-    "nemenyi",
     "p_text",
+    "paired_p",
     "paired_test_of",
     "statistic_of",
     "tied_with_best",

@@ -28,11 +28,6 @@ def studentized_range() -> Any:
     return _scipy("stats", "the Nemenyi test").studentized_range
 
 
-def bootstrap() -> Any:
-    """Return scipy's bootstrap function."""
-    return _scipy("stats", "a bootstrap interval").bootstrap
-
-
 def _scipy(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(f"scipy.{module}")

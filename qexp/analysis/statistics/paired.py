@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from qexp.analysis.statistics.distributions import bootstrap, t_quantile
-from qexp.analysis.statistics.names import Correction, PairedTest, paired_test_of
+from qexp.analysis.statistics.distributions import t_quantile
+from qexp.analysis.statistics.names import Correction, PairedTest, correction_of, paired_test_of
 from qexp.analysis.statistics.needed import can_reach, least_n, least_p
-from qexp.analysis.statistics.paired_tests import SEED, p_values, standard_deviation
+from qexp.analysis.statistics.paired_tests import p_values, standard_deviation
 from qexp.analysis.statistics.ranks import average_rank
 from qexp.analysis.statistics.rounding import Floats, without_noise
 
@@ -44,6 +43,34 @@ class Comparison:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class PairedP:
+    """The mean of the differences a - b, and the p of a paired test."""
+
+    difference: float
+    p: float | None
+    """The two-sided p before any correction; None if there is no test, and *reason* says why."""
+    needed_n: int | None = None
+    """The pairs that the test needs to reach alpha, if n pairs cannot reach it."""
+    reason: str = ""
+
+
+def paired_p(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    test: str = PairedTest.WILCOXON,
+    *,
+    alpha: float = 0.05,
+    comparisons: int = 1,
+    correction: str = Correction.HOLM,
+) -> PairedP:
+    """Test two methods as `compare` does, without an interval: only the t-test needs scipy."""
+    differences = paired_differences(a, b)
+    if reason := _why_unusable(differences):
+        return PairedP(math.nan, None, None, reason)
+    return PairedP(_mean(differences), *_tested(differences, paired_test_of(test), alpha, comparisons, correction))
+
+
 def compare(
     a: npt.ArrayLike,
     b: npt.ArrayLike,
@@ -53,7 +80,6 @@ def compare(
     alpha: float = 0.05,
     comparisons: int = 1,
     correction: str = Correction.HOLM,
-    interval: str = "t",
 ) -> Comparison:
     """
     Compare two methods on the same n replicates, in the same order. Needs scipy for the interval.
@@ -61,14 +87,14 @@ def compare(
     Differences are rounded to 13 significant digits of the values, so that 0.3 - 0.2 ties with 0.2 - 0.1.
     There is no p if n pairs cannot reach *alpha* with this many *comparisons*, if a value is NaN or infinite,
     or if a t-test has equal differences. All differences zero: p = 1.
-    The *interval* is `t` (Student 1908) or `bca`, a seeded bootstrap (Efron 1987).
+    The interval is that of Student (1908).
     """
     chosen = paired_test_of(test)
     differences = paired_differences(a, b)
     n = differences.size
-    if n == 0 or not np.isfinite(differences).all():
-        return _without_figures(chosen, n, "there is no pair" if n == 0 else "a value is NaN or infinite")
-    low, high = _INTERVALS[interval](differences)
+    if reason := _why_unusable(differences):
+        return _without_figures(chosen, n, reason)
+    low, high = _t_interval(differences)
     better = differences if maximize else -differences
     p, needed, reason = _tested(differences, chosen, alpha, comparisons, correction)
     return Comparison(
@@ -102,10 +128,12 @@ def too_few(test: PairedTest, n: int, alpha: float, comparisons: int, correction
     if can_reach(test, n, alpha, comparisons, correction):
         return None, ""
     needed = least_n(test, alpha, comparisons, correction)
-    several = f" over {comparisons} comparisons" if comparisons > 1 else ""
-    smallest = f", its smallest p is {least_p(test, n):.3g}" if n >= 2 else ""
+    if n < 2:
+        return needed, f"the {test.label} has no p with n = {n}; n = {needed} is the least that it needs"
+    bound = f"{alpha:g} / {comparisons}" if comparisons > 1 and correction_of(correction) is Correction.HOLM else alpha
     return needed, (
-        f"the {test.label} cannot reach {alpha:g}{several} with n = {n}{smallest}; n = {needed} is the least that can"
+        f"with n = {n} no p of the {test.label} is below {bound}, the smallest is {least_p(test, n):.3g}; "
+        f"n = {needed} is the least that allows one"
     )
 
 
@@ -119,6 +147,13 @@ def _tested(
     if math.isnan(p):
         return None, None, "all differences are equal, so the paired t-test is undefined"
     return p, None, ""
+
+
+def _why_unusable(differences: Floats) -> str:
+    """Return why differences have no figures; empty if they have."""
+    if not differences.size:
+        return "there is no pair"
+    return "" if np.isfinite(differences).all() else "a value is NaN or infinite"
 
 
 def _without_figures(test: PairedTest, n: int, reason: str) -> Comparison:
@@ -136,17 +171,6 @@ def _t_interval(differences: Floats) -> tuple[float, float]:
         return math.nan, math.nan
     half = t_quantile(0.975, n - 1) * standard_deviation(differences) / math.sqrt(n)
     return _mean(differences) - half, _mean(differences) + half
-
-
-def _bca_interval(differences: Floats) -> tuple[float, float]:
-    if differences.size < 2 or standard_deviation(differences) == 0:
-        return _t_interval(differences)
-    generator = np.random.Generator(np.random.PCG64(SEED))
-    found = bootstrap()((differences,), np.mean, confidence_level=0.95, method="BCa", rng=generator)
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
-
-
-_INTERVALS: dict[str, Callable[[Floats], tuple[float, float]]] = {"t": _t_interval, "bca": _bca_interval}
 
 
 def _cohens_dz(differences: Floats) -> float:

@@ -86,24 +86,6 @@ def critical_difference(methods: int, blocks: int, alpha: float = 0.05) -> float
     return quantile / math.sqrt(2) * _rank_error(methods, blocks)
 
 
-def nemenyi(scores: npt.ArrayLike, *, maximize: bool = True) -> Floats:
-    """
-    Return the p of each pair of methods, corrected for all pairs (Nemenyi 1963), with 1 on the diagonal. Needs scipy.
-
-    Raises StatisticsError below three methods or two blocks. A NaN score makes all of them NaN.
-    """
-    ranks = block_ranks(scores, maximize=maximize)
-    blocks, methods = ranks.shape
-    _require_enough(blocks, methods)
-    means = ranks.mean(axis=0)
-    if np.isnan(means).any():
-        return np.full((methods, methods), np.nan)
-    distances = np.abs(means[:, None] - means[None, :]) / _rank_error(methods, blocks) * math.sqrt(2)
-    found = np.clip(studentized_range().sf(distances, methods, np.inf), 0.0, 1.0)
-    np.fill_diagonal(found, 1.0)
-    return np.asarray(found)
-
-
 def indistinguishable(ranks: Sequence[float] | Floats, difference: float) -> list[tuple[int, ...]]:
     """
     Return the groups of methods whose average ranks are less than a critical difference apart: the bars of a diagram.

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from qexp.analysis.statistics.corrections import adjust
 from qexp.analysis.statistics.descriptive import describe
-from qexp.analysis.statistics.names import Correction, PairedTest, paired_test_of
+from qexp.analysis.statistics.names import Correction, PairedTest, Statistic, paired_test_of
 from qexp.analysis.statistics.paired import paired_differences, too_few
 from qexp.analysis.statistics.paired_tests import p_values
 from qexp.analysis.statistics.rounding import Floats
@@ -24,11 +24,7 @@ class Tied:
     mask: Bools
     """True for the best row and each row that the test cannot tell from it."""
     best: Bools
-    """True for the row with the best mean; several rows if their means are equal."""
-    p: Floats
-    """The corrected p of each row against the first best row; NaN for best rows and rows without a test."""
-    needed_n: int | None = None
-    """The replicates that the test needs to tell any row from the best, if there are too few."""
+    """True for the row with the best center; several rows if their centers are equal."""
     reason: str = ""
 
 
@@ -39,36 +35,38 @@ def tied_with_best(
     test: str = PairedTest.WILCOXON,
     alpha: float = 0.05,
     correction: str = Correction.HOLM,
+    statistic: str = Statistic.MEAN_STD,
 ) -> Tied:
     """
-    Compare each of m rows of n paired replicates with the row of the best mean; *rows* has the shape (m, n).
+    Compare each of m rows of n paired replicates with the best row; *rows* has the shape (m, n).
+
+    The best row has the best center of the *statistic*, such as the median.
 
     A row ties if its corrected p is above *alpha*, or if the test is undefined. If n is too small to reach *alpha*,
-    every row ties and *needed_n* and *reason* say so. A row with NaN or infinite values neither is best nor ties,
+    every row ties and *reason* says so. A row with NaN or infinite values neither is best nor ties,
     and does not count as a comparison. "Tied" means "not told apart": more replicates can separate the rows.
     """
     values = np.asarray(rows, dtype=np.float64)
     chosen = paired_test_of(test)
     usable = np.isfinite(values).all(axis=-1) & (values.shape[-1] > 0)
-    best = best_rows(values, maximize=maximize) & usable
+    best = best_rows(values, maximize=maximize, statistic=statistic) & usable
     others = np.flatnonzero(usable & ~best)
-    nothing = np.full(len(values), np.nan)
     if not others.size:
-        return Tied(best, best, nothing)
+        return Tied(best, best)
     needed, reason = too_few(chosen, values.shape[-1], alpha, others.size, correction)
     if needed is not None:
-        return Tied(usable, best, nothing, needed, reason)
+        return Tied(usable, best, reason)
     adjusted = _against_best(values, best, others, chosen, correction)
-    return Tied(usable & ~(adjusted <= alpha), best, adjusted)
+    return Tied(usable & ~(adjusted <= alpha), best)
 
 
-def best_rows(values: Floats, *, maximize: bool = True) -> Bools:
+def best_rows(values: Floats, *, maximize: bool = True, statistic: str = Statistic.MEAN_STD) -> Bools:
     """
-    Return which rows have the best mean; several if their means agree in 13 significant digits of the values.
+    Return which rows have the best center; several if their centers agree in 13 significant digits of the values.
 
-    Rows with a NaN or infinite mean are never best.
+    Rows with a NaN or infinite center are never best.
     """
-    centers = describe(values).center * (1 if maximize else -1)
+    centers = describe(values, statistic).center * (1 if maximize else -1)
     finite = np.isfinite(centers)
     if not finite.any():
         return finite

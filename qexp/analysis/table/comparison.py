@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of, tied_with_best
+from qexp.analysis.statistics import adjust, correction_of, paired_p, paired_test_of, statistic_of, tied_with_best
 from qexp.analysis.statistics.ties import best_rows
 from qexp.analysis.table.figures import Figures
 from qexp.analysis.table.model import Note
@@ -41,14 +41,20 @@ def compared(
     made = Compared()
     if rows > 1 and spec.bold != "none":
         for column in range(columns):
-            cells = [row * columns + column for row in range(rows) if found.n[row * columns + column]]
-            if len(cells) > 1:
-                made.bold |= (
-                    _best(found, cells, maximize) if spec.bold == "best" else _tied(found, cells, maximize, spec, made)
-                )
+            made.bold |= _bold(found, range(column, rows * columns, columns), maximize, spec, made)
     if baseline is not None:
-        _against(found, rows, columns, maximize, spec, baseline, made)
+        _against(found, rows, columns, spec, baseline, made)
     return made
+
+
+def _bold(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
+    """Return the bold cells of a column; only cells with all replicates compete, because survivors look better."""
+    whole = [cell for cell in cells if found.n[cell] and found.n[cell] == found.expected[cell]]
+    if any(found.n[cell] < found.expected[cell] for cell in cells):
+        made.note("a cell that lacks replicates is never bold")
+    if len(whole) < 2:
+        return set()
+    return _best(found, whole, maximize) if spec.bold == "best" else _tied(found, whole, maximize, spec, made)
 
 
 def _best(found: Figures, cells: Sequence[int], maximize: bool) -> set[int]:
@@ -58,11 +64,18 @@ def _best(found: Figures, cells: Sequence[int], maximize: bool) -> set[int]:
 
 
 def _tied(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
-    """Return the cells that a paired test cannot tell from the one with the best mean."""
+    """Return the cells that a paired test cannot tell from the one with the best center."""
     matrix = _common(found, cells)
     if matrix.shape[1] < max(found.n[cells]):
         made.note(f"bold compares the {matrix.shape[1]} replicates that all rows of a column have")
-    said = tied_with_best(matrix, maximize=maximize, test=spec.test, correction=spec.correction, alpha=_ALPHA)
+    said = tied_with_best(
+        matrix,
+        maximize=maximize,
+        test=spec.test,
+        correction=spec.correction,
+        alpha=_ALPHA,
+        statistic=statistic_of(spec.statistic),
+    )
     if said.reason:
         made.note(f"bold cells cannot be told apart: {said.reason}")
     return {cell for cell, is_tied in zip(cells, said.mask, strict=True) if is_tied}
@@ -75,9 +88,7 @@ def _common(found: Figures, cells: Sequence[int]) -> np.ndarray:
     return np.array([found.of(cell)[np.isin(own, common)] for cell, own in zip(cells, sets, strict=True)])
 
 
-def _against(
-    found: Figures, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int, made: Compared
-) -> None:
+def _against(found: Figures, rows: int, columns: int, spec: TableSpec, baseline: int, made: Compared) -> None:
     pairs = [
         (row * columns + column, baseline * columns + column)
         for row in range(rows)
@@ -88,9 +99,7 @@ def _against(
     raw: list[float | None] = []
     for cell, other in pairs:
         first, second = found.paired(cell, other)
-        said = compare(
-            first, second, test, maximize=maximize, alpha=_ALPHA, comparisons=len(pairs), correction=correction
-        )
+        said = paired_p(first, second, test, alpha=_ALPHA, comparisons=len(pairs), correction=correction)
         raw.append(said.p)
         if np.isfinite(said.difference):
             made.difference[cell] = said.difference
