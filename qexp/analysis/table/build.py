@@ -11,12 +11,13 @@ from qexp.analysis.statistics import column_format, statistic_of
 from qexp.analysis.table import labels, notes
 from qexp.analysis.table.checks import check
 from qexp.analysis.table.comparison import Compared, compared
+from qexp.analysis.table.directions import is_better_large, known_direction
 from qexp.analysis.table.figures import Choice, Figures, choose, everything, figures
 from qexp.analysis.table.model import Cell, Key, Metric, Note, Table
 from qexp.analysis.table.names import same_metric
 from qexp.analysis.table.observed import Observed, observe
 from qexp.analysis.table.problems import Cells, Problem, refuse
-from qexp.analysis.table.spec import TableSpec, is_better_large, known_direction
+from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import Units, open_experiments, units
 from qexp.errors import SummaryError, nearest
 from qexp.model import Status
@@ -107,10 +108,13 @@ def _by_maximize(by: str, spec: TableSpec) -> bool:
 
 
 def _check_by(observed: Observed, spec: TableSpec, by: str) -> None:
-    """Refuse a selection by a copy of the metric that the table shows."""
+    """Refuse a selection by a copy of the metric that the table shows, also if some experiments diverged."""
     done = observed.status == _DONE
+    chosen = observed.metrics[by][done]
     for metric in spec.metrics:
-        if np.array_equal(observed.metrics[by][done], observed.metrics[metric][done]):
+        shown = observed.metrics[metric][done]
+        is_known = np.isfinite(chosen) | np.isfinite(shown)
+        if is_known.any() and np.array_equal(chosen[is_known], shown[is_known]):
             raise same_metric(by, f"it equals {metric} in every experiment")
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qexp.analysis.table.directions import is_time_like
 from qexp.analysis.table.names import STUDY, axis_source, check_names, metric_source, over_of, unknown_key
-from qexp.analysis.table.spec import TableSpec, is_time_like
+from qexp.analysis.table.spec import TableSpec
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, canonical
 from qexp.store import conditions, observations, origins, revisions, studies

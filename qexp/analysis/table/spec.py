@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from qexp.analysis.table.directions import is_better_large
+
+__all__ = ["ALLOWED", "Names", "TableSpec", "is_better_large"]
 
 ALLOWED = ("missing", "mixed", "nan", "open")
 """What a table refuses unless it is allowed: see `TableSpec.allow`."""
@@ -48,7 +51,7 @@ class TableSpec(BaseModel):
     maximize: bool | None = None
     """A larger value is better; None: by the metric's name."""
     best: Names = ()
-    """Axes of which each cell shows the value that is best *by* another metric."""
+    """Each cell shows the value of these axes that is best *by* another metric."""
     by: str | None = None
     bold: Literal["best", "tied", "none"] = "best"
     baseline: str | None = None
@@ -96,63 +99,3 @@ def _option(name: str, value: Any) -> list[str]:
         parts = value if isinstance(value, tuple) else sorted(value)
         return [option, ",".join(parts)]
     return [option, str(value)]
-
-
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
-_LOWER = _set("""
-    loss losses error errors err rmse mse mae mape rmsle msle perplexity ppl wer cer eer ece fid nll logloss brier
-    regret deviance bpc bpb misclassification duration latency runtime walltime time seconds energy kwh memory
-    """)
-_HIGHER = _set("""
-    accuracy acc auc auroc auprc ap map f1 precision recall sensitivity specificity score r2 bleu rouge reward return
-    iou dice psnr ssim throughput fps
-    """)
-_MACHINE = _set("""
-    duration latency runtime walltime elapsed seconds second secs sec ms energy kwh throughput fps memory
-    """)
-_NO_CLOCK = frozenset(("series", "step", "steps", "point", "points"))
-"""Words after `time` that make it no measured time, as in time_series_accuracy."""
-
-
-def _words(metric: str) -> list[str]:
-    """
-    Return the words of a metric's name in lower case.
-
-    >>> _words("val/topK_err"), _words("trainLoss")
-    (['val', 'top', 'k', 'err'], ['train', 'loss'])
-    """
-    return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+[0-9]*|[0-9]+", metric)]
-
-
-def is_time_like(metric: str) -> bool:
-    """
-    Return whether a metric depends on the machine, by its name.
-
-    >>> [is_time_like(name) for name in ("duration", "fit_time", "time_per_step_ms", "time_series_accuracy")]
-    [True, True, True, False]
-    """
-    words = _words(metric)
-    followed = zip(words, [*words[1:], ""], strict=True)
-    is_time = any(word == "time" and after not in _NO_CLOCK for word, after in followed)
-    return metric == "last_attempt" or is_time or not _MACHINE.isdisjoint(words)
-
-
-def known_direction(metric: str) -> bool | None:
-    """Return whether a larger value is better, by the last word of the name that tells; None: no word tells."""
-    for word in reversed(_words(metric)):
-        if word in _LOWER or word in _HIGHER:
-            return word in _HIGHER
-    return False if metric == "last_attempt" else None
-
-
-def is_better_large(metric: str) -> bool:
-    """
-    Return whether a larger value of a metric is better, as far as its name tells.
-
-    >>> [is_better_large(name) for name in ("accuracy", "val_loss", "test.rmse", "error_rate", "fit_time")]
-    [True, False, False, False, False]
-    """
-    return known_direction(metric) is not False
