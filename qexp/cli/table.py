@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import Command
-from qexp.cli.output import console, say
+from qexp.cli.output import say
 from qexp.cli.terminal import data, exact
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
 @click.option("--transpose", is_flag=True, help="Exchange rows and columns.")
 @click.option("--sort", metavar="ORDER", help="grid, name, value, or a column: its best row first.  [default: grid]")
 @click.option("--where", metavar="CONDITION", help='Only experiments with such parameters: "lr < 0.1".')
-@_list_option("--allow", "Show the table although something is: missing, mixed, nan, open.")
+@_list_option("--allow", "Show the table although results are missing, mixed or nan, or an axis is open.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A .tex, .md, .html, .csv or .json file.")
 @click.option("--macros", type=click.Path(path_type=Path), help="A .tex file with a macro for each cell.")
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 if a file differs from the database.")
@@ -90,10 +90,15 @@ def _make(studies: tuple[str, ...], options: dict[str, Any]) -> Table:
     from qexp.client.summaries import make, spec_of
 
     options["metrics"] = ",".join(options["metrics"])
-    given = {name: value for name, value in options.items() if value not in (None, (), False) or name == "maximize"}
+    given = {name: value for name, value in options.items() if _is_given(name, value)}
     if digits := given.get("digits"):
         given["digits"] = int(digits) if digits.isdigit() else digits
     return make(Client(), spec_of({"studies": studies, **given}))
+
+
+def _is_given(name: str, value: Any) -> bool:
+    """Return whether an option is on the command line; the number 0 is."""
+    return name == "maximize" or not (value is None or value is False or value == ())
 
 
 def _check_writable(output: Path | None, macros: Path | None) -> None:
@@ -119,10 +124,10 @@ def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> 
 def show(made: Table, form: str) -> None:
     """Print a table."""
     from qexp.analysis.writers import render
-    from qexp.cli.paper_tables import summary_table
+    from qexp.cli.paper_tables import show_summary
 
     if form == "table":
-        console().print(summary_table(made))
+        show_summary(made)
     elif form == "json":
         data(render(made, form))
     else:

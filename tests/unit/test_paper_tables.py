@@ -10,15 +10,16 @@ from table_support import big_table, cell, nasty_table, rich_table, table
 from qexp.analysis.table import Note
 from qexp.analysis.writers.parts import number
 from qexp.cli import paper_tables
+from qexp.cli.table import show as show_table
 
 
-def lines_of(made, width=80):
+def lines_of(made, width=80, show=paper_tables.show_summary):
     """Return the lines that a screen of so many columns shows."""
     console = Console(width=width, color_system=None)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(paper_tables, "console", lambda: console)
         with console.capture() as capture:
-            paper_tables.show_summary(made)
+            show(made)
     return capture.get().rstrip("\n").split("\n")
 
 
@@ -52,9 +53,10 @@ def test_of_many_columns_some_are_named_and_the_others_counted():
     assert "not shown: column_4, column_5, column_6, column_7, column_8, column_9 and 90 more" in text
 
 
-def test_a_long_command_is_one_line_and_a_long_note_is_wrapped():
+@pytest.mark.parametrize("show", [paper_tables.show_summary, lambda made: show_table(made, "table")])
+def test_a_long_command_is_one_line_and_a_long_note_is_wrapped(show):
     command = "qexp requeue lenet --where " + "x" * 100
-    lines = lines_of(table(notes=(Note("missing", "word " * 40, "a", command),)), 60)
+    lines = lines_of(table(notes=(Note("missing", "word " * 40, "a", command),)), 60, show)
     assert f"    {command}" in lines
     notes = [line for line in lines if "word" in line]
     assert len(notes) > 2

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qexp.analysis.table.spec import TableSpec, is_better_large, is_time_like, known_direction
-from qexp.cli.table import table_
+from qexp.analysis.table.directions import is_better_large, is_time_like, known_direction
+from qexp.analysis.table.spec import TableSpec
+from qexp.cli.table import _is_given, table_
 from qexp.client.summaries import spec_of
 from qexp.errors import SummaryError
 
@@ -75,7 +76,7 @@ def test_the_command_of_a_table_asks_for_the_same_table(options):
     assert words[:2] == ["qexp", "table"]
     # When the command reads it
     read = table_.make_context("table", words[2:]).params
-    given_ = {name: value for name, value in read.items() if value not in (None, (), False) or name == "maximize"}
+    given_ = {name: value for name, value in read.items() if _is_given(name, value)}
     del given_["form"]
     given_["metrics"] = ",".join(given_["metrics"])
     if given_.get("digits", "auto") != "auto":
@@ -104,7 +105,11 @@ def test_the_command_of_a_table_asks_for_the_same_table(options):
         ("last_attempt", False, True),
         ("peak_memory", False, True),
         ("energy_kwh", False, True),
+        ("elapsed", False, True),
+        ("fit_secs", False, True),
+        ("step_ms", False, True),
         ("images_per_second", True, True),
+        ("tokens_per_sec", True, True),
         ("seconds_per_image", False, True),
         ("throughput", True, True),
     ],
@@ -115,3 +120,9 @@ def test_a_name_says_what_is_better_and_whether_the_machine_matters(metric, larg
 
 def test_a_name_without_a_known_word_tells_no_direction():
     assert [known_direction(name) for name in ("tuning", "val_score", "val_loss")] == [None, True, False]
+
+
+def test_a_scale_of_zero_is_an_option_and_is_refused():
+    read = table_.make_context("table", ["s", "--metric", "accuracy", "--scale", "0"]).params
+    assert _is_given("scale", read["scale"])
+    assert not _is_given("transpose", read["transpose"])
