@@ -198,6 +198,8 @@ def _hidden(keys: Sequence[Key], kept: int, width: int) -> Iterator[Text]:
 def _note_lines(note: Note, width: int) -> Iterator[Text]:
     mark = f"{raised([note.mark])} " if note.mark else ""
     yield from _wrapped(mark + shown(note.text), width, " " * cell_len(mark))
+    if note.advice:
+        yield from _wrapped(f"    {shown(note.advice)}", width, "    ")
     if note.command:
         yield _unwrapped(f"    {shown(note.command)}")
 

@@ -103,7 +103,8 @@ def test_code_of_two_studies_within_a_cell_is_refused(make_study):
     second.write("experiment.py", "def f(**params): return 2\n")
     second.enqueue(parameters={"classifier": CLASSIFIERS, "seed": {"range": [5, 10]}}).end(accuracy)
     # Then no cell may have both, but rows may
-    with pytest.raises(RefusedError, match=r"experiment.py differs within svc, tree"):
+    reason = "experiment.py differs within svc, tree; choose --rows study or --columns study"
+    with pytest.raises(RefusedError, match=reason):
         qexp.table([first.name, second.name], "accuracy", "classifier", client=first.client)
     table = qexp.table([first.name, second.name], "accuracy", "study", "classifier", client=first.client)
     assert [cell.n for cell in cells(table)] == [5] * 4

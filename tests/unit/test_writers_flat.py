@@ -45,13 +45,13 @@ def back(data) -> Table:
 def test_a_line_of_csv_is_a_cell():
     text = to_csv(rich_table())
     head, first, *_ = text.splitlines()
-    assert head == "classifier,features,dataset,metric,n,expected,center,spread,low,high,bold,marks"
-    assert first == "SVC,raw,digits,accuracy,5,5,0.912,0.0213,,,false,"
+    assert head == "classifier,features,dataset,metric,n,expected,center,spread,low,high,difference,p,bold,marks"
+    assert first == "SVC,raw,digits,accuracy,5,5,0.912,0.0213,,,,,false,"
     found = lines(text)
     assert len(found) == 15
     assert found[6] == {
         "classifier": "SVC", "features": "scaled", "dataset": "iris", "metric": "accuracy", "n": "0", "expected": "5",
-        "center": "", "spread": "", "low": "", "high": "", "bold": "false", "marks": "a b",
+        "center": "", "spread": "", "low": "", "high": "", "difference": "", "p": "", "bold": "false", "marks": "a b",
     }  # fmt: skip
 
 
@@ -100,21 +100,28 @@ def test_json_of_finite_numbers_is_the_same_table():
     assert back(json.loads(to_json(made))) == made
 
 
-def test_json_is_strict_and_has_replicates_where_asked_for():
+def test_csv_json_and_frames_have_the_comparison_with_the_baseline():
+    made = table(["svc", "tree"], ["x"], [[cell()], [cell(difference=-0.1 / 3, p=2 / 2**8)]])
+    (_, line), (_, data) = lines(to_csv(made)), (row[0] for row in to_data(made)["cells"])
+    assert (float(line["difference"]), float(line["p"])) == (-0.1 / 3, 2 / 2**8)
+    assert (data["difference"], data["p"]) == (-0.1 / 3, 2 / 2**8)
+    frame = to_frame(made)
+    assert frame.p.isna().tolist() == [True, False]
+    assert (frame.difference[1], frame.p[1]) == (-0.1 / 3, 2 / 2**8)
+
+
+def test_json_is_strict():
     made = table(cells=[[cell(math.nan), cell(math.inf, n=2)], [cell(None, n=0), None]])
-    data = json.loads(to_json(made, replicates=True), parse_constant=refuse_constant)
+    data = json.loads(to_json(made), parse_constant=refuse_constant)
     first, second = data["cells"][0]
     assert (first["center"], first["text"], second["center"]) == (None, "nan", "Infinity")
-    assert second["values"] == ["Infinity", "Infinity"]
-    assert data["cells"][1][0]["values"] == []
     assert data["cells"][1][1] is None
-    assert "values" not in to_data(made)["cells"][0][0]
 
 
 def test_a_frame_has_the_lines_of_csv():
     for made in (rich_table(), nasty_table()):
         texts = dict.fromkeys([*made.row_axes, *made.column_axes, "marks"], "str")
-        missing = {name: ["", "nan"] for name in ("center", "spread", "low", "high")}
+        missing = {name: ["", "nan"] for name in ("center", "spread", "low", "high", "difference", "p")}
         read = pd.read_csv(io.StringIO(to_csv(made), newline=""), keep_default_na=False, na_values=missing, dtype=texts)
         pd.testing.assert_frame_equal(to_frame(made), read, check_dtype=False)
 

@@ -107,9 +107,6 @@ def test_commands_of_notes_are_comments_since_no_paper_prints_them():
     assert "%   qexp requeue lenet" in text.splitlines()
     assert r"$^{a}$\,2 failed\par" in body(text)
     assert not any("requeue" in line for line in body(text))
-    # Without notes, all of it is a comment
-    assert not any("2 failed" in line for line in body(to_latex(table(notes=(note,)), notes=False)))
-    assert "% a: 2 failed" in to_latex(table(notes=(note,)), notes=False).splitlines()
 
 
 def test_a_character_that_pdflatex_lacks_is_replaced_visibly_and_named_in_a_comment():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from table_support import NASTY, cell, nasty_table, rich_table, table
 
 from qexp.analysis.table import Note
-from qexp.analysis.writers import to_html, to_markdown
+from qexp.analysis.writers import to_html, to_latex, to_markdown
 from qexp.analysis.writers.markdown import escaped
 from qexp.analysis.writers.parts import number, shown
 
@@ -172,3 +172,11 @@ def test_any_text_comes_back_from_html(text):
 def test_labels_that_mean_something_are_those_of_the_table():
     grid = Page(to_html(nasty_table())).grid()
     assert [row[0] for row in grid[1:]] == list(map(shown, NASTY))
+
+
+def test_advice_is_text_and_no_command():
+    made = table(notes=(Note("open", "fold has several values", "a", advice="choose --average fold"),))
+    assert "- <sup>a</sup> fold has several values; choose --average fold\n" in to_markdown(made)
+    assert "fold has several values; choose --average fold</li>" in to_html(made)
+    assert r"fold has several values; choose -{}-average fold\par" in to_latex(made)
+    assert "`choose" not in to_markdown(made) and "<code>choose" not in to_html(made)

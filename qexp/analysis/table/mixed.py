@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from qexp.analysis.table.directions import is_time_like
 from qexp.analysis.table.observed import Observed
-from qexp.analysis.table.problems import Cells, Problem
-from qexp.analysis.table.spec import TableSpec, is_time_like
+from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
+from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, listed, packages
 from qexp.model import Imports, Json, Status, canonical, plain
 from qexp.store import origins, revisions
@@ -114,7 +115,7 @@ def _across(
     said = _differences([(described[at], f"in {observed.studies[at].name}") for at in ran])
     if within:
         text = f"{cells.listed(within)}: studies of different settings: {said}"
-        yield Problem("mixed", text, "choose --rows study or --columns study", tuple(within))
+        yield Problem("mixed", text, cells=tuple(within), advice=BY_STUDY)
     elif said:
         yield Problem("settings", f"the studies have different settings: {said}")
 
@@ -137,10 +138,11 @@ def _code(
     versions = [code.files(one, _of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)]
     within, among = conflicts(cells.of[done], classes, versions)
     if within:
-        studies = [observed.studies[at].name for at in dict.fromkeys(study for study, _, _ in used)]
-        commands = "; ".join(f"qexp requeue {name} --stale" for name in studies)
+        commands = "; ".join(
+            f"qexp requeue {name} --stale" for name in _inwardly(observed, done, cells, classes, versions)
+        )
         text = f"{listed(among)} {_differ(among)} within {cells.listed(within)}"
-        yield Problem("mixed", text, commands, tuple(within))
+        yield Problem("mixed", text, commands, tuple(within), advice="" if commands else BY_STUDY)
         return
     for at, study in enumerate(observed.studies):
         own = [one for one, (place, _, _) in zip(versions, used, strict=True) if place == at]
@@ -150,6 +152,14 @@ def _code(
         elif changed := _changed(own, code.files(newest[at], Imports(tuple(dict.fromkeys(_names(own))), ()))):
             text = f"{study.name}: {listed(changed)} {_differ(changed)} from the newest revision"
             yield Problem("code", text, f"qexp stale {study.name}")
+
+
+def _inwardly(
+    observed: Observed, done: np.ndarray, cells: Cells, classes: np.ndarray, versions: Sequence[Versions]
+) -> list[str]:
+    """Return the studies whose own results conflict in a cell; results of different studies conflict for good."""
+    of_study = [(study.name, observed.study[done] == at) for at, study in enumerate(observed.studies)]
+    return [name for name, own in of_study if conflicts(cells.of[done[own]], classes[own], versions)[0]]
 
 
 def _classes(observed: Observed, done: np.ndarray) -> tuple[list[tuple[int, int, int]], np.ndarray]:

@@ -85,6 +85,8 @@ class Note:
     """The mark of the cells that the note is about; empty if the note is about the whole table."""
     command: str = ""
     """The command that completes or explains these cells."""
+    advice: str = ""
+    """The options to choose, where no command helps."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -37,7 +37,7 @@ def _marked(parts: Parts) -> list[tuple[str, Note, tuple[int, ...]]]:
     letters, found = _letters(), []
     for problem in parts.problems:
         mark = next(letters) if problem.cells else ""
-        found.append((mark, Note(problem.kind, problem.text, mark, problem.command), problem.cells))
+        found.append((mark, problem.note(mark), problem.cells))
     return found
 
 
@@ -79,9 +79,13 @@ def _statistic(parts: Parts) -> Iterator[Note]:
 
 def over_text(parts: Parts) -> str:
     """Return what the statistic is over, such as ` over seed`; empty for single results."""
-    pooled = ("all open parameters",) if any(one.kind == "open" for one in parts.problems) else ()
-    names = (*parts.observed.over, *pooled)
+    names = _over(parts)
     return f" over {', '.join(names)}" if names else ""
+
+
+def _over(parts: Parts) -> tuple[str, ...]:
+    pooled = ("all open parameters",) if any(one.kind == "open" for one in parts.problems) else ()
+    return (*parts.observed.over, *pooled)
 
 
 def replicates(parts: Parts) -> str:
@@ -137,7 +141,7 @@ def _suspicious(parts: Parts) -> Iterator[Note]:
         constant = _constant(found)
         if len(constant):
             text = f"the spread of {metric.name} is 0 in {_cells(parts, constant.tolist())}"
-            yield Note("warning", f"{text}: does {', '.join(parts.observed.over)} reach the function?")
+            yield Note("warning", f"{text}: does the function use {', '.join(_over(parts))}?")
         centers = found.center.reshape(rows, columns)
         equal = [column for column in range(columns) if rows > 1 and len(set(centers[:, column].tolist())) == 1]
         if equal:
@@ -180,7 +184,7 @@ def provenance(connection: Connection, parts: Parts) -> list[str]:
     spec, statistic = parts.spec, statistic_of(parts.spec.statistic)
     lines = [line for study in parts.observed.studies for line in _study(connection, parts, study.name)]
     lines.append(f"statistic: {statistic.label}{over_text(parts)}, {replicates(parts)}")
-    lines += _numbers(parts)
+    lines += _remarks(parts)
     if spec.baseline is not None or spec.bold == "tied":
         lines.append(f"test: {paired_test_of(spec.test).label}, {correction_of(spec.correction).label}")
     return [*lines, f"command: {spec.command()}"]
@@ -201,7 +205,6 @@ def _study(connection: Connection, parts: Parts, name: str) -> Iterable[str]:
         yield f"revision {number}: {source}{commit}"
 
 
-def _numbers(parts: Parts) -> Iterator[str]:
-    left = [note for _, note, _ in _marked(parts)]
-    for note in left:
+def _remarks(parts: Parts) -> Iterator[str]:
+    for _, note, _ in _marked(parts):
         yield f"{note.kind}: {note.text}"

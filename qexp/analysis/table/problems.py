@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.table.model import Key
+from qexp.analysis.table.model import Key, Note
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.units import Units
@@ -25,6 +25,9 @@ _LONGEST = 24
 """Characters of a label or a value in a sentence."""
 
 
+BY_STUDY = "choose --rows study or --columns study"
+
+
 @dataclass(frozen=True)
 class Problem:
     """One reason; it refuses the table if *kind* is a word of `--allow`, otherwise it is a note only."""
@@ -34,11 +37,17 @@ class Problem:
     command: str = ""
     cells: tuple[int, ...] = ()
     """The cells it is about; empty: the whole table."""
+    advice: str = ""
+    """The options to choose, where no command repairs it."""
 
     @property
     def line(self) -> str:
-        """Return the reason with its command on one line."""
-        return f"{self.text}; {self.command}" if self.command else self.text
+        """Return the reason with its command or advice on one line."""
+        return "; ".join(part for part in (self.text, self.command, self.advice) if part)
+
+    def note(self, mark: str = "") -> Note:
+        """Return the problem as a line below a table."""
+        return Note(self.kind, self.text, mark, self.command, self.advice)
 
 
 def refuse(problems: Iterable[Problem], spec: TableSpec) -> None:
@@ -80,7 +89,7 @@ class Cells:
 
 
 def missing(observed: Observed, cells: Cells) -> list[Problem]:
-    """Return why experiments of the newest grid are not done: by failure, and by status."""
+    """Return the problems of experiments that are not done: by failure, and by status."""
     found = []
     places = np.flatnonzero(observed.status == _STATUSES.index(Status.FAILED))
     if len(places):
@@ -95,7 +104,7 @@ def missing(observed: Observed, cells: Cells) -> list[Problem]:
 
 
 def _open_experiments(observed: Observed, cells: Cells) -> list[Problem]:
-    """Return that experiments wait or run; those of a paused study wait until it is resumed."""
+    """Return the problem of experiments that wait or run; those of a paused study wait until it is resumed."""
     is_open = np.isin(observed.status, [_STATUSES.index(status) for status in OPEN])
     found = []
     for is_paused, how, verb in ((False, "not finished yet", "wait"), (True, "in a paused study", "resume")):
@@ -125,7 +134,7 @@ def _are(places: np.ndarray) -> str:
 
 
 def without_value(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells) -> Problem:
-    """Return that done experiments have no value of a metric in their results."""
+    """Return the problem: done experiments have no value of a metric in their results."""
     concerned = np.unique(cells.of[places]).tolist()
     have = "has" if len(ids) == 1 else "have"
     text = f"{_count(len(ids), 'done experiment')} {have} no {metric} in {cells.listed(concerned)}"
@@ -133,7 +142,7 @@ def without_value(metric: str, ids: Sequence[int], places: np.ndarray, cells: Ce
 
 
 def not_finite(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells) -> Problem:
-    """Return that experiments diverged: a metric is NaN or infinite."""
+    """Return the problem: experiments diverged, so a metric is NaN or infinite."""
     concerned = np.unique(cells.of[places]).tolist()
     text = f"{metric} is NaN or infinite in {_count(len(ids), 'experiment')} of {cells.listed(concerned)}"
     return Problem("nan", text, f"qexp show {_ids(ids)}", tuple(concerned))
@@ -146,20 +155,20 @@ def not_a_number(metric: str, ids: Sequence[int], study: str) -> SummaryError:
 
 
 def lost_rows(study: str, number: int) -> Problem:
-    """Return that the newest grid has more experiments than the database."""
+    """Return the problem: the newest grid has more experiments than the database."""
     verb = "is" if number == 1 else "are"
     text = f"{_count(number, 'experiment')} of the newest grid of {study} {verb} not in the database"
     return Problem("missing", text, "qexp enqueue grid.yaml")
 
 
 def left_out(study: str, number: int) -> Problem:
-    """Return that the newest grid leaves out done experiments, which are not in the table."""
+    """Return the note: the newest grid leaves out done experiments, which are not in the table."""
     text = f"not shown: {_count(number, 'done experiment')} of {study} that the newest grid leaves out"
     return Problem("excluded", text, f"qexp list {study} --orphaned")
 
 
 def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[Problem]:
-    """Return that some replicates have fewer experiments to average than others of their cell."""
+    """Return the problem: some replicates have fewer experiments to average than others of their cell."""
     concerned = np.unique(units.cell[units.is_short]).tolist()
     if not concerned:
         return []
@@ -169,18 +178,19 @@ def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[P
 
 
 def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) -> Problem:
-    """Return that a cell has experiments that differ in a parameter without a role."""
+    """Return the problem: experiments of a cell differ in a parameter without a role."""
     first = names[0]
     several = f"{_short(first)} has several values in one cell ({', '.join(map(_short, values[:_SHOWN]))})"
     also = f", likewise {_some([_short(name) for name in names[1:]])}" if len(names) > 1 else ""
     over = ",".join([*over, first])
-    return Problem("open", several + also, f"choose --rows, --columns, --average or --best {first}, --over {over}")
+    advice = f"choose --rows, --columns, --average or --best {first}, --over {over}"
+    return Problem("open", several + also, advice=advice)
 
 
 def open_studies(names: Sequence[str]) -> Problem:
-    """Return that several studies have experiments with the same parameters."""
+    """Return the problem: several studies have experiments with the same parameters."""
     text = f"experiments of {_some(names)} have the same parameters in one cell"
-    return Problem("open", text, "choose --rows study or --columns study, or name one study")
+    return Problem("open", text, advice=f"{BY_STUDY}, or name one study")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from qexp.model import Json, strict
 if TYPE_CHECKING:
     import pandas as pd
 
-FACTS = ("metric", "n", "expected", "center", "spread", "low", "high", "bold", "marks")
+_FACTS = ("metric", "n", "expected", "center", "spread", "low", "high", "difference", "p", "bold", "marks")
 """The columns behind the axes."""
 _QUOTED = re.compile(r'[",\r\n]')
 
@@ -24,7 +24,7 @@ def axis_columns(table: Table) -> list[str]:
 
     The axis `metric` of several metrics is the column `metric`; an axis named like another column is `param.NAME`.
     """
-    taken = set(FACTS)
+    taken = set(_FACTS)
     names = []
     for axis in _axes(table):
         while axis in taken:
@@ -62,7 +62,7 @@ def records(table: Table) -> Iterator[list[Any]]:
 
 def _facts(cell: Cell) -> list[Any]:
     low, high = cell.interval or (None, None)
-    numbers = [_float(number) for number in (cell.center, cell.spread, low, high)]
+    numbers = [_float(number) for number in (cell.center, cell.spread, low, high, cell.difference, cell.p)]
     return [cell.n, cell.expected, *numbers, cell.bold, " ".join(cell.marks)]
 
 
@@ -73,11 +73,12 @@ def _float(number: float | None) -> float | None:
 
 def to_csv(table: Table) -> str:
     """
-    Return one line per cell below a header: axes, metric, n, expected, center, spread, low, high, bold, marks.
+    Return one line per cell below a header: axes, metric, n, expected, center, spread, low, high, difference, p, bold,
+    marks. Difference and p are those of the comparison with `--baseline`.
 
     Numbers have every digit, bold is true or false, marks are separated by spaces, and a missing number is empty.
     """
-    lines = [[*axis_columns(table), *FACTS], *records(table)]
+    lines = [[*axis_columns(table), *_FACTS], *records(table)]
     return "".join(",".join(map(_csv_field, line)) + "\n" for line in lines)
 
 
@@ -93,25 +94,24 @@ def to_frame(table: Table) -> pd.DataFrame:
     """Return a frame with the lines and columns of `to_csv`; missing numbers are NaN."""
     import pandas as pd
 
-    names = [*axis_columns(table), *FACTS]
+    names = [*axis_columns(table), *_FACTS]
     columns = list(zip(*records(table), strict=True)) or [()] * len(names)
-    types = dict.fromkeys(("center", "spread", "low", "high"), "float64")
+    types = dict.fromkeys(("center", "spread", "low", "high", "difference", "p"), "float64")
     types |= {"n": "int64", "expected": "int64", "bold": "bool"}
     series = [pd.Series(values, dtype=types.get(name, "str")) for name, values in zip(names, columns, strict=True)]
     return pd.DataFrame(dict(zip(names, series, strict=True)))
 
 
-def to_json(table: Table, replicates: bool = False) -> str:
+def to_json(table: Table) -> str:
     """Return `to_data` as strict JSON: NaN is null, infinities are text."""
-    return json.dumps(to_data(table, replicates), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(to_data(table), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_data(table: Table, replicates: bool = False) -> dict[str, Json]:
+def to_data(table: Table) -> dict[str, Json]:
     """
     Return everything that a table has, as JSON data without NaN.
 
-    `cells` has one list per row with one mapping per column, or None if there is no experiment. With *replicates*,
-    each cell has its `values`.
+    `cells` has one list per row with one mapping per column, or None if there is no experiment.
     """
     found: dict[str, Json] = {
         "statistic": table.statistic,
@@ -121,7 +121,7 @@ def to_data(table: Table, replicates: bool = False) -> dict[str, Json]:
         "column_axes": [*table.column_axes],
         "rows": [[*key] for key in table.rows],
         "columns": [[*key] for key in table.columns],
-        "cells": [[_cell_data(cell, replicates) for cell in cells] for cells in table.cells],
+        "cells": [[_cell_data(cell) for cell in cells] for cells in table.cells],
         "notes": [_note_data(note) for note in table.notes],
         "provenance": [*table.provenance],
     }
@@ -129,10 +129,10 @@ def to_data(table: Table, replicates: bool = False) -> dict[str, Json]:
     return data
 
 
-def _cell_data(cell: Cell | None, replicates: bool) -> Json:
+def _cell_data(cell: Cell | None) -> Json:
     if cell is None:
         return None
-    found: dict[str, Json] = {
+    return {
         "n": cell.n,
         "expected": cell.expected,
         "center": _float(cell.center),
@@ -140,13 +140,13 @@ def _cell_data(cell: Cell | None, replicates: bool) -> Json:
         "interval": None if cell.interval is None else [*map(_float, cell.interval)],
         "text": cell.text,
         "spread_text": cell.spread_text,
+        "difference": _float(cell.difference),
+        "p": _float(cell.p),
         "bold": cell.bold,
         "marks": [*cell.marks],
     }
-    if replicates:
-        found["values"] = None if cell.values is None else cell.values.tolist()
-    return found
 
 
 def _note_data(note: Note) -> Json:
-    return {"kind": note.kind, "text": note.text, "mark": note.mark, "command": note.command}
+    names = ("kind", "text", "mark", "command", "advice")
+    return {name: getattr(note, name) for name in names}

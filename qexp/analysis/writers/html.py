@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from qexp.analysis.table.model import Cell, Key, Note, Table
-from qexp.analysis.writers.parts import column_labels, number, row_labels, shown, spans, stub_heads
+from qexp.analysis.writers.parts import column_labels, number, row_labels, sentence, shown, spans, stub_heads
 
 STYLE = """\
 .qexp-table { overflow-x: auto; margin: 1em 0; text-align: left; color: inherit; }
@@ -111,7 +111,7 @@ def _notes(notes: Sequence[Note]) -> Iterator[str]:
         for note in notes:
             mark = f"{_superscript(note.mark)} " if note.mark else ""
             command = f"<br><code>{_text(note.command)}</code>" if note.command else ""
-            yield f"<li>{mark}{_text(note.text)}{command}</li>"
+            yield f"<li>{mark}{_text(sentence(note))}{command}</li>"
         yield "</ul>"
 
 

@@ -6,24 +6,24 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.writers import tex_siunitx
-from qexp.analysis.writers.parts import column_labels, row_labels, shown, spans, stub_heads
+from qexp.analysis.writers.parts import column_labels, row_labels, sentence, shown, spans, stub_heads
 from qexp.analysis.writers.tex_numbers import Room, formula, marks, note_after
 from qexp.analysis.writers.tex_text import TexText, describe
 
 
-def to_latex(table: Table, siunitx: bool = False, notes: bool = True) -> str:
+def to_latex(table: Table, siunitx: bool = False) -> str:
     r"""
     Return a table as LaTeX that needs booktabs only, or booktabs and siunitx with *siunitx*.
 
     The tabular stands alone, so that you choose its float, caption and label. The notes stand below it in a minipage
-    as wide as the line; without *notes* they are comments, which `\resizebox` needs. Commands of notes are comments.
+    as wide as the line. Commands of notes are comments.
     """
     escape = TexText()
-    body = [*_tabular(table, siunitx, escape), *(_minipage(table.notes, escape) if notes else ())]
+    body = [*_tabular(table, siunitx, escape), *_minipage(table.notes, escape)]
     packages = "booktabs,siunitx" if siunitx else "booktabs"
     lines = [*comments(table.provenance), *comments([rf"needs \usepackage{{{packages}}}"])]
     lines += comments(map(describe, sorted(escape.replaced)))
-    lines += _note_comments(table.notes, everything=not notes)
+    lines += _note_comments(table.notes)
     return "\n".join([*lines, *body]) + "\n"
 
 
@@ -34,12 +34,10 @@ def comments(lines: Iterable[str]) -> Iterator[str]:
             yield f"% {shown(line) if line else ''}".rstrip()
 
 
-def _note_comments(notes: Sequence[Note], everything: bool) -> Iterator[str]:
+def _note_comments(notes: Sequence[Note]) -> Iterator[str]:
     for note in notes:
-        if everything or note.command:
-            yield from comments([f"{note.mark}: {note.text}" if note.mark else note.text])
         if note.command:
-            yield from comments([f"  {note.command}"])
+            yield from comments([f"{note.mark}: {note.text}" if note.mark else note.text, f"  {note.command}"])
 
 
 def _tabular(table: Table, siunitx: bool, escape: TexText) -> Iterator[str]:
@@ -108,5 +106,5 @@ def _minipage(notes: Sequence[Note], escape: TexText) -> Iterator[str]:
         yield r"\noindent\begin{minipage}{\linewidth}\footnotesize\raggedright"
         for note in notes:
             mark = rf"{marks([note.mark], escape)}\," if note.mark else ""
-            yield rf"{mark}{escape(note.text)}\par"
+            yield rf"{mark}{escape(sentence(note))}\par"
         yield r"\end{minipage}"

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from qexp.analysis.table.model import Cell, Note, Table
-from qexp.analysis.writers.parts import column_labels, number, row_labels, shown, stub_heads
+from qexp.analysis.writers.parts import column_labels, number, row_labels, sentence, shown, stub_heads
 
 _SPECIAL = re.compile(r"[\\`*_#|~$@]|\](?=[(\[])|:(?=[\w+-]+:)")
 """Characters that mark up text, links and, on GitHub, formulas, issues, people and emoji."""
@@ -84,7 +84,7 @@ def _superscript(*marks: str) -> str:
 def _note(note: Note) -> str:
     mark = f"{_superscript(note.mark)} " if note.mark else ""
     command = f"<br>\n  {_code(note.command)}" if note.command else ""
-    return f"- {mark}{escaped(note.text)}{command}"
+    return f"- {mark}{escaped(sentence(note))}{command}"
 
 
 def _code(text: str) -> str:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qexp.analysis.table.model import Cell, Key, Table
+from qexp.analysis.table.model import Cell, Key, Note, Table
 
 NOTHING = "—"
 """A cell whose experiments have no result yet, and the spread of a single replicate."""
@@ -78,6 +78,11 @@ def spans(keys: Sequence[Key], level: int) -> list[Span]:
     runs = itertools.groupby(range(len(keys)), key=lambda index: keys[index][: level + 1])
     found = [(key[level], list(run)) for key, run in runs]
     return [Span(label, run[0], len(run)) for label, run in found]
+
+
+def sentence(note: Note) -> str:
+    """Return the text of a note with its advice: `fold has several values in one cell; choose --average fold`."""
+    return f"{note.text}; {note.advice}" if note.advice else note.text
 
 
 def number(cell: Cell) -> str:
