@@ -10,16 +10,8 @@ import numpy as np
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Boolean,
-    ColumnElement,
-    Double,
-    Integer,
-    Numeric,
-    Select,
-    Text,
     and_,
     case,
-    cast,
     func,
     literal,
     or_,
@@ -31,54 +23,12 @@ from qexp.dotted_names import ABSENT
 from qexp.model import NON_FINITE, Failure, Json, Origin, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
-from qexp.store.durations import duration, last_attempt
-from qexp.store.value_columns import KeyPath
+from qexp.store.observation_sql import Request, Source, jsonb_of, statement, text_and_kind
 
-ACCEPTED, ADDED, CONTINUED = 1, 2, 4
-"""A person accepted the result of a failed attempt; code added the experiment beside the grid; its last attempt went on
-from the checkpoint of an earlier one."""
 _PIECE = 50_000
 """Experiments that one query returns; more of them at once would need more memory."""
-_NAN = cast(literal("NaN"), Double)
 _SHORT = 2**15
 """Different values that have codes of 16 bits."""
-_LONGEST_NUMBER = 300
-"""Digits of a number that surely fits into a double."""
-FACTS: Mapping[str, Any] = {
-    "duration": duration,
-    "last_attempt": last_attempt,
-    **{
-        name: lambda name=name: tables.attempt.c[name]
-        for name in ("cpu_seconds", "peak_memory", "gpu_memory", "energy_kwh")
-    },
-}
-"""Metrics that qexp has measured: seconds, bytes and kWh. The last four belong to the last attempt."""
-_OF_ATTEMPT = frozenset(FACTS) - {"duration", "last_attempt"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a value stands in the experiments of one study: possible paths in `params` or `result`, or a fact."""
-
-    column: str
-    """`params`, `result` or `fact`."""
-    paths: tuple[KeyPath, ...]
-
-
-@dataclass(frozen=True)
-class Request:
-    """The columns to read of one study's experiments."""
-
-    study: int
-    axes: Mapping[str, Source]
-    """Parameters that have a column of their own."""
-    metrics: Mapping[str, Source]
-    condition: ColumnElement[bool] | None = None
-    others: bool = True
-    """There may be parameters that are no axes."""
-    with_workers: bool = False
-    with_imports: bool = False
-    """Read which list of imports each done attempt has; this joins the attempts."""
 
 
 @dataclass
@@ -147,125 +97,9 @@ def read(connection: Connection, request: Request) -> Observations:
     coders = {name: _Coder() for name in _coded_columns(request)}
     found = _Columns(number)
     for low in range(first or 0, (first or 0) + width * pieces, width or 1):
-        row = connection.execute(_query(request, chosen, low, low + width)).one()
+        row = connection.execute(statement(request, chosen, low, low + width)).one()
         found.add(_decode(row, request, coders))
     return _observations(connection, request, found, coders)
-
-
-def _query(request: Request, chosen: ColumnElement[bool], low: int, high: int) -> Select[Any]:
-    columns = tables.experiment.c
-    hashed = [_hash(_json(source)) for source in request.axes.values()]
-    others = [_hash(_rest(request))] if request.others else []
-    workers = [func.coalesce(func.uuid_hash_extended(columns.worker, 0), 0)] if request.with_workers else []
-    attempt = tables.attempt.c
-    imported = [func.coalesce(func.uuid_hash_extended(attempt.imported, 0), 0)] if request.with_imports else []
-    numbers = [columns.id, _state(), *hashed, *others, *workers, *imported]
-    found: list[Any] = [_packed(func.int8send(number)) for number in numbers]
-    found += [_packed(func.float8send(_number(source))) for source in request.metrics.values()]
-    query: Select[Any] = select(*found).where(chosen, columns.id >= low, columns.id < high)
-    if request.with_imports or any(_is_of_attempt(source) for source in request.metrics.values()):
-        joined = (attempt.experiment == columns.id) & (attempt.number == columns.attempt)
-        return query.outerjoin_from(tables.experiment, tables.attempt, joined)
-    return query.select_from(tables.experiment)
-
-
-def _is_of_attempt(source: Source) -> bool:
-    return source.column == "fact" and source.paths[0][0] in _OF_ATTEMPT
-
-
-def is_of_last_attempt(source: Source) -> bool:
-    """Return whether a metric counts the last attempt only, though an experiment may have gone on from others."""
-    return source.column == "fact" and source.paths[0][0] != "duration"
-
-
-def _packed(column: ColumnElement[Any]) -> ColumnElement[bytes]:
-    """Return the column of all experiments as one text of bytes, which numpy reads without a loop."""
-    return func.string_agg(column, literal(b""))
-
-
-def _json(source: Source) -> ColumnElement[Any]:
-    values = [func.jsonb_extract_path(_column(source), *map(_text, path)) for path in source.paths]
-    return values[0] if len(values) == 1 else func.coalesce(*values)
-
-
-def _column(source: Source) -> ColumnElement[Any]:
-    return tables.experiment.c[source.column]
-
-
-def _text(key: str) -> ColumnElement[str]:
-    return literal(key, Text)
-
-
-def _hash(value: ColumnElement[Any]) -> ColumnElement[int]:
-    """Return 64 bits that equal values share; absent values share 0."""
-    return func.coalesce(func.jsonb_hash_extended(value, 0), 0)
-
-
-def _rest(request: Request) -> ColumnElement[Any]:
-    """Return the parameters without those that are axes."""
-    left: ColumnElement[Any] = tables.experiment.c.params
-    for source in request.axes.values():
-        for path in source.paths:
-            left = left.op("#-")(literal(list(path), ARRAY(Text)))
-    return left
-
-
-def _state() -> ColumnElement[int]:
-    """
-    Return revision, flags, failure and status in one number.
-
-    First letter and length tell statuses apart, and failures.
-    """
-    columns = tables.experiment.c
-    failure, revision = func.coalesce(_letter(columns.failure), 0), func.coalesce(columns.revision, 0)
-    return ((cast(revision, BigInteger) * 8 + _flags()) * 4096 + failure) * 4096 + _letter(columns.status)
-
-
-def _flags() -> ColumnElement[int]:
-    """Return the flags of an experiment; only an accepted result has a reason while it is done."""
-    columns = tables.experiment.c
-    applies = (
-        (ACCEPTED, and_(columns.status == Status.DONE, columns.reason.is_not(None))),
-        (ADDED, columns.origin == Origin.CODE),
-        (CONTINUED, columns.seconds_before > 0),
-    )
-    first, *others = (case((condition, flag), else_=0) for flag, condition in applies)
-    return sum(others, first)
-
-
-def _letter(word: ColumnElement[Any]) -> ColumnElement[int]:
-    return func.ascii(word) * 16 + func.length(word)
-
-
-def _number(source: Source) -> ColumnElement[float]:
-    """Return a metric as a float, NaN if it is none; no value makes the query fail."""
-    if source.column == "fact":
-        return func.coalesce(cast(FACTS[source.paths[0][0]](), Double), _NAN)
-    value, kind = _value(source)
-    return case(
-        (and_(kind == "number", func.length(value) <= _LONGEST_NUMBER), cast(value, Double)),
-        (kind == "number", _long(cast(value, Numeric))),
-        (and_(kind == "string", value.in_(list(NON_FINITE))), cast(value, Double)),
-        (kind == "boolean", cast(cast(cast(value, Boolean), Integer), Double)),
-        else_=_NAN,
-    )
-
-
-def _value(source: Source) -> tuple[ColumnElement[str], ColumnElement[str]]:
-    """Return a value's text and its kind, as jsonb_typeof says it."""
-    values = [func.jsonb_extract_path_text(_column(source), *map(_text, path), type_=Text) for path in source.paths]
-    return values[0] if len(values) == 1 else func.coalesce(*values), func.jsonb_typeof(_json(source))
-
-
-def _long(value: ColumnElement[Any]) -> ColumnElement[float]:
-    """Return a number of many digits as a double, which may be 0 or infinite."""
-    large, small = cast(literal("1e308"), Numeric), cast(literal("1e-307"), Numeric)
-    return case(
-        (func.abs(value) < small, cast(literal("0"), Double)),
-        (value > large, cast(literal("Infinity"), Double)),
-        (value < -large, cast(literal("-Infinity"), Double)),
-        else_=cast(value, Double),
-    )
 
 
 def _decode(row: Any, request: Request, coders: Mapping[str, _Coder]) -> dict[str, np.ndarray]:
@@ -372,7 +206,7 @@ def kinds(connection: Connection, source: Source, ids: Iterable[int]) -> dict[st
     found: dict[str, list[int]] = {"missing": [], "nan": [], "other": []}
     if source.column == "fact":
         return found | {"missing": chosen}
-    value, kind = _value(source)
+    value, kind = text_and_kind(source)
     which = case(
         (func.coalesce(kind, "null") == "null", "missing"),
         (or_(kind == "number", and_(kind == "string", value.in_(list(NON_FINITE)))), "nan"),
@@ -404,7 +238,7 @@ def _dotted(value: Mapping[str, Json]) -> Iterator[str]:
 
 def _values(connection: Connection, source: Source, examples: Iterable[int]) -> list[Json]:
     """Return the value of an axis for each of some experiments, or ABSENT."""
-    columns, examples, value = tables.experiment.c, list(examples), _json(source)
+    columns, examples, value = tables.experiment.c, list(examples), jsonb_of(source)
     query = select(columns.id, value.is_(None), value).where(
         columns.id == func.any(literal(examples, ARRAY(BigInteger)))
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, any_, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, Integer, any_, cast, distinct, exists, func, literal, select
 
 from qexp.model import Imports
 from qexp.store import tables
@@ -30,12 +30,23 @@ class EnvironmentView:
         return ", ".join([self.cpu, *self.gpus])
 
 
-def of_workers(connection: Connection) -> list[EnvironmentView]:
-    """Return the different environments of all workers."""
-    columns = tables.environment.c
-    known = select(tables.worker.c.environment).distinct()
-    query = select(columns.packages, columns.cpu, columns.gpus).where(columns.digest.in_(known))
-    return [EnvironmentView(row[0], row[1], tuple(row[2])) for row in connection.execute(query)]
+def varieties(connection: Connection) -> tuple[int, int]:
+    """
+    Return how many different sets of packages, and how many different machines, all workers have.
+
+    Workers that recorded no environment count as one more of each.
+    """
+    columns, worker = tables.environment.c, tables.worker.c
+    is_unknown = cast(exists().where(worker.environment.is_(None)), Integer)
+    packages, machines = (
+        func.count(distinct(columns.packages)),
+        func.count(distinct(func.row(columns.cpu, columns.gpus))),
+    )
+    query = select(packages + is_unknown, machines + is_unknown).where(
+        columns.digest.in_(select(worker.environment).distinct())
+    )
+    row = connection.execute(query).one()
+    return row[0], row[1]
 
 
 def environments(connection: Connection, experiments: Sequence[int]) -> dict[int, EnvironmentView]:

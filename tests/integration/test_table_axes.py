@@ -213,3 +213,9 @@ def test_a_narrowed_table_says_so(finished_study):
     table = finished_study(GRID).table(where="seed < 3")
     assert texts(table, "excluded") == ["only experiments for which seed < 3 holds"]
     assert [cell.n for cell in cells(table)] == [3] * 4
+
+
+def test_the_head_of_a_file_has_the_labels_that_no_option_has(finished_study):
+    table = finished_study(SMALL).table(columns="", labels={"svc": "SVM", "accuracy": "acc."})
+    assert table.provenance[-2] == "labels: accuracy = acc., svc = SVM"
+    assert not any(line.startswith("labels") for line in finished_study(SMALL).table(columns="").provenance)

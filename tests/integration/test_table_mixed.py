@@ -9,6 +9,7 @@ from finished_studies import (
     SMALL,
     accuracy,
     cells,
+    is_cell,
     texts,
 )
 
@@ -90,6 +91,17 @@ def test_code_of_unknown_imports_counts_as_imported(make_study):
     assert "experiment.py differs within svc / iris" in study.refusal()
 
 
+def test_results_of_unknown_imports_are_noted(make_study):
+    # Given results of two code versions in different rows, of which no import was recorded
+    study = with_code(make_study, lambda params: params["classifier"] == "svc", imports=None)
+    # Then a note says that all files count
+    (said,) = texts(study.table(), "unknown")
+    assert said == (
+        "the imports of 20 results in svc / iris, svc / wine, tree / iris and 1 more are not known, "
+        "so all files and packages count"
+    )
+
+
 def test_an_edited_readme_mixes_nothing(make_study):
     study = with_code(make_study, lambda params: params["seed"] < 3, file="README.md")
     table = study.table()
@@ -104,7 +116,7 @@ def test_code_of_two_studies_within_a_cell_is_refused(make_study):
     second.enqueue(parameters={"classifier": CLASSIFIERS, "seed": {"range": [5, 10]}}).end(accuracy)
     # Then no cell may have both, but rows may
     reason = "experiment.py differs within svc, tree; choose --rows study or --columns study"
-    with pytest.raises(RefusedError, match=reason):
+    with pytest.raises(RefusedError, match=reason):  # to run one of them again would not help
         qexp.table([first.name, second.name], "accuracy", "classifier", client=first.client)
     table = qexp.table([first.name, second.name], "accuracy", "study", "classifier", client=first.client)
     assert [cell.n for cell in cells(table)] == [5] * 4
@@ -164,6 +176,24 @@ def test_an_attempt_with_unknown_imports_may_have_imported_what_others_did(make_
     study.end(lambda p: accuracy(p) if p["seed"] < 3 else None, worker=study.worker(**OLD))
     study.end(accuracy, worker=study.worker(**NEW), imports=None)
     assert "versions of numpy (1.26.4 and 2.1.0) differ within" in study.refusal()
+
+
+def test_results_of_an_unknown_environment_are_noted(make_study):
+    # Given a cell in which one result comes from a worker that recorded no environment
+    study = make_study().enqueue(parameters=GRID)
+    study.end(lambda p: accuracy(p) if not is_cell(p, seed=3) else None, worker=study.worker(**OLD))
+    nameless = study.worker(**OLD)
+    study.raw.execute("UPDATE worker SET environment = NULL WHERE id = %s", [nameless])
+    study.end(accuracy, worker=nameless)
+    # Then the table is shown, and a note says that nothing is known of it
+    assert texts(study.table(), "unknown") == [
+        "the packages and machines of 1 result in svc / iris are not known, so nothing is compared with them"
+    ]
+
+
+def test_results_whose_imports_and_environments_are_known_have_no_such_note(make_study):
+    table = on_two_workers(make_study, OLD, {**OLD, "cpu": "another processor"}).table()
+    assert texts(table, "unknown") == []
 
 
 @pytest.mark.parametrize("metric", ["duration", "fit_time", "images_per_second"])

@@ -73,7 +73,7 @@ def test_cpu_seconds_of_a_last_attempt_only_are_noted(finished_study):
     (number,) = study.ids("classifier = 'svc' and seed = 3")
     study.raw.execute("UPDATE experiment SET seconds_before = 60 WHERE id = %s", [number])
     assert texts(study.table("cpu_seconds", columns=""), "continued") == [
-        "experiments that went on from a checkpoint, so cpu_seconds counts the last attempt only: 1 in svc"
+        "experiments that continued from a checkpoint, so cpu_seconds counts the last attempt only: 1 in svc"
     ]
     assert texts(study.table("duration", columns=""), "continued") == []
 

@@ -109,5 +109,5 @@ def result(connection: Connection, spec: TableSpec) -> tuple[Result, Parts | Non
         refusal = error.reasons
         kinds = frozenset(problem.kind for problem in parts.problems) & set(ALLOWED)
         parts = dataclasses.replace(parts, spec=spec.model_copy(update={"allow": kinds}))
-    table = laid_out(parts, notes.all_notes(parts), notes.provenance(connection, parts))
+    table = laid_out(parts, notes.all_notes(parts), notes.provenance(parts))
     return Result(metric, parts.spec.command(), table, refusal), parts

@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from qexp.analysis.statistics import column_format, statistic_of
 from qexp.analysis.table import labels, notes
 from qexp.analysis.table.checks import check
-from qexp.analysis.table.comparison import Compared, compared
+from qexp.analysis.table.comparison import compared
 from qexp.analysis.table.directions import is_better_large, known_direction
-from qexp.analysis.table.figures import Choice, Figures, choose, everything, figures
+from qexp.analysis.table.figures import choose, everything, figures
 from qexp.analysis.table.model import Cell, Key, Metric, Note, Table
 from qexp.analysis.table.names import same_metric
 from qexp.analysis.table.observed import Observed, observe
-from qexp.analysis.table.problems import Cells, Problem, refuse
+from qexp.analysis.table.parts import Parts
+from qexp.analysis.table.problems import Cells, refuse
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import Units, open_experiments, units
 from qexp.errors import SummaryError, nearest
 from qexp.model import Status
 from qexp.store.connect import Connection
 
+__all__ = ["Parts", "build", "gather", "laid_out"]
+
 METRIC = "metric"
 """The last column axis of a table with several metrics."""
 _DONE = list(Status).index(Status.DONE)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """All that a table is made of, before it is laid out."""
-
-    spec: TableSpec
-    observed: Observed
-    units: Units
-    choice: Choice
-    metrics: tuple[Metric, ...]
-    figures: dict[str, Figures]
-    compared: dict[str, Compared]
-    problems: tuple[Problem, ...]
-    rows: list[Key]
-    columns: list[Key]
-    by_maximize: bool = True
-    """A larger value of the metric in `--by` is better."""
 
 
 def build(connection: Connection, spec: TableSpec) -> Table:
@@ -55,7 +39,7 @@ def build(connection: Connection, spec: TableSpec) -> Table:
     """
     parts = gather(connection, spec)
     refuse(parts.problems, spec)
-    return laid_out(parts, notes.all_notes(parts), notes.provenance(connection, parts))
+    return laid_out(parts, notes.all_notes(parts), notes.provenance(parts))
 
 
 def gather(connection: Connection, spec: TableSpec) -> Parts:

@@ -18,7 +18,7 @@ from qexp.errors import SummaryError
 from qexp.model import Json, Status, canonical, plain
 from qexp.store import observations, reports, revisions, tables
 from qexp.store.connect import Connection
-from qexp.store.observations import Source
+from qexp.store.observation_sql import FACTS, Source
 from qexp.store.studies import StudyRow
 
 _DONE = list(Status).index(Status.DONE)
@@ -68,9 +68,9 @@ def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
 def _planned(connection: Connection, observed: Observed) -> list[Problem]:
     """Compare the rows of each newest grid with the number that the grid has, and count done ones outside of it."""
     found = []
-    for study in observed.studies:
+    for at, study in enumerate(observed.studies):
         there, left_out = revisions.grid_counts(connection, study.id)
-        total = revisions.revisions(connection, study.id)[study.revision].total
+        total = observed.newest(at).total
         if total is not None and total > there:
             found.append(problems.lost_rows(study.name, total - there))
         if left_out:
@@ -101,7 +101,7 @@ def _values(connection: Connection, observed: Observed, metric: str, cells: Cell
 
 def _unknown(connection: Connection, study: StudyRow, metric: str, source: Source) -> SummaryError:
     """Return the error for a result that no done experiment has, such as a wrong key of a mapping."""
-    known = [*study.results, *observations.FACTS]
+    known = [*study.results, *FACTS]
     if source.column == "result":
         known += observations.keys(connection, study.id, "result", source.paths[0][0])
     return unknown_key(metric, f"done experiment of {study.name} has", [name for name in known if name != metric])

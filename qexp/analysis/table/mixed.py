@@ -12,8 +12,9 @@ from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, listed, packages
 from qexp.model import Imports, Json, Status, canonical, plain
-from qexp.store import origins, revisions
+from qexp.store import origins
 from qexp.store.connect import Connection
+from qexp.store.observations import Coded
 from qexp.store.origins import EnvironmentView
 from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow
@@ -35,7 +36,7 @@ def mixed(connection: Connection, observed: Observed, spec: TableSpec, cells: Ce
     may not differ if a metric depends on them.
     """
     done = np.flatnonzero(observed.status == _DONE)
-    known = [revisions.revisions(connection, study.id) for study in observed.studies]
+    known = observed.revisions
     found: list[Problem] = []
     for at, study in enumerate(observed.studies):
         found += _settings(study, known[at], observed.revision[done[observed.study[done] == at]])
@@ -44,7 +45,8 @@ def mixed(connection: Connection, observed: Observed, spec: TableSpec, cells: Ce
     environments = origins.environments(connection, observed.worker.values)
     found += _packages(connection, observed, environments, done, cells)
     found += _hardware(observed, environments, done, spec)
-    return found
+    found += _unknown_environments(observed, environments, done, cells)
+    return list(dict.fromkeys(found))
 
 
 def _settings(study: StudyRow, known: Mapping[int, RevisionView], ran: np.ndarray) -> Iterator[Problem]:
@@ -128,13 +130,14 @@ def _code(
     cells: Cells,
 ) -> Iterator[Problem]:
     """Compare the files that experiments imported: within the cells of all studies, and between those of each."""
-    newest = [one[study.revision] for one, study in zip(known, observed.studies, strict=True)]
+    newest = [observed.newest(at) for at in range(len(observed.studies))]
     if len({one.source for some in known for one in some.values()}) < 2 or not len(done):
         return
     used, classes = _classes(observed, done)
     ran = [known[study][number] for study, number, _ in used]
     code = Code(connection, [*ran, *newest])
     imports = origins.imports(connection, observed.imported.values)
+    yield from _unknown_imports(observed, imports, done, cells)
     versions = [code.files(one, _of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)]
     within, among = conflicts(cells.of[done], classes, versions)
     if within:
@@ -203,6 +206,7 @@ def _packages(
     key = observed.worker.codes[done].astype(np.int64) * width + observed.imported.codes[done]
     pairs, classes = np.unique(key, return_inverse=True)
     imports = origins.imports(connection, observed.imported.values)
+    yield from _unknown_imports(observed, imports, done, cells)
     known = Imports((), tuple(sorted({name for one in imports.values() for name in one.packages})))
     versions: list[Versions] = []
     for worker, place in (divmod(pair, width) for pair in pairs.tolist()):
@@ -216,6 +220,36 @@ def _packages(
         yield Problem("mixed", f"versions of {said} differ within {cells.listed(within)}", cells=tuple(within))
     elif among:
         yield Problem("packages", f"versions of {said} differ between cells")
+
+
+def _unknown_imports(
+    observed: Observed, imports: Mapping[int, Imports], done: np.ndarray, cells: Cells
+) -> Iterator[Problem]:
+    """Note results whose imports were not recorded; files and packages differ somewhere."""
+    places = done[~_is_known(observed.imported, imports)[observed.imported.codes[done]]]
+    if len(places):
+        text = f"the imports of {_results(places, cells)} are not known, so all files and packages count"
+        yield Problem("unknown", text)
+
+
+def _unknown_environments(
+    observed: Observed, environments: Mapping[int, EnvironmentView], done: np.ndarray, cells: Cells
+) -> Iterator[Problem]:
+    """Note results of workers without a known environment, which is compared with nothing."""
+    places = done[~_is_known(observed.worker, environments)[observed.worker.codes[done]]]
+    if observed.has_workers and len(places):
+        text = f"the packages and machines of {_results(places, cells)} are not known, so nothing is compared with them"
+        yield Problem("unknown", text)
+
+
+def _is_known(column: Coded, found: Mapping[int, object]) -> np.ndarray:
+    """Return, for each code of a column, whether its example was found."""
+    return np.array([example in found for example in column.values], dtype=bool)
+
+
+def _results(places: np.ndarray, cells: Cells) -> str:
+    results = f"{len(places):,} result{'' if len(places) == 1 else 's'}"
+    return f"{results} in {cells.listed(np.unique(cells.of[places]).tolist())}"
 
 
 def _found(versions: Sequence[Versions], name: str) -> list[str]:

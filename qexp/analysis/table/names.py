@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qexp.analysis.table.spec import TableSpec
 from qexp.errors import SummaryError, nearest
 from qexp.store import conditions
-from qexp.store.observations import FACTS, Source
+from qexp.store.observation_sql import FACTS, Source
 from qexp.store.studies import StudyRow
 from qexp.store.value_columns import FACTS as COLUMNS
 from qexp.store.value_columns import locate

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qexp.analysis.statistics import correction_of, paired_test_of, statistic_of
 from qexp.analysis.table import labels
+from qexp.analysis.table.figures import Figures
 from qexp.analysis.table.model import Note
+from qexp.analysis.table.parts import Parts
 from qexp.model import Status
-from qexp.store import revisions
-from qexp.store.connect import Connection
-
-if TYPE_CHECKING:
-    from qexp.analysis.table.build import Parts
-    from qexp.analysis.table.figures import Figures
 
 _DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
@@ -179,25 +174,24 @@ def _cells(parts: Parts, cells: list[int]) -> str:
     return ", ".join(names) + (f" and {len(cells) - 3:,} more" if len(cells) > 3 else "")
 
 
-def provenance(connection: Connection, parts: Parts) -> list[str]:
+def provenance(parts: Parts) -> list[str]:
     """Return the lines that say where a table comes from. The same data give the same lines."""
     spec, statistic = parts.spec, statistic_of(parts.spec.statistic)
-    lines = [line for study in parts.observed.studies for line in _study(connection, parts, study.name)]
+    lines = [line for at in range(len(parts.observed.studies)) for line in _study(parts, at)]
     lines.append(f"statistic: {statistic.label}{over_text(parts)}, {replicates(parts)}")
     lines += _remarks(parts)
     if spec.baseline is not None or spec.bold == "tied":
         lines.append(f"test: {paired_test_of(spec.test).label}, {correction_of(spec.correction).label}")
+    if spec.labels:
+        lines.append(f"labels: {', '.join(f'{name} = {text}' for name, text in sorted(spec.labels.items()))}")
     return [*lines, f"command: {spec.command()}"]
 
 
-def _study(connection: Connection, parts: Parts, name: str) -> Iterable[str]:
-    at = next(place for place, study in enumerate(parts.observed.studies) if study.name == name)
-    study = parts.observed.studies[at]
-    known = revisions.revisions(connection, study.id)
+def _study(parts: Parts, at: int) -> Iterable[str]:
+    study, known = parts.observed.studies[at], parts.observed.revisions[at]
     is_done = (parts.observed.study == at) & (parts.observed.status == _DONE)
     ran = np.unique(parts.observed.revision[is_done]).tolist()
-    newest = known[study.revision]
-    yield f"study: {name}, revision {study.revision}, function {newest.function}"
+    yield f"study: {study.name}, revision {study.revision}, function {known[study.revision].function}"
     for number in ran:
         one = known[number]
         source = f"source {one.source}" if one.source else "the installed code"

@@ -15,8 +15,10 @@ from qexp.dotted_names import ABSENT
 from qexp.model import Json, canonical
 from qexp.store import conditions, observations, origins, revisions, studies
 from qexp.store.connect import Connection
-from qexp.store.observations import Coded, Observations, Request, Source
+from qexp.store.observation_sql import Request, Source
+from qexp.store.observations import Coded, Observations
 from qexp.store.predicates import predicate
+from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow
 
 
@@ -41,6 +43,14 @@ class Observed:
     worker: Coded
     imported: Coded
     metrics: Mapping[str, np.ndarray]
+    revisions: tuple[Mapping[int, RevisionView], ...] = ()
+    """The revisions of each study by number."""
+    has_workers: bool = False
+    """*worker* was read: some workers have other packages or machines than others."""
+
+    def newest(self, at: int) -> RevisionView:
+        """Return the newest revision of a study, which is given by its place."""
+        return self.revisions[at][self.studies[at].revision]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -59,7 +69,9 @@ def observe(connection: Connection, spec: TableSpec, with_rest: bool = True) -> 
     metrics = [*dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else [])))]
     condition = None if spec.where is None else conditions.parse(spec.where)
     has_packages, has_machines = _differences(connection, metrics)
-    has_imports = has_packages or _has_sources(connection, known)
+    has_workers = has_packages or has_machines
+    past = tuple(revisions.revisions(connection, study.id) for study in known)
+    has_imports = has_packages or len({one.source for some in past for one in some.values()}) > 1
     read = []
     for study in known:
         found = {name: source for name in axes if name != STUDY and (source := axis_source(study, name)) is not None}
@@ -69,11 +81,11 @@ def observe(connection: Connection, spec: TableSpec, with_rest: bool = True) -> 
             {name: source for name in metrics if (source := metric_source(study, name)) is not None},
             None if condition is None else predicate(condition, [study]),
             others=with_rest and _has_others(study, found),
-            with_workers=has_packages or has_machines,
+            with_workers=has_workers,
             with_imports=has_imports,
         )
         read.append(observations.read(connection, request))
-    observed = _merged(known, over, read, axes, metrics)
+    observed = dataclasses.replace(_merged(known, over, read, axes, metrics), revisions=past, has_workers=has_workers)
     _check_values(connection, observed, axes)
     return observed
 
@@ -98,15 +110,8 @@ def with_studies(observed: Observed) -> Observed:
 
 def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, bool]:
     """Return whether workers have different packages, and whether their machines differ and a metric is a time."""
-    known = origins.of_workers(connection)
-    packages = {canonical(dict(one.packages)) for one in known}
-    machines = {one.hardware for one in known} if any(map(is_time_like, metrics)) else set()
-    return len(packages) > 1, len(machines) > 1
-
-
-def _has_sources(connection: Connection, known: Sequence[StudyRow]) -> bool:
-    """Return whether revisions of the studies have different code."""
-    return len({one.source for study in known for one in revisions.revisions(connection, study.id).values()}) > 1
+    packages, machines = origins.varieties(connection)
+    return packages > 1, machines > 1 and any(map(is_time_like, metrics))
 
 
 def _has_others(study: StudyRow, axes: Mapping[str, Source]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from uuid import UUID
 
 import numpy as np
@@ -15,7 +15,8 @@ from qexp.analysis.table.versions import Code
 from qexp.model import Imports, Status, compact
 from qexp.store import origins, revisions
 from qexp.store.connect import Connection
-from qexp.store.observations import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
+from qexp.store.observation_sql import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
+from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow
 
 _DONE = list(Status).index(Status.DONE)
@@ -26,7 +27,7 @@ def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: 
     """Yield what is special about done experiments; cells are marked for results that may be incomplete."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
-        if ids := _repeated(connection, study):
+        if ids := _repeated(connection, study, observed.revisions[at]):
             places = np.flatnonzero(_done(observed) & (observed.study == at) & np.isin(observed.ids, ids))
             what = "results that replaced another one of the same settings and code"
             yield from _remark("repeated", observed, places, cells, what)
@@ -43,7 +44,7 @@ def _flagged(observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Prob
     yield from _remark("added", observed, chosen(ADDED), cells, "experiments that code added beside the grid")
     partial = [metric for metric in spec.metrics if _is_of_last_attempt(observed, metric)]
     if partial:
-        what = f"experiments that went on from a checkpoint, so {', '.join(partial)} counts the last attempt only"
+        what = f"experiments that continued from a checkpoint, so {', '.join(partial)} counts the last attempt only"
         yield from _remark("continued", observed, chosen(CONTINUED), cells, what)
 
 
@@ -64,12 +65,11 @@ def _remark(kind: str, observed: Observed, places: np.ndarray, cells: Cells, wha
     yield Problem(kind, text, f"qexp show {ids}", tuple(concerned) if kind == "accepted" else ())
 
 
-def _repeated(connection: Connection, study: StudyRow) -> list[int]:
+def _repeated(connection: Connection, study: StudyRow, known: Mapping[int, RevisionView]) -> list[int]:
     """Return the experiments that had a result of the same settings and code before: they ran until one was kept."""
     kinds = revisions.repeats(connection, study.id)
     if not kinds:
         return []
-    known = revisions.revisions(connection, study.id)
     code = Code(connection, known.values())
     imports: dict[UUID, Imports] = origins.lists(connection, [one.imported for one in kinds if one.imported])
     return [

@@ -79,7 +79,7 @@ class TableSpec(BaseModel):
         return (*self.rows, *self.columns, *(self.over or ()), *self.average, *self.best)
 
     def command(self) -> str:
-        """Return the command line that makes this table."""
+        """Return the command line that makes this table; labels have no option and are left out."""
         words = ["qexp", "table", *self.studies]
         for name, value in self.model_dump(exclude_defaults=True, exclude={"studies", "labels"}).items():
             words += _option(name, value)

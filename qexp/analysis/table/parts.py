@@ -1,0 +1,31 @@
+"""The computed parts of a table: what `build` gathers, and the notes and the layout read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qexp.analysis.table.comparison import Compared
+from qexp.analysis.table.figures import Choice, Figures
+from qexp.analysis.table.model import Key, Metric
+from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.problems import Problem
+from qexp.analysis.table.spec import TableSpec
+from qexp.analysis.table.units import Units
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a table is made of, before it is laid out."""
+
+    spec: TableSpec
+    observed: Observed
+    units: Units
+    choice: Choice
+    metrics: tuple[Metric, ...]
+    figures: dict[str, Figures]
+    compared: dict[str, Compared]
+    problems: tuple[Problem, ...]
+    rows: list[Key]
+    columns: list[Key]
+    by_maximize: bool = True
+    """A larger value of the metric in `--by` is better."""
