@@ -1,4 +1,4 @@
-"""How many values the parameters of a study have, and of which kinds its results are."""
+"""Which parameters the experiments of a study have, and which of its results are numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Any
 
 from sqlalchemy import (
     Boolean,
-    ColumnElement,
     Select,
     Text,
-    and_,
     case,
     cast,
     column,
@@ -28,32 +26,14 @@ _DEEPEST = 3
 """Levels of mappings in results that are looked into."""
 
 
-def values(connection: Connection, study: int, names: Sequence[str]) -> dict[str, int]:
-    """Return the number of different values of some parameters; experiments without one count as another value."""
+def present(connection: Connection, study: int, names: Sequence[str]) -> list[str]:
+    """Return those of some parameters that any experiment has which the newest grid does not leave out."""
     if not names:
-        return {}
-    counts = [func.count(_hash([name]).distinct()) for name in names]
-    row = connection.execute(select(*counts).where(_of_grid(study))).one()
-    return dict(zip(names, row, strict=True))
-
-
-def combinations(connection: Connection, study: int, names: Sequence[str]) -> int:
-    """Return how many different combinations of values some parameters have together."""
-    if not names:
-        return 1
-    found: int = connection.execute(select(func.count(_hash(names).distinct())).where(_of_grid(study))).scalar_one()
-    return found
-
-
-def _of_grid(study: int) -> ColumnElement[bool]:
+        return []
     columns = tables.experiment.c
-    return and_(columns.study == study, columns.origin != Origin.ORPHANED)
-
-
-def _hash(names: Sequence[str]) -> ColumnElement[int]:
-    """Return 64 bits that equal values of some parameters share."""
-    parts = [func.jsonb_extract_path(tables.experiment.c.params, literal(name, Text)) for name in names]
-    return func.jsonb_hash_extended(func.jsonb_build_array(*parts), 0)
+    has = [func.coalesce(func.bool_or(columns.params.has_key(name)), False) for name in names]
+    row = connection.execute(select(*has).where(columns.study == study, columns.origin != Origin.ORPHANED)).one()
+    return [name for name, is_there in zip(names, row, strict=True) if is_there]
 
 
 def numeric_results(connection: Connection, study: int, names: Sequence[str]) -> list[tuple[str, ...]]:
@@ -91,12 +71,3 @@ def _kinds(study: int, path: tuple[str, ...]) -> Select[Any]:
         .group_by(each.c.key)
         .order_by(each.c.key)
     )
-
-
-def everywhere(connection: Connection, study: int, names: Sequence[str]) -> set[str]:
-    """Return those of some parameters that every experiment has."""
-    if not names:
-        return set()
-    has = [func.bool_and(tables.experiment.c.params.has_key(name)) for name in names]
-    row = connection.execute(select(*has).where(_of_grid(study))).one()
-    return {name for name, is_there in zip(names, row, strict=True) if is_there}

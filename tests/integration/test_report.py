@@ -150,7 +150,7 @@ def test_a_study_of_which_nothing_is_done_says_so(enqueue, read):
     told = read(enqueue())
     assert "0 of 18 done, 18 queued · revision 1 · not begun" in told.texts[""].replace("pending", "queued")
     assert "0 / 3" in told.texts["coverage"]
-    assert "18 experiments are not finished yet" in told.texts["coverage"]
+    assert "18 pending in all cells" in told.texts["coverage"]
     for section in ("results", "durations"):
         assert "Nothing is done yet." in told.texts[section]
     assert "No attempt has ended yet." in told.texts["cost"]
@@ -163,7 +163,7 @@ def test_a_study_without_experiments_has_a_report(enqueue, read, raw):
     told = read(name)
     assert "0 of 0 done" in told.texts[""]
     assert "There are no experiments." in told.texts["coverage"]
-    assert f"1 experiment of the newest grid of {name} is not in the database" in told.texts["coverage"]
+    assert f"1 of the newest grid of {name} not in the database: enqueue the grid again" in told.texts["coverage"]
 
 
 def test_an_incomplete_table_is_marked_and_gaps_have_commands(enqueue, finish, read):
@@ -203,6 +203,7 @@ def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path
     enqueue(settings={"epochs": 20}, parameters=GRID | {"model": ["svm", "tree", "mlp"]})
     finish(name, score)
     told = read(name)
+    # Then results of other settings are told as such, and are gaps of the coverage
     said = told.texts["revisions"]
     assert "settings.epochs: 10 → 20" in said
     assert 'parameters.model: ["svm", "tree"] → ["svm", "tree", "mlp"]' in said
@@ -210,8 +211,28 @@ def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path
     assert "helper.py added" in said
     assert "6 of 27 done differ from the newest revision" in said
     assert f"qexp requeue {name} --stale" in said
+    assert "21 of 27 experiments of the newest grid are done." in told.texts["coverage"]
+    assert "6 done with other settings or code in svm / iris, tree / iris" in told.texts["coverage"]
+    assert f"qexp requeue {name} --stale" in told.texts["coverage"]
     assert "6 of 27 results are of earlier settings or code" in told.texts["results"]
     assert "epochs = 10 in 6, 20 in 21" in told.texts["results"]
+
+
+@pytest.mark.parametrize("gone", ["lr", "seed"])
+def test_a_parameter_that_only_an_earlier_grid_had_is_no_row(enqueue, finish, read, gone):
+    # Given a study whose newest grid has lost a parameter
+    grid = {"model": ["svm", "tree"], "data": ["iris"], "seed": [0], "lr": [0.1, 0.2]}
+    name = enqueue(parameters=grid)
+    kept = {key: values for key, values in grid.items() if key != gone}
+    enqueue(parameters=kept)
+    finish(name, lambda params: {"accuracy": 0.5 + len(params["model"]) / 100})
+    # When its report is read
+    told = read(name)
+    # Then rows are the parameters of the newest grid
+    total = 2 if gone == "lr" else 4
+    assert f"{total} of {total} experiments of the newest grid are done." in told.texts["coverage"]
+    assert "0.54" in told.texts["results"]
+    assert "accuracy over" in told.texts["pictures"]
 
 
 def test_series_are_drawn_with_a_line_for_each_group(enqueue, finish, read, raw):

@@ -1,13 +1,10 @@
 """The parts of a report that need no database: markup, the grid as YAML, the choice of rows, histograms."""
 
-import itertools
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_support import Page
 
-from qexp.analysis.report import axes, plan, words
+from qexp.analysis.report import plan, words
 from qexp.analysis.report.data import Errors
 from qexp.analysis.report.efforts import cost, durations
 from qexp.analysis.report.markup import Html, escaped, join, tag, visible
@@ -77,49 +74,6 @@ def test_a_long_or_deep_grid_is_cut():
     text, is_cut = plan.written({"settings": {"text": "x" * 100_000}})
     assert is_cut
     assert len(text) <= 20_100
-
-
-def arranged(rows: list[dict]) -> axes.Layout:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-
-    def combinations(some):
-        return len({tuple(row.get(name) for name in some) for row in rows})
-
-    values = {name: combinations([name]) for name in names}
-    ordered = sorted((name for name in names if values[name] > 1), key=lambda name: any(name not in r for r in rows))
-    return axes.arranged(ordered, values, combinations)
-
-
-def crossed(**values: list) -> list[dict]:
-    return [dict(zip(values, row, strict=True)) for row in itertools.product(*values.values())]
-
-
-@pytest.mark.parametrize(
-    ("rows", "expected"),
-    [
-        ([{}], axes.Layout()),
-        (crossed(a=[1]), axes.Layout()),
-        (crossed(a=[1, 2, 3]), axes.Layout(("a",))),
-        (crossed(a=[1, 2], b=[1, 2, 3]), axes.Layout(("b",), ("a",))),
-        (crossed(a=[1, 2], b=[1, 2, 3], c=[1, 2, 3, 4]), axes.Layout(("a", "c"), ("b",))),
-        ([{"a": 1, "size": 10}, {"a": 2, "size": 20}], axes.Layout(("a",))),
-        (crossed(a=list(range(20)), b=list(range(9))), axes.Layout(("b", "a"))),
-        (crossed(a=[1, 2], lr=list(range(100))), axes.Layout(("a",), pooled=("lr",))),
-        (crossed(m=["svm"], c=[1, 2, 3]) + crossed(m=["tree"], depth=[4, 5]), axes.Layout(("m", "depth", "c"))),
-        (crossed(a=list(range(30)), b=list(range(30))), axes.Layout(("a",), pooled=("b",))),
-    ],
-)
-def test_rows_and_columns_follow_from_the_grid(rows, expected):
-    assert arranged(rows) == expected
-
-
-@given(st.lists(st.fixed_dictionaries({name: st.integers(0, 3) for name in "abc"}), min_size=1, max_size=30))
-def test_each_cell_of_a_table_has_one_combination_of_parameters(rows):
-    found = arranged(rows)
-    chosen = (*found.rows, *found.columns)
-    assert found.pooled == ()
-    cells = {tuple(row[name] for name in chosen) for row in rows}
-    assert len(cells) == len({tuple(sorted(row.items())) for row in rows})
 
 
 def test_a_histogram_has_a_column_for_each_bin_that_is_not_empty():

@@ -53,7 +53,7 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     if is_chosen:
         roles = choose(observed, names, over or (DEFAULT_OVER,))
     found = reasons(connection, observed, spec.metrics, spec.where)
-    return _counted(connection, observed, roles, found)
+    return counted(connection, observed, roles, found)
 
 
 def _nothing(spec: CoverageSpec) -> str:
@@ -61,7 +61,8 @@ def _nothing(spec: CoverageSpec) -> str:
     return f"{' '.join(spec.studies)}: there is no experiment{narrowed}; 'qexp list {spec.studies[0]}' shows them"
 
 
-def _counted(connection: Connection, observed: Observed, roles: Roles, found: Reasons) -> Coverage:
+def counted(connection: Connection, observed: Observed, roles: Roles, found: Reasons) -> Coverage:
+    """Count experiments that have been read; SummaryError: there are more than 1,000 rows or columns."""
     rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
     _require_few(rows, columns)
     shape = len(rows.keys), len(columns.keys)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from qexp.analysis.coverage import Coverage
+from qexp.analysis.coverage.build import counted
+from qexp.analysis.coverage.choice import Roles
+from qexp.analysis.coverage.gaps import reasons
 from qexp.analysis.report import axes, pictures, plan, results
-from qexp.analysis.report.axes import Layout
 from qexp.analysis.report.pictures import Drawing
-from qexp.analysis.report.results import Coverage, Result
+from qexp.analysis.report.results import Result
+from qexp.analysis.table.arrangement import Arrangement
+from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.versions import packages as versions_of
 from qexp.errors import SummaryError
@@ -50,11 +56,6 @@ class Options:
     metrics: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-
-    @property
-    def is_chosen(self) -> bool:
-        """Return whether rows or columns are named."""
-        return bool(self.rows or self.columns)
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,7 @@ class Report:
     history: History
     code: Code
     machines: Machines
-    coverage: Coverage | str
-    """A text says why there is none."""
+    coverage: Coverage
     results: Results
     errors: Errors
     effort: Effort
@@ -160,9 +160,9 @@ class Report:
 def gather(connection: Connection, options: Options) -> Report:
     """Read a report; SummaryError or UnknownStudyError names an option that the study does not have."""
     study = studies.find(connection, options.study)
-    layout = axes.chosen(connection, study, options.rows, options.columns)
+    metrics, left = _metrics(connection, study, options)
+    observed, arrangement = axes.read(connection, study, metrics, options.rows, options.columns)
     shown = history.revisions(connection, study, _MOST_REVISIONS)
-    coverage, observed = _coverage(connection, options, layout)
     return Report(
         options,
         _head(connection, study),
@@ -170,8 +170,8 @@ def gather(connection: Connection, options: Options) -> Report:
         History(shown, staleness.of(connection, study)),
         _code(connection, study, shown[0]),
         _machines(connection, study),
-        coverage,
-        _results(connection, study, options, layout, observed),
+        _coverage(connection, observed, arrangement),
+        _results(connection, observed, arrangement, metrics, left, bool(options.metrics)),
         Errors(*failures.groups(connection, study.id, _MOST_GROUPS)),
         _effort(connection, study),
         history.example(connection, study),
@@ -197,35 +197,42 @@ def _machines(connection: Connection, study: StudyRow) -> Machines:
     return Machines(found[:_MOST_MACHINES], len(found))
 
 
-def _coverage(connection: Connection, options: Options, layout: Layout) -> tuple[Coverage | str, Observed | None]:
-    """Return the coverage and the experiments; an error of rows and columns that nobody has chosen is a text."""
-    try:
-        return results.coverage(connection, options.study, layout)
-    except SummaryError as error:
-        if options.is_chosen:
-            raise
-        return str(error), None
+def _metrics(connection: Connection, study: StudyRow, options: Options) -> tuple[Sequence[str], Sequence[str]]:
+    """Return the metrics that have tables, and the results that are numbers and have none."""
+    if options.metrics:
+        return options.metrics, ()
+    numeric = [".".join(path) for path in variety.numeric_results(connection, study.id, study.results)]
+    known = [name for name in numeric if metric_source(study, name) is not None]
+    return known[:MOST_METRICS], known[MOST_METRICS:]
+
+
+def _coverage(connection: Connection, observed: Observed, arrangement: Arrangement) -> Coverage:
+    roles = Roles(arrangement.rows, arrangement.columns)
+    experiments = dataclasses.replace(observed, over=())  # a report counts experiments, not seeds
+    return counted(connection, experiments, roles, reasons(connection, experiments, (), None))
 
 
 def _results(
-    connection: Connection, study: StudyRow, options: Options, layout: Layout, observed: Observed | None
+    connection: Connection,
+    observed: Observed,
+    arrangement: Arrangement,
+    metrics: Sequence[str],
+    left: Sequence[str],
+    is_named: bool,
 ) -> Results:
-    known = [".".join(path) for path in variety.numeric_results(connection, study.id, study.results)]
-    metrics = options.metrics or known[:MOST_METRICS]
     no_pictures = pictures.missing_library()
     found: list[Result] = []
     drawings: list[Drawing] = []
     for metric in metrics:
-        result, parts = results.result(connection, results.spec_of(study.name, layout, metric))
-        if parts is None and options.metrics:
+        result, parts = results.result(connection, observed, results.spec_of(observed, arrangement, metric))
+        if parts is None and is_named:
             raise SummaryError(result.refusal[0])
         found.append(result)
-        if parts is not None and not no_pictures and layout.rows:
-            drawings.append(pictures.of_result(parts, layout, len(drawings)))
-    if observed is not None and not no_pictures:
-        drawings += pictures.of_series(connection, observed, layout, len(drawings))
-    left = [] if options.metrics else known[MOST_METRICS:]
-    return Results(found, left, drawings, layout.pooled, no_pictures)
+        if parts is not None and not no_pictures and arrangement.rows:
+            drawings.append(pictures.of_result(parts, arrangement, len(drawings)))
+    if not no_pictures:
+        drawings += pictures.of_series(connection, observed, arrangement, len(drawings))
+    return Results(found, left, drawings, arrangement.pooled, no_pictures)
 
 
 def _effort(connection: Connection, study: StudyRow) -> Effort:

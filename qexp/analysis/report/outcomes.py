@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from qexp.analysis.coverage import Coverage
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Errors, Results
 from qexp.analysis.report.markup import Child, Html, command, fold, join, rows, tag
-from qexp.analysis.report.results import MOST_CELLS, Coverage, Result
-from qexp.analysis.table.problems import Problem
+from qexp.analysis.report.results import MOST_CELLS, Result
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.parts import shown, with_axis
 from qexp.store.failures import Failed
@@ -21,16 +21,15 @@ _MESSAGE, _TRACEBACK = 1_000, 8_000
 """Bytes of an error that are shown."""
 _FIRST, _LAST = 10, 30
 """Lines of a traceback that are shown."""
-_MOST_GAPS = 20
 
 
-def coverage(found: Coverage | str) -> Html:
-    """Return the done and expected experiments of each cell, and the reasons of gaps."""
-    if isinstance(found, str):
-        return tag("p", found, class_="note")
-    total, done = int(found.expected.sum()), int(found.done.sum())
-    text = f"{done:,} of {total:,} experiments of the newest grid are done." if total else "There are no experiments."
-    return join(tag("p", text), _cells(found), _gaps(found.gaps))
+def coverage(found: Coverage) -> Html:
+    """Return the done and expected experiments of each cell, the reasons of gaps, and the notes."""
+    text = f"{found.total_done:,} of {found.total:,} experiments of the newest grid are done."
+    if not found.expected.any():
+        text = "There are no experiments."
+    notes = [[tag("p", note.text, class_="note"), _optional(note.command)] for note in found.notes]
+    return join(tag("p", text), _cells(found), _gaps(found), notes)
 
 
 def _cells(found: Coverage) -> Html | None:
@@ -58,13 +57,16 @@ def _cell(done: int, expected: int) -> Child:
     return tag("span", f"{done:,} / {expected:,}", class_=None if done == expected else "gap")
 
 
-def _gaps(gaps: Sequence[Problem]) -> Iterable[Child]:
-    if gaps:
+def _gaps(found: Coverage) -> Iterable[Child]:
+    if found.gaps:
         yield tag("h3", "Gaps")
-        for gap in gaps[:_MOST_GAPS]:
-            yield tag("p", gap.text, ":" if gap.command else None)
-            if gap.command:
-                yield command(gap.command)
+    for gap in found.gaps:
+        yield tag("p", found.sentence(gap), ":" if gap.commands else None)
+        yield [command(line) for line in gap.commands]
+
+
+def _optional(line: str) -> Html | None:
+    return command(line) if line else None
 
 
 def results(found: Results, stale: Staleness, is_done: bool) -> Html:

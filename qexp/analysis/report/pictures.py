@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qexp.analysis.plots.request import Request, require_matplotlib
-from qexp.analysis.report.axes import Layout
 from qexp.analysis.report.markup import Html, visible
+from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
 from qexp.errors import PlotError
 from qexp.model import Json, Status
@@ -56,16 +56,16 @@ def missing_library() -> str:
     return ""
 
 
-def of_result(parts: Parts, layout: Layout, place: int) -> Drawing:
+def of_result(parts: Parts, arrangement: Arrangement, place: int) -> Drawing:
     """Draw a metric over the rows: lines over a number, boxes otherwise; *place* makes the ids of pictures differ."""
     from qexp.analysis.plots.data import Experiments, choose
     from qexp.analysis.plots.drawing import draw
 
     metric = parts.metrics[0].name
-    title = " by ".join([f"{metric} over {layout.rows[-1]}", *layout.columns])
+    title = " by ".join([f"{metric} over {arrangement.rows[-1]}", *arrangement.columns])
     try:
-        request = _request(parts.observed, layout, metric)
-        frame, names = _frame(parts.observed, layout, metric)
+        request = _request(parts.observed, arrangement, metric)
+        frame, names = _frame(parts.observed, arrangement, metric)
         chosen = choose(Experiments(frame, names, [metric], parts.observed.studies[0].name), request)
         with _any_letter():
             return Drawing(title, svg(draw(chosen, request), f"p{place}"))
@@ -73,11 +73,11 @@ def of_result(parts: Parts, layout: Layout, place: int) -> Drawing:
         return Drawing(title, None, str(error))
 
 
-def _request(observed: Observed, layout: Layout, metric: str) -> Request:
-    x, outer = layout.rows[-1], layout.rows[:-1]
+def _request(observed: Observed, arrangement: Arrangement, metric: str) -> Request:
+    x, outer = arrangement.rows[-1], arrangement.rows[:-1]
     is_numeric = all(_is_number(value) for value in observed.axes[x].values)
     facet = next((name for name in outer if len(observed.axes[name].values) <= _MOST_PANELS), None)
-    by = next(iter(layout.columns), None)
+    by = next(iter(arrangement.columns), None)
     kind = "line" if is_numeric else "box"
     style, size = _look(facet)
     log = "x" if is_numeric and _is_geometric(observed.axes[x].values) else ""
@@ -113,12 +113,14 @@ def _label(axis: str, metric: str | None) -> str:
     return f"param.{axis}" if axis in ("id", "status", metric) else axis
 
 
-def _frame(observed: Observed, layout: Layout, metric: str | None) -> tuple[pd.DataFrame, list[str]]:
+def _frame(observed: Observed, arrangement: Arrangement, metric: str | None) -> tuple[pd.DataFrame, list[str]]:
     """Return the experiments with the columns that a picture needs, and the columns that are parameters."""
     import pandas as pd
 
     columns: dict[str, Any] = {"id": observed.ids, "status": np.array(list(map(str, Status)))[observed.status]}
-    axes = {_label(name, metric): observed.axes[name] for name in [*layout.rows, *layout.columns, *observed.over]}
+    axes = {
+        _label(name, metric): observed.axes[name] for name in [*arrangement.rows, *arrangement.columns, *observed.over]
+    }
     for name, axis in axes.items():
         values = np.empty(len(axis.values), dtype=object)
         values[:] = [None if value is ABSENT else value for value in axis.values]
@@ -128,25 +130,27 @@ def _frame(observed: Observed, layout: Layout, metric: str | None) -> tuple[pd.D
     return pd.DataFrame(columns), list(axes)
 
 
-def of_series(connection: Connection, observed: Observed, layout: Layout, place: int) -> list[Drawing]:
+def of_series(connection: Connection, observed: Observed, arrangement: Arrangement, place: int) -> list[Drawing]:
     """Draw the series that experiments have recorded, a picture for each name; *place* makes their ids differ."""
     ids = observed.ids.tolist()
     if curves.is_large(connection, ids, _MOST_POINTS):
         text = f"there are more than {_MOST_POINTS:,} points; draw some with 'qexp plot {observed.studies[0].name}"
         return [Drawing("Series over steps", None, f"{text} --kind curve --metric NAME --where CONDITION'")]
     names = curves.names(connection, (ids, ids))
-    found = [_curve(connection, observed, layout, name, place + at) for at, name in enumerate(names[:_MOST_SERIES])]
+    found = [
+        _curve(connection, observed, arrangement, name, place + at) for at, name in enumerate(names[:_MOST_SERIES])
+    ]
     if left := names[_MOST_SERIES:]:
         found.append(Drawing("More series", None, f"not drawn: {', '.join(left)}"))
     return found
 
 
-def _curve(connection: Connection, observed: Observed, layout: Layout, name: str, place: int) -> Drawing:
+def _curve(connection: Connection, observed: Observed, arrangement: Arrangement, name: str, place: int) -> Drawing:
     from qexp.analysis.plots.data import Experiments, choose
     from qexp.analysis.plots.drawing import draw
     from qexp.analysis.plots.series import series_of
 
-    axes = [*reversed(layout.rows), *layout.columns]
+    axes = [*reversed(arrangement.rows), *arrangement.columns]
     by = next((one for one in axes if 1 < len(observed.axes[one].values) <= _MOST_LINES), None)
     facet = next((one for one in axes if one != by and 1 < len(observed.axes[one].values) <= _MOST_PANELS), None)
     title = f"{name} over steps{f', by {by}' if by else ''}"
@@ -154,7 +158,7 @@ def _curve(connection: Connection, observed: Observed, layout: Layout, name: str
     by, facet = by and _label(by, None), facet and _label(facet, None)
     request = Request("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
     try:
-        frame, names = _frame(observed, layout, None)
+        frame, names = _frame(observed, arrangement, None)
         chosen = choose(Experiments(frame, names, [], observed.studies[0].name), request)
         series, chosen = series_of(connection, chosen, request)
         with _any_letter():

@@ -42,10 +42,14 @@ def build(connection: Connection, spec: TableSpec) -> Table:
     return laid_out(parts, notes.all_notes(parts), notes.provenance(parts))
 
 
-def gather(connection: Connection, spec: TableSpec) -> Parts:
-    """Read and compute all that a table needs; nothing is refused yet."""
+def gather(connection: Connection, spec: TableSpec, observed: Observed | None = None) -> Parts:
+    """
+    Read and compute all that a table needs; nothing is refused yet.
+
+    *observed* are its experiments, if they have been read already; they may have more axes and metrics.
+    """
     statistic_of(spec.statistic)
-    observed = observe(connection, spec)
+    observed = observe(connection, spec) if observed is None else observed
     if not (observed.status == _DONE).any():
         raise SummaryError(_nothing(observed, spec))
     found = units(observed, spec.rows, spec.columns, spec.best, spec.average)
