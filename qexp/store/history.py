@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,30 +10,23 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from qexp.model import Json, Status, to_text
+from qexp.model import Json, Status
 from qexp.store import sources, tables
 from qexp.store.connect import Connection
+from qexp.store.outdated import differences
+from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow, described
-
-ABSENT = "(absent)"
-"""Stands for a value that one of two revisions does not have."""
 
 
 @dataclass(frozen=True)
-class Revision:
-    """One revision, and its differences from the one before."""
+class Revision(RevisionView):
+    """One revision with the person who made it, and its differences from the one before."""
 
-    number: int
     created_at: datetime
     user: str
     host: str
     python: str
     qexp: str
-    function: str
-    source: str | None
-    """The digest of the snapshot; None: the function is installed."""
-    git_commit: str | None
-    git_dirty: bool | None
     done: int
     """Done experiments whose last attempt ran this revision."""
     changes: Mapping[str, tuple[Json, Json]]
@@ -41,14 +35,14 @@ class Revision:
     """Files that are `added`, `changed` or `removed`."""
 
 
-_NAMES = ("number", "created_at", "user", "host", "python", "qexp", "function", "source", "git_commit", "git_dirty")
+_NAMES = (*(field.name for field in dataclasses.fields(RevisionView)), "created_at", "user", "host", "python", "qexp")
 
 
 def revisions(connection: Connection, study: StudyRow, limit: int) -> list[Revision]:
     """Return the newest *limit* revisions of a study, the newest first; the oldest of all has no differences."""
     columns = tables.revision.c
     query = (
-        select(*(columns[name] for name in _NAMES), columns.grid, columns.settings)
+        select(*(columns[name] for name in _NAMES), columns.grid)
         .where(columns.study == study.id, columns.number > study.revision - limit - 1)
         .order_by(columns.number.desc())
     )
@@ -97,9 +91,7 @@ def _done(connection: Connection, study: StudyRow) -> dict[int, int]:
 def _changes(before: Any, after: Any) -> dict[str, tuple[Json, Json]]:
     old, new = described(before.grid, before.settings), described(after.grid, after.settings)
     old["function"], new["function"] = before.function, after.function
-    pairs = {name: (old.get(name, ABSENT), new.get(name, ABSENT)) for name in [*old, *(n for n in new if n not in old)]}
-    # as text: Python takes true for 1, and mappings in different order for equal
-    return {name: (one, other) for name, (one, other) in pairs.items() if to_text(one) != to_text(other)}
+    return differences(old, new)
 
 
 def _files(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> dict[str, str]:

@@ -6,15 +6,32 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from qexp.model import Json, plain
+from qexp.model import Json, plain, to_text
 
 ABSENT = "(absent)"
-"""Stands for the value of a setting that a revision does not have."""
+"""Stands for a value that one of two revisions does not have."""
 _WIDTH = 80
 _LONGEST = 24
 """Characters of a setting's value that are shown."""
 _MOST_GROUPS, _MOST_FILES, _MOST_SETTINGS = 20, 12, 12
 """The most groups, and files and settings of a group, that are shown to a person."""
+
+
+def differences(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
+    """
+    Return the values that two revisions do not share, by name: before and after, ABSENT where one has none.
+
+    >>> differences({"epochs": 1, "rate": 0.1}, {"epochs": True, "rate": 0.1, "decay": 0})
+    {'epochs': (1, True), 'decay': ('(absent)', 0)}
+    """
+    names = dict.fromkeys([*before, *after])
+    pairs = {name: (before.get(name, ABSENT), after.get(name, ABSENT)) for name in names}
+    return {name: pair for name, pair in pairs.items() if name in before.keys() ^ after.keys() or not _is_same(*pair)}
+
+
+def _is_same(one: Json, other: Json) -> bool:
+    """Compare values as text: Python takes true for 1, and mappings in different order for equal."""
+    return to_text(one) == to_text(other)
 
 
 @dataclass(frozen=True)

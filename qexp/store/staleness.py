@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 
-from qexp.model import Json, Status, to_text
-from qexp.store import sources, tables
+from qexp.model import Imports, Status, to_text
+from qexp.store import origins, revisions, sources, tables
 from qexp.store.connect import Connection
-from qexp.store.outdated import ABSENT, Outdated, Staleness
+from qexp.store.outdated import Outdated, Staleness, differences
+from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow
-
-
-@dataclass(frozen=True)
-class _Revision:
-    """What makes results of a revision comparable with those of another one."""
-
-    number: int
-    settings: Mapping[str, Json]
-    function: str
-    source: str | None
 
 
 @dataclass(frozen=True)
@@ -83,25 +74,15 @@ def _within(groups: list[_Group] | None) -> ColumnElement[bool]:
 
 def _judged(connection: Connection, study: StudyRow) -> list[tuple[_Group, Outdated | None]]:
     """Return the done experiments of a study in groups, each with the reasons why it is stale, or None."""
-    revisions = _revisions(connection, study)
-    if len(revisions) < 2:
-        return [(group, None) for group in _by_revision(connection, study, list(revisions))]
-    newest = revisions[study.revision]
-    alike = [number for number, one in revisions.items() if one.source == newest.source]
-    others = [number for number in revisions if number not in alike]
+    known = revisions.revisions(connection, study.id)
+    if len(known) < 2:
+        return [(group, None) for group in _by_revision(connection, study, list(known))]
+    newest = known[study.revision]
+    alike = [number for number, one in known.items() if one.source == newest.source]
+    others = [number for number in known if number not in alike]
     groups = [*_by_revision(connection, study, alike), *_by_code(connection, study, others)]
     code = _Code(connection, newest.source, groups)
-    return [(group, _outdated(group, revisions[group.revision], newest, code)) for group in groups]
-
-
-def _revisions(connection: Connection, study: StudyRow) -> dict[int, _Revision]:
-    columns = tables.revision.c
-    query = (
-        select(columns.number, columns.settings, columns.function, columns.source)
-        .where(columns.study == study.id)
-        .order_by(columns.number)
-    )
-    return {row.number: _Revision(*row) for row in connection.execute(query)}
+    return [(group, _outdated(group, known[group.revision], newest, code)) for group in groups]
 
 
 def _by_revision(connection: Connection, study: StudyRow, numbers: Sequence[int]) -> list[_Group]:
@@ -133,9 +114,9 @@ def _by_code(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
     return [_Group(row[0], row[1], row[2], row[3], has_code=True) for row in connection.execute(query)]
 
 
-def _outdated(group: _Group, own: _Revision, newest: _Revision, code: _Code) -> Outdated | None:
+def _outdated(group: _Group, own: RevisionView, newest: RevisionView, code: _Code) -> Outdated | None:
     """Return why a group is stale, None if it is not."""
-    settings = _changed(own.settings, newest.settings)
+    settings = differences(own.settings, newest.settings)
     function = None if own.function == newest.function else (own.function, newest.function)
     files = code.changed(group) if group.has_code else ()
     moved = group.has_code and (group.source is None) != (newest.source is None)
@@ -146,15 +127,8 @@ def _outdated(group: _Group, own: _Revision, newest: _Revision, code: _Code) -> 
     return Outdated(group.revision, group.count, settings, function, files, bool(files) and not code.is_known(group))
 
 
-def _placed(revision: _Revision) -> str:
+def _placed(revision: RevisionView) -> str:
     return f"{revision.function} ({'installed' if revision.source is None else 'snapshot'})"
-
-
-def _changed(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
-    names = dict.fromkeys([*before, *after])
-    pairs = {name: (before.get(name, ABSENT), after.get(name, ABSENT)) for name in names}
-    # as text: Python takes true for 1, and mappings in different order for equal
-    return {name: (old, new) for name, (old, new) in pairs.items() if to_text(old) != to_text(new)}
 
 
 class _Code:
@@ -165,7 +139,8 @@ class _Code:
         digests = {str(group.source) for group in with_code}
         self._marks = sources.marks(connection, {*digests, str(newest)}) if with_code else {}
         self._newest = self._marks.get(str(newest), {})
-        self._imports = _imports(connection, {group.imported for group in with_code if group.imported is not None})
+        known = {group.imported for group in with_code if group.imported is not None}
+        self._imports = origins.lists(connection, sorted(known))
 
     def is_known(self, group: _Group) -> bool:
         """Say whether it is known what a group imported."""
@@ -176,9 +151,9 @@ class _Code:
         own = self._marks.get(str(group.source))
         if own is None:
             return ()
-        known = self._imports.get(group.imported)
-        files, packages = known or ([name for name in own if name.endswith(".py")], [])
-        names = [*files, *_instead(files, packages)]
+        every = Imports(tuple(name for name in own if name.endswith(".py")), ())
+        known = every if group.imported is None else self._imports.get(group.imported, every)
+        names = [*known.files, *_instead(known.files, known.packages)]
         return tuple(sorted(name for name in names if own.get(name) != self._newest.get(name)))
 
 
@@ -189,12 +164,6 @@ def _instead(files: Iterable[str], packages: Iterable[str]) -> Iterator[str]:
             yield f"{name.with_suffix('')}/__init__.py"
     for package in packages:
         yield from (f"{package}.py", f"{package}/__init__.py")
-
-
-def _imports(connection: Connection, digests: Iterable[UUID]) -> dict[UUID | None, tuple[list[str], list[str]]]:
-    columns = tables.imported.c
-    query = select(columns.digest, columns.files, columns.packages).where(columns.digest.in_(list(digests)))
-    return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
 
 def _merged(found: Iterable[Outdated]) -> list[Outdated]:
