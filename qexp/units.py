@@ -78,6 +78,20 @@ def size(value: Any) -> int:
     return int(number * factor)
 
 
+def size_text(number: float) -> str:
+    """
+    Return bytes in the unit that makes them readable.
+
+    >>> size_text(999), size_text(1234), size_text(5.6e9)
+    ('999 B', '1.2 kB', '5.6 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if number < 1000 or unit == "TB":
+            break
+        number /= 1000
+    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+
+
 def _span(text: str) -> float | None:
     """Return the seconds of a text, or None; ValueError for a text that has two meanings."""
     if match := _CLOCK.fullmatch(text) or _DAYS.fullmatch(text):

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import assignments_option, format_option
-from qexp.cli.output import say, show_json, size
+from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
 from qexp.model import Json, describe, duration, plain, short_names
+from qexp.units import size_text
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued
@@ -153,7 +154,7 @@ def _preview(grid: Grid, form: str) -> None:
 def _limits(file: GridFile) -> str:
     """Return the line with the timeout, the memory limit and the retries of an attempt."""
     timeout = "no timeout" if file.timeout is None else f"timeout {duration(file.timeout)}"
-    memory = "no memory limit" if file.memory is None else f"memory {size(file.memory)}"
+    memory = "no memory limit" if file.memory is None else f"memory {size_text(file.memory)}"
     budgets = file.retries.model_dump(exclude={"delay"})
     retries = [f"{number} after {failure}" for failure, number in budgets.items() if number]
     first = f", the first in {duration(file.retries.delay)}" if retries else ""

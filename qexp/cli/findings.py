@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import EXPERIMENT, format_option, selection_options
-from qexp.cli.output import console, headings, say, show_json, size, table, value_text
+from qexp.cli.output import console, headings, say, show_json, table, value_text
 from qexp.cli.terminal import Stream, echo, exact
+from qexp.units import size_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +164,7 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
         for item in found:
             target = output or Path(str(item.experiment)) / item.name
             findings.fetch(item, target)
-            echo(f"{target}: {size(item.size)}")
+            echo(f"{target}: {size_text(item.size)}")
     elif form == "json":
         show_json([vars(item) for item in found])
     elif found:
@@ -174,7 +175,7 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
 
 def _artifacts(found: list[Artifact]) -> object:
     columns = headings("id", "attempt", "name", "size", "url", right=["id", "attempt", "size"], cut=["name", "url"])
-    rows = [[str(f.experiment), str(f.attempt), f.name, size(f.size), f.url] for f in found]
+    rows = [[str(f.experiment), str(f.attempt), f.name, size_text(f.size), f.url] for f in found]
     return table(columns, rows)
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import EXPERIMENT, format_option, selection_options
-from qexp.cli.output import console, say, show_json, size, status_text, wrapped
+from qexp.cli.output import console, say, show_json, status_text, wrapped
 from qexp.cli.terminal import echo, printable
 from qexp.model import Status, compact, duration, plain
+from qexp.units import size_text
 
 if TYPE_CHECKING:
     from qexp.client import Client, Shown
@@ -176,8 +177,8 @@ def usage_line(attempt: AttemptView) -> str:
     """Return what an attempt used and ran, on one line."""
     facts = [
         attempt.cpu_seconds is not None and f"cpu {duration(attempt.cpu_seconds)}",
-        attempt.peak_memory is not None and f"memory {size(attempt.peak_memory)}",
-        attempt.gpu_memory is not None and f"gpu memory {size(attempt.gpu_memory)}",
+        attempt.peak_memory is not None and f"memory {size_text(attempt.peak_memory)}",
+        attempt.gpu_memory is not None and f"gpu memory {size_text(attempt.gpu_memory)}",
         attempt.energy_kwh is not None and f"energy {attempt.energy_kwh:.3g} kWh",
         attempt.exit_signal and f"ended by {attempt.exit_signal}",
         attempt.source and f"code {attempt.source[:12]}",

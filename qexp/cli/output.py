@@ -163,20 +163,6 @@ def value_text(value: Json, present: bool = True) -> str:
     return plain(value).replace("\n", " ")
 
 
-def size(number: float) -> str:
-    """
-    Return bytes in the unit that makes them readable.
-
-    >>> size(999), size(1234), size(5.6e9)
-    ('999 B', '1.2 kB', '5.6 GB')
-    """
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
-            break
-        number /= 1000
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
-
-
 def rate(per_second: float | None) -> str:
     """
     Return a rate in the unit that makes it readable.

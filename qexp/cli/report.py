@@ -25,11 +25,11 @@ def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str
 
     It needs no network. A table that 'qexp table' would refuse is shown with the reasons.
     """
-    from qexp.cli.output import size
     from qexp.client import Client
+    from qexp.units import size_text
 
     written = Client().report(study, output, metrics, _names(rows), _names(columns))
-    echo(f"{output}: {size(written)}")
+    echo(f"{output}: {size_text(written)}")
 
 
 def _names(text: str | None) -> tuple[str, ...]:

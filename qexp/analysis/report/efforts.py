@@ -12,6 +12,7 @@ from qexp.analysis.report.markup import Child, Html, command, join, rows, tag
 from qexp.model import Status, describe, duration, short_names
 from qexp.store.costs import Cost, Durations
 from qexp.store.reports import ExperimentView
+from qexp.units import size_text
 
 _WIDTH, _HEIGHT, _FOOT = 640, 130, 22
 """The size of the histogram, and the room for its labels."""
@@ -84,10 +85,14 @@ def _cost(one: Cost, has_gpu: bool, has_energy: bool) -> list[Child]:
         f"{one.attempts:,}",
         words.hours(one.wall_seconds),
         words.hours(one.cpu_seconds),
-        words.size(one.peak_memory),
+        _size(one.peak_memory),
     ]
-    cells += [words.size(one.gpu_memory)] * has_gpu
+    cells += [_size(one.gpu_memory)] * has_gpu
     return cells + ["—" if one.energy_kwh is None else f"{one.energy_kwh:.3g} kWh"] * has_energy
+
+
+def _size(number: int | None) -> str:
+    return "—" if number is None else size_text(number)
 
 
 def _energy(found: Sequence[Cost]) -> Html | None:

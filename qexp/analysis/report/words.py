@@ -42,19 +42,3 @@ def hours(seconds: float | None) -> str:
     if seconds is None:
         return "—"
     return f"{seconds / 3600:,.0f} h" if seconds >= 360_000 else duration(seconds) or "0 s"
-
-
-def size(number: float | None) -> str:
-    """
-    Return bytes in the unit that makes them readable.
-
-    >>> size(999), size(5.6e9), size(None)
-    ('999 B', '5.6 GB', '—')
-    """
-    if number is None:
-        return "—"
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if number < 1000 or unit == "TB":
-            break
-        number /= 1000
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
