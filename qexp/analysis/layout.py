@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from qexp.analysis import markup
 
 WIDTH = 80
 """Characters of a line where no terminal says how wide it is."""
@@ -139,18 +140,9 @@ def _left(text: str, width: int) -> str:
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], colors: Sequence[Sequence[str]] = ()) -> str:
     """Return an HTML table; *colors* has a background for each cell, or an empty text."""
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in heads)
-    body = []
-    for place, row in enumerate(rows):
-        shades = colors[place] if colors else [""] * len(row)
-        cells = [
-            f'<td style="background:{shade}">{html.escape(text)}</td>' if shade else f"<td>{html.escape(text)}</td>"
-            for text, shade in zip(row, shades, strict=True)
-        ]
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return markup.table(heads, rows, shades=colors)
 
 
 def html_lines(texts: Iterable[str]) -> str:
     """Return a paragraph for each text."""
-    return "".join(f"<p>{html.escape(text)}</p>" for text in texts)
+    return markup.join([markup.tag("p", text) for text in texts])

@@ -42,3 +42,12 @@ def test_a_long_command_stays_on_one_line():
 def test_html_is_escaped():
     assert "<td>&lt;i&gt;</td>" in layout.html_table(["a"], [["<i>"]])
     assert layout.html_lines(["a & b"]) == "<p>a &amp; b</p>"
+
+
+def test_characters_that_turn_a_line_around_are_shown_in_html():
+    assert "<td>a\\u202eb</td>" in layout.html_table(["a"], [["a\u202eb"]])
+    assert layout.html_lines(["\x1b[31m"]) == "<p>\\x1b[31m</p>"
+
+
+def test_a_cell_has_the_background_that_is_given_for_it():
+    assert '<td style="background:#eee">1</td><td>2</td>' in layout.html_table(["a", "b"], [["1", "2"]], [["#eee", ""]])

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_support import Page
 
+from qexp.analysis.markup import Html, escaped, join, tag, visible
 from qexp.analysis.report import plan, words
 from qexp.analysis.report.data import Errors
 from qexp.analysis.report.efforts import cost, durations
-from qexp.analysis.report.markup import Html, escaped, join, tag, visible
 from qexp.analysis.report.outcomes import errors
 from qexp.grid.reader import parse
 from qexp.store.costs import Cost, Durations

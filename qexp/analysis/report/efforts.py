@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from qexp.analysis.markup import Child, Html, command, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Effort, Options, Report
-from qexp.analysis.report.markup import Child, Html, command, join, rows, tag
 from qexp.model import Status, describe, duration, short_names
 from qexp.store.costs import Cost, Durations
 from qexp.store.reports import ExperimentView

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from qexp.analysis.coverage import Coverage
+from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Errors, Results
-from qexp.analysis.report.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report.results import MOST_CELLS, Result
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.parts import shown, with_axis

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.resources import files
 
+from qexp.analysis.markup import Html, join, tag
 from qexp.analysis.report import efforts, outcomes, sections
 from qexp.analysis.report.data import Report, is_done
-from qexp.analysis.report.markup import Html, join, tag
 
 
 def page(report: Report) -> str:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qexp.analysis.markup import Html, visible
 from qexp.analysis.plots.request import Request, require_matplotlib
-from qexp.analysis.report.markup import Html, visible
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
 from qexp.errors import PlotError

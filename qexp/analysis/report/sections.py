@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Code, Head, History, Machines, Plan
-from qexp.analysis.report.markup import Child, Html, command, fold, join, rows, tag
 from qexp.model import Json, Status
 from qexp.store.history import Revision
 

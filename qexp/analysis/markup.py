@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 
 # what no page may have, and characters that reorder a line: https://trojansource.codes
@@ -71,17 +71,35 @@ def tag(name: str, /, *children: Child, **attributes: str | int | float | None) 
     return Html(f"<{opening}>{join(*children)}</{name}>")
 
 
+def table(
+    heads: Iterable[Child],
+    body: Iterable[Iterable[Child]],
+    numbers: Iterable[int] = (),
+    shades: Sequence[Sequence[str]] = (),
+) -> Html:
+    """
+    Return a table; columns at the places *numbers* are aligned to the right.
+
+    *shades* has a background for each cell of the body, or an empty text.
+    """
+    right = set(numbers)
+
+    def line(kind: str, cells: Iterable[Child], colors: Sequence[str] = ()) -> Html:
+        made = []
+        for at, cell in enumerate(cells):
+            style = f"background:{colors[at]}" if colors and colors[at] else None
+            made.append(tag(kind, cell, class_="number" if at in right else None, style=style))
+        return tag("tr", made)
+
+    lines = [line("td", cells, shades[at] if shades else ()) for at, cells in enumerate(body)]
+    return tag("table", tag("thead", line("th", heads)), tag("tbody", lines))
+
+
 def rows(
     heads: Iterable[Child], body: Iterable[Iterable[Child]], numbers: Iterable[int] = (), facts: bool = False
 ) -> Html:
-    """Return a table; columns at the places *numbers* are aligned to the right, and *facts* hides the heads."""
-    right = set(numbers)
-
-    def line(kind: str, cells: Iterable[Child]) -> Html:
-        return tag("tr", [tag(kind, cell, class_="number" if at in right else None) for at, cell in enumerate(cells)])
-
-    table = tag("table", tag("thead", line("th", heads)), tag("tbody", [line("td", cells) for cells in body]))
-    return tag("div", table, class_="wide facts" if facts else "wide")
+    """Return a table that a page may scroll; *facts* hides the heads."""
+    return tag("div", table(heads, body, numbers), class_="wide facts" if facts else "wide")
 
 
 def command(text: str) -> Html:
