@@ -278,6 +278,15 @@ def test_conditional_parameters_of_odd_names_and_values_have_rows(enqueue, finis
     assert "Not drawn" not in told.texts["pictures"]
 
 
+def test_names_with_commas_have_rows_and_tables(enqueue, finish, read):
+    name = enqueue(parameters={"a,b": [1, 2], "c": [1, 2, 3], "seed": [0, 1]})
+    finish(name, lambda params: {"x,y": params["c"] + params["seed"]})
+    told = read(name)
+    assert "12 of 12 experiments of the newest grid are done." in told.texts["coverage"]
+    assert "1.50 ± 0.71" in told.texts["results"]
+    assert "x,y over c by a,b" in told.texts["pictures"]
+
+
 def test_rows_columns_and_metrics_may_be_named(enqueue, finish, read):
     name = enqueue()
     finish(name, lambda params: score(params) | {"loss": 0.5, "train": {"loss": 0.25, "note": "x"}})
@@ -285,6 +294,9 @@ def test_rows_columns_and_metrics_may_be_named(enqueue, finish, read):
     assert "--metric train.loss --rows model --columns data -o report.html" in told.texts["again"]
     assert "train.loss" in told.texts["results"]
     assert "accuracy" not in told.texts["results"]
+    two = read(name, metric="loss,accuracy", rows="model,data").texts["results"]
+    assert "--metric loss --rows model,data" in two
+    assert "--metric accuracy --rows model,data" in two
     every = read(name).texts["results"]
     assert all(metric in every for metric in ("accuracy", "loss", "train.loss"))
     assert "train.note" not in every

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qexp.analysis.coverage.build import CoverageSpec
 from qexp.analysis.table.arrangement import Arrangement, arranged, with_roles
 from qexp.analysis.table.names import DEFAULT_OVER, STUDY
 from qexp.analysis.table.observed import Observed, observe
+from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import axes
 from qexp.errors import SummaryError
 from qexp.store import variety
@@ -28,11 +28,27 @@ def read(
     """
     if not (rows or columns):
         return _fitting(connection, study, metrics)
-    spec = CoverageSpec(studies=(study.name,), metrics=metrics, rows=rows, columns=columns)
-    observed = observe(connection, spec)
+    observed = observe(connection, spec_of(study, metrics, rows, columns))
     for option, names in (("--rows", rows), ("--columns", columns)):
         _require_few(observed, option, names)
     return observed, Arrangement(rows, columns)
+
+
+def spec_of(
+    study: StudyRow,
+    metrics: Sequence[str],
+    rows: tuple[str, ...],
+    columns: tuple[str, ...],
+    over: tuple[str, ...] | None = None,
+) -> TableSpec:
+    """
+    Return the question that a table of a report answers.
+
+    Names are not parsed: those of a study may have commas, and without numbers in its results there is no metric.
+    """
+    return TableSpec.model_construct(
+        studies=(study.name,), metrics=tuple(metrics), rows=rows, columns=columns, over=over
+    )
 
 
 def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) -> tuple[Observed, Arrangement]:
@@ -40,8 +56,7 @@ def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) ->
     names = variety.present(connection, study.id, study.parameters)
     free = tuple(f"param.{name}" if name == STUDY else name for name in names if name != DEFAULT_OVER)
     over = (DEFAULT_OVER,) if DEFAULT_OVER in names else ()
-    spec = CoverageSpec(studies=(study.name,), metrics=metrics, columns=free, over=over)
-    observed = observe(connection, spec, with_rest=False)
+    observed = observe(connection, spec_of(study, metrics, (), free, over), with_rest=False)
     found = arranged({name: observed.axes[name] for name in free})
     return with_roles(observed, found), found
 

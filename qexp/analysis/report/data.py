@@ -161,7 +161,8 @@ def gather(connection: Connection, options: Options) -> Report:
     """Read a report; SummaryError or UnknownStudyError names an option that the study does not have."""
     study = studies.find(connection, options.study)
     metrics, left = _metrics(connection, study, options)
-    observed, arrangement = axes.read(connection, study, metrics, options.rows, options.columns)
+    rows, columns = _names(options.rows), _names(options.columns)
+    observed, arrangement = axes.read(connection, study, metrics, rows, columns)
     shown = history.revisions(connection, study, _MOST_REVISIONS)
     return Report(
         options,
@@ -176,6 +177,11 @@ def gather(connection: Connection, options: Options) -> Report:
         _effort(connection, study),
         history.example(connection, study),
     )
+
+
+def _names(given: Sequence[str]) -> tuple[str, ...]:
+    """Return names, each once; a person may have written several with commas between."""
+    return tuple(dict.fromkeys(name.strip() for names in given for name in names.split(",") if name.strip()))
 
 
 def _head(connection: Connection, study: StudyRow) -> Head:
@@ -200,7 +206,7 @@ def _machines(connection: Connection, study: StudyRow) -> Machines:
 def _metrics(connection: Connection, study: StudyRow, options: Options) -> tuple[Sequence[str], Sequence[str]]:
     """Return the metrics that have tables, and the results that are numbers and have none."""
     if options.metrics:
-        return options.metrics, ()
+        return _names(options.metrics), ()
     numeric = [".".join(path) for path in variety.numeric_results(connection, study.id, study.results)]
     known = [name for name in numeric if metric_source(study, name) is not None]
     return known[:MOST_METRICS], known[MOST_METRICS:]

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from qexp.analysis.report import axes
 from qexp.analysis.table import notes
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.analysis.table.build import Parts, gather, laid_out
@@ -35,9 +36,8 @@ class Result:
 
 
 def spec_of(observed: Observed, arrangement: Arrangement, metric: str) -> TableSpec:
-    """Return the question that a table of one metric answers."""
-    names = tuple(study.name for study in observed.studies)
-    spec = TableSpec(studies=names, metrics=(metric,), rows=arrangement.rows, columns=arrangement.columns)
+    """Return the question that the table of one metric answers."""
+    spec = axes.spec_of(observed.studies[0], [metric], arrangement.rows, arrangement.columns)
     is_usual = over_of(observed.studies, spec) == observed.over
     return spec if is_usual else spec.model_copy(update={"over": observed.over})
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Code, Head, History, Machines, Plan
-from qexp.model import Json, Status
+from qexp.model import Status
 from qexp.store.history import Revision
 
 _MOST_FILES, _MOST_PACKAGES, _MOST_CHANGES, _MOST_STALE = 200, 100, 30, 10
@@ -178,9 +178,3 @@ def machines(found: Machines) -> Html:
         rows(heads, body, numbers=[5, 6]),
         tag("p", f"{words.count(more, 'more machine')}.", class_="note") if more > 0 else None,
     )
-
-
-def parameters_text(params: Mapping[str, Json]) -> Iterator[str]:
-    """Yield parameters as `name = value`."""
-    for name, value in params.items():
-        yield f"{name} = {words.value(value)}"
