@@ -135,7 +135,7 @@ class SummaryError(QexpError):
 
 class RefusedError(QexpError):
     """
-    A table or comparison would be wrong, with a line for each reason.
+    A table, comparison or picture would be wrong, with a line for each reason.
 
     Replicates are missing, mixed or NaN, or an axis is open.
     """
@@ -148,11 +148,15 @@ class RefusedError(QexpError):
 
 
 class StatisticsError(QexpError):
-    """A statistic, test or correction is unknown, does not fit the data, or needs a library that is missing."""
+    """A statistic, test or correction is unknown, or does not fit the data."""
 
 
-class PlotError(QexpError):
-    """A study cannot be drawn as it was asked for."""
+class MissingLibraryError(QexpError):
+    """A library of the extra `analysis` is not installed."""
+
+    def __init__(self, purpose: str, library: str) -> None:
+        super().__init__(f"{purpose} needs {library}; install it with pip install 'qexp[analysis]'")
+        self.purpose, self.library = purpose, library
 
 
 class TablesError(QexpError):

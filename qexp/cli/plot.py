@@ -13,6 +13,7 @@ from qexp.analysis.plots.request import (
     STATISTICS,
     STYLES,
     Request,
+    names_of,
     require_matplotlib,
     size_of,
     statistic_of,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 @click.option("-y", "--metric", required=True, metavar="NAME", help="A result; for a curve, a series.")
 @click.option("--x", metavar="NAME", help="The parameter of the horizontal axis; for a scatter, a result too.")
 @click.option("--by", metavar="NAME", help="A line, box or colour per value; for a heat map, the vertical axis.")
-@click.option("--over", multiple=True, metavar="NAME", help="The replicates; repeatable.  [default: seed]")
+@click.option("--over", multiple=True, metavar="NAME[,NAME]", help="The replicates.  [default: seed]")
 @click.option("--facet", metavar="NAME", help="A panel per value of this parameter.")
 @click.option("--log", type=click.Choice(LOGS), default=None, help="Logarithmic axes.")
 @click.option("--stat", type=click.Choice([*STATISTICS, "std"]), help="Center and spread.  [default: mean±std]")
@@ -73,15 +74,18 @@ def plot_(
     Only experiments that are done are drawn; a line below the picture counts the others.
     """
     from qexp.client import Client
+    from qexp.client.plotting import plot
 
     inches = size_of(size) if size is not None else None
-    statistic = statistic_of(stat)
-    request = Request(kind, metric, x, by, over or None, facet, log or "", statistic, title, inches, style, allow or "")
+    replicates = names_of(over) or None
+    request = Request(
+        kind, metric, x, by, replicates, facet, log or "", statistic_of(stat), title, inches, style, allow or ""
+    )
     require_matplotlib()
     from qexp.analysis.plots.picture import check_target
 
     check_target(output)  # before Postgres is asked
-    picture = Client().plot(selection, request)
+    picture = plot(Client(), selection, request)
     picture.save(output)
     for note in picture.notes:
         say(note)

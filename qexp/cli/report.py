@@ -25,10 +25,11 @@ def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str
 
     It needs no network. A table that 'qexp table' would refuse is shown with the reasons.
     """
-    from qexp.client import Client
+    from qexp.analysis.report import Options
+    from qexp.client import Client, reports
     from qexp.units import size_text
 
-    written = Client().report(study, output, metrics, _names(rows), _names(columns))
+    written = reports.write(Client(), Options(study, metrics, _names(rows), _names(columns)), output)
     echo(f"{output}: {size_text(written)}")
 
 

@@ -25,8 +25,9 @@ def stale_(study: str, form: str) -> None:
     file that it did not import makes nothing stale. The newest revision is that of the last enqueue or requeue.
     """
     from qexp.client import Client
+    from qexp.client.staleness import stale
 
-    found = Client().stale(study)
+    found = stale(Client(), study)
     if form == "json":
         show_json(_data(found))
         return

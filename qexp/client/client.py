@@ -28,15 +28,12 @@ from qexp.truncation import truncated
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.analysis.plots import Request
-    from qexp.analysis.plots.picture import Picture
     from qexp.client.announcing import Announcer
     from qexp.client.enqueueing import Difference, Enqueued
     from qexp.client.explaining import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
     from qexp.store.accepting import Accepted
-    from qexp.store.outdated import Staleness
     from qexp.store.reports import ErrorGroup, ExperimentView
     from qexp.store.selectors import Selection
 
@@ -242,12 +239,6 @@ class Client:
         with self.begin() as connection:
             return reading.errors(connection, selection)
 
-    def stale(self, study: str) -> Staleness:
-        """Say which done experiments of a study differ from its newest revision in the database, and why."""
-        from qexp.client import staleness
-
-        return staleness.stale(self, study)
-
     def requeue(self, selection: Selection, fresh: bool = False) -> Requeued:
         """
         Run the chosen experiments again that have ended, with the code as it is now; their attempts stay.
@@ -366,21 +357,6 @@ class Client:
         save = writer(path)  # before Postgres is asked: it may be no name of a kind that can be written
         with self.begin() as connection:
             return reading.export(connection, selection, save)
-
-    def plot(self, selection: Selection, request: Request) -> Picture:
-        """Return a picture of the chosen experiments of one study; PlotError says why there is none."""
-        from qexp.client.plotting import plot
-
-        return plot(self, selection, request)
-
-    def report(
-        self, study: str, path: Path, metrics: Sequence[str] = (), rows: Sequence[str] = (), columns: Sequence[str] = ()
-    ) -> int:
-        """Write all about a study to a .html file and return its size in bytes; see `qexp.client.reports.write`."""
-        from qexp.analysis.report import Options
-        from qexp.client import reports
-
-        return reports.write(self, Options(study, tuple(metrics), tuple(rows), tuple(columns)), path)
 
     def wait(
         self,

@@ -5,80 +5,99 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, and_
+from sqlalchemy import ColumnElement
 
 from qexp.analysis.plots.request import Request, require_matplotlib
 from qexp.client import reading
-from qexp.errors import PlotError
-from qexp.model import Origin, Status
-from qexp.store import experiments, selectors, staleness, studies, tables
+from qexp.client.summaries import snapshot
+from qexp.errors import SummaryError
+from qexp.store import drawable, selectors, studies
 from qexp.store.connect import Connection
 from qexp.store.selectors import Selection
+from qexp.store.studies import StudyRow
 
 if TYPE_CHECKING:
+    from qexp.analysis.plots.data import Experiments
     from qexp.analysis.plots.picture import Picture
     from qexp.client.client import Client
 
 
 def plot(client: Client, selection: Selection, request: Request) -> Picture:
-    """Return a picture of the chosen experiments of one study; PlotError says why there is none."""
+    """
+    Return a picture of the chosen experiments of one study, all of one moment.
+
+    SummaryError names an option that does not fit the study. RefusedError has a line for each reason why the picture
+    would be wrong: it would pool a parameter, or results of different settings or code.
+    """
     require_matplotlib()
-    from qexp.analysis.plots.data import Experiments, choose
+    from qexp.analysis.plots.data import choose
     from qexp.analysis.plots.drawing import draw
     from qexp.analysis.plots.series import series_of
 
+    _check_selectors(selection)
     series = None
-    with client.begin() as connection:
+    with snapshot(client) as connection:
         condition = selectors.where(connection, selection)
         study = studies.of(connection, condition, selection.study)
-        notes = [
-            *_stale(connection, condition, selection, request, study),
-            *_orphaned(connection, condition, selection),
-        ]
-        if not selection.orphaned:
-            condition = and_(condition, tables.experiment.c.origin != Origin.ORPHANED)
-        frame, sources = reading.frame_and_sources(connection, condition, study)
-        parameters = [name for name, source in sources.items() if source == "params"]
-        results = [name for name, source in sources.items() if source == "result"]
-        chosen = choose(Experiments(frame, parameters, results, study.name), request)
+        _check_where(study, selection)
+        mixed = _mixed(connection, condition, selection, study)
+        notes = [*_chosen_by(selection), *mixed, *_left_out(connection, condition, selection)]
+        shown = condition if selection.orphaned else drawable.planned(condition)
+        chosen = choose(_experiments(connection, shown, study), request, [_refusal(study, text) for text in mixed])
         chosen = replace(chosen, notes=(*chosen.notes, *notes))
         if request.kind == "curve":
             series, chosen = series_of(connection, chosen, request)
     return draw(chosen, request, series)
 
 
-def _stale(
-    connection: Connection,
-    condition: ColumnElement[bool],
-    selection: Selection,
-    request: Request,
-    study: studies.StudyRow,
-) -> list[str]:
-    """Return a note on experiments of other settings or code; PlotError unless they are asked for or allowed."""
-    if selection.stale is not None:
-        return []
-    current = tables.experiment.c.origin != Origin.ORPHANED
-    closed, _ = experiments.count(connection, and_(condition, current, staleness.condition(connection, [study])))
-    if not closed:
-        return []
-    text = (
-        f"{closed:,} {'experiment has' if closed == 1 else 'experiments have'} other settings or code than the newest"
-    )
-    if request.mixes:
-        return [text]
-    raise PlotError(
-        f"{study.name}: {text} revision, expected one; run them again with 'qexp requeue {study.name} --stale', "
-        "or draw them beside the others with --allow mixed"
-    )
+def _check_selectors(selection: Selection) -> None:
+    """Raise SummaryError for experiments chosen by their status."""
+    if selection.statuses or selection.error is not None:
+        option = "--status, --failed" if selection.statuses else "--error"
+        raise SummaryError(f"{option}: a picture shows done experiments only; choose by parameters with --where")
 
 
-def _orphaned(connection: Connection, condition: ColumnElement[bool], selection: Selection) -> list[str]:
-    """Return a note on done experiments that the newest grid leaves out, and that are not drawn."""
-    if selection.orphaned:
-        return []
-    columns = tables.experiment.c
-    left = and_(condition, columns.origin == Origin.ORPHANED, columns.status == Status.DONE)
-    closed, _ = experiments.count(connection, left)
-    return [f"{closed:,} done {'experiment' if closed == 1 else 'experiments'} that the newest grid leaves out"] * (
-        closed > 0
-    )
+def _check_where(study: StudyRow, selection: Selection) -> None:
+    """Raise SummaryError for experiments chosen by their results."""
+    from qexp.analysis.table.names import check_where
+
+    if selection.where is not None:
+        check_where([study], selection.where, "picture")
+
+
+def _experiments(connection: Connection, condition: ColumnElement[bool], study: StudyRow) -> Experiments:
+    from qexp.analysis.plots.data import Experiments
+
+    frame, sources = reading.frame_and_sources(connection, condition, study)
+    parameters = [name for name, source in sources.items() if source == "params"]
+    results = [name for name, source in sources.items() if source == "result"]
+    return Experiments(frame, parameters, results, study.name)
+
+
+def _chosen_by(selection: Selection) -> list[str]:
+    """Return a note on experiments chosen by ids, time or host: nobody can tell why from the parameters."""
+    given = {"ids": selection.ids, "--since": selection.since, "--host": selection.host}
+    options = [option for option, value in given.items() if value]
+    return [f"only experiments chosen by {' and '.join(options)}"] * bool(options)
+
+
+def _mixed(connection: Connection, condition: ColumnElement[bool], selection: Selection, study: StudyRow) -> list[str]:
+    """Return the problem: experiments of other settings or code, unless these are asked for."""
+    number = 0 if selection.stale is not None else drawable.stale(connection, condition, study)
+    have = "has" if number == 1 else "have"
+    return [f"{_count(number)} {have} other settings or code than the newest revision"] * (number > 0)
+
+
+def _refusal(study: StudyRow, text: str) -> str:
+    return f"{text}, expected results of the newest revision only; qexp requeue {study.name} --stale"
+
+
+def _left_out(connection: Connection, condition: ColumnElement[bool], selection: Selection) -> list[str]:
+    """Return a note on done experiments that the newest grid leaves out."""
+    number = 0 if selection.orphaned else drawable.left_out(connection, condition)
+    text = f"{_count(number, 'done ')} {'is' if number == 1 else 'are'} not drawn: the newest grid leaves"
+    return [f"{text} {'it' if number == 1 else 'them'} out"] * (number > 0)
+
+
+def _count(number: int, kind: str = "") -> str:
+    return f"{number:,} {kind}experiment{'' if number == 1 else 's'}"

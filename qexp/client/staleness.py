@@ -1,4 +1,4 @@
-"""How the results of a study differ from its newest revision, and that from its folder."""
+"""How the results of a study differ from its newest revision, and how that revision differs from its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def stale(client: Client, name: str) -> Staleness:
-    """Do what `Client.stale` says."""
+    """Return which done experiments of a study differ from its newest revision in the database, and why."""
     with client.begin() as connection:
         study = studies.find(connection, name)
         found = staleness.of(connection, study)

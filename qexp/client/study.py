@@ -82,11 +82,11 @@ class Study:
         facet: str | None = None,
         where: str | None = None,
         log: str = "",
-        stat: str | None = None,
+        statistic: str | None = None,
         title: str | None = None,
         size: tuple[float, float] | None = None,
         style: str = "screen",
-        allow: str = "",
+        allow: str | Sequence[str] = "",
     ) -> Picture:
         """
         Return a matplotlib figure of done experiments; docs/plots.md shows each kind.
@@ -95,13 +95,14 @@ class Study:
         the horizontal axis, the lines or boxes, the replicates (default: seed) and the panels. *size* is in inches.
         `figure.notes` says what was left out; `figure.save(path)` writes the same bytes for the same data.
         """
-        from qexp.analysis.plots import Request, statistic_of
+        from qexp.analysis.plots import Request, names_of, statistic_of
+        from qexp.client.plotting import plot
 
-        names = (over,) if isinstance(over, str) else over
-        replicates = None if names is None else tuple(names)
-        statistic = statistic_of(stat)
-        request = Request(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, allow)
-        return self._client.plot(_narrowed(self.name, where), request)
+        replicates, allowed = None if over is None else names_of(over), ",".join(names_of(allow))
+        request = Request(
+            kind, metric, x, by, replicates, facet, log, statistic_of(statistic), title, size, style, allowed
+        )
+        return plot(self._client, _narrowed(self.name, where), request)
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
@@ -125,7 +126,9 @@ class Study:
 
         What they imported counts, not the whole folder. `requeue(stale=True)` runs them again.
         """
-        return self._client.stale(self.name)
+        from qexp.client.staleness import stale
+
+        return stale(self._client, self.name)
 
     def coverage(self, rows: str | Sequence[str] = (), columns: str | Sequence[str] = (), **options: Any) -> Coverage:
         """Return what is done in each cell, and why the rest is not; see `qexp.client.summaries.coverage`."""
@@ -152,8 +155,11 @@ class Study:
         *metric* names results, by default all that are numbers. *rows* and *columns* name parameters, by default those
         that suit the grid. Tables that `qexp.table` would refuse are shown with the reasons.
         """
+        from qexp.analysis.report import Options
+        from qexp.client.reports import write
+
         metrics, first, second = ((names,) if isinstance(names, str) else names for names in (metric, rows, columns))
-        self._client.report(self.name, Path(path), metrics, first, second)
+        write(self._client, Options(self.name, tuple(metrics), tuple(first), tuple(second)), Path(path))
         return Path(path)
 
     def errors(self) -> list[reports.ErrorGroup]:

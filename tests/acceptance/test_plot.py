@@ -68,7 +68,8 @@ def test_each_kind_becomes_a_file_and_says_what_it_leaves_out(qexp, ran, tmp_pat
 @pytest.mark.parametrize("suffix", STARTS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_data_give_the_same_bytes(ran, tmp_path, kind, suffix):
-    options = dict(zip((name.lstrip("-") for name in KINDS[kind][2::2]), KINDS[kind][3::2], strict=True))
+    names = (name.lstrip("-").replace("stat", "statistic") for name in KINDS[kind][2::2])
+    options = dict(zip(names, KINDS[kind][3::2], strict=True))
     written = []
     for name in ("a", "b"):
         path = tmp_path / f"{name}{suffix}"
@@ -101,20 +102,36 @@ def one_line(done):
         (["-y", "score", "--x", "lrr"], r"--x: no parameter is named 'lrr' \(did you mean 'lr'\?\)"),
         (["-y", "name", "--x", "lr", "--by", "model"], r"--metric name: found 'tree', expected numbers"),
         (["-y", "score", "--x", "model", "--by", "lr"], r"--x model: found 'tree', expected numbers; use --kind box"),
-        (
-            ["-y", "score", "--x", "lr"],
-            r"different values of model \(tree, pkg\.models\.Net\).*--by model",
-        ),
         (["-y", "los", "--kind", "curve", "--by", "lr", "--facet", "model"], r"named 'los' \(did you mean 'loss'\?\)"),
         (["-y", "score"], r"--kind line: found no --x, expected --x PARAMETER"),
         (["-y", "score", "--x", "lr", "--size", "6"], r"--size: found '6', expected width and height in inches"),
         (["-y", "score", "--x", "lr", "--kind", "violin"], r"'--kind': 'violin' is not one of 'line'"),
         (["-y", "score", "--x", "lr", "--where", "lr > 5"], r"no experiment matches"),
-        (["-y", "score", "--x", "lr", "--where", "status = 'failed'"], r"nothing is done yet \(1 failed\)"),
+        (
+            ["-y", "score", "--x", "lr", "--where", "lr < 1 and score > 0.6"],
+            r"--where score: a picture is narrowed by par",
+        ),
+        (["-y", "score", "--x", "lr", "--where", "status = 'done'"], r"--where status: a picture is narrowed by param"),
+        (
+            ["-y", "score", "--x", "lr", "--status", "done"],
+            r"--status, --failed: a picture shows done experiments only",
+        ),
+        (["-y", "score", "--x", "lr", "--failed"], r"--status, --failed: a picture shows done experiments only"),
+        (["-y", "score", "--x", "lr", "--error", "abcd"], r"--error: a picture shows done experiments only; choose by"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(qexp, ran, tmp_path, arguments, expected):
     assert re.search(expected, one_line(qexp("plot", ran.name, *arguments, "-o", "x.png")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_would_pool_a_parameter_is_refused_with_exit_status_1(qexp, ran, tmp_path):
+    done = qexp("plot", ran.name, "-y", "score", "--x", "lr", "-o", "x.png")
+    assert done.returncode == 1
+    first, reason, advice = done.stderr.splitlines()
+    assert first == "qexp: the picture would be wrong:"
+    assert re.search(r"^- one point .* model \(tree, pkg\.models\.Net\); choose with --by model", reason)
+    assert advice == "--allow open draws the picture with a note below it"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -139,7 +156,7 @@ def test_without_matplotlib_one_line_says_what_to_install(qexp, ran, tmp_path):
     (hidden / "matplotlib.py").write_text("raise ImportError('none')")
     path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
     done = qexp("plot", ran.name, *KINDS["line"], "-o", "x.png", environ={"PYTHONPATH": path})
-    assert one_line(done) == "qexp: matplotlib is not installed; install it with pip install 'qexp[analysis]'\n"
+    assert one_line(done) == "qexp: a picture needs matplotlib; install it with pip install 'qexp[analysis]'\n"
 
 
 def test_experiments_may_be_pooled_where_that_is_asked_for_and_the_picture_says_so(qexp, ran):
@@ -148,8 +165,20 @@ def test_experiments_may_be_pooled_where_that_is_asked_for_and_the_picture_says_
     assert done.stderr.startswith("pooled over different values of model (--allow open)\n")
 
 
+@pytest.mark.parametrize("over", [["--over", "seed,model"], ["--over", "seed", "--over", "model"]])
+def test_several_parameters_may_be_replicates(qexp, ran, over):
+    done = qexp("plot", ran.name, "-y", "score", "--x", "lr", *over, "-o", "x.png")
+    assert done.returncode == 0, done.stderr
+    assert "pooled" not in done.stderr
+
+
+def test_a_picture_of_experiments_chosen_by_host_says_so(qexp, ran):
+    done = qexp("plot", ran.name, *KINDS["line"], "--host", "*", "-o", "x.png")
+    assert done.stderr.startswith("only experiments chosen by --host\n")
+
+
 def test_a_notebook_gets_a_figure_that_shows_itself(ran):
-    figure = ran.plot("score", x="lr", by="model", stat="median")
+    figure = ran.plot("score", x="lr", by="model", statistic="median")
     assert figure._repr_png_().startswith(b"\x89PNG")
     assert figure.notes == ("10 of 12 experiments: 1 failed, 1 without a finite score",)
     content = io.BytesIO()

@@ -12,6 +12,7 @@ from tests_support import T0KEN
 from qexp import Study
 from qexp.analysis.report import Options, gather
 from qexp.analysis.report.page import page
+from qexp.client import reports
 from qexp.errors import ExportError, SummaryError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Failure, Imports
@@ -337,7 +338,7 @@ def test_bad_paths_and_studies_are_refused_in_one_line(enqueue, client, tmp_path
             Study(name, client).report(path)
         assert found in str(caught.value)
     with pytest.raises(UnknownStudyError):
-        client.report("nosuch", tmp_path / "x.html")
+        reports.write(client, Options("nosuch"), tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
 
 

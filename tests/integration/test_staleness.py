@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
-from qexp.client import Study
-from qexp.errors import PlotError
+from qexp.client import Study, staleness
+from qexp.errors import RefusedError, SummaryError
 from qexp.grid import Grid
 from qexp.model import Failure, Imports
 from qexp.store import hot, sources
@@ -67,7 +67,7 @@ def stale(client, name, chosen=True):
 def test_nothing_is_stale_in_a_study_of_one_revision(client, enqueue, run, name):
     enqueue()
     run(0, 1)
-    found = client.stale(name)
+    found = staleness.stale(client, name)
     assert (found.count, found.done, found.outdated) == (0, 2, ())
     assert stale(client, name) == []
     assert stale(client, name, False) == [0, 1, 2, 3, 4]
@@ -80,7 +80,7 @@ def test_a_file_that_no_attempt_imported_makes_nothing_stale(client, enqueue, ru
     (project / "other.py").write_text("def f(): return 2")
     done = enqueue()
     assert (done.revision, done.stale) == (2, 0)
-    assert client.stale(name).count == 0
+    assert staleness.stale(client, name).count == 0
     assert stale(client, name) == []
 
 
@@ -94,7 +94,7 @@ def test_an_edited_file_makes_stale_the_attempts_that_imported_it(client, enqueu
     done = enqueue()
     # Then only those with it are stale, and the others are current, the open ones too
     assert done.stale == 2
-    found = client.stale(name)
+    found = staleness.stale(client, name)
     (group,) = found.outdated
     assert (found.revision, found.done, found.count) == (2, 3, 2)
     assert (group.revision, group.count, group.files, group.settings, group.function, group.guessed) == (
@@ -109,16 +109,16 @@ def test_a_file_that_is_gone_counts_and_so_does_one_that_would_be_imported_inste
     run(0)
     (project / "helper.py").unlink()
     enqueue()
-    assert client.stale(name).outdated[0].files == ("helper.py",)
+    assert staleness.stale(client, name).outdated[0].files == ("helper.py",)
     # When there is a package of the module's name, and a module of an installed package's name
     (project / "helper.py").write_text("def f(x, epochs=0, rate=0): ...\ndef g(x, epochs=0, rate=0): ...\n")
     enqueue()
-    assert client.stale(name).count == 0
+    assert staleness.stale(client, name).count == 0
     (project / "helper").mkdir()
     (project / "helper" / "__init__.py").touch()
     (project / "numpy.py").touch()
     enqueue()
-    assert client.stale(name).outdated[0].files == ("helper/__init__.py", "numpy.py")
+    assert staleness.stale(client, name).outdated[0].files == ("helper/__init__.py", "numpy.py")
 
 
 def test_a_changed_setting_is_named_with_its_values(client, enqueue, run, name):
@@ -126,7 +126,7 @@ def test_a_changed_setting_is_named_with_its_values(client, enqueue, run, name):
     run(0, 1)
     enqueue(settings={"epochs": 20, "rate": True})
     run(2)
-    found = client.stale(name)
+    found = staleness.stale(client, name)
     (group,) = found.outdated
     assert group.settings == {"epochs": (10, 20), "rate": (ABSENT, True)}
     assert (group.count, group.files) == (2, ())
@@ -145,7 +145,7 @@ def test_true_and_1_are_two_settings(client, enqueue, run, name):
     enqueue(settings={"rate": 1})
     run(0)
     enqueue(settings={"rate": True})
-    assert client.stale(name).outdated[0].settings == {"rate": (1, True)}
+    assert staleness.stale(client, name).outdated[0].settings == {"rate": (1, True)}
 
 
 def test_a_setting_that_is_back_makes_its_results_current_again(client, enqueue, run, name):
@@ -161,7 +161,7 @@ def test_another_function_is_named(client, enqueue, run, name):
     enqueue()
     run(0)
     enqueue(function="experiment:g")
-    (group,) = client.stale(name).outdated
+    (group,) = staleness.stale(client, name).outdated
     assert group.function == ("experiment:f", "experiment:g")
     assert stale(client, name) == [0]
 
@@ -170,7 +170,7 @@ def test_code_that_is_installed_now_is_other_code_than_a_snapshot(client, enqueu
     enqueue()
     run(0)
     enqueue(source="installed")
-    (group,) = client.stale(name).outdated
+    (group,) = staleness.stale(client, name).outdated
     assert group.function == ("experiment:f (snapshot)", "experiment:f (installed)")
 
 
@@ -180,12 +180,12 @@ def test_all_python_files_count_where_nobody_knows_what_was_imported(client, enq
     run(0, imports=None)
     (project / edited).write_text("3")
     enqueue()
-    outdated = client.stale(name).outdated
+    outdated = staleness.stale(client, name).outdated
     if edited == "README.md":
         assert outdated == ()
     else:
         assert (outdated[0].files, outdated[0].guessed) == (("other.py",), True)
-        assert "it is not known what they imported" in repr(client.stale(name))
+        assert "it is not known what they imported" in repr(staleness.stale(client, name))
     assert stale(client, name) == [0] * len(outdated)
 
 
@@ -197,7 +197,7 @@ def test_a_list_that_is_not_registered_counts_as_unknown(client, raw, enqueue, r
     assert raw.execute("SELECT 1 FROM imported WHERE digest = %s", [lost.digest]).fetchone() is None
     (project / "other.py").write_text("3")
     enqueue()
-    assert client.stale(name).outdated[0].guessed
+    assert staleness.stale(client, name).outdated[0].guessed
 
 
 def test_an_accepted_result_is_judged_like_an_unknown_one(client, raw, worker, enqueue, name, project):
@@ -230,11 +230,11 @@ def test_snapshots_of_older_versions_are_read_from_their_archives(client, raw, e
     run(0)
     (project / "helper.py").write_text("4")
     enqueue()
-    found = client.stale(name)
+    found = staleness.stale(client, name)
     # When the rows lack the contents of their files
     raw.execute(f"UPDATE source SET contents = NULL WHERE digest IN (SELECT digest {SOURCES})", [name])
     # Then the answer is the same
-    assert client.stale(name).outdated == found.outdated
+    assert staleness.stale(client, name).outdated == found.outdated
 
 
 def test_contents_are_kept_with_the_snapshot(client, raw, enqueue, name):
@@ -298,9 +298,9 @@ def test_ids_of_several_studies_are_judged_each_by_its_own_study(client, raw, wo
 def test_an_edited_folder_is_hinted_at_before_anything_is_enqueued(client, enqueue, run, name, project):
     enqueue()
     run(0)
-    assert client.stale(name).hint() is None
+    assert staleness.stale(client, name).hint() is None
     (project / "helper.py").write_text("6")
-    found = client.stale(name)
+    found = staleness.stale(client, name)
     assert (found.count, found.edited) == (0, ("helper.py",))
     assert found.hint() == f"{project} differs from revision 1: helper.py; the next enqueue or requeue takes it"
 
@@ -310,9 +310,9 @@ def test_a_folder_that_cannot_be_seen_or_taken_is_no_hint(client, enqueue, run, 
     run(0)
     (project / "helper.py").write_text("6")
     monkeypatch.setattr("qexp.source.snapshot._MOST_FILES", 1)
-    assert client.stale(name).edited == ()
+    assert staleness.stale(client, name).edited == ()
     project.rename(project.with_name("elsewhere"))
-    assert client.stale(name).edited == ()
+    assert staleness.stale(client, name).edited == ()
 
 
 def test_a_revision_knows_the_size_of_its_grid_also_if_a_requeue_made_it(client, raw, enqueue, run, name, project):
@@ -334,7 +334,7 @@ def test_lines_fit_a_screen(client, enqueue, run, name, project):
     for number in range(30):
         (project / "package" / f"module_number_{number}.py").touch()
     enqueue(settings={"epochs": "longer " * 20})
-    lines = repr(client.stale(name)).splitlines()
+    lines = repr(staleness.stale(client, name)).splitlines()
     assert max(map(len, lines)) <= 80
     assert "and 18 more" in lines[-1]
 
@@ -348,11 +348,16 @@ def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, r
     run(2, 3)
     study = Study(name, client)
     # When they are drawn
-    with pytest.raises(PlotError, match=f"2 experiments have other settings or code.*qexp requeue {name} --stale"):
+    with pytest.raises(RefusedError) as refused:
         study.plot("y", "scatter", x="x")
+    reason = "2 experiments have other settings or code than the newest revision"
+    assert refused.value.reasons == [
+        f"{reason}, expected results of the newest revision only; qexp requeue {name} --stale"
+    ]
+    assert refused.value.advice == "--allow mixed draws the picture with a note below it"
     drawn = study.plot("y", "scatter", x="x", allow="mixed")
     # Then the picture says what it mixes and what it leaves out
-    assert "2 experiments have other settings or code than the newest" in " ".join(drawn.notes)
-    assert "1 done experiment that the newest grid leaves out" in " ".join(drawn.notes)
-    with pytest.raises(PlotError, match="--allow: found 'all', expected open, mixed or both"):
+    assert reason in drawn.notes
+    assert "1 done experiment is not drawn: the newest grid leaves it out" in drawn.notes
+    with pytest.raises(SummaryError, match="--allow: found 'all', expected open, mixed or both"):
         study.plot("y", "scatter", x="x", allow="all")

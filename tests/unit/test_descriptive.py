@@ -180,4 +180,4 @@ def test_scipy_is_imported_only_by_what_needs_it():
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert found.stdout.split() == ["3.0", "3.0", "2.5", "2.5"]
-    assert "StatisticsError: a t quantile needs scipy; install it with pip install 'qexp[analysis]'" in found.stderr
+    assert "MissingLibraryError: a t quantile needs scipy; install it with pip install 'qexp[analysis]'" in found.stderr

@@ -20,7 +20,7 @@ from qexp.analysis.plots.labels import digits_of, labels_of
 from qexp.analysis.plots.request import size_of
 from qexp.analysis.plots.spread import around_mean, summary
 from qexp.analysis.plots.style import COLORS, MOST_GROUPS, look
-from qexp.errors import PlotError
+from qexp.errors import RefusedError, SummaryError
 
 
 def experiments(score, status=lambda row: "done", **parameters):
@@ -117,12 +117,30 @@ def test_a_parameter_that_would_be_pooled_is_named_with_its_values_and_the_ways_
     found = experiments(noisy, lr=[1, 2], model=["a", "b"], depth=[1, 2], dropout=[0.1, 0.2], seed=[0, 1])
     options = {"by": "lr"} if kind == "curve" else {"x": "lr"}
     options |= {"by": "model"} if kind == "heatmap" else {"facet": "model"}
-    with pytest.raises(PlotError) as refused:
+    with pytest.raises(RefusedError) as refused:
         picture(found, kind, "score", **options)
-    text = str(refused.value)
-    assert "depth (1, 2) and dropout (0.1, 0.2)" in text
-    assert '--over depth, --where "depth = 1", or pool them with --allow open' in text
-    assert "\n" not in text
+    (reason,) = refused.value.reasons
+    assert "depth (1, 2) and dropout (0.1, 0.2)" in reason
+    assert reason.endswith('--over depth, --where "depth = 1"')
+    assert refused.value.advice == "--allow open draws the picture with a note below it"
+
+
+def test_a_picture_that_would_be_wrong_has_a_line_for_each_reason():
+    request = Request("line", "score", x="lr")
+    with pytest.raises(RefusedError) as refused:
+        choose(LINES, request, ["2 experiments are old"])
+    lines = str(refused.value).splitlines()
+    assert lines[0] == "the picture would be wrong:"
+    assert lines[1].startswith("- one point would pool different values of model (a, b); choose with --by model")
+    assert lines[2:] == ["- 2 experiments are old", "--allow open,mixed draws the picture with a note below it"]
+
+
+def test_an_allowed_reason_stays_in_the_advice():
+    request = Request("line", "score", x="lr", allow="open")
+    with pytest.raises(RefusedError) as refused:
+        choose(LINES, request, ["2 experiments are old"])
+    assert refused.value.reasons == ["2 experiments are old"]
+    assert refused.value.advice.startswith("--allow open,mixed ")
 
 
 def test_a_parameter_that_another_one_decides_is_not_pooled():
@@ -136,7 +154,7 @@ def test_a_parameter_that_changes_with_the_seed_is_pooled_and_refused():
     found = experiments(noisy, lr=[1, 2], seed=[0, 1])
     found.frame["split"] = found.frame["seed"] + 10
     zipped = Experiments(found.frame, [*found.parameters, "split"], ["score"])
-    with pytest.raises(PlotError, match=r"different values of split \(10, 11\)"):
+    with pytest.raises(RefusedError, match=r"different values of split \(10, 11\)"):
         picture(zipped, "line", "score", x="lr")
     assert picture(zipped, "line", "score", x="lr", over=("seed", "split")).notes == ()
 
@@ -272,7 +290,7 @@ def test_dollar_signs_in_names_are_no_formula():
 
 def test_more_groups_than_a_reader_can_tell_apart_are_refused():
     found = experiments(lambda row: row["seed"], lr=[1, 2], model=list(range(MOST_GROUPS + 1)), seed=[0])
-    with pytest.raises(PlotError, match="found 13 values, expected at most 12 for --kind line; choose some"):
+    with pytest.raises(SummaryError, match="found 13 values, expected at most 12 for --kind line; choose some"):
         picture(found, "line", "score", x="lr", by="model")
 
 
@@ -325,14 +343,14 @@ def test_settings_of_matplotlib_are_as_before():
     ],
 )
 def test_bad_requests_are_refused_in_one_line(options, expected):
-    with pytest.raises(PlotError, match=expected) as refused:
+    with pytest.raises(SummaryError, match=expected) as refused:
         picture(LINES, **{"kind": "line", "metric": "score", "x": "lr", **options})
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["6", "6x", "x4", "0x4", "6x1000", "1.2.3x4", "axb", "nanxnan"])
 def test_a_size_that_is_none_is_refused(text):
-    with pytest.raises(PlotError, match="expected width and height in inches"):
+    with pytest.raises(SummaryError, match="expected width and height in inches"):
         size_of(text)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qexp.errors import SummaryError
+from qexp.errors import MissingLibraryError
 
 if TYPE_CHECKING:
     from qexp.analysis.coverage.model import Coverage
@@ -28,7 +28,7 @@ def coverage_figure(found: Coverage) -> Picture:
     try:
         from qexp.analysis.plots.picture import Picture
     except ImportError as error:
-        raise SummaryError("a figure needs matplotlib; install it with pip install 'qexp[analysis]'") from error
+        raise MissingLibraryError("a figure", "matplotlib") from error
     from qexp.analysis.plots.style import COLORMAP, applied
 
     with applied("paper"):

@@ -16,7 +16,7 @@ from qexp.analysis.plots.lines import band, groups
 from qexp.analysis.plots.request import Request
 from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, around_mean
 from qexp.analysis.plots.style import Look, look
-from qexp.errors import PlotError
+from qexp.errors import SummaryError
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -99,7 +99,7 @@ def _check_logs(curves: Mapping[Key, Curve], request: Request) -> None:
         for curve in curves.values():
             numbers = curve.steps if letter == "x" else curve.values.center
             if (numbers <= 0).any():
-                raise PlotError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
+                raise SummaryError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
 
 
 def _curve(panel: Axes, curve: Curve, style: Look, place: int, count: int) -> None:

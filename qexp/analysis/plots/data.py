@@ -13,9 +13,9 @@ import pandas as pd
 
 from qexp.analysis.plots.axis import Axis, axis_of
 from qexp.analysis.plots.labels import listed, text_of
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.request import ALLOWED, Request
 from qexp.analysis.plots.style import MOST_GROUPS
-from qexp.errors import PlotError, nearest
+from qexp.errors import RefusedError, SummaryError, nearest
 from qexp.model import Status
 
 Mask = npt.NDArray[np.bool_]
@@ -68,23 +68,28 @@ class Chosen:
     """Of a heat map: the number of selected experiments in each cell, done or not."""
 
 
-def choose(experiments: Experiments, request: Request) -> Chosen:
-    """Return what is drawn; PlotError says which name, value or parameter does not fit."""
+def choose(experiments: Experiments, request: Request, mixed: Sequence[str] = ()) -> Chosen:
+    """
+    Return what is drawn; SummaryError says which name, value or parameter does not fit.
+
+    RefusedError has a line for each parameter that would be pooled, and the reasons *mixed*, unless these are allowed.
+    """
     frame = experiments.frame
     over = _check_names(experiments, request)
     if not len(frame):
-        raise PlotError(f"{_place(experiments)}: no experiment matches, expected some that are done")
+        raise SummaryError(f"{_place(experiments)}: no experiment matches, expected some that are done")
     done = (frame["status"] == Status.DONE).to_numpy(dtype=bool)
     statuses = Counter(map(str, frame["status"][~done]))
     if not done.any():
-        raise PlotError(f"{_place(experiments)}: nothing is done yet ({_counts(statuses)}); see 'qexp status'")
+        raise SummaryError(f"{_place(experiments)}: nothing is done yet ({_counts(statuses)}); see 'qexp status'")
     left_out: dict[str, int] = {str(status): statuses[status] for status in _ORDER if statuses[status]}
     y, drawn = _metric(experiments, request, done, left_out)
     x_numbers, drawn = _numeric_x(experiments, request, drawn, left_out)
     if not drawn.any():
-        raise PlotError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
+        raise SummaryError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
     roles = {name: _axis(frame, getattr(request, name), request) for name in ("x", "by", "facet")}
-    pooled = _pooled(experiments, request, drawn, over) if request.kind != "scatter" else ()
+    free = _free(experiments, request, drawn, over) if request.kind != "scatter" else []
+    _refuse(free, mixed, request)
     found = Chosen(
         ids=frame["id"].to_numpy(dtype=np.int64)[drawn],
         y=y[drawn] if len(y) else y,
@@ -93,7 +98,7 @@ def choose(experiments: Experiments, request: Request) -> Chosen:
         drawn=int(drawn.sum()),
         left_out=left_out,
         over=over,
-        pooled=pooled,
+        pooled=tuple(axis.name for axis in free),
         planned=_planned([roles[name] for name in ("facet", "x", "by")], len(frame))
         if request.kind == "heatmap"
         else {},
@@ -114,17 +119,17 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _check_names(experiments: Experiments, request: Request) -> tuple[str, ...]:
-    """Return the parameters whose values are the replicates; PlotError for a name that the study does not have."""
+    """Return the parameters whose values are the replicates; SummaryError for a name that the study does not have."""
     known = list(experiments.parameters)
     for option, name in request.roles:
         numbers = [*known, *experiments.results, *_TIMES]
         allowed = numbers if option == "--x" and request.kind == "scatter" else known
         if name not in allowed:
-            raise PlotError(_unknown(option, "parameter", name, allowed))
+            raise SummaryError(_unknown(option, "parameter", name, allowed))
     if request.kind != "curve" and request.metric not in (metrics := [*experiments.results, *_TIMES]):
         if request.metric in known:
-            raise PlotError(f"--metric {request.metric}: found a parameter, expected a result: {listed(metrics)}")
-        raise PlotError(_unknown("--metric", "result", request.metric, metrics))
+            raise SummaryError(f"--metric {request.metric}: found a parameter, expected a result: {listed(metrics)}")
+        raise SummaryError(_unknown("--metric", "result", request.metric, metrics))
     if request.over is not None:
         return request.over
     taken = {name for _, name in request.roles}
@@ -173,7 +178,7 @@ def _floats(column: pd.Series[Any], option: str, name: str) -> npt.NDArray[np.fl
         for value in column:
             if not isinstance(value, int | float | np.number):
                 hint = "; use --kind box for categories" if option == "--x" else ""
-                raise PlotError(f"{option} {name}: found {text_of(_shortened(value))}, expected numbers{hint}")
+                raise SummaryError(f"{option} {name}: found {text_of(_shortened(value))}, expected numbers{hint}")
     return column.to_numpy(dtype=np.float64)
 
 
@@ -188,8 +193,8 @@ def _axis(frame: pd.DataFrame, name: str | None, request: Request) -> Axis | Non
     return axis_of(name, frame[name])
 
 
-def _pooled(experiments: Experiments, request: Request, drawn: Mask, over: Sequence[str]) -> tuple[str, ...]:
-    """Return the parameters that differ inside of one line's point, box or cell; PlotError unless that is allowed."""
+def _free(experiments: Experiments, request: Request, drawn: Mask, over: Sequence[str]) -> list[Axis]:
+    """Return the parameters that differ inside of one line's point, box or cell."""
     frame = experiments.frame
     kept = [name for name in (request.x, request.by, request.facet) if name is not None]
     cells = np.zeros(int(drawn.sum()), dtype=np.int64)
@@ -198,10 +203,18 @@ def _pooled(experiments: Experiments, request: Request, drawn: Mask, over: Seque
         cells = np.unique(cells * len(axis.values) + axis.codes, return_inverse=True)[1]
     others = [name for name in experiments.parameters if name not in {*kept, *over}]
     axes = [axis_of(name, frame[name]).among(drawn) for name in others]
-    free = [axis for axis in axes if len(axis.values) > 1 and _differs(axis, cells)]
-    if free and not request.pools:
-        raise PlotError(_pooling(free, request))
-    return tuple(axis.name for axis in free)
+    return [axis for axis in axes if len(axis.values) > 1 and _differs(axis, cells)]
+
+
+def _refuse(free: Sequence[Axis], mixed: Sequence[str], request: Request) -> None:
+    """Raise RefusedError with a line for each reason that the request does not allow."""
+    reasons = {
+        "open": [_pooling(free, request)] if free and not request.pools else [],
+        "mixed": [] if request.mixes else mixed,
+    }
+    if lines := [line for kind in ALLOWED for line in reasons[kind]]:
+        kinds = ",".join(kind for kind in ALLOWED if reasons[kind] or kind in request.allowed)
+        raise RefusedError(lines, f"--allow {kinds} draws the picture with a note below it", "picture")
 
 
 def _differs(axis: Axis, cells: npt.NDArray[np.int64]) -> bool:
@@ -221,10 +234,7 @@ def _pooling(free: Sequence[Axis], request: Request) -> str:
     written = f"'{value}'" if isinstance(value, str) else text_of(value)
     options = [f"--{role} {name}" for role in ("by", "facet") if getattr(request, role) is None]
     options += [f"--over {name}", f'--where "{spelled(name)} = {written}"']
-    return (
-        f"one {unit} would pool different values of {' and '.join(values)}; "
-        f"choose with {', '.join(options)}, or pool them with --allow open"
-    )
+    return f"one {unit} would pool different values of {' and '.join(values)}; choose with {', '.join(options)}"
 
 
 def _drawn(axis: Axis | None, drawn: Mask, request: Request) -> Axis | None:
@@ -257,7 +267,7 @@ def _cells(axes: Sequence[Axis | None], total: int) -> tuple[list[Cell], npt.NDA
 
 
 def _check_sizes(found: Chosen, request: Request) -> None:
-    """Raise PlotError if there are more lines, panels or categories than a reader can tell apart."""
+    """Raise SummaryError if there are more lines, panels or categories than a reader can tell apart."""
     limits = [("--facet", found.facet, _MOST_PANELS)]
     if request.kind == "heatmap":
         limits += [("--by", found.by, _MOST_CATEGORIES["heatmap"])]
@@ -267,10 +277,10 @@ def _check_sizes(found: Chosen, request: Request) -> None:
         limits += [("--x", found.x, _MOST_CATEGORIES[request.kind])]
     for option, axis, limit in limits:
         if axis is not None and len(axis.values) > limit:
-            raise PlotError(
+            raise SummaryError(
                 f"{option} {axis.name}: found {len(axis.values):,} values, expected at most {limit} for "
                 f"--kind {request.kind}; choose some with --where"
             )
     for letter, numbers in (("x", found.x_numbers), ("y", found.y)):
         if letter in request.log and numbers is not None and (numbers <= 0).any():
-            raise PlotError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
+            raise SummaryError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
 
-from qexp.errors import PlotError, nearest
+from qexp.errors import MissingLibraryError, SummaryError, nearest
 
 KINDS = ("line", "box", "scatter", "heatmap", "curve")
 STATISTICS = ("mean±std", "sem", "ci95", "median")
@@ -25,7 +26,7 @@ _WITHOUT_STATISTIC = ("box", "scatter")
 
 @dataclass(frozen=True)
 class Request:
-    """A picture as a person asks for it; PlotError if its parts contradict each other."""
+    """A picture as a person asks for it; SummaryError if its parts contradict each other."""
 
     kind: str
     """One of KINDS."""
@@ -55,51 +56,56 @@ class Request:
         self._check_choices()
         self._check_axes()
         if self.statistic is not None and self.kind in _WITHOUT_STATISTIC:
-            raise PlotError(
+            raise SummaryError(
                 f"--stat: --kind {self.kind} shows single experiments, expected --kind line, heatmap or curve"
             )
         for axis in self.log:
             if axis not in _LOGS_OF.get(self.kind, ("x", "y")):
-                raise PlotError(f"--log {axis}: the {axis} axis of --kind {self.kind} has categories, expected numbers")
+                raise SummaryError(
+                    f"--log {axis}: the {axis} axis of --kind {self.kind} has categories, expected numbers"
+                )
 
     @property
     def pools(self) -> bool:
         """Whether experiments that differ in other parameters may become one line, box or cell."""
-        return "open" in self._allowed
+        return "open" in self.allowed
 
     @property
     def mixes(self) -> bool:
         """Whether experiments of other settings or code than the newest revision's are drawn beside the others."""
-        return "mixed" in self._allowed
+        return "mixed" in self.allowed
 
     @property
-    def _allowed(self) -> list[str]:
-        return [word.strip() for word in self.allow.split(",") if word.strip()]
+    def allowed(self) -> tuple[str, ...]:
+        """Return the words of *allow*."""
+        return names_of(self.allow)
 
     def _check_choices(self) -> None:
-        for word in self._allowed:
+        for word in self.allowed:
             if word not in ALLOWED:
-                raise PlotError(f"--allow: found {word!r}, expected open, mixed or both")
+                raise SummaryError(f"--allow: found {word!r}, expected open, mixed or both")
         choices = [("--kind", self.kind, KINDS), ("--style", self.style, STYLES)]
         choices += [("--log", self.log, LOGS)] * bool(self.log)
         if self.statistic is not None:
             choices.append(("--stat", self.statistic, STATISTICS))
         for option, found, known in choices:
             if found not in known:
-                raise PlotError(f"{option}: found {found!r}, expected one of {', '.join(known)}{nearest(found, known)}")
+                raise SummaryError(
+                    f"{option}: found {found!r}, expected one of {', '.join(known)}{nearest(found, known)}"
+                )
 
     def _check_axes(self) -> None:
         for role in _NEEDS[self.kind]:
             if getattr(self, role) is None:
-                raise PlotError(f"--kind {self.kind}: found no --{role}, expected --{role} PARAMETER")
+                raise SummaryError(f"--kind {self.kind}: found no --{role}, expected --{role} PARAMETER")
         if self.over is not None and self.kind == "scatter":
-            raise PlotError("--over: --kind scatter shows single experiments, expected no --over")
+            raise SummaryError("--over: --kind scatter shows single experiments, expected no --over")
         if self.x is not None and self.kind == "curve":
-            raise PlotError("--x: --kind curve has the steps of the series there, expected no --x")
+            raise SummaryError("--x: --kind curve has the steps of the series there, expected no --x")
         given: dict[str, str] = {}
         for option, name in self.roles:
             if name in given:
-                raise PlotError(f"{option} {name}: found it also as {given[name]}, expected another parameter")
+                raise SummaryError(f"{option} {name}: found it also as {given[name]}, expected another parameter")
             given[name] = option
 
     @property
@@ -115,6 +121,18 @@ def statistic_of(name: str | None) -> str | None:
     return "mean±std" if name == "std" else name
 
 
+def names_of(names: str | Iterable[str]) -> tuple[str, ...]:
+    """
+    Return names written with commas, in a list, or both; each counts once.
+
+    >>> names_of(["seed,fold", "seed"])
+    ('seed', 'fold')
+    """
+    texts = [names] if isinstance(names, str) else names
+    parts = [part.strip() for text in texts for part in text.split(",")]
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
 def size_of(text: str) -> tuple[float, float]:
     """
     Return width and height in inches.
@@ -128,7 +146,7 @@ def size_of(text: str) -> tuple[float, float]:
     except ValueError:  # 1.2.3
         sides = (math.nan, math.nan)
     if not all(_SMALLEST <= side <= _LARGEST for side in sides):
-        raise PlotError(
+        raise SummaryError(
             f"--size: found {text!r}, expected width and height in inches such as 6x4, "
             f"each from {_SMALLEST:g} to {_LARGEST:g}"
         )
@@ -136,9 +154,9 @@ def size_of(text: str) -> tuple[float, float]:
 
 
 def require_matplotlib() -> ModuleType:
-    """Return matplotlib; PlotError if it is not installed."""
+    """Return matplotlib; MissingLibraryError if it is not installed."""
     try:
         import matplotlib
     except ImportError as error:
-        raise PlotError("matplotlib is not installed; install it with pip install 'qexp[analysis]'") from error
+        raise MissingLibraryError("a picture", "matplotlib") from error
     return matplotlib

@@ -6,22 +6,22 @@ from qexp.analysis.plots.curves import Curve, Key, curves_of, members, without_s
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.request import Request
 from qexp.analysis.plots.spread import DEFAULT
-from qexp.errors import PlotError, nearest
+from qexp.errors import SummaryError, nearest
 from qexp.store import curves
 from qexp.store.connect import Connection
 
 
 def series_of(connection: Connection, chosen: Chosen, request: Request) -> tuple[dict[Key, Curve], Chosen]:
-    """Return the curves, and the chosen experiments less those that have no point; PlotError if none has any."""
+    """Return the curves, and the chosen experiments less those that have no point; SummaryError if none has any."""
     groups = (chosen.ids.tolist(), members(chosen).tolist())
     counts = curves.runs(connection, groups, request.metric)
     runs = {group: drawn for group, drawn, _ in counts if drawn}
     if not runs:
         known = curves.names(connection, groups)
         if request.metric in known:
-            raise PlotError(f"--metric {request.metric}: no point of the series is finite")
+            raise SummaryError(f"--metric {request.metric}: no point of the series is finite")
         guess = nearest(request.metric, known) or f", expected one of {', '.join(known) or 'none'}"
-        raise PlotError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
+        raise SummaryError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
     statistic = request.statistic or DEFAULT
     rows = (curves.quartiles if statistic == "median" else curves.means)(connection, groups, request.metric)
     odd = sum(odd for _, _, odd in counts)

@@ -16,7 +16,7 @@ from qexp.analysis.markup import Html, visible
 from qexp.analysis.plots.request import Request, require_matplotlib
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
-from qexp.errors import PlotError
+from qexp.errors import MissingLibraryError, SummaryError
 from qexp.model import Json, Status
 from qexp.store import curves
 from qexp.store.connect import Connection
@@ -51,7 +51,7 @@ def missing_library() -> str:
     """Return the line that says how to get pictures, nothing if they can be drawn."""
     try:
         require_matplotlib()
-    except PlotError as error:
+    except MissingLibraryError as error:
         return str(error)
     return ""
 
@@ -69,7 +69,7 @@ def of_result(parts: Parts, arrangement: Arrangement, place: int) -> Drawing:
         chosen = choose(Experiments(frame, names, [metric], parts.observed.studies[0].name), request)
         with _any_letter():
             return Drawing(title, svg(draw(chosen, request), f"p{place}"))
-    except PlotError as error:
+    except SummaryError as error:
         return Drawing(title, None, str(error))
 
 
@@ -163,7 +163,7 @@ def _curve(connection: Connection, observed: Observed, arrangement: Arrangement,
         series, chosen = series_of(connection, chosen, request)
         with _any_letter():
             return Drawing(title, svg(draw(chosen, request, series), f"p{place}"))
-    except PlotError as error:
+    except SummaryError as error:
         return Drawing(title, None, str(error))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from qexp.errors import StatisticsError
+from qexp.errors import MissingLibraryError
 
 
 def t_quantile(probability: float, freedom: int) -> float:
@@ -32,4 +32,4 @@ def _scipy(module: str, purpose: str) -> Any:
     try:
         return importlib.import_module(f"scipy.{module}")
     except ImportError as error:
-        raise StatisticsError(f"{purpose} needs scipy; install it with pip install 'qexp[analysis]'") from error
+        raise MissingLibraryError(purpose, "scipy") from error

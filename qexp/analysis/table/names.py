@@ -34,7 +34,7 @@ def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str])
         _check_metric(known, name)
     _check_by(known, spec)
     if spec.where is not None:
-        _check_where(known, conditions.parse(spec.where))
+        check_where(known, conditions.parse(spec.where))
 
 
 def parameters(known: Sequence[StudyRow]) -> tuple[str, ...]:
@@ -110,14 +110,14 @@ def same_metric(by: str, why: str) -> SummaryError:
     )
 
 
-def _check_where(known: Sequence[StudyRow], condition: conditions.Condition) -> None:
+def check_where(known: Sequence[StudyRow], condition: conditions.Condition, what: str = "table") -> None:
     """Refuse names that are no parameters: to choose experiments by their results would flatter."""
     for name in conditions.names(condition):
         is_fact = name.prefix is None and len(name.path) == 1 and name.path[0] in ("id", *COLUMNS)
         found = [locate({"params": one.parameters, "result": one.results}, name.prefix, name.path) for one in known]
         if is_fact or any(one is not None and one[0] == "result" for one in found):
             raise SummaryError(
-                f"--where {name.text}: a table is narrowed by parameters only; "
+                f"--where {name.text}: a {what} is narrowed by parameters only; "
                 "experiments chosen by their results or status would flatter"
             )
 
