@@ -10,13 +10,11 @@ import click
 from qexp.analysis.plots.request import (
     KINDS,
     LOGS,
-    STATISTICS,
     STYLES,
     Request,
     names_of,
     require_matplotlib,
     size_of,
-    statistic_of,
 )
 from qexp.cli.options import selection_options
 from qexp.cli.output import say
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--over", multiple=True, metavar="NAME[,NAME]", help="The replicates.  [default: seed]")
 @click.option("--facet", metavar="NAME", help="A panel per value of this parameter.")
 @click.option("--log", type=click.Choice(LOGS), default=None, help="Logarithmic axes.")
-@click.option("--stat", type=click.Choice([*STATISTICS, "std"]), help="Center and spread.  [default: mean±std]")
+@click.option("--stat", "statistic", help="mean±std, sem, ci95, iqm or median.  [default: mean±std]")
 @click.option(
     "--allow",
     metavar="open|mixed",
@@ -56,7 +54,7 @@ def plot_(
     over: tuple[str, ...],
     facet: str | None,
     log: str | None,
-    stat: str | None,
+    statistic: str | None,
     allow: str | None,
     title: str | None,
     size: str | None,
@@ -78,9 +76,7 @@ def plot_(
 
     inches = size_of(size) if size is not None else None
     replicates = names_of(over) or None
-    request = Request(
-        kind, metric, x, by, replicates, facet, log or "", statistic_of(stat), title, inches, style, allow or ""
-    )
+    request = Request(kind, metric, x, by, replicates, facet, log or "", statistic, title, inches, style, allow or "")
     require_matplotlib()
     from qexp.analysis.plots.picture import check_target
 

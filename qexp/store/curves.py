@@ -52,6 +52,23 @@ def quartiles(connection: Connection, members: Members, name: str) -> list[tuple
     return [(group, step, n, *three) for group, step, n, three in connection.execute(_by_step(point, found))]
 
 
+def interquartile_means(connection: Connection, members: Members, name: str) -> list[tuple[float, ...]]:
+    """
+    Return group, step, n and the mean without the lowest and the highest n // 4 finite points of a series.
+
+    Rows are in the order of group and step.
+    """
+    point = _points(members, name)
+    cell = [point.group, point.step]
+    place = func.row_number().over(partition_by=cell, order_by=point.value).label("place")
+    count = func.count().over(partition_by=cell).label("n")
+    ranked = select(*cell, point.value, place, count).where(_is_finite(point.value)).subquery().c
+    is_kept = ranked.place.between(ranked.n // 4 + 1, ranked.n - ranked.n // 4)
+    columns = ranked.group, ranked.step, func.max(ranked.n), func.avg(ranked.value)
+    query = select(*columns).where(is_kept).group_by(*columns[:2]).order_by(*columns[:2])
+    return [tuple(row) for row in connection.execute(query)]
+
+
 def runs(connection: Connection, members: Members, name: str) -> list[tuple[int, int, int]]:
     """Return each group with two numbers: experiments that have a finite point, experiments that have another one."""
     point = _points(members, name)

@@ -150,19 +150,33 @@ def test_a_refused_picture_leaves_the_earlier_file_as_it_was(qexp, ran, tmp_path
     assert (tmp_path / "x.png").read_text() == "earlier"
 
 
-def test_without_matplotlib_one_line_says_what_to_install(qexp, ran, tmp_path):
+@pytest.mark.parametrize(
+    ("library", "options", "purpose"),
+    [("matplotlib", KINDS["line"], "a picture"), ("scipy", [*KINDS["line"], "--stat", "ci95"], "a t quantile")],
+)
+def test_without_a_library_one_line_says_what_to_install(qexp, ran, tmp_path, library, options, purpose):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
-    (hidden / "matplotlib.py").write_text("raise ImportError('none')")
+    (hidden / f"{library}.py").write_text("raise ImportError('none')")
     path = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
-    done = qexp("plot", ran.name, *KINDS["line"], "-o", "x.png", environ={"PYTHONPATH": path})
-    assert one_line(done) == "qexp: a picture needs matplotlib; install it with pip install 'qexp[analysis]'\n"
+    done = qexp("plot", ran.name, *options, "-o", "x.png", environ={"PYTHONPATH": path})
+    assert one_line(done) == f"qexp: {purpose} needs {library}; install it with pip install 'qexp[analysis]'\n"
 
 
 def test_experiments_may_be_pooled_where_that_is_asked_for_and_the_picture_says_so(qexp, ran):
     done = qexp("plot", ran.name, "-y", "score", "--x", "lr", "--allow", "open", "-o", "x.png")
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("pooled over different values of model (--allow open)\n")
+
+
+@pytest.mark.parametrize("kind", ["line", "heatmap", "curve"])
+@pytest.mark.parametrize("statistic", ["iqm", "median", "ci95"])
+def test_the_statistics_of_tables_are_those_of_pictures(qexp, ran, kind, statistic):
+    options = KINDS[kind][:-2] if kind == "curve" else KINDS[kind]
+    done = qexp("plot", ran.name, "--kind", kind, *options, "--stat", statistic, "-o", "x.svg")
+    assert done.returncode == 0, done.stderr
+    refused = one_line(qexp("plot", ran.name, "--kind", kind, *options, "--stat", f"{statistic}x", "-o", "x.svg"))
+    assert f"did you mean '{statistic}'?" in refused
 
 
 @pytest.mark.parametrize("over", [["--over", "seed,model"], ["--over", "seed", "--over", "model"]])

@@ -6,6 +6,7 @@ import uuid
 import numpy as np
 import pytest
 
+from qexp.analysis.statistics import describe
 from qexp.client import Findings
 from qexp.grid import Grid
 from qexp.store import curves
@@ -58,6 +59,18 @@ def test_quartiles_by_group_and_step_are_those_of_pandas(client, recorded):
         rows = curves.quartiles(connection, (ids, [0, 0, 0, 1, 1, 1]), "loss")
     quartiles = values.quantile([0.25, 0.5, 0.75]).unstack()
     np.testing.assert_allclose([row[3:] for row in rows], quartiles.to_numpy(), rtol=1e-12)
+
+
+def test_interquartile_means_by_step_are_those_of_tables(client, recorded):
+    study, ids = recorded
+    frame, _ = expected(study, ids, client)
+    values = frame[np.isfinite(frame["value"])].groupby("step")["value"]
+    with client.begin() as connection:
+        rows = curves.interquartile_means(connection, (ids, [0] * len(ids)), "loss")
+    assert [row[1] for row in rows] == list(values.groups)
+    assert {row[2] for row in rows} >= {3, 5, 6}
+    means = [float(describe(part.to_numpy(), "iqm").center) for _, part in values]
+    np.testing.assert_allclose([row[3] for row in rows], means, rtol=1e-12)
 
 
 def test_runs_without_the_series_do_not_count_and_those_that_are_not_finite_are_told(client, recorded):

@@ -9,7 +9,7 @@ from qexp.client import Study, staleness
 from qexp.errors import RefusedError, SummaryError
 from qexp.grid import Grid
 from qexp.model import Failure, Imports
-from qexp.store import hot, sources
+from qexp.store import drawable, hot, sources
 from qexp.store.outdated import ABSENT
 from qexp.store.selectors import Selection, parse
 
@@ -361,3 +361,22 @@ def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, r
     assert "1 done experiment is not drawn: the newest grid leaves it out" in drawn.notes
     with pytest.raises(SummaryError, match="--allow: found 'all', expected open, mixed or both"):
         study.plot("y", "scatter", x="x", allow="all")
+
+
+def test_a_picture_is_of_the_moment_at_which_it_is_begun(client, raw, enqueue, run, name, monkeypatch):
+    # Given a study of five experiments, two of them done
+    enqueue()
+    hot.name_results(raw, client.study(name).id, ["y"])
+    run(0, 1)
+    left_out = drawable.left_out
+
+    def left_out_while_a_worker_finishes(*arguments):
+        run(2)
+        return left_out(*arguments)
+
+    # When another one ends while the picture is made
+    monkeypatch.setattr(drawable, "left_out", left_out_while_a_worker_finishes)
+    drawn = Study(name, client).plot("y", "scatter", x="x")
+    # Then the picture does not have it
+    assert drawn.notes == ("2 of 5 experiments: 3 queued",)
+    assert client.counts(name)[0].counts["done"] == 3

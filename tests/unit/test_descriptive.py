@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qexp.analysis.statistics import Statistic, describe, statistic_of
+from qexp.analysis.statistics.descriptive import around_mean
 from qexp.errors import StatisticsError
 
 stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
@@ -167,6 +168,23 @@ def test_an_unknown_statistic_is_refused_with_the_nearest_name():
     assert str(caught.value) == (
         "statistic: found 'mediam' (did you mean 'median'?), expected one of mean±std, sem, ci95, iqm, median"
     )
+
+
+@pytest.mark.parametrize("statistic", ["mean±std", "sem", "ci95"])
+@given(st.lists(st.lists(PLAIN, min_size=1, max_size=6), min_size=1, max_size=4))
+def test_means_and_deviations_alone_give_the_same_description(statistic, cells):
+    frame = pd.DataFrame({place: pd.Series(values) for place, values in enumerate(cells)})
+    found = around_mean(frame.count().to_numpy(), frame.mean().to_numpy(), frame.std().to_numpy(), statistic)
+    for place, values in enumerate(cells):
+        expected = describe(values, statistic)
+        for name in ("center", "spread", "low", "high"):
+            assert getattr(found, name)[place] == equal_to(float(getattr(expected, name)), np.array(values))
+
+
+@pytest.mark.parametrize("statistic", ["iqm", "median"])
+def test_a_median_does_not_follow_from_a_mean(statistic):
+    with pytest.raises(StatisticsError, match=f"found '{statistic}' without replicates, expected one around the mean"):
+        around_mean(np.array([3]), np.array([1.0]), np.array([0.5]), statistic)
 
 
 def test_scipy_is_imported_only_by_what_needs_it():

@@ -16,11 +16,12 @@ from qexp.analysis.plots.axis import axis_of
 from qexp.analysis.plots.curves import Curve, curves_of, members
 from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
-from qexp.analysis.plots.labels import digits_of, labels_of
-from qexp.analysis.plots.request import size_of
-from qexp.analysis.plots.spread import around_mean, summary
+from qexp.analysis.plots.labels import labels_of
+from qexp.analysis.plots.request import names_of, size_of
+from qexp.analysis.plots.spread import summary, summary_of_rows
 from qexp.analysis.plots.style import COLORS, MOST_GROUPS, look
-from qexp.errors import RefusedError, SummaryError
+from qexp.analysis.statistics import Statistic, describe
+from qexp.errors import RefusedError, StatisticsError, SummaryError
 
 
 def experiments(score, status=lambda row: "done", **parameters):
@@ -70,15 +71,15 @@ SAMPLES = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20)
 @given(st.lists(SAMPLES, min_size=1, max_size=5))
 def test_intervals_are_those_of_scipy(samples):
     values = [np.array(sample) for sample in samples]
-    found = summary(values, "ci95")
+    found = summary(values, Statistic.MEAN_CI95)
     for sample, low, high in zip(values, found.low, found.high, strict=True):
         half = stats.sem(sample) * stats.t.ppf(0.975, len(sample) - 1)
         np.testing.assert_allclose([low, high], [sample.mean() - half, sample.mean() + half], rtol=1e-9, atol=1e-6)
 
 
-@pytest.mark.parametrize("statistic", ["mean±std", "sem", "ci95"])
+@pytest.mark.parametrize("statistic", ["mean±std", "sem", "ci95", "iqm", "median"])
 def test_a_single_replicate_has_no_spread(statistic):
-    found = summary([np.array([3.0])], statistic)
+    found = summary([np.array([3.0])], Statistic(statistic))
     assert found.center.tolist() == [3.0]
     assert np.isnan([found.low, found.high]).all()
 
@@ -99,7 +100,9 @@ def test_failed_running_and_nan_are_counted_below_the_picture():
 
 def test_a_complete_picture_says_how_many_experiments_and_replicates_it_shows():
     text = " ".join(caption(picture(LINES, "line", "score", x="lr", by="model")))
-    assert text == "Line and band: mean ± standard deviation over seed, n = 3 per point All 18 experiments"
+    assert (
+        text == "Line and band: mean ± sample standard deviation (n - 1) over seed, n = 3 per point All 18 experiments"
+    )
 
 
 def test_a_marker_is_hollow_where_replicates_are_missing():
@@ -214,8 +217,8 @@ def test_a_value_of_which_nothing_is_done_stays_in_a_heat_map():
 
 
 def curve(n, center):
-    n, center = np.array(n), np.array(center, dtype=float)
-    return Curve(np.arange(len(n)), around_mean(n, center, np.ones(len(n)), "mean±std"), 3)
+    rows = np.array([n, center, np.ones(len(n))], dtype=float).T
+    return Curve(np.arange(len(n)), summary_of_rows(rows, Statistic.MEAN_STD), 3)
 
 
 def test_a_curve_is_dashed_from_where_runs_have_ended_and_says_how_many_are_left():
@@ -236,7 +239,7 @@ def test_rows_of_the_database_become_the_curves_of_their_groups():
     chosen = choose(LINES, Request("curve", "loss", by="model", facet="lr"))
     assert members(chosen).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5]
     rows = [(1, 0, 3, 1.0, 0.5), (1, 7, 1, 2.0, float("nan")), (4, 0, 2, 3.0, 0.1)]
-    found = curves_of(rows, {1: 3, 4: 2}, chosen, "mean±std")
+    found = curves_of(rows, {1: 3, 4: 2}, chosen, Statistic.MEAN_STD)
     assert list(found) == [(0, 1), (2, 0)]
     assert found[0, 1].steps.tolist() == [0, 7]
     np.testing.assert_array_equal(found[0, 1].values.high, [1.5, np.nan])
@@ -336,7 +339,6 @@ def test_settings_of_matplotlib_are_as_before():
         ({"kind": "box", "statistic": "sem"}, "--stat: --kind box shows single experiments"),
         ({"kind": "box", "log": "x"}, "--log x: the x axis of --kind box has categories"),
         ({"kind": "scatter", "over": ("seed",)}, "--over: --kind scatter shows single experiments"),
-        ({"statistic": "avg"}, "--stat: found 'avg', expected one of mean±std"),
         ({"metric": "lr"}, "--metric lr: found a parameter, expected a result: score"),
         ({"over": ("sed",)}, r"--over: no parameter is named 'sed' \(did you mean 'seed'\?\)"),
         ({"x": "seed", "by": "lr", "facet": "model", "log": "x"}, "--log x: found 0, expected numbers above 0"),
@@ -354,7 +356,41 @@ def test_a_size_that_is_none_is_refused(text):
         size_of(text)
 
 
-@given(st.lists(st.floats(-1e5, 1e5), min_size=1, max_size=5))
-def test_numbers_in_cells_have_few_digits(numbers):
-    digits = digits_of(numbers)
-    assert digits is None or 0 <= digits <= 4
+def test_an_unknown_statistic_is_refused_as_in_tables():
+    with pytest.raises(StatisticsError, match="statistic: found 'avg', expected one of mean±std, sem, ci95, iqm"):
+        Request("line", "score", x="lr", statistic="avg")
+
+
+def test_names_have_commas_or_are_a_list():
+    assert names_of("seed, fold") == names_of(["seed", "fold"]) == names_of(["seed,fold", "seed"]) == ("seed", "fold")
+    assert names_of(()) == names_of("") == ()
+
+
+@pytest.mark.parametrize("statistic", Statistic)
+@given(samples=st.lists(SAMPLES, min_size=1, max_size=5))
+def test_a_summary_is_the_description_of_each_sample(statistic, samples):
+    values = [np.array(sample) for sample in samples]
+    found = summary(values, statistic)
+    for place, sample in enumerate(values):
+        expected = describe(sample, statistic)
+        figures = [found.center[place], found.low[place], found.high[place]]
+        np.testing.assert_allclose(figures, [expected.center, expected.low, expected.high], rtol=1e-12)
+
+
+def test_an_interquartile_mean_is_a_line_without_a_band():
+    found = experiments(lambda row: row["lr"] * row["seed"] ** 2, lr=[1, 2], seed=[0, 1, 2, 3])
+    figure = picture(found, "line", "score", x="lr", statistic="iqm")
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [2.5, 5.0]
+    assert not figure.axes[0].collections
+    text = "Line: interquartile mean over seed (the mean without the lowest and the highest quarter), n = 4 per point"
+    assert " ".join(caption(figure)).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "expected"),
+    [(None, "0.5"), ("std", "0.5\n±0.7"), ("iqm", "0.5"), ("median", "0.50\n0.25–0.75")],  # noqa: RUF001 - a range
+)
+def test_cells_of_a_heat_map_have_the_digits_of_tables(statistic, expected):
+    found = experiments(lambda row: row["lr"] * row["seed"], lr=[1, 2], model=["a"], seed=[0, 1])
+    panel = picture(found, "heatmap", "score", x="lr", by="model", statistic=statistic).axes[0]
+    assert panel.texts[0].get_text() == expected

@@ -1,5 +1,5 @@
 """Pictures of a study: experiments or series become a matplotlib figure, with a line that says what it stands for."""
 
-from qexp.analysis.plots.request import KINDS, LOGS, STATISTICS, STYLES, Request, names_of, statistic_of
+from qexp.analysis.plots.request import KINDS, LOGS, STYLES, Request, names_of
 
-__all__ = ["KINDS", "LOGS", "STATISTICS", "STYLES", "Request", "names_of", "statistic_of"]
+__all__ = ["KINDS", "LOGS", "STYLES", "Request", "names_of"]

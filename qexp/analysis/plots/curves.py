@@ -14,8 +14,9 @@ from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.layout import Drawn, n_text, over
 from qexp.analysis.plots.lines import band, groups
 from qexp.analysis.plots.request import Request
-from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, around_mean
+from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
 from qexp.analysis.plots.style import Look, look
+from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError
 
 if TYPE_CHECKING:
@@ -58,23 +59,19 @@ def key(group: int, chosen: Chosen) -> Key:
 
 
 def curves_of(
-    rows: Iterable[Sequence[float]], runs: Mapping[int, int], chosen: Chosen, statistic: str
+    rows: Iterable[Sequence[float]], runs: Mapping[int, int], chosen: Chosen, statistic: Statistic
 ) -> dict[Key, Curve]:
     """
-    Return the curve of each group from rows of group, step, n and a statistic, in the order of group and step.
+    Return the curve of each group from rows of `qexp.store.curves`, in the order of group and step.
 
-    The statistic is mean and standard deviation (NaN if n is 1), or the quartiles if the statistic is the median.
+    After group, step and n they have the quartiles of a median, an interquartile mean, or mean and deviation.
     """
     table = np.array([*rows], dtype=np.float64)
     found: dict[Key, Curve] = {}
     for group, count in runs.items():
         part = table[table[:, 0] == group] if len(table) else table
         if len(part):
-            n = part[:, 2].astype(np.int64)
-            if statistic == "median":
-                values = Summary(n, part[:, 4], part[:, 3], part[:, 5])
-            else:
-                values = around_mean(n, part[:, 3], part[:, 4], statistic)
+            values = summary_of_rows(part[:, 2:], statistic)
             found[key(group, chosen)] = Curve(part[:, 1].astype(np.int64), values, count)
     return found
 
@@ -82,7 +79,6 @@ def curves_of(
 def draw(panels: Sequence[Axes], chosen: Chosen, request: Request, curves: Mapping[Key, Curve]) -> Drawn:
     """Draw a line per group in each panel, dashed where fewer runs have a point than began."""
     _check_logs(curves, request)
-    statistic = request.statistic or DEFAULT
     fewer = False
     for (facet, by), curve in curves.items():
         _curve(panels[facet], curve, look(by), by, len(groups(chosen.by)))
@@ -91,7 +87,7 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request, curves: Mappi
     if max(counts) == 1:
         return Drawn("one run per line", _legend(chosen, curves))
     dashed = "; dashed: fewer runs have a point" * fewer
-    return Drawn(f"line and band: {NAMES[statistic]}{over(chosen)}{dashed}", _legend(chosen, curves))
+    return Drawn(f"{line_in_words(request.center, over(chosen))}{dashed}", _legend(chosen, curves))
 
 
 def _check_logs(curves: Mapping[Key, Curve], request: Request) -> None:

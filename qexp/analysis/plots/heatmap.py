@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from qexp.analysis.plots.axis import Axis
 from qexp.analysis.plots.data import Cell, Chosen, samples
-from qexp.analysis.plots.labels import digits_of, shown
+from qexp.analysis.plots.labels import shown
 from qexp.analysis.plots.layout import Drawn, n_text, over
 from qexp.analysis.plots.request import Request
-from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, summary
+from qexp.analysis.plots.spread import Summary, in_words, summary
 from qexp.analysis.plots.style import COLORMAP
 from qexp.analysis.plots.ticks import categories
+from qexp.analysis.statistics.digits import column_format
+from qexp.analysis.statistics.names import Statistic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,11 +34,11 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
 
     if chosen.x is None or chosen.by is None:
         raise ValueError("heat maps have two axes")
-    statistic = request.statistic or DEFAULT
     values = samples(chosen)
-    found = summary(list(values.values()), statistic)
+    found = summary(list(values.values()), request.center)
     scale = Normalize(found.center.min(), found.center.max())
-    texts, size = _texts(values, found, chosen, request), _font(panels[0], chosen.x, chosen.by)
+    texts = _texts(values, found, chosen, request)
+    size = _font(panels[0], chosen.x, chosen.by, texts.values())
     centers = dict(zip(values, found.center.tolist(), strict=True))
     for facet, panel in enumerate(panels):
         _cells(panel, facet, centers, chosen.x, chosen.by, scale)
@@ -87,41 +89,40 @@ def _texts(
     values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: Request
 ) -> dict[Cell, str]:
     """Return the text of each cell: center, spread if --stat asks for it, n if the cell lacks replicates."""
-    digits = digits_of(found.center.tolist())
+    median = request.center is Statistic.MEDIAN
+    has_spread = request.statistic is not None
+    style = column_format(found.center, (found.high - found.low) / 2 if has_spread else ())
     texts = {}
     for cell, center, low, high in zip(values, found.center, found.low, found.high, strict=True):
-        lines = [_number(center, digits)]
-        if request.statistic == "median":
-            lines.append(f"{_number(low, digits)}–{_number(high, digits)}")  # noqa: RUF001 - a range
-        elif request.statistic is not None and np.isfinite(high):
-            lines.append(f"±{_number(high - center, digits)}")
+        lines = [style.text(center)]
+        if median and np.isfinite(high):
+            lines.append(f"{style.text(low)}–{style.text(high)}")  # noqa: RUF001 - a range
+        elif has_spread and np.isfinite(high):
+            lines.append(f"±{style.spread_text(high - center)}")
         if (n := len(values[cell])) < chosen.planned[cell]:
             lines.append(f"{n}/{chosen.planned[cell]}")
         texts[cell] = "\n".join(lines)
     return texts
 
 
-def _number(value: float, digits: int | None) -> str:
-    return f"{value:.2e}" if digits is None else f"{value:.{digits}f}"
-
-
-def _font(panel: Axes, x: Axis, by: Axis) -> float:
-    """Return the size in points with which a number of five characters and a line below it fit into a cell."""
+def _font(panel: Axes, x: Axis, by: Axis, texts: Iterable[str]) -> float:
+    """Return the size in points with which the longest of some texts and a line below it fit into a cell."""
     import matplotlib
 
+    longest = max([5, *(len(line) for text in texts for line in text.splitlines())])
     figure, grid = panel.get_figure(root=True), panel.get_subplotspec()
     if figure is None:
         raise ValueError("the panel is in no figure")
     rows, columns = grid.get_gridspec().get_geometry() if grid is not None else (1, 1)
     width = figure.get_figwidth() * 72 * 0.72 / columns / len(x.values)
     height = figure.get_figheight() * 72 * 0.7 / rows / len(by.values)
-    return float(min(matplotlib.rcParams["font.size"], width / 3.4, height / 2.4))
+    return float(min(matplotlib.rcParams["font.size"], width / (0.68 * longest), height / 2.4))
 
 
 def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: Request) -> str:
-    name = "mean" if request.statistic is None else NAMES[request.statistic]
+    name = f"mean{over(chosen)}" if request.statistic is None else in_words(request.center, over(chosen))
     counts = {cell: len(sample) for cell, sample in values.items()}
-    text = f"{name}{over(chosen)}, {n_text(list(counts.values()))} per cell"
+    text = f"{name}, {n_text(list(counts.values()))} per cell"
     short = next((cell for cell, count in counts.items() if count < chosen.planned[cell]), None)
     if short is not None:
         done, planned = counts[short], chosen.planned[short]

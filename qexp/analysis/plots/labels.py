@@ -75,20 +75,3 @@ def listed(texts: Sequence[str], limit: int = 6) -> str:
     """
     rest = len(texts) - limit
     return ", ".join(texts[:limit]) + f" and {rest} more" * (rest > 0)
-
-
-def digits_of(numbers: Sequence[float]) -> int | None:
-    """
-    Return the decimals with which numbers can be told apart to a hundredth of their range; None: use exponents.
-
-    >>> digits_of([0.81, 0.95]), digits_of([120.0, 950.0]), digits_of([1e-7, 2e-7])
-    (3, 0, None)
-    """
-    import math
-
-    low, high = min(numbers), max(numbers)
-    size = max(abs(low), abs(high))
-    if size and not 1e-4 <= size < 1e6:
-        return None
-    extent = high - low or size or 1.0
-    return min(max(0, 2 - math.floor(math.log10(extent))), 4)

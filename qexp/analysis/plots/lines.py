@@ -12,9 +12,10 @@ from qexp.analysis.plots.axis import Axis
 from qexp.analysis.plots.data import Chosen, samples
 from qexp.analysis.plots.layout import Drawn, n_text, over
 from qexp.analysis.plots.request import Request
-from qexp.analysis.plots.spread import DEFAULT, NAMES, Summary, summary
+from qexp.analysis.plots.spread import Summary, line_in_words, summary
 from qexp.analysis.plots.style import Look, look
 from qexp.analysis.plots.ticks import number_ticks
+from qexp.analysis.statistics.names import Statistic
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -25,7 +26,6 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
     """Draw a line per value of --by in each panel; a marker is hollow where n is smaller than elsewhere on its line."""
     if chosen.x is None:
         raise ValueError("lines have an x axis")
-    statistic = request.statistic or DEFAULT
     values = samples(chosen)
     counts: list[int] = []
     fewer = False
@@ -34,12 +34,12 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
             places = [x for cell_facet, x, cell_by in values if (cell_facet, cell_by) == (facet, by)]
             if not places:
                 continue
-            found = summary([values[facet, x, by] for x in places], statistic)
+            found = summary([values[facet, x, by] for x in places], request.center)
             _line(panel, np.array([chosen.x.values[x] for x in places], dtype=float), found, look(by))
             counts += found.n.tolist()
             fewer |= bool((found.n < found.n.max()).any())
         number_ticks(panel, chosen.x, "x" in request.log)
-    return Drawn(_sentence(chosen, statistic, counts, fewer), legend(chosen.by))
+    return Drawn(_sentence(chosen, request.center, counts, fewer), legend(chosen.by))
 
 
 def groups(by: Axis | None) -> range:
@@ -80,8 +80,8 @@ def legend(by: Axis | None) -> list[tuple[str, Artist]]:
     ]  # fmt: skip
 
 
-def _sentence(chosen: Chosen, statistic: str, counts: Sequence[int], fewer: bool) -> str:
+def _sentence(chosen: Chosen, statistic: Statistic, counts: Sequence[int], fewer: bool) -> str:
     if max(counts) == 1:
         return "one experiment per point"
     hollow = "; hollow markers: fewer than elsewhere on the line" * fewer
-    return f"line and band: {NAMES[statistic]}{over(chosen)}, {n_text(counts)} per point{hollow}"
+    return f"{line_in_words(statistic, over(chosen))}, {n_text(counts)} per point{hollow}"

@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from qexp.errors import MissingLibraryError, SummaryError, nearest
 
+if TYPE_CHECKING:
+    from qexp.analysis.statistics.names import Statistic
+
 KINDS = ("line", "box", "scatter", "heatmap", "curve")
-STATISTICS = ("mean±std", "sem", "ci95", "median")
 ALLOWED = ("open", "mixed")
 LOGS = ("x", "y", "xy")
 STYLES = ("paper", "screen")
@@ -43,7 +46,7 @@ class Request:
     log: str = ""
     """The axes with a logarithmic scale: x, y or xy."""
     statistic: str | None = None
-    """One of STATISTICS. None: mean±std; the cells of a heat map show the mean alone."""
+    """A name of `qexp.analysis.statistics`. None: mean±std; the cells of a heat map show the mean alone."""
     title: str | None = None
     size: tuple[float, float] | None = None
     """Width and height in inches. None: as the style and the number of panels ask for."""
@@ -54,6 +57,7 @@ class Request:
 
     def __post_init__(self) -> None:
         self._check_choices()
+        _ = self.center
         self._check_axes()
         if self.statistic is not None and self.kind in _WITHOUT_STATISTIC:
             raise SummaryError(
@@ -64,6 +68,13 @@ class Request:
                 raise SummaryError(
                     f"--log {axis}: the {axis} axis of --kind {self.kind} has categories, expected numbers"
                 )
+
+    @property
+    def center(self) -> Statistic:
+        """Return the statistic of each point, cell or line; StatisticsError if there is none of this name."""
+        from qexp.analysis.statistics.names import Statistic, statistic_of
+
+        return Statistic.MEAN_STD if self.statistic is None else statistic_of(self.statistic)
 
     @property
     def pools(self) -> bool:
@@ -86,8 +97,6 @@ class Request:
                 raise SummaryError(f"--allow: found {word!r}, expected open, mixed or both")
         choices = [("--kind", self.kind, KINDS), ("--style", self.style, STYLES)]
         choices += [("--log", self.log, LOGS)] * bool(self.log)
-        if self.statistic is not None:
-            choices.append(("--stat", self.statistic, STATISTICS))
         for option, found, known in choices:
             if found not in known:
                 raise SummaryError(
@@ -114,11 +123,6 @@ class Request:
         single = [("--x", self.x), ("--by", self.by), ("--facet", self.facet)]
         found = [(option, name) for option, name in single if name is not None]
         return found + [("--over", name) for name in self.over or ()]
-
-
-def statistic_of(name: str | None) -> str | None:
-    """Return the statistic that a person means: `std` is short for mean±std."""
-    return "mean±std" if name == "std" else name
 
 
 def names_of(names: str | Iterable[str]) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from qexp.analysis.plots.curves import Curve, Key, curves_of, members, without_series
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.request import Request
-from qexp.analysis.plots.spread import DEFAULT
+from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError, nearest
 from qexp.store import curves
 from qexp.store.connect import Connection
+
+_READ = {Statistic.MEDIAN: curves.quartiles, Statistic.IQM: curves.interquartile_means}
 
 
 def series_of(connection: Connection, chosen: Chosen, request: Request) -> tuple[dict[Key, Curve], Chosen]:
@@ -22,7 +24,8 @@ def series_of(connection: Connection, chosen: Chosen, request: Request) -> tuple
             raise SummaryError(f"--metric {request.metric}: no point of the series is finite")
         guess = nearest(request.metric, known) or f", expected one of {', '.join(known) or 'none'}"
         raise SummaryError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
-    statistic = request.statistic or DEFAULT
-    rows = (curves.quartiles if statistic == "median" else curves.means)(connection, groups, request.metric)
+    rows = _READ.get(request.center, curves.means)(connection, groups, request.metric)
     odd = sum(odd for _, _, odd in counts)
-    return curves_of(rows, runs, chosen, statistic), without_series(chosen, request.metric, sum(runs.values()), odd)
+    return curves_of(rows, runs, chosen, request.center), without_series(
+        chosen, request.metric, sum(runs.values()), odd
+    )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qexp.analysis.statistics.distributions import t_quantile
 from qexp.analysis.statistics.names import Statistic, statistic_of
 from qexp.analysis.statistics.rounding import Floats
+from qexp.errors import StatisticsError
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,26 @@ def describe(values: npt.ArrayLike, statistic: str = Statistic.MEAN_STD) -> Desc
         if chosen is Statistic.IQM:
             return _undefined(_interquartile_mean(replicates))
         return _mean(replicates, _spread_factor(chosen, replicates.shape[-1]))
+
+
+def around_mean(
+    n: npt.NDArray[np.int64], mean: Floats, deviation: Floats, statistic: str = Statistic.MEAN_STD
+) -> Description:
+    """
+    Describe cells of which only n, mean and sample standard deviation are known, in arrays of one dimension.
+
+    There is no spread where n is 1. StatisticsError for `iqm` and `median`: they follow from the replicates alone.
+
+    >>> around_mean(np.array([4, 1]), np.array([2.0, 3.0]), np.array([1.0, np.nan]), "sem").spread.tolist()
+    [0.5, nan]
+    """
+    chosen = statistic_of(statistic)
+    if chosen in (Statistic.IQM, Statistic.MEDIAN):
+        raise StatisticsError(f"statistic: found {chosen.value!r} without replicates, expected one around the mean")
+    counts, places = np.unique(n, return_inverse=True)
+    factors = np.array([_spread_factor(chosen, count) for count in counts.tolist()])[places]
+    spread = np.where(n > 1, deviation * factors, np.nan)
+    return Description(mean, spread, mean - spread, mean + spread)
 
 
 def _spread_factor(statistic: Statistic, n: int) -> float:
