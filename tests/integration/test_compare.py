@@ -94,7 +94,7 @@ def test_a_p_that_so_few_pairs_cannot_reach_is_not_shown_but_the_needed_n(client
     found = compare(study.name, by="model", metric="accuracy", client=client)
     (pair,) = found.pairs
     assert (pair.p, pair.figures.needed_n) == (None, 6)
-    assert "No test can tell svm and tree apart with 3 pairs." in repr(found)
+    assert "The Wilcoxon signed-rank test cannot tell svm and tree apart with 3 pairs." in repr(found)
     assert "--per dataset compares within each, over seed" in repr(found)
     assert math.isnan(found.frame.p[0])
     assert found.frame.needed_n[0] == 6
@@ -220,7 +220,7 @@ def test_a_part_of_a_mapping_is_compared_and_its_rest_pairs(client, made):
 
 def test_ranks_are_those_of_demsar(client, made):
     grid = {**GRID, "model": ["svm", "tree", "mlp"]}
-    study = made().enqueue(grid).finish(noisy(random.Random(9)))
+    study = made().enqueue(grid).finish(noisy(random.Random(1)))
     found = compare(study.name, by="model", metric="accuracy", ranks=True, client=client)
     wide = means(client.frame(parse([study.name])), "model", ["dataset"])
     ranks = wide.rank(axis=1, ascending=False).mean().sort_values()
@@ -231,6 +231,36 @@ def test_ranks_are_those_of_demsar(client, made):
     quantile = stats.studentized_range.ppf(0.95, 3, np.inf) / math.sqrt(2)
     assert found.ranks.critical_difference == pytest.approx(quantile * math.sqrt(3 * 4 / (6 * 6)))
     assert "average rank" in repr(found)
+
+
+def test_ranks_that_the_friedman_test_does_not_tell_apart_have_no_groups(client, made):
+    # Given three models that take turns to be the best
+    study = made().enqueue({**GRID, "model": ["svm", "tree", "mlp"]})
+    places = {"svm": 0, "tree": 1, "mlp": 2}
+    study.finish(lambda params: {"accuracy": (places[params["model"]] + DATASETS.index(params["dataset"])) % 3})
+    # When they are ranked
+    found = compare(study.name, by="model", metric="accuracy", ranks=True, client=client)
+    # Then no groups are formed
+    assert (found.ranks.friedman_p, found.ranks.critical_difference, found.ranks.groups) == (1, None, ())
+    for text in (repr(found), found._repr_html_()):
+        assert "The Friedman test does not tell the 3 methods apart" in " ".join(text.split())
+        assert "Nemenyi" not in text
+
+
+@pytest.mark.parametrize("shifts", [(0, 1, 2, 3, 4), (0, 0.01, 0.02, 0.5, 0.51)])
+def test_a_notebook_shows_the_friedman_test_and_all_groups_of_ranks(client, made, shifts):
+    # Given five models, of which some are close to each other
+    models = [f"m{number}" for number in range(5)]
+    study = made().enqueue({**GRID, "model": models})
+    generator = random.Random(3)
+    study.finish(lambda params: {"accuracy": shifts[models.index(params["model"])] + generator.gauss(0, 0.02)})
+    found = compare(study.name, by="model", metric="accuracy", ranks=True, client=client)
+    # When it shows itself in a notebook
+    page = found._repr_html_()
+    # Then the sentences are those of a screen, and the table is there once
+    assert page.count("not told apart: ") == len(found.ranks.groups) >= 2
+    assert page.count("Friedman test: p ") == page.count("Nemenyi: ranks") == 1
+    assert page.count("average rank") == 1
 
 
 def test_ranks_over_few_datasets_have_no_test(client, made):

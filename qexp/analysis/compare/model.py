@@ -55,12 +55,17 @@ class Ranks:
     ranks: tuple[float, ...]
     blocks: int
     friedman_p: float | None
-    """Whether the ranks are further apart than chance has them; None below five blocks."""
+    """The p of the Friedman test; None below five blocks."""
     critical_difference: float | None
-    """Ranks that are less apart are not told apart at 0.05 (Nemenyi 1963); None below five blocks."""
+    """
+    Ranks that are less apart are not told apart at 0.05 (Nemenyi 1963).
+
+    None below five blocks, and if the p of the Friedman test is above 0.05.
+    """
     groups: tuple[tuple[str, ...], ...]
-    """Methods that are not told apart from each other."""
+    """Methods that are not told apart from each other; empty without a critical difference."""
     reason: str = ""
+    """The reason why there is no critical difference."""
 
 
 @dataclass(frozen=True, repr=False)

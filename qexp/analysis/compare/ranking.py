@@ -36,6 +36,9 @@ def ranked(pairing: Pairing, methods: Sequence[str]) -> Ranks:
         reason = f"no Friedman test: found {len(matrix)} blocks, expected at least {_FEWEST}"
         return Ranks(names, sorted_, len(matrix), None, None, (), reason)
     tested = friedman(matrix, maximize=pairing.spec.is_maximized)
+    if not tested.p <= _ALPHA:
+        reason = f"The Friedman test does not tell the {len(methods)} methods apart, so their ranks are not compared."
+        return Ranks(names, sorted_, len(matrix), tested.p, None, (), reason)
     difference = critical_difference(len(methods), len(matrix), _ALPHA)
     groups = tuple(tuple(methods[at] for at in group) for group in indistinguishable(ranks, difference))
     return Ranks(names, sorted_, len(matrix), tested.p, difference, groups)

@@ -78,7 +78,8 @@ def _conclusion(found: Comparison, pair: Pair) -> str:
     if not figures.n:
         return f"{pair.first} and {pair.second} cannot be paired."
     if pair.p is None:
-        return f"No test can tell {pair.first} and {pair.second} apart with {_count(figures.n, 'pair')}."
+        pairs = _count(figures.n, "pair")
+        return f"The {found.test} cannot tell {pair.first} and {pair.second} apart with {pairs}."
     if pair.p > _ALPHA:
         return f"{pair.first} and {pair.second} cannot be told apart."
     word = "higher" if figures.difference > 0 else "lower"
@@ -167,15 +168,20 @@ def _ranks(ranks: Ranks, unit: str, width: int) -> Iterator[Line]:
     rows = [[Piece(f"{rank:.2f}")] for rank in ranks.ranks]
     yield from layout.table(["method"], [[name] for name in ranks.methods], ["average rank"], rows, width)
     yield ()
-    yield from layout.wrapped(f"ranks: 1 is best, over {ranks.blocks} blocks: {unit}", width)
+    for text in _of_ranks(ranks, unit):
+        yield from layout.wrapped(text, width, "  ")
+
+
+def _of_ranks(ranks: Ranks, unit: str) -> Iterator[str]:
+    """Yield the sentences below the ranks: their unit, the Friedman test and the groups."""
+    yield f"ranks: 1 is best, over {ranks.blocks} blocks: {unit}"
+    if ranks.friedman_p is not None:
+        yield f"Friedman test: {p_text(ranks.friedman_p)}"
     if ranks.reason:
-        yield from layout.wrapped(ranks.reason, width)
-        return
-    yield from layout.wrapped(f"Friedman test: {p_text(ranks.friedman_p or 0.0)}", width)
-    text = f"Nemenyi: ranks that are less than {ranks.critical_difference:.2f} apart are not told apart at 0.05"
-    yield from layout.wrapped(text, width)
-    for group in ranks.groups:
-        yield from layout.wrapped(f"  not told apart: {', '.join(group)}", width, "    ")
+        yield ranks.reason
+    if ranks.critical_difference is not None:
+        yield f"Nemenyi: ranks that are less than {ranks.critical_difference:.2f} apart are not told apart at 0.05"
+    yield from (f"not told apart: {', '.join(group)}" for group in ranks.groups)
 
 
 def _form(pairs: Sequence[Pair]) -> NumberFormat:
@@ -218,6 +224,6 @@ def page(found: Comparison) -> str:
     if found.ranks is not None:
         ranked = [[name, f"{rank:.2f}"] for name, rank in zip(found.ranks.methods, found.ranks.ranks, strict=True)]
         parts.append(layout.html_table(["method", "average rank"], ranked))
-        said += [layout.plain([line]) for line in _ranks(found.ranks, found.unit, 10_000) if line][-4:]
+        said += _of_ranks(found.ranks, found.unit)
     said += [f"{note.text}: {note.command}" if note.command else note.text for note in found.notes]
     return "".join(parts) + layout.html_lines(said)
