@@ -151,10 +151,10 @@ def test_what_cannot_be_paired_is_named_with_its_reason_and_command(client, made
     assert found.pairs[0].figures.n == 5
     assert found.pairs[0].results == 22
     said = {note.text: note.command for note in found.notes if note.kind == "unpaired"}
-    ids = study.ids("dataset = 'cars' and seed = 2")
+    shown = "qexp show {},{}".format(*study.ids("dataset = 'cars' and seed = 2"))
     assert said == {
         "not paired: 1 of svm, failed (error 1): iris, seed 0": f"qexp requeue {study.name} --status failed",
-        "not paired: 1 of each, done without a finite accuracy: cars, seed 2": f"qexp show {ids[0]},{ids[1]}",
+        "not paired: 1 result of each method, done without a finite accuracy: cars, seed 2": shown,
         "not paired: 1 of tree, queued: wine, seed 1": f"qexp wait {study.name}",
         "not paired: 5 of tree, not in the grid: coins, seed 0; coins, seed 1; coins, seed 2 and 2 more": "",
     }
@@ -192,13 +192,75 @@ def test_a_parameter_that_each_study_has_once_belongs_to_the_study(client, made)
 def test_a_parameter_that_only_one_method_has_is_averaged_or_refused(client, made):
     when = [{"if": {"model": "svm"}, "parameters": {"c": [1, 10]}}]
     study = made().enqueue(GRID, when=when).finish(noisy(random.Random(7)))
-    with pytest.raises(SummaryError, match="'c' has 2 values for svm, and tree has no such parameter"):
+    with pytest.raises(SummaryError, match="tree has no parameter 'c', svm has 2 values; average with --average c, or"):
         compare(study.name, by="model", metric="accuracy", client=client)
     (pair,) = compare(study.name, by="model", metric="accuracy", average="c", client=client).pairs
     rows = client.frame(parse([study.name]))
     wide = rows.groupby(["model", "dataset"]).accuracy.mean().unstack("model")
     assert (pair.figures.n, pair.results) == (6, 30)
     assert pair.figures.difference == pytest.approx((wide.svm - wide.tree).mean())
+
+
+def test_averages_over_different_folds_are_noted(client, made):
+    # Given a method that has more folds than the other one
+    grid = {"model": ["svm", "tree"], "fold": [0, 1, 2], "seed": {"range": [0, 6]}}
+    study = made().enqueue(grid, exclude=[{"model": "tree", "fold": 2}]).finish(noisy(random.Random(8)))
+    # When folds are averaged, then the comparison says so
+    found = compare(study.name, by="model", metric="accuracy", average="fold", client=client)
+    assert [note.text for note in found.notes if note.kind == "average"] == [
+        "the averages are over different values of fold: 0, 1, 2 for svm; 0, 1 for tree"
+    ]
+    # And it says nothing if both have the same folds
+    found = compare(study.name, by="model", metric="accuracy", average="fold", where="fold < 2", client=client)
+    assert not [note for note in found.notes if note.kind == "average"]
+
+
+def test_folds_that_follow_from_another_parameter_are_the_same_for_both_methods(client, made):
+    grid = {"model": ["svm", "tree"], "dataset": ["iris", "wine"], "fold": [0, 1], "seed": [0, 1]}
+    study = made().enqueue(grid, exclude=[{"dataset": "wine", "fold": 1}]).finish(noisy(random.Random(8)))
+    found = compare(study.name, by="model", metric="accuracy", average="fold", client=client)
+    assert not [note for note in found.notes if note.kind == "average"]
+
+
+def test_seeds_are_the_units_of_a_group_although_a_parameter_follows_from_it(client, made):
+    # Given datasets of which each has a number of classes of its own
+    when = [{"if": {"dataset": name}, "parameters": {"classes": [n + 2]}} for n, name in enumerate(DATASETS)]
+    study = made().enqueue(GRID, when=when).finish(noisy(random.Random(20)))
+    # When each dataset is compared
+    found = compare(study.name, by="model", metric="accuracy", per="dataset", client=client)
+    # Then its seeds are the pairs
+    assert [pair.figures.n for pair in found.pairs] == [5] * 6
+    assert found.unit == "values of seed"
+    assert not [note for note in found.notes if note.kind == "unit"]
+
+
+def test_a_group_of_one_combination_is_compared_over_seeds_beside_a_group_of_several(client, made):
+    grid = {"model": ["svm", "tree"], "dataset": ["iris", "wine"], "depth": [1, 2, 3], "seed": {"range": [0, 5]}}
+    exclude = [{"dataset": "iris", "depth": 2}, {"dataset": "iris", "depth": 3}]
+    study = made().enqueue(grid, exclude=exclude).finish(noisy(random.Random(21)))
+    found = compare(study.name, by="model", metric="accuracy", per="dataset", client=client)
+    assert [(pair.group, pair.figures.n) for pair in found.pairs] == [(("iris",), 5), (("wine",), 3)]
+    assert found.unit == (
+        "values of depth, each the mean over the values of seed that both have; values of seed in iris"
+    )
+    note = next(note.text for note in found.notes if note.kind == "unit")
+    assert note == "--per dataset,depth compares within each, over seed"
+
+
+def test_means_of_a_matrix_fit_its_differences_or_a_line_says_that_they_count_more(client, made):
+    # Given three models, of which one has failed on a dataset
+    lines = "mean: all results of a method; differences: results that both have"
+    grid, result = {**GRID, "model": ["svm", "tree", "mlp"]}, noisy(random.Random(22))
+    whole, lacking = made().enqueue(grid).finish(result), made().enqueue(grid)
+    lacking.finish(lambda params: Failure.ERROR if params["model"] == "svm" and params["seed"] == 0 else result(params))
+    # When all pairs are compared, then the means say that they are of all results if they are
+    found = compare(whole.name, by="model", metric="accuracy", client=client)
+    assert lines not in " ".join(repr(found).split())
+    for pair in found.pairs:
+        mean = dict(zip(found.methods, found.means, strict=True))
+        assert pair.figures.difference == pytest.approx(mean[pair.first] - mean[pair.second])
+    found = compare(lacking.name, by="model", metric="accuracy", client=client)
+    assert lines in " ".join(repr(found).split())
 
 
 def test_folds_are_averaged_within_each_seed(client, made):

@@ -9,7 +9,7 @@ import numpy as np
 
 from qexp.analysis.compare import notes
 from qexp.analysis.compare.model import Comparison, Pair
-from qexp.analysis.compare.pairing import Pairing, matched, pair_up
+from qexp.analysis.compare.pairing import Pairing, matched, own_means, pair_up
 from qexp.analysis.compare.ranking import ranked
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of
@@ -43,15 +43,13 @@ def build(connection: Connection, spec: CompareSpec) -> Comparison:
     base = None if spec.baseline is None else _baseline(heads, pairing, spec.baseline)
     wanted = _pairs(pairing, base)
     methods = [" / ".join(name) for name in heads]
-    with np.errstate(invalid="ignore"):
-        means = [float(row[np.isfinite(row)].mean()) if np.isfinite(row).any() else np.nan for row in pairing.values]
     return Comparison(
         studies=spec.studies,
         by=spec.compared,
         metric=spec.metric,
         maximize=spec.is_maximized,
         methods=tuple(methods),
-        means=tuple(means),
+        means=tuple(own_means(pairing)),
         per=spec.per,
         unit=notes.unit(pairing),
         pairs=tuple(_compared(pairing, methods, wanted)),
@@ -92,7 +90,7 @@ def _compared(pairing: Pairing, methods: Sequence[str], wanted: Sequence[tuple[i
     spec = pairing.spec
     keys = labels.keys(pairing.groups, {})
     places = [(group, *pair) for group in range(len(keys)) for pair in wanted]
-    shared = [matched(pairing, pairing.keys(group), first, second) for group, first, second in places]
+    shared = [matched(pairing, group, first, second) for group, first, second in places]
     count = max(1, sum(len(units.first) > 0 for units in shared))
     found = [
         compare(

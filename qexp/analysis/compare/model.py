@@ -79,7 +79,7 @@ class Comparison:
     methods: tuple[str, ...]
     """In the order of the grid."""
     means: tuple[float, ...]
-    """The mean of each method over all of its results."""
+    """The mean of each method over all of its units, also those that another method lacks."""
     per: tuple[str, ...]
     unit: str
     """One pair in words, such as `combinations of dataset, each the mean over seed`."""

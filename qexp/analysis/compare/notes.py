@@ -27,7 +27,8 @@ from qexp.store.connect import Connection
 _STATUSES = list(Status)
 _DONE = _STATUSES.index(Status.DONE)
 _SHOWN = 3
-_MANY = 10_000
+_FEW = 6
+"""Combinations from which on a Wilcoxon test can reach 0.05."""
 
 
 def mixed(connection: Connection, pairing: Pairing) -> list[Problem]:
@@ -51,7 +52,7 @@ def require_numbers(connection: Connection, pairing: Pairing) -> None:
     observed, metric = pairing.observed, pairing.spec.metric
     strange = np.flatnonzero((observed.status == _DONE) & ~np.isfinite(observed.metrics[metric]))
     for at, study in enumerate(observed.studies):
-        ids = observed.ids[strange[observed.study[strange] == at]][:_MANY]
+        ids = observed.ids[strange[observed.study[strange] == at]]
         source = metric_source(study, metric)
         if len(ids) and source is not None:
             said = observations.kinds(connection, source, ids.tolist())
@@ -62,14 +63,35 @@ def require_numbers(connection: Connection, pairing: Pairing) -> None:
 def unit(pairing: Pairing) -> str:
     """Return a pair in words."""
     over = ", ".join(pairing.observed.over)
-    if not pairing.uses_blocks:
-        return f"values of {over}" if over else "single results"
-    named = (
-        f"combinations of {', '.join(pairing.blocks.names)}"
-        if len(pairing.blocks.names) > 1
-        else (f"values of {pairing.blocks.names[0]}")
-    )
-    return f"{named}, each the mean over the values of {over} that both have" if over else named
+    single = f"values of {over}" if over else "single results"
+    counts = [pairing.count_blocks(group) for group in _groups(pairing)]
+    if max(counts, default=0) <= 1:
+        return single
+    names = _varying(pairing)
+    blocks = f"combinations of {', '.join(names)}" if len(names) > 1 else f"values of {names[0]}"
+    blocks += f", each the mean over the values of {over} that both have" if over else ""
+    few = [", ".join(key) for key, count in zip(labels.keys(pairing.groups, {}), counts, strict=True) if count == 1]
+    return f"{blocks}; {single} in {_some(few)}" if few else blocks
+
+
+def _varying(pairing: Pairing) -> list[str]:
+    """Return the parameters that tell the blocks of a group apart, rather than follow from the group."""
+    keys = [
+        [pairing.blocks.keys[at] for at in np.unique(pairing.block[pairing.keys(group)])] for group in _groups(pairing)
+    ]
+    return [
+        name
+        for at, name in enumerate(pairing.blocks.names)
+        if any(key[at] != some[0][at] for some in keys for key in some)
+    ]
+
+
+def _groups(pairing: Pairing) -> range:
+    return range(len(pairing.groups.keys))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def all_notes(
@@ -83,6 +105,11 @@ def all_notes(
         yield Note(
             "fixed", f"{name} differs with {', '.join(pairing.methods.names)}: {_values(pairing, name, methods)}"
         )
+    if pairing.averaged:
+        said = "; ".join(
+            f"{_some(values)} for {method}" for method, values in zip(methods, pairing.averaged, strict=True)
+        )
+        yield Note("average", f"the averages are over different values of {', '.join(pairing.spec.average)}: {said}")
     if STUDY in pairing.spec.compared:
         yield from between_studies(connection, pairing.observed)
     if advice := _advice(pairing):
@@ -117,9 +144,15 @@ def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
         for lack in _lacks(pairing, method):
             lacks.setdefault((lack.reason, lack.keys), []).append((name, lack))
     for (reason, keys), found in lacks.items():
-        names = "each" if len(found) == len(methods) else ", ".join(name for name, _ in found)
-        text = f"not paired: {len(keys):,} of {names}, {reason}: {_listed(pairing, keys)}"
+        text = f"not paired: {_of(found, len(keys), len(methods))}, {reason}: {_listed(pairing, keys)}"
         yield Note("unpaired", text, command=_together([lack for _, lack in found]))
+
+
+def _of(found: Sequence[tuple[str, _Lack]], count: int, methods: int) -> str:
+    """Return whose results lack, such as `3 of svm, tree` or `3 results of each method`."""
+    if len(found) == methods:
+        return f"{count:,} result{'' if count == 1 else 's'} of each method"
+    return f"{count:,} of {', '.join(name for name, _ in found)}"
 
 
 def _together(lacks: Sequence[_Lack]) -> str:
@@ -193,7 +226,7 @@ def _text(value: Json) -> str:
 
 def _advice(pairing: Pairing) -> str:
     """Say how to compare over replicates where few combinations are the units."""
-    over, names = ", ".join(pairing.observed.over), pairing.blocks.names
-    if not pairing.uses_blocks or not over or len(pairing.blocks.keys) >= 6:
+    over, most = ", ".join(pairing.observed.over), max(map(pairing.count_blocks, _groups(pairing)), default=0)
+    if not over or not 1 < most < _FEW:
         return ""
-    return f"--per {','.join(names)} compares within each, over {over}"
+    return f"--per {','.join((*pairing.spec.per, *_varying(pairing)))} compares within each, over {over}"

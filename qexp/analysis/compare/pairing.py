@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,18 +47,30 @@ class Pairing:
     values: np.ndarray
     """For each method and key; NaN: there is no finite value."""
     place: np.ndarray
-    """For each method and key, an experiment, if there is one that is the reason of a NaN; -1: there is none."""
+    """One experiment of each method and key, first one without a finite value; -1: none."""
     fixed: tuple[str, ...]
     """Parameters that have one value within each method, but not the same one."""
+    averaged: tuple[tuple[str, ...], ...]
+    """The values of `average` of each method, as texts; empty if all are averaged over the same ones."""
 
     def keys(self, group: int) -> np.ndarray:
         """Return the keys of a group."""
         return np.flatnonzero(self.group == group)
 
-    @property
-    def uses_blocks(self) -> bool:
-        """Return whether pairs are blocks, rather than replicates within a single one."""
-        return len(self.blocks.keys) > 1
+    def count_blocks(self, group: int) -> int:
+        """Return how many blocks a group has."""
+        return len(np.unique(self.block[self.keys(group)]))
+
+    @cached_property
+    def unit(self) -> np.ndarray:
+        """
+        Return the unit of each key: keys of one unit are averaged.
+
+        A unit is a block of its group. In a group of a single block, each key is a unit: replicates are compared.
+        """
+        block, single = _code(self.group, self.block), np.arange(len(self.group))
+        count = np.array([self.count_blocks(group) for group in range(len(self.groups.keys))])
+        return np.where(count[self.group] > 1, block, len(block) + single)
 
 
 def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
@@ -128,8 +142,8 @@ def _told_apart(observed: Observed, methods: Axes, others: Sequence[str]) -> tup
 def _unpairable(name: str, methods: Axes, absent: Sequence[int], several: int, count: int) -> str:
     without, having = labels.values(methods.keys[absent[0]]), labels.values(methods.keys[several])
     return (
-        f"{name!r} has {count:,} values for {having}, and {without} has no such parameter: which ones belong together? "
-        f'Average over them with --average {name}, or choose one with --where "{name} = …"'
+        f"{without} has no parameter {name!r}, {having} has {count:,} values; "
+        f'average with --average {name}, or choose one with --where "{name} = …"'
     )
 
 
@@ -142,6 +156,7 @@ def _aligned(
     together = _code(_code(groups.codes, blocks.codes), replicates.codes)
     keys, first = np.unique(together, return_index=True)
     values, place = _matrix(observed, spec.metric, methods, together, len(keys))
+    inner = axes(observed, spec.average)
     return Pairing(
         spec=spec,
         observed=observed,
@@ -155,6 +170,7 @@ def _aligned(
         values=values,
         place=place,
         fixed=fixed,
+        averaged=_averaged(methods, inner) if _are_uneven(methods, together, inner) else (),
     )
 
 
@@ -197,6 +213,22 @@ def _matrix(
     return values.reshape(-1, count), place.reshape(-1, count)
 
 
+def _are_uneven(methods: Axes, keys: np.ndarray, inner: Axes) -> bool:
+    """Return whether methods that have the same key are averaged over different values."""
+    many, width = len(methods.keys), len(inner.keys)
+    having = np.bincount(np.unique(keys * many + methods.codes) // many)
+    values = np.unique((keys * width + inner.codes) * many + methods.codes) // many
+    pairs, counts = np.unique(values, return_counts=True)
+    return bool((counts != having[pairs // width]).any())
+
+
+def _averaged(methods: Axes, inner: Axes) -> tuple[tuple[str, ...], ...]:
+    """Return the values that each method is averaged over."""
+    words = [labels.values(key) for key in inner.keys]
+    found = [np.unique(inner.codes[methods.codes == method]).tolist() for method in range(len(methods.keys))]
+    return tuple(tuple(words[code] for code in some) for some in found)
+
+
 @dataclass(frozen=True)
 class Matched:
     """The units that two methods share, in the same order."""
@@ -207,26 +239,31 @@ class Matched:
     """Pairs of results from which the units were made."""
 
 
-def matched(pairing: Pairing, keys: np.ndarray, first: int, second: int) -> Matched:
-    """Return the units of two methods among some keys: replicates, or blocks averaged over the replicates of both."""
+def matched(pairing: Pairing, group: int, first: int, second: int) -> Matched:
+    """Return the units of two methods in a group, each averaged over the keys of both."""
+    keys = pairing.keys(group)
     one, other = pairing.values[first, keys], pairing.values[second, keys]
     both = np.isfinite(one) & np.isfinite(other)
-    one, other, block = one[both], other[both], pairing.block[keys][both]
-    if not pairing.uses_blocks:
-        return Matched(one, other, len(one))
-    return Matched(_means(block, one), _means(block, other), len(one))
+    unit = pairing.unit[keys][both]
+    return Matched(_means(unit, one[both]), _means(unit, other[both]), len(unit))
 
 
-def _means(block: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return the mean of each block that has values."""
-    _, member, counts = np.unique(block, return_inverse=True, return_counts=True)
+def _means(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the mean of each unit that has values."""
+    _, member, counts = np.unique(unit, return_inverse=True, return_counts=True)
     return np.bincount(member, weights=values, minlength=len(counts)) / counts
 
 
 def scores(pairing: Pairing) -> np.ndarray:
-    """Return the units that all methods share, as blocks x methods."""
+    """Return the units that all methods share, as units x methods."""
     everyone = np.isfinite(pairing.values).all(axis=0)
-    shared = pairing.values[:, everyone]
-    if pairing.uses_blocks:
-        shared = np.array([_means(pairing.block[everyone], row) for row in shared])
-    return shared.T
+    return np.array([_means(pairing.unit[everyone], row[everyone]) for row in pairing.values]).T
+
+
+def own_means(pairing: Pairing) -> list[float]:
+    """Return the mean of each method over all of its units; NaN: it has none."""
+    has = np.isfinite(pairing.values)
+    return [
+        float(_means(pairing.unit[some], row[some]).mean()) if some.any() else math.nan
+        for row, some in zip(pairing.values, has, strict=True)
+    ]

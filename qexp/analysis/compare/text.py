@@ -157,6 +157,17 @@ def _matrix(found: Comparison, width: int) -> Iterator[Line]:
     )
     if any(pair.p is not None and pair.p <= _ALPHA for pair in found.pairs):
         yield from layout.wrapped("* p ≤ 0.05 after correction", width, style="dim")
+    if not _has_same_units(found):
+        yield from layout.wrapped("mean: all results of a method; differences: results that both have", width, "  ")
+
+
+def _has_same_units(found: Comparison) -> bool:
+    """Return whether all differences are those of the methods' means, as if no result lacks."""
+    mean = dict(zip(found.methods, found.means, strict=True))
+    return all(
+        math.isclose(mean[pair.first], pair.first_mean) and math.isclose(mean[pair.second], pair.second_mean)
+        for pair in found.pairs
+    )
 
 
 def _starred(form: NumberFormat, pair: Pair, sign: int) -> Piece:
