@@ -48,6 +48,13 @@ def condition(connection: Connection, studies: Iterable[StudyRow]) -> ColumnElem
     return and_(columns.status == Status.DONE, func.coalesce(or_(*found), False)) if found else false()
 
 
+def ids(connection: Connection, study: StudyRow) -> list[int]:
+    """Return the done experiments of a study whose settings or code are not those of its newest revision."""
+    columns = tables.experiment.c
+    query = select(columns.id).where(columns.study == study.id, condition(connection, [study]))
+    return list(connection.scalars(query))
+
+
 def _by_number(judged: Iterable[tuple[_Group, Outdated | None]]) -> Iterator[tuple[int, list[_Group] | None]]:
     """Yield the revisions that have stale experiments, each with its stale groups; None: all of its groups are."""
     found: dict[int, list[tuple[_Group, Outdated | None]]] = {}

@@ -58,7 +58,7 @@ def test_coverage_on_a_screen_keeps_whole_columns_and_names_the_others(finished)
     assert lines[4] == "not shown: dataset_f, dataset_g, dataset_h, dataset_i, dataset_j; widen the"
     assert lines[-3:] == [
         "59 of 60 done",
-        "1 failed (error 1) in SVC / dataset_a",
+        "1 failed (1 error) in SVC / dataset_a",
         f"    qexp requeue {finished.name} --failed",
     ]
     assert max(map(len, lines)) <= 80
@@ -95,7 +95,7 @@ def test_compare_on_a_screen_says_one_pair_in_words(finished):
     assert "  wins         SVC 10, RandomForestClassifier 0, ties 0" in lines
     assert "  test         p = 0.002, Wilcoxon signed-rank test" in lines
     assert lines[-2:] == [
-        "not paired: 1 of SVC, failed (error 1): dataset_a, seed 0",
+        "not paired: 1 of SVC, failed (1 error): dataset_a, seed 0",
         f"    qexp requeue {finished.name} --status failed",
     ]
     assert max(map(len, lines)) <= 80

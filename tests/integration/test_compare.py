@@ -153,7 +153,7 @@ def test_what_cannot_be_paired_is_named_with_its_reason_and_command(client, made
     said = {note.text: note.command for note in found.notes if note.kind == "unpaired"}
     shown = "qexp show {},{}".format(*study.ids("dataset = 'cars' and seed = 2"))
     assert said == {
-        "not paired: 1 of svm, failed (error 1): iris, seed 0": f"qexp requeue {study.name} --status failed",
+        "not paired: 1 of svm, failed (1 error): iris, seed 0": f"qexp requeue {study.name} --status failed",
         "not paired: 1 result of each method, done without a finite accuracy: cars, seed 2": shown,
         "not paired: 1 of tree, queued: wine, seed 1": f"qexp wait {study.name}",
         "not paired: 5 of tree, not in the grid: coins, seed 0; coins, seed 1; coins, seed 2 and 2 more": "",

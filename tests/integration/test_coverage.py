@@ -67,7 +67,7 @@ def test_each_reason_is_a_gap_of_its_own_with_its_command(client, made):
     assert {kind: gap.count for kind, gap in gaps.items()} == {
         "failed": 2, "valueless": 2, "diverged": 2, "cancelled": 1, "running": 2, "pending": 3,
     }  # fmt: skip
-    assert gaps["failed"].text == "2 failed (error 1, timeout 1)"
+    assert gaps["failed"].text == "2 failed (1 error, 1 timeout)"
     assert found.total_done + sum(gap.count for gap in found.gaps) == found.total == 24
     assert {kind: [shlex.split(command)[1:] for command in gap.commands] for kind, gap in gaps.items()} == {
         "failed": [["requeue", study.name, "--failed"]],

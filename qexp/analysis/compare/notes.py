@@ -20,7 +20,7 @@ from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.units import Axes, units
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
-from qexp.model import OPEN, Failure, Json, Status, compact, plain, short_names
+from qexp.model import OPEN, Json, Status, compact, plain, short_names
 from qexp.store import observations
 from qexp.store.connect import Connection
 
@@ -181,9 +181,7 @@ def _reason(pairing: Pairing, status: Status, places: np.ndarray) -> str:
         return f"done without a finite {pairing.spec.metric}"
     if status is not Status.FAILED:
         return str(status)
-    counts = np.bincount(pairing.observed.failure[places].clip(0), minlength=len(Failure)).tolist()
-    kinds = [f"{failure} {number}" for failure, number in zip(Failure, counts, strict=True) if number]
-    return f"failed ({', '.join(kinds)})"
+    return f"failed ({problems.failures(pairing.observed, places)})"
 
 
 def _command(pairing: Pairing, status: Status, places: np.ndarray) -> str:

@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sqlalchemy import select
 
 from qexp.analysis.coverage.model import Gap
 from qexp.analysis.table import problems
 from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
-from qexp.model import Failure, Status, compact
-from qexp.store import observations, staleness, tables
+from qexp.model import Status, compact
+from qexp.store import observations, staleness
 from qexp.store.conditions import spelled
 from qexp.store.connect import Connection
 from qexp.store.studies import StudyRow
@@ -31,8 +30,6 @@ _OF = {
     Status.PENDING: "pending",
     Status.QUEUED: "pending",
 }
-_MANY = 100_000
-"""Done experiments without a finite value whose values are looked at one by one."""
 _NO_NUMBERS = "('NaN', 'Infinity', '-Infinity')"
 
 
@@ -61,7 +58,7 @@ def reasons(connection: Connection, observed: Observed, metrics: Sequence[str], 
     of_status = np.array([KINDS.index(_OF[one]) if one in _OF else -1 for one in _STATUSES], dtype=np.int8)
     codes = of_status[observed.status]
     for study in observed.studies:
-        if stale := _stale(connection, study):
+        if stale := staleness.ids(connection, study):
             codes[np.isin(observed.ids, stale)] = KINDS.index("stale")
     for metric in metrics:
         strange = np.flatnonzero((observed.status == _DONE) & ~np.isfinite(observed.metrics[metric]))
@@ -72,19 +69,12 @@ def reasons(connection: Connection, observed: Observed, metrics: Sequence[str], 
     return Reasons(observed, codes, metrics, where)
 
 
-def _stale(connection: Connection, study: StudyRow) -> list[int]:
-    """Return the done experiments of a study whose settings or code are not those of its newest revision."""
-    columns = tables.experiment.c
-    query = select(columns.id).where(columns.study == study.id, staleness.condition(connection, [study]))
-    return list(connection.scalars(query))
-
-
 def _without_value(connection: Connection, study: StudyRow, metric: str, ids: np.ndarray) -> list[int]:
     """Return the done experiments of a study that have no value of a metric."""
     source = metric_source(study, metric)
     if source is None or not len(ids):
         return []
-    said = observations.kinds(connection, source, ids[:_MANY].tolist())
+    said = observations.kinds(connection, source, ids.tolist())
     if said["other"]:
         raise problems.not_a_number(metric, said["other"], study.name)
     return said["missing"]
@@ -102,17 +92,12 @@ def gaps(found: Reasons, cell: np.ndarray) -> Iterator[Gap]:
 def _text(found: Reasons, kind: str, places: np.ndarray) -> str:
     number, metrics = f"{len(places):,}", " or ".join(found.metrics)
     if kind == "failed":
-        return f"{number} failed ({_failures(found.observed.failure[places])})"
+        return f"{number} failed ({problems.failures(found.observed, places)})"
     if kind == "stale":
         return f"{number} done with other settings or code"
     if kind == "valueless":
         return f"{number} done without {metrics}"
     return f"{number} done with {metrics} NaN or infinite" if kind == "diverged" else f"{number} {kind}"
-
-
-def _failures(failures: np.ndarray) -> str:
-    counts = np.bincount(failures.clip(0), minlength=len(Failure)).tolist()
-    return ", ".join(f"{failure} {number}" for failure, number in zip(Failure, counts, strict=True) if number)
 
 
 def _commands(found: Reasons, kind: str, places: np.ndarray) -> Iterator[str]:

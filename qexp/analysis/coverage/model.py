@@ -28,7 +28,7 @@ class Gap:
     """One of failed, cancelled, paused, running, pending, valueless, diverged, stale, absent."""
     count: int
     text: str
-    """The reason in words, without the cells: `3 failed (error 2, timeout 1)`."""
+    """The reason in words, without the cells: `3 failed (2 error, 1 timeout)`."""
     commands: tuple[str, ...]
     """The command that fills the gap, one per study."""
     cells: tuple[int, ...]

@@ -93,7 +93,7 @@ def missing(observed: Observed, cells: Cells) -> list[Problem]:
     found = []
     places = np.flatnonzero(observed.status == _STATUSES.index(Status.FAILED))
     if len(places):
-        how = f"failed ({_failures(observed, places)})"
+        how = f"failed ({failures(observed, places)})"
         found.append(_missing(cells, places, how, cells.command("requeue", places, "--failed")))
     for status, verb in ((Status.CANCELLED, "requeue"), (Status.PAUSED, "resume")):
         places = np.flatnonzero(observed.status == _STATUSES.index(status))
@@ -123,7 +123,8 @@ def _missing(cells: Cells, places: np.ndarray, how: str, command: str) -> Proble
     return Problem("missing", text, command, tuple(concerned))
 
 
-def _failures(observed: Observed, places: np.ndarray) -> str:
+def failures(observed: Observed, places: np.ndarray) -> str:
+    """Return the failures of some experiments by kind: `2 error, 1 timeout`."""
     counts = np.bincount(observed.failure[places].clip(0), minlength=len(_FAILURES))
     parts = [f"{number} {kind}" for kind, number in zip(_FAILURES, counts.tolist(), strict=True) if number]
     return ", ".join(parts)
