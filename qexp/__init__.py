@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from qexp.caching import cached
     from qexp.client import Study, enqueue, load, metrics
     from qexp.client.paper import tables
-    from qexp.client.summaries import compare, table
+    from qexp.client.summaries import compare, coverage, table
     from qexp.grid import Grid
     from qexp.worker.context.attached import attach
     from qexp.worker.context.context import Context
@@ -26,6 +26,7 @@ __all__ = [
     "attach",
     "cached",
     "compare",
+    "coverage",
     "enqueue",
     "load",
     "metrics",
@@ -41,6 +42,7 @@ _HOMES = {
     "attach": "qexp.worker.context.attached",
     "cached": "qexp.caching",
     "compare": "qexp.client.summaries",
+    "coverage": "qexp.client.summaries",
     "enqueue": "qexp.client",
     "load": "qexp.client",
     "metrics": "qexp.client",

@@ -130,7 +130,7 @@ class Study:
         return stale(self._client, self.name)
 
     def coverage(self, rows: str | Sequence[str] = (), columns: str | Sequence[str] = (), **options: Any) -> Coverage:
-        """Return what is done in each cell, and why the rest is not; see `qexp.client.summaries.coverage`."""
+        """Return how many experiments of each cell are done, and why the others are not; see `qexp.coverage`."""
         from qexp.client.summaries import coverage
 
         return coverage(self.name, rows, columns, client=self._client, **options)

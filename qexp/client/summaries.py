@@ -93,7 +93,8 @@ def coverage(
     instead of experiments: a value is done if all its experiments in the cell are. With *metric*, done experiments
     without a finite value of it count as gaps.
     """
-    from qexp.analysis.coverage.build import CoverageSpec, cover
+    from qexp.analysis.coverage.build import cover
+    from qexp.analysis.coverage.spec import CoverageSpec
 
     options = {"studies": study, "metrics": metric, "rows": rows, "columns": columns, "over": over, "where": where}
     with snapshot(client or Client()) as connection:

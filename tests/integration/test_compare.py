@@ -89,6 +89,14 @@ def test_with_per_each_dataset_is_compared_over_seeds_and_p_is_corrected_over_al
     assert [pair.p for pair in found.pairs] == pytest.approx([holm[p] for p in raw])
 
 
+def test_a_group_with_the_name_of_a_figure_is_a_column_of_its_own(client, made):
+    study = made().enqueue({"model": ["svm", "tree"], "n": [10, 20], "seed": [0, 1]}).finish(noisy(random.Random(3)))
+    found = compare(study.name, by="model", metric="accuracy", per="n", client=client)
+    assert found.frame["param.n"].tolist() == ["10", "20"]
+    assert found.frame.n.tolist() == [2, 2]
+    assert found.data()["pairs"][0]["param.n"] == "10"
+
+
 def test_a_p_that_so_few_pairs_cannot_reach_is_not_shown_but_the_needed_n(client, made):
     study = made().enqueue({**GRID, "dataset": DATASETS[:3]}).finish(noisy(random.Random(4)))
     found = compare(study.name, by="model", metric="accuracy", client=client)

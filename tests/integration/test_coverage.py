@@ -5,9 +5,12 @@ import math
 import shlex
 
 import pytest
+from pydantic import ValidationError
 from study_support import made_study
 
+import qexp
 from qexp.analysis.coverage.files import write
+from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.client import Study
 from qexp.client.summaries import coverage
 from qexp.errors import SummaryError, UnknownStudyError
@@ -148,14 +151,16 @@ def test_the_two_parameters_with_the_most_values_are_chosen(client, made):
     grid = {"one": [1], "two": [1, 2], "four": [1, 2, 3, 4], "three": [1, 2, 3], "seed": {"range": [0, 5]}}
     found = coverage(made().enqueue(grid).name, client=client)
     assert (found.row_axes, found.column_axes) == (("four",), ("three",))
-    assert "--rows four --columns three" in repr(found)
+    said = "chosen: --rows four --columns three: the parameters with the most values, seed left out"
+    assert said in " ".join(repr(found).split())
 
 
 def test_a_parameter_of_too_many_values_is_not_chosen_and_named(client, made):
     grid = {"lr": [n / 1000 for n in range(1, 70)], "two": [1, 2]}
     found = coverage(made().enqueue(grid).name, client=client)
     assert (found.row_axes, found.column_axes) == (("two",), ())
-    assert "lr (69 values)" in repr(found)
+    said = "chosen: --rows two: the parameter with the most values; not chosen: lr (69 values)"
+    assert said in " ".join(repr(found).split())
 
 
 def test_several_studies_are_rows_with_a_command_each(client, made):
@@ -178,6 +183,25 @@ def test_repeats_that_disagree_are_counted(client, made):
     # And a metric that did not change agrees
     note = next(note for note in coverage(study.name, metric="loss", client=client).notes if note.kind == "repeated")
     assert note.text == "4 of 4 repeats with the same settings and code agree"
+
+
+def test_an_axis_with_the_name_of_a_count_is_a_column_of_its_own(client, made):
+    # Given parameters that are named like counts
+    study = made().enqueue({"done": ["a", "b"], "failed": [1, 2]})
+    study.finish(lambda params: Failure.ERROR if params["failed"] == 1 else {"accuracy": 0.5})
+    # When their coverage is a frame, then axes and counts are apart
+    found = qexp.coverage(study.name, "done", "failed", client=client)
+    assert list(found.frame.columns) == ["param.done", "param.failed", "done", "expected", "failed"]
+    assert found.frame["param.done"].tolist() == ["a", "a", "b", "b"]
+    assert found.frame.done.tolist() == [0, 1, 0, 1]
+    assert found.data()["cells"][0] == {"param.done": "a", "param.failed": "1", "done": 0, "expected": 1, "failed": 1}
+
+
+def test_coverage_knows_no_options_of_tables(client, made):
+    with pytest.raises(TypeError):
+        coverage(made().enqueue(GRID).name, baseline="svm", client=client)
+    with pytest.raises(ValidationError):
+        CoverageSpec(studies="a", baseline="svm")
 
 
 def test_an_empty_grid_cell_is_neither_done_nor_missing(client, made):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from qexp.analysis.axis_columns import axis_columns
 from qexp.analysis.layout import WIDTH, Line
 from qexp.analysis.statistics import Comparison as Figures
 from qexp.analysis.table.model import Key, Note
@@ -95,11 +96,15 @@ class Comparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per pair; NaN where there is no figure. p is corrected, p_uncorrected is not."""
+        """
+        One row per pair; NaN where there is no figure. p is corrected, p_uncorrected is not.
+
+        An axis in `per` with the name of another column is `param.NAME`.
+        """
         import pandas as pd
 
         made = pd.DataFrame.from_records(
-            [self._record(pair) for pair in self.pairs], columns=[*self.per, "first", "second", *_FIGURES]
+            [self._record(pair) for pair in self.pairs], columns=[*self._axis_columns(), "first", "second", *_FIGURES]
         )
         return made.astype({"p": "float64", "p_uncorrected": "float64", "needed_n": "Int64"})
 
@@ -122,9 +127,12 @@ class Comparison:
             "notes": [{"kind": note.kind, "text": note.text, "command": note.command} for note in self.notes],
         }
 
+    def _axis_columns(self) -> list[str]:
+        return axis_columns(self.per, ("first", "second", *_FIGURES))
+
     def _record(self, pair: Pair) -> dict[str, Any]:
         own = {**vars(pair.figures), **vars(pair), "p_uncorrected": pair.figures.p}
-        group = dict(zip(self.per, pair.group, strict=True))
+        group = dict(zip(self._axis_columns(), pair.group, strict=True))
         return {**group, "first": pair.first, "second": pair.second, **{name: own[name] for name in _FIGURES}}
 
     def lines(self, width: int = WIDTH) -> Iterator[Line]:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from qexp.analysis.coverage.choice import Roles, choose
-from qexp.analysis.coverage.gaps import KINDS, Reasons, gaps, reasons
-from qexp.analysis.coverage.model import Coverage, Gap
+from qexp.analysis.coverage.gaps import Reasons, gaps, reasons
+from qexp.analysis.coverage.model import KINDS, Coverage, Gap
+from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.analysis.table import labels
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import DEFAULT_OVER, parameters
 from qexp.analysis.table.observed import Observed, observe, with_studies
-from qexp.analysis.table.spec import Names, TableSpec
 from qexp.analysis.table.units import Axes, axes
 from qexp.errors import SummaryError
 from qexp.model import compact
@@ -23,12 +23,6 @@ from qexp.store.connect import Connection
 _SHOWN = 6
 _MOST = 1_000
 """Rows or columns."""
-
-
-class CoverageSpec(TableSpec):
-    """Studies, axes, and the metrics that a done experiment must have; there may be none."""
-
-    metrics: Names = ()
 
 
 def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
@@ -43,15 +37,14 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     if not any(study.results for study in known):  # nothing is done yet: no name of a metric is known
         spec = spec.model_copy(update={"metrics": ()})
     is_chosen = not (spec.rows or spec.columns)
-    over = spec.over or ()
-    asked = {"over": over, **({"columns": tuple(name for name in names if name not in over)} if is_chosen else {})}
-    observed = observe(connection, spec.model_copy(update=asked), with_rest=False)
+    columns = tuple(name for name in names if name not in spec.over) if is_chosen else spec.columns
+    observed = observe(connection, spec.table(columns), with_rest=False)
     observed = with_studies(observed) if len(known) > 1 else observed
     if not len(observed):
         raise SummaryError(_nothing(spec))
     roles = Roles(spec.rows, spec.columns)
     if is_chosen:
-        roles = choose(observed, names, over or (DEFAULT_OVER,))
+        roles = choose(observed, names, spec.over or (DEFAULT_OVER,))
     found = reasons(connection, observed, spec.metrics, spec.where)
     return counted(connection, observed, roles, found)
 

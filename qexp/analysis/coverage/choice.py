@@ -34,13 +34,15 @@ def choose(observed: Observed, parameters: Sequence[str], over: Sequence[str]) -
     if len(observed.studies) > 1:
         ranked = [STUDY, *ranked]
     rows, columns = tuple(ranked[:1]), tuple(ranked[1:2])
-    return Roles(rows, columns, "; ".join(_said(sizes, rows, columns, over)))
+    return Roles(rows, columns, "; ".join(_said(sizes, rows, columns, [name for name in parameters if name in over])))
 
 
 def _said(sizes: Mapping[str, int], rows: Sequence[str], columns: Sequence[str], over: Sequence[str]) -> Iterator[str]:
     chosen = [f"{role} {names[0]}" for role, names in (("--rows", rows), ("--columns", columns)) if names]
     if chosen:
-        yield f"chosen: {' '.join(chosen)}, of the parameters beside {', '.join(over)} those with the most values"
+        left = f", {', '.join(over)} left out" if over else ""
+        noun = "parameter" if len(chosen) == 1 else "parameters"
+        yield f"chosen: {' '.join(chosen)}: the {noun} with the most values{left}"
     else:
         yield "no parameter has 2 to 60 values, so there is one cell; choose with --rows and --columns"
     if large := [f"{name} ({size:,} values)" for name, size in sizes.items() if size > _MOST]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.coverage.model import Gap
+from qexp.analysis.coverage.model import KINDS, Gap
 from qexp.analysis.table import problems
 from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
@@ -18,8 +18,6 @@ from qexp.store.conditions import spelled
 from qexp.store.connect import Connection
 from qexp.store.studies import StudyRow
 
-KINDS = ("failed", "stale", "valueless", "diverged", "cancelled", "paused", "running", "pending")
-"""Reasons, in the order in which they are shown."""
 _STATUSES = list(Status)
 _DONE = _STATUSES.index(Status.DONE)
 _OF = {

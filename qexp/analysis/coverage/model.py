@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qexp.analysis import layout
+from qexp.analysis.axis_columns import axis_columns
 from qexp.analysis.layout import WIDTH, Line, Piece
 from qexp.analysis.table.model import Key, Note
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from qexp.analysis.plots.picture import Picture
 
+KINDS = ("failed", "stale", "valueless", "diverged", "cancelled", "paused", "running", "pending")
+"""Reasons why an experiment is not done, in the order in which they are shown."""
 _SHOWN = 3
 
 
@@ -25,7 +28,7 @@ class Gap:
     """Experiments that are not done for one reason."""
 
     kind: str
-    """One of failed, cancelled, paused, running, pending, valueless, diverged, stale, absent."""
+    """One of KINDS, or `absent`: it is not in the database."""
     count: int
     text: str
     """The reason in words, without the cells: `3 failed (2 error, 1 timeout)`."""
@@ -80,18 +83,25 @@ class Coverage:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """One row per cell: the axes, done, expected, and a column with the experiments of each kind of gap."""
+        """
+        One row per cell: the axes, done, expected, and a column with the experiments of each kind of gap.
+
+        An axis with the name of another column is `param.NAME`.
+        """
         import pandas as pd
 
-        heads = [*self.row_axes, *self.column_axes, "done", "expected", *self.counts]
+        heads = [*self._axis_columns(), "done", "expected", *self.counts]
         return pd.DataFrame.from_records(list(self._records()), columns=heads)
 
     def _records(self) -> Iterator[dict[str, Any]]:
         """Yield the cells that the grid has."""
         counts = {"done": self.done, "expected": self.expected, **self.counts}
         for row, column in np.argwhere(self.expected > 0).tolist():
-            labels = zip((*self.row_axes, *self.column_axes), (*self.rows[row], *self.columns[column]), strict=True)
+            labels = zip(self._axis_columns(), (*self.rows[row], *self.columns[column]), strict=True)
             yield {**dict(labels), **{name: int(found[row, column]) for name, found in counts.items()}}
+
+    def _axis_columns(self) -> list[str]:
+        return axis_columns((*self.row_axes, *self.column_axes), ("done", "expected", *KINDS))
 
     def data(self) -> dict[str, Any]:
         """Return this as JSON data."""
