@@ -1,15 +1,19 @@
-"""Whether an experiment that ran again, with the same settings and code, had the same result."""
+"""Experiments that ran again with the same settings and code: which, and whether they had the same result."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 
 from qexp.model import Json, Origin, Status, canonical
-from qexp.store import tables
+from qexp.store import origins, tables
+from qexp.store.code import Code
 from qexp.store.connect import Connection
+from qexp.store.revisions import revisions
 
 _MOST = 10_000
 """Repeats that are compared."""
@@ -21,21 +25,86 @@ class Agreement:
 
     agree: int
     total: int
+    has_more: bool
+    """There are more repeats; those of the first experiments are compared."""
     names: tuple[str, ...]
     """The results that differ in any of the others."""
     ids: tuple[int, ...]
     """The experiments of the others."""
 
 
+def ids(connection: Connection, study: int) -> list[int]:
+    """Return the done experiments that had another result of the same settings and code before."""
+    columns, same = tables.experiment.c, _same_code(connection, study)
+    query = _repeated(study, columns.id).where(same).distinct().order_by(columns.id)
+    return list(connection.scalars(query))
+
+
 def agreement(connection: Connection, study: int, metrics: Sequence[str] = ()) -> Agreement:
     """
-    Compare earlier results of done experiments with their results, for attempts of one revision.
+    Compare earlier results of done experiments with their results, if both are of the same settings and code.
 
     Only *metrics* are compared, if given. At most 10,000 earlier results are.
     """
+    columns, earlier = tables.experiment.c, tables.earlier_result.c
+    query = _repeated(study, columns.id, earlier.result, columns.result).where(_same_code(connection, study))
+    rows = list(connection.execute(query.order_by(columns.id, earlier.number).limit(_MOST + 1)))
+    compared = rows[:_MOST]
+    differing = {at: names for at, row in enumerate(compared) if (names := _differing(row[1], row[2], metrics))}
+    return Agreement(
+        agree=len(compared) - len(differing),
+        total=len(compared),
+        has_more=len(rows) > _MOST,
+        names=tuple(dict.fromkeys(name for names in differing.values() for name in names)),
+        ids=tuple(dict.fromkeys(compared[at][0] for at in differing)),
+    )
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Repeats of one kind."""
+
+    before: int
+    """The revision of the earlier result."""
+    now: int
+    imported: UUID | None
+    """The digest of what the attempt with the earlier result imported; None: not known."""
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        attempt = tables.attempt.c
+        return and_(
+            attempt.revision == self.before,
+            tables.experiment.c.revision == self.now,
+            attempt.imported.is_not_distinct_from(self.imported),
+        )
+
+
+def _same_code(connection: Connection, study: int) -> ColumnElement[bool]:
+    """Return as a condition that both results of a repeat are of the same settings, function and imported files."""
+    attempt = tables.attempt.c
+    columns = (attempt.revision, tables.experiment.c.revision, attempt.imported)
+    kinds = [_Kind(*row) for row in connection.execute(_repeated(study, *columns).distinct().order_by(*columns))]
+    return or_(false(), *(kind.condition for kind in _same(connection, study, kinds)))
+
+
+def _same(connection: Connection, study: int, kinds: Sequence[_Kind]) -> Iterator[_Kind]:
+    if not kinds:
+        return
+    known = revisions(connection, study)
+    code = Code(connection, known.values())
+    imports = origins.lists(connection, [kind.imported for kind in kinds if kind.imported])
+    for kind in kinds:
+        imported = imports.get(kind.imported) if kind.imported else None
+        if code.is_same(known[kind.before], known[kind.now], imported):
+            yield kind
+
+
+def _repeated(study: int, *chosen: ColumnElement[Any]) -> Select[Any]:
+    """Return the query of all earlier results, with their attempts, of done experiments."""
     columns, earlier, attempt = tables.experiment.c, tables.earlier_result.c, tables.attempt.c
-    query = (
-        select(columns.id, earlier.result, columns.result)
+    return (
+        select(*chosen)
         .join_from(
             tables.earlier_result,
             tables.attempt,
@@ -43,17 +112,6 @@ def agreement(connection: Connection, study: int, metrics: Sequence[str] = ()) -
         )
         .join(tables.experiment, columns.id == earlier.experiment)
         .where(columns.study == study, columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
-        .where(attempt.revision == columns.revision)
-        .order_by(columns.id, earlier.number)
-        .limit(_MOST)
-    )
-    rows = list(connection.execute(query))
-    differing = {row: names for row in range(len(rows)) if (names := _differing(rows[row][1], rows[row][2], metrics))}
-    return Agreement(
-        agree=len(rows) - len(differing),
-        total=len(rows),
-        names=tuple(dict.fromkeys(name for names in differing.values() for name in names)),
-        ids=tuple(dict.fromkeys(rows[row][0] for row in differing)),
     )
 
 

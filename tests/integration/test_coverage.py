@@ -15,6 +15,7 @@ from qexp.client import Study
 from qexp.client.summaries import coverage
 from qexp.errors import SummaryError, UnknownStudyError
 from qexp.model import Failure
+from qexp.store import repeats
 from qexp.store.selectors import parse
 
 GRID = {"model": ["svm", "tree", "mlp"], "dataset": ["iris", "wine"], "seed": {"range": [0, 4]}}
@@ -33,6 +34,10 @@ def made(client, raw, tmp_path):
 
 def by_kind(found):
     return {gap.kind: gap for gap in found.gaps}
+
+
+def repeated(found):
+    return [note.text for note in found.notes if note.kind == "repeated"]
 
 
 def test_a_complete_study_is_complete_and_has_no_gaps(client, made):
@@ -183,6 +188,39 @@ def test_repeats_that_disagree_are_counted(client, made):
     # And a metric that did not change agrees
     note = next(note for note in coverage(study.name, metric="loss", client=client).notes if note.kind == "repeated")
     assert note.text == "4 of 4 repeats with the same settings and code agree"
+
+
+def test_repeats_of_other_revisions_count_if_their_code_is_the_same(client, made):
+    # Given results that ran again behind a revision that changes no code
+    study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
+    (study.folder / "README.md").write_text("more words")
+    study.enqueue({"seed": {"range": [0, 4]}})
+    client.requeue(parse([study.name], statuses=["done"]))
+    study.queue()
+    study.finish(accuracy)
+    # Then they are repeats, for coverage as for tables
+    assert repeated(coverage(study.name, client=client)) == ["4 of 4 repeats with the same settings and code agree"]
+    table = qexp.table(study.name, "accuracy", client=client)
+    assert repeated(table) == ["results that replaced another one of the same settings and code: 4 in the only cell"]
+
+
+def test_results_of_changed_code_that_ran_again_are_no_repeats(client, made):
+    study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
+    study.enqueue({"seed": {"range": [0, 4]}}, "def f(**given): return 2\n")
+    client.requeue(parse([study.name], statuses=["done"]))
+    study.queue()
+    study.finish(accuracy)
+    assert repeated(coverage(study.name, client=client)) == []
+
+
+def test_repeats_that_are_not_compared_are_said(client, made, monkeypatch):
+    monkeypatch.setattr(repeats, "_MOST", 3)
+    study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
+    client.requeue(parse([study.name], statuses=["done"]))
+    study.queue()
+    study.finish(accuracy)
+    (text,) = repeated(coverage(study.name, client=client))
+    assert text == "3 of the first 3 repeats with the same settings and code agree"
 
 
 def test_an_axis_with_the_name_of_a_count_is_a_column_of_its_own(client, made):

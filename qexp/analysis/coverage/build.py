@@ -126,7 +126,8 @@ def _notes(
 
 
 def _repeated(said: repeats.Agreement) -> tuple[str, str, str]:
-    text = f"{said.agree:,} of {said.total:,} repeats with the same settings and code agree"
+    first = "the first " if said.has_more else ""
+    text = f"{said.agree:,} of {first}{said.total:,} repeats with the same settings and code agree"
     if said.agree == said.total:
         return text, "", ""
     names = ", ".join(said.names[:_SHOWN]) + ", …" * (len(said.names) > _SHOWN)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from uuid import UUID
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,13 +10,10 @@ from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.versions import Code
-from qexp.model import Imports, Status, compact
-from qexp.store import origins, revisions
+from qexp.model import Status, compact
+from qexp.store import repeats
 from qexp.store.connect import Connection
 from qexp.store.observation_sql import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
-from qexp.store.revisions import RevisionView
-from qexp.store.studies import StudyRow
 
 _DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
@@ -27,7 +23,7 @@ def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: 
     """Yield what is special about done experiments; cells are marked for results that may be incomplete."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
-        if ids := _repeated(connection, study, observed.revisions[at]):
+        if ids := repeats.ids(connection, study.id):
             places = np.flatnonzero(_done(observed) & (observed.study == at) & np.isin(observed.ids, ids))
             what = "results that replaced another one of the same settings and code"
             yield from _remark("repeated", observed, places, cells, what)
@@ -63,18 +59,3 @@ def _remark(kind: str, observed: Observed, places: np.ndarray, cells: Cells, wha
     ids = compact(np.sort(observed.ids[places])[:_SHOWN].tolist())
     text = f"{what}: {len(places):,} in {cells.listed(concerned)}"
     yield Problem(kind, text, f"qexp show {ids}", tuple(concerned) if kind == "accepted" else ())
-
-
-def _repeated(connection: Connection, study: StudyRow, known: Mapping[int, RevisionView]) -> list[int]:
-    """Return the experiments that had a result of the same settings and code before: they ran until one was kept."""
-    kinds = revisions.repeats(connection, study.id)
-    if not kinds:
-        return []
-    code = Code(connection, known.values())
-    imports: dict[UUID, Imports] = origins.lists(connection, [one.imported for one in kinds if one.imported])
-    return [
-        number
-        for kind in kinds
-        if code.is_same(known[kind.before], known[kind.now], imports.get(kind.imported) if kind.imported else None)
-        for number in revisions.repeated(connection, study.id, kind)
-    ]

@@ -12,15 +12,11 @@ from importlib.metadata import packages_distributions
 import numpy as np
 
 from qexp.model import Imports
-from qexp.store import sources
-from qexp.store.connect import Connection
+from qexp.store.code import PLACE, Code, Versions
 from qexp.store.origins import EnvironmentView
-from qexp.store.revisions import RevisionView
 
-Versions = Mapping[str, str]
-"""The versions of files or packages by name: two experiments conflict if both have a name with different versions."""
+__all__ = ["PLACE", "Code", "Versions", "conflicting", "conflicts", "listed", "packages"]
 
-PLACE = "the place of the code (snapshot or installed)"
 _SHOWN = 4
 _DISTRIBUTIONS = {
     "attr": "attrs",
@@ -35,27 +31,6 @@ _DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """Packages whose modules have other names, wherever the table is made; installed packages are known besides."""
-
-
-class Code:
-    """The contents of the files of some revisions."""
-
-    def __init__(self, connection: Connection, revisions: Iterable[RevisionView]) -> None:
-        self._marks = sources.marks(connection, {one.source for one in revisions if one.source})
-
-    def files(self, revision: RevisionView, imports: Imports | None) -> Versions:
-        """Return the marks of imported files; if the imports are unknown, of all Python files."""
-        if revision.source is None:
-            return {PLACE: "installed"}
-        marks = self._marks.get(revision.source, {})
-        names = imports.files if imports is not None else [name for name in marks if name.endswith(".py")]
-        return {PLACE: "snapshot", **{name: marks.get(name, "") for name in names}}
-
-    def is_same(self, first: RevisionView, second: RevisionView, imports: Imports | None) -> bool:
-        """Return whether two revisions have the same settings, function and imported files."""
-        if (first.settings, first.function) != (second.settings, second.function):
-            return False
-        return first.source == second.source or self.files(first, imports) == self.files(second, imports)
 
 
 def packages(environment: EnvironmentView, imports: Imports) -> Versions:
