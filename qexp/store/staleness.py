@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 
-from qexp.model import Imports, Status, to_text
+from qexp.model import Imports, Origin, Status, to_text
 from qexp.store import origins, revisions, sources, tables
 from qexp.store.connect import Connection
 from qexp.store.outdated import Outdated, Staleness, differences
@@ -45,7 +45,14 @@ def condition(connection: Connection, studies: Iterable[StudyRow]) -> ColumnElem
         for study in studies
         for number, groups in _by_number(_judged(connection, study))
     ]
-    return and_(columns.status == Status.DONE, func.coalesce(or_(*found), False)) if found else false()
+    is_done = and_(columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
+    return and_(is_done, func.coalesce(or_(*found), False)) if found else false()
+
+
+def _current(study: StudyRow) -> ColumnElement[bool]:
+    """Return that an experiment is done and that the newest grid has it, or that code added it."""
+    columns = tables.experiment.c
+    return and_(columns.study == study.id, columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
 
 
 def ids(connection: Connection, study: StudyRow) -> list[int]:
@@ -97,7 +104,7 @@ def _by_revision(connection: Connection, study: StudyRow, numbers: Sequence[int]
     columns = tables.experiment.c
     query = (
         select(columns.revision, func.count())
-        .where(columns.study == study.id, columns.status == Status.DONE, columns.revision.in_(numbers))
+        .where(_current(study), columns.revision.in_(numbers))
         .group_by(columns.revision)
         .order_by(columns.revision)
     )
@@ -114,7 +121,7 @@ def _by_code(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
         .join_from(
             tables.experiment, tables.attempt, (past.experiment == columns.id) & (past.number == columns.attempt)
         )
-        .where(columns.study == study.id, columns.status == Status.DONE, columns.revision.in_(numbers))
+        .where(_current(study), columns.revision.in_(numbers))
         .group_by(columns.revision, past.source, past.imported)
         .order_by(columns.revision)
     )

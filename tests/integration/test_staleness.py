@@ -135,10 +135,10 @@ def test_a_changed_setting_is_named_with_its_values(client, enqueue, run, name):
 
 
 def test_a_setting_with_the_text_of_an_absent_one_differs_from_none(client, enqueue, run, name):
-    enqueue(settings={"rate": ABSENT})
+    enqueue(settings={"rate": "(absent)"})
     run(0)
     enqueue(settings={})
-    assert client.stale(name).count == 1
+    assert staleness.stale(client, name).count == 1
 
 
 def test_true_and_1_are_two_settings(client, enqueue, run, name):

@@ -20,7 +20,7 @@ from finished_studies import (
 )
 
 import qexp
-from qexp.errors import RefusedError
+from qexp.errors import RefusedError, SummaryError
 from qexp.store import hot
 from qexp.store.selectors import parse
 
@@ -288,3 +288,15 @@ def test_reasons_are_short_whatever_the_labels_are(make_study):
     for reason in study.refusals():
         assert len(reason.partition("; qexp")[0]) <= 160
         assert "\n" not in reason
+
+
+def test_the_luckiest_seed_is_no_choice(make_study):
+    study = make_study().enqueue(parameters=GRID).end(accuracy)
+    with pytest.raises(SummaryError, match="--best seed: the luckiest seed would be shown"):
+        study.table(best="seed", by="val_accuracy")
+
+
+def test_one_direction_for_metrics_of_two_is_refused(make_study):
+    study = make_study().enqueue(parameters=GRID).end(lambda params: {**accuracy(params), "rmse": 0.1})
+    with pytest.raises(SummaryError, match="--max holds for every metric, and rmse is better if smaller"):
+        study.table(metrics="accuracy,rmse", maximize=True)

@@ -74,11 +74,13 @@ def test_two_code_versions_within_a_cell_are_refused(make_study):
     assert {cell.marks for cell in cells(study.table(allow="mixed"))} == {("a",)}
 
 
-def test_two_code_versions_between_cells_are_noted(make_study):
+def test_two_code_versions_between_cells_are_refused(make_study):
     study = with_code(make_study, lambda params: params["classifier"] == "svc")
-    table = study.table()
-    assert texts(table, "code") == [f"{study.name}: experiment.py differs between cells"]
-    assert any(line.startswith("code: ") for line in table.provenance)
+    said = f"{study.name}: experiment.py differs between cells"
+    assert study.refusal() == f"{said}; qexp requeue {study.name} --stale"
+    table = study.table(allow="mixed")
+    assert texts(table, "mixed") == [said]
+    assert any(line == f"mixed: {said}" for line in table.provenance)
 
 
 def test_code_that_is_older_than_the_newest_revision_is_noted(make_study):
@@ -95,7 +97,7 @@ def test_results_of_unknown_imports_are_noted(make_study):
     # Given results of two code versions in different rows, of which no import was recorded
     study = with_code(make_study, lambda params: params["classifier"] == "svc", imports=None)
     # Then a note says that all files count
-    (said,) = texts(study.table(), "unknown")
+    (said,) = texts(study.table(allow="mixed"), "unknown")
     assert said == (
         "the imports of 20 results in svc / iris, svc / wine, tree / iris and 1 more are not known, "
         "so all files and packages count"

@@ -156,7 +156,7 @@ def _matrix(found: Comparison, width: int) -> Iterator[Line]:
         [", ".join(found.by)], labels, ["mean", *(f"\N{MINUS SIGN} {one}" for one in numbers)], rows, width
     )
     if any(pair.p is not None and pair.p <= _ALPHA for pair in found.pairs):
-        yield from layout.wrapped("* p ≤ 0.05 after correction", width, style="dim")
+        yield from layout.wrapped(f"* p ≤ 0.05, {found.correction}", width, style="dim")
     if not _has_same_units(found):
         yield from layout.wrapped("mean: all results of a method; differences: results that both have", width, "  ")
 

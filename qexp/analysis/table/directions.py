@@ -17,7 +17,7 @@ _MACHINE = _TIMES | _RATES
 """Words of measures that depend on the machine."""
 _LOWER = _TIMES | _set("""
     loss losses error errors err rmse mse mae mape rmsle msle perplexity ppl wer cer eer ece fid nll logloss brier
-    regret deviance bpc bpb misclassification time
+    regret deviance bpc bpb misclassification time entropy misses failures timeouts distance
     """)
 _HIGHER = _RATES | _set("""
     accuracy acc auc auroc auprc ap map f1 precision recall sensitivity specificity score r2 bleu rouge reward return
@@ -54,12 +54,17 @@ def known_direction(metric: str) -> bool | None:
     """
     Return whether a larger value is better, by the last word of the name that tells; None: no word tells.
 
-    A unit behind `per` tells nothing: images_per_second is a rate.
+    A unit behind `per` tells nothing: images_per_second is a rate. A metric that begins with `neg` is negated, as
+    scikit-learn has them.
 
-    >>> [known_direction(name) for name in ("step_ms", "images_per_second", "tuning")]
-    [False, None, None]
+    >>> [known_direction(name) for name in ("step_ms", "images_per_second", "tuning", "neg_log_loss")]
+    [False, None, None, True]
     """
     words = _words(metric)
+    if words[:1] == ["neg"]:
+        words = words[1:]
+        negated = known_direction("_".join(words))
+        return None if negated is None else not negated
     for before, word in reversed(list(zip(["", *words], words, strict=False))):
         if before != "per" and (word in _LOWER or word in _HIGHER):
             return word in _HIGHER

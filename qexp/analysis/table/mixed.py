@@ -31,9 +31,9 @@ def mixed(connection: Connection, observed: Observed, spec: TableSpec, cells: Ce
     """
     Return what differs among the done experiments.
 
-    Settings may not differ in a study, nor from those of its newest revision. Code and packages may not differ within a
-    cell; between cells they are noted only. Several studies may not differ in settings or code within a cell. Machines
-    may not differ if a metric depends on them.
+    Settings and code may not differ in a study, nor settings from those of its newest revision. Packages may not differ
+    within a cell; between cells they are noted only. Several studies may not differ in settings or code within a cell.
+    Machines may not differ if a metric depends on them.
     """
     done = np.flatnonzero(observed.status == _DONE)
     known = observed.revisions
@@ -151,7 +151,7 @@ def _code(
         own = [one for one, (place, _, _) in zip(versions, used, strict=True) if place == at]
         if among := conflicting(own):
             text = f"{study.name}: {listed(among)} {_differ(among)} between cells"
-            yield Problem("code", text, f"qexp stale {study.name}")
+            yield Problem("mixed", text, f"qexp requeue {study.name} --stale")
         elif changed := _changed(own, code.files(newest[at], Imports(tuple(dict.fromkeys(_names(own))), ()))):
             text = f"{study.name}: {listed(changed)} {_differ(changed)} from the newest revision"
             yield Problem("code", text, f"qexp stale {study.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from qexp.analysis.table.directions import known_direction
 from qexp.analysis.table.spec import TableSpec
 from qexp.errors import SummaryError, nearest
 from qexp.store import conditions
@@ -28,6 +29,7 @@ def over_of(known: Sequence[StudyRow], spec: TableSpec) -> tuple[str, ...]:
 def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str]) -> None:
     """Raise SummaryError for a name that no study has, or that has two roles."""
     _check_roles(spec, over)
+    _check_directions(spec)
     for name in (*spec.axes, *over):
         _check_axis(known, name)
     for name in (*spec.metrics, *([spec.by] if spec.by else [])):
@@ -89,8 +91,21 @@ def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
             taken[name] = role
     if spec.best and spec.by is None:
         raise SummaryError(f"--best {','.join(spec.best)}: say by which metric, such as --by val_{spec.metrics[0]}")
+    if DEFAULT_OVER in spec.best:
+        raise SummaryError(
+            f"--best {DEFAULT_OVER}: the luckiest {DEFAULT_OVER} would be shown; a {DEFAULT_OVER} is a replicate, "
+            f"expected --over {DEFAULT_OVER}"
+        )
     if spec.by is not None and not spec.best:
         raise SummaryError(f"--by {spec.by}: say what it chooses, such as --best lr")
+
+
+def _check_directions(spec: TableSpec) -> None:
+    """Refuse one direction for several metrics of which the names say another one."""
+    for metric in spec.metrics if len(spec.metrics) > 1 else ():
+        if spec.maximize is not None and known_direction(metric) is (not spec.maximize):
+            option, better = ("--max", "smaller") if spec.maximize else ("--min", "larger")
+            raise SummaryError(f"{option} holds for every metric, and {metric} is better if {better}; leave it out")
 
 
 def _check_by(known: Sequence[StudyRow], spec: TableSpec) -> None:
@@ -111,14 +126,14 @@ def same_metric(by: str, why: str) -> SummaryError:
 
 
 def check_where(known: Sequence[StudyRow], condition: conditions.Condition, what: str = "table") -> None:
-    """Refuse names that are no parameters: to choose experiments by their results would flatter."""
+    """Refuse names that are no parameters: to choose experiments by their results look better than they are."""
     for name in conditions.names(condition):
         is_fact = name.prefix is None and len(name.path) == 1 and name.path[0] in ("id", *COLUMNS)
         found = [locate({"params": one.parameters, "result": one.results}, name.prefix, name.path) for one in known]
         if is_fact or any(one is not None and one[0] == "result" for one in found):
             raise SummaryError(
                 f"--where {name.text}: a {what} is narrowed by parameters only; "
-                "experiments chosen by their results or status would flatter"
+                "experiments chosen by their results or status look better than they are"
             )
 
 
