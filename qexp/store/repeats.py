@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from qexp.model import Json, Origin, Status, canonical
 from qexp.store import origins, tables
 from qexp.store.code import Code
 from qexp.store.connect import Connection
-from qexp.store.revisions import revisions
+from qexp.store.revisions import RevisionView
 
 _MOST = 10_000
 """Repeats that are compared."""
@@ -33,21 +33,24 @@ class Agreement:
     """The experiments of the others."""
 
 
-def ids(connection: Connection, study: int) -> list[int]:
-    """Return the done experiments that had another result of the same settings and code before."""
-    columns, same = tables.experiment.c, _same_code(connection, study)
+def ids(connection: Connection, study: int, known: Mapping[int, RevisionView]) -> list[int]:
+    """Return the done experiments that had another result of the same settings and code; *known* has all revisions."""
+    columns, same = tables.experiment.c, _same_code(connection, study, known)
     query = _repeated(study, columns.id).where(same).distinct().order_by(columns.id)
     return list(connection.scalars(query))
 
 
-def agreement(connection: Connection, study: int, metrics: Sequence[str] = ()) -> Agreement:
+def agreement(
+    connection: Connection, study: int, known: Mapping[int, RevisionView], metrics: Sequence[str] = ()
+) -> Agreement:
     """
     Compare earlier results of done experiments with their results, if both are of the same settings and code.
 
-    Only *metrics* are compared, if given. At most 10,000 earlier results are.
+    *known* has all revisions. Only *metrics* are compared, if given. At most 10,000 earlier results are.
     """
     columns, earlier = tables.experiment.c, tables.earlier_result.c
-    query = _repeated(study, columns.id, earlier.result, columns.result).where(_same_code(connection, study))
+    same = _same_code(connection, study, known)
+    query = _repeated(study, columns.id, earlier.result, columns.result).where(same)
     rows = list(connection.execute(query.order_by(columns.id, earlier.number).limit(_MOST + 1)))
     compared = rows[:_MOST]
     differing = {at: names for at, row in enumerate(compared) if (names := _differing(row[1], row[2], metrics))}
@@ -80,18 +83,17 @@ class _Kind:
         )
 
 
-def _same_code(connection: Connection, study: int) -> ColumnElement[bool]:
+def _same_code(connection: Connection, study: int, known: Mapping[int, RevisionView]) -> ColumnElement[bool]:
     """Return as a condition that both results of a repeat are of the same settings, function and imported files."""
     attempt = tables.attempt.c
     columns = (attempt.revision, tables.experiment.c.revision, attempt.imported)
     kinds = [_Kind(*row) for row in connection.execute(_repeated(study, *columns).distinct().order_by(*columns))]
-    return or_(false(), *(kind.condition for kind in _same(connection, study, kinds)))
+    return or_(false(), *(kind.condition for kind in _same(connection, known, kinds)))
 
 
-def _same(connection: Connection, study: int, kinds: Sequence[_Kind]) -> Iterator[_Kind]:
+def _same(connection: Connection, known: Mapping[int, RevisionView], kinds: Sequence[_Kind]) -> Iterator[_Kind]:
     if not kinds:
         return
-    known = revisions(connection, study)
     code = Code(connection, known.values())
     imports = origins.lists(connection, [kind.imported for kind in kinds if kind.imported])
     for kind in kinds:

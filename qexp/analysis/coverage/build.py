@@ -116,11 +116,11 @@ def _notes(
 ) -> Iterator[Note]:
     if roles.text:
         yield Note("choice", roles.text)
-    for study, number in zip(observed.studies, left_out, strict=True):
+    for study, known, number in zip(observed.studies, observed.revisions, left_out, strict=True):
         if number:
             text = f"{number:,} done of {study.name} are not counted: the newest grid leaves them out"
             yield Note("excluded", text, command=f"qexp list {study.name} --orphaned")
-        said = repeats.agreement(connection, study.id, found.metrics)
+        said = repeats.agreement(connection, study.id, known, found.metrics)
         if said.total:
             yield Note("repeated", *_repeated(said))
 

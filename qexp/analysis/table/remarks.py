@@ -23,7 +23,7 @@ def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: 
     """Yield what is special about done experiments; cells are marked for results that may be incomplete."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
-        if ids := repeats.ids(connection, study.id):
+        if ids := repeats.ids(connection, study.id, observed.revisions[at]):
             places = np.flatnonzero(_done(observed) & (observed.study == at) & np.isin(observed.ids, ids))
             what = "results that replaced another one of the same settings and code"
             yield from _remark("repeated", observed, places, cells, what)
