@@ -14,8 +14,8 @@ from qexp.analysis.compare.ranking import ranked
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of
 from qexp.analysis.table import labels
-from qexp.analysis.table.model import Key
-from qexp.errors import SummaryError, nearest
+from qexp.analysis.table.problems import nothing_done
+from qexp.errors import SummaryError
 from qexp.model import Status
 from qexp.store.connect import Connection
 
@@ -34,13 +34,13 @@ def build(connection: Connection, spec: CompareSpec) -> Comparison:
     """
     pairing = pair_up(connection, spec)
     if not (pairing.observed.status == _DONE).any():
-        names = " ".join(spec.studies)
-        raise SummaryError(f"{names}: nothing is done yet; 'qexp status {spec.studies[0]}' counts what is open")
+        raise nothing_done(pairing.observed, spec.where)
     heads = labels.keys(pairing.methods, {})
     problems = notes.mixed(connection, pairing)
     notes.refuse(problems, spec)
     notes.require_numbers(connection, pairing)
-    base = None if spec.baseline is None else _baseline(heads, pairing, spec.baseline)
+    names = ", ".join(pairing.methods.names)
+    base = None if spec.baseline is None else labels.baseline(heads, pairing.methods, spec.baseline, names)
     wanted = _pairs(pairing, base)
     methods = [" / ".join(name) for name in heads]
     return Comparison(
@@ -60,15 +60,6 @@ def build(connection: Connection, spec: CompareSpec) -> Comparison:
         notes=tuple(notes.all_notes(connection, pairing, methods, problems)),
         baseline=None if base is None else methods[base],
     )
-
-
-def _baseline(names: Sequence[Key], pairing: Pairing, wanted: str) -> int:
-    found = labels.place(names, pairing.methods, wanted)
-    if found is None:
-        known = [",".join(name) for name in names]
-        hint = nearest(wanted, known) or f"; there are {', '.join(known[:8])}"
-        raise SummaryError(f"--baseline: there is no {', '.join(pairing.methods.names)} {wanted!r}{hint}")
-    return found
 
 
 def _pairs(pairing: Pairing, baseline: int | None) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.compare.studies import between_studies
 from qexp.analysis.table import labels, problems
 from qexp.analysis.table import mixed as differences
+from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import STUDY, metric_source
 from qexp.analysis.table.observed import with_studies
@@ -21,7 +22,6 @@ from qexp.analysis.table.units import Axes, units
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
 from qexp.model import OPEN, Json, Status, compact, plain, short_names
-from qexp.store import observations
 from qexp.store.connect import Connection
 
 _STATUSES = list(Status)
@@ -55,9 +55,7 @@ def require_numbers(connection: Connection, pairing: Pairing) -> None:
         ids = observed.ids[strange[observed.study[strange] == at]]
         source = metric_source(study, metric)
         if len(ids) and source is not None:
-            said = observations.kinds(connection, source, ids.tolist())
-            if said["other"]:
-                raise problems.not_a_number(metric, said["other"], study.name)
+            without_number(connection, study, metric, source, ids)
 
 
 def unit(pairing: Pairing) -> str:

@@ -11,13 +11,15 @@ from qexp.analysis.coverage.gaps import Reasons, gaps, reasons
 from qexp.analysis.coverage.model import KINDS, Coverage, Gap
 from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.analysis.table import labels
+from qexp.analysis.table.checks import lost_and_left_out
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import DEFAULT_OVER, parameters
 from qexp.analysis.table.observed import Observed, observe, with_studies
+from qexp.analysis.table.problems import nothing_done
 from qexp.analysis.table.units import Axes, axes
 from qexp.errors import SummaryError
 from qexp.model import compact
-from qexp.store import repeats, revisions, studies
+from qexp.store import repeats, studies
 from qexp.store.connect import Connection
 
 _SHOWN = 6
@@ -41,17 +43,12 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     observed = observe(connection, spec.table(columns), with_rest=False)
     observed = with_studies(observed) if len(known) > 1 else observed
     if not len(observed):
-        raise SummaryError(_nothing(spec))
+        raise nothing_done(observed, spec.where)
     roles = Roles(spec.rows, spec.columns)
     if is_chosen:
         roles = choose(observed, names, spec.over or (DEFAULT_OVER,))
     found = reasons(connection, observed, spec.metrics, spec.where)
     return counted(connection, observed, roles, found)
-
-
-def _nothing(spec: CoverageSpec) -> str:
-    narrowed = f" for which {spec.where} holds" if spec.where else ""
-    return f"{' '.join(spec.studies)}: there is no experiment{narrowed}; 'qexp list {spec.studies[0]}' shows them"
 
 
 def counted(connection: Connection, observed: Observed, roles: Roles, found: Reasons) -> Coverage:
@@ -62,8 +59,8 @@ def counted(connection: Connection, observed: Observed, roles: Roles, found: Rea
     cell = rows.codes.astype(np.intp) * shape[1] + columns.codes  # bincount copies narrower integers
     cells = shape[0] * shape[1]
     done, expected = _counts(observed, found, cell, cells)
-    in_grid = [revisions.grid_counts(connection, study.id) for study in observed.studies]
-    lost = [] if found.where else list(_lost(connection, observed, [rows for rows, _ in in_grid]))
+    plans = [lost_and_left_out(connection, observed, at) for at in range(len(observed.studies))]
+    lost = [] if found.where else list(_lost(observed, [number for number, _ in plans]))
     return Coverage(
         studies=tuple(study.name for study in observed.studies),
         row_axes=roles.rows,
@@ -80,7 +77,7 @@ def counted(connection: Connection, observed: Observed, roles: Roles, found: Rea
             for kind in KINDS
             if len(places := found.places(kind))
         },
-        notes=tuple(_notes(connection, observed, roles, found, [left_out for _, left_out in in_grid])),
+        notes=tuple(_notes(connection, observed, roles, found, [left_out for _, left_out in plans])),
     )
 
 
@@ -102,11 +99,10 @@ def _counts(observed: Observed, found: Reasons, cell: np.ndarray, cells: int) ->
     return np.bincount(cell[is_done], minlength=cells), np.bincount(cell, minlength=cells)
 
 
-def _lost(connection: Connection, observed: Observed, rows: Sequence[int]) -> Iterator[Gap]:
-    """Compare the rows of each newest grid with the number that the grid has."""
-    for study, has in zip(observed.studies, rows, strict=True):
-        total = revisions.revisions(connection, study.id)[study.revision].total
-        if total is not None and (lost := total - has) > 0:
+def _lost(observed: Observed, numbers: Sequence[int]) -> Iterator[Gap]:
+    """Yield the experiments of each newest grid that are not in the database."""
+    for study, lost in zip(observed.studies, numbers, strict=True):
+        if lost:
             text = f"{lost:,} of the newest grid of {study.name} not in the database: enqueue the grid again"
             yield Gap("absent", lost, text, ("qexp enqueue grid.yaml",), ())
 

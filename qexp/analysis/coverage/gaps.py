@@ -10,10 +10,11 @@ import numpy as np
 
 from qexp.analysis.coverage.model import KINDS, Gap
 from qexp.analysis.table import problems
+from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
 from qexp.model import Status, compact
-from qexp.store import observations, staleness
+from qexp.store import staleness
 from qexp.store.conditions import spelled
 from qexp.store.connect import Connection
 from qexp.store.studies import StudyRow
@@ -72,10 +73,7 @@ def _without_value(connection: Connection, study: StudyRow, metric: str, ids: np
     source = metric_source(study, metric)
     if source is None or not len(ids):
         return []
-    said = observations.kinds(connection, source, ids.tolist())
-    if said["other"]:
-        raise problems.not_a_number(metric, said["other"], study.name)
-    return said["missing"]
+    return without_number(connection, study, metric, source, ids)["missing"]
 
 
 def gaps(found: Reasons, cell: np.ndarray) -> Iterator[Gap]:

@@ -12,14 +12,14 @@ from qexp.analysis.table.checks import check
 from qexp.analysis.table.comparison import compared
 from qexp.analysis.table.directions import is_better_large, known_direction
 from qexp.analysis.table.figures import choose, everything, figures
-from qexp.analysis.table.model import Cell, Key, Metric, Note, Table
+from qexp.analysis.table.model import Cell, Metric, Note, Table
 from qexp.analysis.table.names import same_metric
 from qexp.analysis.table.observed import Observed, observe
 from qexp.analysis.table.parts import Parts
-from qexp.analysis.table.problems import Cells, refuse
+from qexp.analysis.table.problems import Cells, nothing_done, refuse
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.units import Units, open_experiments, units
-from qexp.errors import SummaryError, nearest
+from qexp.analysis.table.units import open_experiments, units
+from qexp.errors import SummaryError
 from qexp.model import Status
 from qexp.store.connect import Connection
 
@@ -51,7 +51,7 @@ def gather(connection: Connection, spec: TableSpec, observed: Observed | None = 
     statistic_of(spec.statistic)
     observed = observe(connection, spec) if observed is None else observed
     if not (observed.status == _DONE).any():
-        raise SummaryError(_nothing(observed, spec))
+        raise nothing_done(observed, spec.where)
     found = units(observed, spec.rows, spec.columns, spec.best, spec.average)
     opened = open_experiments(observed, found, spec.average)
     if opened is not None:
@@ -73,7 +73,7 @@ def gather(connection: Connection, spec: TableSpec, observed: Observed | None = 
         )
         for metric in metrics
     }
-    baseline = _row(rows, found, spec.baseline) if spec.baseline is not None else None
+    baseline = labels.baseline(rows, found.rows, spec.baseline, "row") if spec.baseline is not None else None
     against = {
         metric.name: compared(shown[metric.name], len(rows), len(columns), metric.maximize, spec, baseline)
         for metric in metrics
@@ -104,23 +104,6 @@ def _check_by(observed: Observed, spec: TableSpec, by: str) -> None:
         is_known = np.isfinite(chosen) | np.isfinite(shown)
         if is_known.any() and np.array_equal(chosen[is_known], shown[is_known]):
             raise same_metric(by, f"it equals {metric} in every experiment")
-
-
-def _nothing(observed: Observed, spec: TableSpec) -> str:
-    names = " ".join(study.name for study in observed.studies)
-    if not len(observed):
-        narrowed = f" for which {spec.where} holds" if spec.where else " in the newest grid"
-        return f"{names}: there is no experiment{narrowed}; 'qexp list {observed.studies[0].name}' shows all"
-    return f"{names}: nothing is done yet; 'qexp status {observed.studies[0].name}' counts what is open"
-
-
-def _row(rows: Sequence[Key], found: Units, wanted: str) -> int:
-    at = labels.place(rows, found.rows, wanted)
-    if at is None:
-        known = [",".join(key) for key in rows]
-        hint = nearest(wanted, known) or f"; there are {', '.join(known[:8])}"
-        raise SummaryError(f"--baseline: there is no row {wanted!r}{hint}")
-    return at
 
 
 def laid_out(parts: Parts, written: Sequence[Note], provenance: Sequence[str]) -> Table:

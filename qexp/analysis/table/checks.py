@@ -69,13 +69,33 @@ def _planned(connection: Connection, observed: Observed) -> list[Problem]:
     """Compare the rows of each newest grid with the number that the grid has, and count done ones outside of it."""
     found = []
     for at, study in enumerate(observed.studies):
-        there, left_out = revisions.grid_counts(connection, study.id)
-        total = observed.newest(at).total
-        if total is not None and total > there:
-            found.append(problems.lost_rows(study.name, total - there))
+        lost, left_out = lost_and_left_out(connection, observed, at)
+        if lost:
+            found.append(problems.lost_rows(study.name, lost))
         if left_out:
             found.append(problems.left_out(study.name, left_out))
     return found
+
+
+def lost_and_left_out(connection: Connection, observed: Observed, at: int) -> tuple[int, int]:
+    """
+    Compare the experiments of the newest grid of one study with the number that the grid has.
+
+    Returns how many are not in the database, and how many done ones the grid leaves out.
+    """
+    there, left_out = revisions.grid_counts(connection, observed.studies[at].id)
+    total = observed.newest(at).total
+    return (0 if total is None else max(0, total - there)), left_out
+
+
+def without_number(
+    connection: Connection, study: StudyRow, metric: str, source: Source, ids: np.ndarray
+) -> Mapping[str, list[int]]:
+    """Return those of some experiments whose metric is `missing` or `nan`; SummaryError: it is text in some."""
+    said = observations.kinds(connection, source, ids.tolist())
+    if said["other"]:
+        raise problems.not_a_number(metric, said["other"], study.name)
+    return said
 
 
 def _values(connection: Connection, observed: Observed, metric: str, cells: Cells) -> list[Problem]:
@@ -88,9 +108,7 @@ def _values(connection: Connection, observed: Observed, metric: str, cells: Cell
         if not len(places) or source is None:
             continue
         places = places[np.argsort(observed.ids[places])]
-        said = observations.kinds(connection, source, observed.ids[places].tolist())
-        if said["other"]:
-            raise problems.not_a_number(metric, said["other"], study.name)
+        said = without_number(connection, study, metric, source, observed.ids[places])
         if len(said["missing"]) == int(((observed.status == _DONE) & (observed.study == at)).sum()):
             raise _unknown(connection, study, metric, source)
         for ids, problem in ((said["missing"], problems.without_value), (said["nan"], problems.not_finite)):

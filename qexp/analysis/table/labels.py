@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from qexp.analysis.table.model import Key
 from qexp.analysis.table.units import Axes
 from qexp.dotted_names import ABSENT
+from qexp.errors import SummaryError, nearest
 from qexp.model import Json, canonical, plain, short_names
 
 NO_VALUE = "—"
@@ -59,6 +60,16 @@ def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
             if wanted in (",".join(key), " / ".join(key)):
                 return at
     return None
+
+
+def baseline(found: Sequence[Key], axes: Axes, wanted: str, noun: str) -> int:
+    """Return the place of the baseline; SummaryError names the nearest one if there is no such place."""
+    at = place(found, axes, wanted)
+    if at is None:
+        known = [",".join(key) for key in found]
+        hint = nearest(wanted, known) or f"; there are {', '.join(known[:8])}"
+        raise SummaryError(f"--baseline: there is no {noun} {wanted!r}{hint}")
+    return at
 
 
 def values(key: Sequence[Json]) -> str:

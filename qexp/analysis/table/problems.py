@@ -149,6 +149,15 @@ def not_finite(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells
     return Problem("nan", text, f"qexp show {_ids(ids)}", tuple(concerned))
 
 
+def nothing_done(observed: Observed, where: str | None) -> SummaryError:
+    """Return the error for studies of which no experiment is done, or without an experiment."""
+    names, first = " ".join(study.name for study in observed.studies), observed.studies[0].name
+    if len(observed):
+        return SummaryError(f"{names}: nothing is done yet; 'qexp status {first}' counts what is open")
+    narrowed = f" for which {where} holds" if where else " in the newest grid"
+    return SummaryError(f"{names}: there is no experiment{narrowed}; 'qexp list {first}' shows all")
+
+
 def not_a_number(metric: str, ids: Sequence[int], study: str) -> SummaryError:
     """Return the error for a metric that is text, a list or a mapping in some results."""
     where = f"in {_count(len(ids), 'experiment')} of {study}"
