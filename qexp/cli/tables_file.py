@@ -1,4 +1,4 @@
-"""The part of `qexp table` that is about files: all tables of a file of tables, and files held against the database."""
+"""The part of `qexp table` that is about files: all tables of a file of tables, and files that are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables of a paper: all of a file of tables, written or held against the files that are there."""
+"""The tables of a paper: all of a file of tables, written or compared with the files that are there."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def tables(path: str | Path, *, client: Client | None = None) -> dict[str, Table
 
 
 def make_all(client: Client, planned: Iterable[PlannedTable]) -> list[Made]:
-    """Make tables of one moment. A table that cannot be made does not keep the others from it."""
+    """Make tables of one moment. If a table cannot be made, the other tables are made all the same."""
     from qexp.analysis.table.build import build
 
     made = []

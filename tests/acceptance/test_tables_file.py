@@ -120,7 +120,8 @@ def test_a_check_names_what_differs_from_the_database_and_writes_nothing(paper, 
     iris = "Support vectors / iris: **0.91 ± 0.01** → **0.93 ± 0.01**^a"
     wine = "Support vectors / wine: **0.91 ± 0.01** → **0.91 ± 0.01**^a"
     cells = f"({iris}; {wine}; tree / iris: 0.81 ± 0.01 → 0.83 ± 0.01^a; …)"
-    assert lines["paper/accuracy.tex"] == lines["paper/accuracy.md"] == f"differs: 4 cells {cells}"
+    assert lines["paper/accuracy.tex"] == f"differs: 4 cells {cells}"
+    assert lines["paper/accuracy.md"].startswith("differs: line ")
     assert lines["paper/accuracy.csv"].startswith("differs: line 2: Support vectors,iris,accuracy,3,3,0.91")
     assert lines["paper/all.tex"] == "missing"
     assert lines["paper/numbers.tex"].startswith(r"differs: 4 cells (\accuracySupportVectorsIris: 0.91 ± 0.01 → 0.93 ±")

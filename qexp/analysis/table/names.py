@@ -126,7 +126,7 @@ def same_metric(by: str, why: str) -> SummaryError:
 
 
 def check_where(known: Sequence[StudyRow], condition: conditions.Condition, what: str = "table") -> None:
-    """Refuse names that are no parameters: to choose experiments by their results look better than they are."""
+    """Refuse names that are no parameters: experiments chosen by their results look better than they are."""
     for name in conditions.names(condition):
         is_fact = name.prefix is None and len(name.path) == 1 and name.path[0] in ("id", *COLUMNS)
         found = [locate({"params": one.parameters, "result": one.results}, name.prefix, name.path) for one in known]

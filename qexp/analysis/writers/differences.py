@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 
 from qexp.analysis.table.model import Table
@@ -19,11 +17,11 @@ _WIDTH = 60
 
 def difference(old: str, new: str, form: str, table: Table) -> str:
     """
-    Return how two texts of a table differ: the cells, or the first line if no cell or more than cells differ.
+    Return how two texts of a table differ: the cells of LaTeX; otherwise, or if more than cells differ, the first line.
 
     *new* is the text of *table* in the format *form*.
     """
-    cells = _changed_cells(_ROWS[form](old), _ROWS[form](new), table) if form in _ROWS else []
+    cells = _changed_cells(_tex_rows(old), _tex_rows(new), table) if form == "tex" else []
     return _cells(cells) if cells else first_line(old, new)
 
 
@@ -108,48 +106,6 @@ def tex_text(tex: str) -> str:
     for pattern, text in _TEX:
         tex = pattern.sub(text, tex)
     return tex.strip()
-
-
-def _markdown_rows(text: str) -> Rows:
-    lines = [line for line in text.splitlines() if line.startswith("| ") and line.endswith(" |")]
-    return [
-        [_SUPERSCRIPT.sub(r"^\1", part.strip()) for part in re.split(r"(?<!\\)\|", line[1:-1])] for line in lines[2:]
-    ]
-
-
-_SUPERSCRIPT = re.compile(r"<sup>(.*?)</sup>")
-
-
-def _html_rows(text: str) -> Rows:
-    body = text.partition("<tbody>")[2].partition("</tbody>")[0]
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in body.splitlines()]
-    return [[html.unescape(re.sub("</?strong>", "**", re.sub("</?sup>", "", part))) for part in row] for row in rows]
-
-
-def _json_rows(text: str) -> Rows:
-    try:
-        found = json.loads(text)
-        return [
-            [*map(str, key), *map(_json_cell, cells)] for key, cells in zip(found["rows"], found["cells"], strict=True)
-        ]
-    except (ValueError, KeyError, TypeError):
-        return []
-
-
-def _json_cell(cell: Mapping[str, object] | None) -> str:
-    if cell is None:
-        return ""
-    spread = f" ± {cell['spread_text']}" if cell["spread_text"] else ""
-    return f"{cell['text']}{spread} ({cell['n']}/{cell['expected']})"
-
-
-_ROWS: Mapping[str, Callable[[str], Rows]] = {
-    "tex": _tex_rows,
-    "md": _markdown_rows,
-    "html": _html_rows,
-    "json": _json_rows,
-}
-"""The readers of the formats; the lines of CSV are its cells."""
 
 
 def _macros(text: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-r"""A file of macros, one per cell, so that no number of a paper is typed by hand: `\lenetSvcIris`."""
+r"""A file of macros, one per cell, so that no number of a paper is typed by hand: `\lenetSVCIris`."""
 
 from __future__ import annotations
 
