@@ -13,6 +13,8 @@ Rows = list[list[str]]
 """The rows of a table's body as texts: the labels of each row, then its cells."""
 _SHOWN = 3
 _WIDTH = 60
+_LEAD = 40
+"""Characters of a line before the first one that differs."""
 
 
 def difference(old: str, new: str, form: str, table: Table) -> str:
@@ -45,14 +47,26 @@ def first_line(old: str, new: str) -> str:
     """
     for number, (before, after) in enumerate(zip_longest(old.splitlines(), new.splitlines()), start=1):
         if before != after:
-            return f"line {number}: {_brief(before)} → {_brief(after)}"
+            one, other = _squeezed(before), _squeezed(after)
+            start = max(0, _agreeing(one or "", other or "") - _LEAD)
+            return f"line {number}: {_brief(one, start)} → {_brief(other, start)}"
     return "line ends"
 
 
-def _brief(line: str | None) -> str:
+def _squeezed(line: str | None) -> str | None:
+    return None if line is None else " ".join(line.split())
+
+
+def _agreeing(one: str, other: str) -> int:
+    """Return how many first characters two texts have in common."""
+    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+
+
+def _brief(line: str | None, start: int) -> str:
+    """Return a line from a place on, cut."""
     if line is None:
         return "no line"
-    text = line.strip() or "an empty line"
+    text = "…" * (start > 0) + line[start:] or "an empty line"
     return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
 
 
