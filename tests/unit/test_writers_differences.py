@@ -90,3 +90,4 @@ def test_line_ends_and_missing_lines_are_told():
     assert first_line("a\n\nb\n", "a\nb\n") == "line 2: an empty line → b"
     assert len(first_line("x" * 999, "y" * 999)) < 200
     assert first_line("x" * 999 + "old", "x" * 999 + "new") == f"line 1: …{'x' * 40}old → …{'x' * 40}new"
+    assert first_line("x" * 999, "x" * 999 + "new") == f"line 1: …{'x' * 40} → …{'x' * 40}new"

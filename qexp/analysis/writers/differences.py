@@ -59,7 +59,8 @@ def _squeezed(line: str | None) -> str | None:
 
 def _agreeing(one: str, other: str) -> int:
     """Return how many first characters two texts have in common."""
-    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), 0)
+    differing = (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
+    return next(differing, min(len(one), len(other)))
 
 
 def _brief(line: str | None, start: int) -> str:
