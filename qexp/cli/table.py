@@ -32,7 +32,7 @@ def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
 @_list_option("--average", "Parameters to average over within each replicate, such as fold.")
 @click.option("--stat", "statistic", help="mean±std, sem, ci95, iqm or median.  [default: mean±std]")
 @click.option("--max/--min", "maximize", default=None, help="Larger or smaller is better.  [default: by the name]")
-@_list_option("--best", "Parameters of which each cell shows the best value, chosen by --by.")
+@_list_option("--best", "Each cell shows the best value of these parameters, chosen by --by.")
 @click.option("--by", metavar="NAME", help="The metric by which --best chooses, such as val_accuracy.")
 @click.option("--bold", type=click.Choice(["best", "tied", "none"]), help="Which cells are bold.  [default: best]")
 @click.option("--baseline", metavar="ROW", help="Test every row against this one.")
