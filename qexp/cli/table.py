@@ -111,8 +111,10 @@ def _check_writable(output: Path | None, macros: Path | None) -> None:
 
 
 def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> None:
-    from qexp.analysis.writers import write, write_macros
+    from qexp.analysis.writers import to_macros, write, write_macros
 
+    if macros is not None:
+        to_macros({name: made})  # names that clash are refused before anything is written
     if output is not None:
         write(made, output)
         say(f"{output}: {len(made.rows)} rows, {len(made.columns)} columns")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
 from qexp.client.client import Client
-from qexp.errors import SummaryError
+from qexp.errors import SummaryError, nearest
 
 if TYPE_CHECKING:
     from qexp.analysis.compare import Comparison
@@ -35,6 +35,8 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
+        if first["type"] == "extra_forbidden":
+            raise SummaryError(f"there is no option {place!r}{nearest(place, kind.model_fields)}") from error
         raise SummaryError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
 
 

@@ -295,3 +295,15 @@ def test_a_notebook_shows_cells_in_colours_and_escapes_names(client, made):
     page = coverage(study.name, client=client)._repr_html_()
     assert "&lt;b&gt;" in page and "<b>" not in page
     assert page.count("0/1") == 4
+
+
+def test_a_parameter_that_the_newest_grid_has_left_out_is_no_default_axis(client, made):
+    # Given a study whose first grid had one more parameter
+    study = made().enqueue({**GRID, "lr": [0.1, 0.2]}).finish(accuracy)
+    study.enqueue(GRID).finish(accuracy)
+    # When coverage and a comparison are made without a word on it
+    found = Study(study.name, client)
+    covered = found.coverage()
+    # Then it is as if it had never been there
+    assert (covered.row_axes, covered.column_axes) == (("model",), ("dataset",))
+    assert len(found.compare("model", "accuracy").pairs) == 3

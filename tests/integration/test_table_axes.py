@@ -19,7 +19,7 @@ from qexp.errors import SummaryError
 def test_a_fold_is_no_replicate_by_accident(finished_study):
     study = finished_study(SMALL | {"fold": [0, 1, 2]})
     assert study.refusal(columns="") == (
-        "fold has several values in one cell (0, 1); "
+        "fold has several values in one cell, such as 0 and 1; "
         "choose --rows, --columns, --average or --best fold, --over seed,fold"
     )
 

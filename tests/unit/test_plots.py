@@ -124,7 +124,7 @@ def test_a_parameter_that_would_be_pooled_is_named_with_its_values_and_the_ways_
         picture(found, kind, "score", **options)
     (reason,) = refused.value.reasons
     assert "depth (1, 2) and dropout (0.1, 0.2)" in reason
-    assert reason.endswith('--over depth, --where "depth = 1"')
+    assert reason.endswith('--over seed,depth, --where "depth = 1"')
     assert refused.value.advice == "--allow open draws the picture with a note below it"
 
 

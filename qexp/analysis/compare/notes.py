@@ -16,8 +16,10 @@ from qexp.analysis.table import mixed as differences
 from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import STUDY, metric_source
-from qexp.analysis.table.observed import with_studies
+from qexp.analysis.table.observed import Observed, with_studies
 from qexp.analysis.table.problems import Cells, Problem
+from qexp.analysis.table.remarks import remarks
+from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import Axes, units
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
@@ -34,10 +36,19 @@ _FEW = 6
 def mixed(connection: Connection, pairing: Pairing) -> list[Problem]:
     """Return what differs within a study: for a comparison, each study is one cell."""
     observed, table = with_studies(pairing.observed), pairing.spec.table(())
+    return differences.mixed(connection, observed, table, _study_cells(observed, table))
+
+
+def _study_cells(observed: Observed, table: TableSpec) -> Cells:
     names = [(study.name,) for study in observed.studies]
-    return differences.mixed(
-        connection, observed, table, Cells(observed, units(observed, (STUDY,), ()), table, names, [()])
-    )
+    return Cells(observed, units(observed, (STUDY,), ()), table, names, [()])
+
+
+def _remarks(connection: Connection, pairing: Pairing) -> Iterator[Note]:
+    """Yield what is special about results: replaced by another run, accepted by a person, added by code."""
+    observed, table = with_studies(pairing.observed), pairing.spec.table(())
+    for problem in remarks(connection, observed, table, _study_cells(observed, table)):
+        yield problem.note("")
 
 
 def refuse(found: Sequence[Problem], spec: CompareSpec) -> None:
@@ -97,8 +108,8 @@ def all_notes(
 ) -> Iterator[Note]:
     """Yield the notes of a comparison."""
     yield from _unpaired(pairing, methods)
-    for problem in found:
-        yield Note(problem.kind, problem.text, command=problem.command)
+    yield from (problem.note("") for problem in found)
+    yield from _remarks(connection, pairing)
     for name in pairing.fixed:
         yield Note(
             "fixed", f"{name} differs with {', '.join(pairing.methods.names)}: {_values(pairing, name, methods)}"
@@ -110,6 +121,10 @@ def all_notes(
         yield Note("average", f"the averages are over different values of {', '.join(pairing.spec.average)}: {said}")
     if STUDY in pairing.spec.compared:
         yield from between_studies(connection, pairing.observed)
+    names = _varying(pairing)
+    if len(names) > 1:
+        text = f"each combination of {', '.join(names)} counts as an independent result; average what is none"
+        yield Note("unit", f"{text}: --average {','.join(names[1:])}")
     if advice := _advice(pairing):
         yield Note("unit", advice)
 

@@ -82,7 +82,7 @@ def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
     """
     known = [studies.find(connection, name) for name in spec.studies]
     others = _others(spec, known)
-    observed = observe(connection, spec.table(others))
+    observed = observe(connection, spec.table(others), implied=others)
     methods = axes(observed, spec.compared)
     _require_methods(spec, methods)
     fixed, blocks = _told_apart(observed, methods, others)

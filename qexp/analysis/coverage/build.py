@@ -40,7 +40,8 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
         spec = spec.model_copy(update={"metrics": ()})
     is_chosen = not (spec.rows or spec.columns)
     columns = tuple(name for name in names if name not in spec.over) if is_chosen else spec.columns
-    observed = observe(connection, spec.table(columns), with_rest=False)
+    implied = columns if is_chosen else ()
+    observed = observe(connection, spec.table(columns), with_rest=False, implied=implied)
     observed = with_studies(observed) if len(known) > 1 else observed
     if not len(observed):
         raise nothing_done(observed, spec.where)

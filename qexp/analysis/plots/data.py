@@ -89,7 +89,7 @@ def choose(experiments: Experiments, request: Request, mixed: Sequence[str] = ()
         raise SummaryError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
     roles = {name: _axis(frame, getattr(request, name), request) for name in ("x", "by", "facet")}
     free = _free(experiments, request, drawn, over) if request.kind != "scatter" else []
-    _refuse(free, mixed, request)
+    _refuse(free, mixed, request, over)
     found = Chosen(
         ids=frame["id"].to_numpy(dtype=np.int64)[drawn],
         y=y[drawn] if len(y) else y,
@@ -206,10 +206,10 @@ def _free(experiments: Experiments, request: Request, drawn: Mask, over: Sequenc
     return [axis for axis in axes if len(axis.values) > 1 and _differs(axis, cells)]
 
 
-def _refuse(free: Sequence[Axis], mixed: Sequence[str], request: Request) -> None:
+def _refuse(free: Sequence[Axis], mixed: Sequence[str], request: Request, over: Sequence[str]) -> None:
     """Raise RefusedError with a line for each reason that the request does not allow."""
     reasons = {
-        "open": [_pooling(free, request)] if free and not request.pools else [],
+        "open": [_pooling(free, request, over)] if free and not request.pools else [],
         "mixed": [] if request.mixes else mixed,
     }
     if lines := [line for kind in ALLOWED for line in reasons[kind]]:
@@ -224,7 +224,7 @@ def _differs(axis: Axis, cells: npt.NDArray[np.int64]) -> bool:
     return bool((first[cells] != axis.codes).any())
 
 
-def _pooling(free: Sequence[Axis], request: Request) -> str:
+def _pooling(free: Sequence[Axis], request: Request, over: Sequence[str]) -> str:
     from qexp.store.conditions import spelled
 
     unit = {"box": "box", "heatmap": "cell", "line": "point", "curve": "line"}[request.kind]
@@ -233,7 +233,7 @@ def _pooling(free: Sequence[Axis], request: Request) -> str:
     value = next(value for value in free[0].values if value is not None)
     written = f"'{value}'" if isinstance(value, str) else text_of(value)
     options = [f"--{role} {name}" for role in ("by", "facet") if getattr(request, role) is None]
-    options += [f"--over {name}", f'--where "{spelled(name)} = {written}"']
+    options += [f"--over {','.join([*over, name])}", f'--where "{spelled(name)} = {written}"']
     return f"one {unit} would pool different values of {' and '.join(values)}; choose with {', '.join(options)}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,11 +56,12 @@ class Observed:
         return len(self.ids)
 
 
-def observe(connection: Connection, spec: TableSpec, with_rest: bool = True) -> Observed:
+def observe(connection: Connection, spec: TableSpec, with_rest: bool = True, implied: Collection[str] = ()) -> Observed:
     """
     Read the experiments of a table; SummaryError names an axis or metric that no study has.
 
-    Without *with_rest*, the parameters that are no axes are not read: all experiments have the same rest.
+    *implied* axes were named by nobody: the newest grid may have left them out. Without *with_rest*, the parameters
+    that are no axes are not read: all experiments have the same rest.
     """
     known = tuple(studies.find(connection, name) for name in spec.studies)
     over = over_of(known, spec)
@@ -86,7 +87,8 @@ def observe(connection: Connection, spec: TableSpec, with_rest: bool = True) -> 
         )
         read.append(observations.read(connection, request))
     observed = dataclasses.replace(_merged(known, over, read, axes, metrics), revisions=past, has_workers=has_workers)
-    _check_values(connection, observed, axes)
+    implied = [*implied, *(over if spec.over is None else ())]
+    _check_values(connection, observed, [name for name in axes if name not in implied])
     return observed
 
 

@@ -190,7 +190,7 @@ def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[P
 def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) -> Problem:
     """Return the problem: experiments of a cell differ in a parameter without a role."""
     first = names[0]
-    several = f"{_short(first)} has several values in one cell ({', '.join(map(_short, values[:_SHOWN]))})"
+    several = f"{_short(first)} has several values in one cell, such as {' and '.join(map(_short, values[:2]))}"
     also = f", likewise {_some([_short(name) for name in names[1:]])}" if len(names) > 1 else ""
     over = ",".join([*over, first])
     advice = f"choose --rows, --columns, --average or --best {first}, --over {over}"
