@@ -94,10 +94,8 @@ def test_compare_on_a_screen_says_one_pair_in_words(finished):
     assert lines[2] == "SVC has a higher accuracy than RandomForestClassifier."
     assert "  wins         SVC 10, RandomForestClassifier 0, ties 0" in lines
     assert "  test         p = 0.002, Wilcoxon signed-rank test" in lines
-    assert lines[-2:] == [
-        "not paired: 1 of SVC, failed (1 error): dataset_a, seed 0",
-        f"    qexp requeue {finished.name} --status failed",
-    ]
+    lack = lines.index("not paired: 1 of SVC, failed (1 error): dataset_a, seed 0")
+    assert lines[lack + 1] == f"    qexp requeue {finished.name} --status failed"
     assert max(map(len, lines)) <= 80
 
 
