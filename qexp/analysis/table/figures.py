@@ -11,6 +11,9 @@ from qexp.analysis.statistics import describe
 from qexp.analysis.table.units import Units
 
 
+_SOME = 1_000
+
+
 @dataclass(frozen=True)
 class Figures:
     """Cells are numbered row * columns + column; arrays have one entry per cell."""
@@ -56,9 +59,11 @@ def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) 
 
 
 def _by_count(n: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each number of replicates with the cells that have so many."""
+    """Yield each number of replicates with cells that have so many, some at a time: statistics copy their values."""
     for count in np.unique(n[n > 0]).tolist():
-        yield count, np.flatnonzero(n == count)
+        cells = np.flatnonzero(n == count)
+        for start in range(0, len(cells), _SOME):
+            yield count, cells[start : start + _SOME]
 
 
 @dataclass(frozen=True)

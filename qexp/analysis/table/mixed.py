@@ -35,11 +35,12 @@ def mixed(connection: Connection, observed: Observed, spec: TableSpec, cells: Ce
     within a cell; between cells they are noted only. Several studies may not differ in settings or code within a cell.
     Machines may not differ if a metric depends on them.
     """
-    done = np.flatnonzero(observed.status == _DONE)
+    is_done = observed.status == _DONE
+    done = np.flatnonzero(is_done).astype(np.int32)  # half the memory for a million experiments
     known = observed.revisions
     found: list[Problem] = []
     for at, study in enumerate(observed.studies):
-        found += _settings(study, known[at], observed.revision[done[observed.study[done] == at]])
+        found += _settings(study, known[at], observed.revision[is_done & (observed.study == at)])
     found += _across(observed, known, done, cells) if not found else []
     found += _code(connection, observed, known, done, cells)
     environments = origins.environments(connection, observed.worker.values)
