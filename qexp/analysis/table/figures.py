@@ -10,7 +10,6 @@ import numpy as np
 from qexp.analysis.statistics import describe
 from qexp.analysis.table.units import Units
 
-
 _SOME = 1_000
 
 
