@@ -37,8 +37,11 @@ def test_other_texts_replace_values_unless_two_would_share_one():
     assert texts("svc", "tree", labels={"svc": "m", "tree": "m"}) == ["svc", "tree"]
 
 
-def test_a_label_of_an_import_path_is_found_by_the_whole_path():
-    assert texts("sklearn.svm.SVC", "sklearn.tree.Tree", labels={"sklearn.svm.SVC": "SVM"}) == ["SVM", "Tree"]
+def test_a_label_of_an_import_path_is_found_by_the_whole_path_or_else_by_its_last_part():
+    found = "sklearn.svm.SVC", "sklearn.tree.Tree"
+    assert texts(*found, labels={"sklearn.svm.SVC": "SVM"}) == ["SVM", "Tree"]
+    assert texts(*found, labels={"SVC": "SVM", "sklearn": "no"}) == ["SVM", "Tree"]
+    assert texts(*found, labels={"SVC": "short", "sklearn.svm.SVC": "whole"}) == ["whole", "Tree"]
 
 
 def test_without_axes_there_is_one_empty_key():
