@@ -190,7 +190,8 @@ def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[P
 def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) -> Problem:
     """Return the problem: experiments of a cell differ in a parameter without a role."""
     first = names[0]
-    several = f"{_short(first)} has several values in one cell, such as {' and '.join(map(_short, values[:2]))}"
+    examples = " and ".join(_short(value, 18) for value in values[:2])
+    several = f"{_short(first)} has several values in one cell, such as {examples}"
     also = f", likewise {_some([_short(name) for name in names[1:]])}" if len(names) > 1 else ""
     over = ",".join([*over, first])
     advice = f"choose --rows, --columns, --average or --best {first}, --over {over}"
@@ -208,9 +209,9 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = _LONGEST) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _lengths(texts: Iterable[str]) -> Iterator[int]:
