@@ -22,7 +22,7 @@ def stale_(study: str, form: str) -> None:
     Say which results are of older settings or code.
 
     A changed setting, another function, or another content of a file that the attempt imported makes a result stale. A
-    file that it did not import makes nothing stale. The newest revision is that of the last enqueue or requeue.
+    file that it did not import makes nothing stale. The last enqueue or requeue made the newest revision.
     """
     from qexp.client import Client
     from qexp.client.staleness import stale

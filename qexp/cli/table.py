@@ -111,15 +111,14 @@ def _check_writable(output: Path | None, macros: Path | None) -> None:
 
 
 def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> None:
-    from qexp.analysis.writers import to_macros, write, write_macros
+    from qexp.analysis.writers import save, to_macros, write
 
-    if macros is not None:
-        to_macros({name: made})  # names that clash are refused before anything is written
+    text = to_macros({name: made}) if macros is not None else ""  # before anything is written: names may clash
     if output is not None:
         write(made, output)
         say(f"{output}: {len(made.rows)} rows, {len(made.columns)} columns")
     if macros is not None:
-        write_macros({name: made}, macros)
+        save(text, macros)
         say(f"{macros}: a macro for each of {sum(cell is not None for row in made.cells for cell in row):,} cells")
 
 

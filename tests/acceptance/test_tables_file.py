@@ -34,12 +34,12 @@ def accuracy(params, shift=0.0):
 def finished(client, raw, tmp_path):
     """Make a study whose experiments have ended as *result* says; None leaves an experiment queued."""
 
-    def finished(result=accuracy):
+    def finished(result=accuracy, parameters=PARAMETERS):
         name = f"s_{uuid.uuid4().hex[:8]}"
         code = tmp_path / f"code_{name}"
         code.mkdir()
         (code / "experiment.py").write_text("def f(**given): ...\n")
-        grid = {"study": name, "function": "experiment:f", "queue": "nobody", "parameters": PARAMETERS}
+        grid = {"study": name, "function": "experiment:f", "queue": "nobody", "parameters": parameters}
         client.enqueue(Grid.from_dict(grid, code))
         shutil.rmtree(code)
         finish(client, raw, name, result)
@@ -245,6 +245,15 @@ def test_macros_that_would_share_a_name_keep_the_old_file(paper, qexp):
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no pdflatex")
+def test_macros_of_one_table_that_would_share_a_name_leave_it_unwritten(finished, qexp, tmp_path):
+    name = finished(lambda params: {"accuracy": params["seed"]}, {"classifier": ["a_b", "a-b"], "seed": [0, 1]})
+    arguments = ("--metric", "accuracy", "--rows", "classifier", "-o", "one.tex", "--macros", "m.tex")
+    done = qexp("table", name, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected one name per cell" in done.stderr
+    assert not list(tmp_path.glob("*.tex"))
+
+
 def test_tables_and_macros_compile(paper, qexp):
     qexp("table", paper.file)
     (paper.folder / "paper.tex").write_text(

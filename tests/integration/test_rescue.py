@@ -3,6 +3,7 @@
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from tests_support import eventually
@@ -172,7 +173,7 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     assert "all 2 that its study gives to 'released' are used" in client.explain(number).sentences[1].text
 
 
-def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(client, raw, two, tmp_path):
+def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(client, raw, two, tmp_path, monkeypatch):
     # Given a worker that is silent, and a leader whose connections are lost, though Postgres is there
     (_, silent, _), (_, loud, _) = two
     raw.execute("UPDATE worker SET last_seen = now() - interval '1 h' WHERE id = %s", [silent])
@@ -180,11 +181,13 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
     board = Board(tmp_path / "board")
     board.make()
     leader = Dispatcher(client.settings.model_copy(update={"lease": 3}), loud, board, lambda: None)
-    look = leader._upkeep.look
+    look, late = leader._upkeep.look, []
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.2 * len(late))
+    monkeypatch.setattr("qexp.worker.dispatcher.time", clock)
 
     def looks_long(at_once=False):
-        """A busy machine, on which all of it takes longer than the third of a lease that is no outage."""
-        time.sleep(1.2)
+        """Take 1.2 s by the leader's clock, as on a busy machine: longer than a third of the lease."""
+        late.append(at_once)
         return look(at_once)
 
     leader._upkeep.look = looks_long

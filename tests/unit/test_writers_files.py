@@ -7,7 +7,7 @@ import sys
 import pytest
 from table_support import big_table, nasty_table, rich_table, table
 
-from qexp.analysis.writers import FORMATS, check_table_file, render, to_macros, write, write_macros
+from qexp.analysis.writers import FORMATS, check_macros_file, check_table_file, render, write
 from qexp.errors import ExportError
 
 PRINT_TABLES = """
@@ -42,7 +42,7 @@ def test_an_unknown_suffix_or_format_names_the_known_ones(tmp_path):
     ):
         render(table(), "htm")
     with pytest.raises(ExportError, match=r"expected one of \.tex$"):
-        write_macros({"t": table()}, tmp_path / "numbers.csv")
+        check_macros_file(tmp_path / "numbers.csv")
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
@@ -54,16 +54,6 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(ExportError, match="file name too long"):
         write(table(), tmp_path / f"{'x' * 300}.tex")
     assert [found.name for found in tmp_path.iterdir()] == ["folder.tex"]
-
-
-def test_a_file_stays_as_it_was_if_the_table_cannot_be_written(tmp_path):
-    path = tmp_path / "numbers.tex"
-    path.write_text("before")
-    with pytest.raises(ExportError, match="expected one name per cell"):
-        write_macros({"t": table(["a_b", "a-b"])}, path)
-    assert path.read_text() == "before"
-    write_macros({"t": table()}, path)
-    assert path.read_text() == to_macros({"t": table()})
 
 
 def test_text_that_is_no_unicode_is_written_visibly(tmp_path):

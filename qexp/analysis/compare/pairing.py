@@ -90,7 +90,7 @@ def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
 
 
 def _others(spec: CompareSpec, known: Sequence[StudyRow]) -> tuple[str, ...]:
-    """Return the parameters that have no role; of a mapping of which a part has a role, the rest is read apart."""
+    """Return the parameters that have no role. If a key of a mapping has a role, its other keys are read as well."""
     named = [*spec.compared, *(spec.over if spec.over is not None else (DEFAULT_OVER,)), *spec.average, *spec.per]
     taken, parts = set[str](), list[str]()
     for name in named:
@@ -176,7 +176,7 @@ def _aligned(
 
 def _with_rest(blocks: Axes, observed: Observed, methods: Axes, spec: CompareSpec) -> Axes:
     """
-    Return blocks that also differ in the rest of a mapping of which a part has a role.
+    Split blocks by the other keys of a mapping, if one key of it has a role.
 
     A rest that is one within each method belongs to the method. Several studies are paired by whole parameters.
     """

@@ -28,7 +28,7 @@ def ranked(pairing: Pairing, methods: Sequence[str]) -> Ranks:
         raise SummaryError(f"--ranks: found {len(methods)} methods, expected three or more; two are compared as a pair")
     matrix = scores(pairing)
     if not len(matrix):
-        raise SummaryError("--ranks: there is no combination of which all methods have a result; narrow with --where")
+        raise SummaryError("--ranks: no combination has a result of every method; choose methods with --where")
     ranks = average_ranks(matrix, maximize=pairing.spec.is_maximized)
     order = np.argsort(ranks, kind="stable").tolist()
     names, sorted_ = tuple(methods[at] for at in order), tuple(float(ranks[at]) for at in order)

@@ -1,4 +1,4 @@
-"""Which parameters are rows and columns if nobody says so."""
+"""Default rows and columns of a coverage."""
 
 from __future__ import annotations
 

@@ -238,7 +238,7 @@ def _pooling(free: Sequence[Axis], request: Request, over: Sequence[str]) -> str
 
 
 def _drawn(axis: Axis | None, drawn: Mask, request: Request) -> Axis | None:
-    """Return the parameter of the drawn experiments; a heat map keeps values of which nothing is done."""
+    """Return the parameter of the drawn experiments; a heat map keeps values without done experiments."""
     if axis is None:
         return None
     return Axis(axis.name, axis.values, axis.codes[drawn]) if request.kind == "heatmap" else axis.among(drawn)

@@ -87,7 +87,7 @@ def compare(
     Differences are rounded to 13 significant digits of the values, so that 0.3 - 0.2 ties with 0.2 - 0.1.
     There is no p if n pairs cannot reach *alpha* with this many *comparisons*, if a value is NaN or infinite,
     or if a t-test has equal differences. All differences zero: p = 1.
-    The interval is that of Student (1908).
+    The interval is Student's (1908).
     """
     chosen = paired_test_of(test)
     differences = paired_differences(a, b)

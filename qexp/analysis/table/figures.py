@@ -11,6 +11,7 @@ from qexp.analysis.statistics import describe
 from qexp.analysis.table.units import Units
 
 _SOME = 1_000
+"""Cells whose statistics are computed at once."""
 
 
 @dataclass(frozen=True)

@@ -52,12 +52,6 @@ def write(table: Table, path: Path, siunitx: bool = False) -> None:
     save(render(table, path.suffix.lower().removeprefix("."), siunitx), path)
 
 
-def write_macros(tables: Mapping[str, Table], path: Path) -> None:
-    """Write the macros of several tables, given by name, to a .tex file; see `to_macros`."""
-    check_macros_file(path)
-    save(to_macros(tables), path)
-
-
 def save(text: str, path: Path) -> None:
     """Write text as UTF-8, complete or not at all."""
     with whole_file(path) as draft:
@@ -85,5 +79,4 @@ __all__ = [
     "to_macros",
     "to_markdown",
     "write",
-    "write_macros",
 ]
