@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.observed import Observed
 from qexp.model import Status
-from qexp.store import revisions, sources
+from qexp.store import sources
 from qexp.store.connect import Connection
 from qexp.store.revisions import RevisionView
 
@@ -18,15 +18,14 @@ _FILES = 6
 
 def between_studies(connection: Connection, observed: Observed) -> Iterator[Note]:
     """Yield a note on the Python files that differ between the last revisions of the studies that ran."""
-    ran = [_ran(connection, observed, at) for at in range(len(observed.studies))]
+    ran = [_ran(observed, at) for at in range(len(observed.studies))]
     yield from _code(connection, [one.source for one in ran if one is not None and one.source])
 
 
-def _ran(connection: Connection, observed: Observed, at: int) -> RevisionView | None:
+def _ran(observed: Observed, at: int) -> RevisionView | None:
     """Return the last revision of a study that has results."""
     numbers = observed.revision[(observed.study == at) & (observed.status == _DONE)]
-    known = revisions.revisions(connection, observed.studies[at].id)
-    return known.get(int(numbers.max())) if len(numbers) else None
+    return observed.revisions[at].get(int(numbers.max())) if len(numbers) else None
 
 
 def _code(connection: Connection, digests: Sequence[str]) -> Iterator[Note]:

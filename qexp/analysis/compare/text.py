@@ -11,6 +11,7 @@ from qexp.analysis import layout
 from qexp.analysis.compare.model import Comparison, Pair, Ranks
 from qexp.analysis.layout import Line, Piece
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
+from qexp.analysis.writers.parts import sentence
 
 _ALPHA = 0.05
 _HEADS = ("difference", "95 % interval", "p", "n", "w/t/l", "dz")
@@ -32,7 +33,7 @@ def lines(found: Comparison, width: int) -> Iterator[Line]:
     if found.notes:
         yield ()
     for note in found.notes:
-        yield from layout.wrapped(note.text, width, "  ", "yellow" if note.kind == "mixed" else "dim")
+        yield from layout.wrapped(sentence(note), width, "  ", "yellow" if note.kind == "mixed" else "dim")
         if note.command:
             yield layout.line(f"    {note.command}", "cyan")
 
@@ -236,5 +237,5 @@ def page(found: Comparison) -> str:
         ranked = [[name, f"{rank:.2f}"] for name, rank in zip(found.ranks.methods, found.ranks.ranks, strict=True)]
         parts.append(layout.html_table(["method", "average rank"], ranked))
         said += _of_ranks(found.ranks, found.unit)
-    said += [f"{note.text}: {note.command}" if note.command else note.text for note in found.notes]
+    said += [f"{sentence(note)}: {note.command}" if note.command else sentence(note) for note in found.notes]
     return "".join(parts) + layout.html_lines(said)
