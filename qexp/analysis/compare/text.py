@@ -61,7 +61,8 @@ def _sentences(found: Comparison, pair: Pair) -> Iterator[tuple[str, str]]:
     if not figures.n or math.isnan(figures.difference):
         yield "pairs", figures.reason
         return
-    yield "means", f"{form.text(pair.first_mean)} and {form.text(pair.second_mean)}"
+    means = column_format([pair.first_mean, pair.second_mean])
+    yield "means", f"{means.text(pair.first_mean)} and {means.text(pair.second_mean)}"
     yield "difference", f"{_signed(form, figures.difference)}, 95 % interval {_interval(form, pair)}"
     yield "pairs", f"n = {figures.n}: {found.unit}{_from_results(pair)}"
     yield "wins", f"{pair.first} {figures.wins}, {pair.second} {figures.losses}, ties {figures.ties}"

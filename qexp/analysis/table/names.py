@@ -151,6 +151,8 @@ def _check_axis(known: Sequence[StudyRow], name: str) -> None:
 def _check_metric(known: Sequence[StudyRow], name: str) -> None:
     for study in known:
         if metric_source(study, name) is None:
+            if not study.results:
+                raise SummaryError(f"{study.name}: nothing is done yet; 'qexp status {study.name}' counts what is open")
             if axis_source(study, name) is not None:
                 raise SummaryError(
                     f"{name!r} is a parameter of {study.name}, expected a result{_listed(study.results)}"
