@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from qexp import QexpError, Study, metrics
+from qexp.analysis.statistics import describe
 
 SOURCE = """
 import qexp
@@ -216,3 +217,15 @@ def test_a_curve_is_the_mean_of_the_series_and_dashed_where_runs_have_ended(ran)
     assert np.isnan(full.get_ydata()[5:]).all()
     np.testing.assert_allclose(fewer.get_ydata()[4:], expected[4:])
     assert [text.get_text() for text in panel.texts] == ["n = 2"]
+
+
+@pytest.mark.parametrize("statistic", ["mean±std", "iqm", "median"])
+def test_the_line_of_a_curve_is_the_statistic_that_is_asked_for(ran, statistic):
+    # Given series of 11 runs, of which some end early
+    points = metrics(ran.name, "loss", where="status = 'done'").groupby("step")["value"]
+    expected = [float(describe(part.to_numpy(), statistic).center) for _, part in points]
+    # When they become one line
+    panel = Study(ran.name).plot("loss", "curve", statistic=statistic, allow="open").axes[0]
+    solid, dashed = (line.get_ydata() for line in panel.lines[:2])
+    # Then it has their statistic at each step
+    np.testing.assert_allclose(np.where(np.isnan(solid), dashed, solid), expected, rtol=1e-12)

@@ -50,13 +50,17 @@ def finished(client, raw, tmp_path):
 
 def finish(client, raw, name, result):
     """End the experiments of a study that are queued or pending."""
-    raw.execute("UPDATE experiment SET status = 'queued' WHERE status = 'pending'")
+    raw.execute(
+        "UPDATE experiment SET status = 'queued' "
+        "WHERE status = 'pending' AND study = (SELECT id FROM study WHERE name = %s)",
+        [name],
+    )
     worker = uuid.uuid4()
     leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 1))
     for view in client.experiments(Selection(name)):
         found = result(view.params) if view.status == "queued" else None
         if found is not None:
-            hot.finish(raw, hot.claim(raw, view.id, worker, 1), hot.Outcome(result=found))
+            assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), hot.Outcome(result=found))
     raw.execute("UPDATE study SET results = '{accuracy}' WHERE name = %s", [name])
 
 

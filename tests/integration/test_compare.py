@@ -124,6 +124,7 @@ def test_figures_are_those_of_pandas_and_scipy_on_the_same_rows(client, raw, tmp
     # Then each pair has the figures of the rows that both have
     rows = client.frame(parse([study.name]))
     rows = rows[rows.status == "done"]
+    assert len(found.pairs) == a * (a - 1) // 2
     for pair in found.pairs:
         both = rows[rows.model.isin([pair.first, pair.second])]
         wide = both.pivot_table(index=["dataset", "seed"], columns="model", values="accuracy", sort=False)
@@ -403,7 +404,7 @@ def test_what_cannot_be_compared_is_said(client, made):
         with pytest.raises(SummaryError, match=text):
             compare(study.name, client=client, **{"metric": "accuracy", **options})
     waiting = made().enqueue(GRID).name
-    with pytest.raises(SummaryError):
+    with pytest.raises(SummaryError, match="nothing is done yet; 'qexp status"):
         compare(waiting, by="model", metric="accuracy", client=client)
 
 

@@ -104,6 +104,7 @@ def test_the_selectors_of_commands_choose_what_the_gap_counts(client, made):
 
     study = made().enqueue(GRID).finish(outcome)
     found = coverage(study.name, metric="accuracy", where="dataset = 'iris'", client=client)
+    assert by_kind(found).keys() == {"valueless", "diverged"}
     for gap in found.gaps:
         words = shlex.split(gap.commands[0])
         condition = words[words.index("--where") + 1]

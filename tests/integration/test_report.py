@@ -17,7 +17,7 @@ from qexp.errors import ExportError, SummaryError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Failure, Imports
 from qexp.source import current
-from qexp.store import hot, journal, leases, sources
+from qexp.store import costs, hot, journal, leases, sources, studies
 from qexp.store.selectors import Selection
 
 HOSTILE = "</pre><script>alert('x')</script> & \"q\" \x1b[31m \u202e http://evil.example/x"
@@ -250,19 +250,46 @@ def test_series_are_drawn_with_a_line_for_each_group(enqueue, finish, read, raw)
     assert "iris (n = 3)" in told.texts["pictures"]
 
 
+def queue_failed(raw, name):
+    """Make the failed experiments of a study ready for another attempt."""
+    raw.execute(
+        "UPDATE experiment SET status = 'queued', failure = NULL, error_fingerprint = NULL "
+        "WHERE status = 'failed' AND study = (SELECT id FROM study WHERE name = %s)",
+        [name],
+    )
+
+
 def test_a_second_attempt_is_told(enqueue, finish, read, raw, client):
     name = enqueue()
     finish(name, lambda params: error() if params["seed"] == 0 else score(params))
-    raw.execute(
-        "UPDATE experiment SET status = 'queued', failure = NULL, error_fingerprint = NULL WHERE failure = 'error'"
-    )
+    queue_failed(raw, name)
     finish(name, score, host="node2", seconds=500.0)
     told = read(name)
     assert "node2" in told.texts["machines"]
     assert "No experiment had a second attempt." not in told.texts["slowest"]
     assert "seed=0" in told.texts["slowest"]
-    assert "done182" not in told.texts["cost"]
+    # And the cost is that of 12 attempts of 20 s and 6 of 500 s that are done, and of 6 of 20 s that failed
+    assert "done1854 min 0 s" in told.texts["cost"]
+    assert "error62 min 0 s" in told.texts["cost"]
+    assert "all2456 min 0 s" in told.texts["cost"]
     assert "The time axis is logarithmic." not in told.texts["durations"]
+
+
+def test_the_slowest_and_the_most_retried_come_first(enqueue, finish, client, raw):
+    # Given experiments that took 1, 20 and 100 s in their first, second and third attempt
+    name = enqueue(parameters={"seed": [0, 1, 2]})
+    ids = [view.id for view in client.experiments(Selection(name))]
+    for number, seconds in enumerate((1.0, 20.0, 100.0)):
+        finish(name, lambda params, least=number: {"y": 1} if params["seed"] == least else error(), seconds=seconds)
+        queue_failed(raw, name)
+    # When what they took is read
+    with client.begin() as connection:
+        study = studies.find(connection, name).id
+        found = costs.durations(connection, study)
+        slow, retried = costs.slowest(connection, study, 5), costs.most_retried(connection, study, 5)
+    # Then the largest come first, and durations that differ so much are binned by logarithms
+    assert (slow, retried) == (ids[::-1], ids[:0:-1])
+    assert (found.count, found.median, found.longest, found.is_log) == (3, 20.0, 100.0, True)
 
 
 def test_conditional_parameters_of_odd_names_and_values_have_rows(enqueue, finish, read):
@@ -342,13 +369,23 @@ def test_bad_paths_and_studies_are_refused_in_one_line(enqueue, client, tmp_path
     assert not (tmp_path / "x.html").exists()
 
 
+def written(raw, name):
+    """Return the rows of a study with the transactions that wrote them."""
+    (study,) = raw.execute("SELECT id FROM study WHERE name = %s", [name]).fetchone()
+    own = {"study": "id", "revision": "study", "experiment": "study", "attempt": "study"}
+    return {
+        table: sorted(map(repr, raw.execute(f"SELECT xmin, * FROM {table} WHERE {column} = %s", [study]).fetchall()))
+        for table, column in own.items()
+    }
+
+
 def test_the_same_data_give_the_same_bytes_and_nothing_is_written(enqueue, finish, client, raw, tmp_path):
     name = enqueue()
     finish(name, score)
-    before = raw.execute("SELECT xmin, * FROM study ORDER BY id").fetchall()
+    before = written(raw, name)
     first = Study(name, client).report(tmp_path / "a.html").read_bytes()
     assert Study(name, client).report(tmp_path / "b.html").read_bytes() == first
-    assert raw.execute("SELECT xmin, * FROM study ORDER BY id").fetchall() == before
+    assert written(raw, name) == before
     assert [path.name for path in tmp_path.glob(".qexp*")] == []
 
 

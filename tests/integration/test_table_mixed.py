@@ -242,6 +242,6 @@ def test_results_that_were_stale_and_ran_again_are_no_shopping(finished_study, c
     if change == "code":
         study.write("experiment.py", "def f(**params): return 2\n")
     study.enqueue(parameters=GRID, settings={"epochs": 2} if change == "settings" else {})
-    study.client.requeue(parse([study.name], stale=True))
+    assert study.client.requeue(parse([study.name], stale=True)).ids == study.ids()
     study.end(accuracy)
     assert texts(study.table(), "repeated") == []

@@ -1,5 +1,7 @@
 """The list of files and packages that a function's attempts have imported: never less than they did."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -175,7 +177,13 @@ def test_a_function_without_a_snapshot_has_packages_only(project):
 def test_equal_lists_have_equal_digests_in_other_processes_too(project):
     put(project, "experiment.py", "def f(): ...")
     found = attempt(project, "experiment:f")
-    assert found.digest == type(found)(("experiment.py",), found.packages).digest
+    script = f"from qexp.model import Imports; print(Imports({found.files!r}, {found.packages!r}).digest)"
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        told = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert told.stdout.strip() == found.digest
     assert found.digest != type(found)(("experiment.py", "x.py"), found.packages).digest
     assert len(found.digest) == 32
 

@@ -3,51 +3,25 @@
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from plot_support import LINES, caption, curve, experiments, noisy, picture
 from scipy import stats
 
 from qexp.analysis.frame import typed
 from qexp.analysis.plots import Request
 from qexp.analysis.plots.axis import axis_of
-from qexp.analysis.plots.curves import Curve, curves_of, members
+from qexp.analysis.plots.curves import curves_of, members
 from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
 from qexp.analysis.plots.labels import labels_of
 from qexp.analysis.plots.request import names_of, size_of
-from qexp.analysis.plots.spread import summary, summary_of_rows
+from qexp.analysis.plots.spread import summary
 from qexp.analysis.plots.style import COLORS, MOST_GROUPS, look
 from qexp.analysis.statistics import Statistic, describe
 from qexp.errors import RefusedError, StatisticsError, SummaryError
-
-
-def experiments(score, status=lambda row: "done", **parameters):
-    """Return a study with every combination of parameters; *score* and *status* take a row."""
-    rows = [dict(zip(parameters, values, strict=True)) for values in itertools.product(*parameters.values())]
-    columns = {name: typed([row[name] for row in rows]) for name in parameters}
-    frame = pd.DataFrame({"id": range(1, len(rows) + 1), **columns})
-    frame["score"] = typed([score(row) for row in rows])
-    frame["status"] = [status(row) for row in rows]
-    return Experiments(frame, list(parameters), ["score"], "tried")
-
-
-def picture(found, *arguments, **options):
-    request = Request(*arguments, **options)
-    return draw(choose(found, request), request)
-
-
-def caption(figure):
-    return figure.texts[-1].get_text().split("\n")
-
-
-def noisy(row):
-    return row["lr"] + row["seed"] ** 2 + (row.get("model") == "b")
-
-
-LINES = experiments(noisy, lr=[1, 2, 4], model=["a", "b"], seed=[0, 1, 2])
 
 
 @pytest.mark.parametrize("statistic", ["mean±std", "sem", "ci95", "median"])
@@ -214,11 +188,6 @@ def test_a_value_of_which_nothing_is_done_stays_in_a_heat_map():
     )
     panel = picture(found, "heatmap", "score", x="lr", by="model").axes[0]
     assert [text.get_text() for text in panel.get_xticklabels()] == ["1", "2", "4"]
-
-
-def curve(n, center):
-    rows = np.array([n, center, np.ones(len(n))], dtype=float).T
-    return Curve(np.arange(len(n)), summary_of_rows(rows, Statistic.MEAN_STD), 3)
 
 
 def test_a_curve_is_dashed_from_where_runs_have_ended_and_says_how_many_are_left():

@@ -7,6 +7,7 @@ import sys
 import pytest
 from table_support import big_table, nasty_table, rich_table, table
 
+from qexp.analysis.whole_files import whole_file
 from qexp.analysis.writers import FORMATS, check_macros_file, check_table_file, render, write
 from qexp.errors import ExportError
 
@@ -54,6 +55,16 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(ExportError, match="file name too long"):
         write(table(), tmp_path / f"{'x' * 300}.tex")
     assert [found.name for found in tmp_path.iterdir()] == ["folder.tex"]
+
+
+def test_an_error_while_a_file_is_written_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "table.tex"
+    path.write_text("before")
+    with pytest.raises(RuntimeError, match="half"), whole_file(path) as draft:
+        draft.write_text("half")
+        raise RuntimeError("half")
+    assert path.read_text() == "before"
+    assert [found.name for found in tmp_path.iterdir()] == ["table.tex"]
 
 
 def test_text_that_is_no_unicode_is_written_visibly(tmp_path):
