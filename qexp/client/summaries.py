@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from qexp.store.connect import Connection
 
 Spec = TypeVar("Spec", bound=BaseModel)
+_EXPECTED = "Input should be "
+"""How pydantic's messages begin where one value of several kinds was expected."""
 
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
@@ -33,11 +35,16 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
     try:
         return kind(**options)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        first, *others = error.errors()
+        place = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise SummaryError(f"there is no option {place!r}{nearest(place, kind.model_fields)}") from error
-        raise SummaryError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
+        said = [first["msg"], *(other["msg"] for other in others if other["loc"][0] == place)]
+        if not all(one.startswith(_EXPECTED) for one in said):
+            raise SummaryError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
+        kinds = (one.removeprefix(_EXPECTED).partition(", unable")[0] for one in said)
+        expected = " or ".join(f"a number {one}" if one.startswith(("greater", "less")) else one for one in kinds)
+        raise SummaryError(f"{place}: found {options[place]!r}, expected {expected}") from error
 
 
 @contextmanager
