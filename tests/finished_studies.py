@@ -81,14 +81,14 @@ class FinishedStudy:
         }
         claims = hot.claims(self.raw, list(endings), worker, pid=1)
         assert len(claims) == len(endings)
-        results: list[hot.Done] = []
+        results: list[hot.EncodedResult] = []
         names: dict[str, None] = {}
         for claim in claims:
             ended = endings[claim.id]
             outcome = ended if isinstance(ended, hot.Outcome) else hot.Outcome(result=ended, imports=imports)
             names |= dict.fromkeys(outcome.result or ())
             if outcome.is_done:
-                results.append(hot.done(claim, outcome))
+                results.append(hot.encode_result(claim, outcome))
             else:
                 assert hot.finish(self.raw, claim, outcome)
         if claims:

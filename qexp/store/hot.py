@@ -129,15 +129,15 @@ def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """An attempt has ended as it said."""
+class FinishedAttempt:
+    """An attempt whose end is recorded."""
 
     urls: Sequence[str] = ()
-    """Files of checkpoints that were dropped with its result, and have to go too."""
+    """Files of checkpoints that were dropped with its result; the caller deletes them."""
 
 
-class Done(NamedTuple):
-    """An attempt that ended with a result, ready to be recorded together with others."""
+class EncodedResult(NamedTuple):
+    """The result of an attempt as `finish_all` and the file of unrecorded results take it."""
 
     id: int
     study: int
@@ -148,16 +148,16 @@ class Done(NamedTuple):
     """The rest as JSON, as `finish` reads it."""
 
 
-def done(
+def encode_result(
     claim: Claim,
     outcome: Outcome,
     began: float | None = None,
     ended: float | None = None,
     names: Iterable[str] | None = None,
     registered: Container[str] = (),
-) -> Done:
+) -> EncodedResult:
     """
-    Return an outcome as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
+    Return a result as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
 
     *names* are the known names of the study's results, in order; None: the names of the claim. *registered* has the
     digests of imports that are in Postgres for sure: their lists are not sent again.
@@ -179,10 +179,12 @@ def done(
         if imports.digest not in registered:
             facts |= {"files": imports.files, "packages": imports.packages}
     text = to_json({name: fact for name, fact in facts.items() if fact is not None}).decode()
-    return Done(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
+    return EncodedResult(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
 
 
-def finish_all(raw: Raw, worker: UUID, items: Sequence[Done], now: datetime | None = None) -> dict[int, Finished]:
+def finish_all(
+    raw: Raw, worker: UUID, items: Sequence[EncodedResult], now: datetime | None = None
+) -> dict[int, FinishedAttempt]:
     """Record results of a worker; those that are missing in the answer are someone else's by now."""
     values = {
         "outcomes": f"[{','.join(item.text for item in items)}]",
@@ -191,7 +193,7 @@ def finish_all(raw: Raw, worker: UUID, items: Sequence[Done], now: datetime | No
         "clock": time.monotonic(),
         "now": now,
     }
-    return {row[0]: Finished(row[1]) for row in raw.execute(SQL["finish"], values)}
+    return {row[0]: FinishedAttempt(row[1]) for row in raw.execute(SQL["finish"], values)}
 
 
 def finish(
@@ -201,31 +203,31 @@ def finish(
     now: datetime | None = None,
     names: Iterable[str] | None = None,
     registered: Container[str] = (),
-) -> Finished | None:
+) -> FinishedAttempt | None:
     """
     Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded.
 
-    *names* and *registered* are as in `done`.
+    *names* and *registered* are as in `encode_result`.
     """
     if outcome.departure is not None:
-        return Finished() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
+        return FinishedAttempt() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
     if outcome.error is not None:
         fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
         values = {"ids": [claim.id], **fence, "worker_died": False}
-        return Finished() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
-    item = done(claim, outcome, names=names, registered=registered)
+        return FinishedAttempt() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
+    item = encode_result(claim, outcome, names=names, registered=registered)
     return finish_all(raw, claim.worker, [item], now).get(claim.id)
 
 
-def ended(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
-    """Return those experiments, of {id: attempt}, whose attempts of a worker have ended so: it has said it twice."""
+def recorded_before(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
+    """Return those experiments, of {id: attempt}, whose attempts have this outcome already: the answer was lost."""
     values = {"ids": list(attempts), "attempts": list(attempts.values()), "worker": worker, "outcome": outcome}
-    return [row[0] for row in raw.execute(SQL["ended"], values)]
+    return [row[0] for row in raw.execute(SQL["recorded_before"], values)]
 
 
 @dataclass(frozen=True)
-class Failed:
-    """An attempt that was ended by a failure, and when the next one is due, if there will be one."""
+class FailedAttempt:
+    """An attempt that ended by a failure, and when the next attempt is due; None: there is none."""
 
     id: int
     attempt: int
@@ -241,7 +243,7 @@ def crash(
     now: datetime | None = None,
     attempt: int | None = None,
     worker_died: bool = False,
-) -> list[Failed]:
+) -> list[FailedAttempt]:
     """
     End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them.
 
@@ -265,7 +267,7 @@ def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
 
 def _fail(
     raw: Raw, values: dict[str, Any], error: Error, outcome: Outcome, source: str | None, now: datetime | None
-) -> list[Failed]:
+) -> list[FailedAttempt]:
     values |= {
         "source": source,
         "now": now,
@@ -278,7 +280,7 @@ def _fail(
         "exit_signal": error.signal,
         **_found(outcome),
     }
-    return [Failed(*row) for row in raw.execute(SQL["fail"], values)]
+    return [FailedAttempt(*row) for row in raw.execute(SQL["fail"], values)]
 
 
 def _depart(

@@ -106,7 +106,7 @@ WITH given AS (
 )
 SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL) FROM ended;
 
--- ended: those of some attempts of a worker that have ended so. No row: none has.
+-- recorded_before: attempts of a worker that already have this outcome. No row: none has.
 SELECT a.experiment FROM attempt a JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
        ON a.experiment = g.id AND a.number = g.attempt
 WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.outcome = %(outcome)s;

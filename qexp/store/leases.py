@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from qexp.store.connect import Raw
-from qexp.store.hot import Error, Failed, crash, statements
+from qexp.store.hot import Error, FailedAttempt, crash, statements
 from qexp.store.notices import KEPT, MOST_TRIES
 
 SQL = statements("leases.sql")
@@ -97,7 +97,7 @@ def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[Silent]:
     return [Silent(*row) for row in raw.execute(SQL["silent"], {"lease": lease, "now": now})]
 
 
-def rescue(raw: Raw, silent: Silent, error: Error, now: datetime | None = None) -> list[Failed]:
+def rescue(raw: Raw, silent: Silent, error: Error, now: datetime | None = None) -> list[FailedAttempt]:
     """End as lost what a worker that was given up was running; return which attempts those were."""
     return crash(raw, silent.experiments, silent.worker, None, error, now, worker_died=silent.died)
 

@@ -136,7 +136,7 @@ class Office:
         if died.worker == self.worker:
             self.board.forget(died.pid)
 
-    def _keep_output(self, raw: Raw, folder: Path, failed: hot.Failed, died: Death) -> None:
+    def _keep_output(self, raw: Raw, folder: Path, failed: hot.FailedAttempt, died: Death) -> None:
         """Store what a dead child had printed and not sent."""
         writer = journal.Writer(failed.id, failed.attempt, died.worker)
         rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)
@@ -173,7 +173,7 @@ class Office:
         elif not psutil.pid_exists(pid):
             result_log.forget(folder, pid)
 
-    def _record(self, worker: UUID, pid: int, items: Sequence[hot.Done]) -> None:
+    def _record(self, worker: UUID, pid: int, items: Sequence[hot.EncodedResult]) -> None:
         """Record results of a dead process; those that Postgres refuses are errors of their experiments."""
         try:
             if recorded := self._delivery.record(worker, items, patience=_MOMENT):

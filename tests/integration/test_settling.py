@@ -57,7 +57,7 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
     # Given a process that has run two of three, one of them with a result that cannot be kept, and died
     log = ResultLog(tmp_path, PID)
     for claim, value in zip(claims, (1, "\0"), strict=False):
-        log.add(hot.done(claim, hot.Outcome(result={"y": value}), 1.0, 2.0))
+        log.add(hot.encode_result(claim, hot.Outcome(result={"y": value}), 1.0, 2.0))
     # When another one looks after it
     settle(claims[0])
     # Then the good one counts, the other has failed by its own doing, and what was not begun waits
@@ -82,7 +82,7 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
     log = ResultLog(tmp_path, PID)
     path = result_log.path_of(tmp_path, PID)
     for claim in claims[:2]:
-        log.add(hot.done(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0))
+        log.add(hot.encode_result(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0))
         with path.open("ab") as file:
             file.write(b"\0\n")
     # When another one looks after it, twice
@@ -143,7 +143,7 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     # Given a process that has recorded the first of three, and died before it could note that; another one is cancelled
     first, second, _ = claims
     log = ResultLog(tmp_path, PID)
-    results = [hot.done(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
+    results = [hot.encode_result(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
     for result in results:
         log.add(result)
     assert set(hot.finish_all(raw, first.worker, results[:1])) == {first.id}
@@ -245,7 +245,7 @@ def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
 
 def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, office, monkeypatch):
     folder = office.scratch.folder
-    ResultLog(folder, PID).add(hot.done(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
+    ResultLog(folder, PID).add(hot.encode_result(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
         away.setattr(office._delivery, "record", raising(DatabaseUnreachableError("it", "away")))
         office.leave()

@@ -477,7 +477,7 @@ class Machine(RuleBasedStateMachine):
         worker = self.workers[worker]
         rows = [row for row in self.rows if row.claims and row.claims[-1].worker == worker]
         if late > 1 and rows:
-            done = [hot.done(row.claims[-1], hot.Outcome(result=result or {})) for row in rows]
+            done = [hot.encode_result(row.claims[-1], hot.Outcome(result=result or {})) for row in rows]
             found = hot.finish_all(self.raw, worker, done, now=self.clock)
             current = [row for row in rows if row.is_current(row.claims[-1])]
             assert set(found) == {row.id for row in current}

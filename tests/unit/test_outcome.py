@@ -6,14 +6,14 @@ import uuid
 import pytest
 
 from qexp.errors import ResultError
-from qexp.store.hot import Claim, Outcome, done
+from qexp.store.hot import Claim, Outcome, encode_result
 from qexp.worker.attempt.results import mapping
 
 CLAIM = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
 
 
 def written(value):
-    return json.loads(done(CLAIM, Outcome(result=mapping(value))).text)["result"]
+    return json.loads(encode_result(CLAIM, Outcome(result=mapping(value))).text)["result"]
 
 
 @pytest.mark.parametrize(

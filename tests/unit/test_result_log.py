@@ -5,14 +5,14 @@ import uuid
 
 import pytest
 
-from qexp.store.hot import Claim, Done, Outcome, done
+from qexp.store.hot import Claim, EncodedResult, Outcome, encode_result
 from qexp.worker.attempt import result_log
 from qexp.worker.attempt.result_log import Left, ResultLog, read
 
 
-def ended(number: int, attempt: int = 1, size: int = 1, text: str = "y") -> Done:
+def ended(number: int, attempt: int = 1, size: int = 1, text: str = "y") -> EncodedResult:
     claim = Claim(number, attempt, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
-    return done(claim, Outcome(result={"y": text * size}), 1.0, 2.0)
+    return encode_result(claim, Outcome(result={"y": text * size}), 1.0, 2.0)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_result_that_is_nested_as_deeply_as_may_be_is_read(book, tmp_path):
     for _ in range(240):
         deep = [deep]
     claim = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
-    item = done(claim, Outcome(result={"y": deep}))
+    item = encode_result(claim, Outcome(result={"y": deep}))
     book.add(item)
     assert read(tmp_path, 7) == Left([item])
 

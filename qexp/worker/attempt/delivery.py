@@ -33,7 +33,7 @@ class Ended:
 
     claim: hot.Claim
     outcome: hot.Outcome
-    done: hot.Done
+    done: hot.EncodedResult
 
 
 class Delivery:
@@ -57,10 +57,10 @@ class Delivery:
         """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
         what = f"the outcome of experiment {claim.id}"
 
-        def finish(raw: Raw) -> hot.Finished | None:
+        def finish(raw: Raw) -> hot.FinishedAttempt | None:
             found = hot.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
-            if found is None and hot.ended(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
-                return hot.Finished()
+            if found is None and hot.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
+                return hot.FinishedAttempt()
             return found
 
         with self._keeping([(claim, outcome)]) as waiting:
@@ -82,7 +82,9 @@ class Delivery:
 
     def ended(self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float) -> Ended:
         """Return an attempt that ended with a result, to be recorded; moments are of time.monotonic."""
-        return Ended(claim, outcome, hot.done(claim, outcome, began, ended, self.names(claim), self._registered))
+        return Ended(
+            claim, outcome, hot.encode_result(claim, outcome, began, ended, self.names(claim), self._registered)
+        )
 
     def names(self, claim: hot.Claim) -> Collection[str]:
         """Return the known names of results of a claim's study, in order."""
@@ -110,7 +112,7 @@ class Delivery:
     def record(
         self,
         worker: UUID,
-        items: Sequence[hot.Done],
+        items: Sequence[hot.EncodedResult],
         waiting: Callable[[], None] | None = None,
         patience: float = PATIENCE,
     ) -> Collection[int]:
@@ -120,17 +122,17 @@ class Delivery:
         Those that were recorded before are among them: a connection may be lost, or a process die, just after it.
         """
 
-        def finish(raw: Raw) -> dict[int, hot.Finished]:
+        def finish(raw: Raw) -> dict[int, hot.FinishedAttempt]:
             found = hot.finish_all(raw, worker, items)
             if missing := {item.id: item.attempt for item in items if item.id not in found}:
-                found |= dict.fromkeys(hot.ended(raw, missing, worker), hot.Finished())
+                found |= dict.fromkeys(hot.recorded_before(raw, missing, worker), hot.FinishedAttempt())
             return found
 
         found = self._line.do(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
         self._clear(items, found)
         return found
 
-    def _clear(self, items: Sequence[hot.Done], found: Mapping[int, hot.Finished]) -> None:
+    def _clear(self, items: Sequence[hot.EncodedResult], found: Mapping[int, hot.FinishedAttempt]) -> None:
         """Do what is left to do after results were recorded."""
         for item in items:
             if item.id in found:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from qexp import private
-from qexp.store.hot import Done
+from qexp.store.hot import EncodedResult
 
 _PREFIX = "results-1-"
 """The number is the version of the format; files of another one are not read."""
@@ -31,11 +31,11 @@ class ResultLog:
         self._path = path_of(folder, pid)
         self._file, self._size = _open(self._path), 0
 
-    def add(self, item: Done) -> None:
+    def add(self, item: EncodedResult) -> None:
         """Note a result that is to be recorded."""
         self._write(self._file, f"{item.text}\n")
 
-    def keep(self, items: Sequence[Done]) -> None:
+    def keep(self, items: Sequence[EncodedResult]) -> None:
         """Forget all but those *items*: the others are recorded."""
         if not items:
             if self._size:
@@ -44,7 +44,7 @@ class ResultLog:
         elif self._size > _LARGEST:
             self._replace(items)
 
-    def _replace(self, items: Iterable[Done]) -> None:
+    def _replace(self, items: Iterable[EncodedResult]) -> None:
         draft = self._path.with_name(f"draft-{self._path.name}")
         file, self._size = _open(draft), 0
         try:
@@ -67,7 +67,7 @@ class ResultLog:
 class Left:
     """What a process has left in its log."""
 
-    results: Sequence[Done] = ()
+    results: Sequence[EncodedResult] = ()
     damaged: bool = False
     """Some of it cannot be read."""
 
@@ -96,7 +96,7 @@ def read(folder: Path, pid: int) -> Left:
         except (ValueError, RecursionError):
             damaged = True
         else:
-            results.append(Done(facts.id, facts.study, facts.attempt, tuple(facts.result), line.decode()))
+            results.append(EncodedResult(facts.id, facts.study, facts.attempt, tuple(facts.result), line.decode()))
     return Left(results, damaged)
 
 

@@ -293,7 +293,7 @@ class PostgresJournal:
 def check_size(what: str, value: Json) -> None:
     """Raise ContextError if a value has more bytes as JSON than a row should, or more levels than can be written."""
     try:
-        size = len(to_json([[value]]))  # as deep as among other results, in what `hot.done` writes
+        size = len(to_json([[value]]))  # as deep as among other results, in what `hot.encode_result` writes
     except ValueError as error:
         raise ContextError(f"{what} is nested too deeply, expected at most 250 levels: keep it flat") from error
     if size > LARGEST:
