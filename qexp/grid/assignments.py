@@ -8,9 +8,9 @@ from typing import Any
 
 from qexp.default_fields import marked
 from qexp.errors import GridError, nearest
-from qexp.grid.forms import FORMS
-from qexp.grid.reader import Node, nodes_of, parse
+from qexp.grid.axis_forms import FORMS
 from qexp.grid.schema import GridFile
+from qexp.grid.yaml_source import Node, nodes_of, parse
 from qexp.serialization import KEY_TYPES, to_json
 
 _SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")

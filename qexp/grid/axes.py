@@ -7,11 +7,11 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qexp.grid.forms import DRAWN, Drawn, columns_of, listed
-from qexp.grid.reader import Location, Source
+from qexp.grid.axis_forms import DRAWN, DrawnForm, columns_of, listed
 from qexp.grid.rules import Rule
 from qexp.grid.sampling import Sampling
 from qexp.grid.schema import GridFile, When
+from qexp.grid.yaml_source import LocatedData, Location
 from qexp.model import Json, canonical
 
 
@@ -42,9 +42,9 @@ class Axis:
             yield dict(zip(self.names, values, strict=True))
 
 
-def axes_of(source: Source, file: GridFile) -> Iterator[Axis]:
+def axes_of(source: LocatedData, file: GridFile) -> Iterator[Axis]:
     """Yield the axes that a grid file describes; a GridError says at which line one has no values, or unequal ones."""
-    drawn = {name: form for name, form in file.parameters.items() if isinstance(form, Drawn)}
+    drawn = {name: form for name, form in file.parameters.items() if isinstance(form, DrawnForm)}
     for name, written in file.parameters.items():
         if name not in drawn:
             yield _single(source, name, written, ("parameters", name))
@@ -54,7 +54,7 @@ def axes_of(source: Source, file: GridFile) -> Iterator[Axis]:
         yield from _conditional(source, file, section, ("when", index))
     if drawn:
         yield _draws(source, file.sampling, drawn, ("parameters",))
-    elif file.sampling is not None and not any(isinstance(form, Drawn) for form in _conditional_forms(file)):
+    elif file.sampling is not None and not any(isinstance(form, DrawnForm) for form in _conditional_forms(file)):
         raise source.error(f"there is nothing to draw: no parameter is one of {', '.join(DRAWN)}", "sampling")
     if file.seeds is not None:
         seeds: Sequence[Json] = range(file.seeds) if isinstance(file.seeds, int) else file.seeds
@@ -65,14 +65,14 @@ def _conditional_forms(file: GridFile) -> Iterator[object]:
     return (form for section in file.when for form in section.parameters.values())
 
 
-def _conditional(source: Source, file: GridFile, section: When, location: Location) -> Iterator[Axis]:
+def _conditional(source: LocatedData, file: GridFile, section: When, location: Location) -> Iterator[Axis]:
     """Yield the axes of one entry of `when`: its parameters, its zip, its draws."""
     if not section.parameters and not section.zip:
         raise source.error(
             "this entry of 'when' has no parameters; expected 'parameters' or 'zip' beside 'if'", *location
         )
     condition = Rule.of(section.condition, (*location, "if"))
-    drawn = {name: form for name, form in section.parameters.items() if isinstance(form, Drawn)}
+    drawn = {name: form for name, form in section.parameters.items() if isinstance(form, DrawnForm)}
     for name, written in section.parameters.items():
         if name not in drawn:
             yield _single(source, name, written, (*location, "parameters", name), condition)
@@ -90,12 +90,12 @@ def _under(sampling: Sampling, condition: Mapping[str, Json]) -> Sampling:
     return sampling.model_copy(update={"seed": int.from_bytes(digest)})
 
 
-def _single(source: Source, name: str, written: object, location: Location, condition: Rule | None = None) -> Axis:
+def _single(source: LocatedData, name: str, written: object, location: Location, condition: Rule | None = None) -> Axis:
     return Axis((name,), (_values(source, name, written, location),), (location,), condition)
 
 
 def _together(
-    source: Source, together: Mapping[str, object], location: Location, condition: Rule | None = None
+    source: LocatedData, together: Mapping[str, object], location: Location, condition: Rule | None = None
 ) -> Axis:
     columns = [_values(source, name, written, (*location, name)) for name, written in together.items()]
     names = tuple(together)
@@ -110,7 +110,7 @@ def _together(
     return Axis(names, tuple(columns), tuple((*location, name) for name in names), condition)
 
 
-def _values(source: Source, name: str, written: object, location: Location) -> Sequence[Json]:
+def _values(source: LocatedData, name: str, written: object, location: Location) -> Sequence[Json]:
     try:
         values = listed(written)
     except ValueError as error:
@@ -121,9 +121,9 @@ def _values(source: Source, name: str, written: object, location: Location) -> S
 
 
 def _draws(
-    source: Source,
+    source: LocatedData,
     sampling: Sampling | None,
-    drawn: Mapping[str, Drawn],
+    drawn: Mapping[str, DrawnForm],
     location: Location,
     condition: Rule | None = None,
 ) -> Axis:

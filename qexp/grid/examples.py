@@ -5,17 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from qexp.dotted_names import head, owner
 from qexp.grid.axes import Axis
 from qexp.grid.expansion import Expansion
+from qexp.grid.parameter_sets import ParameterSets
 from qexp.grid.rule_masks import RuleMasks, masks_of, matching_bits
 from qexp.grid.rules import Rule
 from qexp.model import Json
-
-if TYPE_CHECKING:
-    from qexp.grid.grid import Grid
 
 _EXAMPLES = 2_000
 """Examples that are searched for; each serves all rows of an axis that have the same rule bits."""
@@ -28,7 +25,7 @@ _Current = tuple[list[Axis], list[Rule], RuleMasks]
 class Examples:
     """The axes and rules of a grid while they are converted, and combinations that they give in between."""
 
-    def __init__(self, grid: Grid) -> None:
+    def __init__(self, grid: ParameterSets) -> None:
         self._settings = grid.settings
         self._locations = {
             int(axis.condition.location[1]): axis.condition.location for axis in grid.axes if axis.condition is not None

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection, Iterator
 
 from qexp.grid.assignments import given_values
-from qexp.grid.forms import FORMS
-from qexp.grid.reader import Node
+from qexp.grid.axis_forms import FORMS
+from qexp.grid.yaml_source import Node
 
 _CALLS = {
     **{form: form for form in FORMS},

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from qexp.grid.reader import Location, Part
+from qexp.grid.parameter_sets import ParameterSets
+from qexp.grid.yaml_source import Location, Part
 from qexp.model import Json
 from qexp.serialization import KEY_TYPES, NotDataError, fields_of, key_text, to_json
-
-if TYPE_CHECKING:
-    from qexp.grid.grid import Grid
 
 _SECTIONS = ("parameters", "zip", "when", "include", "settings")
 _ABSENT: Any = object()
@@ -38,7 +36,7 @@ def _inside(value: Any, location: Location) -> Iterator[tuple[Location, Any]]:
                 yield from _inside(item, (*location, index))
 
 
-def check_instances(grid: Grid, convert: Callable[[str, Json], Any]) -> None:
+def check_instances(grid: ParameterSets, convert: Callable[[str, Json], Any]) -> None:
     """
     Raise GridError if an object given from Python does not come back equal when its argument is converted.
 
@@ -63,7 +61,7 @@ def check_instances(grid: Grid, convert: Callable[[str, Json], Any]) -> None:
 _REPAIR = "write its fields as a mapping, annotate its own class, or make it inside the function"
 
 
-def _value_at(grid: Grid, location: Location, given: Any) -> tuple[str, Json, Location] | None:
+def _value_at(grid: ParameterSets, location: Location, given: Any) -> tuple[str, Json, Location] | None:
     """Return the parameter that an object belongs to: its name, its value and the path inside; None if replaced."""
     written = _part_of(grid.source.data, location)
     if written is _ABSENT or written != to_json(given, finite=True, keys=KEY_TYPES):

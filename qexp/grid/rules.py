@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qexp.grid.reader import Location
+from qexp.grid.yaml_source import Location
 from qexp.model import Json, canonical, plain
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
-from qexp.grid.forms import MAX_VALUES
+from qexp.grid.axis_forms import MAX_VALUES
 
 
 class Sampling(BaseModel):

@@ -19,10 +19,10 @@ from pydantic import (
 
 from qexp.addresses import addresses, hidden
 from qexp.errors import GridError, nearest
-from qexp.grid.forms import FORMS, LISTED, MAX_VALUES, TAG, Axis
-from qexp.grid.reader import Source
+from qexp.grid.axis_forms import FORMS, LISTED, MAX_VALUES, TAG, AxisForm
 from qexp.grid.sampling import Sampling
 from qexp.grid.sentences import shown
+from qexp.grid.yaml_source import LocatedData
 from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json
 from qexp.serialization import KeyText
 from qexp.units import size, span
@@ -106,7 +106,7 @@ def _as_mapping(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_parameter_name)]
 Row = dict[Name, Json]
 Rule = Annotated[dict[Name, Json], Field(min_length=1)]
-Axes = Annotated[dict[Name, Axis], Field(min_length=1)]
+Axes = Annotated[dict[Name, AxisForm], Field(min_length=1)]
 Seeds = Annotated[list[StrictInt], Field(min_length=1)]
 _MOST = 2**31 - 1
 """The largest whole number that Postgres counts with here."""
@@ -123,7 +123,7 @@ class When(_Section):
     """Parameters that exist only where a condition holds."""
 
     condition: Rule = Field(alias="if", description="equality: keys are ANDed, a list means any of these")
-    parameters: Annotated[dict[Name, Axis], BeforeValidator(_as_mapping)] = Field(
+    parameters: Annotated[dict[Name, AxisForm], BeforeValidator(_as_mapping)] = Field(
         default_factory=dict, description="axes that exist only there; those that are drawn form one axis"
     )
     zip: Annotated[list[Axes], BeforeValidator(_as_list)] = Field(
@@ -167,7 +167,7 @@ class GridFile(_Section):
     base: str | None = Field(
         None, description="another grid file, relative to this one, whose keys this one takes over"
     )
-    parameters: Annotated[dict[Name, Axis], BeforeValidator(_as_mapping)] = Field(
+    parameters: Annotated[dict[Name, AxisForm], BeforeValidator(_as_mapping)] = Field(
         default_factory=dict, description="one axis each; the first varies slowest, the last fastest"
     )
     sampling: Sampling | None = Field(None, description="how drawn parameters are drawn")
@@ -233,7 +233,7 @@ def json_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "qexp grid"}
 
 
-def validate(source: Source, default_study: str | None) -> GridFile:
+def validate(source: LocatedData, default_study: str | None) -> GridFile:
     """Return the grid file that *source* holds; the first thing wrong with it is the GridError."""
     data = source.data
     if data is None:
@@ -252,7 +252,7 @@ def validate(source: Source, default_study: str | None) -> GridFile:
         raise _sentence(source, [dict(item) for item in error.errors(include_url=False)]) from error
 
 
-def _sentence(source: Source, errors: list[dict[str, Any]]) -> GridError:
+def _sentence(source: LocatedData, errors: list[dict[str, Any]]) -> GridError:
     """Turn pydantic's errors into one sentence about the first of them: found, expected, and the nearest known word."""
     unknown = [item for item in errors if item["type"] == "extra_forbidden"]
     error = (unknown or errors)[0]
@@ -290,7 +290,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 
 
-def _unknown_key(source: Source, location: tuple[str | int, ...]) -> GridError:
+def _unknown_key(source: LocatedData, location: tuple[str | int, ...]) -> GridError:
     key, inside = str(location[-1]), location[:-1]
     section = _SECTIONS.get(str(inside[0])) if inside and (inside[0] != "when" or len(inside) == 2) else None
     if inside and section is None:
@@ -300,7 +300,7 @@ def _unknown_key(source: Source, location: tuple[str | int, ...]) -> GridError:
     return source.error(f"there is no key {key!r}{within}{nearest(key, known)}", *location, key=True)
 
 
-def _unknown_form(source: Source, location: tuple[str | int, ...], found: Any) -> GridError:
+def _unknown_form(source: LocatedData, location: tuple[str | int, ...], found: Any) -> GridError:
     if not isinstance(found, Mapping):
         return source.error(f"found {shown(found)}, expected a list of values", *location)
     guess = next((hint for key in found if (hint := nearest(str(key), FORMS))), "")

@@ -13,7 +13,7 @@ import pytest
 from qexp import Grid
 from qexp.client.checking import checked
 from qexp.errors import GridError
-from qexp.grid.forms import LogNormal, Normal
+from qexp.grid.axis_forms import LogNormal, Normal
 from qexp.model import fingerprint
 
 # restated behaviours of Memento and PyExperimenter, with what their users were hurt by

@@ -12,7 +12,7 @@ from qexp.client.study import _grid
 from qexp.errors import GridError
 from qexp.grid import assignments_of
 from qexp.grid.assignments import Assignment
-from qexp.grid.layers import layered
+from qexp.grid.overlay import layered
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp", "Cn", "Co")), max_size=5)
 HEAD = "study: a\nfunction: m:f\n"

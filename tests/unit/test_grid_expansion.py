@@ -493,7 +493,7 @@ def _work(monkeypatch, data):
         calls += 1
         return canonical(value)
 
-    for module in ("axis_groups", "checks", "expansion", "grid", "rule_masks", "rules"):
+    for module in ("axis_groups", "validation", "expansion", "parameter_sets", "rule_masks", "rules"):
         monkeypatch.setattr(f"qexp.grid.{module}.canonical", counted, raising=False)
     grid = Grid.from_dict({"study": "g", "function": "m:f", **data})
     assert sum(1 for _ in grid.encoded()) == len(grid)

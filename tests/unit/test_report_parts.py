@@ -9,7 +9,7 @@ from qexp.analysis.report import plan, words
 from qexp.analysis.report.data import Errors
 from qexp.analysis.report.efforts import cost, durations
 from qexp.analysis.report.outcomes import errors
-from qexp.grid.reader import parse
+from qexp.grid.yaml_source import parse
 from qexp.store.costs import Cost, Durations
 from qexp.store.failures import Failed
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from qexp.grid.reader import resolve
+from qexp.grid.yaml_source import resolve
 from qexp.model import Json
 
 _LONGEST = 60

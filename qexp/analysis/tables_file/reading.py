@@ -16,11 +16,11 @@ from qexp.analysis.tables_file.keys import KEYS, similar
 from qexp.analysis.tables_file.model import PlannedTable, TablesFile
 from qexp.analysis.writers import FORMATS
 from qexp.errors import TablesFileError, nearest
-from qexp.grid.reader import Kind, Location, Part, Source, read
 from qexp.grid.sentences import shown
+from qexp.grid.yaml_source import FileKind, LocatedData, Location, Part, read
 from qexp.model import Json
 
-KIND = Kind("tables", "a mapping with 'tables'", TablesFileError)
+KIND = FileKind("tables", "a mapping with 'tables'", TablesFileError)
 SECTIONS = ("defaults", "tables", "macros")
 NOTES = "x-"
 """Keys with this prefix are the user's own: a place for anchors."""
@@ -43,7 +43,7 @@ _Layer = dict[str, _Entry]
 
 def load(path: Path) -> TablesFile:
     """Read a file of tables; TablesFileError names the line of the first problem. Paths are relative to the file."""
-    source = Source.of(str(path), read(path, KIND))
+    source = LocatedData.of(str(path), read(path, KIND))
     data = _top(source)
     defaults = _layer(source, "defaults", data=data.get("defaults"))
     _check_defaults(source, defaults)
@@ -53,11 +53,11 @@ def load(path: Path) -> TablesFile:
     return TablesFile(path, tables, macros)
 
 
-def _error(source: Source, problem: str, *location: Part, key: bool = False) -> TablesFileError:
+def _error(source: LocatedData, problem: str, *location: Part, key: bool = False) -> TablesFileError:
     return TablesFileError(source.place(*location, key=key), problem)
 
 
-def _top(source: Source) -> dict[str, Json]:
+def _top(source: LocatedData) -> dict[str, Json]:
     """Return the sections of the file."""
     data = source.data
     if not isinstance(data, dict):
@@ -71,7 +71,7 @@ def _top(source: Source) -> dict[str, Json]:
     return data
 
 
-def _tables(source: Source, data: dict[str, Json]) -> list[str]:
+def _tables(source: LocatedData, data: dict[str, Json]) -> list[str]:
     """Return the names of the tables."""
     if "tables" not in data:
         raise _error(source, "the key 'tables' is missing, expected a mapping from names to tables")
@@ -85,7 +85,7 @@ def _tables(source: Source, data: dict[str, Json]) -> list[str]:
     return list(tables)
 
 
-def _layer(source: Source, *location: Part, data: Json) -> _Layer:
+def _layer(source: LocatedData, *location: Part, data: Json) -> _Layer:
     """Return the fields that a mapping of keys sets."""
     if data is None:
         return {}
@@ -103,7 +103,7 @@ def _layer(source: Source, *location: Part, data: Json) -> _Layer:
     return found
 
 
-def _value(source: Source, key: str, value: Json, location: Location) -> Any:
+def _value(source: LocatedData, key: str, value: Json, location: Location) -> Any:
     if value is None:
         return None
     try:
@@ -112,12 +112,12 @@ def _value(source: Source, key: str, value: Json, location: Location) -> Any:
         raise _error(source, f"{key}: found {shown(value)}, expected {KEYS[key].expected}", *location) from error
 
 
-def _check_defaults(source: Source, defaults: _Layer) -> None:
+def _check_defaults(source: LocatedData, defaults: _Layer) -> None:
     if entry := defaults.get("files"):
         raise _error(source, "found 'files' in 'defaults', expected it in a table", *entry.location, key=True)
 
 
-def _table(source: Source, path: Path, name: str, defaults: _Layer) -> PlannedTable:
+def _table(source: LocatedData, path: Path, name: str, defaults: _Layer) -> PlannedTable:
     data = source.data["tables"][name]
     layer = _over(_layer(source, "tables", name, data=data), defaults)
     files = layer.pop("files", _Entry((f"{name}.tex",), "files", ("tables", name)))
@@ -140,7 +140,7 @@ def _over(own: _Layer, defaults: _Layer) -> _Layer:
     return {field: entry for field, entry in layer.items() if entry.value is not None}
 
 
-def _spec(source: Source, name: str, layer: _Layer) -> TableSpec:
+def _spec(source: LocatedData, name: str, layer: _Layer) -> TableSpec:
     for field, key in (("studies", "study"), ("metrics", "metric")):
         if field not in layer:
             raise _error(source, f"table {name}: the key {key!r} is missing", "tables", name, key=True)
@@ -158,7 +158,7 @@ def _spec(source: Source, name: str, layer: _Layer) -> TableSpec:
         ) from error
 
 
-def _targets(source: Source, path: Path, files: _Entry, suffixes: Collection[str]) -> Iterator[Path]:
+def _targets(source: LocatedData, path: Path, files: _Entry, suffixes: Collection[str]) -> Iterator[Path]:
     for index, name in enumerate(files.value):
         target = Path(name)
         if target.suffix.lower() not in suffixes:
@@ -167,7 +167,7 @@ def _targets(source: Source, path: Path, files: _Entry, suffixes: Collection[str
         yield path.parent / target
 
 
-def _macros(source: Source, path: Path, value: Json) -> Path | None:
+def _macros(source: LocatedData, path: Path, value: Json) -> Path | None:
     if value is None:
         return None
     if not isinstance(value, str):
@@ -175,7 +175,7 @@ def _macros(source: Source, path: Path, value: Json) -> Path | None:
     return next(_targets(source, path, _Entry((value,), "macros", ("macros",)), (".tex",)))
 
 
-def _check_targets(source: Source, tables: Collection[PlannedTable], macros: Path | None) -> None:
+def _check_targets(source: LocatedData, tables: Collection[PlannedTable], macros: Path | None) -> None:
     """Refuse a file that two tables, or a table and the macros, would write."""
     seen: dict[str, str] = {}
     for planned in tables:
@@ -185,7 +185,7 @@ def _check_targets(source: Source, tables: Collection[PlannedTable], macros: Pat
         _check_new(source, macros, "the macros", seen, "macros")
 
 
-def _check_new(source: Source, target: Path, owner: str, seen: dict[str, str], *location: Part) -> None:
+def _check_new(source: LocatedData, target: Path, owner: str, seen: dict[str, str], *location: Part) -> None:
     other = seen.setdefault(os.path.realpath(target), owner)
     if other is not owner:
         raise _error(source, f"{target.name} is a file of {other} and of {owner}, expected one", *location)

@@ -4,7 +4,7 @@ import pytest
 
 from qexp import Grid
 from qexp.errors import GridError
-from qexp.grid.reader import parse
+from qexp.grid.yaml_source import parse
 
 
 @pytest.mark.parametrize(

@@ -7,24 +7,21 @@ import math
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qexp.dotted_names import owner, prefixes
 from qexp.errors import nearest
 from qexp.grid.axes import Axis
-from qexp.grid.reader import Location
+from qexp.grid.parameter_sets import ParameterSets
 from qexp.grid.rules import Rule
+from qexp.grid.yaml_source import Location
 from qexp.model import Json, canonical, describe, plain
-
-if TYPE_CHECKING:
-    from qexp.grid.grid import Grid
-
 
 MAX_EXPERIMENTS = 100_000_000
 """Experiments beyond which a grid is a mistake."""
 
 
-def size(grid: Grid) -> None:
+def size(grid: ParameterSets) -> None:
     """Refuse a grid without experiments, and one with more than anybody runs."""
     if not grid.total:
         raise grid.source.error("the grid is empty: every combination is excluded")
@@ -33,7 +30,7 @@ def size(grid: Grid) -> None:
         raise grid.source.error(f"the grid has {number} experiments, expected at most {MAX_EXPERIMENTS:,}")
 
 
-def names(grid: Grid) -> None:
+def names(grid: ParameterSets) -> None:
     """Refuse a name with two meanings, and a rule or condition about an unknown name."""
     for name, axes in grid.axes_by_name.items():
         for one, other in itertools.pairwise(axes):
@@ -50,7 +47,7 @@ def names(grid: Grid) -> None:
             _require(grid, name, grid.axes_by_name, ("exclude", index, name))
 
 
-def _conditions(grid: Grid) -> None:
+def _conditions(grid: ParameterSets) -> None:
     """Refuse a condition about a name that no axis above it gives, or that an axis below it gives too."""
     condition: Rule | None = None
     above: Counter[str] = Counter()
@@ -67,7 +64,7 @@ def _conditions(grid: Grid) -> None:
         above.update(axis.names)
 
 
-def overlaps(grid: Grid) -> None:
+def overlaps(grid: ParameterSets) -> None:
     """Refuse a name that two entries of `when` give in the same combination."""
     for name, axes in grid.axes_by_name.items():
         for one, other in _doubtful(axes):
@@ -101,7 +98,7 @@ def _doubtful(axes: Sequence[Axis]) -> Iterator[tuple[Axis, Axis]]:
             yield one, other
 
 
-def _require(grid: Grid, name: str, known: Collection[str], location: Location, where: str = "") -> None:
+def _require(grid: ParameterSets, name: str, known: Collection[str], location: Location, where: str = "") -> None:
     if owner(name, known) is not None:
         return
     late = owner(name, [one for axis in grid.axes if axis.drawn or _is_seeds(axis) for one in axis.names])
@@ -117,7 +114,7 @@ def _is_seeds(axis: Axis) -> bool:
     return axis.locations == (("seeds",),)
 
 
-def repeats(grid: Grid) -> None:
+def repeats(grid: ParameterSets) -> None:
     """Refuse a value that an axis has twice, and an experiment that `include` has twice."""
     for axis in grid.axes:
         if axis.drawn or all(_is_sequence_of_its_own(column) for column in axis.columns):

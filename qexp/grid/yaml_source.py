@@ -37,7 +37,7 @@ _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 @dataclass(frozen=True)
-class Kind:
+class FileKind:
     """What messages of the reader say of a file, and the class of its errors."""
 
     noun: str
@@ -45,7 +45,7 @@ class Kind:
     error: type[PlaceError]
 
 
-GRID = Kind("grid", "a mapping with 'function' and 'parameters'", GridError)
+GRID = FileKind("grid", "a mapping with 'function' and 'parameters'", GridError)
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class Node:
 
 
 def nodes_of(data: Json, name: str, location: Location | None = ()) -> Node:
-    """Return the tree of data from Python, with the places that `Source` names; without a location all are *name*."""
+    """Return the tree of data from Python; `LocatedData` names its places. Without *location* all are *name*."""
     place = name if location is None else _at(name, location)
 
     def inner(value: Json, part: Part) -> Node:
@@ -88,7 +88,7 @@ def _at(name: str, location: Sequence[Part]) -> str:
     return f"{name}, at {path}" if path else name
 
 
-class Source:
+class LocatedData:
     """Where a grid was written: its data and, for any place inside, how to name that place to a person."""
 
     def __init__(self, name: str, data: Json, root: Node | None = None) -> None:
@@ -97,7 +97,7 @@ class Source:
         """Names of assignments that were taken for keys of the grid by default, each with its place."""
 
     @classmethod
-    def of(cls, name: str, root: Node) -> Source:
+    def of(cls, name: str, root: Node) -> LocatedData:
         """Return the source of a tree of nodes."""
         return cls(name, root.data(), root)
 
@@ -124,12 +124,12 @@ class Source:
         return GridError(self.place(*location, key=key), problem)
 
 
-def read(path: Path, kind: Kind = GRID) -> Node:
+def read(path: Path, kind: FileKind = GRID) -> Node:
     """Read a YAML file; everything that can be wrong with it is an error of its kind."""
     return parse(_text(path, kind), str(path), kind=kind)
 
 
-def _text(path: Path, kind: Kind) -> str:
+def _text(path: Path, kind: FileKind) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
@@ -152,7 +152,7 @@ def _text(path: Path, kind: Kind) -> str:
     return text
 
 
-def parse(text: str, name: str, numbered: bool = True, kind: Kind = GRID) -> Node:
+def parse(text: str, name: str, numbered: bool = True, kind: FileKind = GRID) -> Node:
     """Return the tree of a YAML text that came from *name*; places have line numbers if it is *numbered*."""
     try:
         return _Composer(name, numbered, kind).compose(yaml.parse(text, Loader=_Loader))
@@ -182,7 +182,7 @@ class _Open:
 class _Composer:
     """Builds nodes from parser events without recursion, so that no nesting can exhaust the stack."""
 
-    def __init__(self, name: str, numbered: bool, kind: Kind) -> None:
+    def __init__(self, name: str, numbered: bool, kind: FileKind) -> None:
         self.name, self.numbered, self.kind = name, numbered, kind
         self.anchors: dict[str, Node] = {}
         self.aliased = 0

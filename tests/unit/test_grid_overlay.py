@@ -9,7 +9,7 @@ import pytest
 from qexp import Grid
 from qexp.errors import GridError
 from qexp.grid import json_schema
-from qexp.grid.reader import parse
+from qexp.grid.yaml_source import parse
 
 HEAD = "study: a\nfunction: m:f\n"
 DATA = Path(__file__).parents[1] / "data" / "grid_cases.json"

@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from qexp.dotted_names import ABSENT, inside, prefixes
 from qexp.grid.axes import Axis
-from qexp.grid.checks import item
 from qexp.grid.expansion import Expansion
-from qexp.grid.reader import Location
+from qexp.grid.parameter_sets import ParameterSets
+from qexp.grid.validation import item
+from qexp.grid.yaml_source import Location
 from qexp.model import Json
 
-if TYPE_CHECKING:
-    from qexp.grid.grid import Grid
 
-
-def refuse_settings(grid: Grid) -> None:
+def refuse_settings(grid: ParameterSets) -> None:
     """Refuse a setting that overwrites a key of a parameter; a parameter may overwrite one of a setting."""
     for setting in grid.settings:
         for above, keys in prefixes(setting):
@@ -36,7 +33,7 @@ def _has(value: Json, keys: Sequence[str]) -> bool:
     return inside(value, keys) is not ABSENT
 
 
-def _locations(grid: Grid, name: str, keys: tuple[str, ...]) -> Iterator[Location]:
+def _locations(grid: ParameterSets, name: str, keys: tuple[str, ...]) -> Iterator[Location]:
     """Yield where parameters give the mappings of a name that have something below some keys."""
     for axis in grid.axes_by_name.get(name, ()):
         for index in _rows_with(axis, name, keys):
@@ -54,7 +51,7 @@ def _rows_with(axis: Axis, name: str, keys: tuple[str, ...]) -> list[int]:
     return [index for index, value in enumerate(column) if _has(value, keys)]
 
 
-def warnings(grid: Grid) -> Iterator[str]:
+def warnings(grid: ParameterSets) -> Iterator[str]:
     """Yield a warning for each dotted name that hides values of mappings in a combination."""
     for name, axes in grid.axes_by_name.items():
         for above, keys in prefixes(name):
@@ -68,7 +65,7 @@ def warnings(grid: Grid) -> Iterator[str]:
                         yield f"{here}: {name!r} hides the values that mappings of {above!r} have there ({hidden})"
 
 
-def _together(grid: Grid, axis: Axis, other: Axis, rows: list[int]) -> bool:
+def _together(grid: ParameterSets, axis: Axis, other: Axis, rows: list[int]) -> bool:
     """Say whether a combination has an axis beside one of some rows of another one."""
     columns = tuple([column[index] for index in rows] for column in other.columns)
     fewer = dataclasses.replace(other, columns=columns)

@@ -27,7 +27,7 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Listed(Form):
+class ListedForm(Form):
     """A form that lists its values."""
 
     def listing(self) -> Sequence[Json]:
@@ -35,7 +35,7 @@ class Listed(Form):
         raise AssertionError(f"{type(self).__name__} lists nothing")
 
 
-class Drawn(Form):
+class DrawnForm(Form):
     """A form whose values are drawn: `sampling` says how many and from which seed."""
 
     def check(self) -> None:
@@ -46,7 +46,7 @@ class Drawn(Form):
         raise AssertionError(f"{type(self).__name__} draws nothing")
 
 
-class Values(Listed):
+class Values(ListedForm):
     """A list of values, where a bare mapping or scalar could be misread: `{values: [{name: svc}]}`."""
 
     values: list[Json] = Field(description="the values, as they are")
@@ -55,7 +55,7 @@ class Values(Listed):
         return self.values
 
 
-class Range(Listed):
+class Range(ListedForm):
     """Python's range with exact decimals: `[start, stop, step]`, the stop excluded."""
 
     range: Annotated[list[Number], Field(min_length=1, max_length=3, description="[start, stop, step]")]
@@ -73,7 +73,7 @@ class Range(Listed):
         return array("d", (first + index * width for index in range(count)))
 
 
-class Linspace(Listed):
+class Linspace(ListedForm):
     """Equally spaced numbers, both ends included: `[first, last, count]`."""
 
     linspace: Annotated[list[Number], Field(min_length=3, max_length=3, description="[first, last, count]")]
@@ -86,7 +86,7 @@ class Linspace(Listed):
         return array("d", (float(exact[0] + index * step) for index in range(count)))
 
 
-class Geomspace(Listed):
+class Geomspace(ListedForm):
     """Numbers whose logarithms are equally spaced, both ends included: `[first, last, count]`."""
 
     geomspace: Annotated[list[Number], Field(min_length=3, max_length=3, description="[first, last, count]")]
@@ -106,7 +106,7 @@ class Geomspace(Listed):
         return array("d", [first, *between, last])
 
 
-class Stepped(Drawn):
+class Stepped(DrawnForm):
     """A distribution whose values may be rounded to multiples of `step`, within the bounds that it has."""
 
     step: Number | None = Field(None, description="round to multiples of this; a whole step gives whole numbers")
@@ -203,7 +203,7 @@ class LogNormal(Stepped):
         return self.rounded(math.exp(_normal(self.lognormal, quantile)))
 
 
-class Integers(Drawn):
+class Integers(DrawnForm):
     """Whole numbers drawn evenly from `[low, high]`, both included; with `step`, from its multiples between them."""
 
     integers: Annotated[list[StrictInt], Field(min_length=2, max_length=2, description="[low, high]")]
@@ -223,7 +223,7 @@ class Integers(Drawn):
         return (counts.start + min(number - 1, int(quantile * number))) * self.step
 
 
-class Choice(Drawn):
+class Choice(DrawnForm):
     """One of the values, each as likely as the others."""
 
     choice: Annotated[list[Json], Field(min_length=1, description="the values")]
@@ -314,8 +314,13 @@ def _rising(name: str, bounds: Sequence[float]) -> None:
         raise ValueError(f"{name}: found {bounds[0]} before {bounds[1]}, expected the lower bound first")
 
 
-LISTED: Mapping[str, type[Listed]] = {"values": Values, "range": Range, "linspace": Linspace, "geomspace": Geomspace}
-DRAWN: Mapping[str, type[Drawn]] = {
+LISTED: Mapping[str, type[ListedForm]] = {
+    "values": Values,
+    "range": Range,
+    "linspace": Linspace,
+    "geomspace": Geomspace,
+}
+DRAWN: Mapping[str, type[DrawnForm]] = {
     "uniform": Uniform,
     "loguniform": LogUniform,
     "normal": Normal,
@@ -338,7 +343,7 @@ def kind_of(value: Any) -> str | None:
     return TAG + ("list" if isinstance(value, list | tuple) else "scalar")
 
 
-Axis = Annotated[
+AxisForm = Annotated[
     Annotated[list[Json], Tag(TAG + "list")]
     | Annotated[bool | StrictInt | StrictFloat | str | None, Tag(TAG + "scalar")]
     | Annotated[Values, Tag(TAG + "values")]
@@ -357,12 +362,12 @@ Axis = Annotated[
 
 def listed(axis: Any) -> Sequence[Json]:
     """Return the values of one axis as validated; ValueError says what is wrong with them."""
-    if isinstance(axis, Drawn):
+    if isinstance(axis, DrawnForm):
         raise ValueError("a drawn parameter stands under 'parameters' only; all draws form one axis")
-    return axis.listing() if isinstance(axis, Listed) else axis if isinstance(axis, list) else [axis]
+    return axis.listing() if isinstance(axis, ListedForm) else axis if isinstance(axis, list) else [axis]
 
 
-def columns_of(drawn: Mapping[str, Drawn], quantiles: Iterable[Sequence[float]]) -> dict[str, Sequence[Json]]:
+def columns_of(drawn: Mapping[str, DrawnForm], quantiles: Iterable[Sequence[float]]) -> dict[str, Sequence[Json]]:
     """Return the values of drawn parameters, one column each, from one row of quantiles per sample."""
     columns: dict[str, Any] = {
         name: array("d") if isinstance(form, Stepped) and not isinstance(form.step, int) else []

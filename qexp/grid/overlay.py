@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qexp.errors import GridError
 from qexp.grid.assignments import Assignment, target_of
-from qexp.grid.reader import Node, Source, nodes_of, read
+from qexp.grid.yaml_source import LocatedData, Node, nodes_of, read
 from qexp.model import Json
 
 _MERGED = ("parameters", "settings", "sampling", "retries", "stop_after")
@@ -16,29 +16,29 @@ _NOTES = "x-"
 """Keys with this prefix are the user's own: a place for anchors."""
 
 
-def layered(path: Path, assignments: Sequence[Assignment] = ()) -> Source:
+def layered(path: Path, assignments: Sequence[Assignment] = ()) -> LocatedData:
     """Read a grid file with its bases and lay *assignments* over it; GridError names the file, line or assignment."""
     return _assembled(str(path), _own(read(path), path.parent), [path.resolve()], assignments)
 
 
-def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> Source:
+def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> LocatedData:
     """Do the same as `layered` for a grid from Python; its paths are relative to the working folder."""
     if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
-        return Source(name, dict(data))
-    return overlaid(Source(name, data, nodes_of(dict(data), name)), assignments)
+        return LocatedData(name, dict(data))
+    return overlaid(LocatedData(name, data, nodes_of(dict(data), name)), assignments)
 
 
-def overlaid(source: Source, assignments: Sequence[Assignment]) -> Source:
+def overlaid(source: LocatedData, assignments: Sequence[Assignment]) -> LocatedData:
     """Lay *assignments* over a grid that was read before, and its `base` under it."""
     root = source.root if source.root is not None else nodes_of(source.data, source.name)
     return _assembled(source.name, _own(root, Path()), [], assignments)
 
 
-def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Assignment]) -> Source:
+def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Assignment]) -> LocatedData:
     """Return the *own* layer of a grid over its bases and under *assignments*."""
     root, assumed = _over_base(own, seen), {}
     if not isinstance(root.value, dict):
-        return Source.of(name, root)
+        return LocatedData.of(name, root)
     bases = [one for one in assignments if one.name in ("base", "grid.base") and target_of(root, one) == ("base",)]
     if bases:
         last = _mapping(bases[-1].place, "base", bases[-1].value("base"))
@@ -53,7 +53,7 @@ def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Ass
         root = _over(root, _own(node, Path()) if path == ("folder",) else node)
         if path == (one.name,):
             assumed[one.name] = one.place
-    source = Source.of(name, root)
+    source = LocatedData.of(name, root)
     source.assumed = assumed
     return source
 
