@@ -13,6 +13,7 @@ from functools import cached_property
 from benchmarks.copying import TABLE
 from benchmarks.site import Site, Took, opened
 from benchmarks.suite import How, Line, Measure, Options
+from qexp.model import Outcome
 from qexp.store import hot, leases, standing
 from qexp.store.connect import Database
 
@@ -109,7 +110,7 @@ class Bulk:
             for experiment in ids:
                 began = time.perf_counter()
                 claim = hot.claim(raw, experiment, self._worker, os.getpid())
-                if claim is None or hot.finish(raw, claim, hot.Outcome(result={"y": 1})) is None:
+                if claim is None or hot.finish(raw, claim, Outcome(result={"y": 1})) is None:
                     raise RuntimeError(f"experiment {experiment} was not to be had")
                 times.append(time.perf_counter() - began)
             raw.execute(b"DELETE FROM study WHERE name = %s", [probe])

@@ -33,6 +33,7 @@ import redis.asyncio as aredis
 
 from qexp import services, settings
 from qexp.client import Client
+from qexp.model import Outcome
 from qexp.settings import Settings
 from qexp.store import hot, leases
 from qexp.store.connect import Raw, connect
@@ -330,7 +331,7 @@ def children(here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float,
                 found.add("connect", start)
             if held is not None:
                 start = time.perf_counter()
-                hot.finish(raw, held, hot.Outcome({"y": 1}))
+                hot.finish(raw, held, Outcome({"y": 1}))
                 found.add("finish", start)
             with lock:
                 experiment = next(waiting)
@@ -411,7 +412,7 @@ def postgres() -> None:
         def experiment(line: Raw) -> None:
             claim = hot.claim(line, next(sample), worker, 1)
             assert claim is not None  # noqa: S101 - nobody else takes any
-            hot.finish(line, claim, hot.Outcome({"y": 1}))
+            hot.finish(line, claim, Outcome({"y": 1}))
 
         def beat(line: Raw) -> None:
             leases.beat(line, worker)

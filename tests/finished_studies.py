@@ -12,20 +12,20 @@ from qexp.analysis.table import Table
 from qexp.client import Client, summaries
 from qexp.errors import RefusedError
 from qexp.grid import Grid
-from qexp.model import Failure, Imports
+from qexp.model import Claim, Error, Failure, Imports, Outcome
 from qexp.store import hot, leases
 from qexp.store.connect import Raw
 from qexp.store.selectors import parse
 
 IMPORTS = Imports(("experiment.py",), ("numpy",))
-FAILED = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "bad", fingerprint="ab12"))
-TIMEOUT = hot.Outcome(error=hot.Error(Failure.TIMEOUT, "TimeoutError", "late", fingerprint="cd34"))
+FAILED = Outcome(error=Error(Failure.ERROR, "ValueError", "bad", fingerprint="ab12"))
+TIMEOUT = Outcome(error=Error(Failure.TIMEOUT, "TimeoutError", "late", fingerprint="cd34"))
 
 CLASSIFIERS, DATASETS = ["svc", "tree"], ["iris", "wine"]
 GRID = {"classifier": CLASSIFIERS, "dataset": DATASETS, "seed": {"range": [0, 5]}}
 SMALL = {"classifier": CLASSIFIERS, "seed": {"range": [0, 5]}}
 
-Ending = Mapping[str, Any] | hot.Outcome | None
+Ending = Mapping[str, Any] | Outcome | None
 """A result, another outcome, or None: the experiment stays queued."""
 
 
@@ -85,7 +85,7 @@ class FinishedStudy:
         names: dict[str, None] = {}
         for claim in claims:
             ended = endings[claim.id]
-            outcome = ended if isinstance(ended, hot.Outcome) else hot.Outcome(result=ended, imports=imports)
+            outcome = ended if isinstance(ended, Outcome) else Outcome(result=ended, imports=imports)
             names |= dict.fromkeys(outcome.result or ())
             if outcome.is_done:
                 results.append(hot.encode_result(claim, outcome))
@@ -96,7 +96,7 @@ class FinishedStudy:
         assert len(hot.finish_all(self.raw, worker, results)) == len(results)
         return self
 
-    def claim(self, experiment: int, worker: uuid.UUID | None = None) -> hot.Claim:
+    def claim(self, experiment: int, worker: uuid.UUID | None = None) -> Claim:
         """Return a claim of one experiment."""
         claimed = hot.claim(self.raw, experiment, worker or self.worker(), pid=1)
         assert claimed is not None

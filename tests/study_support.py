@@ -9,7 +9,7 @@ from typing import Any
 
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.model import Failure
+from qexp.model import Error, Failure, Outcome
 from qexp.store import hot, leases
 from qexp.store.connect import Raw
 from qexp.store.selectors import Selection
@@ -61,10 +61,10 @@ class Made:
     def _end(self, number: int, outcome: Mapping[str, Any] | Failure) -> None:
         claim = hot.claim(self.raw, number, self.worker, 1)
         if isinstance(outcome, Failure):
-            error = hot.Error(outcome, "ValueError", "no", fingerprint="ab12")
-            hot.finish(self.raw, claim, hot.Outcome(error=error))
+            error = Error(outcome, "ValueError", "no", fingerprint="ab12")
+            hot.finish(self.raw, claim, Outcome(error=error))
         else:
-            hot.finish(self.raw, claim, hot.Outcome(result=outcome))
+            hot.finish(self.raw, claim, Outcome(result=outcome))
 
     def start(self, where: str) -> None:
         """Let queued experiments run, without an end."""

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from qexp.model import ALONE, Json, Status
+from qexp.model import DEATHS_BEFORE_ISOLATION, Json, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
 
@@ -122,7 +122,9 @@ def take_pending(connection: Connection, study: int, limit: int, longest_first: 
         update(tables.experiment)
         .where(_is_in(chosen))
         .values(status=Status.QUEUED, queued_at=func.now())
-        .returning(columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= ALONE)
+        .returning(
+            columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
+        )
     )
     places = None if first is None else {number: place for place, number in enumerate(first)}
     found = (Announcement(*row) for row in rows)
@@ -148,7 +150,9 @@ def take_queued(connection: Connection, study: int, before: datetime, limit: int
         update(tables.experiment)
         .where(_is_in(chosen))
         .values(queued_at=func.now())
-        .returning(columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= ALONE)
+        .returning(
+            columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
+        )
     )
     return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
 

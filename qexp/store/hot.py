@@ -18,11 +18,8 @@ from psycopg.types.json import Jsonb
 from pydantic_core import to_json
 
 from qexp import jsonb
-from qexp.model import ALONE, Json
+from qexp.model import DEATHS_BEFORE_ISOLATION, Claim, Departure, Error, Outcome
 from qexp.store.connect import Raw
-from qexp.store.outcome import UNKNOWN, Departure, Error, Outcome, Usage
-
-__all__ = ["UNKNOWN", "Departure", "Error", "Outcome", "Usage"]  # the statements here take them
 
 
 def statements(file: str) -> dict[str, LiteralString]:
@@ -33,32 +30,6 @@ def statements(file: str) -> dict[str, LiteralString]:
 
 
 SQL = statements("hot.sql")
-
-
-class Claim(NamedTuple):
-    """An experiment taken for one attempt: all that is needed to run it, and to be allowed to finish it."""
-
-    id: int
-    attempt: int
-    worker: UUID
-    params: Mapping[str, Json]
-    fingerprint: UUID
-    settings: Mapping[str, Json]
-    study_id: int
-    study: str
-    function: str
-    folder: Path | None
-    result_names: tuple[str, ...]
-    """Names of results that the study has had so far, or when this process first claimed one of the revision."""
-    source: str | None = None
-    """The snapshot of the folder to import from; None: the folder itself, or what is installed."""
-    timeout: float | None = None
-    """Seconds."""
-    memory: int | None = None
-    """Bytes."""
-    isolation: str = "child"
-    output: int = 65536
-    """Bytes of output that are kept of its beginning, and as many of its end."""
 
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
@@ -110,7 +81,7 @@ def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[C
             settings, names, *rest = said
             params = jsonb.restored(stored, exact, names)
             claim = Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
-            yield claim._replace(isolation="process") if deaths >= ALONE else claim
+            yield claim._replace(isolation="process") if deaths >= DEATHS_BEFORE_ISOLATION else claim
 
 
 def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:

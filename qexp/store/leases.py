@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from qexp.model import Error
 from qexp.store.connect import Raw
-from qexp.store.hot import Error, FailedAttempt, crash, statements
+from qexp.store.hot import FailedAttempt, crash, statements
 from qexp.store.notices import KEPT, MOST_TRIES
 
 SQL = statements("leases.sql")

@@ -15,7 +15,7 @@ import psycopg
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import QexpError
-from qexp.model import Failure
+from qexp.model import Claim, Error, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
@@ -41,7 +41,7 @@ _BRIEF = 0.5
 """Seconds below which an experiment lets the next one be taken for a short one: a hundred flushes of a disk."""
 
 
-STOPPED = hot.Error(
+STOPPED = Error(
     Failure.CRASHED,
     "ProcessStopped",
     "its process was told to stop by a signal, and its worker was not",
@@ -83,8 +83,8 @@ class Bundle:
         self._recorder = 0
         """The process that has a thread which records."""
         self._waiting: deque[int] = deque()
-        self._claimed: deque[hot.Claim] = deque()
-        self._current: hot.Claim | None = None
+        self._claimed: deque[Claim] = deque()
+        self._current: Claim | None = None
         self._ended: list[Ended] = []
         self._undelivered: set[int] = set()
         """Experiments whose outcomes are left to the outbox."""
@@ -114,7 +114,7 @@ class Bundle:
         """Record what ends from now on at once: this process is spoiled, and another one takes its place."""
         self._holds = False
 
-    def next(self, expect: Callable[[int], None]) -> hot.Claim | None:
+    def next(self, expect: Callable[[int], None]) -> Claim | None:
         """
         Return a claimed experiment that is to be run now; None: none is left.
 
@@ -134,7 +134,7 @@ class Bundle:
                 self._get(ids)
             return claim
 
-    def _pop(self) -> hot.Claim | None:
+    def _pop(self) -> Claim | None:
         with self._lock:
             self._current = self._claimed[0] if self._claimed else None
             if self._current is not None:
@@ -146,7 +146,7 @@ class Bundle:
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(self._pace(), len(self._waiting)))]
 
-    def end(self, claim: hot.Claim, outcome: hot.Outcome, began: float) -> None:
+    def end(self, claim: Claim, outcome: Outcome, began: float) -> None:
         """
         Record how an attempt ended; a result that may wait for others is recorded in a moment.
 
@@ -166,9 +166,7 @@ class Bundle:
             self._current = None
             raise
 
-    def _end(
-        self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float, patience: float = PATIENCE
-    ) -> None:
+    def _end(self, claim: Claim, outcome: Outcome, began: float, ended: float, patience: float = PATIENCE) -> None:
         if not self._holds or outcome.error is not None or outcome.departure is not None:
             self._undelivered.add(claim.id)
             self._current = None
@@ -254,7 +252,7 @@ class Bundle:
             if ids:
                 Client(self.settings).put_back(ids)
 
-    def refuse(self, claim: hot.Claim) -> None:
+    def refuse(self, claim: Claim) -> None:
         """Give it to others, with all that was not begun either."""
         with self._lock:
             self._claimed.appendleft(claim)
@@ -275,7 +273,7 @@ class Bundle:
                     Client(self.settings).announce_studies([claim.study_id])
             else:
                 log.error("experiment %d: %s", claim.id, STOPPED.message)
-                self._delivery.deliver(claim, hot.Outcome(error=STOPPED))
+                self._delivery.deliver(claim, Outcome(error=STOPPED))
             self._current = None
         self.hand_back()
         self.record()
@@ -333,7 +331,7 @@ class Bundle:
         """Claim experiments; of a claim whose answer was lost the next try finds what that has taken."""
         pid = os.getpid()
 
-        def claim(raw: Raw) -> list[hot.Claim]:
+        def claim(raw: Raw) -> list[Claim]:
             found = hot.adopt(raw, self.worker, pid, self._known()) if self._is_unsure else []
             self._is_unsure = True
             had = {item.id for item in found}
@@ -362,7 +360,7 @@ class Bundle:
         if rest := sorted(set(ids) - set(back)):
             log.info("experiments %s: not to be had, their message is dropped", _listed(rest))
 
-    def _recorded(self, claim: hot.Claim, outcome: hot.Outcome | None) -> None:
+    def _recorded(self, claim: Claim, outcome: Outcome | None) -> None:
         """Note in one line how an attempt failed, if it did."""
         if outcome is None:
             return

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from qexp import broker
 from qexp.errors import ExperimentFailedError
-from qexp.model import Failure
+from qexp.model import Claim, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.line import Line
@@ -95,10 +95,10 @@ class Child:
             self._bundle.hand_back()
         return True
 
-    def _outcome(self, claim: hot.Claim) -> hot.Outcome:
+    def _outcome(self, claim: Claim) -> Outcome:
         """Return how an attempt has ended; what this machine lacks for it is a crash."""
         try:
             return self._desk.attempt(claim)
         except Exception as error:
             log.exception("experiment %d: attempt %d has no place to run", claim.id, claim.attempt)
-            return hot.Outcome(error=trace.of(error, Failure.CRASHED, claim.folder))
+            return Outcome(error=trace.of(error, Failure.CRASHED, claim.folder))

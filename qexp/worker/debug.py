@@ -9,9 +9,8 @@ from pathlib import Path
 
 from qexp.client import Client
 from qexp.functions import switch
-from qexp.model import Json
+from qexp.model import Claim, Departure, Json
 from qexp.store import studies
-from qexp.store.hot import Claim, Departure
 from qexp.store.journal import Writer
 from qexp.store.line import Line
 from qexp.store.selectors import Selection

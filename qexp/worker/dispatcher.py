@@ -14,9 +14,9 @@ import psycopg
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import BrokerUnreachableError, ServiceError, SettingsError
-from qexp.model import Failure
+from qexp.model import Error, Failure
 from qexp.settings import Settings
-from qexp.store import hot, leases
+from qexp.store import leases
 from qexp.store.connect import Raw, connect
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
@@ -178,7 +178,7 @@ class Dispatcher:
             message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
             message += ", and its host goes on" if silent.died else ""
             mark = fingerprint("WorkerLost", [])
-            lost = leases.rescue(raw, silent, hot.Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
+            lost = leases.rescue(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
                 many = "an experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
                 log.warning("%s is silent: %s taken back from it", silent.name, many)

@@ -19,7 +19,7 @@ import psycopg
 from qexp import broker, private
 from qexp.client import Client
 from qexp.errors import ResultError, ServiceError
-from qexp.model import Failure
+from qexp.model import Error, Failure
 from qexp.settings import Settings
 from qexp.source import current
 from qexp.store import hot, journal, leases, sources
@@ -279,7 +279,7 @@ def _begun(board: Board, pid: int) -> Sequence[int] | None:
     return [post.experiment] if post is not None and post.attempt else []
 
 
-def _death(worker: UUID, pid: int, error: hot.Error, post: Post | None) -> Death:
+def _death(worker: UUID, pid: int, error: Error, post: Post | None) -> Death:
     if post is None:
         return Death(worker, pid, error)
     return Death(worker, pid, error, post.experiment, post.attempt)

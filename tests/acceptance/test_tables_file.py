@@ -16,6 +16,7 @@ import qexp as public
 from qexp.client import Client
 from qexp.errors import RefusedError, SelectorError
 from qexp.grid import Grid
+from qexp.model import Outcome
 from qexp.settings import socket_url
 from qexp.store import hot, leases
 from qexp.store.connect import connect
@@ -60,7 +61,7 @@ def finish(client, raw, name, result):
     for view in client.experiments(Selection(name)):
         found = result(view.params) if view.status == "queued" else None
         if found is not None:
-            assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), hot.Outcome(result=found))
+            assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), Outcome(result=found))
     raw.execute("UPDATE study SET results = '{accuracy}' WHERE name = %s", [name])
 
 

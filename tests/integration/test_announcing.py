@@ -13,7 +13,7 @@ from qexp import broker
 from qexp.client import Client
 from qexp.client.announcing import bundles, size
 from qexp.grid import Grid
-from qexp.model import Status
+from qexp.model import Outcome, Status
 from qexp.store import hot, leases
 from qexp.store.announcements import Announcement, Pace, pace
 from qexp.store.selectors import Selection
@@ -329,7 +329,7 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     done = narrow.cancel(Selection(study), "wrong data")
     assert (len(done.ids), len(done.running)) == (7, 5)
     assert set(statuses(narrow, study)) == {Status.CANCELLED}
-    assert not hot.finish(raw, claim, hot.Outcome(result={"y": 1})), "a late result is discarded"
+    assert not hot.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
     (shown, *_) = narrow.show(Selection(study))
     assert shown.experiment.reason == "wrong data"
     assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [("cancelled", "wrong data")]

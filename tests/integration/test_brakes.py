@@ -5,13 +5,13 @@ import uuid
 import pytest
 
 from qexp.grid import Grid
-from qexp.model import Failure
+from qexp.model import Error, Failure, Outcome
 from qexp.store import brakes, hot, leases
 from qexp.store.selectors import Selection
 
-FINE = hot.Outcome(result={"y": 1})
-TYPO = hot.Outcome(error=hot.Error(Failure.ERROR, "NameError", "name 'sine' is not defined", fingerprint="typo"))
-OTHER = hot.Outcome(error=hot.Error(Failure.ERROR, "OSError", "no", fingerprint="other"))
+FINE = Outcome(result={"y": 1})
+TYPO = Outcome(error=Error(Failure.ERROR, "NameError", "name 'sine' is not defined", fingerprint="typo"))
+OTHER = Outcome(error=Error(Failure.ERROR, "OSError", "no", fingerprint="other"))
 
 
 @pytest.fixture

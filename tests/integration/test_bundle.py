@@ -13,8 +13,7 @@ from tests_support import eventually
 from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
-from qexp.model import Failure
-from qexp.store import hot
+from qexp.model import Error, Failure, Outcome
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
 from qexp.worker.attempt import result_log
@@ -25,7 +24,7 @@ from qexp.worker.child import Child
 from qexp.worker.tenure import Tenure
 
 MANY = 200
-FINE = hot.Outcome(result={"y": 1})
+FINE = Outcome(result={"y": 1})
 
 
 class Breaking(Line):
@@ -152,7 +151,7 @@ def test_what_such_a_claim_has_taken_is_given_to_others_too(client, study, bundl
 def test_an_outcome_that_waits_in_the_outbox_is_not_taken_back(client, raw, study, bundle, monkeypatch):
     # Given a failure that could not be recorded, and a claim whose answer was lost
     claim = bundle.next(lambda _: None)
-    failed = hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no"))
+    failed = Outcome(error=Error(Failure.ERROR, "ValueError", "no"))
     with monkeypatch.context() as away:
         away.setattr(bundle._delivery, "deliver", raising(DatabaseUnreachableError("it", "away")))
         with pytest.raises(DatabaseUnreachableError):

@@ -7,6 +7,7 @@ import pytest
 from qexp.client.doctor import experiments as doctor
 from qexp.client.doctor.finding import Chart, Verdict
 from qexp.grid import Grid
+from qexp.model import Outcome
 from qexp.settings import Loaded
 from qexp.store import health, hot, leases
 from qexp.store.selectors import Selection
@@ -62,7 +63,7 @@ def test_a_worker_that_is_busy_or_has_just_begun_or_ended_something_is_not(clien
     raw.execute("UPDATE experiment SET started_at = now() - interval '1 min' WHERE id = %s", [claim.id])
     assert not deaf(client, queue)
     # Or has ended it just now
-    assert hot.finish(raw, claim, hot.Outcome(result={"y": 1}))
+    assert hot.finish(raw, claim, Outcome(result={"y": 1}))
     assert not deaf(client, queue)
     # But if that was long ago, while the other one waits
     raw.execute("UPDATE attempt SET finished_at = now() - interval '1 min' WHERE experiment = %s", [claim.id])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qexp.analysis.frame import frame
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.model import Failure, canonical
+from qexp.model import Departure, Error, Failure, Outcome, canonical
 from qexp.store import hot, journal, reports, studies
 from qexp.store.selectors import Selection
 
@@ -69,7 +69,7 @@ def test_ordinary_experiments_have_nothing_kept_beside_them(client, raw, worker,
     first, second, *_ = of(client, study)
     for view in (first, second):  # the first names the results, which readers know from then on
         claim = claimed(raw, worker, view)
-        assert hot.finish(raw, claim, hot.Outcome(result={"loss": math.nan, "a": 0.5}))
+        assert hot.finish(raw, claim, Outcome(result={"loss": math.nan, "a": 0.5}))
         hot.name_results(raw, claim.study_id, ["loss", "a"])
         raw.revisions.clear()
     query = "SELECT count(params_exact), count(result_exact) FROM experiment WHERE study = %s"
@@ -109,7 +109,7 @@ def test_results_come_back_equal_of_the_same_types_and_in_order(client, raw, wor
     study = enqueued(include=[{"x": number} for number in range(len(results))])
     for view, result in zip(of(client, study), results, strict=True):
         claim = claimed(raw, worker, view)
-        assert hot.finish(raw, claim, hot.Outcome(result=result))
+        assert hot.finish(raw, claim, Outcome(result=result))
         hot.name_results(raw, claim.study_id, list(result))
         raw.revisions.clear()
     assert [repr(view.result) for view in of(client, study)] == [repr(result) for result in results]
@@ -175,7 +175,7 @@ def test_recorded_parts_keep_their_order_and_kinds_whatever_ends_the_attempt(cli
     (view,) = of(client, study)
     assert repr(view.result) == repr({"zeta": 10**22, "big": {"b": 1, "a": 2}, "a": 1})
     # When its process dies
-    hot.crash(raw, [claim.id], claim.worker, 1, hot.Error(Failure.CRASHED, "WorkerDied", "it died"))
+    hot.crash(raw, [claim.id], claim.worker, 1, Error(Failure.CRASHED, "WorkerDied", "it died"))
     # Then the attempt has them so
     (shown,) = client.show(Selection(study))
     assert repr(shown.attempts[0].result) == repr({"zeta": 10**22, "big": {"b": 1, "a": 2}, "a": 1})
@@ -186,7 +186,7 @@ def test_a_result_after_recorded_parts_has_those_of_other_processes_too(client, 
     claim = claimed(raw, worker, of(client, study)[0])
     record(raw, claim, ["config"], config={"b": 1, "a": 2})  # as `qexp.attach` does
     record(raw, claim, ["x"], x=-0.0)
-    assert hot.finish(raw, claim, hot.Outcome(result={"x": 0.0, "y": "NaN"}))
+    assert hot.finish(raw, claim, Outcome(result={"x": 0.0, "y": "NaN"}))
     (view,) = of(client, study)
     assert repr(view.result) == repr({"x": 0.0, "y": "NaN", "config": {"b": 1, "a": 2}})
 
@@ -199,11 +199,11 @@ def test_an_attempt_keeps_what_it_found_as_it_was(client, raw, worker, enqueued,
         record(raw, claim, list(PIPELINE), **PIPELINE)
         client.cancel(Selection(study))
     else:
-        outcome = hot.Outcome(result=PIPELINE)
+        outcome = Outcome(result=PIPELINE)
         if how == "failed":
-            outcome = dataclasses.replace(outcome, error=hot.Error(Failure.ERROR, "ValueError", "no"))
+            outcome = dataclasses.replace(outcome, error=Error(Failure.ERROR, "ValueError", "no"))
         if how == "paused":
-            outcome = dataclasses.replace(outcome, departure=hot.Departure("paused"))
+            outcome = dataclasses.replace(outcome, departure=Departure("paused"))
         assert hot.finish(raw, claim, outcome)
         if how == "requeued":
             client.requeue(Selection(study))
@@ -215,7 +215,7 @@ def test_a_frame_has_floats_as_floats(client, raw, worker, enqueued):
     study = enqueued(parameters={"x": [1, 2, 3]})
     for view, value in zip(of(client, study), [1e22, 0.5, math.inf], strict=True):
         claim = claimed(raw, worker, view)
-        assert hot.finish(raw, claim, hot.Outcome(result={"y": value}))
+        assert hot.finish(raw, claim, Outcome(result={"y": value}))
         hot.name_results(raw, claim.study_id, ["y"])
     with client.begin() as connection:
         known = studies.find(connection, study)
@@ -229,7 +229,7 @@ def test_what_is_still_to_run_takes_the_order_of_the_grid_and_what_has_run_is_co
     first, again = ({"b": 1, "a": 1}, {"b": 2, "a": 1.0}), ({"a": 1, "b": 1}, {"a": 1, "b": 2.0})
     study = enqueued(parameters={"steps": list(first)})
     done, waiting = of(client, study)
-    assert hot.finish(raw, claimed(raw, worker, done), hot.Outcome(result={"y": 1}))
+    assert hot.finish(raw, claimed(raw, worker, done), Outcome(result={"y": 1}))
     # When the grid has their mappings in another order
     folder = Path(client.study(study).folder)
     grid = {"study": study, "function": "experiment:f", "queue": "nobody", "parameters": {"steps": list(again)}}

@@ -8,11 +8,11 @@ import pytest
 
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.model import Failure, Status
+from qexp.model import Departure, Error, Failure, Outcome, Status, Usage
 from qexp.store import hot, journal, leases, studies
 from qexp.store.selectors import Selection
 
-FINE = hot.Outcome(result={"y": 1})
+FINE = Outcome(result={"y": 1})
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_finished_experiment_is_done_with_its_attempt(client, raw, experiment,
 def test_a_result_is_recorded_once(raw, experiment, worker):
     claim = hot.claim(raw, experiment.id, worker(), pid=1)
     assert hot.finish(raw, claim, FINE)
-    assert not hot.finish(raw, claim, hot.Outcome(result={"y": 2}))
+    assert not hot.finish(raw, claim, Outcome(result={"y": 2}))
 
 
 def test_a_worker_that_comes_back_cannot_overwrite_its_successor(client, raw, experiment, worker):
@@ -67,7 +67,7 @@ def test_a_worker_that_comes_back_cannot_overwrite_its_successor(client, raw, ex
     client.announce(client.study(experiment.study))
     successor = hot.claim(raw, experiment.id, fast, pid=2)
     assert not hot.finish(raw, silent, FINE)
-    assert hot.finish(raw, successor, hot.Outcome(result={"y": 2}))
+    assert hot.finish(raw, successor, Outcome(result={"y": 2}))
     # Then only the successor's result counts
     shown = get(client, experiment.id)
     assert shown.experiment.result == {"y": 2}
@@ -86,7 +86,7 @@ def test_the_same_worker_cannot_finish_an_earlier_attempt(client, raw, experimen
 def test_a_crash_ends_only_what_ran_in_that_process(client, raw, experiment, worker):
     same = worker()
     hot.claim(raw, experiment.id, same, pid=7)
-    error = hot.Error(Failure.CRASHED, "ProcessDied", "signal 9 (SIGKILL)", fingerprint="abc", signal="SIGKILL")
+    error = Error(Failure.CRASHED, "ProcessDied", "signal 9 (SIGKILL)", fingerprint="abc", signal="SIGKILL")
     assert hot.crash(raw, [experiment.id], same, 8, error) == []
     assert hot.crash(raw, [experiment.id], worker(), 7, error) == []
     (failed,) = hot.crash(raw, [experiment.id], same, 7, error)
@@ -104,7 +104,7 @@ def fail(raw, experiment, worker, failure=Failure.ERROR):
     """Run an experiment to a failure; return its claim."""
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = %s AND status = 'pending'", [experiment.id])
     claim = hot.claim(raw, experiment.id, worker, pid=1)
-    assert hot.finish(raw, claim, hot.Outcome(error=hot.Error(failure, "ValueError", "no", fingerprint="abc")))
+    assert hot.finish(raw, claim, Outcome(error=Error(failure, "ValueError", "no", fingerprint="abc")))
     return claim
 
 
@@ -168,7 +168,7 @@ def test_a_retry_is_announced_when_it_is_due_and_not_before(client, raw, experim
 def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(client, raw, experiment, worker):
     same = worker()
     claim = hot.claim(raw, experiment.id, same, pid=1)
-    left = hot.Outcome(result={"early": 1}, departure=hot.Departure("released"))
+    left = Outcome(result={"early": 1}, departure=Departure("released"))
     assert hot.finish(raw, claim, left)
     assert not hot.finish(raw, claim, left)
     client.announce(client.study(experiment.study))
@@ -187,13 +187,13 @@ def test_moments_of_what_was_recorded_go_where_the_parts_go(raw, experiment, wor
         writer = journal.Writer(claim.id, claim.attempt, same)
         if outcome == "released":
             assert journal.record(raw, writer, {"early": 1}, moment)
-        assert hot.finish(raw, claim, hot.Outcome({"early": 1}, None, hot.Departure(outcome), moment))
+        assert hot.finish(raw, claim, Outcome({"early": 1}, None, Departure(outcome), moment))
         assert raw.execute(query, [experiment.id]).fetchone() == expected
 
 
 def test_a_paused_experiment_says_why_and_waits_for_a_person(client, raw, experiment, worker):
     claim = hot.claim(raw, experiment.id, worker(), pid=1)
-    assert hot.finish(raw, claim, hot.Outcome(departure=hot.Departure("paused", "no licence")))
+    assert hot.finish(raw, claim, Outcome(departure=Departure("paused", "no licence")))
     shown = get(client, experiment.id)
     assert (shown.experiment.status, shown.experiment.reason) == (Status.PAUSED, "no licence")
     client.requeue(Selection(experiment.study, statuses=(Status.PAUSED,)))
@@ -208,8 +208,8 @@ def test_a_result_that_a_requeue_replaces_stays_with_its_attempt(client, raw, ex
 
 
 def test_what_an_attempt_used_is_kept_with_it(client, raw, experiment, worker):
-    usage = hot.Usage(1.5, 2**30, None, 0.25)
-    assert hot.finish(raw, hot.claim(raw, experiment.id, worker(), pid=1), hot.Outcome(result={}, usage=usage))
+    usage = Usage(1.5, 2**30, None, 0.25)
+    assert hot.finish(raw, hot.claim(raw, experiment.id, worker(), pid=1), Outcome(result={}, usage=usage))
     (attempt,) = get(client, experiment.id).attempts
     assert (attempt.cpu_seconds, attempt.peak_memory, attempt.energy_kwh) == (1.5, 2**30, 0.25)
 

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from qexp.grid import Grid
-from qexp.model import Failure, Imports
+from qexp.model import Error, Failure, Imports, Outcome
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -51,7 +51,7 @@ def claims(client, raw, tmp_path, worker):
 @pytest.fixture
 def outcome():
     """A result with a list that no other attempt has."""
-    return hot.Outcome(result={"y": 1}, imports=Imports(("experiment.py", uuid.uuid4().hex), ("numpy",)))
+    return Outcome(result={"y": 1}, imports=Imports(("experiment.py", uuid.uuid4().hex), ("numpy",)))
 
 
 def recorded(raw, claims):
@@ -102,8 +102,8 @@ def test_an_outcome_from_the_outbox_brings_its_list_along(raw, process, claims, 
 
 def test_a_result_without_a_list_and_a_failure_have_none(raw, process, claims):
     delivery = process()
-    delivery.deliver(claims[0], hot.Outcome(result={"y": 1}))
-    delivery.deliver(claims[1], hot.Outcome(error=hot.Error(Failure.ERROR, "E", "no", fingerprint="abcd")))
+    delivery.deliver(claims[0], Outcome(result={"y": 1}))
+    delivery.deliver(claims[1], Outcome(error=Error(Failure.ERROR, "E", "no", fingerprint="abcd")))
     assert recorded(raw, claims[:2]) == [(None, None)] * 2
 
 

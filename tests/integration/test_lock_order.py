@@ -8,13 +8,13 @@ from tests_support import eventually
 
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.model import Failure, Status
+from qexp.model import Departure, Error, Failure, Outcome, Status
 from qexp.store import announcements, hot, leases
 from qexp.store.connect import connect
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
 
-LOST = hot.Error(Failure.LOST, "WorkerLost", "silent", fingerprint="abc")
+LOST = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="abc")
 
 
 @pytest.fixture
@@ -77,10 +77,10 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
         if status is not Status.QUEUED:
             claim = hot.claim(raw, number, worker, 1)
         if status is Status.FAILED:
-            error = hot.Error(Failure.ERROR, "ResultError", "no data", fingerprint="abc")
-            hot.finish(raw, claim, hot.Outcome(result={"y": 1}, error=error))
+            error = Error(Failure.ERROR, "ResultError", "no data", fingerprint="abc")
+            hot.finish(raw, claim, Outcome(result={"y": 1}, error=error))
         if status is Status.PAUSED:
-            hot.finish(raw, claim, hot.Outcome(result={"y": 1}, departure=hot.Departure("paused")))
+            hot.finish(raw, claim, Outcome(result={"y": 1}, departure=Departure("paused")))
     turn_round(raw, numbers)
     with connect(client.settings) as other, other.transaction():
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[2]])

@@ -10,14 +10,14 @@ from qexp import notify
 from qexp.client import Client
 from qexp.errors import NotifyError
 from qexp.grid import Grid
-from qexp.model import Failure
+from qexp.model import Error, Failure, Outcome
 from qexp.store import hot, leases
 from qexp.store.selectors import Selection
 from qexp.worker.notices import Notices
 from qexp.worker.upkeep import Upkeep
 
-FINE = hot.Outcome(result={"y": 1})
-TYPO = hot.Outcome(error=hot.Error(Failure.ERROR, "NameError", "name 'sine' is not defined", fingerprint="typo"))
+FINE = Outcome(result={"y": 1})
+TYPO = Outcome(error=Error(Failure.ERROR, "NameError", "name 'sine' is not defined", fingerprint="typo"))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from qexp.client.doctor import experiments as doctor
 from qexp.client.doctor.finding import Chart
 from qexp.grid import Grid
-from qexp.model import Failure
+from qexp.model import Departure, Error, Failure, Outcome, Usage
 from qexp.settings import Loaded
 from qexp.store import hot
 from qexp.store.line import Line
@@ -21,7 +21,7 @@ from qexp.store.selectors import Selection
 from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.outbox import Outbox
 
-FINE = hot.Outcome(result={"y": 1})
+FINE = Outcome(result={"y": 1})
 
 
 @pytest.fixture
@@ -154,9 +154,9 @@ def test_what_is_for_another_database_stays(client, claim, outbox, delivery, set
 
 
 def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, outbox, delivery):
-    usage = hot.Usage(1.5, 10**12, None, 0.25)
+    usage = Usage(1.5, 10**12, None, 0.25)
     result = {"z": 2**70, "a": [None, {"b": "é\u2028"}], "n": "NaN", "f": 1.5}
-    waits(outbox, claim, hot.Outcome(result=result, recorded_at={"z": "2026-01-31T00:00:00+00:00"}, usage=usage))
+    waits(outbox, claim, Outcome(result=result, recorded_at={"z": "2026-01-31T00:00:00+00:00"}, usage=usage))
     delivery.deliver_rest()
     (shown,) = client.show(Selection(ids=((claim.id, claim.id),)))
     assert shown.experiment.result == result
@@ -167,8 +167,8 @@ def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, outbox
     "outcome",
     [
         FINE,
-        hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no", "f:1", "abc", "Traceback", "SIGKILL")),
-        hot.Outcome(departure=hot.Departure("paused", "why")),
+        Outcome(error=Error(Failure.ERROR, "ValueError", "no", "f:1", "abc", "Traceback", "SIGKILL")),
+        Outcome(departure=Departure("paused", "why")),
     ],
     ids=lambda outcome: outcome.name,
 )
@@ -207,7 +207,7 @@ def test_what_a_living_process_delivers_is_left_to_it(claim, outbox):
 def test_a_result_that_waited_in_a_file_is_as_it_was(client, outbox, delivery, claim):
     # Given a result with all that JSON and jsonb would change
     result = {"z": math.inf, "text": "NaN", "b": 1e22, "a": -0.0, "config": {"b": [math.nan], "a": 1}}
-    path = waits(outbox, claim, hot.Outcome(result=result))
+    path = waits(outbox, claim, Outcome(result=result))
     # When the next worker delivers it
     delivery.deliver_rest()
     # Then it is the result

@@ -6,17 +6,17 @@ from types import SimpleNamespace
 import pytest
 
 from qexp.grid import Grid
-from qexp.model import Failure
+from qexp.model import Error, Failure, Outcome
 from qexp.store import hot, leases, quarantine
 from qexp.store.selectors import Selection
 
-FINE = hot.Outcome(result={"y": 1})
+FINE = Outcome(result={"y": 1})
 LEASE = 30.0
 
 
 def error(fingerprint="no_torch", failure=Failure.ERROR):
-    kind = hot.Error(failure, "ModuleNotFoundError", "No module named 'torch'", fingerprint=fingerprint)
-    return hot.Outcome(error=kind)
+    kind = Error(failure, "ModuleNotFoundError", "No module named 'torch'", fingerprint=fingerprint)
+    return Outcome(error=kind)
 
 
 @pytest.fixture

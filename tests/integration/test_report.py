@@ -15,7 +15,7 @@ from qexp.analysis.report.page import page
 from qexp.client import reports
 from qexp.errors import ExportError, SummaryError, UnknownStudyError
 from qexp.grid import Grid
-from qexp.model import Failure, Imports
+from qexp.model import Error, Failure, Imports, Outcome, Usage
 from qexp.source import current
 from qexp.store import costs, hot, journal, leases, sources, studies
 from qexp.store.selectors import Selection
@@ -29,9 +29,9 @@ SECTIONS = {
 }
 
 
-def error(said: str = "boom", failure: Failure = Failure.ERROR, group: str = "ab12cd34") -> hot.Outcome:
+def error(said: str = "boom", failure: Failure = Failure.ERROR, group: str = "ab12cd34") -> Outcome:
     trace = f"Traceback (most recent call last):\n  {said}\n"
-    return hot.Outcome(error=hot.Error(failure, "ValueError", said, "experiment.py:7 in f", group, trace))
+    return Outcome(error=Error(failure, "ValueError", said, "experiment.py:7 in f", group, trace))
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ def finish(client, raw):
             began = START + timedelta(minutes=view.id)
             claim = hot.claim(raw, view.id, worker, 1, now=began)
             if isinstance(found, dict):
-                usage = hot.Usage(cpu_seconds=5.0, peak_memory=10**9, energy_kwh=0.01)
-                found = hot.Outcome(result=found, usage=usage, imports=Imports(("experiment.py",), ("numpy",)))
+                usage = Usage(cpu_seconds=5.0, peak_memory=10**9, energy_kwh=0.01)
+                found = Outcome(result=found, usage=usage, imports=Imports(("experiment.py",), ("numpy",)))
                 hot.name_results(raw, claim.study_id, list(found.result))
             assert hot.finish(raw, claim, found, now=began + timedelta(seconds=seconds))
             claims.append(claim)

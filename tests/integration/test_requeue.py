@@ -9,7 +9,7 @@ from tests_support import eventually
 from qexp.client import Client
 from qexp.errors import UnknownExperimentError, UnknownStudyError
 from qexp.grid import Grid
-from qexp.model import Failure, Status
+from qexp.model import Error, Failure, Outcome, Status
 from qexp.store import hot, leases
 from qexp.store.connect import connect
 from qexp.store.selectors import Selection, parse
@@ -24,9 +24,9 @@ def study(client, raw, tmp_path):
     client.enqueue(Grid.from_dict(grid, tmp_path))
     leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 2))
     outcomes = [
-        hot.Outcome(result={"y": 1}),
-        hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "bad 2", "f.py:1 in f", "aaaa11112222", "Trace 2")),
-        hot.Outcome(error=hot.Error(Failure.ERROR, "KeyError", "bad 3", "f.py:2 in f", "bbbb11112222", "Trace 3")),
+        Outcome(result={"y": 1}),
+        Outcome(error=Error(Failure.ERROR, "ValueError", "bad 2", "f.py:1 in f", "aaaa11112222", "Trace 2")),
+        Outcome(error=Error(Failure.ERROR, "KeyError", "bad 3", "f.py:2 in f", "bbbb11112222", "Trace 3")),
     ]
     for view, outcome in zip(client.experiments(Selection(name)), outcomes, strict=False):
         assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), outcome)
@@ -69,7 +69,7 @@ def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, ra
         waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
         eventually(lambda: raw.execute(waiting, [holder]).fetchone(), "the requeue to wait")
         # When another one is done meanwhile
-        assert hot.finish(raw, claim, hot.Outcome(result={"y": 4}))
+        assert hot.finish(raw, claim, Outcome(result={"y": 4}))
     thread.join()
     # Then its result is there
     assert client.experiments(Selection(study))[-1].result == {"y": 4}

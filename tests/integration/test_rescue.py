@@ -10,13 +10,13 @@ from tests_support import eventually
 
 from qexp.client.announcing import bundles
 from qexp.grid import Grid
-from qexp.model import Failure, Status
+from qexp.model import Error, Failure, Outcome, Status
 from qexp.store import announcements, hot, leases, studies
 from qexp.store.selectors import Selection
 from qexp.worker.board import Board
 from qexp.worker.dispatcher import Dispatcher
 
-LOST = hot.Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
+LOST = Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_b
     with client.begin() as connection:
         assert claim.study_id in [study.id for study in studies.waiting(connection)]
     assert statuses(client, two) == ["pending", "running"]
-    assert not hot.finish(raw, claim, hot.Outcome(result={"y": 1})), "a late result is discarded"
+    assert not hot.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
     client.announce_studies([claim.study_id])
     assert hot.claim(raw, number, loud, 1).attempt == 2
 

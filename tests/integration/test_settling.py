@@ -9,7 +9,7 @@ from integration.conftest import post
 
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
-from qexp.model import Failure, Status
+from qexp.model import Departure, Error, Failure, Outcome, Status
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -57,7 +57,7 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
     # Given a process that has run two of three, one of them with a result that cannot be kept, and died
     log = ResultLog(tmp_path, PID)
     for claim, value in zip(claims, (1, "\0"), strict=False):
-        log.add(hot.encode_result(claim, hot.Outcome(result={"y": value}), 1.0, 2.0))
+        log.add(hot.encode_result(claim, Outcome(result={"y": value}), 1.0, 2.0))
     # When another one looks after it
     settle(claims[0])
     # Then the good one counts, the other has failed by its own doing, and what was not begun waits
@@ -82,7 +82,7 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
     log = ResultLog(tmp_path, PID)
     path = result_log.path_of(tmp_path, PID)
     for claim in claims[:2]:
-        log.add(hot.encode_result(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0))
+        log.add(hot.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0))
         with path.open("ab") as file:
             file.write(b"\0\n")
     # When another one looks after it, twice
@@ -98,7 +98,7 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
 
 def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, office):
     # Given a child whose death was dealt with, and a claim of its that the server makes after that
-    office._record_death(Death(office.worker, PID, hot.Error(Failure.CRASHED, "ProcessDied", "it is dead")))
+    office._record_death(Death(office.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead")))
     assert all(row in WAITS for row in found(client, claims))
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
     hot.claims(raw, [claim.id for claim in claims], office.worker, PID)
@@ -143,7 +143,7 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     # Given a process that has recorded the first of three, and died before it could note that; another one is cancelled
     first, second, _ = claims
     log = ResultLog(tmp_path, PID)
-    results = [hot.encode_result(claim, hot.Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
+    results = [hot.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
     for result in results:
         log.add(result)
     assert set(hot.finish_all(raw, first.worker, results[:1])) == {first.id}
@@ -159,9 +159,9 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
 @pytest.mark.parametrize(
     "outcome",
     [
-        hot.Outcome(result={"y": 1}),
-        hot.Outcome(error=hot.Error(Failure.ERROR, "ValueError", "no")),
-        hot.Outcome(departure=hot.Departure("released")),
+        Outcome(result={"y": 1}),
+        Outcome(error=Error(Failure.ERROR, "ValueError", "no")),
+        Outcome(departure=Departure("released")),
     ],
     ids=lambda outcome: outcome.name,
 )
@@ -170,7 +170,7 @@ def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, cl
     delivery = Delivery(client.settings, line)
     assert hot.finish(raw, claims[0], outcome) is not None
     assert delivery.deliver(claims[0], outcome) == outcome
-    assert delivery.deliver(claims[0], hot.Outcome(departure=hot.Departure("paused"))) is None
+    assert delivery.deliver(claims[0], Outcome(departure=Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
         f"experiment {claims[0].id}: attempt 1 came too late, its result is discarded"
     ]
@@ -195,10 +195,10 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
     # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
     first, *_ = claims
     office._line.do(lambda line: None, "nothing")
-    os.close(office._delivery._outbox.keep_outcome(first, hot.Outcome(result={"y": 1})))
+    os.close(office._delivery._outbox.keep_outcome(first, Outcome(result={"y": 1})))
     raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._line._raw.info.backend_pid])
     # When its death is noted
-    error = hot.Error(Failure.CRASHED, "ProcessDied", "it is dead")
+    error = Error(Failure.CRASHED, "ProcessDied", "it is dead")
     office._record_death(Death(office.worker, PID, error, first.id, first.attempt))
     # Then it has not crashed
     (name,) = {claim.study for claim in claims}
@@ -245,7 +245,7 @@ def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
 
 def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, office, monkeypatch):
     folder = office.scratch.folder
-    ResultLog(folder, PID).add(hot.encode_result(claims[0], hot.Outcome(result={"y": 1}), 1.0, 2.0))
+    ResultLog(folder, PID).add(hot.encode_result(claims[0], Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
         away.setattr(office._delivery, "record", raising(DatabaseUnreachableError("it", "away")))
         office.leave()

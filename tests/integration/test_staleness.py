@@ -8,7 +8,7 @@ import pytest
 from qexp.client import Study, staleness
 from qexp.errors import RefusedError, SummaryError
 from qexp.grid import Grid
-from qexp.model import Failure, Imports
+from qexp.model import Error, Failure, Imports, Outcome
 from qexp.store import drawable, hot, sources
 from qexp.store.outdated import ABSENT
 from qexp.store.selectors import Selection, parse
@@ -53,7 +53,7 @@ def run(client, raw, worker, name):
         for view in client.experiments(Selection(name)):
             if view.params["x"] in chosen:
                 claim = hot.claim(raw, view.id, same, pid=1)
-                outcome = hot.Outcome(result={"y": 1}, imports=imports)
+                outcome = Outcome(result={"y": 1}, imports=imports)
                 assert hot.finish(raw, claim, outcome, registered=registered)
         return same
 
@@ -203,8 +203,8 @@ def test_a_list_that_is_not_registered_counts_as_unknown(client, raw, enqueue, r
 def test_an_accepted_result_is_judged_like_an_unknown_one(client, raw, worker, enqueue, name, project):
     enqueue()
     view = client.experiments(Selection(name))[0]
-    error = hot.Error(Failure.ERROR, "E", "no", fingerprint="abcd")
-    assert hot.finish(raw, hot.claim(raw, view.id, worker(), 1), hot.Outcome({"y": 1}, error))
+    error = Error(Failure.ERROR, "E", "no", fingerprint="abcd")
+    assert hot.finish(raw, hot.claim(raw, view.id, worker(), 1), Outcome({"y": 1}, error))
     client.accept(parse([name], error="abcd"))
     (project / "other.py").write_text("3")
     enqueue()
@@ -289,7 +289,7 @@ def test_ids_of_several_studies_are_judged_each_by_its_own_study(client, raw, wo
 
     ids = [enqueue(study, epochs=1) for study in (f"{name}_a", f"{name}_b")]
     for number in ids:
-        assert hot.finish(raw, hot.claim(raw, number, worker(), 1), hot.Outcome({"y": 1}, imports=HELPED))
+        assert hot.finish(raw, hot.claim(raw, number, worker(), 1), Outcome({"y": 1}, imports=HELPED))
     enqueue(f"{name}_b", epochs=2)
     chosen = parse([",".join(map(str, ids))], stale=True)
     assert [view.id for view in client.experiments(chosen)] == ids[1:]

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.model import CLOSED, OPEN, Failure, Status
+from qexp.model import CLOSED, OPEN, Claim, Departure, Error, Failure, Outcome, Status
 from qexp.store import announcements, hot, journal, leases
 from qexp.store.connect import connect
 from qexp.store.selectors import Selection
@@ -118,7 +118,7 @@ class Experiment:
     dates: tuple[bool, bool] = (False, False)
     """Whether it has a beginning and an end."""
     past: list[Past] = field(default_factory=list)
-    claims: list[hot.Claim] = field(default_factory=list)
+    claims: list[Claim] = field(default_factory=list)
     saved: dict[str, tuple[int, bytes, bool, int, dict]] = field(default_factory=dict)
     points: dict[tuple[int, int], float] = field(default_factory=dict)
     entries: dict[int, set[int]] = field(default_factory=dict)
@@ -421,7 +421,7 @@ class Machine(RuleBasedStateMachine):
     def rescue(self, which):
         if self.silent:
             silent = self.silent[which % len(self.silent)]  # perhaps long after it was found silent, or once more
-            error = hot.Error(Failure.LOST, "WorkerLost", "silent", fingerprint="feed0002")
+            error = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="feed0002")
             self.failed(
                 [row for row in self.rows if row.runs_on(silent.worker) and row.id in silent.experiments],
                 leases.rescue(self.raw, silent, error, self.clock),
@@ -477,7 +477,7 @@ class Machine(RuleBasedStateMachine):
         worker = self.workers[worker]
         rows = [row for row in self.rows if row.claims and row.claims[-1].worker == worker]
         if late > 1 and rows:
-            done = [hot.encode_result(row.claims[-1], hot.Outcome(result=result or {})) for row in rows]
+            done = [hot.encode_result(row.claims[-1], Outcome(result=result or {})) for row in rows]
             found = hot.finish_all(self.raw, worker, done, now=self.clock)
             current = [row for row in rows if row.is_current(row.claims[-1])]
             assert set(found) == {row.id for row in current}
@@ -501,7 +501,7 @@ class Machine(RuleBasedStateMachine):
     def finish(self, pick, late, result):
         row, claim = self.old_or_current(pick, late)
         if claim is not None:
-            done = hot.finish(self.raw, claim, hot.Outcome(result=result or {}), self.clock)
+            done = hot.finish(self.raw, claim, Outcome(result=result or {}), self.clock)
             assert (done is not None) == row.is_current(claim)
             if done:
                 row.finish(result or {})
@@ -510,9 +510,9 @@ class Machine(RuleBasedStateMachine):
     def fail(self, pick, late, failure, result):
         row, claim = self.old_or_current(pick, late)
         if claim is not None:
-            error = hot.Error(failure, "ValueError", "bad", fingerprint="feed0001")
+            error = Error(failure, "ValueError", "bad", fingerprint="feed0001")
             before = self.due(row)
-            done = hot.finish(self.raw, claim, hot.Outcome(error=error, result=result), self.clock)
+            done = hot.finish(self.raw, claim, Outcome(error=error, result=result), self.clock)
             assert (done is not None) == row.is_current(claim)
             if done:
                 due = self.due(row)
@@ -528,8 +528,8 @@ class Machine(RuleBasedStateMachine):
     def depart(self, pick, late, outcome, reason, result):
         row, claim = self.old_or_current(pick, late)
         if claim is not None:
-            departure = hot.Departure(outcome, reason)
-            done = hot.finish(self.raw, claim, hot.Outcome(result=result, departure=departure), self.clock)
+            departure = Departure(outcome, reason)
+            done = hot.finish(self.raw, claim, Outcome(result=result, departure=departure), self.clock)
             assert (done is not None) == row.is_current(claim)
             if done:
                 row.depart(outcome, reason, result)
@@ -546,7 +546,7 @@ class Machine(RuleBasedStateMachine):
     @rule(picks=st.lists(PICK, min_size=1), worker=WORKER, pid=PID)
     def crash(self, picks, worker, pid):
         worker, chosen = self.workers[worker], {self.pick(pick).id for pick in picks}
-        error = hot.Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003", signal="SIGKILL")
+        error = Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003", signal="SIGKILL")
         self.failed(
             [row for row in self.rows if row.id in chosen and row.runs_on(worker, pid)],
             hot.crash(self.raw, [*chosen, NOWHERE], worker, pid, error, self.clock),
@@ -681,7 +681,7 @@ class Machine(RuleBasedStateMachine):
         for row in self.rows:
             for claim in row.claims:
                 if not row.is_current(claim):
-                    assert hot.finish(self.raw, claim, hot.Outcome(result={"late": 1})) is None
+                    assert hot.finish(self.raw, claim, Outcome(result={"late": 1})) is None
                     assert not hot.give_back(self.raw, claim)
         if self.rows:
             self.rows_are_as_the_model_has_them()
@@ -759,7 +759,7 @@ SIZE = 6
 def hammer(client, raw, worker, folder, seed, operations):
     """Do things to the experiments of one study at random; return the attempts that ended by what was said of them."""
     rng, claims, finished = random.Random(seed), [], []
-    error = hot.Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003")
+    error = Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003")
     numbers = [row[0] for row in raw.execute("SELECT id FROM experiment ORDER BY id")]
 
     def some():
@@ -771,11 +771,9 @@ def hammer(client, raw, worker, folder, seed, operations):
                 claims.append(claim)
 
     def outcome():
-        bad = hot.Error(rng.choice([Failure.ERROR, Failure.TIMEOUT]), "ValueError", "bad", fingerprint="feed0001")
-        left = hot.Departure(rng.choice(["released", "paused"]))
-        return rng.choice(
-            [hot.Outcome({"y": 1}), hot.Outcome({"y": 2}), hot.Outcome(error=bad), hot.Outcome(departure=left)]
-        )
+        bad = Error(rng.choice([Failure.ERROR, Failure.TIMEOUT]), "ValueError", "bad", fingerprint="feed0001")
+        left = Departure(rng.choice(["released", "paused"]))
+        return rng.choice([Outcome({"y": 1}), Outcome({"y": 2}), Outcome(error=bad), Outcome(departure=left)])
 
     def finish():
         if claims:

@@ -21,6 +21,7 @@ from finished_studies import (
 
 import qexp
 from qexp.errors import RefusedError, SummaryError
+from qexp.model import Outcome
 from qexp.store import hot
 from qexp.store.selectors import parse
 
@@ -97,7 +98,7 @@ def test_a_cell_that_lacks_replicates_is_neither_best_nor_tied(finished_study, b
 
 
 def test_a_partial_result_of_a_failed_experiment_never_enters(finished_study):
-    partial = hot.Outcome(result={"accuracy": 0.999}, error=FAILED.error)
+    partial = Outcome(result={"accuracy": 0.999}, error=FAILED.error)
     study = finished_study(GRID, only(partial))
     assert study.refusal().startswith("1 experiment failed (1 error) in svc / iris")
     table = study.table(allow="missing")
@@ -107,7 +108,7 @@ def test_a_partial_result_of_a_failed_experiment_never_enters(finished_study):
 
 def test_an_accepted_partial_result_enters_and_is_noted(finished_study):
     # Given a failed attempt whose recorded result a person accepted
-    study = finished_study(GRID, only(hot.Outcome(result={"accuracy": 0.999}, error=FAILED.error)))
+    study = finished_study(GRID, only(Outcome(result={"accuracy": 0.999}, error=FAILED.error)))
     (number,) = study.ids("classifier = 'svc' and dataset = 'iris' and seed = 3")
     study.client.accept(parse([str(number)]))
     # When it is in a table
@@ -163,7 +164,7 @@ def test_a_late_write_of_a_lost_worker_changes_nothing(make_study):
     hot.release(study.raw, silent_worker)
     study.end(lambda _: {"accuracy": 0.5})
     # When the first one writes
-    assert hot.finish(study.raw, silent, hot.Outcome(result={"accuracy": 0.9})) is None
+    assert hot.finish(study.raw, silent, Outcome(result={"accuracy": 0.9})) is None
     # Then the table has the successor's result only
     assert study.table(columns="").cells[0][0].values.tolist() == [0.5]
 

@@ -15,7 +15,7 @@ from finished_studies import (
 
 from qexp.analysis.table.model import Cell
 from qexp.errors import QexpError, SummaryError
-from qexp.store import hot
+from qexp.model import Outcome, Usage
 
 
 def test_a_bool_metric_is_a_rate(finished_study):
@@ -58,8 +58,8 @@ def test_a_measured_fact_keeps_its_name_though_a_result_has_it(finished_study):
 
 def test_facts_are_metrics(finished_study):
     def ending(params):
-        usage = hot.Usage(cpu_seconds=params["seed"], peak_memory=2**40 + params["seed"])
-        return hot.Outcome(result={"accuracy": 1}, usage=usage, imports=IMPORTS)
+        usage = Usage(cpu_seconds=params["seed"], peak_memory=2**40 + params["seed"])
+        return Outcome(result={"accuracy": 1}, usage=usage, imports=IMPORTS)
 
     study = finished_study(SMALL, ending)
     assert [cell.center for cell in cells(study.table("cpu_seconds", columns=""))] == [2.0, 2.0]
@@ -69,7 +69,7 @@ def test_facts_are_metrics(finished_study):
 
 
 def test_cpu_seconds_of_a_last_attempt_only_are_noted(finished_study):
-    study = finished_study(SMALL, lambda p: hot.Outcome({"accuracy": 1}, usage=hot.Usage(cpu_seconds=p["seed"])))
+    study = finished_study(SMALL, lambda p: Outcome({"accuracy": 1}, usage=Usage(cpu_seconds=p["seed"])))
     (number,) = study.ids("classifier = 'svc' and seed = 3")
     study.raw.execute("UPDATE experiment SET seconds_before = 60 WHERE id = %s", [number])
     assert texts(study.table("cpu_seconds", columns=""), "continued") == [

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from qexp.client import Client
 from qexp.grid import Grid
+from qexp.model import Outcome
 from qexp.store import hot, views
 from qexp.store.connect import connect
 from qexp.store.line import Line
@@ -125,7 +126,7 @@ def record(client, raw, worker, site):
     def record(study, *results):
         waiting = [view.id for view in client.experiments(Selection(study)) if view.status == "queued"]
         for number, result in zip(waiting, results, strict=False):
-            assert made.deliver(hot.claim(raw, number, worker(), 1), hot.Outcome(result=result))
+            assert made.deliver(hot.claim(raw, number, worker(), 1), Outcome(result=result))
 
     yield record
     line.release()

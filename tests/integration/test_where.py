@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from qexp.client import Client, Study
 from qexp.errors import SelectorError
 from qexp.grid import Grid
-from qexp.model import NON_FINITE, Failure
+from qexp.model import NON_FINITE, Error, Failure, Outcome
 from qexp.store import hot, leases
 from qexp.store.conditions import spelled
 from qexp.store.selectors import Selection, parse
@@ -273,9 +273,9 @@ def study(client, raw, tmp_path):
     for worker, host in ((here, "node_1"), (there, "nodex1.lab")):
         leases.register(raw, worker, leases.Station(host, 1, f"worker@{host}", ["nobody"], 2))
     first, second, third, _ = client.experiments(Selection(name))
-    error = hot.Error(Failure.ERROR, "ValueError", "too 'bad'", "f.py:1 in f", "aaaa11112222", "Trace")
-    assert hot.finish(raw, hot.claim(raw, first.id, here, 1), hot.Outcome(result={"lr": 7, "train.loss": 0.5}))
-    assert hot.finish(raw, hot.claim(raw, second.id, there, 1), hot.Outcome(error=error))
+    error = Error(Failure.ERROR, "ValueError", "too 'bad'", "f.py:1 in f", "aaaa11112222", "Trace")
+    assert hot.finish(raw, hot.claim(raw, first.id, here, 1), Outcome(result={"lr": 7, "train.loss": 0.5}))
+    assert hot.finish(raw, hot.claim(raw, second.id, there, 1), Outcome(error=error))
     assert hot.claim(raw, third.id, here, 1)
     hot.name_results(raw, client.study(name).id, ["lr", "train.loss"])
     now = raw.execute("SELECT now()").fetchone()[0]

@@ -6,7 +6,8 @@ import uuid
 import pytest
 
 from qexp.errors import ResultError
-from qexp.store.hot import Claim, Outcome, encode_result
+from qexp.model import Claim, Outcome
+from qexp.store.hot import encode_result
 from qexp.worker.attempt.results import mapping
 
 CLAIM = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())

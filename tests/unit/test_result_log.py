@@ -5,7 +5,8 @@ import uuid
 
 import pytest
 
-from qexp.store.hot import Claim, EncodedResult, Outcome, encode_result
+from qexp.model import Claim, Outcome
+from qexp.store.hot import EncodedResult, encode_result
 from qexp.worker.attempt import result_log
 from qexp.worker.attempt.result_log import Left, ResultLog, read
 

@@ -14,7 +14,7 @@ import pytest
 from qexp import serialization
 from qexp.errors import ContextError
 from qexp.functions import switch
-from qexp.store.hot import Claim
+from qexp.model import Claim
 from qexp.worker.attempt import runner
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.results import result_of

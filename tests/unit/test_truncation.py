@@ -2,8 +2,7 @@
 
 import pytest
 
-from qexp.model import Failure
-from qexp.store.hot import Departure, Error
+from qexp.model import Departure, Error, Failure
 from qexp.truncation import MAX_STORED, single_line, truncated
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from qexp.model import Claim
 from qexp.settings import Settings
 from qexp.source import unpacked
 from qexp.store import sources
-from qexp.store.hot import Claim
 from qexp.store.line import Line
 
 

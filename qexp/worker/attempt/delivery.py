@@ -16,7 +16,7 @@ import psycopg
 
 from qexp.errors import FilesError, ResultError
 from qexp.files import Files
-from qexp.model import Failure, Imports
+from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.settings import Settings
 from qexp.store import hot, leases, views
 from qexp.store.connect import Raw
@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 class Ended:
     """An attempt that ended with a result, which is recorded together with others."""
 
-    claim: hot.Claim
-    outcome: hot.Outcome
+    claim: Claim
+    outcome: Outcome
     done: hot.EncodedResult
 
 
@@ -53,7 +53,7 @@ class Delivery:
         self._registered: set[str] = set()
         """Digests of imports that Postgres has, since an outcome with their lists was recorded."""
 
-    def deliver(self, claim: hot.Claim, outcome: hot.Outcome, patience: float = PATIENCE) -> hot.Outcome | None:
+    def deliver(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> Outcome | None:
         """Record an outcome and return what was recorded: an error if Postgres refuses the result; None: too late."""
         what = f"the outcome of experiment {claim.id}"
 
@@ -80,20 +80,20 @@ class Delivery:
         self._name(claim.study_id, outcome.result or ())
         return outcome
 
-    def ended(self, claim: hot.Claim, outcome: hot.Outcome, began: float, ended: float) -> Ended:
+    def ended(self, claim: Claim, outcome: Outcome, began: float, ended: float) -> Ended:
         """Return an attempt that ended with a result, to be recorded; moments are of time.monotonic."""
         return Ended(
             claim, outcome, hot.encode_result(claim, outcome, began, ended, self.names(claim), self._registered)
         )
 
-    def names(self, claim: hot.Claim) -> Collection[str]:
+    def names(self, claim: Claim) -> Collection[str]:
         """Return the known names of results of a claim's study, in order."""
         known = self._names.get(claim.study_id, {})
         if len(known) < len(claim.result_names):  # a study only gains names
             known = self._names[claim.study_id] = dict.fromkeys(claim.result_names)
         return known
 
-    def deliver_all(self, items: Sequence[Ended]) -> list[tuple[hot.Claim, hot.Outcome | None]]:
+    def deliver_all(self, items: Sequence[Ended]) -> list[tuple[Claim, Outcome | None]]:
         """Record results together; return, for those that Postgres refuses, what was recorded instead."""
         worker = items[0].claim.worker
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
@@ -174,7 +174,7 @@ class Delivery:
         return self._sites[worker]
 
     @contextlib.contextmanager
-    def _keeping(self, items: Sequence[tuple[hot.Claim, hot.Outcome]]) -> Iterator[Callable[[], None]]:
+    def _keeping(self, items: Sequence[tuple[Claim, Outcome]]) -> Iterator[Callable[[], None]]:
         """Give what makes files of outcomes, once, when they have to wait; the files go when they were recorded."""
         held: list[int] = []
 
@@ -195,7 +195,7 @@ class Delivery:
             for descriptor in held:
                 os.close(descriptor)
 
-    def _register(self, outcome: hot.Outcome) -> None:
+    def _register(self, outcome: Outcome) -> None:
         """Note that the imports of an outcome that was recorded are in Postgres."""
         if outcome.imports is not None and outcome.is_done:
             self._registered.add(outcome.imports.digest)
@@ -222,10 +222,10 @@ def is_refusal(error: Exception) -> bool:
     return isinstance(error, psycopg.Error | ValueError | OverflowError)
 
 
-def refused(what: str, error: Exception, claim: hot.Claim, usage: hot.Usage) -> hot.Outcome:
+def refused(what: str, error: Exception, claim: Claim, usage: Usage) -> Outcome:
     """Return the outcome of an attempt that has left what cannot be stored."""
     reason = ResultError(f"{what} cannot be stored: {' '.join(str(error).split())}")
-    return hot.Outcome(error=trace.of(reason, Failure.ERROR, claim.folder), usage=usage)
+    return Outcome(error=trace.of(reason, Failure.ERROR, claim.folder), usage=usage)
 
 
 def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
@@ -237,13 +237,13 @@ def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
     return found
 
 
-def plain_claim(claim: hot.Claim) -> dict[str, Any]:
+def plain_claim(claim: Claim) -> dict[str, Any]:
     """Return a claim as data; `claim_from` reads it."""
     folder = None if claim.folder is None else str(claim.folder)
     return {**claim._asdict(), "folder": folder, "worker": str(claim.worker), "fingerprint": str(claim.fingerprint)}
 
 
-def claim_from(facts: Mapping[str, Any]) -> hot.Claim:
+def claim_from(facts: Mapping[str, Any]) -> Claim:
     """Return the claim that `plain_claim` was given."""
     typed = {
         "worker": uuid.UUID(facts["worker"]),
@@ -251,17 +251,17 @@ def claim_from(facts: Mapping[str, Any]) -> hot.Claim:
         "folder": Path(facts["folder"]) if facts["folder"] else None,
         "result_names": tuple(facts["result_names"]),
     }
-    return hot.Claim(**{**facts, **typed})
+    return Claim(**{**facts, **typed})
 
 
-def outcome_from(facts: Mapping[str, Any]) -> hot.Outcome:
+def outcome_from(facts: Mapping[str, Any]) -> Outcome:
     """Return the outcome of which `dataclasses.asdict` made data."""
     error, departure = facts["error"], facts["departure"]
-    return hot.Outcome(
+    return Outcome(
         facts["result"],
-        error and hot.Error(**{**error, "failure": Failure(error["failure"])}),
-        departure and hot.Departure(**departure),
+        error and Error(**{**error, "failure": Failure(error["failure"])}),
+        departure and Departure(**departure),
         facts["recorded_at"],
-        hot.Usage(**facts["usage"]),
+        Usage(**facts["usage"]),
         facts["imports"] and Imports(tuple(facts["imports"]["files"]), tuple(facts["imports"]["packages"])),
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from qexp import settings
 from qexp.functions import begin, imports_of
-from qexp.store.hot import Claim, Outcome
+from qexp.model import Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker import masking

@@ -10,8 +10,7 @@ import sys
 
 import psutil
 
-from qexp.model import Failure
-from qexp.store.hot import Error
+from qexp.model import Error, Failure
 from qexp.worker.attempt.interrupts import over_time
 from qexp.worker.attempt.trace import TIMEOUT, fingerprint
 from qexp.worker.board import Post, Request

@@ -17,8 +17,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from qexp.files import replacing
+from qexp.model import Claim, Error, Outcome
 from qexp.settings import Settings, place
-from qexp.store.hot import Claim, Error, Outcome
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,8 @@ from qexp.errors import ContextError, ResultError
 from qexp.functions.callables import code_of
 from qexp.functions.foreign import type_of
 from qexp.kept_data import kept_data
-from qexp.model import Failure, Json
+from qexp.model import Error, Failure, Json
 from qexp.serialization import KeyTypes
-from qexp.store.outcome import Error
 from qexp.worker.attempt import trace
 from qexp.worker.context.journal import LARGEST, check_size
 

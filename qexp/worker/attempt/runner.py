@@ -14,9 +14,8 @@ from typing import Any, NamedTuple
 from qexp.errors import FunctionError
 from qexp.functions import Function, Signature, note, resolve, switch
 from qexp.functions.foreign import is_order
-from qexp.model import Failure, Json
+from qexp.model import Claim, Departure, Failure, Json, Outcome
 from qexp.serialization import KeyTypes
-from qexp.store.hot import Claim, Departure, Outcome
 from qexp.worker.attempt import isolation, trace
 from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
 from qexp.worker.attempt.results import error_of, result_of

@@ -11,9 +11,8 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.functions import begin, imports_of
-from qexp.model import Failure
+from qexp.model import UNKNOWN, Claim, Failure, Outcome
 from qexp.settings import Settings
-from qexp.store.hot import UNKNOWN, Claim, Outcome
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker import masking

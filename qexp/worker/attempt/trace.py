@@ -14,8 +14,7 @@ from types import TracebackType
 
 from qexp.errors import QexpError
 from qexp.functions.foreign import is_order, message_of, traceback_of, type_of
-from qexp.model import Failure, storable_text
-from qexp.store.hot import Error, Outcome
+from qexp.model import Error, Failure, Outcome, storable_text
 from qexp.worker.masking import mask
 
 _OWN = f"{Path(__file__).resolve().parents[2]}/"

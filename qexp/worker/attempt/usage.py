@@ -12,7 +12,7 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
-from qexp.store.hot import Usage
+from qexp.model import Usage
 
 log = logging.getLogger(__name__)
 

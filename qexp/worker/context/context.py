@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 from qexp.errors import ContextError, article
 from qexp.functions import Injected, Interruption
 from qexp.kept_data import kept_data
-from qexp.model import Json, storable_text
+from qexp.model import Departure, Json, storable_text
 from qexp.serialization import to_json
-from qexp.store.hot import Departure
 from qexp.worker.context.loop_state import State
 from qexp.worker.context.values import Encoded, encode
 

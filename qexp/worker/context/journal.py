@@ -21,11 +21,10 @@ from pydantic_core import to_json
 from qexp import jsonb
 from qexp.errors import ContextError
 from qexp.files import Files
-from qexp.model import Json
+from qexp.model import Json, Outcome
 from qexp.settings import Settings
 from qexp.store import journal
 from qexp.store.connect import Raw
-from qexp.store.hot import Outcome
 from qexp.store.journal import Entry, Piece, Point, Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker.context.context import Load

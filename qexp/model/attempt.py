@@ -1,15 +1,48 @@
-"""How an attempt ended: by a result, an error or a departure, and what it used."""
+"""One attempt: its claim, and how it ended (result, error or departure, usage, imports)."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+from uuid import UUID
 
-from qexp.model import Failure, Imports, Json
+from qexp.model.canonical import Json
+from qexp.model.status import Failure
 from qexp.truncation import MAX_STORED, single_line, truncated
 
 _NAME = 1_000
 """Bytes that are kept of a name, such as an error's type."""
+
+
+class Claim(NamedTuple):
+    """An experiment that a worker took for one attempt: what it needs to run the function and to finish the attempt."""
+
+    id: int
+    attempt: int
+    worker: UUID
+    params: Mapping[str, Json]
+    fingerprint: UUID
+    settings: Mapping[str, Json]
+    study_id: int
+    study: str
+    function: str
+    folder: Path | None
+    result_names: tuple[str, ...]
+    """Names of the study's results, known when this process first claimed an experiment of the revision."""
+    source: str | None = None
+    """The snapshot of the folder to import from; None: the folder itself, or what is installed."""
+    timeout: float | None = None
+    """Seconds."""
+    memory: int | None = None
+    """Bytes."""
+    isolation: str = "child"
+    output: int = 65536
+    """Bytes of output that are kept of its beginning, and as many of its end."""
 
 
 def _truncate(kept: Error | Departure, **limits: int) -> None:
@@ -43,7 +76,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Departure:
-    """An attempt that ended of its own will without a verdict: `released` or `paused`."""
+    """An attempt that ended without result or error: `released` or `paused`."""
 
     outcome: str
     reason: str | None = None
@@ -54,7 +87,7 @@ class Departure:
 
 @dataclass(frozen=True)
 class Usage:
-    """What an attempt used; None: not known."""
+    """The time, memory and energy that an attempt used; None: not known."""
 
     cpu_seconds: float | None = None
     """User and system time of the process and of the children it waited for."""
@@ -63,24 +96,40 @@ class Usage:
     gpu_memory: int | None = None
     """Most bytes that the process held on all GPUs together, as far as sampled."""
     energy_kwh: float | None = None
-    """What codecarbon attributes to the process and its children."""
+    """The energy that codecarbon attributes to the process and its children."""
 
 
 UNKNOWN = Usage()
 
 
 @dataclass(frozen=True)
+class Imports:
+    """The files and packages that an attempt imported; both lists are sorted."""
+
+    files: tuple[str, ...]
+    """Files of its snapshot, relative to the snapshot's folder. A namespace package is its absent `__init__.py`."""
+    packages: tuple[str, ...]
+    """Top-level names of installed modules, such as numpy."""
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits that are equal where both lists are."""
+        text = json.dumps([self.files, self.packages])
+        return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: with results, or by an error or departure, then with the results recorded before."""
+    """How an attempt ended: with a result, or by an error or departure and the results recorded before."""
 
     result: Mapping[str, Json] | None = None
     error: Error | None = None
     departure: Departure | None = None
     recorded_at: Mapping[str, str] | None = None
-    """When parts of the result came, in ISO format, where that was before the end."""
+    """When parts of the result were recorded before the end, in ISO format."""
     usage: Usage = UNKNOWN
     imports: Imports | None = None
-    """What it imported; None: not known."""
+    """None: not known."""
 
     @property
     def is_done(self) -> bool:

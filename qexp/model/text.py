@@ -1,0 +1,123 @@
+"""Values, ids and time spans as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from qexp.model.canonical import Json, to_text
+
+
+def storable_text(text: str) -> str:
+    r"""
+    Return text that Postgres can keep: NUL and lone surrogates become visible escapes.
+
+    >>> storable_text("a\0b")
+    'a\\x00b'
+    """
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
+def plain(value: Json) -> str:
+    """
+    Return a value as a person would write it: strings bare, other values as JSON.
+
+    >>> plain("SVC"), plain([1, None]), plain(0.1)
+    ('SVC', '[1, null]', '0.1')
+    """
+    return value if isinstance(value, str) else to_text(value)
+
+
+def short_names(values: Iterable[Json]) -> dict[str, str]:
+    """
+    Return the last parts of import paths such as `sklearn.svm.SVC`, where a column holds nothing else.
+
+    Empty if any value is something else (a file's name has one dot only) or two paths would look the same.
+
+    >>> short_names(["sklearn.svm.SVC", "sklearn.tree.DecisionTreeClassifier"])["sklearn.svm.SVC"]
+    'SVC'
+    """
+    short: dict[str, str] = {}
+    for value in values:
+        if not isinstance(value, str) or value.count(".") < 2 or not all(map(str.isidentifier, value.split("."))):
+            return {}
+        short[value] = value.rpartition(".")[2]
+    return short if len(set(short.values())) == len(short) else {}
+
+
+def describe(
+    params: Mapping[str, Json],
+    names: Iterable[str] | None = None,
+    short: Mapping[str, Mapping[str, str]] | None = None,
+    width: int = 200,
+) -> str:
+    """
+    Return parameters as `name=value` pairs on one line of at most *width* characters, in the order of *names*.
+
+    *short* has, by parameter, the short names of its values.
+
+    >>> describe({"classifier": "SVC", "dataset": "wine"}, ["dataset", "classifier"])
+    'dataset=wine classifier=SVC'
+    """
+    pairs = []
+    for name in names or params:
+        if name in params:
+            text = plain(params[name])
+            pairs.append(f"{name}={(short or {}).get(name, {}).get(text, text)}")
+    line = " ".join(pairs).replace("\n", " ")
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def compact(ids: list[int]) -> str:
+    """
+    Return ids in the short form that selectors read back.
+
+    >>> compact([19, 17, 20, 21])
+    '17,19-21'
+    """
+    runs: list[list[int]] = []
+    for number in sorted(set(ids)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+def duration(seconds: float | None) -> str:
+    """
+    Return a time span in its two largest units.
+
+    >>> duration(0.00314), duration(0.25), duration(12.34), duration(3700), duration(200000)
+    ('3.1 ms', '250 ms', '12.3 s', '1 h 1 min', '2 d 7 h')
+    """
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, whole = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {whole} s"
+
+
+def ago(seconds: float) -> str:
+    """
+    Return a time span to now in its largest unit.
+
+    >>> ago(0.2), ago(3.4), ago(7000), ago(200000)
+    ('now', '3 s ago', '1 h ago', '2 d ago')
+    """
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{seconds // size:.0f} {unit} ago"
+    return "now"
