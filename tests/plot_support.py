@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qexp.analysis.frame import typed
-from qexp.analysis.plots import Request
+from qexp.analysis.plots import PlotRequest
 from qexp.analysis.plots.curves import Curve
 from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
@@ -25,7 +25,7 @@ def experiments(score, status=lambda row: "done", **parameters):
 
 
 def picture(found, *arguments, **options):
-    request = Request(*arguments, **options)
+    request = PlotRequest(*arguments, **options)
     return draw(choose(found, request), request)
 
 

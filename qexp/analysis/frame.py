@@ -72,8 +72,8 @@ class _SeenValues:
     def __init__(self, parameters: Sequence[str], results: Sequence[str]) -> None:
         self.names: list[tuple[Source, str]] = [*(("params", n) for n in parameters), *(("result", n) for n in results)]
         self._shapes = {name: Shape() for name in self.names}
-        self._kinds: dict[tuple[Source, KeyPath], Kind] = {
-            (source, (name,)): Kind(dates=source == "result") for source, name in self.names
+        self._kinds: dict[tuple[Source, KeyPath], ColumnType] = {
+            (source, (name,)): ColumnType(dates=source == "result") for source, name in self.names
         }
         self._counts = Counter[tuple[Source, KeyPath]]()
         """The number of values inside mappings, by column."""
@@ -100,11 +100,11 @@ class _SeenValues:
                 found[path].append(item)
         for path, items in found.items():
             if (source, path) not in self._kinds:
-                self._kinds[source, path] = Kind(dates=source == "result")
+                self._kinds[source, path] = ColumnType(dates=source == "result")
             self._kinds[source, path].see(items)
             self._counts[source, path] += len(items)
 
-    def columns(self) -> list[tuple[Column, Kind]]:
+    def columns(self) -> list[tuple[Column, ColumnType]]:
         """Return the columns of all values so far, in order, with their types."""
         shapes: dict[Source, dict[str, Shape]] = {"params": {}, "result": {}}
         for (source, name), shape in self._shapes.items():
@@ -115,8 +115,8 @@ class _SeenValues:
         found = columns(shapes["params"], shapes["result"])
         return [(column, self._kind(column)) for column in found]
 
-    def _kind(self, column: Column) -> Kind:
-        kind = self._kinds.setdefault((column.source, column.path), Kind())
+    def _kind(self, column: Column) -> ColumnType:
+        kind = self._kinds.setdefault((column.source, column.path), ColumnType())
         if column.folds:
             kind.see([{}])
         if column.base:
@@ -164,7 +164,7 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?"
 _LARGEST = 2**63
 
 
-class Kind:
+class ColumnType:
     """
     The narrowest type that holds all values of a column: bool, int, float, str, else object.
 
@@ -181,7 +181,7 @@ class Kind:
         """Say whether there was anything but None."""
         return bool(self._types - {type(None)})
 
-    def join(self, other: Kind) -> None:
+    def join(self, other: ColumnType) -> None:
         """Add all values of another column; neither column holds dates."""
         self._types |= other._types
         self._lowest, self._highest = min(self._lowest, other._lowest), max(self._highest, other._highest)
@@ -236,7 +236,7 @@ class Kind:
 
 
 def typed(values: Sequence[Any], dates: bool = False) -> pd.Series[Any]:
-    """Return a column of the narrowest type that holds all values; see `Kind`."""
-    kind = Kind(dates)
+    """Return a column of the narrowest type that holds all values; see `ColumnType`."""
+    kind = ColumnType(dates)
     kind.see(values)
     return kind.column(values)

@@ -19,14 +19,14 @@ _NAMED = 6
 
 
 @dataclass(frozen=True)
-class Piece:
+class StyledText:
     """A part of a line in one style, such as `bold`, `dim` or `yellow`."""
 
     text: str
     style: str = ""
 
 
-Line = tuple[Piece, ...]
+Line = tuple[StyledText, ...]
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -36,7 +36,7 @@ def plain(lines: Iterable[Line]) -> str:
 
 def line(text: str, style: str = "") -> Line:
     """Return one line, which is never wrapped: a command stays whole."""
-    return (Piece(text, style),)
+    return (StyledText(text, style),)
 
 
 def wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterator[Line]:
@@ -66,7 +66,7 @@ def table(
     heads: Sequence[str],
     labels: Sequence[Sequence[str]],
     columns: Sequence[str],
-    cells: Sequence[Sequence[Piece]],
+    cells: Sequence[Sequence[StyledText]],
     width: int = WIDTH,
 ) -> Iterator[Line]:
     """
@@ -80,7 +80,7 @@ def table(
     stubs = _narrowed(stubs, width, sum(len(_GAP) + one for one in widths))
     kept = _fitting(widths, width - sum(stubs) - len(_GAP) * (len(stubs) - 1))
     shown = widths[:kept]
-    yield _row(heads, stubs, [Piece(name, "bold") for name in columns[:kept]], shown, "bold")
+    yield _row(heads, stubs, [StyledText(name, "bold") for name in columns[:kept]], shown, "bold")
     yield line("─" * (sum(stubs) + sum(shown) + len(_GAP) * (len(stubs) + kept - 1)), "dim")
     for row, (names, some) in enumerate(zip(labels, cells, strict=True)):
         yield _row(_unrepeated(names, labels[row - 1] if row else ()), stubs, some[:kept], shown)
@@ -111,14 +111,16 @@ def _fitting(widths: Sequence[int], room: int) -> int:
 
 
 def _row(
-    names: Sequence[str], stubs: Sequence[int], cells: Sequence[Piece], widths: Sequence[int], style: str = ""
+    names: Sequence[str], stubs: Sequence[int], cells: Sequence[StyledText], widths: Sequence[int], style: str = ""
 ) -> Line:
-    pieces = [Piece(_left(name, width), style) for name, width in zip(names, stubs, strict=True)]
+    pieces = [StyledText(_left(name, width), style) for name, width in zip(names, stubs, strict=True)]
     pieces += [
-        Piece(" " * (width - width_of(cell.text)) + cell.text, cell.style)
+        StyledText(" " * (width - width_of(cell.text)) + cell.text, cell.style)
         for cell, width in zip(cells, widths, strict=True)
     ]
-    return tuple(part for place, piece in enumerate(pieces) for part in ((Piece(_GAP), piece) if place else (piece,)))
+    return tuple(
+        part for place, piece in enumerate(pieces) for part in ((StyledText(_GAP), piece) if place else (piece,))
+    )
 
 
 def _unrepeated(names: Sequence[str], above: Sequence[str]) -> list[str]:

@@ -36,7 +36,7 @@ def summary_table(table: Table) -> RenderableType:
     cut; row labels are, where no column has room otherwise. Print it with soft_wrap=True, as `show_summary` does.
     """
     width, keys = console().width, column_labels(table)
-    columns = [_Column.of(table, index, key[-1]) for index, key in enumerate(keys)]
+    columns = [_TextColumn.of(table, index, key[-1]) for index, key in enumerate(keys)]
     stubs = _stub_widths(table, columns, width)
     kept = _fitting(columns, width - sum(stubs) - _GAP * len(stubs))
     lines = [*_head(table, keys[:kept], stubs, columns[:kept]), *_rows(table, stubs, columns[:kept])]
@@ -46,7 +46,7 @@ def summary_table(table: Table) -> RenderableType:
 
 
 @dataclass(frozen=True)
-class _Column:
+class _TextColumn:
     """The texts of a column: numbers, and what stands behind them."""
 
     numbers: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Column:
     """The width of its heading."""
 
     @classmethod
-    def of(cls, table: Table, index: int, head: str) -> _Column:
+    def of(cls, table: Table, index: int, head: str) -> _TextColumn:
         cells = [row[index] for row in table.cells]
         return cls(
             tuple("" if cell is None else printable(number(cell)) for cell in cells),
@@ -100,7 +100,7 @@ def raised(marks: Sequence[str]) -> str:
     return f"[{','.join(texts)}]"
 
 
-def _stub_widths(table: Table, columns: Sequence[_Column], width: int) -> list[int]:
+def _stub_widths(table: Table, columns: Sequence[_TextColumn], width: int) -> list[int]:
     """Return the widths of the row labels: the widest become narrower until the first column fits."""
     heads, keys = stub_heads(table), row_labels(table)
     widths = [max([cell_len(head), *(cell_len(key[index]) for key in keys)]) for index, head in enumerate(heads)]
@@ -110,7 +110,7 @@ def _stub_widths(table: Table, columns: Sequence[_Column], width: int) -> list[i
     return widths
 
 
-def _fitting(columns: Sequence[_Column], room: int) -> int:
+def _fitting(columns: Sequence[_TextColumn], room: int) -> int:
     """Return how many columns have room, at least one."""
     for count, column in enumerate(columns):
         room -= column.width + _GAP * (count > 0)
@@ -119,7 +119,7 @@ def _fitting(columns: Sequence[_Column], room: int) -> int:
     return len(columns)
 
 
-def _head(table: Table, keys: Sequence[Key], stubs: Sequence[int], columns: Sequence[_Column]) -> Iterator[Text]:
+def _head(table: Table, keys: Sequence[Key], stubs: Sequence[int], columns: Sequence[_TextColumn]) -> Iterator[Text]:
     last = max(1, len(table.column_axes)) - 1
     blank = [" " * width for width in stubs]
     for level in range(last):
@@ -130,7 +130,7 @@ def _head(table: Table, keys: Sequence[Key], stubs: Sequence[int], columns: Sequ
     yield Text("─" * (sum(stubs) + sum(c.width for c in columns) + _GAP * (len(stubs) + len(columns) - 1)), style="dim")
 
 
-def _group(span: Span, columns: Sequence[_Column]) -> str:
+def _group(span: Span, columns: Sequence[_TextColumn]) -> str:
     """Return the label of a group between lines that show how far it goes."""
     inside = columns[span.start : span.start + span.size]
     width = sum(column.width for column in inside) + _GAP * (span.size - 1)
@@ -139,13 +139,13 @@ def _group(span: Span, columns: Sequence[_Column]) -> str:
     return "─" * (spare // 2) + label + "─" * (spare - spare // 2)
 
 
-def _right(head: str, column: _Column) -> str:
+def _right(head: str, column: _TextColumn) -> str:
     """Return a heading above the numbers of its column, not above their suffixes."""
     spare = max(0, column.width - column.suffix - cell_len(head))
     return _left(" " * spare + head, column.width)
 
 
-def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_Column]) -> Iterator[Text]:
+def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_TextColumn]) -> Iterator[Text]:
     keys = row_labels(table)
     for index, key in enumerate(keys):
         repeated = _repeated(keys, index)

@@ -11,7 +11,7 @@ from qexp.analysis.plots.request import (
     KINDS,
     LOGS,
     STYLES,
-    Request,
+    PlotRequest,
     names_of,
     require_matplotlib,
     size_of,
@@ -76,7 +76,9 @@ def plot_(
 
     inches = size_of(size) if size is not None else None
     replicates = names_of(over) or None
-    request = Request(kind, metric, x, by, replicates, facet, log or "", statistic, title, inches, style, allow or "")
+    request = PlotRequest(
+        kind, metric, x, by, replicates, facet, log or "", statistic, title, inches, style, allow or ""
+    )
     require_matplotlib()
     from qexp.analysis.plots.picture import check_target
 

@@ -67,7 +67,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
     given = columns(
         shapes(parameters, [view.params for view in views]), shapes(results, [view.result for view in views])
     )
-    found = [_Values.of(column, views) for column in given]
+    found = [_ColumnValues.of(column, views) for column in given]
     settings = [values for values in found if values.column.source == "params"]
     shown = [values for values in settings if values.varies] or settings
     shown += [values for values in found if values.column.source == "result" and values.is_used]
@@ -94,14 +94,14 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
 
 
 @dataclass(frozen=True)
-class _Values:
+class _ColumnValues:
     """A column, and its value in each experiment."""
 
     column: Column
     values: Sequence[Json]
 
     @classmethod
-    def of(cls, column: Column, views: Sequence[ExperimentView]) -> _Values:
+    def of(cls, column: Column, views: Sequence[ExperimentView]) -> _ColumnValues:
         return cls(column, [column.of(view.params if column.source == "params" else view.result) for view in views])
 
     @property

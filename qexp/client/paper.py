@@ -26,7 +26,7 @@ class Made:
     error: QexpError | None = None
 
 
-class State(StrEnum):
+class FileState(StrEnum):
     """A file of a paper after it was written or checked."""
 
     WRITTEN = "written"
@@ -42,7 +42,7 @@ class State(StrEnum):
     @property
     def is_good(self) -> bool:
         """Return whether the file says what the database says, or nobody asked."""
-        return self in (State.WRITTEN, State.UNCHANGED, State.SKIPPED)
+        return self in (FileState.WRITTEN, FileState.UNCHANGED, FileState.SKIPPED)
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class FileOutcome:
     """One file of a paper, its state, and more about it in words."""
 
     path: Path
-    state: State
+    state: FileState
     detail: str = ""
 
 
 @dataclass(frozen=True)
-class Problem:
+class PaperProblem:
     """The reason for which a table, or the file of macros, cannot be made; a refused table has several lines."""
 
     text: str
@@ -63,11 +63,11 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PaperOutcome:
     """All files of a paper, and the problems with tables that could not be made."""
 
     files: tuple[FileOutcome, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[PaperProblem, ...]
 
     @property
     def exit_status(self) -> int:
@@ -139,7 +139,7 @@ def chosen(paper: TablesFile, names: Sequence[str]) -> list[PlannedTable]:
     return [planned for planned in paper.tables if not names or planned.name in names]
 
 
-def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: bool = False) -> Outcome:
+def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: bool = False) -> PaperOutcome:
     """
     Write the files of a paper; files that say the same already are left alone. With *check* nothing is written.
 
@@ -153,10 +153,10 @@ def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: 
     files = [outcome for one in made for outcome in _files(one, check)]
     problems = [_problem(one.planned, one.error) for one in made if one.error is not None]
     if paper.macros is not None and only:
-        files.append(FileOutcome(paper.macros, State.SKIPPED, "it has the cells of all tables"))
+        files.append(FileOutcome(paper.macros, FileState.SKIPPED, "it has the cells of all tables"))
     elif paper.macros is not None:
         files.append(_macros(made, paper.macros, check, problems))
-    return Outcome(tuple(files), tuple(problems))
+    return PaperOutcome(tuple(files), tuple(problems))
 
 
 def settle(path: Path, table: Table, check: bool, siunitx: bool = False) -> FileOutcome:
@@ -174,11 +174,11 @@ def settle_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutco
     return _settled(_Text(path, to_macros(named)), check)
 
 
-def _problem(planned: PlannedTable, error: QexpError) -> Problem:
+def _problem(planned: PlannedTable, error: QexpError) -> PaperProblem:
     text = str(error)
     if isinstance(error, RefusedError):
         text = text.replace(error.advice, error.advice.replace("--allow ", "allow: "))  # as a file of tables has it
-    return Problem(f"{planned.place}: table {planned.name}: {text}", error.exit_status)
+    return PaperProblem(f"{planned.place}: table {planned.name}: {text}", error.exit_status)
 
 
 def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> None:
@@ -194,26 +194,26 @@ def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> Non
 def _files(made: Made, check: bool) -> Iterator[FileOutcome]:
     for path in made.planned.files:
         if made.table is None:
-            yield _left(path, State.REFUSED if isinstance(made.error, RefusedError) else State.FAILED, check)
+            yield _left(path, FileState.REFUSED if isinstance(made.error, RefusedError) else FileState.FAILED, check)
         else:
             yield settle(path, made.table, check, made.planned.siunitx)
 
 
-def _macros(made: Sequence[Made], path: Path, check: bool, problems: list[Problem]) -> FileOutcome:
+def _macros(made: Sequence[Made], path: Path, check: bool, problems: list[PaperProblem]) -> FileOutcome:
     """Settle the file of macros, which needs all tables; add the problem if two cells would have one name."""
     lacking = [one.planned.name for one in made if one.table is None]
     if lacking:
-        left = _left(path, State.REFUSED, check)
+        left = _left(path, FileState.REFUSED, check)
         reason = f"it needs {', '.join(lacking)}"
         return FileOutcome(path, left.state, f"{left.detail}; {reason}" if left.detail else reason)
     try:
         return settle_macros(path, {one.planned.name: one.table for one in made if one.table is not None}, check)
     except ExportError as error:
-        problems.append(Problem(str(error), error.exit_status))
-        return _left(path, State.FAILED, check)
+        problems.append(PaperProblem(str(error), error.exit_status))
+        return _left(path, FileState.FAILED, check)
 
 
-def _left(path: Path, state: State, check: bool) -> FileOutcome:
+def _left(path: Path, state: FileState, check: bool) -> FileOutcome:
     """Return that a file was not written."""
     return FileOutcome(path, state, "" if check else "left as it was" if path.exists() else "not written")
 
@@ -224,13 +224,13 @@ def _settled(wanted: _Text, check: bool) -> FileOutcome:
 
     old = _bytes(wanted.path)
     if old == encoded(wanted.text):
-        return FileOutcome(wanted.path, State.UNCHANGED)
+        return FileOutcome(wanted.path, FileState.UNCHANGED)
     if not check:
         save(wanted.text, wanted.path)
-        return FileOutcome(wanted.path, State.WRITTEN)
+        return FileOutcome(wanted.path, FileState.WRITTEN)
     if old is None:
-        return FileOutcome(wanted.path, State.MISSING)
-    return FileOutcome(wanted.path, State.DIFFERS, wanted.difference(old.decode("utf-8", "replace")))
+        return FileOutcome(wanted.path, FileState.MISSING)
+    return FileOutcome(wanted.path, FileState.DIFFERS, wanted.difference(old.decode("utf-8", "replace")))
 
 
 def _bytes(path: Path) -> bytes | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement
 
-from qexp.analysis.plots.request import Request, require_matplotlib
+from qexp.analysis.plots.request import PlotRequest, require_matplotlib
 from qexp.client import reading
 from qexp.client.summaries import snapshot
 from qexp.errors import SummaryError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from qexp.client.client import Client
 
 
-def plot(client: Client, selection: Selection, request: Request) -> Picture:
+def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
     """
     Return a picture of the chosen experiments of one study, all of one moment.
 

@@ -96,11 +96,11 @@ class Study:
         RefusedError says why the picture would be wrong, unless *allow* has `open` or `mixed`.
         `figure.notes` says what was left out; `figure.save(path)` writes the same bytes for the same data.
         """
-        from qexp.analysis.plots import Request, names_of
+        from qexp.analysis.plots import PlotRequest, names_of
         from qexp.client.plotting import plot
 
         replicates, allowed = None if over is None else names_of(over), ",".join(names_of(allow))
-        request = Request(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, allowed)
+        request = PlotRequest(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, allowed)
         return plot(self._client, _narrowed(self.name, where), request)
 
     def rows(self, name: str) -> pd.DataFrame:

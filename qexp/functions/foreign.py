@@ -28,7 +28,7 @@ class Interruption(BaseException):
     """An order to end a running attempt; no `except Exception` of the function's sees it."""
 
 
-class Ended(BaseException):
+class ExitCall(BaseException):
     """Stands for a call that would have ended this process."""
 
 
@@ -83,7 +83,7 @@ def contained() -> Iterator[None]:
         def end(*arguments: Any) -> NoReturn:
             if os.getpid() != process:
                 real[name](*arguments)
-            raise Ended(f"os.{name}({', '.join(map(repr, arguments))})")
+            raise ExitCall(f"os.{name}({', '.join(map(repr, arguments))})")
 
         return end
 
@@ -101,7 +101,7 @@ def contained() -> Iterator[None]:
 
 def deed(error: BaseException) -> str:
     """Return what user's code has done, in words: it `raised ValueError: …`, or it `called os._exit(0)`."""
-    if type(error) is Ended:
+    if type(error) is ExitCall:
         return f"called {error}"
     return f"raised {one_line(error)}"
 

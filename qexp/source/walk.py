@@ -30,7 +30,7 @@ class File:
 
 
 @dataclass(frozen=True)
-class _Room:
+class _PendingFolder:
     """A folder still to be looked into, and the folders that lead to it: a link back to one of them is a circle."""
 
     folder: Path
@@ -38,7 +38,7 @@ class _Room:
     rules: Rules
     trail: frozenset[_Id]
 
-    def informed(self) -> _Room:
+    def informed(self) -> _PendingFolder:
         """Return it with the ignore files that lie in it."""
         return replace(self, rules=self.rules.below(self.folder, len(self.path)))
 
@@ -54,23 +54,23 @@ def walk(folder: Path, warnings: list[str]) -> Iterator[File]:
     if (folder / LOCK_FILE).exists():
         raise SourceError(f"{folder}: is a home of qexp's; expected grids in another folder, or QEXP_HOME elsewhere")
     top, rules = outset(folder)
-    pending = [_Room(folder, top, rules, frozenset(_id(place.stat()) for place in (folder, *folder.parents)))]
+    pending = [_PendingFolder(folder, top, rules, frozenset(_id(place.stat()) for place in (folder, *folder.parents)))]
     seen = 0
     while pending:
-        room = pending.pop().informed()
-        entries = _entries(room.folder)
+        current = pending.pop().informed()
+        entries = _entries(current.folder)
         seen += len(entries)
         if seen > _MOST_SEEN:
             raise SourceError(f"{folder}: holds more than {_MOST_SEEN:,} files and folders; {ADVICE}")
-        for place, path, status in _wanted(room, entries, folder, warnings):
+        for place, path, status in _wanted(current, entries, folder, warnings):
             if stat.S_ISREG(status.st_mode):
                 yield File(path[len(top) :], place, status.st_size)
-            elif _id(status) not in room.trail and not _is_marked(place):
-                pending.append(_Room(Path(place), path, room.rules, room.trail | {_id(status)}))
+            elif _id(status) not in current.trail and not _is_marked(place):
+                pending.append(_PendingFolder(Path(place), path, current.rules, current.trail | {_id(status)}))
 
 
 def _wanted(
-    room: _Room, entries: Iterable[os.DirEntry[str]], folder: Path, warnings: list[str]
+    current: _PendingFolder, entries: Iterable[os.DirEntry[str]], folder: Path, warnings: list[str]
 ) -> Iterator[tuple[str, str, os.stat_result]]:
     """Yield what no ignore file speaks against: where it is, its path below the repository's root, and what it is."""
     for entry in entries:
@@ -78,8 +78,8 @@ def _wanted(
         status = None if forbidden and not is_worth_a_word(entry.name) else _status(entry)
         if status is None:
             continue
-        path = f"{room.path}{entry.name}{'/' * stat.S_ISDIR(status.st_mode)}"
-        if room.rules.ignores(path):
+        path = f"{current.path}{entry.name}{'/' * stat.S_ISDIR(status.st_mode)}"
+        if current.rules.ignores(path):
             continue
         name, target = os.path.relpath(entry.path, folder), os.path.realpath(entry.path)
         if forbidden:

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qexp.analysis import layout
-from qexp.analysis.layout import Piece
+from qexp.analysis.layout import StyledText
 
 WORDS = st.text(st.sampled_from("abcdefgh数é"), min_size=1, max_size=40)
 
 
 @given(st.lists(WORDS, min_size=1, max_size=6), st.lists(WORDS, min_size=1, max_size=12), st.integers(60, 120))
 def test_a_table_is_no_wider_than_the_screen_and_its_cells_are_whole(names, columns, width):
-    cells = [[Piece("123/456") for _ in columns] for _ in names]
+    cells = [[StyledText("123/456") for _ in columns] for _ in names]
     lines = list(layout.table(["head"], [[name] for name in names], columns, cells, width))
     texts = layout.plain(lines).split("\n")
     assert all(layout.width_of(text) <= width for text in texts[: 2 + len(names)])
@@ -21,7 +21,7 @@ def test_a_table_is_no_wider_than_the_screen_and_its_cells_are_whole(names, colu
 
 @given(st.lists(WORDS, min_size=1, max_size=12, unique=True))
 def test_a_column_is_shown_or_named(columns):
-    cells = [[Piece("1") for _ in columns]]
+    cells = [[StyledText("1") for _ in columns]]
     lines = layout.table(["head"], [["row"]], columns, cells, 60)
     text = layout.plain(lines)
     shown = [name for name in columns if name in text]
@@ -31,7 +31,7 @@ def test_a_column_is_shown_or_named(columns):
 
 def test_a_repeated_label_is_written_once():
     rows = [["iris", "svm"], ["iris", "tree"], ["wine", "svm"]]
-    lines = layout.plain(layout.table(["dataset", "model"], rows, ["n"], [[Piece("1")]] * 3, 80)).split("\n")
+    lines = layout.plain(layout.table(["dataset", "model"], rows, ["n"], [[StyledText("1")]] * 3, 80)).split("\n")
     assert lines[2:] == ["iris     svm    1", "         tree   1", "wine     svm    1"]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.axis_columns import axis_columns
 from qexp.analysis.layout import WIDTH, Line
-from qexp.analysis.statistics import Comparison as Figures
+from qexp.analysis.statistics import PairedComparison
 from qexp.analysis.table.model import Key, Note
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Pair:
     first_mean: float
     """The mean of the first method over the pairs; NaN if there is none."""
     second_mean: float
-    figures: Figures
+    figures: PairedComparison
     results: int
     """Pairs of results before any averaging."""
     p: float | None

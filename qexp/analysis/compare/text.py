@@ -9,7 +9,7 @@ import numpy as np
 
 from qexp.analysis import layout
 from qexp.analysis.compare.model import Comparison, Pair, Ranks
-from qexp.analysis.layout import Line, Piece
+from qexp.analysis.layout import Line, StyledText
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
 from qexp.analysis.writers.parts import sentence
 
@@ -51,8 +51,8 @@ def _block(found: Comparison, pair: Pair, width: int) -> Iterator[Line]:
             yield from layout.wrapped(text, width)
             continue
         first, *more = layout.wrapped(text, width - 15)
-        yield (Piece(f"  {head:<11}  ", "dim"), *first)
-        yield from ((Piece(" " * 15), *line) for line in more)
+        yield (StyledText(f"  {head:<11}  ", "dim"), *first)
+        yield from ((StyledText(" " * 15), *line) for line in more)
 
 
 def _sentences(found: Comparison, pair: Pair) -> Iterator[tuple[str, str]]:
@@ -120,19 +120,19 @@ def _labels(found: Comparison) -> tuple[list[str], list[list[str]]]:
     return [*heads, "pair"], [[*pair.group, pair.name] for pair in found.pairs]
 
 
-def _cells(pairs: Sequence[Pair]) -> list[list[Piece]]:
+def _cells(pairs: Sequence[Pair]) -> list[list[StyledText]]:
     form = _form(pairs)
     return [[*_row(form, pair)] for pair in pairs]
 
 
-def _row(form: NumberFormat, pair: Pair) -> Iterator[Piece]:
+def _row(form: NumberFormat, pair: Pair) -> Iterator[StyledText]:
     figures = pair.figures
-    yield Piece(_signed(form, figures.difference), "bold" if pair.p is not None and pair.p <= _ALPHA else "")
-    yield Piece(_interval(form, pair))
-    yield Piece(_p(pair), "" if pair.p is not None else "dim")
-    yield Piece(str(figures.n))
-    yield Piece(f"{figures.wins}/{figures.ties}/{figures.losses}")
-    yield Piece(_effect(figures.cohens_dz))
+    yield StyledText(_signed(form, figures.difference), "bold" if pair.p is not None and pair.p <= _ALPHA else "")
+    yield StyledText(_interval(form, pair))
+    yield StyledText(_p(pair), "" if pair.p is not None else "dim")
+    yield StyledText(str(figures.n))
+    yield StyledText(f"{figures.wins}/{figures.ties}/{figures.losses}")
+    yield StyledText(_effect(figures.cohens_dz))
 
 
 def _p(pair: Pair) -> str:
@@ -150,7 +150,7 @@ def _matrix(found: Comparison, width: int) -> Iterator[Line]:
     texts |= {(pair.second, pair.first): _starred(form, pair, -1) for pair in found.pairs}
     means = ["" if math.isnan(mean) else form.text(mean) for mean in found.means]
     rows = [
-        [Piece(mean), *(texts.get((name, other), Piece("·", "dim")) for other in found.methods)]
+        [StyledText(mean), *(texts.get((name, other), StyledText("·", "dim")) for other in found.methods)]
         for name, mean in zip(found.methods, means, strict=True)
     ]
     labels = [[f"{number} {name}"] for number, name in zip(numbers, found.methods, strict=True)]
@@ -172,13 +172,15 @@ def _has_same_units(found: Comparison) -> bool:
     )
 
 
-def _starred(form: NumberFormat, pair: Pair, sign: int) -> Piece:
+def _starred(form: NumberFormat, pair: Pair, sign: int) -> StyledText:
     differs = pair.p is not None and pair.p <= _ALPHA
-    return Piece(_signed(form, sign * pair.figures.difference) + ("*" if differs else " "), "bold" if differs else "")
+    return StyledText(
+        _signed(form, sign * pair.figures.difference) + ("*" if differs else " "), "bold" if differs else ""
+    )
 
 
 def _ranks(ranks: Ranks, unit: str, width: int) -> Iterator[Line]:
-    rows = [[Piece(f"{rank:.2f}")] for rank in ranks.ranks]
+    rows = [[StyledText(f"{rank:.2f}")] for rank in ranks.ranks]
     yield from layout.table(["method"], [[name] for name in ranks.methods], ["average rank"], rows, width)
     yield ()
     for text in _of_ranks(ranks, unit):

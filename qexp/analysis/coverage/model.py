@@ -10,7 +10,7 @@ import numpy as np
 
 from qexp.analysis import layout
 from qexp.analysis.axis_columns import axis_columns
-from qexp.analysis.layout import WIDTH, Line, Piece
+from qexp.analysis.layout import WIDTH, Line, StyledText
 from qexp.analysis.table.model import Key, Note
 
 if TYPE_CHECKING:
@@ -178,14 +178,16 @@ class Coverage:
     def _heads(self) -> list[str]:
         return [" / ".join(key) or "done" for key in self.columns]
 
-    def _cells(self) -> list[list[Piece]]:
+    def _cells(self) -> list[list[StyledText]]:
         return [[self._piece(row, column) for column in range(len(self.columns))] for row in range(len(self.rows))]
 
-    def _piece(self, row: int, column: int) -> Piece:
+    def _piece(self, row: int, column: int) -> StyledText:
         done, expected = int(self.done[row, column]), int(self.expected[row, column])
         if not expected:
-            return Piece("·", "dim")
-        return Piece(f"{done}/{expected}", "green" if done == expected else "bold red" if not done else "bold yellow")
+            return StyledText("·", "dim")
+        return StyledText(
+            f"{done}/{expected}", "green" if done == expected else "bold red" if not done else "bold yellow"
+        )
 
     def __repr__(self) -> str:
         return layout.plain(self.lines())

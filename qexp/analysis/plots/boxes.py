@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qexp.analysis.plots.data import Chosen, samples
-from qexp.analysis.plots.layout import Drawn, n_text, over
+from qexp.analysis.plots.layout import PlotText, n_text, over
 from qexp.analysis.plots.lines import groups
-from qexp.analysis.plots.request import Request
-from qexp.analysis.plots.style import Look, look
+from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import categories
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _TOO_FEW = 3
 """Values below which there is no box, since its quartiles would be made up."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
     """Draw a box per category and value of --by in each panel."""
     if chosen.x is None:
         raise ValueError("boxes have an x axis")
@@ -34,16 +34,16 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
     values = samples(chosen)
     for (facet, x, by), sample in values.items():
         place = x + (by - (count - 1) / 2) * width
-        _box(panels[facet], place, 0.8 * width, sample, look(by))
+        _box(panels[facet], place, 0.8 * width, sample, group_style(by))
     for panel in panels:
         categories(panel, chosen.x.labels)
         panel.set_xlim(-0.5, len(chosen.x.values) - 0.5)
         for edge in range(1, len(chosen.x.values) if count > 1 else 0):
             panel.axvline(edge - 0.5, color="0.9", linewidth=0.6, zorder=0)
-    return Drawn(_sentence(chosen, [len(sample) for sample in values.values()]), _legend(chosen))
+    return PlotText(_sentence(chosen, [len(sample) for sample in values.values()]), _legend(chosen))
 
 
-def _box(panel: Axes, place: float, width: float, sample: npt.NDArray[np.float64], style: Look) -> None:
+def _box(panel: Axes, place: float, width: float, sample: npt.NDArray[np.float64], style: GroupStyle) -> None:
     if len(sample) >= _TOO_FEW:
         panel.boxplot(
             [sample],
@@ -83,7 +83,7 @@ def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
 
     if chosen.by is None:
         return []
-    styles = [look(place) for place in groups(chosen.by)]
+    styles = [group_style(place) for place in groups(chosen.by)]
     return [
         (label, Patch(facecolor=_light(style.color), edgecolor=style.color, hatch=style.hatch))
         for label, style in zip(chosen.by.labels, styles, strict=True)

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from qexp.analysis.plots.data import Chosen
-from qexp.analysis.plots.layout import Drawn, n_text, over
+from qexp.analysis.plots.layout import PlotText, n_text, over
 from qexp.analysis.plots.lines import band, groups
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
-from qexp.analysis.plots.style import Look, look
+from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError
 
@@ -76,21 +76,21 @@ def curves_of(
     return found
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: Request, curves: Mapping[Key, Curve]) -> Drawn:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest, curves: Mapping[Key, Curve]) -> PlotText:
     """Draw a line per group in each panel, dashed where fewer runs have a point than began."""
     _check_logs(curves, request)
     fewer = False
     for (facet, by), curve in curves.items():
-        _curve(panels[facet], curve, look(by), by, len(groups(chosen.by)))
+        _curve(panels[facet], curve, group_style(by), by, len(groups(chosen.by)))
         fewer |= bool((curve.values.n < curve.runs).any())
     counts = [curve.runs for curve in curves.values()]
     if max(counts) == 1:
-        return Drawn("one run per line", _legend(chosen, curves))
+        return PlotText("one run per line", _legend(chosen, curves))
     dashed = "; dashed: fewer runs have a point" * fewer
-    return Drawn(f"{line_in_words(request.center, over(chosen))}{dashed}", _legend(chosen, curves))
+    return PlotText(f"{line_in_words(request.center, over(chosen))}{dashed}", _legend(chosen, curves))
 
 
-def _check_logs(curves: Mapping[Key, Curve], request: Request) -> None:
+def _check_logs(curves: Mapping[Key, Curve], request: PlotRequest) -> None:
     for letter in request.log:
         for curve in curves.values():
             numbers = curve.steps if letter == "x" else curve.values.center
@@ -98,7 +98,7 @@ def _check_logs(curves: Mapping[Key, Curve], request: Request) -> None:
                 raise SummaryError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
 
 
-def _curve(panel: Axes, curve: Curve, style: Look, place: int, count: int) -> None:
+def _curve(panel: Axes, curve: Curve, style: GroupStyle, place: int, count: int) -> None:
     steps, values = curve.steps, curve.values
     fewer = values.n < curve.runs
     beside = fewer.copy()
@@ -116,7 +116,7 @@ def _curve(panel: Axes, curve: Curve, style: Look, place: int, count: int) -> No
     _write_counts(panel, curve, style)
 
 
-def _write_counts(panel: Axes, curve: Curve, style: Look) -> None:
+def _write_counts(panel: Axes, curve: Curve, style: GroupStyle) -> None:
     """Write n beside the line where it changes."""
     import matplotlib
     from matplotlib.patheffects import withStroke
@@ -145,7 +145,7 @@ def _legend(chosen: Chosen, curves: Mapping[Key, Curve]) -> list[tuple[str, Arti
     for place in groups(chosen.by):
         drawn = [curve for (_, by), curve in curves.items() if by == place]
         if drawn:
-            style = look(place)
+            style = group_style(place)
             line = Line2D([], [], color=style.color, marker=style.marker, markersize=3.5)
             entries.append((f"{chosen.by.labels[place]} ({_counts(drawn)})", line))
     return entries

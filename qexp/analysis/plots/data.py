@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qexp.analysis.plots.axis import Axis, axis_of
+from qexp.analysis.plots.axis import PlotAxis, axis_of
 from qexp.analysis.plots.labels import listed, text_of
-from qexp.analysis.plots.request import ALLOWED, Request
+from qexp.analysis.plots.request import ALLOWED, PlotRequest
 from qexp.analysis.plots.style import MOST_GROUPS
 from qexp.errors import RefusedError, SummaryError, nearest
 from qexp.model import Status
@@ -46,9 +46,9 @@ class Chosen:
     """The done experiments that are drawn: arrays and axes have one entry per experiment, in the order of ids."""
 
     ids: npt.NDArray[np.int64]
-    x: Axis | None
-    by: Axis | None
-    facet: Axis | None
+    x: PlotAxis | None
+    by: PlotAxis | None
+    facet: PlotAxis | None
     x_numbers: npt.NDArray[np.float64] | None
     """Positions on a numeric x axis."""
     y: npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ class Chosen:
     """Of a heat map: the number of selected experiments in each cell, done or not."""
 
 
-def choose(experiments: Experiments, request: Request, mixed: Sequence[str] = ()) -> Chosen:
+def choose(experiments: Experiments, request: PlotRequest, mixed: Sequence[str] = ()) -> Chosen:
     """
     Return what is drawn; SummaryError says which name, value or parameter does not fit.
 
@@ -118,7 +118,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counts.items())
 
 
-def _check_names(experiments: Experiments, request: Request) -> tuple[str, ...]:
+def _check_names(experiments: Experiments, request: PlotRequest) -> tuple[str, ...]:
     """Return the parameters whose values are the replicates; SummaryError for a name that the study does not have."""
     known = list(experiments.parameters)
     for option, name in request.roles:
@@ -142,7 +142,7 @@ def _unknown(option: str, noun: str, name: str, known: Sequence[str]) -> str:
 
 
 def _metric(
-    experiments: Experiments, request: Request, done: Mask, left_out: dict[str, int]
+    experiments: Experiments, request: PlotRequest, done: Mask, left_out: dict[str, int]
 ) -> tuple[npt.NDArray[np.float64], Mask]:
     """Return the values of the metric, and which experiments are done and have a finite one."""
     if request.kind == "curve":
@@ -151,7 +151,7 @@ def _metric(
 
 
 def _numeric_x(
-    experiments: Experiments, request: Request, drawn: Mask, left_out: dict[str, int]
+    experiments: Experiments, request: PlotRequest, drawn: Mask, left_out: dict[str, int]
 ) -> tuple[npt.NDArray[np.float64] | None, Mask]:
     if request.kind not in ("line", "scatter") or request.x is None:
         return None, drawn
@@ -187,13 +187,13 @@ def _shortened(value: Any) -> Any:
     return repr(text if len(text) <= 40 else f"{text[:39]}…")
 
 
-def _axis(frame: pd.DataFrame, name: str | None, request: Request) -> Axis | None:
+def _axis(frame: pd.DataFrame, name: str | None, request: PlotRequest) -> PlotAxis | None:
     if name is None or (request.kind == "scatter" and name == request.x):
         return None
     return axis_of(name, frame[name])
 
 
-def _free(experiments: Experiments, request: Request, drawn: Mask, over: Sequence[str]) -> list[Axis]:
+def _free(experiments: Experiments, request: PlotRequest, drawn: Mask, over: Sequence[str]) -> list[PlotAxis]:
     """Return the parameters that differ inside of one line's point, box or cell."""
     frame = experiments.frame
     kept = [name for name in (request.x, request.by, request.facet) if name is not None]
@@ -206,7 +206,7 @@ def _free(experiments: Experiments, request: Request, drawn: Mask, over: Sequenc
     return [axis for axis in axes if len(axis.values) > 1 and _differs(axis, cells)]
 
 
-def _refuse(free: Sequence[Axis], mixed: Sequence[str], request: Request, over: Sequence[str]) -> None:
+def _refuse(free: Sequence[PlotAxis], mixed: Sequence[str], request: PlotRequest, over: Sequence[str]) -> None:
     """Raise RefusedError with a line for each reason that the request does not allow."""
     reasons = {
         "open": [_pooling(free, request, over)] if free and not request.pools else [],
@@ -217,14 +217,14 @@ def _refuse(free: Sequence[Axis], mixed: Sequence[str], request: Request, over: 
         raise RefusedError(lines, f"--allow {kinds} draws the picture with a note below it", "picture")
 
 
-def _differs(axis: Axis, cells: npt.NDArray[np.int64]) -> bool:
+def _differs(axis: PlotAxis, cells: npt.NDArray[np.int64]) -> bool:
     """Return whether a parameter has two values in one cell."""
     first = np.zeros(int(cells.max()) + 1, dtype=np.int64)
     first[cells] = axis.codes
     return bool((first[cells] != axis.codes).any())
 
 
-def _pooling(free: Sequence[Axis], request: Request, over: Sequence[str]) -> str:
+def _pooling(free: Sequence[PlotAxis], request: PlotRequest, over: Sequence[str]) -> str:
     from qexp.store.conditions import spelled
 
     unit = {"box": "box", "heatmap": "cell", "line": "point", "curve": "line"}[request.kind]
@@ -237,14 +237,14 @@ def _pooling(free: Sequence[Axis], request: Request, over: Sequence[str]) -> str
     return f"one {unit} would pool different values of {' and '.join(values)}; choose with {', '.join(options)}"
 
 
-def _drawn(axis: Axis | None, drawn: Mask, request: Request) -> Axis | None:
+def _drawn(axis: PlotAxis | None, drawn: Mask, request: PlotRequest) -> PlotAxis | None:
     """Return the parameter of the drawn experiments; a heat map keeps values without done experiments."""
     if axis is None:
         return None
-    return Axis(axis.name, axis.values, axis.codes[drawn]) if request.kind == "heatmap" else axis.among(drawn)
+    return PlotAxis(axis.name, axis.values, axis.codes[drawn]) if request.kind == "heatmap" else axis.among(drawn)
 
 
-def _planned(axes: Sequence[Axis | None], total: int) -> dict[Cell, int]:
+def _planned(axes: Sequence[PlotAxis | None], total: int) -> dict[Cell, int]:
     """Return the number of selected experiments, done or not, in each cell."""
     cells, codes = _cells(axes, total)
     return dict(zip(cells, np.bincount(codes).tolist(), strict=True))
@@ -257,7 +257,7 @@ def samples(chosen: Chosen) -> dict[Cell, npt.NDArray[np.float64]]:
     return dict(zip(cells, np.split(chosen.y[np.argsort(codes, kind="stable")], ends), strict=True))
 
 
-def _cells(axes: Sequence[Axis | None], total: int) -> tuple[list[Cell], npt.NDArray[np.int64]]:
+def _cells(axes: Sequence[PlotAxis | None], total: int) -> tuple[list[Cell], npt.NDArray[np.int64]]:
     """Return the cells that have experiments, in order, and for each experiment the place of its cell."""
     shape = [1 if axis is None else len(axis.values) for axis in axes]
     columns = [np.zeros(total, dtype=np.int64) if axis is None else axis.codes for axis in axes]
@@ -266,7 +266,7 @@ def _cells(axes: Sequence[Axis | None], total: int) -> tuple[list[Cell], npt.NDA
     return [(facet, x, by) for facet, x, by in places], codes
 
 
-def _check_sizes(found: Chosen, request: Request) -> None:
+def _check_sizes(found: Chosen, request: PlotRequest) -> None:
     """Raise SummaryError if there are more lines, panels or categories than a reader can tell apart."""
     limits = [("--facet", found.facet, _MOST_PANELS)]
     if request.kind == "heatmap":

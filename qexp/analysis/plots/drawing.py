@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qexp.analysis.plots import boxes, curves, heatmap, layout, lines, scatter
 from qexp.analysis.plots.data import Chosen
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import applied
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _KINDS = {"line": lines.draw, "box": boxes.draw, "scatter": scatter.draw, "heatmap": heatmap.draw}
 
 
-def draw(chosen: Chosen, request: Request, series: Mapping[curves.Key, curves.Curve] | None = None) -> Picture:
+def draw(chosen: Chosen, request: PlotRequest, series: Mapping[curves.Key, curves.Curve] | None = None) -> Picture:
     """Return the picture; *series* are the curves of a request for them."""
     with applied(request.style):
         picture, panels = layout.begin(chosen, request)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qexp.analysis.plots.axis import Axis
+from qexp.analysis.plots.axis import PlotAxis
 from qexp.analysis.plots.data import Cell, Chosen, samples
 from qexp.analysis.plots.labels import shown
-from qexp.analysis.plots.layout import Drawn, n_text, over
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.layout import PlotText, n_text, over
+from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.spread import Summary, in_words, summary
 from qexp.analysis.plots.style import COLORMAP
 from qexp.analysis.plots.ticks import categories
@@ -27,7 +27,7 @@ _SMALLEST = 3.5
 """Points of a font below which cells have no numbers."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
     """Fill the cells of each panel with colours and numbers; a cell without any value is hatched."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -49,10 +49,10 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
     bar.outline.set_visible(False)
     notes = [] if size >= _SMALLEST else ["too many cells for numbers in them; choose some with --where"]
     cells = len(panels) * len(chosen.x.values) * len(chosen.by.values)
-    return Drawn(_sentence(values, cells, chosen, request), notes=notes)
+    return PlotText(_sentence(values, cells, chosen, request), notes=notes)
 
 
-def _cells(panel: Axes, facet: int, centers: Mapping[Cell, float], x: Axis, by: Axis, scale: Normalize) -> None:
+def _cells(panel: Axes, facet: int, centers: Mapping[Cell, float], x: PlotAxis, by: PlotAxis, scale: Normalize) -> None:
     image = np.full((len(by.values), len(x.values)), np.nan)
     for (cell_facet, column, row), center in centers.items():
         if cell_facet == facet:
@@ -86,7 +86,7 @@ def _numbers(
 
 
 def _texts(
-    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: Request
+    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: PlotRequest
 ) -> dict[Cell, str]:
     """Return the text of each cell: center, spread if --stat asks for it, n if the cell lacks replicates."""
     median = request.center is Statistic.MEDIAN
@@ -105,7 +105,7 @@ def _texts(
     return texts
 
 
-def _font(panel: Axes, x: Axis, by: Axis, texts: Iterable[str]) -> float:
+def _font(panel: Axes, x: PlotAxis, by: PlotAxis, texts: Iterable[str]) -> float:
     """Return the size in points with which the longest of some texts and a line below it fit into a cell."""
     import matplotlib
 
@@ -119,7 +119,7 @@ def _font(panel: Axes, x: Axis, by: Axis, texts: Iterable[str]) -> float:
     return float(min(matplotlib.rcParams["font.size"], width / (0.68 * longest), height / 2.4))
 
 
-def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: Request) -> str:
+def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: PlotRequest) -> str:
     name = f"mean{over(chosen)}" if request.statistic is None else in_words(request.center, over(chosen))
     counts = {cell: len(sample) for cell, sample in values.items()}
     text = f"{name}, {n_text(list(counts.values()))} per cell"

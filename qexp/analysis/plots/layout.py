@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qexp.analysis.plots import legend, ticks
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.labels import WIDTH, listed, shown, text_of
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import GREY, SIZES
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a kind of picture says about itself."""
+class PlotText:
+    """The sentence, the legend and the notes of one kind of plot."""
 
     sentence: str
     """What lines, bands, boxes and points stand for, and n."""
@@ -32,7 +32,7 @@ class Drawn:
     """What a reader must know beside what was left out."""
 
 
-def begin(chosen: Chosen, request: Request) -> tuple[Picture, list[Axes]]:
+def begin(chosen: Chosen, request: PlotRequest) -> tuple[Picture, list[Axes]]:
     """Return an empty picture and its panels: one per value of the facet, in order."""
     from qexp.analysis.plots.picture import Picture
 
@@ -50,14 +50,14 @@ def begin(chosen: Chosen, request: Request) -> tuple[Picture, list[Axes]]:
     return picture, panels[:count]
 
 
-def _size(request: Request, rows: int, columns: int) -> tuple[float, float]:
+def _size(request: PlotRequest, rows: int, columns: int) -> tuple[float, float]:
     width, height = SIZES[request.style]
     if columns == 1:
         return width, height
     return width * 0.55 * columns, height * (0.35 + 0.55 * rows)
 
 
-def _head(panel: Axes, place: int, count: int, columns: int, chosen: Chosen, request: Request) -> None:
+def _head(panel: Axes, place: int, count: int, columns: int, chosen: Chosen, request: PlotRequest) -> None:
     if chosen.facet is not None:
         panel.set_title(_title(chosen.facet.name, chosen.facet.labels[place], panel, columns))
     below = place + columns < count
@@ -83,7 +83,7 @@ def _title(name: str, label: str, panel: Axes, columns: int) -> str:
     return shown(text if fits else f"{name} =\n{label}")
 
 
-def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: Request, drawn: Drawn) -> None:
+def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: PlotRequest, drawn: PlotText) -> None:
     """Add legend, title and caption, and keep labels from overlapping."""
     notes = [*drawn.notes, *left_out(chosen)]
     picture.notes = tuple(notes)

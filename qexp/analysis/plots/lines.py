@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from qexp.analysis.plots.axis import Axis
+from qexp.analysis.plots.axis import PlotAxis
 from qexp.analysis.plots.data import Chosen, samples
-from qexp.analysis.plots.layout import Drawn, n_text, over
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.layout import PlotText, n_text, over
+from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.spread import Summary, line_in_words, summary
-from qexp.analysis.plots.style import Look, look
+from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import number_ticks
 from qexp.analysis.statistics.names import Statistic
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
     """Draw a line per value of --by in each panel; a marker is hollow where n is smaller than elsewhere on its line."""
     if chosen.x is None:
         raise ValueError("lines have an x axis")
@@ -35,19 +35,19 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
             if not places:
                 continue
             found = summary([values[facet, x, by] for x in places], request.center)
-            _line(panel, np.array([chosen.x.values[x] for x in places], dtype=float), found, look(by))
+            _line(panel, np.array([chosen.x.values[x] for x in places], dtype=float), found, group_style(by))
             counts += found.n.tolist()
             fewer |= bool((found.n < found.n.max()).any())
         number_ticks(panel, chosen.x, "x" in request.log)
-    return Drawn(_sentence(chosen, request.center, counts, fewer), legend(chosen.by))
+    return PlotText(_sentence(chosen, request.center, counts, fewer), legend(chosen.by))
 
 
-def groups(by: Axis | None) -> range:
+def groups(by: PlotAxis | None) -> range:
     """Return the places of the groups: one if there is no --by."""
     return range(1 if by is None else len(by.values))
 
 
-def _line(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: Look) -> None:
+def _line(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: GroupStyle) -> None:
     band(panel, x, found, style)
     panel.plot(x, found.center, color=style.color, linestyle=style.dash)
     full = found.n == found.n.max()
@@ -56,7 +56,7 @@ def _line(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: Look) 
             panel.plot(x[which], found.center[which], style.marker, color=style.color, markerfacecolor=face)
 
 
-def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: Look) -> None:
+def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: GroupStyle) -> None:
     """Draw the interval around a line, as bars where a point has no neighbour."""
     known = np.isfinite(found.low) & np.isfinite(found.high)
     if not known.any():
@@ -69,11 +69,11 @@ def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: Look) -
         panel.vlines(x[alone], found.low[alone], found.high[alone], color=style.color, alpha=0.5)
 
 
-def legend(by: Axis | None) -> list[tuple[str, Artist]]:
+def legend(by: PlotAxis | None) -> list[tuple[str, Artist]]:
     """Return an entry per group: its line and its marker."""
     from matplotlib.lines import Line2D
 
-    styles = [look(place) for place in groups(by)]
+    styles = [group_style(place) for place in groups(by)]
     return [] if by is None else [
         (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=style.dash))
         for label, style in zip(by.labels, styles, strict=True)

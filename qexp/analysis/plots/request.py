@@ -28,7 +28,7 @@ _WITHOUT_STATISTIC = ("box", "scatter")
 
 
 @dataclass(frozen=True)
-class Request:
+class PlotRequest:
     """A picture as a person asks for it; SummaryError if its parts contradict each other."""
 
     kind: str

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qexp.analysis.plots.data import Chosen
-from qexp.analysis.plots.layout import Drawn
+from qexp.analysis.plots.layout import PlotText
 from qexp.analysis.plots.lines import groups
-from qexp.analysis.plots.request import Request
-from qexp.analysis.plots.style import look
+from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.style import group_style
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -21,7 +21,7 @@ _MANY = 5_000
 """Points above which they become one image inside of a PDF or SVG, which stays small then."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
     """Draw a point per experiment, its colour and marker by --by."""
     if chosen.x_numbers is None:
         raise ValueError("points have an x axis")
@@ -31,7 +31,7 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
     alpha = float(np.clip(30 / np.sqrt(len(chosen.y)), 0.15, 0.85))
     for facet, panel in enumerate(panels):
         for by in groups(chosen.by):
-            which, style = (facets == facet) & (colors == by), look(by)
+            which, style = (facets == facet) & (colors == by), group_style(by)
             panel.plot(
                 chosen.x_numbers[which],
                 chosen.y[which],
@@ -41,7 +41,7 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: Request) -> Drawn:
                 markeredgewidth=0,
                 rasterized=len(chosen.y) > _MANY,
             )
-    return Drawn(f"one point per experiment, n = {len(chosen.y):,}", _legend(chosen))
+    return PlotText(f"one point per experiment, n = {len(chosen.y):,}", _legend(chosen))
 
 
 def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
@@ -49,7 +49,7 @@ def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
 
     if chosen.by is None:
         return []
-    styles = [look(place) for place in groups(chosen.by)]
+    styles = [group_style(place) for place in groups(chosen.by)]
     return [
         (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=""))
         for label, style in zip(chosen.by.labels, styles, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qexp.analysis.plots.curves import Curve, Key, curves_of, members, without_series
 from qexp.analysis.plots.data import Chosen
-from qexp.analysis.plots.request import Request
+from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError, nearest
 from qexp.store import curves
@@ -13,7 +13,7 @@ from qexp.store.connect import Connection
 _READ = {Statistic.MEDIAN: curves.quartiles, Statistic.IQM: curves.interquartile_means}
 
 
-def series_of(connection: Connection, chosen: Chosen, request: Request) -> tuple[dict[Key, Curve], Chosen]:
+def series_of(connection: Connection, chosen: Chosen, request: PlotRequest) -> tuple[dict[Key, Curve], Chosen]:
     """Return the curves, and the chosen experiments less those that have no point; SummaryError if none has any."""
     groups = (chosen.ids.tolist(), members(chosen).tolist())
     counts = curves.runs(connection, groups, request.metric)

@@ -21,7 +21,7 @@ COLORMAP = "cividis"
 
 
 @dataclass(frozen=True)
-class Look:
+class GroupStyle:
     """How one group is drawn."""
 
     color: str
@@ -30,9 +30,9 @@ class Look:
     hatch: str
 
 
-def look(place: int) -> Look:
+def group_style(place: int) -> GroupStyle:
     """Return the look of the group at *place*; below MOST_GROUPS no two are equal, in grey neither."""
-    return Look(
+    return GroupStyle(
         COLORS[place % len(COLORS)],
         MARKERS[place % len(MARKERS)],
         DASHES[place % len(DASHES)],

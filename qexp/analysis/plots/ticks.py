@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qexp.analysis.plots.axis import Axis
+from qexp.analysis.plots.axis import PlotAxis
 from qexp.analysis.plots.labels import shown
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def categories(panel: Axes, labels: Sequence[str], axis: str = "x") -> None:
     place.set_tick_params(length=0)
 
 
-def number_ticks(panel: Axes, axis: Axis, is_log: bool) -> None:
+def number_ticks(panel: Axes, axis: PlotAxis, is_log: bool) -> None:
     """Put ticks at the values of a parameter if there is room for all of them, otherwise at round numbers."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 

@@ -14,7 +14,7 @@ from qexp.analysis.coverage.choice import Roles
 from qexp.analysis.coverage.gaps import reasons
 from qexp.analysis.report import axes, pictures, plan, results
 from qexp.analysis.report.pictures import Drawing
-from qexp.analysis.report.results import Result
+from qexp.analysis.report.results import MetricTable
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
@@ -71,7 +71,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlanSection:
     """The newest grid and the settings of its experiments."""
 
     grid: str
@@ -90,7 +90,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeSection:
     """The files of the newest revision, and the packages that done attempts have imported."""
 
     revision: Revision
@@ -111,7 +111,7 @@ class Machines:
 class Results:
     """The tables of metrics and their pictures, in the order of metrics."""
 
-    results: Sequence[Result]
+    results: Sequence[MetricTable]
     left: Sequence[str]
     """Metrics without a table."""
     drawings: Sequence[Drawing]
@@ -145,9 +145,9 @@ class Report:
 
     options: Options
     head: Head
-    plan: Plan
+    plan: PlanSection
     history: History
-    code: Code
+    code: CodeSection
     machines: Machines
     coverage: Coverage
     results: Results
@@ -167,7 +167,7 @@ def gather(connection: Connection, options: Options) -> Report:
     return Report(
         options,
         _head(connection, study),
-        Plan(*plan.written(history.grid(connection, study)), studies.current(connection, study)[0]),
+        PlanSection(*plan.written(history.grid(connection, study)), studies.current(connection, study)[0]),
         History(shown, staleness.of(connection, study)),
         _code(connection, study, shown[0]),
         _machines(connection, study),
@@ -189,13 +189,13 @@ def _head(connection: Connection, study: StudyRow) -> Head:
     return Head(study, history.about(connection, study), counts, *costs.period(connection, study.id))
 
 
-def _code(connection: Connection, study: StudyRow, newest: Revision) -> Code:
+def _code(connection: Connection, study: StudyRow, newest: Revision) -> CodeSection:
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for environment, imports, number in origins.origins(connection, study.id):
         for name, version in versions_of(environment, imports).items():
             counts[name][version] += number
     packages = {name: dict(counts[name]) for name in sorted(counts)}
-    return Code(newest, history.files(connection, newest.source) if newest.source else (), packages)
+    return CodeSection(newest, history.files(connection, newest.source) if newest.source else (), packages)
 
 
 def _machines(connection: Connection, study: StudyRow) -> Machines:
@@ -227,7 +227,7 @@ def _results(
     is_named: bool,
 ) -> Results:
     no_pictures = pictures.missing_library()
-    found: list[Result] = []
+    found: list[MetricTable] = []
     drawings: list[Drawing] = []
     for metric in metrics:
         result, parts = results.result(connection, observed, results.spec_of(observed, arrangement, metric))

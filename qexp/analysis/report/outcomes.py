@@ -8,7 +8,7 @@ from qexp.analysis.coverage import Coverage
 from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Errors, Results
-from qexp.analysis.report.results import MOST_CELLS, Result
+from qexp.analysis.report.results import MOST_CELLS, MetricTable
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.parts import shown, with_axis
 from qexp.store.failures import Failed
@@ -91,7 +91,7 @@ def results(found: Results, stale: Staleness, is_done: bool) -> Html:
     return join(tag("style", Html(STYLE)), outdated, pooled, [_result(one) for one in found.results], left)
 
 
-def _result(found: Result) -> Html:
+def _result(found: MetricTable) -> Html:
     body: list[Child] = [tag("h3", found.metric)]
     if found.table is None:
         body.append([tag("p", line, class_="warning") for line in found.refusal])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qexp.analysis.markup import Html, visible
-from qexp.analysis.plots.request import Request, require_matplotlib
+from qexp.analysis.plots.request import PlotRequest, require_matplotlib
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
 from qexp.errors import MissingLibraryError, SummaryError
@@ -73,7 +73,7 @@ def of_result(parts: Parts, arrangement: Arrangement, place: int) -> Drawing:
         return Drawing(title, None, str(error))
 
 
-def _request(observed: Observed, arrangement: Arrangement, metric: str) -> Request:
+def _request(observed: Observed, arrangement: Arrangement, metric: str) -> PlotRequest:
     x, outer = arrangement.rows[-1], arrangement.rows[:-1]
     is_numeric = all(_is_number(value) for value in observed.axes[x].values)
     facet = next((name for name in outer if len(observed.axes[name].values) <= _MOST_PANELS), None)
@@ -82,7 +82,7 @@ def _request(observed: Observed, arrangement: Arrangement, metric: str) -> Reque
     style, size = _look(facet)
     log = "x" if is_numeric and _is_geometric(observed.axes[x].values) else ""
     x, by, facet = _label(x, metric), by and _label(by, metric), facet and _label(facet, metric)
-    return Request(kind, metric, x, by, facet=facet, log=log, style=style, size=size, allow="open,mixed")
+    return PlotRequest(kind, metric, x, by, facet=facet, log=log, style=style, size=size, allow="open,mixed")
 
 
 def _look(facet: str | None) -> tuple[str, tuple[float, float] | None]:
@@ -156,7 +156,7 @@ def _curve(connection: Connection, observed: Observed, arrangement: Arrangement,
     title = f"{name} over steps{f', by {by}' if by else ''}"
     style, size = _look(facet)
     by, facet = by and _label(by, None), facet and _label(facet, None)
-    request = Request("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
+    request = PlotRequest("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
     try:
         frame, names = _frame(observed, arrangement, None)
         chosen = choose(Experiments(frame, names, [], observed.studies[0].name), request)

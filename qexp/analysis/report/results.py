@@ -23,7 +23,7 @@ MOST_CELLS = 1_000
 
 
 @dataclass(frozen=True)
-class Result:
+class MetricTable:
     """The table of one metric."""
 
     metric: str
@@ -42,16 +42,16 @@ def spec_of(observed: Observed, arrangement: Arrangement, metric: str) -> TableS
     return spec if is_usual else spec.model_copy(update={"over": observed.over})
 
 
-def result(connection: Connection, observed: Observed, spec: TableSpec) -> tuple[Result, Parts | None]:
+def result(connection: Connection, observed: Observed, spec: TableSpec) -> tuple[MetricTable, Parts | None]:
     """Return the table of a metric, also where `qexp table` refuses it, and the parts that pictures are made of."""
     metric = spec.metrics[0]
     try:
         parts = gather(connection, spec, observed)
     except SummaryError as error:
-        return Result(metric, spec.command(), None, [str(error)]), None
+        return MetricTable(metric, spec.command(), None, [str(error)]), None
     if len(parts.rows) * len(parts.columns) > MOST_CELLS:
         size = f"the table has {len(parts.rows):,} rows and {len(parts.columns):,} columns; choose some with --where"
-        return Result(metric, f"{spec.command()} --where CONDITION", None, [size]), parts
+        return MetricTable(metric, f"{spec.command()} --where CONDITION", None, [size]), parts
     refusal: Sequence[str] = ()
     try:
         refuse(parts.problems, spec)
@@ -60,4 +60,4 @@ def result(connection: Connection, observed: Observed, spec: TableSpec) -> tuple
         kinds = frozenset(problem.kind for problem in parts.problems) & set(ALLOWED)
         parts = dataclasses.replace(parts, spec=spec.model_copy(update={"allow": kinds}))
     table = laid_out(parts, notes.all_notes(parts), notes.provenance(parts))
-    return Result(metric, parts.spec.command(), table, refusal), parts
+    return MetricTable(metric, parts.spec.command(), table, refusal), parts

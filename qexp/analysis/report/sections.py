@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import words
-from qexp.analysis.report.data import Code, Head, History, Machines, Plan
+from qexp.analysis.report.data import CodeSection, Head, History, Machines, PlanSection
 from qexp.model import Status
 from qexp.store.history import Revision
 
@@ -60,7 +60,7 @@ def _bar(counts: Mapping[Status, int], total: int) -> Html | None:
     return tag("div", parts, class_="bar", role="img", aria_label="share of each status")
 
 
-def plan(found: Plan, function: str) -> Html:
+def plan(found: PlanSection, function: str) -> Html:
     """Return the grid, the settings and the function."""
     cut = tag("p", "The middle of long lists is left out.", class_="note") if found.is_cut else None
     settings: Child = None
@@ -117,7 +117,7 @@ def _changes(one: Revision) -> Html:
     return tag("ul", shown, tag("li", f"{more:,} more") if more > 0 else None, class_="plain")
 
 
-def code(found: Code) -> Html:
+def code(found: CodeSection) -> Html:
     """Return the snapshot, the commit, the files and the imported packages."""
     one = found.revision
     facts: list[list[Child]] = [

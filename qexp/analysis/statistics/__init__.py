@@ -12,7 +12,7 @@ from qexp.analysis.statistics.names import (
     statistic_of,
 )
 from qexp.analysis.statistics.needed import least_n, least_p
-from qexp.analysis.statistics.paired import Comparison, PairedP, compare, paired_p
+from qexp.analysis.statistics.paired import PairedComparison, PairedP, compare, paired_p
 from qexp.analysis.statistics.ranks import (
     Friedman,
     average_ranks,
@@ -24,11 +24,11 @@ from qexp.analysis.statistics.ties import Tied, best_rows, tied_with_best
 
 __all__ = [
     "MISSING",
-    "Comparison",
     "Correction",
     "Description",
     "Friedman",
     "NumberFormat",
+    "PairedComparison",
     "PairedP",
     "PairedTest",
     "Statistic",

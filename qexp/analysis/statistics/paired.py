@@ -17,7 +17,7 @@ from qexp.analysis.statistics.rounding import Floats, without_noise
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """A paired comparison of a with b. Every difference is a - b."""
 
     test: PairedTest
@@ -80,7 +80,7 @@ def compare(
     alpha: float = 0.05,
     comparisons: int = 1,
     correction: str = Correction.HOLM,
-) -> Comparison:
+) -> PairedComparison:
     """
     Compare two methods on the same n replicates, in the same order. Needs scipy for the interval.
 
@@ -97,7 +97,7 @@ def compare(
     low, high = _t_interval(differences)
     better = differences if maximize else -differences
     p, needed, reason = _tested(differences, chosen, alpha, comparisons, correction)
-    return Comparison(
+    return PairedComparison(
         test=chosen,
         n=n,
         difference=_mean(differences),
@@ -156,9 +156,9 @@ def _why_unusable(differences: Floats) -> str:
     return "" if np.isfinite(differences).all() else "a value is NaN or infinite"
 
 
-def _without_figures(test: PairedTest, n: int, reason: str) -> Comparison:
+def _without_figures(test: PairedTest, n: int, reason: str) -> PairedComparison:
     nan = math.nan
-    return Comparison(test, n, nan, nan, nan, 0, 0, 0, nan, nan, None, None, reason)
+    return PairedComparison(test, n, nan, nan, nan, 0, 0, 0, nan, nan, None, None, reason)
 
 
 def _mean(differences: Floats) -> float:

@@ -67,7 +67,7 @@ def _by_count(n: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 @dataclass(frozen=True)
-class Choice:
+class BestValues:
     """The value of the axes in `--best` that each cell shows."""
 
     taken: np.ndarray
@@ -80,7 +80,7 @@ class Choice:
         return means if (self.chosen >= 0).all() else np.where(self.chosen[units.cell] < 0, np.nan, means)
 
 
-def choose(units: Units, by: np.ndarray, maximize: bool) -> Choice:
+def choose(units: Units, by: np.ndarray, maximize: bool) -> BestValues:
     """
     Choose for each cell the value with the best mean of *by* over its replicates; of equal ones the first.
 
@@ -100,10 +100,10 @@ def choose(units: Units, by: np.ndarray, maximize: bool) -> Choice:
         means = np.where(candidates, -means, -np.inf)
     chosen = np.where(candidates.any(axis=1), means.argmax(axis=1), -1)
     shown = np.where(chosen < 0, (expected > 0).argmax(axis=1), chosen)
-    return Choice(units.choice == shown[units.cell], chosen)
+    return BestValues(units.choice == shown[units.cell], chosen)
 
 
-def everything(units: Units) -> Choice:
+def everything(units: Units) -> BestValues:
     """Return the choice of a table without `--best`."""
     cells = len(units.rows.keys) * len(units.columns.keys)
-    return Choice(np.ones(len(units.cell), dtype=bool), np.zeros(cells, dtype=np.int64))
+    return BestValues(np.ones(len(units.cell), dtype=bool), np.zeros(cells, dtype=np.int64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qexp.analysis.table.comparison import Compared
-from qexp.analysis.table.figures import Choice, Figures
+from qexp.analysis.table.figures import BestValues, Figures
 from qexp.analysis.table.model import Key, Metric
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Problem
@@ -20,7 +20,7 @@ class Parts:
     spec: TableSpec
     observed: Observed
     units: Units
-    choice: Choice
+    choice: BestValues
     metrics: tuple[Metric, ...]
     figures: dict[str, Figures]
     compared: dict[str, Compared]

@@ -29,7 +29,7 @@ _TABLE_SUFFIXES = tuple(f".{form}" for form in FORMATS)
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _GivenField:
     """The value of a field, and the key and place that it comes from."""
 
     value: Any
@@ -37,7 +37,7 @@ class _Entry:
     location: Location
 
 
-_Layer = dict[str, _Entry]
+_Layer = dict[str, _GivenField]
 """The fields that a mapping sets; the value None stands for the default of `qexp table`."""
 
 
@@ -99,7 +99,7 @@ def _layer(source: LocatedData, *location: Part, data: Json) -> _Layer:
         field = KEYS[key].field
         if field in found:
             raise _error(source, f"found {found[field].key!r} and {key!r}, expected one of them", *place, key=True)
-        found[field] = _Entry(_value(source, key, value, place), key, place)
+        found[field] = _GivenField(_value(source, key, value, place), key, place)
     return found
 
 
@@ -120,7 +120,7 @@ def _check_defaults(source: LocatedData, defaults: _Layer) -> None:
 def _table(source: LocatedData, path: Path, name: str, defaults: _Layer) -> PlannedTable:
     data = source.data["tables"][name]
     layer = _over(_layer(source, "tables", name, data=data), defaults)
-    files = layer.pop("files", _Entry((f"{name}.tex",), "files", ("tables", name)))
+    files = layer.pop("files", _GivenField((f"{name}.tex",), "files", ("tables", name)))
     siunitx = layer.pop("siunitx", None)
     return PlannedTable(
         name,
@@ -136,7 +136,7 @@ def _over(own: _Layer, defaults: _Layer) -> _Layer:
     """Lay the keys of a table over the defaults: labels one by one, other keys as a whole; null keys are left out."""
     layer = {**defaults, **own}
     if (mine := own.get("labels")) and mine.value is not None and (other := defaults.get("labels")) and other.value:
-        layer["labels"] = _Entry({**other.value, **mine.value}, mine.key, mine.location)
+        layer["labels"] = _GivenField({**other.value, **mine.value}, mine.key, mine.location)
     return {field: entry for field, entry in layer.items() if entry.value is not None}
 
 
@@ -158,7 +158,7 @@ def _spec(source: LocatedData, name: str, layer: _Layer) -> TableSpec:
         ) from error
 
 
-def _targets(source: LocatedData, path: Path, files: _Entry, suffixes: Collection[str]) -> Iterator[Path]:
+def _targets(source: LocatedData, path: Path, files: _GivenField, suffixes: Collection[str]) -> Iterator[Path]:
     for index, name in enumerate(files.value):
         target = Path(name)
         if target.suffix.lower() not in suffixes:
@@ -172,7 +172,7 @@ def _macros(source: LocatedData, path: Path, value: Json) -> Path | None:
         return None
     if not isinstance(value, str):
         raise _error(source, f"macros: found {shown(value)}, expected the path of a .tex file", "macros")
-    return next(_targets(source, path, _Entry((value,), "macros", ("macros",)), (".tex",)))
+    return next(_targets(source, path, _GivenField((value,), "macros", ("macros",)), (".tex",)))
 
 
 def _check_targets(source: LocatedData, tables: Collection[PlannedTable], macros: Path | None) -> None:

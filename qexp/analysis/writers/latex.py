@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.writers import tex_siunitx
 from qexp.analysis.writers.parts import column_labels, row_labels, sentence, shown, spans, stub_heads
-from qexp.analysis.writers.tex_numbers import Room, formula, marks, note_after
+from qexp.analysis.writers.tex_numbers import NumberWidths, formula, marks, note_after
 from qexp.analysis.writers.tex_text import TexText, describe
 
 
@@ -43,13 +43,13 @@ def _note_comments(notes: Sequence[Note]) -> Iterator[str]:
 def _tabular(table: Table, siunitx: bool, escape: TexText) -> Iterator[str]:
     columns = list(zip(*table.cells, strict=True)) if table.cells else [()] * len(table.columns)
     held = [[cell for cell in column if cell is not None] for column in columns]
-    rooms = [Room.of(cells, escape) for cells in held]
-    types = map(tex_siunitx.column_type, held, rooms) if siunitx else "c" * len(rooms)
+    column_widths = [NumberWidths.of(cells, escape) for cells in held]
+    types = map(tex_siunitx.column_type, held, column_widths) if siunitx else "c" * len(column_widths)
     yield rf"\begin{{tabular}}{{@{{}}{'l' * len(table.row_axes)}{''.join(types)}@{{}}}}"
     yield r"\toprule"
     yield from _head(table, siunitx, escape)
     yield r"\midrule"
-    yield from _rows(table, rooms, siunitx, escape)
+    yield from _rows(table, column_widths, siunitx, escape)
     yield r"\bottomrule"
     yield r"\end{tabular}"
 
@@ -66,14 +66,14 @@ def _head(table: Table, siunitx: bool, escape: TexText) -> Iterator[str]:
     yield _line([*map(escape, stub_heads(table)), *([f"{{{head}}}" for head in heads] if siunitx else heads)])
 
 
-def _rows(table: Table, rooms: Sequence[Room], siunitx: bool, escape: TexText) -> Iterator[str]:
+def _rows(table: Table, column_widths: Sequence[NumberWidths], siunitx: bool, escape: TexText) -> Iterator[str]:
     keys = row_labels(table)
     heads = _labels_once(keys, len(table.row_axes))
     levels = len(table.row_axes)
     for index, (labels, cells) in enumerate(zip(heads, table.cells, strict=True)):
         if levels > 1 and index > 0 and keys[index][0] != keys[index - 1][0]:
             yield r"\addlinespace"
-        shown_cells = [_cell(cell, room, siunitx, escape) for cell, room in zip(cells, rooms, strict=True)]
+        shown_cells = [_cell(cell, widths, siunitx, escape) for cell, widths in zip(cells, column_widths, strict=True)]
         yield _line([*(escape(label) if label else "" for label in labels), *shown_cells])
 
 
@@ -86,14 +86,14 @@ def _labels_once(keys: Sequence[Key], levels: int) -> list[list[str]]:
     return heads
 
 
-def _cell(cell: Cell | None, room: Room, siunitx: bool, escape: TexText) -> str:
+def _cell(cell: Cell | None, widths: NumberWidths, siunitx: bool, escape: TexText) -> str:
     if cell is None:
         return ""
     note = note_after(cell, escape)
     if siunitx:
         return tex_siunitx.cell_text(cell, note, escape)
     text = formula(cell, escape)
-    return room.padded(cell, rf"\mathbf{{{text}}}" if cell.bold else text, note)
+    return widths.padded(cell, rf"\mathbf{{{text}}}" if cell.bold else text, note)
 
 
 def _line(cells: Sequence[str]) -> str:

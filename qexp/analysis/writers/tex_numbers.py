@@ -1,4 +1,4 @@
-"""Numbers of cells as formulas of LaTeX, and how much room they need in their column."""
+"""Numbers of cells as formulas of LaTeX, and the widths of their parts in a column."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _shared_power(center: str, spread: str) -> str:
 
 
 @dataclass(frozen=True)
-class Room:
+class NumberWidths:
     """The widest parts of the numbers of a column; narrower ones are padded, so that digits stand in line."""
 
     digits: int = 0
@@ -62,8 +62,8 @@ class Room:
     """The widest count and marks, in LaTeX."""
 
     @classmethod
-    def of(cls, cells: Iterable[Cell], escape: TexText) -> Room:
-        """Return the room that the cells of one column need."""
+    def of(cls, cells: Iterable[Cell], escape: TexText) -> NumberWidths:
+        """Return the widths of the numbers in the cells of one column."""
         shown = [cell for cell in cells if is_decimal(cell.text)]
         notes = [(_note_width(cell), note_after(cell, escape)) for cell in shown]
         return cls(

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qexp.analysis.table.model import Cell
-from qexp.analysis.writers.tex_numbers import Room, formula, is_decimal
+from qexp.analysis.writers.tex_numbers import NumberWidths, formula, is_decimal
 from qexp.analysis.writers.tex_text import TexText
 
 _OPTIONS = "uncertainty-mode=separate, table-align-uncertainty=false, retain-zero-uncertainty, detect-weight"
 
 
-def column_type(cells: Sequence[Cell], room: Room) -> str:
+def column_type(cells: Sequence[Cell], widths: NumberWidths) -> str:
     r"""Return the type of a column: `S[table-format=1.2(2), …]`, or `c` if no cell is a plain number."""
     numbers = [cell for cell in cells if _is_plain(cell)]
     if not numbers:
         return "c"
     decimals = max(len(_decimals(cell.text)) for cell in numbers)
     spread = max(_spread_digits(cell.spread_text) for cell in numbers)
-    whole = f"{'-' if room.has_sign else ''}{room.digits}"
+    whole = f"{'-' if widths.has_sign else ''}{widths.digits}"
     form = whole + (f".{decimals}" if decimals else "") + (f"({spread})" if spread else "")
-    after = f", table-space-text-post={{{room.note}}}" if room.note else ""
+    after = f", table-space-text-post={{{widths.note}}}" if widths.note else ""
     return f"S[table-format={form}, {_OPTIONS}{after}]"
 
 
