@@ -13,7 +13,7 @@ from qexp import broker
 from qexp.client.progress import Progress, nobody
 from qexp.model import describe, short_names
 from qexp.settings import Settings
-from qexp.store import announcements, studies, workers
+from qexp.store import publishing, studies, workers
 from qexp.store.connect import Connection
 
 _AT_ONCE = 5_000
@@ -57,18 +57,18 @@ class Announcer:
         announced, level = 0, broker.level(study.priority)
         while study.paused_at is None:
             with self._begin() as connection:
-                announcements.alone(connection, study.id)
+                publishing.lock_study(connection, study.id)
                 pace = self._pace(connection, study)
                 children = workers.children(connection, study.queue, self.settings.lease)
-                room = self.settings.window - announcements.announced(connection, study.queue, level)
+                room = self.settings.window - publishing.queued_on(connection, study.queue, level)
                 if pace is None and self.settings.bundle:
                     self.holds_back = True
                     known = max(_UNKNOWN, 4 * children)
-                    room = min(room, known - announcements.announced_of(connection, study.id))
+                    room = min(room, known - publishing.queued_of(connection, study.id))
                 if announced and room < min(_AT_ONCE, self.settings.window) * _WORTHWHILE:
                     break
                 limit = max(0, min(_AT_ONCE if announced else _AT_FIRST, room))
-                batch = announcements.take_pending(connection, study.id, limit, study.longest_first)
+                batch = publishing.mark_queued(connection, study.id, limit, study.longest_first)
             if not batch:
                 break
             try:
@@ -77,7 +77,7 @@ class Announcer:
                 self._publish(study, bundles(batch, most, children, is_tail=len(batch) < limit), scout)
             except BaseException:
                 with self._begin() as connection:
-                    announcements.put_back(connection, [item.id for item in batch])
+                    publishing.mark_pending(connection, [item.id for item in batch])
                 raise
             announced += len(batch)
             progress("announced", announced)
@@ -112,7 +112,7 @@ class Announcer:
         says nothing.
         """
         with self._begin() as connection:
-            lines = announcements.lines(connection)
+            lines = publishing.backlogs(connection)
         with broker.client(self.settings) as connected:
             key = f"qexp:{site}"
             wiped = not connected.exists(key)
@@ -141,26 +141,26 @@ class Announcer:
         del self._missing[study]
         return before
 
-    def _again(self, line: announcements.Line, before: datetime) -> int:
+    def _again(self, line: publishing.QueuedBacklog, before: datetime) -> int:
         """Announce again what was announced of a study before a moment."""
         again = 0
         while True:
             with self._begin() as connection:
                 (study,) = studies.rows(connection, [line.study])
                 pace = self._pace(connection, study)
-                batch = announcements.take_queued(connection, line.study, before, _AT_ONCE)
+                batch = publishing.mark_republished(connection, line.study, before, _AT_ONCE)
             if not batch:
                 return again
             self._publish(study, bundles(batch, size(pace, self.settings.bundle), 1, is_tail=False))
             again += len(batch)
 
-    def _pace(self, connection: Connection, study: studies.StudyRow) -> announcements.Pace | None:
-        return announcements.pace(connection, study.id) if self.settings.bundle else None
+    def _pace(self, connection: Connection, study: studies.StudyRow) -> publishing.RecentDurations | None:
+        return publishing.recent_durations(connection, study.id) if self.settings.bundle else None
 
     def _publish(
         self,
         study: studies.StudyRow,
-        messages: Sequence[Sequence[announcements.Announcement]],
+        messages: Sequence[Sequence[publishing.QueuedExperiment]],
         scout: int | None = None,
     ) -> None:
         alone = [message[0].params for message in messages if len(message) == 1]
@@ -182,14 +182,14 @@ class Announcer:
         )
 
 
-def _missing_before(connection: Connection, line: announcements.Line, backlog: broker.Backlog) -> datetime | None:
+def _missing_before(connection: Connection, line: publishing.QueuedBacklog, backlog: broker.Backlog) -> datetime | None:
     """Return the moment before which messages are missing of what was announced; None: none is."""
-    before = announcements.announced_at(connection, backlog.next) if backlog.depth else line.now
+    before = publishing.oldest_queued(connection, backlog.next) if backlog.depth else line.now
     return before if before is not None and (line.oldest is None or line.oldest < before) else None
 
 
 def _described(
-    study: studies.StudyRow, message: Sequence[announcements.Announcement], short: Mapping[str, Mapping[str, str]]
+    study: studies.StudyRow, message: Sequence[publishing.QueuedExperiment], short: Mapping[str, Mapping[str, str]]
 ) -> str:
     """Return what monitors show of a message."""
     first, last = message[0], message[-1]
@@ -198,11 +198,11 @@ def _described(
     return f"{study.name} #{first.id}  {describe(first.params, study.parameters, short)}"
 
 
-def size(pace: announcements.Pace | None, seconds: float) -> int:
+def size(pace: publishing.RecentDurations | None, seconds: float) -> int:
     """
     Return how many experiments one message should announce, so that they take so many seconds together.
 
-    >>> size(None, 1), size(announcements.Pace(0.02, 0.03), 1), size(announcements.Pace(0.02, 2), 1)
+    >>> size(None, 1), size(publishing.RecentDurations(0.02, 0.03), 1), size(publishing.RecentDurations(0.02, 2), 1)
     (1, 50, 2)
     """
     if pace is None:
@@ -213,8 +213,8 @@ def size(pace: announcements.Pace | None, seconds: float) -> int:
 
 
 def bundles(
-    items: Sequence[announcements.Announcement], most: int, children: int, is_tail: bool
-) -> list[Sequence[announcements.Announcement]]:
+    items: Sequence[publishing.QueuedExperiment], most: int, children: int, is_tail: bool
+) -> list[Sequence[publishing.QueuedExperiment]]:
     """
     Divide experiments into messages of about *most*, so that each child finds two; those of a tail get smaller.
 
@@ -223,7 +223,7 @@ def bundles(
     (Polychronopoulos and Kuck, 1987): each message has a share of what is left. With no children yet some are counted
     on. What is to run alone has a message of its own.
     """
-    found: list[Sequence[announcements.Announcement]] = [[item] for item in items if item.alone]
+    found: list[Sequence[publishing.QueuedExperiment]] = [[item] for item in items if item.alone]
     items = [item for item in items if not item.alone] if found else items
     start = 0
     shares = 2 * (children or _EXPECTED)

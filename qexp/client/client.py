@@ -19,7 +19,7 @@ from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import announcements, experiments, locks, roles, schema, standing, studies, views, workers
+from qexp.store import experiments, locks, publishing, roles, schema, standing, studies, views, workers
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.workers import WorkerView
@@ -165,7 +165,7 @@ class Client:
     def put_back(self, ids: Sequence[int]) -> None:
         """Announce anew what was announced, by a message that is of no use any more; what was taken stays as it is."""
         with self.begin() as connection:
-            studies_ = announcements.put_back(connection, ids)
+            studies_ = publishing.mark_pending(connection, ids)
         self.announce_studies(studies_)
 
     def announce_studies(self, ids: Sequence[int]) -> None:

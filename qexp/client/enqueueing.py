@@ -15,7 +15,7 @@ from qexp.client.progress import Progress
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
-from qexp.store import announcements, experiments, staleness, studies
+from qexp.store import experiments, publishing, staleness, studies
 from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     before, study, added = client.change(add)
     announced = client.announce(study, progress)
     with client.begin() as connection:
-        waiting = announcements.pending(connection, study.id)
+        waiting = publishing.pending_of(connection, study.id)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
     client.renew_views(study.id)  # not before: no worker should have to wait for it
     moved = before if before not in (None, (plan.function, plan.folder)) else None

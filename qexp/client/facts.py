@@ -10,7 +10,7 @@ from datetime import datetime
 from qexp import broker
 from qexp.errors import BrokerUnreachableError
 from qexp.settings import Settings
-from qexp.store import announcements, situation
+from qexp.store import publishing, situation
 from qexp.store.connect import Connection
 from qexp.store.situation import Situation
 
@@ -46,7 +46,7 @@ def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connec
         known = situation.look(connection, experiment, settings.lease)
         if backlog is None:
             return Known(known, Doorbell(trouble=trouble), settings)
-        return Known(known, Doorbell(backlog.depth, announcements.announced_at(connection, backlog.next)), settings)
+        return Known(known, Doorbell(backlog.depth, publishing.oldest_queued(connection, backlog.next)), settings)
 
 
 def _ring(settings: Settings, line: tuple[str, int]) -> tuple[broker.Backlog | None, str | None]:

@@ -11,8 +11,8 @@ from sqlalchemy import and_, func, literal, or_, select, text, tuple_, union_all
 
 from qexp.model import Status
 from qexp.store import reports, selectors, studies, tables, workers
-from qexp.store.announcements import level_of
 from qexp.store.connect import Connection
+from qexp.store.publishing import level_of
 from qexp.store.reports import AttemptView, ExperimentView
 from qexp.store.selectors import Selection
 from qexp.store.studies import StudyRow

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from qexp.addresses import digest, hidden
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status, to_text
-from qexp.store import announcements, sources, tables
+from qexp.store import publishing, sources, tables
 from qexp.store.connect import Connection
 
 if TYPE_CHECKING:
@@ -165,19 +165,19 @@ def pause(connection: Connection, name: str, reason: str | None) -> bool:
         return False
     now = {"paused_at": func.now(), "pause_reason": reason}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**now))
-    announcements.withdraw(connection, known.id)
+    publishing.mark_study_pending(connection, known.id)
     return True
 
 
 def resume(connection: Connection, name: str) -> bool:
     """
-    Let a paused study go on; False: it was not paused.
+    Resume a study. False: it was not paused.
 
-    What was announced while it was being paused is to be announced anew: no worker took it.
+    Ids that were published while it was being paused have to be published again, since no worker took them.
     """
     known = _row(connection, name, lock=True)
     if known.paused_at is not None:
-        announcements.withdraw(connection, known.id)
+        publishing.mark_study_pending(connection, known.id)
     values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now(), "renewed_at": func.now()}
     connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
     return known.paused_at is not None

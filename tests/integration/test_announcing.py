@@ -15,7 +15,7 @@ from qexp.client.announcing import bundles, size
 from qexp.grid import Grid
 from qexp.model import Outcome, Status
 from qexp.store import hot, leases
-from qexp.store.announcements import Announcement, Pace, pace
+from qexp.store.publishing import QueuedExperiment, RecentDurations, recent_durations
 from qexp.store.selectors import Selection
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -280,7 +280,7 @@ def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue,
 
 
 def test_what_is_announced_together_is_enough_messages_for_all_children():
-    items = [Announcement(number, 0, "{}") for number in range(1000)]
+    items = [QueuedExperiment(number, 0, "{}") for number in range(1000)]
     for children, number in ((4, 8), (16, 32), (0, 16)):  # with no children yet some are counted on
         messages = bundles(items, 1000, children, is_tail=False)
         assert [item for message in messages for item in message] == items
@@ -290,7 +290,7 @@ def test_what_is_announced_together_is_enough_messages_for_all_children():
 
 
 def test_children_that_begin_together_do_not_end_their_messages_together():
-    items = [Announcement(number, 0, "{}") for number in range(1000)]
+    items = [QueuedExperiment(number, 0, "{}") for number in range(1000)]
     sizes = [len(message) for message in bundles(items, 8, 16, is_tail=False)]
     ends = Counter(sizes[:16])
     assert set(ends) == {6, 7, 8, 9, 10}
@@ -312,14 +312,14 @@ def test_the_pace_of_a_study_is_not_that_of_its_first_experiments(narrow, raw, e
     )
     # Then it is told by most of them
     with narrow.begin() as connection:
-        found = pace(connection, narrow.study(study).id)
-    assert found == Pace(0.1, 2.0)
+        found = recent_durations(connection, narrow.study(study).id)
+    assert found == RecentDurations(0.1, 2.0)
 
 
 def test_one_long_experiment_makes_messages_smaller():
-    assert size(Pace(0.01, 0.01), 1.0) == 100
-    assert size(Pace(0.01, 1.0), 1.0) == 5
-    assert size(Pace(3.0, 3.0), 1.0) == 1
+    assert size(RecentDurations(0.01, 0.01), 1.0) == 100
+    assert size(RecentDurations(0.01, 1.0), 1.0) == 5
+    assert size(RecentDurations(3.0, 3.0), 1.0) == 1
     assert size(None, 1.0) == 1
 
 

@@ -9,7 +9,7 @@ from tests_support import eventually
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Status
-from qexp.store import announcements, hot, leases
+from qexp.store import hot, leases, publishing
 from qexp.store.connect import connect
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
@@ -49,7 +49,7 @@ def verbs(settings, study, numbers, worker):
 
     def put_back():
         with Client(settings).begin() as connection:
-            announcements.put_back(connection, numbers)
+            publishing.mark_pending(connection, numbers)
 
     name, grid = study
     lost = leases.Silent(worker, "", "", None, False, list(reversed(numbers)))

@@ -9,7 +9,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
 from qexp.client import Client
-from qexp.store import announcements, brakes, hot, leases, notices, quarantine, standing, studies
+from qexp.store import brakes, hot, leases, notices, publishing, quarantine, standing, studies
 from qexp.store.connect import Database, connect
 
 HOT = {**hot.SQL, **leases.SQL}
@@ -146,15 +146,15 @@ def an_hour_ago(connection):
 
 
 LOOKS = {
-    "top-up window": lambda connection: announcements.announced(connection, "large", 5),
-    "announce": lambda connection: announcements.take_pending(connection, 1, 1000),
-    "announce again": lambda connection: announcements.take_queued(connection, 1, an_hour_ago(connection), 1000),
-    "of a study": lambda connection: announcements.announced_of(connection, 1),
-    "of a message": lambda connection: announcements.announced_at(connection, VALUES["ids"]),
-    "pace": lambda connection: announcements.pace(connection, 1),
+    "top-up window": lambda connection: publishing.queued_on(connection, "large", 5),
+    "announce": lambda connection: publishing.mark_queued(connection, 1, 1000),
+    "announce again": lambda connection: publishing.mark_republished(connection, 1, an_hour_ago(connection), 1000),
+    "of a study": lambda connection: publishing.queued_of(connection, 1),
+    "of a message": lambda connection: publishing.oldest_queued(connection, VALUES["ids"]),
+    "pace": lambda connection: publishing.recent_durations(connection, 1),
     "waiting": studies.waiting,
-    "still waiting": lambda connection: announcements.pending(connection, 1),
-    "lost": announcements.lines,
+    "still waiting": lambda connection: publishing.pending_of(connection, 1),
+    "lost": publishing.backlogs,
     "counts": standing.counts,
     "counts of one": lambda connection: standing.counts(connection, 1),
     "brakes": brakes.exceeded,
@@ -187,7 +187,7 @@ def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(larg
         connection.exec_driver_sql("UPDATE experiment SET status = 'pending', not_before = NULL")
         sent = []
         event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
-        assert len(announcements.take_pending(connection, 1, 1000)) == 1000
+        assert len(publishing.mark_queued(connection, 1, 1000)) == 1000
         ((statement, values),) = sent
         plan = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
         (update,) = [part for part in plan[0]["Plan"]["Plans"] if part["Parent Relationship"] == "Outer"]
@@ -201,7 +201,7 @@ def test_the_first_of_an_order_are_found_by_its_index_though_the_planner_knows_n
     sent = []
     with Database(large).begin() as connection:
         connection.exec_driver_sql("DELETE FROM pg_statistic WHERE starelid = 'experiment'::regclass")
-        announcements.alone(connection, 1)
+        publishing.lock_study(connection, 1)
         event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
         LOOKS[look](connection)
         ((statement, values),) = [one for one in sent if "experiment" in one[0]]

@@ -11,7 +11,7 @@ from tests_support import eventually
 from qexp.client.announcing import bundles
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome, Status
-from qexp.store import announcements, hot, leases, studies
+from qexp.store import hot, leases, publishing, studies
 from qexp.store.selectors import Selection
 from qexp.worker.board import Board
 from qexp.worker.dispatcher import Dispatcher
@@ -149,7 +149,7 @@ def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, wo
 
 
 def test_what_runs_alone_has_a_message_of_its_own():
-    items = [announcements.Announcement(number, 0, "{}", alone=number == 5) for number in range(20)]
+    items = [publishing.QueuedExperiment(number, 0, "{}", alone=number == 5) for number in range(20)]
     messages = bundles(items, 100, 1, is_tail=False)
     assert [message for message in messages if items[5] in message] == [[items[5]]]
     assert sorted(item.id for message in messages for item in message) == list(range(20))

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import CLOSED, OPEN, Claim, Departure, Error, Failure, Outcome, Status
-from qexp.store import announcements, hot, journal, leases
+from qexp.store import hot, journal, leases, publishing
 from qexp.store.connect import connect
 from qexp.store.selectors import Selection
 
@@ -387,7 +387,7 @@ class Machine(RuleBasedStateMachine):
     def put_back(self, picks):
         chosen = [self.pick(pick) for pick in picks]
         with self.client.begin() as connection:
-            announcements.put_back(connection, [row.id for row in chosen])
+            publishing.mark_pending(connection, [row.id for row in chosen])
         for row in chosen:
             row.status = "pending" if row.status == "queued" else row.status
 
@@ -395,7 +395,7 @@ class Machine(RuleBasedStateMachine):
     def announce_again(self, study, limit):
         number = self.raw.execute("SELECT id FROM study WHERE name = %s", [study]).fetchone()[0]
         with self.client.begin() as connection:
-            taken = announcements.take_queued(connection, number, self.now() + timedelta(seconds=1), limit)
+            taken = publishing.mark_republished(connection, number, self.now() + timedelta(seconds=1), limit)
         queued = [row for row in self.of(study) if row.status == "queued"]
         assert [item.id for item in taken] == [row.id for row in queued[:limit]]
 
@@ -788,7 +788,7 @@ def hammer(client, raw, worker, folder, seed, operations):
 
     def put_back():
         with client.begin() as connection:
-            announcements.put_back(connection, rng.sample(numbers, SIZE))
+            publishing.mark_pending(connection, rng.sample(numbers, SIZE))
 
     def enqueue():
         client.enqueue(grid_of("one", rng.randint(1, SIZE), folder))

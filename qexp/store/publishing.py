@@ -1,4 +1,4 @@
-"""What of experiments is announced, and what may be next: rows marked, counted and put back."""
+"""Rows of experiments while their ids are published: marked as queued, counted, and marked as pending again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from qexp.model import DEATHS_BEFORE_ISOLATION, Json, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
 
-_LONGEST = text(  # what an experiment should take: the mean over its values of what those with that value have taken
+_LONGEST = text(  # expected duration: the mean, over its values, of the mean duration of experiments with that value
     """
     WITH past AS (
       SELECT params, extract(epoch FROM finished_at - started_at) AS seconds FROM experiment
@@ -50,25 +50,25 @@ _LONGEST = text(  # what an experiment should take: the mean over its values of 
     LIMIT  :limit
     """
 )
-_TELLING = 50
-"""Experiments that ended last, by which the duration of others is told."""
+_RECENT = 50
+"""Experiments that ended last, whose durations predict those of others."""
 
 
 def level_of(priority: ColumnElement[int]) -> ColumnElement[int]:
-    """Return what `qexp.broker.level` says, in SQL."""
+    """Return the list of a queue for a priority, as `qexp.queueing.messages.level` does, in SQL."""
     return func.least(9, func.greatest(0, 5 - priority))
 
 
 @dataclass(frozen=True)
-class Announcement:
-    """What a message needs to say of an experiment."""
+class QueuedExperiment:
+    """An experiment whose id goes into a message."""
 
     id: int
     attempt: int
     text: str
-    """Its parameters as JSON: most go in company, and theirs are not told."""
+    """Its parameters as JSON, decoded only for messages of one experiment."""
     alone: bool = False
-    """It is to run alone, as workers have died with it."""
+    """It must run alone, because workers have died with it."""
 
     @property
     def params(self) -> Mapping[str, Json]:
@@ -86,21 +86,21 @@ _ALONE = text(
 _LOCK = 0x71657870  # "qexp"
 
 
-def alone(connection: Connection, study: int) -> None:
+def lock_study(connection: Connection, study: int) -> None:
     """
-    Wait until nobody else announces of a study; in this transaction one may then, and knows the room there is.
+    Take a study's publish lock until the transaction ends; its free window cannot change meanwhile.
 
-    In the rest of it the first rows of an order are read by the index that has it: of a table that is new Postgres
-    knows nothing for a minute, takes it for small, and would read and sort all that waits.
+    The transaction also reads by indexes only. Postgres takes a new table for a small one during its first minute, and
+    would read and sort all its pending rows.
     """
     connection.execute(_ALONE, {"lock": _LOCK, "study": study})
 
 
-def take_pending(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[Announcement]:
+def mark_queued(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[QueuedExperiment]:
     """
-    Mark the next pending experiments of a study as queued, unless it is paused by now, and return them.
+    Mark the next pending experiments of a study as queued and return them; none if the study is paused.
 
-    In the order of their ids, or with those first that should take longest.
+    They are ordered by their ids, or by their expected durations with the longest first.
     """
     columns = tables.experiment.c
     first = connection.execute(_LONGEST, {"study": study, "limit": limit}).scalars().all() if longest_first else None
@@ -127,12 +127,12 @@ def take_pending(connection: Connection, study: int, limit: int, longest_first: 
         )
     )
     places = None if first is None else {number: place for place, number in enumerate(first)}
-    found = (Announcement(*row) for row in rows)
+    found = (QueuedExperiment(*row) for row in rows)
     return sorted(found, key=lambda item: item.id if places is None else places[item.id])
 
 
-def take_queued(connection: Connection, study: int, before: datetime, limit: int) -> list[Announcement]:
-    """Return experiments of a study that were announced before a moment, to be announced again; they count as new."""
+def mark_republished(connection: Connection, study: int, before: datetime, limit: int) -> list[QueuedExperiment]:
+    """Return experiments of a study that were queued before a time, and set the time of their queueing to now."""
     columns = tables.experiment.c
     chosen = (
         select(columns.id)
@@ -154,26 +154,26 @@ def take_queued(connection: Connection, study: int, before: datetime, limit: int
             columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
         )
     )
-    return sorted((Announcement(*row) for row in rows), key=lambda announcement: announcement.id)
+    return sorted((QueuedExperiment(*row) for row in rows), key=lambda item: item.id)
 
 
 def _of(ids: Sequence[int]) -> ColumnElement[bool]:
-    """Say whether an experiment is one of these, however many: messages may be forged, and values be 65,535 at most."""
+    """Match these ids, as one array: a forged message may have more ids than a statement may have values."""
     return tables.experiment.c.id == any_(literal(list(ids), ARRAY(BigInteger)))
 
 
 def _is_in(chosen: CTE) -> ColumnElement[bool]:
     """
-    Say whether an experiment is among those that a part of the statement has locked, whose status is certain by that.
+    Match the rows that a part of the statement has locked.
 
-    An array is looked up by id whatever the planner believes. A join that names the status again it may make a loop
-    over all that wait: after a million have changed theirs it still takes them for none.
+    Postgres always looks an array up by id. A join on the status could become a loop over all waiting rows, because
+    after a million changes the planner still expects none.
     """
     return tables.experiment.c.id == func.any(func.array(select(chosen.c.id).scalar_subquery()))
 
 
-def announced(connection: Connection, queue: str, level: int) -> int:
-    """Return how many experiments wait on one of a queue's lists."""
+def queued_on(connection: Connection, queue: str, level: int) -> int:
+    """Return the number of queued experiments on one of a queue's lists."""
     study = tables.study.c
     query = (
         select(func.count())
@@ -183,15 +183,15 @@ def announced(connection: Connection, queue: str, level: int) -> int:
     return connection.execute(query).scalar_one()
 
 
-def announced_of(connection: Connection, study: int) -> int:
-    """Return how many experiments of a study were announced and not taken yet."""
+def queued_of(connection: Connection, study: int) -> int:
+    """Return the number of queued experiments of a study."""
     columns = tables.experiment.c
     query = select(func.count()).where(columns.study == study, columns.status == Status.QUEUED)
     return connection.execute(query).scalar_one()
 
 
-def announced_at(connection: Connection, ids: Sequence[int]) -> datetime | None:
-    """Return when some experiments were announced that were not taken yet, the first of them."""
+def oldest_queued(connection: Connection, ids: Sequence[int]) -> datetime | None:
+    """Return when the first of these experiments was queued; None if none is queued now."""
     columns = tables.experiment.c
     query = select(func.min(columns.queued_at)).where(_of(ids), columns.status == Status.QUEUED)
     found: datetime | None = connection.execute(query).scalar_one()
@@ -199,80 +199,79 @@ def announced_at(connection: Connection, ids: Sequence[int]) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long the last experiments of a study have taken, in seconds."""
+class RecentDurations:
+    """Seconds that the last experiments of a study took."""
 
     median: float
     longest: float
 
 
-def pace(connection: Connection, study: int) -> Pace | None:
-    """Return how long the last experiments of a study have taken; None: none has ended."""
+def recent_durations(connection: Connection, study: int) -> RecentDurations | None:
+    """Return how long the last experiments of a study took; None if none has ended."""
     columns = tables.experiment.c
     last = (
         select(func.extract("epoch", columns.finished_at - columns.started_at).label("seconds"))
         .where(columns.study == study, columns.status.in_([Status.DONE, Status.FAILED]))
         .order_by(columns.finished_at.desc())
-        .limit(_TELLING)
+        .limit(_RECENT)
         .subquery()
     )
-    # not the mean: the first experiment of each process has what it imports to wait for
+    # not the mean: the first experiment of each process also waits for its imports
     middle = func.percentile_cont(0.5).within_group(last.c.seconds)
     median, longest = connection.execute(select(middle, func.max(last.c.seconds))).one()
-    return None if median is None else Pace(float(median), float(longest))
+    return None if median is None else RecentDurations(float(median), float(longest))
 
 
-def pending(connection: Connection, study: int) -> int:
-    """Return how many experiments of a study were not announced yet."""
+def pending_of(connection: Connection, study: int) -> int:
+    """Return the number of pending experiments of a study."""
     columns = tables.experiment.c
     query = select(func.count()).where(columns.study == study, columns.status == Status.PENDING)
     return connection.execute(query).scalar_one()
 
 
 @dataclass(frozen=True)
-class Line:
-    """The experiments of a study that were announced and not taken yet."""
+class QueuedBacklog:
+    """The queued experiments of a study."""
 
     study: int
     queue: str
     level: int
     """Which list of the queue."""
-    number: int
     oldest: datetime | None
-    """When the first of them was announced."""
+    """When the first of them was queued."""
     now: datetime
 
 
-def lines(connection: Connection) -> list[Line]:
-    """Return what was announced and not taken yet, by study."""
+def backlogs(connection: Connection) -> list[QueuedBacklog]:
+    """Return the queued experiments of each study that has any."""
     columns, study = tables.experiment.c, tables.study.c
     query = (
-        select(study.id, study.queue, level_of(study.priority), func.count(), func.min(columns.queued_at), func.now())
+        select(study.id, study.queue, level_of(study.priority), func.min(columns.queued_at), func.now())
         .join_from(tables.experiment, tables.study, study.id == columns.study)
         .where(columns.status == Status.QUEUED)
         .group_by(study.id)
     )
-    return [Line(*row) for row in connection.execute(query)]
+    return [QueuedBacklog(*row) for row in connection.execute(query)]
 
 
-def put_back(connection: Connection, ids: Sequence[int]) -> list[int]:
+def mark_pending(connection: Connection, ids: Sequence[int]) -> list[int]:
     """
-    Mark experiments whose announcement failed as pending again; those that a worker has taken stay as they are.
+    Mark the queued ones among these experiments as pending again.
 
-    Return the studies of those that are pending by now.
+    Returns the studies of all that are pending now.
     """
     columns = tables.experiment.c
-    _withdraw(connection, _of(ids))
+    _mark_pending(connection, _of(ids))
     query = select(columns.study).where(_of(ids), columns.status == Status.PENDING).distinct()
     return list(connection.execute(query).scalars())
 
 
-def withdraw(connection: Connection, study: int) -> None:
-    """Mark what was announced of a study as pending again; what a worker has taken stays as it is."""
-    _withdraw(connection, tables.experiment.c.study == study)
+def mark_study_pending(connection: Connection, study: int) -> None:
+    """Mark the queued experiments of a study as pending again."""
+    _mark_pending(connection, tables.experiment.c.study == study)
 
 
-def _withdraw(connection: Connection, condition: ColumnElement[bool]) -> None:
+def _mark_pending(connection: Connection, condition: ColumnElement[bool]) -> None:
     columns = tables.experiment.c
     chosen = (
         select(columns.id)
