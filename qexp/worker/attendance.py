@@ -12,11 +12,11 @@ import psutil
 
 from qexp.store import hot, leases
 from qexp.store.connect import Raw
-from qexp.worker.attempt import result_log
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, kill_tree
-from qexp.worker.attempt.outbox import Death
 from qexp.worker.board import Board, Post, Request
+from qexp.worker.child import result_log
+from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.warden import tell
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _UNSEEN = 10.0
 class Attendance:
     """Called with each beat of the heart. *died* is told of children that are dead and still have something to run."""
 
-    def __init__(self, board: Board, worker: UUID, died: Callable[[Death], None]) -> None:
+    def __init__(self, board: Board, worker: UUID, died: Callable[[ChildDeath], None]) -> None:
         self.board, self.worker, self._died = board, worker, died
         self._asked: dict[tuple[int, int], float] = {}
         """When each unwanted attempt was asked to leave."""
@@ -55,10 +55,10 @@ class Attendance:
         for pid in {pid for _, pid in strays} - living:
             post = self.board.of(pid)
             if post is None:  # its death was dealt with, and a claim was made after that
-                self._died(Death(self.worker, pid, crashed("nothing is left of it", None)))
+                self._died(ChildDeath(self.worker, pid, crashed("nothing is left of it", None)))
             elif any(number == pid for _, number in late):
                 error = crashed("nothing is left of it", None)
-                self._died(Death(self.worker, pid, error, post.experiment, post.attempt))
+                self._died(ChildDeath(self.worker, pid, error, post.experiment, post.attempt))
         for experiment, pid in late:
             if pid in living and experiment not in self._logged(pid):
                 hot.release(raw, self.worker, [experiment])

@@ -15,10 +15,10 @@ from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.store import leases
 from qexp.store.line import Line
-from qexp.worker.attempt.delivery import Delivery
 from qexp.worker.attempt.interrupts import GRACE
-from qexp.worker.attempt.outbox import Death
 from qexp.worker.attendance import Attendance
+from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -36,12 +36,12 @@ class Heart:
         worker: UUID,
         line: Line,
         attendance: Attendance,
-        delivery: Delivery,
+        outbox: ResultOutbox,
         tenure: Tenure,
-        died: Callable[[Death], None],
+        died: Callable[[ChildDeath], None],
     ) -> None:
         self.settings, self._worker, self._line = settings, worker, line
-        self._attendance, self._delivery, self._tenure = attendance, delivery, tenure
+        self._attendance, self._outbox, self._tenure = attendance, outbox, tenure
         self._told = False
         """Postgres knows that the worker was told to stop."""
         self._died = died
@@ -81,7 +81,7 @@ class Heart:
             log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)
             self._stop_taking()
             self._stop_taking = None
-        self._delivery.deliver_rest(died=self._died)
+        self._outbox.drain(died=self._died)
         if pulse.given_up:
             log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")
         grace = 0.0 if pulse.given_up else GRACE

@@ -25,15 +25,17 @@ from qexp.source import current
 from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
 from qexp.store.line import Line
-from qexp.worker.attempt import result_log, trace
+from qexp.worker.attempt import trace
 from qexp.worker.attempt.capture import path_of
-from qexp.worker.attempt.delivery import Delivery, is_refusal
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, death
-from qexp.worker.attempt.outbox import Death, set_aside
+from qexp.worker.attempt.refusal import is_refusal
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
+from qexp.worker.child import result_log
+from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox_files import ChildDeath, set_aside
 from qexp.worker.context.output import Output
 from qexp.worker.dispatcher import Dispatcher
 from qexp.worker.heartbeat import Heart
@@ -58,9 +60,9 @@ class Office:
         self._dispatcher = Dispatcher(settings, worker, self.board, self._settle_dead)
         self._warden = Warden(self.board, self._record_kill)
         self._line = line = Line(settings)
-        self._delivery = Delivery(settings, line)
+        self._outbox = ResultOutbox(settings, line)
         attendance = Attendance(self.board, worker, self._note_death)
-        self._heart = Heart(settings, worker, line, attendance, self._delivery, tenure, self._record_death)
+        self._heart = Heart(settings, worker, line, attendance, self._outbox, tenure, self._record_death)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
@@ -109,20 +111,20 @@ class Office:
         if post.process == post.pid:  # another process than the child is recorded by the child
             self._note_death(_death(self.worker, post.pid, death(post, -signal.SIGKILL), post))
 
-    def _note_death(self, died: Death) -> None:
+    def _note_death(self, died: ChildDeath) -> None:
         """Deal with the death of a child; while Postgres is away it waits in the outbox, and nobody waits for it."""
         try:
             self._record_death(died)
         except (ServiceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
             log.warning("the death of process %d waits: %s", died.pid, " ".join(str(error).split()))
             try:
-                self._delivery.keep_death(died)
+                self._outbox.keep_death(died)
             except OSError as problem:  # the board still has it, and the next heartbeat tries again
                 log.error("the death of process %d is in memory only: %s", died.pid, problem)
 
-    def _record_death(self, died: Death) -> None:
+    def _record_death(self, died: ChildDeath) -> None:
         """Record what a dead process has left, take back what it had not begun, and end the attempt that it was at."""
-        self._delivery.deliver_rest(_MOMENT)  # it may have ended, and said so in a file
+        self._outbox.drain(_MOMENT)  # it may have ended, and said so in a file
         folder = Scratch(died.worker).folder
         self._settle(died.worker, folder, died.pid, [died.experiment] if died.attempt and died.experiment else [])
         if died.attempt and died.experiment:
@@ -136,7 +138,7 @@ class Office:
         if died.worker == self.worker:
             self.board.forget(died.pid)
 
-    def _keep_output(self, raw: Raw, folder: Path, failed: hot.FailedAttempt, died: Death) -> None:
+    def _keep_output(self, raw: Raw, folder: Path, failed: hot.FailedAttempt, died: ChildDeath) -> None:
         """Store what a dead child had printed and not sent."""
         writer = journal.Writer(failed.id, failed.attempt, died.worker)
         rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)
@@ -176,7 +178,7 @@ class Office:
     def _record(self, worker: UUID, pid: int, items: Sequence[hot.EncodedResult]) -> None:
         """Record results of a dead process; those that Postgres refuses are errors of their experiments."""
         try:
-            if recorded := self._delivery.record(worker, items, patience=_MOMENT):
+            if recorded := self._outbox.record_encoded(worker, items, patience=_MOMENT):
                 log.info("%d results of a dead process were recorded", len(recorded))
         except (psycopg.Error, ValueError, OverflowError) as error:
             if not is_refusal(error):
@@ -223,7 +225,7 @@ class Office:
         """
         self.board.close()
         self._line = Line(self.settings)  # a signal may have interrupted what is done over the other one
-        self._delivery = Delivery(self.settings, self._line)
+        self._outbox = ResultOutbox(self.settings, self._line)
         self.ask_to_stop()
         self._close(hurry=True)
         self._await_claims()
@@ -279,10 +281,10 @@ def _begun(board: Board, pid: int) -> Sequence[int] | None:
     return [post.experiment] if post is not None and post.attempt else []
 
 
-def _death(worker: UUID, pid: int, error: Error, post: Post | None) -> Death:
+def _death(worker: UUID, pid: int, error: Error, post: Post | None) -> ChildDeath:
     if post is None:
-        return Death(worker, pid, error)
-    return Death(worker, pid, error, post.experiment, post.attempt)
+        return ChildDeath(worker, pid, error)
+    return ChildDeath(worker, pid, error, post.experiment, post.attempt)
 
 
 def _boot() -> str | None:

@@ -22,7 +22,7 @@ from qexp.settings import Settings
 from qexp.worker import inbox, masking
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import SLOTS
-from qexp.worker.child import Child
+from qexp.worker.child.task import MessageRunner
 from qexp.worker.office import Office
 from qexp.worker.pool import Pool, begin_child, retire, wake_on_signals
 from qexp.worker.tenure import Tenure
@@ -34,7 +34,7 @@ def install(app: Celery, settings: Settings) -> None:
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     tenure = Tenure(settings)
-    child = Child(settings, worker, scratch, lambda: getattr(current_process(), "index", None), tenure, retire)
+    child = MessageRunner(settings, worker, scratch, lambda: getattr(current_process(), "index", None), tenure, retire)
     office = Office(settings, worker, scratch, tenure)
 
     class ExperimentRequest(Request):  # type: ignore[misc]

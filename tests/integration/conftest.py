@@ -7,8 +7,8 @@ import pytest
 from finished_studies import FinishedStudy, accuracy
 
 from qexp.store import leases
-from qexp.worker.attempt.result_log import ResultLog
 from qexp.worker.board import Board, Post, Request
+from qexp.worker.child.result_log import ResultLog
 
 
 @pytest.fixture

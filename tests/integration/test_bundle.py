@@ -16,11 +16,11 @@ from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker.attempt import result_log
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import Board
-from qexp.worker.bundle import Bundle
-from qexp.worker.child import Child
+from qexp.worker.child import result_log
+from qexp.worker.child.bundle import Bundle
+from qexp.worker.child.task import MessageRunner
 from qexp.worker.tenure import Tenure
 
 MANY = 200
@@ -153,7 +153,7 @@ def test_an_outcome_that_waits_in_the_outbox_is_not_taken_back(client, raw, stud
     claim = bundle.next(lambda _: None)
     failed = Outcome(error=Error(Failure.ERROR, "ValueError", "no"))
     with monkeypatch.context() as away:
-        away.setattr(bundle._delivery, "deliver", raising(DatabaseUnreachableError("it", "away")))
+        away.setattr(bundle._outbox, "record", raising(DatabaseUnreachableError("it", "away")))
         with pytest.raises(DatabaseUnreachableError):
             bundle.end(claim, failed, time.monotonic())
     bundle._is_unsure = True
@@ -161,7 +161,7 @@ def test_an_outcome_that_waits_in_the_outbox_is_not_taken_back(client, raw, stud
     bundle.hand_back()
     # Then that attempt is still its own
     assert rows(client, study)[claim.id] == ("running", 1)
-    assert bundle._delivery.deliver(claim, failed) == failed
+    assert bundle._outbox.record(claim, failed) == failed
 
 
 def raising(error):
@@ -239,7 +239,7 @@ def test_what_has_ended_when_its_process_is_told_to_stop_is_recorded(client, stu
 def test_so_is_what_is_recorded_by_itself(client, study, bundle, monkeypatch):
     claim = bundle.next(lambda _: None)
     monkeypatch.setattr(bundle, "_holds", False)
-    monkeypatch.setattr(bundle._delivery, "deliver", Stops(bundle._delivery.deliver))
+    monkeypatch.setattr(bundle._outbox, "record", Stops(bundle._outbox.record))
     with pytest.raises(SystemExit):
         bundle.end(claim, FINE, time.monotonic())
     bundle.stop()
@@ -318,7 +318,7 @@ def test_what_an_earlier_message_may_have_claimed_is_found_by_the_next_one(clien
 
 def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, bundle, monkeypatch):
     """A function that sends its process a signal would run for ever otherwise."""
-    monkeypatch.setattr("qexp.worker.bundle._HEARS", 0.1)
+    monkeypatch.setattr("qexp.worker.child.bundle._HEARS", 0.1)
     monkeypatch.setattr(Board, "stopping", False)
     claim = bundle.next(lambda _: None)
     bundle.stop()
@@ -330,7 +330,7 @@ def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, bundle, 
 def child(client, bundle, scratch, monkeypatch):
     """A child of that worker, which takes over no signals of this process."""
     monkeypatch.setattr("qexp.worker.attempt.session.Interrupts.install", lambda _: None)
-    made = Child(client.settings, bundle.worker, scratch, lambda: None, Tenure(client.settings))
+    made = MessageRunner(client.settings, bundle.worker, scratch, lambda: None, Tenure(client.settings))
     yield made
     made._line.release()
 

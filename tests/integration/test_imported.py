@@ -12,10 +12,11 @@ from qexp.model import Error, Failure, Imports, Outcome
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker.attempt import result_log
-from qexp.worker.attempt.delivery import Delivery, outcome_from
-from qexp.worker.attempt.outbox import Outbox
-from qexp.worker.attempt.result_log import ResultLog
+from qexp.worker.attempt.isolated import outcome_from
+from qexp.worker.child import result_log
+from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox_files import OutboxFiles
+from qexp.worker.child.result_log import ResultLog
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def process(settings):
 
     def process():
         lines.append(Line(settings))
-        return Delivery(settings, lines[-1])
+        return ResultOutbox(settings, lines[-1])
 
     yield process
     for line in lines:
@@ -64,54 +65,54 @@ def recorded(raw, claims):
 
 
 def test_lists_are_sent_until_a_result_with_them_is_recorded(raw, process, claims, outcome):
-    delivery, lists = process(), (list(outcome.imports.files), ["numpy"])
+    results, lists = process(), (list(outcome.imports.files), ["numpy"])
     # Given two results that wait to be recorded together
-    waiting = [delivery.ended(claim, outcome, 0.0, 0.0) for claim in claims[:2]]
-    assert ["files" in json.loads(item.done.text) for item in waiting] == [True, True]
-    delivery.deliver_all(waiting)
+    waiting = [results.encode(claim, outcome, 0.0, 0.0) for claim in claims[:2]]
+    assert ["files" in json.loads(item.encoded.text) for item in waiting] == [True, True]
+    results.record_together(waiting)
     # When the next one ends
-    last = delivery.ended(claims[2], outcome, 0.0, 0.0)
+    last = results.encode(claims[2], outcome, 0.0, 0.0)
     # Then only the digest is sent, and all of them have the list
-    assert "files" not in json.loads(last.done.text)
-    delivery.deliver_all([last])
+    assert "files" not in json.loads(last.encoded.text)
+    results.record_together([last])
     assert recorded(raw, claims) == [lists] * 3
 
 
 def test_another_process_knows_nothing_of_what_this_one_has_sent(raw, process, claims, outcome):
     one, other = process(), process()
-    one.deliver(claims[0], outcome)
-    assert "files" in json.loads(other.ended(claims[1], outcome, 0.0, 0.0).done.text)
+    one.record(claims[0], outcome)
+    assert "files" in json.loads(other.encode(claims[1], outcome, 0.0, 0.0).encoded.text)
 
 
 def test_lists_of_unrecorded_results_are_in_the_log_of_a_dead_process(raw, process, claims, outcome, tmp_path):
     # Given a process that has died before its results were recorded
     dead, log = process(), ResultLog(tmp_path, 7)
     for claim in claims:
-        log.add(dead.ended(claim, outcome, 0.0, 0.0).done)
+        log.add(dead.encode(claim, outcome, 0.0, 0.0).encoded)
     # When another one records what is in its log
-    process().record(claims[0].worker, result_log.read(tmp_path, 7).results)
+    process().record_encoded(claims[0].worker, result_log.read(tmp_path, 7).results)
     # Then each attempt has its list
     assert recorded(raw, claims) == [(list(outcome.imports.files), ["numpy"])] * 3
 
 
 def test_an_outcome_from_the_outbox_brings_its_list_along(raw, process, claims, outcome, settings):
-    os.close(Outbox(settings).keep_outcome(claims[0], outcome))
-    process().deliver_rest(patience=5.0)
+    os.close(OutboxFiles(settings).keep_outcome(claims[0], outcome))
+    process().drain(patience=5.0)
     assert recorded(raw, claims[:1]) == [(list(outcome.imports.files), ["numpy"])]
 
 
 def test_a_result_without_a_list_and_a_failure_have_none(raw, process, claims):
-    delivery = process()
-    delivery.deliver(claims[0], Outcome(result={"y": 1}))
-    delivery.deliver(claims[1], Outcome(error=Error(Failure.ERROR, "E", "no", fingerprint="abcd")))
+    results = process()
+    results.record(claims[0], Outcome(result={"y": 1}))
+    results.record(claims[1], Outcome(error=Error(Failure.ERROR, "E", "no", fingerprint="abcd")))
     assert recorded(raw, claims[:2]) == [(None, None)] * 2
 
 
 def test_two_lists_in_one_statement_are_registered_both(raw, process, claims, outcome):
-    delivery = process()
+    results = process()
     others = dataclasses.replace(outcome, imports=Imports(("experiment.py",), (uuid.uuid4().hex,)))
     outcomes = [outcome, others, outcome]
-    delivery.deliver_all([delivery.ended(claim, one, 0.0, 0.0) for claim, one in zip(claims, outcomes, strict=True)])
+    results.record_together([results.encode(claim, one, 0.0, 0.0) for claim, one in zip(claims, outcomes, strict=True)])
     assert recorded(raw, claims) == [(list(one.imports.files), list(one.imports.packages)) for one in outcomes]
 
 

@@ -18,8 +18,8 @@ from qexp.settings import Loaded
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker.attempt.delivery import Delivery
-from qexp.worker.attempt.outbox import Outbox
+from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox_files import OutboxFiles
 
 FINE = Outcome(result={"y": 1})
 
@@ -40,21 +40,21 @@ def claim(client, raw, tmp_path, worker):
 
 
 @pytest.fixture
-def outbox(settings):
-    return Outbox(settings)
+def files(settings):
+    return OutboxFiles(settings)
 
 
 @pytest.fixture
-def delivery(settings):
+def outbox(settings):
     line = Line(settings)
-    yield Delivery(settings, line)
+    yield ResultOutbox(settings, line)
     line.release()
 
 
-def waits(outbox, claim, outcome=FINE):
+def waits(files, claim, outcome=FINE):
     """Have an outcome wait whose process is gone; return its file."""
-    os.close(outbox.keep_outcome(claim, outcome))
-    return outbox.of(claim)
+    os.close(files.keep_outcome(claim, outcome))
+    return files.of(claim)
 
 
 def status(client, claim):
@@ -87,15 +87,15 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
-    client, claim, outbox, delivery, settings, damage, caplog
+    client, claim, files, outbox, settings, damage, caplog
 ):
     # Given a damaged file that comes before the outcome of an experiment
-    path = waits(outbox, claim)
+    path = waits(files, claim)
     odd = path.with_name("0.json")
     odd.write_bytes(damage(path.read_bytes()))
     # When what is left is delivered, twice
-    delivery.deliver_rest()
-    delivery.deliver_rest()
+    outbox.drain()
+    outbox.drain()
     # Then that outcome counts, and the file is elsewhere, is named once in the log, and by the doctor
     assert status(client, claim) == "done"
     assert list(settings.outbox.iterdir()) == []
@@ -105,46 +105,46 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
     assert str(settings.unreadable / "0.json") in finding.found
 
 
-def test_a_folder_and_a_link_in_the_place_of_a_file_are_set_aside(client, claim, outbox, delivery, settings, tmp_path):
-    path = waits(outbox, claim)
+def test_a_folder_and_a_link_in_the_place_of_a_file_are_set_aside(client, claim, files, outbox, settings, tmp_path):
+    path = waits(files, claim)
     path.with_name("0.json").mkdir()
     (tmp_path / "elsewhere").write_bytes(path.read_bytes())
     path.with_name("1.json").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(path.with_name("2.json"))
-    delivery.deliver_rest()
+    outbox.drain()
     assert status(client, claim) == "done"
     assert sorted(found.name for found in settings.unreadable.iterdir()) == ["0.json", "1.json", "2.json"]
     assert (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_file_of_another_user_is_not_believed(client, claim, outbox, delivery, settings):
-    path = waits(outbox, claim)
+def test_a_file_of_another_user_is_not_believed(client, claim, files, outbox, settings):
+    path = waits(files, claim)
     os.chown(path, 65534, -1)
-    delivery.deliver_rest()
+    outbox.drain()
     assert status(client, claim) == "running"
     assert [found.name for found in settings.unreadable.iterdir()] == [path.name]
 
 
 def test_a_file_that_cannot_be_moved_away_is_said_once_and_stops_nothing(
-    client, claim, outbox, delivery, settings, caplog
+    client, claim, files, outbox, settings, caplog
 ):
-    path = waits(outbox, claim)
+    path = waits(files, claim)
     path.with_name("0.json").write_bytes(b"")
     settings.unreadable.touch()
     for _ in range(3):
-        delivery.deliver_rest()
+        outbox.drain()
     assert status(client, claim) == "done"
     assert len([record for record in caplog.records if "0.json" in record.getMessage()]) == 1
 
 
-def test_what_is_for_another_database_stays(client, claim, outbox, delivery, settings):
+def test_what_is_for_another_database_stays(client, claim, files, outbox, settings):
     # Given the outcome of a worker that this database does not know
-    path = waits(outbox, claim._replace(worker=uuid.uuid4()))
+    path = waits(files, claim._replace(worker=uuid.uuid4()))
     before = path.read_bytes()
     # When a worker of this one delivers what is there
-    delivery.deliver_rest()
-    delivery.deliver_rest()
+    outbox.drain()
+    outbox.drain()
     # Then nothing has happened to it, nor to the experiment that has its number here
     assert path.read_bytes() == before
     assert json.loads(before)["database"]
@@ -153,11 +153,11 @@ def test_what_is_for_another_database_stays(client, claim, outbox, delivery, set
     assert shown.attempts == []
 
 
-def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, outbox, delivery):
+def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, files, outbox):
     usage = Usage(1.5, 10**12, None, 0.25)
     result = {"z": 2**70, "a": [None, {"b": "é\u2028"}], "n": "NaN", "f": 1.5}
-    waits(outbox, claim, Outcome(result=result, recorded_at={"z": "2026-01-31T00:00:00+00:00"}, usage=usage))
-    delivery.deliver_rest()
+    waits(files, claim, Outcome(result=result, recorded_at={"z": "2026-01-31T00:00:00+00:00"}, usage=usage))
+    outbox.drain()
     (shown,) = client.show(Selection(ids=((claim.id, claim.id),)))
     assert shown.experiment.result == result
     assert (shown.attempts[0].cpu_seconds, shown.attempts[0].peak_memory) == (1.5, 10**12)
@@ -172,16 +172,14 @@ def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, outbox
     ],
     ids=lambda outcome: outcome.name,
 )
-def test_each_kind_of_outcome_is_read_as_it_was_written(claim, outbox, outcome):
-    waits(outbox, claim, outcome)
-    ((_, kept),) = outbox.rest()
+def test_each_kind_of_outcome_is_read_as_it_was_written(claim, files, outcome):
+    waits(files, claim, outcome)
+    ((_, kept),) = files.unlocked()
     assert dataclasses.asdict(kept.outcome) == dataclasses.asdict(outcome)
     assert kept.claim == claim
 
 
-def test_a_file_is_delivered_where_locks_ask_for_descriptors_that_may_write(
-    client, claim, outbox, delivery, monkeypatch
-):
+def test_a_file_is_delivered_where_locks_ask_for_descriptors_that_may_write(client, claim, files, outbox, monkeypatch):
     """NFS turns these locks into others, which need that: https://man7.org/linux/man-pages/man2/flock.2.html"""
     lock = fcntl.flock
 
@@ -192,24 +190,24 @@ def test_a_file_is_delivered_where_locks_ask_for_descriptors_that_may_write(
         lock(descriptor, operation)
 
     monkeypatch.setattr(fcntl, "flock", as_on_nfs)
-    waits(outbox, claim)
-    delivery.deliver_rest()
+    waits(files, claim)
+    outbox.drain()
     assert status(client, claim) == "done"
 
 
-def test_what_a_living_process_delivers_is_left_to_it(claim, outbox):
-    held = outbox.keep_outcome(claim, FINE)
-    assert list(outbox.rest()) == []
+def test_what_a_living_process_delivers_is_left_to_it(claim, files):
+    held = files.keep_outcome(claim, FINE)
+    assert list(files.unlocked()) == []
     os.close(held)
-    assert len(list(outbox.rest())) == 1
+    assert len(list(files.unlocked())) == 1
 
 
-def test_a_result_that_waited_in_a_file_is_as_it_was(client, outbox, delivery, claim):
+def test_a_result_that_waited_in_a_file_is_as_it_was(client, files, outbox, claim):
     # Given a result with all that JSON and jsonb would change
     result = {"z": math.inf, "text": "NaN", "b": 1e22, "a": -0.0, "config": {"b": [math.nan], "a": 1}}
-    path = waits(outbox, claim, Outcome(result=result))
+    path = waits(files, claim, Outcome(result=result))
     # When the next worker delivers it
-    delivery.deliver_rest()
+    outbox.drain()
     # Then it is the result
     assert not path.exists()
     (view,) = client.experiments(Selection(ids=((claim.id, claim.id),)))

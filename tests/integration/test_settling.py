@@ -13,12 +13,12 @@ from qexp.model import Departure, Error, Failure, Outcome, Status
 from qexp.store import hot
 from qexp.store.line import Line
 from qexp.store.selectors import Selection
-from qexp.worker.attempt import result_log
-from qexp.worker.attempt.delivery import Delivery
-from qexp.worker.attempt.outbox import Death
-from qexp.worker.attempt.result_log import ResultLog
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
+from qexp.worker.child import result_log
+from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox_files import ChildDeath
+from qexp.worker.child.result_log import ResultLog
 from qexp.worker.office import Office
 from qexp.worker.tenure import Tenure
 
@@ -98,7 +98,7 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
 
 def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, office):
     # Given a child whose death was dealt with, and a claim of its that the server makes after that
-    office._record_death(Death(office.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead")))
+    office._record_death(ChildDeath(office.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead")))
     assert all(row in WAITS for row in found(client, claims))
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
     hot.claims(raw, [claim.id for claim in claims], office.worker, PID)
@@ -167,10 +167,10 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
 )
 def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, claims, outcome, caplog):
     line = Line(client.settings)
-    delivery = Delivery(client.settings, line)
+    results = ResultOutbox(client.settings, line)
     assert hot.finish(raw, claims[0], outcome) is not None
-    assert delivery.deliver(claims[0], outcome) == outcome
-    assert delivery.deliver(claims[0], Outcome(departure=Departure("paused"))) is None
+    assert results.record(claims[0], outcome) == outcome
+    assert results.record(claims[0], Outcome(departure=Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
         f"experiment {claims[0].id}: attempt 1 came too late, its result is discarded"
     ]
@@ -195,11 +195,11 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
     # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
     first, *_ = claims
     office._line.do(lambda line: None, "nothing")
-    os.close(office._delivery._outbox.keep_outcome(first, Outcome(result={"y": 1})))
+    os.close(office._outbox._files.keep_outcome(first, Outcome(result={"y": 1})))
     raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._line._raw.info.backend_pid])
     # When its death is noted
     error = Error(Failure.CRASHED, "ProcessDied", "it is dead")
-    office._record_death(Death(office.worker, PID, error, first.id, first.attempt))
+    office._record_death(ChildDeath(office.worker, PID, error, first.id, first.attempt))
     # Then it has not crashed
     (name,) = {claim.study for claim in claims}
     (shown, *_) = client.show(Selection(name))
@@ -247,7 +247,7 @@ def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(clie
     folder = office.scratch.folder
     ResultLog(folder, PID).add(hot.encode_result(claims[0], Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
-        away.setattr(office._delivery, "record", raising(DatabaseUnreachableError("it", "away")))
+        away.setattr(office._outbox, "record_encoded", raising(DatabaseUnreachableError("it", "away")))
         office.leave()
     assert result_log.writers(folder) == [PID]
     office.leave()

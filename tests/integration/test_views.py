@@ -19,7 +19,7 @@ from qexp.store.connect import connect
 from qexp.store.line import Line
 from qexp.store.selectors import Selection, parse
 from qexp.store.value_columns import WIDEST
-from qexp.worker.attempt import delivery
+from qexp.worker.child import outbox
 from qexp.worker.upkeep import Upkeep
 
 
@@ -58,7 +58,7 @@ def name_result(client, raw, name):
     """Bring the name of a result, as a worker does."""
     line = Line(client.settings)
     (study,) = raw.execute("SELECT id FROM study WHERE name = %s", [name]).fetchone()
-    line.do(lambda raw: delivery._name_results(raw, study, ["newest"]), "a test")
+    line.do(lambda raw: outbox._name_results(raw, study, ["newest"]), "a test")
     line.release()
 
 
@@ -121,12 +121,12 @@ def test_the_view_of_a_study_that_somebody_changes_is_left_to_later(client, raw,
 def record(client, raw, worker, site):
     """Run the next experiments of a study, as a worker does: these are their results."""
     line = Line(site)
-    made = delivery.Delivery(site, line)
+    made = outbox.ResultOutbox(site, line)
 
     def record(study, *results):
         waiting = [view.id for view in client.experiments(Selection(study)) if view.status == "queued"]
         for number, result in zip(waiting, results, strict=False):
-            assert made.deliver(hot.claim(raw, number, worker(), 1), Outcome(result=result))
+            assert made.record(hot.claim(raw, number, worker(), 1), Outcome(result=result))
 
     yield record
     line.release()

@@ -7,8 +7,8 @@ import pytest
 
 from qexp.model import Claim, Outcome
 from qexp.store.hot import EncodedResult, encode_result
-from qexp.worker.attempt import result_log
-from qexp.worker.attempt.result_log import Left, ResultLog, read
+from qexp.worker.child import result_log
+from qexp.worker.child.result_log import Left, ResultLog, read
 
 
 def ended(number: int, attempt: int = 1, size: int = 1, text: str = "y") -> EncodedResult:

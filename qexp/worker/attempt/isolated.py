@@ -11,16 +11,18 @@ import signal
 import struct
 import subprocess
 import sys
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from qexp import settings
 from qexp.functions import begin, imports_of
-from qexp.model import Claim, Outcome
+from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.journal import Writer
 from qexp.store.line import PATIENCE, Line
 from qexp.worker import masking
 from qexp.worker.attempt import descendants, limits, runner
-from qexp.worker.attempt.delivery import claim_from, outcome_from, plain_claim
 from qexp.worker.attempt.essentials import essentials
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.scratch import Scratch
@@ -86,7 +88,7 @@ def _answer(reader: int, process: subprocess.Popen[bytes]) -> bytes:
 
 def _request(claim: Claim, folder: Path | None, interrupts: Interrupts) -> bytes:
     claim = claim._replace(folder=folder)
-    return json.dumps({"claim": plain_claim(claim), "slot": interrupts.slot, "parent": os.getpid()}).encode()
+    return json.dumps({"claim": _plain_claim(claim), "slot": interrupts.slot, "parent": os.getpid()}).encode()
 
 
 def _outcome(answer: bytes, process: subprocess.Popen[bytes], interrupts: Interrupts) -> Outcome:
@@ -100,7 +102,7 @@ def main(arguments: list[str]) -> None:
     """Run what standard input says, and write the outcome to the file descriptor that is the argument."""
     request = json.load(sys.stdin)
     limits.end_with_parent(request["parent"])
-    outcome = _attempt(claim_from(request["claim"]), request["slot"])
+    outcome = _attempt(_claim_from(request["claim"]), request["slot"])
     data = json.dumps(dataclasses.asdict(outcome)).encode()
     with os.fdopen(int(arguments[0]), "wb") as answer:
         answer.write(_LENGTH.pack(len(data)) + data)
@@ -137,6 +139,36 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     journal.flush(PATIENCE, final=True)
     imports = imports_of(claim.function, claim.source is not None) if outcome.is_done else None
     return journal.completed(dataclasses.replace(outcome, usage=meter.stop(), imports=imports))
+
+
+def _plain_claim(claim: Claim) -> dict[str, Any]:
+    """Return a claim as data; `_claim_from` reads it."""
+    folder = None if claim.folder is None else str(claim.folder)
+    return {**claim._asdict(), "folder": folder, "worker": str(claim.worker), "fingerprint": str(claim.fingerprint)}
+
+
+def _claim_from(facts: Mapping[str, Any]) -> Claim:
+    """Return the claim that `_plain_claim` was given."""
+    typed = {
+        "worker": uuid.UUID(facts["worker"]),
+        "fingerprint": uuid.UUID(facts["fingerprint"]),
+        "folder": Path(facts["folder"]) if facts["folder"] else None,
+        "result_names": tuple(facts["result_names"]),
+    }
+    return Claim(**{**facts, **typed})
+
+
+def outcome_from(facts: Mapping[str, Any]) -> Outcome:
+    """Return the outcome of which `dataclasses.asdict` made data."""
+    error, departure = facts["error"], facts["departure"]
+    return Outcome(
+        facts["result"],
+        error and Error(**{**error, "failure": Failure(error["failure"])}),
+        departure and Departure(**departure),
+        facts["recorded_at"],
+        Usage(**facts["usage"]),
+        facts["imports"] and Imports(tuple(facts["imports"]["files"]), tuple(facts["imports"]["packages"])),
+    )
 
 
 if __name__ == "__main__":

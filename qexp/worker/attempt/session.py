@@ -19,11 +19,11 @@ from qexp.worker import masking
 from qexp.worker.attempt import descendants, isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import Code
-from qexp.worker.attempt.delivery import is_refusal, refused
 from qexp.worker.attempt.essentials import essentials
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.isolation import Baseline
 from qexp.worker.attempt.limits import born
+from qexp.worker.attempt.refusal import is_refusal, refused
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board, Post, Request

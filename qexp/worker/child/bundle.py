@@ -20,11 +20,11 @@ from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
 from qexp.store.line import PATIENCE, Line
-from qexp.worker.attempt.delivery import Delivery, Ended
-from qexp.worker.attempt.result_log import ResultLog
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
+from qexp.worker.child.outbox import ResultOutbox, UnrecordedResult
+from qexp.worker.child.result_log import ResultLog
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Bundle:
     ) -> None:
         self.settings, self.worker = settings, worker
         self._line, self._tenure, self._slot = line, tenure, slot
-        self._delivery = Delivery(settings, line)
+        self._outbox = ResultOutbox(settings, line)
         self._board = Board(scratch.board)
         self._scratch = scratch
         self._log: ResultLog | None = None
@@ -85,7 +85,7 @@ class Bundle:
         self._waiting: deque[int] = deque()
         self._claimed: deque[Claim] = deque()
         self._current: Claim | None = None
-        self._ended: list[Ended] = []
+        self._ended: list[UnrecordedResult] = []
         self._undelivered: set[int] = set()
         """Experiments whose outcomes are left to the outbox."""
         self._holds = self._was_brief = False
@@ -170,11 +170,11 @@ class Bundle:
         if not self._holds or outcome.error is not None or outcome.departure is not None:
             self._undelivered.add(claim.id)
             self._current = None
-            recorded = self._delivery.deliver(claim, outcome, patience)
+            recorded = self._outbox.record(claim, outcome, patience)
             self._undelivered.discard(claim.id)
             self._recorded(claim, recorded)
             return
-        item = self._delivery.ended(claim, outcome, began, ended)
+        item = self._outbox.encode(claim, outcome, began, ended)
         with self._lock:
             self._ended.append(item)
             self._note(item)
@@ -186,7 +186,7 @@ class Bundle:
         with self._recording:
             items = list(self._ended)
             if items:
-                refused = self._delivery.deliver_all(items)
+                refused = self._outbox.record_together(items)
                 with self._lock:
                     del self._ended[: len(items)]
                     self._tidy()
@@ -198,7 +198,7 @@ class Bundle:
         """Have the file hold no more than what waits."""
         if self._log is not None:
             try:
-                self._log.keep([item.done for item in self._ended])
+                self._log.keep([item.encoded for item in self._ended])
             except OSError as error:
                 self._give_up_holding(error)
 
@@ -273,7 +273,7 @@ class Bundle:
                     Client(self.settings).announce_studies([claim.study_id])
             else:
                 log.error("experiment %d: %s", claim.id, STOPPED.message)
-                self._delivery.deliver(claim, Outcome(error=STOPPED))
+                self._outbox.record(claim, Outcome(error=STOPPED))
             self._current = None
         self.hand_back()
         self.record()
@@ -379,10 +379,10 @@ class Bundle:
                 self._give_up_holding(error)
         return self._log is not None
 
-    def _note(self, item: Ended) -> None:
+    def _note(self, item: UnrecordedResult) -> None:
         if self._log is not None:
             try:
-                self._log.add(item.done)
+                self._log.add(item.encoded)
             except OSError as error:
                 self._give_up_holding(error)
 

@@ -1,4 +1,4 @@
-"""What Postgres could not be told: files in HOME/outbox, each for one database, until they are delivered."""
+"""Files in HOME/outbox: outcomes and deaths of children that wait for Postgres, each for one database."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Death:
-    """A child of a worker has died."""
+class ChildDeath:
+    """The death of a child of a worker."""
 
     worker: UUID
     pid: int
     error: Error
     experiment: int | None = None
-    """What it was at."""
+    """The experiment that it ran."""
     attempt: int | None = None
 
 
-class Kept(BaseModel):
-    """The content of a file: the outcome of a claim, or a death."""
+class OutboxEntry(BaseModel):
+    """The content of a file: the outcome of a claim, or the death of a child."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     version: Literal[1]
     database: str
-    """Where the database is, for a person who looks. That a file is for a database is known by its worker."""
+    """The address of the database, for people. qexp tells by the worker whether a file is for its database."""
     worker: UUID
     claim: Claim | None = None
     outcome: Outcome | None = None
-    death: Death | None = None
+    death: ChildDeath | None = None
 
 
-class Outbox:
-    """The files of a home. Each is locked by the process that delivers it."""
+class OutboxFiles:
+    """The files of a home. The process that records a file holds its lock."""
 
     def __init__(self, settings: Settings) -> None:
         self.folder, self._unreadable = settings.outbox, settings.unreadable
@@ -59,20 +59,20 @@ class Outbox:
         """Files that can neither be read nor be moved away."""
 
     def keep_outcome(self, claim: Claim, outcome: Outcome) -> int:
-        """Write the outcome of a claim; return a descriptor that keeps others from delivering it. OSError: no room."""
+        """Write the outcome of a claim; return a descriptor that holds its lock. OSError: no room."""
         return self._keep(self.of(claim), claim.worker, claim=claim, outcome=outcome)
 
-    def keep_death(self, death: Death) -> None:
-        """Write a death, to be delivered with what its process has left. OSError: no room."""
+    def keep_death(self, death: ChildDeath) -> None:
+        """Write the death of a child. OSError: no room."""
         path = self.folder / f"{death.worker.hex}-died-{death.pid}.json"
         os.close(self._keep(path, death.worker, death=death))
 
     def of(self, claim: Claim) -> Path:
-        """Return where the outcome of a claim is kept."""
+        """Return the path for the outcome of a claim."""
         return self.folder / f"{claim.worker.hex}-{claim.id}-{claim.attempt}.json"
 
-    def rest(self) -> Iterator[tuple[Path, Kept]]:
-        """Yield what is there and no living process delivers, locked meanwhile; what cannot be read is set aside."""
+    def unlocked(self) -> Iterator[tuple[Path, OutboxEntry]]:
+        """Yield the files that no living process holds, locked meanwhile; set aside those that cannot be read."""
         for path in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []:
             if path in self._ignored:
                 continue
@@ -87,9 +87,8 @@ class Outbox:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.stat(path, follow_symlinks=False).st_ino == os.fstat(descriptor).st_ino:  # noqa: PTH116
-                    kept = self._read(descriptor)
-                    yield path, kept
-            except (BlockingIOError, FileNotFoundError):  # its process lives, or another one has delivered it
+                    yield path, self._read(descriptor)
+            except (BlockingIOError, FileNotFoundError):  # its process lives, or another process has recorded it
                 continue
             except (ValueError, RecursionError) as error:
                 self.set_aside(path, str(error).splitlines()[0])
@@ -97,14 +96,14 @@ class Outbox:
                 os.close(descriptor)
 
     def set_aside(self, path: Path, reason: str) -> None:
-        """Move a file out of the way that cannot be read, and log it; where it cannot be moved it is left alone."""
+        """Move an unreadable file away and log it; ignore it from now on if it cannot be moved."""
         if set_aside(path, self._unreadable, reason) is None:
             self._ignored.add(path)
 
     def _keep(self, path: Path, worker: UUID, **content: Any) -> int:
-        kept = Kept(version=1, database=self._database, worker=worker, **content)
-        facts = kept.model_dump(mode="json", fallback=str)
-        if kept.claim is not None:  # by name, so that another version's fields are noticed
+        entry = OutboxEntry(version=1, database=self._database, worker=worker, **content)
+        facts = entry.model_dump(mode="json", fallback=str)
+        if entry.claim is not None:  # by name, so that another version's fields are noticed
             facts["claim"] = dict(zip(Claim._fields, facts["claim"], strict=True))
         with replacing(path) as file:
             file.write(json.dumps(facts).encode())
@@ -112,17 +111,17 @@ class Outbox:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
         return descriptor
 
-    def _read(self, descriptor: int) -> Kept:
-        """Return what a file holds; ValueError: it is none of ours, or of another version."""
+    def _read(self, descriptor: int) -> OutboxEntry:
+        """Return the content of a file; ValueError: it is not ours, or of another version."""
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-            raise ValueError("found what is no file of this user")
+            raise ValueError("found no file of this user")
         with os.fdopen(os.dup(descriptor), "rb") as file:
             facts: Any = json.load(file)
-        kept = Kept.model_validate(facts)
-        if (kept.claim is None) != (kept.outcome is None) or (kept.claim is None) == (kept.death is None):
+        entry = OutboxEntry.model_validate(facts)
+        if (entry.claim is None) != (entry.outcome is None) or (entry.claim is None) == (entry.death is None):
             raise ValueError("found neither an outcome nor a death")
-        return kept
+        return entry
 
 
 def set_aside(path: Path, folder: Path, reason: str) -> Path | None:

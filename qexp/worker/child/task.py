@@ -18,7 +18,7 @@ from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.session import Desk
-from qexp.worker.bundle import Bundle
+from qexp.worker.child.bundle import Bundle
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _BRIEFLY = 5.0
 """Seconds for which a process that is given up waits for Postgres: it may be what keeps it from answering."""
 
 
-class Child:
+class MessageRunner:
     """
     A process that runs experiments. Nothing is opened before the fork.
 

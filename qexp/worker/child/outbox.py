@@ -1,0 +1,223 @@
+"""Records outcomes in Postgres; while Postgres is away they wait in files, since days of work may be in them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from uuid import UUID
+
+import psycopg
+
+from qexp.errors import FilesError
+from qexp.files import Files
+from qexp.model import Claim, Outcome
+from qexp.settings import Settings
+from qexp.store import hot, leases, views
+from qexp.store.connect import Raw
+from qexp.store.line import PATIENCE, Line
+from qexp.worker.attempt.refusal import is_refusal, refused
+from qexp.worker.child.outbox_files import ChildDeath, OutboxFiles
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnrecordedResult:
+    """A result that waits to be recorded together with others."""
+
+    claim: Claim
+    outcome: Outcome
+    encoded: hot.EncodedResult
+
+
+class ResultOutbox:
+    """
+    Records outcomes. While Postgres is away, an outcome is also a file in the `outbox` of qexp's home.
+
+    If its process dies, the next worker of this home records that outcome.
+    """
+
+    def __init__(self, settings: Settings, line: Line) -> None:
+        self._settings, self._line = settings, line
+        self._files = OutboxFiles(settings)
+        self._known_workers: dict[UUID, bool] = {}
+        """Whether this database knows a worker."""
+        self._names: dict[int, dict[str, None]] = {}
+        """The known names of a study's results, in order."""
+        self._registered: set[str] = set()
+        """Digests of imports that Postgres has, since an outcome with their lists was recorded."""
+
+    def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> Outcome | None:
+        """Record and return an outcome: an error instead if Postgres refuses the result; None: it came too late."""
+        what = f"the outcome of experiment {claim.id}"
+
+        def finish(raw: Raw) -> hot.FinishedAttempt | None:
+            found = hot.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
+            if found is None and hot.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
+                return hot.FinishedAttempt()
+            return found
+
+        with self._keeping([(claim, outcome)]) as waiting:
+            try:
+                recorded = self._line.do(finish, what, patience, waiting)
+            except (psycopg.Error, ValueError, OverflowError) as error:
+                if not is_refusal(error):
+                    raise
+                outcome = refused("the result", error, claim, outcome.usage)
+                recorded = self._line.do(finish, what, patience, waiting)
+        self._files.of(claim).unlink(missing_ok=True)  # another process may have left it
+        if recorded is None:
+            log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
+            return None
+        self._delete(recorded.urls)
+        self._note_imports(outcome)
+        self._add_names(claim.study_id, outcome.result or ())
+        return outcome
+
+    def encode(self, claim: Claim, outcome: Outcome, began: float, ended: float) -> UnrecordedResult:
+        """Return a result in the form that `record_together` takes; moments are of time.monotonic."""
+        return UnrecordedResult(
+            claim, outcome, hot.encode_result(claim, outcome, began, ended, self.names(claim), self._registered)
+        )
+
+    def names(self, claim: Claim) -> Collection[str]:
+        """Return the names of results that a claim's study has, in order, as far as this process knows."""
+        known = self._names.get(claim.study_id, {})
+        if len(known) < len(claim.result_names):  # a study only gains names
+            known = self._names[claim.study_id] = dict.fromkeys(claim.result_names)
+        return known
+
+    def record_together(self, items: Sequence[UnrecordedResult]) -> list[tuple[Claim, Outcome | None]]:
+        """Record results together; return the refused ones, each with the outcome that was recorded instead."""
+        worker = items[0].claim.worker
+        with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
+            try:
+                recorded = self.record_encoded(worker, [item.encoded for item in items], waiting)
+                for item in items:
+                    self._note_imports(item.outcome)
+            except (psycopg.Error, ValueError, OverflowError) as error:
+                if not is_refusal(error):
+                    raise
+                recorded = None
+        if recorded is None:
+            return [(item.claim, self.record(item.claim, item.outcome)) for item in items]
+        return []
+
+    def record_encoded(
+        self,
+        worker: UUID,
+        items: Sequence[hot.EncodedResult],
+        waiting: Callable[[], None] | None = None,
+        patience: float = PATIENCE,
+    ) -> Collection[int]:
+        """
+        Record results of a worker; return the ids of those that are recorded now.
+
+        Results recorded before are among them: the connection or the process may have died just afterwards. The others
+        belong to another attempt by now, and their results are discarded.
+        """
+
+        def finish(raw: Raw) -> dict[int, hot.FinishedAttempt]:
+            found = hot.finish_all(raw, worker, items)
+            if missing := {item.id: item.attempt for item in items if item.id not in found}:
+                found |= dict.fromkeys(hot.recorded_before(raw, missing, worker), hot.FinishedAttempt())
+            return found
+
+        found = self._line.do(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
+        self._complete(items, found)
+        return found
+
+    def _complete(self, items: Sequence[hot.EncodedResult], found: Mapping[int, hot.FinishedAttempt]) -> None:
+        """Delete dropped checkpoints of recorded results, and note the names of the results."""
+        for item in items:
+            if item.id in found:
+                self._delete(found[item.id].urls)
+                self._add_names(item.study, item.names)
+            else:
+                log.warning("experiment %d: an attempt came too late, its result is discarded", item.id)
+
+    def drain(self, patience: float = 0.0, died: Callable[[ChildDeath], None] | None = None) -> None:
+        """
+        Record the files that dead processes left in the outbox; wait *patience* seconds for Postgres.
+
+        *died* records the death of a child; without it, deaths stay in the outbox. Files for another database stay too.
+        """
+        for path, entry in self._files.unlocked():
+            if not self._is_ours(entry.worker, patience):
+                continue
+            try:
+                if entry.death is not None and died is not None:
+                    died(entry.death)
+                    path.unlink(missing_ok=True)
+                if entry.claim is not None and entry.outcome is not None:
+                    self.record(entry.claim, entry.outcome, patience)
+                    log.info("experiment %d: its outcome is recorded from %s", entry.claim.id, path)
+            except (psycopg.Error, ValueError, OverflowError) as error:
+                if not is_refusal(error):
+                    raise
+                self._files.set_aside(path, " ".join(str(error).split()))
+
+    def keep_death(self, death: ChildDeath) -> None:
+        """Write a death to the outbox; a worker of this home records it later. OSError: there is no room."""
+        self._files.keep_death(death)
+
+    def _is_ours(self, worker: UUID, patience: float) -> bool:
+        """Say whether a worker is one of this database."""
+        if worker not in self._known_workers:
+            known = self._line.do(lambda raw: leases.is_known(raw, worker), "workers of this home", patience)
+            self._known_workers[worker] = known
+        return self._known_workers[worker]
+
+    @contextlib.contextmanager
+    def _keeping(self, items: Sequence[tuple[Claim, Outcome]]) -> Iterator[Callable[[], None]]:
+        """Yield a function that writes outcomes to files once, if they must wait; delete the files once recorded."""
+        held: list[int] = []
+
+        def keep() -> None:
+            for claim, outcome in [] if held else items:
+                try:
+                    held.append(self._files.keep_outcome(claim, outcome))
+                except OSError as error:
+                    reason = (error.strerror or str(error)).lower()
+                    what = f"the outcome of experiment {claim.id}"
+                    log.error("%s is in memory only, no file can be made in %s: %s", what, self._files.folder, reason)
+
+        try:
+            yield keep
+            for claim, _ in items if held else []:
+                self._files.of(claim).unlink(missing_ok=True)
+        finally:
+            for descriptor in held:
+                os.close(descriptor)
+
+    def _note_imports(self, outcome: Outcome) -> None:
+        """Note that the imports of an outcome that was recorded are in Postgres."""
+        if outcome.imports is not None and outcome.is_done:
+            self._registered.add(outcome.imports.digest)
+
+    def _add_names(self, study: int, names: Iterable[str]) -> None:
+        """Add new names of results to the study's row, and to the names that this process knows."""
+        known = self._names.get(study, {})
+        if new := [name for name in names if name not in known]:
+            found = self._line.do(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
+            self._names[study] = dict.fromkeys(found)
+
+    def _delete(self, urls: Sequence[str]) -> None:
+        """Delete files of checkpoints; a file that stays is only logged, since the experiment is done."""
+        for url in urls:
+            try:
+                Files(self._settings.artifacts_root).delete(url)
+            except FilesError as error:
+                log.warning("a checkpoint's file stays: %s", error)
+
+
+def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
+    """Add names of results to a study, and return all of its names."""
+    found = hot.name_results(raw, study, names)
+    if found is None:
+        return hot.result_names(raw, study)
+    views.refresh(raw, study)
+    return found
