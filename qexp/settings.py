@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from qexp.addresses import addresses
 from qexp.errors import SettingsError, nearest
+from qexp.expectations import expected
 from qexp.units import seconds
 
 CONFIG_FILE = "qexp.toml"
@@ -212,7 +213,8 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        reason = first["msg"].removeprefix("Value error, ")
+        is_ours = first["type"] == "value_error"
+        reason = first["msg"].removeprefix("Value error, ") if is_ours else f"expected {expected(first)}"
         secret = name == "notify" or name.endswith("_url") or "@" in str(found[name])
         if secret:  # what cannot be read as a URL may be a password anywhere
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import EXPERIMENT, format_option, selection_options
+from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
 from qexp.cli.output import console, headings, say, show_json, table, value_text
 from qexp.cli.terminal import Stream, echo, exact
 from qexp.units import size_text
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from qexp.store.selectors import Selection
 
 attempt_option = click.option(
-    "--attempt", type=click.IntRange(1, 2**31 - 1), help="Which attempt.  [default: the last]"
+    "--attempt",
+    type=WholeNumber("the number of an attempt, from 1", 1, 2**31 - 1),
+    help="Which attempt.  [default: the last]",
 )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import EXPERIMENT, format_option, selection_options
+from qexp.cli.options import EXPERIMENT, Number, WholeNumber, format_option, selection_options
 from qexp.cli.output import console, say, show_json, status_text, wrapped
 from qexp.cli.terminal import echo, printable
 from qexp.model import Status, compact, duration, plain
@@ -78,7 +78,11 @@ _SHOWN = 50
 
 @click.command()
 @selection_options()
-@click.option("--limit", type=click.IntRange(min=0), help="At most so many; 0: all.  [default: 50 in a table]")
+@click.option(
+    "--limit",
+    type=WholeNumber("a whole number, or 0 for all", 0),
+    help="At most so many; 0: all.  [default: 50 in a table]",
+)
 @format_option
 def list_(selection: Selection, limit: int | None, form: str) -> None:
     """List experiments with their parameters and results."""
@@ -246,7 +250,9 @@ def errors_(selection: Selection, form: str) -> None:
 
 @click.command()
 @click.argument("study")
-@click.option("--timeout", type=click.FloatRange(min=0), help="Give up after so many seconds, with exit status 1.")
+@click.option(
+    "--timeout", type=Number("a number of seconds", 0), help="Give up after so many seconds, with exit status 1."
+)
 @format_option
 def wait_(study: str, timeout: float | None, form: str) -> int:
     """

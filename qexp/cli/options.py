@@ -31,8 +31,33 @@ assignments_option = click.option(
     help="Override or add an axis (lr=1e-3,1e-4), a key (study=other) or a setting (settings.epochs=5); repeatable. "
     "parameters.NAME and grid.KEY tell a parameter from a key of the same name.",
 )
-EXPERIMENT = click.IntRange(1, 2**63 - 1)
-CONCURRENCY = click.IntRange(1, 10_000)
+
+
+class Bounded(click.ParamType[Any]):
+    """A number between bounds, refused in qexp's words; stands before one of click's types of numbers."""
+
+    def __init__(self, expected: str, *bounds: int) -> None:
+        super().__init__(*bounds)
+        self.expected = expected
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number; click's error says what was found and what was expected."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            raise click.BadParameter(f"found {value!r}, expected {self.expected}", ctx, param) from error
+
+
+class WholeNumber(Bounded, click.IntRange):
+    """A whole number between bounds."""
+
+
+class Number(Bounded, click.FloatRange):
+    """A number between bounds."""
+
+
+EXPERIMENT = WholeNumber("the id of an experiment, such as 17", 1, 2**63 - 1)
+CONCURRENCY = WholeNumber("a whole number from 1 to 10000", 1, 10_000)
 STATUS = click.Choice([str(status) for status in Status])
 
 

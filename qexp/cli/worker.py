@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from qexp.cli.options import CONCURRENCY
+from qexp.cli.options import CONCURRENCY, WholeNumber
 
 _SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
 """Options of Flower's that have passwords in them."""
@@ -51,7 +51,13 @@ def worker_(
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--address", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=5555, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=WholeNumber("a port from 0 to 65535", 0, 65535),
+    default=5555,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.argument("flower", nargs=-1, type=click.UNPROCESSED, metavar="[FLOWER OPTIONS]...")
 def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     """

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from qexp.client.client import Client
 from qexp.errors import SummaryError, nearest
+from qexp.expectations import expected_one_of
 
 if TYPE_CHECKING:
     from qexp.analysis.compare import Comparison
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from qexp.store.connect import Connection
 
 Spec = TypeVar("Spec", bound=BaseModel)
-_EXPECTED = "Input should be "
 """How pydantic's messages begin where one value of several kinds was expected."""
 
 
@@ -39,12 +39,10 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
         place = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise SummaryError(f"there is no option {place!r}{nearest(place, kind.model_fields)}") from error
-        said = [first["msg"], *(other["msg"] for other in others if other["loc"][0] == place)]
-        if not all(one.startswith(_EXPECTED) for one in said):
+        if first["type"] == "value_error":
             raise SummaryError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
-        kinds = (one.removeprefix(_EXPECTED).partition(", unable")[0] for one in said)
-        expected = " or ".join(f"a number {one}" if one.startswith(("greater", "less")) else one for one in kinds)
-        raise SummaryError(f"{place}: found {options[place]!r}, expected {expected}") from error
+        same = [first, *(other for other in others if other["loc"][0] == place)]
+        raise SummaryError(f"{place}: found {options[place]!r}, expected {expected_one_of(same)}") from error
 
 
 @contextmanager

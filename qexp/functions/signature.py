@@ -12,6 +12,7 @@ from typing import Any
 
 from qexp.dotted_names import ClashError, head, nested, own_part
 from qexp.errors import FunctionError, nearest
+from qexp.expectations import expected
 from qexp.functions.callables import annotated
 from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
@@ -23,8 +24,6 @@ from qexp.serialization import KeyTypes, key_types
 
 Function = Callable[..., Any]
 _NUMBERS = (bool, int, float)
-_REASONS = {"int_parsing_size": "a whole number of fewer digits; write it without a point or an exponent"}
-"""What is expected, by the type of an error whose message does not say so."""
 _FAR = 1e300
 """Larger numbers are checked: they may be infinite, or too long for JSON."""
 
@@ -121,11 +120,8 @@ class Signature:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             at = "".join(f"[{part!r}]" for part in first["loc"] if not isinstance(part, str) or isinstance(value, dict))
-            reason = _REASONS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
-            reason = reason.removeprefix("Input should be ")
             shown = f"{value!r}{at}" if len(repr(value)) <= 60 else f"{repr(value)[:59]}…{at}"
-            expected = reason[0].lower() + reason[1:]
-            raise UnfitError(f"found {shown}, expected {expected}", first["loc"]) from error
+            raise UnfitError(f"found {shown}, expected {expected(first)}", first["loc"]) from error
         except BaseException as error:
             if passes(error):
                 raise

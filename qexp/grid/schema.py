@@ -19,6 +19,7 @@ from pydantic import (
 
 from qexp.addresses import addresses, hidden
 from qexp.errors import GridError, nearest
+from qexp.expectations import expected, expected_one_of
 from qexp.grid.axis_forms import FORMS, LISTED, MAX_VALUES, TAG, AxisForm
 from qexp.grid.sampling import Sampling
 from qexp.grid.sentences import shown
@@ -271,15 +272,15 @@ def _sentence(source: LocatedData, errors: list[dict[str, Any]]) -> GridError:
     if "[key]" in location:
         location = tuple(part for part in location if part != "[key]")
         return source.error(
-            f"found the name {found if isinstance(found, KeyText) else repr(found)}, {_expected([error])}",
+            f"found the name {found if isinstance(found, KeyText) else repr(found)}, expected {expected(error)}",
             *location,
             key=True,
         )
     if location[:1] == ("notify",):  # it holds secrets
         hint = hidden(found) if isinstance(found, str) else f"a value of type {type(found).__name__}"
-        return source.error(f"notify: found {hint}, {_expected([error])}", *location)
+        return source.error(f"notify: found {hint}, expected {expected(error)}", *location)
     alternatives = [item for item in errors if item["input"] is found]
-    return source.error(f"{_named(location)}found {shown(found)}, {_expected(alternatives)}", *location)
+    return source.error(f"{_named(location)}found {shown(found)}, expected {expected_one_of(alternatives)}", *location)
 
 
 _SECTIONS: Mapping[str, type[BaseModel]] = {
@@ -318,12 +319,3 @@ def _named(location: tuple[str | int, ...]) -> str:
         return f"parameter {location[location.index('parameters') + 1]!r}: "
     inside = location[1:2] if location and location[0] in _SECTIONS else ()
     return f"{'.'.join(map(str, [*location[:1], *inside]))}: " if location else ""
-
-
-def _expected(errors: list[dict[str, Any]]) -> str:
-    texts = [
-        error["msg"].removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("expected ")
-        for error in errors
-    ]
-    texts = [text[0].lower() + text[1:] for text in texts]
-    return "expected " + " or ".join(dict.fromkeys(texts))

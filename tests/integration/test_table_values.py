@@ -158,7 +158,7 @@ def test_a_study_of_which_nothing_is_done_has_no_table(finished_study):
         ({"columns": "classifier"}, "'classifier' is in --rows and in --columns; an axis has one role"),
         ({"best": "lr"}, "there is no parameter 'lr'"),
         ({"by": "loss"}, "--by loss: say what it chooses, such as --best lr"),
-        ({"scale": -1.0}, "scale: Input should be greater than 0"),
+        ({"scale": -1.0}, "scale: found -1.0, expected a number above 0"),
         ({"allow": "all"}, "allow: found 'all', expected some of missing, mixed, nan, open"),
         ({"where": "sed = 1"}, "there is no parameter or result 'sed' (did you mean 'seed'?)"),
     ],

@@ -188,7 +188,7 @@ def test_iterables_inside_of_a_model_arrive_as_lists():
 
 
 def test_items_of_an_iterable_are_checked_before_anything_runs():
-    with pytest.raises(ValueError, match=r"found \['one'\]\[0\], expected a valid integer"):
+    with pytest.raises(ValueError, match=r"found \['one'\]\[0\], expected a whole number"):
         signature_of(typing.Iterable[int]).canonical("x", ["one"])
 
 

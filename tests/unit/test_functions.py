@@ -179,7 +179,7 @@ def test_converted_values_are_kept_as_data_and_import_paths_as_they_were_written
     [
         ({}, "requires 'a'"),
         ({"a": 1, "bb": 2}, "did you mean 'b'"),
-        ({"a": "many"}, "'a': found 'many', expected a valid integer"),
+        ({"a": "many"}, "'a': found 'many', expected a whole number"),
         ({"a": 1, "c": "math.nothing"}, "'c'"),
     ],
 )

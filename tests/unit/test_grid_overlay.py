@@ -149,7 +149,7 @@ def test_times_and_sizes_are_read_whole(write, written, expected):
         ("memory: 4", "expected a size with its unit, such as 4GB, or 4B for bytes"),
         ("memory: '4'", "expected a size with its unit"),
         ("output: 4", "expected a size with its unit"),
-        ("output: 0", "greater than or equal to 1"),
+        ("output: 0", "a number of at least 1"),
         ("timeout: 2", "expected a time with its unit, such as 2h or 2s"),
         ("timeout: '2'", "expected a time with its unit, such as 2h or 2s"),
         ("timeout: 1,5h", "expected a time span such as 90s"),

@@ -117,12 +117,12 @@ def test_a_scale_of_zero_is_an_option_and_is_refused():
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ({"digits": "x"}, "digits: found 'x', expected 'auto' or a valid integer"),
-        ({"digits": 99}, "digits: found 99, expected 'auto' or a number less than or equal to 12"),
+        ({"digits": "x"}, "digits: found 'x', expected 'auto' or a whole number"),
+        ({"digits": 99}, "digits: found 99, expected 'auto' or a number of at most 12"),
         ({"scale": math.nan}, "scale: found nan, expected a finite number"),
         ({"test": "anova"}, "test: found 'anova', expected 'wilcoxon', 'permutation' or 'ttest'"),
-        ({"rows": [1]}, "rows: found [1], expected a valid string"),
-        ({"scale": 0}, "scale: found 0, expected a number greater than 0"),
+        ({"rows": [1]}, "rows: found [1], expected text"),
+        ({"scale": 0}, "scale: found 0, expected a number above 0"),
         ({"bold": "all"}, "bold: found 'all', expected 'best', 'tied' or 'none'"),
         ({"allow": "nan,everything"}, "allow: found 'everything', expected some of missing, mixed, nan, open"),
         ({"wher": "x"}, "there is no option 'wher' (did you mean 'where'?)"),

@@ -16,6 +16,7 @@ from qexp.analysis.tables_file.keys import KEYS, similar
 from qexp.analysis.tables_file.model import PlannedTable, TablesFile
 from qexp.analysis.writers import FORMATS
 from qexp.errors import TablesFileError, nearest
+from qexp.expectations import expected
 from qexp.grid.sentences import shown
 from qexp.grid.yaml_source import FileKind, LocatedData, Location, Part, read
 from qexp.model import Json
@@ -145,17 +146,15 @@ def _spec(source: LocatedData, name: str, layer: _Layer) -> TableSpec:
         if field not in layer:
             raise _error(source, f"table {name}: the key {key!r} is missing", "tables", name, key=True)
         if not layer[field].value:
-            expected = KEYS[key].expected
-            raise _error(source, f"{layer[field].key}: found no name, expected {expected}", *layer[field].location)
+            problem = f"{layer[field].key}: found no name, expected {KEYS[key].expected}"
+            raise _error(source, problem, *layer[field].location)
     try:
         return TableSpec(**{field: entry.value for field, entry in layer.items()})
     except ValidationError as error:
         first = error.errors()[0]
         entry = layer[str(first["loc"][0])]
-        expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-        raise _error(
-            source, f"{entry.key}: found {shown(first['input'])}, expected {expected}", *entry.location
-        ) from error
+        problem = f"{entry.key}: found {shown(first['input'])}, expected {expected(first)}"
+        raise _error(source, problem, *entry.location) from error
 
 
 def _targets(source: LocatedData, path: Path, files: _GivenField, suffixes: Collection[str]) -> Iterator[Path]:
