@@ -3,7 +3,7 @@
 from qexp.source.cache import cached, extract, unpack, unpacked
 from qexp.source.environment import Environment, current
 from qexp.source.git import GitState, state
-from qexp.source.snapshot import Snapshot, contents, marks, take
+from qexp.source.snapshot import Snapshot, contents, take
 
 __all__ = [
     "Environment",
@@ -13,7 +13,6 @@ __all__ = [
     "contents",
     "current",
     "extract",
-    "marks",
     "state",
     "take",
     "unpack",

@@ -79,12 +79,6 @@ def contents(archive: bytes, name: str) -> str:
     return found.decode(errors="replace")
 
 
-def marks(archive: bytes) -> dict[str, str]:
-    """Return the `mark` of each file of a snapshot, by the file's name."""
-    with _undamaged():
-        return {member.filename: mark(content) for member, content in members(archive)}
-
-
 def mark(content: bytes) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of a file's content."""
     return hashlib.sha256(content).hexdigest()[:16]

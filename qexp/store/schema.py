@@ -1,4 +1,4 @@
-"""The version of the tables in the database, and how they come to the version that this program knows."""
+"""Check the version of the tables in the database, and migrate them to the version that this program needs."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from sqlalchemy.exc import ProgrammingError
 from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError, SchemaRightsError
 from qexp.store.connect import Connection
 
-HEAD = "0011"
+HEAD = "0001"
 """The newest migration; a test keeps it equal to Alembic's."""
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 _LOCK = 0x71657870  # "qexp"
 
 
 def version(connection: Connection) -> str | None:
-    """Return the version of the schema in the database, None where there is no schema yet."""
+    """Return the version of the schema in the database, or None if it has no tables of qexp's."""
     if not connection.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL")).scalar():
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def check(connection: Connection) -> None:
-    """Raise a TablesError that says what to do, unless the schema is the one that this program knows."""
+    """Raise a TablesError that says what to do, unless the database has the schema HEAD."""
     found = version(connection)
     if found is None:
         raise NoTablesError
@@ -37,11 +38,11 @@ def check(connection: Connection) -> None:
 
 def migrate(connection: Connection, lease: float, under_workers: bool = False) -> list[str]:
     """
-    Bring the schema to HEAD inside the transaction of *connection*; return the names of older workers that run.
+    Migrate the schema to HEAD inside the transaction of *connection*; return the names of older workers that run.
 
-    A lock held to its end lets one of several callers do it; the others wait and find it done. Older workers are those
-    that were heard of within *lease* seconds: a newer one would have migrated. OlderWorkersError if there are any,
-    unless *under_workers*. SchemaRightsError if the role may not change the tables.
+    A lock held until commit lets one of several callers migrate; the others wait and find it done. Workers with a
+    heartbeat within *lease* seconds are older: a newer one would have migrated. Raises OlderWorkersError if there are
+    any, unless *under_workers*. Raises SchemaRightsError if the role may not change the tables.
     """
     if version(connection) == HEAD:
         return []
@@ -50,7 +51,7 @@ def migrate(connection: Connection, lease: float, under_workers: bool = False) -
     if found is not None and found > HEAD:
         raise SchemaError(found, HEAD)
     older: list[str] = []
-    if found is not None and _HEARD_SINCE <= found < HEAD:
+    if found is not None and found < HEAD:
         older += connection.execute(_RUNNING, {"lease": lease}).scalars()
     if found is not None and older and not under_workers:
         raise OlderWorkersError(found, HEAD, older)
@@ -58,8 +59,6 @@ def migrate(connection: Connection, lease: float, under_workers: bool = False) -
     return older
 
 
-_HEARD_SINCE = "0003"
-"""The first schema that tells which workers are there."""
 _RUNNING = text(
     "SELECT name FROM worker "
     "WHERE  stopped_at IS NULL AND last_seen > clock_timestamp() - make_interval(secs => :lease) ORDER BY name"
@@ -71,7 +70,7 @@ def _upgrade(connection: Connection, found: str | None) -> None:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")

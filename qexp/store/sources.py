@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -18,18 +18,14 @@ if TYPE_CHECKING:
 
 
 def keep(connection: Connection, snapshot: Snapshot) -> None:
-    """Store a snapshot, unless it is there; the row of an older version of qexp is given the contents of its files."""
+    """Store a snapshot, unless it is there."""
     row = {
         "digest": snapshot.digest,
         "archive": snapshot.archive,
         "files": list(snapshot.files),
         "contents": dict(snapshot.marks),
     }
-    columns, added = tables.source.c, upsert(tables.source).values(**row)
-    query = added.on_conflict_do_update(
-        index_elements=[columns.digest], set_={"contents": row["contents"]}, where=columns.contents.is_(None)
-    )
-    connection.execute(query)
+    connection.execute(upsert(tables.source).values(**row).on_conflict_do_nothing())
 
 
 def keep_environment(connection: Connection, environment: Environment) -> None:
@@ -39,20 +35,10 @@ def keep_environment(connection: Connection, environment: Environment) -> None:
 
 
 def marks(connection: Connection, digests: Collection[str]) -> dict[str, Mapping[str, str]]:
-    """
-    Return the marks of the files of some snapshots, by digest and name.
-
-    Rows of older versions of qexp have none: these are made from the archives.
-    """
-    from qexp.source import marks as made
-
+    """Return the marks of the files of some snapshots, by digest and name."""
     columns = tables.source.c
     query = select(columns.digest, columns.contents).where(columns.digest.in_(digests))
-    found: dict[str, Any] = {row[0]: row[1] for row in connection.execute(query)}
-    for digest in [digest for digest, contents in found.items() if contents is None]:
-        archive = connection.execute(select(columns.archive).where(columns.digest == digest)).scalar_one()
-        found[digest] = made(bytes(archive))
-    return found
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def archive(raw: Raw, digest: str) -> bytes:

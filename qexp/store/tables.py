@@ -87,8 +87,8 @@ source = Table(
     Column("digest", Text, primary_key=True),
     Column("archive", LargeBinary, nullable=False),
     Column("files", ARRAY(Text), nullable=False),
-    # the first 16 hex digits of the SHA-256 of each file's content, by its name; NULL in rows of older versions
-    Column("contents", JSONB),
+    # the first 16 hex digits of the SHA-256 of each file's content, by its name
+    Column("contents", JSONB, nullable=False),
     Column("created_at", _moment, nullable=False, server_default=_now),
     comment="a snapshot of a grid's folder, as a zip",
 )
@@ -110,7 +110,7 @@ revision = Table(
     # JSON, not JSONB: the order of a grid's keys is the order of its axes
     Column("grid", JSON, nullable=False),
     Column("settings", JSON, nullable=False),
-    # experiments in the grid; NULL in rows of older versions
+    # experiments in the grid; NULL until they are enqueued
     Column("total", Integer),
     Column("function", Text, nullable=False),
     Column("folder", Text),

@@ -379,7 +379,7 @@ def test_settings_that_cannot_be_read_are_named_and_all_else_is_skipped(site):
 
 @pytest.mark.parametrize(
     ("version", "verdict", "repair"),
-    [("0001", "warning", "qexp db migrate"), ("9999", "failed", "pip install --upgrade qexp")],
+    [("0000", "warning", "qexp db migrate"), ("9999", "failed", "pip install --upgrade qexp")],
 )
 def test_tables_of_another_version_are_named(site, services, version, verdict, repair):
     with raw(services) as connection:

@@ -225,29 +225,12 @@ def test_equal_lists_are_one_row(client, raw, enqueue, run):
     assert raw.execute(query, [one.digest]).fetchone() == (list(one.files), list(one.packages))
 
 
-def test_snapshots_of_older_versions_are_read_from_their_archives(client, raw, enqueue, run, name, project):
-    enqueue()
-    run(0)
-    (project / "helper.py").write_text("4")
-    enqueue()
-    found = staleness.stale(client, name)
-    # When the rows lack the contents of their files
-    raw.execute(f"UPDATE source SET contents = NULL WHERE digest IN (SELECT digest {SOURCES})", [name])
-    # Then the answer is the same
-    assert staleness.stale(client, name).outdated == found.outdated
-
-
 def test_contents_are_kept_with_the_snapshot(client, raw, enqueue, name):
     enqueue()
     digest, contents = raw.execute(f"SELECT digest, contents {SOURCES}", [name]).fetchone()
     assert contents["README.md"] == hashlib.sha256(name.encode()).hexdigest()[:16]
-    # When the row is as an older version has written it
-    raw.execute("UPDATE source SET contents = NULL WHERE digest = %s", [digest])
-    # Then the contents come from the archive, until the grid is enqueued again
     with client.begin() as connection:
         assert sources.marks(connection, [digest]) == {digest: contents}
-    enqueue(settings={"epochs": 1})
-    assert raw.execute("SELECT contents FROM source WHERE digest = %s", [digest]).fetchone() == (contents,)
 
 
 def test_a_requeue_of_the_stale_ones_runs_only_them_and_keeps_their_results(client, raw, enqueue, run, name, project):
