@@ -15,6 +15,7 @@ from uuid import UUID, uuid4, uuid5
 
 from qexp.errors import BrokerUnreachableError
 from qexp.settings import TLS_OPTIONS, Settings, place
+from qexp.truncation import single_line
 
 if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not wait
     import redis
@@ -354,7 +355,7 @@ def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableEr
     if isinstance(cause.__context__, ssl.SSLCertVerificationError):
         reason = f"its certificate is refused: {cause.__context__.verify_message.rstrip('.')}"
         return BrokerUnreachableError(place(settings.broker_url or ""), reason)
-    reason = " ".join(str(cause).split()) or type(cause).__name__
+    reason = single_line(cause) or type(cause).__name__
     if isinstance(error, redis.TimeoutError) or "imed out" in reason:
         reason = f"no answer within {settings.connect_timeout:g} s"
     reason = (

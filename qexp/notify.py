@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from qexp.addresses import EXPECTED, hidden
 from qexp.errors import NotifyError
+from qexp.truncation import single_line
 
 LIMIT = 10.0
 """Seconds that a service may take."""
@@ -92,7 +93,7 @@ def scrubbed(text: str, address: str) -> str:
     parts = {part for part in re.split(r"[:/@?&=,;+]+", address.partition("://")[2]) if part and part not in shown}
     for part in sorted(parts | {unquote(part) for part in parts}, key=len, reverse=True):
         text = text.replace(part, "***") if len(part) > 2 else text
-    return " ".join(text.split())
+    return single_line(text)
 
 
 def _send() -> int:

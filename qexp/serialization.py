@@ -21,6 +21,7 @@ from uuid import UUID
 
 from qexp.errors import article
 from qexp.model import Json, canonical, storable_text
+from qexp.truncation import single_line
 
 KeyTypes = frozenset[type]
 """Types of a mapping's keys, beside text, that become text."""
@@ -287,7 +288,7 @@ def _of_library(value: Any, finite: bool, keys: KeyTypes) -> Json:
     except (NotDataError, RecursionError):
         raise
     except Exception as error:  # libraries raise many kinds for a value that has no plain form
-        reason = " ".join(str(error).split())
+        reason = single_line(error)
         raise NotDataError(f"{name_of(value)} is not data: {reason:.200}") from error
     return _of(plain, finite, keys)
 

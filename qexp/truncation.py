@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 MAX_STORED = 65_536
 """The most bytes of a message, a traceback or a reason that are stored."""
 MAX_LINE = 300
@@ -30,14 +32,35 @@ def truncated(text: str, limit: int = MAX_STORED) -> str:
     return f"{first}{_mark(len(data) - _size(first) - _size(last))}{last}"
 
 
-def single_line(text: str, limit: int = MAX_LINE) -> str:
+def single_line(text: object, limit: int = MAX_STORED) -> str:
     """
-    Return text as one line of at most *limit* bytes.
+    Return text, or the message of an exception, as one line of at most *limit* bytes.
 
     >>> single_line("no GPU\\n  here")
     'no GPU here'
     """
-    return " ".join(truncated(" ".join(text.split()), limit).split())
+    return " ".join(truncated(" ".join(str(text).split()), limit).split())
+
+
+def shortened(text: str, width: int) -> str:
+    """
+    Return text of at most *width* characters; longer text ends with an ellipsis.
+
+    >>> shortened("random forest", 8)
+    'random …'
+    """
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def listed(texts: Sequence[str], most: int, separator: str = ", ") -> str:
+    """
+    Return the first *most* texts, and the number of the others.
+
+    >>> listed(["a", "b", "c", "d"], 2)
+    'a, b and 2 more'
+    """
+    rest = len(texts) - most
+    return separator.join(texts[:most]) + f" and {rest:,} more" * (rest > 0)
 
 
 def _mark(number: int) -> str:

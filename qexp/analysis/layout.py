@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from qexp.analysis import markup
+from qexp.truncation import listed
 
 WIDTH = 80
 """Characters of a line where no terminal says how wide it is."""
@@ -85,9 +86,8 @@ def table(
     for row, (names, some) in enumerate(zip(labels, cells, strict=True)):
         yield _row(_unrepeated(names, labels[row - 1] if row else ()), stubs, some[:kept], shown)
     if kept < len(columns):
-        more = f" and {len(columns) - kept - _NAMED} more" if len(columns) - kept > _NAMED else ""
-        names_left = ", ".join(columns[kept : kept + _NAMED])
-        yield from wrapped(f"not shown: {names_left}{more}; widen the window, or --format json", width, style="yellow")
+        names_left = listed(columns[kept:], _NAMED)
+        yield from wrapped(f"not shown: {names_left}; widen the window, or --format json", width, style="yellow")
 
 
 def _narrowed(stubs: Sequence[int], width: int, cells: int) -> list[int]:

@@ -11,6 +11,7 @@ from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
 from qexp.model import Json, describe, duration, plain, short_names
+from qexp.truncation import shortened
 from qexp.units import size_text
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) ->
     """Return the values of an axis, those in the middle of a long one left out."""
     ends = [*column[: room - 1], column[-1]] if len(column) > room else column
     shown = [short.get(text, text) for text in map(plain, ends)]
-    texts = [text if len(text) <= 24 else text[:23] + "…" for text in shown]
+    texts = [shortened(text, 24) for text in shown]
     if len(column) > room:
         texts.insert(-1, "…")
         return f"{', '.join(texts)}  ({len(column)} values)"

@@ -8,6 +8,7 @@ from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
 from qexp.model import plain
+from qexp.truncation import shortened
 
 
 @click.command()
@@ -33,8 +34,7 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
 
 
 def _shown(value: object, width: int = 60) -> str:
-    text = "nothing" if value is None else plain(value)
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return "nothing" if value is None else shortened(plain(value), width)
 
 
 @click.group()

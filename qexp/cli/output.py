@@ -14,6 +14,7 @@ import click
 
 from qexp.cli.terminal import data, echo, out, printable
 from qexp.model import Json, Status, plain, strict
+from qexp.truncation import listed
 
 if TYPE_CHECKING:  # commands that draw nothing need not wait for it
     from rich.console import Console
@@ -106,8 +107,7 @@ def table(columns: Sequence[Heading], rows: Iterable[Sequence[str | Text]]) -> T
         made.add_row(*(escape(cell) if isinstance(cell, str) else cell for cell in cells))
     if hidden:
         names = [columns[index].text for index in hidden]
-        named = ", ".join(names[:_NAMED]) + f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
-        made.caption = f"not shown: {named}; widen the window, or --format json"
+        made.caption = f"not shown: {listed(names, _NAMED)}; widen the window, or --format json"
         made.caption_justify = "left"
     return made
 

@@ -14,6 +14,7 @@ from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.writers.parts import Span, column_labels, number, row_labels, shown, spans, stub_heads
 from qexp.cli.output import console
 from qexp.cli.terminal import printable
+from qexp.truncation import listed
 
 _GAP = 2
 _NARROWEST = 4
@@ -190,8 +191,7 @@ def _cut(text: str, width: int) -> str:
 def _hidden(keys: Sequence[Key], kept: int, width: int) -> Iterator[Text]:
     names = [" / ".join(key) for key in keys[kept:]]
     if names:
-        named = ", ".join(names[:_NAMED]) + f" and {len(names) - _NAMED} more" * (len(names) > _NAMED)
-        text = f"not shown: {named}; widen the window, or --format csv"
+        text = f"not shown: {listed(names, _NAMED)}; widen the window, or --format csv"
         yield from _wrapped(text, width, "", "yellow")
 
 

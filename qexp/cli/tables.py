@@ -16,7 +16,7 @@ from qexp.model import Json, Status, compact, duration, short_names
 from qexp.store.reports import ErrorGroup, ExperimentView
 from qexp.store.standing import Counts
 from qexp.store.value_columns import Column, columns, shapes
-from qexp.truncation import single_line
+from qexp.truncation import MAX_LINE, single_line
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses whose column is left out where it would hold zeros only."""
@@ -86,7 +86,7 @@ def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str],
             *(texts[number] for texts in cells),
             status_text(view.status),
             duration(view.duration),
-            *[single_line(view.error or "")] * failed,
+            *[single_line(view.error or "", MAX_LINE)] * failed,
         ]
         for number, view in enumerate(views)
     ]

@@ -23,6 +23,7 @@ from qexp.client.phrases import (
 from qexp.model import DEFAULT_QUEUE, Failure, Status, ago, duration
 from qexp.store.situation import Situation
 from qexp.store.workers import State, WorkerView
+from qexp.truncation import listed
 
 _LONG = timedelta(minutes=2)
 """After this an experiment that a free child could take looks stuck: whatever was lost is announced again by then."""
@@ -197,11 +198,11 @@ def takers(now: Situation) -> Iterator[Sentence]:
     if live:
         yield _turn(now, live)
     elif listening:
-        states = "; ".join(map(_absence, listening[:3])) + "; …" * (len(listening) > 3)
+        states = listed([*map(_absence, listening)], 3, "; ")
         yield Sentence(f"No live worker listens on its queue '{queue}': {states}.", start, "starts another")
     elif elsewhere:
-        listed = ", ".join(elsewhere)
-        text = f"No live worker listens on its queue '{queue}'; live workers listen on: {listed}."
+        queues = ", ".join(elsewhere)
+        text = f"No live worker listens on its queue '{queue}'; live workers listen on: {queues}."
         yield Sentence(text, start, "starts one")
     else:
         yield Sentence(f"No live worker is there, on its queue '{queue}' or any other.", start, "starts one")

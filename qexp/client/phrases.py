@@ -6,6 +6,7 @@ from datetime import datetime
 
 from qexp.model import ago, duration
 from qexp.store.reports import AttemptView
+from qexp.truncation import shortened, single_line
 
 _WIDTH = 200
 
@@ -44,8 +45,7 @@ def ended_by(attempt: AttemptView) -> str:
 
 def short(text: str, width: int = _WIDTH) -> str:
     """Return a text on one line that is not longer than *width*."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return shortened(single_line(text), width)
 
 
 def because(reason: str | None) -> str:

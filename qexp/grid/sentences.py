@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qexp.model import plain
+from qexp.truncation import shortened
 
 
 def shown(value: Any, width: int = 60) -> str:
@@ -18,4 +19,4 @@ def shown(value: Any, width: int = 60) -> str:
         text = repr(value) if isinstance(value, str) else plain(value)
     except (TypeError, ValueError):
         text = repr(value)
-    return text if len(text) <= width else text[: width - 1] + "…"
+    return shortened(text, width)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from qexp.model.canonical import Json
 from qexp.model.status import Failure
-from qexp.truncation import MAX_STORED, single_line, truncated
+from qexp.truncation import MAX_LINE, MAX_STORED, single_line, truncated
 
 _NAME = 1_000
 """Bytes that are kept of a name, such as an error's type."""
@@ -71,7 +71,7 @@ class Error:
     @property
     def line(self) -> str:
         """Its type and message on a line of a log."""
-        return single_line(f"{self.type}: {self.message}")
+        return single_line(f"{self.type}: {self.message}", MAX_LINE)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from qexp.model.canonical import Json, to_text
+from qexp.truncation import shortened
 
 
 def storable_text(text: str) -> str:
@@ -70,7 +71,7 @@ def describe(
             text = plain(params[name])
             pairs.append(f"{name}={(short or {}).get(name, {}).get(text, text)}")
     line = " ".join(pairs).replace("\n", " ")
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return shortened(line, width)
 
 
 def compact(ids: list[int]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from qexp import private
 from qexp.errors import ServiceError, SettingsError
 from qexp.services.lock import locked
+from qexp.truncation import single_line
 
 USER = "pgserver"
 _LOCK = Path("/run/qexp.lock")
@@ -127,7 +128,7 @@ def _made() -> pwd.struct_passwd:
     else:
         if entry is not None:
             return entry
-        reason = " ".join(done.stderr.split()) or f"useradd ended with status {done.returncode}"
+        reason = single_line(done.stderr) or f"useradd ended with status {done.returncode}"
     raise ServiceError(
         f"Postgres refuses to run as root and the user {USER!r} cannot be made: {reason}; "
         "make one, or run qexp as an ordinary user"

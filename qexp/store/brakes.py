@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
 from qexp.model import OPEN, Status
 from qexp.store import reports, tables
 from qexp.store.connect import Connection, by_index
+from qexp.truncation import shortened, single_line
 
 _JUDGED_FROM = 10
 """Experiments that must have ended before a share of them says something."""
@@ -93,6 +94,6 @@ def reason(connection: Connection, excess: Excess) -> str:
     largest = next(iter(reports.error_groups(connection, ended)), None)
     often = ""
     if largest is not None:
-        error = " ".join(f"{largest.error_type}: {largest.error_message}".split())
-        often = f", most by {error if len(error) <= _SHOWN else error[: _SHOWN - 1] + '…'}"
+        error = single_line(f"{largest.error_type}: {largest.error_message}")
+        often = f", most by {shortened(error, _SHOWN)}"
     return f"{excess.failed} of {number} failed{often}; see 'qexp errors {excess.name}'"

@@ -10,6 +10,7 @@ from typing import NamedTuple, NoReturn
 
 from qexp.errors import SelectorError
 from qexp.model import storable_text
+from qexp.truncation import shortened
 
 Value = Decimal | str | bool | None
 
@@ -174,8 +175,7 @@ def _stray(character: str, column: int) -> NoReturn:
 
 def shown(text: str) -> str:
     """Return what was written, on one line and not too long."""
-    line = text if text.isprintable() else ascii(text)
-    return line if len(line) <= 40 else line[:39] + "…"
+    return shortened(text if text.isprintable() else ascii(text), 40)
 
 
 class _Parser:

@@ -14,6 +14,7 @@ import psycopg
 from qexp.errors import DatabaseUnreachableError
 from qexp.settings import Settings
 from qexp.store.connect import Raw, connect
+from qexp.truncation import single_line
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Line:
                 if time.monotonic() > deadline:
                     raise
                 self.release()
-                log.warning("%s waits for Postgres: %s", what, " ".join(str(error).split()))
+                log.warning("%s waits for Postgres: %s", what, single_line(error))
             time.sleep(pause)
             pause = min(2 * pause, 10.0)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from qexp.model import Json, plain, to_text
+from qexp.truncation import listed, shortened
 
 ABSENT = "(absent)"
 """Stands for a value that one of two revisions does not have."""
@@ -58,8 +59,7 @@ class Outdated:
         if self.function is not None:
             yield f"function: {self.function[0]} → {self.function[1]}"
         if self.files:
-            shown, more = ", ".join(self.files[:_MOST_FILES]), len(self.files) - _MOST_FILES
-            yield f"files: {shown}{f' and {more} more' if more > 0 else ''}"
+            yield f"files: {listed(self.files, _MOST_FILES)}"
         if self.guessed:
             yield "it is not known what they imported, so all files ending in .py count"
 
@@ -101,8 +101,7 @@ class Staleness:
         """Return the line that says that the folder was edited since the newest revision, None if it was not."""
         if not self.edited:
             return None
-        more = f" and {len(self.edited) - 3} more" if len(self.edited) > 3 else ""
-        files = ", ".join(self.edited[:3]) + more
+        files = listed(self.edited, 3)
         return f"{self.folder} differs from revision {self.revision}: {files}; the next enqueue or requeue takes it"
 
     def __repr__(self) -> str:
@@ -114,8 +113,7 @@ def _some(settings: Mapping[str, tuple[Json, Json]], most: int) -> list[tuple[st
 
 
 def _short(value: Json) -> str:
-    text = plain(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return shortened(plain(value), _LONGEST)
 
 
 def _wrapped(line: str, indent: int) -> list[str]:

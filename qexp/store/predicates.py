@@ -53,6 +53,7 @@ from qexp.store.conditions import (
 from qexp.store.durations import duration, last_attempt
 from qexp.store.studies import StudyRow
 from qexp.store.value_columns import KeyPath, Source, locate
+from qexp.truncation import listed
 
 _TYPES: Mapping[type[Value], Any] = {Decimal: Numeric, str: Text, bool: Boolean}
 _KINDS: Mapping[type[Value], str] = {Decimal: "a number", str: "text", bool: "true or false"}
@@ -197,7 +198,7 @@ class _Predicate:
 
 
 def _some(names: Sequence[str]) -> str:
-    return f"; there are {', '.join(map(shown, names[:8]))}{', …' if len(names) > 8 else ''}" if names else ""
+    return f"; there are {listed([*map(shown, names)], 8)}" if names else ""
 
 
 def _seen(field: _Field, name: Name, value: Literal) -> ColumnElement[Any]:

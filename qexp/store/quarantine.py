@@ -14,6 +14,7 @@ from qexp.model import Failure, Status
 from qexp.store import tables
 from qexp.store.connect import Connection
 from qexp.store.workers import live
+from qexp.truncation import shortened, single_line
 
 _IN_A_ROW = 5
 """Failures by which a worker becomes suspect, and successes of others by which it is convicted."""
@@ -87,10 +88,9 @@ def conviction(connection: Connection, suspect: Suspect) -> str | None:
     done = connection.execute(select(func.count()).select_from(_done_by_others(suspect, since).subquery()))
     if (number := done.scalar_one()) < _IN_A_ROW or connection.execute(select(_survived(suspect))).scalar_one():
         return None
-    error = " ".join(suspect.last_error.split())
     return (
         f"its last {_IN_A_ROW} attempts failed, the latest by "
-        f"{error if len(error) <= _SHOWN else error[: _SHOWN - 1] + '…'}, while other workers have done "
+        f"{shortened(single_line(suspect.last_error), _SHOWN)}, while other workers have done "
         f"{number} or more of the same studies; repair {suspect.host}, then restart the worker"
     )
 

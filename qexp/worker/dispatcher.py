@@ -18,6 +18,7 @@ from qexp.model import Error, Failure
 from qexp.settings import Settings
 from qexp.store import leases
 from qexp.store.connect import Raw, connect
+from qexp.truncation import single_line
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
 from qexp.worker.upkeep import Upkeep
@@ -195,7 +196,7 @@ class Dispatcher:
             except BrokerUnreachableError as error:
                 log.warning("what waits is not announced: %s", error)
             except (psycopg.OperationalError, ServiceError) as error:
-                log.warning("what waits is not announced: %s", " ".join(str(error).split()))
+                log.warning("what waits is not announced: %s", single_line(error))
                 self._raw = None
             except Exception:
                 log.exception("what waits could not be announced")  # and the next look may fare better
@@ -237,7 +238,7 @@ class Dispatcher:
             leases.resign(raw, self.worker)
             raw.close()
         except psycopg.Error as error:
-            log.warning("the lease of the leader runs out by itself: %s", " ".join(str(error).split()))
+            log.warning("the lease of the leader runs out by itself: %s", single_line(error))
 
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed:

@@ -15,6 +15,7 @@ from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.store import leases
 from qexp.store.line import Line
+from qexp.truncation import single_line
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attendance import Attendance
 from qexp.worker.child.outbox import ResultOutbox
@@ -96,7 +97,7 @@ class Heart:
             try:
                 self.beat()
             except (psycopg.Error, ServiceError) as error:
-                log.warning("the heartbeat is not heard: %s", " ".join(str(error).split()))
+                log.warning("the heartbeat is not heard: %s", single_line(error))
                 self._give_up_if_cut_off()
             except Exception:
                 log.exception("the heartbeat is not heard")  # and the next one may be

@@ -14,6 +14,7 @@ from qexp.model import Status, describe
 from qexp.store import notices, reports, standing, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.notices import Event, News
+from qexp.truncation import shortened, single_line
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +115,10 @@ def _text(connection: Connection, event: Event, news: News, stalled_after: float
 
 def _failed(connection: Connection, news: News, _: float) -> list[str]:
     (view,) = reports.experiments(connection, tables.experiment.c.id == news.failed)
-    error = " ".join(str(view.error).split())
     return [
         "the first failure",
         f"#{view.id} {describe(view.params)}",
-        error if len(error) <= _SHOWN else error[: _SHOWN - 1] + "…",
+        shortened(single_line(view.error or ""), _SHOWN),
         f"see: qexp show {view.id}; qexp errors {news.name}",
     ]
 

@@ -25,6 +25,7 @@ from qexp.source import current
 from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
 from qexp.store.line import Line
+from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.capture import path_of
 from qexp.worker.attempt.interrupts import GRACE
@@ -116,7 +117,7 @@ class Office:
         try:
             self._record_death(died)
         except (ServiceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
-            log.warning("the death of process %d waits: %s", died.pid, " ".join(str(error).split()))
+            log.warning("the death of process %d waits: %s", died.pid, single_line(error))
             try:
                 self._outbox.keep_death(died)
             except OSError as problem:  # the board still has it, and the next heartbeat tries again
@@ -188,9 +189,7 @@ class Office:
                     self._record(worker, pid, [item])
                 return
             (item,) = items
-            reason = trace.of(
-                ResultError(f"the result cannot be stored: {' '.join(str(error).split())}"), Failure.ERROR, None
-            )
+            reason = trace.of(ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None)
             self._line.do(
                 lambda raw: hot.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
                 "a refused result",

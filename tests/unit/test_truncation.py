@@ -3,7 +3,7 @@
 import pytest
 
 from qexp.model import Departure, Error, Failure
-from qexp.truncation import MAX_STORED, single_line, truncated
+from qexp.truncation import MAX_LINE, MAX_STORED, single_line, truncated
 
 
 @pytest.mark.parametrize("text", ["a", "é", "€", "🧪", "a🧪€", "\ud800"])
@@ -29,7 +29,7 @@ def test_text_that_fits_stays_as_it_is():
 
 
 def test_a_line_has_no_breaks_also_where_it_is_cut():
-    line = single_line("no\nGPU " * 1000)
+    line = single_line("no\nGPU " * 1000, MAX_LINE)
     assert len(line.encode()) <= 300
     assert "\n" not in line
     assert "bytes left out" in line
@@ -41,3 +41,7 @@ def test_whatever_is_kept_of_an_error_is_bounded():
     assert max(map(len, (error.type, error.message, error.frame, error.traceback))) <= MAX_STORED
     assert len(error.type) + len(error.frame) <= 2_000
     assert len(Departure("paused", long).reason) <= MAX_STORED
+
+
+def test_an_error_of_several_lines_becomes_one():
+    assert single_line(ValueError("no GPU\n  here")) == "no GPU here"

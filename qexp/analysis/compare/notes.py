@@ -25,6 +25,7 @@ from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
 from qexp.model import OPEN, Json, Status, compact, plain, short_names
 from qexp.store.connect import Connection
+from qexp.truncation import listed
 
 _STATUSES = list(Status)
 _DONE = _STATUSES.index(Status.DONE)
@@ -80,7 +81,7 @@ def unit(pairing: Pairing) -> str:
     blocks = f"combinations of {', '.join(names)}" if len(names) > 1 else f"values of {names[0]}"
     blocks += f", each the mean over the values of {over} that both have" if over else ""
     few = [", ".join(key) for key, count in zip(labels.keys(pairing.groups, {}), counts, strict=True) if count == 1]
-    return f"{blocks}; {single} in {_some(few)}" if few else blocks
+    return f"{blocks}; {single} in {listed(few, _SHOWN)}" if few else blocks
 
 
 def _varying(pairing: Pairing) -> list[str]:
@@ -99,10 +100,6 @@ def _groups(pairing: Pairing) -> range:
     return range(len(pairing.groups.keys))
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-
-
 def all_notes(
     connection: Connection, pairing: Pairing, methods: Sequence[str], found: Sequence[Problem]
 ) -> Iterator[Note]:
@@ -116,7 +113,7 @@ def all_notes(
         )
     if pairing.averaged:
         said = "; ".join(
-            f"{_some(values)} for {method}" for method, values in zip(methods, pairing.averaged, strict=True)
+            f"{listed(values, _SHOWN)} for {method}" for method, values in zip(methods, pairing.averaged, strict=True)
         )
         yield Note("average", f"the averages are over different values of {', '.join(pairing.spec.average)}: {said}")
     if STUDY in pairing.spec.compared:
@@ -136,7 +133,7 @@ def _values(pairing: Pairing, name: str, methods: Sequence[str]) -> str:
         codes = column.codes[pairing.methods.codes == method]
         value = column.values[codes[0]] if len(codes) else ABSENT
         said.append(f"{_text(value)} for {label}")
-    return ", ".join(said[:8]) + ", …" * (len(said) > 8)
+    return listed(said, 8)
 
 
 @dataclass(frozen=True)
@@ -208,9 +205,7 @@ def _command(pairing: Pairing, status: Status, places: np.ndarray) -> str:
 
 
 def _listed(pairing: Pairing, keys: Sequence[int]) -> str:
-    named = [_key(pairing, key) for key in keys[:_SHOWN]]
-    more = f" and {len(keys) - _SHOWN:,} more" if len(keys) > _SHOWN else ""
-    return "; ".join(named) + more
+    return listed([_key(pairing, key) for key in keys], _SHOWN, "; ")
 
 
 def _key(pairing: Pairing, key: int) -> str:

@@ -10,6 +10,7 @@ from qexp.model import Status
 from qexp.store import sources
 from qexp.store.connect import Connection
 from qexp.store.revisions import RevisionView
+from qexp.truncation import listed
 
 _DONE = list(Status).index(Status.DONE)
 _FILES = 6
@@ -35,5 +36,4 @@ def _code(connection: Connection, digests: Sequence[str]) -> Iterator[Note]:
     files = sorted({name for one in marks.values() for name in one if name.endswith(".py")})
     differing = [name for name in files if len({marks.get(digest, {}).get(name) for digest in digests}) > 1]
     if differing:
-        more = f" and {len(differing) - _FILES} more" if len(differing) > _FILES else ""
-        yield Note("code", f"files that differ: {', '.join(differing[:_FILES])}{more}")
+        yield Note("code", f"files that differ: {listed(differing, _FILES)}")

@@ -21,6 +21,7 @@ from qexp.errors import SummaryError
 from qexp.model import compact
 from qexp.store import repeats, studies
 from qexp.store.connect import Connection
+from qexp.truncation import listed
 
 _SHOWN = 6
 _MOST = 1_000
@@ -127,5 +128,4 @@ def _repeated(said: repeats.Agreement) -> tuple[str, str, str]:
     text = f"{said.agree:,} of {first}{said.total:,} repeats with the same settings and code agree"
     if said.agree == said.total:
         return text, "", ""
-    names = ", ".join(said.names[:_SHOWN]) + ", …" * (len(said.names) > _SHOWN)
-    return f"{text}; the others differ in {names}", "", f"qexp show {compact(list(said.ids[:3]))}"
+    return f"{text}; the others differ in {listed(said.names, _SHOWN)}", "", f"qexp show {compact(list(said.ids[:3]))}"

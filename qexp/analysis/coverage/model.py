@@ -12,6 +12,7 @@ from qexp.analysis import layout
 from qexp.analysis.axis_columns import axis_columns
 from qexp.analysis.layout import WIDTH, Line, StyledText
 from qexp.analysis.table.model import Key, Note
+from qexp.truncation import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,8 +135,7 @@ class Coverage:
     def listed(self, cells: Sequence[int]) -> str:
         """Return some cells in words: whole rows or columns by their labels, otherwise the first three cells."""
         names = self._whole(cells) or [" / ".join(self.labels(cell)) for cell in cells]
-        shown = ", ".join(names[:_SHOWN])
-        return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
+        return listed(names, _SHOWN)
 
     def _whole(self, cells: Sequence[int]) -> list[str]:
         """Return the labels of columns or rows if the cells are all that these have; otherwise nothing."""

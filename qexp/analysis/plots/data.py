@@ -12,11 +12,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from qexp.analysis.plots.axis import PlotAxis, axis_of
-from qexp.analysis.plots.labels import listed, text_of
+from qexp.analysis.plots.labels import text_of
 from qexp.analysis.plots.request import ALLOWED, PlotRequest
 from qexp.analysis.plots.style import MOST_GROUPS
 from qexp.errors import RefusedError, SummaryError, nearest
 from qexp.model import Status
+from qexp.truncation import listed, shortened
 
 Mask = npt.NDArray[np.bool_]
 Cell = tuple[int, int, int]
@@ -128,7 +129,7 @@ def _check_names(experiments: Experiments, request: PlotRequest) -> tuple[str, .
             raise SummaryError(_unknown(option, "parameter", name, allowed))
     if request.kind != "curve" and request.metric not in (metrics := [*experiments.results, *_TIMES]):
         if request.metric in known:
-            raise SummaryError(f"--metric {request.metric}: found a parameter, expected a result: {listed(metrics)}")
+            raise SummaryError(f"--metric {request.metric}: found a parameter, expected a result: {listed(metrics, 6)}")
         raise SummaryError(_unknown("--metric", "result", request.metric, metrics))
     if request.over is not None:
         return request.over
@@ -184,7 +185,7 @@ def _floats(column: pd.Series[Any], option: str, name: str) -> npt.NDArray[np.fl
 
 def _shortened(value: Any) -> Any:
     text = text_of(value) if isinstance(value, str | list | dict) else str(value)
-    return repr(text if len(text) <= 40 else f"{text[:39]}…")
+    return repr(shortened(text, 40))
 
 
 def _axis(frame: pd.DataFrame, name: str | None, request: PlotRequest) -> PlotAxis | None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from qexp.model import Json, plain, short_names, strict
+from qexp.truncation import single_line
 
 LONGEST = 32
 """Characters of a label; a longer value is cut, and the caption has all of it."""
@@ -37,7 +38,7 @@ def text_of(value: Json) -> str:
         return NOTHING
     if isinstance(value, float):
         return f"{value:.6g}"
-    return " ".join(plain(value).split()) or '""'
+    return single_line(plain(value)) or '""'
 
 
 def _exact(value: Json) -> str:
@@ -64,14 +65,3 @@ def shown(text: str) -> str:
     'a\\\\$b\\\\$'
     """
     return text.replace("$", r"\$")
-
-
-def listed(texts: Sequence[str], limit: int = 6) -> str:
-    """
-    Return texts with commas; the last ones of many are counted.
-
-    >>> listed(["a", "b", "c", "d"], limit=2)
-    'a, b and 2 more'
-    """
-    rest = len(texts) - limit
-    return ", ".join(texts[:limit]) + f" and {rest} more" * (rest > 0)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.plots import legend, ticks
 from qexp.analysis.plots.data import Chosen
-from qexp.analysis.plots.labels import WIDTH, listed, shown, text_of
+from qexp.analysis.plots.labels import WIDTH, shown, text_of
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import GREY, SIZES
+from qexp.truncation import listed
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -116,7 +117,7 @@ def full_names(chosen: Chosen) -> list[str]:
         if axis is not None:
             pairs = [(label, text_of(value)) for label, value in zip(axis.labels, axis.values, strict=True)]
             cut = [f"{label} is {text}" for label, text in pairs if "…" in label and label != text]
-            lines += [f"labels of {axis.name}: {listed(cut)}"] * bool(cut)
+            lines += [f"labels of {axis.name}: {listed(cut, 6)}"] * bool(cut)
     return lines
 
 

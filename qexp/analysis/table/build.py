@@ -22,6 +22,7 @@ from qexp.analysis.table.units import open_experiments, units
 from qexp.errors import SummaryError
 from qexp.model import Status
 from qexp.store.connect import Connection
+from qexp.truncation import listed
 
 __all__ = ["Parts", "build", "gather", "laid_out"]
 
@@ -157,7 +158,7 @@ def _row_order(parts: Parts) -> list[int]:
     else:
         at = labels.place(parts.columns, parts.units.columns, sort)
         if at is None:
-            known_names = ", ".join(",".join(key) for key in parts.columns[:8])
+            known_names = listed([",".join(key) for key in parts.columns], 8)
             raise SummaryError(f"--sort: found {sort!r}, expected grid, name, value or a column: {known_names}")
         values = centers[:, at]
     worst = -np.inf if metric.maximize else np.inf

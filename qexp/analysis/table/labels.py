@@ -9,6 +9,7 @@ from qexp.analysis.table.units import Axes
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError, nearest
 from qexp.model import Json, canonical, plain, short_names
+from qexp.truncation import listed
 
 NO_VALUE = "—"
 """The label of a parameter that an experiment does not have."""
@@ -67,7 +68,7 @@ def baseline(found: Sequence[Key], axes: Axes, wanted: str, noun: str) -> int:
     at = place(found, axes, wanted)
     if at is None:
         known = [",".join(key) for key in found]
-        hint = nearest(wanted, known) or f"; there are {', '.join(known[:8])}"
+        hint = nearest(wanted, known) or f"; there are {listed(known, 8)}"
         raise SummaryError(f"--baseline: there is no {noun} {wanted!r}{hint}")
     return at
 

@@ -10,7 +10,7 @@ from qexp.analysis.table.directions import is_time_like
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, listed, packages
+from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, packages
 from qexp.model import Imports, Json, Status, canonical, plain
 from qexp.store import origins
 from qexp.store.connect import Connection
@@ -18,6 +18,7 @@ from qexp.store.observations import Coded
 from qexp.store.origins import EnvironmentView
 from qexp.store.revisions import RevisionView
 from qexp.store.studies import StudyRow
+from qexp.truncation import listed, shortened
 
 _DONE = list(Status).index(Status.DONE)
 _UNSET = "not set"
@@ -87,21 +88,16 @@ def _differences(described: Sequence[tuple[Mapping[str, Json], str]]) -> str:
         words: dict[str, str] = {}
         for one, where in described:
             key = canonical(one[name]) if name in one else ""
-            words[key] = _short(plain(one[name])) if name in one else _UNSET
+            words[key] = shortened(plain(one[name]), _LONGEST) if name in one else _UNSET
             values.setdefault(key, []).append(where)
         if len(values) > 1:
             shown = [f"{words[key]} {_joined(where)}" for key, where in values.items()]
-            said.append(f"{name} = {listed(shown)}")
-    more = f"; {len(said) - _SHOWN} more settings" if len(said) > _SHOWN else ""
-    return "; ".join(said[:_SHOWN]) + more
+            said.append(f"{name} = {listed(shown, _SHOWN)}")
+    return listed(said, _SHOWN, "; ")
 
 
 def _joined(where: Sequence[str]) -> str:
-    return where[0] if len(where) == 1 else f"{where[0]} and {len(where) - 1} more"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return listed(where, 1)
 
 
 def _across(
@@ -145,16 +141,16 @@ def _code(
         commands = "; ".join(
             f"qexp requeue {name} --stale" for name in _inwardly(observed, done, cells, classes, versions)
         )
-        text = f"{listed(among)} {_differ(among)} within {cells.listed(within)}"
+        text = f"{listed(among, _SHOWN)} {_differ(among)} within {cells.listed(within)}"
         yield Problem("mixed", text, commands, tuple(within), advice="" if commands else BY_STUDY)
         return
     for at, study in enumerate(observed.studies):
         own = [one for one, (place, _, _) in zip(versions, used, strict=True) if place == at]
         if among := conflicting(own):
-            text = f"{study.name}: {listed(among)} {_differ(among)} between cells"
+            text = f"{study.name}: {listed(among, _SHOWN)} {_differ(among)} between cells"
             yield Problem("mixed", text, f"qexp requeue {study.name} --stale")
         elif changed := _changed(own, code.files(newest[at], Imports(tuple(dict.fromkeys(_names(own))), ()))):
-            text = f"{study.name}: {listed(changed)} {_differ(changed)} from the newest revision"
+            text = f"{study.name}: {listed(changed, _SHOWN)} {_differ(changed)} from the newest revision"
             yield Problem("code", text, f"qexp stale {study.name}")
 
 
@@ -216,7 +212,7 @@ def _packages(
         imported = _of(imports, observed, place) or known
         versions.append({} if environment is None else packages(environment, imported))
     within, among = conflicts(cells.of[done], classes, versions)
-    said = listed([f"{name} ({' and '.join(_found(versions, name))})" for name in among])
+    said = listed([f"{name} ({' and '.join(_found(versions, name))})" for name in among], _SHOWN)
     if within:
         yield Problem("mixed", f"versions of {said} differ within {cells.listed(within)}", cells=tuple(within))
     elif among:
@@ -267,4 +263,6 @@ def _hardware(
     used = np.unique(observed.worker.codes[done]).tolist()
     models = {one.hardware for code in used if (one := environments.get(observed.worker.values[code]))}
     if len(models) > 1:
-        yield Problem("mixed", f"{listed(metrics)} comes from different machines: {listed(sorted(models), '; ')}")
+        yield Problem(
+            "mixed", f"{listed(metrics, _SHOWN)} comes from different machines: {listed(sorted(models), _SHOWN, '; ')}"
+        )

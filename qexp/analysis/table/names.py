@@ -12,6 +12,7 @@ from qexp.store.observation_sql import FACTS, Source
 from qexp.store.studies import StudyRow
 from qexp.store.value_columns import FACTS as COLUMNS
 from qexp.store.value_columns import locate
+from qexp.truncation import listed
 
 STUDY = "study"
 """The axis that tells studies apart; a parameter of this name is written `param.study`."""
@@ -163,5 +164,4 @@ def _check_metric(known: Sequence[StudyRow], name: str) -> None:
 
 
 def _listed(names: Mapping[str, None] | Sequence[str]) -> str:
-    shown = [*names][:8]
-    return f"; there are {', '.join(shown)}{', …' * (len(names) > 8)}" if shown else "; there are none yet"
+    return f"; there are {listed([*names], 8)}" if names else "; there are none yet"

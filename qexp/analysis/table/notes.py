@@ -13,6 +13,7 @@ from qexp.analysis.table.figures import Figures
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.parts import Parts
 from qexp.model import Status
+from qexp.truncation import listed
 
 _DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
@@ -100,11 +101,8 @@ def _choices(parts: Parts) -> Iterator[Note]:
     said = []
     for cell, chosen in enumerate(parts.choice.chosen.tolist()):
         if chosen >= 0:
-            row, column = divmod(cell, len(parts.columns))
-            values = labels.values(parts.units.choices.keys[chosen])
-            said.append(f"{' / '.join((*parts.rows[row], *parts.columns[column]))}: {values}")
-    more = f"; {len(said) - _SHOWN:,} more" if len(said) > _SHOWN else ""
-    yield Note("choice", f"chosen {names}: {'; '.join(said[:_SHOWN])}{more}")
+            said.append(f"{_cell_name(parts, cell)}: {labels.values(parts.units.choices.keys[chosen])}")
+    yield Note("choice", f"chosen {names}: {listed(said, _SHOWN, '; ')}")
 
 
 def _tests(parts: Parts) -> Iterator[Note]:
@@ -167,11 +165,12 @@ def _unequal(parts: Parts) -> Iterator[Note]:
 
 
 def _cells(parts: Parts, cells: list[int]) -> str:
-    names = []
-    for cell in cells[:3]:
-        row, column = divmod(cell, len(parts.columns))
-        names.append(" / ".join((*parts.rows[row], *parts.columns[column])))
-    return ", ".join(names) + (f" and {len(cells) - 3:,} more" if len(cells) > 3 else "")
+    return listed([_cell_name(parts, cell) for cell in cells], 3)
+
+
+def _cell_name(parts: Parts, cell: int) -> str:
+    row, column = divmod(cell, len(parts.columns))
+    return " / ".join((*parts.rows[row], *parts.columns[column]))
 
 
 def provenance(parts: Parts) -> list[str]:

@@ -15,6 +15,7 @@ from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.units import Units
 from qexp.errors import RefusedError, SummaryError
 from qexp.model import OPEN, Failure, Status, compact
+from qexp.truncation import listed, shortened, single_line
 
 _STATUSES, _FAILURES = list(Status), list(Failure)
 _DONE = _STATUSES.index(Status.DONE)
@@ -192,7 +193,7 @@ def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) 
     first = names[0]
     examples = " and ".join(_short(value, 18) for value in values[:2])
     several = f"{_short(first)} has several values in one cell, such as {examples}"
-    also = f", likewise {_some([_short(name) for name in names[1:]])}" if len(names) > 1 else ""
+    also = f", likewise {listed([_short(name) for name in names[1:]], _SHOWN)}" if len(names) > 1 else ""
     over = ",".join([*over, first])
     advice = f"choose --rows, --columns, --average or --best {first}, --over {over}"
     return Problem("open", several + also, advice=advice)
@@ -200,18 +201,12 @@ def open_axes(names: Sequence[str], values: Sequence[str], over: Sequence[str]) 
 
 def open_studies(names: Sequence[str]) -> Problem:
     """Return the problem: several studies have experiments with the same parameters."""
-    text = f"experiments of {_some(names)} have the same parameters in one cell"
+    text = f"experiments of {listed(names, _SHOWN)} have the same parameters in one cell"
     return Problem("open", text, advice=f"{BY_STUDY}, or name one study")
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _short(text: str, most: int = _LONGEST) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= most else f"{line[: most - 1]}…"
+    return shortened(single_line(text), most)
 
 
 def _lengths(texts: Iterable[str]) -> Iterator[int]:

@@ -15,7 +15,7 @@ from qexp.model import Imports
 from qexp.store.code import PLACE, Code, Versions
 from qexp.store.origins import EnvironmentView
 
-__all__ = ["PLACE", "Code", "Versions", "conflicting", "conflicts", "listed", "packages"]
+__all__ = ["PLACE", "Code", "Versions", "conflicting", "conflicts", "packages"]
 
 _SHOWN = 4
 _DISTRIBUTIONS = {
@@ -83,9 +83,3 @@ def conflicting(versions: Iterable[Versions]) -> list[str]:
     for name, version in itertools.chain.from_iterable(one.items() for one in versions):
         found[name].add(version)
     return sorted(name for name, some in found.items() if len(some) > 1)
-
-
-def listed(names: Sequence[str], separator: str = ", ") -> str:
-    """Return the first names, and how many more there are."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return separator.join(names[:_SHOWN]) + more

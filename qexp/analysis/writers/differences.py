@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from qexp.analysis.table.model import Table
 from qexp.analysis.writers.parts import column_labels, row_labels
+from qexp.truncation import shortened, single_line
 
 Rows = list[list[str]]
 """The rows of a table's body as texts: the labels of each row, then its cells."""
@@ -54,7 +55,7 @@ def first_line(old: str, new: str) -> str:
 
 
 def _squeezed(line: str | None) -> str | None:
-    return None if line is None else " ".join(line.split())
+    return None if line is None else single_line(line)
 
 
 def _agreeing(one: str, other: str) -> int:
@@ -68,7 +69,7 @@ def _brief(line: str | None, start: int) -> str:
     if line is None:
         return "no line"
     text = "…" * (start > 0) + line[start:] or "an empty line"
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+    return shortened(text, _WIDTH)
 
 
 def _cells(cells: Sequence[tuple[str, str, str]]) -> str:

@@ -9,12 +9,13 @@ import time
 from pathlib import Path
 
 from qexp.client import importing
-from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict, few
+from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
 from qexp.client.explaining import start_worker
 from qexp.errors import FilesError
 from qexp.files import Files
 from qexp.store import health, workers
 from qexp.store.workers import State
+from qexp.truncation import listed
 
 _SCARCE = 1_000_000_000
 """Bytes of disk."""
@@ -74,7 +75,7 @@ def progress(name: str, chart: Chart) -> Findings:
         yield Finding(
             name,
             Verdict.WARNING,
-            f"{few(deaf)}: alive, with room, and has taken nothing for {_DEAF:g} s while experiments wait",
+            f"{listed(deaf, 3)}: alive, with room, and has taken nothing for {_DEAF:g} s while experiments wait",
             "taken at once; Celery's cancel_consumer and rate_limit, or the end of its lifetime, keep a worker from it",
             "stop it and start it again: celery -A qexp worker",
         )
@@ -88,7 +89,7 @@ def progress(name: str, chart: Chart) -> Findings:
     yield Finding(
         name,
         Verdict.WARNING,
-        f"{many} of {few(list(found))} announced for over {_LONG / 60:g} min, with a worker idle",
+        f"{many} of {listed(list(found), 3)} announced for over {_LONG / 60:g} min, with a worker idle",
         "begun at once; the log of the worker that leads may say why ('qexp workers' marks it with *)",
         f"qexp cancel {first} --status queued -y; qexp requeue {first} --status cancelled -y",
     )
@@ -112,12 +113,12 @@ def functions(name: str, chart: Chart) -> Findings:
     parts = [
         not called and "there are no studies yet",
         good and f"{good} of {len(called)} can be imported here",
-        away and f"not on this host: the folders of {few(away)}",
+        away and f"not on this host: the folders of {listed(away, 3)}",
     ]
     if any(parts):
         yield Finding(name, Verdict.OK, "; ".join(part for part in parts if part))
     if late := [where for where in sharing if where not in answers]:
-        found = f"importing {late[0][0]} of {few([one.study for one in sharing[late[0]]])} has not ended"
+        found = f"importing {late[0][0]} of {listed([one.study for one in sharing[late[0]]], 3)} has not ended"
         more = f"; not looked at: {len(late) - 1} more" * (len(late) > 1)
         yield Finding(name, Verdict.WARNING, found + more, f"all imports within {patience:g} s", _MORE_TIME)
 
@@ -132,7 +133,7 @@ def _unusable(name: str, studies: list[health.Called], problem: str) -> Finding:
     return Finding(
         name,
         Verdict.FAILED if needed else Verdict.WARNING,
-        f"{few([study.study for study in studies])}: {problem}",
+        f"{listed([study.study for study in studies], 3)}: {problem}",
         "importable, before a requeue; workers have it as it was enqueued" if snapshot else "importable",
         "correct it, then 'qexp enqueue' its grid again",
     )
@@ -158,7 +159,7 @@ def artifacts(name: str, chart: Chart) -> Findings:
         yield Finding(
             name,
             Verdict.WARNING,
-            f"{root}, a folder of this machine, while workers are on {few(hosts)}",
+            f"{root}, a folder of this machine, while workers are on {listed(hosts, 3)}",
             "a place that all of them share",
             "set QEXP_ARTIFACTS=file:///shared/folder or s3://bucket/prefix, for every worker and client",
         )

@@ -58,8 +58,3 @@ class Chart:
     @property
     def live(self) -> list[WorkerView]:
         return [worker for worker in self.crew if worker.live]
-
-
-def few(names: Sequence[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    return ", ".join(names[:3]) + f" and {len(names) - 3} more" * (len(names) > 3)

@@ -7,6 +7,7 @@ from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
 from qexp.errors import BrokerUnreachableError, DatabaseUnreachableError
 from qexp.settings import Settings, place
 from qexp.store import health, schema
+from qexp.truncation import listed
 
 _OLDEST_POSTGRES = 14
 _OLDEST_REDIS = (6, 2)
@@ -112,8 +113,7 @@ def rights(name: str, chart: Chart) -> Findings:
         repair = f"psql -c 'GRANT CREATE, USAGE ON SCHEMA public TO \"{held.role}\"', as its owner"
         yield Finding(name, Verdict.FAILED, f"{held.role} may use no schema", expected, repair)
     elif held.missing:
-        first, *more = held.missing
-        found = f"{held.role} lacks {first}" + f" and {len(more)} more" * bool(more)
+        first, found = held.missing[0], f"{held.role} lacks {listed(held.missing, 1)}"
         repair = f"psql -c 'GRANT {_grant(held, first)} TO \"{held.role}\"', as the owner"
         yield Finding(name, Verdict.FAILED, found, "what qexp needs to write", repair)
         if any(" on schema " not in right and not right.startswith("TEMP") for right in held.missing):

@@ -18,6 +18,7 @@ from qexp.functions.foreign import type_of
 from qexp.kept_data import kept_data
 from qexp.model import Error, Failure, Json
 from qexp.serialization import KeyTypes
+from qexp.truncation import listed
 from qexp.worker.attempt import trace
 from qexp.worker.context.journal import LARGEST, check_size
 
@@ -109,26 +110,21 @@ def error_of(found: Result, function: Callable[..., Any], study: str, folder: Pa
     group = trace.fingerprint(kind, [frame.partition(":")[0] if frame else "", *_marks(found)])
     message = _problem(found)
     if found.kept:
-        message += f"; kept: {_listed(found.kept)}; 'qexp accept {study} --error {group[:6]}' makes these the result"
+        message += (
+            f"; kept: {listed([*found.kept], _NAMED)}; 'qexp accept {study} --error {group[:6]}' makes these the result"
+        )
     shown = trace.stored(message)
     lines = ["Traceback (most recent call last):", *_shown(place), f"{kind}: {shown}"]
     return Error(Failure.ERROR, kind, shown, frame, group, trace.stored("\n".join(lines)))
 
 
 def _problem(found: Result) -> str:
-    reasons = [*found.refused.values()]
-    more = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
-    return f"the result is not data: {'; '.join(reasons[:_NAMED])}{more}; {_ADVICE}"
+    return f"the result is not data: {listed([*found.refused.values()], _NAMED, '; ')}; {_ADVICE}"
 
 
 def _marks(found: Result) -> list[str]:
     """Return what groups errors: places and types of refused parts, but not the positions in lists."""
     return sorted({f"{_POSITION.sub('[]', place)}: {found.types[place]}" for place in found.refused})
-
-
-def _listed(names: Mapping[str, Json]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join([*names][:_NAMED]) + more
 
 
 def _place(function: Callable[..., Any]) -> tuple[str, int, str] | None:

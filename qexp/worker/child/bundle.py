@@ -20,6 +20,7 @@ from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
 from qexp.store.line import PATIENCE, Line
+from qexp.truncation import single_line
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
@@ -162,7 +163,7 @@ class Bundle:
                 if all(item.claim is not claim for item in self._ended):
                     self._end(claim, outcome, began, ended, patience=0)
             except (psycopg.Error, QexpError) as error:  # it is in the outbox
-                log.warning("experiment %d: its outcome waits: %s", claim.id, " ".join(str(error).split()))
+                log.warning("experiment %d: its outcome waits: %s", claim.id, single_line(error))
             self._current = None
             raise
 
@@ -221,7 +222,7 @@ class Bundle:
                 try:
                     action()
                 except (psycopg.Error, QexpError) as error:
-                    log.warning("%s wait: %s", what, " ".join(str(error).split()))  # until there are others
+                    log.warning("%s wait: %s", what, single_line(error))  # until there are others
                 except Exception:
                     log.exception("%s wait", what)
 

@@ -18,6 +18,7 @@ from qexp.settings import Settings
 from qexp.store import hot, leases, views
 from qexp.store.connect import Raw
 from qexp.store.line import PATIENCE, Line
+from qexp.truncation import single_line
 from qexp.worker.attempt.refusal import is_refusal, refused
 from qexp.worker.child.outbox_files import ChildDeath, OutboxFiles
 
@@ -158,7 +159,7 @@ class ResultOutbox:
             except (psycopg.Error, ValueError, OverflowError) as error:
                 if not is_refusal(error):
                     raise
-                self._files.set_aside(path, " ".join(str(error).split()))
+                self._files.set_aside(path, single_line(error))
 
     def keep_death(self, death: ChildDeath) -> None:
         """Write a death to the outbox; a worker of this home records it later. OSError: there is no room."""

@@ -12,6 +12,7 @@ import psycopg
 
 from qexp.errors import QexpError
 from qexp.store.line import Line
+from qexp.truncation import single_line
 from qexp.worker.context.journal import PostgresJournal
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,6 @@ class Recorder:
                 elif time.monotonic() - self._since > _IDLE:
                     self._line.release()
             except (QexpError, psycopg.Error) as error:
-                log.warning("what is recorded waits: %s", " ".join(str(error).split()))
+                log.warning("what is recorded waits: %s", single_line(error))
             except Exception:
                 log.exception("what is recorded waits")  # the attempt's end tries again, and says so if it fails

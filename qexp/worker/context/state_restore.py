@@ -7,6 +7,7 @@ from typing import Any
 
 from qexp.errors import CheckpointError
 from qexp.model import SCALARS
+from qexp.truncation import single_line
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.state_capture import Memory, described, is_dataclass, memory_of, parts_of, require_state
 from qexp.worker.context.state_path import Traversal
@@ -151,7 +152,7 @@ class StateRestore(Traversal):
         try:
             own.load(value)
         except Exception as error:  # libraries and users' classes raise many kinds
-            name, reason = type(held).__qualname__, " ".join(f"{type(error).__name__}: {error}".split())
+            name, reason = type(held).__qualname__, single_line(f"{type(error).__name__}: {error}")
             raise self._error(f"{name} cannot take the checkpoint's state ({reason}); {_FRESH}") from error
 
     def _numbers(self, held: Any, value: Any) -> Any:
