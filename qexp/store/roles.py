@@ -16,31 +16,30 @@ from qexp.store import tables
 
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",
-    "study": "SELECT (id, name, function, folder, queue, priority, longest_first, paused_at, pause_reason, resumed_at, "
-    "renewed_at, created_at, revision, parameters, results), UPDATE (results, paused_at, pause_reason)",
+    "study": "SELECT, UPDATE (results, paused_at, pause_reason)",
+    # not the grid, and not changes that are in no commit
     "revision": "SELECT (study, number, settings, source, timeout, memory, retries, isolation, output, "
     "stop_after, notify)",
-    "source": "SELECT (digest, archive)",
+    "source": "SELECT",
     "environment": "INSERT",
     "imported": "INSERT",
-    "worker": "SELECT (id, name, host, queues, concurrency, last_seen, stopped_at, quarantined_at, quarantine_reason, "
-    "boot, told_to_stop), UPDATE (last_seen, stopped_at, told_to_stop, quarantined_at, quarantine_reason), "
-    'INSERT (id, host, pid, name, queues, concurrency, "user", environment, boot)',
+    "worker": "SELECT, INSERT, UPDATE",
     "leader": "SELECT, INSERT, UPDATE",
+    # not the parameters, and not the study
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
     "result_exact, recorded_at, failure, error_fingerprint, reason, not_before, queued_at, worker_deaths, "
     "seconds_before)",
-    # the types and messages of errors are part of what `qexp.attach` reads of its experiment
+    # not the traceback; `qexp.attach` reads types and messages of errors
     "attempt": "INSERT, SELECT (experiment, number, study, worker, started_at, finished_at, outcome, error_type, "
     "error_message, error_frame, error_fingerprint)",
-    "notice": "SELECT, INSERT, UPDATE (sent_at, tries, due_at, error)",
-    "metric": "SELECT, INSERT, UPDATE (value, at)",
+    "notice": "SELECT, INSERT, UPDATE",
+    "metric": "SELECT, INSERT, UPDATE",
     "entry": "SELECT, INSERT",
     "output": "SELECT (experiment, attempt, position, size), INSERT, DELETE",
     "checkpoint": "SELECT, INSERT, UPDATE, DELETE",
-    "artifact": "SELECT, INSERT, UPDATE (url, size, sha256, at)",
+    "artifact": "SELECT, INSERT, UPDATE",
 }
-"""What the statements of hot.sql, leases.sql and journal.sql need, and those of a worker that arrives and announces."""
+"""The rights that a worker needs. Columns are named where a worker may not read or change the others."""
 
 _LONGEST = 63
 """Bytes of an identifier: Postgres would cut a longer name, and the role would have another one."""
