@@ -248,7 +248,7 @@ def client(settings: Settings) -> Iterator[redis.Redis]:
     import redis
 
     if settings.broker_url is None:
-        raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
+        raise BrokerUnreachableError
     url, _ = address(settings.broker_url.replace("redis+socket://", "unix://", 1))
     patience = {"socket_connect_timeout": settings.connect_timeout, "socket_timeout": settings.connect_timeout}
     try:

@@ -11,7 +11,7 @@ from qexp.worker import shim
 try:
     _settings = settings.load()
     if _settings.broker_url is None:
-        raise BrokerUnreachableError("no address", "none is configured and the embedded one is not running")
+        raise BrokerUnreachableError
 except QexpError as error:  # Celery would print a traceback of whatever else it is given
     print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the edge to Celery's command line
     raise SystemExit(error.exit_status) from error

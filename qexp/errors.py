@@ -1,4 +1,4 @@
-"""Every exception that qexp raises on purpose: one tree, one sentence each, with the exit status it stands for."""
+"""Every exception that qexp raises on purpose: one tree, one sentence each, with its exit status."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ResultError(QexpError):
 
 
 class ContextError(QexpError):
-    """An experiment's context was given what it cannot keep, or its attempt is over."""
+    """A function gave its context a value that qexp cannot keep, or the attempt is over."""
 
 
 class CacheError(QexpError):
@@ -77,11 +77,11 @@ class CheckpointError(QexpError):
 
 
 class SourceError(QexpError):
-    """The files of a grid's folder cannot be taken, or not be had back as they were."""
+    """The files of a grid's folder cannot be read, or cannot be restored as they were."""
 
 
 class SettingsError(QexpError):
-    """A setting is unknown or has a value that it cannot have."""
+    """A setting is unknown, or its value is wrong."""
 
 
 class UnknownStudyError(QexpError):
@@ -97,24 +97,24 @@ class UnknownExperimentError(QexpError):
 
     def __init__(self, ids: str, study: str | None, last: int | None) -> None:
         where = f" in the study {study!r}" if study is not None else ""
-        known = f"the last id there is {last}" if last is not None else "there are no experiments yet"
-        super().__init__(f"no experiment{where} has the id {ids}; {known}, 'qexp list' shows them")
+        known = f"the last id is {last}" if last is not None else "there are no experiments yet"
+        super().__init__(f"no experiment{where} has the id {ids}: {known}; 'qexp list' shows them")
         self.ids = ids
 
 
 class UnknownSourceError(QexpError):
-    """An attempt has not run a snapshot of its code."""
+    """An attempt ran without a snapshot of the code."""
 
     def __init__(self, experiment: int, attempt: int | None) -> None:
         which = "its last attempt" if attempt is None else f"attempt {attempt}"
         super().__init__(
-            f"experiment {experiment}: no snapshot of the code is known of {which}; "
-            f"'qexp show {experiment}' lists the attempts and what they ran"
+            f"experiment {experiment}: {which} ran without a snapshot of the code; "
+            f"'qexp show {experiment}' lists the attempts and the code they ran"
         )
 
 
 class SelectorError(QexpError):
-    """What was given does not name experiments."""
+    """The arguments of a command do not name experiments."""
 
 
 class FilesError(QexpError):
@@ -126,11 +126,11 @@ class FilesError(QexpError):
 
 
 class ExportError(QexpError):
-    """A frame or a table cannot be written where or how it was asked for."""
+    """A frame or a table cannot be written to this path or in this format."""
 
 
 class SummaryError(QexpError):
-    """A table, comparison or plot of results cannot be made as it was asked for."""
+    """An option of a table, comparison or plot is wrong."""
 
 
 class RefusedError(QexpError):
@@ -167,9 +167,7 @@ class NoTablesError(TablesError):
     """The database has none of qexp's tables."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "nothing was enqueued yet: the database has no tables of qexp's; begin with 'qexp enqueue grid.yaml'"
-        )
+        super().__init__("the database has no tables of qexp yet: start with 'qexp enqueue grid.yaml'")
 
 
 class OldSchemaError(TablesError):
@@ -177,8 +175,7 @@ class OldSchemaError(TablesError):
 
     def __init__(self, found: str, known: str) -> None:
         super().__init__(
-            f"the database has schema {found}, this qexp needs schema {known}: "
-            "bring it up to date with 'qexp db migrate'"
+            f"the database has schema {found}, this qexp needs schema {known}: update it with 'qexp db migrate'"
         )
 
 
@@ -187,8 +184,8 @@ class OlderWorkersError(TablesError):
 
     def __init__(self, found: str, known: str, workers: Sequence[str]) -> None:
         super().__init__(
-            f"the database has schema {found}, this qexp needs schema {known}, and workers of an older qexp run: "
-            f"{', '.join(workers)}; stop them first, or migrate under them with 'qexp db migrate --under-workers'"
+            f"the database has schema {found}, this qexp needs schema {known}, but older workers are running: "
+            f"{', '.join(workers)}; stop them first, or migrate while they run with 'qexp db migrate --under-workers'"
         )
 
 
@@ -197,8 +194,8 @@ class SchemaError(TablesError):
 
     def __init__(self, found: str, known: str) -> None:
         super().__init__(
-            f"the database has schema {found}, this qexp knows none newer than {known}: "
-            "it was used by a newer qexp; repair with 'pip install --upgrade qexp'"
+            f"the database has schema {found}, but this qexp knows only schemas up to {known}: "
+            "update qexp with 'pip install --upgrade qexp'"
         )
 
 
@@ -206,10 +203,10 @@ class SchemaRightsError(TablesError):
     """The tables are older than this program, and the role that it has may not change them."""
 
     def __init__(self, found: str | None, known: str) -> None:
-        state = "no tables of qexp's" if found is None else f"schema {found}"
+        state = "no tables of qexp" if found is None else f"schema {found}"
         super().__init__(
-            f"the database has {state}, this qexp needs schema {known}, and its role may not make it: "
-            "repair with 'qexp db migrate' and 'qexp db roles' as the owner of the tables"
+            f"the database has {state}, this qexp needs schema {known}, and its role may not change the tables: "
+            "run 'qexp db migrate' and 'qexp db roles' as the owner of the tables"
         )
 
 
@@ -221,41 +218,45 @@ class RoleError(QexpError):
 
 
 class ServiceError(QexpError):
-    """A service that qexp needs is out of reach."""
+    """A service that qexp needs does not answer."""
 
     exit_status = 3
 
 
-class DatabaseUnreachableError(ServiceError):
-    """Postgres does not answer, or refuses us."""
+class UnreachableError(ServiceError):
+    """A service does not answer, or refuses qexp; *place* is None if qexp has no address for it."""
 
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(
-            f"cannot reach Postgres at {place}: {reason}; "
-            "start the embedded one with 'qexp up', or set QEXP_DATABASE_URL"
-        )
+    service = variable = ""
+
+    def __init__(self, place: str | None = None, reason: str = "no services are running") -> None:
+        if place is None:
+            super().__init__(f"{reason}: start them with 'qexp up', or set {self.variable}")
+        else:
+            repair = f"start it, or correct {self.variable}; 'qexp up' starts the embedded services"
+            super().__init__(f"cannot reach {self.service} at {place}: {reason}; {repair}")
         self.place, self.reason = place, reason
+
+
+class DatabaseUnreachableError(UnreachableError):
+    """Postgres does not answer, or refuses qexp."""
+
+    service, variable = "Postgres", "QEXP_DATABASE_URL"
 
 
 class NotAllowedError(ServiceError):
-    """Postgres answers, but the role may not do what was asked for."""
+    """Postgres answers, but the role has not the right for this statement."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
-            f"Postgres at {place} does not allow it: {reason}; "
-            "set QEXP_DATABASE_URL to a role that may, 'qexp db roles' says which may do what"
+            f"Postgres at {place} refused: {reason}; "
+            "set QEXP_DATABASE_URL to a role with this right ('qexp db roles' prints the roles)"
         )
 
 
-class BrokerUnreachableError(ServiceError):
-    """Redis or Valkey does not answer, or refuses us."""
+class BrokerUnreachableError(UnreachableError):
+    """Redis or Valkey does not answer, or refuses qexp."""
 
-    def __init__(self, place: str, reason: str) -> None:
-        super().__init__(
-            f"cannot reach the broker at {place}: {reason}; "
-            "start the embedded one with 'qexp up', or set QEXP_BROKER_URL"
-        )
-        self.place, self.reason = place, reason
+    service, variable = "the broker", "QEXP_BROKER_URL"
 
 
 class ExperimentFailedError(QexpError):
@@ -267,8 +268,8 @@ class MonitorError(QexpError):
 
     def __init__(self, address: str) -> None:
         super().__init__(
-            f"the monitor would listen on {address} for everyone: "
-            "set a password with FLOWER_BASIC_AUTH=USER:PASSWORD in the environment, or leave out the address"
+            f"without a password, the monitor would be open to everyone on {address}: "
+            "set FLOWER_BASIC_AUTH=USER:PASSWORD in the environment, or leave out --address"
         )
 
 
@@ -277,8 +278,8 @@ class PoolError(QexpError):
 
     def __init__(self, pool: str) -> None:
         super().__init__(
-            f"--pool: found {pool!r}, expected 'prefork' (the default) or 'solo': each experiment needs a process; "
-            "'celery -A qexp worker --concurrency 8' runs 8 at once"
+            f"--pool: found {pool!r}, expected 'prefork' (the default) or 'solo': an experiment needs its own process; "
+            "use 'celery -A qexp worker --concurrency 8' to run 8 at once"
         )
 
 
@@ -287,9 +288,9 @@ class NotifyError(QexpError):
 
 
 class WorkerError(QexpError):
-    """A worker that was started here has ended by itself."""
+    """A worker that this process started has stopped by itself."""
 
     exit_status = 3
 
     def __init__(self, status: int, last_line: str, log: object) -> None:
-        super().__init__(f"the local worker ended with status {status}: {last_line}; its log is {log}")
+        super().__init__(f"the local worker stopped with status {status}: {last_line}; see its log {log}")

@@ -36,7 +36,7 @@ TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "
 """What the URL of a broker may say of TLS, with `rediss://` in front."""
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, ends of lines, and what Python makes of bytes that are no UTF-8."""
-_EXPECTED_HOME = "expected the path of a folder, in UTF-8 and without control characters; set QEXP_HOME to one"
+_EXPECTED_HOME = "expected the path of a folder, in UTF-8 and without control characters; set QEXP_HOME"
 _TLS_VALUES = {
     "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
     "ssl_check_hostname": ("true", "false"),
@@ -60,37 +60,47 @@ class Settings(BaseModel):
     # neither an error nor `repr`, as a notebook shows it, has an address: it has a password in it
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    home: Path = Field(description="folder of everything that qexp keeps on this machine")
+    home: Path = Field(description="folder where qexp keeps its data on this machine")
     database_url: str | None = Field(None, repr=False, description="where Postgres is")
     broker_url: str | None = Field(None, repr=False, description="where Redis or Valkey is")
     checkpoint_limit: int = Field(
-        64_000_000, ge=0, description="bytes up to which a checkpoint is kept in Postgres; larger ones go to artifacts"
+        64_000_000,
+        ge=0,
+        description="largest checkpoint in bytes that is kept in Postgres; larger ones go to artifacts",
     )
     energy: str | None = Field(
-        None, pattern="^[A-Z]{3}$", description="country such as DEU: measure energy, by codecarbon"
+        None, pattern="^[A-Z]{3}$", description="country such as DEU: measure energy with codecarbon"
     )
     window: int = Field(
-        10_000, ge=1, le=1_000_000, description="experiments of a queue and priority that are announced at once"
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="most experiments of one queue and priority that are on the broker at a time",
     )
     lifetime: Annotated[float | None, BeforeValidator(_span)] = Field(
-        None, gt=0, description="time after which a worker's machine is taken from it, such as 23h; default: Slurm's"
+        None,
+        gt=0,
+        description="time until the worker's machine goes away, such as 23h; default: the end of the Slurm job",
     )
-    exit_when_idle: bool = Field(False, description="a worker ends when there is nothing for it to do")
-    heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two signs of life of a worker")
+    exit_when_idle: bool = Field(False, description="a worker stops when it has nothing to do")
+    heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two heartbeats of a worker")
     lease: float = Field(
-        30.0, gt=0, le=3600, description="seconds of silence after which a worker's experiments run elsewhere"
+        30.0, gt=0, le=3600, description="seconds without a heartbeat after which a worker's experiments run elsewhere"
     )
     bundle: float = Field(
-        1.0, ge=0, le=60, description="seconds of work in one message, of experiments that are short; 0: one in each"
+        1.0,
+        ge=0,
+        le=60,
+        description="seconds of work in one message of short experiments; 0: one experiment per message",
     )
     notify: tuple[str, ...] = Field(
-        (), repr=False, description="where messages about studies go whose grids do not say: slack://…, mailto://…"
+        (), repr=False, description="addresses for messages about studies whose grids name none: slack://…, mailto://…"
     )
     stalled_after: float = Field(
-        30.0, gt=0, le=525_600, description="minutes in which nothing of an open study moves until that is told"
+        30.0, gt=0, le=525_600, description="minutes without progress in an open study before a message says so"
     )
     monitor_hosts: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
-        (), description="host names that the monitor answers to besides localhost, such as a proxy's"
+        (), description="host names that the monitor answers to besides localhost, such as that of a proxy"
     )
     connect_timeout: float = Field(4.0, gt=0, le=300, description="seconds to wait for a service to answer")
     artifacts: str | None = Field(
@@ -285,8 +295,8 @@ def _from_worker(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "damaged"
         raise SettingsError(
-            f"{HANDED_OVER}: {path}: {(reason or str(error)).lower()}, expected the addresses that a worker leaves for "
-            f"what its functions start, as long as it lives; set {' and '.join(SECRET_VARIABLES[:2])} instead"
+            f"{HANDED_OVER}: {path}: {(reason or str(error)).lower()}, expected the addresses that a running worker "
+            f"keeps there for its functions; set {' and '.join(SECRET_VARIABLES[:2])} instead"
         ) from error
 
 
@@ -330,7 +340,7 @@ def _check_tls(scheme: str, option: str, given: str) -> None:
         )
     expected = _TLS_VALUES.get(option)
     if expected is not None and given not in expected:
-        raise ValueError(f"{option} is none of {', '.join(expected)}")
+        raise ValueError(f"{option} is {given!r}, expected one of {', '.join(expected)}")
     if expected is None and not Path(given).is_file():
         raise ValueError(f"{option} names no file, expected the path of one in PEM format")
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @selection_options()
-@click.option("--fresh", is_flag=True, help="Begin anew, without the checkpoints of earlier attempts.")
+@click.option("--fresh", is_flag=True, help="Start from the beginning, without the checkpoints of earlier attempts.")
 @yes_option
 @format_option
 def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     """
-    Run experiments again that have ended; their earlier attempts and traces stay.
+    Run finished experiments again; their earlier attempts and tracebacks are kept.
 
     \b
       qexp requeue digits --failed
@@ -42,7 +42,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
         return
     echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     if done.still_open:
-        say(f"{done.still_open} left alone: pending, queued or running already")
+        say(f"{done.still_open} skipped: already pending, queued or running")
 
 
 @click.command()
@@ -73,14 +73,14 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
         raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed or nothing")
     client = Client()
     number, _ = client.size(dataclasses.replace(selection, statuses=(Status.FAILED,)))
-    confirm(f"{number} experiments would be done, with the results that they have kept.", number, yes)
+    confirm(f"{number} experiments would become done, with the kept parts of their results.", number, yes)
     done = client.accept(selection)
     if form == "json":
         show_json({"accepted": done.ids, "without_result": done.empty})
         return
     echo(f"{len(done.ids)} accepted{': ' + compact(done.ids) if done.ids else ''}")
     if done.empty:
-        say(f"{len(done.empty)} unchanged, since they have kept nothing: {compact(done.empty)}")
+        say(f"{len(done.empty)} unchanged, since no part of their result was kept: {compact(done.empty)}")
 
 
 @click.command()
@@ -89,9 +89,9 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
 @format_option
 def resume_(selection: Selection, yes: bool, form: str) -> None:
     """
-    Let a paused study, or experiments that have paused, go on.
+    Resume a paused study, or experiments that paused themselves.
 
-    A study's name alone does both; the checkpoints of experiments that have paused themselves are there.
+    A study's name alone does both. Experiments that paused themselves continue from their checkpoints.
     """
     import dataclasses
 
@@ -102,13 +102,13 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
     study = selection.study if not selection.is_narrow and selection.study and client.resume(selection.study) else None
     paused = dataclasses.replace(selection, statuses=(Status.PAUSED,))
     number, _ = client.size(paused)
-    confirm(f"{number} experiments would go on.", number, yes)
+    confirm(f"{number} experiments would be resumed.", number, yes)
     done = client.requeue(paused)
     if form == "json":
         show_json({"study": study, "resumed": done.ids})
         return
     if study is not None:
-        echo(f"{study} goes on")
+        echo(f"{study} is resumed")
     if study is not None and not done.ids:
         return
     echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
@@ -116,14 +116,14 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
 
 @click.command()
 @click.argument("study")
-@click.option("--reason", help="What 'qexp status' and 'qexp explain' say.")
+@click.option("--reason", help="The reason that 'qexp status' and 'qexp explain' show.")
 @format_option
 def pause_(study: str, reason: str | None, form: str) -> None:
     """
-    Let a study rest: nothing of it begins, what runs is given back.
+    Pause a study: its running experiments are given back.
 
-    Attempts that run are asked to save and leave, and ended a few seconds later; nothing is charged. 'qexp resume
-    STUDY' lets it go on.
+    Workers start none of its experiments. Running attempts may save, and end a few seconds later; this costs no
+    retry. 'qexp resume STUDY' continues.
     """
     from qexp.client import Client
 
@@ -132,20 +132,20 @@ def pause_(study: str, reason: str | None, form: str) -> None:
     if form == "json":
         show_json({"study": study, "paused": new})
         return
-    echo(f"{study} rests{'' if new else ' already'}; 'qexp resume {study}' lets it go on")
+    echo(f"{study} is {'' if new else 'already '}paused; 'qexp resume {study}' continues")
 
 
 @click.command()
 @selection_options()
-@click.option("--reason", help="What 'qexp show' says of them.")
+@click.option("--reason", help="The reason that 'qexp show' gives.")
 @yes_option
 @format_option
 def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> None:
     """
-    End experiments that wait or run; what has ended stays as it is.
+    Cancel experiments that wait or run; finished ones stay as they are.
 
-    Attempts that run are asked to leave, and ended a few seconds later. 'qexp requeue STUDY --status cancelled' takes
-    them back.
+    Running attempts are told to stop, and are killed a few seconds later. 'qexp requeue STUDY --status cancelled'
+    runs the experiments again.
     """
     from qexp.client import Client
 
@@ -158,4 +158,4 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
         return
     echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
     if done.running:
-        say(f"{len(done.running)} of them running; their workers end them within seconds")
+        say(f"{len(done.running)} of them are running; their workers stop them within seconds")

@@ -17,14 +17,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("experiment", type=EXPERIMENT)
-@click.option("--live", is_flag=True, help="With the code in the grid's folder as it is now, before a requeue.")
+@click.option(
+    "--live", is_flag=True, help="Use the code in the grid's folder as it is now, to test a change before a requeue."
+)
 @click.option("--pdb", is_flag=True, help="Stop in the debugger where an exception is raised.")
 def debug_(experiment: int, live: bool, pdb: bool) -> int:
     """
     Run one experiment in this process and write nothing.
 
-    It has the code that a worker would run, its checkpoints and a context; breakpoint() works. What it would have left
-    is listed at the end.
+    It uses the code, the checkpoints and the context that a worker would use; breakpoint() works. At the end it lists
+    the series, rows and artifacts that a real attempt would keep.
     """
     from qexp.errors import FunctionError, SourceError
     from qexp.functions.foreign import passes

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("grid", type=click.Path())
 @assignments_option
-@click.option("--dry-run", is_flag=True, help="Only check the grid and show what it holds; needs no service.")
+@click.option("--dry-run", is_flag=True, help="Check the grid and show its experiments; needs no service.")
 @format_option
 def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) -> None:
     """
-    Add the experiments of a grid and announce them to the workers.
+    Add the experiments of a grid and queue them for the workers.
 
-    Enqueueing the same grid again adds only what is new.
+    Enqueueing the same grid again adds only new experiments.
     """
     from qexp.client.checking import checked
     from qexp.grid import Grid
@@ -49,13 +49,13 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     if done.announced:
         from qexp.client.explaining import start_worker  # not before, as no worker should have to wait for it
 
-        rest = f", {done.waiting} follow as workers take them" if done.waiting else ""
+        rest = f", {done.waiting} follow as workers empty the queue" if done.waiting else ""
         say(
-            f"{done.announced} announced{rest}; run them with '{start_worker(loaded.file.queue)}', "
+            f"{done.announced} queued{rest}; run them with '{start_worker(loaded.file.queue)}', "
             f"watch them with 'qexp status {done.study} --watch'"
         )
     elif done.waiting:
-        say(f"{done.waiting} wait to be announced; see 'qexp status {done.study}'")
+        say(f"{done.waiting} are pending until the queue has room; see 'qexp status {done.study}'")
 
 
 def enqueue_with_progress(grid: Grid) -> Enqueued:
@@ -74,28 +74,28 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
         say(
             f"warning: {many} run with another order of keys or kind of number (1e22 is no integer) than the grid has "
-            "now, and will not run again; where the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
+            "now, and will not run again; if the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
         )
     if done.stale:
         say(stale(done.study, done.stale))
     if done.moved_from is not None:
         function, folder = done.moved_from
         say(
-            f"warning: the study {done.study} ran {function} in {folder or 'the installed packages'} so far, "
-            f"from now on {grid.function} in {grid.folder or 'the installed packages'}; "
+            f"warning: until now, the study {done.study} ran {function} in {folder or 'the installed packages'}, "
+            f"from now on it runs {grid.function} in {grid.folder or 'the installed packages'}; "
             "if this is another study, give it another name with --set study=NAME"
         )
     return done
 
 
-_SILENCE = "; a line in .qexpignore leaves it out, and hides this"
+_SILENCE = "; list it in .qexpignore to leave it out without this warning"
 
 
 def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
     for warning in warnings[:most]:
         say(f"warning: {warning}{hint}")
     if len(warnings) > most:
-        say(f"warning: {len(warnings) - most} more like these")
+        say(f"warning: {len(warnings) - most} more warnings like these")
 
 
 def summary(done: Enqueued) -> str:
@@ -107,7 +107,7 @@ def summary(done: Enqueued) -> str:
 def orphans(study: str, number: int) -> str:
     """Return the line that names experiments which a grid has left out, with the command that cancels them."""
     many = "1 experiment is" if number == 1 else f"{number} experiments are"
-    return f"{many} no longer in the grid; cancel what has not run with 'qexp cancel {study} --orphaned'"
+    return f"{many} no longer in the grid; cancel those that have not run with 'qexp cancel {study} --orphaned'"
 
 
 def stale(study: str, number: int) -> str:
@@ -141,7 +141,7 @@ def _preview(grid: Grid, form: str) -> None:
         for name, column in zip(axis.names, axis.columns, strict=True):
             echo(f"  {name:{width}}  {_listing(column, short[name])}{only}")
     if grid.include:
-        echo(f"  beside these, {len(grid.include)} from 'include'")
+        echo(f"  plus {len(grid.include)} from 'include'")
     if not grid.names:
         echo("  without parameters")
     else:

@@ -31,9 +31,9 @@ attempt_option = click.option(
 @click.command()
 @click.argument("experiment", type=EXPERIMENT)
 @attempt_option
-@click.option("-f", "--follow", is_flag=True, help="Go on while it runs, until it ends or Ctrl-C.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until the attempt ends or Ctrl-C.")
 def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
-    """Print what an experiment has printed, its child processes and C code included."""
+    """Print the output of an experiment, with that of its child processes and C code."""
     from qexp.client import Client, Findings
 
     findings = Findings(Client(keeps=follow))
@@ -47,9 +47,9 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
                 break
             time.sleep(0.5)
     if not end:
-        say(f"attempt {attempt} of experiment {experiment} has printed nothing")
+        say(f"attempt {attempt} of experiment {experiment} has no output")
     elif printed.running:
-        say(f"attempt {attempt} still runs; follow it with 'qexp logs {experiment} -f'")
+        say(f"attempt {attempt} is still running; follow it with 'qexp logs {experiment} -f'")
 
 
 def _print(stream: Stream, printed: Printed, end: int) -> int:
@@ -64,7 +64,7 @@ def _print(stream: Stream, printed: Printed, end: int) -> int:
 @click.command()
 @selection_options()
 @click.option("--name", "names", multiple=True, help="Only this series; repeatable.")
-@click.option("--list", "listed", metavar="NAME", help="The rows of a list instead of series.")
+@click.option("--list", "listed", metavar="NAME", help="Show the rows of this list instead of series.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write all points to a .csv, .parquet or .json file."
 )
@@ -105,9 +105,9 @@ def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
         ]
         console().print(table(columns, rows))
     if lists:
-        say(f"lists: {', '.join(lists)}; see their rows with --list NAME")
+        say(f"lists: {', '.join(lists)}; --list NAME shows their rows")
     elif not len(frame):
-        say("no series was recorded; a function records one with context.metric(step, loss=…)")
+        say("no series was recorded; record one in your function with context.metric(step, loss=…)")
 
 
 def _summary(values: pd.Series[float]) -> list[float]:
@@ -144,22 +144,24 @@ def _rows(frame: pd.DataFrame) -> object:
 
 @click.command()
 @selection_options()
-@click.option("--get", "name", metavar="NAME", help="Copy the files of this name to this machine.")
+@click.option("--get", "name", metavar="NAME", help="Copy the artifacts of this name to this machine.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where to, - is standard output.  [default: ID/NAME]"
+    "-o", "--output", type=click.Path(path_type=Path), help="The file to write; -: standard output.  [default: ID/NAME]"
 )
 @format_option
 def artifacts_(selection: Selection, name: str | None, output: Path | None, form: str) -> None:
-    """List the files that experiments have left, or get them."""
+    """List the artifacts of experiments, or copy them to this machine."""
     from qexp.client import Findings
 
     findings = Findings()
     found = [item for item in findings.artifacts(selection) if name in (None, item.name)]
     if name is not None:
         if not found:
-            raise click.UsageError(f"no experiment among these has left {name!r}")
+            raise click.UsageError(f"none of these experiments has an artifact {name!r}")
         if output is not None and len(found) > 1:
-            raise click.UsageError(f"{len(found)} experiments have left {name!r}: -o is for one of them")
+            raise click.UsageError(
+                f"{len(found)} experiments have an artifact {name!r}; -o needs one of them, by its id"
+            )
         if output == Path("-"):
             sys.stdout.buffer.write(findings.content(found[0]))
             return
@@ -172,7 +174,7 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
     elif found:
         console().print(_artifacts(found))
     else:
-        say("no file was left; a function leaves one with context.artifact(name, path_or_bytes)")
+        say("no artifacts; keep a file in your function with context.artifact(name, path_or_bytes)")
 
 
 def _artifacts(found: list[Artifact]) -> object:
@@ -184,10 +186,10 @@ def _artifacts(found: list[Artifact]) -> object:
 @click.command()
 @click.argument("experiment", type=EXPERIMENT)
 @attempt_option
-@click.option("--file", "name", metavar="NAME", help="Another file than the one that holds the function.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Unpack everything into this new folder.")
-@click.option("--diff", is_flag=True, help="How the code differed from git's commit.")
-@click.option("--packages", is_flag=True, help="What was installed where it was enqueued, as requirements for pip.")
+@click.option("--file", "name", metavar="NAME", help="Show this file instead of the one with the function.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Unpack the whole snapshot into this new folder.")
+@click.option("--diff", is_flag=True, help="Show how the code differed from the commit in git.")
+@click.option("--packages", is_flag=True, help="Show the packages installed at enqueue, as requirements for pip.")
 def source_(
     experiment: int, attempt: int | None, name: str | None, output: Path | None, diff: bool, packages: bool
 ) -> None:
@@ -209,7 +211,7 @@ def source_(
     if name not in snapshot.files:
         raise click.UsageError(f"the snapshot has no file {name!r}; it has {', '.join(snapshot.files)}")
     others = ", ".join(other for other in snapshot.files if other != name)
-    say(f"{name} of snapshot {snapshot.digest[:12]}" + f"; with --file also: {others}" * bool(others))
+    say(f"{name} of snapshot {snapshot.digest[:12]}" + f"; --file shows others: {others}" * bool(others))
     exact(contents(snapshot.archive, name))
 
 

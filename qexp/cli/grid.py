@@ -16,7 +16,7 @@ from qexp.truncation import shortened
 @assignments_option
 @format_option
 def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
-    """Show what enqueueing a grid would change, writing nothing."""
+    """Show what enqueueing a grid would change; writes nothing."""
     from qexp.cli.enqueue import orphans
     from qexp.client import Client
     from qexp.grid import Grid
@@ -44,7 +44,7 @@ def grid_() -> None:
 
 @grid_.command()
 def schema() -> None:
-    """Print the JSON schema of a grid file, by which editors complete and check it."""
+    """Print the JSON schema of grid files, with which editors complete and check them."""
     from qexp.grid import json_schema
 
     show_json(json_schema())

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("study", required=False)
-@click.option("--watch", is_flag=True, help="Show it live, until nothing is open any more or Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Show it live, until all experiments have finished or Ctrl-C.")
 @format_option
 def status_(study: str | None, watch: bool, form: str) -> None:
     """Count the experiments of one study, or of all, by status."""
@@ -40,7 +40,7 @@ def status_(study: str | None, watch: bool, form: str) -> None:
     elif found:
         console().print(status_table(found))
     else:
-        say("there are no studies yet; begin with 'qexp enqueue grid.yaml'")
+        say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
 
 
 def counts_json(counts: Counts) -> dict[str, Any]:
@@ -81,7 +81,7 @@ _SHOWN = 50
 @click.option(
     "--limit",
     type=WholeNumber("a whole number, or 0 for all", 0),
-    help="At most so many; 0: all.  [default: 50 in a table]",
+    help="The most to show; 0: all.  [default: 50 in a table]",
 )
 @format_option
 def list_(selection: Selection, limit: int | None, form: str) -> None:
@@ -102,7 +102,7 @@ def list_(selection: Selection, limit: int | None, form: str) -> None:
     parameters, results = names_of(client, shown)
     console().print(experiment_table(shown, parameters, results))
     if len(views) > len(shown):
-        say(f"the first {limit}; see all with --limit 0")
+        say(f"only the first {limit} are shown; --limit 0 shows all")
 
 
 def names_of(client: Client, views: list[ExperimentView]) -> tuple[list[str], list[str]]:
@@ -121,7 +121,7 @@ def experiment_json(view: ExperimentView) -> dict[str, Any]:
 @selection_options()
 @format_option
 def show_(selection: Selection, form: str) -> None:
-    """Show all about an experiment: parameters, result, attempts with their tracebacks."""
+    """Show all about an experiment: parameters, result, attempts and their tracebacks."""
     from qexp.client import Client
 
     shown = Client().show(selection)
@@ -158,7 +158,8 @@ def _show(one: Shown) -> None:
             echo(f"  {attempt.error_type}: {attempt.error_message}")
     if view.duration != view.last_attempt:
         last = duration(view.last_attempt)
-        echo(f"\nduration: {duration(view.duration)} with the attempts that it went on from; the last one took {last}")
+        total = f"{duration(view.duration)} with the attempts whose checkpoints it used"
+        echo(f"\nduration: {total}; the last attempt took {last}")
     if view.reason:
         echo(f"\n{view.status}: {view.reason}")
     if view.status is Status.PENDING and view.not_before:
@@ -206,9 +207,9 @@ def attempt_line(attempt: AttemptView) -> str:
 @format_option
 def explain_(experiment: int, form: str) -> None:
     """
-    Say why an experiment is in its state, and what changes it.
+    Say why an experiment is in its state, and which command changes it.
 
-    Works while the broker is down, and says so. Nothing is written.
+    It works while the broker is down, and writes nothing.
     """
     from qexp.client import Client
 
@@ -230,9 +231,9 @@ def explain_(experiment: int, form: str) -> None:
 @format_option
 def errors_(selection: Selection, form: str) -> None:
     """
-    Group failures by error, each with the command that repeats it.
+    Group failures by error, each with the command that runs them again.
 
-    A group is an exception's type and the frames of your code that it passed through, whatever the values were.
+    A group is the type of an exception and the lines of your code that it passed through.
     """
     from qexp.cli.tables import error_blocks
     from qexp.client import Client
@@ -251,12 +252,12 @@ def errors_(selection: Selection, form: str) -> None:
 @click.command()
 @click.argument("study")
 @click.option(
-    "--timeout", type=Number("a number of seconds", 0), help="Give up after so many seconds, with exit status 1."
+    "--timeout", type=Number("a number of seconds", 0), help="Give up after this many seconds, with exit status 1."
 )
 @format_option
 def wait_(study: str, timeout: float | None, form: str) -> int:
     """
-    Wait until every experiment of a study has ended, or it is paused; exit 0 if all are done, 1 if some are not.
+    Wait until all experiments of a study have finished or it is paused; exit 0 if all are done, otherwise 1.
     """
     from qexp.cli.progress import wait_with_progress
     from qexp.client import Client

@@ -18,9 +18,9 @@ format_option = click.option(
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
-    help="How to print it.",
+    help="The output format.",
 )
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask, however many experiments are affected.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 
 
 assignments_option = click.option(
@@ -88,7 +88,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these; repeatable."),
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
-            click.option("--orphaned", is_flag=True, help="Only those that their grid has left out since."),
+            click.option("--orphaned", is_flag=True, help="Only those that are no longer in their grid."),
             click.option("--stale", is_flag=True, help="Only the done ones that 'qexp stale' counts."),
             click.option(
                 "--where",
@@ -98,9 +98,13 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.option(
                 "--since",
                 metavar="TIME",
-                help="Only those that have ended, else started, else were made, since then: '6 hours', 2026-01-31.",
+                help="Only those that finished (or started, or were enqueued) since then: '6 hours', 2026-01-31.",
             ),
-            click.option("--host", metavar="NAME", help="Only those that ran there last; node* stands for several."),
+            click.option(
+                "--host",
+                metavar="NAME",
+                help="Only those whose last attempt ran there; node* stands for several hosts.",
+            ),
         ]
         wrapped: Any = wrapper
         for option in reversed(options):

@@ -182,7 +182,7 @@ def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
     if yes or count <= limit:
         return
     if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Add -y to do so without being asked")
+        raise click.UsageError(f"{question} Add -y to confirm")
     if not click.confirm(question, err=True):
         say("nothing was changed")
         raise SystemExit(2)

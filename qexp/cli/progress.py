@@ -87,7 +87,7 @@ def _lines(client: Client, study: str, timeout: float | None, check: Callable[[]
         nonlocal said
         if counts.open and time.monotonic() - said > _QUIET_INTERVAL:
             said = time.monotonic()
-            say(f"{study}: {counts.closed} of {counts.total} ended  {_news(counts)}")
+            say(f"{study}: {counts.closed} of {counts.total} finished  {_news(counts)}")
 
     return client.wait(study, update, timeout, check)
 

@@ -27,7 +27,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     """
     Enqueue a grid, run it on this machine and show the results.
 
-    The embedded services are started if they are needed and stay up afterwards; 'qexp down' stops them.
+    It starts the embedded services if you have set no others. They keep running; 'qexp down' stops them.
     """
     from qexp import services, settings
     from qexp.cli.enqueue import enqueue_with_progress, summary
@@ -74,5 +74,5 @@ def _report(client: Client, counts: Counts, form: str) -> None:
         return
     console().print(experiment_table(views, *names_of(client, views)))
     if counts.total > len(views):
-        say(f"the first {len(views)}; see all with 'qexp list {counts.study} --limit 0'")
+        say(f"only the first {len(views)} are shown; 'qexp list {counts.study} --limit 0' shows all")
     say(ending(counts))

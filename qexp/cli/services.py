@@ -17,8 +17,8 @@ def up_(form: str) -> None:
     """
     Start the embedded Postgres and Valkey.
 
-    Both belong to you, listen on this machine only and keep their data below QEXP_HOME. A service whose URL you have
-    set is left alone. Calling it again is harmless.
+    Both run as you, listen on this machine only and keep their data in QEXP_HOME. If you have set the URL of a service,
+    qexp does not start it. You may call this again at any time.
     """
     from qexp import services
 
@@ -29,20 +29,20 @@ def up_(form: str) -> None:
         show_json([{"name": s.name, "url": redact(s.url), "started": s.changed, "embedded": s.embedded} for s in found])
         return
     for service in found:
-        state = "started" if service.changed else "is up" if service.embedded else "yours, not started by qexp"
+        state = "started" if service.changed else "running" if service.embedded else "yours, not started by qexp"
         echo(f"{service.name:8}  {state:8}  {redact(service.url)}")
 
 
 @click.command()
 def down_() -> None:
-    """Stop the embedded Postgres and Valkey; the data stay."""
+    """Stop the embedded Postgres and Valkey; their data are kept."""
     from qexp import services
 
     stopped = services.down(load())
     for service in stopped:
         echo(f"{service.name:8}  stopped")
     if not stopped:
-        say("nothing was running")
+        say("no services are running")
 
 
 @click.command()
@@ -52,8 +52,8 @@ def config_(form: str, reveal: bool) -> None:
     """
     Show each setting, its value and where it came from.
 
-    A setting is taken from QEXP_NAME in the environment, else from the nearest qexp.toml upwards from here, else from
-    the embedded services, else it has its default.
+    The first of these that has the setting counts: QEXP_NAME in the environment, the nearest qexp.toml upwards from
+    here, the embedded services, the default.
     """
     loaded = trace()
     values = loaded.values.model_dump(mode="json")
@@ -74,35 +74,35 @@ def config_(form: str, reveal: bool) -> None:
 
 @click.group()
 def db_() -> None:
-    """Look after the database."""
+    """Migrate the database, or print its roles."""
 
 
 @db_.command()
-@click.option("--under-workers", is_flag=True, help="Do so although workers of an older qexp run.")
+@click.option("--under-workers", is_flag=True, help="Migrate although workers of an older qexp are running.")
 def migrate(under_workers: bool) -> None:
     """
     Bring the tables up to date.
 
-    'qexp enqueue' and workers do so by themselves, other commands say that it is needed. While workers of an older qexp
-    run it is refused: they may fail with newer tables.
+    'qexp enqueue' and workers do this by themselves; other commands tell you to. While workers of an older qexp are
+    running, qexp refuses: they may fail with newer tables.
     """
     from qexp.client import Client
 
     done = Client().migrate(under_workers)
     if done.older:
-        say(f"warning: workers of an older qexp run, and may fail with it: {', '.join(done.older)}")
+        say(f"warning: workers of an older qexp are running and may fail now: {', '.join(done.older)}")
     echo(f"the schema is at version {done.version}")
 
 
 @db_.command()
 @click.option("--worker", default="qexp_worker", show_default=True, help="Role that workers log in as.")
-@click.option("--reader", default="qexp_reader", show_default=True, help="Role of people who only look.")
+@click.option("--reader", default="qexp_reader", show_default=True, help="Role of people who only read.")
 def roles(worker: str, reader: str) -> None:
     """
-    Print SQL that makes a role for workers and one for readers; it executes nothing.
+    Print SQL that creates a role for workers and one for readers; qexp does not run it.
 
-    The first may do what a worker does and no more, the second may read all and change nothing. For the database in
-    QEXP_DATABASE_URL, whose role is that of the owner.
+    The first role may do what workers do, and no more. The second may read everything and change nothing. Run the SQL
+    as the owner of the database in QEXP_DATABASE_URL.
     """
     from qexp.client import Client
 

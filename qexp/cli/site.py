@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _STOPPED = 20
 """How many of the workers that have stopped are shown."""
-_NONE = "no worker is there; start one with 'celery -A qexp worker'"
+_NONE = "no worker is running; start one with 'celery -A qexp worker'"
 
 
 @click.command()
@@ -29,10 +29,10 @@ _NONE = "no worker is there; start one with 'celery -A qexp worker'"
 @format_option
 def workers_(every: bool, form: str) -> None:
     """
-    List the workers: where, since when, doing what, last seen.
+    List the workers: host, start, state, experiments, last heartbeat.
 
-    A worker is silent when it was not heard of for longer than the setting 'lease'. Another one then gives it up and
-    runs what it ran: it is lost.
+    A worker is silent if its last heartbeat is older than the setting 'lease'. The leader then counts it as lost, and
+    other workers run its experiments.
     """
     from qexp.client import Client
 
@@ -43,7 +43,7 @@ def workers_(every: bool, form: str) -> None:
     if found:
         console().print(_table(found))
     if any(worker.leads for worker in found):
-        say("* leads: it announces what becomes due and takes back what silent workers ran")
+        say("* is the leader: it queues experiments that are due and recovers those of silent workers")
     if all(worker.stopped_at for worker in found):
         say(_NONE)
 
@@ -84,13 +84,13 @@ def _state(worker: WorkerView) -> Text:
 @format_option
 def doctor_(form: str) -> int:
     """
-    Check each link in turn, with the command that repairs it.
+    Check every part of qexp, with the command that repairs it.
 
-    The settings, Postgres, the broker, the embedded services, workers, queues, functions, artifacts, disks: ✓ is well,
-    ! may become a problem, ✗ is one, - was skipped because it needs what has failed. Nothing is written but a small
-    file among the artifacts, which is deleted; nothing waits much longer than 'connect_timeout'.
+    It checks settings, Postgres, broker, embedded services, workers, queues, functions, artifacts and disks. ✓: good,
+    !: may become a problem, ✗: a problem, -: skipped, because it needs a part that failed. The doctor writes only a
+    small file among the artifacts, and deletes it. No check waits much longer than 'connect_timeout'.
 
-    Exit status: 0 if nothing is ✗, 3 if a service is out of reach, else 2.
+    Exit status: 0 without ✗, 3 if a service does not answer, otherwise 2.
     """
     from qexp.client import doctor
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @format_option
 def stale_(study: str, form: str) -> None:
     """
-    Say which results are of older settings or code.
+    Say which results come from older settings or code.
 
     A changed setting, another function, or another content of a file that the attempt imported makes a result stale. A
     file that it did not import makes nothing stale. The last enqueue or requeue made the newest revision.

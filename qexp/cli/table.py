@@ -49,7 +49,7 @@ def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
 @click.option("--check", is_flag=True, help="Write nothing; exit status 1 if a file differs from the database.")
 @_list_option("--only", "Only these tables of tables.yaml.")
 @click.option(
-    "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True, help="How to print it."
+    "--format", "form", type=click.Choice(_FORMATS), default="table", show_default=True, help="The output format."
 )
 def table_(
     studies: tuple[str, ...],

@@ -45,12 +45,12 @@ def status_table(all_counts: Sequence[Counts]) -> RenderableType:
 
 
 def pause_line(counts: Counts) -> str:
-    """Return the line that says why a study rests; nothing if it does not."""
+    """Return the line that says why a study is paused; empty if it is not."""
     if counts.paused_at is None:
         return ""
     why = f": {counts.pause_reason}" if counts.pause_reason else ""
     since = f"{counts.paused_at.astimezone():%Y-%m-%d %H:%M}"
-    return f"{counts.study} is paused since {since}{why}; 'qexp resume {counts.study}' lets it go on"
+    return f"{counts.study} is paused since {since}{why}; 'qexp resume {counts.study}' continues"
 
 
 def _number(number: int, status: Status) -> Text:

@@ -41,7 +41,7 @@ def check_options(path: Path | None, output: Path | None) -> None:
     if path is not None:
         _check_with_file(given, path, context.params["form"])
         if context.params["only"] and context.params["macros"] is not None:
-            raise click.UsageError("--macros: the file has the cells of all tables; leave out --only")
+            raise click.UsageError("--macros: this file needs the cells of all tables; leave out --only")
         return
     _check_apart(context.params["macros"], [output] if output is not None else [])
     if not context.params["metrics"]:
@@ -56,14 +56,14 @@ def _check_with_file(given: Iterable[click.Parameter], path: Path, form: str) ->
     for parameter in given:
         if parameter.name not in _OPTIONS:
             option = "/".join([parameter.opts[-1], *parameter.secondary_opts])
-            raise click.UsageError(f"{option}: write it into {path}, or name studies in place of {path}")
+            raise click.UsageError(f"{option}: write it into {path}, or name studies instead of {path}")
     if form not in ("table", "json"):
         raise click.UsageError(f"--format: found {form!r}, expected table or json; the formats are those of the files")
 
 
 def _check_apart(macros: Path | None, files: Iterable[Path]) -> None:
     if macros is not None and macros.resolve() in [file.resolve() for file in files]:
-        raise click.UsageError(f"--macros: {macros} is the file of a table, expected another one")
+        raise click.UsageError(f"--macros: {macros} is already the file of a table; name another file")
 
 
 def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form: str) -> int:

@@ -16,8 +16,10 @@ _SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("-c", "--concurrency", type=CONCURRENCY, help="Experiments at once; default: one per core.")
 @click.option("-q", "--queue", "queues", multiple=True, help="Queue to listen on; repeatable.  [default: qexp]")
-@click.option("--lifetime", metavar="TIME", help="Time until this machine is gone: 23h.  [default: Slurm's job end]")
-@click.option("--exit-when-idle", is_flag=True, help="End when there is nothing to do.")
+@click.option(
+    "--lifetime", metavar="TIME", help="Time until this machine goes away: 23h.  [default: the end of the Slurm job]"
+)
+@click.option("--exit-when-idle", is_flag=True, help="Stop when there is nothing to do.")
 @click.argument("celery", nargs=-1, type=click.UNPROCESSED, metavar="[CELERY OPTIONS]...")
 def worker_(
     concurrency: int | None,
@@ -29,11 +31,12 @@ def worker_(
     """
     Run experiments on this machine until stopped.
 
-    Ctrl-C or TERM lets running experiments come to their end; a second one gives them back and stops at once. The same
-    as 'celery -A qexp worker', whose other options may follow.
+    After Ctrl-C or TERM the worker finishes its running experiments; after a second one it gives them back and stops at
+    once. This is 'celery -A qexp worker', whose other options may follow.
 
-    With a lifetime nothing begins that would not end in time, by what its study's last experiments have taken, and
-    what runs 15 s before the end is given back. QEXP_LIFETIME and QEXP_EXIT_WHEN_IDLE say the same.
+    With a lifetime, the worker starts no experiment that would not finish in time, judged by the last experiments of
+    its study. It gives back the experiments that still run 15 s before the end. QEXP_LIFETIME and QEXP_EXIT_WHEN_IDLE
+    set the same.
     """
     from qexp import settings
     from qexp.client.local import command
@@ -61,14 +64,14 @@ def worker_(
 @click.argument("flower", nargs=-1, type=click.UNPROCESSED, metavar="[FLOWER OPTIONS]...")
 def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     """
-    Watch workers and experiments live in the browser (Flower).
+    Watch workers and experiments in the browser (Flower).
 
-    Without a password it has a token: open the address that it prints. It answers to localhost and to the names in
-    QEXP_MONITOR_HOSTS.
+    Without a password, the monitor needs a token: open the address that it prints. It answers to localhost and to the
+    names in QEXP_MONITOR_HOSTS.
 
-    To let others see it, give an address and a password, --address 0.0.0.0 with FLOWER_BASIC_AUTH=USER:PASSWORD in the
-    environment. The same as 'celery -A qexp flower', whose other options may follow; those with passwords go by the
-    environment too, so that 'ps' does not show them.
+    To let others see it, set a password and an address: FLOWER_BASIC_AUTH=USER:PASSWORD in the environment, and
+    --address 0.0.0.0. This is 'celery -A qexp flower', whose other options may follow. qexp passes options that hold
+    passwords by the environment, so that 'ps' does not show them.
     """
     more = [f"--address={address}", f"--port={port}", *(option for option in flower if not _is_secret(option))]
     line = [sys.executable, "-P", "-m", "celery", "-A", "qexp", "flower", *more]

@@ -71,7 +71,7 @@ class Account:
         for folder in closed:
             folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
         others = [folder for folder in closed if folder != path.parent]
-        return [f"opened {folder} for passing through (chmod o+x): Postgres runs as {USER}" for folder in others]
+        return [f"made {folder} passable (chmod o+x): Postgres runs as the user {USER}" for folder in others]
 
     def programs(self, site: Path, parts: Sequence[str], copies: Path) -> Path:
         """
@@ -84,7 +84,7 @@ class Account:
             return site
         if not _UNQUOTED.isdisjoint(str(copies)):
             raise SettingsError(
-                f"{copies}: {USER} cannot enter {site}, and Postgres's programs cannot be copied to a path "
+                f"{copies}: the user {USER} cannot enter {site}, and Postgres's programs cannot be copied to a path "
                 """with any of " $ ` \\; set QEXP_HOME to another folder"""
             )
         copy = copies / f"programs-{found[0].stat().st_mtime_ns}"
@@ -130,6 +130,6 @@ def _made() -> pwd.struct_passwd:
             return entry
         reason = single_line(done.stderr) or f"useradd ended with status {done.returncode}"
     raise ServiceError(
-        f"Postgres refuses to run as root and the user {USER!r} cannot be made: {reason}; "
-        "make one, or run qexp as an ordinary user"
+        f"Postgres does not run as root, and the user {USER!r} cannot be created: {reason}; "
+        "create it, or run qexp as an ordinary user"
     )

@@ -35,8 +35,8 @@ def inherited(path: Path) -> Iterator[int]:
         while not _taken(descriptor):
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"{path}: held by a server on another machine, or by what is left of one that was killed here; "
-                    "'qexp down' there ends it, or set QEXP_HOME to a folder of this machine"
+                    f"{path}: a server on another machine, or processes of a killed one here, still use this folder; "
+                    "run 'qexp down' there, or set QEXP_HOME to a folder of this machine"
                 )
             time.sleep(0.05)
         yield descriptor

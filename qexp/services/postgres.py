@@ -72,14 +72,14 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
         done = _pg_ctl(programs, "start", account, home, *options, pass_fds=[lock])
     if done.returncode != 0:
         log = home / "log"
-        raise ServiceError(f"the embedded Postgres does not start: {_last_line(log, done.stderr)}; its log is {log}")
+        raise ServiceError(f"the embedded Postgres does not start: {_last_line(log, done.stderr)}; see its log {log}")
     try:
         _create_database(socket_url(USER, password, sockets, "postgres"))
     except psycopg.OperationalError as error:
         file = settings.home / _PASSWORD
         raise ServiceError(
             f"the embedded Postgres does not accept the password in {file}: {str(error).splitlines()[0]}; "
-            "put its own password back, or set QEXP_HOME to a new folder"
+            "restore its password there, or set QEXP_HOME to a new folder"
         ) from error
     return url, True, notices
 
@@ -123,7 +123,9 @@ def _socket_folder(home: Path, account: Account) -> Path:
     mark = hashlib.blake2b(os.fsencode(home), digest_size=6).hexdigest()
     folder = private.folder(mark, account.uid)
     if not _fits_a_socket(folder):
-        raise SettingsError(f"{folder}: too long for a socket, or with a comma; set TMPDIR to a folder of another name")
+        raise SettingsError(
+            f"{folder}: the path is too long for a socket, or has a comma; set TMPDIR to another folder"
+        )
     return folder
 
 
@@ -170,7 +172,7 @@ def _initialise(programs: Path, data: Path, password: str, account: Account) -> 
     )
     done = _run(programs / "initdb", "-D", f"{draft.name}/data", "-U", USER, *options, account=account, home=home)
     if done.returncode != 0:
-        raise ServiceError(f"the embedded Postgres cannot make its data folder {data}: {_last(done.stderr)}")
+        raise ServiceError(f"the embedded Postgres cannot create its data folder {data}: {_last(done.stderr)}")
     with (draft / "data" / "postgresql.conf").open("a") as file:
         file.write(f"include '{_OURS}'\n")
     with (draft / "data" / _OURS).open("x") as file:
@@ -180,7 +182,7 @@ def _initialise(programs: Path, data: Path, password: str, account: Account) -> 
     if data.exists():
         aside = data.with_name(f"half-made-{time.time_ns()}")
         data.rename(aside)
-        notices = [f"set {aside} aside: a first start was ended before these data were whole"]
+        notices = [f"moved incomplete data to {aside}: the first start was interrupted"]
     (draft / "data").rename(data)
     shutil.rmtree(draft)
     return notices
@@ -190,8 +192,8 @@ def _check_version(data: Path) -> None:
     found = (data / "PG_VERSION").read_text().strip()
     if found != VERSION:
         raise ServiceError(
-            f"{data} was made by Postgres {found}, the embedded one is {VERSION}; "
-            "set QEXP_HOME to a new folder, or serve the old one yourself and set QEXP_DATABASE_URL"
+            f"{data} was created by Postgres {found}, the embedded one is {VERSION}; "
+            f"set QEXP_HOME to a new folder, or start Postgres {found} on it yourself and set QEXP_DATABASE_URL"
         )
 
 
@@ -227,7 +229,9 @@ def _works_in(process: Any, data: Path, since: float) -> bool:
 def _stop(programs: Path, data: Path, account: Account) -> None:
     done = _pg_ctl(programs, "stop", account, data.parent, "-m", "fast")
     if done.returncode != 0 and _postmaster(data) is not None:
-        raise ServiceError(f"the embedded Postgres does not stop: {_last(done.stderr)}")
+        raise ServiceError(
+            f"the embedded Postgres does not stop: {_last(done.stderr)}; see its log {data.parent / 'log'}"
+        )
 
 
 def _pg_ctl(

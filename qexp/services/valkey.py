@@ -41,7 +41,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
             done = subprocess.run(line, cwd=home, input=lines, capture_output=True, check=False, pass_fds=[lock])
             if done.returncode == 0 and _wait(url):
                 return url, True, []
-    raise ServiceError(f"the embedded Valkey does not start; its log is {home / 'log'}")
+    raise ServiceError(f"the embedded Valkey does not start; see its log {home / 'log'}")
 
 
 def stop(settings: Settings, known: str | None) -> bool:
@@ -55,7 +55,9 @@ def stop(settings: Settings, known: str | None) -> bool:
     deadline = time.monotonic() + _PATIENCE
     while _answers(known):
         if time.monotonic() > deadline:
-            raise ServiceError("the embedded Valkey does not stop; its log is " + str(settings.home / "valkey" / "log"))
+            raise ServiceError(
+                "the embedded Valkey does not stop; see its log " + str(settings.home / "valkey" / "log")
+            )
         time.sleep(0.02)
     return True
 

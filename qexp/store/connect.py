@@ -77,7 +77,7 @@ def connect(settings: Settings) -> Raw:
 
 def _open(settings: Settings) -> Raw:
     if settings.database_url is None:
-        raise DatabaseUnreachableError("no address", "none is configured and the embedded one is not running")
+        raise DatabaseUnreachableError
     try:
         return Raw.connect(
             settings.database_url,

@@ -87,7 +87,7 @@ def script(settings: Settings, worker: str, reader: str) -> str:
     that cannot be those of two roles beside that of the settings, which owns the tables.
     """
     if settings.database_url is None:
-        raise DatabaseUnreachableError("no address", "none is configured and the embedded one is not running")
+        raise DatabaseUnreachableError
     address = conninfo_to_dict(settings.database_url)
     owner = str(address.get("user") or getpass.getuser())
     database = str(address.get("dbname") or owner)

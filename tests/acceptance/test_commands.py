@@ -58,7 +58,7 @@ def test_an_enqueue_says_how_many_experiments_ran_with_another_order_of_keys(qex
     assert done.stdout == f"{made.name}: 2 experiments, 0 new, 2 already there\n"
     assert done.stderr == (
         "warning: 1 experiment has run with another order of keys or kind of number (1e22 is no integer) than the grid "
-        "has now, and will not run again; where the order matters, write a list of pairs: [[scale, std], [pca, 5]]\n"
+        "has now, and will not run again; if the order matters, write a list of pairs: [[scale, std], [pca, 5]]\n"
     )
     assert [row["result"] for row in made.listed()] == [{"first": "b"}, {"first": "c"}]
 
@@ -389,7 +389,12 @@ UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
         (["status"], {"QEXP_DATABASE_URL": UNREACHABLE}, 3, ["cannot reach Postgres at 127.0.0.1:1", "'qexp up'"]),
         (["enqueue", "good.yaml"], {"QEXP_BROKER_URL": "redis://:hidden@127.0.0.1:1/0"}, 3, ["broker", "'qexp up'"]),
         (["worker"], {"QEXP_DATABASE_URL": UNREACHABLE}, 3, ["cannot reach Postgres", "'qexp up'"]),
-        (["status"], {"QEXP_HOME": "/nonexistent/home"}, 3, ["the embedded one is not running", "'qexp up'"]),
+        (
+            ["status"],
+            {"QEXP_HOME": "/nonexistent/home"},
+            3,
+            ["no services are running: start them with 'qexp up', or set QEXP_DATABASE_URL"],
+        ),
         (["status"], {"QEXP_DATABASE_URL": "sqlite:///x"}, 2, ["QEXP_DATABASE_URL", "postgresql://"]),
         (["config"], {"QEXP_HOEM": "x"}, 2, ["did you mean 'QEXP_HOME'"]),
     ],

@@ -728,7 +728,7 @@ def f(x, context: qexp.Context):
     seen = raw.execute(f"SELECT duration, last_attempt FROM study_{made.name}").fetchone()
     assert seen == (row["duration"], row["last_attempt"])
     assert len(qexp.load(made.name, where=f"duration >= {first + last - 1e-3} and last_attempt < {last + 1e-3}")) == 1
-    assert "with the attempts that it went on from" in qexp_command("show", str(row["id"])).stdout
+    assert "with the attempts whose checkpoints it used" in qexp_command("show", str(row["id"])).stdout
     # And a requeue that begins anew begins at nothing
     assert qexp_command("requeue", made.name, "--status", "done", "--fresh").returncode == 0
     assert made.wait() == 0

@@ -47,7 +47,7 @@ def running(study, queue, tmp_path, workers):
 
 def test_cancelled_experiments_end_whatever_they_do(qexp, running, tmp_path):
     done = qexp("cancel", running.name, "--reason", "wrong data")
-    assert done.stdout.startswith("3 cancelled: ") and "3 of them running" in done.stderr
+    assert done.stdout.startswith("3 cancelled: ") and "3 of them are running" in done.stderr
     assert {row["status"] for row in running.listed()} == {"cancelled"}
     eventually((tmp_path / "stubborn-left").exists, "the stubborn one to be told")
     assert (tmp_path / "plain-left").read_text() == "Leaving"
@@ -66,7 +66,7 @@ def test_a_paused_study_gives_back_what_runs_and_goes_on_when_it_is_resumed(qexp
     assert "the disk is full" in qexp("status", running.name).stdout
     (tmp_path / "go").touch()
     done = qexp("resume", running.name)
-    assert done.stdout == f"{running.name} goes on\n"
+    assert done.stdout == f"{running.name} is resumed\n"
     assert running.wait() == 0
     shown = {row["params"]["kind"]: row for row in running.shown()}
     for row in shown.values():

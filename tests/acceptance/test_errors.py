@@ -108,10 +108,10 @@ def test_what_has_kept_nothing_is_left_alone_and_whole_studies_are_not_accepted_
     )
     asked = qexp("accept", made.name, "--error", group)
     assert asked.returncode == 2
-    assert "12 experiments would be done, with the results that they have kept. Add -y" in asked.stderr
+    assert "12 experiments would become done, with the kept parts of their results. Add -y" in asked.stderr
     done = qexp("accept", made.name, "--error", group, "-y")
     assert (done.returncode, done.stdout) == (0, "0 accepted\n")
-    assert f"12 unchanged, since they have kept nothing: {ids[0]}-{ids[-1]}" in done.stderr
+    assert f"12 unchanged, since no part of their result was kept: {ids[0]}-{ids[-1]}" in done.stderr
     assert {row["status"] for row in made.listed()} == {"failed"}
 
 

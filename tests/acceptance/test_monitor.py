@@ -74,7 +74,7 @@ def test_the_monitor_refuses_to_be_open_to_others_without_a_password(flower, tmp
     process = flower(*start, f"--address={address}", f"--port={free_port()}")
     assert process.wait(timeout=120) == 2
     text = (tmp_path / "flower.log").read_text()
-    assert f"the monitor would listen on {address} for everyone" in text
+    assert f"the monitor would be open to everyone on {address}" in text
     assert "Traceback" not in text
 
 

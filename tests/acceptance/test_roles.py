@@ -291,7 +291,7 @@ def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
     for command in (("enqueue", "grid.yaml"), ("requeue", name, "--failed", "-y"), ("cancel", name, "-y")):
         done = look(*command)
         assert done.returncode == 3, (command, done.stderr)
-        assert "does not allow it: permission denied for" in done.stderr
+        assert "refused: permission denied for" in done.stderr
         assert len(done.stderr.splitlines()) == 1
         assert PASSWORD not in done.stderr
 
@@ -301,7 +301,7 @@ def test_a_worker_whose_role_may_not_work_says_so_and_ends(roles, start_worker, 
     worker = start_worker("-c", "1")
     eventually(lambda: worker.process.poll() is not None, "the worker to end")
     assert worker.process.returncode == 3
-    assert "does not allow it: permission denied for table environment" in worker.text()
+    assert "refused: permission denied for table environment" in worker.text()
     assert "Traceback" not in worker.text()
 
 

@@ -126,7 +126,7 @@ OF_POSTGRES = {"schema", "rights", "clock", "connections", "workers", "queues", 
 def test_without_a_worker_it_is_said_how_to_start_one(site):
     done = site.qexp("workers")
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "no worker is there; start one with 'celery -A qexp worker'\n"
+    assert done.stderr == "no worker is running; start one with 'celery -A qexp worker'\n"
     assert site.workers() == []
 
 

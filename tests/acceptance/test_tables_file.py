@@ -271,13 +271,13 @@ def test_tables_and_macros_compile(paper, qexp):
 
 
 REFUSED_OPTIONS = [
-    (["tables.yaml", "--metric", "m"], "--metric: write it into tables.yaml, or name studies in place of tables.yaml"),
+    (["tables.yaml", "--metric", "m"], "--metric: write it into tables.yaml, or name studies instead of tables.yaml"),
     (["tables.yaml", "-o", "x.tex"], "--output: write it into tables.yaml"),
     (["tables.yaml", "--min"], "--max/--min: write it into tables.yaml"),
     (["tables.yaml", "--format", "md"], "--format: found 'md', expected table or json"),
     (["tables.yaml", "--only", "a", "--macros", "m.tex"], "--macros: the file has the cells of all tables; leave out"),
-    (["tables.yaml", "--macros", "./a.tex"], "--macros: a.tex is the file of a table, expected another one"),
-    (["lenet", "-o", "a.tex", "--macros", "a.tex"], "--macros: a.tex is the file of a table, expected another one"),
+    (["tables.yaml", "--macros", "./a.tex"], "--macros: a.tex is already the file of a table; name another file"),
+    (["lenet", "-o", "a.tex", "--macros", "a.tex"], "--macros: a.tex is already the file of a table; name another file"),
     (["tables.yaml", "lenet"], "found tables.yaml lenet, expected one file of tables, or studies"),
     (["no.yml"], "no.yml: cannot read the tables file: no such file or directory"),
     (["lenet"], "missing option '--metric'"),

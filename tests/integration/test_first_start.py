@@ -174,7 +174,7 @@ def test_a_system_user_that_cannot_be_made_is_one_line_with_the_cause(monkeypatc
     (tmp_path / "useradd").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(
-        ServiceError, match=r"cannot be made: useradd: cannot lock /etc/passwd; try again later"
+        ServiceError, match=r"cannot be created: useradd: cannot lock /etc/passwd; try again later"
     ) as caught:
         account.Account.here()
     assert "\n" not in str(caught.value)

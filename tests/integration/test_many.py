@@ -85,7 +85,7 @@ def test_the_first_of_many_ids_that_is_unknown_is_named(client, study):
         ((7 * 10**17, 8 * 10**17), f"{7 * 10**17}-{8 * 10**17}"),
     ):
         chosen = ((ids[0], ids[1]), unknown, (-5, -5))
-        with pytest.raises(UnknownExperimentError, match=f"has the id {shown}; the last id there is {ids[2]},"):
+        with pytest.raises(UnknownExperimentError, match=f"has the id {shown}: the last id is {ids[2]};"):
             client.experiments(Selection(name, chosen))
 
 

@@ -62,7 +62,7 @@ def test_a_look_makes_no_tables_and_says_that_nothing_was_enqueued(empty):
     assert client.counts() == []
     assert client.workers() == []
     for verb in (lambda: client.counts("a"), lambda: client.experiments(Selection("a")), lambda: client.explain(1)):
-        with pytest.raises(NoTablesError, match=r"nothing was enqueued yet.*'qexp enqueue grid.yaml'"):
+        with pytest.raises(NoTablesError, match=r"no tables of qexp yet.*'qexp enqueue grid.yaml'"):
             verb()
     # Then there are none
     with connect(empty) as raw:
@@ -124,7 +124,9 @@ def test_a_schema_is_not_migrated_under_older_workers_unless_that_is_wanted(olde
         )
     # When somebody migrates or enqueues, then the worker is named and nothing is changed
     for verb in (Client(older).migrate, lambda: Client(older).enqueue(grid)):
-        with pytest.raises(OlderWorkersError, match=r"older qexp run: old@h; stop .*'qexp db migrate --under-workers'"):
+        with pytest.raises(
+            OlderWorkersError, match=r"older workers are running: old@h; stop .*'qexp db migrate --under-workers'"
+        ):
             verb()
     assert version(older) == before
     # When it is wanted, then it is done, and the worker is named again

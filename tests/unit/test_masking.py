@@ -128,5 +128,5 @@ def test_a_process_that_outlives_its_worker_is_told_why_there_are_no_addresses(t
     path = tmp_path / "settings.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(SettingsError, match=f"settings.json: {reason}, expected the addresses that a worker leaves"):
+    with pytest.raises(SettingsError, match=f"settings.json: {reason}, expected the addresses that a running worker"):
         settings_.load({"QEXP_ATTACH": str(path)}, tmp_path)

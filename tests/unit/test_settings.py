@@ -211,8 +211,8 @@ def test_a_services_file_that_cannot_be_read_counts_as_none(tmp_path, home):
     ("url", "word"),
     [
         ("redis://:hidden@h/0?ssl_cert_reqs=none", "expected rediss://"),
-        ("rediss://:hidden@h/0?ssl_cert_reqs=maybe", "none of required"),
-        ("rediss://:hidden@h/0?ssl_check_hostname=no", "none of true, false"),
+        ("rediss://:hidden@h/0?ssl_cert_reqs=maybe", "expected one of required"),
+        ("rediss://:hidden@h/0?ssl_check_hostname=no", "expected one of true, false"),
         ("rediss://:hidden@h/0?ssl_ca_cert=/x", "did you mean 'ssl_ca_certs'"),
         ("rediss://:hidden@h/0?ssl_ca_certs=/nowhere/ca.pem", "names no file"),
         ("rediss://:p@h/0?ssl_password=hidden", "there is no ssl_password"),
