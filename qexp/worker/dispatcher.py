@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -13,7 +12,7 @@ import psycopg
 
 from qexp import broker
 from qexp.client import Client
-from qexp.errors import BrokerUnreachableError, ServiceError, SettingsError
+from qexp.errors import DatabaseUnreachableError, SettingsError
 from qexp.model import Error, Failure
 from qexp.settings import Settings
 from qexp.store import leases
@@ -21,6 +20,7 @@ from qexp.store.connect import Raw, connect
 from qexp.truncation import single_line
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
+from qexp.worker.periodic import PeriodicThread
 from qexp.worker.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
@@ -57,8 +57,7 @@ class Dispatcher:
         self._looked, self._stirred, self._moved = 0.0, True, -math.inf
         self._flows = True
         """Something was announced when this worker looked last, so more may follow soon."""
-        self._stops = self._hurry = False
-        self._wake = threading.Event()
+        self._hurry = False
         self._leads = True
         """As far as is known: a worker that has just begun tries at once."""
         self._burst = self._took = self._held = 0.0
@@ -69,10 +68,17 @@ class Dispatcher:
         self._scouted: set[int] = set()
         self._scouting = 0.0
         """Studies whose first experiments were taken here while another worker leads, and since when there are any."""
-        self._thread = threading.Thread(target=self._run, name="qexp-dispatcher", daemon=True)
+        self._thread = PeriodicThread(
+            "qexp-dispatcher",
+            self._look,
+            self._until_next_look,
+            "the leader could not do its work",
+            gather=_SOON,
+            last=self._finish,
+        )
 
     def start(self) -> None:
-        """Begin, after the pool's children were made: a fork takes no threads along."""
+        """Start the thread, after the pool has forked its children."""
         self._upkeep.start()
         self._thread.start()
 
@@ -82,10 +88,8 @@ class Dispatcher:
 
         After *patience* seconds even if what is under way is not done.
         """
-        self._stops, self._hurry = True, hurry
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join(patience)
+        self._hurry = hurry
+        self._thread.stop(patience)
         self._upkeep.stop(hurry)
         self._client.close()
 
@@ -103,10 +107,10 @@ class Dispatcher:
             if not self._scouted:
                 self._scouting = now
             self._scouted.add(scout)
-            self._wake.set()
+            self._thread.wake()
         if now - self._took > _QUIET and self._leads:
             self._burst, self._stirred = now, True
-            self._wake.set()
+            self._thread.wake()
         self._took = now
 
     def tick(self) -> bool:
@@ -184,22 +188,20 @@ class Dispatcher:
                 many = "an experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
                 log.warning("%s is silent: %s taken back from it", silent.name, many)
 
-    def _run(self) -> None:
-        while self._continues():
-            if self._leads and self._rests():
-                continue
-            try:
-                self._leads = self.tick()
-                if not self._leads:
-                    self._follow_scouts()
-                    self._client.close()
-            except BrokerUnreachableError as error:
-                log.warning("what waits is not announced: %s", error)
-            except (psycopg.OperationalError, ServiceError) as error:
-                log.warning("what waits is not announced: %s", single_line(error))
-                self._raw = None
-            except Exception:
-                log.exception("what waits could not be announced")  # and the next look may fare better
+    def _look(self) -> None:
+        if self._leads and self._rests():
+            return
+        try:
+            self._leads = self.tick()
+            if not self._leads:
+                self._follow_scouts()
+                self._client.close()
+        except (psycopg.OperationalError, DatabaseUnreachableError):
+            self._raw = None
+            raise
+
+    def _finish(self) -> None:
+        """Let another worker lead at once."""
         if self._raw is not None and self._leads:
             if not self._hurry:
                 self._upkeep.look_once_more()
@@ -211,14 +213,7 @@ class Dispatcher:
             known = studies - self._client.announcer.go_on(studies)
             self._scouted -= studies if time.monotonic() - self._scouting > self._lease else known
 
-    def _continues(self) -> bool:
-        """Wait for the next look; say whether there is one."""
-        if not self._stops and self._wake.wait(self._pause()):
-            self._wake.clear()
-            self._wake.wait(0.0 if self._stops else _SOON)
-        return not self._stops
-
-    def _pause(self) -> float:
+    def _until_next_look(self) -> float:
         """
         Return the seconds until the next look.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from uuid import UUID
@@ -15,11 +14,11 @@ from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.store import leases
 from qexp.store.line import Line
-from qexp.truncation import single_line
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attendance import Attendance
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath
+from qexp.worker.periodic import PeriodicThread
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -50,24 +49,22 @@ class Heart:
         self._heard = time.monotonic()
         self._site: UUID | None = None
         self._stop_taking: Callable[[], None] | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="qexp-heart", daemon=True)
+        self._due = 0.0
+        self._thread = PeriodicThread("qexp-heartbeat", self._beat_if_due, self._until_next_look, "heartbeat failed")
 
     def start(self, stop_taking: Callable[[], None] | None = None) -> None:
         """
-        Begin, after the pool's children were made: a fork takes no threads along.
+        Start the thread, after the pool has forked its children.
 
         *stop_taking* is called when the worker is to take nothing any more.
         """
         self._stop_taking = stop_taking
+        self._due = time.monotonic() + self.settings.heartbeat
         self._thread.start()
 
     def stop(self, patience: float | None = None) -> None:
-        """End, after so many seconds even if what is under way is not done."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(patience)
-        if not self._thread.is_alive():
+        """Stop the thread; wait at most *patience* seconds for the beat under way."""
+        if self._thread.stop(patience):
             self._line.release()
 
     def beat(self) -> None:
@@ -89,25 +86,20 @@ class Heart:
         self._line.do(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
         self._line.do(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wait()
-            if self._stop.is_set():
-                return
-            try:
-                self.beat()
-            except (psycopg.Error, ServiceError) as error:
-                log.warning("the heartbeat is not heard: %s", single_line(error))
-                self._give_up_if_cut_off()
-            except Exception:
-                log.exception("the heartbeat is not heard")  # and the next one may be
+    def _beat_if_due(self) -> None:
+        """Beat if it is time, or if the worker was told to stop: Postgres must know before the worker is gone."""
+        if time.monotonic() < self._due and (self._told or not self._attendance.board.stopping):
+            return
+        try:
+            self.beat()
+        except (psycopg.Error, ServiceError):
+            self._give_up_if_cut_off()
+            raise
+        finally:
+            self._due = time.monotonic() + self.settings.heartbeat
 
-    def _wait(self) -> None:
-        """Wait for the next beat, which comes at once when the worker is told to stop: its end is no sign then."""
-        due = time.monotonic() + self.settings.heartbeat
-        while (left := due - time.monotonic()) > 0 and not self._stop.wait(min(left, _LOOK)):
-            if self._attendance.board.stopping and not self._told:
-                return
+    def _until_next_look(self) -> float:
+        return max(0.0, min(_LOOK, self._due - time.monotonic()))
 
     def _give_up_if_cut_off(self) -> None:
         """

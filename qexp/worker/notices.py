@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-import threading
 from datetime import timedelta
 
 from qexp import notify
 from qexp.addresses import digest, hidden
 from qexp.client import Client
-from qexp.errors import NotifyError, ServiceError
+from qexp.errors import NotifyError
 from qexp.model import Status, describe
 from qexp.store import notices, reports, standing, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.notices import Event, News
 from qexp.truncation import shortened, single_line
+from qexp.worker.periodic import PeriodicThread
 
 log = logging.getLogger(__name__)
 
@@ -29,19 +29,17 @@ class Notices:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._stop, self._more = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="qexp-notices", daemon=True)
+        self._thread = PeriodicThread(
+            "qexp-notices", self._send_due, None, "messages are not sent", last=self._send_due
+        )
 
     def start(self) -> None:
-        """Begin to send what `look` asks for, after the pool's children were made."""
+        """Start the thread that sends what `look` notes, after the pool has forked its children."""
         self._thread.start()
 
     def stop(self, hurry: bool = False) -> None:
-        """End; without *hurry* what waits to be sent is given a little time."""
-        self._stop.set()
-        self._more.set()
-        if self._thread.is_alive() and not hurry:
-            self._thread.join(_LAST)
+        """Stop the thread; without *hurry*, wait a little for it to send the last messages."""
+        self._thread.stop(0.0 if hurry else _LAST)
 
     def look(self) -> None:
         """Note what there is to tell, and have it sent."""
@@ -56,7 +54,7 @@ class Notices:
                     if new:
                         text = _text(connection, event, news, settings.stalled_after)
                         notices.note(connection, news.id, event, since, text, new)
-        self._more.set()
+        self._thread.wake()
 
     def braked(self, connection: Connection, name: str, reason: str) -> None:
         """Note that the brake has paused a study, in the transaction that does so."""
@@ -65,20 +63,6 @@ class Notices:
         text = f"{name}: paused\n{reason}\nafter the fix: qexp requeue {name} --failed; qexp resume {name}"
         if study.paused_at is not None and addresses:
             notices.note(connection, study.id, Event.BRAKED, study.paused_at, text, addresses)
-
-    def _run(self) -> None:
-        while True:
-            self._more.wait()
-            self._more.clear()
-            last = self._stop.is_set()
-            try:
-                self._send_due()
-            except ServiceError as error:
-                log.warning("messages are not sent: %s", error)
-            except Exception:
-                log.exception("messages are not sent")  # and the next time may fare better
-            if last:
-                return
 
     def _send_due(self) -> None:
         with self._client.begin() as connection:

@@ -6,13 +6,13 @@ import contextlib
 import logging
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 
 from qexp.store.line import PATIENCE
 from qexp.worker.attempt.limits import born, kill_tree, memory_of
 from qexp.worker.board import Board, Post, Request
+from qexp.worker.periodic import PeriodicThread
 
 log = logging.getLogger(__name__)
 
@@ -28,26 +28,15 @@ _STUCK = 3 * PATIENCE
 """Seconds after its function in which a child moves on: what it has to record may wait for Postgres that often."""
 
 
-class Warden:
-    """A thread in a worker's main process that watches the board."""
+class Warden(PeriodicThread):
+    """A thread in a worker's main process that watches the board; started after the pool has forked its children."""
 
     def __init__(self, board: Board, killed: Callable[[Post], None]) -> None:
+        super().__init__("qexp-warden", self.look, _PULSE, "limits could not be checked")
         self.board = board
         self._killed = killed
         """Is told of an attempt whose processes were ended."""
         self._looks = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="qexp-warden", daemon=True)
-
-    def start(self) -> None:
-        """Begin, after the pool's children were made: a fork takes no threads along."""
-        self._thread.start()
-
-    def stop(self, patience: float | None = None) -> None:
-        """End, after so many seconds even if what is under way is not done."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(patience)
 
     def look(self) -> None:
         """Hold each attempt to its limits, now."""
@@ -79,13 +68,6 @@ class Warden:
         self.board.ask(slot, why)
         kill_tree(post.process, post.process_born)
         self._killed(post._replace(request=why))
-
-    def _run(self) -> None:
-        while not self._stop.wait(_PULSE):
-            try:
-                self.look()
-            except Exception:
-                log.exception("limits could not be looked after")  # and the next look may fare better
 
 
 def tell(board: Board, slot: int, post: Post, request: Request) -> None:

@@ -147,7 +147,7 @@ def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_p
             assert "qexp: " in said[-1], (line, environ, said[-1])
     # And they go away under a worker and the monitor
     watch.run("qexp", "down")
-    eventually(lambda: "not heard" in worker_log.read_text(), "the worker to miss Postgres")
+    eventually(lambda: "heartbeat failed" in worker_log.read_text(), "the worker to miss Postgres")
     eventually(
         lambda: "onnect" in monitor_log.read_text().rpartition("monitor is at")[2], "the monitor to miss the broker"
     )

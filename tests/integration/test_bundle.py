@@ -225,10 +225,11 @@ class Stops:
         return self.method(*arguments, **options)
 
 
-@pytest.mark.parametrize("moment", ["_wake", "_note"])
+@pytest.mark.parametrize("moment", ["_thread.wake", "_note"])
 def test_what_has_ended_when_its_process_is_told_to_stop_is_recorded(client, study, bundle, monkeypatch, moment):
     claim = bundle.next(lambda _: None)
-    monkeypatch.setattr(bundle, moment, Stops(getattr(bundle, moment)))
+    owner, method = (bundle._thread, "wake") if moment == "_thread.wake" else (bundle, moment)
+    monkeypatch.setattr(owner, method, Stops(getattr(owner, method)))
     with pytest.raises(SystemExit):
         bundle.end(claim, FINE, time.monotonic())
     bundle.stop()

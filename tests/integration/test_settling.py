@@ -231,7 +231,7 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
     # Then it does
     assert left.wait(60)
     main.join(60)
-    office._heart._thread.join(60)
+    office._heart.stop(60)
     (name,) = {claim.study for claim in claims}
     assert {row.status for row in client.experiments(Selection(name))} <= {Status.PENDING, Status.QUEUED}
 

@@ -6,6 +6,7 @@ import psycopg
 
 from qexp.errors import ResultError
 from qexp.model import Claim, Failure, Outcome, Usage
+from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 
 
@@ -18,5 +19,5 @@ def is_refusal(error: Exception) -> bool:
 
 def refused(what: str, error: Exception, claim: Claim, usage: Usage) -> Outcome:
     """Return the outcome of an attempt that has left what cannot be stored."""
-    reason = ResultError(f"{what} cannot be stored: {' '.join(str(error).split())}")
+    reason = ResultError(f"{what} cannot be stored: {single_line(error)}")
     return Outcome(error=trace.of(reason, Failure.ERROR, claim.folder), usage=usage)

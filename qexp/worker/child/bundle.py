@@ -26,6 +26,7 @@ from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
 from qexp.worker.child.outbox import ResultOutbox, UnrecordedResult
 from qexp.worker.child.result_log import ResultLog
+from qexp.worker.periodic import PeriodicThread
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,9 @@ class Bundle:
         """Held by who claims, or gives back; taken before the lock."""
         self._lock = threading.RLock()
         """Held for moments, and never while Postgres or the broker is waited for."""
-        self._due = threading.Event()
-        self._recorder = 0
-        """The process that has a thread which records."""
+        self._thread = PeriodicThread(
+            "qexp-results", self._record_and_claim, None, "results are not recorded yet", gather=_TOGETHER
+        )
         self._waiting: deque[int] = deque()
         self._claimed: deque[Claim] = deque()
         self._current: Claim | None = None
@@ -104,7 +105,7 @@ class Bundle:
             self._began, self._failures = time.monotonic(), []
             self._holds = (len(self._waiting) > 1 or self._was_brief) and self._has_log()
         if self._holds:
-            self._start_recorder()  # before a function has run: it may leave no memory for a thread
+            self._thread.start()  # before a function has run: it may leave no memory for a thread
 
     @property
     def is_at_work(self) -> bool:
@@ -180,7 +181,7 @@ class Bundle:
             self._ended.append(item)
             self._note(item)
             self._current = None
-        self._wake()
+        self._thread.wake()
 
     def record(self) -> None:
         """Record the results that wait; the function may go on meanwhile."""
@@ -203,28 +204,12 @@ class Bundle:
             except OSError as error:
                 self._give_up_holding(error)
 
-    def _start_recorder(self) -> None:
-        """Start the thread that records what waits, so that no experiment waits for the disk of the one before."""
-        if self._recorder != os.getpid():  # a fork takes no threads along
-            threading.Thread(target=self._record_soon, name="qexp-results", daemon=True).start()
-            self._recorder = os.getpid()
-
-    def _wake(self) -> None:
-        """Have what waits recorded in a moment."""
-        if not self._due.is_set():
-            self._due.set()
-
-    def _record_soon(self) -> None:
-        while self._due.wait():
-            time.sleep(_TOGETHER)  # for others to come, rather than for anything
-            self._due.clear()
-            for action, what in ((self.record, "results"), (self._claim_ahead, "claims")):
-                try:
-                    action()
-                except (psycopg.Error, QexpError) as error:
-                    log.warning("%s wait: %s", what, single_line(error))  # until there are others
-                except Exception:
-                    log.exception("%s wait", what)
+    def _record_and_claim(self) -> None:
+        """Record results that wait and claim ahead, in a thread: no experiment waits for the disk of the one before."""
+        try:
+            self.record()
+        finally:
+            self._claim_ahead()
 
     def _claim_ahead(self) -> None:
         """Claim what comes next while the function runs, so that it need not be waited for."""

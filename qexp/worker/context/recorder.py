@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import threading
 import time
 from collections.abc import Callable
 
-import psycopg
-
-from qexp.errors import QexpError
 from qexp.store.line import Line
-from qexp.truncation import single_line
 from qexp.worker.context.journal import PostgresJournal
-
-log = logging.getLogger(__name__)
+from qexp.worker.periodic import PeriodicThread
 
 _PULSE = 1.0
 """Seconds between two writings."""
@@ -32,34 +24,26 @@ class Recorder:
         self._line, self._sample, self._look = line, sample, look
         self._journal: PostgresJournal | None = None
         self._since = 0.0
-        self._pid = 0
+        self._thread = PeriodicThread("qexp-recorder", self._write, _PULSE, "records are not written yet")
 
     def watch(self, journal: PostgresJournal) -> None:
         """Write what this journal buffers from now on."""
         self._since = time.monotonic()
         self._journal = journal
-        if self._pid != os.getpid():  # a fork takes no threads along
-            self._pid = os.getpid()
-            threading.Thread(target=self._run, name="qexp-recorder", daemon=True).start()
+        self._thread.start()
 
     def leave(self) -> None:
         """Write no more of it: its attempt comes to its end, and writes the rest itself."""
         self._journal = None
 
-    def _run(self) -> None:
-        pause = threading.Event()
-        while not pause.wait(_PULSE):
-            journal = self._journal
-            if journal is None or time.monotonic() - self._since < _PULSE:
-                continue
-            try:
-                self._look()
-                self._sample()
-                if journal.flush():
-                    self._since = time.monotonic()
-                elif time.monotonic() - self._since > _IDLE:
-                    self._line.release()
-            except (QexpError, psycopg.Error) as error:
-                log.warning("what is recorded waits: %s", single_line(error))
-            except Exception:
-                log.exception("what is recorded waits")  # the attempt's end tries again, and says so if it fails
+    def _write(self) -> None:
+        """Write what is buffered; if that fails, the attempt's end tries again and reports a failure."""
+        journal = self._journal
+        if journal is None or time.monotonic() - self._since < _PULSE:
+            return
+        self._look()
+        self._sample()
+        if journal.flush():
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since > _IDLE:
+            self._line.release()

@@ -1,0 +1,80 @@
+"""A thread of a worker that does one thing again and again until it is stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from qexp.errors import QexpError
+from qexp.truncation import single_line
+
+log = logging.getLogger(__name__)
+
+
+class PeriodicThread:
+    """
+    Calls *action* after each pause of *pause* seconds, and earlier if it is woken.
+
+    An action that raises is logged with the sentence *failure*, and is called again after the next pause. A pause of
+    None lasts until the thread is woken. After a wake the thread waits *gather* seconds for more to come. The daemon
+    thread calls *last* once after it was stopped.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        action: Callable[[], object],
+        pause: float | Callable[[], float] | None,
+        failure: str,
+        *,
+        gather: float = 0.0,
+        last: Callable[[], object] | None = None,
+    ) -> None:
+        self.name, self.failure = name, failure
+        self._action, self._pause, self._gather, self._last = action, pause, gather, last
+        self._woken, self._stops = threading.Event(), False
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def start(self) -> None:
+        """Start the thread unless this process has it; a fork takes no threads along."""
+        if self._pid != os.getpid():
+            self._thread, self._pid = threading.Thread(target=self._run, name=self.name, daemon=True), os.getpid()
+            self._thread.start()
+
+    def wake(self) -> None:
+        """End the present pause."""
+        if not self._woken.is_set():  # cheaper than `set`
+            self._woken.set()
+
+    def stop(self, patience: float | None = None) -> bool:
+        """Stop the thread and wait *patience* seconds for its end; None: without limit. Return whether it has ended."""
+        self._stops = True
+        self._woken.set()
+        if self._thread is None:
+            return True
+        self._thread.join(patience)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stops:
+            if self._woken.wait(self._pause() if callable(self._pause) else self._pause) and not self._stops:
+                time.sleep(self._gather)
+            self._woken.clear()
+            if not self._stops:
+                self._call(self._action)
+        if self._last is not None:
+            self._call(self._last)
+
+    def _call(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (QexpError, psycopg.Error) as error:
+            log.warning("%s: %s", self.failure, single_line(error))
+        except Exception:
+            log.exception("%s", self.failure)  # the next call may succeed
