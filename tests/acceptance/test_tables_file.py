@@ -277,7 +277,10 @@ REFUSED_OPTIONS = [
     (["tables.yaml", "--format", "md"], "--format: found 'md', expected table or json"),
     (["tables.yaml", "--only", "a", "--macros", "m.tex"], "--macros: the file has the cells of all tables; leave out"),
     (["tables.yaml", "--macros", "./a.tex"], "--macros: a.tex is already the file of a table; name another file"),
-    (["lenet", "-o", "a.tex", "--macros", "a.tex"], "--macros: a.tex is already the file of a table; name another file"),
+    (
+        ["lenet", "-o", "a.tex", "--macros", "a.tex"],
+        "--macros: a.tex is already the file of a table; name another file",
+    ),
     (["tables.yaml", "lenet"], "found tables.yaml lenet, expected one file of tables, or studies"),
     (["no.yml"], "no.yml: cannot read the tables file: no such file or directory"),
     (["lenet"], "missing option '--metric'"),
