@@ -12,7 +12,7 @@ from qexp.functions import switch
 from qexp.model import Claim, Departure, Json
 from qexp.store import studies
 from qexp.store.journal import Writer
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection
 from qexp.worker.attempt import isolation, results, runner
 from qexp.worker.attempt.code import Code
@@ -31,16 +31,16 @@ class Rehearsal:
 
     def __init__(self, experiment: int, client: Client | None = None, live: bool = False) -> None:
         self._client = client or Client()
-        self._line = Line(self._client.settings)
+        self._postgres = ReconnectingConnection(self._client.settings)
         claim = _claim(self._client, experiment)
         self.claim = claim._replace(source=None) if live else claim
-        reader = PostgresJournal(self._line, Writer(experiment, 0, None), Path, lambda: False, self.claim.study)
+        reader = PostgresJournal(self._postgres, Writer(experiment, 0, None), Path, lambda: False, self.claim.study)
         self.notebook = Notebook(reader.encoded)
 
     @cached_property
     def folder(self) -> Path | None:
         """Where its code is on this host; None: only what is installed."""
-        return Code(self._client.settings, self._line).folder(self.claim)
+        return Code(self._client.settings, self._postgres).folder(self.claim)
 
     @property
     def code(self) -> str:
@@ -60,7 +60,7 @@ class Rehearsal:
         except Leaving:
             value = context.departure
         finally:
-            self._line.release()
+            self._postgres.release()
         if isinstance(value, Departure):
             return None
         return {**self.notebook.recorded, **results.mapping(value, call.result_keys)}

@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-import psycopg
-
 from qexp import broker
 from qexp.client import Client
-from qexp.errors import DatabaseUnreachableError, SettingsError
+from qexp.errors import DatabaseUnreachableError, ServiceError, SettingsError
 from qexp.model import Error, Failure
 from qexp.settings import Settings
 from qexp.store import leases
 from qexp.store.connect import Raw, connect
+from qexp.store.reconnecting import translated
 from qexp.truncation import single_line
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
@@ -192,11 +191,12 @@ class Dispatcher:
         if self._leads and self._rests():
             return
         try:
-            self._leads = self.tick()
+            with translated(self.settings):
+                self._leads = self.tick()
             if not self._leads:
                 self._follow_scouts()
                 self._client.close()
-        except (psycopg.OperationalError, DatabaseUnreachableError):
+        except DatabaseUnreachableError:
             self._raw = None
             raise
 
@@ -230,9 +230,10 @@ class Dispatcher:
 
     def _resign(self, raw: Raw) -> None:
         try:
-            leases.resign(raw, self.worker)
-            raw.close()
-        except psycopg.Error as error:
+            with translated(self.settings):
+                leases.resign(raw, self.worker)
+                raw.close()
+        except ServiceError as error:
             log.warning("the lease of the leader runs out by itself: %s", single_line(error))
 
     def _connection(self) -> Raw:

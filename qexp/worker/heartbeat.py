@@ -7,13 +7,11 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-import psycopg
-
 from qexp import broker
 from qexp.errors import ServiceError
 from qexp.settings import Settings
 from qexp.store import leases
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attendance import Attendance
 from qexp.worker.child.outbox import ResultOutbox
@@ -34,13 +32,13 @@ class Heart:
         self,
         settings: Settings,
         worker: UUID,
-        line: Line,
+        postgres: ReconnectingConnection,
         attendance: Attendance,
         outbox: ResultOutbox,
         tenure: Tenure,
         died: Callable[[ChildDeath], None],
     ) -> None:
-        self.settings, self._worker, self._line = settings, worker, line
+        self.settings, self._worker, self._postgres = settings, worker, postgres
         self._attendance, self._outbox, self._tenure = attendance, outbox, tenure
         self._told = False
         """Postgres knows that the worker was told to stop."""
@@ -65,12 +63,12 @@ class Heart:
     def stop(self, patience: float | None = None) -> None:
         """Stop the thread; wait at most *patience* seconds for the beat under way."""
         if self._thread.stop(patience):
-            self._line.release()
+            self._postgres.release()
 
     def beat(self) -> None:
         """Say that the worker is there, now, and end what is not its own any more."""
         stopping = self._attendance.board.stopping
-        pulse = self._line.do(
+        pulse = self._postgres.run(
             lambda raw: leases.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
         )
         self._told = stopping
@@ -83,8 +81,8 @@ class Heart:
         if pulse.given_up:
             log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")
         grace = 0.0 if pulse.given_up else GRACE
-        self._line.do(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
-        self._line.do(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
+        self._postgres.run(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
+        self._postgres.run(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
 
     def _beat_if_due(self) -> None:
         """Beat if it is time, or if the worker was told to stop: Postgres must know before the worker is gone."""
@@ -92,7 +90,7 @@ class Heart:
             return
         try:
             self.beat()
-        except (psycopg.Error, ServiceError):
+        except ServiceError:
             self._give_up_if_cut_off()
             raise
         finally:

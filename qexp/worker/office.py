@@ -14,7 +14,6 @@ from pathlib import Path
 from uuid import UUID
 
 import psutil
-import psycopg
 
 from qexp import broker, private
 from qexp.client import Client
@@ -24,13 +23,12 @@ from qexp.settings import Settings
 from qexp.source import current
 from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
-from qexp.store.line import Line
+from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
 from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.capture import path_of
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, death
-from qexp.worker.attempt.refusal import is_refusal
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
@@ -60,10 +58,10 @@ class Office:
         self.board = Board(scratch.board)
         self._dispatcher = Dispatcher(settings, worker, self.board, self._settle_dead)
         self._warden = Warden(self.board, self._record_kill)
-        self._line = line = Line(settings)
-        self._outbox = ResultOutbox(settings, line)
+        self._postgres = postgres = ReconnectingConnection(settings)
+        self._outbox = ResultOutbox(settings, postgres)
         attendance = Attendance(self.board, worker, self._note_death)
-        self._heart = Heart(settings, worker, line, attendance, self._outbox, tenure, self._record_death)
+        self._heart = Heart(settings, worker, postgres, attendance, self._outbox, tenure, self._record_death)
 
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
@@ -116,7 +114,7 @@ class Office:
         """Deal with the death of a child; while Postgres is away it waits in the outbox, and nobody waits for it."""
         try:
             self._record_death(died)
-        except (ServiceError, psycopg.OperationalError, psycopg.InterfaceError) as error:
+        except ServiceError as error:
             log.warning("the death of process %d waits: %s", died.pid, single_line(error))
             try:
                 self._outbox.keep_death(died)
@@ -128,16 +126,20 @@ class Office:
         self._outbox.drain(_MOMENT)  # it may have ended, and said so in a file
         folder = Scratch(died.worker).folder
         self._settle(died.worker, folder, died.pid, [died.experiment] if died.attempt and died.experiment else [])
-        if died.attempt and died.experiment:
-            with connect(self.settings) as raw:
-                failed = hot.crash(raw, [died.experiment], died.worker, died.pid, died.error, attempt=died.attempt)
-                for one in failed:
-                    again = "" if one.due is None else f"; its next attempt is due at {one.due:%H:%M:%S %Z}"
-                    log.error("experiment %d: %s%s", one.id, died.error.message, again)
-                    self._keep_output(raw, folder, one, died)
+        if died.attempt and (experiment := died.experiment):
+            self._postgres.run(
+                lambda raw: self._end_attempt(raw, folder, died, experiment), "the death of a child", _MOMENT
+            )
             self.scratch.remove_attempt(died.experiment, died.attempt)
         if died.worker == self.worker:
             self.board.forget(died.pid)
+
+    def _end_attempt(self, raw: Raw, folder: Path, died: ChildDeath, experiment: int) -> None:
+        """End the attempt that a dead child was at."""
+        for one in hot.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
+            again = "" if one.due is None else f"; its next attempt is due at {one.due:%H:%M:%S %Z}"
+            log.error("experiment %d: %s%s", one.id, died.error.message, again)
+            self._keep_output(raw, folder, one, died)
 
     def _keep_output(self, raw: Raw, folder: Path, failed: hot.FailedAttempt, died: ChildDeath) -> None:
         """Store what a dead child had printed and not sent."""
@@ -168,7 +170,7 @@ class Office:
         if left.results:
             self._record(worker, pid, left.results)
         if begun is not None and (
-            undone := self._line.do(lambda raw: hot.undo(raw, worker, pid, begun), "what was not begun", _MOMENT)
+            undone := self._postgres.run(lambda raw: hot.undo(raw, worker, pid, begun), "what was not begun", _MOMENT)
         ):
             Client(self.settings).put_back(undone)
         if left.damaged:
@@ -181,16 +183,14 @@ class Office:
         try:
             if recorded := self._outbox.record_encoded(worker, items, patience=_MOMENT):
                 log.info("%d results of a dead process were recorded", len(recorded))
-        except (psycopg.Error, ValueError, OverflowError) as error:
-            if not is_refusal(error):
-                raise
+        except REFUSALS as error:
             if len(items) > 1:
                 for item in items:
                     self._record(worker, pid, [item])
                 return
             (item,) = items
             reason = trace.of(ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None)
-            self._line.do(
+            self._postgres.run(
                 lambda raw: hot.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
                 "a refused result",
                 _MOMENT,
@@ -207,14 +207,14 @@ class Office:
             self._settle_all(worker, folder)
 
     def _settle_all(self, worker: UUID, folder: Path) -> None:
-        running = self._line.do(lambda raw: hot.processes(raw, worker), "what a worker runs", _MOMENT)
+        running = self._postgres.run(lambda raw: hot.processes(raw, worker), "what a worker runs", _MOMENT)
         board = Board(folder / "board")
         for pid in {*running, *result_log.writers(folder)}:
             self._settle(worker, folder, pid, _begun(board, pid))
 
     def _knows(self, worker: UUID) -> bool:
         """Say whether a worker is one of this site."""
-        return self._line.do(lambda raw: leases.is_known(raw, worker), "workers of this machine")
+        return self._postgres.run(lambda raw: leases.is_known(raw, worker), "workers of this machine")
 
     def give_back(self, taken: Iterable[int]) -> None:
         """
@@ -223,16 +223,15 @@ class Office:
         *taken* is what messages of this worker have announced, begun or not.
         """
         self.board.close()
-        self._line = Line(self.settings)  # a signal may have interrupted what is done over the other one
-        self._outbox = ResultOutbox(self.settings, self._line)
+        self._postgres = ReconnectingConnection(self.settings)  # a signal may have interrupted the other one
+        self._outbox = ResultOutbox(self.settings, self._postgres)
         self.ask_to_stop()
         self._close(hurry=True)
         self._await_claims()
         with self._logging_losses():
             self._settle_own()
-            with connect(self.settings) as raw:
-                released = hot.release(raw, self.worker)
-                leases.leave(raw, self.worker)
+            released = self._postgres.run(lambda raw: hot.release(raw, self.worker), "what this worker runs", _MOMENT)
+            self._postgres.run(lambda raw: leases.leave(raw, self.worker), "the end of this worker", _MOMENT)
             for experiment, _ in released:
                 log.warning("experiment %d: given back, the worker stops at once", experiment)
             Client(self.settings).announce_studies(sorted({study for _, study in released}))
@@ -249,8 +248,7 @@ class Office:
         self._close()
         with self._logging_losses():
             self._settle_own()
-            with connect(self.settings) as raw:
-                leases.leave(raw, self.worker)
+            self._postgres.run(lambda raw: leases.leave(raw, self.worker), "the end of this worker", _MOMENT)
             self.scratch.remove()  # else who is next on this machine finds there what is left to record
 
     def _close(self, hurry: bool = False) -> None:

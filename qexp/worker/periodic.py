@@ -8,8 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 
-import psycopg
-
 from qexp.errors import QexpError
 from qexp.truncation import single_line
 
@@ -74,7 +72,7 @@ class PeriodicThread:
     def _call(self, action: Callable[[], object]) -> None:
         try:
             action()
-        except (QexpError, psycopg.Error) as error:
+        except QexpError as error:
             log.warning("%s: %s", self.failure, single_line(error))
         except Exception:
             log.exception("%s", self.failure)  # the next call may succeed

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections import deque
 
-import psycopg
 import pytest
 from tests_support import eventually
 
@@ -14,7 +13,7 @@ from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import Board
@@ -27,22 +26,22 @@ MANY = 200
 FINE = Outcome(result={"y": 1})
 
 
-class Breaking(Line):
-    """A line that loses the answers to what is done without patience, when it is told to."""
+class Breaking(ReconnectingConnection):
+    """A connection that loses the answer to an action without patience, when it is told to."""
 
     breaks = False
     meanwhile = None
     """Called, once, beside the next claim."""
 
-    def do(self, action, what, patience=600.0, waiting=None):
+    def run(self, action, what, patience=600.0, waiting=None):
         if what.startswith("claim of") and self.meanwhile is not None:
             beside, self.meanwhile = threading.Thread(target=self.meanwhile), None
             beside.start()
             beside.join()
-        found = super().do(action, what, patience, waiting)
+        found = super().run(action, what, patience, waiting)
         if self.breaks and not patience:
             self.breaks = False
-            raise psycopg.OperationalError("the answer was lost")
+            raise DatabaseUnreachableError("it", "the answer was lost")
         return found
 
 
@@ -333,7 +332,7 @@ def child(client, bundle, scratch, monkeypatch):
     monkeypatch.setattr("qexp.worker.attempt.session.Interrupts.install", lambda _: None)
     made = MessageRunner(client.settings, bundle.worker, scratch, lambda: None, Tenure(client.settings))
     yield made
-    made._line.release()
+    made._postgres.release()
 
 
 def test_nothing_is_begun_when_that_is_forbidden_after_it_was_claimed(client, study, child, monkeypatch):

@@ -10,7 +10,7 @@ import pytest
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome
 from qexp.store import hot
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.isolated import outcome_from
 from qexp.worker.child import result_log
@@ -31,12 +31,12 @@ def process(settings):
     lines = []
 
     def process():
-        lines.append(Line(settings))
+        lines.append(ReconnectingConnection(settings))
         return ResultOutbox(settings, lines[-1])
 
     yield process
-    for line in lines:
-        line.release()
+    for postgres in lines:
+        postgres.release()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Status
 from qexp.store import hot, leases, publishing
 from qexp.store.connect import connect
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection
 
 LOST = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="abc")
@@ -145,10 +145,10 @@ def test_what_a_worker_does_is_done_again_if_postgres_ends_it_to_break_a_deadloc
                     await_waiting(raw, held, f"session {holder}")
                 connection.execute(lock, [last])
 
-        line = Line(client.settings)
-        line.do(action, "a test")
+        postgres = ReconnectingConnection(client.settings)
+        postgres.run(action, "a test")
         thread.join()
-        line.release()
+        postgres.release()
     assert len(calls) == 2
 
 

@@ -16,7 +16,7 @@ from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Usage
 from qexp.settings import Loaded
 from qexp.store import hot
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import OutboxFiles
@@ -46,9 +46,9 @@ def files(settings):
 
 @pytest.fixture
 def outbox(settings):
-    line = Line(settings)
-    yield ResultOutbox(settings, line)
-    line.release()
+    postgres = ReconnectingConnection(settings)
+    yield ResultOutbox(settings, postgres)
+    postgres.release()
 
 
 def waits(files, claim, outcome=FINE):

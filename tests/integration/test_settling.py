@@ -11,7 +11,7 @@ from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Status
 from qexp.store import hot
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
@@ -166,15 +166,15 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     ids=lambda outcome: outcome.name,
 )
 def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, claims, outcome, caplog):
-    line = Line(client.settings)
-    results = ResultOutbox(client.settings, line)
+    postgres = ReconnectingConnection(client.settings)
+    results = ResultOutbox(client.settings, postgres)
     assert hot.finish(raw, claims[0], outcome) is not None
     assert results.record(claims[0], outcome) == outcome
     assert results.record(claims[0], Outcome(departure=Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
         f"experiment {claims[0].id}: attempt 1 came too late, its result is discarded"
     ]
-    line.release()
+    postgres.release()
 
 
 @pytest.fixture
@@ -194,9 +194,9 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
 ):
     # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
     first, *_ = claims
-    office._line.do(lambda line: None, "nothing")
+    office._postgres.run(lambda line: None, "nothing")
     os.close(office._outbox._files.keep_outcome(first, Outcome(result={"y": 1})))
-    raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._line._raw.info.backend_pid])
+    raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._postgres._raw.info.backend_pid])
     # When its death is noted
     error = Error(Failure.CRASHED, "ProcessDied", "it is dead")
     office._record_death(ChildDeath(office.worker, PID, error, first.id, first.attempt))
@@ -226,7 +226,7 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
         left.set()
 
     monkeypatch.setattr(office._heart, "beat", beat)
-    main = threading.Thread(target=office._line.do, args=(interrupted, "what was interrupted"), daemon=True)
+    main = threading.Thread(target=office._postgres.run, args=(interrupted, "what was interrupted"), daemon=True)
     main.start()
     # Then it does
     assert left.wait(60)

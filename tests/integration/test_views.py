@@ -16,7 +16,7 @@ from qexp.grid import Grid
 from qexp.model import Outcome
 from qexp.store import hot, views
 from qexp.store.connect import connect
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selectors import Selection, parse
 from qexp.store.value_columns import WIDEST
 from qexp.worker.child import outbox
@@ -56,10 +56,10 @@ def columns(raw, study):
 
 def name_result(client, raw, name):
     """Bring the name of a result, as a worker does."""
-    line = Line(client.settings)
+    postgres = ReconnectingConnection(client.settings)
     (study,) = raw.execute("SELECT id FROM study WHERE name = %s", [name]).fetchone()
-    line.do(lambda raw: outbox._name_results(raw, study, ["newest"]), "a test")
-    line.release()
+    postgres.run(lambda raw: outbox._name_results(raw, study, ["newest"]), "a test")
+    postgres.release()
 
 
 CHANGES = {
@@ -120,8 +120,8 @@ def test_the_view_of_a_study_that_somebody_changes_is_left_to_later(client, raw,
 @pytest.fixture
 def record(client, raw, worker, site):
     """Run the next experiments of a study, as a worker does: these are their results."""
-    line = Line(site)
-    made = outbox.ResultOutbox(site, line)
+    postgres = ReconnectingConnection(site)
+    made = outbox.ResultOutbox(site, postgres)
 
     def record(study, *results):
         waiting = [view.id for view in client.experiments(Selection(study)) if view.status == "queued"]
@@ -129,7 +129,7 @@ def record(client, raw, worker, site):
             assert made.record(hot.claim(raw, number, worker(), 1), Outcome(result=result))
 
     yield record
-    line.release()
+    postgres.release()
 
 
 def select(raw, study, what):

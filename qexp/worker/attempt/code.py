@@ -9,14 +9,14 @@ from qexp.model import Claim
 from qexp.settings import Settings
 from qexp.source import unpacked
 from qexp.store import sources
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 
 
 class Code:
     """The snapshots on this host, under the settings' home; two studies or revisions never share a folder."""
 
-    def __init__(self, settings: Settings, line: Line) -> None:
-        self._root, self._line = settings.home / "sources", line
+    def __init__(self, settings: Settings, postgres: ReconnectingConnection) -> None:
+        self._root, self._postgres = settings.home / "sources", postgres
         self._found: dict[str, Path] = {}
 
     def folder(self, claim: Claim) -> Path | None:
@@ -32,6 +32,8 @@ class Code:
         if folder is not None and os.path.isdir(folder):  # noqa: PTH112 - twenty times as fast as Path's
             return folder
         what = f"the code of {claim.study}"
-        folder = unpacked(digest, self._root, lambda: self._line.do(lambda raw: sources.archive(raw, digest), what))
+        folder = unpacked(
+            digest, self._root, lambda: self._postgres.run(lambda raw: sources.archive(raw, digest), what)
+        )
         self._found[digest] = folder
         return folder

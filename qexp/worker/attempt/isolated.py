@@ -20,7 +20,7 @@ from qexp import settings
 from qexp.functions import begin, imports_of
 from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.journal import Writer
-from qexp.store.line import PATIENCE, Line
+from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.worker import masking
 from qexp.worker.attempt import descendants, limits, runner
 from qexp.worker.attempt.essentials import essentials
@@ -114,20 +114,20 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     descendants.allow()
     loaded = settings.load()
     masking.know(loaded)
-    line, scratch = Line(loaded), Scratch(claim.worker)
+    postgres, scratch = ReconnectingConnection(loaded), Scratch(claim.worker)
     interrupts = Interrupts(Board(scratch.board), slot)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # who started this process gets it too, and decides
     interrupts.install()
     journal = PostgresJournal(
-        line,
+        postgres,
         Writer(claim.id, claim.attempt, claim.worker),
         lambda: scratch.make_attempt(claim.id, claim.attempt),
         interrupts.stopping,
         claim.study,
     )
     meter = Meter(loaded.energy)
-    recorder = Recorder(line, meter.sample)
+    recorder = Recorder(postgres, meter.sample)
     meter.start()
     recorder.watch(journal)
     restore = essentials().restore

@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import psycopg
-
 from qexp.errors import ResultError
 from qexp.model import Claim, Failure, Outcome, Usage
 from qexp.truncation import single_line
 from qexp.worker.attempt import trace
-
-
-def is_refusal(error: Exception) -> bool:
-    """Say whether Postgres, or its driver, will not have a value, rather than being away or in trouble."""
-    if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
-        return False
-    return isinstance(error, psycopg.Error | ValueError | OverflowError)
 
 
 def refused(what: str, error: Exception, claim: Claim, usage: Usage) -> Outcome:

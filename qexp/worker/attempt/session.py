@@ -14,7 +14,7 @@ from qexp.functions import begin, imports_of
 from qexp.model import UNKNOWN, Claim, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store.journal import Writer
-from qexp.store.line import PATIENCE, Line
+from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.worker import masking
 from qexp.worker.attempt import descendants, isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
@@ -23,7 +23,7 @@ from qexp.worker.attempt.essentials import essentials
 from qexp.worker.attempt.interrupts import Interrupts
 from qexp.worker.attempt.isolation import Baseline
 from qexp.worker.attempt.limits import born
-from qexp.worker.attempt.refusal import is_refusal, refused
+from qexp.worker.attempt.refusal import refused
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board, Post, Request
@@ -45,12 +45,12 @@ class Desk:
     def __init__(
         self,
         settings: Settings,
-        line: Line,
+        postgres: ReconnectingConnection,
         scratch: Scratch,
         slot: int | None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
-        self.settings, self.line, self.scratch = settings, line, scratch
+        self.settings, self.postgres, self.scratch = settings, postgres, scratch
         self.slot, self.is_child = slot or 0, slot is not None
         if self.is_child:
             descendants.allow()
@@ -61,8 +61,8 @@ class Desk:
         self.interrupts.install()
         self.capture = Capture(scratch.folder)
         self.meter = Meter(settings.energy)
-        self.recorder = Recorder(line, self.meter.sample, look)
-        self.code = Code(settings, line)
+        self.recorder = Recorder(postgres, self.meter.sample, look)
+        self.code = Code(settings, postgres)
         masking.conceal(scratch.folder)
         self.baseline = Baseline.take()
         begin()
@@ -89,9 +89,7 @@ class Desk:
             )
         try:
             session.journal.flush(PATIENCE, final=True)
-        except Exception as error:
-            if not is_refusal(error):
-                raise
+        except REFUSALS as error:
             return refused("what it has recorded", error, claim, outcome.usage)
         finally:
             session.journal.over = True  # a context that somebody has kept is of no use any more
@@ -128,7 +126,7 @@ class Session:
         desk.meter.start()
         desk.capture.start()
         self.journal = PostgresJournal(
-            desk.line,
+            desk.postgres,
             Writer(claim.id, claim.attempt, claim.worker),
             lambda: desk.scratch.make_attempt(claim.id, claim.attempt),
             desk.interrupts.stopping,

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-import psycopg
-
 from qexp import broker
 from qexp.client import Client
 from qexp.errors import QexpError
@@ -19,7 +17,7 @@ from qexp.model import Claim, Error, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store import hot
 from qexp.store.connect import Raw
-from qexp.store.line import PATIENCE, Line
+from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.truncation import single_line
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.trace import fingerprint
@@ -65,13 +63,13 @@ class Bundle:
         settings: Settings,
         worker: UUID,
         scratch: Scratch,
-        line: Line,
+        postgres: ReconnectingConnection,
         tenure: Tenure,
         slot: Callable[[], int] = lambda: 0,
     ) -> None:
         self.settings, self.worker = settings, worker
-        self._line, self._tenure, self._slot = line, tenure, slot
-        self._outbox = ResultOutbox(settings, line)
+        self._postgres, self._tenure, self._slot = postgres, tenure, slot
+        self._outbox = ResultOutbox(settings, postgres)
         self._board = Board(scratch.board)
         self._scratch = scratch
         self._log: ResultLog | None = None
@@ -163,7 +161,7 @@ class Bundle:
             try:
                 if all(item.claim is not claim for item in self._ended):
                     self._end(claim, outcome, began, ended, patience=0)
-            except (psycopg.Error, QexpError) as error:  # it is in the outbox
+            except QexpError as error:  # it is in the outbox
                 log.warning("experiment %d: its outcome waits: %s", claim.id, single_line(error))
             self._current = None
             raise
@@ -230,7 +228,7 @@ class Bundle:
                 self._claimed.clear()
                 self._waiting.clear()
             if self._is_unsure:
-                undone = self._line.do(
+                undone = self._postgres.run(
                     lambda raw: hot.undo(raw, self.worker, os.getpid(), self._known()), "what was not begun"
                 )
                 self._is_unsure = False
@@ -254,7 +252,7 @@ class Bundle:
         """
         if claim := self._current:
             if self._worker_stops():
-                if self._line.do(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
+                if self._postgres.run(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
                     log.warning("experiment %d: given back, its worker stops", claim.id)
                     Client(self.settings).announce_studies([claim.study_id])
             else:
@@ -324,7 +322,7 @@ class Bundle:
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
             return found + (hot.claims(raw, rest, self.worker, pid) if rest else [])
 
-        claims = self._line.do(claim, f"claim of {_listed(ids)}", patience)
+        claims = self._postgres.run(claim, f"claim of {_listed(ids)}", patience)
         with self._lock:  # first of all: this process may be told to stop at any moment
             self._claimed.extend(claims)
             self._is_unsure = False
@@ -341,7 +339,7 @@ class Bundle:
             return [*(claim.id for claim in held), *self._undelivered]
 
     def _miss(self, ids: Sequence[int]) -> None:
-        if back := self._line.do(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):
+        if back := self._postgres.run(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):
             log.warning("experiments %s: put back for others, this worker is quarantined", _listed(back))
         if rest := sorted(set(ids) - set(back)):
             log.info("experiments %s: not to be had, their message is dropped", _listed(rest))

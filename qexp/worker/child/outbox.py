@@ -9,17 +9,15 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
-import psycopg
-
 from qexp.errors import FilesError
 from qexp.files import Files
 from qexp.model import Claim, Outcome
 from qexp.settings import Settings
 from qexp.store import hot, leases, views
 from qexp.store.connect import Raw
-from qexp.store.line import PATIENCE, Line
+from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.truncation import single_line
-from qexp.worker.attempt.refusal import is_refusal, refused
+from qexp.worker.attempt.refusal import refused
 from qexp.worker.child.outbox_files import ChildDeath, OutboxFiles
 
 log = logging.getLogger(__name__)
@@ -41,8 +39,8 @@ class ResultOutbox:
     If its process dies, the next worker of this home records that outcome.
     """
 
-    def __init__(self, settings: Settings, line: Line) -> None:
-        self._settings, self._line = settings, line
+    def __init__(self, settings: Settings, postgres: ReconnectingConnection) -> None:
+        self._settings, self._postgres = settings, postgres
         self._files = OutboxFiles(settings)
         self._known_workers: dict[UUID, bool] = {}
         """Whether this database knows a worker."""
@@ -63,12 +61,10 @@ class ResultOutbox:
 
         with self._keeping([(claim, outcome)]) as waiting:
             try:
-                recorded = self._line.do(finish, what, patience, waiting)
-            except (psycopg.Error, ValueError, OverflowError) as error:
-                if not is_refusal(error):
-                    raise
+                recorded = self._postgres.run(finish, what, patience, waiting)
+            except REFUSALS as error:
                 outcome = refused("the result", error, claim, outcome.usage)
-                recorded = self._line.do(finish, what, patience, waiting)
+                recorded = self._postgres.run(finish, what, patience, waiting)
         self._files.of(claim).unlink(missing_ok=True)  # another process may have left it
         if recorded is None:
             log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
@@ -99,9 +95,7 @@ class ResultOutbox:
                 recorded = self.record_encoded(worker, [item.encoded for item in items], waiting)
                 for item in items:
                     self._note_imports(item.outcome)
-            except (psycopg.Error, ValueError, OverflowError) as error:
-                if not is_refusal(error):
-                    raise
+            except REFUSALS:
                 recorded = None
         if recorded is None:
             return [(item.claim, self.record(item.claim, item.outcome)) for item in items]
@@ -127,7 +121,7 @@ class ResultOutbox:
                 found |= dict.fromkeys(hot.recorded_before(raw, missing, worker), hot.FinishedAttempt())
             return found
 
-        found = self._line.do(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
+        found = self._postgres.run(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
         self._complete(items, found)
         return found
 
@@ -156,9 +150,7 @@ class ResultOutbox:
                 if entry.claim is not None and entry.outcome is not None:
                     self.record(entry.claim, entry.outcome, patience)
                     log.info("experiment %d: its outcome is recorded from %s", entry.claim.id, path)
-            except (psycopg.Error, ValueError, OverflowError) as error:
-                if not is_refusal(error):
-                    raise
+            except REFUSALS as error:
                 self._files.set_aside(path, single_line(error))
 
     def keep_death(self, death: ChildDeath) -> None:
@@ -168,7 +160,7 @@ class ResultOutbox:
     def _is_ours(self, worker: UUID, patience: float) -> bool:
         """Say whether a worker is one of this database."""
         if worker not in self._known_workers:
-            known = self._line.do(lambda raw: leases.is_known(raw, worker), "workers of this home", patience)
+            known = self._postgres.run(lambda raw: leases.is_known(raw, worker), "workers of this home", patience)
             self._known_workers[worker] = known
         return self._known_workers[worker]
 
@@ -203,7 +195,7 @@ class ResultOutbox:
         """Add new names of results to the study's row, and to the names that this process knows."""
         known = self._names.get(study, {})
         if new := [name for name in names if name not in known]:
-            found = self._line.do(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
+            found = self._postgres.run(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
             self._names[study] = dict.fromkeys(found)
 
     def _delete(self, urls: Sequence[str]) -> None:

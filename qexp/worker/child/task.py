@@ -13,7 +13,7 @@ from qexp.errors import ExperimentFailedError
 from qexp.model import Claim, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store import hot
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.scratch import Scratch
@@ -47,17 +47,17 @@ class MessageRunner:
     ) -> None:
         self.settings, self.scratch = settings, scratch
         self._slot, self._retire = slot, retire
-        self._line = Line(settings)
-        self._bundle = Bundle(settings, worker, scratch, self._line, tenure, lambda: slot() or 0)
+        self._postgres = ReconnectingConnection(settings)
+        self._bundle = Bundle(settings, worker, scratch, self._postgres, tenure, lambda: slot() or 0)
 
     @cached_property
     def _desk(self) -> Desk:
-        return Desk(self.settings, self._line, self.scratch, self._slot(), self._bundle.look)
+        return Desk(self.settings, self._postgres, self.scratch, self._slot(), self._bundle.look)
 
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
         if len(ids) > broker.LARGEST:  # it is forged, and most of its experiments are not to be had
-            ids = self._line.do(lambda raw: hot.queued(raw, ids), "what was announced")
+            ids = self._postgres.run(lambda raw: hot.queued(raw, ids), "what was announced")
         self._bundle.open(ids)
         try:
             while self._attempt_next():
@@ -86,7 +86,7 @@ class MessageRunner:
         if lost := self._desk.lost:
             what = ", ".join(lost)
             log.warning("experiment %d: its process is replaced, what it has changed stays so: %s", claim.id, what)
-            self._line.most_patience = _BRIEFLY
+            self._postgres.most_patience = _BRIEFLY
             self._bundle.hold_no_more()
             self._retire()
         self._bundle.end(claim, outcome, began)

@@ -11,7 +11,7 @@ from qexp.client import Client
 from qexp.errors import ContextError
 from qexp.model import Status
 from qexp.store.journal import Writer
-from qexp.store.line import PATIENCE, Line
+from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.reports import ExperimentView
 from qexp.store.selectors import Selection
 from qexp.worker.context.context import Context
@@ -74,9 +74,9 @@ def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - w
     (view,) = client.experiments(Selection(ids=((id, id),)))
     if view.status is not Status.RUNNING:
         raise ContextError(f"experiment {id} is {view.status}, expected a running one; 'qexp show {id}'")
-    line = Line(client.settings)
-    journal = PostgresJournal(line, Writer(id, view.attempt, None), _no_folder, lambda: False, view.study)
-    return Attached(journal, Recorder(line), view)
+    postgres = ReconnectingConnection(client.settings)
+    journal = PostgresJournal(postgres, Writer(id, view.attempt, None), _no_folder, lambda: False, view.study)
+    return Attached(journal, Recorder(postgres), view)
 
 
 def _no_folder() -> Path:

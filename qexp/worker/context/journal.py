@@ -26,7 +26,7 @@ from qexp.settings import Settings
 from qexp.store import journal
 from qexp.store.connect import Raw
 from qexp.store.journal import Entry, Piece, Point, Writer
-from qexp.store.line import PATIENCE, Line
+from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.worker.context.context import Load
 from qexp.worker.context.output import Output
 from qexp.worker.context.values import Encoded, decode
@@ -60,14 +60,14 @@ class PostgresJournal:
 
     def __init__(
         self,
-        line: Line,
+        postgres: ReconnectingConnection,
         writer: Writer,
         folder: Callable[[], Path],
         stopping: Callable[[], bool],
         study: str,
         output: Output | None = None,
     ) -> None:
-        self._line, self.writer, self._study, self._output = line, writer, study, output
+        self._postgres, self.writer, self._study, self._output = postgres, writer, study, output
         self._folder, self._stopping = folder, stopping
         self.over = False
         """It was found that the attempt is someone else's by now: nothing more is written."""
@@ -133,7 +133,9 @@ class PostgresJournal:
         digest = hashlib.sha256(encoded.data).hexdigest()
         data = None if url else encoded.data
         saved = journal.Saved(encoded.kind, data, url, digest, self.writer.attempt, self._progress())
-        old = self._line.do(lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}")
+        old = self._postgres.run(
+            lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}"
+        )
         self._require(old is not None)
         if old and old != saved.url:
             self._files.delete(old)
@@ -146,7 +148,7 @@ class PostgresJournal:
 
     def encoded(self, name: str) -> Encoded | None:
         """Return a checkpoint as it was stored, None if there is none."""
-        saved = self._line.do(lambda raw: journal.saved(raw, self.writer.id, name), f"checkpoint {name}")
+        saved = self._postgres.run(lambda raw: journal.saved(raw, self.writer.id, name), f"checkpoint {name}")
         if saved is None:
             return None
         data = saved.data if saved.data is not None else self._files.get(saved.url or "")
@@ -175,15 +177,17 @@ class PostgresJournal:
             self._carried[name] = moment
             self._unsent.append((name, value, moment))
         self._before |= {saved.attempt, *progress.get("before", ())}  # an older qexp did not note them
-        self._line.do(lambda raw: journal.went_on(raw, self.writer, self._before), "what this attempt goes on from")
+        self._postgres.run(
+            lambda raw: journal.went_on(raw, self.writer, self._before), "what this attempt goes on from"
+        )
         last = UUID(bytes=progress["last_key"].to_bytes(8, "big") + b"\xff" * 8)
-        self._line.do(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
+        self._postgres.run(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
 
     def artifact(self, name: str, content: bytes | Path) -> str:
         """Store a file and note it."""
         self._check()
         stored = self._files.put(self._key(name), content)
-        noted = self._line.do(
+        noted = self._postgres.run(
             lambda raw: journal.note_artifact(raw, self.writer, name, stored.url, stored.size, stored.sha256),
             f"artifact {name}",
         )
@@ -206,7 +210,7 @@ class PostgresJournal:
             self._collect(final)
             if not self._batch or self.over:
                 return False
-            self._line.do(self._write, f"what experiment {self.writer.id} has recorded", patience)
+            self._postgres.run(self._write, f"what experiment {self.writer.id} has recorded", patience)
             self._batch = _Batch()
             return True
 
@@ -282,7 +286,7 @@ class PostgresJournal:
 
     @property
     def _settings(self) -> Settings:
-        return self._line.settings
+        return self._postgres.settings
 
     @cached_property
     def _files(self) -> Files:

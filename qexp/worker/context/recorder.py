@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from qexp.store.line import Line
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.worker.context.journal import PostgresJournal
 from qexp.worker.periodic import PeriodicThread
 
@@ -19,9 +19,12 @@ class Recorder:
     """One thread for the life of a process; it writes the journal of the attempt that is under way."""
 
     def __init__(
-        self, line: Line, sample: Callable[[], None] = lambda: None, look: Callable[[], None] = lambda: None
+        self,
+        postgres: ReconnectingConnection,
+        sample: Callable[[], None] = lambda: None,
+        look: Callable[[], None] = lambda: None,
     ) -> None:
-        self._line, self._sample, self._look = line, sample, look
+        self._postgres, self._sample, self._look = postgres, sample, look
         self._journal: PostgresJournal | None = None
         self._since = 0.0
         self._thread = PeriodicThread("qexp-recorder", self._write, _PULSE, "records are not written yet")
@@ -46,4 +49,4 @@ class Recorder:
         if journal.flush():
             self._since = time.monotonic()
         elif time.monotonic() - self._since > _IDLE:
-            self._line.release()
+            self._postgres.release()
