@@ -6,8 +6,8 @@ from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
 
 
 @pytest.fixture
-def postgres(settings):
-    made = ReconnectingConnection(settings)
+def postgres(client):
+    made = ReconnectingConnection(client.settings)
     yield made
     made.release()
 
