@@ -75,12 +75,14 @@ def _refuse_uncacheable(function: Any) -> None:
         raise CacheError(f"{function!r} cannot be cached: it is not a Python function")
     outer = plain.__qualname__.rpartition(".")[0]
     if plain.__name__ == "<lambda>":
-        raise CacheError("a lambda cannot be cached: it has no name to be found by; use def")
+        raise CacheError("a lambda cannot be cached: it has no name; use def")
     if outer and not outer.endswith("<locals>"):
         raise CacheError(f"{_name(plain)} cannot be cached: it is a method; cache a function that takes what it needs")
     if plain.__closure__:
         names = ", ".join(plain.__code__.co_freevars)
-        raise CacheError(f"{_name(plain)} cannot be cached: it uses {names} from around it; make that a parameter")
+        raise CacheError(
+            f"{_name(plain)} cannot be cached: it uses {names} of an enclosing function; make it a parameter"
+        )
     if inspect.isgeneratorfunction(plain) or inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
         raise CacheError(f"{_name(plain)} cannot be cached: it is a generator or async; return the finished value")
 
@@ -126,7 +128,7 @@ def _key(arguments: dict[str, Any], name: str) -> str:
         return str(joblib.hash(arguments))
     except Exception as error:  # whatever an object raises that cannot be pickled
         reason = str(error).partition("\n")[0]
-        raise CacheError(f"{name} has an argument that cannot be told from others: {reason}; see ignore=") from error
+        raise CacheError(f"{name} has an argument that qexp cannot compare: {reason}; see ignore=") from error
 
 
 def _read(entry: Path) -> Any:
@@ -155,7 +157,9 @@ def _locked(path: Path) -> Iterator[None]:
         make_folders(path.parent)
         opened = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     except OSError as error:
-        raise CacheError(f"{path.parent}: {error.strerror}; set QEXP_HOME, or folder=, to a folder of yours") from error
+        raise CacheError(
+            f"{path.parent}: {error.strerror}; set QEXP_HOME, or folder=, to a folder that you own"
+        ) from error
     with os.fdopen(opened, "wb"):
         with suppress(OSError):  # a share without locks: two may compute the same, and the later one is kept
             fcntl.flock(opened, fcntl.LOCK_EX)

@@ -78,7 +78,9 @@ class Files:
         with _told(str(target), _SOURCE), replacing(target) as file:
             file.writelines(passing)
             if sha256 not in (None, passing.sha256):
-                raise FilesError(_shown(url), f"its SHA-256 is {passing.sha256}, expected {sha256}: it was changed")
+                raise FilesError(
+                    _shown(url), f"its SHA-256 is {passing.sha256}, expected {sha256}: the file was changed"
+                )
 
     def delete(self, url: str) -> None:
         """Delete a file; one that is missing is as good as deleted. Folders stay."""

@@ -31,7 +31,7 @@ def check(addresses: Sequence[str]) -> None:
     for address in addresses:
         if apprise.Apprise.instantiate(address) is None:
             raise NotifyError(
-                f"notify: apprise knows no address like {hidden(address)}; {EXPECTED}, "
+                f"notify: apprise does not know addresses like {hidden(address)}; {EXPECTED}, "
                 "'python -m apprise --details' lists them"
             )
 

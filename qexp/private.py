@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qexp.errors import SettingsError
 
-_REPAIR = "remove it, or set TMPDIR to a folder of yours"
+_REPAIR = "remove it, or set TMPDIR to a folder that you own"
 
 
 def folder(name: str = "", owner: int | None = None) -> Path:

@@ -241,7 +241,7 @@ _LONGEST = 14_284
 
 def _whole(value: int) -> int:
     if value.bit_length() > _LONGEST:
-        raise NotDataError("found a whole number of more than 4,300 digits, which Python does not read again")
+        raise NotDataError("found a whole number of more than 4,300 digits, which Python cannot read back")
     return value
 
 

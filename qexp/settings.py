@@ -318,7 +318,7 @@ def _from_services(path: Path) -> tuple[dict[str, Any], str]:
         return {}, "embedded"  # what cannot be read as addresses is none: 'qexp up' writes it anew
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SettingsError(f"{path}: {reason}; set QEXP_HOME to a folder of yours") from error
+        raise SettingsError(f"{path}: {reason}; set QEXP_HOME to a folder that you own") from error
 
 
 def _is_url(value: str) -> bool:

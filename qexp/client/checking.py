@@ -37,7 +37,7 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
             if name in signature.names:
                 raise GridError(
                     place,
-                    f"{name!r} has two meanings, since {grid.function} takes a parameter of that name: "
+                    f"{name!r} has two meanings: {grid.function} takes a parameter of this name too: "
                     f"write grid.{name}=… or parameters.{name}=…",
                 )
         bound = bind(dataclasses.replace(grid, folder=folder), signature)

@@ -340,7 +340,7 @@ class Client:
         with self.begin() as connection:
             who = locks.holder(connection)
         if who is not None:
-            log.warning("this waits for %s; that one has to commit, or to be ended by pg_terminate_backend", who)
+            log.warning("waiting for a lock of %s: commit there, or end it with pg_terminate_backend", who)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""

@@ -40,7 +40,7 @@ class Findings:
             last, running = found.attempt_of(connection, experiment)
             number = last if attempt is None else attempt
             if not 1 <= number <= max(last, 1):
-                raise ContextError(f"experiment {experiment}: there is no attempt {number}, the last is {last}")
+                raise ContextError(f"experiment {experiment}: there is no attempt {number}; the last one is {last}")
             return Printed(number, found.output(connection, experiment, number, after), running and number == last)
 
     def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
@@ -58,7 +58,7 @@ class Findings:
             condition = selectors.where(connection, selection)
             rows = found.entries(connection, condition, name)
             if not rows and name not in (known := found.lists(connection, condition)):
-                raise ContextError(f"there is no list {name!r}; there are {', '.join(known) or 'none'}")
+                raise ContextError(f"there is no list {name!r}; the lists are: {', '.join(known) or 'none'}")
             return list_frame(rows)
 
     def lists(self, selection: Selection) -> list[str]:

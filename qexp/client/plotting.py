@@ -54,7 +54,7 @@ def _check_selectors(selection: Selection) -> None:
     """Raise SummaryError for experiments chosen by their status."""
     if selection.statuses or selection.error is not None:
         option = "--status, --failed" if selection.statuses else "--error"
-        raise SummaryError(f"{option}: a picture shows done experiments only; choose by parameters with --where")
+        raise SummaryError(f"{option}: pictures show only done experiments; select by parameters with --where")
 
 
 def _check_where(study: StudyRow, selection: Selection) -> None:

@@ -39,7 +39,7 @@ def _edited(folder: Path, digest: str, marks: Mapping[str, str]) -> tuple[str, .
     try:
         now = take(folder)
     except SourceError as error:  # the next enqueue says so; what is in the database was compared all the same
-        log.warning("the folder is not compared: %s", error)
+        log.warning("the folder was not compared: %s", error)
         return ()
     names = {*marks, *now.files} if now.digest != digest else set()
     return tuple(sorted(name for name in names if marks.get(name) != now.marks.get(name)))

@@ -44,7 +44,7 @@ def wait(
             if counts.rests:
                 return counts
             if is_late:
-                raise TimeoutError(f"{study}: {counts.open} experiments are still open after {timeout:g} s")
+                raise TimeoutError(f"{study}: {counts.open} experiments are unfinished after {timeout:g} s")
         time.sleep(PULSE)
 
 

@@ -58,7 +58,7 @@ def imports_of(function: str, has_snapshot: bool) -> Imports | None:
     try:
         found = _found(workspace, function, has_snapshot)
     except Exception:  # a module object may be anything, and a result must not be lost for this
-        log.exception("function %s: the modules that it has imported cannot be told", function)
+        log.exception("function %s: its imported modules are unknown", function)
         return None
     if known is not None and known[1] == found:
         found = known[1]  # which knows its digest

@@ -27,7 +27,7 @@ def resolve(name: str, folder: Path | None = None) -> Function:
     """
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__":
-        raise FunctionError(f"function {name}: workers have a __main__ of their own; {_by_its_file(attribute)}")
+        raise FunctionError(f"function {name}: workers cannot import __main__; {_by_its_file(attribute)}")
     module = sys.modules.get(module_name) or _imported(name, module_name, folder)
     found: Any = module
     owner: Any = None

@@ -55,7 +55,7 @@ def axes_of(source: LocatedData, file: GridFile) -> Iterator[Axis]:
     if drawn:
         yield _draws(source, file.sampling, drawn, ("parameters",))
     elif file.sampling is not None and not any(isinstance(form, DrawnForm) for form in _conditional_forms(file)):
-        raise source.error(f"there is nothing to draw: no parameter is one of {', '.join(DRAWN)}", "sampling")
+        raise source.error(f"no parameter is drawn; expected one of {', '.join(DRAWN)}", "sampling")
     if file.seeds is not None:
         seeds: Sequence[Json] = range(file.seeds) if isinstance(file.seeds, int) else file.seeds
         yield Axis(("seed",), (seeds,), (("seeds",),))
@@ -103,7 +103,7 @@ def _together(
         if len(column) != len(columns[0]):
             raise source.error(
                 f"{name!r} has {len(column)} values, {names[0]!r} has {len(columns[0])}: "
-                "names that move together need as many",
+                "names that vary together need the same number",
                 *location,
                 name,
             )

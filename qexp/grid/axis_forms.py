@@ -196,7 +196,7 @@ class LogNormal(Stepped):
     def check(self) -> None:
         _check_deviation("lognormal", self.lognormal)
         if max(abs(_normal(self.lognormal, quantile)) for quantile in (0.0, 1.0)) > _LARGEST_LOGARITHM:
-            raise ValueError("lognormal: found logarithms too far from 0, expected numbers of at most 1.8e308")
+            raise ValueError("lognormal: found logarithms that are too far from 0, expected numbers of at most 1.8e308")
         super().check()
 
     def at(self, quantile: float) -> Json:
@@ -305,7 +305,7 @@ def _check_floats(name: str, ends: Sequence[float]) -> None:
     except OverflowError:  # a whole number that no float can be
         finite = False
     if not finite:
-        raise ValueError(f"{name}: found ends too large or too far apart, expected at most 1.8e308")
+        raise ValueError(f"{name}: found ends that are too large or too far apart, expected at most 1.8e308")
 
 
 def _rising(name: str, bounds: Sequence[float]) -> None:

@@ -82,7 +82,7 @@ def _over_base(root: Node, seen: Sequence[Path]) -> Node:
         raise GridError(base.place, "base: expected the path of another grid file")
     other = Path(base.value)
     if other.resolve() in seen:
-        raise GridError(base.place, f"base: {other.name} leads back to itself")
+        raise GridError(base.place, f"base: {other.name} refers back to itself")
     if not other.is_file():
         raise GridError(base.place, f"base: there is no file {other}")
     below = _over_base(_own(read(other), other.parent), [*seen, other.resolve()])

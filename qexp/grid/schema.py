@@ -267,7 +267,9 @@ def _sentence(source: LocatedData, errors: list[dict[str, Any]]) -> GridError:
     if kind == "union_tag_not_found":
         return _unknown_form(source, location, found)
     if kind == "too_short" and not found:
-        empty = "a rule without keys would match everything" if isinstance(found, Mapping) else "the list is empty"
+        empty = (
+            "a rule without keys would match every experiment" if isinstance(found, Mapping) else "the list is empty"
+        )
         return source.error(f"{empty}; expected at least one entry", *location)
     if "[key]" in location:
         location = tuple(part for part in location if part != "[key]")
@@ -295,7 +297,7 @@ def _unknown_key(source: LocatedData, location: tuple[str | int, ...]) -> GridEr
     key, inside = str(location[-1]), location[:-1]
     section = _SECTIONS.get(str(inside[0])) if inside and (inside[0] != "when" or len(inside) == 2) else None
     if inside and section is None:
-        return source.error(f"found the key {key!r} beside a form, expected one form only", *location, key=True)
+        return source.error(f"found the key {key!r} beside a form, expected only one form", *location, key=True)
     known = [field.alias or name for name, field in (section or GridFile).model_fields.items()]
     within = f" in {inside[0]!r}" if inside else ""
     return source.error(f"there is no key {key!r}{within}{nearest(key, known)}", *location, key=True)

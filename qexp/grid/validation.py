@@ -136,7 +136,7 @@ def repeats(grid: ParameterSets) -> None:
             raise grid.source.error("an experiment of 'include' has no parameters", "include", index)
         text = canonical(row)
         if text in rows:
-            raise grid.source.error("this experiment of 'include' is there twice", "include", index)
+            raise grid.source.error("this experiment of 'include' is repeated", "include", index)
         rows.add(text)
 
 

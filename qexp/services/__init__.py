@@ -75,7 +75,7 @@ def _alone(home: Path) -> Iterator[None]:
             yield
     except OSError as error:  # also of what is done meanwhile: a full disk, a share without locks or owners
         reason = (error.strerror or str(error)).lower()
-        raise SettingsError(f"{error.filename or home}: {reason}; set QEXP_HOME to a folder of yours") from error
+        raise SettingsError(f"{error.filename or home}: {reason}; set QEXP_HOME to a folder that you own") from error
 
 
 def _read(settings: Settings) -> dict[str, str]:

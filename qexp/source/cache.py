@@ -51,7 +51,7 @@ def unpack(digest: str, archive: bytes, root: Path) -> Path:
         finally:
             shutil.rmtree(half, ignore_errors=True)
     except OSError as error:
-        raise SourceError(f"{error.filename or root}: the source cannot be unpacked: {error.strerror}") from error
+        raise SourceError(f"{error.filename or root}: the snapshot cannot be unpacked: {error.strerror}") from error
     return place
 
 
@@ -64,12 +64,12 @@ def extract(archive: bytes, folder: Path) -> None:
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise SourceError(f"{error.filename or folder}: {reason}; expected a folder that can be made") from error
+        raise SourceError(f"{error.filename or folder}: {reason}; name a folder that can be created") from error
 
 
 def _place(digest: str, root: Path) -> Path:
     if not _DIGEST.fullmatch(digest):
-        raise SourceError(f"{digest!r} is no digest of a source, expected 64 hexadecimal digits")
+        raise SourceError(f"{digest!r} is not the digest of a snapshot; expected 64 hexadecimal digits")
     return root / digest
 
 
@@ -77,9 +77,9 @@ def _fill(half: Path, digest: str | None, archive: bytes) -> None:
     try:
         found = _extract(half, archive)
     except DAMAGED as error:
-        raise SourceError(f"the source {(digest or '')[:12]}… is damaged: {error}") from error
+        raise SourceError(f"the snapshot {(digest or '')[:12]}… is damaged: {error}") from error
     if digest is not None and found != digest:
-        raise SourceError(f"the source {digest[:12]}… is damaged: its files have the digest {found[:12]}…")
+        raise SourceError(f"the snapshot {digest[:12]}… is damaged: its files have the digest {found[:12]}…")
     _flush(half)
 
 

@@ -52,7 +52,9 @@ def walk(folder: Path, warnings: list[str]) -> Iterator[File]:
     file nor folder. What vanishes meanwhile is left out too. *warnings* is told of links that lead out and of secrets.
     """
     if (folder / LOCK_FILE).exists():
-        raise SourceError(f"{folder}: is a home of qexp's; expected grids in another folder, or QEXP_HOME elsewhere")
+        raise SourceError(
+            f"{folder}: is the home of qexp; move the grid to another folder, or set QEXP_HOME to another one"
+        )
     top, rules = outset(folder)
     pending = [_PendingFolder(folder, top, rules, frozenset(_id(place.stat()) for place in (folder, *folder.parents)))]
     seen = 0

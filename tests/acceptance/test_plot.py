@@ -115,10 +115,10 @@ def one_line(done):
         (["-y", "score", "--x", "lr", "--where", "status = 'done'"], r"--where status: a picture is narrowed by param"),
         (
             ["-y", "score", "--x", "lr", "--status", "done"],
-            r"--status, --failed: a picture shows done experiments only",
+            r"--status, --failed: pictures show only done experiments",
         ),
-        (["-y", "score", "--x", "lr", "--failed"], r"--status, --failed: a picture shows done experiments only"),
-        (["-y", "score", "--x", "lr", "--error", "abcd"], r"--error: a picture shows done experiments only; choose by"),
+        (["-y", "score", "--x", "lr", "--failed"], r"--status, --failed: pictures show only done experiments"),
+        (["-y", "score", "--x", "lr", "--error", "abcd"], r"--error: pictures show only done experiments; select by"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(qexp, ran, tmp_path, arguments, expected):

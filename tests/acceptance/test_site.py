@@ -290,7 +290,7 @@ def test_a_queue_that_nobody_listens_to_is_named_with_the_worker_to_start(site):
     site.enqueue("def f(x): return x", queue="gpu", parameters={"x": [1, 2]})
     done = site.qexp("doctor")
     assert done.returncode == 2
-    assert "✗ queues       gpu: 2 experiments waiting, and no live worker listens\n" in done.stdout
+    assert "✗ queues       gpu: 2 experiments waiting, but no live worker listens on it\n" in done.stdout
     assert "repair    celery -A qexp worker -Q gpu\n" in done.stdout
 
 
@@ -355,7 +355,7 @@ def test_imports_that_do_not_end_are_given_up(site):
     (site.folder / "experiment.py").write_text("import threading\nthreading.Event().wait()\n")
     _, found = site.doctor(QEXP_CONNECT_TIMEOUT="0.3")
     assert found["functions"]["verdict"] == "warning"
-    assert "importing experiment:f of digits has not ended" in found["functions"]["found"]
+    assert "importing experiment:f of digits is not finished" in found["functions"]["found"]
 
 
 def test_a_folder_that_is_not_on_this_host_is_a_note(site, services):
@@ -365,7 +365,7 @@ def test_a_folder_that_is_not_on_this_host_is_a_note(site, services):
     _, found = site.doctor()
     assert (found["functions"]["verdict"], found["functions"]["found"]) == (
         "ok",
-        "not on this host: the folders of digits",
+        "the folders of these studies are not on this host: digits",
     )
 
 

@@ -199,7 +199,7 @@ def test_a_socket_in_the_temporary_folder_lies_in_a_private_one_of_its_account(s
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert folder.stat().st_uid == uid
     # and root says so if it has let that account pass through the temporary folder
-    assert os.geteuid() != 0 or any(f"opened {shared} " in notice for notice in notices)
+    assert os.geteuid() != 0 or any(f"made {shared} passable" in notice for notice in notices)
 
 
 def test_a_link_in_the_place_of_the_sockets_is_refused_and_its_target_stays_as_it_is(shared, tmp_path):

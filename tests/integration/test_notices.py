@@ -209,6 +209,6 @@ def test_an_address_is_hidden_wherever_a_revision_is_shown_and_seen_when_it_chan
 
 
 def test_an_address_that_apprise_does_not_know_is_refused_before_anything_is_written(client, study):
-    with pytest.raises(NotifyError, match=r"apprise knows no address like nowhere://\*\*\*") as caught:
+    with pytest.raises(NotifyError, match=r"apprise does not know addresses like nowhere://\*\*\*") as caught:
         study(1, f"nowhere://{T0KEN}")
     assert T0KEN not in str(caught.value)

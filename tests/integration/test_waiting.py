@@ -99,9 +99,9 @@ def test_a_wait_goes_on_when_its_connection_is_lost(waiting, used, raw):
 
 
 def test_a_wait_ends_when_its_study_is_paused_and_after_its_time(client, name):
-    with pytest.raises(TimeoutError, match=f"{name}: 2 experiments are still open after 0 s"):
+    with pytest.raises(TimeoutError, match=f"{name}: 2 experiments are unfinished after 0 s"):
         client.wait(name, timeout=0)
-    with pytest.raises(TimeoutError, match="still open after nan s"):
+    with pytest.raises(TimeoutError, match="unfinished after nan s"):
         client.wait(name, timeout=float("nan"))
     client.pause(name)
     assert client.wait(name).open == 2

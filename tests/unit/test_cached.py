@@ -308,7 +308,7 @@ def test_an_argument_that_cannot_be_hashed_is_told():
     def load(lock):
         """Do nothing."""
 
-    with pytest.raises(CacheError, match=r"load has an argument that cannot be told from others: .*; see ignore="):
+    with pytest.raises(CacheError, match=r"load has an argument that qexp cannot compare: .*; see ignore="):
         load(threading.Lock())
 
 
@@ -318,7 +318,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(tmp_pa
         raise AssertionError("computed")
 
     (tmp_path / "file").touch()
-    with pytest.raises(CacheError, match="set QEXP_HOME, or folder=, to a folder of yours"):
+    with pytest.raises(CacheError, match="set QEXP_HOME, or folder=, to a folder that you own"):
         load()
 
 
@@ -364,7 +364,7 @@ def without_source():
     [
         (Holder.method, "Holder.method cannot be cached: it is a method"),
         (lambda: 1, "a lambda cannot be cached: it has no name"),
-        (closure(), "it uses secret from around it; make that a parameter"),
+        (closure(), "it uses secret of an enclosing function; make it a parameter"),
         (generator, "return the finished value"),
         (coroutine, "return the finished value"),
         (without_source(), "notebook.made cannot be cached: its source cannot be read"),

@@ -132,7 +132,7 @@ def test_an_upload_that_breaks_off_leaves_the_old_content(files):
 def test_a_file_that_arrives_changed_does_not_replace_the_target(files, tmp_path):
     stored = files.put("x", b"changed")
     (tmp_path / "target").write_bytes(b"old")
-    with pytest.raises(FilesError, match="it was changed"):
+    with pytest.raises(FilesError, match="the file was changed"):
         files.fetch(stored.url, tmp_path / "target", hashlib.sha256(b"original").hexdigest())
     assert (tmp_path / "target").read_bytes() == b"old"
     assert not list(tmp_path.glob(".qexp-*"))

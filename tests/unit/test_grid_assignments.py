@@ -258,7 +258,7 @@ def test_a_key_that_the_function_takes_as_a_parameter_is_refused_until_it_is_spe
     with pytest.raises(GridError) as caught:
         checked(Grid.load(path, ["queue=lifo"]))
     assert str(caught.value) == (
-        "--set queue=lifo: 'queue' has two meanings, since takes_queue:f takes a parameter of that name: "
+        "--set queue=lifo: 'queue' has two meanings: takes_queue:f takes a parameter of this name too: "
         "write grid.queue=… or parameters.queue=…"
     )
     assert list(checked(Grid.load(path, ["parameters.queue=lifo"]))) == [{"x": 1, "queue": "lifo"}]

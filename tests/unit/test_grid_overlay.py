@@ -104,7 +104,7 @@ def test_an_error_in_a_base_names_the_base(write):
 
 def test_bases_that_lead_in_a_circle_are_refused(write):
     write("base: a.yaml\n", "b.yaml")
-    with pytest.raises(GridError, match=r"b\.yaml, line 1: base: a\.yaml leads back to itself"):
+    with pytest.raises(GridError, match=r"b\.yaml, line 1: base: a\.yaml refers back to itself"):
         Grid.load(write("base: b.yaml\n", "a.yaml"))
 
 

@@ -111,7 +111,7 @@ def test_a_function_of_the_script_itself_is_refused_with_the_name_that_works(pro
     source = script("__main__:f").replace("say(made", "def f(x): ...\nsay(made")
     path = project(sweep=source, pkg__sweep=source)
     answer = said(*start, cwd=path)
-    assert answer.startswith("refused: grid, at function: function __main__:f: workers have a __main__ of their own")
+    assert answer.startswith("refused: grid, at function: function __main__:f: workers cannot import __main__")
     assert name in answer
 
 

@@ -85,7 +85,7 @@ CHANGED = {
 @pytest.mark.parametrize("name", CHANGED)
 def test_an_object_that_does_not_come_back_equal_is_refused_by_its_place(name):
     annotation, value = CHANGED[name]
-    text = r"^grid, at parameters\.x\.0: found .*, which does not come back equal from its data, but as \w+; write its"
+    text = r"^grid, at parameters\.x\.0: found .*, which comes back from its data as \w+; write its"
     with pytest.raises(GridError, match=text) as caught:
         arrives(annotation, [value])
     assert "pw" not in str(caught.value)

@@ -45,7 +45,7 @@ def test_names_that_only_params_takes_are_converted_as_its_annotation_says():
 
 def test_a_value_that_params_does_not_take_is_refused_at_its_place():
     with pytest.raises(
-        GridError, match=r"grid, at parameters.rate.1: parameter 'rate': found 'high', expected a valid"
+        GridError, match=r"grid, at parameters.rate.1: parameter 'rate': found 'high', expected a number"
     ):
         bound(any_floats, parameters={"rate": [1, "high"]})
 

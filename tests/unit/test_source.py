@@ -182,7 +182,7 @@ def test_secrets_and_noise_are_left_out_whatever_the_ignore_files_say(tmp_path, 
 def test_a_home_of_qexps_is_no_part_of_a_source_and_no_source_itself(tmp_path):
     write(tmp_path, {"a.py": "", "home/services.lock": "", "home/services.json": "{}", "home/valkey/valkey.conf": ""})
     assert take(tmp_path).files == ("a.py",)
-    with pytest.raises(SourceError, match="is a home of qexp's; expected grids in another folder"):
+    with pytest.raises(SourceError, match="is the home of qexp; move the grid to another folder"):
         take(tmp_path / "home")
 
 
@@ -598,7 +598,7 @@ def test_an_archive_of_too_many_files_is_refused(tmp_path, taken, monkeypatch):
     ],
 )
 def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, taken, damage):
-    with pytest.raises(SourceError, match=f"the source {taken.digest[:12]}… is damaged: "):
+    with pytest.raises(SourceError, match=f"the snapshot {taken.digest[:12]}… is damaged: "):
         unpack(taken.digest, damage(taken.archive), tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -606,13 +606,13 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, taken, damage
 @pytest.mark.parametrize("digest", ["", "..", "a" * 63, "../" + "a" * 61, "A" * 64, "a" * 64 + "\n"])
 def test_what_is_no_digest_names_no_folder(tmp_path, digest):
     for call in (lambda: cached(digest, tmp_path), lambda: unpack(digest, b"", tmp_path)):
-        with pytest.raises(SourceError, match="is no digest of a source"):
+        with pytest.raises(SourceError, match="is not the digest of a snapshot"):
             call()
 
 
 def test_a_cache_that_cannot_be_written_is_named(tmp_path, taken):
     (tmp_path / "file").touch()
-    with pytest.raises(SourceError, match="file: the source cannot be unpacked: File exists"):
+    with pytest.raises(SourceError, match="file: the snapshot cannot be unpacked: File exists"):
         unpack(taken.digest, taken.archive, tmp_path / "file")
 
 

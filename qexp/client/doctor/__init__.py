@@ -61,7 +61,7 @@ def examine() -> Findings:
     try:
         chart = Chart(trace())
     except SettingsError as error:
-        yield Finding("settings", Verdict.FAILED, str(error), repair="correct or remove it there")
+        yield Finding("settings", Verdict.FAILED, str(error), repair="correct it, or remove it")
         yield from (_skipped(check, "settings") for check in CHECKS[1:])
         return
     for check in CHECKS:

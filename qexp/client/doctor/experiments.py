@@ -36,13 +36,13 @@ def crew(name: str, chart: Chart) -> Findings:
     chart.met.add("workers")
     silent = [worker for worker in chart.crew if worker.state is State.SILENT]
     if silent:
-        found = f"{len(silent)} silent, such as {silent[0].name}, last heard of {silent[0].silence:.0f} s ago"
-        expected = f"a sign of life each {chart.settings.heartbeat:g} s; another worker takes over what it ran"
+        found = f"{len(silent)} silent, such as {silent[0].name}; its last heartbeat was {silent[0].silence:.0f} s ago"
+        expected = f"a heartbeat every {chart.settings.heartbeat:g} s; other workers run its experiments"
         yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker")
     for worker in chart.crew:
         if worker.state is State.QUARANTINED:
             found = f"{worker.name} is quarantined: {worker.quarantine_reason}"
-            repair = f"stop it, repair {worker.host}, start it again"
+            repair = f"stop the worker, repair {worker.host}, start it again"
             yield Finding(name, Verdict.WARNING, found, "a worker that takes experiments", repair)
     if chart.live:
         hosts, busy = {worker.host for worker in chart.live}, sum(worker.busy for worker in chart.live)
@@ -50,7 +50,7 @@ def crew(name: str, chart: Chart) -> Findings:
         places = sum(worker.concurrency for worker in chart.live)
         yield Finding(name, Verdict.OK, f"{len(chart.live)} live on {where}, busy {busy}/{places}")
     elif not chart.crew:
-        yield Finding(name, Verdict.WARNING, "no worker is there", "at least one", "celery -A qexp worker")
+        yield Finding(name, Verdict.WARNING, "no worker is running", "at least one", "celery -A qexp worker")
 
 
 def queues(name: str, chart: Chart) -> Findings:
@@ -59,11 +59,13 @@ def queues(name: str, chart: Chart) -> Findings:
         waiting = health.waiting(connection)
     heard = {queue for worker in chart.live for queue in worker.queues}
     for queue in [queue for queue in waiting if queue not in heard]:
-        found = f"{queue}: {_count(waiting[queue])} waiting, and no live worker listens"
-        yield Finding(name, Verdict.FAILED, found, "a worker on each queue", start_worker(queue))
+        found = f"{queue}: {_count(waiting[queue])} waiting, but no live worker listens on it"
+        yield Finding(name, Verdict.FAILED, found, "a worker for each queue", start_worker(queue))
     if heard.issuperset(waiting):
         listed = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
-        yield Finding(name, Verdict.OK, f"waiting: {listed}; all are listened to" if listed else "nothing waits")
+        yield Finding(
+            name, Verdict.OK, f"waiting: {listed}; workers listen on all of them" if listed else "no experiments wait"
+        )
 
 
 def progress(name: str, chart: Chart) -> Findings:
@@ -75,9 +77,9 @@ def progress(name: str, chart: Chart) -> Findings:
         yield Finding(
             name,
             Verdict.WARNING,
-            f"{listed(deaf, 3)}: alive, with room, and has taken nothing for {_DEAF:g} s while experiments wait",
-            "taken at once; Celery's cancel_consumer and rate_limit, or the end of its lifetime, keep a worker from it",
-            "stop it and start it again: celery -A qexp worker",
+            f"{listed(deaf, 3)}: alive and idle, but took nothing for {_DEAF:g} s while experiments wait",
+            "taken at once, unless Celery's cancel_consumer or rate_limit, or the end of its lifetime, prevents it",
+            "restart it: celery -A qexp worker",
         )
         return
     idle = {queue for worker in chart.live if worker.state is State.IDLE for queue in worker.queues}
@@ -89,8 +91,8 @@ def progress(name: str, chart: Chart) -> Findings:
     yield Finding(
         name,
         Verdict.WARNING,
-        f"{many} of {listed(list(found), 3)} announced for over {_LONG / 60:g} min, with a worker idle",
-        "begun at once; the log of the worker that leads may say why ('qexp workers' marks it with *)",
+        f"{many} of {listed(list(found), 3)} queued for over {_LONG / 60:g} min, while a worker is idle",
+        "started at once; the log of the leader may say why ('qexp workers' marks it with *)",
         f"qexp cancel {first} --status queued -y; qexp requeue {first} --status cancelled -y",
     )
 
@@ -113,13 +115,13 @@ def functions(name: str, chart: Chart) -> Findings:
     parts = [
         not called and "there are no studies yet",
         good and f"{good} of {len(called)} can be imported here",
-        away and f"not on this host: the folders of {listed(away, 3)}",
+        away and f"the folders of these studies are not on this host: {listed(away, 3)}",
     ]
     if any(parts):
         yield Finding(name, Verdict.OK, "; ".join(part for part in parts if part))
     if late := [where for where in sharing if where not in answers]:
-        found = f"importing {late[0][0]} of {listed([one.study for one in sharing[late[0]]], 3)} has not ended"
-        more = f"; not looked at: {len(late) - 1} more" * (len(late) > 1)
+        found = f"importing {late[0][0]} of {listed([one.study for one in sharing[late[0]]], 3)} is not finished"
+        more = f"; {len(late) - 1} more were not checked" * (len(late) > 1)
         yield Finding(name, Verdict.WARNING, found + more, f"all imports within {patience:g} s", _MORE_TIME)
 
 
@@ -134,7 +136,7 @@ def _unusable(name: str, studies: list[health.Called], problem: str) -> Finding:
         name,
         Verdict.FAILED if needed else Verdict.WARNING,
         f"{listed([study.study for study in studies], 3)}: {problem}",
-        "importable, before a requeue; workers have it as it was enqueued" if snapshot else "importable",
+        "importable before a requeue; until then workers use the snapshot" if snapshot else "importable",
         "correct it, then 'qexp enqueue' its grid again",
     )
 
@@ -154,13 +156,15 @@ def artifacts(name: str, chart: Chart) -> Findings:
         return
     hosts = sorted({worker.host for worker in chart.live})
     if found != content:
-        yield Finding(name, Verdict.FAILED, f"{root}: read other bytes than were written", expected, repair)
+        yield Finding(
+            name, Verdict.FAILED, f"{root}: the bytes that were read differ from those written", expected, repair
+        )
     elif len(hosts) > 1 and not chart.loaded.configured("artifacts"):
         yield Finding(
             name,
             Verdict.WARNING,
-            f"{root}, a folder of this machine, while workers are on {listed(hosts, 3)}",
-            "a place that all of them share",
+            f"{root} is a folder of this machine, but workers are on {listed(hosts, 3)}",
+            "a place that all hosts share",
             "set QEXP_ARTIFACTS=file:///shared/folder or s3://bucket/prefix, for every worker and client",
         )
     else:
@@ -172,15 +176,15 @@ def left_overs(name: str, chart: Chart) -> Findings:
     settings = chart.settings
     unreadable, waiting = _files(settings.unreadable), _files(settings.outbox)
     if unreadable:
-        found = f"{len(unreadable)} that could not be read, such as {unreadable[0]}"
+        found = f"{len(unreadable)} unreadable files, such as {unreadable[0]}"
         yield Finding(name, Verdict.WARNING, found, "none", f"look at them, then: rm -r {settings.unreadable}")
     old = [path for path in waiting if time.time() - path.stat().st_mtime > _UNDELIVERED]
     if old:
-        found = f"{len(old)} outcomes wait in {settings.outbox} for over {_UNDELIVERED / 60:g} min"
+        found = f"{len(old)} outcomes in {settings.outbox} are undelivered for over {_UNDELIVERED / 60:g} min"
         expected = "delivered by a worker of the database that each file names"
         yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker, with that QEXP_DATABASE_URL")
     if not unreadable and not old:
-        yield Finding(name, Verdict.OK, "none" if not waiting else f"{len(waiting)} outcomes are on their way")
+        yield Finding(name, Verdict.OK, "none" if not waiting else f"{len(waiting)} outcomes are being delivered")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -194,7 +198,7 @@ def disk(name: str, chart: Chart) -> Findings:
     for folder, left in free.items():
         if left < _SCARCE:
             verdict = Verdict.FAILED if left < _SCARCE / 10 else Verdict.WARNING
-            repair = "free some, or set " + ("QEXP_HOME" if folder == chart.settings.home else "TMPDIR")
+            repair = "free some space, or set " + ("QEXP_HOME" if folder == chart.settings.home else "TMPDIR")
             yield Finding(name, verdict, f"{left / 1e6:,.0f} MB free in {folder}", "1 GB or more", repair)
     if min(free.values()) >= _SCARCE:
         shown = ", ".join(f"{left / 1e9:.1f} GB free in {folder}" for folder, left in free.items())

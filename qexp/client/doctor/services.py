@@ -25,13 +25,13 @@ def origins(name: str, chart: Chart) -> Findings:
         if origin != "default":
             by_origin.setdefault(_shown(origin), []).append(setting)
     found = "; ".join(f"{', '.join(names)} from {origin}" for origin, names in by_origin.items())
-    yield Finding(name, Verdict.OK, found or "all have their defaults")
+    yield Finding(name, Verdict.OK, found or "all are the defaults")
     heartbeat, lease = chart.settings.heartbeat, chart.settings.lease
     if lease < 2 * heartbeat:
         yield Finding(
             name,
             Verdict.WARNING,
-            f"lease is {lease:g} s and heartbeat {heartbeat:g} s: workers that are there look silent",
+            f"lease is {lease:g} s and heartbeat {heartbeat:g} s: living workers look silent",
             "a lease of several heartbeats",
             f"set QEXP_LEASE={6 * heartbeat:g} for every worker and client",
         )
@@ -77,7 +77,7 @@ def _out_of_reach(
     elif any(word in error.reason for word in ("password", "uthentication")):
         repair = f"correct the user and password of {setting}"
     elif error.reason.startswith("database ") and error.reason.endswith("does not exist"):
-        repair = f"make it with createdb, or correct {setting}"
+        repair = f"create it with createdb, or correct {setting}"
     else:
         repair = f"start it, or correct {setting}; 'qexp config' shows it"
     where = "" if getattr(chart.settings, key) is None else f"{error.place}: "
@@ -89,9 +89,9 @@ def tables(name: str, chart: Chart) -> Findings:
     with health.reading(chart.settings) as connection:
         found = schema.version(connection)
     if found is None:
-        yield Finding(name, Verdict.OK, "no tables yet; the first enqueue or worker makes them")
+        yield Finding(name, Verdict.OK, "no tables yet; the first enqueue or worker creates them")
     elif found > schema.HEAD:
-        expected = f"{schema.HEAD}, the newest that this qexp knows"
+        expected = f"at most version {schema.HEAD}, the newest that this qexp knows"
         yield Finding(name, Verdict.FAILED, f"version {found}", expected, "pip install --upgrade qexp")
     elif found < schema.HEAD:
         yield Finding(name, Verdict.WARNING, f"version {found}", f"version {schema.HEAD}", "qexp db migrate")
@@ -109,17 +109,17 @@ def rights(name: str, chart: Chart) -> Findings:
         repair = "set QEXP_DATABASE_URL to the primary, or ALTER ROLE … RESET default_transaction_read_only"
         yield Finding(name, Verdict.FAILED, f"{held.role} can only read", expected, repair)
     elif held.schema is None:
-        expected = "a schema that this role may use and make tables in"
+        expected = "a schema in which this role may create tables"
         repair = f"psql -c 'GRANT CREATE, USAGE ON SCHEMA public TO \"{held.role}\"', as its owner"
-        yield Finding(name, Verdict.FAILED, f"{held.role} may use no schema", expected, repair)
+        yield Finding(name, Verdict.FAILED, f"{held.role} has no schema to use", expected, repair)
     elif held.missing:
         first, found = held.missing[0], f"{held.role} lacks {listed(held.missing, 1)}"
         repair = f"psql -c 'GRANT {_grant(held, first)} TO \"{held.role}\"', as the owner"
-        yield Finding(name, Verdict.FAILED, found, "what qexp needs to write", repair)
+        yield Finding(name, Verdict.FAILED, found, "the rights that qexp needs to write", repair)
         if any(" on schema " not in right and not right.startswith("TEMP") for right in held.missing):
             chart.met.discard("tables")
     else:
-        yield Finding(name, Verdict.OK, f"{held.role} can write, and make tables")
+        yield Finding(name, Verdict.OK, f"{held.role} can write and create tables")
 
 
 def _grant(held: health.Rights, missing: str) -> str:
@@ -134,7 +134,7 @@ def clock(name: str, chart: Chart) -> Findings:
         skew = health.server(connection).skew
     if abs(skew) > _MOST_SKEW:
         found = f"this machine is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} Postgres"
-        expected = f"at most {_MOST_SKEW:g} s (qexp goes by Postgres's clock, its times look shifted here)"
+        expected = f"at most {_MOST_SKEW:g} s (qexp uses Postgres's clock, so its times look shifted here)"
         yield Finding(name, Verdict.WARNING, found, expected, "timedatectl set-ntp true, on both machines")
     else:
         yield Finding(name, Verdict.OK, f"within {max(1, round(abs(skew) * 1000))} ms of Postgres's")
@@ -175,12 +175,12 @@ def memory(name: str, chart: Chart) -> Findings:
     found = broker.condition(chart.settings)
     command = f"redis-cli -u {_bare(chart.settings)} --askpass CONFIG SET"
     if found.policy != "noeviction":
-        now = "" if found.limit else "; nothing is thrown away while there is no maxmemory"
+        now = "" if found.limit else "; without maxmemory, Redis deletes nothing"
         yield Finding(
             name,
             Verdict.FAILED if found.limit else Verdict.WARNING,
             f"maxmemory-policy is {found.policy}{now}",
-            "noeviction: others throw messages away when memory is short",
+            "noeviction: other policies delete messages when memory is short",
             f"{command} maxmemory-policy noeviction",
         )
     used = f"{found.used / 1e6:.1f} MB"
@@ -208,11 +208,11 @@ def embedded(name: str, chart: Chart) -> Findings:
         if not loaded.configured(key)
     }
     if not ours:
-        yield Finding(name, Verdict.OK, "not used: both addresses are set")
+        yield Finding(name, Verdict.OK, "not used: both URLs are set")
     elif all(up for up, _ in ours.values()):
-        yield Finding(name, Verdict.OK, f"{' and '.join(ours)} up, in {loaded.values.home}")
+        yield Finding(name, Verdict.OK, f"{' and '.join(ours)} running, in {loaded.values.home}")
     else:
         down = " and ".join(title for title, (up, _) in ours.items() if not up)
         stale = any(listed for up, listed in ours.values() if not up)
-        found = f"{down} down, though {file} names it" if stale else f"{down} not started, and no address is set"
-        yield Finding(name, Verdict.WARNING, found, "both up, or addresses of others set", "qexp up")
+        found = f"{down} not running, though {file} names it" if stale else f"{down} not started, and no URL is set"
+        yield Finding(name, Verdict.WARNING, found, "both running, or URLs of other services set", "qexp up")
