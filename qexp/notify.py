@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
-from qexp.addresses import EXPECTED, hidden
 from qexp.errors import NotifyError
+from qexp.notification_addresses import EXPECTED, hidden
 from qexp.truncation import single_line
 
 LIMIT = 10.0

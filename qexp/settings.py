@@ -18,9 +18,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from qexp.addresses import addresses
 from qexp.errors import SettingsError, nearest
-from qexp.expectations import expected
+from qexp.notification_addresses import addresses
+from qexp.pydantic_errors import expected
 from qexp.units import seconds
 
 CONFIG_FILE = "qexp.toml"

@@ -29,7 +29,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     the series, rows and artifacts that a real attempt would keep.
     """
     from qexp.errors import FunctionError, SourceError
-    from qexp.functions.foreign import passes
+    from qexp.functions.user_code import passes
     from qexp.worker.debug import Rehearsal
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is

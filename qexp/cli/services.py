@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from qexp.addresses import hidden
 from qexp.cli.options import format_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, exact
+from qexp.notification_addresses import hidden
 from qexp.settings import load, redact, trace
 
 

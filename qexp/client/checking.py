@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Signature, import_folder, resolve, workspace
+from qexp.functions import Signature, import_folder, importing_from, resolve
 
 if TYPE_CHECKING:
     from qexp.grid import Grid
@@ -22,7 +22,7 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
 
     if grid.is_bound:
         return grid
-    with workspace(grid.folder):
+    with importing_from(grid.folder):
         try:
             signature = Signature.of(resolve(grid.function, grid.folder), grid.function)
             folder = import_folder(grid.function, grid.folder)

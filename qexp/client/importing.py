@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qexp.errors import FunctionError
-from qexp.functions import Signature, resolve, workspace
+from qexp.functions import Signature, importing_from, resolve
 
 Place = tuple[str, str | None]
 """A function as `module:name`, and the folder that it is looked for in."""
@@ -59,7 +59,7 @@ def _asked(places: Sequence[Place], patience: float) -> tuple[list[str | None], 
 
 
 def _problem(function: str, folder: Path | None) -> str | None:
-    with workspace(folder):
+    with importing_from(folder):
         try:
             Signature.of(resolve(function, folder), function)
         except FunctionError as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qexp.addresses import hidden
 from qexp.client import provenance
 from qexp.grid import Grid
+from qexp.notification_addresses import hidden
 from qexp.settings import Settings
 from qexp.store import studies
 from qexp.store.connect import Connection

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
-from qexp.functions import file_in, imported_beside
+from qexp.functions import file_in, unavailable_modules
 from qexp.store import sources
 from qexp.store.connect import raw
 from qexp.store.studies import Provenance
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
-    from qexp.functions.imports import Imported
+    from qexp.functions.unavailable_modules import UnavailableModule
     from qexp.grid import Grid
     from qexp.source import Snapshot
 
@@ -58,11 +58,11 @@ def missing(grid: Grid, snapshot: Snapshot | None) -> tuple[str, ...]:
     """Return a line for each module that the function imports here, and that workers would not find."""
     if snapshot is None or grid.folder is None:
         return ()
-    found = imported_beside(grid.function, grid.folder, lambda file: _has(snapshot.files, file))
+    found = unavailable_modules(grid.function, grid.folder, lambda file: _has(snapshot.files, file))
     return tuple(_missing(one, grid.folder.resolve()) for one in found)
 
 
-def _missing(one: Imported, top: Path) -> str:
+def _missing(one: UnavailableModule, top: Path) -> str:
     importer = Path(one.importer)
     shown = importer.relative_to(top) if importer.is_relative_to(top) else importer
     if one.file.is_relative_to(top):

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from qexp.client.client import Client
 from qexp.errors import SummaryError, nearest
-from qexp.expectations import expected_one_of
+from qexp.pydantic_errors import expected_one_of
 
 if TYPE_CHECKING:
     from qexp.analysis.compare import Comparison

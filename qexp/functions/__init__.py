@@ -1,25 +1,25 @@
 """'module:name' becomes a checked callable."""
 
-from qexp.functions.foreign import Interruption
-from qexp.functions.imported import begin, imports_of
-from qexp.functions.imports import imported_beside
+from qexp.functions.attempt_imports import imports_of, note_first_modules
 from qexp.functions.lookup import file_in, import_folder, reference, resolve
+from qexp.functions.module_folders import importing_from, note_module_files, switch_folder
 from qexp.functions.signature import Function, Injected, Signature
-from qexp.functions.workspace import note, switch, workspace
+from qexp.functions.unavailable_modules import unavailable_modules
+from qexp.functions.user_code import Interruption
 
 __all__ = [
     "Function",
     "Injected",
     "Interruption",
     "Signature",
-    "begin",
     "file_in",
     "import_folder",
-    "imported_beside",
+    "importing_from",
     "imports_of",
-    "note",
+    "note_first_modules",
+    "note_module_files",
     "reference",
     "resolve",
-    "switch",
-    "workspace",
+    "switch_folder",
+    "unavailable_modules",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 from qexp.default_fields import DefaultKey
 from qexp.dotted_names import ABSENT
-from qexp.functions.effects import Convert, Path, has_effect, replaced
+from qexp.functions.conversion_effects import Convert, Path, has_effect, replaced
 from qexp.model import Json
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import require_function
-from qexp.functions.foreign import calling, deed, passes
 from qexp.functions.importability import is_importable
+from qexp.functions.module_folders import importing_from, is_installed, origin
 from qexp.functions.signature import Function
-from qexp.functions.workspace import is_installed, origin, workspace
+from qexp.functions.user_code import calling, deed, passes
 
 
 def resolve(name: str, folder: Path | None = None) -> Function:
     """
-    Return the function that `module:name` means; call it inside `workspace(folder)`.
+    Return the function that `module:name` means; call it inside `importing_from(folder)`.
 
     FunctionError says why there is none, with the exception of the user's module as its cause.
     """
@@ -79,7 +79,7 @@ def _by_its_file(attribute: str) -> str:
 
 def file_in(name: str, folder: Path) -> str | None:
     """Return the path of the module of `module:name` relative to *folder*; None if it is not there, or installed."""
-    with workspace(folder):
+    with importing_from(folder):
         resolve(name, folder)
         module = sys.modules[name.partition(":")[0]]
         file = origin(module)

@@ -12,14 +12,14 @@ from typing import Any
 
 from qexp.dotted_names import ClashError, head, nested, own_part
 from qexp.errors import FunctionError, nearest
-from qexp.expectations import expected
 from qexp.functions.callables import annotated
 from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
 from qexp.functions.default_keys import own_without_defaults, unmarked, without_defaults
-from qexp.functions.foreign import calling, deed, message_of, passes
 from qexp.functions.ignored_keys import refuse_ignored_keys
+from qexp.functions.user_code import calling, deed, message_of, passes
 from qexp.model import SCALARS, Json
+from qexp.pydantic_errors import expected
 from qexp.serialization import KeyTypes, key_types
 
 Function = Callable[..., Any]

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from qexp import private
+from qexp import private_folders
 from qexp.errors import ServiceError, SettingsError
 from qexp.files import replacing
 from qexp.services.account import Account
@@ -121,7 +121,7 @@ def _socket_folder(home: Path, account: Account) -> Path:
     if _fits_a_socket(folder):
         return account.folder(folder)
     mark = hashlib.blake2b(os.fsencode(home), digest_size=6).hexdigest()
-    folder = private.folder(mark, account.uid)
+    folder = private_folders.folder(mark, account.uid)
     if not _fits_a_socket(folder):
         raise SettingsError(
             f"{folder}: the path is too long for a socket, or has a comma; set TMPDIR to another folder"

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from qexp.source.forbidden import SECRETS, holds_private_key
+from qexp.source.forbidden_files import SECRETS, holds_private_key
 
 _PATIENCE = 10.0  # seconds for each call of git
 _CUT = 256 * 1024

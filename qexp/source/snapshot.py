@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qexp.errors import SourceError
-from qexp.source.forbidden import holds_private_key, secret_in
-from qexp.source.walk import ADVICE, File, walk
+from qexp.source.forbidden_files import holds_private_key, secret_in
+from qexp.source.snapshot_files import ADVICE, File, walk
 
 LIMIT = 20_000_000
 """Bytes that the archive of a snapshot may have."""

@@ -10,8 +10,8 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from qexp.addresses import digest
 from qexp.model import Status
+from qexp.notification_addresses import digest
 from qexp.store import tables
 from qexp.store.connect import Connection, by_index
 from qexp.store.workers import live

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import ColumnElement, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from qexp.addresses import digest, hidden
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status, to_text
+from qexp.notification_addresses import digest, hidden
 from qexp.store import publishing, sources, tables
 from qexp.store.connect import Connection
 

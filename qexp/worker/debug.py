@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from qexp.client import Client
-from qexp.functions import switch
+from qexp.functions import switch_folder
 from qexp.model import Claim, Departure, Json
 from qexp.store import studies
 from qexp.store.journal import Writer
@@ -52,7 +52,7 @@ class Rehearsal:
         """Return the result that the experiment would have; None if it leaves or pauses. Its exceptions come out."""
         claim = self.claim
         context = runner.context_of(claim, self.notebook)
-        switch(self.folder)
+        switch_folder(self.folder)
         call = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
         isolation.seed(context.seed)
         try:

@@ -6,10 +6,10 @@ import logging
 from datetime import timedelta
 
 from qexp import notify
-from qexp.addresses import digest, hidden
 from qexp.client import Client
 from qexp.errors import NotifyError
 from qexp.model import Status, describe
+from qexp.notification_addresses import digest, hidden
 from qexp.store import notices, reports, standing, studies, tables
 from qexp.store.connect import Connection
 from qexp.store.notices import Event, News

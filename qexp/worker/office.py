@@ -15,7 +15,7 @@ from uuid import UUID
 
 import psutil
 
-from qexp import broker, private
+from qexp import broker, private_folders
 from qexp.client import Client
 from qexp.errors import ResultError, ServiceError
 from qexp.model import Error, Failure
@@ -269,7 +269,7 @@ class Office:
 def _begun(board: Board, pid: int) -> Sequence[int] | None:
     """Return what a process is at, or was; None: the board cannot be read, and all is left to the worker's lease."""
     try:
-        if not private.owned(board.path):
+        if not private_folders.owned(board.path):
             raise ValueError("it is not there, or not this user's")
         post = board.of(pid)
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ import uuid
 import pytest
 
 import qexp
-from qexp.functions import resolve, workspace
+from qexp.functions import importing_from, resolve
 
 SOURCE = """
 def train(lr: float, seed: int = 0):
@@ -24,7 +24,7 @@ def worker(start_worker, queue):
 
 def test_a_function_is_enqueued_awaited_requeued_and_read(worker, queue, tmp_path):
     (tmp_path / "experiment.py").write_text(SOURCE)
-    with workspace(tmp_path):
+    with importing_from(tmp_path):
         train = resolve("experiment:train", tmp_path)
         name = f"n_{uuid.uuid4().hex[:8]}"
         study = qexp.enqueue(train, parameters={"lr": [0.1, 10.0]}, seeds=2, study=name, queue=queue)

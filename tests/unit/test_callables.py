@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from qexp.errors import FunctionError
-from qexp.functions import Interruption, Signature, reference, resolve, workspace
+from qexp.functions import Interruption, Signature, importing_from, reference, resolve
 from qexp.worker.attempt.runner import Call, returned
 
 
@@ -73,7 +73,7 @@ quick = lambda lr: f(float(lr))
 @pytest.fixture
 def module(tmp_path):
     (tmp_path / "kinds_of.py").write_text(SOURCE)
-    with workspace(tmp_path):
+    with importing_from(tmp_path):
         resolve("kinds_of:f", tmp_path)
         yield sys.modules["kinds_of"]
 

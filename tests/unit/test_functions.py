@@ -10,7 +10,7 @@ from pydantic import ImportString
 
 from qexp.client.checking import checked
 from qexp.errors import FunctionError, GridError
-from qexp.functions import Interruption, Signature, file_in, reference, resolve, switch, workspace
+from qexp.functions import Interruption, Signature, file_in, importing_from, reference, resolve, switch_folder
 from qexp.grid import Grid
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path):
 
 
 def call(path, name="experiment:f"):
-    with workspace(path):
+    with importing_from(path):
         return resolve(name, path)()
 
 
@@ -58,9 +58,9 @@ def test_modules_that_a_function_imports_while_it_runs_are_the_folders_own(folde
     two = folder("two", experiment="def f():\n    import late\n    return late.X\n", late="X = 2\n")
     found = []
     for path in (one, two, one):
-        switch(path)
+        switch_folder(path)
         found.append(resolve("experiment:f", path)())
-    switch(None)
+    switch_folder(None)
     assert found == [1, 2, 1]
 
 
@@ -97,7 +97,7 @@ def test_a_namespace_package_of_a_folder_is_its_own(folder):
 )
 def test_a_function_that_cannot_be_had_says_why(folder, source, name, word):
     path = folder("one", experiment=source)
-    with workspace(path), pytest.raises(FunctionError) as caught:
+    with importing_from(path), pytest.raises(FunctionError) as caught:
         resolve(name, path)
     assert word in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -229,7 +229,7 @@ def test_a_function_of_a_notebook_is_refused_with_what_to_do():
 
 def test_a_function_given_from_python_is_found_again(folder):
     path = folder("one", experiment="def f(): ...\n")
-    with workspace(path):
+    with importing_from(path):
         assert reference(resolve("experiment:f", path)) == ("experiment:f", path.resolve())
 
 

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from qexp import notify
-from qexp.addresses import hidden
 from qexp.errors import NotifyError
+from qexp.notification_addresses import hidden
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from qexp import serialization
 from qexp.errors import ContextError
-from qexp.functions import switch
+from qexp.functions import switch_folder
 from qexp.model import Claim
 from qexp.worker.attempt import runner
 from qexp.worker.attempt.interrupts import Interrupts
@@ -244,7 +244,7 @@ def outcome(tmp_path):
         try:
             return runner.run(claim, path, Context.local(), Interrupts(board, 0))
         finally:
-            switch(None)
+            switch_folder(None)
 
     return outcome
 

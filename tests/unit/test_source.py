@@ -22,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qexp.errors import SourceError
-from qexp.source import cached, contents, current, extract, git, snapshot, state, take, unpack, walk
+from qexp.source import cached, contents, current, extract, git, snapshot, snapshot_files, state, take, unpack
 from qexp.source.environment import _gpus
 
 ROOT = os.geteuid() == 0
@@ -371,7 +371,7 @@ def test_a_folder_that_is_not_for_us_is_named_unless_a_link_leads_to_it(tmp_path
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_a_file_that_the_disk_does_not_give_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshot, "walk", lambda *_: iter([walk.File("a.py", "/proc/self/mem", 1)]))
+    monkeypatch.setattr(snapshot, "walk", lambda *_: iter([snapshot_files.File("a.py", "/proc/self/mem", 1)]))
     with pytest.raises(SourceError, match=r"mem: cannot be read: Input/output error; list"):
         take(tmp_path)
 
@@ -425,7 +425,7 @@ def test_folders_of_too_many_files_are_refused(tmp_path, monkeypatch):
 
 def test_looking_for_files_among_ignored_ones_ends_too(tmp_path, monkeypatch):
     write(tmp_path, {f"{number}.txt": "" for number in range(30)} | {".gitignore": "*"})
-    monkeypatch.setattr(walk, "_MOST_SEEN", 20)
+    monkeypatch.setattr(snapshot_files, "_MOST_SEEN", 20)
     with pytest.raises(SourceError, match="holds more than 20 files and folders; list"):
         take(tmp_path)
 

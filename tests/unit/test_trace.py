@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import qexp
-from qexp.functions import Interruption, resolve, workspace
+from qexp.functions import Interruption, importing_from, resolve
 from qexp.model import Failure
 from qexp.worker.attempt import trace
 
@@ -16,7 +16,7 @@ def error(tmp_path):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         (path / "experiment.py").write_text(source)
-        with workspace(path):
+        with importing_from(path):
             function = resolve("experiment:f", path)
             with pytest.raises(BaseException) as caught:
                 function(**values)

@@ -13,7 +13,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO
 
-from qexp.functions.foreign import is_order
+from qexp.functions.user_code import is_order
 from qexp.worker.attempt.descendants import has_children
 from qexp.worker.context.output import HEAD, TAIL, Output
 

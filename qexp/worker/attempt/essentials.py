@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from qexp.functions.foreign import is_order, one_line
+from qexp.functions.user_code import is_order, one_line
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp import settings
-from qexp.functions import begin, imports_of
+from qexp.functions import imports_of, note_first_modules
 from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.journal import Writer
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
@@ -131,7 +131,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     meter.start()
     recorder.watch(journal)
     restore = essentials().restore
-    begin()
+    note_first_modules()
     outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts, restore)
     restore()
     recorder.leave()

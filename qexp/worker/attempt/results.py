@@ -14,9 +14,9 @@ from pydantic_core import to_json as to_text
 
 from qexp.errors import ContextError, ResultError
 from qexp.functions.callables import code_of
-from qexp.functions.foreign import type_of
-from qexp.kept_data import kept_data
+from qexp.functions.user_code import type_of
 from qexp.model import Error, Failure, Json
+from qexp.partial_data import partial_data
 from qexp.serialization import KeyTypes
 from qexp.truncation import listed
 from qexp.worker.attempt import trace
@@ -45,7 +45,7 @@ def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
 
     *keys* are the types of keys, beside text, that the function's annotation names.
     """
-    found = kept_data(value, keys)
+    found = partial_data(value, keys)
     refused = {place: refusal.reason for place, refusal in found.refused.items()}
     types = {place: refusal.kind for place, refusal in found.refused.items()}
     data = found.data

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qexp.errors import FunctionError
-from qexp.functions import Function, Signature, note, resolve, switch
-from qexp.functions.foreign import is_order
+from qexp.functions import Function, Signature, note_module_files, resolve, switch_folder
+from qexp.functions.user_code import is_order
 from qexp.model import Claim, Departure, Failure, Json, Outcome
 from qexp.serialization import KeyTypes
 from qexp.worker.attempt import isolation, trace
@@ -60,7 +60,7 @@ def run(
 
 def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
     try:
-        switch(folder, claim.function)
+        switch_folder(folder, claim.function)
         call = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
     except FunctionError as error:
         return Outcome(error=trace.of(error, Failure.INVALID, folder))
@@ -110,7 +110,7 @@ class Call(NamedTuple):
 def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context: Context) -> Call:
     """Return how to call the function, the context among its arguments; FunctionError if it cannot be called so."""
     function = resolve(name, folder)
-    note()
+    note_module_files()
     signature = _signature(function, name)
     arguments = signature.bind(values) | dict.fromkeys(signature.injected, context)
     return Call(function, arguments, signature.result_keys)

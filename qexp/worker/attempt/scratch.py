@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
-from qexp import private
+from qexp import private_folders
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Scratch:
     """A worker's folder, in this user's private one below the system's temporary one (TMPDIR moves it)."""
 
     def __init__(self, worker: UUID) -> None:
-        self.folder = private.place(f"{_PREFIX}{worker.hex}")
+        self.folder = private_folders.place(f"{_PREFIX}{worker.hex}")
         self._lock: int | None = None
 
     @property
@@ -33,7 +33,7 @@ class Scratch:
 
     def make(self) -> None:
         """Make the folder; SettingsError if the place for it is not this user's alone."""
-        private.folder(self.folder.name)
+        private_folders.folder(self.folder.name)
         self._lock = os.open(self.folder, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_SH)  # children that are forked hold it too
 
@@ -62,8 +62,8 @@ class Scratch:
 
         Those of another site's workers are left to that one, for a week. SettingsError: others may have put them there.
         """
-        for folder in private.folder().glob(f"{_PREFIX}*"):
-            if not private.owned(folder):
+        for folder in private_folders.folder().glob(f"{_PREFIX}*"):
+            if not private_folders.owned(folder):
                 log.warning("%s is not this user's, and left alone", folder)
                 continue
             try:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from qexp.errors import SourceError
-from qexp.functions import begin, imports_of
+from qexp.functions import imports_of, note_first_modules
 from qexp.model import UNKNOWN, Claim, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store.journal import Writer
@@ -65,7 +65,7 @@ class Desk:
         self.code = Code(settings, postgres)
         masking.conceal(scratch.folder)
         self.baseline = Baseline.take()
-        begin()
+        note_first_modules()
         self.essentials = essentials()
         self.lost: list[str] = []
         """State that an attempt has changed for good: no other attempt should be made here."""

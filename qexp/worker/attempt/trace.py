@@ -13,7 +13,7 @@ from traceback import FrameSummary
 from types import TracebackType
 
 from qexp.errors import QexpError
-from qexp.functions.foreign import is_order, message_of, traceback_of, type_of
+from qexp.functions.user_code import is_order, message_of, traceback_of, type_of
 from qexp.model import Error, Failure, Outcome, storable_text
 from qexp.worker.masking import mask
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from qexp import private
+from qexp import private_folders
 from qexp.store.hot import EncodedResult
 
 _PREFIX = "results-1-"
@@ -86,7 +86,7 @@ def read(folder: Path, pid: int) -> Left:
     path = path_of(folder, pid)
     if not os.path.lexists(path):
         return Left()
-    if not private.owned(path) or not path.is_file():
+    if not private_folders.owned(path) or not path.is_file():
         return Left(damaged=True)
     data = path.read_bytes()
     results, damaged = [], False

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 from qexp.errors import ContextError, article
 from qexp.functions import Injected, Interruption
-from qexp.kept_data import kept_data
 from qexp.model import Departure, Json, storable_text
+from qexp.partial_data import partial_data
 from qexp.serialization import to_json
 from qexp.worker.context.loop_state import State
 from qexp.worker.context.values import Encoded, encode
@@ -115,7 +115,7 @@ class Context(Injected):
         With the function's return value they are the experiment's result, and they stay if it fails later.
         ContextError names parts that are not data; the other parts are kept.
         """
-        found = kept_data(values)
+        found = partial_data(values)
         self._journal.record(found.data if isinstance(found.data, dict) else {}, time.time())
         if found.refused:
             reasons = "; ".join(refusal.reason for refusal in found.refused.values())

@@ -7,7 +7,7 @@ from typing import Any
 
 from qexp.dotted_names import ABSENT
 from qexp.functions.converted_parts import accepted_keys, fields
-from qexp.functions.foreign import passes
+from qexp.functions.user_code import passes
 from qexp.model import Json
 
 Path = tuple[str | int, ...]

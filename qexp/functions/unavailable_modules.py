@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from qexp.functions.import_statements import statements
 from qexp.functions.importability import is_importable
 from qexp.functions.lookup import resolve
-from qexp.functions.statements import statements
-from qexp.functions.workspace import is_installed, origin, workspace
+from qexp.functions.module_folders import importing_from, is_installed, origin
 
 
 @dataclass(frozen=True)
-class Imported:
+class UnavailableModule:
     """A module that is neither installed nor among the files of a snapshot."""
 
     name: str
@@ -24,22 +24,22 @@ class Imported:
     """The file of the module that imports it."""
 
 
-def imported_beside(name: str, folder: Path, is_taken: Callable[[str], bool]) -> list[Imported]:
+def unavailable_modules(name: str, folder: Path, is_taken: Callable[[str], bool]) -> list[UnavailableModule]:
     """
     Return the modules that `module:name` imports, directly or not, and that workers would not find.
 
     *is_taken* says whether a snapshot of *folder* has a file. Only modules that have been imported here are seen.
     """
-    with workspace(folder):
+    with importing_from(folder):
         resolve(name, folder)
         lost = {key: file for key, file in _own_files() if not _is_below(file, folder, is_taken)}
         if not lost:
             return []
-        found: dict[Path, Imported] = {}
+        found: dict[Path, UnavailableModule] = {}
         for importer, module in _imports(name.partition(":")[0]):
             file = lost.get(module)
             if file is not None and file not in found:
-                found[file] = Imported(module, file, importer)
+                found[file] = UnavailableModule(module, file, importer)
         return [one for one in found.values() if not is_importable(sys.modules[one.name], str(one.file))]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qexp.functions import begin, imports_of, resolve, switch
+from qexp.functions import imports_of, note_first_modules, resolve, switch_folder
 
 
 def put(folder: Path, name: str, text: str = "") -> None:
@@ -18,14 +18,14 @@ def put(folder: Path, name: str, text: str = "") -> None:
 @pytest.fixture
 def project(tmp_path):
     """A folder for the files of a snapshot, in a process that has run no attempt."""
-    begin()
+    note_first_modules()
     yield tmp_path
-    switch(None)
+    switch_folder(None)
 
 
 def attempt(folder: Path, function: str, *arguments):
     """Run a function as an attempt does, and return what it has imported."""
-    switch(folder, function)
+    switch_folder(folder, function)
     resolve(function, folder)(*arguments)
     found = imports_of(function, has_snapshot=True)
     assert found is not None
@@ -163,12 +163,12 @@ def test_installed_packages_are_named_whether_they_are_new_or_were_there(project
     put(project, "experiment.py", "import numpy.linalg, json\ndef f(): ...")
     assert "numpy" in attempt(project, "experiment:f").packages
     assert "json" not in attempt(project, "experiment:f").packages
-    begin()
+    note_first_modules()
     assert attempt(project, "experiment:f").packages == ("numpy",)
 
 
 def test_a_function_without_a_snapshot_has_packages_only(project):
-    switch(None)
+    switch_folder(None)
     resolve("numpy:sum", None)
     found = imports_of("numpy:sum", has_snapshot=False)
     assert (found.files, found.packages) == ((), ("numpy",))
@@ -191,5 +191,5 @@ def test_equal_lists_have_equal_digests_in_other_processes_too(project):
 def test_what_is_known_is_not_looked_for_again(project, monkeypatch):
     put(project, "experiment.py", "def f(): ...")
     found = attempt(project, "experiment:f")
-    monkeypatch.setattr("qexp.functions.imported._found", None)
+    monkeypatch.setattr("qexp.functions.attempt_imports._found", None)
     assert attempt(project, "experiment:f") is found

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from qexp.functions.statements import Statements, statements
-from qexp.functions.workspace import Workspace, entered, is_package, loaded, origin
+from qexp.functions.import_statements import Statements, statements
+from qexp.functions.module_folders import ModuleFolder, entered, is_package, loaded, origin
 from qexp.model import Imports
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class _Process:
 _process = _Process()
 
 
-def begin() -> None:
+def note_first_modules() -> None:
     """Note that modules which appear from now on are imported for attempts."""
     global _process  # noqa: PLW0603 - sys.modules is the process's, so is this
     _process = _Process(frozenset(sys.modules))
@@ -45,18 +45,18 @@ def begin() -> None:
 
 def imports_of(function: str, has_snapshot: bool) -> Imports | None:
     """
-    Return what the attempts of a function that ran last in this process have imported; None: it cannot be told.
+    Return the files and packages that attempts of a function imported here. Returns None if that is unknown.
 
-    Call it after an attempt, before the next `switch`. Files count only with a snapshot. The lists may have more than
-    one attempt has imported, but not less: a process remembers modules, and other functions may have imported them.
+    Call it after an attempt, before the next `switch_folder`. Files count only with a snapshot. The lists are never too
+    short. They may be too long: the process keeps modules that other functions imported.
     """
-    workspace, mark = entered(), loaded()
-    key = (None if workspace is None else workspace.folder, function, has_snapshot)
+    folder, mark = entered(), loaded()
+    key = (None if folder is None else folder.path, function, has_snapshot)
     known = _process.found.get(key)
     if known is not None and known[0] == mark:
         return known[1]
     try:
-        found = _found(workspace, function, has_snapshot)
+        found = _found(folder, function, has_snapshot)
     except Exception:  # a module object may be anything, and a result must not be lost for this
         log.exception("function %s: its imported modules are unknown", function)
         return None
@@ -66,15 +66,15 @@ def imports_of(function: str, has_snapshot: bool) -> Imports | None:
     return found
 
 
-def _found(workspace: Workspace | None, function: str, has_snapshot: bool) -> Imports:
+def _found(folder: ModuleFolder | None, function: str, has_snapshot: bool) -> Imports:
     own = function.partition(":")[0].partition(".")[0]
     names = {own, *(name for name in set(sys.modules) - _process.first if "." not in name)}
-    if workspace is None:
+    if folder is None:
         return Imports((), _packages(names))
-    workspace.note()
-    record = _process.records.get(workspace.folder)
-    if record is None or record.modules is not workspace.modules:  # they were imported again, as a file has changed
-        record = _process.records[workspace.folder] = _Record(workspace)
+    folder.note()
+    record = _process.records.get(folder.path)
+    if record is None or record.modules is not folder.modules:  # they were imported again, as a file has changed
+        record = _process.records[folder.path] = _Record(folder)
     reached, named = record.reached(function)
     files = [file for file in map(record.relative, reached) if _is_text(file)] if has_snapshot else []
     return Imports(tuple(sorted(files)), _packages(names | {name.partition(".")[0] for name in named}))
@@ -99,9 +99,9 @@ def _is_text(name: str) -> bool:
 class _Record:
     """What is known of the modules of a folder, and of the functions that import them."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._folder, self.modules = workspace.folder, workspace.modules
-        self._importers = workspace.importers
+    def __init__(self, folder: ModuleFolder) -> None:
+        self._folder, self.modules = folder.path, folder.modules
+        self._importers = folder.importers
         self._judged: set[str] = set()
         self._dynamic: dict[str, None] = {}
         """Modules that no statement of the function that ran then explains."""

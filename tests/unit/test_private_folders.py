@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 
-from qexp import private
+from qexp import private_folders
 from qexp.errors import SettingsError
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
@@ -31,7 +31,7 @@ def refused(*words):
 def test_a_folder_is_made_that_only_its_user_can_enter(above):
     old = os.umask(0)
     try:
-        found = private.folder("w-1")
+        found = private_folders.folder("w-1")
     finally:
         os.umask(old)
     assert found == above / "w-1"
@@ -41,8 +41,8 @@ def test_a_folder_is_made_that_only_its_user_can_enter(above):
 
 
 def test_a_folder_is_found_again_with_what_is_in_it(above):
-    (private.folder("w-1") / "kept").touch()
-    assert (private.folder("w-1") / "kept").exists()
+    (private_folders.folder("w-1") / "kept").touch()
+    assert (private_folders.folder("w-1") / "kept").exists()
 
 
 @pytest.mark.parametrize("level", [0, 1])
@@ -56,7 +56,7 @@ def test_a_link_is_refused_and_its_target_stays_as_it_is(shared, above, level):
     place.symlink_to(target)
     # When it is asked for
     with refused(str(place), "found a link"):
-        private.folder("w-1")
+        private_folders.folder("w-1")
     # Then nothing has changed
     assert stat.S_IMODE(target.stat().st_mode) == 0o755
     assert list(target.iterdir()) == []
@@ -64,11 +64,11 @@ def test_a_link_is_refused_and_its_target_stays_as_it_is(shared, above, level):
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_folder_that_others_can_enter_is_refused(above, level):
-    private.folder("w-1")
+    private_folders.folder("w-1")
     place = (above, above / "w-1")[level]
     place.chmod(0o711)
     with refused(str(place), "found a folder of mode 0711"):
-        private.folder("w-1")
+        private_folders.folder("w-1")
     assert stat.S_IMODE(place.stat().st_mode) == 0o711
 
 
@@ -77,29 +77,29 @@ def test_a_folder_of_another_user_is_refused(shared, monkeypatch):
     (shared / "qexp-54321").mkdir(mode=0o700)
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
     with refused(f"found a folder of user id {here}", "expected a folder of user id 54321"):
-        private.folder("w-1")
+        private_folders.folder("w-1")
 
 
 def test_a_file_is_refused(above):
     above.touch()
     with refused("found a file"):
-        private.folder("w-1")
+        private_folders.folder("w-1")
 
 
 def test_a_temporary_folder_in_which_nothing_can_be_made_is_one_line(shared, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(shared / "missing"))
     with refused("no such file or directory"):
-        private.folder("w-1")
+        private_folders.folder("w-1")
 
 
 @as_root
 def test_root_makes_a_folder_for_the_account_of_a_service(shared):
-    found = private.folder("sockets", owner=54321)
+    found = private_folders.folder("sockets", owner=54321)
     assert found == shared / "qexp-54321" / "sockets"
     assert {path.stat().st_uid for path in (found, found.parent)} == {54321}
     # also where it was stopped before it gave the folder away
     os.chown(found, 0, 0)
-    assert private.folder("sockets", owner=54321).stat().st_uid == 54321
+    assert private_folders.folder("sockets", owner=54321).stat().st_uid == 54321
 
 
 @as_root
@@ -107,15 +107,15 @@ def test_root_gives_no_folder_of_a_third_user_away(shared):
     (shared / "qexp-54321").mkdir(mode=0o700)
     os.chown(shared / "qexp-54321", 65534, 65534)
     with refused("found a folder of user id 65534"):
-        private.folder("sockets", owner=54321)
+        private_folders.folder("sockets", owner=54321)
     assert (shared / "qexp-54321").stat().st_uid == 65534
 
 
 def test_a_file_counts_only_if_it_is_the_users_and_no_link(tmp_path, monkeypatch):
     (tmp_path / "held").touch()
     (tmp_path / "link").symlink_to(tmp_path / "held")
-    assert private.owned(tmp_path / "held")
-    assert not private.owned(tmp_path / "link")
-    assert not private.owned(tmp_path / "missing")
+    assert private_folders.owned(tmp_path / "held")
+    assert not private_folders.owned(tmp_path / "link")
+    assert not private_folders.owned(tmp_path / "missing")
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
-    assert not private.owned(tmp_path / "held")
+    assert not private_folders.owned(tmp_path / "held")

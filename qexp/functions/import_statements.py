@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qexp.functions.workspace import stamp
+from qexp.functions.module_folders import stamp
 
 # a call of a name is written name(): `model.eval()` and `platform.system()` are no reason for doubt
 _BY_NAME = frozenset(

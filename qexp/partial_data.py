@@ -37,7 +37,7 @@ class Refusal:
 
 
 @dataclasses.dataclass(frozen=True)
-class KeptData:
+class PartialData:
     """The parts of a value that are data."""
 
     data: Json
@@ -46,7 +46,7 @@ class KeptData:
     """Each part that is not data, by its place such as `metrics.model`; the whole value has an empty place."""
 
 
-def kept_data(value: Any, keys: KeyTypes = frozenset()) -> KeptData:
+def partial_data(value: Any, keys: KeyTypes = frozenset()) -> PartialData:
     """
     Convert a value as `to_json` does, but keep the parts that are data if others are not.
 
@@ -54,12 +54,12 @@ def kept_data(value: Any, keys: KeyTypes = frozenset()) -> KeptData:
     of its items is. Each part is converted once, so iterators may be parts. What the code of the value itself raises is
     raised.
 
-    >>> kept_data({"metrics": {"acc": 0.9, "raw": b""}, "hours": 2}).data
+    >>> partial_data({"metrics": {"acc": 0.9, "raw": b""}, "hours": 2}).data
     {'metrics': {'acc': 0.9}, 'hours': 2}
     """
     keeper = _Keeper()
     data = keeper.whole(value, keys)
-    return KeptData(None if data is _NOTHING else data, keeper.refused)
+    return PartialData(None if data is _NOTHING else data, keeper.refused)
 
 
 def _parts(value: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]] | None:

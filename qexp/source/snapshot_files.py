@@ -10,8 +10,8 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.settings import LOCK_FILE
-from qexp.source.forbidden import is_forbidden, is_worth_a_word
-from qexp.source.ignore import Rules, outset
+from qexp.source.forbidden_files import is_forbidden, is_worth_a_word
+from qexp.source.ignore_files import Rules, outset
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
 _MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk

@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from qexp.functions.foreign import contained
+from qexp.functions.user_code import contained
 
 _STDLIB = f"{sysconfig.get_paths()['stdlib']}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
 
 
-class Workspace:
+class ModuleFolder:
     """
     The modules of one folder.
 
@@ -28,7 +28,7 @@ class Workspace:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = str(folder)
+        self.path = str(folder)
         self.function: str | None = None
         """The function that runs, or ran last, as `module:name`."""
         self.modules: dict[str, ModuleType] = {}
@@ -52,7 +52,7 @@ class Workspace:
         self._hidden = {name: sys.modules.pop(name) for name in hidden}
         self._others = set(sys.modules)
         sys.modules.update(self.modules)
-        sys.path.insert(0, self.folder)
+        sys.path.insert(0, self.path)
         self._known = None
         # bytecode knows seconds only: a file edited twice within one would be run as it was before
         self._bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
@@ -64,8 +64,8 @@ class Workspace:
         for name in self.modules:
             sys.modules.pop(name, None)
         sys.dont_write_bytecode = self._bytecode
-        if self.folder in sys.path:
-            sys.path.remove(self.folder)
+        if self.path in sys.path:
+            sys.path.remove(self.path)
         sys.modules.update(self._hidden)
 
     def refresh(self) -> None:
@@ -84,13 +84,13 @@ class Workspace:
             if name in self._others or name in self.modules:
                 continue
             file = origin(module)
-            if file is not None and file.startswith(f"{self.folder}/") and not is_installed(module):
+            if file is not None and file.startswith(f"{self.path}/") and not is_installed(module):
                 self.modules[name], self.importers[name] = module, self.function
                 self._stamps[file] = stamp(file)
         self._known = known
 
     def _own_names(self) -> set[str]:
-        names = {path.stem if path.suffix == ".py" else path.name for path in Path(self.folder).iterdir()}
+        names = {path.stem if path.suffix == ".py" else path.name for path in Path(self.path).iterdir()}
         return names - {"qexp", "__main__"}
 
 
@@ -129,15 +129,15 @@ def stamp(file: str) -> tuple[int, int]:
 
 
 @functools.cache
-def _of(folder: Path) -> Workspace:
-    return Workspace(folder.resolve())
+def _of(folder: Path) -> ModuleFolder:
+    return ModuleFolder(folder.resolve())
 
 
-_entered: Workspace | None = None
+_entered: ModuleFolder | None = None
 _LOCK = threading.RLock()
 
 
-def switch(folder: Path | None, function: str | None = None) -> None:
+def switch_folder(folder: Path | None, function: str | None = None) -> None:
     """
     Let imports find the modules of *folder* first, until the next switch; None: the installed ones only.
 
@@ -158,29 +158,29 @@ def switch(folder: Path | None, function: str | None = None) -> None:
         target.function = function
 
 
-def entered() -> Workspace | None:
+def entered() -> ModuleFolder | None:
     """Return the workspace whose modules `import` finds now."""
     return _entered
 
 
-def note() -> None:
-    """Remember the state of the files that were imported since `switch`, so that a later edit is noticed."""
+def note_module_files() -> None:
+    """Remember the state of the files that were imported since `switch_folder`, so that a later edit is noticed."""
     if _entered is not None:
         _entered.note()
 
 
 @contextmanager
-def workspace(folder: Path | None) -> Iterator[None]:
+def importing_from(folder: Path | None) -> Iterator[None]:
     """
     Switch to *folder* for a while; other threads that want to switch wait.
 
     For whoever looks at a function without running it: the code inside is contained.
     """
     with _LOCK:
-        previous = Path(_entered.folder) if _entered is not None else None
-        switch(folder)
+        previous = Path(_entered.path) if _entered is not None else None
+        switch_folder(folder)
         try:
             with contained():
                 yield
         finally:
-            switch(previous)
+            switch_folder(previous)
