@@ -10,8 +10,8 @@ from qexp.errors import QexpError
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
     from qexp.caching import cached
-    from qexp.client import Study, enqueue, load, metrics
     from qexp.client.paper import tables
+    from qexp.client.study import Study, enqueue, load, metrics
     from qexp.client.summaries import compare, coverage, table
     from qexp.grid import Grid
     from qexp.worker.context.attached import attach
@@ -37,15 +37,15 @@ __all__ = [
 _HOMES = {
     "Context": "qexp.worker.context.context",
     "Grid": "qexp.grid",
-    "Study": "qexp.client",
+    "Study": "qexp.client.study",
     "Table": "qexp.analysis.table",
     "attach": "qexp.worker.context.attached",
     "cached": "qexp.caching",
     "compare": "qexp.client.summaries",
     "coverage": "qexp.client.summaries",
-    "enqueue": "qexp.client",
-    "load": "qexp.client",
-    "metrics": "qexp.client",
+    "enqueue": "qexp.client.study",
+    "load": "qexp.client.study",
+    "metrics": "qexp.client.study",
     "table": "qexp.client.summaries",
     "tables": "qexp.client.paper",
 }

@@ -57,13 +57,13 @@ def _json(tables: Tables, path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
         before = "[\n"
         for table in tables:
-            for record in records(table):
+            for record in row_dicts(table):
                 file.write(before + json.dumps(record, ensure_ascii=False, allow_nan=False))
                 before = ",\n"
         file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def records(table: pd.DataFrame) -> Iterator[dict[str, Json]]:
+def row_dicts(table: pd.DataFrame) -> Iterator[dict[str, Json]]:
     """Yield the rows of a frame as JSON data: moments in ISO format, NaN as None, infinities as text."""
     for row in table.astype("object").itertuples(index=False, name=None):
         yield dict(zip(table.columns, map(_plain, row), strict=True))

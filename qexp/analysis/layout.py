@@ -27,20 +27,20 @@ class StyledText:
     style: str = ""
 
 
-Line = tuple[StyledText, ...]
+StyledLine = tuple[StyledText, ...]
 
 
-def plain(lines: Iterable[Line]) -> str:
+def plain(lines: Iterable[StyledLine]) -> str:
     """Return lines as text without styles."""
     return "\n".join("".join(piece.text for piece in line).rstrip() for line in lines)
 
 
-def line(text: str, style: str = "") -> Line:
+def line(text: str, style: str = "") -> StyledLine:
     """Return one line, which is never wrapped: a command stays whole."""
     return (StyledText(text, style),)
 
 
-def wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterator[Line]:
+def wrapped(text: str, width: int, indent: str = "", style: str = "") -> Iterator[StyledLine]:
     """Yield a sentence as lines; *indent* is before each line but the first."""
     for part in textwrap.wrap(
         text, max(20, width), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -69,7 +69,7 @@ def table(
     columns: Sequence[str],
     cells: Sequence[Sequence[StyledText]],
     width: int = WIDTH,
-) -> Iterator[Line]:
+) -> Iterator[StyledLine]:
     """
     Yield a table: labels at the left of each row under *heads*, then cells, which are set right.
 
@@ -112,7 +112,7 @@ def _fitting(widths: Sequence[int], room: int) -> int:
 
 def _row(
     names: Sequence[str], stubs: Sequence[int], cells: Sequence[StyledText], widths: Sequence[int], style: str = ""
-) -> Line:
+) -> StyledLine:
     pieces = [StyledText(_left(name, width), style) for name, width in zip(names, stubs, strict=True)]
     pieces += [
         StyledText(" " * (width - width_of(cell.text)) + cell.text, cell.style)

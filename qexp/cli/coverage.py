@@ -14,7 +14,7 @@ from qexp.cli.terminal import printable
 
 if TYPE_CHECKING:
     from qexp.analysis.coverage import Coverage
-    from qexp.analysis.layout import Line
+    from qexp.analysis.layout import StyledLine
 
 _NAMES = "NAME[,NAME]"
 _SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
@@ -59,7 +59,7 @@ def _write(found: Coverage, path: Path) -> None:
     say(f"{path}: {found.summary}")
 
 
-def show_lines(lines: Iterable[Line]) -> None:
+def show_lines(lines: Iterable[StyledLine]) -> None:
     """Print lines in their styles; commands longer than the screen stay one line."""
     from rich.text import Text
 

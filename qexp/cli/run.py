@@ -31,11 +31,11 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     """
     from qexp import services, settings
     from qexp.cli.enqueue import enqueue_with_progress, summary
-    from qexp.cli.look import exit_status
     from qexp.cli.progress import wait_with_progress
+    from qexp.cli.status import exit_status
     from qexp.client import Client
     from qexp.client.checking import checked
-    from qexp.client.local import LocalWorker, ending_on_signals
+    from qexp.client.local_worker import LocalWorker, ending_on_signals
     from qexp.grid import Grid
 
     reserve()
@@ -64,8 +64,9 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
 
 
 def _report(client: Client, counts: Counts, form: str) -> None:
-    from qexp.cli.look import counts_json, ending, experiment_json, names_of
-    from qexp.cli.tables import experiment_table
+    from qexp.cli.listings import experiment_table
+    from qexp.cli.show import experiment_json, names_of
+    from qexp.cli.status import counts_json, ending
     from qexp.store.selectors import Selection
 
     views = client.experiments(Selection(counts.study), None if form == "json" else _SHOWN)

@@ -125,7 +125,7 @@ def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> 
 def show(made: Table, form: str) -> None:
     """Print a table."""
     from qexp.analysis.writers import render
-    from qexp.cli.paper_tables import show_summary
+    from qexp.cli.terminal_table import show_summary
 
     if form == "table":
         show_summary(made)

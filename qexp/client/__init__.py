@@ -7,22 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
-    from qexp.client.enqueueing import Difference, Enqueued
-    from qexp.client.findings import Findings
+    from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.reading import Shown
-    from qexp.client.study import Study, enqueue, load, metrics
+    from qexp.client.records import Records
+    from qexp.client.study import Study
 
-__all__ = ["Client", "Difference", "Enqueued", "Findings", "Shown", "Study", "enqueue", "load", "metrics"]
+__all__ = ["Client", "Difference", "Enqueued", "Records", "Shown", "Study"]
 
 _HOMES = {
-    "Difference": "enqueueing",
-    "Enqueued": "enqueueing",
-    "Findings": "findings",
+    "Difference": "enqueue",
+    "Enqueued": "enqueue",
+    "Records": "records",
     "Shown": "reading",
     "Study": "study",
-    "enqueue": "study",
-    "load": "study",
-    "metrics": "study",
 }
 
 

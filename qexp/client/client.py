@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qexp.client.announcing import Announcer
-    from qexp.client.enqueueing import Difference, Enqueued
+    from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.explaining import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
@@ -137,21 +137,21 @@ class Client:
 
         The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
         """
-        from qexp.client import enqueueing
+        from qexp.client import enqueue
 
-        return enqueueing.enqueue(self, grid, progress)
+        return enqueue.enqueue(self, grid, progress)
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
         """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
-        from qexp.client import enqueueing
+        from qexp.client import enqueue
 
-        return enqueueing.extend(self, study, rows)
+        return enqueue.extend(self, study, rows)
 
     def compare(self, grid: Grid) -> Difference:
         """Say what enqueueing a grid would change, writing nothing."""
-        from qexp.client import enqueueing
+        from qexp.client import enqueue
 
-        return enqueueing.compare(self, grid)
+        return enqueue.compare(self, grid)
 
     def mean_duration(self, study: str) -> float | None:
         """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qexp.client.client import Client
-from qexp.client.findings import Findings
+from qexp.client.records import Records
 from qexp.functions import reference
 from qexp.store import reports, selectors, standing
 from qexp.store.selectors import Selection
@@ -69,7 +69,7 @@ class Study:
     ) -> pd.DataFrame:
         """Return the series of experiments; see `qexp.metrics`."""
         selection = _narrowed(self.name, where, since, host, stale)
-        return Findings(self._client).metrics(selection, names, every)
+        return Records(self._client).metrics(selection, names, every)
 
     def plot(
         self,
@@ -105,7 +105,7 @@ class Study:
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
-        return Findings(self._client).rows(Selection(self.name), name)
+        return Records(self._client).rows(Selection(self.name), name)
 
     def table(
         self,
@@ -308,4 +308,4 @@ def metrics(
     an attempt went on from, or began again before, the last step of an earlier one, the later attempt's points count;
     with *every* all are there. *where*, *since*, *host* and *stale* are those of `qexp.load`.
     """
-    return Findings().metrics(_narrowed(study, where, since, host, stale), names, every)
+    return Records().metrics(_narrowed(study, where, since, host, stale), names, every)

@@ -41,7 +41,7 @@ def worker(start_worker, queue):
 @pytest.fixture(scope="module")
 def ran(worker, queue, site, tmp_path_factory):
     """A study of 12 experiments: one has failed, the result of one is NaN."""
-    from qexp.client import enqueue
+    from qexp import enqueue
 
     folder = tmp_path_factory.mktemp("study")
     (folder / "plotted.py").write_text(SOURCE)

@@ -26,7 +26,7 @@ def worker(start_worker, queue):
 @pytest.fixture(scope="module")
 def ran(worker, queue, site, tmp_path_factory):
     """A study of 18 experiments of which one has failed."""
-    from qexp.client import enqueue
+    from qexp import enqueue
 
     folder = tmp_path_factory.mktemp("study")
     (folder / "reported.py").write_text(SOURCE)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qexp.analysis.statistics import describe
-from qexp.client import Findings
+from qexp.client import Records
 from qexp.grid import Grid
 from qexp.store import curves
 from qexp.store.selectors import Selection
@@ -38,7 +38,7 @@ def recorded(client, raw, tmp_path):
 
 def expected(study, ids, client):
     """Return the finite points that count, with the group of each."""
-    frame = Findings(client).metrics(Selection(study), ["loss"])
+    frame = Records(client).metrics(Selection(study), ["loss"])
     frame["group"] = frame["id"].map({number: place // 3 for place, number in enumerate(ids)})
     return frame, frame[np.isfinite(frame["value"])].groupby(["group", "step"])["value"]
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import event
 
-from qexp.client import Findings
+from qexp.client import Records
 from qexp.client.study import Study
 from qexp.errors import UnknownExperimentError, UnknownSourceError
 from qexp.grid import Grid
@@ -94,9 +94,9 @@ def test_an_id_or_an_attempt_beyond_what_a_column_holds_is_unknown(client, study
     with pytest.raises(UnknownExperimentError, match=f"no experiment has the id {WORD}"):
         client.explain(WORD)
     with pytest.raises(UnknownExperimentError, match=f"no experiment has the id {WORD}"):
-        Findings(client).output(WORD)
+        Records(client).output(WORD)
     with pytest.raises(UnknownSourceError, match=f"attempt {WORD}"):
-        Findings(client).source(number, WORD)
+        Records(client).source(number, WORD)
     assert len(client.experiments(Selection(name), limit=WORD)) == 1
 
 
@@ -119,9 +119,9 @@ def attempts(raw, number, spans):
 def test_a_series_goes_on_where_each_later_attempt_began(client, raw, study):
     name, (number,) = study([1])
     attempts(raw, number, [(0, 9), (5, 7), (3, 4), (6, 6)])
-    frame = Findings(client).metrics(Selection(name))
+    frame = Records(client).metrics(Selection(name))
     assert frame[["step", "attempt"]].values.tolist() == [[0, 1], [1, 1], [2, 1], [3, 3], [4, 3], [6, 4]]
-    assert len(Findings(client).metrics(Selection(name), every=True)) == 16
+    assert len(Records(client).metrics(Selection(name), every=True)) == 16
 
 
 def _rows(plan):

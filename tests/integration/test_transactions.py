@@ -91,10 +91,10 @@ def test_a_requeue_leaves_newer_code_alone_that_an_enqueue_has_brought_meanwhile
 
 def test_an_extension_is_checked_again_if_its_study_changed_meanwhile(client, grid, tmp_path, monkeypatch):
     # Given a study whose function is another one by the time that new rows have been checked
-    from qexp.client import enqueueing
+    from qexp.client import enqueue
 
     client.enqueue(grid)
-    checked = enqueueing.checked
+    checked = enqueue.checked
 
     def changed(rows, **options):
         found = checked(rows, **options)
@@ -103,7 +103,7 @@ def test_an_extension_is_checked_again_if_its_study_changed_meanwhile(client, gr
         client.enqueue(grid)
         return found
 
-    monkeypatch.setattr(enqueueing, "checked", changed)
+    monkeypatch.setattr(enqueue, "checked", changed)
     # When they are added
     assert client.extend(grid.study, [{"x": 7}]).new == 1
     # Then they are as the present function has them

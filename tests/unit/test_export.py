@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from tests_support import refuse_constant
 
-from qexp.analysis.export import records, writer
+from qexp.analysis.export import row_dicts, writer
 from qexp.analysis.frame import typed
 from qexp.cli.output import show_json
 
@@ -101,5 +101,5 @@ def test_what_commands_print_as_json_has_no_numbers_that_json_lacks(capsys):
 
 def test_rows_of_a_frame_as_data_keep_every_digit():
     table = pd.DataFrame({"value": [0.1 + 0.2, math.inf], "at": pd.to_datetime(["2026-01-02T03:04:05Z"] * 2)})
-    assert [row["value"] for row in records(table)] == [0.30000000000000004, "Infinity"]
-    assert {row["at"] for row in records(table)} == {"2026-01-02T03:04:05+00:00"}
+    assert [row["value"] for row in row_dicts(table)] == [0.30000000000000004, "Infinity"]
+    assert {row["at"] for row in row_dicts(table)} == {"2026-01-02T03:04:05+00:00"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.axis_columns import axis_columns
-from qexp.analysis.layout import WIDTH, Line
+from qexp.analysis.layout import WIDTH, StyledLine
 from qexp.analysis.statistics import PairedComparison
 from qexp.analysis.table.model import Key, Note
 
@@ -135,7 +135,7 @@ class Comparison:
         group = dict(zip(self._axis_columns(), pair.group, strict=True))
         return {**group, "first": pair.first, "second": pair.second, **{name: own[name] for name in _FIGURES}}
 
-    def lines(self, width: int = WIDTH) -> Iterator[Line]:
+    def lines(self, width: int = WIDTH) -> Iterator[StyledLine]:
         """Yield the comparison as lines of text."""
         from qexp.analysis.compare.text import lines
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from qexp.analysis import layout
 from qexp.analysis.compare.model import Comparison, Pair, Ranks
-from qexp.analysis.layout import Line, StyledText
+from qexp.analysis.layout import StyledLine, StyledText
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
 from qexp.analysis.writers.parts import sentence
 
@@ -18,7 +18,7 @@ _HEADS = ("difference", "95 % interval", "p", "n", "w/t/l", "dz")
 _LEGEND = "w/t/l: wins, ties and losses; dz: mean difference / standard deviation of the differences"
 
 
-def lines(found: Comparison, width: int) -> Iterator[Line]:
+def lines(found: Comparison, width: int) -> Iterator[StyledLine]:
     """Yield a comparison: one pair in words, several as a table; then ranks and notes."""
     yield from layout.wrapped(_title(found), width, style="bold")
     yield ()
@@ -44,7 +44,7 @@ def _title(found: Comparison) -> str:
     return f"{' and '.join(found.studies)}: {found.metric}{by}, {better}"
 
 
-def _block(found: Comparison, pair: Pair, width: int) -> Iterator[Line]:
+def _block(found: Comparison, pair: Pair, width: int) -> Iterator[StyledLine]:
     """Yield one pair in words."""
     for place, (head, text) in enumerate(_sentences(found, pair)):
         if place == 0:
@@ -94,7 +94,7 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _several(found: Comparison, width: int) -> Iterator[Line]:
+def _several(found: Comparison, width: int) -> Iterator[StyledLine]:
     if found.is_matrix:
         yield from _matrix(found, width)
         yield ()
@@ -142,7 +142,7 @@ def _p(pair: Pair) -> str:
     return f"n ≥ {pair.figures.needed_n}" if pair.figures.needed_n is not None else MISSING
 
 
-def _matrix(found: Comparison, width: int) -> Iterator[Line]:
+def _matrix(found: Comparison, width: int) -> Iterator[StyledLine]:
     """Yield the differences row - column of all pairs, with a star where the corrected p is at most 0.05."""
     form = _form(found.pairs)
     numbers = [str(place + 1) for place in range(len(found.methods))]
@@ -179,7 +179,7 @@ def _starred(form: NumberFormat, pair: Pair, sign: int) -> StyledText:
     )
 
 
-def _ranks(ranks: Ranks, unit: str, width: int) -> Iterator[Line]:
+def _ranks(ranks: Ranks, unit: str, width: int) -> Iterator[StyledLine]:
     rows = [[StyledText(f"{rank:.2f}")] for rank in ranks.ranks]
     yield from layout.table(["method"], [[name] for name in ranks.methods], ["average rank"], rows, width)
     yield ()

@@ -10,7 +10,7 @@ import numpy as np
 
 from qexp.analysis import layout
 from qexp.analysis.axis_columns import axis_columns
-from qexp.analysis.layout import WIDTH, Line, StyledText
+from qexp.analysis.layout import WIDTH, StyledLine, StyledText
 from qexp.analysis.table.model import Key, Note
 from qexp.truncation import listed
 
@@ -154,7 +154,7 @@ class Coverage:
         is_in_cells = bool(gap.cells) and any(self.labels(gap.cells[0]))
         return f"{gap.text} in {self.listed(gap.cells)}" if is_in_cells else gap.text
 
-    def lines(self, width: int = WIDTH) -> Iterator[Line]:
+    def lines(self, width: int = WIDTH) -> Iterator[StyledLine]:
         """Yield the table, the gaps by reason with their commands, and the notes."""
         if self.row_axes or self.column_axes:
             yield from layout.table(self.row_axes, self.rows, self._heads(), self._cells(), width)

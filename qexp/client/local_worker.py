@@ -1,4 +1,4 @@
-"""Workers on this machine, as processes that end with whoever started them."""
+"""Start workers on this machine, and stop them when this program ends."""
 
 from __future__ import annotations
 

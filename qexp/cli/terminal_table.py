@@ -1,4 +1,4 @@
-"""The table of a paper on a screen."""
+"""Print a table of results in the terminal."""
 
 from __future__ import annotations
 

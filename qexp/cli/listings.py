@@ -1,4 +1,4 @@
-"""The tables of `run`, `list`, `status` and `errors`."""
+"""The tables that `run`, `list`, `status` and `errors` print."""
 
 from __future__ import annotations
 

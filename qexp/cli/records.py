@@ -1,4 +1,4 @@
-"""logs, metrics, artifacts, source: what experiments have left."""
+"""logs, metrics, artifacts, source: the records of experiments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qexp.units import size_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.client.findings import Printed
+    from qexp.client.records import Printed
     from qexp.store.found import Artifact, Snapshot
     from qexp.store.selectors import Selection
 
@@ -34,13 +34,13 @@ attempt_option = click.option(
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the attempt ends or Ctrl-C.")
 def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
     """Print the output of an experiment, with that of its child processes and C code."""
-    from qexp.client import Client, Findings
+    from qexp.client import Client, Records
 
-    findings = Findings(Client(keeps=follow))
+    records = Records(Client(keeps=follow))
     end = 0
     with Stream() as stream:
         while True:
-            printed = findings.output(experiment, attempt, end)
+            printed = records.output(experiment, attempt, end)
             attempt = printed.attempt
             end = _print(stream, printed, end)
             if not (follow and printed.running):
@@ -78,21 +78,21 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
       qexp metrics digits --name loss -o loss.parquet
       qexp metrics 17 --list incumbents
     """
-    from qexp.analysis.export import records, writer
-    from qexp.client import Findings
+    from qexp.analysis.export import row_dicts, writer
+    from qexp.client import Records
 
     save = writer(output) if output is not None else None
-    findings = Findings()
-    frame = findings.rows(selection, listed) if listed else findings.metrics(selection, names)
+    records = Records()
+    frame = records.rows(selection, listed) if listed else records.metrics(selection, names)
     if save is not None:
         save([frame])
         echo(f"{output}: {len(frame)} rows")
     elif form == "json":
-        show_json(list(records(frame)))
+        show_json(list(row_dicts(frame)))
     elif listed:
         console().print(_rows(frame))
     else:
-        _show_series(frame, findings.lists(selection))
+        _show_series(frame, records.lists(selection))
 
 
 def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
@@ -151,10 +151,10 @@ def _rows(frame: pd.DataFrame) -> object:
 @format_option
 def artifacts_(selection: Selection, name: str | None, output: Path | None, form: str) -> None:
     """List the artifacts of experiments, or copy them to this machine."""
-    from qexp.client import Findings
+    from qexp.client import Records
 
-    findings = Findings()
-    found = [item for item in findings.artifacts(selection) if name in (None, item.name)]
+    records = Records()
+    found = [item for item in records.artifacts(selection) if name in (None, item.name)]
     if name is not None:
         if not found:
             raise click.UsageError(f"none of these experiments has an artifact {name!r}")
@@ -163,11 +163,11 @@ def artifacts_(selection: Selection, name: str | None, output: Path | None, form
                 f"{len(found)} experiments have an artifact {name!r}; -o needs one of them, by its id"
             )
         if output == Path("-"):
-            sys.stdout.buffer.write(findings.content(found[0]))
+            sys.stdout.buffer.write(records.content(found[0]))
             return
         for item in found:
             target = output or Path(str(item.experiment)) / item.name
-            findings.fetch(item, target)
+            records.fetch(item, target)
             echo(f"{target}: {size_text(item.size)}")
     elif form == "json":
         show_json([vars(item) for item in found])
@@ -194,15 +194,15 @@ def source_(
     experiment: int, attempt: int | None, name: str | None, output: Path | None, diff: bool, packages: bool
 ) -> None:
     """Show the exact code that an experiment ran."""
-    from qexp.client import Findings
+    from qexp.client import Records
     from qexp.source import contents, extract
 
     if diff or packages:
-        origin = Findings().origin(experiment, attempt)
+        origin = Records().origin(experiment, attempt)
         lines = [f"{name}=={version}\n" for name, version in origin.packages.items()]
         exact("".join(lines) if packages else origin.git_diff or "")
         return
-    snapshot, function = Findings().source(experiment, attempt)
+    snapshot, function = Records().source(experiment, attempt)
     if output is not None:
         extract(snapshot.archive, output)
         echo(f"{output}: {len(snapshot.files)} files of snapshot {snapshot.digest[:12]}")

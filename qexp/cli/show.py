@@ -1,15 +1,14 @@
-"""status, list, show, explain, errors, wait, export."""
+"""list, show, explain, errors, export."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import EXPERIMENT, Number, WholeNumber, format_option, selection_options
+from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
 from qexp.cli.output import console, say, show_json, status_text, wrapped
 from qexp.cli.terminal import echo, printable
 from qexp.model import Status, compact, duration, plain
@@ -19,58 +18,6 @@ if TYPE_CHECKING:
     from qexp.client import Client, Shown
     from qexp.store.reports import AttemptView, ExperimentView
     from qexp.store.selectors import Selection
-    from qexp.store.standing import Counts
-
-
-@click.command()
-@click.argument("study", required=False)
-@click.option("--watch", is_flag=True, help="Show it live, until all experiments have finished or Ctrl-C.")
-@format_option
-def status_(study: str | None, watch: bool, form: str) -> None:
-    """Count the experiments of one study, or of all, by status."""
-    from qexp.cli.tables import status_table
-    from qexp.client import Client
-
-    if watch:
-        _watch(Client(keeps=True), study)
-        return
-    found = Client().counts(study)
-    if form == "json":
-        show_json([counts_json(counts) for counts in found])
-    elif found:
-        console().print(status_table(found))
-    else:
-        say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
-
-
-def counts_json(counts: Counts) -> dict[str, Any]:
-    """Return how a study stands as data."""
-    return {
-        "study": counts.study,
-        "total": counts.total,
-        **{str(status): number for status, number in counts.counts.items()},
-        "rate": counts.rate,
-        "seconds_left": counts.seconds_left,
-        "paused_at": counts.paused_at,
-        "pause_reason": counts.pause_reason,
-    }
-
-
-def _watch(client: Client, study: str | None) -> None:
-    from rich.live import Live
-
-    from qexp.cli.tables import status_table
-    from qexp.client.waiting import pause
-
-    with Live(console=console(), auto_refresh=False) as live:
-        while True:
-            began = time.monotonic()
-            found = client.counts(study)
-            took = time.monotonic() - began
-            live.update(status_table(found), refresh=True)
-            if all(counts.rests for counts in found):
-                return
-            time.sleep(max(0.5, pause(took)))
 
 
 _SHOWN = 50
@@ -86,7 +33,7 @@ _SHOWN = 50
 @format_option
 def list_(selection: Selection, limit: int | None, form: str) -> None:
     """List experiments with their parameters and results."""
-    from qexp.cli.tables import experiment_table
+    from qexp.cli.listings import experiment_table
     from qexp.client import Client
 
     client = Client()
@@ -235,7 +182,7 @@ def errors_(selection: Selection, form: str) -> None:
 
     A group is the type of an exception and the lines of your code that it passed through.
     """
-    from qexp.cli.tables import error_blocks
+    from qexp.cli.listings import error_blocks
     from qexp.client import Client
 
     groups = Client().errors(selection)
@@ -247,47 +194,6 @@ def errors_(selection: Selection, form: str) -> None:
         console().print(error_blocks(groups, target))
     else:
         say("nothing has failed")
-
-
-@click.command()
-@click.argument("study")
-@click.option(
-    "--timeout", type=Number("a number of seconds", 0), help="Give up after this many seconds, with exit status 1."
-)
-@format_option
-def wait_(study: str, timeout: float | None, form: str) -> int:
-    """
-    Wait until all experiments of a study have finished or it is paused; exit 0 if all are done, otherwise 1.
-    """
-    from qexp.cli.progress import wait_with_progress
-    from qexp.client import Client
-
-    client = Client()
-    try:
-        counts = wait_with_progress(client, study, timeout=timeout)
-    except TimeoutError as error:
-        say(f"qexp: {error}")
-        return 1
-    if form == "json":
-        show_json(counts_json(counts))
-    else:
-        echo(ending(counts))
-    return exit_status(counts)
-
-
-def ending(counts: Counts) -> str:
-    """Return the line that says how a study ended, with the command to look at what failed."""
-    parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
-    hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
-    from qexp.cli.tables import pause_line
-
-    pause = pause_line(counts)
-    return f"{counts.study}: {parts or 'no experiments'}{hint}" + f"\n{pause}" * bool(pause)
-
-
-def exit_status(counts: Counts) -> int:
-    """Return 0 if all experiments are done, else 1."""
-    return 0 if counts.counts[Status.DONE] == counts.total else 1
 
 
 @click.command()

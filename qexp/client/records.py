@@ -1,4 +1,4 @@
-"""What experiments have left behind, beside their results: output, series, lists, artifacts, the code they ran."""
+"""Read what experiments recorded beside their results: output, series, lists, artifacts, code."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Printed:
     running: bool
 
 
-class Findings:
-    """A site, seen for what its experiments have left."""
+class Records:
+    """The records of the experiments in one database."""
 
     def __init__(self, client: Client | None = None) -> None:
         self._client = client or Client()

@@ -1,4 +1,4 @@
-"""Experiments are added to studies: from a grid, or by code."""
+"""Add experiments to studies, from a grid or by code."""
 
 from __future__ import annotations
 

@@ -1,0 +1,109 @@
+"""status, wait."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from qexp.cli.options import Number, format_option
+from qexp.cli.output import console, say, show_json
+from qexp.cli.terminal import echo
+from qexp.model import Status
+
+if TYPE_CHECKING:
+    from qexp.client import Client
+    from qexp.store.standing import Counts
+
+
+@click.command()
+@click.argument("study", required=False)
+@click.option("--watch", is_flag=True, help="Show it live, until all experiments have finished or Ctrl-C.")
+@format_option
+def status_(study: str | None, watch: bool, form: str) -> None:
+    """Count the experiments of one study, or of all, by status."""
+    from qexp.cli.listings import status_table
+    from qexp.client import Client
+
+    if watch:
+        _watch(Client(keeps=True), study)
+        return
+    found = Client().counts(study)
+    if form == "json":
+        show_json([counts_json(counts) for counts in found])
+    elif found:
+        console().print(status_table(found))
+    else:
+        say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
+
+
+def counts_json(counts: Counts) -> dict[str, Any]:
+    """Return how a study stands as data."""
+    return {
+        "study": counts.study,
+        "total": counts.total,
+        **{str(status): number for status, number in counts.counts.items()},
+        "rate": counts.rate,
+        "seconds_left": counts.seconds_left,
+        "paused_at": counts.paused_at,
+        "pause_reason": counts.pause_reason,
+    }
+
+
+def _watch(client: Client, study: str | None) -> None:
+    from rich.live import Live
+
+    from qexp.cli.listings import status_table
+    from qexp.client.waiting import pause
+
+    with Live(console=console(), auto_refresh=False) as live:
+        while True:
+            began = time.monotonic()
+            found = client.counts(study)
+            took = time.monotonic() - began
+            live.update(status_table(found), refresh=True)
+            if all(counts.rests for counts in found):
+                return
+            time.sleep(max(0.5, pause(took)))
+
+
+@click.command()
+@click.argument("study")
+@click.option(
+    "--timeout", type=Number("a number of seconds", 0), help="Give up after this many seconds, with exit status 1."
+)
+@format_option
+def wait_(study: str, timeout: float | None, form: str) -> int:
+    """
+    Wait until all experiments of a study have finished or it is paused; exit 0 if all are done, otherwise 1.
+    """
+    from qexp.cli.progress import wait_with_progress
+    from qexp.client import Client
+
+    client = Client()
+    try:
+        counts = wait_with_progress(client, study, timeout=timeout)
+    except TimeoutError as error:
+        say(f"qexp: {error}")
+        return 1
+    if form == "json":
+        show_json(counts_json(counts))
+    else:
+        echo(ending(counts))
+    return exit_status(counts)
+
+
+def ending(counts: Counts) -> str:
+    """Return the line that says how a study ended, with the command to look at what failed."""
+    parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
+    hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
+    from qexp.cli.listings import pause_line
+
+    pause = pause_line(counts)
+    return f"{counts.study}: {parts or 'no experiments'}{hint}" + f"\n{pause}" * bool(pause)
+
+
+def exit_status(counts: Counts) -> int:
+    """Return 0 if all experiments are done, else 1."""
+    return 0 if counts.counts[Status.DONE] == counts.total else 1
