@@ -20,7 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from qexp.errors import SettingsError, nearest
 from qexp.notification_addresses import addresses
-from qexp.pydantic_errors import expected
+from qexp.pydantic_errors import expected, own_sentence
 from qexp.units import seconds
 
 CONFIG_FILE = "qexp.toml"
@@ -223,8 +223,7 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        is_ours = first["type"] == "value_error"
-        reason = first["msg"].removeprefix("Value error, ") if is_ours else f"expected {expected(first)}"
+        reason = own_sentence(first) or f"expected {expected(first)}"
         secret = name == "notify" or name.endswith("_url") or "@" in str(found[name])
         if secret:  # what cannot be read as a URL may be a password anywhere
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None

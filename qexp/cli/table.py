@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import Command
+from qexp.cli.options import Command, Number
 from qexp.cli.output import say
 from qexp.cli.terminal import data, exact
 
@@ -38,7 +38,7 @@ def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
 @click.option("--baseline", metavar="ROW", help="Test every row against this one.")
 @click.option("--test", type=click.Choice(["wilcoxon", "permutation", "ttest"]), help="[default: wilcoxon]")
 @click.option("--correct", "correction", type=click.Choice(["holm", "fdr", "none"]), help="[default: holm]")
-@click.option("--scale", type=float, help="Multiply the values: 100 for percent.")
+@click.option("--scale", type=Number("a number, such as 100"), help="Multiply the values: 100 for percent.")
 @click.option("--digits", metavar="auto|N", help="Decimals.  [default: auto]")
 @click.option("--transpose", is_flag=True, help="Exchange rows and columns.")
 @click.option("--sort", metavar="ORDER", help="grid, name, value, or a column: its best row first.  [default: grid]")

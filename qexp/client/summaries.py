@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from qexp.client.client import Client
 from qexp.errors import SummaryError, nearest
-from qexp.pydantic_errors import expected_one_of
+from qexp.pydantic_errors import expected_one_of, own_sentence
 
 if TYPE_CHECKING:
     from qexp.analysis.compare import Comparison
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from qexp.store.connect import Connection
 
 Spec = TypeVar("Spec", bound=BaseModel)
-"""How pydantic's messages begin where one value of several kinds was expected."""
 
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
@@ -39,8 +38,8 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
         place = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
             raise SummaryError(f"there is no option {place!r}{nearest(place, kind.model_fields)}") from error
-        if first["type"] == "value_error":
-            raise SummaryError(f"{place}: {first['msg'].removeprefix('Value error, ')}") from error
+        if (sentence := own_sentence(first)) is not None:
+            raise SummaryError(f"{place}: {sentence}") from error
         same = [first, *(other for other in others if other["loc"][0] == place)]
         raise SummaryError(f"{place}: found {options[place]!r}, expected {expected_one_of(same)}") from error
 
