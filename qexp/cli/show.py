@@ -154,7 +154,7 @@ def attempt_line(attempt: AttemptView) -> str:
 @format_option
 def explain_(experiment: int, form: str) -> None:
     """
-    Say why an experiment is in its state, and which command changes it.
+    Say why an experiment is in its state, and how to change it.
 
     It works while the broker is down, and writes nothing.
     """
@@ -178,7 +178,7 @@ def explain_(experiment: int, form: str) -> None:
 @format_option
 def errors_(selection: Selection, form: str) -> None:
     """
-    Group failures by error, each with the command that runs them again.
+    Group failures by error, each with the command to run them again.
 
     A group is the type of an exception and the lines of your code that it passed through.
     """
