@@ -47,7 +47,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     if done.orphaned:
         say(orphans(done.study, done.orphaned))
     if done.announced:
-        from qexp.client.explaining import start_worker  # not before, as no worker should have to wait for it
+        from qexp.client.explain import start_worker  # not before, as no worker should have to wait for it
 
         rest = f", {done.waiting} follow as workers empty the queue" if done.waiting else ""
         say(

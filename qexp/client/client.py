@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from qexp.client.announcing import Announcer
     from qexp.client.enqueue import Difference, Enqueued
-    from qexp.client.explaining import Explanation
+    from qexp.client.explain import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
     from qexp.store.accepting import Accepted
@@ -227,8 +227,7 @@ class Client:
 
     def explain(self, experiment: int) -> Explanation:
         """Say why an experiment is in the state that it is in; also while the broker is down."""
-        from qexp.client.explaining import explain
-        from qexp.client.facts import gather
+        from qexp.client.explain import explain, gather
 
         return explain(gather(self.settings, self.begin, experiment))
 

@@ -13,7 +13,7 @@ import qexp
 def f(kind, folder, context: qexp.Context):
     if kind == "fails":
         raise ValueError("no such data")
-    if kind == "rests":
+    if kind == "pauses":
         return context.pause("waits for the data of March")
     print("begun")
     context.metric(3, loss=0.5)
@@ -89,9 +89,9 @@ def test_what_waits_behind_a_busy_worker_says_how_many_are_before_it(enqueue, ex
     start(study)
     becomes(study, "running")
     found = explained(study, 2)
-    assert "1 other is before it on the queue, and the only child of" in found["text"]
+    assert "1 other is before it in the queue, and the only child of" in found["text"]
     assert found["commands"] == [f"celery -A qexp worker -Q {study.queue}"]
-    assert "It is the next one on the queue" in explained(study, 1)["text"]
+    assert "It is the next one in the queue" in explained(study, 1)["text"]
     (tmp_path / "go").touch()
     assert study.wait() == 0
     assert "Attempt 1 succeeded" in explained(study, 2)["text"]
@@ -127,7 +127,7 @@ def test_what_a_killed_worker_ran_says_that_it_is_taken_back(enqueue, explained,
     becomes(study, "running")
     worker.kill()
     eventually(lambda: "Its worker is silent" in explained(study, QEXP_LEASE="1")["text"], "the worker to be silent")
-    assert "to run as attempt 2" in explained(study, QEXP_LEASE="1")["text"]
+    assert "runs again as attempt 2" in explained(study, QEXP_LEASE="1")["text"]
     # And what waits for it says that it is silent, too
     text = explained(study, 1, QEXP_LEASE="1")["text"]
     assert f"{study.name}@" in text and "has been silent for" in text
@@ -138,8 +138,8 @@ def test_what_fails_says_how_and_that_no_retry_is_left(enqueue, explained, start
     start(study)
     becomes(study, "failed")
     found = explained(study)
-    assert "Attempt 1 ended by error, ValueError: no such data (at experiment.py:6 in f)." in found["text"]
-    assert "No retry follows as its study gives none to 'error'" in found["text"]
+    assert "Attempt 1 failed: ValueError: no such data (at experiment.py:6 in f)." in found["text"]
+    assert "No retry follows, because its study gives no retries to 'error'" in found["text"]
     assert found["commands"] == [f"qexp show {found['id']}", f"qexp requeue {found['id']}"]
     assert found["history"].startswith("1 error ")
 
@@ -151,16 +151,16 @@ def test_what_waits_for_a_retry_says_when_it_is_due(enqueue, explained, start):
     found = explained(study)
     assert found["status"] == "pending"
     assert found["text"].startswith("It waits for a retry at ")
-    assert found["text"].endswith("Of 3 retries for 'error' 2 are left after this one.")
+    assert found["text"].endswith("After this retry, 2 of 3 retries for 'error' are left.")
 
 
 def test_what_its_function_has_paused_names_how_to_resume_it(qexp, enqueue, explained, start):
-    study = enqueue("rests")
+    study = enqueue("pauses")
     start(study)
     becomes(study, "paused")
     found = explained(study)
-    assert "Its own function paused it in attempt 1, " in found["text"]
-    assert "because: waits for the data of March." in found["text"]
+    assert "Its function paused it in attempt 1, " in found["text"]
+    assert "(reason: waits for the data of March)." in found["text"]
     assert qexp(*found["commands"][0].split()[1:]).returncode == 0
     eventually(lambda: ", resumed, 2 paused " in explained(study)["history"], "the second attempt to pause")
 
@@ -169,7 +169,7 @@ def test_what_was_cancelled_says_why_and_is_taken_back_by_the_command(qexp, enqu
     study = enqueue("waits")
     assert qexp("cancel", study.name, "--reason", "wrong data").returncode == 0
     found = explained(study)
-    assert found["text"] == "It was cancelled before it ever ran because: wrong data."
+    assert found["text"] == "It was cancelled before its first attempt (reason: wrong data)."
     assert qexp(*found["commands"][0].split()[1:]).returncode == 0
     assert explained(study)["status"] == "queued"
 
@@ -188,13 +188,13 @@ def test_a_broker_that_has_lost_its_messages_is_noticed(site, enqueue, explained
     study = enqueue("waits")
     with redis.Redis.from_url(site.broker_url) as broker:
         broker.delete(study.queue, *(f"{study.queue}\x06\x16{level}" for level in range(1, 10)))
-    assert "The broker holds no message of it: " in explained(study)["text"]
+    assert "The broker holds no message for it: " in explained(study)["text"]
 
 
 def test_a_broker_that_is_down_is_one_of_the_reasons(qexp, enqueue, explained):
     study = enqueue("waits")
     found = explained(study, QEXP_BROKER_URL="redis://:hidden@127.0.0.1:1/0")
-    assert "The broker is out of reach (127.0.0.1:1: " in found["text"] and "hidden" not in json.dumps(found)
+    assert "The broker cannot be reached (127.0.0.1:1: " in found["text"] and "hidden" not in json.dumps(found)
     assert found["commands"] == ["qexp doctor", f"celery -A qexp worker -Q {study.queue}"]
 
 

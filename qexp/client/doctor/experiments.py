@@ -10,7 +10,7 @@ from pathlib import Path
 
 from qexp.client import importing
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
-from qexp.client.explaining import start_worker
+from qexp.client.explain import start_worker
 from qexp.errors import FilesError
 from qexp.files import Files
 from qexp.store import health, workers

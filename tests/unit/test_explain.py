@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qexp.client.explaining import explain
-from qexp.client.facts import Doorbell, Known
+from qexp.client.explain import Facts, QueueState, explain
 from qexp.model import Status
 from qexp.settings import Settings
 from qexp.store.reports import AttemptView, ExperimentView
@@ -49,21 +48,21 @@ def told(view, depth=None, next_at=None, trouble=None, study=(), settings=SETTIN
     row = blank(StudyRow, **{"id": 1, "name": "lenet", "queue": "gpu", **dict(study)})
     base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": Place(1, 0), "printed": 0}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
-    found = explain(Known(situation, Doorbell(depth, next_at, trouble), settings))
+    found = explain(Facts(situation, QueueState(depth, next_at, trouble), settings))
     return [f"{one.text} [{one.command}]" if one.command else one.text for one in found.sentences]
 
 
 def history(view, **given):
     base = {"forgiven": 0, "workers": [], "retries": {}, "place": Place(1, 0)}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": blank(StudyRow), "now": NOW})
-    return explain(Known(situation, Doorbell(), SETTINGS)).history
+    return explain(Facts(situation, QueueState(), SETTINGS)).history
 
 
 def test_what_waits_of_a_paused_study_names_who_lets_it_go_on():
     paused = {"paused_at": ago(60), "pause_reason": "the disk is full."}
     for status in ("pending", "queued"):
         assert told(experiment(status), study=paused) == [
-            "Its study is paused since 11:59:00 UTC because: the disk is full. [qexp resume lenet]"
+            "Its study is paused since 11:59:00 UTC (reason: the disk is full). [qexp resume lenet]"
         ]
     assert told(experiment("pending"), study={"paused_at": ago(86400)}) == [
         "Its study is paused since 2026-02-28 12:00:00 UTC. [qexp resume lenet]"
@@ -74,11 +73,11 @@ def test_a_retry_says_when_after_what_and_how_many_are_left():
     view = experiment("pending", attempt=2, not_before=NOW + timedelta(seconds=11))
     failed = [attempt(1, "lost"), attempt(2, "timeout", error_frame="f.py:3 in f")]
     assert told(view, attempts=failed, retries={"timeout": 3}) == [
-        "It waits for a retry at 12:00:11 UTC, in 11 s: attempt 2 ended by timeout, E: m (at f.py:3 in f). "
-        "Of 3 retries for 'timeout' 2 are left after this one. [qexp cancel 17]"
+        "It waits for a retry at 12:00:11 UTC, in 11 s. Attempt 2 timed out: m (at f.py:3 in f). "
+        "After this retry, 2 of 3 retries for 'timeout' are left. [qexp cancel 17]"
     ]
     (one,) = told(view, attempts=[attempt(1, "timeout"), attempt(2, "timeout")], retries={"timeout": 3}, forgiven=1)
-    assert "2 are left" in one, "what was before a requeue is not counted"
+    assert "2 of 3 retries" in one, "what was before a requeue is not counted"
 
 
 def test_a_full_window_is_named_with_its_setting():
@@ -92,9 +91,9 @@ def test_a_full_window_is_named_with_its_setting():
 @pytest.mark.parametrize(
     ("crew", "words"),
     [
-        ([worker("first@a", leads=True)], "It is due: the worker that leads, first@a, announces it within seconds."),
-        ([worker()], "It is due: a worker announces it as soon as one leads, within seconds."),
-        ([], "It is due: a worker announces it as soon as one is there."),
+        ([worker("first@a", leads=True)], "It is due: the leader, first@a, announces it within seconds."),
+        ([worker()], "It is due: the next worker that leads announces it, within seconds."),
+        ([], "It is due: a worker announces it as soon as one is started."),
     ],
 )
 def test_what_is_due_is_announced_by_the_worker_that_leads(crew, words):
@@ -103,7 +102,7 @@ def test_what_is_due_is_announced_by_the_worker_that_leads(crew, words):
 
 def test_what_comes_later_is_announced_when_its_turn_comes_near():
     said = told(experiment("pending"), place=Place(40, 1234), workers=[worker("first@a", leads=True)])
-    assert said[0] == "The worker that leads, first@a, announces it when its turn comes near."
+    assert said[0] == "The leader, first@a, announces it when its turn comes near."
     assert said[1].startswith("1,234 others are before it")
 
 
@@ -116,15 +115,15 @@ def test_a_queued_experiment_says_since_when_it_is_announced():
 def test_a_broker_that_is_down_is_said_together_with_who_repairs_it():
     said = told(experiment("queued"), trouble="127.0.0.1:1: Connection refused")
     assert said[1] == (
-        "The broker is out of reach (127.0.0.1:1: Connection refused): no worker is told of it until that is repaired. "
-        "[qexp doctor]"
+        "The broker cannot be reached (127.0.0.1:1: Connection refused): until it is repaired, workers get no "
+        "messages. [qexp doctor]"
     )
 
 
 @pytest.mark.parametrize(
     ("crew", "words"),
     [
-        ([], "No live worker is there, on its queue 'gpu' or any other. [celery -A qexp worker -Q gpu]"),
+        ([], "No live worker listens on its queue 'gpu' or any other. [celery -A qexp worker -Q gpu]"),
         (
             [worker(queues=["qexp", "cpu"])],
             "No live worker listens on its queue 'gpu'; live workers listen on: cpu, qexp. "
@@ -135,8 +134,8 @@ def test_a_broker_that_is_down_is_said_together_with_who_repairs_it():
                 worker(state=State.SILENT, silence=40.2),
                 worker("x@b", state=State.QUARANTINED, quarantine_reason="no GPU"),
             ],
-            "No live worker listens on its queue 'gpu': w@node1 has been silent for 40 s; x@b is quarantined because: "
-            "no GPU (repair node1, then start it again). [celery -A qexp worker -Q gpu]",
+            "No live worker listens on its queue 'gpu': w@node1 has been silent for 40 s; x@b is quarantined "
+            "(reason: no GPU); repair node1, then start it again. [celery -A qexp worker -Q gpu]",
         ),
     ],
 )
@@ -155,9 +154,9 @@ def busy(number, **given):
 @pytest.mark.parametrize(
     ("crew", "ahead", "words"),
     [
-        ([busy(2)], 1, "1 other is before it on the queue, and all 2 children of w@node1 are busy."),
-        ([busy(1, concurrency=1)], 0, "It is the next one on the queue, and the only child of w@node1 is busy."),
-        ([busy(2), busy(2)], 1234, "1,234 others are before it on the queue, and all 4 children of the 2 workers"),
+        ([busy(2)], 1, "1 other is before it in the queue, and all 2 children of w@node1 are busy."),
+        ([busy(1, concurrency=1)], 0, "It is the next one in the queue, and the only child of w@node1 is busy."),
+        ([busy(2), busy(2)], 1234, "1,234 others are before it in the queue, and all 4 children of the 2 workers"),
         ([busy(1)], 0, "It is the next one; 1 of 2 children on its queue is free, so it begins at once."),
         ([worker()], 5, "5 others are before it; 2 of 2 children on its queue are free, so it begins soon."),
     ],
@@ -178,14 +177,14 @@ def test_what_a_free_child_does_not_take_is_for_the_doctor():
     ("depth", "next_at", "leads", "when"),
     [
         (0, None, True, "within seconds"),
-        (0, None, False, "as soon as a worker is there"),
+        (0, None, False, "as soon as a worker is started"),
         (2, 8, True, "within seconds"),
     ],
 )
 def test_a_message_that_is_not_on_the_broker_is_noticed(depth, next_at, leads, when):
     later = None if next_at is None else ago(next_at)
     said = told(experiment("queued"), depth, later, queued_at=ago(9), workers=[worker(leads=leads)])
-    assert said[2] == (f"The broker holds no message of it: a worker is taking it, or it is announced again {when}.")
+    assert said[2] == (f"The broker holds no message for it: a worker is taking it, or it is announced again {when}.")
 
 
 @pytest.mark.parametrize("next_at", [9, 30, None])
@@ -201,8 +200,8 @@ def test_what_runs_says_where_since_when_and_how_to_follow_it():
     said = told(RUNS, runner=worker(), pid=123, timeout=3600.0, sign=Sign("loss of step 12", ago(3)), printed=1234)
     assert said == [
         "Attempt 2 runs since 11:59:20 UTC (40 s) on node1, process 123, by the worker w@node1. [qexp logs 17 -f]",
-        "Its worker was last heard of 3 s ago.",
-        "It recorded last loss of step 12, 3 s ago, and has printed 1,234 bytes. [qexp metrics 17]",
+        "Its worker sent a heartbeat 3 s ago.",
+        "It last recorded loss of step 12, 3 s ago, and has printed 1,234 bytes. [qexp metrics 17]",
         "Its timeout of 1 h 0 min ends it at 12:59:20 UTC, in 59 min 20 s. [qexp cancel 17]",
     ]
 
@@ -210,7 +209,7 @@ def test_what_runs_says_where_since_when_and_how_to_follow_it():
 def test_what_runs_without_a_timeout_or_a_sign_says_so():
     said = told(RUNS, runner=worker(state=State.QUARANTINED, quarantine_reason="no GPU"))
     assert said[1:] == [
-        "Its worker was last heard of 3 s ago; it is quarantined because: no GPU.",
+        "Its worker sent a heartbeat 3 s ago; the worker is quarantined (reason: no GPU).",
         "It has recorded nothing yet, and has printed nothing yet.",
     ]
     assert told(RUNS, runner=worker())[3] == "It has no timeout. [qexp cancel 17]"
@@ -218,19 +217,19 @@ def test_what_runs_without_a_timeout_or_a_sign_says_so():
 
 def test_what_is_over_its_timeout_is_ended_now():
     assert told(RUNS, runner=worker(), timeout=30.0)[3].startswith(
-        "Its timeout of 30 s ends it now, since 11:59:50 UTC."
+        "Its timeout of 30 s ends it now: it was due at 11:59:50 UTC."
     )
 
 
 def test_what_a_silent_worker_runs_is_taken_back():
     silent = worker(state=State.SILENT, silence=12.0)
     assert told(RUNS, runner=silent, workers=[silent, worker("other@b")], retries={"lost": 5})[1] == (
-        "Its worker is silent: it was last heard of 12 s ago. If that lasts, the experiment is taken back from it in "
-        "18 s, to run as attempt 3."
+        "Its worker is silent: its last heartbeat was 12 s ago. If it stays silent, another worker recovers the "
+        "experiment in 18 s, and it runs again as attempt 3."
     )
     assert told(RUNS, runner=silent, workers=[silent], retries={"lost": 0})[1] == (
-        "Its worker is silent: it was last heard of 12 s ago. The experiment is taken back by another worker, and "
-        "fails as its study gives none to 'lost' (key 'retries' of the grid), but none is there. "
+        "Its worker is silent: its last heartbeat was 12 s ago. No live worker can recover the experiment. When one "
+        "does, it fails, because its study gives no retries to 'lost' (key 'retries' of the grid). "
         "[celery -A qexp worker -Q gpu]"
     )
 
@@ -238,14 +237,14 @@ def test_what_a_silent_worker_runs_is_taken_back():
 def test_what_a_worker_has_left_when_it_stopped_is_taken_back():
     stopped = worker(state=State.STOPPED, stopped_at=ago(31), silence=99.0)
     assert told(RUNS, runner=stopped, workers=[worker("other@b")], retries={"lost": 5})[1] == (
-        "Its worker stopped 31 s ago. If that lasts, the experiment is taken back from it within seconds, "
-        "to run as attempt 3."
+        "Its worker stopped 31 s ago. Another worker recovers the experiment within seconds, and it runs again as "
+        "attempt 3."
     )
 
 
 def test_what_runs_of_a_paused_study_is_asked_to_leave():
     assert told(RUNS, runner=worker(), study={"paused_at": ago(1)})[0] == (
-        "Its study is paused since 11:59:59 UTC. What runs is asked to leave, and ended within seconds. "
+        "Its study is paused since 11:59:59 UTC. The attempt is asked to stop, and is ended a few seconds later. "
         "[qexp resume lenet]"
     )
 
@@ -257,18 +256,18 @@ def failed(kind, *attempts, **given):
 def test_what_failed_says_how_and_why_it_is_not_tried_again():
     last = attempt(2, "error", error_message="two\nlines", error_frame="f.py:3 in f")
     assert failed("error", attempt(1, "error"), last, retries={"error": 1}) == [
-        "Attempt 2 ended by error, E: two lines (at f.py:3 in f). That was 1 min ago, at 11:59:00 UTC, after 3 s on "
-        "node1. [qexp show 17]",
-        "No retry follows as the only one that its study gives to 'error' is used. [qexp requeue 17]",
+        "Attempt 2 failed: E: two lines (at f.py:3 in f). It ended 1 min ago, at 11:59:00 UTC, after 3 s on node1. "
+        "[qexp show 17]",
+        "No retry follows, because the only retry that its study gives to 'error' is used. [qexp requeue 17]",
     ]
 
 
 @pytest.mark.parametrize(
     ("budget", "words"),
     [
-        (0, "as its study gives none to 'lost' (key 'retries' of the grid)."),
-        (2, "as all 2 that its study gives to 'lost' are used."),
-        (9, "as its study had none left then; it gives more since."),
+        (0, "because its study gives no retries to 'lost' (key 'retries' of the grid)."),
+        (2, "because all 2 retries that its study gives to 'lost' are used."),
+        (9, "because its study had none left then; it has more now."),
     ],
 )
 def test_what_failed_for_the_last_time_says_what_became_of_its_retries(budget, words):
@@ -276,18 +275,30 @@ def test_what_failed_for_the_last_time_says_what_became_of_its_retries(budget, w
     assert words in failed("lost", *attempts, retries={"lost": budget})[1]
 
 
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (attempt(1, "crashed", error_type="ProcessDied", exit_signal="SIGSEGV"), "its process was killed by SIGSEGV."),
+        (attempt(1, "crashed", error_type="ProcessDied", error_message="its process died: exitcode 3"), "exitcode 3."),
+    ],
+)
+def test_what_crashed_names_the_signal_that_killed_its_process(last, words):
+    assert failed("crashed", last)[0].startswith("Attempt 1 crashed: its process ")
+    assert words in failed("crashed", last)[0]
+
+
 def test_what_is_done_names_its_result_and_how_to_repeat_it():
     assert told(experiment("done", attempt=1), attempts=[attempt(1, "done")]) == [
-        "Attempt 1 succeeded. That was 1 min ago, at 11:59:00 UTC, after 3 s on node1. [qexp show 17]",
-        "It has a result, so nothing of it moves any more. [qexp requeue 17]",
+        "Attempt 1 succeeded. It ended 1 min ago, at 11:59:00 UTC, after 3 s on node1. [qexp show 17]",
+        "It has a result, so it does not run again by itself. [qexp requeue 17]",
     ]
 
 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({}, "before it ever ran."),
-        ({"attempt": 2, "reason": "wrong data"}, "while it waited for attempt 3 because: wrong data."),
+        ({}, "before its first attempt."),
+        ({"attempt": 2, "reason": "wrong data"}, "while it waited for attempt 3 (reason: wrong data)."),
         ({"attempt": 2, "finished_at": ago(5)}, "5 s ago, at 11:59:55 UTC, while attempt 2 ran."),
     ],
 )
@@ -299,7 +310,7 @@ def test_what_its_own_function_has_paused_goes_on_when_it_is_resumed():
     view = experiment("paused", attempt=1, finished_at=ago(5), reason="waits for data")
     said = told(view, study={"paused_at": ago(1)})
     assert said[0] == (
-        "Its own function paused it in attempt 1, 5 s ago, at 11:59:55 UTC because: waits for data. [qexp resume 17]"
+        "Its function paused it in attempt 1, 5 s ago, at 11:59:55 UTC (reason: waits for data). [qexp resume 17]"
     )
     assert said[1].endswith("[qexp resume lenet]")
 

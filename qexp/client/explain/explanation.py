@@ -1,0 +1,62 @@
+"""An explanation: at most four sentences, each with a command that changes or shows something, and the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qexp.client.explain.facts import Facts
+from qexp.client.explain.rules import GROUPS
+from qexp.client.explain.wording import clock, start_worker
+from qexp.model import Status
+
+_LONGEST = 4
+_LAST = 6
+"""The history shows the last attempts and counts the earlier ones."""
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One fact, and the command that changes or shows it."""
+
+    text: str
+    command: str | None = None
+    effect: str = ""
+    """What the command does."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why an experiment is in its state, and the attempts that it had."""
+
+    id: int
+    study: str
+    status: Status
+    sentences: list[Sentence]
+    history: str
+    """The attempts on one line, such as `1 lost 12:00:00, 2 error 12:05:22`; empty if there was none."""
+
+
+def explain(facts: Facts) -> Explanation:
+    """Explain the state of an experiment; the first sentence names the main cause."""
+    view, study = facts.experiment, facts.study
+    names = {"f": facts, "id": view.id, "study": study.name, "start_worker": start_worker(study.queue)}
+    sentences = []
+    for group in GROUPS:
+        if (rule := next((rule for rule in group if rule.condition(facts)), None)) is not None:
+            text = rule.text.format(**names) if isinstance(rule.text, str) else rule.text(facts)
+            sentences.append(Sentence(text, rule.command and rule.command.format(**names), rule.effect))
+    return Explanation(view.id, view.study, view.status, sentences[:_LONGEST], history(facts))
+
+
+def history(facts: Facts) -> str:
+    """Return the attempts on one line; it also says where a person requeued or resumed the experiment."""
+    now = facts.situation
+    parts = []
+    for attempt in now.attempts:
+        parts.append(f"{attempt.number} {attempt.outcome} {clock(attempt.finished_at, now.now)}")
+        if attempt.number == now.forgiven:
+            parts.append("resumed" if attempt.outcome == "paused" else "requeued")
+    shown = parts[-_LAST:]
+    earlier = [f"{len(parts) - len(shown)} earlier"] if len(parts) > len(shown) else []
+    running = [f"{facts.experiment.attempt} running"] if facts.experiment.status is Status.RUNNING else []
+    return ", ".join([*earlier, *shown, *running])

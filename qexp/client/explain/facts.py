@@ -1,0 +1,189 @@
+"""The facts about one experiment, read from Postgres and from the broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from qexp import broker
+from qexp.errors import BrokerUnreachableError
+from qexp.model import Status
+from qexp.settings import Settings
+from qexp.store import publishing, situation
+from qexp.store.connect import Connection
+from qexp.store.reports import AttemptView, ExperimentView
+from qexp.store.situation import Situation
+from qexp.store.studies import StudyRow
+from qexp.store.workers import WorkerView
+
+_LONG = timedelta(minutes=2)
+"""An experiment that waits longer beside a free child is stuck: the leader announces lost messages sooner."""
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """The broker's answer about the queue that an experiment waits in."""
+
+    depth: int | None = None
+    """Messages in the queue; None: not asked, or no answer."""
+    next_at: datetime | None = None
+    """When the experiments of the next message were announced."""
+    trouble: str | None = None
+    """Why the broker did not answer."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that an explanation needs."""
+
+    situation: Situation
+    queue_state: QueueState
+    settings: Settings
+
+    @property
+    def experiment(self) -> ExperimentView:
+        """The experiment that is explained."""
+        return self.situation.experiment
+
+    @property
+    def study(self) -> StudyRow:
+        """Its study."""
+        return self.situation.study
+
+    @property
+    def last(self) -> AttemptView:
+        """The last attempt that ended."""
+        return self.situation.attempts[-1]
+
+    @property
+    def study_is_paused(self) -> bool:
+        """Whether the experiment is not finished, and a person or the failure limit paused its study."""
+        closed = (Status.DONE, Status.FAILED, Status.CANCELLED)
+        return self.study.paused_at is not None and self.experiment.status not in closed
+
+    @property
+    def is_due_later(self) -> bool:
+        """Whether it waits for the time of a retry."""
+        due = self.experiment.not_before
+        return self.experiment.status is Status.PENDING and due is not None and due > self.situation.now
+
+    @property
+    def waits(self) -> bool:
+        """Whether it could begin now if a worker took it."""
+        waiting = self.experiment.status in (Status.PENDING, Status.QUEUED)
+        return waiting and not self.study_is_paused and not self.is_due_later
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it is announced and could begin now."""
+        return self.waits and self.experiment.status is Status.QUEUED
+
+    @property
+    def leader(self) -> WorkerView | None:
+        """The worker that leads."""
+        return next((worker for worker in self.situation.workers if worker.leads), None)
+
+    @property
+    def live(self) -> list[WorkerView]:
+        """The workers that take experiments, of any queue."""
+        return [worker for worker in self.situation.workers if worker.live]
+
+    @property
+    def listening(self) -> list[WorkerView]:
+        """The workers on its queue, silent and quarantined ones too."""
+        return [worker for worker in self.situation.workers if self.study.queue in worker.queues]
+
+    @property
+    def takers(self) -> list[WorkerView]:
+        """The workers that take experiments of its queue."""
+        return [worker for worker in self.listening if worker.live]
+
+    @property
+    def children(self) -> int:
+        """Experiments that the takers can run at once."""
+        return sum(worker.concurrency for worker in self.takers)
+
+    @property
+    def free(self) -> int:
+        """Children of the takers that run nothing."""
+        return self.children - sum(worker.busy for worker in self.takers)
+
+    @property
+    def ahead(self) -> int:
+        """Experiments that workers take before this one."""
+        return self.situation.place.ahead if self.situation.place is not None else 0
+
+    @property
+    def window_is_full(self) -> bool:
+        """Whether as many experiments of its queue are announced as the setting allows."""
+        return self.situation.place is not None and self.situation.place.window >= self.settings.window
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for long although a child is free for it."""
+        queued_at = self.situation.queued_at
+        waited = self.situation.now - queued_at if queued_at is not None else timedelta()
+        return self.is_queued and self.ahead < self.free and waited > _LONG
+
+    @property
+    def has_no_message(self) -> bool:
+        """Whether it is queued, and the queue is empty or its next message was announced later."""
+        state, queued_at = self.queue_state, self.situation.queued_at
+        passed = state.next_at is not None and queued_at is not None and queued_at < state.next_at
+        return self.is_queued and (state.depth == 0 or passed)
+
+    @property
+    def runs(self) -> bool:
+        """Whether an attempt runs."""
+        return self.experiment.status is Status.RUNNING
+
+    @property
+    def runner(self) -> WorkerView | None:
+        """The worker of the attempt that runs."""
+        return self.situation.runner if self.runs else None
+
+    @property
+    def runner_is_heard(self) -> bool:
+        """Whether the worker of the attempt that runs sends heartbeats."""
+        heard = min(2 * self.settings.heartbeat, self.settings.lease)
+        return self.runner is not None and self.runner.stopped_at is None and self.runner.silence <= heard
+
+    @property
+    def can_be_ended(self) -> bool:
+        """Whether an attempt runs, on a worker that ends it at its timeout."""
+        return self.runs and (self.runner is None or self.runner.live)
+
+    def since(self, moment: datetime) -> float:
+        """Return the seconds from a moment to now."""
+        return (self.situation.now - moment).total_seconds()
+
+    def budget(self, kind: str) -> tuple[int, int]:
+        """Return the retries that the study gives to a kind of failure, and those left; -1: it failed once more."""
+        now = self.situation
+        budget = int(now.retries.get(kind, 0))
+        used = sum(attempt.number > now.forgiven and attempt.outcome == kind for attempt in now.attempts)
+        return budget, budget - used
+
+
+def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connection]], experiment: int) -> Facts:
+    """Read the facts about an experiment. If the broker is down, this is one of the facts."""
+    with begin() as connection:
+        queue = situation.waits_on(connection, experiment)
+    # the broker is asked first: an experiment that Postgres still calls queued afterwards was not taken before
+    backlog, trouble = (None, None) if queue is None else _ask(settings, queue)
+    with begin() as connection:
+        found = situation.look(connection, experiment, settings.lease)
+        if backlog is None:
+            return Facts(found, QueueState(trouble=trouble), settings)
+        return Facts(found, QueueState(backlog.depth, publishing.oldest_queued(connection, backlog.next)), settings)
+
+
+def _ask(settings: Settings, queue: tuple[str, int]) -> tuple[broker.Backlog | None, str | None]:
+    """Return the backlog of a queue, or the reason that the broker did not answer."""
+    try:
+        with broker.client(settings) as connection:
+            return broker.backlogs(connection, [queue])[queue], None
+    except BrokerUnreachableError as error:
+        return None, f"{error.place}: {error.reason}"
