@@ -23,6 +23,7 @@ from qexp.store import experiments, locks, publishing, roles, schema, standing, 
 from qexp.store.connect import Connection, Database, raw
 from qexp.store.experiments import Cancelled
 from qexp.store.workers import WorkerView
+from qexp.this_process import user_name
 from qexp.truncation import truncated
 
 if TYPE_CHECKING:
@@ -279,7 +280,7 @@ class Client:
         from qexp.files import Files
         from qexp.store import accepting, selectors
 
-        who = studies.user()
+        who = user_name()
         done = self.change(lambda connection: accepting.accept(connection, selectors.where(connection, selection), who))
         self.renew_views()
         for url in done.urls:

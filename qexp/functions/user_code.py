@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from qexp.errors import FunctionError
+from qexp.this_process import is_this_process
 from qexp.truncation import single_line
 
 _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__
@@ -81,7 +82,7 @@ def contained() -> Iterator[None]:
 
     def stand_in(name: str) -> Callable[..., NoReturn]:
         def end(*arguments: Any) -> NoReturn:
-            if os.getpid() != process:
+            if not is_this_process(process):
                 real[name](*arguments)
             raise ExitCall(f"os.{name}({', '.join(map(repr, arguments))})")
 
@@ -95,7 +96,7 @@ def contained() -> Iterator[None]:
     finally:
         for name in _ENDINGS:
             setattr(os, name, real[name])
-        if os.getpid() != process:
+        if not is_this_process(process):
             os._exit(0)
 
 

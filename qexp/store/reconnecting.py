@@ -15,6 +15,7 @@ import psycopg
 from qexp.errors import DatabaseUnreachableError, ServiceError
 from qexp.settings import Settings, place
 from qexp.store.connect import Raw, connect, unreachable
+from qexp.this_process import is_this_process
 from qexp.truncation import single_line
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,11 @@ class ReconnectingConnection:
         """Close the connection until it is needed again."""
         with self._lock:
             raw, self._raw = self._raw, None
-            if raw is not None and self._pid == os.getpid():
+            if raw is not None and is_this_process(self._pid):
                 raw.close()
 
     def _connection(self) -> Raw:
-        if self._raw is None or self._raw.closed or self._pid != os.getpid():
+        if self._raw is None or self._raw.closed or not is_this_process(self._pid):
             self._raw, self._pid = connect(self.settings), os.getpid()
         return self._raw
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import unicodedata
 from collections.abc import Mapping
 from typing import LiteralString
@@ -13,6 +12,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 from qexp.errors import DatabaseUnreachableError, RoleError
 from qexp.settings import Settings
 from qexp.store import tables
+from qexp.this_process import user_name
 
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",
@@ -89,7 +89,7 @@ def script(settings: Settings, worker: str, reader: str) -> str:
     if settings.database_url is None:
         raise DatabaseUnreachableError
     address = conninfo_to_dict(settings.database_url)
-    owner = str(address.get("user") or getpass.getuser())
+    owner = str(address.get("user") or user_name())
     database = str(address.get("dbname") or owner)
     for option, name in (("--worker", worker), ("--reader", reader)):
         _check(option, name, owner)

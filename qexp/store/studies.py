@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from qexp.model import Json, Status, to_text
 from qexp.notification_addresses import digest, hidden
 from qexp.store import publishing, sources, tables
 from qexp.store.connect import Connection
+from qexp.this_process import user_name
 
 if TYPE_CHECKING:
     from qexp.source import Environment, GitState, Snapshot
@@ -325,13 +325,5 @@ def _provenance(connection: Connection, provenance: Provenance) -> dict[str, Jso
         "python": environment.python,
         "qexp": version("qexp"),
         "host": socket.gethostname(),
-        "user": user(),
+        "user": user_name(),
     }
-
-
-def user() -> str:
-    """Return the name of the person whose process this is."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may run as a user id that has no name
-        return "unknown"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import os
 import signal
@@ -24,6 +23,7 @@ from qexp.source import current
 from qexp.store import hot, journal, leases, sources
 from qexp.store.connect import Raw, connect
 from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
+from qexp.this_process import user_name
 from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.capture import path_of
@@ -78,7 +78,14 @@ class Office:
                 raw,
                 self.worker,
                 leases.Station(
-                    socket.gethostname(), os.getpid(), name, queues, concurrency, _user(), environment.digest, _boot()
+                    socket.gethostname(),
+                    os.getpid(),
+                    name,
+                    queues,
+                    concurrency,
+                    user_name(),
+                    environment.digest,
+                    _boot(),
                 ),
             )
 
@@ -290,10 +297,3 @@ def _boot() -> str | None:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # only Linux has it
         return None
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container may run as a user id that has no name
-        return str(os.getuid())

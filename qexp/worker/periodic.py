@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from qexp.errors import QexpError
+from qexp.this_process import is_this_process
 from qexp.truncation import single_line
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class PeriodicThread:
 
     def start(self) -> None:
         """Start the thread unless this process has it; a fork takes no threads along."""
-        if self._pid != os.getpid():
+        if not is_this_process(self._pid):
             self._thread, self._pid = threading.Thread(target=self._run, name=self.name, daemon=True), os.getpid()
             self._thread.start()
 

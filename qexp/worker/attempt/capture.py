@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from qexp.functions.user_code import is_order
+from qexp.this_process import is_this_process
 from qexp.worker.attempt.descendants import has_children
 from qexp.worker.context.output import HEAD, TAIL, Output
 
@@ -78,14 +79,14 @@ class Capture:
     def close(self) -> None:
         """Stop, and delete the file."""
         self.stop()
-        if self._pid == os.getpid():
+        if is_this_process(self._pid):
             self.path.unlink(missing_ok=True)
             os.close(self._fd)
         self._fd, self._pid = -1, 0
 
     def _is_unused(self) -> bool:
         """Say whether nothing was written to the file and nobody else can still do so."""
-        if self._pid != os.getpid():
+        if not is_this_process(self._pid):
             return False
         try:
             status = os.fstat(self._fd)
@@ -96,7 +97,7 @@ class Capture:
 
     def _renew(self) -> None:
         """Open a new file, above the descriptors of the standard streams."""
-        if self._pid != os.getpid():
+        if not is_this_process(self._pid):
             _C.setvbuf(_c_stdout(), None, _LINE_BUFFERED, 0)  # lines of C code are to be seen soon, and survive a kill
         if self._fd >= 0:
             with suppress(OSError):

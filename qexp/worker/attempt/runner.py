@@ -16,6 +16,7 @@ from qexp.functions import Function, Signature, note_module_files, resolve, swit
 from qexp.functions.user_code import is_order
 from qexp.model import Claim, Departure, Failure, Json, Outcome
 from qexp.serialization import KeyTypes
+from qexp.this_process import is_this_process
 from qexp.worker.attempt import isolation, trace
 from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
 from qexp.worker.attempt.results import error_of, result_of
@@ -54,7 +55,7 @@ def run(
             raise
         return Outcome(error=trace.of(error, Failure.ERROR, folder))
     finally:
-        if os.getpid() != process:  # a fork of the function's that came back: it must not become a second worker
+        if not is_this_process(process):  # a fork of the function's that came back: it must not become a second worker
             os._exit(0)
 
 

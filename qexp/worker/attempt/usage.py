@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from qexp.model import Usage
+from qexp.this_process import is_this_process
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class _Memory:
 
     def start(self, own: resource.struct_rusage) -> None:
         """Make the present the peak, where the kernel offers that; *own* is what the process has used so far."""
-        if self._pid != os.getpid():  # files in /proc/self, once open, are of the process that opened them
+        if not is_this_process(self._pid):  # files in /proc/self, once open, are of the process that opened them
             self._open()
         elif self._reset == _pages(own):
             return

@@ -27,6 +27,7 @@ from qexp.store import journal
 from qexp.store.connect import Raw
 from qexp.store.journal import Entry, Piece, Point, Writer
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
+from qexp.this_process import is_this_process
 from qexp.worker.context.context import Load
 from qexp.worker.context.output import Output
 from qexp.worker.context.values import Encoded, decode
@@ -266,7 +267,7 @@ class PostgresJournal:
         return number
 
     def _check(self) -> None:
-        if self.over or os.getpid() != self._pid:
+        if self.over or not is_this_process(self._pid):
             raise self.ended()
 
     def _require(self, current: bool) -> None:
@@ -277,7 +278,7 @@ class PostgresJournal:
     def ended(self) -> ContextError:
         """Return the error of what comes after the end of the attempt."""
         number = self.writer.id
-        if os.getpid() != self._pid:
+        if not is_this_process(self._pid):
             return ContextError(
                 f"experiment {number}: this is another process than the attempt's; "
                 f"use 'with qexp.attach({number}) as context:' in it"
