@@ -6,7 +6,7 @@ import sys
 
 from qexp import broker, monitor, settings
 from qexp.errors import BrokerUnreachableError, QexpError
-from qexp.worker import shim
+from qexp.worker import celery_hooks
 
 try:
     _settings = settings.load()
@@ -17,7 +17,7 @@ except QexpError as error:  # Celery would print a traceback of whatever else it
     raise SystemExit(error.exit_status) from error
 
 app = broker.application(_settings)
-shim.install(app, _settings)
+celery_hooks.install(app, _settings)
 monitor.install(app, _settings.monitor_hosts)
 
 if __name__ == "__main__":

@@ -8,9 +8,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Any, NoReturn
+from types import CodeType, TracebackType
+from typing import Any, NoReturn, TypeVar
 
 from qexp.errors import FunctionError
 from qexp.this_process import is_this_process
@@ -19,8 +18,11 @@ from qexp.truncation import single_line
 _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__
 _QUALNAME: Callable[[type], str] = type.__dict__["__qualname__"].__get__
 _TRACEBACK: Callable[[BaseException], TracebackType | None] = BaseException.__dict__["__traceback__"].__get__
+_Handler = TypeVar("_Handler", bound=Callable[..., Any])
 _ENDINGS = ("_exit", "abort", "execv", "execve")
 """Functions of `os` that end a program without an exception."""
+_ORDERING: set[CodeType] = set()
+"""The code of signal handlers that end this process."""
 _MESSAGE = 2_000
 """Bytes of an exception's message in a sentence about it."""
 
@@ -33,17 +35,22 @@ class ExitCall(BaseException):
     """Stands for a call that would have ended this process."""
 
 
+def gives_order(handler: _Handler) -> _Handler:
+    """Mark a signal handler: a SystemExit that leaves it is an order to end this process."""
+    _ORDERING.add(handler.__code__)
+    return handler
+
+
 def is_order(error: BaseException) -> bool:
     """
     Say whether an exception is an order to end what runs, rather than an exception of the user's code.
 
-    It is one if it is an Interruption, or a SystemExit that the pool's handler of TERM, QUIT or HUP has raised.
+    It is one if it is an Interruption, or a SystemExit out of a handler that `gives_order` has marked.
     """
     kind = type(error)  # isinstance would ask the exception for its __class__
     if not issubclass(kind, SystemExit):
         return issubclass(kind, Interruption)
-    codes = [frame.f_code for frame, _ in traceback.walk_tb(_TRACEBACK(error))]
-    return any(code.co_name == "_shutdown_cleanup" and "billiard" in Path(code.co_filename).parts for code in codes)
+    return any(frame.f_code in _ORDERING for frame, _ in traceback.walk_tb(_TRACEBACK(error)))
 
 
 def passes(error: BaseException) -> bool:

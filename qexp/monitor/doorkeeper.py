@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import logging
 import secrets
 import sys
 from collections.abc import Collection
@@ -15,6 +14,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import RequestHandler
 
 from qexp.errors import MonitorError
+from qexp.monitor import flower_internals
 
 ADDRESS = "127.0.0.1"
 _COOKIE = "qexp_monitor"
@@ -74,29 +74,21 @@ def guard(flower: Any, options: Any, hosts: Collection[str]) -> None:
     name lead to this machine. Without a password it asks for a token, which its printed address has.
     """
     hosts = {host.lower() for host in hosts}
-    find_handler, start_http_server = flower.find_handler, flower.start_http_server
     local = not options.unix_socket and is_loopback(options.address)
     token = None if options.basic_auth or options.auth else secrets.token_urlsafe(24)
 
-    def guarded(self: Any, request: HTTPServerRequest, **more: Any) -> Any:
-        answer = None
+    def answer(request: HTTPServerRequest) -> dict[str, Any] | None:
         if local and not _is_ours(request.host_name, hosts):
-            answer = _refusal(_OTHER_NAME)
-        elif token is not None and not _has(request, token):
-            answer = _entrance(request, token) or _refusal(_LOCKED)
-        if answer is None:
-            return find_handler(self, request, **more)
-        return self.get_handler_delegate(request, _Answer, answer)
+            return _refusal(_OTHER_NAME)
+        if token is not None and not _has(request, token):
+            return _entrance(request, token) or _refusal(_LOCKED)
+        return None
 
-    def announced(self: Any) -> Any:
-        port = start_http_server(self)
-        place = _place(options, bool(self.ssl_options), port, token)
-        print(f"qexp: {place}", file=sys.stderr)  # noqa: T201 - to whom started it
-        return port
+    def started(encrypted: bool, port: int | None) -> None:
+        print(f"qexp: {_place(options, encrypted, port, token)}", file=sys.stderr)  # noqa: T201 - for the operator
 
-    flower.find_handler, flower.start_http_server = guarded, announced
-    # Flower would print the address again, without the token
-    logging.getLogger("flower.command").addFilter(lambda record: not str(record.msg).startswith("Visit me"))
+    flower_internals.intercept(flower, _Answer, answer)
+    flower_internals.announce(flower, started)
 
 
 def _refusal(text: str) -> dict[str, Any]:

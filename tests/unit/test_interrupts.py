@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import json, os, signal, sys, tempfile
 from pathlib import Path
@@ -50,3 +52,45 @@ def test_a_function_that_handles_the_signal_itself_handles_it_in_what_it_forks()
 
 def test_a_function_that_blocks_the_signal_blocks_it_in_what_it_forks():
     assert forked("signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})") == [0, True]
+
+
+ORDERS = """
+import os, signal, sys, tempfile
+from pathlib import Path
+from billiard import common
+from qexp.functions.user_code import is_order
+from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.board import Board
+
+def renamed(number, frame):  # as another version of billiard might do it
+    sys.exit(-(256 - number))
+
+with tempfile.TemporaryDirectory() as folder:
+    board = Board(Path(folder) / "board")
+    board.make()
+    common.reset_signals(handler={handler})
+    Interrupts(board, 0).install()
+    try:
+        {function}
+    except SystemExit as error:
+        print(is_order(error))
+"""
+
+
+@pytest.mark.parametrize("handler", ["common._shutdown_cleanup", "renamed"])
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGQUIT", "SIGHUP"])
+def test_a_signal_that_ends_the_process_is_no_error_of_the_function_however_the_pool_handles_it(handler, number):
+    assert ordered(handler, f"os.kill(os.getpid(), signal.{number})")
+
+
+@pytest.mark.parametrize("handler", ["common._shutdown_cleanup", "renamed"])
+@pytest.mark.parametrize("function", ["sys.exit(3)", "renamed(15, None)"])
+def test_an_exit_of_the_function_s_own_is_its_error(handler, function):
+    assert not ordered(handler, function)
+
+
+def ordered(handler, function):
+    """Say whether the SystemExit out of a function is an order to end, rather than the function's own."""
+    script = ORDERS.replace("{handler}", handler).replace("{function}", function)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return {"True": True, "False": False}[done.stdout.strip()]

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from qexp.functions import Interruption
+from qexp.functions.user_code import gives_order
 from qexp.worker.board import Board, Request
 from qexp.worker.context.context import Leaving
 
@@ -34,6 +35,9 @@ class Interrupts:
 
     A function that asks `stop_requested` is told and gets GRACE seconds; any other is left at once, by *leave* or, if
     only its attempt is to end, by an exception.
+
+    The pool's own handlers of TERM, QUIT and HUP are called through methods of this class. Their frames tell the
+    SystemExit of such a handler from a SystemExit of the function, without knowing what the pool installs.
     """
 
     def __init__(self, board: Board, slot: int, leave: Handler = signal.SIG_IGN) -> None:
@@ -41,12 +45,17 @@ class Interrupts:
         self.stop = False
         self._armed = False
         self._leave = leave
+        self._pool_handlers: dict[int, Handler] = {}
 
     def install(self) -> None:
         """Take the signals over, in the main thread of a process that may be reached so."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGUSR1, self._look)
             self._leave = signal.signal(signal.SIGTERM, self._go)
+            for number in (signal.SIGQUIT, signal.SIGHUP):
+                if callable(handler := signal.getsignal(number)):
+                    self._pool_handlers[number] = handler
+                    signal.signal(number, self._call_pool_handler)
             _guard_forks()
 
     @contextmanager
@@ -78,6 +87,7 @@ class Interrupts:
             self._armed = False
             raise TimeoutReached(over_time(post.deadline - post.started))
 
+    @gives_order
     def _go(self, number: int, frame: FrameType | None) -> None:
         post = self.board.get(self.slot)
         if self._armed and not self.stop and post is not None and post.cooperative:
@@ -89,9 +99,16 @@ class Interrupts:
         elif self._leave == signal.SIG_DFL:
             raise SystemExit(128 + number)
 
+    @gives_order
     def _hurry(self, number: int, frame: FrameType | None) -> None:
         if callable(self._leave):
             self._leave(signal.SIGTERM, frame)
+
+    @gives_order
+    def _call_pool_handler(self, number: int, frame: FrameType | None) -> None:
+        handler = self._pool_handlers[number]
+        if callable(handler):
+            handler(number, frame)
 
 
 @functools.cache

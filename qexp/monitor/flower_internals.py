@@ -1,0 +1,47 @@
+"""
+Every name of Flower that qexp uses and that its documentation does not promise.
+
+Checked with flower 2.2.0 and tornado 6.6.1; pyproject.toml refuses later minor versions of Flower.
+tests/unit/test_flower_internals.py says for each name what a user loses without it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tornado.httputil import HTTPServerRequest
+from tornado.web import RequestHandler
+
+
+def flower_class() -> Any:
+    """Return Flower's application class, which `celery flower` has imported."""
+    return sys.modules["flower.app"].Flower
+
+
+def intercept(flower: Any, handler: type[RequestHandler], answer: Callable[[HTTPServerRequest], Any]) -> None:
+    """Call *answer* with each request before Flower; unless it returns None, *handler* is initialized with that."""
+    find_handler = flower.find_handler
+
+    def intercepted(self: Any, request: HTTPServerRequest, **more: Any) -> Any:
+        found = answer(request)
+        if found is None:
+            return find_handler(self, request, **more)
+        return self.get_handler_delegate(request, handler, found)
+
+    flower.find_handler = intercepted
+
+
+def announce(flower: Any, started: Callable[[bool, int | None], None]) -> None:
+    """Call *started* with "is it encrypted" and the port when Flower listens, in place of its own "Visit me at"."""
+    start_http_server = flower.start_http_server
+
+    def announced(self: Any) -> Any:
+        port = start_http_server(self)
+        started(bool(self.ssl_options), port)
+        return port
+
+    flower.start_http_server = announced
+    logging.getLogger("flower.command").addFilter(lambda record: not str(record.msg).startswith("Visit me"))

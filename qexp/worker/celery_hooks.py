@@ -1,0 +1,95 @@
+"""Connect qexp to Celery: the task, the death of a child, and the start and stop of a worker. No behaviour is here."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from celery import Celery, signals
+
+from qexp import broker
+from qexp.errors import ExperimentFailedError, QexpError, SettingsError
+from qexp.settings import Settings
+from qexp.worker import celery_internals as internals
+from qexp.worker import masking
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.board import SLOTS
+from qexp.worker.child.process import detach
+from qexp.worker.child.task import MessageRunner
+from qexp.worker.office import Office
+from qexp.worker.tenure import Tenure
+
+
+def install(app: Celery, settings: Settings) -> None:
+    """Make the workers of a Celery application run experiments."""
+    masking.know(settings)
+    worker = uuid.uuid4()
+    scratch = Scratch(worker)
+    tenure = Tenure(settings)
+    child = MessageRunner(settings, worker, scratch, internals.child_index, tenure, internals.retire_child)
+    office = Office(settings, worker, scratch, tenure)
+
+    class ExperimentRequest(internals.MessageRequest):
+        """Tells the main process that a child has taken a message, or died."""
+
+        def child_accepted(self, headers: Mapping[str, Any]) -> None:
+            office.stir(headers.get(broker.SCOUT))
+
+        def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
+            office.record_crash(broker.ids_of(arguments), pid, reason)
+
+    @app.task(name=broker.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
+    def run(*arguments: Any) -> None:
+        """Run announced experiments."""
+        child.work(broker.ids_of(arguments))
+
+    class ExperimentWorker(internals.MainWorker):
+        """Gives back running experiments before a cold shutdown: a killed child would look like a failure."""
+
+        def before_kill(self, running: Iterable[Sequence[Any]]) -> None:
+            office.give_back(number for arguments in running for number in broker.ids_of(arguments))
+
+    internals.use(app, ExperimentWorker)
+
+    def arrive(sender: Any, **_: Any) -> None:
+        try:
+            internals.check_pool(sender)
+            if sender.concurrency > SLOTS:
+                found = f"found {sender.concurrency}, expected at most {SLOTS}"
+                raise SettingsError(f"--concurrency: {found}; start several workers")
+            office.arrive(sender.hostname, internals.queues_of(app), sender.concurrency)
+        except QexpError as error:  # Celery only logs the exception of a signal's receiver; a worker must stop
+            print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
+            raise SystemExit(error.exit_status) from error
+        except Exception as error:
+            traceback.print_exc()
+            raise SystemExit(1) from error
+        gc.collect()
+        gc.freeze()  # children share this memory until their garbage collection writes to it
+
+    def ready(sender: Any, **_: Any) -> None:
+        queues = internals.queues_of(app)
+
+        def stop_taking() -> None:
+            internals.stop_taking(sender, queues)
+
+        internals.wake_on_signals(sender)
+        tenure.begin(queues, stop_taking)
+        office.open(stop_taking)
+
+    def stopping(**_: Any) -> None:
+        office.board.stop()
+
+    def leave(**_: Any) -> None:
+        office.leave()
+        gc.freeze()  # otherwise the interpreter collects garbage in all imported modules as it exits
+
+    signals.worker_init.connect(arrive, weak=False)
+    signals.worker_process_init.connect(detach, weak=False)
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.worker_shutdown.connect(leave, weak=False)

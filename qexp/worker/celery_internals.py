@@ -1,0 +1,201 @@
+"""
+Every name of Celery, billiard, kombu and redis-py that qexp uses and that their documentation does not promise.
+
+Checked with celery 5.7.0, billiard 4.3.2, kombu 5.7.0 and redis-py 8.1.0; pyproject.toml refuses later minor versions.
+tests/integration/test_celery_internals.py says for each name what a user loses without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from queue import Empty
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from billiard.pool import TERMINATE
+from billiard.process import current_process
+from celery import Celery
+from celery.apps.worker import Worker
+from celery.concurrency import get_implementation, prefork, solo
+from celery.worker import state
+from celery.worker.request import Request
+from kombu.transport import TRANSPORT_ALIASES, redis
+
+from qexp import broker
+from qexp.errors import PoolError
+
+log = logging.getLogger(__name__)
+
+
+class Channel(redis.Channel):
+    """
+    Read a queue; drop messages that cannot be read, and end the wait for a message when the worker stops.
+
+    Celery would end the worker on an unreadable message, then the next worker. The broker has already removed such a
+    message from its list, so no worker reads it again.
+    """
+
+    _identified: Any = None
+    """The socket that `_client_id` belongs to."""
+    _client_id: int | None = None
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        connection = self.client.connection
+        if connection._sock is None or connection._sock is not self._identified:
+            self._client_id = None
+            with contextlib.suppress(self.ResponseError):  # where the broker forbids it, `close` waits a second
+                connection.send_command("CLIENT", "ID")
+                self._client_id = connection.read_response()
+            self._identified = connection._sock
+        super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Ask the broker to end its wait for a message; a message that it has already found is still read."""
+        if self._in_poll and self._client_id is not None:
+            ignored = contextlib.suppress(self.ResponseError, *self.connection_errors)
+            with ignored, self.conn_or_acquire() as client:
+                client.client_unblock(self._client_id)
+        super().close()  # type: ignore[no-untyped-call]
+
+    def _brpop_read(self, **options: Any) -> Any:
+        before = next(reversed(self.qos._delivered), None)
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except (Empty, *self.connection.connection_errors, *self.connection.channel_errors):
+            raise
+        except Exception as error:
+            log.exception("a message that is not qexp's was dropped")
+            tag = next(reversed(self.qos._delivered), None)
+            if tag not in (None, before):  # read in part: without an answer it would come back in an hour
+                self.qos.reject(tag, requeue=False)
+            raise Empty from error
+
+
+class Transport(redis.Transport):
+    """Redis, read through `Channel`."""
+
+    Channel = Channel
+
+    def _deliver(self, message: Any, queue: str) -> None:
+        """Hand a message to Celery with only those fields that qexp itself writes."""
+        super()._deliver(broker.sanitised(message), queue)  # type: ignore[no-untyped-call]
+
+
+def use_own_transport() -> None:
+    """Read queues through `Channel` in this process, whatever connects to them."""
+    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}"))
+
+
+class Pool(prefork.TaskPool):  # type: ignore[misc]
+    """Celery's pool of processes; it kills idle children, while billiard would sleep a second for each of its steps."""
+
+    def on_stop(self) -> None:
+        """Wait for running experiments; at this point the worker takes no more messages."""
+        pool = self._pool
+        if pool is None or pool._cache:  # a child runs a message, or its answer was not read yet
+            super().on_stop()
+            return
+        pool._state = TERMINATE  # so that billiard replaces no child
+        pool._terminate.cancel()  # billiard would wait for the children when the interpreter exits
+        for child in pool._pool:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGKILL)
+        for child in pool._pool:
+            child.join()
+
+
+class MainWorker(Worker):  # type: ignore[misc]
+    """A worker without gossip and mingle, whose traffic grows with the square of the number of workers."""
+
+    def __init__(self, **options: Any) -> None:
+        use_own_transport()
+        super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
+
+    def wait_for_soft_shutdown(self) -> None:
+        """Call `before_kill` at the last moment before a cold shutdown kills the children."""
+        super().wait_for_soft_shutdown()
+        self.before_kill([request.args for request in state.active_requests])
+
+    def before_kill(self, running: Iterable[Sequence[Any]]) -> None:
+        """Take back the experiments of the messages whose arguments are *running*."""
+
+
+class MessageRequest(Request):  # type: ignore[misc]
+    """A message as the main process sees it: a child takes it, and may die."""
+
+    def on_accepted(self, pid: int, time_accepted: float) -> None:
+        """Call `child_accepted`, as Celery's thread reads that a child has taken the message."""
+        self.child_accepted(self.request_dict)
+        super().on_accepted(pid, time_accepted)
+
+    def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
+        """Call `child_died` if the child ended, rather than the message."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)
+        if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and self.worker_pid:
+            self.child_died(self.args, self.worker_pid, str(error))
+        return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
+
+    def child_accepted(self, headers: Mapping[str, Any]) -> None:
+        """Note that a child has taken the message with these *headers*."""
+
+    def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
+        """Note that child *pid* died while it ran the message with these *arguments*."""
+
+
+def use(app: Celery, worker: type[MainWorker]) -> None:
+    """Make `celery worker` start this class, with `Pool` unless -P names another one."""
+    app.conf.worker_pool = f"{Pool.__module__}:{Pool.__name__}"
+    app.Worker = app.subclass_with_self(worker)
+
+
+def check_pool(worker: Any) -> None:
+    """Raise PoolError for pools whose children share a process: limits, output and clean-up are per process."""
+    pool = get_implementation(worker.pool_cls)
+    if not issubclass(pool, prefork.TaskPool | solo.TaskPool):
+        raise PoolError(pool.__module__.rpartition(".")[2])
+
+
+def queues_of(app: Celery) -> list[str]:
+    """Return the names of the queues that this worker reads."""
+    return sorted(app.amqp.queues.consume_from)
+
+
+def stop_taking(consumer: Any, queues: Iterable[str]) -> None:
+    """Stop reading *queues*; any thread may call this, Celery's own thread does it."""
+    for queue in queues:
+        consumer.call_soon(consumer.cancel_task_queue, queue)
+
+
+def wake_on_signals(consumer: Any) -> None:
+    """
+    Make Celery's event loop handle a signal at once; otherwise it waits up to a second for the broker first.
+
+    Children inherit the file descriptor: `child.process.detach` resets it there.
+    """
+    if consumer.hub is None:  # the pool "solo" has no event loop
+        return
+    reader, writer = socket.socketpair()
+    for end in (reader, writer):
+        end.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    consumer.hub.add_reader(reader, reader.recv, 64)
+
+
+def child_index() -> int | None:
+    """Return the number of this child in its pool; None: this process is the main process, as with the pool "solo"."""
+    return getattr(current_process(), "index", None)
+
+
+def retire_child() -> None:
+    """
+    End this child when its message ends; the pool replaces it, as after `--max-tasks-per-child`.
+
+    The pool gives a message that it has already sent to this child to another one.
+    """
+    with contextlib.suppress(OSError):  # the experiment has closed the pipe
+        current_process().inq._reader.close()

@@ -1,0 +1,268 @@
+"""Each undocumented name of Celery, billiard, kombu and redis-py that qexp uses: what a user loses without it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import redis
+from kombu.asynchronous import Hub
+from kombu.transport import TRANSPORT_ALIASES, resolve_transport
+from tests_support import eventually
+
+from qexp import broker
+from qexp.errors import PoolError
+from qexp.worker import celery_internals as internals
+
+WORKER = """
+import os, signal, sys, time
+from pathlib import Path
+from celery import signals
+from qexp import broker, settings
+from qexp.worker import celery_internals as internals
+
+queue = sys.argv[1]
+app = broker.application(settings.load())
+
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
+
+class Request(internals.MessageRequest):
+    def child_accepted(self, headers):
+        say("accepted", headers["argsrepr"])
+        if headers["argsrepr"] == "stop taking":
+            internals.stop_taking(consumers[0], internals.queues_of(app))
+
+    def child_died(self, arguments, pid, reason):
+        say("died", arguments, pid, reason)
+
+class Worker(internals.MainWorker):
+    def before_kill(self, running):
+        say("running", [broker.ids_of(arguments) for arguments in running])
+
+@app.task(name=broker.TASK, Request=Request)
+def run(ids):
+    say("begun", ids, "index", internals.child_index(), "pid", os.getpid())
+    if ids == [2]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if ids == [3]:
+        internals.retire_child()
+    while ids == [4] and not Path("go").exists():
+        time.sleep(0.02)
+    say("ended", ids)
+
+consumers = []
+signals.worker_ready.connect(lambda sender, **_: consumers.append(sender), weak=False)
+signals.worker_process_shutdown.connect(lambda **_: say("waited for"), weak=False)
+internals.use(app, Worker)
+worker = app.Worker(hostname=f"{queue}@here", concurrency=1, queues=[queue], loglevel="INFO")
+worker.start()
+sys.exit(worker.exitcode)
+"""
+
+
+@pytest.fixture
+def worker(site, tmp_path):
+    """A worker with one child, built of nothing but the module under test; its task says what happens."""
+    queue = f"q_{uuid.uuid4().hex[:8]}"
+    log = tmp_path / "log"
+    with log.open("wb") as file:
+        command = [sys.executable, "-c", WORKER, queue]
+        process = subprocess.Popen(command, stdout=file, stderr=file, cwd=tmp_path, start_new_session=True)
+
+    def says(pattern):
+        def found():
+            return re.search(pattern, log.read_text())
+
+        eventually(lambda: found() or process.poll() is not None, pattern)
+        assert found(), log.read_text()
+        return found()
+
+    def send(*ids, line=""):
+        broker.publish(site, [broker.Message(queue, ids, 1, line)])
+
+    says(" ready\\.")
+    yield SimpleNamespace(process=process, queue=queue, folder=tmp_path, says=says, send=send, text=log.read_text)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_request_dict_without_it_a_worker_does_not_hear_of_a_study_s_first_messages(worker):
+    worker.send(1, line="study #1")
+    worker.says("accepted study #1")
+
+
+def test_index_without_it_children_share_a_slot_and_limits_hit_the_wrong_experiment(worker):
+    worker.send(1)
+    worker.says(r"begun \[1\] index 0 ")
+    assert internals.child_index() is None, "the main process is no child"
+
+
+def test_worker_pid_without_it_an_experiment_whose_process_was_killed_stays_running(worker):
+    worker.send(2)
+    pid = worker.says(r"begun \[2\] index 0 pid (\d+)")[1]
+    worker.says(rf"died .*\[2\].* {pid} .*SIGKILL")
+
+
+def test_inq_reader_without_it_a_spoiled_process_runs_the_next_experiment(worker):
+    worker.send(3)
+    pid = int(worker.says(r"begun \[3\] index 0 pid (\d+)")[1])
+    worker.says(r"ended \[3\]")
+    eventually(lambda: not psutil.pid_exists(pid), "the child to be replaced")
+    worker.send(1)
+    worker.says(r"ended \[1\]")
+    assert "died" not in worker.text(), "it has ended in order"
+
+
+def test_call_soon_and_cancel_task_queue_without_them_a_quarantined_worker_goes_on(worker, site):
+    worker.send(1, line="stop taking")
+    worker.says("Canceling queue")
+    for number in range(5, 8):
+        worker.send(number)
+    worker.process.terminate()
+    worker.process.wait()
+    with redis.Redis.from_url(site.broker_url) as server:
+        assert server.llen(f"{worker.queue}\x06\x165") >= 2, "one may have been on its way"
+
+
+def test_pool_state_and_terminate_without_them_an_idle_worker_takes_seconds_to_stop(worker):
+    worker.send(1)
+    worker.says("ended")
+    # When a worker whose child has nothing to do is told to stop
+    worker.process.terminate()
+    # Then its child is killed, rather than ended step by step and waited for
+    assert worker.process.wait() == 0
+    assert "waited for" not in worker.text()
+
+
+def test_cache_without_it_a_worker_that_stops_kills_what_it_runs(worker):
+    worker.send(4)
+    worker.says("begun")
+    worker.process.terminate()
+    worker.says("shutdown|Shutdown")
+    (worker.folder / "go").touch()
+    assert worker.process.wait() == 0
+    worker.says(r"ended \[4\]")
+
+
+def test_wait_for_soft_shutdown_without_it_experiments_of_a_worker_that_must_stop_at_once_count_as_crashed(worker):
+    worker.send(4)
+    worker.says("begun")
+    worker.process.send_signal(signal.SIGQUIT)
+    worker.says(r"running \[\[4\]\]")
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo", f"{internals.Pool.__module__}:Pool"])
+def test_get_implementation_without_it_no_pool_is_known_to_be_a_good_one(pool):
+    internals.check_pool(SimpleNamespace(pool_cls=pool))
+    with pytest.raises(PoolError):
+        internals.check_pool(SimpleNamespace(pool_cls="threads"))
+
+
+def test_add_reader_without_it_a_worker_hears_of_a_signal_a_second_later():
+    hub = Hub()
+    internals.wake_on_signals(SimpleNamespace(hub=hub))
+    before = signal.signal(signal.SIGUSR1, lambda *_: None)
+    try:
+        (reader,) = hub.readers
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert select.select([reader], [], [], 0)[0]
+        next(hub.create_loop())
+        assert not select.select([reader], [], [], 0)[0], "the loop has read it"
+    finally:
+        os.close(signal.set_wakeup_fd(-1))
+        signal.signal(signal.SIGUSR1, before)
+        hub.close()
+
+
+@pytest.fixture
+def queue(site, monkeypatch):
+    """A queue that is read through qexp's own channel, without a limit on how long the broker may take."""
+    name = f"q_{uuid.uuid4().hex[:8]}"
+    taken = []
+    app = broker.application(site)
+    app.conf.broker_transport_options |= {"socket_timeout": None}
+    for alias in ("redis", "rediss"):
+        monkeypatch.setitem(TRANSPORT_ALIASES, alias, TRANSPORT_ALIASES[alias])
+    internals.use_own_transport()
+    with redis.Redis.from_url(site.broker_url) as server, app.connection_for_read() as connection:
+        channel = connection.channel()
+        channel.queue_declare(name)
+
+        def take(message):
+            assert "odd" not in message.headers, "Celery cannot read it"
+            message.ack()
+            taken.append(message)
+
+        channel.basic_consume(name, False, take, name)
+
+        def read():
+            connection.drain_events(timeout=60)
+            return taken.pop()
+
+        yield SimpleNamespace(name=name, server=server, channel=channel, read=read)
+
+
+def test_brpop_start_without_it_a_worker_that_stops_waits_for_the_broker(queue, site):
+    # Given a channel whose connection has read a message, and waits for another one for an hour
+    broker.publish(site, [broker.Message(queue.name, (7,), 1, "s #7", level=0)])
+    queue.read()
+    queue.channel._brpop_start(timeout=3600)
+    eventually(lambda: queue.server.info("clients")["blocked_clients"], "the broker to wait for a message")
+    # When it is closed, _in_poll says that it waits, and _sock that the CLIENT ID it knows is still its own
+    closing = threading.Thread(target=queue.channel.close, daemon=True)
+    closing.start()
+    # Then nobody waits for an hour
+    eventually(lambda: not closing.is_alive(), "the channel to close")
+
+
+def test_brpop_read_without_it_a_message_that_cannot_be_read_ends_every_worker(queue, site):
+    # Given, before a message of qexp's, one that is no JSON, and one on which Celery raises
+    odd = {"headers": {"odd": 1}, "properties": {"delivery_tag": "t", "delivery_info": {}}, "body": "x"}
+    queue.server.lpush(queue.name, "no JSON", json.dumps(odd))
+    broker.publish(site, [broker.Message(queue.name, (7,), 1, "s #7", level=0)])
+    # Then qexp's is read, and nothing waits for an answer in qos._delivered
+    assert broker.ids_of(queue.read().payload[0]) == [7]
+    queue.channel.qos._flush()
+    assert not queue.channel.qos._delivered
+
+
+def test_deliver_without_it_a_forged_header_blocks_a_child_for_ever(queue, site):
+    broker.publish(site, [broker.Message(queue.name, (7,), 1, "s #7", level=0)])
+    message = json.loads(queue.server.rpop(queue.name))
+    message["headers"] |= {"timelimit": "odd", "shadow": 5}
+    queue.server.lpush(queue.name, json.dumps(message))
+    headers = queue.read().headers
+    assert headers["timelimit"] == [None, None]
+    assert "shadow" not in headers
+
+
+def test_transport_aliases_without_them_workers_read_through_kombu_s_own_channel(queue):
+    assert isinstance(queue.channel, internals.Channel)
+    assert resolve_transport("redis") is resolve_transport("rediss") is internals.Transport
+
+
+def test_consume_from_without_it_a_worker_does_not_know_its_queues(site):
+    app = broker.application(site)
+    app.amqp.queues.select(["b", "a"])
+    assert internals.queues_of(app) == ["a", "b"]
+
+
+def test_every_private_name_of_the_module_has_its_claim_here():
+    used = set(re.findall(r"\.(_[a-z]\w*)", inspect.getsource(internals)))
+    own = {"_identified", "_client_id"}
+    tests = Path(__file__).read_text()
+    assert [name for name in sorted(used - own) if name.strip("_") not in tests] == []

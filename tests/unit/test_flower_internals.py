@@ -1,0 +1,74 @@
+"""Each undocumented name of Flower that qexp uses: what a user loses without it."""
+
+import asyncio
+import inspect
+import logging
+from types import SimpleNamespace
+
+import pytest
+from flower import command
+from flower.app import Flower
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
+from tornado.web import Application, RequestHandler
+
+from qexp.monitor import flower_internals as internals
+
+
+class Answer(RequestHandler):
+    """What is answered in place of Flower."""
+
+
+@pytest.fixture
+def flower():
+    """A class of its own that a test may change, as Flower's is."""
+    return type("Changed", (Flower,), {})
+
+
+def test_flower_app_without_it_the_monitor_asks_for_no_token():
+    assert internals.flower_class() is Flower
+
+
+def test_find_handler_without_it_the_monitor_answers_before_it_has_asked_for_the_token(flower):
+    internals.intercept(flower, Answer, lambda request: {"status": 403} if request.path == "/secret" else None)
+    made = flower.__new__(flower)
+    Application.__init__(made)
+    found = {path: made.find_handler(_request(path)) for path in ("/secret", "/")}
+    assert (found["/secret"].handler_class, found["/secret"].handler_kwargs) == (Answer, {"status": 403})
+    assert found["/"].handler_class is not Answer
+
+
+def test_start_http_server_without_it_nobody_learns_the_token(flower):
+    told = []
+    internals.announce(flower, lambda encrypted, port: told.append((encrypted, port)))
+    made = flower.__new__(flower)
+    Application.__init__(made)
+    made.options = SimpleNamespace(unix_socket="", port=0, address="127.0.0.1", xheaders=False)
+    made.ssl_options = None
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(_start(made))
+    finally:
+        loop.close()
+    ((encrypted, port),) = told
+    assert not encrypted
+    assert port > 0
+
+
+def _request(path):
+    line = RequestStartLine("GET", path, "HTTP/1.1")
+    return HTTPServerRequest(
+        start_line=line, headers=HTTPHeaders({"Host": "localhost"}), connection=SimpleNamespace(context=None)
+    )
+
+
+async def _start(made):
+    made.start_http_server()
+
+
+def test_visit_me_without_it_flower_prints_an_address_that_does_not_open(flower, caplog):
+    assert "print_banner(app" in inspect.getsource(command.flower.callback), "after the server has started"
+    internals.announce(flower, lambda encrypted, port: None)
+    with caplog.at_level(logging.INFO, "flower.command"):
+        logging.getLogger("flower.command").info("Visit me at http%s://%s:%s%s", "", "localhost", 5555, "/")
+        assert "Visit me at" in inspect.getsource(command.print_banner)
+    assert not caplog.records
