@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks import bulk, commands, idle, machine, rates, summaries
-from benchmarks.report import Record, Theme, fallen, page, show
+from benchmarks.report import TUNING, Record, Theme, fallen, page, show
 from benchmarks.site import ROOT
 from benchmarks.suite import Line, Options, choose, results, run
 from qexp.client.local_worker import ending_on_signals
@@ -83,7 +83,9 @@ def write_page(record: Record, folder: Path) -> None:
     from benchmarks import plots
 
     names = plots.draw(THEMES, record, pictures)
-    text = page(THEMES, record, NOTES, {title: f"performance/{name}" for title, name in names.items()})
+    _, heading, tuning = (ROOT / "docs/performance.md").read_text(encoding="utf-8").partition(TUNING)
+    shown = {title: f"performance/{name}" for title, name in names.items()}
+    text = page(THEMES, record, NOTES, shown, heading + tuning)
     (folder / "performance.md").write_text(text, encoding="utf-8")
 
 

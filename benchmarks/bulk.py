@@ -227,10 +227,10 @@ MEASURES = (
     Measure(("cancel", "cancel bare"), filled, cancel),
 )
 NOTE = """
-Whole commands, the start of Python included. COPY writes the rows, expanded and hashed as well, into a table with the
-indexes and checks of qexp's own. Claim and finish are the statements of a child, one after the other over a socket,
-without waiting for the disk; of all pairs the median. The peak memory of an export is to stay about the same for ten
-times the rows; 1.5 times is this suite's reading of "bounded".
+The times are those of whole commands, with the start of Python. The COPY for comparison expands and hashes the same
+rows, and writes them into a table with the same indexes and checks. Claim and finish are the two statements of a
+process, one after the other over a socket, without waiting for the disk. The peak memory of an export may grow by half
+for ten times the rows.
 """
 MANY = "1,000,000"
 COPY_OUT = "COPY TO STDOUT"

@@ -71,9 +71,9 @@ MEASURES = (
     Measure(("run down",), ordinary, run_down),
 )
 NOTE = """
-From the start of the command, Python's own start included. `qexp --help` and `python -c pass` are the best of five.
-Beside the first start stands how long Python takes, on this machine, to import what an enqueue needs of other projects:
-SQLAlchemy, psycopg, pydantic, kombu, redis, click and yaml.
+The times count from the start of the command. `qexp --help` and `python -c pass` are the best of five. The first start
+is compared with the time that Python needs to import the libraries of an enqueue: SQLAlchemy, psycopg, pydantic, kombu,
+redis, click and yaml.
 """
 LINES = (
     Line("help", "qexp --help", "help", "s", "help empty", "python -c pass", How.MORE, most=0.2),

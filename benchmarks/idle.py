@@ -53,8 +53,8 @@ def raw_worker(site: Site) -> Mapping[str, float]:
 
 MEASURES = (Measure(("idle", "idle queries"), ordinary, worker), Measure(("raw idle",), ordinary, raw_worker))
 NOTE = """
-Started with two children and given nothing. What processes share is counted once (PSS). Queries are those that Postgres
-logs in 30 s.
+The worker has two processes and no experiments. Memory that processes share counts once (PSS). Postgres logs the
+queries of 30 s.
 """
 LINES = (
     Line("idle-memory", "memory of an idle worker, -c 2", "idle", "MB", "raw idle", "raw Celery", most=1.3),

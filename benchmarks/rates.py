@@ -158,11 +158,10 @@ def far(site: Site) -> Mapping[str, float]:
 
 
 NOTE = """
-Experiments are announced first, then a worker starts; the rate is that from the first start to the last end. For raw
-Celery it is the time in which a queue becomes empty. Sleeps run on children that have run something before; beside them
-stands Python's own `multiprocessing.Pool`, which keeps no result: on two cores, 16 processes that wake at one time wait
-for each other. Services 20 ms away are behind a proxy that holds back what passes it for 10 ms each way; beside it
-stands the same proxy without delay.
+Experiments are queued first, then a worker starts. The rate counts from the first start to the last end. For raw Celery
+it is the time until a queue is empty. Sleeps run in processes that have run experiments before. They are compared with
+Python's `multiprocessing.Pool`, which stores no result. A proxy that delays each packet by 10 ms puts the services 20
+ms away; the same proxy without delay is the comparison.
 """
 PER_SECOND = "/s"
 RAW_CELERY = "raw Celery, -c 2"

@@ -108,7 +108,7 @@ def cells(line: Line, record: Record, without: Mapping[str, str]) -> tuple[str, 
 def table(themes: Iterable[Theme], record: Record, without: Mapping[str, str]) -> Table:
     """Return the lines as a table for a terminal of 80 columns."""
     made = Table(box=None, pad_edge=False, padding=(0, 1), show_edge=False)
-    for title, justify in (("", "left"), ("qexp", "right"), ("beside", "right"), ("", "right"), ("to reach", "left")):
+    for title, justify in (("", "left"), ("qexp", "right"), ("beside", "right"), ("", "right"), ("goal", "left")):
         made.add_column(title, justify=justify, no_wrap=bool(title) or justify == "right")  # type: ignore[arg-type]
     made.add_column("")
     for title, lines in themes:
@@ -124,58 +124,60 @@ def show(themes: Sequence[Theme], record: Record, without: Mapping[str, str]) ->
     Console(highlight=False).print(table(themes, record, without))
 
 
+TUNING = "## Tuning history\n"
+"""The heading of the part of the page that people write; a new page keeps it."""
+
 _INTRODUCTION = """\
 # How fast qexp is
 
-Measured beside its limits: Celery without qexp, `COPY` without qexp, one bare `UPDATE`. Each pair is taken in the same
-run, round by round in turns, so what else the machine does slows both; figures are medians. Only the ratios mean much:
-on another machine, measure again with
+The suite measures qexp and its limit in turns: Celery without qexp, `COPY` without qexp, one bare `UPDATE`. So other
+load on the machine slows both. Figures are medians. Compare the ratios; seconds depend on the machine. To measure on
+yours:
 
 ```sh
-pip install -e '.[bench]' && python -m benchmarks             # all of it; about 45 minutes
-python -m benchmarks noop status --rounds 3                   # some of it; --list names the cases
+pip install -e '.[bench]' && python -m benchmarks             # everything, about 45 minutes
+python -m benchmarks noop status --rounds 3                   # some cases; --list names them
 ```
 
-It starts Postgres and Valkey of its own in a temporary folder, and writes this page, its pictures and
-[benchmarks/record.json](../benchmarks/record.json). A value under 70 % of the recorded one is reported; nothing fails
-by it.
+The suite starts its own Postgres and Valkey in a temporary folder. It writes this page (down to the tuning history),
+the pictures and [benchmarks/record.json](../benchmarks/record.json). It reports a value below 70 % of the recorded one.
+
+## Goals and figures
 """
 
 
-def page(themes: Sequence[Theme], record: Record, notes: Mapping[str, str], pictures: Mapping[str, str]) -> str:
-    """Return docs/performance.md; *notes* are by theme, *pictures* file names by title."""
-    parts = [_INTRODUCTION]
-    reached = [
-        line.reached(record.lines[line.name]["value"])
-        for _, lines in themes
-        for line in lines
-        if line.name in record.lines
-    ]
-    measured = f"{sum(reached)} of {len(reached)} figures that are to be reached are reached."
-    parts.append(f"{measured} The picture shows them all: right of the line is better.\n")
-    if "targets" in pictures:
-        parts.append(f"![each figure beside what is to be reached]({pictures['targets']})\n")
-    for title, lines in themes:
-        parts.append(f"## {title}\n")
-        parts.append("| case | what | qexp | beside | | to reach | reached |\n|---|---|--:|--:|--:|---|---|")
-        for line in lines:
+def page(
+    themes: Sequence[Theme], record: Record, notes: Mapping[str, str], pictures: Mapping[str, str], tuning: str = ""
+) -> str:
+    """Return docs/performance.md; *notes* are by theme, *pictures* file names by title, *tuning* is its last part."""
+    lines = [line for _, of in themes for line in of]
+    reached = [line.reached(record.lines[line.name]["value"]) for line in lines if line.name in record.lines]
+    parts = [_INTRODUCTION, f"qexp reaches {sum(reached)} of {len(reached)} goals.\n"]
+    parts.append("| case | measured | qexp | compared with | ratio | goal | reached |\n|---|---|--:|--:|--:|---|---|")
+    for title, of in themes:
+        parts.append(f"| | **{title}** | | | | | |")
+        for line in of:
             ours, beside, value, target, answer = cells(line, record, {})
             beside = f"{line.limit}: {beside}" if beside else ""
             parts.append(f"| `{line.name}` | {line.what} | {ours} | {beside} | {value} | {target} | {answer} |")
-        parts.append("")
-        if title in pictures:
-            parts.append(f"![{title}]({pictures[title]})\n")
+    parts.append("")
+    if "targets" in pictures:
+        parts.append(f"Right of the line is better:\n\n![each figure and its goal]({pictures['targets']})\n")
+    for title, _ in themes:
+        parts.append(f"## How it is measured: {title.lower()}\n")
         if title in notes:
             parts.append(
                 textwrap.fill(notes[title].strip(), 125, break_long_words=False, break_on_hyphens=False) + "\n"
             )
-    parts.append(_where(record))
+        if title in pictures:
+            parts.append(f"![{title}]({pictures[title]})\n")
+    parts += [_where(record), tuning]
     return "\n".join(parts)
 
 
 def _where(record: Record) -> str:
     """Return the machines, and what was measured when on which."""
-    parts = ["## Where and when\n"]
+    parts = ["## Where and when it was measured\n"]
     for mark, facts in record.machines.items():
         parts.append("; ".join(f"{name} {value}" for name, value in facts.items()) + ".\n")
         groups: dict[tuple[str, str, int, int], list[str]] = {}

@@ -51,8 +51,9 @@ MEASURES = (
     Measure(("stale", "stale peak"), filled, stale),
 )
 NOTE = """
-Whole commands, the start of Python included. The table has 100 rows and 100 columns of 100 seeds each, written to a
-LaTeX file. Half of the experiments are stale: they belong to an older revision with other settings.
+The times are those of whole commands, with the start of Python. The table has 100 rows and 100 columns with 100 seeds
+each, and is written to a LaTeX file. Half of the experiments are stale: an older revision with other settings made
+them.
 """
 LINES = (
     Line("table", f"qexp table of {MANY}", "table", "s", how=How.PLAIN, most=3.0),

@@ -170,9 +170,11 @@ def test_the_command_s_own_lines_fit_80_columns_with_large_figures():
 
 
 def test_a_page_has_every_line_and_says_where_and_when():
-    text = page(THEMES, recorded(), {"Rates": "how it is measured"}, {"targets": "targets.svg", "Bulk": "bulk.svg"})
+    pictures = {"targets": "targets.svg", "Bulk": "bulk.svg"}
+    text = page(THEMES, recorded(), {"Rates": "how it is measured"}, pictures, "## Tuning\n")
+    assert text.endswith("## Tuning\n")
     assert all(f"| `{line.name}` |" in text for line in LINES)
-    assert "2 of 4 figures" in text or "3 of 4 figures" in text
+    assert "2 of 4 goals" in text or "3 of 4 goals" in text
     assert "](bulk.svg)" in text and "how it is measured" in text
     assert "CPU a fast one" in text and "2026-01-31, qexp abc1234" in text
 
