@@ -29,7 +29,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     the series, rows and artifacts that a real attempt would keep.
     """
     from qexp.errors import FunctionError, SourceError
-    from qexp.functions.user_code import passes
+    from qexp.functions.user_code import must_propagate
     from qexp.worker.debug import Rehearsal
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is
@@ -41,7 +41,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     except (FunctionError, SourceError):
         raise
     except BaseException as error:  # shown to the person who asked for it
-        if passes(error):
+        if must_propagate(error):
             raise
         _show(error, rehearsal)
         if pdb:

@@ -1,4 +1,4 @@
-"""'module:name' becomes a checked callable."""
+"""The user's functions: found as `module:name`, checked, and called with converted values."""
 
 from qexp.functions.attempt_imports import imports_of, note_first_modules
 from qexp.functions.lookup import file_in, import_folder, reference, resolve

@@ -1,4 +1,4 @@
-"""What the attempts of a process import: files of their snapshot, and installed packages."""
+"""Record the imports of attempts: files of their snapshot, and installed packages."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from pathlib import Path
 from types import ModuleType
 
 from qexp.functions.import_statements import Statements, statements
-from qexp.functions.module_folders import ModuleFolder, entered, is_package, loaded, origin
+from qexp.functions.module_folders import ModuleFolder, entered_folder, is_package, modules_mark, origin
 from qexp.model import Imports
 
 log = logging.getLogger(__name__)
 
 _OWN = {"qexp", "pynvml"}
-"""Packages that qexp itself imports beside a function."""
+"""Packages that qexp itself imports while a function runs."""
 
 Mark = tuple[int, str]
 
 
 @dataclass
 class _Process:
-    """What is known of the modules of this process."""
+    """The modules of this process, and the imports that were found so far."""
 
     first: frozenset[str] = frozenset()
-    """The modules that were there before an attempt."""
+    """The modules that were loaded before the first attempt."""
     found: dict[tuple[str | None, str, bool], tuple[Mark, Imports]] = field(default_factory=dict)
-    """By folder, function and whether files count: what was imported when the modules had a mark."""
-    records: dict[str, _Record] = field(default_factory=dict)
-    """By folder."""
+    """The imports by folder, function and whether files count, with the mark of the loaded modules at that time."""
+    records: dict[str, _FolderRecord] = field(default_factory=dict)
+    """The records by folder."""
 
 
 _process = _Process()
 
 
 def note_first_modules() -> None:
-    """Note that modules which appear from now on are imported for attempts."""
+    """Note the loaded modules: later modules are imported for attempts."""
     global _process  # noqa: PLW0603 - sys.modules is the process's, so is this
     _process = _Process(frozenset(sys.modules))
 
@@ -50,18 +50,18 @@ def imports_of(function: str, has_snapshot: bool) -> Imports | None:
     Call it after an attempt, before the next `switch_folder`. Files count only with a snapshot. The lists are never too
     short. They may be too long: the process keeps modules that other functions imported.
     """
-    folder, mark = entered(), loaded()
+    folder, mark = entered_folder(), modules_mark()
     key = (None if folder is None else folder.path, function, has_snapshot)
     known = _process.found.get(key)
     if known is not None and known[0] == mark:
         return known[1]
     try:
         found = _found(folder, function, has_snapshot)
-    except Exception:  # a module object may be anything, and a result must not be lost for this
+    except Exception:  # sys.modules may hold any object, and the result must still be recorded
         log.exception("function %s: its imported modules are unknown", function)
         return None
     if known is not None and known[1] == found:
-        found = known[1]  # which knows its digest
+        found = known[1]  # this object has its digest already
     _process.found[key] = mark, found
     return found
 
@@ -73,8 +73,8 @@ def _found(folder: ModuleFolder | None, function: str, has_snapshot: bool) -> Im
         return Imports((), _packages(names))
     folder.note()
     record = _process.records.get(folder.path)
-    if record is None or record.modules is not folder.modules:  # they were imported again, as a file has changed
-        record = _process.records[folder.path] = _Record(folder)
+    if record is None or record.modules is not folder.modules:  # a file changed, so its modules were imported again
+        record = _process.records[folder.path] = _FolderRecord(folder)
     reached, named = record.reached(function)
     files = [file for file in map(record.relative, reached) if _is_text(file)] if has_snapshot else []
     return Imports(tuple(sorted(files)), _packages(names | {name.partition(".")[0] for name in named}))
@@ -92,28 +92,28 @@ def _packages(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_text(name: str) -> bool:
-    """Say whether Postgres can have a name."""
+    """Return whether Postgres can store a name as text."""
     return name.encode(errors="ignore").decode() == name
 
 
-class _Record:
-    """What is known of the modules of a folder, and of the functions that import them."""
+class _FolderRecord:
+    """The modules of a folder, and the functions that import them."""
 
     def __init__(self, folder: ModuleFolder) -> None:
         self._folder, self.modules = folder.path, folder.modules
         self._importers = folder.importers
         self._judged: set[str] = set()
         self._dynamic: dict[str, None] = {}
-        """Modules that no statement of the function that ran then explains."""
+        """Modules that were imported without an import statement of the function that ran."""
         self._by_name: set[str | None] = set()
-        """Functions that have imported such a module."""
+        """Functions that imported such a module."""
 
     def relative(self, file: str) -> str:
         """Return the name of a file in the snapshot."""
         return file[len(self._folder) + 1 :]
 
     def reached(self, function: str) -> tuple[set[str], set[str]]:
-        """Return the files that a function may have imported, and all names in their import statements."""
+        """Return the files that a function may have imported, and the names in their import statements."""
         self._judge()
         own = function.partition(":")[0]
         reach = self._reach([own, *self._dynamic])
@@ -125,7 +125,7 @@ class _Record:
         return files, reach.names
 
     def _judge(self) -> None:
-        """Find the new modules that were imported by other means than statements."""
+        """Find new modules that no import statement explains."""
         new = [name for name in self.modules if name not in self._judged]
         reaches: dict[str | None, _Reach] = {}
         for name in new:
@@ -138,7 +138,7 @@ class _Record:
         self._judged.update(new)
 
     def _reach(self, starts: Iterable[str], beyond: bool = False) -> _Reach:
-        """Follow import statements to loaded modules of the folder, and *beyond* to those that are not loaded here."""
+        """Follow import statements to loaded modules of the folder, and with *beyond* also to modules not loaded."""
         reach = _Reach()
         pending = [part for name in starts for part in _with_parents(name)]
         seen = set(pending)
@@ -155,13 +155,13 @@ class _Record:
         return reach
 
     def _place(self, name: str, beyond: bool) -> tuple[str | None, str]:
-        """Return the file of a module of the folder, and the package that relative imports in it begin from."""
+        """Return the file of a module of the folder, and the package from which its relative imports begin."""
         module = self.modules.get(name)
         if module is not None:
             return _file(module), str(getattr(module, "__package__", None) or "")
         for root in self._roots() if beyond else ():
             path = f"{root}/{name.replace('.', '/')}"
-            if os.path.isfile(f"{path}.py"):  # noqa: PTH113 - for many names, and four times as fast as Path's
+            if os.path.isfile(f"{path}.py"):  # noqa: PTH113 - four times as fast as Path, for many names
                 return f"{path}.py", name.rpartition(".")[0]
             if os.path.isfile(f"{path}/__init__.py"):  # noqa: PTH113
                 return f"{path}/__init__.py", name
@@ -174,14 +174,14 @@ class _Record:
 
 @dataclass
 class _Reach:
-    """What import statements lead to."""
+    """The files and names that import statements lead to."""
 
     files: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
     by_name: bool = False
     by_file: bool = False
     all_read: bool = True
-    """False: a file cannot be read as Python, and may import anything."""
+    """False if a file cannot be read as Python: it may import anything."""
 
     def add(self, file: str, found: Statements) -> None:
         self.files.add(file)
@@ -195,7 +195,7 @@ _NAMESPACE = "/__init__.py"
 
 
 def _file(module: ModuleType) -> str | None:
-    """Return the file of a module; of a namespace package the `__init__.py` that it does not have."""
+    """Return the file of a module; for a namespace package the path of the `__init__.py` that it lacks."""
     file = origin(module)
     if file is None or getattr(module, "__file__", None) is not None:
         return file

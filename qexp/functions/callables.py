@@ -1,4 +1,4 @@
-"""Callables that can be functions of experiments: async ones, methods, partials and objects with `__call__` too."""
+"""Callables that experiments can run: functions, also async ones, methods, partials, objects with `__call__`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qexp.errors import FunctionError, article
 
 
 def require_function(found: Any, name: str, owner: Any) -> None:
-    """Raise FunctionError for an object that cannot be called or returns no result; it is an attribute of *owner*."""
+    """Raise FunctionError if an attribute of *owner* cannot be called or returns no result."""
     if isinstance(found, type):
         raise FunctionError(
             f"function {name}: found a class, expected a function: "
@@ -47,7 +47,7 @@ def code_of(function: Callable[..., Any]) -> Any:
 
 
 def annotated(function: Callable[..., Any]) -> Any:
-    """Return the function whose annotations apply: the one that `inspect.signature` reads."""
+    """Return the function that `inspect.signature` reads: its annotations apply."""
     while isinstance(function, functools.partial) or _is_followed(function):
         function = function.func if isinstance(function, functools.partial) else function.__wrapped__  # type: ignore[attr-defined]
     return code_of(function)

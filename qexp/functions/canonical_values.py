@@ -1,4 +1,4 @@
-"""One spelling for equal values: a grid's value stays as written, with each scalar converted by its annotation."""
+"""One spelling for equal values: each scalar of a grid's value is converted by its annotation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from qexp.serialization import KEY_TYPES, KeyText, to_json
 
 def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
     """
-    Return a value in the one spelling of all values that *convert* makes equal to it.
+    Return a value in the spelling that it shares with all values that *convert* makes equal to it.
 
-    Mappings and lists keep the written parts: conversion adds nothing, so defaults have no part in identity. A set is
-    sorted. The value stays as written if its spelling would not convert to the same value again, or is not data.
+    Mappings and lists keep their written parts. Conversion adds no defaults, so defaults have no part in identity. Sets
+    are sorted. The value stays as written if the spelling is not data, or would not convert to the same value again.
     """
     spelled = _spelled(written, converted)
     if spelled is written:
@@ -32,7 +32,7 @@ def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any
 
 
 def _spelled(written: Json, converted: Any) -> Json:
-    """Return a value spelled as its converted value; the same object if nothing changes."""
+    """Return a value spelled as its converted value. Returns the same object if nothing changes."""
     converted = inner(converted)
     if isinstance(written, dict):
         entries = {key: _spelled(item, part) for key, item, part in _entries(written, converted)}
@@ -49,7 +49,7 @@ def _spelled(written: Json, converted: Any) -> Json:
 
 
 def _scalar(written: Json, converted: Any) -> Json:
-    """Return a scalar as converted; it stays as written if the converted value is no scalar or no data."""
+    """Return the converted scalar. Returns it as written if the converted value is not a scalar or not data."""
     if type(converted) in SCALARS and type(converted) is type(written) and converted == written:
         return written
     if converted is ABSENT or callable(converted) or inspect.ismodule(converted):
@@ -77,7 +77,7 @@ def _data(converted: Any) -> Json:
 
 @functools.lru_cache(maxsize=64)
 def _dumper(kind: type) -> Callable[[Any], Json] | None:
-    """Return the function that makes data of a type such as an IP address, which pydantic knows only by its name."""
+    """Return the function that makes data of a type that only pydantic knows, such as an IP address. None: unknown."""
     from pydantic import PydanticUserError, TypeAdapter
 
     try:
@@ -87,7 +87,7 @@ def _dumper(kind: type) -> Callable[[Any], Json] | None:
 
 
 def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
-    """Return a set in the order of its canonical texts, since its own order depends on the process."""
+    """Return a set in the order of its canonical texts: its own order depends on the process."""
     try:
         members = [_member(item) for item in converted]
     except ValueError:
@@ -96,7 +96,7 @@ def _sorted_set(written: list[Json], converted: Set[Any]) -> list[Json]:
 
 
 def _member(member: Any) -> Json:
-    """Return a member of a set as data; ValueError unless it is a scalar, or a tuple or set of scalars."""
+    """Return a member of a set as data. Raises ValueError unless it is a scalar, or a tuple or set of scalars."""
     if isinstance(member, Set):
         return [item for _, item in sorted((canonical(item), item) for item in map(_member, member))]
     if isinstance(member, tuple) and not hasattr(member, "_fields"):
@@ -126,14 +126,14 @@ def _entries(written: dict[str, Json], converted: Any) -> Iterator[tuple[str, Js
 
 
 def _keys(written: dict[str, Json], converted: Mapping[Any, Any]) -> list[Any]:
-    """Return the converted keys in the order of the written ones; ValueError if two have become one."""
+    """Return the converted keys in the order of the written ones. Raises ValueError if two have become one."""
     if all(key in converted for key in written):
         return [str(key) for key in written]
     if len(converted) == len(written):
         return list(converted)
     if any(not isinstance(key, str) for key in converted):
         raise ValueError(f"found the keys {', '.join(written)}, expected keys that differ once they are converted")
-    return [str(key) if key in converted else ABSENT for key in written]  # a TypedDict leaves out keys that it ignores
+    return [str(key) if key in converted else ABSENT for key in written]  # a TypedDict drops keys that it ignores
 
 
 def _key_text(key: Any) -> str:
@@ -141,7 +141,7 @@ def _key_text(key: Any) -> str:
 
 
 def _alike(spelled: Json, one: Any, other: Any) -> bool:
-    """Say whether two conversions agree in each written part; defaults may differ, such as a new UUID."""
+    """Return whether two conversions agree in each written part. Defaults may differ, such as a new UUID."""
     one, other = inner(one), inner(other)
     if isinstance(spelled, dict):
         first, second = list(_entries(spelled, one)), list(_entries(spelled, other))

@@ -1,4 +1,4 @@
-"""Whether a key of a value has an effect: without it, the annotation would make something else of the value."""
+"""Whether a key of a value has an effect: whether the annotation converts the value differently without it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from qexp.dotted_names import ABSENT
 from qexp.functions.converted_parts import accepted_keys, fields
-from qexp.functions.user_code import passes
+from qexp.functions.user_code import must_propagate
 from qexp.model import Json
 
 Path = tuple[str | int, ...]
@@ -16,7 +16,7 @@ Convert = Callable[[Any], Any]
 
 
 def replaced(written: Any, keys: Path, other: object) -> Any:
-    """Return a value with something else below some keys, without the last key if that is ABSENT."""
+    """Return a value with *other* at the path *keys*, or without the last key if *other* is ABSENT."""
     key, *below = keys
     new = other if not below else replaced(written[key], tuple(below), other)
     if isinstance(written, list):
@@ -25,18 +25,18 @@ def replaced(written: Any, keys: Path, other: object) -> Any:
 
 
 def has_effect(converted: Any, convert: Convert, changed: Any, written: Json) -> bool:
-    """Say whether a changed value is converted to something else; what is new each time, such as a UUID, is equal."""
+    """Return whether a changed value converts differently. Parts that are new each time, such as a UUID, are equal."""
     try:
         other = convert(changed)
         return _differ(converted, other, convert(written))
     except BaseException as error:
-        if passes(error):
+        if must_propagate(error):
             raise
         return True
 
 
 def _differ(one: Any, other: Any, again: Any) -> bool:
-    """Say whether *other* differs from *one* where *again*, made of the same value as *one*, does not."""
+    """Return whether *other* differs from *one* where *again*, converted from the same value as *one*, does not."""
     if type(one) is not type(other) or type(one) is not type(again):
         return type(one) is type(again)
     if isinstance(one, Mapping):
@@ -50,12 +50,12 @@ def _differ(one: Any, other: Any, again: Any) -> bool:
         return _differ(*states)
     try:
         return bool(one != other) and bool(one == again)
-    except (TypeError, ValueError):  # arrays do not say so in one word
+    except (TypeError, ValueError):  # arrays compare element by element
         return repr(one) != repr(other) and repr(one) == repr(again)
 
 
 def _state(value: Any) -> dict[str, Any] | None:
-    """Return all that an object of Python code keeps by name; None if it keeps that elsewhere."""
+    """Return the attributes of an object by name. Returns None if it keeps them outside of Python."""
     own = getattr(value, "__dict__", None)
     if own is None:
         return fields(value)

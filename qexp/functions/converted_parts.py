@@ -1,4 +1,4 @@
-"""The parts of what an annotation makes of a mapping or a list, by the keys that a grid may write for them."""
+"""Access to the parts of a converted mapping or list, by the keys that a grid may write for them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from qexp.model import Json
 
 
 def inner(converted: Any) -> Any:
-    """Return what is inside a pydantic RootModel, anything else as it is."""
+    """Return the content of a pydantic RootModel, and any other value as it is."""
     return converted.root if getattr(type(converted), "__pydantic_root_model__", False) else converted
 
 
 def items(written: list[Json], converted: Any) -> Sequence[Any]:
-    """Return the converted parts of a list, one for each that is written: a named tuple may have more."""
+    """Return the converted part for each written part of a list; a named tuple may have more."""
     if isinstance(converted, tuple) and len(converted) >= len(written):
         return converted[: len(written)]
     if isinstance(converted, Sequence) and not isinstance(converted, str) and len(converted) == len(written):
@@ -33,9 +33,9 @@ def fields(converted: Any) -> dict[str, Any]:
 
 def accepted_keys(converted: Any) -> dict[str, str | None] | None:
     """
-    Return the keys that a dataclass, a model or a named tuple takes, each with the attribute it becomes.
+    Return the keys that a dataclass, a model or a named tuple takes, each with the attribute that it sets.
 
-    None stands for a key that becomes no attribute of its own. The whole is None for any other value.
+    The attribute is None if the key sets no attribute of its own. Returns None for any other value.
     """
     kind = type(converted)
     known = getattr(kind, "__pydantic_fields__", None)
@@ -52,7 +52,7 @@ def accepted_keys(converted: Any) -> dict[str, str | None] | None:
 
 
 def _keys(kind: Any, name: str, about: Any) -> Iterator[tuple[str, str | None]]:
-    """Yield the keys that give a field of a model: its aliases, its name, or both, as its configuration says."""
+    """Yield the keys that set a field of a model: its aliases, its name, or both, as its configuration says."""
     config = getattr(kind, "model_config", None) or getattr(kind, "__pydantic_config__", None) or {}
     alias = about.validation_alias or about.alias
     if alias is None or config.get("populate_by_name") or config.get("validate_by_name"):

@@ -1,4 +1,4 @@
-"""Annotations become converters of pydantic, with lists where pydantic would return an iterator."""
+"""Make converters of annotations, with pydantic; they return lists where pydantic would return an iterator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NO_SCHEMAS = ("metadata", "serialization", "default", "expected")
 
 
 def converter_of(hint: Any) -> Any:
-    """Return the converter to a type; for a type that pydantic does not know it only checks values."""
+    """Return the converter to a type. For a type that pydantic does not know, the converter only checks values."""
     from pydantic import ConfigDict, TypeAdapter
     from pydantic.errors import PydanticUserError
 
@@ -33,13 +33,13 @@ def converter_of(hint: Any) -> Any:
     if (rewritten := _without_iterators(schema)) is not schema:
         from pydantic_core import SchemaValidator
 
-        # models have a prebuilt validator, which would replace the rewritten schema
+        # the prebuilt validator of a model would replace the rewritten schema
         return SchemaValidator(rewritten, _use_prebuilt=False)
     return made
 
 
 def _listed(hint: Any) -> Any:
-    """Return an annotation with `list[T]` for each `Iterable[T]`, `Iterator[T]` and the like in it."""
+    """Return an annotation in which `list[T]` replaces each `Iterable[T]`, `Iterator[T]` and the like."""
     if hint in _LISTED:
         return list
     arguments = typing.get_args(hint)
@@ -64,7 +64,7 @@ def _is_generic(argument: Any) -> bool:
 
 
 def _without_iterators(schema: Any) -> Any:
-    """Return a core schema with lists instead of iterators, in fields of dataclasses and models too."""
+    """Return a core schema with lists instead of iterators, also in fields of dataclasses and models."""
     if isinstance(schema, dict):
         if schema.get("type") == "generator":
             schema = {**schema, "type": "list"}

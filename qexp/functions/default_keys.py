@@ -1,4 +1,4 @@
-"""Fields that an instance has by default are no part of an experiment, where the function makes the same instance."""
+"""Remove default fields from values, so that an experiment is the same with and without them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def without_defaults(value: Json, convert: Convert) -> Json:
     """
     Return a value without each `DefaultKey` that its conversion does not need.
 
-    A field that tells one class of a union from another one is needed, and each where there is no annotation.
+    A conversion needs a field that tells the classes of a union apart. Without an annotation, all fields are needed.
     """
     paths = list(_defaults(value, ()))
     if not paths:
@@ -23,7 +23,7 @@ def without_defaults(value: Json, convert: Convert) -> Json:
     try:
         converted = convert(value)
     except ValueError:
-        return value  # to convert it again says why
+        return value  # the caller converts it again and reports the error
     fewer = value
     for path in reversed(paths):
         fewer = replaced(fewer, path, ABSENT)
@@ -37,7 +37,7 @@ def without_defaults(value: Json, convert: Convert) -> Json:
 
 
 def unmarked(argument: Json, names: Iterable[str]) -> Json:
-    """Return an argument in which what dotted *names* set is no default, whatever a mapping says of it."""
+    """Return an argument with plain keys instead of `DefaultKey`s where dotted *names* set the values."""
     for name in names:
         argument = _unmarked(argument, name.split(".")[1:])
     return argument
@@ -53,7 +53,7 @@ def _unmarked(value: Json, keys: Sequence[str]) -> Json:
 
 
 def own_without_defaults(name: str, value: Json, argument: Json, names: Collection[str]) -> Json:
-    """Return the value of a name without each `DefaultKey` that its argument is without, or that longer *names* set."""
+    """Return the value of a name without each `DefaultKey` that its argument lacks or that longer *names* set."""
     for path in reversed(list(_defaults(value, ()))):
         if ".".join([name, *map(str, path)]) in names or _lacks(argument, [*name.split(".")[1:], *path]):
             value = replaced(value, path, ABSENT)
@@ -69,7 +69,7 @@ def _lacks(argument: Any, path: Sequence[str | int]) -> bool:
 
 
 def _defaults(value: Any, path: Path) -> Iterator[Path]:
-    """Yield the path of each key that is marked, the outer ones first."""
+    """Yield the path of each `DefaultKey`, the outer ones first."""
     if isinstance(value, dict):
         for key, item in value.items():
             if isinstance(key, DefaultKey):

@@ -1,4 +1,4 @@
-"""Keys of a grid that an annotation ignores: to sweep one would run the same experiment again under another name."""
+"""Refuse keys of a grid that an annotation ignores: a sweep over one would repeat the same experiment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qexp.model import Json
 
 
 class IgnoredKeyError(ValueError):
-    """A dataclass, a model or a TypedDict has no such key; *keys* lead to it."""
+    """A dataclass, a model or a TypedDict ignores a key; *keys* is the path of the key."""
 
     def __init__(self, problem: str, keys: Path) -> None:
         super().__init__(problem)
@@ -22,9 +22,9 @@ class IgnoredKeyError(ValueError):
 
 def refuse_ignored_keys(written: Json, converted: Any, convert: Convert, schema: object = None) -> None:
     """
-    Raise IgnoredKeyError for a key that has no part in what a value was converted to.
+    Raise IgnoredKeyError for a key that has no effect on the converted value.
 
-    A key that a validator reads has one: without the key, or with something else there, the value becomes another.
+    A key that a validator reads has an effect: the value is converted differently without it or with another content.
     The core *schema* of the annotation has the fields of its TypedDicts.
     """
     for keys, part in _unread(written, converted, ()):
@@ -35,7 +35,7 @@ def refuse_ignored_keys(written: Json, converted: Any, convert: Convert, schema:
 
 
 def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the path of each key that became no field, and the converted mapping that has none."""
+    """Yield the path of each key that became no field, and the converted mapping that lacks the field."""
     converted = inner(converted)
     if isinstance(written, list) and isinstance(converted, Set):
         yield from _unread_in_set(written, [member for member in converted if accepted_keys(member) is not None], path)
@@ -48,7 +48,7 @@ def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, A
     if accepted is not None:
         parts = fields(converted)
         ignored = [key for key in written if key not in parts and key not in accepted]
-    elif isinstance(converted, Mapping):  # a TypedDict becomes a mapping without the keys that it ignores
+    elif isinstance(converted, Mapping):  # a TypedDict drops keys that it ignores
         parts = dict(converted)
         ignored = [key for key in written if key not in parts] if len(parts) < len(written) else []
     else:
@@ -60,7 +60,7 @@ def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, A
 
 
 def _unread_in_set(written: list[Json], members: list[Any], path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the path of each key that no member of a set takes: members are in no order, so any may be meant."""
+    """Yield the path of each key that no member of a set takes; members have no order, so each may be the one."""
     known = {key for member in members for key in {**fields(member), **(accepted_keys(member) or {})}}
     for index, item in enumerate(written if members else ()):
         for key in item if isinstance(item, dict) else ():
@@ -69,13 +69,13 @@ def _unread_in_set(written: list[Json], members: list[Any], path: Path) -> Itera
 
 
 def _changed(written: Json, keys: Path) -> Iterator[Any]:
-    """Yield a value without one of its keys, and with something that no grid has in its place."""
+    """Yield a value without one of its keys, and with an object there that no grid contains."""
     for other in (ABSENT, object()):
         yield replaced(written, keys, other)
 
 
 def _expected(key: str, part: Any, schema: object) -> str:
-    """Return what a mapping may have in place of a key that it ignores."""
+    """Return the keys that a mapping may have instead of an ignored one, in words."""
     accepted = accepted_keys(part)
     name = type(part).__name__
     if accepted is None:
@@ -86,7 +86,7 @@ def _expected(key: str, part: Any, schema: object) -> str:
 
 
 def _typed_dict(schema: object, part: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the name and the fields of the TypedDict in a schema that made *part*; else of what is there."""
+    """Return the name and the fields of the TypedDict that made *part*. Returns the keys of *part* if none fits."""
     pending = [schema]
     while pending:
         here = pending.pop(0)

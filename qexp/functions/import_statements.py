@@ -1,4 +1,4 @@
-"""What a file of Python imports by its statements, and whether it may import or run other code by other means."""
+"""The import statements of a Python file, and words that show that it may import or run more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qexp.functions.module_folders import stamp
 
-# a call of a name is written name(): `model.eval()` and `platform.system()` are no reason for doubt
+# name() means a call of a bare name: `model.eval()` and `platform.system()` are harmless
 _BY_NAME = frozenset(
     {
         *("importlib", "import_module", "__import__()", "pkgutil", "entry_points", "eval()"),
@@ -19,7 +19,7 @@ _BY_NAME = frozenset(
         *("multiprocessing", "concurrent.futures", "ProcessPoolExecutor", "DataLoader", "n_jobs=", "os.fork"),
     }
 )
-"""Words of code that imports modules by their names, or in processes of its own."""
+"""Words of code that may import modules by name, or in its own processes."""
 _BY_FILE = frozenset(
     {
         *("subprocess", "Popen", "runpy", "exec()", "spec_from_file_location", "SourceFileLoader", "sys.modules"),
@@ -34,20 +34,20 @@ _BY_FILE = frozenset(
 
 @dataclass(frozen=True)
 class Statements:
-    """What was read of a file."""
+    """The imports of a file."""
 
     modules: tuple[str, ...] = ()
-    """The modules that its import statements may mean, with the packages around them, in order."""
+    """The modules that its import statements may mean, with the packages that contain them, in order."""
     by_name: bool = False
-    """It may import modules by their names, or in processes of its own."""
+    """The file may import modules by name, or in its own processes."""
     by_file: bool = False
-    """It may run any file."""
+    """The file may run any file."""
     is_read: bool = True
-    """False: it is a folder, a module in C, or cannot be parsed."""
+    """False if the file is a folder or a module in C, or cannot be parsed."""
 
 
 def statements(file: str, package: str) -> Statements:
-    """Return what a file imports as a module of *package*; what was read is remembered until the file changes."""
+    """Return the imports of a file of *package*, cached until the file changes."""
     return _statements(file, package, stamp(file))
 
 
@@ -60,7 +60,7 @@ def _statements(file: str, package: str, _: tuple[int, int]) -> Statements:
         return Statements(is_read=False)
     modules = dict.fromkeys(name for node in _nodes(tree.body) for name in _modules(node, package))
     words = set[str]()
-    if _SUSPICIOUS.search(text):  # to look at each expression would take longer than to parse the file
+    if _SUSPICIOUS.search(text):  # a walk over all expressions takes longer than parsing the file
         words = {word for node in ast.walk(tree) for word in _words(node)}
     return Statements(tuple(modules), bool(words & _BY_NAME), bool(words & _BY_FILE))
 
@@ -70,7 +70,7 @@ _SUSPICIOUS = re.compile(rf"\b(?:{'|'.join(sorted(_LAST))})\b".encode())
 
 
 def _nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
-    """Yield statements with those inside of them, and no expressions."""
+    """Yield statements and the statements inside of them, without expressions."""
     for node in body:
         yield node
         for name in ("body", "orelse", "finalbody", "handlers", "cases"):

@@ -1,4 +1,4 @@
-"""Whether workers can import a module: each Python of this environment finds it, or this program alone."""
+"""Whether workers can import a module, or only this program can."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ print(json.dumps([place for place in places if place]))
 
 def is_importable(module: ModuleType, file: str) -> bool:
     """
-    Say whether each Python of this environment imports a module from the same *file*.
+    Return whether each Python of this environment imports a module from the same *file*, as with an editable install.
 
-    An editable install is one case. The folder of a script, the working directory and PYTHONPATH belong to this program
-    alone: workers may have others.
+    The folder of a script, the working directory and PYTHONPATH do not count: workers may have others.
     """
     name = module.__name__.partition(".")[0]
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}

@@ -1,4 +1,4 @@
-"""'module:name' becomes a function, and back."""
+"""Find the function that `module:name` names, and the name of a given function."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from qexp.functions.callables import require_function
 from qexp.functions.importability import is_importable
 from qexp.functions.module_folders import importing_from, is_installed, origin
 from qexp.functions.signature import Function
-from qexp.functions.user_code import calling, deed, passes
+from qexp.functions.user_code import action_of, calling, must_propagate
 
 
 def resolve(name: str, folder: Path | None = None) -> Function:
     """
-    Return the function that `module:name` means; call it inside `importing_from(folder)`.
+    Return the function that `module:name` names; call this inside `importing_from(folder)`.
 
-    FunctionError says why there is none, with the exception of the user's module as its cause.
+    Raises FunctionError if there is none. Its cause is the exception of the user's module.
     """
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__":
@@ -39,9 +39,9 @@ def resolve(name: str, folder: Path | None = None) -> Function:
         hint = nearest(attribute, names)
         raise FunctionError(f"function {name}: {module_name} has no {attribute!r}{hint}") from error
     except BaseException as error:
-        if passes(error):
+        if must_propagate(error):
             raise
-        raise FunctionError(f"function {name}: looking up {attribute!r} {deed(error)}") from error
+        raise FunctionError(f"function {name}: looking up {attribute!r} {action_of(error)}") from error
     with calling(f"function {name}: looking at it: its code"):
         require_function(found, name, owner)
     return typing.cast(Function, found)
@@ -61,14 +61,14 @@ def _imported(name: str, module_name: str, folder: Path | None) -> ModuleType:
 
 
 def _where(folder: Path | None) -> str:
-    """Say where modules are looked for."""
+    """Return the places where modules are searched, in words."""
     if folder is None:
         return "installed"
     return f"in {folder} or installed" if folder.is_dir() else f"installed ({folder} is not visible on this host)"
 
 
 def _by_its_file(attribute: str) -> str:
-    """Say how workers find a function in the file that this program was started from."""
+    """Return the advice for a function in the file that this program was started from."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     module = spec.name if spec is not None else Path(file).stem if file else None
@@ -78,7 +78,7 @@ def _by_its_file(attribute: str) -> str:
 
 
 def file_in(name: str, folder: Path) -> str | None:
-    """Return the path of the module of `module:name` relative to *folder*; None if it is not there, or installed."""
+    """Return the path of the module of `module:name` in *folder*. Returns None if it is installed or elsewhere."""
     with importing_from(folder):
         resolve(name, folder)
         module = sys.modules[name.partition(":")[0]]
@@ -91,10 +91,10 @@ def file_in(name: str, folder: Path) -> str | None:
 
 def import_folder(name: str, folder: Path | None) -> Path | None:
     """
-    Return the folder from which workers can import the module of `module:name`; call it after `resolve`.
+    Return the folder from which workers can import the module of `module:name`; call this after `resolve`.
 
-    It is *folder* if the module is there or is installed. If only this program finds the module, such as one beside its
-    script, it is the folder of the module. FunctionError if there is no such folder.
+    Returns *folder* if the module is there or is installed. Returns the folder of the module if only this program
+    finds it, such as a module beside its script. Raises FunctionError if there is no such folder.
     """
     module = sys.modules[name.partition(":")[0]]
     file = origin(module)
@@ -121,10 +121,10 @@ def _folder_of(module: ModuleType, name: str) -> Path:
 
 def reference(function: Function) -> tuple[str, Path | None]:
     """
-    Return `module:name` of a function given from Python, and the folder that its module is found from.
+    Return `module:name` of a function given from Python, and the folder that has its module.
 
-    FunctionError if a worker could not import it: it was written in a notebook or shell, or inside another function,
-    or it is an object that no module has under a name.
+    Raises FunctionError if a worker could not import it. Such a function was written in a notebook, a shell or another
+    function, or no module has a name for it.
     """
     module, attribute = _declared(function) or _named(function) or (None, "")
     if module is None:
@@ -138,7 +138,7 @@ def reference(function: Function) -> tuple[str, Path | None]:
 
 
 def _declared(function: Function) -> tuple[ModuleType, str] | None:
-    """Return the module and name that a function declares, if the module has it under that name."""
+    """Return the module and name that a function declares. Returns None if they lead to another object."""
     module, qualified = (
         sys.modules.get(str(getattr(function, "__module__", None))),
         getattr(function, "__qualname__", ""),
@@ -152,7 +152,7 @@ def _declared(function: Function) -> tuple[ModuleType, str] | None:
 
 
 def _named(function: Function) -> tuple[ModuleType, str] | None:
-    """Search the user's modules for a partial, an object or its method; return the module and the name."""
+    """Search the user's modules for a partial, an object or its method. Return the module and the name."""
     owner: Any = function
     rest = ""
     if inspect.ismethod(function):

@@ -1,4 +1,4 @@
-"""Folders with modules of the same names, kept apart in one process."""
+"""Import modules from several folders in one process, although they have the same names."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ModuleFolder:
     """
     The modules of one folder.
 
-    While it is entered the folder stands first on `sys.path` and its modules in `sys.modules`; after leaving both are
-    put away, so that the next folder's modules of the same names are its own.
+    `enter` puts the folder first on `sys.path` and its modules into `sys.modules`. `leave` removes both, so that the
+    next folder can import other modules of the same names.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class ModuleFolder:
         self.modules: dict[str, ModuleType] = {}
         """The modules that were imported from the folder so far."""
         self.importers: dict[str, str | None] = {}
-        """The function that ran when a module appeared."""
+        """By module the function that ran when it was imported."""
         self._stamps: dict[str, tuple[int, int]] = {}
         self._hidden: dict[str, ModuleType] = {}
         self._others: set[str] = set()
@@ -44,7 +44,7 @@ class ModuleFolder:
     def enter(self) -> None:
         """Make the folder's modules the ones that `import` finds."""
         own = self._own_names()
-        hidden = [  # all are looked at before the first is taken out: a namespace package asks for the one above it
+        hidden = [  # complete before the first is removed: a namespace package needs its parent
             name
             for name, module in list(sys.modules.items())
             if name.partition(".")[0] in own and not is_installed(module)
@@ -54,12 +54,12 @@ class ModuleFolder:
         sys.modules.update(self.modules)
         sys.path.insert(0, self.path)
         self._known = None
-        # bytecode knows seconds only: a file edited twice within one would be run as it was before
+        # bytecode has a time stamp in seconds: a second edit within one second would go unnoticed
         self._bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         importlib.invalidate_caches()
 
     def leave(self) -> None:
-        """Undo `enter`; what the folder has imported is kept for the next time."""
+        """Undo `enter`. The folder keeps its imported modules for the next `enter`."""
         self.note()
         for name in self.modules:
             sys.modules.pop(name, None)
@@ -69,7 +69,7 @@ class ModuleFolder:
         sys.modules.update(self._hidden)
 
     def refresh(self) -> None:
-        """Forget the folder's modules if the file of any has changed since it was imported: all are imported anew."""
+        """Forget all modules of the folder if a file has changed since its import, so that they are imported again."""
         self.note()
         if any(stamp(file) != before for file, before in self._stamps.items()):
             self.leave()
@@ -77,8 +77,8 @@ class ModuleFolder:
             self.enter()
 
     def note(self) -> None:
-        """Remember which modules the folder has given so far, and the state of their files."""
-        if (known := loaded()) == self._known:
+        """Remember the modules that were imported from the folder, and the state of their files."""
+        if (known := modules_mark()) == self._known:
             return
         for name, module in list(sys.modules.items()):
             if name in self._others or name in self.modules:
@@ -94,13 +94,13 @@ class ModuleFolder:
         return names - {"qexp", "__main__"}
 
 
-def loaded() -> tuple[int, str]:
-    """Return a mark of the modules in this process: the number of them and the last one. A new one changes the mark."""
+def modules_mark() -> tuple[int, str]:
+    """Return a mark that changes with each new module of this process: the number of modules and the last one."""
     return len(sys.modules), next(reversed(sys.modules))
 
 
 def origin(module: ModuleType) -> str | None:
-    """Return the file a module came from, the first folder of a namespace package, or None for a built-in one."""
+    """Return the file of a module, or the first folder of a namespace package. Returns None for a built-in module."""
     file = getattr(module, "__file__", None)
     if isinstance(file, str):
         return file
@@ -108,21 +108,21 @@ def origin(module: ModuleType) -> str | None:
 
 
 def is_installed(module: ModuleType) -> bool:
-    """Say whether a module belongs to Python or to an installed package, as opposed to a folder of the user's."""
+    """Return whether a module belongs to Python or to an installed package, not to a folder of the user."""
     file = origin(module)
     return file is None or file.startswith(_STDLIB) or any(mark in file for mark in _INSTALLED)
 
 
 def is_package(module: ModuleType) -> bool:
-    """Say whether a module belongs to an installed package, as opposed to Python or a folder of the user's."""
+    """Return whether a module belongs to an installed package, not to Python or a folder of the user."""
     file = origin(module)
     return file is not None and any(mark in file for mark in _INSTALLED)
 
 
 def stamp(file: str) -> tuple[int, int]:
-    """Return the state of a file: its time of change and its size, zeros if it is gone."""
+    """Return the time of change and the size of a file. Returns zeros if it is gone."""
     try:
-        status = os.stat(file)  # noqa: PTH116 - for each experiment, and four times as fast as Path's
+        status = os.stat(file)  # noqa: PTH116 - four times as fast as Path, for each experiment
     except OSError:
         return (0, 0)
     return (status.st_mtime_ns, status.st_size)
@@ -139,13 +139,13 @@ _LOCK = threading.RLock()
 
 def switch_folder(folder: Path | None, function: str | None = None) -> None:
     """
-    Let imports find the modules of *folder* first, until the next switch; None: the installed ones only.
+    Let imports find the modules of *folder* first, until the next switch. Without a folder, only installed ones.
 
-    Modules that appear from now on were imported for *function*, `module:name`, if it is given. A folder that cannot
-    be seen from here counts as None. Modules whose files were edited are imported again.
+    Later imports count as imports of *function*, `module:name`. A folder that does not exist on this host counts as
+    None. Modules whose files were edited are imported again.
     """
     global _entered  # noqa: PLW0603 - sys.modules and sys.path are the process's, so is this
-    there = folder is not None and os.path.isdir(folder)  # noqa: PTH112 - as fast as can be, for each experiment
+    there = folder is not None and os.path.isdir(folder)  # noqa: PTH112 - faster than Path, for each experiment
     target = _of(folder) if folder is not None and there else None
     if target is not _entered:
         if _entered is not None:
@@ -158,13 +158,13 @@ def switch_folder(folder: Path | None, function: str | None = None) -> None:
         target.function = function
 
 
-def entered() -> ModuleFolder | None:
-    """Return the workspace whose modules `import` finds now."""
+def entered_folder() -> ModuleFolder | None:
+    """Return the folder whose modules `import` finds now. Returns None if there is none."""
     return _entered
 
 
 def note_module_files() -> None:
-    """Remember the state of the files that were imported since `switch_folder`, so that a later edit is noticed."""
+    """Remember the state of the files imported since `switch_folder`, so that a later edit is noticed."""
     if _entered is not None:
         _entered.note()
 
@@ -172,9 +172,9 @@ def note_module_files() -> None:
 @contextmanager
 def importing_from(folder: Path | None) -> Iterator[None]:
     """
-    Switch to *folder* for a while; other threads that want to switch wait.
+    Switch to *folder* inside the block, to inspect a function without running it; other threads wait.
 
-    For whoever looks at a function without running it: the code inside is contained.
+    The user's code inside is `contained`.
     """
     with _LOCK:
         previous = Path(_entered.path) if _entered is not None else None

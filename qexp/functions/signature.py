@@ -1,4 +1,4 @@
-"""What a function takes, and whether values fit."""
+"""The signature of a function: its parameters, and the conversion of values to their annotations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
 from qexp.functions.default_keys import own_without_defaults, unmarked, without_defaults
 from qexp.functions.ignored_keys import refuse_ignored_keys
-from qexp.functions.user_code import calling, deed, message_of, passes
+from qexp.functions.user_code import action_of, calling, message_of, must_propagate
 from qexp.model import SCALARS, Json
 from qexp.pydantic_errors import expected
 from qexp.serialization import KeyTypes, key_types
@@ -25,15 +25,15 @@ from qexp.serialization import KeyTypes, key_types
 Function = Callable[..., Any]
 _NUMBERS = (bool, int, float)
 _FAR = 1e300
-"""Larger numbers are checked: they may be infinite, or too long for JSON."""
+"""Larger numbers take the slow path: they may be infinite, or too long for JSON."""
 
 
 class Injected:
-    """The base of what a function receives from qexp rather than from its grid."""
+    """The base class of arguments that qexp gives to a function, such as its context."""
 
 
 class UnfitError(ValueError):
-    """A value does not fit its annotation; *keys* lead to the part that does not."""
+    """A value does not fit its annotation; *keys* is the path of the part that does not fit."""
 
     def __init__(self, problem: str, keys: tuple[int | str, ...]) -> None:
         super().__init__(problem)
@@ -42,24 +42,24 @@ class UnfitError(ValueError):
 
 @dataclass(frozen=True)
 class Signature:
-    """What a function takes: names, which of them are required, and how each value is converted."""
+    """The parameters of a function: their names, which are required, and their converters."""
 
     name: str
     names: tuple[str, ...]
     required: tuple[str, ...]
     open: bool
-    """It takes any name, through **kwargs."""
+    """The function takes any name, through **kwargs."""
     converters: Mapping[str, Any]
     injected: tuple[str, ...] = ()
     """Parameters that receive the context."""
     result_keys: KeyTypes = frozenset()
-    """Types of keys, beside text, that the annotation of its result names."""
+    """The types of keys that the annotation of the result names, besides text."""
     rest: Any = None
-    """What converts the values of names that only **kwargs takes, if that has an annotation."""
+    """The converter of **kwargs; None without an annotation."""
 
     @classmethod
     def of(cls, function: Function, name: str) -> Signature:
-        """Read a function's signature; FunctionError if an experiment cannot call it."""
+        """Read a function's signature. Raises FunctionError if an experiment cannot call the function."""
         with calling(f"function {name}: its signature cannot be read: its code"):
             try:
                 declared = inspect.signature(function)
@@ -97,19 +97,19 @@ class Signature:
         )
 
     def accepts(self, name: str) -> bool:
-        """Say whether the function can be called with *name*, or with a mapping that has its last part as a key."""
+        """Return whether the function takes *name*, or a mapping in which *name* sets a key."""
         return head(name) in self.names or (self.open and head(name) not in self.injected)
 
     def converts(self, name: str) -> bool:
-        """Say whether the argument that a name belongs to has an annotation."""
+        """Return whether the argument that a name belongs to has an annotation."""
         return self._converter(head(name)) is not None
 
     def _converter(self, name: str) -> Any:
-        """Return what converts the value of an argument; None if it has no annotation."""
+        """Return the converter of an argument. Returns None if it has no annotation."""
         return self.converters.get(name) if name in self.names else self.rest
 
     def convert(self, name: str, value: Json) -> Any:
-        """Return a value converted by the annotation of *name*; ValueError says in one line why it cannot be."""
+        """Return a value converted by the annotation of *name*. Raises ValueError with the reason in one line."""
         converter = self._converter(name)
         if converter is None:
             return value
@@ -123,16 +123,16 @@ class Signature:
             shown = f"{value!r}{at}" if len(repr(value)) <= 60 else f"{repr(value)[:59]}…{at}"
             raise UnfitError(f"found {shown}, expected {expected(first)}", first["loc"]) from error
         except BaseException as error:
-            if passes(error):
+            if must_propagate(error):
                 raise
-            raise ValueError(f"found {value!r:.60}, for which its annotation {deed(error)}") from error
+            raise ValueError(f"found {value!r:.60}, for which its annotation {action_of(error)}") from error
 
     def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
         """
-        Return a grid's value in the one spelling of all values that the annotation makes equal.
+        Return a grid's value in the spelling that it shares with all values that the annotation makes equal to it.
 
-        A value keeps its spelling if the annotation converts it to something that is not data, such as a class. A value
-        with *beside*, the other values of a dotted argument, is converted as a part of that argument.
+        A value keeps its spelling if its converted value is not data, such as a class. *beside* has the other values of
+        a dotted argument: then the value is converted as a part of the argument.
         """
         if beside is not None:
             whole = unmarked(nested({**beside, name: value})[head(name)], [*beside, name])
@@ -154,12 +154,12 @@ class Signature:
         except ValueError:
             raise
         except BaseException as error:
-            if passes(error):
+            if must_propagate(error):
                 raise
-            raise ValueError(f"found {value!r:.60}, for which its annotation {deed(error)}") from error
+            raise ValueError(f"found {value!r:.60}, for which its annotation {action_of(error)}") from error
 
     def bind(self, values: Mapping[str, Json]) -> dict[str, Any]:
-        """Return the arguments to call the function with; FunctionError says which value it does not take."""
+        """Return the arguments for a call of the function. Raises FunctionError for a value that it does not take."""
         for name in values:
             if not self.accepts(name):
                 raise FunctionError(f"function {self.name} takes no {name!r}{nearest(name, self.names)}")
@@ -196,13 +196,13 @@ _MARKS = (typing.Required, typing.NotRequired)
 
 
 def _unpacked(hint: Any) -> Any:
-    """Return the TypedDict of `Unpack[TypedDict]`, None for any other annotation."""
-    is_unpacked = getattr(typing.get_origin(hint), "_name", None) == "Unpack"  # that of typing_extensions is another
+    """Return the TypedDict of `Unpack[TypedDict]`. Returns None for any other annotation."""
+    is_unpacked = getattr(typing.get_origin(hint), "_name", None) == "Unpack"  # also the one of typing_extensions
     return typing.get_args(hint)[0] if is_unpacked else None
 
 
 def _converter(function: str, parameter: str, hint: Any) -> Any:
-    """Return what converts values to an annotation; FunctionError if nothing can."""
+    """Return the converter to an annotation. Raises FunctionError if there can be none."""
     from pydantic.errors import PydanticUserError
 
     place = f"function {function}: annotation of {parameter!r}"
@@ -218,7 +218,7 @@ _ONCE = re.compile(r"(?:typing|collections\.abc)\.(?:Iterator|Generator|Collecti
 
 
 def _unfit_type(message: str) -> str:
-    """Return what is wrong with an annotation, and what to write where pydantic knows no type."""
+    """Return the problem of an annotation, with advice if pydantic does not know its type."""
     if not (match := _UNKNOWN.match(message)):
         return message
     repair = "list[…]" if _ONCE.match(match[1]) else "another one, or set arbitrary_types_allowed in its class"
@@ -226,6 +226,6 @@ def _unfit_type(message: str) -> str:
 
 
 def _is_injected(hint: Any) -> bool:
-    """Say whether an annotation is a class that qexp provides, or that one or None."""
+    """Return whether an annotation is a class that qexp injects, or such a class or None."""
     options = [option for option in typing.get_args(hint) if option is not type(None)] or [hint]
     return len(options) == 1 and isinstance(options[0], type) and issubclass(options[0], Injected)

@@ -1,4 +1,4 @@
-"""Modules of the user's that the module of a function imports, and the files that they come from."""
+"""The user's modules that a function imports here and that workers could not import."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def unavailable_modules(name: str, folder: Path, is_taken: Callable[[str], bool]
     """
     Return the modules that `module:name` imports, directly or not, and that workers would not find.
 
-    *is_taken* says whether a snapshot of *folder* has a file. Only modules that have been imported here are seen.
+    *is_taken* returns whether the snapshot of *folder* has a file. Modules that are not loaded here are not found.
     """
     with importing_from(folder):
         resolve(name, folder)
@@ -57,7 +57,7 @@ def _is_below(file: Path, folder: Path, is_taken: Callable[[str], bool]) -> bool
 
 
 def _imports(first: str) -> Iterator[tuple[str, str]]:
-    """Yield the files of modules of the user's, from *first* on, with the names of the modules that each imports."""
+    """Yield (file, imported module) for the module *first* and for the user's modules that it imports."""
     pending, seen = [first], {first}
     while pending:
         module = sys.modules.get(pending.pop())

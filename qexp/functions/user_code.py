@@ -1,4 +1,4 @@
-"""Code of users is called and its exceptions are looked at: nothing that either does ends the caller."""
+"""Call the user's code and describe its exceptions so that neither can end this process."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _ENDINGS = ("_exit", "abort", "execv", "execve")
 _ORDERING: set[CodeType] = set()
 """The code of signal handlers that end this process."""
 _MESSAGE = 2_000
-"""Bytes of an exception's message in a sentence about it."""
+"""Bytes of an exception's message that an error quotes."""
 
 
 class Interruption(BaseException):
-    """An order to end a running attempt; no `except Exception` of the function's sees it."""
+    """An order to end a running attempt; an `except Exception` of the function does not catch it."""
 
 
 class ExitCall(BaseException):
-    """Stands for a call that would have ended this process."""
+    """The user's code called a function that would have ended this process."""
 
 
 def gives_order(handler: _Handler) -> _Handler:
@@ -43,21 +43,21 @@ def gives_order(handler: _Handler) -> _Handler:
 
 def is_order(error: BaseException) -> bool:
     """
-    Say whether an exception is an order to end what runs, rather than an exception of the user's code.
+    Return whether an exception is an order to end the attempt, rather than an error of the user's code.
 
-    It is one if it is an Interruption, or a SystemExit out of a handler that `gives_order` has marked.
+    Orders are an Interruption, and a SystemExit out of a signal handler that `gives_order` marked.
     """
-    kind = type(error)  # isinstance would ask the exception for its __class__
+    kind = type(error)  # isinstance would run the exception's own __class__
     if not issubclass(kind, SystemExit):
         return issubclass(kind, Interruption)
     return any(frame.f_code in _ORDERING for frame, _ in traceback.walk_tb(_TRACEBACK(error)))
 
 
-def passes(error: BaseException) -> bool:
+def must_propagate(error: BaseException) -> bool:
     """
-    Say whether an exception is an order to end, or may be Ctrl-C of a person.
+    Return whether an exception must reach the caller: an order to end the attempt, or a person's Ctrl-C.
 
-    Children of a worker ignore SIGINT, so a KeyboardInterrupt there is the code's own.
+    Children of a worker ignore SIGINT, so there the user's code raised a KeyboardInterrupt itself.
     """
     if issubclass(type(error), KeyboardInterrupt):
         return signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -66,24 +66,24 @@ def passes(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def calling(what: str) -> Iterator[None]:
-    """Make any exception of the user's code inside a FunctionError whose message begins with *what*."""
+    """Raise FunctionError, with a message that begins with *what*, for any exception of the user's code inside."""
     try:
         yield
     except FunctionError:
         raise
     except BaseException as error:
-        if passes(error):
+        if must_propagate(error):
             raise
-        raise FunctionError(f"{what} {deed(error)}") from error
+        raise FunctionError(f"{what} {action_of(error)}") from error
 
 
 @contextlib.contextmanager
 def contained() -> Iterator[None]:
     """
-    Keep the user's code inside from ending this process, from coming back twice, and from printing to stdout.
+    Keep the user's code inside from ending this process and from printing to stdout, which is for data.
 
-    `os._exit` and its like raise Ended; in a process that the code forks they do what they always do. Such a process
-    ends here. What is printed goes to stderr, since stdout is for data.
+    `os._exit` and its like raise ExitCall, but work as usual in processes that the code forks. A forked process ends
+    at the end of the block, so that the code after it runs once.
     """
     process, real = os.getpid(), {name: getattr(os, name) for name in _ENDINGS}
 
@@ -107,20 +107,20 @@ def contained() -> Iterator[None]:
             os._exit(0)
 
 
-def deed(error: BaseException) -> str:
-    """Return what user's code has done, in words: it `raised ValueError: …`, or it `called os._exit(0)`."""
+def action_of(error: BaseException) -> str:
+    """Return the action of the user's code in words: `raised ValueError: …`, or `called os._exit(0)`."""
     if type(error) is ExitCall:
         return f"called {error}"
     return f"raised {one_line(error)}"
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:
-    """Return an exception's traceback; no property of its class is asked."""
+    """Return an exception's traceback, without a call of its class."""
     return _TRACEBACK(error)
 
 
 def type_of(error: BaseException) -> str:
-    """Return the name of an exception's type, with its module unless that is Python's own; no metaclass is asked."""
+    """Return the name of an exception's type, with its module unless that is Python's own; no metaclass is called."""
     kind = type(error)
     name = _QUALNAME(kind)
     try:
@@ -131,9 +131,9 @@ def type_of(error: BaseException) -> str:
 
 
 def message_of(error: BaseException) -> str:
-    """Return an exception's message as a plain string, or a sentence that it cannot be shown."""
+    """Return an exception's message as a plain string, or a sentence that says why it cannot be shown."""
     try:
-        return "".join([str(error)])  # not a string of a type of the user's
+        return "".join([str(error)])  # a plain str, even if __str__ returns a subclass
     except BaseException as odd:
         if is_order(odd):
             raise
@@ -141,5 +141,5 @@ def message_of(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an exception as `Type: message` without line breaks; of a long message the beginning and the end."""
+    """Return an exception as `Type: message` on one line; a long message keeps its beginning and its end."""
     return f"{type_of(error).rpartition('.')[2]}: {single_line(message_of(error), _MESSAGE) or 'no message'}"

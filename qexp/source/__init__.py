@@ -1,4 +1,4 @@
-"""The source code of experiments: taken as a snapshot, unpacked elsewhere, with what git and the environment add."""
+"""The source code of experiments as snapshots, with the state of git and the environment of a process."""
 
 from qexp.source.environment import Environment, current
 from qexp.source.git import GitState, state

@@ -1,4 +1,4 @@
-"""What experiments run on: the Python, its packages, the machine."""
+"""The environment of experiments: Python, its packages and the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Environment:
-    """What can be told about a process and its machine; *digest* is equal where everything else is."""
+    """The Python, packages and machine of a process; equal environments have equal *digest*s."""
 
     digest: str
     python: str
@@ -25,15 +25,15 @@ class Environment:
     cores: int
     packages: dict[str, str]
     gpus: tuple[str, ...] = ()
-    """The names of NVIDIA's GPUs, as far as this process sees any."""
+    """The names of the NVIDIA GPUs that this process sees."""
 
 
 @functools.cache
 def current() -> Environment:
     """
-    Describe this process, once: packages that are installed later are not noticed.
+    Describe this process, once: later installs of packages are not noticed.
 
-    Cores are the machine's, not those that this process may use: a limit is another one in every batch job.
+    Cores are all cores of the machine: the number that a process may use differs between batch jobs.
     """
     facts = Environment(
         digest="",
@@ -50,7 +50,7 @@ def current() -> Environment:
 
 
 def _cpu() -> str:
-    """Return the model of the processor, or its architecture where no more is said, as on most ARM machines."""
+    """Return the model of the processor, or its architecture if the model is unknown, as on most ARM machines."""
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")
     except OSError:
@@ -60,12 +60,12 @@ def _cpu() -> str:
 
 
 _DEVICES = ("/dev/nvidiactl", "/dev/dxg")
-"""Without one of these, of Linux and of Windows' Linux, there is no GPU to ask."""
+"""Devices of NVIDIA's driver in Linux and in WSL; without one of them there is no GPU."""
 
 
 def _gpus() -> tuple[str, ...]:
-    """Return the names of the GPUs; none without GPUs, their driver or `nvidia-ml-py`."""
-    if not any(os.path.exists(device) for device in _DEVICES):  # noqa: PTH110 - what is usual should cost nothing
+    """Return the names of the GPUs. Returns none without GPUs, their driver or `nvidia-ml-py`."""
+    if not any(os.path.exists(device) for device in _DEVICES):  # noqa: PTH110 - most machines have no GPU
         return ()
     try:
         import pynvml
@@ -75,18 +75,18 @@ def _gpus() -> tuple[str, ...]:
             handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
             return tuple(_text(pynvml.nvmlDeviceGetName(handle)) for handle in handles)
         finally:
-            pynvml.nvmlShutdown()  # children that are forked from this process ask by themselves
-    except Exception:  # noqa: BLE001 - no package, no driver, or a driver in trouble
+            pynvml.nvmlShutdown()  # forked children initialise the library themselves
+    except Exception:  # noqa: BLE001 - no package, no driver, or a broken driver
         return ()
 
 
 def _text(name: str | bytes) -> str:
-    """Return a name as text; older versions of NVIDIA's package have bytes."""
+    """Return a name as text; older versions of NVIDIA's package return bytes."""
     return name if isinstance(name, str) else name.decode(errors="replace")
 
 
 def _packages() -> dict[str, str]:
-    """Map names, as package indexes write them, to versions; of two that are installed the one that is imported."""
+    """Return the versions of packages by normalized name. Of two installed versions, Python imports the first."""
     found: dict[str, str] = {}
     for distribution in distributions():
         name, version = _name_and_version(distribution)
@@ -96,7 +96,7 @@ def _packages() -> dict[str, str]:
 
 
 def _name_and_version(distribution: Distribution) -> tuple[str, str]:
-    """Read the two lines wanted, not the metadata with a README of pages in it: that is ten times slower."""
+    """Return name and version without parsing all metadata, which is ten times slower."""
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or distribution.read_text("") or ""
     name, version = (re.search(rf"^{key}:(.*)$", text, re.MULTILINE) for key in ("Name", "Version"))
     return (name[1].strip() if name else ""), (version[1].strip() if version else "")

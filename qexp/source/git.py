@@ -1,4 +1,4 @@
-"""What git knows about a folder: the commit, and how the files differ from it."""
+"""The state of a folder in git: its commit, and the differences of its files from the commit."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _KEPT = ("GIT_CONFIG_", "GIT_EXEC_PATH", "GIT_CEILING_", "GIT_DISCOVERY_")
 @dataclass(frozen=True)
 class GitState:
     """
-    The state of a repository: its commit, None before the first, and what was changed since, staged or not.
+    The state of a repository: its commit, None before the first, and the changes since, staged or not.
 
-    Files that are secrets by their name neither count nor show.
+    Files whose names are those of secrets do not count and are not shown.
     """
 
     commit: str | None
@@ -42,10 +42,10 @@ class GitState:
 
 def state(folder: Path) -> GitState | None:
     """
-    Return the state of the repository that *folder* lies in.
+    Return the state of the repository that contains *folder*.
 
-    None: there is no git or no repository, or git refuses to work in it, as in one that another user owns. A repository
-    whose differences cannot be had in time counts as dirty; its diff says so.
+    Returns None without git or a repository, or if git refuses, such as in a repository of another user. If git needs
+    too long for the differences, the repository counts as dirty and the diff tells it.
     """
     top = _git(folder, "rev-parse", "--show-toplevel")
     if not top:
@@ -65,7 +65,7 @@ def state(folder: Path) -> GitState | None:
 
 
 def _changes(root: Path) -> list[tuple[str, str]] | None:
-    """List what differs from the commit as (code of git, name); a folder without any tracked file is one entry."""
+    """Return the differences from the commit as (code of git, name). A folder without tracked files is one entry."""
     options = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=normal", "--ignore-submodules=none")
     listing = _git(root, "status", *options, *_WITHOUT_SECRETS)
     if listing is None:
@@ -74,7 +74,7 @@ def _changes(root: Path) -> list[tuple[str, str]] | None:
 
 
 def _cut(diff: bytes) -> str:
-    """Leave out files that hold a private key, and what goes beyond 256 KB."""
+    """Return the first 256 KB of a diff, without files that hold a private key."""
     parts = re.split(rb"(?m)^(?=diff --git )", diff[:_CUT])
     text = _text(b"".join(part for part in parts if not holds_private_key(part))).replace("\0", "\ufffd")
     return text + "\n# cut: the diff is longer than 256 KB\n" if len(diff) > _CUT else text
@@ -92,9 +92,9 @@ def _named(untracked: Sequence[str]) -> str:
 
 def _git(folder: Path, *arguments: str) -> bytes | None:
     """
-    Return what git prints, little more than 256 KB of it; None if it fails or takes too long.
+    Return the output of git, about 256 KB at most. Returns None if git fails or takes too long.
 
-    What is in the repository's settings to be run by git is not run: monitors, hooks, pagers, viewers of differences.
+    Git does not run the programs of the repository's settings: monitors, hooks, pagers and diff tools.
     """
     settings = (part for setting in _QUIET for part in ("-c", setting))
     command = ("git", "--no-pager", "-C", str(folder), *settings, *arguments)
@@ -125,14 +125,14 @@ def _output(process: subprocess.Popen[bytes]) -> bytes | None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End git, and the filters that it has started."""
+    """Kill git and the filters that it started."""
     with suppress(ProcessLookupError):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without what points git to another repository, as it does while a hook runs."""
+    """Return the environment without variables that lead git to another repository, as inside of a hook."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_") or name.startswith(_KEPT)}
     return kept | {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
 

@@ -1,4 +1,4 @@
-"""What ignore files leave out: read as git reads them, without git."""
+"""Ignore files such as .gitignore, read as git reads them but without git."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _Patterns = tuple[tuple[re.Pattern[str], bool], ...]
 
 @dataclass(frozen=True)
 class Level:
-    """One ignore file: how much of a path lies above its folder, and its patterns, the last one first."""
+    """One ignore file: the length of the path of its folder, and its patterns, the last one first."""
 
     above: int
     patterns: _Patterns
 
     def verdict(self, path: str) -> bool | None:
-        """Say whether *path* is left out, or None where no pattern speaks of it."""
+        """Return whether *path* is left out. Returns None if no pattern matches it."""
         local = path[self.above :]
         return next((ignored for regex, ignored in self.patterns if _matches(regex, local)), None)
 
@@ -29,30 +29,31 @@ class Level:
 @dataclass(frozen=True)
 class Rules:
     """
-    The ignore files that count in one folder, the nearest first.
+    The ignore files that apply to one folder, the nearest first.
 
-    Any `.qexpignore` overrules every `.gitignore`, so that a line like `!generated.py` takes what git does not keep.
+    A `.qexpignore` overrules every `.gitignore`: its line `!generated.py` includes a file that git ignores.
     """
 
     own: tuple[Level, ...] = ()
     git: tuple[Level, ...] = ()
 
     def below(self, folder: Path, above: int) -> Rules:
-        """Add the ignore files that lie in *folder*; *above* is the length of its path, with the slash at its end."""
+        """Return the rules with the ignore files in *folder*; *above* is the length of its path with a final slash."""
         own, git = _level(folder / _OWN, above), _level(folder / _GIT, above)
         return Rules(own + self.own, git + self.git) if own or git else self
 
     def ignores(self, path: str) -> bool:
-        """Say whether *path*, relative to the repository's root, is left out; a folder's has a slash at its end."""
+        """Return whether *path*, relative to the repository's root, is left out. Paths of folders end with a slash."""
         verdicts = (level.verdict(path) for level in self.own + self.git)
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
-def outset(folder: Path) -> tuple[str, Rules]:
+def rules_above(folder: Path) -> tuple[str, Rules]:
     """
-    Return the path of *folder* below its repository's root, and what the parents up to that root say about it.
+    Return the path of *folder* in its repository, and the ignore files of its parents up to the repository's root.
 
-    Parents that ignore the whole folder are not heard: whoever names it means it. Without a repository there are none.
+    Returns no rules without a repository. Rules of parents that ignore the whole folder do not count either: you chose
+    this folder.
     """
     root = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
     path, rules = "", Rules(git=_level(_exclude_file(root / ".git"), 0))
@@ -65,7 +66,7 @@ def outset(folder: Path) -> tuple[str, Rules]:
 
 
 def _exclude_file(git: Path) -> Path:
-    """Find `info/exclude`, also of a worktree or submodule, where `.git` is a file that names a folder."""
+    """Return the path of `info/exclude`. In a worktree or submodule, `.git` is a file with the path of a folder."""
     if git.is_file():
         git = git.parent / _text(git).removeprefix("gitdir:").strip()
         if (git / "commondir").is_file():
@@ -93,20 +94,20 @@ def _patterns(text: str) -> _Patterns:
 
 def _compile(line: str) -> _Patterns:
     if line.rstrip().endswith("/**/"):
-        line = f"{line.rstrip()}*/"  # git means the folders below, the library the folder itself
+        line = f"{line.rstrip()}*/"  # git matches the folders below, the library matches the folder itself
     try:
         patterns = GitIgnoreSpec.from_lines([line]).patterns
-    except ValueError:  # a line such as '!' alone, of which git makes nothing either
+    except ValueError:  # a line such as '!' alone, which git ignores too
         return ()
     return tuple((p.regex, p.include) for p in patterns if p.regex is not None and p.include is not None)
 
 
 def _matches(regex: re.Pattern[str], path: str) -> bool:
     """
-    Say whether a pattern means *path* itself, not a folder above it.
+    Return whether a pattern matches *path* itself, not a folder above it.
 
-    The library's patterns also match whatever lies in a folder that they match, by a slash that they call `ps_d`. For
-    git a folder that is taken says nothing about its files: `*`, `!*/`, `!*.py` takes Python files only.
+    The library's patterns also match all files in a matched folder, by a slash in the group `ps_d`. In git an included
+    folder does not include its files: `*`, `!*/`, `!*.py` includes Python files only.
     """
     bare = path.removesuffix("/")
     if any(_mark(match) is None for match in regex.finditer(bare)):

@@ -1,4 +1,4 @@
-"""The files of a grid's folder, taken at one moment: an archive, and a digest that says whether two are equal."""
+"""A snapshot of a grid's folder: an archive of its files, with a digest that is equal for equal files."""
 
 from __future__ import annotations
 
@@ -16,54 +16,54 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.source.forbidden_files import holds_private_key, secret_in
-from qexp.source.snapshot_files import ADVICE, File, walk
+from qexp.source.snapshot_files import ADVICE, SourceFile, walk
 
 LIMIT = 20_000_000
-"""Bytes that the archive of a snapshot may have."""
+"""The most bytes of a snapshot's archive."""
 _MOST_FILES = 20_000
-_RATIO = 10  # code is not compressed better than this; whatever is bigger is data, and not worth the wait
+_RATIO = 10  # code does not compress better than this, so larger files are data
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What reading an archive raises that is none, or not one of a snapshot."""
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
+"""The errors of reading a damaged archive, or one that is not a snapshot."""
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can store
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A folder's files: *digest* stands for their names, contents and executable bits, *archive* is a zip of them."""
+    """A folder's files: *archive* is a zip of them, *digest* covers their names, contents and executable bits."""
 
     digest: str
     archive: bytes = field(repr=False)
     files: tuple[str, ...]
     warnings: tuple[str, ...] = field(default=(), compare=False)
-    """What a person should know of what was left out, and of what looks like a secret and was not."""
+    """Warnings about files that were left out, and about included files that may hold a secret."""
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The `mark` of each file's content, by the file's name."""
 
 
 class Digest:
-    """The digest of a snapshot, built up file by file in the order of their names."""
+    """The digest of a snapshot, computed file by file in the order of their names."""
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
 
     def add(self, name: str, executable: bool, content: bytes) -> None:
-        """Add one file; lengths go in as well, so that no two lists of files give the same bytes."""
+        """Add one file, with its lengths, so that different lists of files never give the same bytes."""
         encoded = name.encode()
         self._hash.update(b"%d:%b %d %d:" % (len(encoded), encoded, executable, len(content)))
         self._hash.update(content)
 
     def hex(self) -> str:
-        """Return the digest of what was added so far."""
+        """Return the digest of the files that were added so far."""
         return self._hash.hexdigest()
 
 
 def take(folder: Path, limit: int = LIMIT) -> Snapshot:
     """
-    Take the files of *folder* that experiments may need; the archive has at most *limit* bytes.
+    Take a snapshot of the files of *folder*; its archive has at most *limit* bytes.
 
-    `.gitignore` (of the parents too, up to the repository's root), `.git/info/exclude` and `.qexpignore` are heeded.
-    Secrets, files that hold a private key, environments and caches are left out whatever they say. Links are followed
-    unless they lead out of the folder; empty folders are not kept. Equal files give equal digests on any machine.
+    Files named in `.gitignore` (also of the parents up to the repository's root), `.git/info/exclude` and `.qexpignore`
+    are left out. Secrets, private keys, environments and caches are always left out. Links out of the folder and empty
+    folders are left out too. Equal files give equal digests on all machines.
     """
     warnings: list[str] = []
     try:
@@ -94,11 +94,11 @@ def _undamaged() -> Iterator[None]:
 
 def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
     """
-    Yield the files of an archive; one of DAMAGED if that is not possible.
+    Yield the files of an archive. Raises one of DAMAGED if it cannot be read.
 
-    An archive that holds more than a snapshot can have is refused before anything of it is unpacked.
+    An archive that is larger than a snapshot can be is refused before it is unpacked.
     """
-    if len(archive) > 2 * LIMIT:  # the list of files comes on top of the limit
+    if len(archive) > 2 * LIMIT:  # the limit does not count the list of files
         raise ValueError(f"it has {_size(len(archive))}, more than {_size(2 * LIMIT)}")
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         listed = opened.infolist()
@@ -107,13 +107,13 @@ def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
         if (total := sum(member.file_size for member in listed)) > _RATIO * LIMIT:
             raise ValueError(f"its files have {_size(total)}, more than {_size(_RATIO * LIMIT)}")
         for member in listed:
-            with opened.open(member) as stream:  # not `read`, which unpacks more than the size that is declared
+            with opened.open(member) as stream:  # `read` would unpack more than the declared size
                 yield member, stream.read(member.file_size + 1)
 
 
-def _gather(folder: Path, limit: int, warnings: list[str]) -> list[File]:
-    """Return what there is to take, sorted by name, or stop as soon as it is hopelessly much."""
-    files: list[File] = []
+def _gather(folder: Path, limit: int, warnings: list[str]) -> list[SourceFile]:
+    """Return the files to take, sorted by name. Raises SourceError as soon as they are too many or too large."""
+    files: list[SourceFile] = []
     total = 0
     top = folder.resolve(strict=True)
     if not top.is_dir():
@@ -128,7 +128,7 @@ def _gather(folder: Path, limit: int, warnings: list[str]) -> list[File]:
     return sorted(files, key=lambda file: file.name)
 
 
-def _pack(folder: Path, files: Sequence[File], limit: int, warnings: list[str]) -> Snapshot:
+def _pack(folder: Path, files: Sequence[SourceFile], limit: int, warnings: list[str]) -> Snapshot:
     digest, found, read, buffer = Digest(), dict[str, str](), 0, io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
@@ -151,15 +151,15 @@ def _pack(folder: Path, files: Sequence[File], limit: int, warnings: list[str]) 
     return Snapshot(digest.hex(), buffer.getvalue(), tuple(found), tuple(dict.fromkeys(warnings)), found)
 
 
-def _guess(size: int, read: int, files: Sequence[File]) -> str:
-    """Say how big the archive would become if the files that were not read are like those that were."""
+def _guess(size: int, read: int, files: Sequence[SourceFile]) -> str:
+    """Estimate the size of the whole archive from the files that were read."""
     return f"about {_size(size * max(1, sum(file.size for file in files) / max(1, read)))}"
 
 
-def _read(file: File, most: int) -> tuple[bool, bytes] | None:
-    """Return whether a file is executable, and its content; None if it is gone, or no file any more."""
+def _read(file: SourceFile, most: int) -> tuple[bool, bytes] | None:
+    """Return whether a file is executable, and its content. Returns None if it is gone or no regular file."""
     try:
-        # what was a file a moment ago may be a pipe now, on which opening would wait, or a link to anywhere
+        # meanwhile the file may have become a pipe, on which opening would wait, or a link
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as stream:
             mode = os.fstat(descriptor).st_mode
@@ -175,14 +175,14 @@ def _read(file: File, most: int) -> tuple[bool, bytes] | None:
     return bool(mode & stat.S_IXUSR), content
 
 
-def _member(file: File, executable: bool) -> zipfile.ZipInfo:
+def _member(file: SourceFile, executable: bool) -> zipfile.ZipInfo:
     try:
         file.name.encode()
     except UnicodeEncodeError:
         raise SourceError(f"{file.path!r}: its name is not UTF-8; rename it, or {ADVICE}") from None
     member = zipfile.ZipInfo(file.name, _EPOCH)
     member.compress_type = zipfile.ZIP_DEFLATED
-    member.create_system = 3  # Unix, on whatever system: the modes are Unix's
+    member.create_system = 3  # Unix on every system, since the modes are those of Unix
     member.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
     return member
 
@@ -191,7 +191,7 @@ def _unreadable(path: object, error: OSError) -> SourceError:
     return SourceError(f"{path}: cannot be read: {error.strerror}; {ADVICE}")
 
 
-def _too_big(folder: Path, problem: str, files: Sequence[File], limit: int) -> SourceError:
+def _too_big(folder: Path, problem: str, files: Sequence[SourceFile], limit: int) -> SourceError:
     largest = max(files, key=lambda file: file.size)
     where = f"largest: {largest.name} {_size(largest.size)}"
     return SourceError(f"{folder}: {problem} ({where}), expected at most {_size(limit)}; {ADVICE}")
@@ -199,7 +199,7 @@ def _too_big(folder: Path, problem: str, files: Sequence[File], limit: int) -> S
 
 def _size(size: float) -> str:
     """
-    Write a number of bytes for a person.
+    Return a number of bytes as text for a person.
 
     >>> [_size(900), _size(20_000_000), _size(53_100_000)]
     ['900 bytes', '20 MB', '53.1 MB']

@@ -1,4 +1,4 @@
-"""Which files of a folder may be taken; nothing is read but ignore files."""
+"""Find the files of a folder that a snapshot may contain; only ignore files are read."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.settings import LOCK_FILE
-from qexp.source.forbidden_files import is_forbidden, is_worth_a_word
-from qexp.source.ignore_files import Rules, outset
+from qexp.source.forbidden_files import is_forbidden, needs_warning
+from qexp.source.ignore_files import Rules, rules_above
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
 _MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
 _MARKS = ("pyvenv.cfg", LOCK_FILE)
-"""Files by which folders are known that are not looked into."""
+"""Files that mark folders which are skipped: virtual environments and homes of qexp."""
 _Id = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class File:
-    """A file that may be taken: its name relative to the folder, where it is, its bytes when it was seen."""
+class SourceFile:
+    """A file that a snapshot may contain: its name relative to the folder, its path, and its bytes when it was seen."""
 
     name: str
     path: str
@@ -31,42 +31,42 @@ class File:
 
 @dataclass(frozen=True)
 class _PendingFolder:
-    """A folder still to be looked into, and the folders that lead to it: a link back to one of them is a circle."""
+    """A folder that is still to be read; a link back to a folder in its *trail* is a circle."""
 
     folder: Path
     path: str
     rules: Rules
     trail: frozenset[_Id]
 
-    def informed(self) -> _PendingFolder:
-        """Return it with the ignore files that lie in it."""
+    def with_own_rules(self) -> _PendingFolder:
+        """Return the folder with the rules of its own ignore files added."""
         return replace(self, rules=self.rules.below(self.folder, len(self.path)))
 
 
-def walk(folder: Path, warnings: list[str]) -> Iterator[File]:
+def walk(folder: Path, warnings: list[str]) -> Iterator[SourceFile]:
     """
-    Yield the files below *folder*, an absolute path without links, that no ignore file and no rule of ours leaves out.
+    Yield the files below *folder*, an absolute path without links, that a snapshot may contain.
 
-    Links count as what they lead to. Those that lead out of the folder, nowhere, in a circle or to a secret are left
-    out, and so are virtual environments, homes of qexp's with the passwords of its services, and whatever is neither
-    file nor folder. What vanishes meanwhile is left out too. *warnings* is told of links that lead out and of secrets.
+    Links count as their targets. These are left out: links out of the folder, to nothing, in a circle or to a secret;
+    virtual environments; homes of qexp, which have passwords; pipes and devices; files that vanish meanwhile. Links out
+    of the folder and secrets are added to *warnings*.
     """
     if (folder / LOCK_FILE).exists():
         raise SourceError(
             f"{folder}: is the home of qexp; move the grid to another folder, or set QEXP_HOME to another one"
         )
-    top, rules = outset(folder)
+    top, rules = rules_above(folder)
     pending = [_PendingFolder(folder, top, rules, frozenset(_id(place.stat()) for place in (folder, *folder.parents)))]
     seen = 0
     while pending:
-        current = pending.pop().informed()
+        current = pending.pop().with_own_rules()
         entries = _entries(current.folder)
         seen += len(entries)
         if seen > _MOST_SEEN:
             raise SourceError(f"{folder}: holds more than {_MOST_SEEN:,} files and folders; {ADVICE}")
         for place, path, status in _wanted(current, entries, folder, warnings):
             if stat.S_ISREG(status.st_mode):
-                yield File(path[len(top) :], place, status.st_size)
+                yield SourceFile(path[len(top) :], place, status.st_size)
             elif _id(status) not in current.trail and not _is_marked(place):
                 pending.append(_PendingFolder(Path(place), path, current.rules, current.trail | {_id(status)}))
 
@@ -74,10 +74,10 @@ def walk(folder: Path, warnings: list[str]) -> Iterator[File]:
 def _wanted(
     current: _PendingFolder, entries: Iterable[os.DirEntry[str]], folder: Path, warnings: list[str]
 ) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield what no ignore file speaks against: where it is, its path below the repository's root, and what it is."""
+    """Yield the path, the path in the repository and the status of each entry that may be taken."""
     for entry in entries:
         forbidden = is_forbidden(entry.name)
-        status = None if forbidden and not is_worth_a_word(entry.name) else _status(entry)
+        status = None if forbidden and not needs_warning(entry.name) else _status(entry)
         if status is None:
             continue
         path = f"{current.path}{entry.name}{'/' * stat.S_ISDIR(status.st_mode)}"
@@ -103,20 +103,20 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """Return what *entry* is, links followed; None for what is not to be looked at."""
+    """Return the status of *entry* or of its link's target. Returns None unless that is a readable file or folder."""
     try:
         status = entry.stat()
     except FileNotFoundError:
         return None
     except OSError:
-        if entry.is_symlink():  # in a circle, or through a folder that is not for us
+        if entry.is_symlink():  # in a circle, or through a folder that this user may not read
             return None
         raise
     return status if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else None
 
 
 def _is_withheld(target: Path, folder: Path) -> bool:
-    """Say whether what a link leads to is never taken: by a name, by a folder in which it lies, or by its rights."""
+    """Return whether a link's target is never taken: for its name, for a folder that contains it, or for its rights."""
     inner = target.relative_to(folder)
     wanted = os.R_OK | os.X_OK if target.is_dir() else os.R_OK
     within = any(map(is_forbidden, inner.parts)) or any(_is_marked(folder / above) for above in inner.parents)

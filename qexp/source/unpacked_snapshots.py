@@ -1,4 +1,4 @@
-"""Snapshots unpacked on this machine: a folder per digest, complete or not there."""
+"""Snapshots unpacked on this machine: a complete folder per digest."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from qexp.source.snapshot import DAMAGED, Digest, members
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HALF = ".half-"
-_AT_ONCE = 32  # files that wait together wait for one turn of the disk: 1,000 of them take 0.4 seconds, not 2.3
-_ABANDONED = 600.0  # seconds: far more than unpacking takes. On a shared disk the id of a process would say nothing
+_FLUSH_THREADS = 32  # the disk flushes files that wait together in one go
+_ABANDONED = 600.0  # seconds, far more than unpacking takes; a process id means nothing on a shared disk
 
 
 def cached(digest: str, root: Path) -> Path | None:
-    """Return the folder with the files of *digest*, or None if they have not been unpacked here yet."""
+    """Return the folder with the files of *digest*. Returns None if they are not unpacked here yet."""
     place = _place(digest, root)
     return place if place.is_dir() else None
 
 
 def unpacked(digest: str, root: Path, archive: Callable[[], bytes]) -> Path:
-    """Return the folder with the files of *digest*; *archive* returns them if they are not unpacked here yet."""
+    """Return the folder with the files of *digest*. *archive* is called only if they are not unpacked here yet."""
     return cached(digest, root) or unpack(digest, archive(), root)
 
 
 def unpack(digest: str, archive: bytes, root: Path) -> Path:
     """
-    Put the files of *archive* into the folder of *digest* below *root*, and return it; if it is there, it stays.
+    Unpack *archive* into the folder of *digest* below *root*, unless that exists. Return the folder.
 
-    It appears with all its files or not at all, whoever else does the same or dies meanwhile. What a killed process has
-    left is removed ten minutes later, by whoever unpacks next.
+    The folder appears complete or not at all, even if processes unpack together or are killed. The next unpacking
+    removes leftovers of killed processes that are older than ten minutes.
     """
     place = _place(digest, root)
     if place.is_dir():
@@ -56,7 +56,7 @@ def unpack(digest: str, archive: bytes, root: Path) -> Path:
 
 
 def extract(archive: bytes, folder: Path) -> None:
-    """Put the files of *archive* into a new folder, for a person to look at and change; SourceError if it exists."""
+    """Unpack *archive* into a new folder that a person may change. Raises SourceError if the folder exists."""
     try:
         folder.mkdir(parents=True)
         _fill(folder, None, archive)
@@ -84,7 +84,7 @@ def _fill(half: Path, digest: str | None, archive: bytes) -> None:
 
 
 def _extract(half: Path, archive: bytes) -> str:
-    """Write the members as plain files, whatever else they claim to be, and return the digest of what was written."""
+    """Write the members as plain files, also links and devices. Return the digest of the written files."""
     digest = Digest()
     for member, content in members(archive):
         executable = bool(member.external_attr >> 16 & stat.S_IXUSR)
@@ -99,9 +99,8 @@ def _inside(half: Path, name: str) -> Path:
     return half / name
 
 
-# Files can only be read: an experiment that writes its results over a file of its code would change what all others on
-# this machine run, so it fails instead. Folders can be written, by their owner: else not even 'rm -r' would get rid of
-# them. This keeps accidents off, not intent, and not root's: modes say nothing to root, as in many containers.
+# Files are read-only, so that no experiment overwrites code that others on this machine run. This prevents accidents
+# only, and not those of root. Their owner can write into folders, so that 'rm -r' can remove them.
 def _write(path: Path, executable: bool, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o500 if executable else 0o400)
@@ -110,8 +109,8 @@ def _write(path: Path, executable: bool, content: bytes) -> None:
 
 
 def _flush(half: Path) -> None:
-    """Wait for the disk: a host that loses its power may else find the folder again, and empty files in it."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
+    """Write all files to disk: after a power failure the folder could otherwise have empty files."""
+    with ThreadPoolExecutor(_FLUSH_THREADS) as pool:
         list(pool.map(_sync, (*half.rglob("*"), half)))
 
 
@@ -127,12 +126,12 @@ def _appear(half: Path, place: Path) -> None:
     try:
         half.rename(place)
     except OSError:
-        if not place.is_dir():  # else another process was first, with the same files
+        if not place.is_dir():  # otherwise another process was first, with the same files
             raise
 
 
 def _clean(root: Path, half: Path) -> None:
-    now = half.stat().st_mtime  # the clock of the file system, which may be another host's
+    now = half.stat().st_mtime  # the clock of the file system, which another host may have
     for other in root.glob(f"{_HALF}*"):
         try:
             abandoned = now - other.stat().st_mtime > _ABANDONED

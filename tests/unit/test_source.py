@@ -371,7 +371,7 @@ def test_a_folder_that_is_not_for_us_is_named_unless_a_link_leads_to_it(tmp_path
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 def test_a_file_that_the_disk_does_not_give_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshot, "walk", lambda *_: iter([snapshot_files.File("a.py", "/proc/self/mem", 1)]))
+    monkeypatch.setattr(snapshot, "walk", lambda *_: iter([snapshot_files.SourceFile("a.py", "/proc/self/mem", 1)]))
     with pytest.raises(SourceError, match=r"mem: cannot be read: Input/output error; list"):
         take(tmp_path)
 
