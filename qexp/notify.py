@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote
 
 from qexp.errors import NotifyError
+from qexp.module_process import ask_module
 from qexp.notification_addresses import EXPECTED, hidden
 from qexp.truncation import single_line
 
@@ -38,22 +37,11 @@ def check(addresses: Sequence[str]) -> None:
 
 def send(address: str, text: str) -> None:
     """Send a message whose first line is its title; NotifyError says why it was not, without the address."""
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "qexp.notify"],  # -P: the working directory may hold anything
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said, _ = process.communicate(json.dumps([address, text]), LIMIT)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise NotifyError(f"no answer within {LIMIT:g} s") from None
-    if process.returncode:
-        raise NotifyError(said.strip() or f"its process ended with status {process.returncode}")
+    said, status = ask_module("qexp.notify", [address, text], LIMIT)
+    if status is None:
+        raise NotifyError(f"no answer within {LIMIT:g} s")
+    if status:
+        raise NotifyError(said.strip() or f"its process ended with status {status}")
 
 
 def _library() -> Any:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from qexp.errors import FunctionError
 from qexp.functions import Signature, importing_from, resolve
+from qexp.module_process import ask_module
 
 Place = tuple[str, str | None]
 """A function as `module:name`, and the folder that it is looked for in."""
@@ -28,34 +27,14 @@ def problems(places: Sequence[Place], patience: float) -> dict[Place, str | None
     found: dict[Place, str | None] = {}
     deadline = time.monotonic() + patience
     while rest := places[len(found) :]:
-        answers, status = _asked(rest, deadline - time.monotonic())
+        lines, status = ask_module("qexp.client.importing", rest, deadline - time.monotonic())
+        answers = [json.loads(line) for line in lines.splitlines()]
         found |= zip(rest, answers, strict=False)
         if status is None:
             break
         if len(answers) < len(rest):
             found[rest[len(answers)]] = f"importing it ended its process with status {status}"
     return found
-
-
-def _asked(places: Sequence[Place], patience: float) -> tuple[list[str | None], int | None]:
-    """Return a process's answers, and its exit status; None: its time was over."""
-    process = subprocess.Popen(
-        # -P: the working directory is not where a worker looks
-        [sys.executable, "-P", "-m", "qexp.client.importing"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        lines, _ = process.communicate(json.dumps(places), max(0.0, patience))
-        status: int | None = process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        lines, _ = process.communicate()
-        status = None
-    return [json.loads(line) for line in lines.splitlines()], status
 
 
 def _problem(function: str, folder: Path | None) -> str | None:

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
 from qexp.model import OPEN, Status
 from qexp.store import reports, tables
 from qexp.store.connect import Connection, by_index
+from qexp.store.revisions import is_newest
 from qexp.truncation import shortened, single_line
 
 _JUDGED_FROM = 10
@@ -47,7 +48,7 @@ def exceeded(connection: Connection) -> list[Excess]:
     )
     query = (
         select(study.id, study.name, failed, since, revision.stop_after)
-        .join_from(tables.study, tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+        .join_from(tables.study, tables.revision, is_newest())
         .where(study.paused_at.is_(None), revision.stop_after != literal({}, revision.stop_after.type), _open())
         .order_by(study.id)
     )

@@ -15,6 +15,7 @@ from qexp.model import Json
 from qexp.store import tables
 from qexp.store.connect import Connection
 from qexp.store.journal import Piece
+from qexp.store.revisions import is_newest
 
 _CHUNK = 50_000
 _MOST_ATTEMPTS = 2**31 - 1
@@ -202,7 +203,7 @@ def _revision(
         would = (
             select(*columns)
             .join_from(tables.experiment, tables.study, first.study == study.id)
-            .join(tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+            .join(tables.revision, is_newest())
             .where(first.id == experiment)
         )
         row = connection.execute(would).one_or_none()

@@ -15,6 +15,7 @@ from qexp.model import OPEN, Status
 from qexp.settings import Settings
 from qexp.store import tables, workers
 from qexp.store.connect import Connection, Database, unreachable
+from qexp.store.revisions import is_newest
 
 _LOOKS = 3
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -191,7 +192,7 @@ def functions(connection: Connection) -> list[Called]:
             revision.source.is_not(None),
             func.coalesce(moving.c.open, 0),
         )
-        .join_from(tables.study, tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+        .join_from(tables.study, tables.revision, is_newest())
         .outerjoin(moving, moving.c.study == study.id)
         .order_by(study.id.desc())
     )

@@ -11,7 +11,7 @@ from datetime import datetime
 from importlib.resources import files
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, LiteralString, NamedTuple, cast
+from typing import Any, LiteralString, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -23,10 +23,15 @@ from qexp.store.connect import Raw
 
 
 def statements(file: str) -> dict[str, LiteralString]:
-    """Return the statements of a file of this package by their names."""
+    """Return the statements of a file of this package by their names; {NAME} stands for a part that several share."""
     text = files("qexp.store").joinpath(file).read_text(encoding="utf-8")
-    parts = re.split(r"^-- (\w+): .*$", text, flags=re.MULTILINE)[1:]
-    return {name: cast(LiteralString, body.strip().rstrip(";")) for name, body in zip(*[iter(parts)] * 2, strict=True)}
+    pieces = re.split(r"^-- (\w+): .*$", text, flags=re.MULTILINE)[1:]
+    bodies = {name: body.strip().rstrip(";") for name, body in zip(*[iter(pieces)] * 2, strict=True)}
+    return {
+        name: re.sub(r"\{(\w+)\}", lambda part: bodies[part[1]], body)
+        for name, body in bodies.items()
+        if f"{{{name}}}" not in text
+    }
 
 
 SQL = statements("hot.sql")

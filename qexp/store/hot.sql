@@ -225,14 +225,18 @@ FROM   experiment e
 WHERE  e.worker = %(worker)s AND e.status = 'running' AND e.pid = %(pid)s AND e.id <> ALL (%(known)s::bigint[])
 ORDER  BY e.id;
 
+-- longest_recent: part of decline and wanted: the most seconds that one of the last experiments of study s took.
+  SELECT max(extract(epoch FROM last.finished_at - last.started_at))
+  FROM  (SELECT d.started_at, d.finished_at FROM experiment d
+         WHERE  d.study = s.id AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last;
+
 -- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.
 -- No row: it fits, as far as is known, or it is not queued.
 UPDATE experiment e
 SET    status = 'pending', not_before = coalesce(%(now)s, now()) + interval '10 s'
-WHERE  e.id = %(id)s AND e.status = 'queued' AND %(seconds)s < (
-         SELECT max(extract(epoch FROM last.finished_at - last.started_at))
-         FROM  (SELECT d.started_at, d.finished_at FROM experiment d
-                WHERE  d.study = e.study AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last)
+FROM   study s
+WHERE  e.id = %(id)s AND s.id = e.study AND e.status = 'queued' AND %(seconds)s < (
+{longest_recent})
 RETURNING e.id;
 
 -- wanted: whether some queues have, or will have within a minute, an experiment that would end within so many seconds.
@@ -243,9 +247,7 @@ WHERE  s.queue = ANY(%(queues)s) AND s.paused_at IS NULL
                    WHERE e.study = s.id AND (e.status = 'queued' OR (e.status = 'pending'
                          AND coalesce(e.not_before, '-infinity') < coalesce(%(now)s, now()) + interval '1 min')))
        AND NOT coalesce(%(seconds)s < (
-             SELECT max(extract(epoch FROM last.finished_at - last.started_at))
-             FROM  (SELECT d.started_at, d.finished_at FROM experiment d
-                    WHERE  d.study = s.id AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last), false)
+{longest_recent}), false)
 LIMIT  1;
 
 -- name_results: results of new names become columns of the study, in the order they came. No row: all were known.

@@ -14,6 +14,7 @@ from qexp.model import Status
 from qexp.notification_addresses import digest
 from qexp.store import tables
 from qexp.store.connect import Connection, by_index
+from qexp.store.revisions import is_newest
 from qexp.store.workers import live
 
 MOST_TRIES = 5
@@ -107,7 +108,7 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
             _stalled(heard, stalled_after),
             heard,
         )
-        .join_from(tables.study, tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+        .join_from(tables.study, tables.revision, is_newest())
         .where(or_(moving, recently), func.cardinality(revision.notify) > 0 if not everyone else true())
         .order_by(study.id)
     )
@@ -187,7 +188,7 @@ def due(connection: Connection) -> list[Notice]:
     query = (
         select(*[*(columns[name] for name in names), revision.notify])
         .join_from(tables.notice, tables.study, study.id == columns.study)
-        .join(tables.revision, (revision.study == study.id) & (revision.number == study.revision))
+        .join(tables.revision, is_newest())
         .where(
             columns.sent_at.is_(None),
             columns.tries < MOST_TRIES,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -118,16 +119,8 @@ def mark_queued(connection: Connection, study: int, limit: int, longest_first: b
         .with_for_update(skip_locked=True)
         .cte("chosen")
     )
-    rows = connection.execute(
-        update(tables.experiment)
-        .where(_is_in(chosen))
-        .values(status=Status.QUEUED, queued_at=func.now())
-        .returning(
-            columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
-        )
-    )
     places = None if first is None else {number: place for place, number in enumerate(first)}
-    found = (QueuedExperiment(*row) for row in rows)
+    found = _updated(connection, chosen, status=Status.QUEUED, queued_at=func.now())
     return sorted(found, key=lambda item: item.id if places is None else places[item.id])
 
 
@@ -146,15 +139,21 @@ def mark_republished(connection: Connection, study: int, before: datetime, limit
         .with_for_update(skip_locked=True)
         .cte("chosen")
     )
+    return sorted(_updated(connection, chosen, queued_at=func.now()), key=lambda item: item.id)
+
+
+def _updated(connection: Connection, chosen: CTE, **values: Any) -> list[QueuedExperiment]:
+    """Set columns of the chosen experiments, and return these."""
+    columns = tables.experiment.c
     rows = connection.execute(
         update(tables.experiment)
         .where(_is_in(chosen))
-        .values(queued_at=func.now())
+        .values(**values)
         .returning(
             columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
         )
     )
-    return sorted((QueuedExperiment(*row) for row in rows), key=lambda item: item.id)
+    return [QueuedExperiment(*row) for row in rows]
 
 
 def _of(ids: Sequence[int]) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
 from qexp.model import Json, Origin, Status
 from qexp.store import tables
@@ -25,6 +25,11 @@ class RevisionView:
     git_dirty: bool | None
     total: int | None
     """Experiments of its grid; None: not known."""
+
+
+def is_newest() -> ColumnElement[bool]:
+    """Return the condition that joins studies with their newest revisions."""
+    return (tables.revision.c.study == tables.study.c.id) & (tables.revision.c.number == tables.study.c.revision)
 
 
 def revisions(connection: Connection, study: int) -> dict[int, RevisionView]:
