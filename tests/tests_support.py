@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from qexp.functions import Signature
-from qexp.worker.context.values import decode, encode
+from qexp.worker.context.checkpoint import decode, encode
 
 T0KEN = "T0kenThatNobodyMaySee"
 """A part of the address of the service that `service` gives."""

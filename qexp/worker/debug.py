@@ -17,8 +17,8 @@ from qexp.store.selectors import Selection
 from qexp.worker.attempt import isolation, results, runner
 from qexp.worker.attempt.code import Code
 from qexp.worker.context.context import Leaving
-from qexp.worker.context.journal import PostgresJournal
-from qexp.worker.context.notebook import Notebook
+from qexp.worker.context.memory import MemoryJournal
+from qexp.worker.context.postgres import PostgresJournal
 
 
 class Rehearsal:
@@ -35,7 +35,7 @@ class Rehearsal:
         claim = _claim(self._client, experiment)
         self.claim = claim._replace(source=None) if live else claim
         reader = PostgresJournal(self._postgres, Writer(experiment, 0, None), Path, lambda: False, self.claim.study)
-        self.notebook = Notebook(reader.encoded)
+        self.journal = MemoryJournal(reader.encoded)
 
     @cached_property
     def folder(self) -> Path | None:
@@ -51,7 +51,7 @@ class Rehearsal:
     def run(self) -> dict[str, Json] | None:
         """Return the result that the experiment would have; None if it leaves or pauses. Its exceptions come out."""
         claim = self.claim
-        context = runner.context_of(claim, self.notebook)
+        context = runner.context_of(claim, self.journal)
         switch_folder(self.folder)
         call = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
         isolation.seed(context.seed)
@@ -63,17 +63,17 @@ class Rehearsal:
             self._postgres.release()
         if isinstance(value, Departure):
             return None
-        return {**self.notebook.recorded, **results.mapping(value, call.result_keys)}
+        return {**self.journal.recorded, **results.mapping(value, call.result_keys)}
 
     def left(self) -> Iterator[str]:
         """Yield a line for each thing, beside its result, that the experiment would have left."""
-        for name, points in self.notebook.series.items():
+        for name, points in self.journal.series.items():
             yield f"series {name}: {len(points)} points, the last {points[-1].value:.6g}"
-        for name, rows in self.notebook.lists.items():
+        for name, rows in self.journal.lists.items():
             yield f"list {name}: {len(rows)} rows"
-        for name, saved in self.notebook.checkpoints.items():
+        for name, saved in self.journal.checkpoints.items():
             yield f"checkpoint {name}: {len(saved.data):,} bytes"
-        for name in self.notebook.artifacts:
+        for name in self.journal.artifacts:
             yield f"artifact {name}"
 
 

@@ -12,7 +12,7 @@ def test_a_loop_that_leaves_goes_on_with_its_state():
             state["seen"].append(number)
             state["sum"][0] += number
             if number == 2:
-                context.notebook.stop = True
+                context.journal.stop = True
         return "ended"
 
     first = Context.local()
@@ -20,8 +20,8 @@ def test_a_loop_that_leaves_goes_on_with_its_state():
         f(first, {"seen": [], "sum": np.zeros(1)})
     assert type(caught.value).__name__ == "Leaving"
     assert first.departure.outcome == "released"
-    second = Context.local(notebook=first.notebook, attempt=2)
-    second.notebook.stop = False
+    second = Context.local(journal=first.journal, attempt=2)
+    second.journal.stop = False
     array = np.zeros(1)
     state = {"seen": [], "sum": array}
     f(second, state)
@@ -33,7 +33,7 @@ def test_a_loop_without_a_state_counts():
     context = Context.local()
     assert list(context.resumable("abc", steps=1)) == ["a", "b", "c"]
     assert list(context.resumable("abcd", steps=1, name="loop 2")) == ["a", "b", "c", "d"]
-    again = Context.local(notebook=context.notebook, attempt=2)
+    again = Context.local(journal=context.journal, attempt=2)
     assert list(again.resumable("abcd")) == ["d"]
 
 
@@ -59,8 +59,8 @@ def test_numbers_of_libraries_are_points():
     context = Context.local()
     context.metric(np.int64(3), a=np.float32(0.5), b=np.array([2.0]).sum(), c=True)
     context.metric(a=float("nan"))
-    assert [point.step for point in context.notebook.series["a"]] == [3, 1]
-    assert context.notebook.series["c"][0].value == 1.0
+    assert [point.step for point in context.journal.series["a"]] == [3, 1]
+    assert context.journal.series["c"][0].value == 1.0
 
 
 def test_what_is_not_data_is_refused_by_name():

@@ -55,7 +55,7 @@ def cut_off(name, dies_in=2, **options):
     first = qexp.Context.local()
     with pytest.raises(PowerError):
         learn(name, first, dies_in=dies_in, **options)
-    return learn(name, qexp.Context.local(notebook=first.notebook, attempt=2), **options)
+    return learn(name, qexp.Context.local(journal=first.journal, attempt=2), **options)
 
 
 @pytest.mark.parametrize("name", [*SUPERVISED, *OTHER])

@@ -16,8 +16,8 @@ from tests_support import again
 
 import qexp
 from qexp.errors import CheckpointError, ContextError
+from qexp.worker.context.checkpoint import encode
 from qexp.worker.context.loop_state import restore_into, state_of
-from qexp.worker.context.values import encode
 
 
 class Model:
@@ -168,7 +168,7 @@ def loop(state, **options):
 
 def gone_on(context, state, **options):
     """Return the items that another attempt with a fresh state goes on with."""
-    return list(qexp.Context.local(notebook=context.notebook, attempt=2).resumable(range(3), state, **options))
+    return list(qexp.Context.local(journal=context.journal, attempt=2).resumable(range(3), state, **options))
 
 
 def test_containers_inside_are_restored_in_place():

@@ -295,7 +295,7 @@ def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hea
     context = Context.local()
     with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep what is not data with"):
         context.record(accuracy=0.9, raw=b"", seconds=2)
-    assert context.notebook.recorded == {"accuracy": 0.9, "seconds": 2}
+    assert context.journal.recorded == {"accuracy": 0.9, "seconds": 2}
 
 
 @pytest.mark.parametrize(
@@ -304,7 +304,7 @@ def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hea
 def test_a_row_of_a_list_may_be_whatever_becomes_a_mapping(row):
     context = Context.local()
     context.append("rows", row)
-    assert context.notebook.lists == {"rows": [{"accuracy": 1, "model": 2}]}
+    assert context.journal.lists == {"rows": [{"accuracy": 1, "model": 2}]}
 
 
 @pytest.mark.parametrize(

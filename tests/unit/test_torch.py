@@ -147,7 +147,7 @@ def cut_off(killed_in, **choices):
     first = qexp.Context.local()
     with pytest.raises(KilledError):
         train(first, killed_in=killed_in, **choices)
-    return train(qexp.Context.local(notebook=first.notebook, attempt=2), **choices)
+    return train(qexp.Context.local(journal=first.journal, attempt=2), **choices)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -190,7 +190,7 @@ def test_a_best_state_that_began_as_the_models_own_tensors_is_not_mixed_up_with_
     # When another attempt goes on
     net, state = made()
     weight = net.weight
-    list(qexp.Context.local(notebook=context.notebook, attempt=2).resumable(range(3), state))
+    list(qexp.Context.local(journal=context.journal, attempt=2).resumable(range(3), state))
     # Then both are as they were, and what was the model's weight still is
     assert (bits(state["best"]), bits(net.state_dict())) == (best, last)
     assert state["weight"] is weight is net.weight

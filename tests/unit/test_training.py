@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import qexp
-from qexp.worker.context.notebook import Local
+from qexp.worker.context.memory import Local
 
 EXAMPLE = Path(__file__).parents[2] / "workers" / "training" / "experiment.py"
 EPOCHS = 6
@@ -58,7 +58,7 @@ def test_a_training_that_was_cut_off_ends_with_the_numbers_of_an_undisturbed_one
         example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=context)
     # When it is tried again
     steps = []
-    context = qexp.Context.local(notebook=context.notebook, attempt=2)
+    context = qexp.Context.local(journal=context.journal, attempt=2)
     context.metric = lambda step, **values: steps.append(step)
     again = example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=context)
     # Then only the rest is done, and the numbers are the same to the last bit

@@ -29,8 +29,8 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board
 from qexp.worker.context.context import Context
-from qexp.worker.context.journal import PostgresJournal
-from qexp.worker.context.recorder import Recorder
+from qexp.worker.context.flusher import JournalFlusher
+from qexp.worker.context.postgres import PostgresJournal
 
 
 def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interrupts) -> Outcome:
@@ -127,14 +127,14 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
         claim.study,
     )
     meter = Meter(loaded.energy)
-    recorder = Recorder(postgres, meter.sample)
+    flusher = JournalFlusher(postgres, meter.sample)
     meter.start()
-    recorder.watch(journal)
+    flusher.start(journal)
     restore = essentials().restore
     note_first_modules()
     outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts, restore)
     restore()
-    recorder.leave()
+    flusher.stop()
     descendants.end(claim.id, everything=True)
     journal.flush(PATIENCE, final=True)
     imports = imports_of(claim.function, claim.source is not None) if outcome.is_done else None

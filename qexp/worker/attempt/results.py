@@ -20,7 +20,7 @@ from qexp.partial_data import partial_data
 from qexp.serialization import KeyTypes
 from qexp.truncation import listed
 from qexp.worker.attempt import trace
-from qexp.worker.context.journal import LARGEST, check_size
+from qexp.worker.context.postgres import LARGEST, check_size
 
 _NAMED = 10
 """An error names so many refused parts of a result, with reasons, and so many kept ones."""

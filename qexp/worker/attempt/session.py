@@ -28,8 +28,8 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.context.context import Context
-from qexp.worker.context.journal import PostgresJournal
-from qexp.worker.context.recorder import Recorder
+from qexp.worker.context.flusher import JournalFlusher
+from qexp.worker.context.postgres import PostgresJournal
 
 Run = Callable[[Claim, Path | None, Context, Interrupts], Outcome]
 
@@ -61,7 +61,7 @@ class Desk:
         self.interrupts.install()
         self.capture = Capture(scratch.folder)
         self.meter = Meter(settings.energy)
-        self.recorder = Recorder(postgres, self.meter.sample, look)
+        self.flusher = JournalFlusher(postgres, self.meter.sample, look)
         self.code = Code(settings, postgres)
         masking.conceal(scratch.folder)
         self.baseline = Baseline.take()
@@ -133,7 +133,7 @@ class Session:
             claim.study,
             desk.capture.output(claim.output, claim.output),
         )
-        desk.recorder.watch(self.journal)
+        desk.flusher.start(self.journal)
 
     def run(self, run: Run) -> Outcome:
         """Find the code, and run the function."""
@@ -148,7 +148,7 @@ class Session:
         """Put back all that the function may have changed."""
         desk = self.desk
         desk.lost = desk.essentials.restore()  # first of all: the rest needs them
-        desk.recorder.leave()
+        desk.flusher.stop()
         desk.baseline.restore()
         desk.capture.stop()
         if desk.is_child:

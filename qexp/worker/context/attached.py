@@ -15,8 +15,8 @@ from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.reports import ExperimentView
 from qexp.store.selectors import Selection
 from qexp.worker.context.context import Context
-from qexp.worker.context.journal import PostgresJournal
-from qexp.worker.context.recorder import Recorder
+from qexp.worker.context.flusher import JournalFlusher
+from qexp.worker.context.postgres import PostgresJournal
 
 
 class Attached(Context):
@@ -26,10 +26,10 @@ class Attached(Context):
     Used as a context manager, all is written when it ends; `close` does the same.
     """
 
-    def __init__(self, journal: PostgresJournal, recorder: Recorder, view: ExperimentView) -> None:
+    def __init__(self, journal: PostgresJournal, flusher: JournalFlusher, view: ExperimentView) -> None:
         super().__init__(journal, view.id, view.study, view.attempt, view.params)
-        self._written, self._recorder = journal, recorder
-        recorder.watch(journal)
+        self._written, self._flusher = journal, flusher
+        flusher.start(journal)
 
     def record(self, **values: Any) -> None:
         self._check()
@@ -45,7 +45,7 @@ class Attached(Context):
 
     def close(self) -> None:
         """Write what is buffered; ContextError if the attempt was over before, and some of it was not written."""
-        self._recorder.leave()
+        self._flusher.stop()
         self._written.flush(PATIENCE)
         self._check()
 
@@ -76,7 +76,7 @@ def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - w
         raise ContextError(f"experiment {id} is {view.status}, expected a running one; 'qexp show {id}'")
     postgres = ReconnectingConnection(client.settings)
     journal = PostgresJournal(postgres, Writer(id, view.attempt, None), _no_folder, lambda: False, view.study)
-    return Attached(journal, Recorder(postgres), view)
+    return Attached(journal, JournalFlusher(postgres), view)
 
 
 def _no_folder() -> Path:

@@ -16,11 +16,11 @@ from qexp.functions import Injected, Interruption
 from qexp.model import Departure, Json, storable_text
 from qexp.partial_data import partial_data
 from qexp.serialization import to_json
+from qexp.worker.context.checkpoint import EncodedCheckpoint, encode
 from qexp.worker.context.loop_state import State
-from qexp.worker.context.values import Encoded, encode
 
 if TYPE_CHECKING:
-    from qexp.worker.context.notebook import Local
+    from qexp.worker.context.memory import Local
 
 T = TypeVar("T")
 Dump = Callable[[Any, BinaryIO], None]
@@ -44,7 +44,7 @@ class Journal(Protocol):
 
     def append(self, name: str, row: Json, at: float) -> None: ...
 
-    def save(self, name: str, encoded: Encoded, keep: bool) -> None: ...
+    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None: ...
 
     def load(self, name: str, default: Any, load: Load | None) -> Any: ...
 
@@ -96,7 +96,7 @@ class Context(Injected):
     @classmethod
     def local(cls, **facts: Any) -> Local:
         """Return a context that keeps everything in memory, for calling a function by hand or in a test."""
-        from qexp.worker.context.notebook import Local
+        from qexp.worker.context.memory import Local
 
         return Local(**facts)
 

@@ -1,4 +1,4 @@
-"""A context's journal in memory, for trying a function: nothing is written anywhere."""
+"""The journal of a context in memory, for trying a function: nothing is written to Postgres."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any
 
 from qexp.model import Json
 from qexp.store.journal import Point
+from qexp.worker.context.checkpoint import EncodedCheckpoint, decode
 from qexp.worker.context.context import Context, Load
-from qexp.worker.context.values import Encoded, decode
 
-Stored = Callable[[str], Encoded | None]
-"""Looks a checkpoint up by its name."""
+Stored = Callable[[str], EncodedCheckpoint | None]
+"""Returns the checkpoint of a name, or None."""
 
 
 def _nothing(name: str) -> None:
     return None
 
 
-class Notebook:
+class MemoryJournal:
     """
-    What a function has left: `recorded`, `series`, `lists`, `checkpoints` and `artifacts`, each by name.
+    Keep `recorded`, `series`, `lists`, `checkpoints` and `artifacts` of a function, each by name.
 
-    Setting `stop` asks it to save and leave.
+    Set `stop` to ask the function to save and return.
     """
 
     def __init__(self, stored: Stored = _nothing) -> None:
         self.recorded: dict[str, Json] = {}
         self.series: dict[str, list[Point]] = {}
         self.lists: dict[str, list[Json]] = {}
-        self.checkpoints: dict[str, Encoded] = {}
+        self.checkpoints: dict[str, EncodedCheckpoint] = {}
         self.artifacts: dict[str, bytes | Path] = {}
         self.stop = False
         self._stored = stored
@@ -50,12 +50,12 @@ class Notebook:
         """Keep a row of a list."""
         self.lists.setdefault(name, []).append(row)
 
-    def save(self, name: str, encoded: Encoded, keep: bool) -> None:
+    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None:
         """Keep a checkpoint, encoded as it would be stored."""
         self.checkpoints[name] = encoded
 
     def load(self, name: str, default: Any, load: Load | None) -> Any:
-        """Return a checkpoint that was kept here or, before, by an attempt that is looked at."""
+        """Return a checkpoint that was saved here, or by an earlier attempt; otherwise *default*."""
         found = self.checkpoints.get(name) or self._stored(name)
         return default if found is None else decode(found.kind, found.data, load)
 
@@ -65,7 +65,7 @@ class Notebook:
         return f"memory://{name}"
 
     def workdir(self) -> Path:
-        """Return a temporary folder, removed with this notebook."""
+        """Return a temporary folder, removed with this journal."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="qexp-local-")
         return Path(self._folder.name)
@@ -76,8 +76,8 @@ class Notebook:
 
 
 class Local(Context):
-    """A context in memory; what the function has left is in its `notebook`, with which another attempt may go on."""
+    """A context in memory. Its `journal` has all that the function saved; another attempt may continue with it."""
 
-    def __init__(self, notebook: Notebook | None = None, **facts: Any) -> None:
-        self.notebook = notebook or Notebook()
-        super().__init__(self.notebook, **facts)
+    def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:
+        self.journal = journal or MemoryJournal()
+        super().__init__(self.journal, **facts)

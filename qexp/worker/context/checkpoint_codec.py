@@ -47,7 +47,7 @@ def has_known_factory(value: defaultdict[Any, Any]) -> bool:
     return any(factory is value.default_factory for factory in _FACTORIES.values())
 
 
-class Writer(Traversal):
+class CheckpointWriter(Traversal):
     """
     A value becomes JSON in which `{"$tuple": […]}` stands for a tuple and `{"$array": 0}` for the array in 0.npy.
 
@@ -168,8 +168,8 @@ class Writer(Traversal):
         return self._error(f"{what} is not data; {repair}")
 
 
-class Reader:
-    """Reads a value that `Writer` packed; damaged data raises errors of zipfile, json and numpy."""
+class CheckpointReader:
+    """Reads a value that `CheckpointWriter` packed; damaged data raises errors of zipfile, json and numpy."""
 
     def __init__(self, data: bytes) -> None:
         self._box = zipfile.ZipFile(BytesIO(data))
@@ -257,7 +257,7 @@ def _repair(value: Any) -> str:
 
 
 def read_npy(data: bytes) -> Any:
-    """Return the array that `Writer.npy` wrote."""
+    """Return the array that `CheckpointWriter.npy` wrote."""
     from numpy.lib import format as npy
 
     file = BytesIO(data)

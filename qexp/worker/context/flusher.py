@@ -1,4 +1,4 @@
-"""A thread beside the function that writes what it records, at most two seconds late."""
+"""A thread that writes the journal of a running attempt to Postgres, at most two seconds late."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from collections.abc import Callable
 
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.worker.context.journal import PostgresJournal
+from qexp.worker.context.postgres import PostgresJournal
 from qexp.worker.periodic import PeriodicThread
 
 _PULSE = 1.0
-"""Seconds between two writings."""
+"""Seconds between two flushes."""
 _IDLE = 10.0
-"""Seconds after which the connection of an experiment that says nothing is given to others."""
+"""Seconds without a record after which the connection is released."""
 
 
-class Recorder:
-    """One thread for the life of a process; it writes the journal of the attempt that is under way."""
+class JournalFlusher:
+    """One thread for the life of a process; it flushes the journal of the running attempt."""
 
     def __init__(
         self,
@@ -27,20 +27,20 @@ class Recorder:
         self._postgres, self._sample, self._look = postgres, sample, look
         self._journal: PostgresJournal | None = None
         self._since = 0.0
-        self._thread = PeriodicThread("qexp-recorder", self._write, _PULSE, "records are not written yet")
+        self._thread = PeriodicThread("qexp-flusher", self._write, _PULSE, "records are not written yet")
 
-    def watch(self, journal: PostgresJournal) -> None:
-        """Write what this journal buffers from now on."""
+    def start(self, journal: PostgresJournal) -> None:
+        """Flush this journal from now on."""
         self._since = time.monotonic()
         self._journal = journal
         self._thread.start()
 
-    def leave(self) -> None:
-        """Write no more of it: its attempt comes to its end, and writes the rest itself."""
+    def stop(self) -> None:
+        """Stop flushing: the attempt ends and flushes the rest itself."""
         self._journal = None
 
     def _write(self) -> None:
-        """Write what is buffered; if that fails, the attempt's end tries again and reports a failure."""
+        """Flush the journal; if that fails, the end of the attempt flushes again and reports the failure."""
         journal = self._journal
         if journal is None or time.monotonic() - self._since < _PULSE:
             return

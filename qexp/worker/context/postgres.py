@@ -28,9 +28,9 @@ from qexp.store.connect import Raw
 from qexp.store.journal import Entry, Piece, Point, Writer
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.this_process import is_this_process
+from qexp.worker.context.checkpoint import EncodedCheckpoint, decode
 from qexp.worker.context.context import Load
 from qexp.worker.context.output import Output
-from qexp.worker.context.values import Encoded, decode
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class PostgresJournal:
         key = UUID(bytes=self._last_key.to_bytes(8, "big") + os.urandom(8))
         self._entries.append(Entry(name, key, row, at))
 
-    def save(self, name: str, encoded: Encoded, keep: bool) -> None:
+    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None:
         """Write a checkpoint, and before it all that is buffered: the next attempt goes on behind both."""
         self._check()
         self.flush(PATIENCE)
@@ -147,7 +147,7 @@ class PostgresJournal:
         found = self.encoded(name)
         return default if found is None else decode(found.kind, found.data, load)
 
-    def encoded(self, name: str) -> Encoded | None:
+    def encoded(self, name: str) -> EncodedCheckpoint | None:
         """Return a checkpoint as it was stored, None if there is none."""
         saved = self._postgres.run(lambda raw: journal.saved(raw, self.writer.id, name), f"checkpoint {name}")
         if saved is None:
@@ -157,7 +157,7 @@ class PostgresJournal:
             raise ContextError(f"load: the checkpoint {name!r} in {saved.url} is not what was saved")
         if saved.attempt < self.writer.attempt:
             self._go_on(saved)
-        return Encoded(saved.kind, data)
+        return EncodedCheckpoint(saved.kind, data)
 
     def _progress(self) -> dict[str, Json]:
         """Return what an attempt that goes on from here must know of this one, beside its checkpoint."""

@@ -1,4 +1,4 @@
-"""How the value of a checkpoint becomes bytes, and a value again; knows no database."""
+"""Encode the value of a checkpoint as bytes, and decode it; knows no database."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from qexp.errors import CheckpointError
+from qexp.worker.context.checkpoint_codec import CheckpointReader, CheckpointWriter, from_text, read_npy, to_text
 from qexp.worker.context.state_protocols import is_array
-from qexp.worker.context.tree import Reader, Writer, from_text, read_npy, to_text
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedCheckpoint:
     """A value as bytes; *kind* says how: json, bytes, numpy (one array), tree, or own (the user's `dump` wrote it)."""
 
     kind: str
     data: bytes
 
 
-def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, outer: int = 0) -> Encoded:
+def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, outer: int = 0) -> EncodedCheckpoint:
     """
     Return a value as bytes that later changes of the value do not reach.
 
@@ -31,14 +31,16 @@ def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, oute
     if dump is not None:
         file = BytesIO()
         dump(value, file)
-        return Encoded("own", file.getvalue())
+        return EncodedCheckpoint("own", file.getvalue())
     if type(value) is bytes:
-        return Encoded("bytes", value)
-    writer = Writer(outer)
+        return EncodedCheckpoint("bytes", value)
+    writer = CheckpointWriter(outer)
     if is_array(value):
-        return Encoded("numpy", writer.npy(value))
+        return EncodedCheckpoint("numpy", writer.npy(value))
     skeleton = writer.skeleton(value)
-    return Encoded("tree", writer.pack(skeleton)) if writer.tagged else Encoded("json", to_text(value))
+    return (
+        EncodedCheckpoint("tree", writer.pack(skeleton)) if writer.tagged else EncodedCheckpoint("json", to_text(value))
+    )
 
 
 def decode(kind: str, data: bytes, load: Callable[[BinaryIO], Any] | None = None) -> Any:
@@ -66,5 +68,5 @@ _DECODERS: dict[str, Callable[[bytes], Any]] = {
     "json": from_text,
     "bytes": bytes,
     "numpy": read_npy,
-    "tree": lambda data: Reader(data).value(),
+    "tree": lambda data: CheckpointReader(data).value(),
 }
