@@ -163,7 +163,7 @@ WITH chosen AS (
                        cpu_seconds, peak_memory, gpu_memory, energy_kwh)
   SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()), how,
          coalesce(%(source)s, source), CASE WHEN killed THEN 'WorkerKilled' ELSE %(error_type)s END,
-         CASE WHEN killed THEN 'it ran alone, and its worker died as the workers before: ' ELSE '' END
+         CASE WHEN killed THEN 'it ran alone, and its worker died like the workers before: ' ELSE '' END
            || %(error_message)s, %(error_frame)s, %(error_fingerprint)s,
          %(traceback)s, %(exit_signal)s, found, found_exact, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
@@ -212,7 +212,7 @@ WITH chosen AS (
   SELECT id, attempt, study, revision, worker, pid, started_at, coalesce(%(now)s, now()),
          CASE WHEN next = 'failed' THEN 'crashed' ELSE %(outcome)s END, coalesce(%(source)s, source),
          CASE WHEN next = 'failed' THEN 'ReleasedTooOften' END,
-         CASE WHEN next = 'failed' THEN format('it was given back %%s times, and never came to an end', times + 1) END,
+         CASE WHEN next = 'failed' THEN format('it was given back %%s times and never finished', times + 1) END,
          found, found_exact, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )

@@ -90,7 +90,7 @@ def conviction(connection: Connection, suspect: Suspect) -> str | None:
         return None
     return (
         f"its last {_IN_A_ROW} attempts failed, the latest by "
-        f"{shortened(single_line(suspect.last_error), _SHOWN)}, while other workers have done "
+        f"{shortened(single_line(suspect.last_error), _SHOWN)}, while other workers finished "
         f"{number} or more of the same studies; repair {suspect.host}, then restart the worker"
     )
 

@@ -57,7 +57,7 @@ def widen(raw: Raw, study: int, shapes: Shapes, scan: Scan) -> None:
                 shape.see(data.get(name) for data in given[source])
                 shape.settle()
         if started and _data(shapes) == before:
-            log.error("study %d: some values fit no column of its view, which was made for %s", study, before)
+            log.error("study %d: some values fit no column of its view, which was created for %s", study, before)
             return
         started, condition = True, _misfit(shapes, scan)
 

@@ -134,7 +134,7 @@ def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
         return
     name, parameters, results, comment, until, may = row
     if not may:
-        log.info("the view of study %s is written later, by a role that may", name)
+        log.info("the view of study %s is written later, by a role with the right to do so", name)
         return
     before = _Basis.of(study, comment)
     present = _Basis.of(study, comment)  # another one, whose shapes are widened below
@@ -181,7 +181,7 @@ def _write(raw: Raw, name: str, basis: _Basis, before: _Basis | None) -> bool:
         log.info("the view of study %s is written later: %s", name, error.diag.message_primary)
         return False
     except (psycopg.errors.DependentObjectsStillExist, psycopg.errors.WrongObjectType) as error:
-        log.warning("the view of study %s stays as it was: %s", name, error.diag.message_primary)
+        log.warning("the view of study %s cannot be updated: %s", name, error.diag.message_primary)
     return True
 
 

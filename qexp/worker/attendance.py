@@ -62,7 +62,7 @@ class Attendance:
         for experiment, pid in late:
             if pid in living and experiment not in self._logged(pid):
                 hot.release(raw, self.worker, [experiment])
-                log.warning("experiment %d: given back, its process %d is not at it", experiment, pid)
+                log.warning("experiment %d: given back, because its process %d does not run it", experiment, pid)
 
     def _logged(self, pid: int) -> set[int]:
         """Return the experiments whose results a child has still to record."""
@@ -84,12 +84,12 @@ class Attendance:
                 continue
             asked = self._asked.setdefault(key, time.monotonic())
             if time.monotonic() - asked < grace:
-                log.info("experiment %d: attempt %d is asked to leave", *key)
+                log.info("experiment %d: attempt %d is told to stop", *key)
                 tell(self.board, slot, post, Request.STOP)
             elif post.process != os.getpid():
                 if unwanted[key].own:
                     hot.release(raw, self.worker, [post.experiment])
-                log.warning("experiment %d: attempt %d is ended", *key)
+                log.warning("experiment %d: attempt %d is killed", *key)
                 kill_tree(post.process, post.process_born)
 
 

@@ -154,7 +154,7 @@ class Dispatcher:
         try:
             again = announcer.announce_again(lead.site, lead.is_first)
             if again:  # before what follows: a broker that is new has lost nothing of that
-                log.warning("announced again what the broker has lost: %d experiments", again)
+                log.warning("%d experiments were published again: the broker had lost their messages", again)
         finally:  # what waits need not wait for that
             held = announcer.holds_back
             self._flows = announcer.top_up() > 0
@@ -177,15 +177,15 @@ class Dispatcher:
             try:
                 self._settle_dead()
             except SettingsError as error:  # what they have left cannot be trusted, so all of it counts as lost
-                log.error("what silent workers of this machine have left is not read: %s", error)
+                log.error("files of silent workers on this machine cannot be read: %s", error)
         for silent in gone:
-            message = f"its worker {silent.name} was last heard of at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
-            message += ", and its host goes on" if silent.died else ""
+            message = f"the last heartbeat of its worker {silent.name} was at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
+            message += ", and its host is alive" if silent.died else ""
             mark = fingerprint("WorkerLost", [])
             lost = leases.rescue(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
-                many = "an experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
-                log.warning("%s is silent: %s taken back from it", silent.name, many)
+                many = "1 experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
+                log.warning("%s is silent: %s recovered from it", silent.name, many)
 
     def _look(self) -> None:
         if self._leads and self._rests():
@@ -234,7 +234,7 @@ class Dispatcher:
                 leases.resign(raw, self.worker)
                 raw.close()
         except ServiceError as error:
-            log.warning("the lease of the leader runs out by itself: %s", single_line(error))
+            log.warning("the leader's lease was not given up, and ends by itself: %s", single_line(error))
 
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed:

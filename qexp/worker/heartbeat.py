@@ -74,15 +74,15 @@ class Heart:
         self._told = stopping
         self._heard, self._site = time.monotonic(), pulse.site
         if pulse.quarantine is not None and self._stop_taking is not None:
-            log.error("this worker is quarantined and takes nothing any more: %s", pulse.quarantine)
+            log.error("this worker is quarantined and takes no more experiments: %s", pulse.quarantine)
             self._stop_taking()
             self._stop_taking = None
         self._outbox.drain(died=self._died)
         if pulse.given_up:
-            log.error("this worker was silent for too long: what it ran is run elsewhere, and ends here")
+            log.error("this worker missed its lease: its experiments run elsewhere and are killed here")
         grace = 0.0 if pulse.given_up else GRACE
-        self._postgres.run(lambda raw: self._attendance.check(raw, grace), "the attendance", patience=0)
-        self._postgres.run(lambda raw: self._tenure.look(raw, self._attendance.busy), "the tenure", patience=0)
+        self._postgres.run(lambda raw: self._attendance.check(raw, grace), "reconciling", patience=0)
+        self._postgres.run(lambda raw: self._tenure.look(raw, self._attendance.busy), "the shutdown policy", patience=0)
 
     def _beat_if_due(self) -> None:
         """Beat if it is time, or if the worker was told to stop: Postgres must know before the worker is gone."""
@@ -112,8 +112,8 @@ class Heart:
             with broker.client(self.settings) as connection:
                 others_are_heard = bool(connection.exists(broker.mark(self._site)))
         except ServiceError as error:
-            log.warning("whether other workers are heard is not known: %s", error)
+            log.warning("the heartbeats of other workers are unknown: %s", error)
             return
         if others_are_heard:
-            log.error("this worker was silent for too long while others were heard: what it runs ends here")
+            log.error("this worker missed its lease while others did not: its experiments are killed here")
             self._attendance.end_all()

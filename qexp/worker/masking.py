@@ -66,7 +66,7 @@ def conceal(folder: Path) -> None:
                 file.write(json.dumps(found).encode())
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        log.warning("%s: %s; qexp.attach and qexp.load find no services in functions", path, reason)
+        log.warning("%s: %s; qexp.attach and qexp.load do not work in functions of this worker", path, reason)
     os.environ[HANDED_OVER] = str(path)
 
 

@@ -80,13 +80,13 @@ class Notices:
         try:
             notify.send(address, notice.text)
         except NotifyError as error:
-            log.warning("not told to %s: %r: %s", hidden(address), title, error)
+            log.warning("message to %s was not sent: %r: %s", hidden(address), title, error)
             with self._client.begin() as connection:
                 notices.refused(connection, notice, str(error))
             return
         with self._client.begin() as connection:
             notices.sent(connection, notice)
-        log.info("told to %s: %r", hidden(address), title)
+        log.info("message to %s was sent: %r", hidden(address), title)
 
 
 def _text(connection: Connection, event: Event, news: News, stalled_after: float) -> str:
@@ -110,11 +110,11 @@ def _failed(connection: Connection, news: News, _: float) -> list[str]:
 def _stalled(connection: Connection, news: News, minutes: float) -> list[str]:
     (counts,) = standing.counts(connection, news.id)
     if news.heard:
-        why, command = "workers are there, and none of them takes any of it", "qexp doctor"
+        why, command = "workers are running, but none takes its experiments", "qexp doctor"
     else:
         why, command = f"no worker listens to the queue {news.queue}", f"celery -A qexp worker -Q {news.queue}"
-    waiting = f"{counts.open} open, of which {counts.counts[Status.RUNNING]} running"
-    return [f"stalled for {minutes:g} min", f"{waiting}; {why}", f"go on with: {command}"]
+    waiting = f"{counts.open} open, {counts.counts[Status.RUNNING]} of them running"
+    return [f"no progress for {minutes:g} min", f"{waiting}; {why}", f"next: {command}"]
 
 
 def _finished(connection: Connection, news: News, _: float) -> list[str]:
@@ -123,6 +123,6 @@ def _finished(connection: Connection, news: News, _: float) -> list[str]:
     took = timedelta(seconds=round(((news.last_end or news.renewed_at) - news.renewed_at).total_seconds()))
     lines = [f"finished: {stand}", f"after {took}"]
     if not counts.counts[Status.FAILED]:
-        return [*lines, f"go on with: qexp export {news.name} -o {news.name}.parquet"]
+        return [*lines, f"next: qexp export {news.name} -o {news.name}.parquet"]
     kinds = ", ".join(f"{number} {kind}" for kind, number in reports.failures(connection, news.id))
     return [*lines, f"failed: {kinds}", f"see: qexp errors {news.name}"]

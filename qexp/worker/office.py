@@ -122,11 +122,11 @@ class Office:
         try:
             self._record_death(died)
         except ServiceError as error:
-            log.warning("the death of process %d waits: %s", died.pid, single_line(error))
+            log.warning("the death of process %d is not recorded yet: %s", died.pid, single_line(error))
             try:
                 self._outbox.keep_death(died)
             except OSError as problem:  # the board still has it, and the next heartbeat tries again
-                log.error("the death of process %d is in memory only: %s", died.pid, problem)
+                log.error("the death of process %d is kept in memory only: %s", died.pid, problem)
 
     def _record_death(self, died: ChildDeath) -> None:
         """Record what a dead process has left, take back what it had not begun, and end the attempt that it was at."""
@@ -177,7 +177,9 @@ class Office:
         if left.results:
             self._record(worker, pid, left.results)
         if begun is not None and (
-            undone := self._postgres.run(lambda raw: hot.undo(raw, worker, pid, begun), "what was not begun", _MOMENT)
+            undone := self._postgres.run(
+                lambda raw: hot.undo(raw, worker, pid, begun), "experiments that did not start", _MOMENT
+            )
         ):
             Client(self.settings).put_back(undone)
         if left.damaged:
@@ -189,7 +191,7 @@ class Office:
         """Record results of a dead process; those that Postgres refuses are errors of their experiments."""
         try:
             if recorded := self._outbox.record_encoded(worker, items, patience=_MOMENT):
-                log.info("%d results of a dead process were recorded", len(recorded))
+                log.info("recorded %d results of a dead process", len(recorded))
         except REFUSALS as error:
             if len(items) > 1:
                 for item in items:
@@ -214,7 +216,7 @@ class Office:
             self._settle_all(worker, folder)
 
     def _settle_all(self, worker: UUID, folder: Path) -> None:
-        running = self._postgres.run(lambda raw: hot.processes(raw, worker), "what a worker runs", _MOMENT)
+        running = self._postgres.run(lambda raw: hot.processes(raw, worker), "the experiments of a worker", _MOMENT)
         board = Board(folder / "board")
         for pid in {*running, *result_log.writers(folder)}:
             self._settle(worker, folder, pid, _begun(board, pid))
@@ -237,10 +239,12 @@ class Office:
         self._await_claims()
         with self._logging_losses():
             self._settle_own()
-            released = self._postgres.run(lambda raw: hot.release(raw, self.worker), "what this worker runs", _MOMENT)
+            released = self._postgres.run(
+                lambda raw: hot.release(raw, self.worker), "the experiments of this worker", _MOMENT
+            )
             self._postgres.run(lambda raw: leases.leave(raw, self.worker), "the end of this worker", _MOMENT)
             for experiment, _ in released:
-                log.warning("experiment %d: given back, the worker stops at once", experiment)
+                log.warning("experiment %d: given back, because the worker stops now", experiment)
             Client(self.settings).announce_studies(sorted({study for _, study in released}))
             Client(self.settings).put_back(list(taken))
 
@@ -277,7 +281,7 @@ def _begun(board: Board, pid: int) -> Sequence[int] | None:
     """Return what a process is at, or was; None: the board cannot be read, and all is left to the worker's lease."""
     try:
         if not private_folders.owned(board.path):
-            raise ValueError("it is not there, or not this user's")
+            raise ValueError("it does not exist, or belongs to another user")
         post = board.of(pid)
     except (OSError, ValueError) as error:
         log.error("%s cannot be read: %s", board.path, error)

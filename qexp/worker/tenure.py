@@ -59,7 +59,7 @@ class Tenure:
         """Go if it is time."""
         left = self.left
         if left is not None and left <= 0:
-            log.warning("this worker's lifetime is over: what it runs is given back")
+            log.warning("the lifetime of this worker is over: its running experiments are given back")
             os.kill(os.getpid(), signal.SIGQUIT)
             return
         if left is None and not self.settings.exit_when_idle:
@@ -67,9 +67,9 @@ class Tenure:
         wanted = hot.is_wanted(raw, self._queues, left)
         if not wanted and left is not None and not self._quiet:
             self._quiet = True
-            log.info("nothing fits into the %.0f s that are left: nothing is taken any more", left)
+            log.info("no waiting experiment fits into the last %.0f s: this worker takes no more", left)
             self._stop_taking()
         self._idle = 0 if wanted or busy else self._idle + 1
         if self.settings.exit_when_idle and self._idle >= _IDLE:
-            log.info("there is nothing to do: this worker ends")
+            log.info("there is nothing to do: this worker stops")
             os.kill(os.getpid(), signal.SIGTERM)

@@ -54,9 +54,9 @@ class Upkeep:
         try:
             self._notices.look()
         except ServiceError as error:
-            log.warning("what there is to tell is left to the next worker: %s", error)
+            log.warning("messages to people are left to the next worker: %s", error)
         except Exception:
-            log.exception("what there is to tell is left to the next worker")
+            log.exception("messages to people are left to the next worker")
 
     def look(self, at_once: bool = False) -> bool:
         """Do the chores that are due, or all *at_once*, as far as Postgres is there; say whether all went well."""
@@ -68,10 +68,10 @@ class Upkeep:
             try:
                 chore.do()
             except ServiceError as error:
-                log.warning("%s could not be looked after: %s", chore.name, error)
+                log.warning("%s failed: %s", chore.name, error)
                 return False
             except Exception:
-                log.exception("%s could not be looked after", chore.name)  # and the next look may fare better
+                log.exception("%s failed", chore.name)  # and the next look may fare better
                 well = False
             took = time.monotonic() - began
             chore.due = began + max(chore.every, took / _SHARE)

@@ -58,7 +58,7 @@ class Warden(PeriodicThread):
         """End a child whose function is over for long, unless it has moved on just now."""
         if post.pid == os.getpid() or self.board.get(slot) != post or born(post.pid) != post.born:
             return
-        log.error("process %d has not moved on since experiment %d was over", post.pid, post.experiment)
+        log.error("process %d hangs since experiment %d ended: killed", post.pid, post.experiment)
         self.board.ask(slot, Request.STUCK)
         kill_tree(post.pid, post.born)
 

@@ -103,7 +103,7 @@ def test_what_would_not_end_in_a_workers_lifetime_waits_for_another_one(study, s
     monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
     monkeypatch.setenv("QEXP_LIFETIME", "10m")
     first = start_worker("-Q", own, "-c", "1").await_ready()
-    eventually(lambda: "nothing fits into" in first.text(), "the worker to take nothing any more")
+    eventually(lambda: "no waiting experiment fits" in first.text(), "the worker to take nothing any more")
     assert long.listed()[1]["status"] in ("queued", "pending")
     # Then another one, which has the time, runs it
     monkeypatch.delenv("QEXP_LIFETIME")
@@ -129,7 +129,7 @@ def f(x, folder):
     worker = start_worker("-Q", own, "-c", "1")
     eventually((tmp_path / "began").exists, "the experiment to run")
     eventually(lambda: worker.process.poll() is not None, "the worker to end")
-    assert "lifetime is over" in worker.text()
+    assert "this worker is over" in worker.text()
     (tmp_path / "go").touch()
     monkeypatch.delenv("SLURM_JOB_END_TIME")
     start_worker("-Q", own, "-c", "1").await_ready()

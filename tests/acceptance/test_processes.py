@@ -128,7 +128,7 @@ def test_what_an_experiment_leaves_running_ends_with_it(study, qexp, tmp_path, i
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     (first, *_) = made.listed()
     said = workers.text() if isolation == "child" else qexp("logs", first["id"]).stdout
-    assert f"experiment {first['id']}: 11 processes that it has left running were ended" in said
+    assert f"experiment {first['id']}: killed 11 processes that it left running" in said
 
 
 def test_what_a_killed_process_of_an_experiment_leaves_running_ends_too(study, tmp_path):

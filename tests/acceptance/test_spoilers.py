@@ -103,6 +103,6 @@ def test_processes_that_are_given_up_are_replaced_and_no_message_is_lost(study, 
     assert made.wait() == 0
     assert {(row["status"], len(row["attempts"])) for row in made.shown()} == {("done", 1)}
     text = worker.text()
-    assert text.count("its process is replaced, what it has changed stays so: open descriptors") == 6
+    assert text.count("its process is replaced, because it cannot undo a change: open descriptors") == 6
     assert "Error" not in text
-    assert "announced again" not in text
+    assert "published again" not in text

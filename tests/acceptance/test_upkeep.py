@@ -107,7 +107,7 @@ def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study,
     assert 5 <= len(failed) < 25
     assert {row["error_type"] for row in failed} == {"OSError"}
     # with solo, what a thread of the main process logs may be part of what the experiment prints that is running there
-    assert pool == "solo" or "this worker is quarantined and takes nothing any more" in bad.text()
+    assert pool == "solo" or "this worker is quarantined and takes no more" in bad.text()
     # And what failed there runs elsewhere when it is asked for
     assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
     assert made.wait() == 0

@@ -132,7 +132,9 @@ def test_a_study_that_nobody_takes_is_told_as_stalled_and_one_that_rests_or_runs
     leases.leave(raw, study.worker)
     one.look()
     eventually(lambda: len(service.told) == 1, "the stall to be told")
-    assert service.told[0].startswith(f"{waiting}: stalled for 5 min\n2 open, of which 1 running; no worker listens to")
+    assert service.told[0].startswith(
+        f"{waiting}: no progress for 5 min\n2 open, 1 of them running; no worker listens to"
+    )
     assert f"celery -A qexp worker -Q {study.queue}" in service.told[0]
     one.look()
     assert [row[0] for row in study.noted(waiting)] == ["stalled"]
@@ -154,7 +156,7 @@ def test_a_service_that_is_down_or_refuses_is_tried_again_later_and_its_secret_i
     eventually(lambda: all(row[3] for row in study.noted(name)), "both to be refused")
     assert len(study.noted(name)) == 2
     assert T0KEN not in str(study.noted(name))
-    assert T0KEN not in caplog.text and "not told to json://***@127.0.0.1" in caplog.text
+    assert T0KEN not in caplog.text and "message to json://***@127.0.0.1" in caplog.text
     # When its time has come again
     one.look()
     assert {row[2] for row in study.noted(name)} == {1}, "not at once"

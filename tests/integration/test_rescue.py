@@ -168,7 +168,7 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     # Then it has failed, and says why
     (shown,) = client.show(Selection(ids=((number, number),)))
     assert [attempt.outcome for attempt in shown.attempts] == ["released", "released", "crashed"]
-    assert shown.attempts[-1].error_message == "it was given back 3 times, and never came to an end"
+    assert shown.attempts[-1].error_message == "it was given back 3 times and never finished"
     assert (shown.experiment.status, shown.experiment.failure) == (Status.FAILED, "crashed")
     assert "all 2 that its study gives to 'released' are used" in client.explain(number).sentences[1].text
 

@@ -152,7 +152,7 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     settle(first)
     # Then nothing is said of the first one
     late = [record.getMessage() for record in caplog.records if "too late" in record.getMessage()]
-    assert late == [f"experiment {second.id}: an attempt came too late, its result is discarded"]
+    assert late == [f"experiment {second.id}: an attempt came too late: its result is discarded"]
     assert found(client, [first, second]) == [("done", 1), ("cancelled", 1)]
 
 
@@ -172,7 +172,7 @@ def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, cl
     assert results.record(claims[0], outcome) == outcome
     assert results.record(claims[0], Outcome(departure=Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
-        f"experiment {claims[0].id}: attempt 1 came too late, its result is discarded"
+        f"experiment {claims[0].id}: attempt 1 came too late: its result is discarded"
     ]
     postgres.release()
 

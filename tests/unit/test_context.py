@@ -40,7 +40,7 @@ def test_a_loop_without_a_state_counts():
 def test_two_loops_of_one_name_are_refused():
     context = Context.local()
     list(context.resumable(range(2)))
-    with pytest.raises(QexpError, match="a loop named 'loop' has begun before; give each a name= of its own"):
+    with pytest.raises(QexpError, match="a loop named 'loop' has started before; give each loop its own name="):
         next(context.resumable(range(2)))
 
 

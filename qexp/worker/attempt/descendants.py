@@ -85,7 +85,7 @@ def end(experiment: int, everything: bool = False) -> None:
             ended += sum(map(_end, left))
             psutil.wait_procs(left, _PATIENCE)
     if ended:
-        log.warning("experiment %d: %d processes that it has left running were ended", experiment, ended)
+        log.warning("experiment %d: killed %d processes that it left running", experiment, ended)
 
 
 def _is_held(process: Any, active: list[Any]) -> bool:

@@ -29,7 +29,7 @@ def death(post: Post | None, status: int) -> Error:
         message = f"its process was killed: it had more memory than its limit of {post.memory / 1e6:g} MB"
         return Error(Failure.CRASHED, kind, message, fingerprint=fingerprint(kind, []), signal=name)
     if post is not None and post.request == Request.STUCK:
-        return crashed("it did not move on after its function was over", name)
+        return crashed("it hung after its function returned", name)
     return crashed(f"signal {-status} ({name})" if name else f"exitcode {status}", name)
 
 

@@ -86,7 +86,7 @@ def _size(name: str, data: Json) -> int:
     try:
         return len(to_text([[{name: data}]]))
     except ValueError as error:
-        raise ContextError(f"{name}: is nested too deeply, expected at most 250 levels: keep it flat") from error
+        raise ContextError(f"{name}: is nested too deeply, expected at most 250 levels") from error
 
 
 def mapping(value: Any, keys: KeyTypes = frozenset()) -> dict[str, Json]:

@@ -90,7 +90,9 @@ def returned(call: Call, name: str) -> Any:
         if inspect.getcoroutinestate(value) != inspect.CORO_CREATED:
             raise
         value.close()
-        raise FunctionError(f"function {name}: it is async, and {error}; call it where no event loop runs") from error
+        raise FunctionError(
+            f"function {name}: it is async, and {error}; call it outside of a running event loop"
+        ) from error
 
 
 def _order_in(error: BaseException) -> BaseException | None:

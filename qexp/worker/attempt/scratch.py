@@ -64,7 +64,7 @@ class Scratch:
         """
         for folder in private_folders.folder().glob(f"{_PREFIX}*"):
             if not private_folders.owned(folder):
-                log.warning("%s is not this user's, and left alone", folder)
+                log.warning("%s belongs to another user: skipped", folder)
                 continue
             try:
                 lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -91,4 +91,4 @@ def _remove(folder: Path) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        log.warning("%s stays: %s", folder, (error.strerror or str(error)).lower())
+        log.warning("%s cannot be deleted: %s", folder, (error.strerror or str(error)).lower())

@@ -44,7 +44,7 @@ _BRIEF = 0.5
 STOPPED = Error(
     Failure.CRASHED,
     "ProcessStopped",
-    "its process was told to stop by a signal, and its worker was not",
+    "a signal told its process to stop, but not its worker",
     fingerprint=fingerprint("ProcessStopped", []),
 )
 
@@ -162,7 +162,7 @@ class Bundle:
                 if all(item.claim is not claim for item in self._ended):
                     self._end(claim, outcome, began, ended, patience=0)
             except QexpError as error:  # it is in the outbox
-                log.warning("experiment %d: its outcome waits: %s", claim.id, single_line(error))
+                log.warning("experiment %d: its outcome is not recorded yet: %s", claim.id, single_line(error))
             self._current = None
             raise
 
@@ -229,7 +229,7 @@ class Bundle:
                 self._waiting.clear()
             if self._is_unsure:
                 undone = self._postgres.run(
-                    lambda raw: hot.undo(raw, self.worker, os.getpid(), self._known()), "what was not begun"
+                    lambda raw: hot.undo(raw, self.worker, os.getpid(), self._known()), "experiments that did not start"
                 )
                 self._is_unsure = False
                 ids = [*dict.fromkeys([*ids, *undone])]
@@ -253,7 +253,7 @@ class Bundle:
         if claim := self._current:
             if self._worker_stops():
                 if self._postgres.run(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
-                    log.warning("experiment %d: given back, its worker stops", claim.id)
+                    log.warning("experiment %d: given back, because its worker stops", claim.id)
                     Client(self.settings).announce_studies([claim.study_id])
             else:
                 log.error("experiment %d: %s", claim.id, STOPPED.message)
@@ -277,7 +277,7 @@ class Bundle:
         with self._claiming:
             number = len(self._claimed) + len(self._waiting)
             if number and time.monotonic() - self._began > self.settings.bundle + _LATE:
-                log.info("%d experiments of a message are given to others", number)
+                log.info("gave %d experiments of a message to other processes", number)
                 self.hand_back()
 
     def close(self) -> list[str]:
@@ -339,10 +339,10 @@ class Bundle:
             return [*(claim.id for claim in held), *self._undelivered]
 
     def _miss(self, ids: Sequence[int]) -> None:
-        if back := self._postgres.run(lambda raw: hot.hand_over(raw, ids, self.worker), "what was not to be had"):
-            log.warning("experiments %s: put back for others, this worker is quarantined", _listed(back))
+        if back := self._postgres.run(lambda raw: hot.hand_over(raw, ids, self.worker), "skipped experiments"):
+            log.warning("experiments %s: given back, because this worker is quarantined", _listed(back))
         if rest := sorted(set(ids) - set(back)):
-            log.info("experiments %s: not to be had, their message is dropped", _listed(rest))
+            log.info("experiments %s: paused or already taken: skipped", _listed(rest))
 
     def _recorded(self, claim: Claim, outcome: Outcome | None) -> None:
         """Note in one line how an attempt failed, if it did."""
@@ -372,7 +372,10 @@ class Bundle:
 
     def _give_up_holding(self, error: OSError) -> None:
         """Go on one by one: without a file results may not wait."""
-        log.warning("results are recorded one by one: %s", (error.strerror or str(error)).lower())
+        log.warning(
+            "results are recorded one by one, because their file cannot be written: %s",
+            (error.strerror or str(error)).lower(),
+        )
         self._holds, self._log = False, None
 
 

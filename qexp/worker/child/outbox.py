@@ -67,7 +67,7 @@ class ResultOutbox:
                 recorded = self._postgres.run(finish, what, patience, waiting)
         self._files.of(claim).unlink(missing_ok=True)  # another process may have left it
         if recorded is None:
-            log.warning("experiment %d: attempt %d came too late, its result is discarded", claim.id, claim.attempt)
+            log.warning("experiment %d: attempt %d came too late: its result is discarded", claim.id, claim.attempt)
             return None
         self._delete(recorded.urls)
         self._note_imports(outcome)
@@ -132,7 +132,7 @@ class ResultOutbox:
                 self._delete(found[item.id].urls)
                 self._add_names(item.study, item.names)
             else:
-                log.warning("experiment %d: an attempt came too late, its result is discarded", item.id)
+                log.warning("experiment %d: an attempt came too late: its result is discarded", item.id)
 
     def drain(self, patience: float = 0.0, died: Callable[[ChildDeath], None] | None = None) -> None:
         """
@@ -149,7 +149,7 @@ class ResultOutbox:
                     path.unlink(missing_ok=True)
                 if entry.claim is not None and entry.outcome is not None:
                     self.record(entry.claim, entry.outcome, patience)
-                    log.info("experiment %d: its outcome is recorded from %s", entry.claim.id, path)
+                    log.info("experiment %d: recorded its outcome from %s", entry.claim.id, path)
             except REFUSALS as error:
                 self._files.set_aside(path, single_line(error))
 
@@ -176,7 +176,9 @@ class ResultOutbox:
                 except OSError as error:
                     reason = (error.strerror or str(error)).lower()
                     what = f"the outcome of experiment {claim.id}"
-                    log.error("%s is in memory only, no file can be made in %s: %s", what, self._files.folder, reason)
+                    log.error(
+                        "%s is kept in memory only: no file can be written in %s: %s", what, self._files.folder, reason
+                    )
 
         try:
             yield keep
@@ -204,7 +206,7 @@ class ResultOutbox:
             try:
                 Files(self._settings.artifacts_root).delete(url)
             except FilesError as error:
-                log.warning("a checkpoint's file stays: %s", error)
+                log.warning("the file of a deleted checkpoint remains: %s", error)
 
 
 def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:

@@ -139,7 +139,9 @@ def set_aside(path: Path, folder: Path, reason: str) -> Path | None:
             target = target.with_name(f"{path.name}.{number}")
         shutil.move(path, target)
     except OSError as error:
-        log.error("%s cannot be read (%s), nor be moved away: %s", path, reason, (error.strerror or str(error)).lower())
+        log.error(
+            "%s cannot be read (%s), and cannot be moved: %s", path, reason, (error.strerror or str(error)).lower()
+        )
         return None
-    log.error("%s cannot be read (%s); it is now %s", path, reason, target)
+    log.error("%s cannot be read (%s): moved to %s", path, reason, target)
     return target

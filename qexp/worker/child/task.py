@@ -57,7 +57,7 @@ class MessageRunner:
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
         if len(ids) > broker.LARGEST:  # it is forged, and most of its experiments are not to be had
-            ids = self._postgres.run(lambda raw: hot.queued(raw, ids), "what was announced")
+            ids = self._postgres.run(lambda raw: hot.queued(raw, ids), "the published experiments")
         self._bundle.open(ids)
         try:
             while self._attempt_next():
@@ -85,7 +85,7 @@ class MessageRunner:
         outcome = self._outcome(claim)
         if lost := self._desk.lost:
             what = ", ".join(lost)
-            log.warning("experiment %d: its process is replaced, what it has changed stays so: %s", claim.id, what)
+            log.warning("experiment %d: its process is replaced, because it cannot undo a change: %s", claim.id, what)
             self._postgres.most_patience = _BRIEFLY
             self._bundle.hold_no_more()
             self._retire()
@@ -100,5 +100,7 @@ class MessageRunner:
         try:
             return self._desk.attempt(claim)
         except Exception as error:
-            log.exception("experiment %d: attempt %d has no place to run", claim.id, claim.attempt)
+            log.exception(
+                "experiment %d: attempt %d failed, because its folder cannot be created", claim.id, claim.attempt
+            )
             return Outcome(error=trace.of(error, Failure.CRASHED, claim.folder))

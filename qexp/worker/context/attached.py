@@ -73,11 +73,13 @@ def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - w
     client = client or Client()
     (view,) = client.experiments(Selection(ids=((id, id),)))
     if view.status is not Status.RUNNING:
-        raise ContextError(f"experiment {id} is {view.status}, expected a running one; 'qexp show {id}'")
+        raise ContextError(f"experiment {id} is {view.status}, expected a running one; see 'qexp show {id}'")
     postgres = ReconnectingConnection(client.settings)
     journal = PostgresJournal(postgres, Writer(id, view.attempt, None), _no_folder, lambda: False, view.study)
     return Attached(journal, JournalFlusher(postgres), view)
 
 
 def _no_folder() -> Path:
-    raise ContextError("the folder of an attempt is on the host that runs it; context.artifact keeps files for all")
+    raise ContextError(
+        "the folder of an attempt is on the host that runs it; keep files for all hosts with context.artifact"
+    )

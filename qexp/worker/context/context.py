@@ -197,7 +197,7 @@ class Context(Injected):
         if (dump is None) != (load is None):
             raise ContextError("resumable: found one of dump= and load=, expected both or none")
         if name in self._loops:
-            raise ContextError(f"resumable: a loop named {name!r} has begun before; give each a name= of its own")
+            raise ContextError(f"resumable: a loop named {name!r} has started before; give each loop its own name=")
         self._loops.add(name)
         held = State(state, whole=dump is not None)
 
@@ -229,7 +229,7 @@ class Context(Injected):
             encode(held.taken(), dump)  # fail now, not hours into the loop, if the state cannot be saved
             return 0
         held.restore(found["state"])
-        self.log.info("goes on after %d finished steps", found["done"])
+        self.log.info("continues after %d finished steps", found["done"])
         return int(found["done"])
 
     def artifact(self, name: str, content: bytes | str | Path) -> str:

@@ -154,7 +154,7 @@ class PostgresJournal:
             return None
         data = saved.data if saved.data is not None else self._files.get(saved.url or "")
         if hashlib.sha256(data).hexdigest() != saved.sha256:
-            raise ContextError(f"load: the checkpoint {name!r} in {saved.url} is not what was saved")
+            raise ContextError(f"load: the checkpoint {name!r} in {saved.url} differs from what was saved")
         if saved.attempt < self.writer.attempt:
             self._go_on(saved)
         return EncodedCheckpoint(saved.kind, data)
@@ -179,7 +179,7 @@ class PostgresJournal:
             self._unsent.append((name, value, moment))
         self._before |= {saved.attempt, *progress.get("before", ())}  # an older qexp did not note them
         self._postgres.run(
-            lambda raw: journal.went_on(raw, self.writer, self._before), "what this attempt goes on from"
+            lambda raw: journal.went_on(raw, self.writer, self._before), "the checkpoint of this attempt"
         )
         last = UUID(bytes=progress["last_key"].to_bytes(8, "big") + b"\xff" * 8)
         self._postgres.run(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
@@ -211,7 +211,7 @@ class PostgresJournal:
             self._collect(final)
             if not self._batch or self.over:
                 return False
-            self._postgres.run(self._write, f"what experiment {self.writer.id} has recorded", patience)
+            self._postgres.run(self._write, f"records of experiment {self.writer.id}", patience)
             self._batch = _Batch()
             return True
 
@@ -283,7 +283,7 @@ class PostgresJournal:
                 f"experiment {number}: this is another process than the attempt's; "
                 f"use 'with qexp.attach({number}) as context:' in it"
             )
-        return ContextError(f"experiment {number}: attempt {self.writer.attempt} is over; 'qexp show {number}'")
+        return ContextError(f"experiment {number}: attempt {self.writer.attempt} is over; see 'qexp show {number}'")
 
     @property
     def _settings(self) -> Settings:
@@ -299,7 +299,7 @@ def check_size(what: str, value: Json) -> None:
     try:
         size = len(to_json([[value]]))  # as deep as among other results, in what `hot.encode_result` writes
     except ValueError as error:
-        raise ContextError(f"{what} is nested too deeply, expected at most 250 levels: keep it flat") from error
+        raise ContextError(f"{what} is nested too deeply, expected at most 250 levels") from error
     if size > LARGEST:
         raise ContextError(
             f"{what} has {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:g} MB: "

@@ -166,7 +166,7 @@ class Site:
 
     def told(self, ids: Iterable[int]) -> str:
         """Return what the logs of workers say of some experiments, or may say of each."""
-        named = re.compile(rf"\b({'|'.join(map(str, ids))})\b|silent|announced again|forgotten|Postgres")
+        named = re.compile(rf"\b({'|'.join(map(str, ids))})\b|silent|published again|forgotten|Postgres")
         return "\n".join(
             f"{worker.name} {line[:200]}"
             for worker in self._workers

@@ -85,7 +85,7 @@ def test_outcomes_that_find_postgres_away_and_the_disk_full_wait_in_memory(own, 
     # When they end while Postgres is away
     own.kill_postgres()
     study.open_gate()
-    worker.await_text("is in memory only")
+    worker.await_text("is kept in memory only")
     eventually(lambda: len(study.running()) == 0, "both to end")
     own.up()
     # Then their outcomes are recorded as soon as it is back

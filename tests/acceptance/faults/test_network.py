@@ -71,7 +71,7 @@ def test_what_a_worker_runs_that_is_cut_off_from_postgres_is_run_elsewhere(own, 
     own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(4)
     proxy.heal()
-    worker.await_text("silent for too long")
+    worker.await_text("missed its lease")
     study.open_gate()
     # Then each experiment has the result of its second attempt
     study.await_closed()

@@ -76,7 +76,7 @@ def test_a_worker_that_was_stopped_for_longer_than_the_lease_comes_too_late(own)
     study.await_begun(4)
     # Then what it did is not counted when it goes on, and it ends what is not its own any more
     stopped.signal(signal.SIGCONT)
-    stopped.await_text("silent for too long")
+    stopped.await_text("missed its lease")
     old = {one.pid for one in study.executions() if one.attempt == 1}
     eventually(lambda: not any(_alive(pid) for pid in old), "the processes of the first attempts to be ended")
     study.open_gate()
@@ -123,7 +123,7 @@ def test_a_worker_that_was_stopped_and_ends_what_was_taken_finishes_too_late(own
     study.await_closed()
     stopped.signal(signal.SIGCONT)
     # Then the first attempt changes nothing
-    stopped.await_text("silent for too long")
+    stopped.await_text("missed its lease")
     assert_consistent(study, 1, {"done": 1, "lost": 1})
 
 
