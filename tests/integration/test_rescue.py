@@ -126,7 +126,7 @@ def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_
     assert [attempt.outcome for attempt in shown.attempts] == ["lost", "lost", "crashed"]
     assert shown.attempts[-1].error_type == "WorkerKilled"
     assert shown.experiment.status == Status.FAILED
-    assert "as it has ended each of the workers that ran it" in client.explain(number).sentences[1].text
+    assert "because it ended each of the workers that ran it" in client.explain(number).sentences[1].text
     # And it may be tried again
     client.requeue(Selection(ids=((number, number),)))
     assert hot.claim(raw, number, worker(), 1).isolation == "child"
@@ -170,7 +170,7 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     assert [attempt.outcome for attempt in shown.attempts] == ["released", "released", "crashed"]
     assert shown.attempts[-1].error_message == "it was given back 3 times and never finished"
     assert (shown.experiment.status, shown.experiment.failure) == (Status.FAILED, "crashed")
-    assert "all 2 that its study gives to 'released' are used" in client.explain(number).sentences[1].text
+    assert "all 2 retries that its study gives to 'released' are used" in client.explain(number).sentences[1].text
 
 
 def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(client, raw, two, tmp_path, monkeypatch):
