@@ -14,8 +14,9 @@ from benchmarks.copying import TABLE
 from benchmarks.site import Site, Took, opened
 from benchmarks.suite import How, Line, Measure, Options
 from qexp.model import Outcome
-from qexp.store import hot, leases, standing
-from qexp.store.connect import Database
+from qexp.store.connection import Database
+from qexp.store.reads import study_progress
+from qexp.store.writes import claiming, worker_rows
 
 STUDY = "bulk"
 PROBES = 1_500
@@ -85,7 +86,9 @@ class Bulk:
         self.site.qexp("enqueue", f"{small}.yaml")
         with self.site.raw() as raw:
             raw.execute(b"TRUNCATE experiment CASCADE")
-            leases.register(raw, self._worker, leases.Station("bench", os.getpid(), "bench@bench", ["none"], 1))
+            worker_rows.register(
+                raw, self._worker, worker_rows.WorkerInfo("bench", os.getpid(), "bench@bench", ["none"], 1)
+            )
         self._finished = 0
 
     @cached_property
@@ -109,8 +112,8 @@ class Bulk:
             times = []
             for experiment in ids:
                 began = time.perf_counter()
-                claim = hot.claim(raw, experiment, self._worker, os.getpid())
-                if claim is None or hot.finish(raw, claim, Outcome(result={"y": 1})) is None:
+                claim = claiming.claim(raw, experiment, self._worker, os.getpid())
+                if claim is None or claiming.finish(raw, claim, Outcome(result={"y": 1})) is None:
                     raise RuntimeError(f"experiment {experiment} was not to be had")
                 times.append(time.perf_counter() - began)
             raw.execute(b"DELETE FROM study WHERE name = %s", [probe])
@@ -167,9 +170,9 @@ def status(bulk: Bulk) -> Mapping[str, float]:
     took = min(bulk.site.timed("-m", "qexp", "status").seconds for _ in range(3))
     empty = min(bulk.site.timed("-c", "pass").seconds for _ in range(3))
     with Database(bulk.site.settings).begin() as connection:
-        standing.counts(connection, None)  # what SQLAlchemy does the first time is no part of it
+        study_progress.counts(connection, None)  # what SQLAlchemy does the first time is no part of it
         began = time.perf_counter()
-        standing.counts(connection, None)
+        study_progress.counts(connection, None)
         seconds = time.perf_counter() - began
     return {"status": took, "status empty": empty, "status sql": seconds}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qexp.grid import Grid
 from qexp.settings import load
-from qexp.store.connect import connect
+from qexp.store.connection import connect
 
 TABLE = "beside"
 

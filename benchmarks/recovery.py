@@ -13,7 +13,7 @@ import time
 
 from benchmarks import breaking
 from benchmarks.site import Site, Worker, await_that, opened
-from qexp.store.connect import Raw
+from qexp.store.connection import Raw
 
 ROUNDS = 3
 

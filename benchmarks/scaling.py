@@ -1,7 +1,7 @@
 """
 What 1,000 workers with 8 children each ask of Postgres and of the broker: `python -m benchmarks.scaling [PART…]`.
 
-One real worker is looked at first, and then simulated ones speak the same statements (qexp.store.hot) and commands, as
+One real worker is looked at first, and then simulated ones speak the same statements (qexp.store) and commands, as
 far as this machine carries them; the rest is computed, and marked by `~`. Parts: real, postgres, pooled, broker.
 """
 
@@ -35,8 +35,8 @@ from qexp import services, settings
 from qexp.client import Client
 from qexp.model import Outcome
 from qexp.settings import Settings
-from qexp.store import hot, leases
-from qexp.store.connect import Raw, connect
+from qexp.store.connection import Raw, connect
+from qexp.store.writes import claiming, worker_rows
 from tests.acceptance.pgbouncer import PROGRAM, PgBouncer
 
 WORKERS, CHILDREN = 1_000, 8
@@ -288,11 +288,11 @@ def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) 
             number += 1
             stop.wait(max(0.0, began + here.heartbeat * number / len(lines) - time.monotonic()))
             start = time.perf_counter()
-            leases.beat(heart, worker)
-            leases.unwanted(heart, worker, [])
-            leases.strays(heart, worker, [])
+            worker_rows.beat(heart, worker)
+            worker_rows.unwanted(heart, worker, [])
+            worker_rows.strays(heart, worker, [])
             found.add("beat", start)
-            leases.lead(dispatcher, worker, 10.0, 30.0)
+            worker_rows.lead(dispatcher, worker, 10.0, 30.0)
         for _, heart, dispatcher in lines:
             heart.close()
             dispatcher.close()
@@ -331,12 +331,12 @@ def children(here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float,
                 found.add("connect", start)
             if held is not None:
                 start = time.perf_counter()
-                hot.finish(raw, held, Outcome({"y": 1}))
+                claiming.finish(raw, held, Outcome({"y": 1}))
                 found.add("finish", start)
             with lock:
                 experiment = next(waiting)
             start = time.perf_counter()
-            held = hot.claim(raw, experiment, worker, os.getpid())
+            held = claiming.claim(raw, experiment, worker, os.getpid())
             found.add("claim", start)
             found.refused += held is None
         raw.close()
@@ -362,7 +362,7 @@ def crowd(here: Settings, number: int, ready: Any, stop: Any) -> None:
 def register(raw: Raw, number: int) -> list[uuid.UUID]:
     workers = [uuid.uuid4() for _ in range(number)]
     for worker in workers:
-        leases.register(raw, worker, leases.Station("node", 1, "simulated", [QUEUE], CHILDREN))
+        worker_rows.register(raw, worker, worker_rows.WorkerInfo("node", 1, "simulated", [QUEUE], CHILDREN))
     return workers
 
 
@@ -410,14 +410,14 @@ def postgres() -> None:
         [worker], sample = register(raw, 1), iter(ids[:40])
 
         def experiment(line: Raw) -> None:
-            claim = hot.claim(line, next(sample), worker, 1)
+            claim = claiming.claim(line, next(sample), worker, 1)
             assert claim is not None  # noqa: S101 - nobody else takes any
-            hot.finish(line, claim, Outcome({"y": 1}))
+            claiming.finish(line, claim, Outcome({"y": 1}))
 
         def beat(line: Raw) -> None:
-            leases.beat(line, worker)
-            leases.unwanted(line, worker, [])
-            leases.strays(line, worker, [])
+            worker_rows.beat(line, worker)
+            worker_rows.unwanted(line, worker, [])
+            worker_rows.strays(line, worker, [])
 
         print(f"\nbytes to and from Postgres: claim + finish {bytes_of(here, experiment)}, beat {bytes_of(here, beat)}")
         ids = ids[40:]

@@ -19,7 +19,7 @@ from typing import Any
 import redis
 
 from qexp.settings import Settings, load
-from qexp.store.connect import Raw, connect
+from qexp.store.connection import Raw, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that `benchmarks` can be imported from."""

@@ -16,7 +16,7 @@ from tests_support import T0KEN
 
 from qexp import services, settings
 from qexp.client import Client
-from qexp.store.connect import Raw, connect
+from qexp.store.connection import Raw, connect
 
 for name in [name for name in os.environ if name.startswith("QEXP_")]:
     del os.environ[name]  # a developer's own site is not the tests'

@@ -13,9 +13,9 @@ from qexp.client import Client, summaries
 from qexp.errors import RefusedError
 from qexp.grid import Grid
 from qexp.model import Claim, Error, Failure, Imports, Outcome
-from qexp.store import hot, leases
-from qexp.store.connect import Raw
-from qexp.store.selectors import parse
+from qexp.store.connection import Raw
+from qexp.store.selection.selectors import parse
+from qexp.store.writes import claiming, worker_rows
 
 IMPORTS = Imports(("experiment.py",), ("numpy",))
 FAILED = Outcome(error=Error(Failure.ERROR, "ValueError", "bad", fingerprint="ab12"))
@@ -56,8 +56,8 @@ class FinishedStudy:
             "VALUES (%s, '3.11', 'CPython', 'Linux', %s, 8, %s::text::jsonb, %s)",
             [digest, cpu, json.dumps(packages or {}), [gpu] if gpu else []],
         )
-        station = leases.Station("here", 1, "worker@here", ["nobody"], 2, environment=digest)
-        leases.register(self.raw, made, station)
+        station = worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2, environment=digest)
+        worker_rows.register(self.raw, made, station)
         return made
 
     def end(
@@ -79,26 +79,26 @@ class FinishedStudy:
             for view in self.client.experiments(parse([self.name], ["queued"], where=where))
             if (ended := ending(dict(view.params))) is not None
         }
-        claims = hot.claims(self.raw, list(endings), worker, pid=1)
+        claims = claiming.claims(self.raw, list(endings), worker, pid=1)
         assert len(claims) == len(endings)
-        results: list[hot.EncodedResult] = []
+        results: list[claiming.EncodedResult] = []
         names: dict[str, None] = {}
         for claim in claims:
             ended = endings[claim.id]
             outcome = ended if isinstance(ended, Outcome) else Outcome(result=ended, imports=imports)
             names |= dict.fromkeys(outcome.result or ())
             if outcome.is_done:
-                results.append(hot.encode_result(claim, outcome))
+                results.append(claiming.encode_result(claim, outcome))
             else:
-                assert hot.finish(self.raw, claim, outcome)
+                assert claiming.finish(self.raw, claim, outcome)
         if claims:
-            hot.name_results(self.raw, claims[0].study_id, list(names))
-        assert len(hot.finish_all(self.raw, worker, results)) == len(results)
+            claiming.name_results(self.raw, claims[0].study_id, list(names))
+        assert len(claiming.finish_all(self.raw, worker, results)) == len(results)
         return self
 
     def claim(self, experiment: int, worker: uuid.UUID | None = None) -> Claim:
         """Return a claim of one experiment."""
-        claimed = hot.claim(self.raw, experiment, worker or self.worker(), pid=1)
+        claimed = claiming.claim(self.raw, experiment, worker or self.worker(), pid=1)
         assert claimed is not None
         return claimed
 

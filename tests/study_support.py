@@ -10,9 +10,9 @@ from typing import Any
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
-from qexp.store import hot, leases
-from qexp.store.connect import Raw
-from qexp.store.selectors import Selection
+from qexp.store.connection import Raw
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, worker_rows
 
 Results = Callable[[Mapping[str, Any]], "Mapping[str, Any] | Failure | None"]
 """Parameters become a result, a failure, or None: the experiment stays as it is."""
@@ -24,7 +24,7 @@ class Made:
     def __init__(self, client: Client, raw: Raw, folder: Path, name: str) -> None:
         self.client, self.raw, self.folder, self.name = client, raw, folder, name
         self.worker = uuid.uuid4()
-        leases.register(raw, self.worker, leases.Station("here", 1, "w@here", ["nobody"], 1))
+        worker_rows.register(raw, self.worker, worker_rows.WorkerInfo("here", 1, "w@here", ["nobody"], 1))
 
     def enqueue(self, parameters: Mapping[str, Any], source: str = "def f(**given): ...\n", **grid: Any) -> Made:
         """Enqueue a grid, or another one of the same study, and queue its experiments."""
@@ -44,7 +44,7 @@ class Made:
 
     def finish(self, results: Results, where: str | None = None) -> Made:
         """Run each queued experiment: *results* says its outcome."""
-        from qexp.store.selectors import parse
+        from qexp.store.selection.selectors import parse
 
         chosen = Selection(self.name) if where is None else parse([self.name], where=where)
         names: dict[str, None] = {}
@@ -59,23 +59,23 @@ class Made:
         return self
 
     def _end(self, number: int, outcome: Mapping[str, Any] | Failure) -> None:
-        claim = hot.claim(self.raw, number, self.worker, 1)
+        claim = claiming.claim(self.raw, number, self.worker, 1)
         if isinstance(outcome, Failure):
             error = Error(outcome, "ValueError", "no", fingerprint="ab12")
-            hot.finish(self.raw, claim, Outcome(error=error))
+            claiming.finish(self.raw, claim, Outcome(error=error))
         else:
-            hot.finish(self.raw, claim, Outcome(result=outcome))
+            claiming.finish(self.raw, claim, Outcome(result=outcome))
 
     def start(self, where: str) -> None:
         """Let queued experiments run, without an end."""
-        from qexp.store.selectors import parse
+        from qexp.store.selection.selectors import parse
 
         for view in self.client.experiments(parse([self.name], where=where)):
-            hot.claim(self.raw, view.id, self.worker, 1)
+            claiming.claim(self.raw, view.id, self.worker, 1)
 
     def ids(self, where: str) -> list[int]:
         """Return the ids of experiments."""
-        from qexp.store.selectors import parse
+        from qexp.store.selection.selectors import parse
 
         return [view.id for view in self.client.experiments(parse([self.name], where=where))]
 

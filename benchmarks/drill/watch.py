@@ -15,7 +15,7 @@ from benchmarks.drill.storm import STUDY, Storm
 from benchmarks.site import Site
 from qexp import broker
 from qexp.errors import QexpError
-from qexp.store.connect import Raw
+from qexp.store.connection import Raw
 
 _EVERY = 0.5
 _QUERY = """

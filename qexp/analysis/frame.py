@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from qexp.model import Json
-from qexp.store.reports import Block
-from qexp.store.value_columns import FACTS, Column, KeyPath, Shape, Source, columns, value_or_none
+from qexp.store.reads.experiment_rows import Block
+from qexp.store.schema.value_columns import FACTS, Column, KeyPath, Shape, Source, columns, value_or_none
 
 
 def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:

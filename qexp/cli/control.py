@@ -12,7 +12,7 @@ from qexp.cli.terminal import echo
 from qexp.model import compact
 
 if TYPE_CHECKING:
-    from qexp.store.selectors import Selection
+    from qexp.store.selection.selectors import Selection
 
 
 @click.command()
@@ -30,7 +30,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
       qexp requeue 17,19-23
     """
     from qexp.client import Client
-    from qexp.store.selectors import require_narrow
+    from qexp.store.selection.selectors import require_narrow
 
     require_narrow(selection)
     client = Client()
@@ -66,7 +66,7 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
     from qexp.client import Client
     from qexp.errors import SelectorError
     from qexp.model import Status
-    from qexp.store.selectors import require_group
+    from qexp.store.selection.selectors import require_group
 
     require_group(selection)
     if selection.statuses not in ((), (Status.FAILED,)):

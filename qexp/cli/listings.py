@@ -13,9 +13,9 @@ from qexp.cli.output import Heading, headings, rate, status_text, table, value_t
 from qexp.cli.terminal import printable
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, compact, duration, short_names
-from qexp.store.reports import ErrorGroup, ExperimentView
-from qexp.store.standing import Counts
-from qexp.store.value_columns import Column, columns, shapes
+from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
+from qexp.store.reads.study_progress import StudyProgress
+from qexp.store.schema.value_columns import Column, columns, shapes
 from qexp.truncation import MAX_LINE, single_line
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
@@ -26,7 +26,7 @@ SHORT_GROUP = 6
 """Digits of an error group that a person is shown."""
 
 
-def status_table(all_counts: Sequence[Counts]) -> RenderableType:
+def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:
     """Return one line per study, and one more for each that is paused."""
     shown = [s for s in Status if s not in _QUIET or any(counts.counts[s] for counts in all_counts)]
     names = ["study", "total", *shown, "rate", "left"]
@@ -44,7 +44,7 @@ def status_table(all_counts: Sequence[Counts]) -> RenderableType:
     return Group(table(headings(*names, right=names[1:]), rows), *resting)
 
 
-def pause_line(counts: Counts) -> str:
+def pause_line(counts: StudyProgress) -> str:
     """Return the line that says why a study is paused; empty if it is not."""
     if counts.paused_at is None:
         return ""

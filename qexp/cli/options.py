@@ -78,7 +78,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             host: str | None,
             **rest: Any,
         ) -> Any:
-            from qexp.store.selectors import parse
+            from qexp.store.selection.selectors import parse
 
             selection = parse(targets, statuses, failed, error, orphaned, where, since, host, stale or None)
             return command(selection=selection, **rest)

@@ -21,7 +21,7 @@ from qexp.cli.output import say
 from qexp.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from qexp.store.selectors import Selection
+    from qexp.store.selection.selectors import Selection
 
 
 @click.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qexp.cli.output import console, rate, say
 from qexp.client import Client
 from qexp.model import Status, duration
-from qexp.store.standing import Counts
+from qexp.store.reads.study_progress import StudyProgress
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -55,13 +55,13 @@ def _counter() -> Progress:
 
 def wait_with_progress(
     client: Client, study: str, timeout: float | None = None, check: Callable[[], None] = lambda: None
-) -> Counts:
+) -> StudyProgress:
     """Wait for a study with a live bar, or a line now and then in a log; *check* is called at each look."""
     show = _bar if sys.stderr.isatty() else _lines
     return show(client, study, timeout, check)
 
 
-def _bar(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> Counts:
+def _bar(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> StudyProgress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
     columns = (
@@ -74,16 +74,16 @@ def _bar(client: Client, study: str, timeout: float | None, check: Callable[[], 
     with Progress(*columns, console=console(stderr=True), expand=True) as progress:
         task = progress.add_task(study, total=None, news="")
 
-        def update(counts: Counts) -> None:
+        def update(counts: StudyProgress) -> None:
             progress.update(task, completed=counts.closed, total=counts.total, news=_news(counts))
 
         return client.wait(study, update, timeout, check)
 
 
-def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> Counts:
+def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> StudyProgress:
     said = time.monotonic()
 
-    def update(counts: Counts) -> None:
+    def update(counts: StudyProgress) -> None:
         nonlocal said
         if counts.open and time.monotonic() - said > _QUIET_INTERVAL:
             said = time.monotonic()
@@ -92,7 +92,7 @@ def _lines(client: Client, study: str, timeout: float | None, check: Callable[[]
     return client.wait(study, update, timeout, check)
 
 
-def _news(counts: Counts) -> str:
+def _news(counts: StudyProgress) -> str:
     failed = counts.counts[Status.FAILED]
     parts = [
         f"{counts.counts[Status.RUNNING]} running",

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qexp.client.records import Printed
-    from qexp.store.found import Artifact, Snapshot
-    from qexp.store.selectors import Selection
+    from qexp.store.reads.records import Artifact, CodeSnapshot
+    from qexp.store.selection.selectors import Selection
 
 attempt_option = click.option(
     "--attempt",
@@ -215,6 +215,6 @@ def source_(
     exact(contents(snapshot.archive, name))
 
 
-def _file_of(function: str, snapshot: Snapshot) -> str:
+def _file_of(function: str, snapshot: CodeSnapshot) -> str:
     module = function.partition(":")[0].replace(".", "/")
     return next((name for name in (f"{module}.py", f"{module}/__init__.py") if name in snapshot.files), f"{module}.py")

@@ -13,7 +13,7 @@ from qexp.cli.terminal import reserve
 
 if TYPE_CHECKING:
     from qexp.client import Client
-    from qexp.store.standing import Counts
+    from qexp.store.reads.study_progress import StudyProgress
 
 _SHOWN = 50
 
@@ -63,11 +63,11 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     return exit_status(counts)
 
 
-def _report(client: Client, counts: Counts, form: str) -> None:
+def _report(client: Client, counts: StudyProgress, form: str) -> None:
     from qexp.cli.listings import experiment_table
     from qexp.cli.show import experiment_json, names_of
     from qexp.cli.status import counts_json, ending
-    from qexp.store.selectors import Selection
+    from qexp.store.selection.selectors import Selection
 
     views = client.experiments(Selection(counts.study), None if form == "json" else _SHOWN)
     if form == "json":

@@ -16,8 +16,8 @@ from qexp.units import size_text
 
 if TYPE_CHECKING:
     from qexp.client import Client, Shown
-    from qexp.store.reports import AttemptView, ExperimentView
-    from qexp.store.selectors import Selection
+    from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
+    from qexp.store.selection.selectors import Selection
 
 
 _SHOWN = 50

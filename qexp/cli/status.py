@@ -14,7 +14,7 @@ from qexp.model import Status
 
 if TYPE_CHECKING:
     from qexp.client import Client
-    from qexp.store.standing import Counts
+    from qexp.store.reads.study_progress import StudyProgress
 
 
 @click.command()
@@ -38,7 +38,7 @@ def status_(study: str | None, watch: bool, form: str) -> None:
         say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
 
 
-def counts_json(counts: Counts) -> dict[str, Any]:
+def counts_json(counts: StudyProgress) -> dict[str, Any]:
     """Return how a study stands as data."""
     return {
         "study": counts.study,
@@ -94,7 +94,7 @@ def wait_(study: str, timeout: float | None, form: str) -> int:
     return exit_status(counts)
 
 
-def ending(counts: Counts) -> str:
+def ending(counts: StudyProgress) -> str:
     """Return the line that says how a study ended, with the command to look at what failed."""
     parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
@@ -104,6 +104,6 @@ def ending(counts: Counts) -> str:
     return f"{counts.study}: {parts or 'no experiments'}{hint}" + f"\n{pause}" * bool(pause)
 
 
-def exit_status(counts: Counts) -> int:
+def exit_status(counts: StudyProgress) -> int:
     """Return 0 if all experiments are done, else 1."""
     return 0 if counts.counts[Status.DONE] == counts.total else 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from qexp.store.workers import WorkerView
+    from qexp.store.reads.workers import WorkerView
 
 _STOPPED = 20
 """How many of the workers that have stopped are shown."""
@@ -64,14 +64,14 @@ def _table(found: list[WorkerView]) -> Table:
 def _state(worker: WorkerView) -> Text:
     from rich.text import Text
 
-    from qexp.store.workers import State
+    from qexp.store.reads.workers import WorkerState
 
     styles = {
-        State.BUSY: "cyan",
-        State.SILENT: "bold red",
-        State.QUARANTINED: "bold red",
-        State.LOST: "red",
-        State.STOPPED: "dim",
+        WorkerState.BUSY: "cyan",
+        WorkerState.SILENT: "bold red",
+        WorkerState.QUARANTINED: "bold red",
+        WorkerState.LOST: "red",
+        WorkerState.STOPPED: "dim",
     }
-    text = f"busy {worker.busy}/{worker.concurrency}" if worker.state is State.BUSY else worker.state
+    text = f"busy {worker.busy}/{worker.concurrency}" if worker.state is WorkerState.BUSY else worker.state
     return Text(text, style=styles.get(worker.state, ""))

@@ -13,8 +13,9 @@ from qexp import broker
 from qexp.client.progress import Progress, nobody
 from qexp.model import describe, short_names
 from qexp.settings import Settings
-from qexp.store import publishing, studies, workers
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
+from qexp.store.reads import study_rows, workers
+from qexp.store.writes import publishing
 
 _AT_ONCE = 5_000
 """Experiments that are marked and announced together."""
@@ -48,7 +49,7 @@ class Announcer:
         self._missing: dict[int, tuple[float, datetime]] = {}
         """Since when messages of studies are missing, and before which moment they were sent."""
 
-    def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
+    def announce(self, study: study_rows.StudyRow, progress: Progress = nobody) -> int:
         """
         Publish ids of pending experiments of a study that is not paused, as far as the window has room.
 
@@ -87,13 +88,13 @@ class Announcer:
         """Announce what waits, retries that are due among it, for all studies by priority; return how many."""
         self.holds_back = False
         with self._begin() as connection:
-            waiting = studies.waiting(connection)
+            waiting = study_rows.waiting(connection)
         return sum(self.announce(study) for study in waiting)
 
     def go_on(self, ids: Iterable[int]) -> set[int]:
         """Announce what waits of some studies; return those of which nobody knows yet how long an experiment takes."""
         with self._begin() as connection:
-            found = studies.rows(connection, sorted(ids))
+            found = study_rows.rows(connection, sorted(ids))
         unknown = set()
         for study in found:
             self.holds_back = False
@@ -146,7 +147,7 @@ class Announcer:
         again = 0
         while True:
             with self._begin() as connection:
-                (study,) = studies.rows(connection, [line.study])
+                (study,) = study_rows.rows(connection, [line.study])
                 pace = self._pace(connection, study)
                 batch = publishing.mark_republished(connection, line.study, before, _AT_ONCE)
             if not batch:
@@ -154,12 +155,12 @@ class Announcer:
             self._publish(study, bundles(batch, size(pace, self.settings.bundle), 1, is_tail=False))
             again += len(batch)
 
-    def _pace(self, connection: Connection, study: studies.StudyRow) -> publishing.RecentDurations | None:
+    def _pace(self, connection: Connection, study: study_rows.StudyRow) -> publishing.RecentDurations | None:
         return publishing.recent_durations(connection, study.id) if self.settings.bundle else None
 
     def _publish(
         self,
-        study: studies.StudyRow,
+        study: study_rows.StudyRow,
         messages: Sequence[Sequence[publishing.QueuedExperiment]],
         scout: int | None = None,
     ) -> None:
@@ -189,7 +190,7 @@ def _missing_before(connection: Connection, line: publishing.QueuedBacklog, back
 
 
 def _described(
-    study: studies.StudyRow, message: Sequence[publishing.QueuedExperiment], short: Mapping[str, Mapping[str, str]]
+    study: study_rows.StudyRow, message: Sequence[publishing.QueuedExperiment], short: Mapping[str, Mapping[str, str]]
 ) -> str:
     """Return what monitors show of a message."""
     first, last = message[0], message[-1]

@@ -19,10 +19,12 @@ from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store import experiments, locks, publishing, roles, schema, standing, studies, views, workers
-from qexp.store.connect import Connection, Database, raw
-from qexp.store.experiments import Cancelled
-from qexp.store.workers import WorkerView
+from qexp.store.connection import Connection, Database, raw
+from qexp.store.reads import locks, study_progress, study_rows, workers
+from qexp.store.reads.workers import WorkerView
+from qexp.store.schema import roles, schema_version, views
+from qexp.store.writes import control, publishing
+from qexp.store.writes.control import Cancelled
 from qexp.this_process import user_name
 from qexp.truncation import truncated
 
@@ -34,9 +36,9 @@ if TYPE_CHECKING:
     from qexp.client.explain import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
-    from qexp.store.accepting import Accepted
-    from qexp.store.reports import ErrorGroup, ExperimentView
-    from qexp.store.selectors import Selection
+    from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
+    from qexp.store.selection.selectors import Selection
+    from qexp.store.writes.accepting import Accepted
 
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,7 @@ class Client:
         """The database, whose schema is current; TablesError says what to do if it is not."""
         database = Database(self.settings, self._keeps)
         with database.begin() as connection:
-            schema.check(connection)
+            schema_version.check(connection)
         return database
 
     @contextmanager
@@ -105,9 +107,9 @@ class Client:
         OlderWorkersError names the workers that run with the older schema, unless it is done *under_workers*.
         """
         with Database(self.settings).begin() as connection:
-            older = schema.migrate(connection, self.settings.lease, under_workers)
+            older = schema_version.migrate(connection, self.settings.lease, under_workers)
         self.renew_views()
-        return Migrated(schema.HEAD, older)
+        return Migrated(schema_version.HEAD, older)
 
     def prepare(self) -> None:
         """Bring the schema up to date if it is not: what begins something does so, what only looks does not."""
@@ -129,7 +131,7 @@ class Client:
                 views.refresh(raw(connection), number, wholly=number == study)
 
     def roles(self, worker: str, reader: str) -> str:
-        """Return SQL that makes a role for workers and one for readers; see `qexp.store.roles.script`."""
+        """Return SQL that makes a role for workers and one for readers; see `qexp.store.schema.roles.script`."""
         return roles.script(self.settings, worker, reader)
 
     def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
@@ -157,9 +159,9 @@ class Client:
     def mean_duration(self, study: str) -> float | None:
         """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
         with self.begin() as connection:
-            return standing.mean_duration(connection, study)
+            return study_progress.mean_duration(connection, study)
 
-    def announce(self, study: studies.StudyRow, progress: Progress = nobody) -> int:
+    def announce(self, study: study_rows.StudyRow, progress: Progress = nobody) -> int:
         """Publish the ids of pending experiments of a study, as far as the window has room; return how many."""
         return self.announcer.announce(study, progress)
 
@@ -172,26 +174,26 @@ class Client:
     def announce_studies(self, ids: Sequence[int]) -> None:
         """Publish the ids of pending experiments of the studies with these ids, as far as the window has room."""
         with self.begin() as connection:
-            affected = studies.rows(connection, ids)
+            affected = study_rows.rows(connection, ids)
         for study in affected:
             self.announce(study)
 
-    def study(self, name: str) -> studies.StudyRow:
+    def study(self, name: str) -> study_rows.StudyRow:
         """Return a study; UnknownStudyError names the nearest one."""
         with self.begin() as connection:
-            return studies.find(connection, name)
+            return study_rows.find(connection, name)
 
-    def studies(self, names: Iterable[str]) -> list[studies.StudyRow]:
+    def studies(self, names: Iterable[str]) -> list[study_rows.StudyRow]:
         """Return the studies of these names, the oldest first."""
         with self.begin() as connection:
-            return studies.named(connection, names)
+            return study_rows.named(connection, names)
 
-    def counts(self, study: str | None = None) -> list[standing.Counts]:
+    def counts(self, study: str | None = None) -> list[study_progress.StudyProgress]:
         """Return how one study stands, or all of them, the oldest first."""
         try:
             with self.begin() as connection:
-                known = None if study is None else studies.find(connection, study).id
-                return standing.counts(connection, known)
+                known = None if study is None else study_rows.find(connection, study).id
+                return study_progress.counts(connection, known)
         except NoTablesError:
             if study is None:
                 return []
@@ -214,10 +216,10 @@ class Client:
 
     def size(self, selection: Selection) -> tuple[int, int]:
         """Return how many of the chosen experiments are closed, and how many are open."""
-        from qexp.store import selectors
+        from qexp.store.selection import selectors
 
         with self.begin() as connection:
-            return experiments.count(connection, selectors.where(connection, selection))
+            return study_progress.count(connection, selectors.where(connection, selection))
 
     def show(self, selection: Selection) -> list[Shown]:
         """Return everything about the chosen experiments."""
@@ -249,18 +251,18 @@ class Client:
         from qexp import broker
         from qexp.client.planning import renew, renewal
         from qexp.files import Files
-        from qexp.store import selectors
+        from qexp.store.selection import selectors
 
         broker.check(self.settings)
         with self.begin() as connection:
-            known = experiments.closed_studies(connection, selectors.where(connection, selection))
-            digests = [studies.current(connection, study)[1] for study in known]
+            known = control.closed_studies(connection, selectors.where(connection, selection))
+            digests = [study_rows.current(connection, study)[1] for study in known]
         renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
 
-        def send_back(connection: Connection) -> experiments.Requeued:
-            done = experiments.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
-            studies.renewed(connection, done.studies)
-            for study in studies.rows(connection, done.studies):
+        def send_back(connection: Connection) -> control.RequeuedRows:
+            done = control.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
+            control.renewed(connection, done.studies)
+            for study in study_rows.rows(connection, done.studies):
                 renew(connection, study, renewals[study.id])
             return done
 
@@ -278,7 +280,8 @@ class Client:
         Their attempts do not change. Experiments that have kept nothing stay failed.
         """
         from qexp.files import Files
-        from qexp.store import accepting, selectors
+        from qexp.store.selection import selectors
+        from qexp.store.writes import accepting
 
         who = user_name()
         done = self.change(lambda connection: accepting.accept(connection, selectors.where(connection, selection), who))
@@ -293,12 +296,10 @@ class Client:
 
         Attempts that run end at once as far as their results go; their workers end them within a few seconds.
         """
-        from qexp.store import selectors
+        from qexp.store.selection import selectors
 
         said = reason and truncated(reason)
-        return self.change(
-            lambda connection: experiments.cancel(connection, selectors.where(connection, selection), said)
-        )
+        return self.change(lambda connection: control.cancel(connection, selectors.where(connection, selection), said))
 
     def pause(self, study: str, reason: str | None = None) -> bool:
         """
@@ -306,11 +307,11 @@ class Client:
 
         False: it was paused before, and keeps its reason.
         """
-        return self.change(lambda connection: studies.pause(connection, study, reason and truncated(reason)))
+        return self.change(lambda connection: control.pause(connection, study, reason and truncated(reason)))
 
     def resume(self, study: str) -> bool:
         """Let a paused study go on; False: it was not paused."""
-        found = self.change(lambda connection: studies.resume(connection, study))
+        found = self.change(lambda connection: control.resume(connection, study))
         self.announce(self.study(study))
         return found
 
@@ -361,10 +362,10 @@ class Client:
     def wait(
         self,
         study: str,
-        progress: Callable[[standing.Counts], None] | None = None,
+        progress: Callable[[study_progress.StudyProgress], None] | None = None,
         timeout: float | None = None,
         check: Callable[[], None] = lambda: None,
-    ) -> standing.Counts:
+    ) -> study_progress.StudyProgress:
         """
         Wait until no experiment of a study is open, or it is paused and none runs, and return how it stands then.
 

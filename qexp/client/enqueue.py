@@ -15,8 +15,9 @@ from qexp.client.progress import Progress
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
-from qexp.store import experiments, publishing, staleness, studies
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
+from qexp.store.reads import staleness, study_rows
+from qexp.store.writes import control, enqueueing, publishing, studies
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -71,13 +72,13 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     notify.check(plan.manner.notify)
     missing = provenance.missing(grid, plan.provenance.snapshot)
 
-    def add(connection: Connection) -> tuple[tuple[str, str | None] | None, studies.StudyRow, experiments.Added]:
-        before = studies.place(connection, plan.name)
+    def add(connection: Connection) -> tuple[tuple[str, str | None] | None, study_rows.StudyRow, enqueueing.Added]:
+        before = study_rows.place(connection, plan.name)
         study = studies.save(connection, plan)
-        added = experiments.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
+        added = enqueueing.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
         studies.count(connection, study, added.total)
         if added.new:
-            studies.renewed(connection, [study.id])
+            control.renewed(connection, [study.id])
         return before, study, added
 
     client.prepare()
@@ -106,7 +107,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     )
 
 
-def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[experiments.Encoded]:
+def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[enqueueing.Encoded]:
     for number, row in enumerate(grid.encoded(names), 1):
         if number % 10_000 == 0:
             progress("written", number)
@@ -121,8 +122,8 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
     include, added = list(rows), None
     while added is None:  # again if the study has another revision by then, perhaps with another function
         with client.begin() as connection:
-            known = studies.find(connection, study)
-            settings, digest = studies.current(connection, known)
+            known = study_rows.find(connection, study)
+            settings, digest = study_rows.current(connection, known)
         if not include:  # a grid without rows would be one experiment without parameters
             return Enqueued(study, 0, 0, 0, known.revision)
         data = {"study": study, "function": known.function, "include": include, "settings": settings}
@@ -135,14 +136,14 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
     return Enqueued(study, added.total, added.new, announced, known.revision)
 
 
-def _add(connection: Connection, known: studies.StudyRow, grid: Grid) -> experiments.Added | None:
+def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> enqueueing.Added | None:
     """Add parameter sets to a study; None: it has another revision than was *known*, and nothing was added."""
     names = studies.name_parameters(connection, known, grid.names)
     if names is None:
         return None
-    added = experiments.add_by_code(connection, known.id, grid.encoded(names))
+    added = enqueueing.add_by_code(connection, known.id, grid.encoded(names))
     if added.new:
-        studies.renewed(connection, [known.id])
+        control.renewed(connection, [known.id])
     return added
 
 
@@ -153,10 +154,10 @@ def compare(client: Client, grid: Grid) -> Difference:
     new = Difference(grid.study, len(grid), 0, 0, {})
     try:
         with client.begin() as connection:
-            if grid.study not in studies.names(connection):
+            if grid.study not in study_rows.names(connection):
                 return new
-            known = studies.find(connection, grid.study)
-            found = experiments.compare(connection, known.id, grid.encoded())
+            known = study_rows.find(connection, grid.study)
+            found = enqueueing.compare(connection, known.id, grid.encoded())
             changes = studies.changes(connection, known, plan)
     except NoTablesError:
         return new

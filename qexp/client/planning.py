@@ -9,16 +9,17 @@ from qexp.client import provenance
 from qexp.grid import Grid
 from qexp.notification_addresses import hidden
 from qexp.settings import Settings
-from qexp.store import studies
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
+from qexp.store.reads import study_rows
+from qexp.store.writes import studies
 
 
-def plan_of(grid: Grid, settings: Settings) -> studies.Plan:
+def plan_of(grid: Grid, settings: Settings) -> studies.StudySpec:
     """Return what a grid asks of its study, with its code as it is now."""
     data = grid.source.data
     if "notify" in data:  # its addresses hold secrets, and a revision's grid is shown
         data = {**data, "notify": [hidden(address) for address in grid.file.notify]}
-    return studies.Plan(
+    return studies.StudySpec(
         name=grid.study,
         function=grid.function,
         folder=None if grid.folder is None else str(grid.folder.resolve()),
@@ -29,7 +30,7 @@ def plan_of(grid: Grid, settings: Settings) -> studies.Plan:
         parameters=grid.names,
         grid=data,
         settings=grid.settings,
-        manner=studies.Manner(
+        manner=studies.RunOptions(
             grid.file.timeout,
             grid.file.memory,
             grid.file.retries.model_dump(),
@@ -50,7 +51,7 @@ class Renewal:
     code: studies.Provenance
 
 
-def renewal(study: studies.StudyRow, digest: str | None) -> Renewal | None:
+def renewal(study: study_rows.StudyRow, digest: str | None) -> Renewal | None:
     """
     Return the code of a study if it runs snapshots, and its folder is there and differs from the snapshot *digest*.
 
@@ -63,7 +64,7 @@ def renewal(study: studies.StudyRow, digest: str | None) -> Renewal | None:
     return None if now.snapshot is None or now.snapshot.digest == digest else Renewal(study.revision, now)
 
 
-def renew(connection: Connection, study: studies.StudyRow, found: Renewal | None) -> None:
+def renew(connection: Connection, study: study_rows.StudyRow, found: Renewal | None) -> None:
     """Make a revision of the code that was found, unless there is a newer revision by now: it has newer code."""
     if found is not None and found.number == study.revision:
         studies.renew(connection, study, found.code)

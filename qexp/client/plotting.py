@@ -11,10 +11,11 @@ from qexp.analysis.plots.request import PlotRequest, require_matplotlib
 from qexp.client import reading
 from qexp.client.summaries import snapshot
 from qexp.errors import SummaryError
-from qexp.store import drawable, selectors, studies
-from qexp.store.connect import Connection
-from qexp.store.selectors import Selection
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import drawable, study_rows
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.selection import selectors
+from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
     from qexp.analysis.plots.data import Experiments
@@ -38,7 +39,7 @@ def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
     series = None
     with snapshot(client) as connection:
         condition = selectors.where(connection, selection)
-        study = studies.of(connection, condition, selection.study)
+        study = study_rows.of(connection, condition, selection.study)
         _check_where(study, selection)
         mixed = _mixed(connection, condition, selection, study)
         notes = [*_chosen_by(selection), *mixed, *_left_out(connection, condition, selection)]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
 from qexp.functions import file_in, unavailable_modules
-from qexp.store import sources
-from qexp.store.connect import raw
-from qexp.store.studies import Provenance
+from qexp.store.connection import raw
+from qexp.store.reads import snapshots
+from qexp.store.writes.studies import Provenance
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -39,7 +39,7 @@ def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
 
     def archive() -> bytes:
         with client.begin() as connection:
-            return sources.archive(raw(connection), digest)
+            return snapshots.archive(raw(connection), digest)
 
     return unpacked(digest, client.settings.home / "sources", archive)
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, text
 
-from qexp.store import reports, selectors, studies
-from qexp.store.connect import Connection
-from qexp.store.reports import AttemptView, ErrorGroup, ExperimentView
-from qexp.store.selectors import Selection
+from qexp.store.connection import Connection
+from qexp.store.reads import experiment_rows, study_rows
+from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
+from qexp.store.selection import selectors
+from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.store.value_columns import Source
+    from qexp.store.schema.value_columns import Source
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,19 @@ class Shown:
 
 def experiments(connection: Connection, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
     """Return the chosen experiments in the order of their ids."""
-    return list(reports.experiments(connection, selectors.where(connection, selection), limit))
+    return list(experiment_rows.experiments(connection, selectors.where(connection, selection), limit))
 
 
 def show(connection: Connection, selection: Selection) -> list[Shown]:
     """Return everything about the chosen experiments."""
     found = experiments(connection, selection)
-    attempts = reports.attempts(connection, [view.id for view in found])
+    attempts = experiment_rows.attempts(connection, [view.id for view in found])
     return [Shown(view, attempts[view.id]) for view in found]
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
     """Return the failed among the chosen experiments by error, the largest group first."""
-    return reports.error_groups(connection, selectors.where(connection, selection))
+    return experiment_rows.error_groups(connection, selectors.where(connection, selection))
 
 
 def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
@@ -49,17 +50,17 @@ def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
     from qexp.analysis.frame import frame as made
 
     condition = selectors.where(connection, selection)
-    known = studies.of(connection, condition, selection.study)
-    return made(reports.blocks(connection, condition), known.parameters, known.results)
+    known = study_rows.of(connection, condition, selection.study)
+    return made(experiment_rows.blocks(connection, condition), known.parameters, known.results)
 
 
 def frame_and_sources(
-    connection: Connection, condition: ColumnElement[bool], study: studies.StudyRow
+    connection: Connection, condition: ColumnElement[bool], study: study_rows.StudyRow
 ) -> tuple[pd.DataFrame, dict[str, Source]]:
     """Return a frame of a study's chosen experiments, and which of its columns are parameters and which are results."""
     from qexp.analysis.frame import frame_and_sources as made
 
-    return made(reports.blocks(connection, condition), study.parameters, study.results)
+    return made(experiment_rows.blocks(connection, condition), study.parameters, study.results)
 
 
 def export(
@@ -75,8 +76,8 @@ def export(
     shapes: list[tuple[int, int]] = []
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both times the same ones
     condition = selectors.where(connection, selection)
-    known = studies.of(connection, condition, selection.study)
-    seen, blocks = reports.values(connection, condition), reports.blocks(connection, condition)
+    known = study_rows.of(connection, condition, selection.study)
+    seen, blocks = experiment_rows.values(connection, condition), experiment_rows.blocks(connection, condition)
     save(_measured(frames(seen, blocks, known.parameters, known.results), shapes))
     return sum(rows for rows, _ in shapes), shapes[0][1]
 

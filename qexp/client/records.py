@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from qexp.client.client import Client
 from qexp.errors import ContextError
 from qexp.files import Files
-from qexp.store import found, selectors, studies
-from qexp.store.journal import Piece
-from qexp.store.selectors import Selection
+from qexp.model import OutputPiece
+from qexp.store.reads import records, study_rows
+from qexp.store.selection import selectors
+from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ class Printed:
     """What an attempt has printed, and whether it may print more."""
 
     attempt: int
-    pieces: list[Piece]
+    pieces: list[OutputPiece]
     running: bool
 
 
@@ -37,18 +38,18 @@ class Records:
         """Return what an attempt has printed from byte *after* on; the last attempt's if none is given."""
         with self._client.begin() as connection:
             selectors.where(connection, Selection(ids=((experiment, experiment),)))
-            last, running = found.attempt_of(connection, experiment)
+            last, running = records.attempt_of(connection, experiment)
             number = last if attempt is None else attempt
             if not 1 <= number <= max(last, 1):
                 raise ContextError(f"experiment {experiment}: there is no attempt {number}; the last one is {last}")
-            return Printed(number, found.output(connection, experiment, number, after), running and number == last)
+            return Printed(number, records.output(connection, experiment, number, after), running and number == last)
 
     def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
         """Return the series of the chosen experiments as a long frame; see `qexp.metrics`."""
         from qexp.analysis.series import long_frame
 
         with self._client.begin() as connection:
-            return long_frame(found.series(connection, selectors.where(connection, selection), names, every))
+            return long_frame(records.series(connection, selectors.where(connection, selection), names, every))
 
     def rows(self, selection: Selection, name: str) -> pd.DataFrame:
         """Return the rows of a list of the chosen experiments: id, attempt, at, then one column per key."""
@@ -56,38 +57,38 @@ class Records:
 
         with self._client.begin() as connection:
             condition = selectors.where(connection, selection)
-            rows = found.entries(connection, condition, name)
-            if not rows and name not in (known := found.lists(connection, condition)):
+            rows = records.entries(connection, condition, name)
+            if not rows and name not in (known := records.lists(connection, condition)):
                 raise ContextError(f"there is no list {name!r}; the lists are: {', '.join(known) or 'none'}")
             return list_frame(rows)
 
     def lists(self, selection: Selection) -> list[str]:
         """Return the names of the lists that the chosen experiments have."""
         with self._client.begin() as connection:
-            return found.lists(connection, selectors.where(connection, selection))
+            return records.lists(connection, selectors.where(connection, selection))
 
-    def artifacts(self, selection: Selection) -> list[found.Artifact]:
+    def artifacts(self, selection: Selection) -> list[records.Artifact]:
         """Return the files that the chosen experiments have left."""
         with self._client.begin() as connection:
-            return found.artifacts(connection, selectors.where(connection, selection))
+            return records.artifacts(connection, selectors.where(connection, selection))
 
-    def fetch(self, artifact: found.Artifact, target: Path) -> None:
+    def fetch(self, artifact: records.Artifact, target: Path) -> None:
         """Copy an artifact to a file on this machine; FilesError if it is not what was stored."""
         Files(self._client.settings.artifacts_root).fetch(artifact.url, target, artifact.sha256)
 
-    def content(self, artifact: found.Artifact) -> bytes:
+    def content(self, artifact: records.Artifact) -> bytes:
         """Return an artifact's bytes."""
         return Files(self._client.settings.artifacts_root).get(artifact.url)
 
-    def origin(self, experiment: int, attempt: int | None = None) -> found.Origin:
+    def origin(self, experiment: int, attempt: int | None = None) -> records.CodeOrigin:
         """Return the git commit, its diff and the packages that came with the revision of an attempt."""
         with self._client.begin() as connection:
             selectors.where(connection, Selection(ids=((experiment, experiment),)))
-            return found.origin(connection, experiment, attempt)
+            return records.origin(connection, experiment, attempt)
 
-    def source(self, experiment: int, attempt: int | None = None) -> tuple[found.Snapshot, str]:
+    def source(self, experiment: int, attempt: int | None = None) -> tuple[records.CodeSnapshot, str]:
         """Return the code that an attempt ran, and the function in it as `module:name`."""
         with self._client.begin() as connection:
             condition = selectors.where(connection, Selection(ids=((experiment, experiment),)))
-            function = studies.of(connection, condition, None).function
-            return found.source(connection, experiment, attempt), function
+            function = study_rows.of(connection, condition, None).function
+            return records.source(connection, experiment, attempt), function

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
-from qexp.store import sources, staleness, studies
-from qexp.store.outdated import Staleness
+from qexp.store.reads import snapshots, staleness, study_rows
+from qexp.store.reads.outdated import Staleness
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 def stale(client: Client, name: str) -> Staleness:
     """Return which done experiments of a study differ from its newest revision in the database, and why."""
     with client.begin() as connection:
-        study = studies.find(connection, name)
+        study = study_rows.find(connection, name)
         found = staleness.of(connection, study)
-        _, digest = studies.current(connection, study)
-        marks = {} if digest is None else sources.marks(connection, [digest])[digest]
+        _, digest = study_rows.current(connection, study)
+        marks = {} if digest is None else snapshots.marks(connection, [digest])[digest]
     if digest is None or study.folder is None:
         return found
     return replace(found, folder=study.folder, edited=_edited(Path(study.folder), digest, marks))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from qexp.client.client import Client
 from qexp.client.records import Records
 from qexp.functions import reference
-from qexp.store import reports, selectors, standing
-from qexp.store.selectors import Selection
+from qexp.store.reads import experiment_rows, study_progress
+from qexp.store.selection import selectors
+from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from qexp.analysis.plots.picture import Picture
     from qexp.analysis.table import Table
     from qexp.grid import Grid
-    from qexp.store.outdated import Staleness
+    from qexp.store.reads.outdated import Staleness
 
 
 class Study:
@@ -36,7 +37,7 @@ class Study:
         stand = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
         return f"<Study {self.name}: {stand or 'no experiments'}>"
 
-    def status(self) -> standing.Counts:
+    def status(self) -> study_progress.StudyProgress:
         """Return how many experiments there are in each status, and the rate."""
         return self._client.counts(self.name)[0]
 
@@ -44,7 +45,7 @@ class Study:
         """Add experiments made by code, one parameter set each, and return how many were new."""
         return self._client.extend(self.name, rows).new
 
-    def wait(self, timeout: float | None = None) -> standing.Counts:
+    def wait(self, timeout: float | None = None) -> study_progress.StudyProgress:
         """Wait until every experiment has ended; TimeoutError after *timeout* seconds, if given."""
         return self._client.wait(self.name, timeout=timeout)
 
@@ -161,7 +162,7 @@ class Study:
         write(self._client, Options(self.name, tuple(metrics), tuple(first), tuple(second)), Path(path))
         return Path(path)
 
-    def errors(self) -> list[reports.ErrorGroup]:
+    def errors(self) -> list[experiment_rows.ErrorGroup]:
         """Return the failed experiments by error, the largest group first."""
         return self._client.errors(Selection(self.name))
 

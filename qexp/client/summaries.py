@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qexp.analysis.coverage import Coverage
     from qexp.analysis.table import Table
     from qexp.analysis.table.spec import TableSpec
-    from qexp.store.connect import Connection
+    from qexp.store.connection import Connection
 
 Spec = TypeVar("Spec", bound=BaseModel)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from qexp.errors import DatabaseUnreachableError
-from qexp.store import standing
+from qexp.store.reads import study_progress
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
@@ -23,10 +23,10 @@ _SHARE = 0.05
 def wait(
     client: Client,
     study: str,
-    progress: Callable[[standing.Counts], None] | None,
+    progress: Callable[[study_progress.StudyProgress], None] | None,
     check: Callable[[], None],
     timeout: float | None,
-) -> standing.Counts:
+) -> study_progress.StudyProgress:
     """Do what `Client.wait` says, over a client that keeps its connection."""
     number = client.study(study).id
     deadline = None if timeout is None else time.monotonic() + timeout
@@ -55,7 +55,7 @@ def pause(seconds: float) -> float:
 
 def _rests(client: Client, study: int) -> bool:
     with client.begin() as connection:
-        return standing.rests(connection, study)
+        return study_progress.rests(connection, study)
 
 
 def _surely(look: Callable[[], T]) -> T:

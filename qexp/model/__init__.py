@@ -1,6 +1,6 @@
 """The nouns: experiments, attempts and their states; identity; values as text."""
 
-from qexp.model.attempt import UNKNOWN, Claim, Departure, Error, Imports, Outcome, Usage
+from qexp.model.attempt import UNKNOWN, Claim, Departure, Error, Imports, Outcome, OutputPiece, Usage
 from qexp.model.canonical import (
     DEFAULT_QUEUE,
     NON_FINITE,
@@ -36,6 +36,7 @@ __all__ = [
     "Json",
     "Origin",
     "Outcome",
+    "OutputPiece",
     "Status",
     "Usage",
     "ago",

@@ -142,3 +142,11 @@ class Outcome:
         if self.departure is not None:
             return self.departure.outcome
         return "done" if self.error is None else str(self.error.failure)
+
+
+class OutputPiece(NamedTuple):
+    """Some output, by its offset and size in bytes."""
+
+    position: int
+    size: int
+    text: str

@@ -1,1 +1,1 @@
-"""Everything that speaks SQL: tables, migrations, hot statements, selectors, reports."""
+"""Everything that speaks SQL."""

@@ -14,7 +14,7 @@ import psycopg
 
 from qexp.errors import DatabaseUnreachableError, ServiceError
 from qexp.settings import Settings, place
-from qexp.store.connect import Raw, connect, unreachable
+from qexp.store.connection import Raw, connect, unreachable
 from qexp.this_process import is_this_process
 from qexp.truncation import single_line
 

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import psutil
 
-from qexp.store import hot, leases
-from qexp.store.connect import Raw
+from qexp.store.connection import Raw
+from qexp.store.writes import claiming, worker_rows
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attempt.limits import crashed, kill_tree
 from qexp.worker.board import Board, Post, Request
@@ -49,7 +49,7 @@ class Attendance:
         living = _living()
         posts = self._posts(living)
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
-        now, strays = time.monotonic(), leases.strays(raw, self.worker, {post.pid for post in posts.values()})
+        now, strays = time.monotonic(), worker_rows.strays(raw, self.worker, {post.pid for post in posts.values()})
         self._missed = {stray: self._missed.get(stray, now) for stray in strays}
         late = {stray for stray, since in self._missed.items() if now - since > _UNSEEN}
         for pid in {pid for _, pid in strays} - living:
@@ -61,7 +61,7 @@ class Attendance:
                 self._died(ChildDeath(self.worker, pid, error, post.experiment, post.attempt))
         for experiment, pid in late:
             if pid in living and experiment not in self._logged(pid):
-                hot.release(raw, self.worker, [experiment])
+                claiming.release(raw, self.worker, [experiment])
                 log.warning("experiment %d: given back, because its process %d does not run it", experiment, pid)
 
     def _logged(self, pid: int) -> set[int]:
@@ -76,7 +76,9 @@ class Attendance:
 
     def _end_unwanted(self, raw: Raw, posts: dict[int, Post], grace: float) -> None:
         held = [(post.experiment, post.attempt) for post in posts.values()]
-        unwanted = {(item.id, item.attempt): item for item in leases.unwanted(raw, self.worker, held)} if held else {}
+        unwanted = (
+            {(item.id, item.attempt): item for item in worker_rows.unwanted(raw, self.worker, held)} if held else {}
+        )
         self._asked = {key: at for key, at in self._asked.items() if key in unwanted}
         for slot, post in posts.items():
             key = post.experiment, post.attempt
@@ -88,7 +90,7 @@ class Attendance:
                 tell(self.board, slot, post, Request.STOP)
             elif post.process != os.getpid():
                 if unwanted[key].own:
-                    hot.release(raw, self.worker, [post.experiment])
+                    claiming.release(raw, self.worker, [post.experiment])
                 log.warning("experiment %d: attempt %d is killed", *key)
                 kill_tree(post.process, post.process_born)
 

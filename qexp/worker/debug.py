@@ -10,10 +10,10 @@ from pathlib import Path
 from qexp.client import Client
 from qexp.functions import switch_folder
 from qexp.model import Claim, Departure, Json
-from qexp.store import studies
-from qexp.store.journal import Writer
+from qexp.store.reads import study_rows
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes.journal import AttemptFence
 from qexp.worker.attempt import isolation, results, runner
 from qexp.worker.attempt.code import Code
 from qexp.worker.context.context import Leaving
@@ -34,7 +34,9 @@ class Rehearsal:
         self._postgres = ReconnectingConnection(self._client.settings)
         claim = _claim(self._client, experiment)
         self.claim = claim._replace(source=None) if live else claim
-        reader = PostgresJournal(self._postgres, Writer(experiment, 0, None), Path, lambda: False, self.claim.study)
+        reader = PostgresJournal(
+            self._postgres, AttemptFence(experiment, 0, None), Path, lambda: False, self.claim.study
+        )
         self.journal = MemoryJournal(reader.encoded)
 
     @cached_property
@@ -81,8 +83,8 @@ def _claim(client: Client, experiment: int) -> Claim:
     """Return what a worker would be given of an experiment, without taking it."""
     (view,) = client.experiments(Selection(ids=((experiment, experiment),)))
     with client.begin() as connection:
-        study = studies.find(connection, view.study)
-        settings, source = studies.current(connection, study)
+        study = study_rows.find(connection, view.study)
+        settings, source = study_rows.current(connection, study)
     return Claim(
         id=view.id,
         attempt=view.attempt + 1,

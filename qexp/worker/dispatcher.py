@@ -13,9 +13,9 @@ from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError, ServiceError, SettingsError
 from qexp.model import Error, Failure
 from qexp.settings import Settings
-from qexp.store import leases
-from qexp.store.connect import Raw, connect
+from qexp.store.connection import Raw, connect
 from qexp.store.reconnecting import translated
+from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
@@ -115,7 +115,7 @@ class Dispatcher:
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
         raw = self._connection()
-        lead = leases.lead(raw, self.worker, self._lease, self.settings.lease)
+        lead = worker_rows.lead(raw, self.worker, self._lease, self.settings.lease)
         self._answered = time.monotonic()
         if lead is None:
             self._stirred = True  # if it leads again: who leads meanwhile may leave something
@@ -148,7 +148,7 @@ class Dispatcher:
         with broker.client(self.settings) as connection:
             connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
 
-    def _announce(self, lead: leases.Lead) -> None:
+    def _announce(self, lead: worker_rows.Leadership) -> None:
         """Announce what waits, and what the broker has lost."""
         announcer = self._client.announcer
         try:
@@ -172,7 +172,7 @@ class Dispatcher:
         lease = self.settings.lease
         if time.monotonic() - self._reached < lease:
             return
-        gone = leases.silent(raw, lease)
+        gone = worker_rows.silent(raw, lease)
         if gone:
             try:
                 self._settle_dead()
@@ -182,7 +182,7 @@ class Dispatcher:
             message = f"the last heartbeat of its worker {silent.name} was at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
             message += ", and its host is alive" if silent.died else ""
             mark = fingerprint("WorkerLost", [])
-            lost = leases.rescue(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
+            lost = worker_rows.rescue(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
                 many = "1 experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
                 log.warning("%s is silent: %s recovered from it", silent.name, many)
@@ -231,7 +231,7 @@ class Dispatcher:
     def _resign(self, raw: Raw) -> None:
         try:
             with translated(self.settings):
-                leases.resign(raw, self.worker)
+                worker_rows.resign(raw, self.worker)
                 raw.close()
         except ServiceError as error:
             log.warning("the leader's lease was not given up, and ends by itself: %s", single_line(error))

@@ -10,8 +10,8 @@ from uuid import UUID
 from qexp import broker
 from qexp.errors import ServiceError
 from qexp.settings import Settings
-from qexp.store import leases
 from qexp.store.reconnecting import ReconnectingConnection
+from qexp.store.writes import worker_rows
 from qexp.worker.attempt.interrupts import GRACE
 from qexp.worker.attendance import Attendance
 from qexp.worker.child.outbox import ResultOutbox
@@ -69,7 +69,7 @@ class Heart:
         """Say that the worker is there, now, and end what is not its own any more."""
         stopping = self._attendance.board.stopping
         pulse = self._postgres.run(
-            lambda raw: leases.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
+            lambda raw: worker_rows.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
         )
         self._told = stopping
         self._heard, self._site = time.monotonic(), pulse.site

@@ -10,9 +10,11 @@ from qexp.client import Client
 from qexp.errors import NotifyError
 from qexp.model import Status, describe
 from qexp.notification_addresses import digest, hidden
-from qexp.store import notices, reports, standing, studies, tables
-from qexp.store.connect import Connection
-from qexp.store.notices import Event, News
+from qexp.store.connection import Connection
+from qexp.store.reads import experiment_rows, study_progress, study_rows
+from qexp.store.rules import notifications
+from qexp.store.rules.notifications import Event, StudyEvents
+from qexp.store.schema import tables
 from qexp.truncation import shortened, single_line
 from qexp.worker.periodic import PeriodicThread
 
@@ -45,36 +47,36 @@ class Notices:
         """Note what there is to tell, and have it sent."""
         settings = self._client.settings
         with self._client.begin() as connection:
-            found = notices.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
-            known = notices.told(connection, [news.id for news in found])
+            found = notifications.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
+            known = notifications.told(connection, [news.id for news in found])
             for news in found:
                 for event, since in news.events().items():
                     wanted = news.addresses or settings.notify
                     new = [to for to in wanted if (news.id, event, since, digest(to)) not in known]
                     if new:
                         text = _text(connection, event, news, settings.stalled_after)
-                        notices.note(connection, news.id, event, since, text, new)
+                        notifications.note(connection, news.id, event, since, text, new)
         self._thread.wake()
 
     def braked(self, connection: Connection, name: str, reason: str) -> None:
         """Note that the brake has paused a study, in the transaction that does so."""
-        study = studies.find(connection, name)
-        addresses = studies.addresses(connection, study) or self._client.settings.notify
+        study = study_rows.find(connection, name)
+        addresses = study_rows.addresses(connection, study) or self._client.settings.notify
         text = f"{name}: paused\n{reason}\nafter the fix: qexp requeue {name} --failed; qexp resume {name}"
         if study.paused_at is not None and addresses:
-            notices.note(connection, study.id, Event.BRAKED, study.paused_at, text, addresses)
+            notifications.note(connection, study.id, Event.BRAKED, study.paused_at, text, addresses)
 
     def _send_due(self) -> None:
         with self._client.begin() as connection:
-            due = notices.due(connection)
+            due = notifications.due(connection)
         for notice in due:
             known = {digest(address): address for address in [*notice.addresses, *self._client.settings.notify]}
             if notice.recipient in known:
                 self._send(notice, known[notice.recipient])
 
-    def _send(self, notice: notices.Notice, address: str) -> None:
+    def _send(self, notice: notifications.Notification, address: str) -> None:
         with self._client.begin() as connection:
-            if not notices.take(connection, notice):
+            if not notifications.take(connection, notice):
                 return
         title = notice.text.partition("\n")[0]
         try:
@@ -82,14 +84,14 @@ class Notices:
         except NotifyError as error:
             log.warning("message to %s was not sent: %r: %s", hidden(address), title, error)
             with self._client.begin() as connection:
-                notices.refused(connection, notice, str(error))
+                notifications.refused(connection, notice, str(error))
             return
         with self._client.begin() as connection:
-            notices.sent(connection, notice)
+            notifications.sent(connection, notice)
         log.info("message to %s was sent: %r", hidden(address), title)
 
 
-def _text(connection: Connection, event: Event, news: News, stalled_after: float) -> str:
+def _text(connection: Connection, event: Event, news: StudyEvents, stalled_after: float) -> str:
     """Return a message: its title, what has happened, and the command that goes on from there."""
     title, *lines = {Event.FAILED: _failed, Event.STALLED: _stalled, Event.FINISHED: _finished}[event](
         connection, news, stalled_after
@@ -97,8 +99,8 @@ def _text(connection: Connection, event: Event, news: News, stalled_after: float
     return "\n".join([f"{news.name}: {title}", *lines])
 
 
-def _failed(connection: Connection, news: News, _: float) -> list[str]:
-    (view,) = reports.experiments(connection, tables.experiment.c.id == news.failed)
+def _failed(connection: Connection, news: StudyEvents, _: float) -> list[str]:
+    (view,) = experiment_rows.experiments(connection, tables.experiment.c.id == news.failed)
     return [
         "the first failure",
         f"#{view.id} {describe(view.params)}",
@@ -107,8 +109,8 @@ def _failed(connection: Connection, news: News, _: float) -> list[str]:
     ]
 
 
-def _stalled(connection: Connection, news: News, minutes: float) -> list[str]:
-    (counts,) = standing.counts(connection, news.id)
+def _stalled(connection: Connection, news: StudyEvents, minutes: float) -> list[str]:
+    (counts,) = study_progress.counts(connection, news.id)
     if news.heard:
         why, command = "workers are running, but none takes its experiments", "qexp doctor"
     else:
@@ -117,12 +119,12 @@ def _stalled(connection: Connection, news: News, minutes: float) -> list[str]:
     return [f"no progress for {minutes:g} min", f"{waiting}; {why}", f"next: {command}"]
 
 
-def _finished(connection: Connection, news: News, _: float) -> list[str]:
-    (counts,) = standing.counts(connection, news.id)
+def _finished(connection: Connection, news: StudyEvents, _: float) -> list[str]:
+    (counts,) = study_progress.counts(connection, news.id)
     stand = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     took = timedelta(seconds=round(((news.last_end or news.renewed_at) - news.renewed_at).total_seconds()))
     lines = [f"finished: {stand}", f"after {took}"]
     if not counts.counts[Status.FAILED]:
         return [*lines, f"next: qexp export {news.name} -o {news.name}.parquet"]
-    kinds = ", ".join(f"{number} {kind}" for kind, number in reports.failures(connection, news.id))
+    kinds = ", ".join(f"{number} {kind}" for kind, number in experiment_rows.failures(connection, news.id))
     return [*lines, f"failed: {kinds}", f"see: qexp errors {news.name}"]

@@ -17,12 +17,12 @@ import psutil
 from qexp import broker, private_folders
 from qexp.client import Client
 from qexp.errors import ResultError, ServiceError
-from qexp.model import Error, Failure
+from qexp.model import Error, Failure, OutputPiece
 from qexp.settings import Settings
 from qexp.source import current
-from qexp.store import hot, journal, leases, sources
-from qexp.store.connect import Raw, connect
+from qexp.store.connection import Raw, connect
 from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
+from qexp.store.writes import claiming, journal, sources, worker_rows
 from qexp.this_process import user_name
 from qexp.truncation import single_line
 from qexp.worker.attempt import trace
@@ -74,10 +74,10 @@ class Office:
         with Client(self.settings).begin() as connection:
             sources.keep_environment(connection, environment)
         with connect(self.settings) as raw:
-            leases.register(
+            worker_rows.register(
                 raw,
                 self.worker,
-                leases.Station(
+                worker_rows.WorkerInfo(
                     socket.gethostname(),
                     os.getpid(),
                     name,
@@ -143,16 +143,16 @@ class Office:
 
     def _end_attempt(self, raw: Raw, folder: Path, died: ChildDeath, experiment: int) -> None:
         """End the attempt that a dead child was at."""
-        for one in hot.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
+        for one in claiming.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
             again = "" if one.due is None else f"; its next attempt is due at {one.due:%H:%M:%S %Z}"
             log.error("experiment %d: %s%s", one.id, died.error.message, again)
             self._keep_output(raw, folder, one, died)
 
-    def _keep_output(self, raw: Raw, folder: Path, failed: hot.FailedAttempt, died: ChildDeath) -> None:
+    def _keep_output(self, raw: Raw, folder: Path, failed: claiming.FailedAttempt, died: ChildDeath) -> None:
         """Store what a dead child had printed and not sent."""
-        writer = journal.Writer(failed.id, failed.attempt, died.worker)
+        writer = journal.AttemptFence(failed.id, failed.attempt, died.worker)
         rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)
-        if pieces := [journal.Piece(chunk.position, chunk.size, chunk.text) for chunk in rest]:
+        if pieces := [OutputPiece(chunk.position, chunk.size, chunk.text) for chunk in rest]:
             journal.add_output(raw, writer, pieces)
 
     def ask_to_stop(self) -> None:
@@ -178,7 +178,7 @@ class Office:
             self._record(worker, pid, left.results)
         if begun is not None and (
             undone := self._postgres.run(
-                lambda raw: hot.undo(raw, worker, pid, begun), "experiments that did not start", _MOMENT
+                lambda raw: claiming.undo(raw, worker, pid, begun), "experiments that did not start", _MOMENT
             )
         ):
             Client(self.settings).put_back(undone)
@@ -187,7 +187,7 @@ class Office:
         elif not psutil.pid_exists(pid):
             result_log.forget(folder, pid)
 
-    def _record(self, worker: UUID, pid: int, items: Sequence[hot.EncodedResult]) -> None:
+    def _record(self, worker: UUID, pid: int, items: Sequence[claiming.EncodedResult]) -> None:
         """Record results of a dead process; those that Postgres refuses are errors of their experiments."""
         try:
             if recorded := self._outbox.record_encoded(worker, items, patience=_MOMENT):
@@ -200,7 +200,7 @@ class Office:
             (item,) = items
             reason = trace.of(ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None)
             self._postgres.run(
-                lambda raw: hot.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
+                lambda raw: claiming.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
                 "a refused result",
                 _MOMENT,
             )
@@ -216,14 +216,16 @@ class Office:
             self._settle_all(worker, folder)
 
     def _settle_all(self, worker: UUID, folder: Path) -> None:
-        running = self._postgres.run(lambda raw: hot.processes(raw, worker), "the experiments of a worker", _MOMENT)
+        running = self._postgres.run(
+            lambda raw: claiming.processes(raw, worker), "the experiments of a worker", _MOMENT
+        )
         board = Board(folder / "board")
         for pid in {*running, *result_log.writers(folder)}:
             self._settle(worker, folder, pid, _begun(board, pid))
 
     def _knows(self, worker: UUID) -> bool:
         """Say whether a worker is one of this site."""
-        return self._postgres.run(lambda raw: leases.is_known(raw, worker), "workers of this machine")
+        return self._postgres.run(lambda raw: worker_rows.is_known(raw, worker), "workers of this machine")
 
     def give_back(self, taken: Iterable[int]) -> None:
         """
@@ -240,9 +242,9 @@ class Office:
         with self._logging_losses():
             self._settle_own()
             released = self._postgres.run(
-                lambda raw: hot.release(raw, self.worker), "the experiments of this worker", _MOMENT
+                lambda raw: claiming.release(raw, self.worker), "the experiments of this worker", _MOMENT
             )
-            self._postgres.run(lambda raw: leases.leave(raw, self.worker), "the end of this worker", _MOMENT)
+            self._postgres.run(lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", _MOMENT)
             for experiment, _ in released:
                 log.warning("experiment %d: given back, because the worker stops now", experiment)
             Client(self.settings).announce_studies(sorted({study for _, study in released}))
@@ -259,7 +261,7 @@ class Office:
         self._close()
         with self._logging_losses():
             self._settle_own()
-            self._postgres.run(lambda raw: leases.leave(raw, self.worker), "the end of this worker", _MOMENT)
+            self._postgres.run(lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", _MOMENT)
             self.scratch.remove()  # else who is next on this machine finds there what is left to record
 
     def _close(self, hurry: bool = False) -> None:

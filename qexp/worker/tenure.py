@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from qexp.settings import Settings
-from qexp.store import hot
-from qexp.store.connect import Raw
+from qexp.store.connection import Raw
+from qexp.store.writes import claiming
 from qexp.worker.attempt.interrupts import GRACE
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Tenure:
         Its time is the longest that its study's last ones have taken; where none is known it may begin.
         """
         left = self.left
-        return left is None or not hot.decline(raw, experiment, left)
+        return left is None or not claiming.decline(raw, experiment, left)
 
     def look(self, raw: Raw, busy: bool) -> None:
         """Go if it is time."""
@@ -64,7 +64,7 @@ class Tenure:
             return
         if left is None and not self.settings.exit_when_idle:
             return
-        wanted = hot.is_wanted(raw, self._queues, left)
+        wanted = claiming.is_wanted(raw, self._queues, left)
         if not wanted and left is not None and not self._quiet:
             self._quiet = True
             log.info("no waiting experiment fits into the last %.0f s: this worker takes no more", left)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from qexp.client import Client
 from qexp.errors import ServiceError
-from qexp.store import brakes, quarantine, studies
+from qexp.store.rules import failure_limit, quarantine
+from qexp.store.writes import control
 from qexp.worker.notices import Notices
 
 log = logging.getLogger(__name__)
@@ -80,9 +81,9 @@ class Upkeep:
     def _brake(self) -> None:
         """Pause the studies of which more has failed than their grids allow."""
         with self._client.begin() as connection:
-            for excess in brakes.exceeded(connection):
-                reason = brakes.reason(connection, excess)
-                if studies.pause(connection, excess.name, reason):
+            for excess in failure_limit.exceeded(connection):
+                reason = failure_limit.reason(connection, excess)
+                if control.pause(connection, excess.name, reason):
                     self._notices.braked(connection, excess.name, reason)
                     log.warning("%s is paused: %s", excess.name, reason)
 

@@ -8,7 +8,7 @@ import pytest
 
 from qexp import load
 from qexp.client import Client
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
 
 WORKERS = Path(__file__).parents[2] / "workers"
 

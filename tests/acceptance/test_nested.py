@@ -9,7 +9,7 @@ from psycopg.sql import SQL, Identifier
 from tests_support import eventually, refuse_constant
 
 import qexp as package
-from qexp.store.connect import connect
+from qexp.store.connection import connect
 
 SOURCE = """
 import math

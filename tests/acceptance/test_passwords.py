@@ -20,8 +20,8 @@ from psycopg.sql import SQL, Identifier
 from tests_support import eventually
 
 from qexp import settings
-from qexp.store.connect import connect
-from qexp.store.tables import metadata
+from qexp.store.connection import connect
+from qexp.store.schema.tables import metadata
 
 SOURCE = """
 import os, signal, sys, warnings

@@ -9,7 +9,7 @@ from acceptance.pgbouncer import PROGRAM, PgBouncer
 from tests_support import eventually
 
 from qexp import load, metrics
-from qexp.store.connect import connect
+from qexp.store.connection import connect
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no program 'pgbouncer' here; apt-get install pgbouncer")
 

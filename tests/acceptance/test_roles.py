@@ -17,8 +17,10 @@ from qexp.client import Client
 from qexp.errors import RoleError
 from qexp.grid import Grid
 from qexp.settings import socket_url
-from qexp.store import brakes, notices, quarantine, schema, studies
-from qexp.store.connect import connect
+from qexp.store.connection import connect
+from qexp.store.rules import failure_limit, notifications, quarantine
+from qexp.store.schema import schema_version
+from qexp.store.writes import control
 
 WORKER, READER = 'work"er; DROP TABLE study; --', "réader's"
 PASSWORD = "p@ss: %41"
@@ -168,19 +170,19 @@ def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_pat
 def test_a_worker_may_look_after_studies_workers_and_people(roles, view):
     suspect = quarantine.Suspect(uuid.uuid4(), "w@here", "here", [1], ["x"], "ValueError")
     with Client(roles.worker).begin() as connection:
-        assert brakes.exceeded(connection) == []
+        assert failure_limit.exceeded(connection) == []
         assert quarantine.suspects(connection, 30.0) == []
         assert quarantine.conviction(connection, suspect) is None
         assert list(connection.execute(quarantine._done_by_others(suspect, datetime.now(UTC)))) == []
         assert not connection.execute(select(quarantine._survived(suspect))).scalar_one()
         assert not quarantine.quarantine(connection, suspect, "it fails", 30.0)
-        news = notices.news(connection, True, 30.0, 30.0)[0]
-        notices.note(connection, news.id, notices.Event.FAILED, news.renewed_at, "text", ["json://here/x"])
-        due = next(notice for notice in notices.due(connection) if notice.text == "text")
-        assert notices.take(connection, due)
-        notices.refused(connection, due, "no route")
-        notices.sent(connection, due)
-        assert studies.pause(connection, "plain", "too much fails")
+        news = notifications.news(connection, True, 30.0, 30.0)[0]
+        notifications.note(connection, news.id, notifications.Event.FAILED, news.renewed_at, "text", ["json://here/x"])
+        due = next(notice for notice in notifications.due(connection) if notice.text == "text")
+        assert notifications.take(connection, due)
+        notifications.refused(connection, due, "no route")
+        notifications.sent(connection, due)
+        assert control.pause(connection, "plain", "too much fails")
         connection.rollback()
 
 
@@ -311,11 +313,11 @@ def test_a_worker_cannot_bring_the_schema_up_to_date_and_says_who_can(roles, qex
     try:
         done = qexp("db", "migrate", environ={"QEXP_DATABASE_URL": roles.worker.database_url})
         assert done.returncode == 2
-        assert f"the database has no tables of qexp's, this qexp needs schema {schema.HEAD}" in done.stderr
+        assert f"the database has no tables of qexp's, this qexp needs schema {schema_version.HEAD}" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     finally:
         with connect(roles.owner) as raw:
-            raw.execute("INSERT INTO alembic_version VALUES (%s)", [schema.HEAD])
+            raw.execute("INSERT INTO alembic_version VALUES (%s)", [schema_version.HEAD])
 
 
 def test_the_roles_are_printed_and_not_made(qexp, roles):

@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from psycopg.sql import SQL, Identifier
 
-from qexp.store.tables import metadata
+from qexp.store.schema.tables import metadata
 
 SOURCE = """
 import os, subprocess, sys

@@ -18,9 +18,9 @@ from qexp.errors import RefusedError, SelectorError
 from qexp.grid import Grid
 from qexp.model import Outcome
 from qexp.settings import socket_url
-from qexp.store import hot, leases
-from qexp.store.connect import connect
-from qexp.store.selectors import Selection
+from qexp.store.connection import connect
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, worker_rows
 
 PARAMETERS = {"classifier": ["svc", "tree"], "dataset": ["iris", "wine"], "seed": [0, 1, 2]}
 
@@ -57,11 +57,11 @@ def finish(client, raw, name, result):
         [name],
     )
     worker = uuid.uuid4()
-    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 1))
+    worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 1))
     for view in client.experiments(Selection(name)):
         found = result(view.params) if view.status == "queued" else None
         if found is not None:
-            assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), Outcome(result=found))
+            assert claiming.finish(raw, claiming.claim(raw, view.id, worker, 1), Outcome(result=found))
     raw.execute("UPDATE study SET results = '{accuracy}' WHERE name = %s", [name])
 
 

@@ -15,7 +15,7 @@ from tests_support import eventually, signal_all
 
 from qexp import broker
 from qexp.client import Client
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
 
 pytestmark = pytest.mark.usefixtures("workers")
 

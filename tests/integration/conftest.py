@@ -6,7 +6,7 @@ import uuid
 import pytest
 from finished_studies import FinishedStudy, accuracy
 
-from qexp.store import leases
+from qexp.store.writes import worker_rows
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.child.result_log import ResultLog
 
@@ -17,7 +17,7 @@ def worker(raw):
 
     def worker():
         made = uuid.uuid4()
-        leases.register(raw, made, leases.Station("here", 1, "worker@here", ["nobody"], 2))
+        worker_rows.register(raw, made, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2))
         return made
 
     return worker

@@ -14,9 +14,9 @@ from qexp.client import Client
 from qexp.client.announcing import bundles, size
 from qexp.grid import Grid
 from qexp.model import Outcome, Status
-from qexp.store import hot, leases
-from qexp.store.publishing import QueuedExperiment, RecentDurations, recent_durations
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, worker_rows
+from qexp.store.writes.publishing import QueuedExperiment, RecentDurations, recent_durations
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
 
@@ -53,7 +53,7 @@ def enqueue(narrow, tmp_path, queue):
 @pytest.fixture
 def worker(raw):
     made = uuid.uuid4()
-    leases.register(raw, made, leases.Station("here", 1, "worker@here", ["nobody"], 2))
+    worker_rows.register(raw, made, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2))
     return made
 
 
@@ -85,7 +85,7 @@ def statuses(client, study):
 
 
 def claim_all(client, raw, study, worker):
-    claims = [hot.claim(raw, view.id, worker, 1) for view in client.experiments(Selection(study))]
+    claims = [claiming.claim(raw, view.id, worker, 1) for view in client.experiments(Selection(study))]
     return [claim for claim in claims if claim is not None]
 
 
@@ -122,13 +122,13 @@ def test_of_a_paused_study_nothing_is_announced_or_claimed_until_it_is_resumed(n
     assert narrow.study(study).pause_reason == "the disk is full"
     assert statuses(narrow, study) == ["pending"] * 7
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = %s", [views[0].id])  # announced at the same moment
-    assert hot.claim(raw, views[0].id, worker, 1) is None
+    assert claiming.claim(raw, views[0].id, worker, 1) is None
     narrow.announcer.top_up()
     assert statuses(narrow, study).count("pending") == 6
     assert narrow.resume(study)
     assert not narrow.resume(study)
     assert statuses(narrow, study).count("queued") == 5
-    assert hot.claim(raw, views[0].id, worker, 1) is not None
+    assert claiming.claim(raw, views[0].id, worker, 1) is not None
 
 
 def test_a_pause_that_comes_while_a_study_is_announced_is_kept(narrow, enqueue, depth):
@@ -225,7 +225,7 @@ def ended(raw, study, number, seconds):
 
 def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, raw, tmp_path, queue, depth):
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
-    leases.register(raw, uuid.uuid4(), leases.Station("here", 1, "worker@here", [queue], 2))
+    worker_rows.register(raw, uuid.uuid4(), worker_rows.WorkerInfo("here", 1, "worker@here", [queue], 2))
     wide = Client(site)
     grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(1000))}}
     assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 40
@@ -239,7 +239,7 @@ def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, r
 
 def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue, depth):
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
-    leases.register(raw, uuid.uuid4(), leases.Station("here", 1, "worker@here", [queue], 4))
+    worker_rows.register(raw, uuid.uuid4(), worker_rows.WorkerInfo("here", 1, "worker@here", [queue], 4))
     wide = Client(site)
     grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(300))}}
     wide.enqueue(Grid.from_dict(grid, tmp_path))
@@ -329,14 +329,14 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
     done = narrow.cancel(Selection(study), "wrong data")
     assert (len(done.ids), len(done.running)) == (7, 5)
     assert set(statuses(narrow, study)) == {Status.CANCELLED}
-    assert not hot.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
+    assert not claiming.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
     (shown, *_) = narrow.show(Selection(study))
     assert shown.experiment.reason == "wrong data"
     assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [("cancelled", "wrong data")]
-    assert leases.unwanted(raw, worker, [(claim.id, 1)]) == [leases.Unwanted(claim.id, 1, own=False)]
+    assert worker_rows.unwanted(raw, worker, [(claim.id, 1)]) == [worker_rows.Unwanted(claim.id, 1, own=False)]
     narrow.requeue(Selection(study, statuses=(Status.CANCELLED,)))
-    assert hot.claim(raw, claim.id, worker, 1).attempt == 2
-    assert leases.unwanted(raw, worker, [(claim.id, 2)]) == []
+    assert claiming.claim(raw, claim.id, worker, 1).attempt == 2
+    assert worker_rows.unwanted(raw, worker, [(claim.id, 2)]) == []
 
 
 @pytest.fixture
@@ -390,8 +390,8 @@ def test_what_a_living_child_does_not_know_of_is_given_back_when_it_is_at_nothin
 
 def test_a_claim_whose_answer_was_lost_is_found_again(raw, narrow, enqueue, worker):
     (view,) = narrow.experiments(Selection(enqueue(1)))
-    claim = hot.claim(raw, view.id, worker, pid=7)
-    assert hot.claim(raw, view.id, worker, pid=7) is None
-    assert hot.adopt(raw, worker, pid=7) == [claim]
-    assert hot.adopt(raw, worker, pid=7, known=[claim.id]) == []
-    assert hot.adopt(raw, worker, pid=8) == []
+    claim = claiming.claim(raw, view.id, worker, pid=7)
+    assert claiming.claim(raw, view.id, worker, pid=7) is None
+    assert claiming.adopt(raw, worker, pid=7) == [claim]
+    assert claiming.adopt(raw, worker, pid=7, known=[claim.id]) == []
+    assert claiming.adopt(raw, worker, pid=8) == []

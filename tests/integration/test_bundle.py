@@ -14,7 +14,7 @@ from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import Board
 from qexp.worker.child import result_log

@@ -17,7 +17,7 @@ from qexp.client import Study
 from qexp.client.summaries import compare
 from qexp.errors import RefusedError, SummaryError
 from qexp.model import Failure
-from qexp.store.selectors import parse
+from qexp.store.selection.selectors import parse
 
 DATASETS = ["iris", "wine", "digits", "cars", "birds", "coins"]
 GRID = {"model": ["svm", "tree"], "dataset": DATASETS, "seed": {"range": [0, 5]}}

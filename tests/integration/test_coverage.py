@@ -15,8 +15,8 @@ from qexp.client import Study
 from qexp.client.summaries import coverage
 from qexp.errors import SummaryError, UnknownStudyError
 from qexp.model import Failure
-from qexp.store import repeats
-from qexp.store.selectors import parse
+from qexp.store.reads import repeats
+from qexp.store.selection.selectors import parse
 
 GRID = {"model": ["svm", "tree", "mlp"], "dataset": ["iris", "wine"], "seed": {"range": [0, 4]}}
 

@@ -9,8 +9,8 @@ import pytest
 from qexp.analysis.statistics import describe
 from qexp.client import Records
 from qexp.grid import Grid
-from qexp.store import curves
-from qexp.store.selectors import Selection
+from qexp.store.reads import curves
+from qexp.store.selection.selectors import Selection
 
 POINTS = """
 INSERT INTO metric (experiment, attempt, name, step, value, at)

@@ -9,8 +9,9 @@ from qexp.client.doctor.finding import Chart, Verdict
 from qexp.grid import Grid
 from qexp.model import Outcome
 from qexp.settings import Loaded
-from qexp.store import health, hot, leases
-from qexp.store.selectors import Selection
+from qexp.store.reads import health
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, worker_rows
 
 LONG = 30.0
 
@@ -37,10 +38,10 @@ def ids(client, raw, queue, tmp_path):
 def worker(raw, queue):
     """A worker of that queue with one child, which began a minute ago."""
     made = uuid.uuid4()
-    leases.register(raw, made, leases.Station("here", 1, f"{queue}@here", [queue], 1))
+    worker_rows.register(raw, made, worker_rows.WorkerInfo("here", 1, f"{queue}@here", [queue], 1))
     raw.execute("UPDATE worker SET started_at = now() - interval '1 min' WHERE id = %s", [made])
     yield made
-    leases.leave(raw, made)
+    worker_rows.leave(raw, made)
 
 
 def deaf(client, queue):
@@ -57,13 +58,13 @@ def test_a_worker_with_room_that_takes_nothing_while_experiments_wait_is_named(c
 
 def test_a_worker_that_is_busy_or_has_just_begun_or_ended_something_is_not(client, raw, queue, ids, worker):
     # Given a worker that has begun one just now
-    claim = hot.claim(raw, ids[0], worker, 1)
+    claim = claiming.claim(raw, ids[0], worker, 1)
     assert not deaf(client, queue)
     # Or long ago, and has no room for another one
     raw.execute("UPDATE experiment SET started_at = now() - interval '1 min' WHERE id = %s", [claim.id])
     assert not deaf(client, queue)
     # Or has ended it just now
-    assert hot.finish(raw, claim, Outcome(result={"y": 1}))
+    assert claiming.finish(raw, claim, Outcome(result={"y": 1}))
     assert not deaf(client, queue)
     # But if that was long ago, while the other one waits
     raw.execute("UPDATE attempt SET finished_at = now() - interval '1 min' WHERE experiment = %s", [claim.id])

@@ -18,8 +18,9 @@ from qexp.client import Client
 from qexp.errors import BrokerUnreachableError, GridError
 from qexp.grid import Grid
 from qexp.model import Status
-from qexp.store import studies, views
-from qexp.store.selectors import Selection
+from qexp.store.reads import study_rows
+from qexp.store.schema import views
+from qexp.store.selection.selectors import Selection
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_a_setting_that_the_function_would_see_otherwise_is_another_revision(cli
     done = client.enqueue(grid(settings={"z": after}))
     assert done.revision == first + 1
     with client.begin() as connection:
-        found, _ = studies.current(connection, studies.find(connection, done.study))
+        found, _ = study_rows.current(connection, study_rows.find(connection, done.study))
     assert repr(found["z"]) == repr(after)
 
 

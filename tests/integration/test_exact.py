@@ -15,8 +15,9 @@ from qexp.analysis.frame import frame
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, canonical
-from qexp.store import hot, journal, reports, studies
-from qexp.store.selectors import Selection
+from qexp.store.reads import experiment_rows, study_rows
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, journal, studies
 
 SCALARS = (
     st.none()
@@ -53,7 +54,7 @@ def of(client: Client, study: str):
 
 
 def claimed(raw, worker, view):
-    return hot.claim(raw, view.id, worker(), pid=1)
+    return claiming.claim(raw, view.id, worker(), pid=1)
 
 
 def test_nested_parameters_reach_the_function_in_the_order_of_the_grid(client, raw, worker, enqueued):
@@ -69,8 +70,8 @@ def test_ordinary_experiments_have_nothing_kept_beside_them(client, raw, worker,
     first, second, *_ = of(client, study)
     for view in (first, second):  # the first names the results, which readers know from then on
         claim = claimed(raw, worker, view)
-        assert hot.finish(raw, claim, Outcome(result={"loss": math.nan, "a": 0.5}))
-        hot.name_results(raw, claim.study_id, ["loss", "a"])
+        assert claiming.finish(raw, claim, Outcome(result={"loss": math.nan, "a": 0.5}))
+        claiming.name_results(raw, claim.study_id, ["loss", "a"])
         raw.revisions.clear()
     query = "SELECT count(params_exact), count(result_exact) FROM experiment WHERE study = %s"
     assert raw.execute(query, [client.study(study).id]).fetchone() == (0, 1)
@@ -109,14 +110,14 @@ def test_results_come_back_equal_of_the_same_types_and_in_order(client, raw, wor
     study = enqueued(include=[{"x": number} for number in range(len(results))])
     for view, result in zip(of(client, study), results, strict=True):
         claim = claimed(raw, worker, view)
-        assert hot.finish(raw, claim, Outcome(result=result))
-        hot.name_results(raw, claim.study_id, list(result))
+        assert claiming.finish(raw, claim, Outcome(result=result))
+        claiming.name_results(raw, claim.study_id, list(result))
         raw.revisions.clear()
     assert [repr(view.result) for view in of(client, study)] == [repr(result) for result in results]
     # and so in frames, whose columns are in an order of their own
     with client.begin() as connection:
-        known = studies.find(connection, study)
-        (block,) = reports.blocks(connection, studies.tables.experiment.c.study == known.id)
+        known = study_rows.find(connection, study)
+        (block,) = experiment_rows.blocks(connection, studies.tables.experiment.c.study == known.id)
     assert [canonical(found) for found in block.results] == [canonical(result) for result in results]
 
 
@@ -150,17 +151,17 @@ def test_parameters_come_back_equal_of_the_same_types_and_in_order(client, raw, 
 def test_rows_of_lists_come_back_as_they_were(client, raw, worker, enqueued, row):
     study = enqueued(parameters={"x": 1})
     claim = claimed(raw, worker, of(client, study)[0])
-    writer = journal.Writer(claim.id, claim.attempt, claim.worker)
+    writer = journal.AttemptFence(claim.id, claim.attempt, claim.worker)
     journal.add_entries(raw, writer, [journal.Entry("rows", uuid.uuid4(), row, 0.0)])
     with client.begin() as connection:
-        from qexp.store import found
+        from qexp.store.reads import records
 
-        ((_, _, _, back),) = found.entries(connection, studies.tables.experiment.c.id == claim.id, "rows")
+        ((_, _, _, back),) = records.entries(connection, studies.tables.experiment.c.id == claim.id, "rows")
     assert repr(back) == repr(row)
 
 
 def record(raw, claim, order, **values):
-    writer = journal.Writer(claim.id, claim.attempt, claim.worker)
+    writer = journal.AttemptFence(claim.id, claim.attempt, claim.worker)
     moments = dict.fromkeys(values, datetime.now(UTC).isoformat())
     assert journal.record(raw, writer, values, moments, order)
 
@@ -175,7 +176,7 @@ def test_recorded_parts_keep_their_order_and_kinds_whatever_ends_the_attempt(cli
     (view,) = of(client, study)
     assert repr(view.result) == repr({"zeta": 10**22, "big": {"b": 1, "a": 2}, "a": 1})
     # When its process dies
-    hot.crash(raw, [claim.id], claim.worker, 1, Error(Failure.CRASHED, "WorkerDied", "it died"))
+    claiming.crash(raw, [claim.id], claim.worker, 1, Error(Failure.CRASHED, "WorkerDied", "it died"))
     # Then the attempt has them so
     (shown,) = client.show(Selection(study))
     assert repr(shown.attempts[0].result) == repr({"zeta": 10**22, "big": {"b": 1, "a": 2}, "a": 1})
@@ -186,7 +187,7 @@ def test_a_result_after_recorded_parts_has_those_of_other_processes_too(client, 
     claim = claimed(raw, worker, of(client, study)[0])
     record(raw, claim, ["config"], config={"b": 1, "a": 2})  # as `qexp.attach` does
     record(raw, claim, ["x"], x=-0.0)
-    assert hot.finish(raw, claim, Outcome(result={"x": 0.0, "y": "NaN"}))
+    assert claiming.finish(raw, claim, Outcome(result={"x": 0.0, "y": "NaN"}))
     (view,) = of(client, study)
     assert repr(view.result) == repr({"x": 0.0, "y": "NaN", "config": {"b": 1, "a": 2}})
 
@@ -204,7 +205,7 @@ def test_an_attempt_keeps_what_it_found_as_it_was(client, raw, worker, enqueued,
             outcome = dataclasses.replace(outcome, error=Error(Failure.ERROR, "ValueError", "no"))
         if how == "paused":
             outcome = dataclasses.replace(outcome, departure=Departure("paused"))
-        assert hot.finish(raw, claim, outcome)
+        assert claiming.finish(raw, claim, outcome)
         if how == "requeued":
             client.requeue(Selection(study))
     (shown,) = client.show(Selection(study))
@@ -215,11 +216,11 @@ def test_a_frame_has_floats_as_floats(client, raw, worker, enqueued):
     study = enqueued(parameters={"x": [1, 2, 3]})
     for view, value in zip(of(client, study), [1e22, 0.5, math.inf], strict=True):
         claim = claimed(raw, worker, view)
-        assert hot.finish(raw, claim, Outcome(result={"y": value}))
-        hot.name_results(raw, claim.study_id, ["y"])
+        assert claiming.finish(raw, claim, Outcome(result={"y": value}))
+        claiming.name_results(raw, claim.study_id, ["y"])
     with client.begin() as connection:
-        known = studies.find(connection, study)
-        made = frame(reports.blocks(connection, studies.tables.experiment.c.study == known.id), ["x"], ["y"])
+        known = study_rows.find(connection, study)
+        made = frame(experiment_rows.blocks(connection, studies.tables.experiment.c.study == known.id), ["x"], ["y"])
     assert str(made["y"].dtype) == "float64"
     assert list(made["y"]) == [1e22, 0.5, math.inf]
 
@@ -229,7 +230,7 @@ def test_what_is_still_to_run_takes_the_order_of_the_grid_and_what_has_run_is_co
     first, again = ({"b": 1, "a": 1}, {"b": 2, "a": 1.0}), ({"a": 1, "b": 1}, {"a": 1, "b": 2.0})
     study = enqueued(parameters={"steps": list(first)})
     done, waiting = of(client, study)
-    assert hot.finish(raw, claimed(raw, worker, done), Outcome(result={"y": 1}))
+    assert claiming.finish(raw, claimed(raw, worker, done), Outcome(result={"y": 1}))
     # When the grid has their mappings in another order
     folder = Path(client.study(study).folder)
     grid = {"study": study, "function": "experiment:f", "queue": "nobody", "parameters": {"steps": list(again)}}

@@ -9,9 +9,9 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome
-from qexp.store import hot
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming
 from qexp.worker.attempt.isolated import outcome_from
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
@@ -46,7 +46,7 @@ def claims(client, raw, tmp_path, worker):
     grid = {"study": f"imported_{uuid.uuid4().hex[:8]}", "function": "experiment:f", "parameters": {"x": [1, 2, 3]}}
     client.enqueue(Grid.from_dict({**grid, "queue": "nobody"}, tmp_path))
     ids = [view.id for view in client.experiments(Selection(grid["study"]))]
-    return hot.claims(raw, ids, worker(), 1)
+    return claiming.claims(raw, ids, worker(), 1)
 
 
 @pytest.fixture

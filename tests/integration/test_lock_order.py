@@ -9,10 +9,10 @@ from tests_support import eventually
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Status
-from qexp.store import hot, leases, publishing
-from qexp.store.connect import connect
+from qexp.store.connection import connect
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, publishing, worker_rows
 
 LOST = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="abc")
 
@@ -52,15 +52,15 @@ def verbs(settings, study, numbers, worker):
             publishing.mark_pending(connection, numbers)
 
     name, grid = study
-    lost = leases.Silent(worker, "", "", None, False, list(reversed(numbers)))
+    lost = worker_rows.SilentWorker(worker, "", "", None, False, list(reversed(numbers)))
     return {
         "cancel": (Status.RUNNING, lambda: Client(settings).cancel(Selection(name))),
         "requeue": (Status.PAUSED, lambda: Client(settings).requeue(Selection(name))),
         "accept": (Status.FAILED, lambda: Client(settings).accept(Selection(name))),
         "pause": (Status.QUEUED, lambda: Client(settings).pause(name)),
         "put_back": (Status.QUEUED, put_back),
-        "release": (Status.RUNNING, raw(lambda connection: hot.release(connection, worker))),
-        "rescue": (Status.RUNNING, raw(lambda connection: leases.rescue(connection, lost, LOST))),
+        "release": (Status.RUNNING, raw(lambda connection: claiming.release(connection, worker))),
+        "rescue": (Status.RUNNING, raw(lambda connection: worker_rows.rescue(connection, lost, LOST))),
         "enqueue": (Status.RUNNING, lambda: Client(settings).enqueue(grid(1))),
     }
 
@@ -71,16 +71,16 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
     name, _ = study
     numbers = [view.id for view in client.experiments(Selection(name))]
     worker = uuid.uuid4()
-    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 4))
+    worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 4))
     status, do = verbs(client.settings, study, numbers, worker)[verb]
     for number in numbers:
         if status is not Status.QUEUED:
-            claim = hot.claim(raw, number, worker, 1)
+            claim = claiming.claim(raw, number, worker, 1)
         if status is Status.FAILED:
             error = Error(Failure.ERROR, "ResultError", "no data", fingerprint="abc")
-            hot.finish(raw, claim, Outcome(result={"y": 1}, error=error))
+            claiming.finish(raw, claim, Outcome(result={"y": 1}, error=error))
         if status is Status.PAUSED:
-            hot.finish(raw, claim, Outcome(result={"y": 1}, departure=Departure("paused")))
+            claiming.finish(raw, claim, Outcome(result={"y": 1}, departure=Departure("paused")))
     turn_round(raw, numbers)
     with connect(client.settings) as other, other.transaction():
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[2]])

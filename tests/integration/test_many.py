@@ -10,9 +10,9 @@ from qexp.client import Records
 from qexp.client.study import Study
 from qexp.errors import UnknownExperimentError, UnknownSourceError
 from qexp.grid import Grid
-from qexp.store.found import series
-from qexp.store.selectors import Selection
-from qexp.store.tables import experiment
+from qexp.store.reads.records import series
+from qexp.store.schema.tables import experiment
+from qexp.store.selection.selectors import Selection
 
 WORD = 2**63
 

@@ -15,9 +15,9 @@ from qexp.client.doctor.finding import Chart
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Usage
 from qexp.settings import Loaded
-from qexp.store import hot
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import OutboxFiles
 
@@ -36,7 +36,7 @@ def claim(client, raw, tmp_path, worker):
     grid = {"study": f"outbox_{uuid.uuid4().hex[:8]}", "function": "experiment:f", "parameters": {"x": 1}}
     client.enqueue(Grid.from_dict({**grid, "queue": "nobody"}, tmp_path))
     (view,) = client.experiments(Selection(grid["study"]))
-    return hot.claim(raw, view.id, worker(), 1)
+    return claiming.claim(raw, view.id, worker(), 1)
 
 
 @pytest.fixture

@@ -9,10 +9,12 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
 from qexp.client import Client
-from qexp.store import brakes, hot, leases, notices, publishing, quarantine, standing, studies
-from qexp.store.connect import Database, connect
+from qexp.store.connection import Database, connect
+from qexp.store.reads import study_progress, study_rows
+from qexp.store.rules import failure_limit, notifications, quarantine
+from qexp.store.writes import claiming, publishing, worker_rows
 
-HOT = {**hot.SQL, **leases.SQL}
+HOT = {**claiming.SQL, **worker_rows.SQL}
 MANY = 100_000
 WORKER = uuid.UUID(int=1)
 LEASE = 30.0
@@ -34,7 +36,7 @@ def large(site):
 
 
 def fill(raw):
-    leases.register(raw, WORKER, leases.Station("here", 1, "worker@here", ["large"], 4))
+    worker_rows.register(raw, WORKER, worker_rows.WorkerInfo("here", 1, "worker@here", ["large"], 4))
     raw.execute(
         "INSERT INTO study (name, function, queue, revision, parameters) VALUES ('large', 'm:f', 'large', 1, '{x}')"
     )
@@ -152,13 +154,13 @@ LOOKS = {
     "of a study": lambda connection: publishing.queued_of(connection, 1),
     "of a message": lambda connection: publishing.oldest_queued(connection, VALUES["ids"]),
     "pace": lambda connection: publishing.recent_durations(connection, 1),
-    "waiting": studies.waiting,
+    "waiting": study_rows.waiting,
     "still waiting": lambda connection: publishing.pending_of(connection, 1),
     "lost": publishing.backlogs,
-    "counts": standing.counts,
-    "counts of one": lambda connection: standing.counts(connection, 1),
-    "brakes": brakes.exceeded,
-    "notices": lambda connection: notices.news(connection, False, LEASE, 30),
+    "counts": study_progress.counts,
+    "counts of one": lambda connection: study_progress.counts(connection, 1),
+    "brakes": failure_limit.exceeded,
+    "notices": lambda connection: notifications.news(connection, False, LEASE, 30),
     "suspects": lambda connection: quarantine.suspects(connection, LEASE),
     "errors": lambda connection: quarantine.conviction(
         connection, quarantine.Suspect(WORKER, "worker@here", "here", [1], ["abc1"], "E")
@@ -220,7 +222,7 @@ def test_claims_are_planned_once_and_look_by_ids_though_the_planner_takes_nothin
         raw.execute("UPDATE experiment SET status = 'queued' WHERE id <= 10000")
         # When many are claimed
         for number in range(1, 20):
-            assert hot.claim(raw, number, WORKER, 1) is not None
+            assert claiming.claim(raw, number, WORKER, 1) is not None
         # Then each was looked up by its id, and no claim was planned by itself
         plan = psycopg.ClientCursor(raw).execute(f"EXPLAIN {HOT['claim']}", VALUES | {"ids": [20]}).fetchall()
         assert "experiment_by_status" not in str(plan), plan

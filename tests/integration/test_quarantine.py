@@ -7,8 +7,9 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
-from qexp.store import hot, leases, quarantine
-from qexp.store.selectors import Selection
+from qexp.store.rules import quarantine
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, worker_rows
 
 FINE = Outcome(result={"y": 1})
 LEASE = 30.0
@@ -31,12 +32,12 @@ def site(client, raw, tmp_path):
 
     def start(host, *queues):
         made = uuid.uuid4()
-        leases.register(raw, made, leases.Station(host, 1, f"worker@{host}", list(queues or [queue]), 2))
+        worker_rows.register(raw, made, worker_rows.WorkerInfo(host, 1, f"worker@{host}", list(queues or [queue]), 2))
         return made
 
     def end(worker, *outcomes):
         for outcome in outcomes:
-            assert hot.finish(raw, hot.claim(raw, next(waiting), worker, 1), outcome)
+            assert claiming.finish(raw, claiming.claim(raw, next(waiting), worker, 1), outcome)
 
     def look():
         with client.begin() as connection:
@@ -57,8 +58,8 @@ def test_a_worker_that_fails_alone_is_quarantined_with_the_reason_and_the_repair
     site.end(good, *[FINE] * 5)
     (reason,) = site.look().values()
     assert "No module named 'torch'" in reason and "repair cellar, then restart the worker" in reason
-    assert leases.beat(raw, bad).quarantine == reason
-    assert leases.beat(raw, good).quarantine is None
+    assert worker_rows.beat(raw, bad).quarantine == reason
+    assert worker_rows.beat(raw, good).quarantine is None
     assert site.look() == {}, "once is enough"
 
 
@@ -68,12 +69,12 @@ def test_a_quarantined_worker_gets_nothing_and_what_was_announced_to_it_is_put_b
     site.end(good, *[FINE] * 5)
     site.look()
     number = site.next()
-    assert hot.claim(raw, number, bad, 1) is None
-    assert hot.hand_over(raw, [number], bad)
-    assert not hot.hand_over(raw, [number], bad)
+    assert claiming.claim(raw, number, bad, 1) is None
+    assert claiming.hand_over(raw, [number], bad)
+    assert not claiming.hand_over(raw, [number], bad)
     client.announcer.top_up()
-    assert hot.claim(raw, number, good, 1) is not None
-    assert not hot.hand_over(raw, [number], bad), "it is someone else's"
+    assert claiming.claim(raw, number, good, 1) is not None
+    assert not claiming.hand_over(raw, [number], bad), "it is someone else's"
 
 
 def test_four_failures_are_too_few_and_a_success_between_them_begins_anew(site):
@@ -101,10 +102,10 @@ def test_a_worker_of_the_same_host_that_fails_likewise_is_no_excuse(site):
 
 def test_what_others_had_begun_before_says_nothing_of_what_fails_now(site, raw):
     bad, good = site.start("cellar"), site.start("attic")
-    claims = [hot.claim(raw, site.next(), good, 1) for _ in range(5)]
+    claims = [claiming.claim(raw, site.next(), good, 1) for _ in range(5)]
     site.end(bad, *[error()] * 5)
     for claim in claims:
-        hot.finish(raw, claim, FINE)
+        claiming.finish(raw, claim, FINE)
     assert site.look() == {}
 
 
@@ -123,7 +124,7 @@ def test_the_last_live_worker_of_a_queue_is_never_quarantined(site, raw):
     site.end(good, *[FINE] * 5)
     assert site.look() == {}, "nobody else listens to the other queue"
     other = site.start("barn", f"{site.queue}_gpu")
-    leases.leave(raw, other)
+    worker_rows.leave(raw, other)
     assert site.look() == {}, "and who has stopped does not count"
     site.start("barn", f"{site.queue}_gpu")
     assert set(site.look()) == {bad}
@@ -135,5 +136,5 @@ def test_of_two_that_could_stand_in_for_each_other_only_one_is_quarantined(site,
     for bad in (one, two):
         site.end(bad, *[error()] * 5)
     site.end(good, *[FINE] * 5)
-    leases.leave(raw, good)
+    worker_rows.leave(raw, good)
     assert len(site.look()) == 1

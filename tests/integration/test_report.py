@@ -17,8 +17,9 @@ from qexp.errors import ExportError, SummaryError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome, Usage
 from qexp.source import current
-from qexp.store import costs, hot, journal, leases, sources, studies
-from qexp.store.selectors import Selection
+from qexp.store.reads import costs, study_rows
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, journal, sources, worker_rows
 
 HOSTILE = "</pre><script>alert('x')</script> & \"q\" \x1b[31m \u202e http://evil.example/x"
 START = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
@@ -56,20 +57,20 @@ def finish(client, raw):
         with client.begin() as connection:
             sources.keep_environment(connection, current())
         worker = uuid.uuid4()
-        station = leases.Station(host, 1, "w@here", ["nobody"], 1, "ann", current().digest)
-        leases.register(raw, worker, station)
+        station = worker_rows.WorkerInfo(host, 1, "w@here", ["nobody"], 1, "ann", current().digest)
+        worker_rows.register(raw, worker, station)
         claims = []
         for view in client.experiments(Selection(name)):
             found = outcome(view.params)
             if found is None or view.status != "queued":
                 continue
             began = START + timedelta(minutes=view.id)
-            claim = hot.claim(raw, view.id, worker, 1, now=began)
+            claim = claiming.claim(raw, view.id, worker, 1, now=began)
             if isinstance(found, dict):
                 usage = Usage(cpu_seconds=5.0, peak_memory=10**9, energy_kwh=0.01)
                 found = Outcome(result=found, usage=usage, imports=Imports(("experiment.py",), ("numpy",)))
-                hot.name_results(raw, claim.study_id, list(found.result))
-            assert hot.finish(raw, claim, found, now=began + timedelta(seconds=seconds))
+                claiming.name_results(raw, claim.study_id, list(found.result))
+            assert claiming.finish(raw, claim, found, now=began + timedelta(seconds=seconds))
             claims.append(claim)
         return claims
 
@@ -239,7 +240,7 @@ def test_a_parameter_that_only_an_earlier_grid_had_is_no_row(enqueue, finish, re
 def test_series_are_drawn_with_a_line_for_each_group(enqueue, finish, read, raw):
     name = enqueue()
     for claim in finish(name, score):
-        writer = journal.Writer(claim.id, claim.attempt, claim.worker)
+        writer = journal.AttemptFence(claim.id, claim.attempt, claim.worker)
         raw.execute(
             "INSERT INTO metric SELECT %s, %s, 'loss', step, 1.0 / (1 + step), now() FROM generate_series(0, 20) step",
             [writer.id, writer.attempt],
@@ -284,7 +285,7 @@ def test_the_slowest_and_the_most_retried_come_first(enqueue, finish, client, ra
         queue_failed(raw, name)
     # When what they took is read
     with client.begin() as connection:
-        study = studies.find(connection, name).id
+        study = study_rows.find(connection, name).id
         found = costs.durations(connection, study)
         slow, retried = costs.slowest(connection, study, 5), costs.most_retried(connection, study, 5)
     # Then the largest come first, and durations that differ so much are binned by logarithms

@@ -10,9 +10,9 @@ from qexp.client import Client
 from qexp.errors import UnknownExperimentError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome, Status
-from qexp.store import hot, leases
-from qexp.store.connect import connect
-from qexp.store.selectors import Selection, parse
+from qexp.store.connection import connect
+from qexp.store.selection.selectors import Selection, parse
+from qexp.store.writes import claiming, worker_rows
 
 
 @pytest.fixture
@@ -22,14 +22,14 @@ def study(client, raw, tmp_path):
     name, worker = f"requeue_{uuid.uuid4().hex[:8]}", uuid.uuid4()
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3, 4]}, "queue": "nobody"}
     client.enqueue(Grid.from_dict(grid, tmp_path))
-    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 2))
+    worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2))
     outcomes = [
         Outcome(result={"y": 1}),
         Outcome(error=Error(Failure.ERROR, "ValueError", "bad 2", "f.py:1 in f", "aaaa11112222", "Trace 2")),
         Outcome(error=Error(Failure.ERROR, "KeyError", "bad 3", "f.py:2 in f", "bbbb11112222", "Trace 3")),
     ]
     for view, outcome in zip(client.experiments(Selection(name)), outcomes, strict=False):
-        assert hot.finish(raw, hot.claim(raw, view.id, worker, 1), outcome)
+        assert claiming.finish(raw, claiming.claim(raw, view.id, worker, 1), outcome)
     return name
 
 
@@ -59,8 +59,8 @@ def test_a_done_experiment_that_runs_again_has_no_result_meanwhile(client, study
 def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, raw, study):
     # Given a requeue that waits for an experiment which another transaction holds
     views, worker = client.experiments(Selection(study)), uuid.uuid4()
-    leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 1))
-    claim = hot.claim(raw, views[-1].id, worker, 1)
+    worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 1))
+    claim = claiming.claim(raw, views[-1].id, worker, 1)
     with connect(client.settings) as other, other.transaction():
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [views[0].id])
         holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
@@ -69,7 +69,7 @@ def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, ra
         waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
         eventually(lambda: raw.execute(waiting, [holder]).fetchone(), "the requeue to wait")
         # When another one is done meanwhile
-        assert hot.finish(raw, claim, Outcome(result={"y": 4}))
+        assert claiming.finish(raw, claim, Outcome(result={"y": 4}))
     thread.join()
     # Then its result is there
     assert client.experiments(Selection(study))[-1].result == {"y": 4}
@@ -85,8 +85,8 @@ def test_experiments_that_are_open_are_left_alone(client, study):
 def test_requeued_experiments_are_claimed_as_the_next_attempt(client, raw, study):
     done = client.requeue(parse([study], failed=True))
     worker = uuid.uuid4()
-    leases.register(raw, worker, leases.Station("there", 1, "worker@there", ["nobody"], 1))
-    assert hot.claim(raw, done.ids[0], worker, 1).attempt == 2
+    worker_rows.register(raw, worker, worker_rows.WorkerInfo("there", 1, "worker@there", ["nobody"], 1))
+    assert claiming.claim(raw, done.ids[0], worker, 1).attempt == 2
 
 
 def test_errors_are_grouped_largest_first_with_their_last_frame(client, study):

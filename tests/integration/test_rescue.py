@@ -11,8 +11,9 @@ from tests_support import eventually
 from qexp.client.announcing import bundles
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome, Status
-from qexp.store import hot, leases, publishing, studies
-from qexp.store.selectors import Selection
+from qexp.store.reads import study_rows
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, publishing, worker_rows
 from qexp.worker.board import Board
 from qexp.worker.dispatcher import Dispatcher
 
@@ -31,8 +32,8 @@ def two(client, raw, tmp_path):
     made = []
     for view in client.experiments(Selection(name)):
         worker = uuid.uuid4()
-        leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 1))
-        made.append((view.id, worker, hot.claim(raw, view.id, worker, 1)))
+        worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 1))
+        made.append((view.id, worker, claiming.claim(raw, view.id, worker, 1)))
     return made
 
 
@@ -46,34 +47,34 @@ def statuses(client, two):
 
 def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_budgets(client, raw, two):
     (number, silent, claim), (_, loud, _) = two
-    leases.beat(raw, loud, in_a_minute())
-    (gone,) = [worker for worker in leases.silent(raw, 30, in_a_minute()) if worker.experiments]
+    worker_rows.beat(raw, loud, in_a_minute())
+    (gone,) = [worker for worker in worker_rows.silent(raw, 30, in_a_minute()) if worker.experiments]
     assert (gone.worker, gone.experiments) == (silent, [number])
-    (failed,) = leases.rescue(raw, gone, LOST)
+    (failed,) = worker_rows.rescue(raw, gone, LOST)
     assert (failed.id, failed.attempt) == (number, 1)
     with client.begin() as connection:
-        assert claim.study_id in [study.id for study in studies.waiting(connection)]
+        assert claim.study_id in [study.id for study in study_rows.waiting(connection)]
     assert statuses(client, two) == ["pending", "running"]
-    assert not hot.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
+    assert not claiming.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
     client.announce_studies([claim.study_id])
-    assert hot.claim(raw, number, loud, 1).attempt == 2
+    assert claiming.claim(raw, number, loud, 1).attempt == 2
 
 
 def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
     (_, silent, _), (_, loud, _) = two
-    leases.beat(raw, loud, in_a_minute())
-    assert [worker.worker for worker in leases.silent(raw, 30, in_a_minute())] == [silent]
-    leases.rescue(raw, leases.Silent(silent, "", "", in_a_minute(), False, [two[0][0]]), LOST)
-    assert leases.silent(raw, 30, in_a_minute()) == []
-    assert leases.beat(raw, silent).given_up
-    assert not leases.beat(raw, silent).given_up
+    worker_rows.beat(raw, loud, in_a_minute())
+    assert [worker.worker for worker in worker_rows.silent(raw, 30, in_a_minute())] == [silent]
+    worker_rows.rescue(raw, worker_rows.SilentWorker(silent, "", "", in_a_minute(), False, [two[0][0]]), LOST)
+    assert worker_rows.silent(raw, 30, in_a_minute()) == []
+    assert worker_rows.beat(raw, silent).given_up
+    assert not worker_rows.beat(raw, silent).given_up
 
 
 def test_a_worker_that_left_and_still_has_something_running_is_given_up_too(raw, two):
     (number, left, _), (_, loud, _) = two
-    leases.leave(raw, left)
-    leases.beat(raw, loud, in_a_minute())
-    (gone,) = leases.silent(raw, 30, in_a_minute())
+    worker_rows.leave(raw, left)
+    worker_rows.beat(raw, loud, in_a_minute())
+    (gone,) = worker_rows.silent(raw, 30, in_a_minute())
     assert gone.experiments == [number]
 
 
@@ -82,9 +83,11 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
     for attempt in range(1, 7):
         if attempt > 1:
             client.announce_studies([claim.study_id])
-            claim = hot.claim(raw, number, worker, 1)
+            claim = claiming.claim(raw, number, worker, 1)
         assert claim.attempt == attempt
-        (failed,) = leases.rescue(raw, leases.Silent(worker, "", "", in_a_minute(), False, [number]), LOST)
+        (failed,) = worker_rows.rescue(
+            raw, worker_rows.SilentWorker(worker, "", "", in_a_minute(), False, [number]), LOST
+        )
         assert (failed.due is None) == (attempt == 6)
     assert statuses(client, two)[0] == "failed"
 
@@ -95,8 +98,8 @@ def died(raw, worker, experiment, boot="b", told=False):
     raw.execute("UPDATE worker SET boot = %s, told_to_stop = %s WHERE id = %s", [boot, told, worker])
     raw.execute("UPDATE worker SET last_seen = now() - interval '1 min' WHERE id = %s", [worker])
     neighbour = uuid.uuid4()
-    leases.register(raw, neighbour, leases.Station("here", 2, "neighbour@here", ["nobody"], 2, boot="b"))
-    (gone,) = [silent for silent in leases.silent(raw, 30) if silent.experiments == [experiment]]
+    worker_rows.register(raw, neighbour, worker_rows.WorkerInfo("here", 2, "neighbour@here", ["nobody"], 2, boot="b"))
+    (gone,) = [silent for silent in worker_rows.silent(raw, 30) if silent.experiments == [experiment]]
     return gone
 
 
@@ -117,8 +120,8 @@ def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_
     for attempt, current in enumerate([first, worker(), worker()], 1):
         if attempt > 1:
             client.announce_studies([claim.study_id])
-            isolations.append(hot.claim(raw, number, current, 1).isolation)
-        leases.rescue(raw, died(raw, current, number), LOST)
+            isolations.append(claiming.claim(raw, number, current, 1).isolation)
+        worker_rows.rescue(raw, died(raw, current, number), LOST)
     # Then it had a process of its own the third time
     assert isolations == ["child", "process"]
     # And the third death is its own doing, said by name; nobody else is charged
@@ -129,7 +132,7 @@ def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_
     assert "because it ended each of the workers that ran it" in client.explain(number).sentences[1].text
     # And it may be tried again
     client.requeue(Selection(ids=((number, number),)))
-    assert hot.claim(raw, number, worker(), 1).isolation == "child"
+    assert claiming.claim(raw, number, worker(), 1).isolation == "child"
 
 
 def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, worker):
@@ -141,10 +144,10 @@ def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, wo
         [numbers],
     )
     one = worker()
-    assert hot.claim(raw, numbers[0], one, 1).isolation == "process"
+    assert claiming.claim(raw, numbers[0], one, 1).isolation == "process"
     # When the same worker is to have the second one, then it is put back for others
-    assert hot.claim(raw, numbers[1], one, 2) is None
-    assert hot.hand_over(raw, [numbers[1]], one) == [numbers[1]]
+    assert claiming.claim(raw, numbers[1], one, 2) is None
+    assert claiming.hand_over(raw, [numbers[1]], one) == [numbers[1]]
     assert statuses(client, two) == ["running", "pending"]
 
 
@@ -160,11 +163,11 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     number, current, claim = two[0]
     raw.execute("UPDATE revision SET retries = retries || '{\"released\": 2}' WHERE study = %s", [claim.study_id])
     for _ in range(2):
-        assert hot.release(raw, current, [number])
+        assert claiming.release(raw, current, [number])
         client.announce_studies([claim.study_id])
-        assert hot.claim(raw, number, current, 1) is not None
+        assert claiming.claim(raw, number, current, 1) is not None
     # When it is given back a third time
-    assert hot.release(raw, current, [number])
+    assert claiming.release(raw, current, [number])
     # Then it has failed, and says why
     (shown,) = client.show(Selection(ids=((number, number),)))
     assert [attempt.outcome for attempt in shown.attempts] == ["released", "released", "crashed"]
@@ -193,7 +196,7 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
     leader._upkeep.look = looks_long
 
     def taken_back():
-        leases.beat(raw, loud)
+        worker_rows.beat(raw, loud)
         assert leader.tick()
         leader._raw.close()
         return statuses(client, two)[0] != "running"

@@ -13,10 +13,10 @@ from alembic.script import ScriptDirectory
 from qexp.client import Client
 from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError
 from qexp.grid import Grid
-from qexp.store import schema
-from qexp.store.connect import Database, connect
-from qexp.store.selectors import Selection
-from qexp.store.tables import metadata
+from qexp.store.connection import Database, connect
+from qexp.store.schema import schema_version
+from qexp.store.schema.tables import metadata
+from qexp.store.selection.selectors import Selection
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_several_that_make_the_tables_at_once_do_not_collide(empty):
 
     def first():
         try:
-            assert Client(empty).migrate().version == schema.HEAD
+            assert Client(empty).migrate().version == schema_version.HEAD
         except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
             failures.append(error)
 
@@ -84,22 +84,24 @@ def upgrade():
 def older(empty, tmp_path, monkeypatch):
     """The settings of a database whose schema is one migration behind that of the program."""
     Client(empty).migrate()
-    shutil.copytree(schema.MIGRATIONS, tmp_path / "migrations")
+    shutil.copytree(schema_version.MIGRATIONS, tmp_path / "migrations")
     (tmp_path / "migrations/versions/0002_next.py").write_text(NEXT)
-    monkeypatch.setattr(schema, "MIGRATIONS", tmp_path / "migrations")
-    monkeypatch.setattr(schema, "HEAD", "0002")
+    monkeypatch.setattr(schema_version, "MIGRATIONS", tmp_path / "migrations")
+    monkeypatch.setattr(schema_version, "HEAD", "0002")
     return empty
 
 
 def version(settings):
     with Database(settings).begin() as connection:
-        return schema.version(connection)
+        return schema_version.version(connection)
 
 
 def test_a_look_at_an_older_schema_says_what_is_needed_and_changes_nothing(older):
     before = version(older)
     for verb in (Client(older).counts, Client(older).workers, lambda: Client(older).requeue(Selection("a"))):
-        with pytest.raises(OldSchemaError, match=f"{before}, .* needs schema {schema.HEAD}: .*'qexp db migrate'"):
+        with pytest.raises(
+            OldSchemaError, match=f"{before}, .* needs schema {schema_version.HEAD}: .*'qexp db migrate'"
+        ):
             verb()
     assert version(older) == before
 
@@ -108,7 +110,7 @@ def test_an_enqueue_migrates_an_older_schema(older, tmp_path):
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     grid = {"study": "old", "function": "experiment:f", "parameters": {"x": 1}, "queue": "nobody"}
     assert Client(older).enqueue(Grid.from_dict(grid, tmp_path)).new == 1
-    assert version(older) == schema.HEAD
+    assert version(older) == schema_version.HEAD
 
 
 def test_a_schema_is_not_migrated_under_older_workers_unless_that_is_wanted(older, tmp_path):
@@ -131,8 +133,8 @@ def test_a_schema_is_not_migrated_under_older_workers_unless_that_is_wanted(olde
     assert version(older) == before
     # When it is wanted, then it is done, and the worker is named again
     done = Client(older).migrate(under_workers=True)
-    assert (done.version, done.older) == (schema.HEAD, ["old@h"])
-    assert version(older) == schema.HEAD
+    assert (done.version, done.older) == (schema_version.HEAD, ["old@h"])
+    assert version(older) == schema_version.HEAD
 
 
 def test_the_migrations_make_the_tables_that_the_code_has(empty):
@@ -151,8 +153,8 @@ def test_the_migrations_make_the_checks_that_the_code_has(empty, site):
 
 def test_head_is_the_newest_migration():
     config = Config()
-    config.set_main_option("script_location", str(schema.MIGRATIONS))
-    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+    config.set_main_option("script_location", str(schema_version.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == schema_version.HEAD
 
 
 def test_a_migration_that_fails_leaves_nothing(empty, monkeypatch):

@@ -10,9 +10,9 @@ from integration.conftest import post
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Status
-from qexp.store import hot
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attendance import Attendance
 from qexp.worker.child import result_log
@@ -34,7 +34,7 @@ def claims(client, raw, tmp_path, worker):
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3]}, "queue": "nobody"}
     client.enqueue(Grid.from_dict(grid, tmp_path))
     ids = [row.id for row in client.experiments(Selection(name))]
-    return hot.claims(raw, ids, worker(), PID)
+    return claiming.claims(raw, ids, worker(), PID)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
     # Given a process that has run two of three, one of them with a result that cannot be kept, and died
     log = ResultLog(tmp_path, PID)
     for claim, value in zip(claims, (1, "\0"), strict=False):
-        log.add(hot.encode_result(claim, Outcome(result={"y": value}), 1.0, 2.0))
+        log.add(claiming.encode_result(claim, Outcome(result={"y": value}), 1.0, 2.0))
     # When another one looks after it
     settle(claims[0])
     # Then the good one counts, the other has failed by its own doing, and what was not begun waits
@@ -82,7 +82,7 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
     log = ResultLog(tmp_path, PID)
     path = result_log.path_of(tmp_path, PID)
     for claim in claims[:2]:
-        log.add(hot.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0))
+        log.add(claiming.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0))
         with path.open("ab") as file:
             file.write(b"\0\n")
     # When another one looks after it, twice
@@ -101,7 +101,7 @@ def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, 
     office._record_death(ChildDeath(office.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead")))
     assert all(row in WAITS for row in found(client, claims))
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
-    hot.claims(raw, [claim.id for claim in claims], office.worker, PID)
+    claiming.claims(raw, [claim.id for claim in claims], office.worker, PID)
     # When the worker looks at what its children are at
     office._heart.beat()
     # Then they wait again, uncharged
@@ -143,10 +143,10 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     # Given a process that has recorded the first of three, and died before it could note that; another one is cancelled
     first, second, _ = claims
     log = ResultLog(tmp_path, PID)
-    results = [hot.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
+    results = [claiming.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
     for result in results:
         log.add(result)
-    assert set(hot.finish_all(raw, first.worker, results[:1])) == {first.id}
+    assert set(claiming.finish_all(raw, first.worker, results[:1])) == {first.id}
     client.cancel(Selection(ids=((second.id, second.id),)))
     # When another one looks after it
     settle(first)
@@ -168,7 +168,7 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
 def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, claims, outcome, caplog):
     postgres = ReconnectingConnection(client.settings)
     results = ResultOutbox(client.settings, postgres)
-    assert hot.finish(raw, claims[0], outcome) is not None
+    assert claiming.finish(raw, claims[0], outcome) is not None
     assert results.record(claims[0], outcome) == outcome
     assert results.record(claims[0], Outcome(departure=Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
@@ -245,7 +245,7 @@ def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
 
 def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, office, monkeypatch):
     folder = office.scratch.folder
-    ResultLog(folder, PID).add(hot.encode_result(claims[0], Outcome(result={"y": 1}), 1.0, 2.0))
+    ResultLog(folder, PID).add(claiming.encode_result(claims[0], Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
         away.setattr(office._outbox, "record_encoded", raising(DatabaseUnreachableError("it", "away")))
         office.leave()

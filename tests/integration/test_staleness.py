@@ -9,9 +9,10 @@ from qexp.client import Study, staleness
 from qexp.errors import RefusedError, SummaryError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome
-from qexp.store import drawable, hot, sources
-from qexp.store.outdated import ABSENT
-from qexp.store.selectors import Selection, parse
+from qexp.store.reads import drawable, snapshots
+from qexp.store.reads.outdated import ABSENT
+from qexp.store.selection.selectors import Selection, parse
+from qexp.store.writes import claiming
 
 
 @pytest.fixture
@@ -52,9 +53,9 @@ def run(client, raw, worker, name):
         same = worker()
         for view in client.experiments(Selection(name)):
             if view.params["x"] in chosen:
-                claim = hot.claim(raw, view.id, same, pid=1)
+                claim = claiming.claim(raw, view.id, same, pid=1)
                 outcome = Outcome(result={"y": 1}, imports=imports)
-                assert hot.finish(raw, claim, outcome, registered=registered)
+                assert claiming.finish(raw, claim, outcome, registered=registered)
         return same
 
     return run
@@ -204,7 +205,7 @@ def test_an_accepted_result_is_judged_like_an_unknown_one(client, raw, worker, e
     enqueue()
     view = client.experiments(Selection(name))[0]
     error = Error(Failure.ERROR, "E", "no", fingerprint="abcd")
-    assert hot.finish(raw, hot.claim(raw, view.id, worker(), 1), Outcome({"y": 1}, error))
+    assert claiming.finish(raw, claiming.claim(raw, view.id, worker(), 1), Outcome({"y": 1}, error))
     client.accept(parse([name], error="abcd"))
     (project / "other.py").write_text("3")
     enqueue()
@@ -230,7 +231,7 @@ def test_contents_are_kept_with_the_snapshot(client, raw, enqueue, name):
     digest, contents = raw.execute(f"SELECT digest, contents {SOURCES}", [name]).fetchone()
     assert contents["README.md"] == hashlib.sha256(name.encode()).hexdigest()[:16]
     with client.begin() as connection:
-        assert sources.marks(connection, [digest]) == {digest: contents}
+        assert snapshots.marks(connection, [digest]) == {digest: contents}
 
 
 def test_a_requeue_of_the_stale_ones_runs_only_them_and_keeps_their_results(client, raw, enqueue, run, name, project):
@@ -272,7 +273,7 @@ def test_ids_of_several_studies_are_judged_each_by_its_own_study(client, raw, wo
 
     ids = [enqueue(study, epochs=1) for study in (f"{name}_a", f"{name}_b")]
     for number in ids:
-        assert hot.finish(raw, hot.claim(raw, number, worker(), 1), Outcome({"y": 1}, imports=HELPED))
+        assert claiming.finish(raw, claiming.claim(raw, number, worker(), 1), Outcome({"y": 1}, imports=HELPED))
     enqueue(f"{name}_b", epochs=2)
     chosen = parse([",".join(map(str, ids))], stale=True)
     assert [view.id for view in client.experiments(chosen)] == ids[1:]
@@ -325,7 +326,7 @@ def test_lines_fit_a_screen(client, enqueue, run, name, project):
 def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, raw, enqueue, run, name):
     # Given results of two settings, and one that the newest grid leaves out
     enqueue()
-    hot.name_results(raw, client.study(name).id, ["y"])
+    claiming.name_results(raw, client.study(name).id, ["y"])
     run(0, 1, 4)
     enqueue(settings={"epochs": 20}, parameters={"x": [0, 1, 2, 3]})
     run(2, 3)
@@ -349,7 +350,7 @@ def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, r
 def test_a_picture_is_of_the_moment_at_which_it_is_begun(client, raw, enqueue, run, name, monkeypatch):
     # Given a study of five experiments, two of them done
     enqueue()
-    hot.name_results(raw, client.study(name).id, ["y"])
+    claiming.name_results(raw, client.study(name).id, ["y"])
     run(0, 1)
     left_out = drawable.left_out
 

@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import CLOSED, OPEN, Claim, Departure, Error, Failure, Outcome, Status
-from qexp.store import hot, journal, leases, publishing
-from qexp.store.connect import connect
-from qexp.store.selectors import Selection
+from qexp.store.connection import connect
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import claiming, journal, publishing, worker_rows
 
 RETRIES = {
     "one": {"error": 1, "timeout": 0, "crashed": 1, "lost": 2, "delay": "1000s"},
@@ -221,14 +221,14 @@ class Machine(RuleBasedStateMachine):
         self.rows: list[Experiment] = []
         self.paused: dict[str, str | None] = {}
         self.keys = 0
-        self.silent: list[leases.Silent] = []
+        self.silent: list[worker_rows.SilentWorker] = []
         raw.execute("TRUNCATE study, worker, leader, experiment, attempt RESTART IDENTITY CASCADE")
         self.clock = self.now()
         self.workers = [uuid.uuid4() for _ in range(WORKERS)]
         self.seen = dict.fromkeys(self.workers, self.clock)
         self.stopped: dict[UUID, datetime] = {}
         for number, worker in enumerate(self.workers):
-            leases.register(raw, worker, leases.Station("here", number, f"{number}@here", ["nobody"], 2))
+            worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", number, f"{number}@here", ["nobody"], 2))
 
     def now(self):
         return self.raw.execute("SELECT now()").fetchone()[0]
@@ -409,7 +409,7 @@ class Machine(RuleBasedStateMachine):
         running = {worker: [row.id for row in self.rows if row.runs_on(worker)] for worker in self.workers}
         gone = [worker for worker in self.workers if worker not in self.stopped and self.seen[worker] < limit]
         gone += [worker for worker, moment in self.stopped.items() if moment < limit and running[worker]]
-        found = leases.silent(self.raw, LEASE, self.clock)
+        found = worker_rows.silent(self.raw, LEASE, self.clock)
         assert {silent.worker: sorted(silent.experiments) for silent in found} == {
             worker: running[worker] for worker in gone
         }
@@ -424,7 +424,7 @@ class Machine(RuleBasedStateMachine):
             error = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="feed0002")
             self.failed(
                 [row for row in self.rows if row.runs_on(silent.worker) and row.id in silent.experiments],
-                leases.rescue(self.raw, silent, error, self.clock),
+                worker_rows.rescue(self.raw, silent, error, self.clock),
                 error,
             )
 
@@ -433,19 +433,19 @@ class Machine(RuleBasedStateMachine):
     @rule(worker=WORKER)
     def beat(self, worker):
         worker = self.workers[worker]
-        assert leases.beat(self.raw, worker, self.clock).given_up == (worker in self.stopped)
+        assert worker_rows.beat(self.raw, worker, self.clock).given_up == (worker in self.stopped)
         self.stopped.pop(worker, None)
         self.seen[worker] = self.clock
 
     @rule(worker=WORKER)
     def leave(self, worker):
-        leases.leave(self.raw, self.workers[worker])
+        worker_rows.leave(self.raw, self.workers[worker])
         self.stopped[self.workers[worker]] = self.now()
 
     @rule(pick=PICK, worker=WORKER, pid=PID)
     def claim(self, pick, worker, pid):
         row, worker = self.pick(pick), self.workers[worker]
-        claim = hot.claim(self.raw, row.id, worker, pid, self.clock)
+        claim = claiming.claim(self.raw, row.id, worker, pid, self.clock)
         assert (claim is not None) == (row.status == "queued" and row.study not in self.paused)
         if claim is not None:
             row.claim(claim, worker, pid)
@@ -467,7 +467,7 @@ class Machine(RuleBasedStateMachine):
         begun = [row for row in held if row.result or row.points or row.entries or row.saved or not row.claims]
         begun = {row.id for row in [*begun, *picked]}
         expected = {row.id: row for row in held if row.id not in begun}
-        assert set(hot.undo(self.raw, worker, pid, begun)) == set(expected)
+        assert set(claiming.undo(self.raw, worker, pid, begun)) == set(expected)
         for row in expected.values():
             row.undo()
 
@@ -477,8 +477,8 @@ class Machine(RuleBasedStateMachine):
         worker = self.workers[worker]
         rows = [row for row in self.rows if row.claims and row.claims[-1].worker == worker]
         if late > 1 and rows:
-            done = [hot.encode_result(row.claims[-1], Outcome(result=result or {})) for row in rows]
-            found = hot.finish_all(self.raw, worker, done, now=self.clock)
+            done = [claiming.encode_result(row.claims[-1], Outcome(result=result or {})) for row in rows]
+            found = claiming.finish_all(self.raw, worker, done, now=self.clock)
             current = [row for row in rows if row.is_current(row.claims[-1])]
             assert set(found) == {row.id for row in current}
             for row in current:
@@ -486,12 +486,12 @@ class Machine(RuleBasedStateMachine):
 
     @rule(worker=WORKER)
     def claim_what_is_not_there(self, worker):
-        assert hot.claim(self.raw, NOWHERE, self.workers[worker], 1) is None
+        assert claiming.claim(self.raw, NOWHERE, self.workers[worker], 1) is None
 
     @rule(pick=PICK, worker=WORKER, pid=PID)
     def adopt(self, pick, worker, pid):
         known, worker = self.pick(pick), self.workers[worker]
-        found = hot.adopt(self.raw, worker, pid, [known.id])
+        found = claiming.adopt(self.raw, worker, pid, [known.id])
         held = [row for row in self.rows if row.runs_on(worker, pid) and row is not known]
         assert [(claim.id, claim.attempt, claim.params["x"]) for claim in found] == sorted(
             (row.id, row.attempt, row.x) for row in held
@@ -501,7 +501,7 @@ class Machine(RuleBasedStateMachine):
     def finish(self, pick, late, result):
         row, claim = self.old_or_current(pick, late)
         if claim is not None:
-            done = hot.finish(self.raw, claim, Outcome(result=result or {}), self.clock)
+            done = claiming.finish(self.raw, claim, Outcome(result=result or {}), self.clock)
             assert (done is not None) == row.is_current(claim)
             if done:
                 row.finish(result or {})
@@ -512,7 +512,7 @@ class Machine(RuleBasedStateMachine):
         if claim is not None:
             error = Error(failure, "ValueError", "bad", fingerprint="feed0001")
             before = self.due(row)
-            done = hot.finish(self.raw, claim, Outcome(error=error, result=result), self.clock)
+            done = claiming.finish(self.raw, claim, Outcome(error=error, result=result), self.clock)
             assert (done is not None) == row.is_current(claim)
             if done:
                 due = self.due(row)
@@ -529,7 +529,7 @@ class Machine(RuleBasedStateMachine):
         row, claim = self.old_or_current(pick, late)
         if claim is not None:
             departure = Departure(outcome, reason)
-            done = hot.finish(self.raw, claim, Outcome(result=result, departure=departure), self.clock)
+            done = claiming.finish(self.raw, claim, Outcome(result=result, departure=departure), self.clock)
             assert (done is not None) == row.is_current(claim)
             if done:
                 row.depart(outcome, reason, result)
@@ -538,7 +538,7 @@ class Machine(RuleBasedStateMachine):
     def give_back(self, pick, late):
         row, claim = self.old_or_current(pick, late)
         if claim is not None:
-            given = hot.give_back(self.raw, claim, self.clock)
+            given = claiming.give_back(self.raw, claim, self.clock)
             assert given == row.is_current(claim)
             if given:
                 row.depart("released", None, None)
@@ -549,7 +549,7 @@ class Machine(RuleBasedStateMachine):
         error = Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003", signal="SIGKILL")
         self.failed(
             [row for row in self.rows if row.id in chosen and row.runs_on(worker, pid)],
-            hot.crash(self.raw, [*chosen, NOWHERE], worker, pid, error, self.clock),
+            claiming.crash(self.raw, [*chosen, NOWHERE], worker, pid, error, self.clock),
             error,
         )
 
@@ -563,7 +563,7 @@ class Machine(RuleBasedStateMachine):
         worker = self.workers[worker]
         ids = None if picks is None else [self.pick(pick).id for pick in picks]
         expected = [row for row in self.rows if row.runs_on(worker) and (ids is None or row.id in ids)]
-        assert [item[0] for item in hot.release(self.raw, worker, ids, self.clock)] == [row.id for row in expected]
+        assert [item[0] for item in claiming.release(self.raw, worker, ids, self.clock)] == [row.id for row in expected]
         for row in expected:
             row.depart("released", None, None)
 
@@ -572,8 +572,8 @@ class Machine(RuleBasedStateMachine):
         row, worker = self.pick(pick), self.workers[worker]
         attempt = row.attempt - back
         own = row.runs_on(worker) and back == 0
-        expected = [] if own and row.study not in self.paused else [leases.Unwanted(row.id, attempt, own)]
-        assert leases.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
+        expected = [] if own and row.study not in self.paused else [worker_rows.Unwanted(row.id, attempt, own)]
+        assert worker_rows.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
 
     # what attempts leave
 
@@ -582,7 +582,7 @@ class Machine(RuleBasedStateMachine):
         row, claim = self.old_or_current(pick, late)
         if claim is None:
             return None
-        writer = journal.Writer(row.id, claim.attempt, None if attached else claim.worker)
+        writer = journal.AttemptFence(row.id, claim.attempt, None if attached else claim.worker)
         current = row.is_current(claim)
         assert journal.is_current(self.raw, writer) == current
         return row, writer, current
@@ -634,7 +634,7 @@ class Machine(RuleBasedStateMachine):
             attempt, data, _, last, recorded = row.saved[name]
             assert (saved.attempt, saved.data, saved.progress["recorded"]) == (attempt, data, recorded)
             if row.status == "running" and attempt < row.attempt:
-                journal.carry(self.raw, journal.Writer(row.id, row.attempt, row.worker), attempt, UUID(int=last))
+                journal.carry(self.raw, journal.AttemptFence(row.id, row.attempt, row.worker), attempt, UUID(int=last))
                 carried = {key for key in row.entries.get(attempt, ()) if key <= last}
                 row.entries.setdefault(row.attempt, set()).update(carried)
 
@@ -681,8 +681,8 @@ class Machine(RuleBasedStateMachine):
         for row in self.rows:
             for claim in row.claims:
                 if not row.is_current(claim):
-                    assert hot.finish(self.raw, claim, Outcome(result={"late": 1})) is None
-                    assert not hot.give_back(self.raw, claim)
+                    assert claiming.finish(self.raw, claim, Outcome(result={"late": 1})) is None
+                    assert not claiming.give_back(self.raw, claim)
         if self.rows:
             self.rows_are_as_the_model_has_them()
             for counts in self.client.counts():
@@ -767,7 +767,7 @@ def hammer(client, raw, worker, folder, seed, operations):
 
     def claim():
         for number in rng.sample(numbers, SIZE):
-            if (claim := hot.claim(raw, number, worker, rng.randint(1, 2))) is not None:
+            if (claim := claiming.claim(raw, number, worker, rng.randint(1, 2))) is not None:
                 claims.append(claim)
 
     def outcome():
@@ -778,13 +778,13 @@ def hammer(client, raw, worker, folder, seed, operations):
     def finish():
         if claims:
             claim = rng.choice(claims)
-            writer = journal.Writer(claim.id, claim.attempt, claim.worker)
+            writer = journal.AttemptFence(claim.id, claim.attempt, claim.worker)
             journal.record(raw, writer, {"r": claim.attempt}, {"r": "2026-01-01T00:00:00+00:00"})
-            if hot.finish(raw, claim, outcome()) is not None:
+            if claiming.finish(raw, claim, outcome()) is not None:
                 finished.append((claim.id, claim.attempt))
 
     def rescue():
-        leases.rescue(raw, leases.Silent(worker, "", "", None, False, rng.sample(numbers, SIZE)), error)
+        worker_rows.rescue(raw, worker_rows.SilentWorker(worker, "", "", None, False, rng.sample(numbers, SIZE)), error)
 
     def put_back():
         with client.begin() as connection:
@@ -802,9 +802,9 @@ def hammer(client, raw, worker, folder, seed, operations):
         lambda: client.pause("one"),
         lambda: client.resume("one"),
         lambda: client.resume("one"),
-        lambda: hot.crash(raw, rng.sample(numbers, SIZE), worker, 1, error),
-        lambda: hot.release(raw, worker),
-        lambda: leases.beat(raw, worker),
+        lambda: claiming.crash(raw, rng.sample(numbers, SIZE), worker, 1, error),
+        lambda: claiming.release(raw, worker),
+        lambda: worker_rows.beat(raw, worker),
         rescue,
         put_back,
         enqueue,
@@ -820,7 +820,7 @@ def run_hammers(own, folder, threads, operations):
     with connect(own) as raw:
         workers = [uuid.uuid4(), uuid.uuid4()]  # threads share them, as the children of a worker do
         for worker in workers:
-            leases.register(raw, worker, leases.Station("here", 1, "worker@here", ["nobody"], 2))
+            worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2))
 
         def work(number):
             with connect(own) as mine:

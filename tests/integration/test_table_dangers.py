@@ -22,8 +22,8 @@ from finished_studies import (
 import qexp
 from qexp.errors import RefusedError, SummaryError
 from qexp.model import Outcome
-from qexp.store import hot
-from qexp.store.selectors import parse
+from qexp.store.selection.selectors import parse
+from qexp.store.writes import claiming
 
 
 def test_a_retry_is_no_second_sample(finished_study):
@@ -161,10 +161,10 @@ def test_a_late_write_of_a_lost_worker_changes_nothing(make_study):
     (number,) = study.ids()
     silent_worker = study.worker()
     silent = study.claim(number, silent_worker)
-    hot.release(study.raw, silent_worker)
+    claiming.release(study.raw, silent_worker)
     study.end(lambda _: {"accuracy": 0.5})
     # When the first one writes
-    assert hot.finish(study.raw, silent, Outcome(result={"accuracy": 0.9})) is None
+    assert claiming.finish(study.raw, silent, Outcome(result={"accuracy": 0.9})) is None
     # Then the table has the successor's result only
     assert study.table(columns="").cells[0][0].values.tolist() == [0.5]
 

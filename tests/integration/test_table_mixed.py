@@ -16,7 +16,7 @@ from finished_studies import (
 import qexp
 from qexp.errors import RefusedError
 from qexp.model import Imports
-from qexp.store.selectors import parse
+from qexp.store.selection.selectors import parse
 
 
 def test_settings_of_two_revisions_are_refused(make_study):

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import qexp
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
 
 FEW = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLASSIFIERS = ["svc", "a.b.Tree", "a.b.Forest", "1", "x_1"]

@@ -6,8 +6,8 @@ import pytest
 
 from qexp.client import provenance
 from qexp.grid import Grid
-from qexp.store.connect import connect
-from qexp.store.selectors import Selection
+from qexp.store.connection import connect
+from qexp.store.selection.selectors import Selection
 
 ASKING = """
 import pathlib

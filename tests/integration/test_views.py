@@ -14,11 +14,12 @@ from psycopg.types.json import Jsonb
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Outcome
-from qexp.store import hot, views
-from qexp.store.connect import connect
+from qexp.store.connection import connect
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.store.selectors import Selection, parse
-from qexp.store.value_columns import WIDEST
+from qexp.store.schema import views
+from qexp.store.schema.value_columns import WIDEST
+from qexp.store.selection.selectors import Selection, parse
+from qexp.store.writes import claiming
 from qexp.worker.child import outbox
 from qexp.worker.upkeep import Upkeep
 
@@ -126,7 +127,7 @@ def record(client, raw, worker, site):
     def record(study, *results):
         waiting = [view.id for view in client.experiments(Selection(study)) if view.status == "queued"]
         for number, result in zip(waiting, results, strict=False):
-            assert made.record(hot.claim(raw, number, worker(), 1), Outcome(result=result))
+            assert made.record(claiming.claim(raw, number, worker(), 1), Outcome(result=result))
 
     yield record
     postgres.release()
@@ -330,7 +331,7 @@ def test_whatever_values_come_none_of_them_is_missing_in_the_view(client, raw, c
         for result in results:
             raw.execute(add, [study, Jsonb(result)])
             if result:
-                hot.name_results(raw, study, list(result))
+                claiming.name_results(raw, study, list(result))
         # When the view follows them
         client.renew_views()
     # Then it has every value that a frame has

@@ -10,7 +10,7 @@ from tests_support import eventually
 
 from qexp.client import Client
 from qexp.grid import Grid
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from qexp.client import Client, Study
 from qexp.errors import SelectorError
 from qexp.grid import Grid
 from qexp.model import NON_FINITE, Error, Failure, Outcome
-from qexp.store import hot, leases
-from qexp.store.conditions import spelled
-from qexp.store.selectors import Selection, parse
+from qexp.store.selection.selectors import Selection, parse
+from qexp.store.selection.where_parser import spelled
+from qexp.store.writes import claiming, worker_rows
 
 MISSING = object()
 VALUES = [
@@ -271,13 +271,13 @@ def study(client, raw, tmp_path):
     keys = {"parameters": parameters, "queue": "nobody", "retries": 0}
     client.enqueue(Grid.from_dict({"study": name, "function": "experiment:f", **keys}, tmp_path))
     for worker, host in ((here, "node_1"), (there, "nodex1.lab")):
-        leases.register(raw, worker, leases.Station(host, 1, f"worker@{host}", ["nobody"], 2))
+        worker_rows.register(raw, worker, worker_rows.WorkerInfo(host, 1, f"worker@{host}", ["nobody"], 2))
     first, second, third, _ = client.experiments(Selection(name))
     error = Error(Failure.ERROR, "ValueError", "too 'bad'", "f.py:1 in f", "aaaa11112222", "Trace")
-    assert hot.finish(raw, hot.claim(raw, first.id, here, 1), Outcome(result={"lr": 7, "train.loss": 0.5}))
-    assert hot.finish(raw, hot.claim(raw, second.id, there, 1), Outcome(error=error))
-    assert hot.claim(raw, third.id, here, 1)
-    hot.name_results(raw, client.study(name).id, ["lr", "train.loss"])
+    assert claiming.finish(raw, claiming.claim(raw, first.id, here, 1), Outcome(result={"lr": 7, "train.loss": 0.5}))
+    assert claiming.finish(raw, claiming.claim(raw, second.id, there, 1), Outcome(error=error))
+    assert claiming.claim(raw, third.id, here, 1)
+    claiming.name_results(raw, client.study(name).id, ["lr", "train.loss"])
     now = raw.execute("SELECT now()").fetchone()[0]
     for view, ago in ((first, timedelta(hours=1)), (second, timedelta(days=1))):
         moments = [now - 2 * ago, now - ago]

@@ -10,10 +10,10 @@ import pytest
 from qexp.client.explain import Facts, QueueState, explain
 from qexp.model import Status
 from qexp.settings import Settings
-from qexp.store.reports import AttemptView, ExperimentView
-from qexp.store.situation import Place, Sign, Situation
-from qexp.store.studies import StudyRow
-from qexp.store.workers import State, WorkerView
+from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
+from qexp.store.reads.explain_data import LastRecord, QueuePosition, Situation
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.reads.workers import WorkerState, WorkerView
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 SETTINGS = Settings(home=Path("/nowhere"))
@@ -39,21 +39,28 @@ def attempt(number, outcome, **given):
 
 
 def worker(name="w@node1", **given):
-    base = {"id": uuid.uuid4(), "host": "node1", "pid": 1, "state": State.IDLE, "concurrency": 2, "queues": ["gpu"]}
+    base = {
+        "id": uuid.uuid4(),
+        "host": "node1",
+        "pid": 1,
+        "state": WorkerState.IDLE,
+        "concurrency": 2,
+        "queues": ["gpu"],
+    }
     return blank(WorkerView, **{**base, "name": name, "running": {}, "leads": False, "silence": 3.0, **given})
 
 
 def told(view, depth=None, next_at=None, trouble=None, study=(), settings=SETTINGS, **given):
     """Explain an experiment; return what is said by sentence, with the command in brackets."""
     row = blank(StudyRow, **{"id": 1, "name": "lenet", "queue": "gpu", **dict(study)})
-    base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": Place(1, 0), "printed": 0}
+    base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": QueuePosition(1, 0), "printed": 0}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
     found = explain(Facts(situation, QueueState(depth, next_at, trouble), settings))
     return [f"{one.text} [{one.command}]" if one.command else one.text for one in found.sentences]
 
 
 def history(view, **given):
-    base = {"forgiven": 0, "workers": [], "retries": {}, "place": Place(1, 0)}
+    base = {"forgiven": 0, "workers": [], "retries": {}, "place": QueuePosition(1, 0)}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": blank(StudyRow), "now": NOW})
     return explain(Facts(situation, QueueState(), SETTINGS)).history
 
@@ -81,7 +88,7 @@ def test_a_retry_says_when_after_what_and_how_many_are_left():
 
 
 def test_a_full_window_is_named_with_its_setting():
-    (window, _) = told(experiment("pending"), place=Place(10_000, 12_345), workers=[worker()])
+    (window, _) = told(experiment("pending"), place=QueuePosition(10_000, 12_345), workers=[worker()])
     assert window == (
         "It is not announced yet: the window of its queue 'gpu' is full (10,000 announced, setting 'window': 10,000), "
         "and 12,345 are before it. [qexp config]"
@@ -101,7 +108,7 @@ def test_what_is_due_is_announced_by_the_worker_that_leads(crew, words):
 
 
 def test_what_comes_later_is_announced_when_its_turn_comes_near():
-    said = told(experiment("pending"), place=Place(40, 1234), workers=[worker("first@a", leads=True)])
+    said = told(experiment("pending"), place=QueuePosition(40, 1234), workers=[worker("first@a", leads=True)])
     assert said[0] == "The leader, first@a, announces it when its turn comes near."
     assert said[1].startswith("1,234 others are before it")
 
@@ -131,8 +138,8 @@ def test_a_broker_that_is_down_is_said_together_with_who_repairs_it():
         ),
         (
             [
-                worker(state=State.SILENT, silence=40.2),
-                worker("x@b", state=State.QUARANTINED, quarantine_reason="no GPU"),
+                worker(state=WorkerState.SILENT, silence=40.2),
+                worker("x@b", state=WorkerState.QUARANTINED, quarantine_reason="no GPU"),
             ],
             "No live worker listens on its queue 'gpu': w@node1 has been silent for 40 s; x@b is quarantined "
             "(reason: no GPU); repair node1, then start it again. [celery -A qexp worker -Q gpu]",
@@ -148,7 +155,7 @@ def test_the_default_queue_needs_no_option():
 
 
 def busy(number, **given):
-    return worker(**{"state": State.BUSY, "running": {"lenet": list(range(number))}, **given})
+    return worker(**{"state": WorkerState.BUSY, "running": {"lenet": list(range(number))}, **given})
 
 
 @pytest.mark.parametrize(
@@ -162,7 +169,7 @@ def busy(number, **given):
     ],
 )
 def test_a_queue_with_live_workers_says_whose_turn_it_is(crew, ahead, words):
-    said = told(experiment("queued"), workers=crew, place=Place(9, ahead), queued_at=ago(1))
+    said = told(experiment("queued"), workers=crew, place=QueuePosition(9, ahead), queued_at=ago(1))
     assert said[1].startswith(words)
 
 
@@ -190,14 +197,19 @@ def test_a_message_that_is_not_on_the_broker_is_noticed(depth, next_at, leads, w
 @pytest.mark.parametrize("next_at", [9, 30, None])
 def test_a_message_that_may_be_behind_the_next_one_needs_no_word(next_at):
     earlier = None if next_at is None else ago(next_at)
-    assert len(told(experiment("queued"), 1, earlier, queued_at=ago(9), place=Place(50, 40), workers=[worker()])) == 2
+    assert (
+        len(told(experiment("queued"), 1, earlier, queued_at=ago(9), place=QueuePosition(50, 40), workers=[worker()]))
+        == 2
+    )
 
 
 RUNS = experiment("running", attempt=2, started_at=ago(40))
 
 
 def test_what_runs_says_where_since_when_and_how_to_follow_it():
-    said = told(RUNS, runner=worker(), pid=123, timeout=3600.0, sign=Sign("loss of step 12", ago(3)), printed=1234)
+    said = told(
+        RUNS, runner=worker(), pid=123, timeout=3600.0, sign=LastRecord("loss of step 12", ago(3)), printed=1234
+    )
     assert said == [
         "Attempt 2 runs since 11:59:20 UTC (40 s) on node1, process 123, by the worker w@node1. [qexp logs 17 -f]",
         "Its worker sent a heartbeat 3 s ago.",
@@ -207,7 +219,7 @@ def test_what_runs_says_where_since_when_and_how_to_follow_it():
 
 
 def test_what_runs_without_a_timeout_or_a_sign_says_so():
-    said = told(RUNS, runner=worker(state=State.QUARANTINED, quarantine_reason="no GPU"))
+    said = told(RUNS, runner=worker(state=WorkerState.QUARANTINED, quarantine_reason="no GPU"))
     assert said[1:] == [
         "Its worker sent a heartbeat 3 s ago; the worker is quarantined (reason: no GPU).",
         "It has recorded nothing yet, and has printed nothing yet.",
@@ -222,7 +234,7 @@ def test_what_is_over_its_timeout_is_ended_now():
 
 
 def test_what_a_silent_worker_runs_is_taken_back():
-    silent = worker(state=State.SILENT, silence=12.0)
+    silent = worker(state=WorkerState.SILENT, silence=12.0)
     assert told(RUNS, runner=silent, workers=[silent, worker("other@b")], retries={"lost": 5})[1] == (
         "Its worker is silent: its last heartbeat was 12 s ago. If it stays silent, another worker recovers the "
         "experiment in 18 s, and it runs again as attempt 3."
@@ -235,7 +247,7 @@ def test_what_a_silent_worker_runs_is_taken_back():
 
 
 def test_what_a_worker_has_left_when_it_stopped_is_taken_back():
-    stopped = worker(state=State.STOPPED, stopped_at=ago(31), silence=99.0)
+    stopped = worker(state=WorkerState.STOPPED, stopped_at=ago(31), silence=99.0)
     assert told(RUNS, runner=stopped, workers=[worker("other@b")], retries={"lost": 5})[1] == (
         "Its worker stopped 31 s ago. Another worker recovers the experiment within seconds, and it runs again as "
         "attempt 3."

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from qexp.analysis.frame import frame, frames, typed
-from qexp.store.reports import Block
-from qexp.store.value_columns import DEEPEST, FACTS, WIDEST
+from qexp.store.reads.experiment_rows import Block
+from qexp.store.schema.value_columns import DEEPEST, FACTS, WIDEST
 
 
 def block(results, params=None, first=1):

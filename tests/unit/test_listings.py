@@ -10,7 +10,7 @@ from rich.console import Console
 from qexp.cli import output
 from qexp.cli.listings import experiment_table
 from qexp.model import Status
-from qexp.store.reports import ExperimentView
+from qexp.store.reads.experiment_rows import ExperimentView
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 
 from qexp.errors import ResultError
 from qexp.model import Claim, Outcome
-from qexp.store.hot import encode_result
+from qexp.store.writes.claiming import encode_result
 from qexp.worker.attempt.results import mapping
 
 CLAIM = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())

@@ -10,8 +10,8 @@ from qexp.analysis.report.data import Errors
 from qexp.analysis.report.efforts import cost, durations
 from qexp.analysis.report.outcomes import errors
 from qexp.grid.yaml_source import parse
-from qexp.store.costs import Cost, Durations
-from qexp.store.failures import Failed
+from qexp.store.reads.costs import Cost, Durations
+from qexp.store.reads.failures import Failed
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 YAML_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc", "Co", "Cn"]), max_size=12)

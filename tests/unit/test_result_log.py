@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from qexp.model import Claim, Outcome
-from qexp.store.hot import EncodedResult, encode_result
+from qexp.store.writes.claiming import EncodedResult, encode_result
 from qexp.worker.child import result_log
 from qexp.worker.child.result_log import Left, ResultLog, read
 

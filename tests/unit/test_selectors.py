@@ -6,7 +6,7 @@ import pytest
 
 from qexp.errors import SelectorError
 from qexp.model import Status
-from qexp.store.selectors import Selection, parse, require_narrow
+from qexp.store.selection.selectors import Selection, parse, require_narrow
 
 
 def test_a_study_ids_and_filters_go_together():

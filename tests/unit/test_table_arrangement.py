@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qexp.analysis.table import arrangement
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
-from qexp.store.observations import Coded
+from qexp.store.reads.observations import Coded
 
 
 def coded(rows: list[dict], name: str) -> Coded:

@@ -14,8 +14,8 @@ from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.units import axes, open_experiments, units
 from qexp.errors import SummaryError
 from qexp.model import Status
-from qexp.store.observations import Coded
-from qexp.store.studies import StudyRow
+from qexp.store.reads.observations import Coded
+from qexp.store.reads.study_rows import StudyRow
 
 DONE, FAILED = list(Status).index(Status.DONE), list(Status).index(Status.FAILED)
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from qexp.store.value_columns import ABSENT, WIDEST, Shape, columns, locate, shapes
+from qexp.store.schema.value_columns import ABSENT, WIDEST, Shape, columns, locate, shapes
 
 NAMES = {"params": ["lr", "opt", "n", "status"], "result": ["train", "train.acc", "n", "val/loss", "result"]}
 

@@ -17,7 +17,7 @@ from qexp.analysis.table import labels
 from qexp.analysis.table.problems import nothing_done
 from qexp.errors import SummaryError
 from qexp.model import Status
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
 
 MOST = 6
 """Methods up to which all pairs are compared without a baseline."""

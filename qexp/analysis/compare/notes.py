@@ -24,7 +24,7 @@ from qexp.analysis.table.units import Axes, units
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
 from qexp.model import OPEN, Json, Status, compact, plain, short_names
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
 from qexp.truncation import listed
 
 _STATUSES = list(Status)

@@ -17,9 +17,9 @@ from qexp.analysis.table.units import Axes, axes
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError
 from qexp.model import Status
-from qexp.store import studies
-from qexp.store.connect import Connection
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import study_rows
+from qexp.store.reads.study_rows import StudyRow
 
 _DONE = list(Status).index(Status.DONE)
 _MOST = 100
@@ -80,7 +80,7 @@ def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
     A parameter that has one value within each method, such as the depth of trees, belongs to the method: it does not
     have to agree.
     """
-    known = [studies.find(connection, name) for name in spec.studies]
+    known = [study_rows.find(connection, name) for name in spec.studies]
     others = _others(spec, known)
     observed = observe(connection, spec.table(others), implied=others)
     methods = axes(observed, spec.compared)

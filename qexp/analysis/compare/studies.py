@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.observed import Observed
 from qexp.model import Status
-from qexp.store import sources
-from qexp.store.connect import Connection
-from qexp.store.revisions import RevisionView
+from qexp.store.connection import Connection
+from qexp.store.reads import snapshots
+from qexp.store.reads.revisions import RevisionView
 from qexp.truncation import listed
 
 _DONE = list(Status).index(Status.DONE)
@@ -32,7 +32,7 @@ def _ran(observed: Observed, at: int) -> RevisionView | None:
 def _code(connection: Connection, digests: Sequence[str]) -> Iterator[Note]:
     if len(set(digests)) < 2:
         return
-    marks = sources.marks(connection, set(digests))
+    marks = snapshots.marks(connection, set(digests))
     files = sorted({name for one in marks.values() for name in one if name.endswith(".py")})
     differing = [name for name in files if len({marks.get(digest, {}).get(name) for digest in digests}) > 1]
     if differing:

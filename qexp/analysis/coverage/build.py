@@ -19,8 +19,8 @@ from qexp.analysis.table.problems import nothing_done
 from qexp.analysis.table.units import Axes, axes
 from qexp.errors import SummaryError
 from qexp.model import compact
-from qexp.store import repeats, studies
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
+from qexp.store.reads import repeats, study_rows
 from qexp.truncation import listed
 
 _SHOWN = 6
@@ -35,7 +35,7 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     Without rows and columns, the two parameters with the most values are chosen; see `choice.choose`. SummaryError:
     an axis or metric is unknown, or there is no experiment.
     """
-    known = [studies.find(connection, name) for name in spec.studies]
+    known = [study_rows.find(connection, name) for name in spec.studies]
     names = parameters(known)
     if not any(study.results for study in known):  # nothing is done yet: no name of a metric is known
         spec = spec.model_copy(update={"metrics": ()})

@@ -14,10 +14,10 @@ from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
 from qexp.model import Status, compact
-from qexp.store import staleness
-from qexp.store.conditions import spelled
-from qexp.store.connect import Connection
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import staleness
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.selection.where_parser import spelled
 
 _STATUSES = list(Status)
 _DONE = _STATUSES.index(Status.DONE)

@@ -62,7 +62,7 @@ def curves_of(
     rows: Iterable[Sequence[float]], runs: Mapping[int, int], chosen: Chosen, statistic: Statistic
 ) -> dict[Key, Curve]:
     """
-    Return the curve of each group from rows of `qexp.store.curves`, in the order of group and step.
+    Return the curve of each group from rows of `reads.curves`, in the order of group and step.
 
     After group, step and n they have the quartiles of a median, an interquartile mean, or mean and deviation.
     """

@@ -226,7 +226,7 @@ def _differs(axis: PlotAxis, cells: npt.NDArray[np.int64]) -> bool:
 
 
 def _pooling(free: Sequence[PlotAxis], request: PlotRequest, over: Sequence[str]) -> str:
-    from qexp.store.conditions import spelled
+    from qexp.store.selection.where_parser import spelled
 
     unit = {"box": "box", "heatmap": "cell", "line": "point", "curve": "line"}[request.kind]
     name = free[0].name

@@ -7,8 +7,8 @@ from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError, nearest
-from qexp.store import curves
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
+from qexp.store.reads import curves
 
 _READ = {Statistic.MEDIAN: curves.quartiles, Statistic.IQM: curves.interquartile_means}
 

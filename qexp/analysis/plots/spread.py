@@ -36,7 +36,7 @@ def summary(samples: Sequence[Numbers], statistic: Statistic) -> Summary:
 
 
 def summary_of_rows(rows: Numbers, statistic: Statistic) -> Summary:
-    """Return the statistic of samples from rows of `qexp.store.curves`, each of n and the columns that follow it."""
+    """Return the statistic of samples from rows of `reads.curves`, each of n and the columns that follow it."""
     n = rows[:, 0].astype(np.int64)
     found = _described(n, rows[:, 1:], statistic)
     return Summary(n, found.center, found.low, found.high)

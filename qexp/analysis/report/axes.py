@@ -10,9 +10,9 @@ from qexp.analysis.table.observed import Observed, observe
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import axes
 from qexp.errors import SummaryError
-from qexp.store import variety
-from qexp.store.connect import Connection
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import variety
+from qexp.store.reads.study_rows import StudyRow
 
 _MOST = 1_000
 """Rows or columns of parameters that are named."""

@@ -21,27 +21,27 @@ from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.versions import packages as versions_of
 from qexp.errors import SummaryError
 from qexp.model import Json, Status
-from qexp.store import (
+from qexp.store.connection import Connection
+from qexp.store.reads import (
     costs,
+    experiment_rows,
     failures,
     history,
     origins,
-    reports,
     staleness,
-    standing,
-    studies,
-    tables,
+    study_progress,
+    study_rows,
     variety,
 )
-from qexp.store.connect import Connection
-from qexp.store.costs import Cost, Durations
-from qexp.store.failures import Failed
-from qexp.store.history import Revision
-from qexp.store.origins import Machine
-from qexp.store.outdated import Staleness
-from qexp.store.reports import ExperimentView
-from qexp.store.standing import Counts
-from qexp.store.studies import StudyRow
+from qexp.store.reads.costs import Cost, Durations
+from qexp.store.reads.experiment_rows import ExperimentView
+from qexp.store.reads.failures import Failed
+from qexp.store.reads.history import Revision
+from qexp.store.reads.origins import Machine
+from qexp.store.reads.outdated import Staleness
+from qexp.store.reads.study_progress import StudyProgress
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.schema import tables
 
 MOST_METRICS = 6
 """Metrics with a table and a picture, unless they are named."""
@@ -64,7 +64,7 @@ class Head:
 
     study: StudyRow
     description: str
-    counts: Counts
+    counts: StudyProgress
     began: datetime | None
     ended: datetime | None
     """The end of the last attempt."""
@@ -159,7 +159,7 @@ class Report:
 
 def gather(connection: Connection, options: Options) -> Report:
     """Read a report; SummaryError or UnknownStudyError names an option that the study does not have."""
-    study = studies.find(connection, options.study)
+    study = study_rows.find(connection, options.study)
     metrics, left = _metrics(connection, study, options)
     rows, columns = _names(options.rows), _names(options.columns)
     observed, arrangement = axes.read(connection, study, metrics, rows, columns)
@@ -167,7 +167,7 @@ def gather(connection: Connection, options: Options) -> Report:
     return Report(
         options,
         _head(connection, study),
-        PlanSection(*plan.written(history.grid(connection, study)), studies.current(connection, study)[0]),
+        PlanSection(*plan.written(history.grid(connection, study)), study_rows.current(connection, study)[0]),
         History(shown, staleness.of(connection, study)),
         _code(connection, study, shown[0]),
         _machines(connection, study),
@@ -185,7 +185,7 @@ def _names(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def _head(connection: Connection, study: StudyRow) -> Head:
-    (counts,) = standing.counts(connection, study.id)
+    (counts,) = study_progress.counts(connection, study.id)
     return Head(study, history.about(connection, study), counts, *costs.period(connection, study.id))
 
 
@@ -253,7 +253,7 @@ def _effort(connection: Connection, study: StudyRow) -> Effort:
 def _views(connection: Connection, ids: Sequence[int]) -> list[ExperimentView]:
     """Return experiments in the order of *ids*."""
     places = {number: place for place, number in enumerate(ids)}
-    found = reports.experiments(connection, tables.experiment.c.id.in_(ids))
+    found = experiment_rows.experiments(connection, tables.experiment.c.id.in_(ids))
     return sorted(found, key=lambda view: places[view.id])
 
 

@@ -10,8 +10,8 @@ from qexp.analysis.markup import Child, Html, command, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import Effort, Options, Report
 from qexp.model import Status, describe, duration, short_names
-from qexp.store.costs import Cost, Durations
-from qexp.store.reports import ExperimentView
+from qexp.store.reads.costs import Cost, Durations
+from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.units import size_text
 
 _WIDTH, _HEIGHT, _FOOT = 640, 130, 22

@@ -11,8 +11,8 @@ from qexp.analysis.report.data import Errors, Results
 from qexp.analysis.report.results import MOST_CELLS, MetricTable
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.parts import shown, with_axis
-from qexp.store.failures import Failed
-from qexp.store.outdated import Staleness
+from qexp.store.reads.failures import Failed
+from qexp.store.reads.outdated import Staleness
 from qexp.truncation import single_line, truncated
 
 SHORT_GROUP = 6

@@ -18,8 +18,8 @@ from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
 from qexp.errors import MissingLibraryError, SummaryError
 from qexp.model import Json, Status
-from qexp.store import curves
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
+from qexp.store.reads import curves
 
 if TYPE_CHECKING:
     import pandas as pd

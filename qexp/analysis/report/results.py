@@ -16,7 +16,7 @@ from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import refuse
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.errors import RefusedError, SummaryError
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
 
 MOST_CELLS = 1_000
 """Cells of a table that a report shows."""

@@ -8,7 +8,7 @@ from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import words
 from qexp.analysis.report.data import CodeSection, Head, History, Machines, PlanSection
 from qexp.model import Status
-from qexp.store.history import Revision
+from qexp.store.reads.history import Revision
 
 _MOST_FILES, _MOST_PACKAGES, _MOST_CHANGES, _MOST_STALE = 200, 100, 30, 10
 _ORDER = (Status.DONE, Status.FAILED, Status.RUNNING, Status.QUEUED, Status.PENDING, Status.PAUSED, Status.CANCELLED)

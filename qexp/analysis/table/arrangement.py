@@ -10,7 +10,7 @@ import numpy as np
 
 from qexp.analysis.table.observed import Observed
 from qexp.dotted_names import ABSENT
-from qexp.store.observations import Coded
+from qexp.store.reads.observations import Coded
 
 _MOST_VALUES = 40
 """Values of a parameter that has rows; a parameter with more, such as one drawn at random, is pooled."""

@@ -21,7 +21,7 @@ from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import open_experiments, units
 from qexp.errors import SummaryError
 from qexp.model import Status
-from qexp.store.connect import Connection
+from qexp.store.connection import Connection
 from qexp.truncation import listed
 
 __all__ = ["Parts", "build", "gather", "laid_out"]

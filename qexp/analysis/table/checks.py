@@ -16,10 +16,11 @@ from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.units import Units
 from qexp.errors import SummaryError
 from qexp.model import Json, Status, canonical, plain
-from qexp.store import observations, reports, revisions, tables
-from qexp.store.connect import Connection
-from qexp.store.observation_sql import FACTS, Source
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import experiment_rows, observations, revisions
+from qexp.store.reads.observation_sql import FACTS, ValueSource
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.schema import tables
 
 _DONE = list(Status).index(Status.DONE)
 
@@ -49,7 +50,9 @@ def _open(connection: Connection, observed: Observed, opened: tuple[int, int]) -
     if observed.study[first] != observed.study[second]:
         return problems.open_studies([study.name for study in observed.studies])
     ids = [int(observed.ids[place]) for place in opened]
-    params = [_flat(dict(view.params)) for view in reports.experiments(connection, tables.experiment.c.id.in_(ids))]
+    params = [
+        _flat(dict(view.params)) for view in experiment_rows.experiments(connection, tables.experiment.c.id.in_(ids))
+    ]
     texts = [{name: canonical(value) for name, value in one.items()} for one in params]
     differing = [name for name in {**params[0], **params[1]} if texts[0].get(name) != texts[1].get(name)]
     values = [plain(one[differing[0]]) if differing[0] in one else labels.NO_VALUE for one in params]
@@ -89,7 +92,7 @@ def lost_and_left_out(connection: Connection, observed: Observed, at: int) -> tu
 
 
 def without_number(
-    connection: Connection, study: StudyRow, metric: str, source: Source, ids: np.ndarray
+    connection: Connection, study: StudyRow, metric: str, source: ValueSource, ids: np.ndarray
 ) -> Mapping[str, list[int]]:
     """Return those of some experiments whose metric is `missing` or `nan`; SummaryError: it is text in some."""
     said = observations.kinds(connection, source, ids.tolist())
@@ -117,7 +120,7 @@ def _values(connection: Connection, observed: Observed, metric: str, cells: Cell
     return found
 
 
-def _unknown(connection: Connection, study: StudyRow, metric: str, source: Source) -> SummaryError:
+def _unknown(connection: Connection, study: StudyRow, metric: str, source: ValueSource) -> SummaryError:
     """Return the error for a result that no done experiment has, such as a wrong key of a mapping."""
     known = [*study.results, *FACTS]
     if source.column == "result":

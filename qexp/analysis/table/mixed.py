@@ -12,12 +12,12 @@ from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, packages
 from qexp.model import Imports, Json, Status, canonical, plain
-from qexp.store import origins
-from qexp.store.connect import Connection
-from qexp.store.observations import Coded
-from qexp.store.origins import EnvironmentView
-from qexp.store.revisions import RevisionView
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import origins
+from qexp.store.reads.observations import Coded
+from qexp.store.reads.origins import EnvironmentView
+from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.study_rows import StudyRow
 from qexp.truncation import listed, shortened
 
 _DONE = list(Status).index(Status.DONE)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from qexp.analysis.table.directions import known_direction
 from qexp.analysis.table.spec import TableSpec
 from qexp.errors import SummaryError, nearest
-from qexp.store import conditions
-from qexp.store.observation_sql import FACTS, Source
-from qexp.store.studies import StudyRow
-from qexp.store.value_columns import FACTS as COLUMNS
-from qexp.store.value_columns import locate
+from qexp.store.reads.observation_sql import FACTS, ValueSource
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.schema.value_columns import FACTS as COLUMNS
+from qexp.store.schema.value_columns import locate
+from qexp.store.selection import where_parser
 from qexp.truncation import listed
 
 STUDY = "study"
@@ -37,7 +37,7 @@ def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str])
         _check_metric(known, name)
     _check_by(known, spec)
     if spec.where is not None:
-        check_where(known, conditions.parse(spec.where))
+        check_where(known, where_parser.parse(spec.where))
 
 
 def parameters(known: Sequence[StudyRow]) -> tuple[str, ...]:
@@ -46,7 +46,7 @@ def parameters(known: Sequence[StudyRow]) -> tuple[str, ...]:
     return tuple(f"param.{name}" if name == STUDY else name for name in names)
 
 
-def axis_source(study: StudyRow, name: str) -> Source | None:
+def axis_source(study: StudyRow, name: str) -> ValueSource | None:
     """Return where a study has a parameter; None: it has none of this name."""
     for prefix in (None, "param"):
         found = _locate(study, prefix, name)
@@ -55,20 +55,20 @@ def axis_source(study: StudyRow, name: str) -> Source | None:
     return None
 
 
-def metric_source(study: StudyRow, name: str) -> Source | None:
+def metric_source(study: StudyRow, name: str) -> ValueSource | None:
     """Return where a study has a metric; None: it has none of this name. Names are those of frames."""
     if name in FACTS and name in COLUMNS:
-        return Source("fact", ((name,),))
+        return ValueSource("fact", ((name,),))
     for prefix in (None, "result"):
         found = _locate(study, prefix, name)
         if found is not None and found.column == "result":
             return found
-    return Source("fact", ((name,),)) if name in FACTS else None
+    return ValueSource("fact", ((name,),)) if name in FACTS else None
 
 
-def _locate(study: StudyRow, prefix: str | None, name: str) -> Source | None:
+def _locate(study: StudyRow, prefix: str | None, name: str) -> ValueSource | None:
     found = locate({"params": study.parameters, "result": study.results}, prefix, name.split("."))
-    return None if found is None else Source(found[0], tuple(found[1]))
+    return None if found is None else ValueSource(found[0], tuple(found[1]))
 
 
 def unknown_key(name: str, what: str, keys: Sequence[str]) -> SummaryError:
@@ -126,9 +126,9 @@ def same_metric(by: str, why: str) -> SummaryError:
     )
 
 
-def check_where(known: Sequence[StudyRow], condition: conditions.Condition, what: str = "table") -> None:
+def check_where(known: Sequence[StudyRow], condition: where_parser.Condition, what: str = "table") -> None:
     """Refuse names that are no parameters: experiments chosen by their results look better than they are."""
-    for name in conditions.names(condition):
+    for name in where_parser.names(condition):
         is_fact = name.prefix is None and len(name.path) == 1 and name.path[0] in ("id", *COLUMNS)
         found = [locate({"params": one.parameters, "result": one.results}, name.prefix, name.path) for one in known]
         if is_fact or any(one is not None and one[0] == "result" for one in found):

@@ -13,13 +13,14 @@ from qexp.analysis.table.names import STUDY, axis_source, check_names, metric_so
 from qexp.analysis.table.spec import TableSpec
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, canonical
-from qexp.store import conditions, observations, origins, revisions, studies
-from qexp.store.connect import Connection
-from qexp.store.observation_sql import Request, Source
-from qexp.store.observations import Coded, Observations
-from qexp.store.predicates import predicate
-from qexp.store.revisions import RevisionView
-from qexp.store.studies import StudyRow
+from qexp.store.connection import Connection
+from qexp.store.reads import observations, origins, revisions, study_rows
+from qexp.store.reads.observation_sql import ColumnRequest, ValueSource
+from qexp.store.reads.observations import Coded, Observations
+from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.selection import where_parser
+from qexp.store.selection.where_sql import predicate
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,12 @@ def observe(connection: Connection, spec: TableSpec, with_rest: bool = True, imp
     *implied* axes were named by nobody: the newest grid may have left them out. Without *with_rest*, the parameters
     that are no axes are not read: all experiments have the same rest.
     """
-    known = tuple(studies.find(connection, name) for name in spec.studies)
+    known = tuple(study_rows.find(connection, name) for name in spec.studies)
     over = over_of(known, spec)
     check_names(known, spec, over)
     axes = [*dict.fromkeys((*spec.rows, *spec.columns, *over, *spec.average, *spec.best))]
     metrics = [*dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else [])))]
-    condition = None if spec.where is None else conditions.parse(spec.where)
+    condition = None if spec.where is None else where_parser.parse(spec.where)
     has_packages, has_machines = _differences(connection, metrics)
     has_workers = has_packages or has_machines
     past = tuple(revisions.revisions(connection, study.id) for study in known)
@@ -76,7 +77,7 @@ def observe(connection: Connection, spec: TableSpec, with_rest: bool = True, imp
     read = []
     for study in known:
         found = {name: source for name in axes if name != STUDY and (source := axis_source(study, name)) is not None}
-        request = Request(
+        request = ColumnRequest(
             study.id,
             found,
             {name: source for name in metrics if (source := metric_source(study, name)) is not None},
@@ -116,7 +117,7 @@ def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, 
     return packages > 1, machines > 1 and any(map(is_time_like, metrics))
 
 
-def _has_others(study: StudyRow, axes: Mapping[str, Source]) -> bool:
+def _has_others(study: StudyRow, axes: Mapping[str, ValueSource]) -> bool:
     """Return whether a study has parameters, or keys of them, that are no axes."""
     whole = {path[0] for source in axes.values() for path in source.paths if len(path) == 1}
     return not set(study.parameters) <= whole

@@ -11,9 +11,9 @@ from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.model import Status, compact
-from qexp.store import repeats
-from qexp.store.connect import Connection
-from qexp.store.observation_sql import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
+from qexp.store.connection import Connection
+from qexp.store.reads import repeats
+from qexp.store.reads.observation_sql import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
 
 _DONE = list(Status).index(Status.DONE)
 _SHOWN = 12

@@ -12,8 +12,8 @@ from importlib.metadata import packages_distributions
 import numpy as np
 
 from qexp.model import Imports
-from qexp.store.code import PLACE, Code, Versions
-from qexp.store.origins import EnvironmentView
+from qexp.store.reads.code import PLACE, Code, Versions
+from qexp.store.reads.origins import EnvironmentView
 
 __all__ = ["PLACE", "Code", "Versions", "conflicting", "conflicts", "packages"]
 

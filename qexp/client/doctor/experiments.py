@@ -13,8 +13,8 @@ from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
 from qexp.client.explain import start_worker
 from qexp.errors import FilesError
 from qexp.files import Files
-from qexp.store import health, workers
-from qexp.store.workers import State
+from qexp.store.reads import health, workers
+from qexp.store.reads.workers import WorkerState
 from qexp.truncation import listed
 
 _SCARCE = 1_000_000_000
@@ -34,13 +34,13 @@ def crew(name: str, chart: Chart) -> Findings:
     with health.reading(chart.settings) as connection:
         chart.crew = workers.listed(connection, chart.settings.lease)
     chart.met.add("workers")
-    silent = [worker for worker in chart.crew if worker.state is State.SILENT]
+    silent = [worker for worker in chart.crew if worker.state is WorkerState.SILENT]
     if silent:
         found = f"{len(silent)} silent, such as {silent[0].name}; its last heartbeat was {silent[0].silence:.0f} s ago"
         expected = f"a heartbeat every {chart.settings.heartbeat:g} s; other workers run its experiments"
         yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker")
     for worker in chart.crew:
-        if worker.state is State.QUARANTINED:
+        if worker.state is WorkerState.QUARANTINED:
             found = f"{worker.name} is quarantined: {worker.quarantine_reason}"
             repair = f"stop the worker, repair {worker.host}, start it again"
             yield Finding(name, Verdict.WARNING, found, "a worker that takes experiments", repair)
@@ -82,7 +82,7 @@ def progress(name: str, chart: Chart) -> Findings:
             "restart it: celery -A qexp worker",
         )
         return
-    idle = {queue for worker in chart.live if worker.state is State.IDLE for queue in worker.queues}
+    idle = {queue for worker in chart.live if worker.state is WorkerState.IDLE for queue in worker.queues}
     found = {study: number for queue, study, number in stuck if queue in idle}
     if not found:
         yield Finding(name, Verdict.OK, "nothing looks stuck")

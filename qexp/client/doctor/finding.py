@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from qexp.errors import ServiceError
 from qexp.settings import Loaded, Settings
-from qexp.store.workers import WorkerView
+from qexp.store.reads.workers import WorkerView
 
 
 class Verdict(StrEnum):

@@ -6,7 +6,8 @@ from qexp import broker
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
 from qexp.errors import BrokerUnreachableError, DatabaseUnreachableError
 from qexp.settings import Settings, place
-from qexp.store import health, schema
+from qexp.store.reads import health
+from qexp.store.schema import schema_version
 from qexp.truncation import listed
 
 _OLDEST_POSTGRES = 14
@@ -87,14 +88,14 @@ def _out_of_reach(
 def tables(name: str, chart: Chart) -> Findings:
     """Hold the version of the tables against ours."""
     with health.reading(chart.settings) as connection:
-        found = schema.version(connection)
+        found = schema_version.version(connection)
     if found is None:
         yield Finding(name, Verdict.OK, "no tables yet; the first enqueue or worker creates them")
-    elif found > schema.HEAD:
-        expected = f"at most version {schema.HEAD}, the newest that this qexp knows"
+    elif found > schema_version.HEAD:
+        expected = f"at most version {schema_version.HEAD}, the newest that this qexp knows"
         yield Finding(name, Verdict.FAILED, f"version {found}", expected, "pip install --upgrade qexp")
-    elif found < schema.HEAD:
-        yield Finding(name, Verdict.WARNING, f"version {found}", f"version {schema.HEAD}", "qexp db migrate")
+    elif found < schema_version.HEAD:
+        yield Finding(name, Verdict.WARNING, f"version {found}", f"version {schema_version.HEAD}", "qexp db migrate")
     else:
         chart.met.add("tables")
         yield Finding(name, Verdict.OK, f"version {found} is current")

@@ -11,12 +11,13 @@ from qexp import broker
 from qexp.errors import BrokerUnreachableError
 from qexp.model import Status
 from qexp.settings import Settings
-from qexp.store import publishing, situation
-from qexp.store.connect import Connection
-from qexp.store.reports import AttemptView, ExperimentView
-from qexp.store.situation import Situation
-from qexp.store.studies import StudyRow
-from qexp.store.workers import WorkerView
+from qexp.store.connection import Connection
+from qexp.store.reads import explain_data
+from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
+from qexp.store.reads.explain_data import Situation
+from qexp.store.reads.study_rows import StudyRow
+from qexp.store.reads.workers import WorkerView
+from qexp.store.writes import publishing
 
 _LONG = timedelta(minutes=2)
 """An experiment that waits longer beside a free child is stuck: the leader announces lost messages sooner."""
@@ -170,11 +171,11 @@ class Facts:
 def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connection]], experiment: int) -> Facts:
     """Read the facts about an experiment. If the broker is down, this is one of the facts."""
     with begin() as connection:
-        queue = situation.waits_on(connection, experiment)
+        queue = explain_data.waits_on(connection, experiment)
     # the broker is asked first: an experiment that Postgres still calls queued afterwards was not taken before
     backlog, trouble = (None, None) if queue is None else _ask(settings, queue)
     with begin() as connection:
-        found = situation.look(connection, experiment, settings.lease)
+        found = explain_data.look(connection, experiment, settings.lease)
         if backlog is None:
             return Facts(found, QueueState(trouble=trouble), settings)
         return Facts(found, QueueState(backlog.depth, publishing.oldest_queued(connection, backlog.next)), settings)

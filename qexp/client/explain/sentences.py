@@ -17,7 +17,7 @@ from qexp.client.explain.wording import (
     wait,
 )
 from qexp.model import Failure, ago, duration
-from qexp.store.workers import State, WorkerView
+from qexp.store.reads.workers import WorkerState, WorkerView
 from qexp.truncation import listed, shortened
 
 
@@ -97,7 +97,7 @@ def takers_elsewhere(facts: Facts) -> str:
 
 
 def _absence(worker: WorkerView) -> str:
-    if worker.state is State.QUARANTINED:
+    if worker.state is WorkerState.QUARANTINED:
         why = reason(worker.quarantine_reason)
         return f"{worker.name} is quarantined{why}; repair {worker.host}, then start it again"
     return f"{worker.name} has been silent for {wait(worker.silence)}"
@@ -123,7 +123,7 @@ def heartbeat(facts: Facts) -> str:
     worker = facts.runner
     if worker is None:
         return "Its worker is not known."
-    quarantined = worker.state is State.QUARANTINED
+    quarantined = worker.state is WorkerState.QUARANTINED
     more = f"; the worker is quarantined{reason(worker.quarantine_reason)}" if quarantined else ""
     return f"Its worker sent a heartbeat {ago(worker.silence)}{more}."
 

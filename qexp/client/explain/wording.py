@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from qexp.model import DEFAULT_QUEUE, ago, duration
-from qexp.store.reports import AttemptView
+from qexp.store.reads.experiment_rows import AttemptView
 from qexp.truncation import shortened
 
 _WIDTH = 200

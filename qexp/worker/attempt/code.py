@@ -8,7 +8,7 @@ from pathlib import Path
 from qexp.model import Claim
 from qexp.settings import Settings
 from qexp.source import unpacked
-from qexp.store import sources
+from qexp.store.reads import snapshots
 from qexp.store.reconnecting import ReconnectingConnection
 
 
@@ -33,7 +33,7 @@ class Code:
             return folder
         what = f"the code of {claim.study}"
         folder = unpacked(
-            digest, self._root, lambda: self._postgres.run(lambda raw: sources.archive(raw, digest), what)
+            digest, self._root, lambda: self._postgres.run(lambda raw: snapshots.archive(raw, digest), what)
         )
         self._found[digest] = folder
         return folder

@@ -19,8 +19,8 @@ from typing import Any
 from qexp import settings
 from qexp.functions import imports_of, note_first_modules
 from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
-from qexp.store.journal import Writer
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
+from qexp.store.writes.journal import AttemptFence
 from qexp.worker import masking
 from qexp.worker.attempt import descendants, limits, runner
 from qexp.worker.attempt.essentials import essentials
@@ -121,7 +121,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     interrupts.install()
     journal = PostgresJournal(
         postgres,
-        Writer(claim.id, claim.attempt, claim.worker),
+        AttemptFence(claim.id, claim.attempt, claim.worker),
         lambda: scratch.make_attempt(claim.id, claim.attempt),
         interrupts.stopping,
         claim.study,

@@ -13,8 +13,8 @@ from qexp.errors import SourceError
 from qexp.functions import imports_of, note_first_modules
 from qexp.model import UNKNOWN, Claim, Failure, Outcome
 from qexp.settings import Settings
-from qexp.store.journal import Writer
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
+from qexp.store.writes.journal import AttemptFence
 from qexp.worker import masking
 from qexp.worker.attempt import descendants, isolated, runner, trace
 from qexp.worker.attempt.capture import Capture
@@ -127,7 +127,7 @@ class Session:
         desk.capture.start()
         self.journal = PostgresJournal(
             desk.postgres,
-            Writer(claim.id, claim.attempt, claim.worker),
+            AttemptFence(claim.id, claim.attempt, claim.worker),
             lambda: desk.scratch.make_attempt(claim.id, claim.attempt),
             desk.interrupts.stopping,
             claim.study,

@@ -15,9 +15,9 @@ from qexp.client import Client
 from qexp.errors import QexpError
 from qexp.model import Claim, Error, Failure, Outcome
 from qexp.settings import Settings
-from qexp.store import hot
-from qexp.store.connect import Raw
+from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
+from qexp.store.writes import claiming
 from qexp.truncation import single_line
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.trace import fingerprint
@@ -229,7 +229,8 @@ class Bundle:
                 self._waiting.clear()
             if self._is_unsure:
                 undone = self._postgres.run(
-                    lambda raw: hot.undo(raw, self.worker, os.getpid(), self._known()), "experiments that did not start"
+                    lambda raw: claiming.undo(raw, self.worker, os.getpid(), self._known()),
+                    "experiments that did not start",
                 )
                 self._is_unsure = False
                 ids = [*dict.fromkeys([*ids, *undone])]
@@ -252,7 +253,7 @@ class Bundle:
         """
         if claim := self._current:
             if self._worker_stops():
-                if self._postgres.run(lambda raw: hot.give_back(raw, claim), f"experiment {claim.id}"):
+                if self._postgres.run(lambda raw: claiming.give_back(raw, claim), f"experiment {claim.id}"):
                     log.warning("experiment %d: given back, because its worker stops", claim.id)
                     Client(self.settings).announce_studies([claim.study_id])
             else:
@@ -316,11 +317,11 @@ class Bundle:
         pid = os.getpid()
 
         def claim(raw: Raw) -> list[Claim]:
-            found = hot.adopt(raw, self.worker, pid, self._known()) if self._is_unsure else []
+            found = claiming.adopt(raw, self.worker, pid, self._known()) if self._is_unsure else []
             self._is_unsure = True
             had = {item.id for item in found}
             rest = [number for number in ids if number not in had and self._tenure.takes(raw, number)]
-            return found + (hot.claims(raw, rest, self.worker, pid) if rest else [])
+            return found + (claiming.claims(raw, rest, self.worker, pid) if rest else [])
 
         claims = self._postgres.run(claim, f"claim of {_listed(ids)}", patience)
         with self._lock:  # first of all: this process may be told to stop at any moment
@@ -339,7 +340,7 @@ class Bundle:
             return [*(claim.id for claim in held), *self._undelivered]
 
     def _miss(self, ids: Sequence[int]) -> None:
-        if back := self._postgres.run(lambda raw: hot.hand_over(raw, ids, self.worker), "skipped experiments"):
+        if back := self._postgres.run(lambda raw: claiming.hand_over(raw, ids, self.worker), "skipped experiments"):
             log.warning("experiments %s: given back, because this worker is quarantined", _listed(back))
         if rest := sorted(set(ids) - set(back)):
             log.info("experiments %s: paused or already taken: skipped", _listed(rest))

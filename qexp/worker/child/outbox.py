@@ -13,9 +13,10 @@ from qexp.errors import FilesError
 from qexp.files import Files
 from qexp.model import Claim, Outcome
 from qexp.settings import Settings
-from qexp.store import hot, leases, views
-from qexp.store.connect import Raw
+from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
+from qexp.store.schema import views
+from qexp.store.writes import claiming, worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt.refusal import refused
 from qexp.worker.child.outbox_files import ChildDeath, OutboxFiles
@@ -29,7 +30,7 @@ class UnrecordedResult:
 
     claim: Claim
     outcome: Outcome
-    encoded: hot.EncodedResult
+    encoded: claiming.EncodedResult
 
 
 class ResultOutbox:
@@ -53,10 +54,10 @@ class ResultOutbox:
         """Record and return an outcome: an error instead if Postgres refuses the result; None: it came too late."""
         what = f"the outcome of experiment {claim.id}"
 
-        def finish(raw: Raw) -> hot.FinishedAttempt | None:
-            found = hot.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
-            if found is None and hot.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
-                return hot.FinishedAttempt()
+        def finish(raw: Raw) -> claiming.FinishedAttempt | None:
+            found = claiming.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
+            if found is None and claiming.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
+                return claiming.FinishedAttempt()
             return found
 
         with self._keeping([(claim, outcome)]) as waiting:
@@ -77,7 +78,7 @@ class ResultOutbox:
     def encode(self, claim: Claim, outcome: Outcome, began: float, ended: float) -> UnrecordedResult:
         """Return a result in the form that `record_together` takes; moments are of time.monotonic."""
         return UnrecordedResult(
-            claim, outcome, hot.encode_result(claim, outcome, began, ended, self.names(claim), self._registered)
+            claim, outcome, claiming.encode_result(claim, outcome, began, ended, self.names(claim), self._registered)
         )
 
     def names(self, claim: Claim) -> Collection[str]:
@@ -104,7 +105,7 @@ class ResultOutbox:
     def record_encoded(
         self,
         worker: UUID,
-        items: Sequence[hot.EncodedResult],
+        items: Sequence[claiming.EncodedResult],
         waiting: Callable[[], None] | None = None,
         patience: float = PATIENCE,
     ) -> Collection[int]:
@@ -115,17 +116,17 @@ class ResultOutbox:
         belong to another attempt by now, and their results are discarded.
         """
 
-        def finish(raw: Raw) -> dict[int, hot.FinishedAttempt]:
-            found = hot.finish_all(raw, worker, items)
+        def finish(raw: Raw) -> dict[int, claiming.FinishedAttempt]:
+            found = claiming.finish_all(raw, worker, items)
             if missing := {item.id: item.attempt for item in items if item.id not in found}:
-                found |= dict.fromkeys(hot.recorded_before(raw, missing, worker), hot.FinishedAttempt())
+                found |= dict.fromkeys(claiming.recorded_before(raw, missing, worker), claiming.FinishedAttempt())
             return found
 
         found = self._postgres.run(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
         self._complete(items, found)
         return found
 
-    def _complete(self, items: Sequence[hot.EncodedResult], found: Mapping[int, hot.FinishedAttempt]) -> None:
+    def _complete(self, items: Sequence[claiming.EncodedResult], found: Mapping[int, claiming.FinishedAttempt]) -> None:
         """Delete dropped checkpoints of recorded results, and note the names of the results."""
         for item in items:
             if item.id in found:
@@ -160,7 +161,7 @@ class ResultOutbox:
     def _is_ours(self, worker: UUID, patience: float) -> bool:
         """Say whether a worker is one of this database."""
         if worker not in self._known_workers:
-            known = self._postgres.run(lambda raw: leases.is_known(raw, worker), "workers of this home", patience)
+            known = self._postgres.run(lambda raw: worker_rows.is_known(raw, worker), "workers of this home", patience)
             self._known_workers[worker] = known
         return self._known_workers[worker]
 
@@ -211,8 +212,8 @@ class ResultOutbox:
 
 def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
     """Add names of results to a study, and return all of its names."""
-    found = hot.name_results(raw, study, names)
+    found = claiming.name_results(raw, study, names)
     if found is None:
-        return hot.result_names(raw, study)
+        return claiming.result_names(raw, study)
     views.refresh(raw, study)
     return found

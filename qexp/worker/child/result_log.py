@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from qexp import private_folders
-from qexp.store.hot import EncodedResult
+from qexp.store.writes.claiming import EncodedResult
 
 _PREFIX = "results-1-"
 """The number is the version of the format; files of another one are not read."""

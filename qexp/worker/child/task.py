@@ -12,8 +12,8 @@ from qexp import broker
 from qexp.errors import ExperimentFailedError
 from qexp.model import Claim, Failure, Outcome
 from qexp.settings import Settings
-from qexp.store import hot
 from qexp.store.reconnecting import ReconnectingConnection
+from qexp.store.writes import claiming
 from qexp.truncation import single_line
 from qexp.worker.attempt import trace
 from qexp.worker.attempt.scratch import Scratch
@@ -57,7 +57,7 @@ class MessageRunner:
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
         if len(ids) > broker.LARGEST:  # it is forged, and most of its experiments are not to be had
-            ids = self._postgres.run(lambda raw: hot.queued(raw, ids), "the published experiments")
+            ids = self._postgres.run(lambda raw: claiming.queued(raw, ids), "the published experiments")
         self._bundle.open(ids)
         try:
             while self._attempt_next():

@@ -10,10 +10,10 @@ from typing import Any, Self
 from qexp.client import Client
 from qexp.errors import ContextError
 from qexp.model import Status
-from qexp.store.journal import Writer
+from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
-from qexp.store.reports import ExperimentView
-from qexp.store.selectors import Selection
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes.journal import AttemptFence
 from qexp.worker.context.context import Context
 from qexp.worker.context.flusher import JournalFlusher
 from qexp.worker.context.postgres import PostgresJournal
@@ -75,7 +75,7 @@ def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - w
     if view.status is not Status.RUNNING:
         raise ContextError(f"experiment {id} is {view.status}, expected a running one; see 'qexp show {id}'")
     postgres = ReconnectingConnection(client.settings)
-    journal = PostgresJournal(postgres, Writer(id, view.attempt, None), _no_folder, lambda: False, view.study)
+    journal = PostgresJournal(postgres, AttemptFence(id, view.attempt, None), _no_folder, lambda: False, view.study)
     return Attached(journal, JournalFlusher(postgres), view)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp.model import Json
-from qexp.store.journal import Point
+from qexp.store.writes.journal import Point
 from qexp.worker.context.checkpoint import EncodedCheckpoint, decode
 from qexp.worker.context.context import Context, Load
 

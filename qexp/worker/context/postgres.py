@@ -21,12 +21,12 @@ from pydantic_core import to_json
 from qexp import jsonb
 from qexp.errors import ContextError
 from qexp.files import Files
-from qexp.model import Json, Outcome
+from qexp.model import Json, Outcome, OutputPiece
 from qexp.settings import Settings
-from qexp.store import journal
-from qexp.store.connect import Raw
-from qexp.store.journal import Entry, Piece, Point, Writer
+from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
+from qexp.store.writes import journal
+from qexp.store.writes.journal import AttemptFence, Entry, Point
 from qexp.this_process import is_this_process
 from qexp.worker.context.checkpoint import EncodedCheckpoint, decode
 from qexp.worker.context.context import Load
@@ -46,7 +46,7 @@ class _Batch:
     records: dict[str, Json] = field(default_factory=dict)
     recorded_at: dict[str, str] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[OutputPiece] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.points or self.records or self.entries or self.pieces)
@@ -62,7 +62,7 @@ class PostgresJournal:
     def __init__(
         self,
         postgres: ReconnectingConnection,
-        writer: Writer,
+        writer: AttemptFence,
         folder: Callable[[], Path],
         stopping: Callable[[], bool],
         study: str,
@@ -238,7 +238,7 @@ class PostgresJournal:
         batch.entries += self._entries[:number]
         del self._entries[:number]
         if self._output is not None:
-            batch.pieces += [Piece(chunk.position, chunk.size, chunk.text) for chunk in self._output.take(final)]
+            batch.pieces += [OutputPiece(chunk.position, chunk.size, chunk.text) for chunk in self._output.take(final)]
 
     def _write(self, raw: Raw) -> None:
         with raw.transaction():
@@ -297,7 +297,7 @@ class PostgresJournal:
 def check_size(what: str, value: Json) -> None:
     """Raise ContextError if a value has more bytes as JSON than a row should, or more levels than can be written."""
     try:
-        size = len(to_json([[value]]))  # as deep as among other results, in what `hot.encode_result` writes
+        size = len(to_json([[value]]))  # as deep as among other results, in what `claiming.encode_result` writes
     except ValueError as error:
         raise ContextError(f"{what} is nested too deeply, expected at most 250 levels") from error
     if size > LARGEST:

@@ -25,7 +25,7 @@ from qexp import services, settings
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.settings import Settings
-from qexp.store.connect import connect
+from qexp.store.connection import connect
 
 log = logging.getLogger(__name__)  # shown if a test fails
 

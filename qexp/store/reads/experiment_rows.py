@@ -1,0 +1,388 @@
+"""Experiments, attempts and groups of errors, as a person reads them."""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Executable,
+    Select,
+    Text,
+    any_,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from qexp import jsonb
+from qexp.model import Json, Status
+from qexp.store.connection import Connection
+from qexp.store.schema import tables
+from qexp.store.schema.expressions import duration, last_attempt, seconds
+
+
+@dataclass(frozen=True)
+class ExperimentView:
+    """An experiment as a person reads it: its row, where it ran, and its last error."""
+
+    id: int
+    study: str
+    params: Mapping[str, Json]
+    status: Status
+    attempt: int
+    revision: int | None
+    """The revision that its last attempt ran; None if it never ran."""
+    result: Mapping[str, Json] | None
+    failure: str | None
+    error_type: str | None
+    error_message: str | None
+    error_fingerprint: str | None
+    host: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration: float | None
+    """Seconds of the last attempt and of the attempts that it went on from; None until it has ended."""
+    last_attempt: float | None
+    """Seconds from start to end of the last attempt."""
+    reason: str | None
+    """Why it is paused or was cancelled, or who accepted its result."""
+    not_before: datetime | None
+    """When its next attempt is due, if it waits for one."""
+    recorded_at: Mapping[str, str] | None
+    """When parts of the result came, where that was before the end."""
+    fingerprint: UUID
+
+    @property
+    def error(self) -> str | None:
+        """The last error as `Type: message`, None unless the experiment has failed."""
+        if self.error_type is None:
+            return None
+        return f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    """One attempt as a person reads it."""
+
+    number: int
+    revision: int
+    outcome: str
+    host: str | None
+    pid: int | None
+    started_at: datetime
+    finished_at: datetime
+    duration: float
+    error_type: str | None
+    error_message: str | None
+    error_frame: str | None
+    error_fingerprint: str | None
+    traceback: str | None
+    exit_signal: str | None
+    result: Mapping[str, Json] | None
+    """What it recorded, unless its result is still the experiment's."""
+    source: str | None
+    cpu_seconds: float | None
+    peak_memory: int | None
+    """Bytes."""
+    gpu_memory: int | None
+    energy_kwh: float | None
+    git_commit: str | None
+    """The commit of the grid's folder when its revision was made."""
+    git_dirty: bool | None
+    user: str | None
+    python: str | None
+    platform: str | None
+    cpu: str | None
+
+
+@dataclass(frozen=True)
+class ErrorGroup:
+    """Failed experiments of a study that failed at the same place in the same way."""
+
+    fingerprint: str
+    count: int
+    ids: list[int] = field(repr=False)
+    failure: str
+    error_type: str
+    error_message: str
+    error_frame: str | None
+
+
+def experiments(
+    connection: Connection, condition: ColumnElement[bool], limit: int | None = None
+) -> Iterator[ExperimentView]:
+    """Yield the chosen experiments in the order of their ids, read in batches."""
+    names = {name: (parameters, results) for name, parameters, results in connection.execute(_NAMES)}
+    query = _experiments(condition).limit(None if limit is None else min(limit, _LARGEST))
+    for row in connection.execute(query.execution_options(yield_per=5_000)):
+        id_, study, params, params_exact, status, attempt, revision, result, result_exact, *rest = row
+        parameters, results = names[study]
+        params = jsonb.restored(params, params_exact, parameters)
+        result = _result(result, result_exact, results)
+        yield ExperimentView(id_, study, params, Status(status), attempt, revision, result, *rest)
+
+
+_NAMES = select(tables.study.c.name, tables.study.c.parameters, tables.study.c.results)
+
+
+def _result(stored: Json, exact: jsonb.Exact | None, names: Sequence[str]) -> dict[str, Json] | None:
+    """Return a result as the user gave it, or None."""
+    return None if stored is None else jsonb.restored(jsonb.decoded(stored), exact, names)
+
+
+_LARGEST = 2**63 - 1
+
+
+def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
+    columns, last = tables.experiment.c, tables.attempt.c
+    failed = columns.status == Status.FAILED
+    return (
+        select(
+            columns.id,
+            tables.study.c.name,
+            columns.params,
+            columns.params_exact,
+            columns.status,
+            columns.attempt,
+            columns.revision,
+            columns.result,
+            columns.result_exact,
+            columns.failure,
+            case((failed, last.error_type)),
+            case((failed, last.error_message)),
+            columns.error_fingerprint,
+            tables.worker.c.host,
+            columns.created_at,
+            columns.started_at,
+            columns.finished_at,
+            duration(),
+            last_attempt(),
+            columns.reason,
+            columns.not_before,
+            columns.recorded_at,
+            columns.fingerprint,
+        )
+        .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
+        .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
+        .outerjoin(tables.attempt, (last.experiment == columns.id) & (last.number == columns.attempt))
+        .where(condition)
+        .order_by(columns.id)
+    )
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some experiments column by column, as a frame is made of them."""
+
+    ids: Sequence[int]
+    params: Sequence[Mapping[str, Json]]
+    results: Sequence[Mapping[str, Json] | None]
+    facts: Mapping[str, Sequence[Any]]
+    """By the names of the columns in frames; started_at in µs since 1970, or MISSING."""
+
+
+MISSING = -(2**63)
+"""What stands for no moment; numpy takes it for that, too."""
+_BLOCK = 20_000
+
+
+def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Block]:
+    """Yield the chosen experiments in the order of their ids, some thousands at a time."""
+    columns, last = tables.experiment.c, tables.attempt.c
+    moment = cast(func.extract("epoch", columns.started_at) * 1_000_000, BigInteger)
+    error = (  # looked up for those that have failed: a join would read the attempts of all
+        select(func.concat_ws(": ", last.error_type, func.nullif(last.error_message, "")))
+        .where(last.experiment == columns.id, last.number == columns.attempt, last.error_type.is_not(None))
+        .scalar_subquery()
+    )
+    facts = {
+        "status": columns.status,
+        "attempt": columns.attempt,
+        "revision": columns.revision,
+        "host": tables.worker.c.host,
+        "started_at": func.coalesce(moment, MISSING),
+        "duration": duration(),
+        "last_attempt": last_attempt(),
+        "failure": columns.failure,
+        "error": case((columns.status == Status.FAILED, error)),
+    }
+    query = (
+        select(columns.id, *_texts(), *facts.values())
+        .outerjoin_from(tables.experiment, tables.worker, tables.worker.c.id == columns.worker)
+        .where(condition)
+        .order_by(columns.id)
+    )
+    for ids, *data in _columns(connection, query):
+        params, results = _read(*data[:4])
+        yield Block(ids, params, results, dict(zip(facts, data[4:], strict=True)))
+
+
+def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Block]:
+    """Yield the parameters and results of the chosen experiments in any order, and nothing else of them."""
+    for data in _columns(connection, select(*_texts()).where(condition)):
+        yield Block((), *_read(*data), {})
+
+
+def _columns(connection: Connection, query: Executable) -> Iterator[list[Sequence[Any]]]:
+    """
+    Yield what a query finds column by column, some thousands of rows at a time.
+
+    The next ones are read by a thread meanwhile, so that the server and the caller work at the same time.
+    """
+    parts = connection.execute(query.execution_options(yield_per=_BLOCK)).partitions()
+
+    def read() -> list[Sequence[Any]] | None:
+        with _uncollected():
+            rows = next(parts, None)
+            return None if rows is None else list(zip(*rows, strict=True))
+
+    with ThreadPoolExecutor(1, "qexp-reading") as thread:
+        coming = thread.submit(read)
+        while (found := coming.result()) is not None:
+            coming = thread.submit(read)
+            yield found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let nobody look for cycles among many new rows, which have none: it takes as long as to read them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _texts() -> list[ColumnElement[Any]]:
+    columns = tables.experiment.c
+    return [cast(columns.params, Text), columns.params_exact, cast(columns.result, Text), columns.result_exact]
+
+
+def _read(
+    params: Sequence[str], params_exact: Sequence[Any], results: Sequence[str | None], results_exact: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Return parameter sets and results with the user's values; the order of names may differ."""
+    given, found = _loaded(params), _loaded(results)
+    for index, text in enumerate(results):
+        if text is not None and ('"NaN"' in text or 'Infinity"' in text):
+            found[index] = jsonb.decoded(found[index])
+    for rows, kept in ((given, params_exact), (found, results_exact)):
+        for index, exact in enumerate(kept):
+            if exact is not None:
+                rows[index] = jsonb.restored(rows[index], exact, ())
+    return given, found
+
+
+def _loaded(texts: Iterable[str | None]) -> list[Any]:
+    """Return what many texts of JSON say, read as one: in half the time."""
+    with _uncollected():
+        found: list[Any] = json.loads(f"[{','.join([text or 'null' for text in texts])}]")
+    return found
+
+
+def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, list[AttemptView]]:
+    """Return the attempts of each experiment that have ended, the first one first."""
+    columns, revision, environment = tables.attempt.c, tables.revision.c, tables.environment.c
+    earlier = tables.earlier_result.c
+    query = (
+        select(
+            columns.experiment,
+            columns.number,
+            columns.revision,
+            columns.outcome,
+            tables.worker.c.host,
+            columns.pid,
+            columns.started_at,
+            columns.finished_at,
+            seconds(columns.finished_at - columns.started_at),
+            columns.error_type,
+            columns.error_message,
+            columns.error_frame,
+            columns.error_fingerprint,
+            columns.traceback,
+            columns.exit_signal,
+            func.coalesce(columns.result, earlier.result),
+            func.coalesce(columns.result_exact, earlier.result_exact),
+            tables.study.c.results,
+            columns.source,
+            columns.cpu_seconds,
+            columns.peak_memory,
+            columns.gpu_memory,
+            columns.energy_kwh,
+            revision.git_commit,
+            revision.git_dirty,
+            tables.worker.c.user,
+            environment.python,
+            environment.platform,
+            environment.cpu,
+        )
+        .join_from(
+            tables.attempt,
+            tables.revision,
+            (revision.study == columns.study) & (revision.number == columns.revision),
+        )
+        .outerjoin(
+            tables.earlier_result, (earlier.experiment == columns.experiment) & (earlier.number == columns.number)
+        )
+        .join(tables.study, tables.study.c.id == columns.study)
+        .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
+        .outerjoin(tables.environment, environment.digest == tables.worker.c.environment)
+        .where(columns.experiment == any_(literal(list(experiments), ARRAY(BigInteger))))
+        .order_by(columns.experiment, columns.number)
+    )
+    found: dict[int, list[AttemptView]] = {experiment: [] for experiment in experiments}
+    for experiment, *row in connection.execute(query):
+        row[_RESULT : _RESULT + 3] = [_result(*row[_RESULT : _RESULT + 3])]
+        found[experiment].append(AttemptView(*row))
+    return found
+
+
+_RESULT = list(AttemptView.__dataclass_fields__).index("result")
+
+
+def failures(connection: Connection, study: int) -> list[tuple[str, int]]:
+    """Return how many experiments of a study have failed in which way, the most frequent first."""
+    columns = tables.experiment.c
+    query = (
+        select(columns.failure, func.count())
+        .where(columns.study == study, columns.status == Status.FAILED)
+        .group_by(columns.failure)
+        .order_by(func.count().desc(), columns.failure)
+    )
+    return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list[ErrorGroup]:
+    """Return the failed among the chosen experiments by error, the largest group first; each shows its latest error."""
+    columns, last = tables.experiment.c, tables.attempt.c
+    newest = [
+        func.array_agg(aggregate_order_by(column, last.finished_at.desc()))[1]
+        for column in (columns.failure, last.error_type, last.error_message, last.error_frame)
+    ]
+    query = (
+        select(columns.error_fingerprint, func.count(), func.array_agg(columns.id), *newest)
+        .join_from(
+            tables.experiment, tables.attempt, (last.experiment == columns.id) & (last.number == columns.attempt)
+        )
+        .where(condition, columns.status == Status.FAILED)
+        .group_by(columns.error_fingerprint)
+        .order_by(func.count().desc(), func.min(columns.id))
+    )
+    return [ErrorGroup(row[0], row[1], sorted(row[2]), *row[3:]) for row in connection.execute(query)]

@@ -1,0 +1,114 @@
+"""The revisions of a study with the differences from one to the next, as a report tells them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from qexp.model import Json, Status
+from qexp.store.connection import Connection
+from qexp.store.reads import snapshots
+from qexp.store.reads.outdated import differences
+from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.study_rows import StudyRow, described
+from qexp.store.schema import tables
+
+
+@dataclass(frozen=True)
+class Revision(RevisionView):
+    """One revision with the person who made it, and its differences from the one before."""
+
+    created_at: datetime
+    user: str
+    host: str
+    python: str
+    qexp: str
+    done: int
+    """Done experiments whose last attempt ran this revision."""
+    changes: Mapping[str, tuple[Json, Json]]
+    """Parameters, settings and other keys of the grid, each with the value before and after."""
+    files: Mapping[str, str]
+    """Files that are `added`, `changed` or `removed`."""
+
+
+_NAMES = (*(field.name for field in dataclasses.fields(RevisionView)), "created_at", "user", "host", "python", "qexp")
+
+
+def revisions(connection: Connection, study: StudyRow, limit: int) -> list[Revision]:
+    """Return the newest *limit* revisions of a study, the newest first; the oldest of all has no differences."""
+    columns = tables.revision.c
+    query = (
+        select(*(columns[name] for name in _NAMES), columns.grid)
+        .where(columns.study == study.id, columns.number > study.revision - limit - 1)
+        .order_by(columns.number.desc())
+    )
+    rows = connection.execute(query).all()
+    done = _done(connection, study)
+    marks = snapshots.marks(connection, {row.source for row in rows if row.source is not None})
+    found = []
+    for row, before in zip(rows, [*rows[1:], None], strict=True):
+        changes = {} if before is None else _changes(before, row)
+        files = {} if before is None else _files(marks.get(before.source), marks.get(row.source))
+        facts: list[Any] = [*row[: len(_NAMES)], done.get(row.number, 0), changes, files]
+        found.append(Revision(*facts))
+    return found[:limit]
+
+
+def grid(connection: Connection, study: StudyRow) -> Json:
+    """Return the grid of a study's newest revision, in the order of its keys."""
+    columns = tables.revision.c
+    query = select(columns.grid).where(columns.study == study.id, columns.number == study.revision)
+    return connection.execute(query).scalar_one()
+
+
+def files(connection: Connection, digest: str) -> Sequence[str]:
+    """Return the names of the files of a snapshot."""
+    columns = tables.source.c
+    return sorted(connection.execute(select(columns.files).where(columns.digest == digest)).scalar_one())
+
+
+def about(connection: Connection, study: StudyRow) -> str:
+    """Return the description of a study."""
+    columns = tables.study.c
+    found: str = connection.execute(select(columns.description).where(columns.id == study.id)).scalar_one()
+    return found
+
+
+def _done(connection: Connection, study: StudyRow) -> dict[int, int]:
+    columns = tables.experiment.c
+    query = (
+        select(columns.revision, func.count())
+        .where(columns.study == study.id, columns.status == Status.DONE)
+        .group_by(columns.revision)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _changes(before: Any, after: Any) -> dict[str, tuple[Json, Json]]:
+    old, new = described(before.grid, before.settings), described(after.grid, after.settings)
+    old["function"], new["function"] = before.function, after.function
+    return differences(old, new)
+
+
+def _files(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the files that differ between two snapshots; nothing if either is unknown."""
+    if before is None or after is None:
+        return {}
+    words = {name: "added" if name not in before else "removed" for name in before.keys() ^ after.keys()}
+    words |= {name: "changed" for name in before.keys() & after.keys() if before[name] != after[name]}
+    return dict(sorted(words.items()))
+
+
+def example(connection: Connection, study: StudyRow) -> int | None:
+    """Return an experiment that ran the newest revision of a study, otherwise any; None: there is none."""
+    columns = tables.experiment.c
+    ran = select(func.min(columns.id)).where(columns.study == study.id, columns.revision == study.revision)
+    found = connection.execute(ran).scalar()
+    if found is not None:
+        return int(found)
+    return connection.execute(select(func.min(columns.id)).where(columns.study == study.id)).scalar()

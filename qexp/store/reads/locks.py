@@ -1,0 +1,24 @@
+"""Who holds what a verb waits for."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from qexp.store.connection import Connection
+
+_HOLDER = text(
+    """
+    SELECT format('process %s of %s (%s), in a transaction for %s s', a.pid, a.usename,
+                  coalesce(nullif(a.application_name, ''), 'no name'), extract(epoch FROM now() - a.xact_start)::int)
+    FROM   pg_stat_activity a
+    WHERE  a.pid <> pg_backend_pid() AND a.datname = current_database() AND EXISTS (
+             SELECT FROM pg_locks l WHERE l.pid = a.pid AND l.granted AND l.mode <> 'AccessShareLock'
+             AND l.relation IN ('study'::regclass, 'experiment'::regclass))
+    ORDER  BY a.xact_start LIMIT 1
+    """
+)
+
+
+def holder(connection: Connection) -> str | None:
+    """Return, in words, the oldest transaction that may hold rows of studies or experiments; None: there is none."""
+    return connection.execute(_HOLDER).scalar()

@@ -1,0 +1,148 @@
+"""Where results come from: the imports of attempts, and the environments of the workers that ran them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Integer, any_, cast, distinct, exists, func, literal, select
+
+from qexp.model import Imports
+from qexp.store.connection import Connection
+from qexp.store.schema import tables
+from qexp.store.schema.expressions import seconds
+
+
+@dataclass(frozen=True)
+class EnvironmentView:
+    """The installed packages and the hardware of a worker."""
+
+    packages: Mapping[str, str]
+    """Versions by names, as package indexes write them."""
+    cpu: str
+    gpus: tuple[str, ...]
+
+    @property
+    def hardware(self) -> str:
+        """The models of the processor and the GPUs."""
+        return ", ".join([self.cpu, *self.gpus])
+
+
+def varieties(connection: Connection) -> tuple[int, int]:
+    """
+    Return how many different sets of packages, and how many different machines, all workers have.
+
+    Workers that recorded no environment count as one more of each.
+    """
+    columns, worker = tables.environment.c, tables.worker.c
+    is_unknown = cast(exists().where(worker.environment.is_(None)), Integer)
+    packages, machines = (
+        func.count(distinct(columns.packages)),
+        func.count(distinct(func.row(columns.cpu, columns.gpus))),
+    )
+    query = select(packages + is_unknown, machines + is_unknown).where(
+        columns.digest.in_(select(worker.environment).distinct())
+    )
+    row = connection.execute(query).one()
+    return row[0], row[1]
+
+
+def environments(connection: Connection, experiments: Sequence[int]) -> dict[int, EnvironmentView]:
+    """Return the environment in which the last attempt of each experiment ran, where it is known."""
+    columns, worker, environment = tables.experiment.c, tables.worker.c, tables.environment.c
+    query = (
+        select(columns.id, environment.packages, environment.cpu, environment.gpus)
+        .join_from(tables.experiment, tables.worker, worker.id == columns.worker)
+        .join(tables.environment, environment.digest == worker.environment)
+        .where(columns.id == any_(literal(list(experiments), ARRAY(BigInteger))))
+    )
+    return {row[0]: EnvironmentView(row[1], row[2], tuple(row[3])) for row in connection.execute(query)}
+
+
+def imports(connection: Connection, experiments: Sequence[int]) -> dict[int, Imports]:
+    """Return the imports of the last attempt of each experiment, where they are known."""
+    columns, attempt, imported = tables.experiment.c, tables.attempt.c, tables.imported.c
+    query = (
+        select(columns.id, imported.files, imported.packages)
+        .join_from(
+            tables.experiment,
+            tables.attempt,
+            (attempt.experiment == columns.id) & (attempt.number == columns.attempt),
+        )
+        .join(tables.imported, imported.digest == attempt.imported)
+        .where(columns.id == any_(literal(list(experiments), ARRAY(BigInteger))))
+    )
+    return {row[0]: Imports(tuple(row[1]), tuple(row[2])) for row in connection.execute(query)}
+
+
+def lists(connection: Connection, digests: Sequence[UUID]) -> dict[UUID, Imports]:
+    """Return lists of imports by their digests."""
+    columns = tables.imported.c
+    query = select(columns.digest, columns.files, columns.packages).where(columns.digest.in_(digests))
+    return {row[0]: Imports(tuple(row[1]), tuple(row[2])) for row in connection.execute(query)}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A host with what is installed there, and the attempts that it ran."""
+
+    host: str | None
+    """None: the worker of these attempts is not known."""
+    cpu: str | None
+    cores: int | None
+    gpus: tuple[str, ...]
+    python: str | None
+    platform: str | None
+    attempts: int
+    wall_seconds: float
+
+
+def machines(connection: Connection, study: int) -> list[Machine]:
+    """Return the machines that ran attempts of a study, the busiest first."""
+    past, worker, environment = tables.attempt.c, tables.worker.c, tables.environment.c
+    facts = (
+        worker.host,
+        environment.cpu,
+        environment.cores,
+        environment.gpus,
+        environment.python,
+        environment.platform,
+    )
+    wall = func.sum(seconds(past.finished_at - past.started_at))
+    query = (
+        select(*facts, func.count(), wall)
+        .outerjoin_from(tables.attempt, tables.worker, worker.id == past.worker)
+        .outerjoin(tables.environment, environment.digest == worker.environment)
+        .where(past.study == study)
+        .group_by(*facts)
+        .order_by(wall.desc(), *facts)
+    )
+    found: list[Any] = [(*row[:3], tuple(row[3] or ()), *row[4:]) for row in connection.execute(query)]
+    return [Machine(*row) for row in found]
+
+
+def origins(connection: Connection, study: int) -> list[tuple[EnvironmentView, Imports, int]]:
+    """Return the environments and imports of the done attempts of a study, as far as known, with their numbers."""
+    past, worker, environment, imported = tables.attempt.c, tables.worker.c, tables.environment.c, tables.imported.c
+    counted = (
+        select(past.imported, worker.environment, func.count().label("count"))
+        .join_from(tables.attempt, tables.worker, worker.id == past.worker)
+        .where(past.study == study, past.outcome == "done")
+        .group_by(past.imported, worker.environment)
+        .subquery()
+        .c
+    )
+    query = (
+        select(
+            environment.packages, environment.cpu, environment.gpus, imported.files, imported.packages, counted.count
+        )
+        .join_from(tables.environment, counted.imported.table, environment.digest == counted.environment)
+        .join(tables.imported, imported.digest == counted.imported)
+        .order_by(counted.count.desc(), imported.digest, environment.digest)
+    )
+    return [
+        (EnvironmentView(row[0], row[1], tuple(row[2])), Imports(tuple(row[3]), tuple(row[4])), row[5])
+        for row in connection.execute(query)
+    ]

@@ -1,0 +1,216 @@
+"""Records of attempts: output, series, rows of lists, artifacts, and the code that they ran."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Subquery, and_, func, or_, select
+
+from qexp import jsonb
+from qexp.errors import UnknownSourceError
+from qexp.model import Json, OutputPiece
+from qexp.store.connection import Connection
+from qexp.store.reads.revisions import is_newest
+from qexp.store.schema import tables
+
+_CHUNK = 50_000
+_MOST_ATTEMPTS = 2**31 - 1
+"""The largest number of an attempt that Postgres has room for."""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A file that an attempt has left."""
+
+    experiment: int
+    attempt: int
+    name: str
+    url: str
+    size: int
+    """Bytes."""
+    sha256: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CodeSnapshot:
+    """The code that an experiment ran, or would run: a zip, and the revision that it came with."""
+
+    digest: str
+    archive: bytes
+    files: list[str]
+
+
+def output(connection: Connection, experiment: int, attempt: int, after: int = 0) -> list[OutputPiece]:
+    """Return what an attempt has printed from byte *after* on, in order; a gap shows in the positions."""
+    columns = tables.output.c
+    query = (
+        select(columns.position, columns.size, columns.text)
+        .where(columns.experiment == experiment, columns.attempt == attempt, columns.position >= after)
+        .order_by(columns.position)
+    )
+    return [OutputPiece(*row) for row in connection.execute(query)]
+
+
+def series(
+    connection: Connection, condition: ColumnElement[bool], names: Sequence[str] = (), every: bool = False
+) -> Iterator[tuple[int, int, str, int, float, datetime]]:
+    """
+    Yield the points of the chosen experiments: id, attempt, name, step, value, moment, in that order.
+
+    Of a step that several attempts have passed, and of what an attempt had recorded behind the step from which a later
+    one began, only the later attempt's points count; with *every* all do.
+    """
+    columns = tables.metric.c
+    query = (
+        select(columns.experiment, columns.attempt, columns.name, columns.step, columns.value, columns.at)
+        .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .order_by(columns.experiment, columns.name, columns.step, columns.attempt)
+    )
+    if names:
+        query = query.where(columns.name.in_(names))
+    if not every:
+        again = begun_again(condition, names)
+        same = [again.c[name] == columns[name] for name in ("experiment", "attempt", "name")]
+        query = query.join(again, and_(*same)).where(or_(again.c.step.is_(None), columns.step < again.c.step))
+    for row in connection.execution_options(yield_per=_CHUNK).execute(query):
+        yield tuple(row)
+
+
+def begun_again(condition: ColumnElement[bool], names: Sequence[str] = ()) -> Subquery:
+    """Return, for each series of an attempt, the first step that later attempts have of it; None: none has."""
+    columns = tables.metric.c
+    query = (
+        select(columns.experiment, columns.name, columns.attempt, func.min(columns.step).label("step"))
+        .join_from(tables.metric, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .group_by(columns.experiment, columns.name, columns.attempt)
+    )
+    if names:
+        query = query.where(columns.name.in_(names))
+    began = query.subquery().c
+    later = func.min(began.step).over(
+        partition_by=[began.experiment, began.name], order_by=began.attempt, rows=(1, None)
+    )
+    return select(began.experiment, began.name, began.attempt, later.label("step")).subquery()
+
+
+def entries(connection: Connection, condition: ColumnElement[bool], name: str) -> list[tuple[int, int, datetime, Json]]:
+    """Return the rows of a list of the chosen experiments, of the last attempt that has any: id, attempt, at, data."""
+    columns = tables.entry.c
+    last = (
+        select(columns.experiment, func.max(columns.attempt).label("attempt"))
+        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition, columns.list == name)
+        .group_by(columns.experiment)
+        .subquery()
+    )
+    newest = and_(last.c.experiment == columns.experiment, last.c.attempt == columns.attempt)
+    query = (
+        select(columns.experiment, columns.attempt, columns.at, columns.data)
+        .join_from(tables.entry, last, newest)
+        .where(columns.list == name)
+        .order_by(columns.experiment, columns.key)
+    )
+    return [(*facts, jsonb.row_of(data)) for *facts, data in connection.execute(query)]
+
+
+def lists(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
+    """Return the names of the lists that the chosen experiments have."""
+    columns = tables.entry.c
+    query = (
+        select(columns.list)
+        .join_from(tables.entry, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .distinct()
+        .order_by(columns.list)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[Artifact]:
+    """Return the files that the chosen experiments have left, each by its last attempt that has left it."""
+    columns = tables.artifact.c
+    query = (
+        select(*columns)
+        .join_from(tables.artifact, tables.experiment, tables.experiment.c.id == columns.experiment)
+        .where(condition)
+        .distinct(columns.experiment, columns.name)
+        .order_by(columns.experiment, columns.name, columns.attempt.desc())
+    )
+    return [Artifact(**dict(row._mapping)) for row in connection.execute(query)]
+
+
+def source(connection: Connection, experiment: int, attempt: int | None = None) -> CodeSnapshot:
+    """
+    Return the code that an attempt ran; by default the last attempt, or what the first one would run.
+
+    UnknownSourceError if there is no such attempt, or it ran no snapshot.
+    """
+    columns = tables.source.c
+    digest = _revision(connection, experiment, attempt, tables.revision.c.source)
+    row = connection.execute(
+        select(columns.digest, columns.archive, columns.files).where(columns.digest == digest)
+    ).one_or_none()
+    if row is None:
+        raise UnknownSourceError(experiment, attempt)
+    return CodeSnapshot(row[0], bytes(row[1]), list(row[2]))
+
+
+@dataclass(frozen=True)
+class CodeOrigin:
+    """Where the code of a revision came from."""
+
+    git_commit: str | None
+    git_diff: str | None
+    packages: Mapping[str, str]
+
+
+def origin(connection: Connection, experiment: int, attempt: int | None = None) -> CodeOrigin:
+    """Return where the code of an attempt came from; UnknownSourceError if there is no such attempt."""
+    revision, environment = tables.revision.c, tables.environment.c
+    packages = select(environment.packages).where(environment.digest == revision.environment).scalar_subquery()
+    row = _revision(connection, experiment, attempt, revision.git_commit, revision.git_diff, packages, whole=True)
+    if row is None:
+        raise UnknownSourceError(experiment, attempt)
+    return CodeOrigin(row[0], row[1], dict(sorted((row[2] or {}).items())))
+
+
+def _revision(
+    connection: Connection, experiment: int, attempt: int | None, *columns: ColumnElement[Any], whole: bool = False
+) -> Any:
+    """Return columns of the revision that an attempt ran, or, before there was one, the first would run."""
+    if attempt is not None and attempt > _MOST_ATTEMPTS:
+        return None
+    past, first, study, revision = tables.attempt.c, tables.experiment.c, tables.study.c, tables.revision.c
+    last = select(func.max(past.number)).where(past.experiment == experiment).scalar_subquery()
+    ran = (
+        select(*columns)
+        .join_from(
+            tables.attempt,
+            tables.revision,
+            (revision.study == past.study) & (revision.number == past.revision),
+        )
+        .where(past.experiment == experiment, past.number == (last if attempt is None else attempt))
+    )
+    row = connection.execute(ran).one_or_none()
+    if row is None and attempt is None:
+        would = (
+            select(*columns)
+            .join_from(tables.experiment, tables.study, first.study == study.id)
+            .join(tables.revision, is_newest())
+            .where(first.id == experiment)
+        )
+        row = connection.execute(would).one_or_none()
+    return row if whole or row is None else row[0]
+
+
+def attempt_of(connection: Connection, experiment: int) -> tuple[int, bool]:
+    """Return the number of an experiment's last attempt, 0 if there was none, and whether it still runs."""
+    columns = tables.experiment.c
+    row = connection.execute(select(columns.attempt, columns.status).where(columns.id == experiment)).one()
+    return row[0], row[1] == "running"

@@ -1,0 +1,151 @@
+"""The progress of studies: experiments by status, their rate, and their mean duration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+    text,
+    true,
+)
+
+from qexp.model import CLOSED, OPEN, Status
+from qexp.store.connection import Connection, by_index
+from qexp.store.schema import tables
+from qexp.store.schema.expressions import duration
+
+_RECENT = text("interval '5 minutes'")
+
+
+_FIRST = 100
+"""Experiments that are asked when they began, of those that have ended lately."""
+
+
+@dataclass(frozen=True)
+class StudyProgress:
+    """How a study stands."""
+
+    study: str
+    counts: Mapping[Status, int]
+    rate: float | None
+    """Experiments that ended per second, over the last 5 minutes at most; None if none did."""
+    paused_at: datetime | None = None
+    pause_reason: str | None = None
+
+    @property
+    def rests(self) -> bool:
+        """Say whether nothing of it moves until a person says so: it has ended, or it is paused and nothing runs."""
+        return self.open == 0 or (self.paused_at is not None and self.counts[Status.RUNNING] == 0)
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def open(self) -> int:
+        """Experiments that still move by themselves."""
+        return sum(self.counts[status] for status in OPEN)
+
+    @property
+    def closed(self) -> int:
+        return sum(self.counts[status] for status in CLOSED)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left at the present rate; None if nothing is open or nothing has ended lately."""
+        return self.open / self.rate if self.rate and self.open else None
+
+
+def rests(connection: Connection, study: int) -> bool:
+    """Say what `Counts.rests` says, by a look into an index rather than by counting."""
+    by_index(connection)
+    columns, studies = tables.experiment.c, tables.study.c
+    pending, queued, running = (
+        exists(columns.id).where(columns.study == study, columns.status == status) for status in OPEN
+    )
+    paused = exists(studies.id).where(studies.id == study, studies.paused_at.is_not(None))
+    query = select(or_(not_(or_(pending, queued, running)), and_(paused, not_(running))))
+    return connection.execute(query).scalar_one()
+
+
+def mean_duration(connection: Connection, study: str) -> float | None:
+    """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
+    columns = tables.experiment.c
+    query = (
+        select(func.avg(duration()))
+        .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
+        .where(tables.study.c.name == study, columns.status == Status.DONE)
+    )
+    return connection.execute(query).scalar()
+
+
+def counts(connection: Connection, study: int | None = None) -> list[StudyProgress]:
+    """Return how the studies stand, in one query that reads indexes only, the oldest study first."""
+    columns, studies = tables.experiment.c, tables.study.c
+    chosen = true() if study is None else studies.id == study
+    numbers = (
+        select(columns.study, columns.status, func.count().label("number"))
+        .where(true() if study is None else columns.study == study)
+        .group_by(columns.study, columns.status)
+        .subquery()
+    )
+    recent, seconds = _lately()
+    query = (
+        select(
+            studies.name,
+            *(func.coalesce(func.max(numbers.c.number).filter(numbers.c.status == status), 0) for status in Status),
+            recent,
+            seconds,
+            studies.paused_at,
+            studies.pause_reason,
+        )
+        .select_from(tables.study.outerjoin(numbers, numbers.c.study == studies.id))
+        .where(chosen)
+        .group_by(studies.id)
+        .order_by(studies.id)
+    )
+    return [_counts(row) for row in connection.execute(query)]
+
+
+def _lately() -> tuple[ColumnElement[int], ColumnElement[Any]]:
+    """Return how many experiments of a study have ended lately, and within how many seconds."""
+    columns = tables.experiment.c
+    ended = (
+        columns.study == tables.study.c.id,
+        columns.status.in_([Status.DONE, Status.FAILED]),
+        columns.finished_at > func.now() - _RECENT,
+    )
+    first = (  # of those that ended lately the first to end are likely those that began first
+        select(columns.started_at)
+        .where(*ended)
+        .order_by(columns.finished_at)
+        .limit(_FIRST)
+        .correlate(tables.study)
+        .subquery()
+    )
+    since = func.greatest(select(func.min(first.c.started_at)).scalar_subquery(), func.now() - _RECENT)
+    return select(func.count()).where(*ended).scalar_subquery(), func.extract("epoch", func.now() - since)
+
+
+def _counts(row: Sequence[Any]) -> StudyProgress:
+    name, *numbers, recent, seconds, paused_at, reason = row
+    rate = recent / float(seconds) if recent and seconds else None
+    return StudyProgress(name, dict(zip(Status, numbers, strict=True)), rate, paused_at, reason)
+
+
+def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int]:
+    """Return how many of the chosen experiments are closed, so that they can be requeued, and how many are open."""
+    columns = tables.experiment.c
+    closed = func.count().filter(columns.status.in_(CLOSED))
+    row = connection.execute(select(closed, func.count()).select_from(tables.experiment).where(condition)).one()
+    return row[0], row[1] - row[0]

@@ -1,0 +1,151 @@
+"""Workers, as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Double, FromClause, Row, Select, cast, exists, func, literal, select
+
+from qexp.model import Status
+from qexp.store.connection import Connection
+from qexp.store.schema import tables
+
+
+class WorkerState(StrEnum):
+    """What a worker is at."""
+
+    IDLE = "idle"
+    BUSY = "busy"
+    QUARANTINED = "quarantined"
+    """It takes nothing any more: what it ran failed at once, while others succeeded."""
+    SILENT = "silent"
+    """It has not been heard of for longer than the lease; another worker will give it up."""
+    STOPPED = "stopped"
+    LOST = "lost"
+    """It was given up after it had gone silent."""
+
+
+LIVE = (WorkerState.IDLE, WorkerState.BUSY)
+
+
+def live(lease: float, worker: FromClause = tables.worker) -> ColumnElement[bool]:
+    """Say whether a worker is there and takes experiments."""
+    columns = worker.c
+    heard = columns.last_seen > func.clock_timestamp() - timedelta(seconds=lease)
+    return columns.stopped_at.is_(None) & columns.quarantined_at.is_(None) & heard
+
+
+def children(connection: Connection, queue: str, lease: float) -> int:
+    """Return how many experiments the live workers of a queue can run at once."""
+    columns = tables.worker.c
+    query = select(func.coalesce(func.sum(columns.concurrency), 0)).where(
+        live(lease), literal(queue) == func.any(columns.queues)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+@dataclass(frozen=True)
+class WorkerView:
+    """A worker as a person reads it; all times are the database's."""
+
+    id: UUID
+    name: str
+    host: str
+    pid: int
+    user: str | None
+    state: WorkerState
+    concurrency: int
+    queues: list[str]
+    running: Mapping[str, list[int]]
+    """Ids of what it runs, by study."""
+    leads: bool
+    """It announces what has become due, and takes back what silent ones ran."""
+    started_at: datetime
+    last_seen: datetime
+    stopped_at: datetime | None
+    quarantine_reason: str | None
+    age: float
+    """Seconds since it was started."""
+    silence: float
+    """Seconds since it was last heard of."""
+
+    @property
+    def live(self) -> bool:
+        """Say whether it takes experiments."""
+        return self.state in LIVE
+
+    @property
+    def busy(self) -> int:
+        """How many experiments it runs."""
+        return sum(map(len, self.running.values()))
+
+
+def listed(connection: Connection, lease: float, stopped: int = 0) -> list[WorkerView]:
+    """
+    Return the workers that have not stopped, by host and name, then the *stopped* ones that stopped last.
+
+    One that was not heard of for *lease* seconds is silent.
+    """
+    columns = tables.worker.c
+    present = _workers().where(columns.stopped_at.is_(None)).order_by(columns.host, columns.name, columns.started_at)
+    gone = _workers().where(columns.stopped_at.is_not(None)).order_by(columns.stopped_at.desc()).limit(stopped)
+    rows = [row for query in (present, gone) for row in connection.execute(query)]
+    running = _running(connection)
+    return [_view(row, running.get(row.id, {}), lease) for row in rows]
+
+
+def find(connection: Connection, worker: UUID, lease: float) -> WorkerView:
+    """Return one worker, whether it has stopped or not."""
+    row = connection.execute(_workers().where(tables.worker.c.id == worker)).one()
+    return _view(row, _running(connection).get(worker, {}), lease)
+
+
+def _workers() -> Select[Any]:
+    columns, leader = tables.worker.c, tables.leader.c
+    now = func.clock_timestamp()  # not now(): a beat may come after the transaction's beginning
+    return select(
+        *(columns[name] for name in ("id", "name", "host", "pid", "user", "concurrency", "queues")),
+        columns.started_at,
+        columns.last_seen,
+        columns.stopped_at,
+        columns.quarantined_at,
+        columns.quarantine_reason,
+        exists().where(leader.worker == columns.id, leader.until > now).label("leads"),
+        cast(func.extract("epoch", now - columns.started_at), Double).label("age"),
+        cast(func.extract("epoch", now - columns.last_seen), Double).label("silence"),
+        cast(func.extract("epoch", columns.stopped_at - columns.last_seen), Double).label("last_words"),
+    )
+
+
+def _running(connection: Connection) -> dict[UUID, dict[str, list[int]]]:
+    columns, study = tables.experiment.c, tables.study.c
+    query = (
+        select(columns.worker, study.name, func.array_agg(columns.id))
+        .join_from(tables.experiment, tables.study, columns.study == study.id)
+        .where(columns.status == Status.RUNNING)
+        .group_by(columns.worker, study.id)
+        .order_by(study.id)
+    )
+    found: dict[UUID, dict[str, list[int]]] = {}
+    for worker, name, ids in connection.execute(query):
+        found.setdefault(worker, {})[name] = sorted(ids)
+    return found
+
+
+def _view(row: Row[Any], running: Mapping[str, list[int]], lease: float) -> WorkerView:
+    values = dict(row._mapping)
+    last_words, quarantined_at = values.pop("last_words"), values.pop("quarantined_at")
+    if values["stopped_at"] is not None:
+        state = WorkerState.LOST if last_words > lease else WorkerState.STOPPED
+    elif values["silence"] > lease:
+        state = WorkerState.SILENT
+    elif quarantined_at is not None:
+        state = WorkerState.QUARANTINED
+    else:
+        state = WorkerState.BUSY if running else WorkerState.IDLE
+    return WorkerView(state=state, running=running, **values)

@@ -1,0 +1,1 @@
+"""Rules that the leader applies: failure limits, quarantine of workers, notifications."""

@@ -1,0 +1,174 @@
+"""Find workers whose attempts all fail while other workers succeed, and give them no experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, exists, func, select, true, update
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+
+from qexp.model import Failure, Status
+from qexp.store.connection import Connection
+from qexp.store.reads.workers import live
+from qexp.store.schema import tables
+from qexp.truncation import shortened, single_line
+
+_IN_A_ROW = 5
+"""Failures by which a worker becomes suspect, and successes of others by which it is convicted."""
+_WITHIN = timedelta(minutes=10)
+_BEFORE = timedelta(hours=1)
+"""How far back is looked: for the beginning of the failures, and for others that had the same error and got over it."""
+_OF_A_HOST = (Failure.ERROR, Failure.CRASHED, Failure.INVALID)
+_SHOWN = 120
+"""Characters of an error in a reason."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A worker whose last attempts have all failed, in a short time."""
+
+    id: UUID
+    name: str
+    host: str
+    studies: Sequence[int]
+    errors: Sequence[str]
+    """Fingerprints."""
+    last_error: str
+
+
+def suspects(connection: Connection, lease: float) -> list[Suspect]:
+    """
+    Return the live workers whose last five attempts all failed within ten minutes, by themselves.
+
+    A worker is none while it is the only one that listens to one of its queues.
+    """
+    worker, attempt = tables.worker.c, tables.attempt.c
+    last = (
+        select(attempt.study, attempt.outcome, attempt.finished_at, attempt.error_fingerprint, _error().label("error"))
+        .where(attempt.worker == worker.id, attempt.outcome.in_([Status.DONE, *Failure]))
+        .order_by(attempt.finished_at.desc())
+        .limit(_IN_A_ROW)
+        .lateral("last")
+    )
+    query = (
+        select(
+            worker.id,
+            worker.name,
+            worker.host,
+            func.array_agg(last.c.study.distinct()),
+            func.array_remove(func.array_agg(last.c.error_fingerprint.distinct()), None),
+            func.array_agg(aggregate_order_by(last.c.error, last.c.finished_at.desc()))[1],
+        )
+        .select_from(tables.worker.join(last, true()))
+        .where(live(lease), ~_alone(lease))
+        .group_by(worker.id)
+        .having(
+            func.count() == _IN_A_ROW,
+            func.bool_and(last.c.outcome.in_(_OF_A_HOST)),
+            func.min(last.c.finished_at) > func.now() - _WITHIN,
+        )
+        .order_by(worker.id)
+    )
+    return [Suspect(*row) for row in connection.execute(query)]
+
+
+def conviction(connection: Connection, suspect: Suspect) -> str | None:
+    """
+    Return why a suspect should be given nothing any more; None: its failures may be the experiments' own.
+
+    Since it began to fail others must have begun and done five experiments of the same studies; and nobody may have
+    had one of its errors within the last hour and been able to do an experiment later.
+    """
+    since = _failing_since(connection, suspect)
+    if since is None:
+        return None
+    done = connection.execute(select(func.count()).select_from(_done_by_others(suspect, since).subquery()))
+    if (number := done.scalar_one()) < _IN_A_ROW or connection.execute(select(_survived(suspect))).scalar_one():
+        return None
+    return (
+        f"its last {_IN_A_ROW} attempts failed, the latest by "
+        f"{shortened(single_line(suspect.last_error), _SHOWN)}, while other workers finished "
+        f"{number} or more of the same studies; repair {suspect.host}, then restart the worker"
+    )
+
+
+def quarantine(connection: Connection, suspect: Suspect, reason: str, lease: float) -> bool:
+    """Give a worker nothing any more; False: it is quarantined already, or by now it is needed on one of its queues."""
+    connection.execute(select(tables.leader.c.one).with_for_update())  # of two leaders one after the other decides
+    columns = tables.worker.c
+    done = connection.execute(
+        update(tables.worker)
+        .where(columns.id == suspect.id, live(lease), ~_alone(lease))
+        .values(quarantined_at=func.now(), quarantine_reason=reason)
+    )
+    return bool(done.rowcount)
+
+
+def _error() -> ColumnElement[str]:
+    attempt = tables.attempt.c
+    return func.concat_ws(": ", attempt.error_type, func.nullif(attempt.error_message, ""))
+
+
+def _alone(lease: float) -> ColumnElement[bool]:
+    """Say whether a worker listens to a queue to which no other live one does."""
+    worker, other = tables.worker.c, tables.worker.alias("other")
+    heard = select(func.unnest(other.c.queues)).where(other.c.id != worker.id, live(lease, other))
+    return ~worker.queues.bool_op("<@")(func.array(heard.correlate(tables.worker).scalar_subquery()))
+
+
+def _done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
+    """Select, up to as many as count, what others have begun since the suspect began to fail, and done."""
+    experiment = tables.experiment.c
+    return (
+        select(experiment.id)
+        .where(
+            experiment.study.in_(suspect.studies),
+            experiment.status == Status.DONE,
+            experiment.finished_at >= since,
+            experiment.started_at >= since,
+            experiment.worker != suspect.id,
+        )
+        .limit(_IN_A_ROW)
+    )
+
+
+def _failing_since(connection: Connection, suspect: Suspect) -> datetime | None:
+    """Return when the first of the attempts began that the suspect has failed in a row."""
+    attempt, earlier = tables.attempt.c, tables.attempt.alias("earlier")
+    good = select(func.max(earlier.c.finished_at)).where(
+        earlier.c.worker == suspect.id,
+        earlier.c.finished_at > func.now() - _BEFORE,
+        earlier.c.outcome.in_([Status.DONE, Failure.TIMEOUT, Failure.LOST]),
+    )
+    began = select(func.min(attempt.started_at)).where(
+        attempt.worker == suspect.id,
+        attempt.finished_at > func.coalesce(good.scalar_subquery(), func.now() - _BEFORE),
+        attempt.outcome.in_(_OF_A_HOST),
+    )
+    found: datetime | None = connection.execute(began).scalar_one()
+    return found
+
+
+def _survived(suspect: Suspect) -> ColumnElement[bool]:
+    """Say whether any worker had one of the suspect's errors and has done an experiment of these studies later."""
+    experiment, attempt = tables.experiment.c, tables.attempt.c
+    met = (
+        select(experiment.worker, func.min(experiment.finished_at).label("at"))
+        .where(
+            experiment.study.in_(suspect.studies),
+            experiment.error_fingerprint.in_(suspect.errors),
+            experiment.status == Status.FAILED,
+            experiment.finished_at > func.now() - _BEFORE,
+        )
+        .group_by(experiment.worker)
+        .subquery()
+    )
+    return exists(attempt.experiment).where(
+        attempt.worker == met.c.worker,
+        attempt.finished_at > met.c.at,
+        attempt.outcome == Status.DONE,
+        attempt.study.in_(suspect.studies),
+    )

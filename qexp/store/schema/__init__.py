@@ -1,0 +1,1 @@
+"""The tables, their migrations, views and roles, and expressions over them."""

@@ -1,0 +1,1 @@
+"""Which experiments a person means: selectors and `--where` become SQL conditions."""

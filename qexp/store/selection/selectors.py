@@ -1,0 +1,242 @@
+"""Selectors, the grammar that names experiments in each command, and their conditions in SQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Interval,
+    and_,
+    any_,
+    cast,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+)
+
+from qexp.errors import SelectorError, UnknownExperimentError
+from qexp.model import STUDY_NAME, Origin, Status, storable_text
+from qexp.store.connection import Connection
+from qexp.store.reads import staleness, study_rows
+from qexp.store.schema import tables
+from qexp.store.selection import where_parser
+from qexp.store.selection.where_sql import predicate
+from qexp.units import seconds
+
+Range = tuple[int, int]
+"""First and last id, both included."""
+
+_IDS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+_GROUP = re.compile(r"[0-9a-f]{4,}")
+_LARGEST = 2**63 - 1
+_BIGINTS = ARRAY(BigInteger)
+_SHORT = 1_000
+"""Ids of a range up to which it is looked up id by id, in one array with all others."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Experiments by study, ids, status, error group and so on; what is given must all hold, nothing means all."""
+
+    study: str | None = None
+    ids: tuple[Range, ...] = ()
+    statuses: tuple[Status, ...] = ()
+    error: str | None = None
+    orphaned: bool = False
+    where: where_parser.Condition | None = None
+    since: timedelta | datetime | None = None
+    """So long before now, or this moment; one without an offset is in the time zone of the database."""
+    host: str | None = None
+    """Where the last attempt ran; `*` stands for any characters, `?` for one."""
+    stale: bool | None = None
+    """True: only stale experiments, see `reads.staleness`; False: all others, also those that are not done."""
+
+    @property
+    def is_narrow(self) -> bool:
+        """Say whether more than a study was given."""
+        return self != Selection(self.study)
+
+
+def parse(
+    targets: Sequence[str],
+    statuses: Sequence[str] = (),
+    failed: bool = False,
+    error: str | None = None,
+    orphaned: bool = False,
+    where: str | None = None,
+    since: str | None = None,
+    host: str | None = None,
+    stale: bool | None = None,
+) -> Selection:
+    """
+    Read what a person wrote: a study's name, ids and ranges, statuses, an error group, a condition, a moment, a host.
+
+    >>> parse(["17,19-23"]).ids
+    ((17, 17), (19, 23))
+    """
+    study: str | None = None
+    ids: list[Range] = []
+    for target in targets:
+        if _IDS.fullmatch(target):
+            ids += [_range(part) for part in target.split(",")]
+        elif STUDY_NAME.fullmatch(target) and study in (None, target):
+            study = target
+        elif STUDY_NAME.fullmatch(target):
+            raise SelectorError(f"found the studies {study!r} and {target!r}, expected one study, with or without ids")
+        else:
+            raise SelectorError(f"found {target!r}, expected a study's name or ids such as 17,19-23")
+    if error is not None and not _GROUP.fullmatch(error):
+        raise SelectorError(
+            f"--error: found {error!r}, expected a group such as a1b2c3; 'qexp errors STUDY' shows them"
+        )
+    chosen = [_status(status) for status in statuses] + [Status.FAILED] * failed
+    if host is not None and (not host or storable_text(host) != host):
+        raise SelectorError(f"--host: found {host!r}, expected a host's name, or several by a pattern such as 'node*'")
+    return Selection(
+        study,
+        tuple(ids),
+        tuple(dict.fromkeys(chosen)),
+        error,
+        orphaned,
+        None if where is None else where_parser.parse(where),
+        None if since is None else _since(since),
+        host,
+        stale,
+    )
+
+
+def _range(text: str) -> Range:
+    parts = text.split("-")
+    for part in parts:
+        if len(part.lstrip("0")) > len(str(_LARGEST)) or int(part) > _LARGEST:
+            raise SelectorError(f"found the id {where_parser.shown(part)}, expected one of at most {_LARGEST}")
+    first, last = int(parts[0]), int(parts[-1])
+    if first > last:
+        raise SelectorError(f"found the range {text}, expected its first id before its last")
+    return first, last
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise SelectorError(f"found the status {text!r}, expected one of {', '.join(Status)}") from None
+
+
+def _since(text: str) -> timedelta | datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        pass  # it is a time span, then
+    moment = "a date and time such as 2026-01-31T17:05"
+    if ":" in text:  # 17:05:00 is a span in a grid, as in Slurm; here it may be a time of day
+        raise SelectorError(f"--since: found {text!r}, expected a time span such as 17h5m, or {moment}")
+    try:
+        return timedelta(seconds=seconds(text))
+    except ValueError as error:
+        raise SelectorError(f"--since: found {text!r}, {error}, or {moment}") from None
+
+
+def require_narrow(selection: Selection) -> None:
+    """Raise SelectorError unless more than a study was given: whole studies are not run again by accident."""
+    if not selection.is_narrow:
+        options = "--failed, --status STATUS, --error GROUP, --orphaned, --stale, --where CONDITION, --since TIME"
+        raise SelectorError(f"say which: {options}, --host NAME or ids such as 17,19-23")
+
+
+def require_group(selection: Selection) -> None:
+    """Raise SelectorError unless an error group or ids were given: of other failures no result is taken by accident."""
+    if selection.error is None and not selection.ids:
+        raise SelectorError("say which: --error GROUP, as 'qexp errors STUDY' shows it, or ids such as 17,19-23")
+
+
+def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
+    """Return the selection as a condition on `experiment`; an unknown study, id or name in `where` is an error."""
+    columns = tables.experiment.c
+    study = None if selection.study is None else study_rows.find(connection, selection.study)
+    named = columns.id > 0 if study is None else columns.study == study.id
+    if selection.ids:
+        _check_ids(connection, selection, named)
+        named = and_(named, _within(selection.ids))
+    chosen: list[ColumnElement[bool]] = [named]
+    if selection.statuses:
+        chosen.append(columns.status.in_(selection.statuses))
+    if selection.error is not None:
+        chosen.append(columns.error_fingerprint.startswith(selection.error, autoescape=True))
+    if selection.orphaned:
+        chosen.append(columns.origin == Origin.ORPHANED)
+    if selection.since is not None:
+        moment = func.coalesce(columns.finished_at, columns.started_at, columns.created_at)
+        chosen.append(moment >= _moment(selection.since))
+    if selection.host is not None:
+        places = tables.worker.alias().c  # what is chosen from may have a worker of its own
+        chosen.append(columns.worker.in_(select(places.id).where(places.host.like(_pattern(selection.host)))))
+    if selection.where is not None or selection.stale is not None:
+        known = [study] if study is not None else study_rows.among(connection, named)
+        if selection.stale is not None:
+            stale = staleness.condition(connection, known)
+            chosen.append(stale if selection.stale else not_(stale))
+        if selection.where is not None:
+            chosen.append(predicate(selection.where, known))
+    return and_(*chosen)
+
+
+def _moment(since: timedelta | datetime) -> ColumnElement[Any]:
+    if isinstance(since, timedelta):
+        return func.now() - literal(since, Interval)
+    return cast(literal(since, DateTime(timezone=since.tzinfo is not None)), DateTime(timezone=True))
+
+
+def _pattern(host: str) -> str:
+    """Return a shell's pattern as one of LIKE."""
+    return re.sub(r"[%_\\]", r"\\\g<0>", host).replace("*", "%").replace("?", "_")
+
+
+def _within(ranges: Sequence[Range]) -> ColumnElement[bool]:
+    """Return that an id lies in one of the ranges, as one array for all that are short, however many they are."""
+    columns = tables.experiment.c
+    chosen = _merged(ranges)
+    short = [number for first, last in chosen if last - first < _SHORT for number in range(first, last + 1)]
+    found = [columns.id.between(first, last) for first, last in chosen if last - first >= _SHORT]
+    return or_(columns.id == any_(literal(short, _BIGINTS)), *found) if short else or_(*found)
+
+
+def _merged(ranges: Sequence[Range]) -> list[Range]:
+    """Return the ranges in order, those that touch as one."""
+    merged: list[Range] = []
+    for first, last in sorted(map(_bounded, ranges)):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _check_ids(connection: Connection, selection: Selection, within: ColumnElement[bool]) -> None:
+    """Raise UnknownExperimentError for the first of the given ranges in which there is no experiment."""
+    columns = tables.experiment.c
+    given = func.unnest(*(literal(ends, _BIGINTS) for ends in zip(*map(_bounded, selection.ids), strict=True)))
+    ranges = given.table_valued("first", "last", with_ordinality="place").render_derived()
+    known = exists(columns.id).where(within, columns.id.between(ranges.c.first, ranges.c.last))
+    query = select(ranges.c.place).where(~known).order_by(ranges.c.place).limit(1)
+    if (place := connection.execute(query).scalar()) is not None:
+        first, last = selection.ids[place - 1]
+        text = str(first) if first == last else f"{first}-{last}"
+        newest = connection.execute(select(func.max(columns.id)).where(within)).scalar()
+        raise UnknownExperimentError(text, selection.study, newest)
+
+
+def _bounded(ids: Range) -> Range:
+    """Return a range as far as Postgres has numbers for ids: a caller's may be of any size."""
+    return max(-_LARGEST, min(ids[0], _LARGEST)), max(-_LARGEST, min(ids[1], _LARGEST))

@@ -1,0 +1,52 @@
+"""Accept the kept results of failed experiments: a person decides that they are done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, delete, func, literal, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from qexp.model import Status
+from qexp.store.connection import Connection
+from qexp.store.schema import tables
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The ids of experiments that are done now, and of chosen failed ones that have kept nothing."""
+
+    ids: list[int]
+    empty: list[int]
+    urls: list[str] = field(default_factory=list)
+    """Files of checkpoints that were dropped."""
+
+
+def accept(connection: Connection, condition: ColumnElement[bool], who: str) -> Accepted:
+    """
+    Mark chosen experiments as done if they have failed and kept a result; others stay as they are.
+
+    Their attempts keep outcomes and errors. The reason says *who* accepted the result and when. Checkpoints are dropped
+    as for any experiment that is done.
+    """
+    columns = tables.experiment.c
+    has_result = columns.result.is_not(None) & (columns.result != literal({}, JSONB))
+    chosen = connection.execute(
+        select(columns.id, has_result)
+        .where(condition, columns.status == Status.FAILED)
+        .order_by(columns.id)
+        .with_for_update(of=tables.experiment)
+    ).all()
+    ids = [row[0] for row in chosen if row[1]]
+    moment = func.to_char(func.timezone("UTC", func.now()), 'YYYY-MM-DD HH24:MI "UTC"')
+    reason = func.concat(f"accepted by {who} at ", moment)
+    these = any_(literal(ids, ARRAY(BigInteger)))
+    connection.execute(
+        update(tables.experiment)
+        .where(columns.id == these, columns.status == Status.FAILED)
+        .values(status=Status.DONE, failure=None, error_fingerprint=None, reason=reason)
+    )
+    kept = tables.checkpoint.c
+    gone = delete(tables.checkpoint).where(kept.experiment == these, ~kept.keep).returning(kept.url)
+    urls = [url for url in connection.execute(gone).scalars() if url is not None]
+    return Accepted(ids, [row[0] for row in chosen if not row[1]], urls)

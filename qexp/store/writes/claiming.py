@@ -1,0 +1,308 @@
+"""Claim experiments and finish their attempts: the statements of claims.sql, by raw psycopg in autocommit."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic_core import to_json
+
+from qexp import jsonb
+from qexp.model import DEATHS_BEFORE_ISOLATION, Claim, Departure, Error, Outcome
+from qexp.store.connection import Raw
+from qexp.store.sql.loader import statements
+
+SQL = statements("claims.sql")
+
+
+def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
+    """Take a queued experiment for one attempt; None: it is not queued any more, or the worker is quarantined."""
+    return next(iter(claims(raw, [experiment], worker, pid, now=now)), None)
+
+
+def claims(raw: Raw, ids: Sequence[int], worker: UUID, pid: int, now: datetime | None = None) -> list[Claim]:
+    """Take those of some experiments that are queued, for one attempt each, in the order of their ids."""
+    values = {"ids": sorted(ids), "worker": worker, "pid": pid, "now": now}
+    rows = raw.again.execute(SQL["claim"], values)
+    return sorted(_made(raw, rows, worker), key=attrgetter("id"))
+
+
+def undo(raw: Raw, worker: UUID, pid: int, begun: Iterable[int] = ()) -> list[int]:
+    """Take back what a process has claimed and not *begun*; return the ids of that."""
+    return [row[0] for row in raw.execute(SQL["undo"], {"worker": worker, "pid": pid, "begun": list(begun)})]
+
+
+def processes(raw: Raw, worker: UUID) -> list[int]:
+    """Return the ids of the processes of a worker that run something by its rows."""
+    return [row[0] for row in raw.execute(SQL["processes"], {"worker": worker})]
+
+
+def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
+    """Return those of many ids whose experiments wait, in the order given: most of a forged message's do not."""
+    found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
+    return [number for number in dict.fromkeys(ids) if number in found]
+
+
+def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
+    """Put experiments back that the worker may not have now; none: they are someone else's by now."""
+    return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
+
+
+def adopt(raw: Raw, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[Claim]:
+    """Return the claims of a process that are not *known* to it: their answers were lost with a connection."""
+    rows = raw.execute(SQL["adopt"], {"worker": worker, "pid": pid, "known": list(known)})
+    return list(_made(raw, rows, worker))
+
+
+def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
+    """Yield claims, with what their revisions say: that never changes, and is asked once for a connection."""
+    for id_, attempt, stored, exact, fingerprint, deaths, study, number in list(rows):
+        said = raw.revisions.get((study, number))
+        if said is None or not stored.keys() <= said[1].keys():  # names may have come since
+            said = _revision(raw, study, number)
+        if said is not None:  # else it was deleted just now, with all of its experiments
+            settings, names, *rest = said
+            params = jsonb.restored(stored, exact, names)
+            claim = Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
+            yield claim._replace(isolation="process") if deaths >= DEATHS_BEFORE_ISOLATION else claim
+
+
+def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
+    """
+    Return the settings of a revision, the names of its study's parameters in order, and the rest of a claim.
+
+    Settings are text: a function may change the objects that are parsed from it.
+    """
+    row = raw.execute(SQL["revision"], {"study": study, "number": number}).fetchone()
+    if row is not None:
+        settings, parameters, name, function, folder, results, *rest = row
+        known = dict.fromkeys(parameters)
+        row = settings, known, name, function, Path(folder) if folder else None, tuple(results), *rest
+        raw.revisions[study, number] = row
+    return row
+
+
+@dataclass(frozen=True)
+class FinishedAttempt:
+    """An attempt whose end is recorded."""
+
+    urls: Sequence[str] = ()
+    """Files of checkpoints that were dropped with its result; the caller deletes them."""
+
+
+class EncodedResult(NamedTuple):
+    """The result of an attempt as `finish_all` and the file of unrecorded results take it."""
+
+    id: int
+    study: int
+    attempt: int
+    names: tuple[str, ...]
+    """Names of results."""
+    text: str
+    """The rest as JSON, as `finish` reads it."""
+
+
+def encode_result(
+    claim: Claim,
+    outcome: Outcome,
+    began: float | None = None,
+    ended: float | None = None,
+    names: Iterable[str] | None = None,
+    registered: Container[str] = (),
+) -> EncodedResult:
+    """
+    Return a result as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
+
+    *names* are the known names of the study's results, in order; None: the names of the claim. *registered* has the
+    digests of imports that are in Postgres for sure: their lists are not sent again.
+    """
+    imports = outcome.imports
+    facts: dict[str, Any] = {
+        "id": claim.id,
+        "study": claim.study_id,
+        "attempt": claim.attempt,
+        "source": claim.source,
+        "began": began,
+        "ended": ended,
+        "recorded_at": outcome.recorded_at or None,
+        **_result(outcome, claim.result_names if names is None else names),
+        **vars(outcome.usage),
+    }
+    if imports is not None:
+        facts["imported"] = imports.digest
+        if imports.digest not in registered:
+            facts |= {"files": imports.files, "packages": imports.packages}
+    text = to_json({name: fact for name, fact in facts.items() if fact is not None}).decode()
+    return EncodedResult(claim.id, claim.study_id, claim.attempt, tuple(outcome.result or ()), text)
+
+
+def finish_all(
+    raw: Raw, worker: UUID, items: Sequence[EncodedResult], now: datetime | None = None
+) -> dict[int, FinishedAttempt]:
+    """Record results of a worker; those that are missing in the answer are someone else's by now."""
+    values = {
+        "outcomes": f"[{','.join(item.text for item in items)}]",
+        "ids": [item.id for item in items],
+        "worker": worker,
+        "clock": time.monotonic(),
+        "now": now,
+    }
+    return {row[0]: FinishedAttempt(row[1]) for row in raw.execute(SQL["finish"], values)}
+
+
+def finish(
+    raw: Raw,
+    claim: Claim,
+    outcome: Outcome,
+    now: datetime | None = None,
+    names: Iterable[str] | None = None,
+    registered: Container[str] = (),
+) -> FinishedAttempt | None:
+    """
+    Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded.
+
+    *names* and *registered* are as in `encode_result`.
+    """
+    if outcome.departure is not None:
+        return FinishedAttempt() if _depart(raw, claim.worker, outcome.departure, outcome, claim, now) else None
+    if outcome.error is not None:
+        fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
+        values = {"ids": [claim.id], **fence, "worker_died": False}
+        return FinishedAttempt() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
+    item = encode_result(claim, outcome, names=names, registered=registered)
+    return finish_all(raw, claim.worker, [item], now).get(claim.id)
+
+
+def recorded_before(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
+    """Return those experiments, of {id: attempt}, whose attempts have this outcome already: the answer was lost."""
+    values = {"ids": list(attempts), "attempts": list(attempts.values()), "worker": worker, "outcome": outcome}
+    return [row[0] for row in raw.execute(SQL["recorded_before"], values)]
+
+
+@dataclass(frozen=True)
+class FailedAttempt:
+    """An attempt that ended by a failure, and when the next attempt is due; None: there is none."""
+
+    id: int
+    attempt: int
+    due: datetime | None
+
+
+def crash(
+    raw: Raw,
+    ids: Sequence[int],
+    worker: UUID,
+    pid: int | None,
+    error: Error,
+    now: datetime | None = None,
+    attempt: int | None = None,
+    worker_died: bool = False,
+) -> list[FailedAttempt]:
+    """
+    End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them.
+
+    With *attempt* only those of that number. *worker_died*: the worker did, and its host went on.
+    """
+    values = {"ids": list(ids), "worker": worker, "attempt": attempt, "pid": pid, "worker_died": worker_died}
+    return _fail(raw, values, error, Outcome(), None, now)
+
+
+def release(
+    raw: Raw, worker: UUID, ids: Sequence[int] | None = None, now: datetime | None = None
+) -> list[tuple[int, int]]:
+    """Give back what *worker* runs, all of it or some; return the experiments, each with its study's id."""
+    return _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)
+
+
+def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
+    """Give back one claim whose process was told to stop; False: it was given back already."""
+    return bool(_depart(raw, claim.worker, Departure("released"), Outcome(), claim, now))
+
+
+def _fail(
+    raw: Raw, values: dict[str, Any], error: Error, outcome: Outcome, source: str | None, now: datetime | None
+) -> list[FailedAttempt]:
+    values |= {
+        "source": source,
+        "now": now,
+        "failure": str(error.failure),
+        "error_type": error.type,
+        "error_message": error.message,
+        "error_frame": error.frame,
+        "error_fingerprint": error.fingerprint,
+        "traceback": error.traceback,
+        "exit_signal": error.signal,
+        **_found(outcome),
+    }
+    return [FailedAttempt(*row) for row in raw.execute(SQL["fail"], values)]
+
+
+def _depart(
+    raw: Raw,
+    worker: UUID,
+    departure: Departure,
+    outcome: Outcome,
+    claim: Claim | None = None,
+    now: datetime | None = None,
+    ids: Sequence[int] | None = None,
+) -> list[tuple[int, int]]:
+    if claim is not None:
+        ids = [claim.id]
+    values = {
+        "worker": worker,
+        "ids": None if ids is None else list(ids),
+        "attempt": claim and claim.attempt,
+        "source": claim and claim.source,
+        "now": now,
+        "outcome": departure.outcome,
+        "reason": departure.reason,
+        **_found(outcome),
+    }
+    return [(row[0], row[1]) for row in raw.execute(SQL["depart"], values)]
+
+
+def _found(outcome: Outcome) -> dict[str, Any]:
+    return {
+        **{name: None if data is None else Jsonb(data) for name, data in _result(outcome, ()).items()},
+        "recorded_at": None if not outcome.recorded_at else Jsonb(outcome.recorded_at),
+        **vars(outcome.usage),
+    }
+
+
+def _result(outcome: Outcome, names: Iterable[str]) -> dict[str, Any]:
+    """Return the two columns of a result, for readers who know the order of *names*."""
+    if outcome.result is None:
+        return {"result": None, "result_exact": None}
+    return {"result": jsonb.encoded(outcome.result), "result_exact": jsonb.exact(outcome.result, names)}
+
+
+def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:
+    """Leave a queued experiment for others if it would take longer than *seconds*; False: it would not, or is gone."""
+    values = {"id": experiment, "seconds": seconds, "now": now}
+    return raw.execute(SQL["decline"], values).fetchone() is not None
+
+
+def is_wanted(raw: Raw, queues: Sequence[str], seconds: float | None, now: datetime | None = None) -> bool:
+    """Say whether *queues* have something to do that would end within *seconds*."""
+    values = {"queues": list(queues), "seconds": seconds, "now": now}
+    return raw.execute(SQL["wanted"], values).fetchone() is not None
+
+
+def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None:
+    """Add names of results to a study; return all it has then, None if it knew them all."""
+    row = raw.execute(SQL["name_results"], {"study": study, "names": list(names)}).fetchone()
+    return None if row is None else list(row[0])
+
+
+def result_names(raw: Raw, study: int) -> list[str]:
+    """Return the names of a study's results, in order; none if the study was deleted."""
+    row = raw.execute(SQL["result_names"], {"study": study}).fetchone()
+    return [] if row is None else list(row[0])

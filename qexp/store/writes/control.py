@@ -1,0 +1,206 @@
+"""Pause, resume, cancel and requeue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy import ColumnElement, exists, func, insert, select, update
+
+from qexp.model import Status
+from qexp.store.connection import Connection
+from qexp.store.reads import study_rows
+from qexp.store.reads.study_progress import count
+from qexp.store.schema import tables
+from qexp.store.writes import publishing
+
+if TYPE_CHECKING:
+    pass
+
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Text,
+    and_,
+    any_,
+    case,
+    delete,
+    literal,
+    null,
+)
+
+from qexp.model import CLOSED, OPEN
+
+
+def pause(connection: Connection, name: str, reason: str | None) -> bool:
+    """Pause a study; False: it was paused before, and is with its reason of then."""
+    known = study_rows.find(connection, name, lock=True)
+    if known.paused_at is not None:
+        return False
+    now = {"paused_at": func.now(), "pause_reason": reason}
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**now))
+    publishing.mark_study_pending(connection, known.id)
+    return True
+
+
+def resume(connection: Connection, name: str) -> bool:
+    """
+    Resume a study. False: it was not paused.
+
+    Ids that were published while it was being paused have to be published again, since no worker took them.
+    """
+    known = study_rows.find(connection, name, lock=True)
+    if known.paused_at is not None:
+        publishing.mark_study_pending(connection, known.id)
+    values = {"paused_at": None, "pause_reason": None, "resumed_at": func.now(), "renewed_at": func.now()}
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(**values))
+    return known.paused_at is not None
+
+
+def renewed(connection: Connection, ids: Sequence[int]) -> None:
+    """Note that studies were given something to do: what happens from now on is told anew."""
+    connection.execute(update(tables.study).where(tables.study.c.id.in_(ids)).values(renewed_at=func.now()))
+
+
+@dataclass(frozen=True)
+class Cancelled:
+    """The ids that were cancelled, and those among them that were running."""
+
+    ids: list[int]
+    running: list[int]
+
+
+def cancel(connection: Connection, condition: ColumnElement[bool], reason: str | None) -> Cancelled:
+    """End the chosen experiments that are open; the attempts of those that run end here and now."""
+    columns, past = tables.experiment.c, tables.attempt.c
+    names = ("worker", "pid", "started_at", "study", "revision", "result", "result_exact")
+    chosen = (
+        select(columns.id, columns.status, columns.attempt, *(columns[name] for name in names))
+        .where(condition, columns.status.in_(OPEN))
+        .order_by(columns.id)
+        .with_for_update()
+        .cte("chosen")
+    )
+    ended = (
+        insert(tables.attempt)
+        .from_select(
+            ["experiment", "number", *names, "finished_at", "outcome", "error_message", "source"],
+            select(
+                chosen.c.id,
+                chosen.c.attempt,
+                *(chosen.c[name] for name in names),
+                func.now(),
+                literal("cancelled"),
+                literal(reason, Text),
+                select(tables.revision.c.source)
+                .where(
+                    tables.revision.c.study == chosen.c.study,
+                    tables.revision.c.number == chosen.c.revision,
+                )
+                .scalar_subquery(),
+            ).where(chosen.c.status == Status.RUNNING),
+        )
+        .returning(past.experiment)
+        .cte("ended")
+    )
+    rows = connection.execute(
+        update(tables.experiment)
+        .where(columns.id == chosen.c.id)
+        .values(
+            status=Status.CANCELLED,
+            reason=reason,
+            not_before=None,
+            finished_at=case((chosen.c.status == Status.RUNNING, func.now())),
+        )
+        .returning(columns.id, exists(ended.c.experiment).where(ended.c.experiment == columns.id))
+        .add_cte(ended)
+    ).all()
+    return Cancelled(sorted(row[0] for row in rows), sorted(row[0] for row in rows if row[1]))
+
+
+@dataclass(frozen=True)
+class RequeuedRows:
+    """The ids that go back to pending, the studies they belong to, and how many others were chosen but still open."""
+
+    ids: list[int]
+    studies: list[int]
+    still_open: int
+    urls: list[str] = field(default_factory=list)
+    """Files of checkpoints that were forgotten."""
+
+
+def closed_studies(connection: Connection, condition: ColumnElement[bool]) -> list[study_rows.StudyRow]:
+    """Return the studies whose experiments `requeue` would send back, the oldest first."""
+    return study_rows.among(connection, and_(condition, tables.experiment.c.status.in_(CLOSED)))
+
+
+def requeue(
+    connection: Connection, condition: ColumnElement[bool], among: Sequence[int], fresh: bool = False
+) -> RequeuedRows:
+    """
+    Send the chosen closed experiments of some studies back to pending, with all of their retries ahead of them.
+
+    Their attempts stay, each with what it had found: a result is the experiment's only while it lasts.
+    With *fresh* their checkpoints go; the URLs of files that have to go too are in what is returned.
+    """
+    columns, earlier, study = tables.experiment.c, tables.earlier_result, tables.study.c
+    _, still_open = count(connection, condition)
+    # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
+    affected = select(columns.study).where(condition, columns.status.in_(CLOSED), columns.study.in_(among))
+    locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
+    # of no other study, of which something has ended meanwhile
+    chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
+    # counted, all are locked before the first is changed; that costs less than to join them by their ids
+    held = select(columns.id).where(chosen).order_by(columns.id).with_for_update().cte("held")
+    kept = (  # in the same statement, which looks once: what is done afterwards stays done
+        insert(earlier)
+        .from_select(
+            [earlier.c.experiment, earlier.c.number, earlier.c.result, earlier.c.result_exact],
+            select(columns.id, columns.attempt, columns.result, columns.result_exact).where(
+                chosen, columns.status == Status.DONE
+            ),
+        )
+        .cte("kept")
+    )
+    sent = (
+        update(tables.experiment)
+        .where(chosen, select(func.count()).select_from(held).scalar_subquery() > 0)
+        .values(
+            status=Status.PENDING,
+            result=null(),
+            result_exact=null(),
+            recorded_at=null(),
+            failure=None,
+            error_fingerprint=None,
+            reason=None,
+            not_before=None,
+            forgiven=columns.attempt,
+            worker_deaths=0,
+            started_at=None,
+            finished_at=None,
+            seconds_before=None,
+            worker=None,
+            pid=None,
+        )
+        .returning(columns.id, columns.study)
+        .cte("sent")
+    )
+    rows = connection.execute(
+        select(sent.c.study, func.array_agg(sent.c.id)).group_by(sent.c.study).add_cte(kept)
+    ).all()
+    ids = sorted(number for _, numbers in rows for number in numbers)
+    urls = _forget(connection, ids) if fresh else []
+    return RequeuedRows(ids, sorted(study for study, _ in rows), still_open, urls)
+
+
+def _forget(connection: Connection, ids: list[int]) -> list[str]:
+    """Delete the checkpoints of experiments; return the URLs of those that are files."""
+    columns = tables.checkpoint.c
+    gone = (
+        delete(tables.checkpoint)
+        .where(columns.experiment == any_(literal(ids, ARRAY(BigInteger))))
+        .returning(columns.url)
+    )
+    return [url for url in connection.execute(gone).scalars() if url is not None]

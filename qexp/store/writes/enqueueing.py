@@ -1,0 +1,182 @@
+"""Add the experiments of a grid to a study, or compare them with those that are there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import LiteralString
+
+import psycopg
+from sqlalchemy import (
+    func,
+    select,
+    text,
+)
+
+from qexp.model import Origin
+from qexp.store.connection import Connection, raw
+from qexp.store.schema import tables
+
+_STAGE = text(
+    "CREATE TEMP TABLE staged (position bigint, fingerprint uuid, params text, params_exact text) ON COMMIT DROP"
+)
+
+
+# identity values are drawn for new rows only, so that ids have no gaps where a grid is enqueued again
+_MERGE = text(
+    """
+    INSERT INTO experiment (study, fingerprint, params, params_exact, origin)
+    SELECT :study, s.fingerprint, s.params::jsonb, s.params_exact::jsonb, :origin
+    FROM   staged s
+    WHERE  NOT EXISTS (SELECT FROM experiment e WHERE e.study = :study AND e.fingerprint = s.fingerprint)
+    ORDER  BY s.position
+    ON CONFLICT (study, fingerprint) DO NOTHING
+    """
+)
+
+
+_MARK = text(  # experiments are locked in the order of their ids, here as everywhere: no two verbs wait for each other
+    """
+    WITH chosen AS (
+      SELECT e.id, (e.origin = 'grid') = (s.fingerprint IS NULL) AS moves, s.params, s.params_exact,
+             e.status NOT IN ('running', 'done') AS may_run
+      FROM   experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
+      WHERE  e.study = :study
+             AND ((e.origin = 'grid') = (s.fingerprint IS NULL)
+                  OR CASE WHEN s.fingerprint IS NOT NULL AND e.status NOT IN ('running', 'done')
+                          THEN (e.params::text, e.params_exact)
+                               IS DISTINCT FROM (s.params::jsonb::text, s.params_exact::jsonb) END)
+      ORDER  BY e.id
+      FOR    NO KEY UPDATE OF e
+    )
+    UPDATE experiment e
+    SET    origin = CASE WHEN NOT c.moves THEN e.origin WHEN e.origin = 'grid' THEN 'orphaned' ELSE 'grid' END,
+           params = CASE WHEN c.may_run AND c.params IS NOT NULL THEN c.params::jsonb ELSE e.params END,
+           params_exact = CASE WHEN c.may_run AND c.params IS NOT NULL THEN c.params_exact::jsonb
+                               ELSE e.params_exact END
+    FROM   chosen c WHERE e.id = c.id
+    """
+)
+
+
+_RAN_OTHERWISE = text(
+    """
+    SELECT count(DISTINCT e.id) FROM experiment e JOIN staged s ON s.fingerprint = e.fingerprint
+    WHERE  e.study = :study AND e.status IN ('running', 'done')
+           AND (e.params_exact IS NOT NULL OR s.params_exact IS NOT NULL)
+           AND coalesce(e.params_exact - 'order', '{}') <> coalesce(s.params_exact::jsonb - 'order', '{}')
+    """
+)
+
+
+_COPY = "COPY experiment (study, fingerprint, params, params_exact) FROM STDIN"
+
+
+_COMPARE = text(  # a join: EXISTS inside of FILTER would look through all staged rows for each experiment
+    """
+    SELECT count(s.fingerprint), count(*) FILTER (WHERE e.origin <> 'code' AND s.fingerprint IS NULL)
+    FROM   experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
+    WHERE  e.study = :study
+    """
+)
+
+
+_AT_ONCE = 1_000
+"""Rows that are sent to the server together."""
+
+
+Encoded = tuple[bytes, str, str | None]
+"""A parameter set as its 16-byte fingerprint, its JSON text, and the text of `qexp.jsonb.exact` if jsonb changes it."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """How many experiments a grid has, how many of them were new, and how many of the study's it leaves out."""
+
+    total: int
+    new: int
+    orphaned: int = 0
+    ran_otherwise: int = 0
+    """Experiments that have run, or run, with another order of keys or kind of number than the grid has now."""
+
+
+def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> Added:
+    """
+    Add the parameter sets of a grid that its study does not have yet, and mark those that the grid leaves out.
+
+    Those that are still to run take the order of keys, and the kinds of numbers, that the grid has now. The study's row
+    is locked. *rows* gives the sets anew each time that it is called.
+    """
+    if (total := _add_first(connection, study, rows)) is not None:
+        return Added(total, total)
+    total = _stage(connection, rows())
+    new = connection.execute(_MERGE, {"study": study, "origin": Origin.GRID}).rowcount
+    connection.execute(_MARK, {"study": study})
+    otherwise = connection.execute(_RAN_OTHERWISE, {"study": study}).scalar_one()
+    _unstage(connection)
+    columns = tables.experiment.c
+    left_out = select(func.count()).where(columns.study == study, columns.origin == Origin.ORPHANED)
+    return Added(total, new, connection.execute(left_out).scalar_one(), otherwise)
+
+
+def _add_first(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> int | None:
+    """Send the rows of a study that has none straight to their table, for half the price; None: it cannot be done."""
+    columns = tables.experiment.c
+    if connection.execute(select(columns.id).where(columns.study == study).limit(1)).first() is not None:
+        return None
+    try:
+        with connection.begin_nested():
+            return _copy(connection, _COPY, ((study, row) for row in rows()))
+    except psycopg.errors.UniqueViolation:  # what is drawn may repeat
+        return None
+
+
+def add_by_code(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
+    """Add parameter sets that the study does not have yet, beside its grid."""
+    total = _stage(connection, rows)
+    new = connection.execute(_MERGE, {"study": study, "origin": Origin.CODE}).rowcount
+    _unstage(connection)
+    return Added(total, new)
+
+
+def compare(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
+    """Say what `add` would do, without doing it."""
+    total = _stage(connection, rows)
+    kept, orphaned = connection.execute(_COMPARE, {"study": study}).one()
+    _unstage(connection)
+    return Added(total, total - kept, orphaned)
+
+
+def _stage(connection: Connection, rows: Iterable[Encoded]) -> int:
+    """Send rows through COPY into a table of this transaction; return how many they were."""
+    connection.execute(_STAGE)
+    total = _copy(connection, "COPY staged FROM STDIN", enumerate(rows, 1))
+    connection.execute(text("ANALYZE staged"))
+    # the planner does not know yet how many experiments this transaction adds; taking them for few, it would loop
+    connection.execute(text("SET LOCAL enable_nestloop = off"))
+    return total
+
+
+def _copy(connection: Connection, statement: LiteralString, rows: Iterable[tuple[int, Encoded]]) -> int:
+    """Send rows, each after a number, through COPY; return how many they were."""
+    rows, total = iter(rows), 0
+    with raw(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        while batch := list(itertools.islice(rows, _AT_ONCE)):
+            total += len(batch)
+            # in COPY's text format only the backslash has a meaning that JSON text can hold
+            lines = [
+                f"{number}\t{digest.hex()}\t{params.replace(_BACKSLASH, _ESCAPED)}\t"
+                f"{_NULL if exact is None else exact.replace(_BACKSLASH, _ESCAPED)}"
+                for number, (digest, params, exact) in batch
+            ]
+            copy.write("\n".join(lines) + "\n")
+    return total
+
+
+def _unstage(connection: Connection) -> None:
+    connection.execute(text("SET LOCAL enable_nestloop = on"))
+    connection.execute(text("DROP TABLE staged"))
+
+
+_BACKSLASH, _ESCAPED, _NULL = "\\", "\\\\", "\\N"

@@ -1,0 +1,153 @@
+"""What an attempt leaves while it runs: results in parts, series, lists, output, checkpoints, artifacts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+
+from qexp import jsonb
+from qexp.model import Json, OutputPiece
+from qexp.store.connection import Raw
+from qexp.store.sql.loader import statements
+
+SQL = statements("journal.sql")
+
+
+@dataclass(frozen=True)
+class AttemptFence:
+    """Whose rows they are: an attempt and, for the worker that runs it, its id, which fences it from a successor."""
+
+    id: int
+    attempt: int
+    worker: UUID | None
+
+    def values(self, **more: Any) -> dict[str, Any]:
+        """Return the parameters that every statement has, with *more*."""
+        return {**vars(self), **more}
+
+
+class Point(NamedTuple):
+    """One value of a series: at which step, and when in seconds since 1970."""
+
+    step: int
+    value: float
+    at: float
+
+
+class Entry(NamedTuple):
+    """One row of a list, a key that sorts by time and makes it safe to repeat, and when, in seconds since 1970."""
+
+    list: str
+    key: UUID
+    data: Json
+    at: float
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint: its bytes, or the URL of a file that holds them."""
+
+    kind: str
+    data: bytes | None
+    url: str | None
+    sha256: str
+    attempt: int
+    """Which attempt has saved it."""
+    progress: Mapping[str, Any]
+    """How far the attempt was with what it leaves."""
+
+
+def is_current(raw: Raw, writer: AttemptFence) -> bool:
+    """Say whether the attempt still runs."""
+    return raw.execute(SQL["current"], writer.values()).fetchone() is not None
+
+
+def record(
+    raw: Raw,
+    writer: AttemptFence,
+    result: Mapping[str, Json],
+    recorded_at: Mapping[str, str],
+    order: Iterable[str] | None = None,
+) -> bool:
+    """Record parts of a result; *order* has the names of all parts so far. Returns False if the attempt is over."""
+    exact = jsonb.exact(result, (), order)
+    values = writer.values(
+        result=Jsonb(jsonb.encoded(result)),
+        result_exact=None if exact is None else Jsonb(exact),
+        recorded_at=Jsonb(recorded_at),
+    )
+    return raw.execute(SQL["record"], values).fetchone() is not None
+
+
+def add_points(raw: Raw, writer: AttemptFence, name: str, points: Sequence[Point]) -> None:
+    """Add points to a series; of several at one step the last counts."""
+    last = {point.step: point for point in points}.values()
+    steps, numbers, ats = zip(*last, strict=True)
+    # arrays as text: a third of the time that the driver takes for lists of numbers
+    values = {"name": name, "steps": _array(steps), "values": _array(numbers), "ats": _array(ats)}
+    raw.execute(SQL["points"], writer.values(**values))
+
+
+def _array(numbers: Sequence[float]) -> str:
+    return f"{{{','.join(map(repr, numbers))}}}"
+
+
+def add_entries(raw: Raw, writer: AttemptFence, entries: Sequence[Entry]) -> None:
+    """Append rows to lists."""
+    lists, keys, rows, ats = (list(column) for column in zip(*entries, strict=True))
+    values = {"lists": lists, "keys": keys, "rows": [jsonb.row_text(row) for row in rows], "ats": ats}
+    raw.execute(SQL["entries"], writer.values(**values))
+
+
+def add_output(raw: Raw, writer: AttemptFence, pieces: Sequence[OutputPiece]) -> None:
+    """Keep pieces of output."""
+    positions, sizes, texts = (list(column) for column in zip(*pieces, strict=True))
+    raw.execute(SQL["print"], writer.values(positions=positions, sizes=sizes, texts=texts))
+
+
+def forget_output(raw: Raw, writer: AttemptFence, first: int, last: int) -> None:
+    """Drop the pieces of output that begin at *first* or later and end at *last* or before."""
+    raw.execute(SQL["forget"], writer.values(first=first, last=last))
+
+
+def printed(raw: Raw, writer: AttemptFence) -> int:
+    """Return how many bytes of output were stored so far, those of the middle that was left out included."""
+    row = raw.execute(SQL["printed"], writer.values()).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def save(raw: Raw, writer: AttemptFence, name: str, saved: Saved, size: int, keep: bool) -> str | None:
+    """
+    Replace a checkpoint in one statement: a reader sees the old one or the new one.
+
+    Return the URL of the old one's file, an empty text if it had none; None: the attempt is over.
+    """
+    values = {**vars(saved), **writer.values(name=name, size=size, keep=keep, progress=Jsonb(saved.progress))}
+    row = raw.execute(SQL["checkpoint"], values).fetchone()
+    return None if row is None else row[0] or ""
+
+
+def saved(raw: Raw, experiment: int, name: str) -> Saved | None:
+    """Return a checkpoint as it was saved last, None if there is none."""
+    row = raw.execute(SQL["stored"], {"id": experiment, "name": name}).fetchone()
+    return None if row is None else Saved(*row)
+
+
+def carry(raw: Raw, writer: AttemptFence, before: int, last: UUID) -> None:
+    """Give an attempt the rows of lists, up to a key, that the attempt *before* has appended."""
+    raw.execute(SQL["carry"], writer.values(before=before, last=last))
+
+
+def went_on(raw: Raw, writer: AttemptFence, before: Iterable[int]) -> None:
+    """Store the total time of the attempts *before*, from which this attempt goes on."""
+    raw.execute(SQL["went_on"], writer.values(before=sorted(before)))
+
+
+def note_artifact(raw: Raw, writer: AttemptFence, name: str, url: str, size: int, sha256: str) -> bool:
+    """Note a file that an attempt has left; False: the attempt is over."""
+    values = writer.values(name=name, url=url, size=size, sha256=sha256)
+    return raw.execute(SQL["artifact"], values).fetchone() is not None

@@ -1,0 +1,282 @@
+"""Rows of experiments while their ids are published: marked as queued, counted, and marked as pending again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Text,
+    any_,
+    cast,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
+
+from qexp.model import DEATHS_BEFORE_ISOLATION, Json, Status
+from qexp.store.connection import Connection
+from qexp.store.schema import tables
+from qexp.store.schema.expressions import level_of
+
+_LONGEST = text(  # expected duration: the mean, over its values, of the mean duration of experiments with that value
+    """
+    WITH past AS (
+      SELECT params, extract(epoch FROM finished_at - started_at) AS seconds FROM experiment
+      WHERE  study = :study AND status IN ('done', 'failed') ORDER BY finished_at DESC LIMIT 1000
+    ), told AS (
+      SELECT p.key, p.value, avg(past.seconds) AS seconds FROM past, jsonb_each(past.params) p
+      GROUP  BY p.key, p.value
+    ), next AS (
+      SELECT id, params FROM experiment
+      WHERE  study = :study AND status = 'pending' AND (not_before IS NULL OR not_before <= now())
+      ORDER  BY id LIMIT 10000
+    )
+    SELECT n.id
+    FROM   next n LEFT JOIN LATERAL (
+             SELECT avg(told.seconds) AS seconds FROM jsonb_each(n.params) p JOIN told USING (key, value)
+           ) expected ON true
+    ORDER  BY expected.seconds DESC NULLS LAST, n.id
+    LIMIT  :limit
+    """
+)
+
+
+_RECENT = 50
+"""Experiments that ended last, whose durations predict those of others."""
+
+
+@dataclass(frozen=True)
+class QueuedExperiment:
+    """An experiment whose id goes into a message."""
+
+    id: int
+    attempt: int
+    text: str
+    """Its parameters as JSON, decoded only for messages of one experiment."""
+    alone: bool = False
+    """It must run alone, because workers have died with it."""
+
+    @property
+    def params(self) -> Mapping[str, Json]:
+        """Its parameters."""
+        found: dict[str, Json] = json.loads(self.text)
+        return found
+
+
+_ALONE = text(
+    """
+    SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+           set_config('enable_sort', 'off', true), pg_advisory_xact_lock(:lock, :study)
+    """
+)
+
+
+_LOCK = 0x71657870  # "qexp"
+
+
+def lock_study(connection: Connection, study: int) -> None:
+    """
+    Take a study's publish lock until the transaction ends; its free window cannot change meanwhile.
+
+    The transaction also reads by indexes only. Postgres takes a new table for a small one during its first minute, and
+    would read and sort all its pending rows.
+    """
+    connection.execute(_ALONE, {"lock": _LOCK, "study": study})
+
+
+def mark_queued(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[QueuedExperiment]:
+    """
+    Mark the next pending experiments of a study as queued and return them; none if the study is paused.
+
+    They are ordered by their ids, or by their expected durations with the longest first.
+    """
+    columns = tables.experiment.c
+    first = connection.execute(_LONGEST, {"study": study, "limit": limit}).scalars().all() if longest_first else None
+    chosen = (
+        select(columns.id)
+        .where(
+            columns.study == study,
+            columns.status == Status.PENDING,
+            or_(columns.not_before.is_(None), columns.not_before <= func.now()),
+            exists(tables.study.c.id).where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
+            true() if first is None else _of(first),
+        )
+        .order_by(columns.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    places = None if first is None else {number: place for place, number in enumerate(first)}
+    found = _updated(connection, chosen, status=Status.QUEUED, queued_at=func.now())
+    return sorted(found, key=lambda item: item.id if places is None else places[item.id])
+
+
+def mark_republished(connection: Connection, study: int, before: datetime, limit: int) -> list[QueuedExperiment]:
+    """Return experiments of a study that were queued before a time, and set the time of their queueing to now."""
+    columns = tables.experiment.c
+    chosen = (
+        select(columns.id)
+        .where(
+            columns.study == study,
+            columns.status == Status.QUEUED,
+            or_(columns.queued_at.is_(None), columns.queued_at < before),
+        )
+        .order_by(columns.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("chosen")
+    )
+    return sorted(_updated(connection, chosen, queued_at=func.now()), key=lambda item: item.id)
+
+
+def _updated(connection: Connection, chosen: CTE, **values: Any) -> list[QueuedExperiment]:
+    """Set columns of the chosen experiments, and return these."""
+    columns = tables.experiment.c
+    rows = connection.execute(
+        update(tables.experiment)
+        .where(_is_in(chosen))
+        .values(**values)
+        .returning(
+            columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
+        )
+    )
+    return [QueuedExperiment(*row) for row in rows]
+
+
+def _of(ids: Sequence[int]) -> ColumnElement[bool]:
+    """Match these ids, as one array: a forged message may have more ids than a statement may have values."""
+    return tables.experiment.c.id == any_(literal(list(ids), ARRAY(BigInteger)))
+
+
+def _is_in(chosen: CTE) -> ColumnElement[bool]:
+    """
+    Match the rows that a part of the statement has locked.
+
+    Postgres always looks an array up by id. A join on the status could become a loop over all waiting rows, because
+    after a million changes the planner still expects none.
+    """
+    return tables.experiment.c.id == func.any(func.array(select(chosen.c.id).scalar_subquery()))
+
+
+def queued_on(connection: Connection, queue: str, level: int) -> int:
+    """Return the number of queued experiments on one of a queue's lists."""
+    study = tables.study.c
+    query = (
+        select(func.count())
+        .select_from(tables.experiment.join(tables.study, study.id == tables.experiment.c.study))
+        .where(tables.experiment.c.status == Status.QUEUED, study.queue == queue, level_of(study.priority) == level)
+    )
+    return connection.execute(query).scalar_one()
+
+
+def queued_of(connection: Connection, study: int) -> int:
+    """Return the number of queued experiments of a study."""
+    columns = tables.experiment.c
+    query = select(func.count()).where(columns.study == study, columns.status == Status.QUEUED)
+    return connection.execute(query).scalar_one()
+
+
+def oldest_queued(connection: Connection, ids: Sequence[int]) -> datetime | None:
+    """Return when the first of these experiments was queued; None if none is queued now."""
+    columns = tables.experiment.c
+    query = select(func.min(columns.queued_at)).where(_of(ids), columns.status == Status.QUEUED)
+    found: datetime | None = connection.execute(query).scalar_one()
+    return found
+
+
+@dataclass(frozen=True)
+class RecentDurations:
+    """Seconds that the last experiments of a study took."""
+
+    median: float
+    longest: float
+
+
+def recent_durations(connection: Connection, study: int) -> RecentDurations | None:
+    """Return how long the last experiments of a study took; None if none has ended."""
+    columns = tables.experiment.c
+    last = (
+        select(func.extract("epoch", columns.finished_at - columns.started_at).label("seconds"))
+        .where(columns.study == study, columns.status.in_([Status.DONE, Status.FAILED]))
+        .order_by(columns.finished_at.desc())
+        .limit(_RECENT)
+        .subquery()
+    )
+    # not the mean: the first experiment of each process also waits for its imports
+    middle = func.percentile_cont(0.5).within_group(last.c.seconds)
+    median, longest = connection.execute(select(middle, func.max(last.c.seconds))).one()
+    return None if median is None else RecentDurations(float(median), float(longest))
+
+
+def pending_of(connection: Connection, study: int) -> int:
+    """Return the number of pending experiments of a study."""
+    columns = tables.experiment.c
+    query = select(func.count()).where(columns.study == study, columns.status == Status.PENDING)
+    return connection.execute(query).scalar_one()
+
+
+@dataclass(frozen=True)
+class QueuedBacklog:
+    """The queued experiments of a study."""
+
+    study: int
+    queue: str
+    level: int
+    """Which list of the queue."""
+    oldest: datetime | None
+    """When the first of them was queued."""
+    now: datetime
+
+
+def backlogs(connection: Connection) -> list[QueuedBacklog]:
+    """Return the queued experiments of each study that has any."""
+    columns, study = tables.experiment.c, tables.study.c
+    query = (
+        select(study.id, study.queue, level_of(study.priority), func.min(columns.queued_at), func.now())
+        .join_from(tables.experiment, tables.study, study.id == columns.study)
+        .where(columns.status == Status.QUEUED)
+        .group_by(study.id)
+    )
+    return [QueuedBacklog(*row) for row in connection.execute(query)]
+
+
+def mark_pending(connection: Connection, ids: Sequence[int]) -> list[int]:
+    """
+    Mark the queued ones among these experiments as pending again.
+
+    Returns the studies of all that are pending now.
+    """
+    columns = tables.experiment.c
+    _mark_pending(connection, _of(ids))
+    query = select(columns.study).where(_of(ids), columns.status == Status.PENDING).distinct()
+    return list(connection.execute(query).scalars())
+
+
+def mark_study_pending(connection: Connection, study: int) -> None:
+    """Mark the queued experiments of a study as pending again."""
+    _mark_pending(connection, tables.experiment.c.study == study)
+
+
+def _mark_pending(connection: Connection, condition: ColumnElement[bool]) -> None:
+    columns = tables.experiment.c
+    chosen = (
+        select(columns.id)
+        .where(condition, columns.status == Status.QUEUED)
+        .order_by(columns.id)
+        .with_for_update()
+        .cte("chosen")
+    )
+    connection.execute(update(tables.experiment).where(columns.id == chosen.c.id).values(status=Status.PENDING))

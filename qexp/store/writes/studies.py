@@ -1,0 +1,192 @@
+"""Make studies and their revisions, and compare a grid with them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from qexp.model import Json, to_text
+from qexp.notification_addresses import digest, hidden
+from qexp.store.connection import Connection
+from qexp.store.reads import study_rows
+from qexp.store.reads.study_rows import COLUMNS, StudyRow, addresses, described
+from qexp.store.schema import tables
+from qexp.store.writes import sources
+from qexp.this_process import user_name
+
+if TYPE_CHECKING:
+    from qexp.source import Environment, GitState, Snapshot
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How the attempts of a study are run: seconds, bytes, budgets by way of failing."""
+
+    timeout: float | None = None
+    memory: int | None = None
+    retries: Mapping[str, float] = field(default_factory=dict)
+    isolation: str = "child"
+    output: int = 65_536
+    stop_after: Mapping[str, float] = field(default_factory=dict)
+    notify: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the code of a revision comes from."""
+
+    snapshot: Snapshot | None
+    git: GitState | None
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a grid says of a study, apart from its experiments."""
+
+    name: str
+    function: str
+    folder: str | None
+    description: str
+    queue: str
+    priority: int
+    longest_first: bool
+    parameters: list[str]
+    grid: Json
+    settings: Mapping[str, Json]
+    manner: RunOptions
+    provenance: Provenance
+
+
+def save(connection: Connection, plan: StudySpec) -> StudyRow:
+    """
+    Make or update the study that *plan* describes, with a new revision if anything but its description changed.
+
+    The study's row stays locked until the transaction ends: of two callers, the second sees what the first did.
+    """
+    head = {
+        name: getattr(plan, name)
+        for name in ("function", "folder", "queue", "priority", "longest_first", "description")
+    }
+    connection.execute(
+        upsert(tables.study)
+        .values(name=plan.name, revision=0, parameters=plan.parameters, **head)
+        .on_conflict_do_nothing(index_elements=["name"])
+    )
+    known = study_rows.find(connection, plan.name, lock=True)
+    number = known.revision
+    if known.revision == 0 or changes(connection, known, plan):
+        number += 1
+        columns = _revision(plan) | _provenance(connection, plan.provenance)
+        connection.execute(insert(tables.revision).values(study=known.id, number=number, **columns))
+    now = {**head, "revision": number, "parameters": _merged(known, plan.parameters)}
+    query = update(tables.study).where(tables.study.c.id == known.id).values(**now).returning(*COLUMNS)
+    return StudyRow(*connection.execute(query).one())
+
+
+def count(connection: Connection, study: StudyRow, total: int) -> None:
+    """Note how many experiments the grid of a study's present revision has, unless that is known."""
+    columns = tables.revision.c
+    chosen = (columns.study == study.id, columns.number == study.revision, columns.total.is_(None))
+    connection.execute(update(tables.revision).where(*chosen).values(total=total))
+
+
+def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> int:
+    """Make a revision that differs from a study's present one in its code only; return its number."""
+    columns = tables.revision.c
+    known = study_rows.find(connection, study.name, lock=True)
+    before = connection.execute(
+        select(tables.revision).where(columns.study == known.id, columns.number == known.revision)
+    ).one()
+    values = {**before._mapping, "number": known.revision + 1, **_provenance(connection, provenance)}
+    del values["created_at"]
+    connection.execute(insert(tables.revision).values(**values))
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(revision=known.revision + 1))
+    return known.revision + 1
+
+
+def name_parameters(connection: Connection, study: StudyRow, parameters: list[str]) -> list[str] | None:
+    """
+    Add names of parameters that a study has not had so far, after those it has; return all; its row stays locked.
+
+    None: it has another revision by now, and nothing was added.
+    """
+    known = study_rows.find(connection, study.name, lock=True)
+    if known.revision != study.revision:
+        return None
+    names = _merged(known, parameters)
+    connection.execute(update(tables.study).where(tables.study.c.id == known.id).values(parameters=names))
+    return names
+
+
+def _merged(known: StudyRow, parameters: list[str]) -> list[str]:
+    """Return the names of parameters that a study has had, then those that are new."""
+    return list(dict.fromkeys([*known.parameters, *parameters]))
+
+
+def changes(connection: Connection, known: StudyRow, plan: StudySpec) -> dict[str, tuple[Json, Json]]:
+    """Return what a plan would change of a study's present revision: by name, the value before and after."""
+    columns = tables.revision.c
+    before = connection.execute(
+        select(columns.grid, columns.settings, columns.function, columns.folder, columns.source).where(
+            columns.study == known.id, columns.number == known.revision
+        )
+    ).one()
+    old = {**described(before.grid, before.settings), "function": before.function, "folder": before.folder}
+    new = {**described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
+    snapshot = plan.provenance.snapshot
+    old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
+    if connection.execute(_MAY_READ_ADDRESSES).scalar_one():
+        present = addresses(connection, known)
+        if present != list(plan.manner.notify):
+            old["notify"], new["notify"] = map(_countable, (present, plan.manner.notify))
+    names = [*old, *(name for name in new if name not in old)]
+    # as text: Python takes true for 1, and mappings in different order for equal
+    return {name: (old.get(name), new.get(name)) for name in names if to_text(old.get(name)) != to_text(new.get(name))}
+
+
+_MAY_READ_ADDRESSES = select(func.has_column_privilege("revision", "notify", "SELECT"))
+"""A role that only reads may not; what it compares says nothing of them."""
+
+
+def _countable(addresses: Sequence[str]) -> list[str]:
+    """Return addresses as they may be shown; a mark tells one that is shown like another from it."""
+    return [f"{hidden(address)} ({digest(address)[:4]})" for address in addresses]
+
+
+def _revision(plan: StudySpec) -> dict[str, Json]:
+    return {
+        "grid": plan.grid,
+        "settings": dict(plan.settings),
+        "function": plan.function,
+        "folder": plan.folder,
+        **vars(plan.manner),
+        "retries": dict(plan.manner.retries),
+        "stop_after": dict(plan.manner.stop_after),
+        "notify": list(plan.manner.notify),
+    }
+
+
+def _provenance(connection: Connection, provenance: Provenance) -> dict[str, Json]:
+    """Return the columns that say where a revision comes from, with what they point to stored."""
+    git, snapshot, environment = provenance.git, provenance.snapshot, provenance.environment
+    sources.keep_environment(connection, environment)
+    if snapshot is not None:
+        sources.keep(connection, snapshot)
+    return {
+        "source": snapshot and snapshot.digest,
+        "git_commit": git and git.commit,
+        "git_dirty": git and git.dirty,
+        "git_diff": git and git.diff,
+        "environment": environment.digest,
+        "python": environment.python,
+        "qexp": version("qexp"),
+        "host": socket.gethostname(),
+        "user": user_name(),
+    }
