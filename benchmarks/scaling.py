@@ -57,11 +57,11 @@ def site(connections: int = 300) -> Iterator[tuple[Settings, Path]]:
         folder.chmod(0o711)
         os.environ["QEXP_HOME"] = str(folder / "home")
         try:
-            services.up(settings.trace())
+            services.up(settings.load_with_origins())
             with connect(settings.load()) as raw:
                 raw.execute(f"ALTER SYSTEM SET max_connections = {connections}".encode())
             services.down(settings.load())
-            services.up(settings.trace())
+            services.up(settings.load_with_origins())
             Client(settings.load()).migrate()
             (folder / "experiment.py").write_text(FUNCTION)
             yield settings.load(), folder

@@ -1,4 +1,4 @@
-"""Steps that experiments share, computed once. A module named `cached` would hide the decorator `qexp.cached`."""
+"""The decorator `qexp.cached`, which keeps results of functions on disk; a module `cached` would hide it."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def cached(
     function: Callable[P, R] | None = None, *, ignore: Iterable[str] = (), folder: str | Path | None = None
 ) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
     """
-    Keep what a function returns on disk, for every later call with equal arguments by any process of this machine.
+    Keep the results of a function on disk, for later calls with equal arguments by any process of this machine.
 
-    The key is the function's name, its source and its arguments, except those named in *ignore*; results of earlier
-    sources stay. What the function reads or calls is not part of it: pass such things, or their version, as arguments.
-    Of several processes that need the same result one computes it and the others wait. *folder*: where; default:
-    `cache` in qexp's home; what lies there is read as pickles, so it should be yours alone. CacheError for what this
-    cannot work for: methods, lambdas, closures, generators, functions whose source cannot be read.
+    The key is the function's name, its source and its arguments, except those in *ignore*. Results of earlier sources
+    are kept. Files that the function reads and functions that it calls do not count: pass their versions as arguments.
+    If several processes need the same result, one computes it and the others wait. *folder* is `cache` in qexp's home
+    by default; it holds pickles, so only you should be able to write there. Raises CacheError for methods, lambdas,
+    closures, generators, and functions whose source cannot be read.
     """
     if function is None:
         return lambda decorated: _wrap(decorated, frozenset(ignore), folder)
@@ -69,7 +69,7 @@ def _wrap(function: Callable[P, R], ignore: frozenset[str], folder: str | Path |
 
 
 def _refuse_uncacheable(function: Any) -> None:
-    """Raise CacheError for functions whose result depends on more than arguments, or is used up by being read."""
+    """Raise CacheError for functions whose result depends on more than arguments, or can be read only once."""
     plain = inspect.unwrap(function)
     if not inspect.isfunction(plain):
         raise CacheError(f"{function!r} cannot be cached: it is not a Python function")
@@ -91,12 +91,12 @@ def _version(function: Callable[..., Any]) -> str:
     """
     Return the folder of a function's results: its name and a hash of its source.
 
-    Where the file lies plays no part, so that each revision's copy of the same source finds the same results.
+    The path of the file does not count: copies of the source in several revisions share their results.
     """
     plain = inspect.unwrap(function)
     file = plain.__code__.co_filename
     if Path(file).is_file():
-        linecache.cache.pop(file, None)  # by its time stamp alone an edit within a second would go unnoticed
+        linecache.cache.pop(file, None)  # its time stamp misses an edit within the same second
     try:
         source = textwrap.dedent(inspect.getsource(plain))
     except (OSError, TypeError) as error:
@@ -108,7 +108,7 @@ def _version(function: Callable[..., Any]) -> str:
 
 
 def _module(function: Callable[..., Any]) -> str:
-    """Return the name of a function's module; for a script the name under which others would import it."""
+    """Return the name of a function's module; for a script the name by which others would import it."""
     name = function.__module__
     file = Path(function.__code__.co_filename)
     return file.stem if name == "__main__" and file.is_file() else name
@@ -126,13 +126,13 @@ def _key(arguments: dict[str, Any], name: str) -> str:
     joblib = _joblib()
     try:
         return str(joblib.hash(arguments))
-    except Exception as error:  # whatever an object raises that cannot be pickled
+    except Exception as error:  # an object that cannot be pickled may raise anything
         reason = str(error).partition("\n")[0]
         raise CacheError(f"{name} has an argument that qexp cannot compare: {reason}; see ignore=") from error
 
 
 def _read(entry: Path) -> Any:
-    """Return an entry's value, or _MISSING if there is none or it is damaged."""
+    """Return an entry's value. Returns _MISSING if there is no entry or it is damaged."""
     joblib = _joblib()
     try:
         return joblib.load(entry)
@@ -141,7 +141,7 @@ def _read(entry: Path) -> Any:
 
 
 def _compute(entry: Path, call: Callable[[], Any]) -> Any:
-    """Compute and keep a value, unless another process is at it: its value is waited for."""
+    """Compute and keep a value. If another process computes it already, wait for its value."""
     with _locked(entry.with_suffix(".lock")):
         value = _read(entry)
         if value is _MISSING:
@@ -152,7 +152,7 @@ def _compute(entry: Path, call: Callable[[], Any]) -> Any:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Let one process in at a time; the system lets in the next if that one is killed."""
+    """Let one process in at a time; the system releases the lock of a killed process."""
     try:
         make_folders(path.parent)
         opened = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -161,18 +161,18 @@ def _locked(path: Path) -> Iterator[None]:
             f"{path.parent}: {error.strerror}; set QEXP_HOME, or folder=, to a folder that you own"
         ) from error
     with os.fdopen(opened, "wb"):
-        with suppress(OSError):  # a share without locks: two may compute the same, and the later one is kept
+        with suppress(OSError):  # on a share without locks two may compute the same; the later value is kept
             fcntl.flock(opened, fcntl.LOCK_EX)
         yield
 
 
 def _keep(entry: Path, value: Any) -> None:
-    """Write an entry. Where that fails the value is not lost: it is returned to the caller, with a warning."""
+    """Write an entry. If that fails, only warn: the caller still gets the value."""
     joblib = _joblib()
     try:
         with replacing(entry) as file:
             joblib.dump(value, file)
-    except Exception as error:  # noqa: BLE001 - a full disk, or whatever an object raises that cannot be pickled
+    except Exception as error:  # noqa: BLE001 - a full disk, or an object that cannot be pickled
         reason = str(error).partition("\n")[0]
         warnings.warn(f"{entry.parent.name}: the result is not cached: {reason}", RuntimeWarning, stacklevel=4)
 

@@ -1,4 +1,4 @@
-"""Fields of dataclasses and models that have their defaults, in instances that Python code gives a grid."""
+"""Mark fields with default values in the instances of dataclasses and models that Python code gives a grid."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from qexp.model import SCALARS, Json
 
 
 class DefaultKey(str):
-    """The key of a field that has its default, or that is computed from others."""
+    """The key of a field that has its default value, or is computed from other fields."""
 
     __slots__ = ()
 
 
 def marked(plain: Json, value: Any) -> Json:
     """
-    Return *plain*, the data of a value, with a `DefaultKey` for each field that the value has by default.
+    Return *plain*, the data of a value, with a `DefaultKey` for each field that has its default.
 
-    An experiment is the same without such a key, if the function makes an equal instance then.
+    An experiment is the same without such a key if the function then makes an equal instance.
     """
     if type(value) in SCALARS:
         return plain
@@ -41,7 +41,7 @@ def marked(plain: Json, value: Any) -> Json:
 
 
 def _given(value: Any) -> dict[str, Any] | None:
-    """Return the fields of an instance that differ from their defaults, by their keys in data; None for no instance."""
+    """Return the fields of an instance that differ from their defaults. Returns None for any other value."""
     kind = type(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         defaults = getattr(kind, "_field_defaults", {})
@@ -76,5 +76,5 @@ def _is_default(field: Any, value: Any) -> bool:
 def _same(value: Any, default: Any) -> bool:
     try:
         return type(value) is type(default) and bool(value == default)
-    except Exception:  # noqa: BLE001 - so may a comparison; arrays do not say so in one word
+    except Exception:  # noqa: BLE001 - a comparison may raise anything; arrays compare element by element
         return False

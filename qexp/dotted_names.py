@@ -1,4 +1,4 @@
-"""Dotted names: `optimizer.lr` is a parameter, or the key `lr` of the parameter `optimizer`."""
+"""Dotted names of parameters: `optimizer.lr` can be the key `lr` of the parameter `optimizer`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qexp.model import Json
 
 
 class Absent(Enum):
-    """Stands for a value that does not exist; None is a value."""
+    """The mark of a missing value, since None is a value."""
 
     ABSENT = None
 
@@ -70,8 +70,8 @@ def nested(values: Mapping[str, Json]) -> dict[str, Json]:
     """
     Return values by argument: dotted names set keys of the mappings that they belong to.
 
-    Raises ClashError if a dotted name sets a key of a value that is not a mapping, or replaces a mapping that has keys:
-    the columns of these keys would show values that no function has received.
+    Raises ClashError if a dotted name sets a key of a value that is not a mapping. Raises it also if the name replaces
+    a mapping that has keys: the columns of these keys would show values that no function received.
 
     >>> nested({"opt.lr": 0.1, "opt": {"name": "sgd", "lr": 1}, "seed": 0})
     {'opt': {'name': 'sgd', 'lr': 0.1}, 'seed': 0}
@@ -88,7 +88,7 @@ def nested(values: Mapping[str, Json]) -> dict[str, Json]:
                 outer = ".".join(above[: number + 1])
                 problem = f"{name!r} sets a key of {outer!r}, which is {below!r:.60}, expected a mapping"
                 raise ClashError(name, outer, problem)
-            here[key] = here = dict(below)  # the values themselves stay as they are
+            here[key] = here = dict(below)  # a copy: the caller's values must not change
         if above and isinstance(replaced := here.get(last), dict) and replaced:
             outer = ".".join(above)
             problem = f"{name!r} replaces a mapping of {outer!r}, expected its keys: '{name}.{next(iter(replaced))}'"

@@ -1,4 +1,4 @@
-"""Every exception that qexp raises on purpose: one tree, one sentence each, with its exit status."""
+"""Every exception that qexp raises on purpose, with its sentence and its exit status."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class TablesFileError(PlaceError):
 
 
 class FunctionError(QexpError):
-    """A function named by `module:name` cannot be imported, is none, or does not take what it is given."""
+    """A function named by `module:name` cannot be imported, is no function, or does not take its arguments."""
 
 
 class ResultError(QexpError):
@@ -69,15 +69,15 @@ class ContextError(QexpError):
 
 
 class CacheError(QexpError):
-    """The results of a function cannot be cached: of this function, with these arguments, or in this folder."""
+    """Results cannot be cached: because of the function, its arguments or the folder."""
 
 
 class CheckpointError(QexpError):
-    """A checkpoint is not data, cannot be read, or does not fit what it is restored into."""
+    """A checkpoint is not data, cannot be read, or does not fit the object that it is restored into."""
 
 
 class SourceError(QexpError):
-    """The files of a grid's folder cannot be read, or cannot be restored as they were."""
+    """The files of a grid's folder cannot be read, or a snapshot of them cannot be unpacked."""
 
 
 class SettingsError(QexpError):
@@ -118,7 +118,7 @@ class SelectorError(QexpError):
 
 
 class FilesError(QexpError):
-    """A file cannot be kept or brought back; *place* is its URL or path, or the folder it was meant for."""
+    """A file cannot be stored or read; *place* is its URL or path, or the folder that should contain it."""
 
     def __init__(self, place: str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
@@ -160,7 +160,7 @@ class MissingLibraryError(QexpError):
 
 
 class TablesError(QexpError):
-    """The tables in the database are not those that this program works with."""
+    """The tables in the database do not fit this program."""
 
 
 class NoTablesError(TablesError):
@@ -180,7 +180,7 @@ class OldSchemaError(TablesError):
 
 
 class OlderWorkersError(TablesError):
-    """The tables are older than this program, and workers that are as old use them."""
+    """The tables are older than this program, and older workers use them."""
 
     def __init__(self, found: str, known: str, workers: Sequence[str]) -> None:
         super().__init__(
@@ -200,7 +200,7 @@ class SchemaError(TablesError):
 
 
 class SchemaRightsError(TablesError):
-    """The tables are older than this program, and the role that it has may not change them."""
+    """The tables are older than this program, and its role may not change them."""
 
     def __init__(self, found: str | None, known: str) -> None:
         state = "no tables of qexp" if found is None else f"schema {found}"
@@ -211,7 +211,7 @@ class SchemaRightsError(TablesError):
 
 
 class RoleError(QexpError):
-    """A name cannot be that of a role."""
+    """A name cannot be the name of a role."""
 
     def __init__(self, option: str, found: str, expected: str) -> None:
         super().__init__(f"{option}: found {found!r}, expected {expected}")
@@ -244,7 +244,7 @@ class DatabaseUnreachableError(UnreachableError):
 
 
 class NotAllowedError(ServiceError):
-    """Postgres answers, but the role has not the right for this statement."""
+    """Postgres answers, but the role lacks the right for this statement."""
 
     def __init__(self, place: str, reason: str) -> None:
         super().__init__(
@@ -260,7 +260,7 @@ class BrokerUnreachableError(UnreachableError):
 
 
 class ExperimentFailedError(QexpError):
-    """An attempt failed and its row says so; raised to Celery alone, so that monitors show FAILURE."""
+    """An attempt failed, and its row has the failure. Only Celery gets this error, so that monitors show FAILURE."""
 
 
 class MonitorError(QexpError):
@@ -284,7 +284,7 @@ class PoolError(QexpError):
 
 
 class NotifyError(QexpError):
-    """A message for people cannot be sent; the text never holds the address, which is a secret."""
+    """A notification cannot be sent; the text never contains the address, which is a secret."""
 
 
 class WorkerError(QexpError):

@@ -1,4 +1,4 @@
-"""Files of experiments in a folder or an object store, through fsspec; knows no database."""
+"""Files of experiments in a folder or an object store, by way of fsspec."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KEPT = "not found; if another machine wrote it, set QEXP_ARTIFACTS to a place t
 
 @dataclass(frozen=True)
 class Stored:
-    """A file that was kept: where, its bytes, and the SHA-256 of its content in hex."""
+    """A stored file: its URL, its bytes, and the SHA-256 of its content in hex."""
 
     url: str
     size: int
@@ -38,8 +38,8 @@ class Files:
     """
     Files under one root: an absolute path, `file:///folder`, `s3://bucket/prefix` or any URL that fsspec knows.
 
-    In URLs each character stands for itself: there is no %XX. Nothing is opened before the first use, and nothing stays
-    open after it, so that an instance may be shared by threads and survive a fork.
+    Characters of URLs are literal: %XX is not decoded. An instance holds nothing open, so threads and forked processes
+    can share it.
     """
 
     def __init__(self, root: str) -> None:
@@ -53,47 +53,47 @@ class Files:
 
     def put(self, key: str, data: bytes | Path) -> Stored:
         """
-        Keep bytes or the content of a file under *key*, such as `plots/loss.png`, in place of what was there.
+        Store bytes or the content of a file under *key*, such as `plots/loss.png`; replace an earlier file.
 
-        Readers see the old content or the new one, never a part. A file is streamed, whatever its size.
+        Readers see the old content or the new one, never a part. Large files are streamed.
         """
         url = f"{self.root}/{_checked(self.root, key)}"
-        passing = _Passing(_from_file(data) if isinstance(data, Path) else (data,))
-        with _told(url, _TARGET):
-            _at(url).write(iter(passing))
-        return Stored(url, passing.size, passing.sha256)
+        chunks = _MeasuredChunks(_from_file(data) if isinstance(data, Path) else (data,))
+        with _translated_errors(url, _TARGET):
+            _at(url).write(iter(chunks))
+        return Stored(url, chunks.size, chunks.sha256)
 
     def get(self, url: str) -> bytes:
-        """Return the content of a file, which may also lie outside the root."""
-        with _told(url, _KEPT):
+        """Return the content of a file, which may also be outside of the root."""
+        with _translated_errors(url, _KEPT):
             return _at(url).read()
 
     def fetch(self, url: str, target: Path, sha256: str | None = None) -> None:
         """
-        Copy a file to *target* on this machine, which changes only when all has arrived.
+        Copy a file to *target* on this machine. The target is replaced once the copy is complete.
 
-        FilesError if the content does not have the checksum *sha256* (hex).
+        Raises FilesError if the content does not have the checksum *sha256* (hex).
         """
-        passing = _Passing(_from_store(url))
-        with _told(str(target), _SOURCE), replacing(target) as file:
-            file.writelines(passing)
-            if sha256 not in (None, passing.sha256):
+        chunks = _MeasuredChunks(_from_store(url))
+        with _translated_errors(str(target), _SOURCE), replacing(target) as file:
+            file.writelines(chunks)
+            if sha256 not in (None, chunks.sha256):
                 raise FilesError(
-                    _shown(url), f"its SHA-256 is {passing.sha256}, expected {sha256}: the file was changed"
+                    _shown(url), f"its SHA-256 is {chunks.sha256}, expected {sha256}: the file was changed"
                 )
 
     def delete(self, url: str) -> None:
-        """Delete a file; one that is missing is as good as deleted. Folders stay."""
-        with _told(url, _KEPT), suppress(FileNotFoundError, NotADirectoryError):
+        """Delete a file. Ignores a file that is missing. Folders are not deleted."""
+        with _translated_errors(url, _KEPT), suppress(FileNotFoundError, NotADirectoryError):
             _at(url).delete()
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[BinaryIO]:
     """
-    Give a file to write that takes the place of *target* once it is complete and on disk; an error changes nothing.
+    Open a file for writing that replaces *target* once it is complete and on disk; an error changes nothing.
 
-    Only this user can read it, and the folders that are made for it. A process that is killed leaves a hidden
+    Only this user can read the file and the folders that are made for it. A killed process leaves a hidden
     `.qexp-….part` behind.
     """
     make_folders(target.parent)
@@ -111,14 +111,14 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 
 def make_folders(folder: Path) -> None:
-    """Make a folder and those above it, for this user only where they are new."""
+    """Make a folder and its parents; only this user can enter the new ones."""
     if not folder.is_dir():
         make_folders(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power failure, where the file system can."""
+    """Let a rename survive a power failure, if the file system can do that."""
     with suppress(OSError):
         opened = os.open(folder, os.O_RDONLY)
         try:
@@ -127,8 +127,8 @@ def _sync_folder(folder: Path) -> None:
             os.close(opened)
 
 
-class _Passing:
-    """Chunks on their way, and once they have passed, their size and checksum."""
+class _MeasuredChunks:
+    """Chunks of a file; after the iteration also their size and checksum."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks, self._digest, self.size = chunks, hashlib.sha256(), 0
@@ -145,13 +145,13 @@ class _Passing:
 
 
 def _from_file(path: Path) -> Iterator[bytes]:
-    with _told(str(path), _SOURCE), path.open("rb") as file:
+    with _translated_errors(str(path), _SOURCE), path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk
 
 
 def _from_store(url: str) -> Iterator[bytes]:
-    with _told(url, _KEPT), _at(url).open() as file:
+    with _translated_errors(url, _KEPT), _at(url).open() as file:
         while chunk := file.read(_CHUNK):
             yield chunk
 
@@ -163,7 +163,7 @@ def _at(url: str) -> _InFolder | _InStore:
 
 
 class _InFolder:
-    """A file on this machine, or on a share that it has mounted."""
+    """A file on this machine or on a mounted share."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -183,10 +183,10 @@ class _InFolder:
 
 
 class _InStore:
-    """A file wherever fsspec goes. Only host or bucket are read as a URL: names may have `?`, `*` or `::` in them."""
+    """A file in a store of fsspec. Only host or bucket are parsed as a URL: names may contain `?`, `*` or `::`."""
 
     def __init__(self, url: str) -> None:
-        from fsspec.core import url_to_fs  # 100 ms that a folder does not need
+        from fsspec.core import url_to_fs  # takes 100 ms, which a folder does not need
 
         store = _store(url)
         self._system, base = url_to_fs(store)
@@ -197,7 +197,7 @@ class _InStore:
         if self._has_folders:
             self._system.makedirs(self._path.rpartition("/")[0], exist_ok=True)
         first, second = next(chunks, b""), next(chunks, None)
-        with self._system.transaction:  # without it, what was written before an error would become the file
+        with self._system.transaction:  # otherwise the part written before an error would become the file
             if second is None:
                 self._system.pipe_file(self._path, first)
                 return
@@ -216,7 +216,7 @@ class _InStore:
 
 
 def _store(url: str) -> str:
-    """Return the scheme and the host or bucket of a URL; ValueError if these are none, or have a password."""
+    """Return the scheme and the host or bucket of a URL. Raises ValueError if one is missing or has a password."""
     match = _STORE.match(url)
     return place_of_files(match[0] if match else url.partition("/")[0])
 
@@ -233,7 +233,7 @@ def _is_readable(key: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """Return a URL as an error may show it: nothing but the scheme, where the rest may be a password."""
+    """Return a URL as an error may show it: only the scheme if the rest may hold a password."""
     if "://" not in url or url.startswith("file://"):
         return url
     try:
@@ -244,13 +244,13 @@ def _shown(url: str) -> str:
 
 
 @contextmanager
-def _told(place: str, missing: str) -> Iterator[None]:
-    """Translate whatever file systems and stores raise into one line; *missing* says what a missing file means here."""
+def _translated_errors(place: str, missing: str) -> Iterator[None]:
+    """Raise FilesError for any error of file systems and stores; *missing* is the text for a missing file."""
     try:
         yield
     except FilesError:
         raise
-    except Exception as error:  # each store's library has errors of its own
+    except Exception as error:  # each store's library has its own errors
         raise FilesError(_shown(place), _problem(place, error, missing)) from error
 
 

@@ -1,10 +1,9 @@
 """
-Data in Postgres's jsonb, and a second mapping that restores the changes that jsonb makes.
+Store data in Postgres's jsonb without loss: a second mapping restores the changes that jsonb makes.
 
 jsonb forgets the order of keys, the sign of -0.0, and that 1e22 was written as a float. JSON lacks NaN and infinities:
-jsonb holds them as text, so text such as "NaN" needs a mark. The second mapping is called exact and has two kinds of
-keys: `=NAME` with the JSON text of a value that jsonb would change, and `order` with the names in their order. `order`
-is missing if readers know the order.
+jsonb holds them as text, so text such as "NaN" needs a mark. The second mapping is called exact. Its key `=NAME` has
+the JSON text of a value that jsonb would change. Its key `order` has the names in order, unless readers know it.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Exact = Mapping[str, Json]
 _ORDER = "order"
 _TEXT = "="
 _WHOLE = 1e16
-"""From here on Python writes a float that is whole with an exponent, which jsonb turns into an integer."""
+"""From here on Python writes whole floats with an exponent, and jsonb turns them into integers."""
 _dump = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -40,7 +39,7 @@ def decoded(value: Json) -> Json:
 
 def is_changed(value: Json) -> bool:
     """
-    Say whether a value would not come back from jsonb as it was.
+    Return whether jsonb would change a value.
 
     >>> [is_changed(value) for value in (1, 0.5, "NaN", 1e22, {"b": 1, "a": 2})]
     [False, False, True, True, True]
@@ -63,9 +62,9 @@ def _sort_key(key: str) -> tuple[int, bytes]:
 
 def exact(data: Mapping[str, Json], known: Iterable[str], order: Iterable[str] | None = None) -> Exact | None:
     """
-    Return the changes that jsonb would make in a mapping; None: it makes none.
+    Return the changes that jsonb would make in a mapping. Returns None if it makes none.
 
-    The reader knows the order of the *known* names. If *data* is a part of a result, *order* has all names of that.
+    The reader knows the order of the *known* names. If *data* is part of a result, *order* has all names of the result.
     """
     found: dict[str, Json] = {_TEXT + name: _dump(value) for name, value in data.items() if is_changed(value)}
     names = list(data if order is None else order)
@@ -76,7 +75,7 @@ def exact(data: Mapping[str, Json], known: Iterable[str], order: Iterable[str] |
 
 def is_in_order(names: Iterable[str], known: Iterable[str]) -> bool:
     """
-    Say whether names are all *known* and in that order; a single name always is.
+    Return whether all names are *known* and in the known order; a single name always is.
 
     >>> is_in_order(["a", "c"], ["a", "b", "c"]), is_in_order(["b", "a"], ["a", "b"])
     (True, False)
@@ -116,7 +115,7 @@ def row_text(row: Mapping[str, Json]) -> str:
 
 
 def row_of(found: Json) -> dict[str, Json]:
-    """Return the row that `row_text` was given, from the parsed JSON of its text."""
+    """Return the row from the parsed JSON of its `row_text`."""
     row: dict[str, Json] = json.loads(found) if isinstance(found, str) else decoded(found)
     return row
 

@@ -1,4 +1,4 @@
-"""Where messages for people go: URLs such as slack://… and mailto://…, which hold secrets."""
+"""Addresses for notifications: URLs such as slack://… and mailto://…, which hold secrets."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _ADDRESS = re.compile(rf"{_SCHEME}\S+")
 _BETWEEN = re.compile(rf"[\s,]+(?={_SCHEME})")
 _SERVERS = ("json", "xml", "form", "mailto", "gotify", "matrix", "mmost")
 _OF_SERVERS = {*_SERVERS, *(f"{name}s" for name in _SERVERS)}
-"""Schemes whose host is a server's name; elsewhere it may be a token."""
+"""Schemes whose host is the name of a server; in other schemes it may be a token."""
 EXPECTED = "expected addresses such as slack://…, mailto://… or json://host/path"
 
 
 def addresses(value: Any) -> list[str]:
     """
-    Return the addresses in text, or in a list of it, where spaces or commas separate them; ValueError for what is none.
+    Return the addresses in text or in a list, separated by spaces or commas. Raises ValueError for other text.
 
     >>> addresses("json://here/a, mailto://me:secret@there?to=a@b.c,d@e.f")
     ['json://here/a', 'mailto://me:secret@there?to=a@b.c,d@e.f']
@@ -35,7 +35,7 @@ def addresses(value: Any) -> list[str]:
 
 def hidden(address: str) -> str:
     """
-    Return what of an address may be shown: its scheme, and its host where that is no secret.
+    Return the parts of an address that are no secret: its scheme, and the host if it is a server.
 
     >>> hidden("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"), hidden("mailto://me:secret@mail.lab")
     ('slack://***', 'mailto://***@mail.lab')
@@ -50,5 +50,5 @@ def hidden(address: str) -> str:
 
 
 def digest(address: str) -> str:
-    """Return what tells one address from another without saying what it is."""
+    """Return a hash that identifies an address without revealing it."""
     return hashlib.blake2b(address.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -1,4 +1,4 @@
-"""A message for people is sent by apprise, in a process of its own: bounded in time, and its logs are not ours."""
+"""Send notifications with apprise, in a separate process that has a time limit and its own logs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REPAIR = "pip install 'qexp[notify]'"
 
 
 def check(addresses: Sequence[str]) -> None:
-    """Raise NotifyError if messages could not be sent to one of these: it is none, or apprise is not installed."""
+    """Raise NotifyError if an address is not one that apprise knows, or if apprise is not installed."""
     if not addresses:
         return
     apprise = _library()
@@ -36,12 +36,12 @@ def check(addresses: Sequence[str]) -> None:
 
 
 def send(address: str, text: str) -> None:
-    """Send a message whose first line is its title; NotifyError says why it was not, without the address."""
-    said, status = ask_module("qexp.notify", [address, text], LIMIT)
+    """Send a message whose first line is its title. Raises NotifyError with the reason, without the address."""
+    reason, status = ask_module("qexp.notify", [address, text], LIMIT)
     if status is None:
         raise NotifyError(f"no answer within {LIMIT:g} s")
     if status:
-        raise NotifyError(said.strip() or f"its process ended with status {status}")
+        raise NotifyError(reason.strip() or f"its process ended with status {status}")
 
 
 def _library() -> Any:
@@ -52,8 +52,8 @@ def _library() -> Any:
     return apprise
 
 
-class _Heard(logging.Handler):
-    """Keeps what a library has to complain about."""
+class _WarningCollector(logging.Handler):
+    """Collects the warnings that a library logs."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -63,16 +63,16 @@ class _Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def _silence() -> _Heard:
-    """Keep what apprise logs from being shown: it may repeat an address."""
-    logger, heard = logging.getLogger("apprise"), _Heard()
-    logger.propagate, logger.handlers = False, [heard]
-    return heard
+def _silence() -> _WarningCollector:
+    """Collect the log of apprise instead of showing it: it may contain an address."""
+    logger, collector = logging.getLogger("apprise"), _WarningCollector()
+    logger.propagate, logger.handlers = False, [collector]
+    return collector
 
 
 def scrubbed(text: str, address: str) -> str:
     """
-    Return text without any part of an address but its scheme and what may be shown of it.
+    Return text in which *** replaces the parts of an address, except those that `hidden` shows.
 
     >>> scrubbed("no route to json://lab/T0ken: T0ken", "json://lab/T0ken")
     'no route to json://lab/***: ***'
@@ -85,18 +85,18 @@ def scrubbed(text: str, address: str) -> str:
 
 
 def _send() -> int:
-    """Send what standard input holds; say on standard output why it was not."""
-    signal.alarm(round(LIMIT) + 2)  # whatever becomes of who asked for it
+    """Send the message on standard input. Write the reason of a failure to standard output."""
+    signal.alarm(round(LIMIT) + 2)  # the limit holds even if the parent process is killed
     address, text = json.load(sys.stdin)
-    heard = _silence()
+    collector = _silence()
     try:
         sender = _library().Apprise()
         if sender.add(address) and sender.notify(title=text.partition("\n")[0], body=text.partition("\n")[2]):
             return 0
-        said = "; ".join(heard.lines) or "it was refused, without a reason"
-    except Exception as error:  # noqa: BLE001 - what it is shall be said
-        said = f"{type(error).__name__}: {error}"
-    sys.stdout.write(scrubbed(said, address)[:500])
+        reason = "; ".join(collector.lines) or "it was refused, without a reason"
+    except Exception as error:  # noqa: BLE001 - report any error to the parent process
+        reason = f"{type(error).__name__}: {error}"
+    sys.stdout.write(scrubbed(reason, address)[:500])
     return 1
 
 

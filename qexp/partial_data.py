@@ -1,4 +1,4 @@
-"""Of a value some parts are data: they are kept, and each other part is named with the reason why it is not."""
+"""Keep the parts of a value that are data; name each other part with the reason why it is not data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qexp.serialization import (
     DepthError,
     KeyTypes,
     NotDataError,
-    is_counted,
+    is_list_like,
     is_pydantic,
     key_text,
     keys_of,
@@ -25,12 +25,12 @@ from qexp.serialization import (
 
 _PLAIN = frozenset(SCALARS)
 _NOTHING: Any = object()
-"""Stands for a value of which nothing is kept."""
+"""Stands for a value without any part that is data."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-    """Why a part of a value is not data, and its type."""
+    """The reason why a part of a value is not data, and the type of the part."""
 
     reason: str
     kind: str
@@ -41,33 +41,33 @@ class PartialData:
     """The parts of a value that are data."""
 
     data: Json
-    """None where nothing is kept."""
+    """None if no part is data."""
     refused: Mapping[str, Refusal]
-    """Each part that is not data, by its place such as `metrics.model`; the whole value has an empty place."""
+    """The parts that are not data, by place such as `metrics.model`; the place of the whole value is empty."""
 
 
 def partial_data(value: Any, keys: KeyTypes = frozenset()) -> PartialData:
     """
     Convert a value as `to_json` does, but keep the parts that are data if others are not.
 
-    A mapping at any depth loses the entries that are not data, and is refused if none is left. A list is refused if one
-    of its items is. Each part is converted once, so iterators may be parts. What the code of the value itself raises is
-    raised.
+    A mapping at any depth loses its entries that are not data. It is refused if no entry is left. A list is refused if
+    one of its items is refused. Each part is converted once, so that iterators can be parts. Raises the exceptions of
+    the code of the value itself.
 
     >>> partial_data({"metrics": {"acc": 0.9, "raw": b""}, "hours": 2}).data
     {'metrics': {'acc': 0.9}, 'hours': 2}
     """
-    keeper = _Keeper()
-    data = keeper.whole(value, keys)
-    return PartialData(None if data is _NOTHING else data, keeper.refused)
+    converter = _PartialConverter()
+    data = converter.convert(value, keys)
+    return PartialData(None if data is _NOTHING else data, converter.refused)
 
 
 def _parts(value: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]] | None:
-    """Return the parts of a value that becomes a mapping, by name; None for any other value."""
+    """Return the parts of a value that becomes a mapping. Returns None for any other value."""
     if (parts := pairs_in(value)) is not None:
         return parts
     pandas = sys.modules.get("pandas")
-    if pandas is None or not isinstance(value, pandas.Series) or is_counted(value) or not value.index.is_unique:
+    if pandas is None or not isinstance(value, pandas.Series) or is_list_like(value) or not value.index.is_unique:
         return None
     try:
         for label in value.index:
@@ -77,14 +77,14 @@ def _parts(value: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]] | None:
     return value.items()  # type: ignore[no-any-return]
 
 
-class _Keeper:
-    """Converts one value."""
+class _PartialConverter:
+    """Converts one value and notes its refused parts."""
 
     def __init__(self) -> None:
         self.refused: dict[str, Refusal] = {}
         self._path: list[str | int] = []
 
-    def whole(self, value: Any, keys: KeyTypes) -> Any:
+    def convert(self, value: Any, keys: KeyTypes) -> Any:
         try:
             return self._of(value, keys)
         except NotDataError as error:
@@ -93,7 +93,7 @@ class _Keeper:
             return self._refuse(value, DepthError())
 
     def _of(self, value: Any, keys: KeyTypes) -> Any:
-        if type(value) in SCALARS or (type(value) is list and _PLAIN.issuperset(map(type, value))):  # most of them
+        if type(value) in SCALARS or (type(value) is list and _PLAIN.issuperset(map(type, value))):  # most values
             return to_json(value, keys=keys)
         if is_pydantic(value):
             return self._pydantic(value, keys)
@@ -124,14 +124,14 @@ class _Keeper:
         return found if found or is_whole else _NOTHING
 
     def _entry(self, name: str | int, item: Any, keys: KeyTypes) -> Any:
-        """Return the data of one part, once its refused parts are noted."""
+        """Return the data of one part, and note its refused parts."""
         noted = len(self.refused)
         self._path.append(name)
         try:
             return self._of(item, keys)
         except (DepthError, RecursionError):
             if len(self._path) > 1:
-                raise  # the part of the whole value is named
+                raise  # so that the error names the top-level part
             self._forget(noted)
             return self._refuse(item, DepthError())
         except NotDataError as error:
@@ -161,7 +161,7 @@ class _Keeper:
             return to_json(value, keys=keys)
         except DepthError:
             raise
-        except Exception:  # its parts are tried one by one
+        except Exception:  # convert the parts one by one
             parts = pairs_in(value)
             if parts is None and isinstance(value, sys.modules["pydantic"].BaseModel):
                 parts = dict(value).items()
@@ -170,7 +170,7 @@ class _Keeper:
             return self._mapping(value, self._unread(parts), keys)
 
     def _unread(self, parts: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-        """Yield the parts that can be converted again; an iterator has been read."""
+        """Yield the parts that can be converted again, and refuse iterators, which have been read."""
         for name, item in parts:
             if isinstance(item, Iterator):
                 self._path.append(name)
@@ -185,7 +185,7 @@ class _Keeper:
         return _NOTHING
 
     def _refuse_key(self, value: Any, key: Any, item: Any, error: NotDataError) -> None:
-        """Note a key that is not text: at the top by itself, else once for its mapping."""
+        """Note a key that is not text: by its own place at the top, otherwise once for its mapping."""
         shown = str(to_json(str(key)))
         error.path[:0] = self._path or [shown]
         place = place_of(self._path) or shown

@@ -1,4 +1,4 @@
-"""Folders in the shared temporary folder that belong to one user: made private, and checked before use."""
+"""Private folders of a user in the shared temporary folder: made with mode 0700, and checked before use."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ def folder(name: str = "", owner: int | None = None) -> Path:
     is a link, belongs to another user or is open to others.
     """
     owner = os.geteuid() if owner is None else owner
-    above = claim(place(owner=owner), owner, _REPAIR)
-    return claim(above / name, owner, _REPAIR) if name else above
+    above = make_private(path_of(owner=owner), owner, _REPAIR)
+    return make_private(above / name, owner, _REPAIR) if name else above
 
 
-def place(name: str = "", owner: int | None = None) -> Path:
-    """Return where such a folder is, or would be."""
+def path_of(name: str = "", owner: int | None = None) -> Path:
+    """Return the path of such a folder, which may not exist."""
     owner = os.geteuid() if owner is None else owner
     return Path(tempfile.gettempdir()) / f"qexp-{owner}" / name
 
 
-def claim(path: Path, owner: int, repair: str) -> Path:
+def make_private(path: Path, owner: int, repair: str) -> Path:
     """
-    Return *path*, a folder of mode 0700 that belongs to *owner*; it is made if it is missing.
+    Make *path* a folder of mode 0700 that belongs to *owner*, unless it is one. Return it.
 
-    Raises SettingsError, which ends in *repair*, if it is anything else. Nothing is changed then.
+    If the path is something other than that, it stays as it is. Then SettingsError is raised, which ends in *repair*.
     """
     try:
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
         _check(path, path.lstat(), owner, repair)
         if owner != os.geteuid():
-            # by its descriptor: whoever may write above could put a link in its place
+            # use a descriptor: users who can write into the parent could replace the folder by a link
             opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 _check(path, os.fstat(opened), owner, repair)
@@ -54,8 +54,8 @@ def claim(path: Path, owner: int, repair: str) -> Path:
     return path
 
 
-def owned(path: Path) -> bool:
-    """Say whether *path* exists, is no link and belongs to the effective user."""
+def is_owned(path: Path) -> bool:
+    """Return whether *path* exists, is no link and belongs to the effective user."""
     try:
         found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -69,7 +69,7 @@ def _check(path: Path, found: os.stat_result, owner: int, repair: str) -> None:
         kind = "a link"
     elif not stat.S_ISDIR(found.st_mode):
         kind = "a file"
-    elif found.st_uid not in (owner, os.geteuid()):  # root may have been stopped before it gave the folder away
+    elif found.st_uid not in (owner, os.geteuid()):  # root may have been stopped before its chown
         kind = f"a folder of user id {found.st_uid}"
     elif mode & 0o077:
         kind = f"a folder of mode {mode:04o}"

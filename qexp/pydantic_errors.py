@@ -1,4 +1,4 @@
-"""The texts of pydantic's errors, in qexp's words."""
+"""Reword pydantic's errors: the value that it expected, in plain words."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def expected(error: Mapping[str, Any]) -> str:
 
 
 def own_sentence(error: Mapping[str, Any]) -> str | None:
-    """Return the text of a ValueError that a check of qexp's raised; None for pydantic's errors."""
+    """Return the text of a ValueError that a check of qexp raised. Returns None for pydantic's errors."""
     return str(error["msg"]).removeprefix("Value error, ") if error["type"] == "value_error" else None
 
 
@@ -93,6 +93,6 @@ def _plain(value: Any) -> Any:
 
 
 def expected_one_of(errors: Iterable[Mapping[str, Any]]) -> str:
-    """Return what the alternatives of a union expected, each once."""
+    """Return the values that the alternatives of a union expected, each once."""
     texts = dict.fromkeys(map(expected, errors))
     return " or ".join(text for text in texts if text != _WHOLE or _NUMBER not in texts)

@@ -1,4 +1,4 @@
-"""Values of Python become data: values that JSON can hold; a float stays a float, an int an int."""
+"""Convert Python values to data, which is what JSON can hold; floats stay floats and ints stay ints."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from qexp.model import Json, canonical, storable_text
 from qexp.truncation import single_line
 
 KeyTypes = frozenset[type]
-"""Types of a mapping's keys, beside text, that become text."""
+"""Types of a mapping's keys that become text."""
 KEY_TYPES: KeyTypes = frozenset({int, float, type(None), date, PurePath, UUID})
-"""The types that an annotation such as `dict[int, float]` can convert back from text."""
+"""The key types that an annotation such as `dict[int, float]` can convert back from text."""
 
 
 class KeyText(str):
-    """A key of a mapping that was not text, as text."""
+    """The text of a mapping's key that was not text."""
 
     kind = "int"
     """The type that the key had."""
 
 
 class NotDataError(ValueError):
-    """A value is not data; *path* leads to it inside the value that was passed."""
+    """A value is not data; *path* leads from the converted value to the part that is not data."""
 
     def __init__(self, problem: str) -> None:
         self.problem, self.path = problem, list[str | int]()
@@ -48,7 +48,7 @@ class NotDataError(ValueError):
 
 
 class DepthError(NotDataError):
-    """A value is nested too deeply; once `to_json` has raised it, *path* leads only to the part that is."""
+    """A value is nested too deeply; `to_json` shortens *path* to its first levels."""
 
     def __init__(self) -> None:
         super().__init__("it is nested too deeply, or contains itself")
@@ -69,12 +69,12 @@ def to_json(value: Any, finite: bool = False, keys: KeyTypes = frozenset()) -> J
     Return a value as JSON data: None, bool, int, float, str, list or dict.
 
     Dataclasses, pydantic models, namedtuples and pandas Series become mappings. Values of numpy, dates, paths and enums
-    become plain values. A set becomes a list in the order of its canonical texts. NUL, which Postgres cannot keep in
-    text, and lone surrogates become visible escapes. A key of one of the types *keys* becomes a `KeyText`.
+    become plain values. A set becomes a list in the order of its canonical texts. NUL, which Postgres cannot store in
+    text, and lone surrogates become visible escapes. A key of one of the types *keys* becomes a `KeyText`. *finite* is
+    for parameters: it refuses NaN and infinities, and a Decimal becomes text if no float has its digits.
 
-    Raises NotDataError for a value that is not data, for any other key that is not text, and for a number that Python
-    could not read again. The error names the place of the value. With *finite*, for parameters, NaN and infinities are
-    refused too, and a Decimal becomes text if no float has its digits.
+    Raises NotDataError, with the place of the value. It is raised for values that are not data, for other keys that are
+    not text, and for numbers that Python cannot read back.
 
     >>> to_json({"x": 1e22, "y": (1, {3, 2})})
     {'x': 1e+22, 'y': [1, [2, 3]]}
@@ -89,11 +89,11 @@ def to_json(value: Any, finite: bool = False, keys: KeyTypes = frozenset()) -> J
 
 
 _NAMED = 2
-"""The error about a value that is nested too deeply names so many levels of its place."""
+"""Levels of the path that the error about a deeply nested value names."""
 
 
 def pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
-    """Return names and parts of a mapping, a namedtuple or a dataclass; None for any other value."""
+    """Return names and parts of a mapping, a namedtuple or a dataclass. Returns None for any other value."""
     if isinstance(value, Mapping):
         return value.items()
     if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -104,7 +104,7 @@ def pairs_in(value: Any) -> Iterable[tuple[Any, Any]] | None:
 
 
 def fields_of(value: Any) -> dict[str, Any] | None:
-    """Return the fields of a dataclass, a pydantic model or a namedtuple by name; None for any other value."""
+    """Return the fields of a dataclass, a pydantic model or a namedtuple. Returns None for any other value."""
     pydantic = sys.modules.get("pydantic")
     if pydantic is not None and isinstance(value, pydantic.BaseModel):
         return dict(value)
@@ -116,14 +116,14 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     return None
 
 
-def is_counted(series: Any) -> bool:
-    """Say whether a pandas Series is a list: its labels count from 0."""
+def is_list_like(series: Any) -> bool:
+    """Return whether a pandas Series is like a list: its labels are 0, 1, 2 and so on."""
     return bool(series.index.equals(sys.modules["pandas"].RangeIndex(len(series))))
 
 
 def key_types(hint: Any) -> KeyTypes:
     """
-    Return the types of keys, beside text, that an annotation names anywhere inside.
+    Return the types of keys that an annotation names at any depth, except text.
 
     >>> key_types(dict[str, dict[int, float]])
     frozenset({<class 'int'>})
@@ -213,7 +213,7 @@ def _deep(part: str | int) -> DepthError:
 
 
 def key_text(key: Any, keys: KeyTypes) -> str:
-    """Return a key of a mapping as text; NotDataError unless it is text or of one of the types *keys*."""
+    """Return a key of a mapping as text. Raises NotDataError unless it is text or of one of the types *keys*."""
     if isinstance(key, Enum):
         key = key.value
     if isinstance(key, str):
@@ -228,7 +228,7 @@ def key_text(key: Any, keys: KeyTypes) -> str:
 
 @functools.lru_cache(maxsize=256)
 def keys_of(kind: Any) -> KeyTypes:
-    """Return the types of keys, beside text, that the annotations of a class name; none if its code raises."""
+    """Return the types of keys that the annotations of a class name, except text. Returns none if its code raises."""
     try:
         return key_types(kind)
     except Exception:  # noqa: BLE001 - the code of an annotation may raise anything
@@ -236,7 +236,7 @@ def keys_of(kind: Any) -> KeyTypes:
 
 
 _LONGEST = 14_284
-"""Bits of a number of 4,300 decimal digits; Python reads no longer ones."""
+"""Bits of a number of 4,300 decimal digits, the most that Python reads."""
 
 
 def _whole(value: int) -> int:
@@ -246,7 +246,7 @@ def _whole(value: int) -> int:
 
 
 def _is_spelled(number: float, value: Decimal) -> bool:
-    """Say whether a float has all digits of a Decimal."""
+    """Return whether a float has all digits of a Decimal."""
     text = str(value).lower()
     return repr(number) in (text, f"{text}.0")
 
@@ -258,19 +258,19 @@ def _number(value: float, finite: bool) -> float:
 
 
 def is_pydantic(value: Any) -> bool:
-    """Say whether pydantic says how a value becomes data."""
+    """Return whether pydantic has a serializer for a value."""
     return hasattr(type(value), "__pydantic_serializer__")
 
 
 def _of_library(value: Any, finite: bool, keys: KeyTypes) -> Json:
-    """Return data of numpy, pandas, torch or pydantic, or of a type that pydantic knows."""
+    """Convert a value of numpy, pandas, torch or pydantic, or of a type that pydantic knows."""
     from pydantic_core import to_jsonable_python
 
     pandas = sys.modules.get("pandas")
     if pandas is not None and (value is pandas.NA or value is pandas.NaT):
         return None
     if pandas is not None and isinstance(value, pandas.Series):
-        return _items(value, finite, keys) if is_counted(value) else _pairs(_labelled(value, keys), finite, keys)
+        return _items(value, finite, keys) if is_list_like(value) else _pairs(_labelled(value, keys), finite, keys)
     if pandas is not None and isinstance(value, pandas.DataFrame):
         raise NotDataError(
             "a pandas.DataFrame is not data; write frame.to_dict('list'), or keep it with context.artifact"
@@ -287,14 +287,14 @@ def _of_library(value: Any, finite: bool, keys: KeyTypes) -> Json:
         plain = to_jsonable_python(value, fallback=_moment)
     except (NotDataError, RecursionError):
         raise
-    except Exception as error:  # libraries raise many kinds for a value that has no plain form
+    except Exception as error:  # libraries raise many types for a value that they cannot convert
         reason = single_line(error)
         raise NotDataError(f"{name_of(value)} is not data: {reason:.200}") from error
     return _of(plain, finite, keys)
 
 
 def _labelled(series: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]]:
-    """Return labels and values of a pandas Series; NotDataError if a label can be no key."""
+    """Return labels and values of a pandas Series. Raises NotDataError if a label cannot be a key."""
     for label in series.index:
         try:
             key_text(label, keys)
@@ -307,7 +307,7 @@ def _labelled(series: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]]:
 
 
 _ENDLESS = 5_000_000
-"""An iterator of more values is endless: data of 8 MB holds no more."""
+"""The most values of an iterator; one with more counts as endless, since data of 8 MB holds fewer."""
 
 
 def _finite(values: Iterator[Any]) -> Iterator[Any]:
@@ -317,7 +317,7 @@ def _finite(values: Iterator[Any]) -> Iterator[Any]:
 
 
 def _named_fields(value: Any, unwrapped: Any) -> Any:
-    """Return the content of a numpy value; a structured one becomes a mapping by its fields."""
+    """Return the content of a numpy value; a structured value becomes a mapping of its fields."""
     names = getattr(getattr(value, "dtype", None), "names", None)
     if not names:
         return unwrapped
@@ -334,7 +334,7 @@ def _moment(value: Any) -> str:
 
 
 def name_of(value: Any) -> str:
-    """Return the type of a value with its article and its package, for messages."""
+    """Return the type of a value for messages, with an article and its package."""
     kind = type(value)
     package = kind.__module__.partition(".")[0]
     return article(kind.__qualname__ if package == "builtins" else f"{package}.{kind.__qualname__}")

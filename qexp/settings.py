@@ -1,4 +1,4 @@
-"""Where the services are and how patient to be; the only reader of the environment."""
+"""The settings, from the environment, qexp.toml and the embedded services; nothing else reads the environment."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from qexp.units import seconds
 CONFIG_FILE = "qexp.toml"
 SERVICES_FILE = "services.json"
 LOCK_FILE = "services.lock"
-"""By this file a folder is known to be a home that has, or had, services: their passwords and data are in it."""
+"""This file marks a home of embedded services, which holds their passwords and data."""
 _PREFIX = "QEXP_"
 SECRET_VARIABLES = ("QEXP_DATABASE_URL", "QEXP_BROKER_URL", "QEXP_NOTIFY")
-"""What functions do not find in their environment."""
-HANDED_OVER = "QEXP_ATTACH"
-"""The variable that names the file in which a worker has put these instead."""
+"""The variables that functions do not find in their environment."""
+ATTACH_VARIABLE = "QEXP_ATTACH"
+"""The variable that names the file where a worker keeps the secret variables instead."""
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
-"""What the URL of a broker may say of TLS, with `rediss://` in front."""
+"""The TLS options that the URL of a broker may have, if it begins with `rediss://`."""
 _UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters, ends of lines, and what Python makes of bytes that are no UTF-8."""
+"""Control characters, line ends, and the surrogates that Python makes of bytes that are not UTF-8."""
 _EXPECTED_HOME = "expected the path of a folder, in UTF-8 and without control characters; set QEXP_HOME"
 _TLS_VALUES = {
     "ssl_cert_reqs": ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE"),
@@ -46,7 +46,7 @@ _TLS_VALUES = {
 def _span(value: Any) -> Any:
     try:
         return None if value is None else seconds(float(value))
-    except (TypeError, ValueError):  # it has a unit
+    except (TypeError, ValueError):  # text with a unit
         return seconds(value)
 
 
@@ -55,9 +55,9 @@ def _names(value: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """Every setting; each can be set as QEXP_NAME in the environment or as `name = …` in qexp.toml."""
+    """All settings; set each as QEXP_NAME in the environment or as `name = …` in qexp.toml."""
 
-    # neither an error nor `repr`, as a notebook shows it, has an address: it has a password in it
+    # errors and `repr`, which a notebook shows, must not contain addresses: they hold passwords
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     home: Path = Field(description="folder where qexp keeps its data on this machine")
@@ -126,7 +126,7 @@ class Settings(BaseModel):
         try:
             conninfo_to_dict(f"postgresql://{rest}")
         except psycopg.Error:
-            raise ValueError(expected) from None  # what psycopg says repeats the password
+            raise ValueError(expected) from None  # psycopg's message contains the password
         return f"postgresql://{rest}"
 
     @field_validator("broker_url")
@@ -156,22 +156,22 @@ class Settings(BaseModel):
 
     @property
     def artifacts_root(self) -> str:
-        """The folder or URL that files of experiments are kept under."""
+        """The folder or URL that contains the artifacts and large checkpoints."""
         return self.artifacts or str(self.home / "artifacts")
 
     @property
     def services_file(self) -> Path:
-        """The file by which a client or worker of the same user finds the embedded services."""
+        """The file that tells clients and workers of this user where the embedded services are."""
         return self.home / SERVICES_FILE
 
     @property
     def outbox(self) -> Path:
-        """The folder of what Postgres could not be told yet."""
+        """The folder of the outcomes that Postgres has not received yet."""
         return self.home / "outbox"
 
     @property
     def unreadable(self) -> Path:
-        """The folder of files that qexp could not read and moved out of the way."""
+        """The folder for files that qexp could not read."""
         return self.home / "unreadable"
 
     @property
@@ -181,27 +181,27 @@ class Settings(BaseModel):
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The settings in force and, by name, where each came from."""
+class SettingsWithOrigins:
+    """The settings in force, with the origin of each by name."""
 
     values: Settings
     origins: Mapping[str, str]
 
     def configured(self, name: str) -> bool:
-        """Say whether a person set *name*, as opposed to a default or the embedded services."""
+        """Return whether a person set *name*: it comes neither from a default nor from the embedded services."""
         return self.origins[name] not in ("default", "embedded")
 
 
 def load(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Settings:
-    """Return the settings in force; see `trace` for where each comes from."""
-    return trace(environ, folder).values
+    """Return the settings in force; `load_with_origins` tells where each comes from."""
+    return load_with_origins(environ, folder).values
 
 
-def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> Loaded:
+def load_with_origins(environ: Mapping[str, str] | None = None, folder: Path | None = None) -> SettingsWithOrigins:
     """
-    Read the settings: the environment first, then the nearest qexp.toml, then the embedded services, then defaults.
+    Read the settings: the environment overrides the nearest qexp.toml, then come the embedded services and defaults.
 
-    *folder* is where the search for qexp.toml starts, upwards; default: the working directory.
+    The search for qexp.toml begins in *folder* and continues in its parents; default: the working directory.
     """
     environ = os.environ if environ is None else environ
     found: dict[str, Any] = {"home": str(default_home(environ))}
@@ -213,28 +213,28 @@ def trace(environ: Mapping[str, str] | None = None, folder: Path | None = None) 
     home = found["home"]
     for values, _ in layers:
         home = values.get("home", home)
-    with suppress(ValueError):  # refused below, with its origin
+    with suppress(ValueError):  # a wrong home is refused below, with its origin
         layers.insert(0, _from_services(_home(home) / SERVICES_FILE))
     for values, origin in layers:
         found |= values
         origins |= {name: origin.format(NAME=name.upper()) for name in values}
     try:
-        return Loaded(Settings(**found), origins)
+        return SettingsWithOrigins(Settings(**found), origins)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         reason = own_sentence(first) or f"expected {expected(first)}"
         secret = name == "notify" or name.endswith("_url") or "@" in str(found[name])
-        if secret:  # what cannot be read as a URL may be a password anywhere
+        if secret:  # any part of a malformed URL may be a password
             raise SettingsError(f"{origins[name]}: {name} cannot be read: {reason}") from None
         raise SettingsError(f"{origins[name]}: {name} is {found[name]!r}: {reason}") from None
 
 
 def _home(value: Any) -> Path:
-    """Return the absolute path of a home; ValueError if it is none, or cannot be shown or stored as text."""
+    """Return the absolute path of a home. Raises ValueError if it is no path, or cannot be shown or stored as text."""
     try:
         path = Path(value).expanduser().absolute()
-    except (TypeError, RuntimeError):  # no text; '~' of a user who is not known
+    except (TypeError, RuntimeError):  # not text; '~' of an unknown user
         raise ValueError(_EXPECTED_HOME) from None
     if _UNSEEN.search(str(path)):
         raise ValueError(_EXPECTED_HOME)
@@ -243,15 +243,15 @@ def _home(value: Any) -> Path:
 
 def default_home(environ: Mapping[str, str]) -> Path:
     """
-    Return where qexp keeps its data unless told otherwise.
+    Return the default home of qexp.
 
-    For root that is outside the home folder: Postgres runs as a user of its own there and must be able to enter.
+    For root it is outside of the home folder: there Postgres runs as another user, who must be able to enter.
     """
     if hasattr(os, "geteuid") and os.geteuid() == 0 and sys.platform.startswith("linux"):
         return Path("/var/lib/qexp")
     if environ.get("XDG_DATA_HOME"):
         return Path(environ["XDG_DATA_HOME"]) / "qexp"
-    import platformdirs  # here and below: each takes milliseconds, which many commands need not wait
+    import platformdirs  # imports inside functions of this module save milliseconds of many commands
 
     return platformdirs.user_data_path("qexp")
 
@@ -278,24 +278,24 @@ def _from_environment(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     values = {
         key.removeprefix(_PREFIX).lower(): value
         for key, value in environ.items()
-        if key.startswith(_PREFIX) and value and key != HANDED_OVER
+        if key.startswith(_PREFIX) and value and key != ATTACH_VARIABLE
     }
     _refuse_unknown(values, "the environment", lambda name: _PREFIX + name.upper())
     return values, "QEXP_{NAME}"
 
 
 def _from_worker(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Return what the worker that runs this process has kept out of its environment."""
-    path = environ.get(HANDED_OVER)
+    """Return the settings that the worker of this process keeps out of its environment."""
+    path = environ.get(ATTACH_VARIABLE)
     if not path:
-        return {}, HANDED_OVER
+        return {}, ATTACH_VARIABLE
     try:
-        return _from_environment(json.loads(Path(path).read_text(encoding="utf-8")))[0], HANDED_OVER
+        return _from_environment(json.loads(Path(path).read_text(encoding="utf-8")))[0], ATTACH_VARIABLE
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "damaged"
         raise SettingsError(
-            f"{HANDED_OVER}: {path}: {(reason or str(error)).lower()}, expected the addresses that a running worker "
-            f"keeps there for its functions; set {' and '.join(SECRET_VARIABLES[:2])} instead"
+            f"{ATTACH_VARIABLE}: {path}: {(reason or str(error)).lower()}, expected the addresses that a running "
+            f"worker keeps there for its functions; set {' and '.join(SECRET_VARIABLES[:2])} instead"
         ) from error
 
 
@@ -314,14 +314,14 @@ def _from_services(path: Path) -> tuple[dict[str, Any], str]:
         urls = {name: services.get(name) for name in ("database_url", "broker_url")}
         return {name: url for name, url in urls.items() if isinstance(url, str)}, "embedded"
     except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
-        return {}, "embedded"  # what cannot be read as addresses is none: 'qexp up' writes it anew
+        return {}, "embedded"  # 'qexp up' replaces a damaged file
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SettingsError(f"{path}: {reason}; set QEXP_HOME to a folder that you own") from error
 
 
 def _is_url(value: str) -> bool:
-    """Say whether a URL has a host and port that can be read, and its user and password where they belong."""
+    """Return whether a URL has a readable host and port, and its user and password in the right place."""
     try:
         parts = urlsplit(value)
         _ = parts.port
@@ -346,9 +346,9 @@ def _check_tls(scheme: str, option: str, given: str) -> None:
 
 def place_of_files(value: str) -> str:
     """
-    Return an absolute path, or a URL that files can be kept under, as it was given; ValueError for anything else.
+    Return an absolute path or the URL of an object store unchanged. Raises ValueError for any other text.
 
-    A URL has no password: it would be stored with every file, for whoever reads the tables.
+    A password in the URL is refused: it would be stored with every file and readable in the tables.
 
     >>> place_of_files("/data/qexp"), place_of_files("s3://bucket/prefix")
     ('/data/qexp', 's3://bucket/prefix')
@@ -387,7 +387,7 @@ def redact(url: str) -> str:
 
 def place(url: str) -> str:
     """
-    Return HOST:PORT of a service, or the path of its socket: what an error may show.
+    Return HOST:PORT of a service or the path of its socket, which an error may show.
 
     >>> place("postgresql://me:secret@db.lab/qexp"), place("postgresql://me@/qexp?host=%2Frun%2Fpg")
     ('db.lab:5432', '/run/pg')

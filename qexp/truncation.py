@@ -1,4 +1,4 @@
-"""Truncate text of users, such as messages of errors, to a length that can be stored and shown."""
+"""Truncate the user's text, such as messages of errors, to a length that can be stored and shown."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def truncated(text: str, limit: int = MAX_STORED) -> str:
     """
     Return text of at most *limit* bytes of UTF-8; longer text keeps its beginning and end.
 
-    A mark between the two says how many bytes are left out. No character is cut. Mask secrets before: half a secret
-    would not be found.
+    A mark between the two tells how many bytes are left out. No character is cut. Mask secrets before you truncate: a
+    cut secret would not be found.
 
     >>> truncated("short", 60)
     'short'
@@ -68,7 +68,7 @@ def _mark(number: int) -> str:
 
 
 def _decoded(data: bytes) -> str:
-    """Return the whole characters of a piece of text that may begin and end within one."""
+    """Return the whole characters of bytes that may begin and end inside of a character."""
     start = 0
     while start < len(data) and data[start] & 0b1100_0000 == 0b1000_0000:
         start += 1

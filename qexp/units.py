@@ -1,4 +1,4 @@
-"""Times and sizes as people write them; text that is understood only in part is refused."""
+"""Parse times and sizes as people write them; ambiguous text is refused."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 LONGEST_SPAN = 36_500 * 86_400
-"""Seconds: a century, well within the range of an interval in Postgres."""
+"""A century in seconds, well within the range of an interval in Postgres."""
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _WORDS = {86_400: "d|days?", 3_600: "h|hours?", 60: "m|min|minutes?", 1: "s|sec|seconds?"}
@@ -23,9 +23,9 @@ _COMMA = re.compile(rf"({_NUMBER}),([0-9]+)(.*)")
 
 def seconds(value: Any) -> Any:
     """
-    Return a time span in seconds: a number, or text such as 1d12h, 90m, 1.5 hours, and Slurm's 12:00:00 and 1-12:00:00.
+    Return a time span in seconds. It is a number or text: 1d12h, 90m, 1.5 hours, or Slurm's 12:00:00 and 1-12:00:00.
 
-    ValueError names the expected forms.
+    Raises ValueError with the expected formats.
 
     >>> seconds("1h30m"), seconds(20), seconds("1-12:00:00")
     (5400.0, 20.0, 129600.0)
@@ -39,7 +39,7 @@ def seconds(value: Any) -> Any:
 
 def span(value: Any) -> float:
     """
-    Return a time span of a grid in seconds, as `seconds` does; it has a unit or is 0.
+    Return a time span of a grid in seconds, as `seconds` does; the span needs a unit unless it is 0.
 
     >>> span("2h"), span(0)
     (7200.0, 0.0)
@@ -57,7 +57,7 @@ def span(value: Any) -> float:
 
 def size(value: Any) -> int:
     """
-    Return a size of a grid in bytes; it has a unit, such as 64 KB (1000 bytes each) or 4GiB (1024 ** 3), or is 0.
+    Return a size of a grid in bytes. It is 0 or has a unit, such as 64 KB (1000 bytes each) or 4GiB (1024 ** 3).
 
     >>> size("4GB"), size("1.5 KiB"), size(0)
     (4000000000, 1536, 0)
@@ -80,7 +80,7 @@ def size(value: Any) -> int:
 
 def size_text(number: float) -> str:
     """
-    Return bytes in the unit that makes them readable.
+    Return a number of bytes as text in a readable unit.
 
     >>> size_text(999), size_text(1234), size_text(5.6e9)
     ('999 B', '1.2 kB', '5.6 GB')
@@ -93,7 +93,7 @@ def size_text(number: float) -> str:
 
 
 def _span(text: str) -> float | None:
-    """Return the seconds of a text, or None; ValueError for a text that has two meanings."""
+    """Return the seconds of a text. Returns None if it is no time, raises ValueError if it has two meanings."""
     if match := _CLOCK.fullmatch(text) or _DAYS.fullmatch(text):
         parts = match.groups()
     elif match := _SHORT_CLOCK.fullmatch(text):

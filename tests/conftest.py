@@ -28,7 +28,7 @@ def site() -> Iterator[settings.Settings]:
     with tempfile.TemporaryDirectory(prefix="qexp-tests-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("QEXP_HOME", str(Path(folder) / "home"))
         patch.setenv("HOME", folder)
-        loaded = settings.trace()
+        loaded = settings.load_with_origins()
         services.up(loaded)
         try:
             yield settings.load()

@@ -41,7 +41,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     reserve()
     loaded = Grid.load(grid, assignments)
     checked(loaded)  # before anything is started
-    found, notices = services.up(settings.trace())
+    found, notices = services.up(settings.load_with_origins())
     for notice in notices:
         say(notice)
     if started := [service.name for service in found if service.changed]:

@@ -8,7 +8,7 @@ from qexp.cli.options import format_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, exact
 from qexp.notification_addresses import hidden
-from qexp.settings import load, redact, trace
+from qexp.settings import load, load_with_origins, redact
 
 
 @click.command()
@@ -22,7 +22,7 @@ def up_(form: str) -> None:
     """
     from qexp import services
 
-    found, notices = services.up(trace())
+    found, notices = services.up(load_with_origins())
     for notice in notices:
         say(notice)
     if form == "json":
@@ -55,7 +55,7 @@ def config_(form: str, reveal: bool) -> None:
     The first of these that has the setting counts: QEXP_NAME in the environment, the nearest qexp.toml upwards from
     here, the embedded services, the default.
     """
-    loaded = trace()
+    loaded = load_with_origins()
     values = loaded.values.model_dump(mode="json")
     values["notify"] = " ".join(loaded.values.notify if reveal else map(hidden, loaded.values.notify)) or None
     values["monitor_hosts"] = " ".join(loaded.values.monitor_hosts) or None

@@ -12,7 +12,7 @@ from qexp.errors import SettingsError
 from qexp.files import replacing
 from qexp.services import postgres, valkey
 from qexp.services.lock import locked
-from qexp.settings import LOCK_FILE, Loaded, Settings
+from qexp.settings import LOCK_FILE, Settings, SettingsWithOrigins
 
 __all__ = ["Service", "down", "up"]
 
@@ -27,7 +27,7 @@ class Service:
     embedded: bool = True
 
 
-def up(loaded: Loaded) -> tuple[list[Service], list[str]]:
+def up(loaded: SettingsWithOrigins) -> tuple[list[Service], list[str]]:
     """
     Start what is not running and return both services, with notices about what had to be opened for them.
 

@@ -53,7 +53,7 @@ class Account:
 
     def folder(self, path: Path) -> Path:
         """Return *path* as a private folder of this account; SettingsError if it is a link or another user's."""
-        return private_folders.claim(path, self.uid, "set QEXP_HOME to another folder")
+        return private_folders.make_private(path, self.uid, "set QEXP_HOME to another folder")
 
     def give(self, path: Path) -> None:
         """Hand a file over to this account; of a link, the link itself."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from qexp.files import replacing
-from qexp.settings import HANDED_OVER, SECRET_VARIABLES, Settings
+from qexp.settings import ATTACH_VARIABLE, SECRET_VARIABLES, Settings
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def conceal(folder: Path) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         log.warning("%s: %s; qexp.attach and qexp.load do not work in functions of this worker", path, reason)
-    os.environ[HANDED_OVER] = str(path)
+    os.environ[ATTACH_VARIABLE] = str(path)
 
 
 def _in(url: str) -> list[str]:

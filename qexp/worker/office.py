@@ -282,7 +282,7 @@ class Office:
 def _begun(board: Board, pid: int) -> Sequence[int] | None:
     """Return what a process is at, or was; None: the board cannot be read, and all is left to the worker's lease."""
     try:
-        if not private_folders.owned(board.path):
+        if not private_folders.is_owned(board.path):
             raise ValueError("it does not exist, or belongs to another user")
         post = board.of(pid)
     except (OSError, ValueError) as error:

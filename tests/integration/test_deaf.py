@@ -8,7 +8,7 @@ from qexp.client.doctor import experiments as doctor
 from qexp.client.doctor.finding import Chart, Verdict
 from qexp.grid import Grid
 from qexp.model import Outcome
-from qexp.settings import Loaded
+from qexp.settings import SettingsWithOrigins
 from qexp.store.reads import health
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
@@ -51,7 +51,7 @@ def deaf(client, queue):
 
 def test_a_worker_with_room_that_takes_nothing_while_experiments_wait_is_named(client, queue, ids, worker):
     assert deaf(client, queue)
-    findings = list(doctor.progress("progress", Chart(Loaded(client.settings, {}))))
+    findings = list(doctor.progress("progress", Chart(SettingsWithOrigins(client.settings, {}))))
     assert [finding.verdict for finding in findings] == [Verdict.WARNING]
     assert f"{queue}@here" in findings[0].found
 

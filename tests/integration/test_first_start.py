@@ -47,11 +47,11 @@ def test_a_first_start_that_was_killed_is_made_again(home, sign, whole_group):
         started.kill()
     started.wait()
     # When it is started again
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     # Then it works, and no part of the first one is left when it has been started once more
     assert Client(settings.load()).counts() == []
     services.down(settings.load())
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     names = {path.name.partition("-")[0] for path in (home / "postgres").iterdir()}
     assert names <= {"data", "log", "run", "programs"}
 
@@ -61,7 +61,7 @@ def test_data_that_an_older_version_left_half_made_are_set_aside(home):
     data.mkdir(mode=0o700, parents=True)
     (home / "postgres").chmod(0o700)
     (data / "PG_VERSION").write_text("18\n")
-    _, notices = services.up(settings.trace())
+    _, notices = services.up(settings.load_with_origins())
     assert Client(settings.load()).counts() == []
     aside = next((home / "postgres").glob("half-made-*"))
     assert (aside / "PG_VERSION").exists()
@@ -72,17 +72,17 @@ def test_data_that_an_older_version_left_half_made_are_set_aside(home):
 def test_an_empty_password_file_is_made_again(home, content):
     home.mkdir()
     (home / "postgres.password").write_text(content)
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     assert Client(settings.load()).counts() == []
     assert len((home / "postgres.password").read_text()) >= 24
 
 
 def test_a_password_that_is_not_the_servers_is_one_line(home):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     services.down(settings.load())
     (home / "postgres.password").unlink()
     with pytest.raises(ServiceError, match=r"postgres\.password") as caught:
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
     assert "\n" not in str(caught.value)
 
 
@@ -92,13 +92,13 @@ def test_a_password_that_is_not_the_servers_is_one_line(home):
 def test_services_whose_addresses_were_lost_are_found_and_not_started_twice(home, monkeypatch, content):
     # Given services whose file is missing or half-written
     monkeypatch.delenv("QEXP_BROKER_URL")
-    first, _ = services.up(settings.trace())
+    first, _ = services.up(settings.load_with_origins())
     file = home / "services.json"
     file.unlink()
     if content is not None:
         file.write_bytes(content)
     # When they are started again
-    again, _ = services.up(settings.trace())
+    again, _ = services.up(settings.load_with_origins())
     # Then they are the same
     assert [(service.url, service.changed) for service in again] == [(service.url, False) for service in first]
     # And the same holds when they are stopped
@@ -111,7 +111,7 @@ def test_a_broker_whose_configuration_is_half_written_starts(home, monkeypatch):
     (home / "valkey").mkdir(parents=True, mode=0o700)
     for content in (b"", b"bind 127.0.0.1\nport", b"bind 127.0.0.1\nport 1\nrequire", b"\xff\xfe"):
         (home / "valkey" / "valkey.conf").write_bytes(content)
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
         assert Client(settings.load()).counts() == []
         services.down(settings.load())
 
@@ -191,7 +191,7 @@ def shared(tmp_path, monkeypatch, home):
 
 
 def test_a_socket_in_the_temporary_folder_lies_in_a_private_one_of_its_account(shared):
-    _, notices = services.up(settings.trace())
+    _, notices = services.up(settings.load_with_origins())
     assert Client(settings.load()).counts() == []
     uid = account.Account.here().uid
     above = shared / f"qexp-{uid}"
@@ -210,7 +210,7 @@ def test_a_link_in_the_place_of_the_sockets_is_refused_and_its_target_stays_as_i
     (shared / f"qexp-{account.Account.here().uid}").symlink_to(target)
     # When the services are started
     with pytest.raises(SettingsError, match="found a link"):
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
     # Then its target is as it was
     assert (target.stat().st_uid, stat.S_IMODE(target.stat().st_mode)) == (os.geteuid(), 0o755)
     assert list(target.iterdir()) == []

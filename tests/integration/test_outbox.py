@@ -14,7 +14,7 @@ from qexp.client.doctor import experiments as doctor
 from qexp.client.doctor.finding import Chart
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Usage
-from qexp.settings import Loaded
+from qexp.settings import SettingsWithOrigins
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
     assert list(settings.outbox.iterdir()) == []
     assert [found.name for found in settings.unreadable.iterdir()] == ["0.json"]
     assert len([record for record in caplog.records if str(odd) in record.getMessage()]) == 1
-    (finding,) = doctor.left_overs("left-overs", Chart(Loaded(settings, {})))
+    (finding,) = doctor.left_overs("left-overs", Chart(SettingsWithOrigins(settings, {})))
     assert str(settings.unreadable / "0.json") in finding.found
 
 

@@ -34,8 +34,8 @@ def home(tmp_path, monkeypatch):
 
 
 def test_up_can_be_called_again(home):
-    first, _ = services.up(settings.trace())
-    again, _ = services.up(settings.trace())
+    first, _ = services.up(settings.load_with_origins())
+    again, _ = services.up(settings.load_with_origins())
     assert [service.changed for service in first] == [True, True]
     assert [service.changed for service in again] == [False, False]
     assert [service.url for service in first] == [service.url for service in again]
@@ -43,7 +43,9 @@ def test_up_can_be_called_again(home):
 
 def test_up_from_two_shells_at_once_starts_each_service_once(home):
     found = []
-    threads = [threading.Thread(target=lambda: found.append(services.up(settings.trace())[0])) for _ in range(3)]
+    threads = [
+        threading.Thread(target=lambda: found.append(services.up(settings.load_with_origins())[0])) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -53,7 +55,7 @@ def test_up_from_two_shells_at_once_starts_each_service_once(home):
 
 
 def test_data_and_messages_are_kept_between_down_and_up(home):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     client = Client(settings.load())
     client.migrate()
     with psycopg.connect(client.settings.database_url, autocommit=True) as raw:
@@ -63,7 +65,7 @@ def test_data_and_messages_are_kept_between_down_and_up(home):
     assert len(services.down(client.settings)) == 2
     assert services.down(client.settings) == []
     assert settings.load().database_url is None
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     # and workers that outlive this find the broker where it was
     assert settings.load().broker_url == client.settings.broker_url
     with psycopg.connect(settings.load().database_url) as raw:
@@ -73,7 +75,7 @@ def test_data_and_messages_are_kept_between_down_and_up(home):
 
 
 def test_only_the_owner_can_read_the_passwords(home):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     for name in ("services.json", "postgres.password", "valkey/valkey.conf"):
         assert stat.S_IMODE((home / name).stat().st_mode) == 0o600
     loaded = settings.load()
@@ -87,7 +89,7 @@ def test_only_the_owner_can_read_the_passwords(home):
 def test_the_services_listen_for_this_machine_only(home):
     import psutil
 
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     with redis.Redis.from_url(settings.load().broker_url) as server:
         valkey = server.info("server")["process_id"]
     postmaster = int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
@@ -101,7 +103,7 @@ def test_the_services_listen_for_this_machine_only(home):
 
 
 def test_nobody_else_can_read_what_the_services_keep(home):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     Client(settings.load()).counts()
 
     def open_to_others(path):
@@ -117,7 +119,7 @@ def test_nobody_else_can_read_what_the_services_keep(home):
 
 
 def test_each_home_has_passwords_of_its_own(home, site):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     for name in ("database_url", "broker_url"):
         passwords = {urlsplit(getattr(loaded, name)).password for loaded in (settings.load(), site)}
         assert len(passwords) == 2
@@ -127,7 +129,7 @@ def test_each_home_has_passwords_of_its_own(home, site):
 def test_passwords_are_in_no_command_line(home):
     import psutil
 
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     secrets = [psycopg.conninfo.conninfo_to_dict(settings.load().database_url)["password"]]
     secrets.append(settings.load().broker_url.partition("//:")[2].partition("@")[0])
     for process in psutil.process_iter(["cmdline"]):
@@ -136,7 +138,7 @@ def test_passwords_are_in_no_command_line(home):
 
 
 def test_two_homes_are_two_sites(home, site):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     assert settings.load().database_url != site.database_url
     assert Client(settings.load()).counts() == []
 
@@ -146,7 +148,7 @@ def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path, monkeypatch)
     path.parent.mkdir()
     monkeypatch.setenv("QEXP_HOME", str(path))
     try:
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
         assert Client(settings.load()).counts() == []
     finally:
         services.down(settings.load())
@@ -167,9 +169,9 @@ def test_a_home_may_have_any_visible_character_in_its_name(tmp_path, monkeypatch
     path = tmp_path / name
     monkeypatch.setenv("QEXP_HOME", str(path))
     try:
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
         services.down(settings.load())
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
         assert Client(settings.load()).counts() == []
     finally:
         services.down(settings.load())
@@ -178,20 +180,20 @@ def test_a_home_may_have_any_visible_character_in_its_name(tmp_path, monkeypatch
 
 
 def test_a_server_that_was_killed_is_started_again(home):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     loaded = settings.load()
     with redis.Redis.from_url(loaded.broker_url) as server:
         os.kill(server.info("server")["process_id"], 9)
     pid = int((home / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[0])
     os.kill(pid, 9)
-    found, _ = services.up(settings.trace())
+    found, _ = services.up(settings.load_with_origins())
     assert all(service.changed for service in found)
     assert Client(settings.load()).counts() == []
 
 
 def test_a_server_of_another_home_is_not_stopped_though_it_has_the_number_of_ours(home, site):
     # Given a home whose server was killed, and whose pid file names the server of another home by now
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     file = home / "postgres" / "data" / "postmaster.pid"
     lines = file.read_text().splitlines(keepends=True)
     psutil.Process(int(lines[0])).kill()
@@ -212,7 +214,7 @@ def test_a_home_on_a_disk_without_locks_is_refused(home, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(SettingsError, match="home: no locks available; set QEXP_HOME"):
         patch.setattr(fcntl, "flock", flock)
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
 
 
 def test_a_lock_is_open_for_writing_as_nfs_wants_it(tmp_path):
@@ -225,14 +227,14 @@ def test_a_lock_is_open_for_writing_as_nfs_wants_it(tmp_path):
 )
 def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatch, service, file):
     # Given a home on a shared disk: the lock of its server is held, and no process of it is here
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     services.down(settings.load())
     (home / file).write_text("999999999\n")
     monkeypatch.setattr(lock, "_PATIENCE", 0.1)
     with locked(home / f"{service}.lock"):
         # When it is started here
         with pytest.raises(ServiceError, match=rf"{service}\.lock: .* another machine"):
-            services.up(settings.trace())
+            services.up(settings.load_with_origins())
         # Then the files of that server are as they were
         assert (home / file).read_text() == "999999999\n"
 
@@ -240,7 +242,7 @@ def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatc
 @pytest.mark.parametrize("service", ["postgres", "valkey"])
 def test_a_server_holds_its_lock_for_as_long_as_it_lives(home, monkeypatch, service):
     monkeypatch.setattr(lock, "_PATIENCE", 0.1)
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     with pytest.raises(ServiceError), inherited(home / f"{service}.lock"):
         pass
     services.down(settings.load())
@@ -250,7 +252,7 @@ def test_a_server_holds_its_lock_for_as_long_as_it_lives(home, monkeypatch, serv
 
 def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch):
     monkeypatch.setenv("QEXP_DATABASE_URL", site.database_url)
-    found, _ = services.up(settings.trace())
+    found, _ = services.up(settings.load_with_origins())
     assert [(service.name, service.embedded, service.changed) for service in found] == [
         ("Postgres", False, False),
         ("Valkey", True, True),
@@ -274,7 +276,7 @@ def closed(monkeypatch, tmp_path):
 
 
 def test_roots_virtual_environment_stays_closed(home, closed):
-    services.up(settings.trace())
+    services.up(settings.load_with_origins())
     assert Client(settings.load()).counts() == []
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
@@ -283,5 +285,5 @@ def test_roots_virtual_environment_stays_closed(home, closed):
 def test_a_home_to_which_no_programs_can_be_copied_is_refused(closed, monkeypatch, tmp_path, character):
     monkeypatch.setenv("QEXP_HOME", str(tmp_path / f"a{character}b"))
     with pytest.raises(SettingsError, match="set QEXP_HOME") as caught:
-        services.up(settings.trace())
+        services.up(settings.load_with_origins())
     assert "\n" not in str(caught.value)

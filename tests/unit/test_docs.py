@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from qexp.cli.main import VERBS
-from qexp.settings import HANDED_OVER, Settings
+from qexp.settings import ATTACH_VARIABLE, Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -67,7 +67,7 @@ def test_the_page_of_settings_has_each_setting_with_its_default(name):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_names_only_settings_that_exist(page):
     named = set(re.findall(r"QEXP_[A-Z_]*[A-Z]", page.read_text(encoding="utf-8")))
-    assert named <= {f"QEXP_{name.upper()}" for name in Settings.model_fields} | {HANDED_OVER, "QEXP_NAME"}
+    assert named <= {f"QEXP_{name.upper()}" for name in Settings.model_fields} | {ATTACH_VARIABLE, "QEXP_NAME"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -114,8 +114,8 @@ def test_root_gives_no_folder_of_a_third_user_away(shared):
 def test_a_file_counts_only_if_it_is_the_users_and_no_link(tmp_path, monkeypatch):
     (tmp_path / "held").touch()
     (tmp_path / "link").symlink_to(tmp_path / "held")
-    assert private_folders.owned(tmp_path / "held")
-    assert not private_folders.owned(tmp_path / "link")
-    assert not private_folders.owned(tmp_path / "missing")
+    assert private_folders.is_owned(tmp_path / "held")
+    assert not private_folders.is_owned(tmp_path / "link")
+    assert not private_folders.is_owned(tmp_path / "missing")
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
-    assert not private_folders.owned(tmp_path / "held")
+    assert not private_folders.is_owned(tmp_path / "held")

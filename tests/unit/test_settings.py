@@ -7,7 +7,7 @@ import traceback
 import pytest
 
 from qexp.errors import SettingsError
-from qexp.settings import load, place, redact, trace
+from qexp.settings import load, load_with_origins, place, redact
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_embedded_servi
     (tmp_path / "qexp.toml").write_text('database_url = "postgresql://file/db"\nbroker_url = "redis://file/0"\n')
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)
-    loaded = trace({"QEXP_HOME": str(home), "QEXP_BROKER_URL": "redis://env/0"}, below)
+    loaded = load_with_origins({"QEXP_HOME": str(home), "QEXP_BROKER_URL": "redis://env/0"}, below)
     assert loaded.values.broker_url == "redis://env/0"
     assert loaded.values.database_url == "postgresql://file/db"
     assert loaded.origins["broker_url"] == "QEXP_BROKER_URL"
@@ -36,7 +36,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_embedded_servi
 
 def test_the_embedded_services_of_a_home_are_found_by_its_file(tmp_path, home):
     services(home)
-    loaded = trace({"QEXP_HOME": str(home)}, tmp_path)
+    loaded = load_with_origins({"QEXP_HOME": str(home)}, tmp_path)
     assert loaded.origins["database_url"] == "embedded"
     assert not loaded.configured("database_url")
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from qexp.client.doctor import experiments, services
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict, exit_status
 from qexp.errors import ServiceError, SettingsError
-from qexp.settings import trace
+from qexp.settings import load_with_origins
 
 __all__ = ["Finding", "Verdict", "examine", "exit_status"]
 
@@ -59,7 +59,7 @@ CHECKS = (
 def examine() -> Findings:
     """Yield what each check finds, as it finds it."""
     try:
-        chart = Chart(trace())
+        chart = Chart(load_with_origins())
     except SettingsError as error:
         yield Finding("settings", Verdict.FAILED, str(error), repair="correct it, or remove it")
         yield from (_skipped(check, "settings") for check in CHECKS[1:])

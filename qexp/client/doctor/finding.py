@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from qexp.errors import ServiceError
-from qexp.settings import Loaded, Settings
+from qexp.settings import Settings, SettingsWithOrigins
 from qexp.store.reads.workers import WorkerView
 
 
@@ -46,7 +46,7 @@ Findings = Iterator[Finding]
 class Chart:
     """What checks have learnt that later ones need."""
 
-    loaded: Loaded
+    loaded: SettingsWithOrigins
     met: set[str] = field(default_factory=set)
     """Needs of later checks that were found to be met."""
     crew: Sequence[WorkerView] = ()

@@ -23,7 +23,7 @@ class Scratch:
     """A worker's folder, in this user's private one below the system's temporary one (TMPDIR moves it)."""
 
     def __init__(self, worker: UUID) -> None:
-        self.folder = private_folders.place(f"{_PREFIX}{worker.hex}")
+        self.folder = private_folders.path_of(f"{_PREFIX}{worker.hex}")
         self._lock: int | None = None
 
     @property
@@ -63,7 +63,7 @@ class Scratch:
         Those of another site's workers are left to that one, for a week. SettingsError: others may have put them there.
         """
         for folder in private_folders.folder().glob(f"{_PREFIX}*"):
-            if not private_folders.owned(folder):
+            if not private_folders.is_owned(folder):
                 log.warning("%s belongs to another user: skipped", folder)
                 continue
             try:

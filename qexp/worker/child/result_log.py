@@ -86,7 +86,7 @@ def read(folder: Path, pid: int) -> Left:
     path = path_of(folder, pid)
     if not os.path.lexists(path):
         return Left()
-    if not private_folders.owned(path) or not path.is_file():
+    if not private_folders.is_owned(path) or not path.is_file():
         return Left(damaged=True)
     data = path.read_bytes()
     results, damaged = [], False

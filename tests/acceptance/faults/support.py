@@ -105,7 +105,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.environ = {**os.environ, "QEXP_HOME": str(folder / "home"), "HOME": str(folder), **PACE}
-        self._loaded = settings.trace({"QEXP_HOME": str(folder / "home"), **PACE}, folder)
+        self._loaded = settings.load_with_origins({"QEXP_HOME": str(folder / "home"), **PACE}, folder)
         self._workers: list[Worker] = []
         self.up()
 
