@@ -77,7 +77,9 @@ def _refuse_uncacheable(function: Any) -> None:
     if plain.__name__ == "<lambda>":
         raise CacheError("a lambda cannot be cached: it has no name; use def")
     if outer and not outer.endswith("<locals>"):
-        raise CacheError(f"{_name(plain)} cannot be cached: it is a method; cache a function that takes what it needs")
+        raise CacheError(
+            f"{_name(plain)} cannot be cached: it is a method; cache a function that takes its values as parameters"
+        )
     if plain.__closure__:
         names = ", ".join(plain.__code__.co_freevars)
         raise CacheError(

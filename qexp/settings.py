@@ -363,7 +363,7 @@ def place_of_files(value: str) -> str:
     if not _is_url(value) or urlsplit(value).query or (not rest and scheme != "memory"):
         raise ValueError("expected a URL such as s3://bucket/prefix, without options")
     if ":" in urlsplit(value).netloc.rpartition("@")[0]:
-        raise ValueError("expected a URL without a password: leave it to the store's own variables or files")
+        raise ValueError("expected a URL without a password: use the store's own variables or files")
     return value
 
 

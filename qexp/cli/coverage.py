@@ -31,7 +31,7 @@ _SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
 @format_option
 def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **options: Any) -> int:
     """
-    Count what is done in each cell, with the reason of each gap and the command that fills it.
+    Count the done experiments of each cell, with the reason of each gap and the command that fills it.
 
     What is expected comes from the newest grid. Without --rows and --columns, the two parameters with the most values
     are chosen. The exit status is 0 if everything is done, otherwise 1.

@@ -218,7 +218,7 @@ class GridFile(_Section):
         "child", description="process: each experiment in a Python of its own, for code that leaks (CUDA, threads)"
     )
     source: Literal["snapshot", "installed"] = Field(
-        "snapshot", description="snapshot: run the code as it was when enqueued; installed: as workers find it"
+        "snapshot", description="snapshot: run the code of the enqueue; installed: run the code that workers find"
     )
     output: Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(size), _SIZE] = Field(
         65_536, description="so much of what an attempt prints is kept, of its beginning and its end"

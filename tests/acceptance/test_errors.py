@@ -101,7 +101,7 @@ def test_what_has_kept_nothing_is_left_alone_and_whole_studies_are_not_accepted_
     ids = [row["id"] for row in made.listed()]
     (group,) = {row["error_fingerprint"] for row in made.listed()}
     for whole in (["accept", made.name], ["accept", made.name, "--failed"]):
-        assert "say which: --error GROUP" in qexp(*whole).stderr
+        assert "name the experiments: --error GROUP" in qexp(*whole).stderr
     assert (
         "--status: found done, expected failed"
         in qexp("accept", made.name, "--error", group, "--status", "done").stderr

@@ -143,7 +143,7 @@ def test_an_object_keeps_attributes_that_an_older_checkpoint_lacks():
         ([], {}, "holds a dict, expected a list"),
         (Plain(), 3, "holds an int, expected a Plain"),
         (Slotted(), {"epoch": 1, "other": 2}, "Slotted cannot be restored in place"),
-        (5, 5, "no state to restore in a value of type int; put what it holds in a dict"),
+        (5, 5, "no state to restore in a value of type int; put its contents in a dict"),
     ],
 )
 def test_what_does_not_fit_is_refused(target, value, text):
@@ -153,7 +153,7 @@ def test_what_does_not_fit_is_refused(target, value, text):
 
 @pytest.mark.parametrize("target", [len, json, Model, lambda: 1, (1,), (), 3, "x", Path(), frozenset()])
 def test_no_state_is_made_up_for_what_hides_its_own(target):
-    with pytest.raises(CheckpointError, match="put what it holds in a dict"):
+    with pytest.raises(CheckpointError, match="put its contents in a dict"):
         state_of(target)
 
 
@@ -258,7 +258,7 @@ def test_what_cannot_change_itself_is_a_state_if_its_parts_can_change(kind):
     target = kind(Model(), random.Random(0))
     gone_on(loop(kind(Model(8.0), random.Random(4))), target)
     assert (target.model.weight, target.rng.random()) == (8.0, random.Random(4).random())
-    with pytest.raises(CheckpointError, match="put what it holds in a dict"):
+    with pytest.raises(CheckpointError, match="put its contents in a dict"):
         loop(kind(Model(), 3))
     with pytest.raises(CheckpointError, match=r"the checkpoint holds .* expected a"):
         gone_on(loop({"a": 1, "b": 2}), target)

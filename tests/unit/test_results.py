@@ -293,7 +293,7 @@ def test_where_nothing_is_kept_nothing_is_offered(outcome, source):
 
 def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hears_of_it():
     context = Context.local()
-    with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep what is not data with"):
+    with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep other values with"):
         context.record(accuracy=0.9, raw=b"", seconds=2)
     assert context.journal.recorded == {"accuracy": 0.9, "seconds": 2}
 
@@ -313,7 +313,7 @@ def test_a_row_of_a_list_may_be_whatever_becomes_a_mapping(row):
         (FRAME, r"append to 'rows': found a DataFrame, expected a row; append each of frame.to_dict\('records'\)"),
         ([1, 2], "append to 'rows': found a list, expected names with values"),
         (3, "append to 'rows': found an int, expected names with values"),
-        ({"raw": b""}, "append to 'rows': raw: a bytes is not data; keep what is not data with context.artifact"),
+        ({"raw": b""}, "append to 'rows': raw: a bytes is not data; keep other values with context.artifact"),
     ],
 )
 def test_what_is_no_row_is_refused_with_what_to_write(row, why):

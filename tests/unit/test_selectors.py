@@ -67,5 +67,5 @@ def test_each_option_narrows(options):
 
 
 def test_a_whole_study_is_not_narrow():
-    with pytest.raises(SelectorError, match="say which"):
+    with pytest.raises(SelectorError, match="name the experiments"):
         require_narrow(parse(["digits"]))

@@ -154,7 +154,10 @@ def again(report: Report) -> Html:
     counts = report.head.counts
     parts: list[Child] = []
     if counts.counts[Status.FAILED]:
-        parts += [tag("p", "Run again what has failed:"), command(f"qexp requeue {study} --failed\nqexp wait {study}")]
+        parts += [
+            tag("p", "Run the failed experiments again:"),
+            command(f"qexp requeue {study} --failed\nqexp wait {study}"),
+        ]
     if example is not None:
         parts += [
             tag("p", "Get the code and the list of packages of the newest revision:"),

@@ -61,7 +61,7 @@ class Outdated:
         if self.files:
             yield f"files: {listed(self.files, _MOST_FILES)}"
         if self.guessed:
-            yield "it is not known what they imported, so all files ending in .py count"
+            yield "their imports are unknown, so all files ending in .py count"
 
 
 @dataclass(frozen=True)

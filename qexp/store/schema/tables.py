@@ -78,7 +78,7 @@ environment = Table(
     Column("cores", Integer, nullable=False),
     Column("packages", JSONB, nullable=False),
     Column("gpus", ARRAY(Text), nullable=False, server_default="{}"),
-    comment="what is installed where a grid was enqueued or a worker runs: one row for all that have the same",
+    comment="the packages where a grid was enqueued or a worker runs; equal environments share a row",
 )
 
 source = Table(
@@ -171,7 +171,7 @@ leader = Table(
     # tells this database from others that share a broker
     Column("site", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
     CheckConstraint("one", name="there_is_one_leader"),
-    comment="the worker that announces what has become due, until its lease ends",
+    comment="the worker that leads, until its lease ends",
 )
 
 # No change of a status can be a HOT update, as indexes depend on it: each index here costs every experiment three or
@@ -354,7 +354,7 @@ checkpoint = Table(
     Column("progress", JSONB, nullable=False),
     Column("at", _moment, nullable=False, server_default=_now),
     CheckConstraint("(data IS NULL) <> (url IS NULL)", name="a_checkpoint_is_in_one_place"),
-    comment="where an experiment's next attempt goes on from; dropped when it is done, unless kept",
+    comment="the state from which an experiment's next attempt continues; deleted when it is done, unless kept",
 )
 
 artifact = Table(

@@ -152,13 +152,15 @@ def require_narrow(selection: Selection) -> None:
     """Raise SelectorError unless more than a study was given: whole studies are not run again by accident."""
     if not selection.is_narrow:
         options = "--failed, --status STATUS, --error GROUP, --orphaned, --stale, --where CONDITION, --since TIME"
-        raise SelectorError(f"say which: {options}, --host NAME or ids such as 17,19-23")
+        raise SelectorError(f"name the experiments: {options}, --host NAME or ids such as 17,19-23")
 
 
 def require_group(selection: Selection) -> None:
     """Raise SelectorError unless an error group or ids were given: of other failures no result is taken by accident."""
     if selection.error is None and not selection.ids:
-        raise SelectorError("say which: --error GROUP, as 'qexp errors STUDY' shows it, or ids such as 17,19-23")
+        raise SelectorError(
+            "name the experiments: --error GROUP, as 'qexp errors STUDY' shows it, or ids such as 17,19-23"
+        )
 
 
 def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:

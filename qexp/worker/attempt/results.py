@@ -25,7 +25,7 @@ from qexp.worker.context.postgres import LARGEST, check_size
 _NAMED = 10
 """An error names so many refused parts of a result, with reasons, and so many kept ones."""
 _POSITION = re.compile(r"\[\d+\]")
-_ADVICE = "return numbers, text, lists or mappings of them, and keep the rest with context.artifact"
+_ADVICE = "return numbers, text, lists or mappings of them, and keep other values with context.artifact"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _fitting(named: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]
         largest = max(sizes, key=lambda name: sizes[name])
         refused[largest] = (
             f"{largest}: has {sizes.pop(largest) / 1e6:.1f} MB, expected at most {LARGEST / 1e6:g} MB in the whole "
-            "result: keep what is large with context.artifact, and series with context.metric"
+            "result: keep large values with context.artifact, and series with context.metric"
         )
     return {name: named[name] for name in sizes}, refused
 

@@ -90,7 +90,7 @@ class Desk:
         try:
             session.journal.flush(PATIENCE, final=True)
         except REFUSALS as error:
-            return refused("what it has recorded", error, claim, outcome.usage)
+            return refused("its records", error, claim, outcome.usage)
         finally:
             session.journal.over = True  # a context that somebody has kept is of no use any more
         return session.journal.completed(outcome)

@@ -119,7 +119,7 @@ class Context(Injected):
         self._journal.record(found.data if isinstance(found.data, dict) else {}, time.time())
         if found.refused:
             reasons = "; ".join(refusal.reason for refusal in found.refused.values())
-            raise ContextError(f"record: {reasons}; keep what is not data with context.artifact or context.save")
+            raise ContextError(f"record: {reasons}; keep other values with context.artifact or context.save")
 
     def metric(self, step: int | None = None, **values: Any) -> None:
         """
@@ -299,7 +299,7 @@ def _row(row: Any, what: str) -> dict[str, Json]:
     try:
         data = to_json(row)
     except ValueError as error:
-        raise ContextError(f"{what}: {error}; keep what is not data with context.artifact or context.save") from error
+        raise ContextError(f"{what}: {error}; keep other values with context.artifact or context.save") from error
     if not isinstance(data, dict):
         raise ContextError(
             f"{what}: found {article(type(row).__name__)}, expected names with values, such as {{'x': 1}}"

@@ -303,5 +303,5 @@ def check_size(what: str, value: Json) -> None:
     if size > LARGEST:
         raise ContextError(
             f"{what} has {size / 1e6:.1f} MB, expected at most {LARGEST / 1e6:g} MB: "
-            "keep what is large with context.artifact, and series with context.metric"
+            "keep large values with context.artifact, and series with context.metric"
         )

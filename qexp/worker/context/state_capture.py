@@ -89,7 +89,7 @@ class StateCapture(Traversal):
     def _attributes_of(self, item: Any) -> Any:
         if id(item) in self._open:
             raise self._error(f"{described(item)} that contains itself is not data; put what changes in a dict")
-        self._note(item, "put what it holds in a dict")
+        self._note(item, "put its contents in a dict")
         self._open.add(id(item))
         taken = self._items(attributes(item))
         self._open.remove(id(item))
@@ -108,7 +108,7 @@ class StateCapture(Traversal):
     def _estimator(self, item: Any) -> Any:
         if not self._whole:
             raise self._error(f"{described(item)} is not data; give resumable dump=joblib.dump, load=joblib.load")
-        self._note(item, "put what it holds in a dict")
+        self._note(item, "put its contents in a dict")
         return item
 
     def _items(self, items: dict[Any, Any]) -> dict[Any, Any]:
@@ -142,7 +142,7 @@ def require_state(target: Any) -> None:
     """Raise CheckpointError unless a value, or each item of a tuple, can be restored in place."""
     if target is not None and not _is_restorable(target):
         name = type(target).__qualname__
-        raise CheckpointError(f"there is no state to restore in a value of type {name}; put what it holds in a dict")
+        raise CheckpointError(f"there is no state to restore in a value of type {name}; put its contents in a dict")
 
 
 def parts_of(target: Any) -> dict[Any, Any] | None:

@@ -24,7 +24,7 @@ def upgrade() -> None:
         sa.Column("cores", sa.Integer(), nullable=False),
         sa.Column("packages", JSONB(), nullable=False),
         sa.Column("gpus", sa.ARRAY(sa.Text()), server_default="{}", nullable=False),
-        comment="what is installed where a grid was enqueued or a worker runs: one row for all that have the same",
+        comment="the packages where a grid was enqueued or a worker runs; equal environments share a row",
     )
     op.create_table(
         "imported",
@@ -40,7 +40,7 @@ def upgrade() -> None:
         sa.Column("until", MOMENT, nullable=False),
         sa.Column("site", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False),
         sa.CheckConstraint("one", name="there_is_one_leader"),
-        comment="the worker that announces what has become due, until its lease ends",
+        comment="the worker that leads, until its lease ends",
     )
     op.create_table(
         "source",
@@ -267,7 +267,7 @@ def upgrade() -> None:
         sa.Column("progress", JSONB(), nullable=False),
         sa.Column("at", MOMENT, server_default=NOW, nullable=False),
         sa.CheckConstraint("(data IS NULL) <> (url IS NULL)", name="a_checkpoint_is_in_one_place"),
-        comment="where an experiment's next attempt goes on from; dropped when it is done, unless kept",
+        comment="the state from which an experiment's next attempt continues; deleted when it is done, unless kept",
     )
     op.create_table(
         "earlier_result",
