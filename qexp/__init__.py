@@ -10,11 +10,11 @@ from qexp.errors import QexpError
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
     from qexp.caching import cached
+    from qexp.client.attached import attach
     from qexp.client.paper import tables
     from qexp.client.study import Study, enqueue, load, metrics
     from qexp.client.summaries import compare, coverage, table
     from qexp.grid import Grid
-    from qexp.worker.context.attached import attach
     from qexp.worker.context.context import Context
 
 __all__ = [
@@ -39,7 +39,7 @@ _HOMES = {
     "Grid": "qexp.grid",
     "Study": "qexp.client.study",
     "Table": "qexp.analysis.table",
-    "attach": "qexp.worker.context.attached",
+    "attach": "qexp.client.attached",
     "cached": "qexp.caching",
     "compare": "qexp.client.summaries",
     "coverage": "qexp.client.summaries",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from qexp import broker, monitor, settings
+from qexp import monitor, settings
 from qexp.errors import BrokerUnreachableError, QexpError
+from qexp.queueing import broker
 from qexp.worker import celery_hooks
 
 try:

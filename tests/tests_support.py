@@ -11,6 +11,9 @@ import psutil
 import pytest
 
 from qexp.functions import Signature
+from qexp.queueing import broker
+from qexp.queueing.messages import Message
+from qexp.settings import Settings
 from qexp.worker.context.checkpoint import decode, encode
 
 T0KEN = "T0kenThatNobodyMaySee"
@@ -56,3 +59,9 @@ def signature_of(annotation: Any) -> Signature:
 def refuse_constant(name: str) -> NoReturn:
     """Refuse NaN and Infinity: json.loads takes them without *parse_constant*."""
     raise AssertionError(f"{name} is not JSON")
+
+
+def publish(settings: Settings, *messages: Message) -> None:
+    """Put messages on the broker."""
+    with broker.connected(settings) as connection:
+        broker.publish(connection, messages)

@@ -13,8 +13,9 @@ import redis
 from benchmarks.drill.judge import Sample
 from benchmarks.drill.storm import STUDY, Storm
 from benchmarks.site import Site
-from qexp import broker
 from qexp.errors import QexpError
+from qexp.queueing import broker
+from qexp.queueing.messages import level
 from qexp.store.connection import Raw
 
 _EVERY = 0.5
@@ -76,13 +77,13 @@ class Watch:
             return {"broken": ("no study",)}
         paused, queued, due, running, later, leader, workers, at = row
         with self._site.broker() as connection:
-            backlog = broker.backlogs(connection, [(STUDY, broker.level(0))])[STUDY, broker.level(0)]
+            backlog = broker.waiting(connection, [(STUDY, level(0))])[STUDY, level(0)]
         rest = {
             "later": later,
             "leader": leader,
             "workers not given up": workers,
             "at work": at,
-            "messages": backlog.depth,
-            "next": backlog.next[:5],
+            "messages": backlog.number,
+            "next": backlog.next_ids[:5],
         }
         return {"paused": paused, "queued": queued, "due": due, "running": running, "rest": rest}

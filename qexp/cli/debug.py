@@ -12,7 +12,7 @@ from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
 
 if TYPE_CHECKING:
-    from qexp.worker.debug import Rehearsal
+    from qexp.client.debug import Rehearsal
 
 
 @click.command()
@@ -28,9 +28,9 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     It uses the code, the checkpoints and the context that a worker would use; breakpoint() works. At the end it lists
     the series, rows and artifacts that a real attempt would keep.
     """
+    from qexp.client.debug import Rehearsal
     from qexp.errors import FunctionError, SourceError
     from qexp.functions.user_code import must_propagate
-    from qexp.worker.debug import Rehearsal
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is
         reserve()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,11 +19,11 @@ from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
-from qexp.store.connection import Connection, Database, raw
+from qexp.store.connection import Connection, Database
 from qexp.store.reads import locks, study_progress, study_rows, workers
 from qexp.store.reads.workers import WorkerView
 from qexp.store.schema import roles, schema_version, views
-from qexp.store.writes import control, publishing
+from qexp.store.writes import control
 from qexp.store.writes.control import Cancelled
 from qexp.this_process import user_name
 from qexp.truncation import truncated
@@ -31,11 +31,11 @@ from qexp.truncation import truncated
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.client.announcing import Announcer
     from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.explain import Explanation
     from qexp.client.reading import Shown
     from qexp.grid import Grid
+    from qexp.queueing.publisher import Publisher
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
     from qexp.store.selection.selectors import Selection
     from qexp.store.writes.accepting import Accepted
@@ -80,11 +80,11 @@ class Client:
             self._database.close()
 
     @cached_property
-    def announcer(self) -> Announcer:
-        """What publishes ids."""
-        from qexp.client.announcing import Announcer
+    def publisher(self) -> Publisher:
+        """The publisher of ids to the broker."""
+        from qexp.queueing.publisher import Publisher
 
-        return Announcer(self.settings, self.begin)
+        return Publisher(self._database)
 
     @cached_property
     def _database(self) -> Database:
@@ -124,11 +124,7 @@ class Client:
 
         The view of *study*, if given, is made from all of its experiments, others from those that have ended lately.
         """
-        with self.begin() as connection:
-            stale = views.stale(raw(connection))
-        for number in {*stale, *([] if study is None else [study])}:
-            with self.begin() as connection:
-                views.refresh(raw(connection), number, wholly=number == study)
+        views.renew(self._database, study)
 
     def roles(self, worker: str, reader: str) -> str:
         """Return SQL that makes a role for workers and one for readers; see `qexp.store.schema.roles.script`."""
@@ -136,7 +132,7 @@ class Client:
 
     def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
         """
-        Add the experiments of a grid that its study does not have yet, and announce all that are pending.
+        Add the experiments of a grid that its study does not have yet, and publish all that are pending.
 
         The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
         """
@@ -161,22 +157,10 @@ class Client:
         with self.begin() as connection:
             return study_progress.mean_duration(connection, study)
 
-    def announce(self, study: study_rows.StudyRow, progress: Progress = nobody) -> int:
-        """Publish the ids of pending experiments of a study, as far as the window has room; return how many."""
-        return self.announcer.announce(study, progress)
-
-    def put_back(self, ids: Sequence[int]) -> None:
-        """Announce anew what was announced, by a message that is of no use any more; what was taken stays as it is."""
-        with self.begin() as connection:
-            studies_ = publishing.mark_pending(connection, ids)
-        self.announce_studies(studies_)
-
-    def announce_studies(self, ids: Sequence[int]) -> None:
-        """Publish the ids of pending experiments of the studies with these ids, as far as the window has room."""
-        with self.begin() as connection:
-            affected = study_rows.rows(connection, ids)
-        for study in affected:
-            self.announce(study)
+    def publish(self, study: study_rows.StudyRow, progress: Progress = nobody) -> int:
+        """Publish the ids of pending experiments of a study, as far as the window has room; return their number."""
+        with closing(self.publisher) as publisher:
+            return publisher.publish(study, partial(progress, "announced"))
 
     def study(self, name: str) -> study_rows.StudyRow:
         """Return a study; UnknownStudyError names the nearest one."""
@@ -248,9 +232,9 @@ class Client:
         With *fresh* they begin anew, otherwise with their checkpoints where they have any. Stale ones are chosen by the
         newest revision in the database, before this makes one of the code as it is now.
         """
-        from qexp import broker
         from qexp.client.planning import renew, renewal
         from qexp.files import Files
+        from qexp.queueing import broker
         from qexp.store.selection import selectors
 
         broker.check(self.settings)
@@ -267,7 +251,8 @@ class Client:
             return done
 
         done = self.change(send_back)
-        self.announce_studies(done.studies)
+        with closing(self.publisher) as publisher:
+            publisher.publish_studies(done.studies)
         self.renew_views()
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
@@ -312,7 +297,7 @@ class Client:
     def resume(self, study: str) -> bool:
         """Let a paused study go on; False: it was not paused."""
         found = self.change(lambda connection: control.resume(connection, study))
-        self.announce(self.study(study))
+        self.publish(self.study(study))
         return found
 
     def change(self, action: Callable[[Connection], T]) -> T:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from qexp import broker, notify
+from qexp import notify
 from qexp.client import provenance
 from qexp.client.checking import checked
 from qexp.client.planning import plan_of
@@ -15,6 +15,7 @@ from qexp.client.progress import Progress
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
+from qexp.queueing import broker
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
 from qexp.store.writes import control, enqueueing, publishing, studies
@@ -83,7 +84,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
 
     client.prepare()
     before, study, added = client.change(add)
-    announced = client.announce(study, progress)
+    announced = client.publish(study, progress)
     with client.begin() as connection:
         waiting = publishing.pending_of(connection, study.id)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
@@ -131,7 +132,7 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
         code = provenance.code(client, known.folder, digest)
         grid = checked(Grid.from_dict(data, code), moves=False)
         added = client.change(partial(_add, known=known, grid=grid))
-    announced = client.announce(known)
+    announced = client.publish(known)
     client.renew_views(known.id)
     return Enqueued(study, added.total, added.new, announced, known.revision)
 

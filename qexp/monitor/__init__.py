@@ -8,8 +8,8 @@ from typing import Any
 
 from celery import Celery, signals
 
-from qexp import broker
 from qexp.errors import MonitorError
+from qexp.queueing import messages
 
 
 def install(app: Celery, hosts: Collection[str] = ()) -> None:
@@ -39,6 +39,6 @@ def install(app: Celery, hosts: Collection[str] = ()) -> None:
 
 def as_experiment(task: Any) -> Any:
     """Show the task of an experiment by study, id and parameters: `digits #17  dataset=wine classifier=SVC`."""
-    if task.name == broker.TASK and task.args:
+    if task.name == messages.TASK and task.args:
         task.name = task.args
     return task

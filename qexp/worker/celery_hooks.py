@@ -11,8 +11,8 @@ from typing import Any
 
 from celery import Celery, signals
 
-from qexp import broker
 from qexp.errors import ExperimentFailedError, QexpError, SettingsError
+from qexp.queueing import messages
 from qexp.settings import Settings
 from qexp.worker import celery_internals as internals
 from qexp.worker import masking
@@ -37,21 +37,21 @@ def install(app: Celery, settings: Settings) -> None:
         """Tells the main process that a child has taken a message, or died."""
 
         def child_accepted(self, headers: Mapping[str, Any]) -> None:
-            office.stir(headers.get(broker.SCOUT))
+            office.wake(headers.get(messages.PROBE))
 
         def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
-            office.record_crash(broker.ids_of(arguments), pid, reason)
+            office.record_crash(messages.ids_of(arguments), pid, reason)
 
-    @app.task(name=broker.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
+    @app.task(name=messages.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
     def run(*arguments: Any) -> None:
         """Run announced experiments."""
-        child.work(broker.ids_of(arguments))
+        child.work(messages.ids_of(arguments))
 
     class ExperimentWorker(internals.MainWorker):
         """Gives back running experiments before a cold shutdown: a killed child would look like a failure."""
 
         def before_kill(self, running: Iterable[Sequence[Any]]) -> None:
-            office.give_back(number for arguments in running for number in broker.ids_of(arguments))
+            office.give_back(number for arguments in running for number in messages.ids_of(arguments))
 
     internals.use(app, ExperimentWorker)
 

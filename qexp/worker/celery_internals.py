@@ -26,8 +26,8 @@ from celery.worker import state
 from celery.worker.request import Request
 from kombu.transport import TRANSPORT_ALIASES, redis
 
-from qexp import broker
 from qexp.errors import PoolError
+from qexp.queueing import messages
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Transport(redis.Transport):
 
     def _deliver(self, message: Any, queue: str) -> None:
         """Hand a message to Celery with only those fields that qexp itself writes."""
-        super()._deliver(broker.sanitised(message), queue)  # type: ignore[no-untyped-call]
+        super()._deliver(messages.sanitised(message), queue)  # type: ignore[no-untyped-call]
 
 
 def use_own_transport() -> None:

@@ -1,4 +1,4 @@
-"""What one worker does for all of them: take back what silent ones ran, announce what waits, look after the rest."""
+"""The work of the leader: take back what silent workers ran, publish what is pending, look after the rest."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from qexp import broker
-from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError, ServiceError, SettingsError
 from qexp.model import Error, Failure
+from qexp.queueing import broker
+from qexp.queueing.lost import LostMessages
+from qexp.queueing.publisher import Publisher
 from qexp.settings import Settings
-from qexp.store.connection import Raw, connect
+from qexp.store.connection import Database, Raw, connect
 from qexp.store.reconnecting import translated
 from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 _PULSE = 1.0
 """Seconds between two looks."""
 _CALM = 3.0
-"""Seconds between two looks while nothing is open: what is enqueued is announced by whoever enqueues it."""
+"""Seconds between two looks while nothing is open: the client that enqueues experiments publishes them."""
 _SOON = 0.05
 """Seconds from the first message after a while until the next look."""
 _QUIET = 0.2
@@ -47,26 +48,27 @@ class Dispatcher:
 
     def __init__(self, settings: Settings, worker: UUID, board: Board, settle_dead: Callable[[], None]) -> None:
         self.settings, self.worker, self._board, self._settle_dead = settings, worker, board, settle_dead
-        self._client = Client(settings, keeps=True)
-        self._upkeep = Upkeep(self._client)
+        self._database = Database(settings, keeps=True)
+        self._publisher = Publisher(self._database)
+        self._lost = LostMessages(self._database, self._publisher)
+        self._upkeep = Upkeep(self._database)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = self._answered = 0.0
         """Since when Postgres is there, as far as is known, and when it answered last."""
         self._looked, self._stirred, self._moved = 0.0, True, -math.inf
         self._flows = True
-        """Something was announced when this worker looked last, so more may follow soon."""
+        """The last look published something, so more may follow soon."""
         self._hurry = False
         self._leads = True
         """As far as is known: a worker that has just begun tries at once."""
-        self._burst = self._took = self._held = 0.0
+        self._burst = self._took = self._awaited = 0.0
         """
-        When, after a while without, a message was taken; when one was taken last; and when it was found that a study
-        waits for its first experiments.
+        When a message was taken after a while without any, when one was taken last, and when a study was found to
+        wait for its probes.
         """
-        self._scouted: set[int] = set()
-        self._scouting = 0.0
-        """Studies whose first experiments were taken here while another worker leads, and since when there are any."""
+        self._probed: dict[int, float] = {}
+        """Studies whose probes were taken here while another worker leads, and when the first of them was."""
         self._thread = PeriodicThread(
             "qexp-dispatcher",
             self._look,
@@ -90,22 +92,20 @@ class Dispatcher:
         self._hurry = hurry
         self._thread.stop(patience)
         self._upkeep.stop(hurry)
-        self._client.close()
+        self._close()
 
-    def stir(self, scout: int | None = None) -> None:
+    def wake(self, probe: int | None = None) -> None:
         """
-        Say that a child of this worker has taken a message: what follows it may have to be announced soon.
+        Look soon, because a child of this worker has taken a message and more may have to be published.
 
-        What follows the first ones of a study, of which *scout* is the id, this worker announces though another one
-        leads: that one does not know that they have ended, and may be dead.
+        *probe* is the study if the message was one of its probes. This worker then publishes the rest of the study even
+        if another worker leads: the leader does not see when the probe ends, and may be dead.
 
-        Called for each message, by Celery's thread.
+        Celery's thread calls this for each message.
         """
         now = time.monotonic()
-        if scout is not None and not self._leads:
-            if not self._scouted:
-                self._scouting = now
-            self._scouted.add(scout)
+        if probe is not None and not self._leads:
+            self._probed.setdefault(probe, now)
             self._thread.wake()
         if now - self._took > _QUIET and self._leads:
             self._burst, self._stirred = now, True
@@ -130,7 +130,7 @@ class Dispatcher:
         self._rescue(raw)
         try:
             self._mark(lead.site)
-            self._announce(lead)
+            self._publish(lead)
         finally:  # studies are paused and people told without the broker, too
             # what has moved last may leave something to tell
             well = self._upkeep.look(at_once=not lead.stirs)
@@ -145,21 +145,24 @@ class Dispatcher:
 
     def _mark(self, site: UUID) -> None:
         """Say on the broker that somebody leads, for a while."""
-        with broker.client(self.settings) as connection:
-            connection.set(broker.mark(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
+        with self._publisher.broker.use() as connection:
+            connection.set(broker.leader_key(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
 
-    def _announce(self, lead: worker_rows.Leadership) -> None:
-        """Announce what waits, and what the broker has lost."""
-        announcer = self._client.announcer
+    def _publish(self, lead: worker_rows.Leadership) -> None:
+        """Publish what the broker has lost, then pending experiments: a new broker cannot have lost those yet."""
         try:
-            again = announcer.announce_again(lead.site, lead.is_first)
-            if again:  # before what follows: a broker that is new has lost nothing of that
+            again = self._lost.republish(lead.site, lead.is_first)
+            if again:
                 log.warning("%d experiments were published again: the broker had lost their messages", again)
-        finally:  # what waits need not wait for that
-            held = announcer.holds_back
-            self._flows = announcer.top_up() > 0
-            if announcer.holds_back and not held:
-                self._held = time.monotonic()
+        finally:  # pending experiments are published even if lost ones cannot be
+            awaited = self._publisher.awaits_probes
+            self._flows = self._publisher.publish_all() > 0
+            if self._publisher.awaits_probes and not awaited:
+                self._awaited = time.monotonic()
+
+    def _close(self) -> None:
+        self._publisher.close()
+        self._database.close()
 
     def _rescue(self, raw: Raw) -> None:
         """
@@ -194,8 +197,8 @@ class Dispatcher:
             with translated(self.settings):
                 self._leads = self.tick()
             if not self._leads:
-                self._follow_scouts()
-                self._client.close()
+                self._publish_after_probes()
+                self._close()
         except DatabaseUnreachableError:
             self._raw = None
             raise
@@ -207,25 +210,26 @@ class Dispatcher:
                 self._upkeep.look_once_more()
             self._resign(self._raw)
 
-    def _follow_scouts(self) -> None:
-        """Announce what follows the first ones of studies that this worker has had; the leader does after a while."""
-        if studies := set(self._scouted):
-            known = studies - self._client.announcer.go_on(studies)
-            self._scouted -= studies if time.monotonic() - self._scouting > self._lease else known
+    def _publish_after_probes(self) -> None:
+        """Publish studies whose probes this worker has taken; after a while that is left to the leader."""
+        if probed := dict(self._probed):
+            waiting = self._publisher.publish_studies(probed)
+            for study, since in probed.items():
+                if study not in waiting or time.monotonic() - since > self._lease:
+                    del self._probed[study]
 
     def _until_next_look(self) -> float:
         """
         Return the seconds until the next look.
 
-        Where a study waits for its first experiments to end, looks follow each other later and later.
+        While a study waits for its probes, the pauses become longer and longer.
         """
-        if not self._leads and self._scouted:
-            return min(self._lease / 2, max(_SOON, (time.monotonic() - self._scouting) / 2))
         if not self._leads:
-            return self._lease / 2
+            waited = time.monotonic() - min([*self._probed.values()], default=-math.inf)
+            return min(self._lease / 2, max(_SOON, waited / 2))
         pulse = _PULSE / 2 if self._flows else _PULSE
-        if self._client.announcer.holds_back:
-            return min(pulse, max(_SOON, (time.monotonic() - max(self._burst, self._held)) / 2))
+        if self._publisher.awaits_probes:
+            return min(pulse, max(_SOON, (time.monotonic() - max(self._burst, self._awaited)) / 2))
         return pulse
 
     def _resign(self, raw: Raw) -> None:

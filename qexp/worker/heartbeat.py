@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from qexp import broker
 from qexp.errors import ServiceError
+from qexp.queueing import broker
 from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.writes import worker_rows
@@ -109,8 +109,8 @@ class Heart:
         if time.monotonic() - self._heard <= self.settings.lease or self._site is None:
             return
         try:
-            with broker.client(self.settings) as connection:
-                others_are_heard = bool(connection.exists(broker.mark(self._site)))
+            with broker.connected(self.settings) as connection:
+                others_are_heard = bool(connection.exists(broker.leader_key(self._site)))
         except ServiceError as error:
             log.warning("the heartbeats of other workers are unknown: %s", error)
             return

@@ -6,11 +6,10 @@ import logging
 from datetime import timedelta
 
 from qexp import notify
-from qexp.client import Client
 from qexp.errors import NotifyError
 from qexp.model import Status, describe
 from qexp.notification_addresses import digest, hidden
-from qexp.store.connection import Connection
+from qexp.store.connection import Connection, Database
 from qexp.store.reads import experiment_rows, study_progress, study_rows
 from qexp.store.rules import notifications
 from qexp.store.rules.notifications import Event, StudyEvents
@@ -29,8 +28,8 @@ _LAST = 5.0
 class Notices:
     """What is noted is sent once, whoever leads: a service that is down delays nothing and fails nothing."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._thread = PeriodicThread(
             "qexp-notices", self._send_due, None, "messages are not sent", last=self._send_due
         )
@@ -45,8 +44,8 @@ class Notices:
 
     def look(self) -> None:
         """Note what there is to tell, and have it sent."""
-        settings = self._client.settings
-        with self._client.begin() as connection:
+        settings = self._database.settings
+        with self._database.begin() as connection:
             found = notifications.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
             known = notifications.told(connection, [news.id for news in found])
             for news in found:
@@ -61,21 +60,21 @@ class Notices:
     def braked(self, connection: Connection, name: str, reason: str) -> None:
         """Note that the brake has paused a study, in the transaction that does so."""
         study = study_rows.find(connection, name)
-        addresses = study_rows.addresses(connection, study) or self._client.settings.notify
+        addresses = study_rows.addresses(connection, study) or self._database.settings.notify
         text = f"{name}: paused\n{reason}\nafter the fix: qexp requeue {name} --failed; qexp resume {name}"
         if study.paused_at is not None and addresses:
             notifications.note(connection, study.id, Event.BRAKED, study.paused_at, text, addresses)
 
     def _send_due(self) -> None:
-        with self._client.begin() as connection:
+        with self._database.begin() as connection:
             due = notifications.due(connection)
         for notice in due:
-            known = {digest(address): address for address in [*notice.addresses, *self._client.settings.notify]}
+            known = {digest(address): address for address in [*notice.addresses, *self._database.settings.notify]}
             if notice.recipient in known:
                 self._send(notice, known[notice.recipient])
 
     def _send(self, notice: notifications.Notification, address: str) -> None:
-        with self._client.begin() as connection:
+        with self._database.begin() as connection:
             if not notifications.take(connection, notice):
                 return
         title = notice.text.partition("\n")[0]
@@ -83,10 +82,10 @@ class Notices:
             notify.send(address, notice.text)
         except NotifyError as error:
             log.warning("message to %s was not sent: %r: %s", hidden(address), title, error)
-            with self._client.begin() as connection:
+            with self._database.begin() as connection:
                 notifications.refused(connection, notice, str(error))
             return
-        with self._client.begin() as connection:
+        with self._database.begin() as connection:
             notifications.sent(connection, notice)
         log.info("message to %s was sent: %r", hidden(address), title)
 

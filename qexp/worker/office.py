@@ -14,14 +14,16 @@ from uuid import UUID
 
 import psutil
 
-from qexp import broker, private_folders
-from qexp.client import Client
+from qexp import private_folders
 from qexp.errors import ResultError, ServiceError
 from qexp.model import Error, Failure, OutputPiece
+from qexp.queueing import broker
+from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
 from qexp.source import current
-from qexp.store.connection import Raw, connect
+from qexp.store.connection import Database, Raw, connect
 from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
+from qexp.store.schema import schema_version, views
 from qexp.store.writes import claiming, journal, sources, worker_rows
 from qexp.this_process import user_name
 from qexp.truncation import single_line
@@ -66,12 +68,15 @@ class Office:
     def arrive(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Register the worker, with the schema current, before it takes anything."""
         broker.check(self.settings)
-        Client(self.settings).migrate()
+        database = Database(self.settings)
+        with database.begin() as connection:
+            schema_version.migrate(connection, self.settings.lease)
+        views.renew(database)
         self._settle_dead()
         self.scratch.make()
         self.board.make()
         environment = current()
-        with Client(self.settings).begin() as connection:
+        with database.begin() as connection:
             sources.keep_environment(connection, environment)
         with connect(self.settings) as raw:
             worker_rows.register(
@@ -95,9 +100,9 @@ class Office:
         self._dispatcher.start()
         self._warden.start()
 
-    def stir(self, scout: int | None) -> None:
-        """Note that a child has taken a message; *scout* is the study if it is one of the first of that."""
-        self._dispatcher.stir(scout)
+    def wake(self, probe: int | None) -> None:
+        """Tell the dispatcher that a child has taken a message; *probe* is the study if it is one of its probes."""
+        self._dispatcher.wake(probe)
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempt that a dead child was at, and give to others what it had not begun of a message."""
@@ -109,8 +114,8 @@ class Office:
         else:
             error = crashed(reason, name)
         self._note_death(_death(self.worker, pid, error, post))
-        with self._logging_losses():
-            Client(self.settings).put_back(ids)
+        with self._logging_losses(), open_publisher(self.settings) as publisher:
+            publisher.republish(ids)
 
     def _record_kill(self, post: Post) -> None:
         """End an attempt whose process was killed because it was over a limit."""
@@ -181,7 +186,8 @@ class Office:
                 lambda raw: claiming.undo(raw, worker, pid, begun), "experiments that did not start", _MOMENT
             )
         ):
-            Client(self.settings).put_back(undone)
+            with open_publisher(self.settings) as publisher:
+                publisher.republish(undone)
         if left.damaged:
             set_aside(result_log.path_of(folder, pid), self.settings.unreadable, "a line of it is no result")
         elif not psutil.pid_exists(pid):
@@ -229,9 +235,9 @@ class Office:
 
     def give_back(self, taken: Iterable[int]) -> None:
         """
-        Return what is running to Postgres, announce it anew, and leave: a cold shutdown kills the children next.
+        Return what is running to Postgres, publish it again, and leave: a cold shutdown kills the children next.
 
-        *taken* is what messages of this worker have announced, begun or not.
+        *taken* are the ids in messages that this worker has taken, begun or not.
         """
         self.board.close()
         self._postgres = ReconnectingConnection(self.settings)  # a signal may have interrupted the other one
@@ -247,8 +253,9 @@ class Office:
             self._postgres.run(lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", _MOMENT)
             for experiment, _ in released:
                 log.warning("experiment %d: given back, because the worker stops now", experiment)
-            Client(self.settings).announce_studies(sorted({study for _, study in released}))
-            Client(self.settings).put_back(list(taken))
+            with open_publisher(self.settings) as publisher:
+                publisher.publish_studies({study for _, study in released})
+                publisher.republish(list(taken))
 
     def _await_claims(self) -> None:
         """Let claims that children have under way be made, so that they can be taken back; no more are begun."""

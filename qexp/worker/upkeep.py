@@ -1,4 +1,4 @@
-"""What the leader looks after, beside announcing: studies that fail too much, workers that fail alone, people."""
+"""What the leader looks after, beside publishing: studies that fail too much, workers that fail alone, people."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qexp.client import Client
 from qexp.errors import ServiceError
+from qexp.store.connection import Database
 from qexp.store.rules import failure_limit, quarantine
+from qexp.store.schema import views
 from qexp.store.writes import control
 from qexp.worker.notices import Notices
 
@@ -32,14 +33,14 @@ class Chore:
 class Upkeep:
     """The chores of the leader. One that fails is logged and does not keep the others from being done."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._notices = Notices(client)
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._notices = Notices(database)
         self._chores = [
             Chore("studies that fail too much", self._brake, every=0.5),
             Chore("workers that fail alone", self._quarantine, every=2.0),
             Chore("what there is to tell", self._notices.look, every=2.0),
-            Chore("views that lack names or values", client.renew_views, every=5.0),
+            Chore("views that lack names or values", lambda: views.renew(database), every=5.0),
         ]
 
     def start(self) -> None:
@@ -80,7 +81,7 @@ class Upkeep:
 
     def _brake(self) -> None:
         """Pause the studies of which more has failed than their grids allow."""
-        with self._client.begin() as connection:
+        with self._database.begin() as connection:
             for excess in failure_limit.exceeded(connection):
                 reason = failure_limit.reason(connection, excess)
                 if control.pause(connection, excess.name, reason):
@@ -89,8 +90,8 @@ class Upkeep:
 
     def _quarantine(self) -> None:
         """Give nothing any more to workers on which everything fails that others can do."""
-        lease = self._client.settings.lease
-        with self._client.begin() as connection:
+        lease = self._database.settings.lease
+        with self._database.begin() as connection:
             for suspect in quarantine.suspects(connection, lease):
                 reason = quarantine.conviction(connection, suspect)
                 if reason is not None and quarantine.quarantine(connection, suspect, reason, lease):

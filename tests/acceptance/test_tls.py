@@ -185,13 +185,17 @@ def test_a_broker_that_cannot_prove_who_it_is_is_refused(tls, over_tls, qexp, st
     done = qexp("enqueue", made.folder / "grid.yaml", environ={"QEXP_BROKER_URL": url})
     check(tls, done, "cannot reach the broker at ", "certificate")
     check(tls, celery(tmp_path, QEXP_BROKER_URL=url), "cannot reach the broker at ", "certificate")
-    # nor by kombu, which without being told so looks at no certificate
-    code = "from qexp import broker, settings; broker.publish(settings.load(), [broker.Message('q', (1,), 1, '')])"
+    # nor by kombu, which by default checks no certificate
+    code = """
+from qexp import settings
+from qexp.queueing import broker
+broker.application(settings.load()).connection().ensure_connection(max_retries=1, timeout=1)
+"""
     line = [sys.executable, "-c", code]
     environ = {**os.environ, "QEXP_BROKER_URL": url}
-    published = subprocess.run(line, env=environ, capture_output=True, text=True, check=False, timeout=120)
-    assert "BrokerUnreachableError" in published.stderr
-    assert not any(password in published.stderr for password in tls.passwords)
+    refused = subprocess.run(line, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    assert "CERTIFICATE_VERIFY_FAILED" in refused.stderr
+    assert not any(password in refused.stderr for password in tls.passwords)
 
 
 def celery(folder, **environ):

@@ -11,10 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests_support import eventually, signal_all
+from tests_support import eventually, publish, signal_all
 
-from qexp import broker
 from qexp.client import Client
+from qexp.queueing import broker
+from qexp.queueing.messages import TASK, Message
 from qexp.store.selection.selectors import Selection
 
 pytestmark = pytest.mark.usefixtures("workers")
@@ -42,7 +43,7 @@ def test_the_same_ids_published_three_times_are_run_once_each(study, client, sit
     known = client.study(made.name)
     views = client.experiments(Selection(made.name))
     for _ in range(2):
-        broker.publish(site, [broker.Message(known.queue, (view.id,), 1, "again") for view in views])
+        publish(site, *(Message(known.queue, (view.id,), 1, "again") for view in views))
     assert made.wait() == 0
     runs = Counter((tmp_path / "log").read_text().split())
     assert runs == {str(x): 1 for x in range(40)}
@@ -51,7 +52,7 @@ def test_the_same_ids_published_three_times_are_run_once_each(study, client, sit
 
 
 def test_messages_of_unknown_ids_are_dropped_and_the_worker_goes_on(study, site, queue):
-    broker.publish(site, [broker.Message(queue, (2**62, -1), 1, "forged")])
+    publish(site, Message(queue, (2**62, -1), 1, "forged"))
     made = study("def f(x): return x", {"x": 1})
     made.enqueue()
     assert made.wait() == 0
@@ -72,7 +73,7 @@ def test_messages_that_are_not_json_or_not_ids_run_nothing_and_the_worker_goes_o
     made = study("def f(x): return x", {"x": 1}, queue=own)
     line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-Q", own, "-c", "1", "-l", "INFO"]
     # Given messages that would run code, and others that name no experiments
-    headers = {"task": broker.TASK, "id": str(uuid.uuid4()), "lang": "py"}
+    headers = {"task": TASK, "id": str(uuid.uuid4()), "lang": "py"}
     exploit = ([[Exploit(str(tmp_path / "hacked"))]], {}, {})
     yaml = f"!!python/object/apply:os.mknod ['{tmp_path / 'hacked'}']"
     bodies = [("application/x-python-serialize", pickle.dumps(exploit)), ("application/x-yaml", yaml.encode())]

@@ -9,10 +9,10 @@ from collections import deque
 import pytest
 from tests_support import eventually
 
-from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
+from qexp.queueing.publisher import Publisher
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.worker.attempt.scratch import Scratch
@@ -194,11 +194,11 @@ def test_an_experiment_ends_while_others_are_given_back(client, study, bundle, m
     current = bundle.next(lambda _: None)
     called, answers = threading.Event(), threading.Event()
 
-    def put_back(_, ids):
+    def republish(_, ids):
         called.set()
         assert answers.wait(60)
 
-    monkeypatch.setattr(Client, "put_back", put_back)
+    monkeypatch.setattr(Publisher, "republish", republish)
     giving = threading.Thread(target=bundle.hand_back)
     giving.start()
     assert called.wait(60)

@@ -20,17 +20,19 @@ import pytest
 import redis
 from kombu.asynchronous import Hub
 from kombu.transport import TRANSPORT_ALIASES, resolve_transport
-from tests_support import eventually
+from tests_support import eventually, publish
 
-from qexp import broker
 from qexp.errors import PoolError
+from qexp.queueing import broker, messages
+from qexp.queueing.messages import Message
 from qexp.worker import celery_internals as internals
 
 WORKER = """
 import os, signal, sys, time
 from pathlib import Path
 from celery import signals
-from qexp import broker, settings
+from qexp import settings
+from qexp.queueing import broker, messages
 from qexp.worker import celery_internals as internals
 
 queue = sys.argv[1]
@@ -50,9 +52,9 @@ class Request(internals.MessageRequest):
 
 class Worker(internals.MainWorker):
     def before_kill(self, running):
-        say("running", [broker.ids_of(arguments) for arguments in running])
+        say("running", [messages.ids_of(arguments) for arguments in running])
 
-@app.task(name=broker.TASK, Request=Request)
+@app.task(name=messages.TASK, Request=Request)
 def run(ids):
     say("begun", ids, "index", internals.child_index(), "pid", os.getpid())
     if ids == [2]:
@@ -91,7 +93,7 @@ def worker(site, tmp_path):
         return found()
 
     def send(*ids, line=""):
-        broker.publish(site, [broker.Message(queue, ids, 1, line)])
+        publish(site, Message(queue, ids, 1, line))
 
     says(" ready\\.")
     yield SimpleNamespace(process=process, queue=queue, folder=tmp_path, says=says, send=send, text=log.read_text)
@@ -218,7 +220,7 @@ def queue(site, monkeypatch):
 
 def test_brpop_start_without_it_a_worker_that_stops_waits_for_the_broker(queue, site):
     # Given a channel whose connection has read a message, and waits for another one for an hour
-    broker.publish(site, [broker.Message(queue.name, (7,), 1, "s #7", level=0)])
+    publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
     queue.read()
     queue.channel._brpop_start(timeout=3600)
     eventually(lambda: queue.server.info("clients")["blocked_clients"], "the broker to wait for a message")
@@ -233,15 +235,15 @@ def test_brpop_read_without_it_a_message_that_cannot_be_read_ends_every_worker(q
     # Given, before a message of qexp's, one that is no JSON, and one on which Celery raises
     odd = {"headers": {"odd": 1}, "properties": {"delivery_tag": "t", "delivery_info": {}}, "body": "x"}
     queue.server.lpush(queue.name, "no JSON", json.dumps(odd))
-    broker.publish(site, [broker.Message(queue.name, (7,), 1, "s #7", level=0)])
+    publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
     # Then qexp's is read, and nothing waits for an answer in qos._delivered
-    assert broker.ids_of(queue.read().payload[0]) == [7]
+    assert messages.ids_of(queue.read().payload[0]) == [7]
     queue.channel.qos._flush()
     assert not queue.channel.qos._delivered
 
 
 def test_deliver_without_it_a_forged_header_blocks_a_child_for_ever(queue, site):
-    broker.publish(site, [broker.Message(queue.name, (7,), 1, "s #7", level=0)])
+    publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
     message = json.loads(queue.server.rpop(queue.name))
     message["headers"] |= {"timelimit": "odd", "shadow": 5}
     queue.server.lpush(queue.name, json.dumps(message))

@@ -65,7 +65,7 @@ def test_a_worker_that_comes_back_cannot_overwrite_its_successor(client, raw, ex
     silent = claiming.claim(raw, experiment.id, slow, pid=1)
     assert claiming.release(raw, slow) == [(experiment.id, silent.study_id)]
     # When a second worker has taken it over and the first comes back
-    client.announce(client.study(experiment.study))
+    client.publish(client.study(experiment.study))
     successor = claiming.claim(raw, experiment.id, fast, pid=2)
     assert not claiming.finish(raw, silent, FINE)
     assert claiming.finish(raw, successor, Outcome(result={"y": 2}))
@@ -79,7 +79,7 @@ def test_the_same_worker_cannot_finish_an_earlier_attempt(client, raw, experimen
     same = worker()
     first = claiming.claim(raw, experiment.id, same, pid=1)
     claiming.release(raw, same)
-    client.announce(client.study(experiment.study))
+    client.publish(client.study(experiment.study))
     assert claiming.claim(raw, experiment.id, same, pid=1).attempt == 2
     assert not claiming.finish(raw, first, FINE)
 
@@ -159,11 +159,11 @@ def waiting(client):
 def test_a_retry_is_announced_when_it_is_due_and_not_before(client, raw, experiment, worker):
     claim = fail(raw, experiment, worker())
     known = client.study(experiment.study)
-    assert client.announce(known) == 0
+    assert client.publish(known) == 0
     assert claim.study_id not in waiting(client)
     raw.execute("UPDATE experiment SET not_before = now() WHERE id = %s", [experiment.id])
     assert claim.study_id in waiting(client)
-    assert client.announce(known) == 1
+    assert client.publish(known) == 1
 
 
 def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(client, raw, experiment, worker):
@@ -172,7 +172,7 @@ def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(
     left = Outcome(result={"early": 1}, departure=Departure("released"))
     assert claiming.finish(raw, claim, left)
     assert not claiming.finish(raw, claim, left)
-    client.announce(client.study(experiment.study))
+    client.publish(client.study(experiment.study))
     assert claiming.finish(raw, claiming.claim(raw, experiment.id, same, pid=1), FINE)
     shown = get(client, experiment.id)
     assert shown.experiment.result == {"y": 1}

@@ -13,11 +13,11 @@ import redis
 from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
-from qexp import broker
 from qexp.client import Client
 from qexp.errors import BrokerUnreachableError, GridError
 from qexp.grid import Grid
 from qexp.model import Status
+from qexp.queueing import broker
 from qexp.store.reads import study_rows
 from qexp.store.schema import views
 from qexp.store.selection.selectors import Selection
@@ -56,7 +56,7 @@ def test_ids_follow_the_order_of_the_grid(client, grid):
 def test_each_id_is_announced_once_on_its_queue(client, grid):
     done = client.enqueue(grid())
     with redis.Redis.from_url(client.settings.broker_url) as server:
-        assert broker.backlogs(server, [(done.study, 5)])[done.study, 5].depth == 3
+        assert broker.waiting(server, [(done.study, 5)])[done.study, 5].number == 3
     assert {view.status for view in client.experiments(Selection(done.study))} == {Status.QUEUED}
 
 
@@ -100,7 +100,7 @@ def test_a_broker_that_is_gone_leaves_nothing_written(client, grid):
     assert grid().study not in [counts.study for counts in client.counts()]
 
 
-def test_a_broker_that_goes_away_while_announcing_leaves_the_rows_pending(client, grid, monkeypatch):
+def test_a_broker_that_goes_away_while_publishing_leaves_the_rows_pending(client, grid, monkeypatch):
     lost = Client(client.settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"}))
     monkeypatch.setattr(broker, "check", lambda settings: None)
     with pytest.raises(BrokerUnreachableError):

@@ -7,10 +7,10 @@ import pytest
 from tests_support import T0KEN, eventually
 
 from qexp import notify
-from qexp.client import Client
 from qexp.errors import NotifyError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
+from qexp.store.connection import Database
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 from qexp.worker.notices import Notices
@@ -55,7 +55,7 @@ def leader(client):
     started = []
 
     def leader(settings=None):
-        made = Notices(Client(settings) if settings else client)
+        made = Notices(Database(settings or client.settings))
         made.start()
         started.append(made)
         return made
@@ -103,7 +103,7 @@ def test_after_a_requeue_the_same_events_are_told_again(client, study, service, 
 def test_a_brake_is_told_with_its_pause(client, study, service):
     name = study(4, service.address, stop_after={"failures": 2})
     study.end(name, TYPO, TYPO)
-    upkeep = Upkeep(client)
+    upkeep = Upkeep(Database(client.settings))
     upkeep.start()
     upkeep.look()
     eventually(lambda: any("paused" in text for text in service.told), "the pause to be told")

@@ -8,8 +8,10 @@ import uuid
 
 import pytest
 import redis
+from tests_support import publish
 
-from qexp import broker
+from qexp.queueing import broker, messages
+from qexp.queueing.messages import Message
 
 
 @pytest.fixture
@@ -26,22 +28,22 @@ def sent(site):
         yield take
 
 
-def test_only_the_first_messages_of_a_study_say_so(site, sent):
-    for scout in (None, 17):
+def test_only_probes_say_that_they_are_probes(site, sent):
+    for probe in (None, 17):
         queue = f"q{uuid.uuid4().hex}"
-        broker.publish(site, [broker.Message(queue, (3,), 1, "s #3", scout=scout)])
-        assert sent(queue)[1]["headers"].get(broker.SCOUT) == scout
+        publish(site, Message(queue, (3,), 1, "s #3", probe=probe))
+        assert sent(queue)[1]["headers"].get(messages.PROBE) == probe
 
 
 def test_a_message_is_one_that_celery_would_send(site, sent):
     ours, theirs = (f"q{uuid.uuid4().hex}" for _ in range(2))
-    message = broker.Message(ours, (3, 4), 1, "s #3 to #4  2 experiments", 7)
-    broker.publish(site, [message])
+    message = Message(ours, (3, 4), 1, "s #3 to #4  2 experiments", 7)
+    publish(site, message)
     broker.application(site).send_task(
-        broker.TASK,
+        messages.TASK,
         ([3, 4],),
         queue=theirs,
-        task_id=broker.task_id(message.ids, message.attempt),
+        task_id=messages.task_id(message.ids, message.attempt),
         priority=message.level,
         argsrepr=message.line,
         kwargsrepr="",

@@ -72,7 +72,7 @@ def test_a_quarantined_worker_gets_nothing_and_what_was_announced_to_it_is_put_b
     assert claiming.claim(raw, number, bad, 1) is None
     assert claiming.hand_over(raw, [number], bad)
     assert not claiming.hand_over(raw, [number], bad)
-    client.announcer.top_up()
+    client.publisher.publish_all()
     assert claiming.claim(raw, number, good, 1) is not None
     assert not claiming.hand_over(raw, [number], bad), "it is someone else's"
 

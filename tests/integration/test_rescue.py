@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import pytest
 from tests_support import eventually
 
-from qexp.client.announcing import bundles
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome, Status
+from qexp.queueing.sizing import divide
 from qexp.store.reads import study_rows
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, publishing, worker_rows
@@ -56,7 +56,7 @@ def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_b
         assert claim.study_id in [study.id for study in study_rows.waiting(connection)]
     assert statuses(client, two) == ["pending", "running"]
     assert not claiming.finish(raw, claim, Outcome(result={"y": 1})), "a late result is discarded"
-    client.announce_studies([claim.study_id])
+    client.publisher.publish_studies([claim.study_id])
     assert claiming.claim(raw, number, loud, 1).attempt == 2
 
 
@@ -82,7 +82,7 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
     number, worker, claim = two[0]
     for attempt in range(1, 7):
         if attempt > 1:
-            client.announce_studies([claim.study_id])
+            client.publisher.publish_studies([claim.study_id])
             claim = claiming.claim(raw, number, worker, 1)
         assert claim.attempt == attempt
         (failed,) = worker_rows.rescue(
@@ -119,7 +119,7 @@ def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_
     isolations = []
     for attempt, current in enumerate([first, worker(), worker()], 1):
         if attempt > 1:
-            client.announce_studies([claim.study_id])
+            client.publisher.publish_studies([claim.study_id])
             isolations.append(claiming.claim(raw, number, current, 1).isolation)
         worker_rows.rescue(raw, died(raw, current, number), LOST)
     # Then it had a process of its own the third time
@@ -153,7 +153,7 @@ def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, wo
 
 def test_what_runs_alone_has_a_message_of_its_own():
     items = [publishing.QueuedExperiment(number, 0, "{}", alone=number == 5) for number in range(20)]
-    messages = bundles(items, 100, 1, is_tail=False)
+    messages = divide(items, 100, 1, is_tail=False)
     assert [message for message in messages if items[5] in message] == [[items[5]]]
     assert sorted(item.id for message in messages for item in message) == list(range(20))
 
@@ -164,7 +164,7 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     raw.execute("UPDATE revision SET retries = retries || '{\"released\": 2}' WHERE study = %s", [claim.study_id])
     for _ in range(2):
         assert claiming.release(raw, current, [number])
-        client.announce_studies([claim.study_id])
+        client.publisher.publish_studies([claim.study_id])
         assert claiming.claim(raw, number, current, 1) is not None
     # When it is given back a third time
     assert claiming.release(raw, current, [number])
@@ -206,4 +206,4 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
         eventually(taken_back, "the experiment to be taken back")
     finally:
         raw.execute("DELETE FROM leader")
-        leader._client.close()
+        leader.stop(hurry=True)

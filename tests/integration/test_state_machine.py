@@ -260,7 +260,7 @@ class Machine(RuleBasedStateMachine):
             and (selection.error is None or row.group == selection.error)
         ]
 
-    # what announcing does
+    # what publishing does
 
     def announced(self, studies: Iterable[str]) -> int:
         """Mark in the model what is announced of studies; they share a queue."""
@@ -295,12 +295,12 @@ class Machine(RuleBasedStateMachine):
         assert done.announced == self.announced([study])
 
     @rule()
-    def top_up(self):
-        assert self.client.announcer.top_up() == self.announced(RETRIES)
+    def publish_all(self):
+        assert self.client.publisher.publish_all() == self.announced(RETRIES)
 
     @rule(study=STUDY)
-    def announce(self, study):
-        assert self.client.announce(self.client.study(study)) == self.announced([study])
+    def publish(self, study):
+        assert self.client.publish(self.client.study(study)) == self.announced([study])
 
     @rule(
         study=st.one_of(st.none(), STUDY),
@@ -384,7 +384,7 @@ class Machine(RuleBasedStateMachine):
             self.raw.execute("UPDATE experiment SET not_before = %s WHERE id = %s", [row.due, row.id])
 
     @rule(picks=st.lists(PICK, min_size=1, max_size=4))
-    def put_back(self, picks):
+    def mark_pending(self, picks):
         chosen = [self.pick(pick) for pick in picks]
         with self.client.begin() as connection:
             publishing.mark_pending(connection, [row.id for row in chosen])
@@ -392,7 +392,7 @@ class Machine(RuleBasedStateMachine):
             row.status = "pending" if row.status == "queued" else row.status
 
     @rule(study=STUDY, limit=st.integers(1, 4))
-    def announce_again(self, study, limit):
+    def mark_republished(self, study, limit):
         number = self.raw.execute("SELECT id FROM study WHERE name = %s", [study]).fetchone()[0]
         with self.client.begin() as connection:
             taken = publishing.mark_republished(connection, number, self.now() + timedelta(seconds=1), limit)
@@ -786,14 +786,14 @@ def hammer(client, raw, worker, folder, seed, operations):
     def rescue():
         worker_rows.rescue(raw, worker_rows.SilentWorker(worker, "", "", None, False, rng.sample(numbers, SIZE)), error)
 
-    def put_back():
+    def mark_pending():
         with client.begin() as connection:
             publishing.mark_pending(connection, rng.sample(numbers, SIZE))
 
     def enqueue():
         client.enqueue(grid_of("one", rng.randint(1, SIZE), folder))
 
-    often = [claim, claim, finish, finish, client.announcer.top_up]
+    often = [claim, claim, finish, finish, client.publisher.publish_all]
     seldom = [
         lambda: client.cancel(some()),
         lambda: client.requeue(some(), rng.random() < 0.3),
@@ -806,7 +806,7 @@ def hammer(client, raw, worker, folder, seed, operations):
         lambda: claiming.release(raw, worker),
         lambda: worker_rows.beat(raw, worker),
         rescue,
-        put_back,
+        mark_pending,
         enqueue,
     ]
     for _ in range(operations):

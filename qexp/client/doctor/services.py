@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from qexp import broker
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
 from qexp.errors import BrokerUnreachableError, DatabaseUnreachableError
+from qexp.queueing import broker
 from qexp.settings import Settings, place
 from qexp.store.reads import health
 from qexp.store.schema import schema_version
@@ -157,7 +157,7 @@ def redis(name: str, chart: Chart) -> Findings:
     """Reach the broker; say which it is and how far away."""
     settings = chart.settings
     try:
-        found = broker.condition(settings)
+        found = broker.health(settings)
     except BrokerUnreachableError as error:
         expected = f"a Redis or Valkey that answers within {settings.connect_timeout:g} s"
         yield _out_of_reach(name, chart, "broker_url", error, expected)
@@ -173,7 +173,7 @@ def redis(name: str, chart: Chart) -> Findings:
 
 def memory(name: str, chart: Chart) -> Findings:
     """See that the broker throws nothing away and is not full."""
-    found = broker.condition(chart.settings)
+    found = broker.health(chart.settings)
     command = f"redis-cli -u {_bare(chart.settings)} --askpass CONFIG SET"
     if found.policy != "noeviction":
         now = "" if found.limit else "; without maxmemory, Redis deletes nothing"

@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from qexp import broker
 from qexp.errors import BrokerUnreachableError
 from qexp.model import Status
+from qexp.queueing import broker
 from qexp.settings import Settings
 from qexp.store.connection import Connection
 from qexp.store.reads import explain_data
@@ -173,18 +173,19 @@ def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connec
     with begin() as connection:
         queue = explain_data.waits_on(connection, experiment)
     # the broker is asked first: an experiment that Postgres still calls queued afterwards was not taken before
-    backlog, trouble = (None, None) if queue is None else _ask(settings, queue)
+    messages, trouble = (None, None) if queue is None else _ask(settings, queue)
     with begin() as connection:
         found = explain_data.look(connection, experiment, settings.lease)
-        if backlog is None:
+        if messages is None:
             return Facts(found, QueueState(trouble=trouble), settings)
-        return Facts(found, QueueState(backlog.depth, publishing.oldest_queued(connection, backlog.next)), settings)
+        next_at = publishing.oldest_queued(connection, messages.next_ids)
+        return Facts(found, QueueState(messages.number, next_at), settings)
 
 
-def _ask(settings: Settings, queue: tuple[str, int]) -> tuple[broker.Backlog | None, str | None]:
-    """Return the backlog of a queue, or the reason that the broker did not answer."""
+def _ask(settings: Settings, queue: tuple[str, int]) -> tuple[broker.WaitingMessages | None, str | None]:
+    """Return the messages on a queue, or the reason that the broker did not answer."""
     try:
-        with broker.client(settings) as connection:
-            return broker.backlogs(connection, [queue])[queue], None
+        with broker.connected(settings) as connection:
+            return broker.waiting(connection, [queue])[queue], None
     except BrokerUnreachableError as error:
         return None, f"{error.place}: {error.reason}"

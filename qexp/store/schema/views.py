@@ -14,7 +14,8 @@ from typing import LiteralString
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from qexp.store.connection import Raw
+from qexp.store.connection import Database, Raw
+from qexp.store.connection import raw as raw_of
 from qexp.store.schema import view_shapes
 from qexp.store.schema.value_columns import Column, Shape, Source, columns
 from qexp.store.schema.view_shapes import Scan, Shapes
@@ -154,6 +155,19 @@ def _scan(whole: bool, present: _Basis | None, results: list[str]) -> Scan:
     if whole or present is None:
         return Scan(("params", "result"))
     return Scan(("result",), present.until if present.names[1] == results else None)
+
+
+def renew(database: Database, study: int | None = None) -> None:
+    """
+    Write the views that lack the newest names or values, if this role may and nobody reads them.
+
+    The view of *study*, if given, is made from all of its experiments, others from those that have ended lately.
+    """
+    with database.begin() as connection:
+        found = stale(raw_of(connection))
+    for number in {*found, *([] if study is None else [study])}:
+        with database.begin() as connection:
+            refresh(raw_of(connection), number, wholly=number == study)
 
 
 def stale(raw: Raw) -> list[int]:

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from qexp import broker
-from qexp.client import Client
 from qexp.errors import QexpError
 from qexp.model import Claim, Error, Failure, Outcome
+from qexp.queueing.messages import LARGEST
+from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
 from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
@@ -235,7 +235,8 @@ class Bundle:
                 self._is_unsure = False
                 ids = [*dict.fromkeys([*ids, *undone])]
             if ids:
-                Client(self.settings).put_back(ids)
+                with open_publisher(self.settings) as publisher:
+                    publisher.republish(ids)
 
     def refuse(self, claim: Claim) -> None:
         """Give it to others, with all that was not begun either."""
@@ -255,7 +256,8 @@ class Bundle:
             if self._worker_stops():
                 if self._postgres.run(lambda raw: claiming.give_back(raw, claim), f"experiment {claim.id}"):
                     log.warning("experiment %d: given back, because its worker stops", claim.id)
-                    Client(self.settings).announce_studies([claim.study_id])
+                    with open_publisher(self.settings) as publisher:
+                        publisher.publish_studies([claim.study_id])
             else:
                 log.error("experiment %d: %s", claim.id, STOPPED.message)
                 self._outbox.record(claim, Outcome(error=STOPPED))
@@ -292,8 +294,8 @@ class Bundle:
             return 1
         if self._ran:
             took = (time.monotonic() - self._paced_at) / self._ran
-            fitting = min(int(_AHEAD / took), 4 * self._at_once) if took else broker.LARGEST
-            self._at_once = max(1, min(broker.LARGEST, fitting))
+            fitting = min(int(_AHEAD / took), 4 * self._at_once) if took else LARGEST
+            self._at_once = max(1, min(LARGEST, fitting))
         self._paced_at, self._ran = time.monotonic(), 0
         return self._at_once
 
@@ -352,7 +354,8 @@ class Bundle:
         if outcome.departure is not None:
             log.info("experiment %d: %s", claim.id, outcome.departure.outcome)
             if outcome.departure.outcome == "released":
-                Client(self.settings).announce_studies([claim.study_id])
+                with open_publisher(self.settings) as publisher:
+                    publisher.publish_studies([claim.study_id])
         if outcome.error is not None:
             self._failures.append(f"{claim.study} #{claim.id}: {outcome.error.line}")
 

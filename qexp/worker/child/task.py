@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from uuid import UUID
 
-from qexp import broker
 from qexp.errors import ExperimentFailedError
 from qexp.model import Claim, Failure, Outcome
+from qexp.queueing.messages import LARGEST
 from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.writes import claiming
@@ -56,7 +56,7 @@ class MessageRunner:
 
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
-        if len(ids) > broker.LARGEST:  # it is forged, and most of its experiments are not to be had
+        if len(ids) > LARGEST:  # it is forged, and most of its experiments are not to be had
             ids = self._postgres.run(lambda raw: claiming.queued(raw, ids), "the published experiments")
         self._bundle.open(ids)
         try:

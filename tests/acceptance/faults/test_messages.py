@@ -6,9 +6,10 @@ import random
 import uuid
 
 import pytest
+import tests_support
 from acceptance.faults.support import assert_consistent
 
-from qexp import broker
+from qexp.queueing.messages import TASK, Message
 
 NUMBER = 20
 
@@ -27,8 +28,8 @@ def ids(study):
 
 
 def publish(study, *messages: tuple[int, ...]) -> None:
-    found = [broker.Message(study.queue, message, 1, "forged") for message in messages]
-    broker.publish(study.site.settings, found)
+    found = [Message(study.queue, message, 1, "forged") for message in messages]
+    tests_support.publish(study.site.settings, *found)
 
 
 def test_messages_that_come_thrice_and_in_any_order_run_each_experiment_once(study):
@@ -142,8 +143,8 @@ ODD = {
     "group": [["a"], 5],
     "ignore_result": [False, "x"],
     "stamped_headers": [["a"], 5],
-    "qexp_scout": ["x", -1, 2**40, [1]],
-    "task": [broker.TASK],
+    "qexp_probe": ["x", -1, 2**40, [1]],
+    "task": [TASK],
 }
 """Headers that Celery reads, some of them after it has reserved a child's place."""
 
@@ -160,7 +161,7 @@ def test_odd_headers_take_no_childs_place_and_change_nothing(own):
             message["headers"][name] = value
             put(study, message)
     callbacks = task([[found[1]]])
-    steps = [{"task": broker.TASK, "args": [[found[2]]], "options": {}}]
+    steps = [{"task": TASK, "args": [[found[2]]], "options": {}}]
     body = json.dumps([[[found[1]]], {}, {"callbacks": steps, "errbacks": 5, "chain": ["x"], "chord": {"a": 1}}])
     put(study, {**callbacks, "body": base64.b64encode(body.encode()).decode()})
     # When it works, then each experiment is run once, in time
@@ -168,7 +169,7 @@ def test_odd_headers_take_no_childs_place_and_change_nothing(own):
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def task(arguments: list[object], name: str = broker.TASK) -> dict[str, object]:
+def task(arguments: list[object], name: str = TASK) -> dict[str, object]:
     """Return a message as Celery puts it on a queue of Redis."""
     number = str(uuid.uuid4())
     body = json.dumps([arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])

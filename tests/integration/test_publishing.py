@@ -1,22 +1,23 @@
-"""What is announced when: a window per queue and priority, nothing of a paused study, and again what was lost."""
+"""Which ids are published when: a window per queue and priority, none of a paused study, and lost ones again."""
 
 import math
 import os
 import uuid
-from collections import Counter
-from datetime import timedelta
 
 import pytest
 import redis
 
-from qexp import broker
 from qexp.client import Client
-from qexp.client.announcing import bundles, size
 from qexp.grid import Grid
 from qexp.model import Outcome, Status
+from qexp.queueing import broker
+from qexp.queueing.lost import LostMessages
+from qexp.queueing.messages import ids_in
+from qexp.queueing.publisher import Publisher
+from qexp.store.connection import Database
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
-from qexp.store.writes.publishing import QueuedExperiment, RecentDurations, recent_durations
+from qexp.store.writes.publishing import RecentDurations, recent_durations
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
 
@@ -34,7 +35,7 @@ def narrow(site):
 
 @pytest.fixture
 def queue():
-    return f"announcing_{uuid.uuid4().hex[:8]}"
+    return f"publishing_{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def depth(site, queue):
     def depth():
         with redis.Redis.from_url(site.broker_url) as server:
             return sum(
-                found.depth for found in broker.backlogs(server, [(queue, level) for level in range(10)]).values()
+                found.number for found in broker.waiting(server, [(queue, level) for level in range(10)]).values()
             )
 
     return depth
@@ -70,11 +71,13 @@ def depth(site, queue):
 
 @pytest.fixture
 def again(narrow, depth):
-    """Announce again what is missing, and say how much that was on this test's queue."""
+    """Publish lost experiments again, and return their number on this test's queue."""
+    database = Database(narrow.settings)
+    lost = LostMessages(database, Publisher(database))
 
     def again(*arguments, **options):
         before = depth()
-        narrow.announcer.announce_again(*arguments, **options)
+        lost.republish(*arguments, **options)
         return depth() - before
 
     return again
@@ -92,10 +95,10 @@ def claim_all(client, raw, study, worker):
 def test_so_many_are_announced_as_the_window_holds_and_the_others_follow(narrow, raw, enqueue, worker, depth):
     study = enqueue(12)
     assert (statuses(narrow, study).count("queued"), depth()) == (5, 5)
-    narrow.announcer.top_up()
+    narrow.publisher.publish_all()
     assert statuses(narrow, study).count("queued") == 5, "the window is full"
     assert len(claim_all(narrow, raw, study, worker)) == 5
-    narrow.announcer.top_up()
+    narrow.publisher.publish_all()
     assert statuses(narrow, study)[:10] == ["running"] * 5 + ["queued"] * 5
     assert statuses(narrow, study)[10:] == ["pending"] * 2
 
@@ -123,7 +126,7 @@ def test_of_a_paused_study_nothing_is_announced_or_claimed_until_it_is_resumed(n
     assert statuses(narrow, study) == ["pending"] * 7
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = %s", [views[0].id])  # announced at the same moment
     assert claiming.claim(raw, views[0].id, worker, 1) is None
-    narrow.announcer.top_up()
+    narrow.publisher.publish_all()
     assert statuses(narrow, study).count("pending") == 6
     assert narrow.resume(study)
     assert not narrow.resume(study)
@@ -135,7 +138,7 @@ def test_a_pause_that_comes_while_a_study_is_announced_is_kept(narrow, enqueue, 
     study = enqueue(7)
     known, before = narrow.study(study), depth()
     assert narrow.pause(study)
-    assert narrow.announce(known) == 0
+    assert narrow.publish(known) == 0
     assert statuses(narrow, study) == ["pending"] * 7
     assert depth() == before
 
@@ -171,7 +174,7 @@ def test_what_an_empty_queue_should_hold_is_announced_again(narrow, site, enqueu
     with redis.Redis.from_url(site.broker_url) as server:
         server.delete(f"{queue}\x06\x165")
     assert again(known) == 0, "it may be on its way to a child"
-    monkeypatch.setattr("qexp.client.announcing.FRESH", timedelta())
+    monkeypatch.setattr("qexp.queueing.lost.LOST_AFTER", 0.0)
     assert again(known) == 4
     assert depth() == 4
 
@@ -190,7 +193,7 @@ def test_what_comes_after_the_next_message_of_a_queue_is_announced_again(
         while server.llen(f"{queue}\x06\x165") > 3:
             server.rpop(f"{queue}\x06\x165")
     assert again(known) == 0, "it may be on its way to a child"
-    monkeypatch.setattr("qexp.client.announcing.FRESH", timedelta())
+    monkeypatch.setattr("qexp.queueing.lost.LOST_AFTER", 0.0)
     assert again(known) == 1, "the first one is lost, the others are on the queue"
     assert depth() == 4
     assert again(known) == 0
@@ -205,10 +208,10 @@ def test_a_forged_message_of_very_many_ids_stops_nobody_from_announcing(narrow, 
     with redis.Redis.from_url(site.broker_url) as server:
         while server.llen(f"{queue}\x06\x165") > 1:
             server.rpop(f"{queue}\x06\x165")
-        (backlog,) = broker.backlogs(server, [(queue, 5)]).values()
-    assert len(backlog.next) == 100_000
+        (backlog,) = broker.waiting(server, [(queue, 5)]).values()
+    assert len(backlog.next_ids) == 100_000
     assert again(known) == 0, "nobody knows when it was announced"
-    narrow.put_back([*backlog.next, *(view.id for view in narrow.experiments(Selection(study)))])
+    narrow.publisher.republish([*backlog.next_ids, *(view.id for view in narrow.experiments(Selection(study)))])
     assert depth() == 5
     assert statuses(narrow, study) == ["queued"] * 4
 
@@ -231,10 +234,10 @@ def test_of_a_study_of_unknown_duration_few_are_announced_each_by_itself(site, r
     assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 40
     # When it is known that they are short
     ended(raw, queue, 40, 0.02)
-    assert wide.announce(wide.study(queue)) == 960
+    assert wide.publish(wide.study(queue)) == 960
     # Then about 1 s of them makes a message
     assert depth() == 40 + math.ceil(500 / 49.8) + 22, "and the last 460 are smaller"
-    assert wide.announce(wide.study(queue)) == 0
+    assert wide.publish(wide.study(queue)) == 0
 
 
 def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue, depth):
@@ -246,8 +249,8 @@ def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue,
     ended(raw, queue, 200, 0.001)
     with redis.Redis.from_url(site.broker_url) as server:
         server.delete(f"{queue}\x06\x165")
-        wide.announce(wide.study(queue))
-        found = [broker._ids(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
+        wide.publish(wide.study(queue))
+        found = [ids_in(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
     sizes = [len(ids) for ids in found]
     assert sum(sizes) == 100
     assert sizes == sorted(sizes, reverse=True)
@@ -272,33 +275,11 @@ def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue,
     with redis.Redis.from_url(site.broker_url) as server:
         server.delete(f"{queue}\x06\x165")
         # When five of the six that are left are announced
-        narrow.announce(narrow.study(study))
-        sent = [broker._ids(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
+        narrow.publish(narrow.study(study))
+        sent = [ids_in(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
     # Then the shortest one is left, and the longest ones are first
     views = {view.id: (view.params["n"], view.params["x"]) for view in narrow.experiments(Selection(study))}
     assert [views[number] for ids in sent for number in ids] == [(3, 2), (3, 3), (2, 2), (2, 3), (1, 2)]
-
-
-def test_what_is_announced_together_is_enough_messages_for_all_children():
-    items = [QueuedExperiment(number, 0, "{}") for number in range(1000)]
-    for children, number in ((4, 8), (16, 32), (0, 16)):  # with no children yet some are counted on
-        messages = bundles(items, 1000, children, is_tail=False)
-        assert [item for message in messages for item in message] == items
-        assert number <= len(messages) <= number + 2
-    assert [len(message) for message in bundles(items[:3], 1000, 4, is_tail=False)] == [1, 1, 1]
-    assert bundles([], 1000, 4, is_tail=True) == []
-
-
-def test_children_that_begin_together_do_not_end_their_messages_together():
-    items = [QueuedExperiment(number, 0, "{}") for number in range(1000)]
-    sizes = [len(message) for message in bundles(items, 8, 16, is_tail=False)]
-    ends = Counter(sizes[:16])
-    assert set(ends) == {6, 7, 8, 9, 10}
-    assert max(ends.values()) <= 5, "as many of each size as may be"
-    assert sum(sizes[:-1]) / len(sizes[:-1]) == pytest.approx(8, abs=0.1)
-    tail = [len(message) for message in bundles(items, 8, 16, is_tail=True)]
-    assert sum(tail) == 1000 and tail[-20:] == [1] * 20
-    assert [len(message) for message in bundles(items[:5], 1, 2, is_tail=False)] == [1] * 5, "alone is alone"
 
 
 def test_the_pace_of_a_study_is_not_that_of_its_first_experiments(narrow, raw, enqueue):
@@ -314,13 +295,6 @@ def test_the_pace_of_a_study_is_not_that_of_its_first_experiments(narrow, raw, e
     with narrow.begin() as connection:
         found = recent_durations(connection, narrow.study(study).id)
     assert found == RecentDurations(0.1, 2.0)
-
-
-def test_one_long_experiment_makes_messages_smaller():
-    assert size(RecentDurations(0.01, 0.01), 1.0) == 100
-    assert size(RecentDurations(0.01, 1.0), 1.0) == 5
-    assert size(RecentDurations(3.0, 3.0), 1.0) == 1
-    assert size(None, 1.0) == 1
 
 
 def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enqueue, worker):

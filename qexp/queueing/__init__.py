@@ -1,0 +1,1 @@
+"""Ids of experiments become messages on the broker, for client and worker alike."""

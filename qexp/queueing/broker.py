@@ -1,0 +1,229 @@
+"""The connection to the broker, and how the broker is doing."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from uuid import UUID
+
+from qexp.errors import BrokerUnreachableError
+from qexp.queueing.messages import Message, ids_in
+from qexp.settings import TLS_OPTIONS, Settings, place
+from qexp.truncation import single_line
+
+if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not wait
+    import redis
+    from celery import Celery
+
+_LEVELS = list(range(10))
+_SEPARATOR = "\x06\x16"  # kombu's, between a queue and the number of its list
+
+
+def application(settings: Settings) -> Celery:
+    """Return a Celery application that speaks to this broker as qexp needs it: JSON, early ack, no prefetch."""
+    from celery import Celery
+
+    url, tls = address(settings.broker_url or "")
+    app = Celery("qexp", broker=url or None, set_as_current=False)
+    app.conf.update(
+        broker_use_ssl=tls or False,
+        accept_content=["json"],
+        task_serializer="json",
+        task_default_queue="qexp",
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_store_errors_even_if_ignored=False,
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
+        worker_redirect_stdouts=False,
+        broker_connection_timeout=settings.connect_timeout,
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_options(settings),
+    )
+    return app
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    """Return kombu's options for Redis."""
+    return {
+        "socket_connect_timeout": settings.connect_timeout,
+        "socket_timeout": 30.0,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "priority_steps": _LEVELS,
+        # saves two of three round trips per message: messages that are lost on the way are published again anyway
+        "ack_emulation": False,
+    }
+
+
+def address(url: str) -> tuple[str, dict[str, Any]]:
+    """
+    Return a broker's URL with every TLS option, and the same options as arguments of redis-py; none without TLS.
+
+    Missing options get their strictest value: kombu checks no certificate for a `rediss://` without options. Flower
+    reads the arguments only.
+    """
+    if not url.startswith("rediss://"):
+        return url, {}
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    options["ssl_cert_reqs"] = options.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
+    checked = options["ssl_cert_reqs"] != "none" and options.get("ssl_check_hostname", "true") == "true"
+    options["ssl_check_hostname"] = str(checked).lower()
+    arguments = {name: options[name] for name in TLS_OPTIONS if name in options}
+    return urlunsplit(parts._replace(query=urlencode(options))), {**arguments, "ssl_check_hostname": checked}
+
+
+class BrokerConnection:
+    """A connection that is opened when it is first used, opened again when it was lost, and stays until `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._redis: redis.Redis | None = None
+
+    @contextmanager
+    def use(self) -> Iterator[redis.Redis]:
+        """Give the connection; errors that it raises become BrokerUnreachableError."""
+        import redis
+
+        if self.settings.broker_url is None:
+            raise BrokerUnreachableError
+        url, _ = address(self.settings.broker_url.replace("redis+socket://", "unix://", 1))
+        timeout = self.settings.connect_timeout
+        try:
+            if self._redis is None:
+                self._redis = redis.Redis.from_url(url, socket_connect_timeout=timeout, socket_timeout=timeout)
+            yield self._redis
+        except (redis.RedisError, ValueError, TypeError, OSError) as error:
+            raise unreachable(self.settings, error) from error
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        connection, self._redis = self._redis, None
+        if connection is not None:
+            connection.close()
+
+
+@contextmanager
+def connected(settings: Settings) -> Iterator[redis.Redis]:
+    """Give a connection to the broker for this block only; its errors become BrokerUnreachableError."""
+    with closing(BrokerConnection(settings)) as connection, connection.use() as opened:
+        yield opened
+
+
+def check(settings: Settings) -> None:
+    """Raise BrokerUnreachableError unless the broker answers."""
+    with connected(settings) as connection:
+        connection.ping()
+
+
+@dataclass(frozen=True)
+class BrokerHealth:
+    """A broker's version, speed, memory and persistence."""
+
+    product: str
+    version: tuple[int, ...]
+    """The version of Redis; Valkey reports the one that it is compatible with."""
+    latency: float
+    """Seconds for a round trip, the best of three."""
+    policy: str
+    """Its `maxmemory-policy`; any but noeviction drops messages when memory is full."""
+    used: int
+    limit: int
+    """Bytes of memory; 0 means no limit."""
+    appends: bool
+    """It keeps an append-only file, so its last commands survive a crash."""
+    snapshots: bool
+    """It has written a snapshot to disk."""
+
+
+def health(settings: Settings) -> BrokerHealth:
+    """Ask the broker for its health."""
+    with connected(settings) as connection:
+        latency = min(_timed(connection) for _ in range(3))
+        info: Any = connection.info()
+    version = str(info["redis_version"])
+    product = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
+    return BrokerHealth(
+        product,
+        tuple(int(part) for part in version.split(".") if part.isdecimal()),
+        latency,
+        info.get("maxmemory_policy", "noeviction"),
+        info.get("used_memory", 0),
+        info.get("maxmemory", 0),
+        bool(info.get("aof_enabled")),
+        bool(info.get("rdb_saves")),
+    )
+
+
+def _timed(connection: redis.Redis) -> float:
+    began = time.perf_counter()
+    connection.ping()
+    return time.perf_counter() - began
+
+
+def leader_key(site: UUID) -> str:
+    """Return the key that the broker holds while a site's leader reaches Postgres."""
+    return f"qexp:{site}:postgres"
+
+
+@dataclass(frozen=True)
+class WaitingMessages:
+    """The messages on one list of a queue."""
+
+    number: int
+    next_ids: tuple[int, ...]
+    """The ids in the next one."""
+
+
+def waiting(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[tuple[str, int], WaitingMessages]:
+    """Return the messages on lists of queues, each list named by its queue and its level."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for queue, level in lists:
+            pipeline.llen(_list(queue, level))
+            pipeline.lindex(_list(queue, level), -1)
+        answers = pipeline.execute()
+    return {key: WaitingMessages(answers[2 * at], ids_in(answers[2 * at + 1])) for at, key in enumerate(lists)}
+
+
+def publish(connection: redis.Redis, messages: Iterable[Message]) -> None:
+    """Put messages on their lists. After an error some may have arrived; a claim absorbs ids that come twice."""
+    with connection.pipeline(transaction=False) as pipeline:
+        for message in messages:
+            pipeline.lpush(_list(message.queue, message.level), message.encoded())
+        answers = pipeline.execute(raise_on_error=False)  # its own error would quote the message
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+
+
+def _list(queue: str, level: int) -> str:
+    """Return kombu's name of a queue's list."""
+    return f"{queue}{_SEPARATOR}{level}" if level else queue
+
+
+def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:
+    """Translate an error of redis-py, whose text never holds the password, into our error."""
+    import redis
+
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause.__context__, ssl.SSLCertVerificationError):
+        reason = f"its certificate is refused: {cause.__context__.verify_message.rstrip('.')}"
+        return BrokerUnreachableError(place(settings.broker_url or ""), reason)
+    reason = single_line(cause) or type(cause).__name__
+    if isinstance(error, redis.TimeoutError) or "imed out" in reason:
+        reason = f"no answer within {settings.connect_timeout:g} s"
+    reason = (
+        reason.rstrip(".")
+        .rpartition(". ")[2]
+        .replace("invalid username-password pair or user is disabled", "wrong password")
+    )
+    return BrokerUnreachableError(place(settings.broker_url or ""), reason)

@@ -1,0 +1,155 @@
+"""The form of a message: a Celery task that carries ids of experiments, and nothing that only Postgres knows."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4, uuid5
+
+TASK = "qexp.run"
+"""The name of the only Celery task; Celery discards messages with an unknown name."""
+PROBE = "qexp_probe"
+"""The header of a probe (see `sizing`): the id of its study."""
+LARGEST = 1000
+"""Experiments per message, at most."""
+_LONGEST_ID, _LONGEST_LINE = 100, 1000
+"""Characters of a message's id and line that workers accept from the broker."""
+_NAMESPACE = UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
+
+
+@dataclass(frozen=True)
+class Message:
+    """Ids of experiments for a queue, and the line that monitors show for them."""
+
+    queue: str
+    ids: tuple[int, ...]
+    attempt: int
+    line: str
+    level: int = 5
+    """Which of the queue's ten lists: workers empty list 0 first."""
+    probe: int | None = None
+    """The id of the study if this message is a probe."""
+
+    def encoded(self) -> str:
+        """Return the message as Celery itself would put it on the broker."""
+        number = task_id(self.ids, self.attempt)
+        headers = _headers(number, self.line, self.probe)
+        return json.dumps(_envelope(self.ids, headers, self.queue, self.level, str(uuid4())))
+
+
+def level(priority: int) -> int:
+    """
+    Return the list of a queue for a study's priority: 5 for 0, the lower the higher the priority.
+
+    >>> [level(priority) for priority in (1000, 2, 0, -2, -1000)]
+    [0, 3, 5, 7, 9]
+    """
+    return min(9, max(0, 5 - priority))
+
+
+def task_id(ids: tuple[int, ...], attempt: int) -> str:
+    """Return a Celery task id that is the same for the same ids, so that monitors, logs and rows can be matched."""
+    return str(uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
+
+
+def ids_of(arguments: Sequence[Any]) -> list[int]:
+    """
+    Return the ids in the arguments of a task, without any other values: anybody may put anything on a queue.
+
+    >>> ids_of(([3, "4", True, None, 2**80],)), ids_of(("5",)), ids_of(())
+    ([3], [], [])
+    """
+    found = arguments[0] if arguments else None
+    return [item for item in found if type(item) is int and abs(item) < 2**63] if isinstance(found, list) else []
+
+
+def ids_in(encoded: bytes | None) -> tuple[int, ...]:
+    """Return the ids in an encoded message; none if it is not one of ours."""
+    try:
+        return _ids_in(json.loads(encoded or b"{}"))
+    except (ValueError, RecursionError):
+        return ()
+
+
+def _ids_in(envelope: Any) -> tuple[int, ...]:
+    try:
+        return tuple(ids_of(json.loads(base64.b64decode(envelope["body"]))[0]))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):  # anybody may put anything on a queue
+        return ()
+
+
+def sanitised(envelope: Any) -> Any:
+    """
+    Return a message of ours, as it is on the broker, with only the fields that qexp itself writes.
+
+    Celery reserves a slot before it reads headers such as `timelimit` and `shadow`. A forged header raises then, and
+    the slot stays reserved. Messages of other tasks are returned unchanged.
+    """
+    headers = envelope.get("headers") if isinstance(envelope, dict) else None
+    if not isinstance(headers, dict) or headers.get("task") != TASK:
+        return envelope
+    found, line, probe = headers.get("id"), headers.get("argsrepr"), headers.get(PROBE)
+    properties = envelope.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    info, tag = properties.get("delivery_info"), properties.get("delivery_tag")
+    queue = info.get("routing_key") if isinstance(info, dict) else None
+    return _envelope(
+        _ids_in(envelope),
+        _headers(
+            found if isinstance(found, str) and len(found) <= _LONGEST_ID else str(uuid4()),
+            line[:_LONGEST_LINE] if isinstance(line, str) else "",
+            probe if type(probe) is int and 0 < probe < 2**31 else None,
+        ),
+        queue if isinstance(queue, str) else "",
+        0,
+        tag if isinstance(tag, str) and tag else str(uuid4()),
+    )
+
+
+def _envelope(ids: Sequence[int], headers: dict[str, Any], queue: str, level: int, tag: str) -> dict[str, Any]:
+    """
+    Return a message in the form of kombu's Redis transport, for the second version of Celery's protocol.
+
+    Celery and kombu are not asked for it: their import takes longer than everything else that publishing needs.
+
+    https://docs.celeryq.dev/en/stable/internals/protocol.html
+    """
+    body: Any = [list(ids)], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
+    return {
+        "body": base64.b64encode(json.dumps(body).encode()).decode(),
+        "content-type": "application/json",
+        "content-encoding": "utf-8",
+        "headers": headers,
+        "properties": {
+            "correlation_id": headers["id"],
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "priority": level,
+            "body_encoding": "base64",
+            "delivery_tag": tag,
+        },
+    }
+
+
+def _headers(number: str, line: str, probe: int | None) -> dict[str, Any]:
+    headers = {
+        "lang": "py",
+        "task": TASK,
+        "id": number,
+        "root_id": number,
+        "parent_id": None,
+        "group": None,
+        "eta": None,
+        "expires": None,
+        "retries": 0,
+        "timelimit": [None, None],
+        "argsrepr": line,
+        "kwargsrepr": "",
+        "origin": "qexp",
+        "ignore_result": True,
+    }
+    return headers if probe is None else {**headers, PROBE: probe}

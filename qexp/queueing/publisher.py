@@ -1,0 +1,145 @@
+"""Ids of pending experiments become messages on the broker, as far as there is room for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+
+from qexp.model import describe, short_names
+from qexp.queueing import broker, sizing
+from qexp.queueing.broker import BrokerConnection
+from qexp.queueing.messages import Message, level
+from qexp.settings import Settings
+from qexp.store.connection import Connection, Database
+from qexp.store.reads import study_rows, workers
+from qexp.store.writes import publishing
+
+
+class Publisher:
+    """
+    Publishes ids on connections to Postgres and the broker that stay.
+
+    It keeps the broker shallow: each queue and priority has a window of queued experiments. Experiments are marked as
+    queued before their ids are published, so that a quick worker can claim them. A claim absorbs ids that come twice.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.settings, self._database = database.settings, database
+        self.broker = BrokerConnection(self.settings)
+        self.awaits_probes = False
+        """A study that was published lately waits for the durations of its probes."""
+
+    def close(self) -> None:
+        """Close the connection to the broker; the next use opens it again."""
+        self.broker.close()
+
+    def publish(self, study: study_rows.StudyRow, progress: Callable[[int], None] = lambda number: None) -> int:
+        """
+        Publish pending experiments of a study, as far as the window has room; none if it is paused.
+
+        Returns their number. BrokerUnreachableError: the experiments of the last batch are pending again.
+        """
+        published = 0
+        while batch := self._next_batch(study, published):
+            try:
+                self.send(study, *batch)
+            except BaseException:
+                with self._database.begin() as connection:
+                    publishing.mark_pending(connection, [item.id for message in batch[0] for item in message])
+                raise
+            published += sum(map(len, batch[0]))
+            progress(published)
+        return published
+
+    def _next_batch(
+        self, study: study_rows.StudyRow, published: int
+    ) -> tuple[list[Sequence[publishing.QueuedExperiment]], bool] | None:
+        """Mark the next experiments as queued; return them by message, and whether they are probes. None: no room."""
+        if study.paused_at is not None:
+            return None
+        with self._database.begin() as connection:
+            publishing.lock_study(connection, study.id)
+            durations = self.durations(connection, study)
+            is_probe = durations is None and self.settings.bundle > 0
+            children = workers.children(connection, study.queue, self.settings.lease)
+            room = self.settings.window - publishing.queued_on(connection, study.queue, level(study.priority))
+            if is_probe:
+                self.awaits_probes = True
+                room = min(room, sizing.probes(children) - publishing.queued_of(connection, study.id))
+            size = sizing.batch_size(room, self.settings.window, published)
+            batch = publishing.mark_queued(connection, study.id, size, study.longest_first) if size else []
+        if not batch:
+            return None
+        most = sizing.message_size(durations, self.settings.bundle)
+        return sizing.divide(batch, most, children, is_tail=len(batch) < size), is_probe
+
+    def publish_all(self) -> int:
+        """Publish pending experiments and due retries of all studies, by priority; return their number."""
+        self.awaits_probes = False
+        with self._database.begin() as connection:
+            waiting = study_rows.waiting(connection)
+        return sum(self.publish(study) for study in waiting)
+
+    def publish_studies(self, ids: Iterable[int]) -> set[int]:
+        """Publish pending experiments of these studies; return the studies that wait for their probes."""
+        with self._database.begin() as connection:
+            found = study_rows.rows(connection, sorted(ids))
+        waiting = set()
+        for study in found:
+            self.awaits_probes = False
+            self.publish(study)
+            if self.awaits_probes:
+                waiting.add(study.id)
+        return waiting
+
+    def republish(self, ids: Sequence[int]) -> None:
+        """Publish experiments again whose message was dropped; those that a worker has claimed stay as they are."""
+        with self._database.begin() as connection:
+            affected = publishing.mark_pending(connection, ids)
+        self.publish_studies(affected)
+
+    def durations(self, connection: Connection, study: study_rows.StudyRow) -> publishing.RecentDurations | None:
+        """Return the durations that size a study's messages; None if they are unknown, or each message has one id."""
+        return publishing.recent_durations(connection, study.id) if self.settings.bundle else None
+
+    def send(
+        self,
+        study: study_rows.StudyRow,
+        messages: Sequence[Sequence[publishing.QueuedExperiment]],
+        is_probe: bool = False,
+    ) -> None:
+        """Put messages with these experiments of a study on the broker."""
+        singles = [message[0].params for message in messages if len(message) == 1]
+        short = {name: short_names(params.get(name) for params in singles) for name in study.parameters}
+        with self.broker.use() as connection:
+            broker.publish(
+                connection,
+                [
+                    Message(
+                        study.queue,
+                        tuple(item.id for item in message),
+                        max(item.attempt for item in message) + 1,
+                        _described(study, message, short),
+                        level(study.priority),
+                        study.id if is_probe else None,
+                    )
+                    for message in messages
+                ],
+            )
+
+
+@contextmanager
+def open_publisher(settings: Settings) -> Iterator[Publisher]:
+    """Give a publisher whose connections are closed at the end of the block."""
+    with closing(Database(settings, keeps=True)) as database, closing(Publisher(database)) as publisher:
+        yield publisher
+
+
+def _described(
+    study: study_rows.StudyRow, message: Sequence[publishing.QueuedExperiment], short: Mapping[str, Mapping[str, str]]
+) -> str:
+    """Return the line that monitors show for a message."""
+    first, last = message[0], message[-1]
+    if len(message) > 1:
+        return f"{study.name} #{first.id} to #{last.id}  {len(message)} experiments"
+    return f"{study.name} #{first.id}  {describe(first.params, study.parameters, short)}"
