@@ -57,8 +57,8 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
 
 def _show(error: BaseException, rehearsal: Rehearsal) -> None:
     from qexp.model import Failure
-    from qexp.worker.attempt.trace import of, relocated
+    from qexp.worker.attempt.failure import describe, relocated
 
-    found = of(error, Failure.ERROR, rehearsal.folder)
+    found = describe(error, Failure.ERROR, rehearsal.folder)
     text = relocated(found.traceback or "", rehearsal.folder, rehearsal.claim.folder)
     echo(text.rstrip(), err=True)

@@ -14,7 +14,7 @@ from qexp.store.reads import study_rows
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes.journal import AttemptFence
-from qexp.worker.attempt import isolation, results, runner
+from qexp.worker.attempt import experiment_state, function_call, results
 from qexp.worker.attempt.code import Code
 from qexp.worker.context.context import Leaving
 from qexp.worker.context.memory import MemoryJournal
@@ -53,12 +53,12 @@ class Rehearsal:
     def run(self) -> dict[str, Json] | None:
         """Return the result that the experiment would have; None if it leaves or pauses. Its exceptions come out."""
         claim = self.claim
-        context = runner.context_of(claim, self.journal)
+        context = function_call.context_of(claim, self.journal)
         switch_folder(self.folder)
-        call = runner.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
-        isolation.seed(context.seed)
+        call = function_call.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
+        experiment_state.seed(context.seed)
         try:
-            value = runner.returned(call, claim.function)
+            value = function_call.returned(call, claim.function)
         except Leaving:
             value = context.departure
         finally:

@@ -12,8 +12,8 @@ import psutil
 
 from qexp.store.connection import Raw
 from qexp.store.writes import claiming, worker_rows
-from qexp.worker.attempt.interrupts import GRACE
-from qexp.worker.attempt.limits import crashed, kill_tree
+from qexp.worker.attempt.processes import crash_error, kill_tree
+from qexp.worker.attempt.signals import GRACE
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox_files import ChildDeath
@@ -55,9 +55,9 @@ class Attendance:
         for pid in {pid for _, pid in strays} - living:
             post = self.board.of(pid)
             if post is None:  # its death was dealt with, and a claim was made after that
-                self._died(ChildDeath(self.worker, pid, crashed("nothing is left of it", None)))
+                self._died(ChildDeath(self.worker, pid, crash_error("nothing is left of it", None)))
             elif any(number == pid for _, number in late):
-                error = crashed("nothing is left of it", None)
+                error = crash_error("nothing is left of it", None)
                 self._died(ChildDeath(self.worker, pid, error, post.experiment, post.attempt))
         for experiment, pid in late:
             if pid in living and experiment not in self._logged(pid):

@@ -41,7 +41,7 @@ class Post(NamedTuple):
     pid: int
     """The pool's child."""
     born: float
-    """When that process started; see `qexp.worker.attempt.limits.born`."""
+    """When that process started; see `qexp.worker.attempt.processes.born`."""
     experiment: int
     attempt: int
     """0 while it is about to be claimed."""

@@ -18,7 +18,7 @@ from qexp.store.connection import Database, Raw, connect
 from qexp.store.reconnecting import translated
 from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
-from qexp.worker.attempt.trace import fingerprint
+from qexp.worker.attempt.failure import fingerprint
 from qexp.worker.board import Board
 from qexp.worker.periodic import PeriodicThread
 from qexp.worker.upkeep import Upkeep

@@ -12,7 +12,7 @@ from qexp.queueing import broker
 from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.writes import worker_rows
-from qexp.worker.attempt.interrupts import GRACE
+from qexp.worker.attempt.signals import GRACE
 from qexp.worker.attendance import Attendance
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath

@@ -27,11 +27,11 @@ from qexp.store.schema import schema_version, views
 from qexp.store.writes import claiming, journal, sources, worker_rows
 from qexp.this_process import user_name
 from qexp.truncation import single_line
-from qexp.worker.attempt import trace
+from qexp.worker.attempt import failure
 from qexp.worker.attempt.capture import path_of
-from qexp.worker.attempt.interrupts import GRACE
-from qexp.worker.attempt.limits import crashed, death
+from qexp.worker.attempt.processes import crash_error, death_error
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.signals import GRACE
 from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.child import result_log
@@ -110,9 +110,9 @@ class Office:
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
         post = self.board.of(pid)
         if post is not None and post.request is not Request.NONE and post.process in (pid, 0):
-            error = death(post, -signal.SIGKILL)
+            error = death_error(post, -signal.SIGKILL)
         else:
-            error = crashed(reason, name)
+            error = crash_error(reason, name)
         self._note_death(_death(self.worker, pid, error, post))
         with self._logging_losses(), open_publisher(self.settings) as publisher:
             publisher.republish(ids)
@@ -120,7 +120,7 @@ class Office:
     def _record_kill(self, post: Post) -> None:
         """End an attempt whose process was killed because it was over a limit."""
         if post.process == post.pid:  # another process than the child is recorded by the child
-            self._note_death(_death(self.worker, post.pid, death(post, -signal.SIGKILL), post))
+            self._note_death(_death(self.worker, post.pid, death_error(post, -signal.SIGKILL), post))
 
     def _note_death(self, died: ChildDeath) -> None:
         """Deal with the death of a child; while Postgres is away it waits in the outbox, and nobody waits for it."""
@@ -204,7 +204,9 @@ class Office:
                     self._record(worker, pid, [item])
                 return
             (item,) = items
-            reason = trace.of(ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None)
+            reason = failure.describe(
+                ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None
+            )
             self._postgres.run(
                 lambda raw: claiming.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
                 "a refused result",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from qexp.settings import Settings
 from qexp.store.connection import Raw
 from qexp.store.writes import claiming
-from qexp.worker.attempt.interrupts import GRACE
+from qexp.worker.attempt.signals import GRACE
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from qexp.store.reconnecting import PATIENCE
-from qexp.worker.attempt.limits import born, kill_tree, memory_of
+from qexp.worker.attempt.processes import born, kill_tree, memory_of
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.periodic import PeriodicThread
 

@@ -329,7 +329,7 @@ def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, bundle, 
 @pytest.fixture
 def child(client, bundle, scratch, monkeypatch):
     """A child of that worker, which takes over no signals of this process."""
-    monkeypatch.setattr("qexp.worker.attempt.session.Interrupts.install", lambda _: None)
+    monkeypatch.setattr("qexp.worker.attempt.runner.AttemptSignals.install", lambda _: None)
     made = MessageRunner(client.settings, bundle.worker, scratch, lambda: None, Tenure(client.settings))
     yield made
     made._postgres.release()
@@ -341,14 +341,14 @@ def test_nothing_is_begun_when_that_is_forbidden_after_it_was_claimed(client, st
 
     def claim_and_close(expect):
         found = claim(expect)
-        child._desk.board.close()
+        child._runner.board.close()
         return found
 
     monkeypatch.setattr(child._bundle, "next", claim_and_close)
     monkeypatch.setattr(child, "_outcome", began.append)
     child.work(ids)
     assert began == []
-    assert child._desk.board.get(0) is None
+    assert child._runner.board.get(0) is None
     assert set(rows(client, study).values()) <= {("pending", 0), ("queued", 0)}
 
 
@@ -357,7 +357,7 @@ def test_the_board_says_what_had_begun_until_it_is_given_back(client, study, chi
     at = []
 
     def stop():
-        at.append(child._desk.board.get(0))
+        at.append(child._runner.board.get(0))
 
     def told(_):
         raise SystemExit(143)
@@ -381,5 +381,5 @@ def test_the_board_says_what_had_begun_when_its_process_fails_before_the_outcome
     monkeypatch.setattr(child, "_outcome", fail)
     with pytest.raises(OSError, match="no descriptors"):
         child.work([first])
-    post = child._desk.board.get(0)
+    post = child._runner.board.get(0)
     assert (post.experiment, post.attempt) == (first, 1)

@@ -12,7 +12,7 @@ from qexp.model import Error, Failure, Imports, Outcome
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming
-from qexp.worker.attempt.isolated import outcome_from
+from qexp.worker.attempt.isolated_process import outcome_from
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import OutboxFiles

@@ -6,7 +6,7 @@ import pytest
 
 from qexp.errors import FunctionError
 from qexp.functions import Interruption, Signature, importing_from, reference, resolve
-from qexp.worker.attempt.runner import Call, returned
+from qexp.worker.attempt.function_call import Call, returned
 
 
 def call(function, arguments, name):

@@ -16,7 +16,7 @@ from qexp.errors import SettingsError
 from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.worker import masking
-from qexp.worker.attempt import trace
+from qexp.worker.attempt import failure
 from qexp.worker.context import output
 from qexp.worker.context.output import Output
 
@@ -60,7 +60,7 @@ def test_an_exception_is_stored_without_passwords():
     try:
         raise ValueError(f"cannot connect with {OTHER}")  # hunter22 is in the line of code, too
     except ValueError as error:
-        found = trace.of(error, Failure.ERROR, None)
+        found = failure.describe(error, Failure.ERROR, None)
     assert found.message == "cannot connect with ***"
     assert OTHER not in found.traceback
     assert "***" in found.traceback

@@ -15,9 +15,9 @@ from qexp import serialization
 from qexp.errors import ContextError
 from qexp.functions import switch_folder
 from qexp.model import Claim
-from qexp.worker.attempt import runner
-from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt import function_call
 from qexp.worker.attempt.results import result_of
+from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.board import Board
 from qexp.worker.context.context import Context
 
@@ -242,7 +242,7 @@ def outcome(tmp_path):
         board.make()
         claim = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "digits", "experiment:f", path, ())
         try:
-            return runner.run(claim, path, Context.local(), Interrupts(board, 0))
+            return function_call.run(claim, path, Context.local(), AttemptSignals(board, 0))
         finally:
             switch_folder(None)
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from qexp.worker import warden
-from qexp.worker.attempt.limits import death
+from qexp.worker.attempt.processes import death_error
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.warden import Warden
 
@@ -88,4 +88,4 @@ def test_a_child_that_does_not_move_on_after_its_function_is_ended(board, monkey
         Warden(board, killed.append).look()
         # Then it is ended, and its death says why
         assert killed == expected
-    assert "it hung after" in death(board.get(0), -9).message
+    assert "it hung after" in death_error(board.get(0), -9).message

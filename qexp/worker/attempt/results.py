@@ -19,7 +19,7 @@ from qexp.model import Error, Failure, Json
 from qexp.partial_data import partial_data
 from qexp.serialization import KeyTypes
 from qexp.truncation import listed
-from qexp.worker.attempt import trace
+from qexp.worker.attempt import failure
 from qexp.worker.context.postgres import LARGEST, check_size
 
 _NAMED = 10
@@ -106,16 +106,16 @@ def error_of(found: Result, function: Callable[..., Any], study: str, folder: Pa
     """
     kind = type_of(ResultError())
     place = _place(function)
-    frame = None if place is None else trace.frame_of(*place, folder)
-    group = trace.fingerprint(kind, [frame.partition(":")[0] if frame else "", *_marks(found)])
+    frame = None if place is None else failure.frame_of(*place, folder)
+    group = failure.fingerprint(kind, [frame.partition(":")[0] if frame else "", *_marks(found)])
     message = _problem(found)
     if found.kept:
         message += (
             f"; kept: {listed([*found.kept], _NAMED)}; 'qexp accept {study} --error {group[:6]}' makes these the result"
         )
-    shown = trace.stored(message)
+    shown = failure.stored(message)
     lines = ["Traceback (most recent call last):", *_shown(place), f"{kind}: {shown}"]
-    return Error(Failure.ERROR, kind, shown, frame, group, trace.stored("\n".join(lines)))
+    return Error(Failure.ERROR, kind, shown, frame, group, failure.stored("\n".join(lines)))
 
 
 def _problem(found: Result) -> str:

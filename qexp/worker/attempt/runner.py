@@ -1,144 +1,160 @@
-"""One attempt: the function is found, called, and what comes of it becomes an outcome. Knows no Celery."""
+"""Run attempts in this process, one after the other: limits, output, usage, and cleaning up."""
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-import functools
-import inspect
+import math
 import os
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from qexp.errors import FunctionError
-from qexp.functions import Function, Signature, note_module_files, resolve, switch_folder
-from qexp.functions.user_code import is_order
-from qexp.model import Claim, Departure, Failure, Json, Outcome
-from qexp.serialization import KeyTypes
-from qexp.this_process import is_this_process
-from qexp.worker.attempt import isolation, trace
-from qexp.worker.attempt.interrupts import Interrupts, TimeoutReached
-from qexp.worker.attempt.results import error_of, result_of
-from qexp.worker.context.context import Context, Journal, Leaving
+from qexp.errors import SourceError
+from qexp.functions import imports_of, note_first_modules
+from qexp.model import UNKNOWN, Claim, Failure, Outcome
+from qexp.settings import Settings
+from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
+from qexp.store.writes.journal import AttemptFence
+from qexp.worker import masking
+from qexp.worker.attempt import descendants, failure, function_call, isolated_process
+from qexp.worker.attempt.capture import Capture
+from qexp.worker.attempt.code import Code
+from qexp.worker.attempt.experiment_state import ExperimentState
+from qexp.worker.attempt.processes import born
+from qexp.worker.attempt.refusal import refused
+from qexp.worker.attempt.required_state import required_state
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.signals import AttemptSignals
+from qexp.worker.attempt.usage import Meter
+from qexp.worker.board import Board, Post, Request
+from qexp.worker.context.context import Context
+from qexp.worker.context.flusher import JournalFlusher
+from qexp.worker.context.postgres import PostgresJournal
+
+Run = Callable[[Claim, Path | None, Context, AttemptSignals], Outcome]
 
 
-def run(
-    claim: Claim,
-    folder: Path | None,
-    context: Context,
-    interrupts: Interrupts,
-    restore: Callable[[], object] = lambda: None,
-) -> Outcome:
+class AttemptRunner:
     """
-    Run a claimed experiment with the code in *folder* and return its outcome; no exception of the user's gets past.
+    Keep what attempts in this process share: its slot, signal handlers, captured output and initial state.
 
-    That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it. What
-    does get past is the SystemExit by which the pool answers a signal that tells this process to stop. *restore* is
-    called before an exception is looked at: the function may have left no memory for that.
+    *slot* is the number of a pool's child. None: this is the worker's main process, which must not wait for functions
+    that hold the GIL, so each attempt runs in a Python of its own.
     """
-    process = os.getpid()
-    try:
+
+    def __init__(
+        self,
+        settings: Settings,
+        postgres: ReconnectingConnection,
+        scratch: Scratch,
+        slot: int | None,
+        each_second: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.settings, self.postgres, self.scratch = settings, postgres, scratch
+        self.slot, self.is_child = slot or 0, slot is not None
+        if self.is_child:
+            descendants.allow()
+        self.board = Board(scratch.board)
+        self.board.take(self.slot)
+        self.born = born(os.getpid()) or 0.0
+        self.signals = AttemptSignals(self.board, self.slot)
+        self.signals.install()
+        self.capture = Capture(scratch.folder)
+        self.meter = Meter(settings.energy)
+        self.flusher = JournalFlusher(postgres, self.meter.sample, each_second)
+        self.code = Code(settings, postgres)
+        masking.conceal(scratch.folder)
+        self.experiment_state = ExperimentState.take()
+        note_first_modules()
+        self.required_state = required_state()
+        self.unrestored: list[str] = []
+        """Names of settings that the last attempt changed for good: run no other attempt in this process."""
+
+    def attempt(self, claim: Claim) -> Outcome:
+        """
+        Run a claimed experiment, write its journal, restore the state of this process, and return the outcome.
+
+        The outcome is not written yet. Raises SystemExit if a signal stops this process.
+        """
+        shares = self.is_child and claim.isolation != "process"
+        environment = AttemptEnvironment(self, claim)
         try:
-            with interrupts.armed():
-                return _called(claim, folder, context)
-        except BaseException:
-            restore()
-            raise
-    except Leaving:
-        return Outcome(departure=context.departure or Departure("released"))
-    except TimeoutReached as error:
-        found = trace.of(error, Failure.TIMEOUT, folder)
-        return Outcome(error=dataclasses.replace(found, type=trace.TIMEOUT))
-    except BaseException as error:
-        if is_order(error):
-            raise
-        return Outcome(error=trace.of(error, Failure.ERROR, folder))
-    finally:
-        if not is_this_process(process):  # a fork of the function's that came back: it must not become a second worker
-            os._exit(0)
+            outcome = environment.run(
+                partial(function_call.run, restore=self.required_state.restore) if shares else isolated_process.run
+            )
+        finally:
+            environment.close()
+        if outcome.usage == UNKNOWN:  # it ran here
+            imports = imports_of(claim.function, claim.source is not None) if shares and outcome.is_done else None
+            outcome = Outcome(
+                outcome.result, outcome.error, outcome.departure, outcome.recorded_at, environment.usage, imports
+            )
+        try:
+            environment.journal.flush(PATIENCE, final=True)
+        except REFUSALS as error:
+            return refused("its records", error, claim, outcome.usage)
+        finally:
+            environment.journal.over = True  # a context that the user kept raises from now on
+        return environment.journal.completed(outcome)
+
+    def note_claiming(self, experiment: int) -> None:
+        """Write to the slot that this process claims an experiment: the claim may succeed and its answer be lost."""
+        post = Post(os.getpid(), self.born, experiment, 0, 0, 0.0, time.monotonic(), math.inf, 0, False, Request.NONE)
+        self.board.put(self.slot, post)
+
+    def note_begun(self, claim: Claim) -> bool:
+        """
+        Write the attempt to the slot; False: the worker stops, so nothing may begin.
+
+        The main process first forbids new attempts and then reads the slots, so it sees every attempt that began.
+        """
+        now, pid = time.monotonic(), os.getpid()
+        deadline = now + claim.timeout if claim.timeout else math.inf
+        memory = claim.memory or 0
+        post = Post(pid, self.born, claim.id, claim.attempt, pid, self.born, now, deadline, memory, False, Request.NONE)
+        self.board.put(self.slot, post)
+        return not self.board.closed
+
+    def note_idle(self) -> None:
+        """Clear the slot: the outcome of the attempt is recorded."""
+        self.board.clear(self.slot)
 
 
-def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
-    try:
-        switch_folder(folder, claim.function)
-        call = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
-    except FunctionError as error:
-        return Outcome(error=trace.of(error, Failure.INVALID, folder))
-    isolation.seed(context.seed)
-    value = returned(call, claim.function)
-    if isinstance(value, Departure):
-        return Outcome(result={}, departure=context.departure or value)
-    found = result_of(value, call.result_keys)
-    if found.refused:
-        return Outcome(found.kept or None, error_of(found, call.function, claim.study, folder))
-    return Outcome(found.kept, departure=context.departure)
+class AttemptEnvironment:
+    """The environment of one attempt: its journal, captured output and usage, until `close` restores the process."""
 
+    def __init__(self, runner: AttemptRunner, claim: Claim) -> None:
+        self.runner, self.claim = runner, claim
+        runner.meter.start()
+        runner.capture.start()
+        self.journal = PostgresJournal(
+            runner.postgres,
+            AttemptFence(claim.id, claim.attempt, claim.worker),
+            lambda: runner.scratch.make_attempt(claim.id, claim.attempt),
+            runner.signals.stopping,
+            claim.study,
+            runner.capture.output(claim.output, claim.output),
+        )
+        runner.flusher.start(self.journal)
 
-def returned(call: Call, name: str) -> Any:
-    """Call a function and return its value; an async one runs in an event loop of its own."""
-    value = call.function(**call.arguments)
-    if not inspect.iscoroutine(value):
-        return value
-    try:
-        return asyncio.run(value)
-    except BaseExceptionGroup as group:  # a task group wraps the exception of a task
-        if order := _order_in(group):
-            raise order from group
-        raise
-    except RuntimeError as error:
-        if inspect.getcoroutinestate(value) != inspect.CORO_CREATED:
-            raise
-        value.close()
-        raise FunctionError(
-            f"function {name}: it is async, and {error}; call it outside of a running event loop"
-        ) from error
+    def run(self, run: Run) -> Outcome:
+        """Find the code and run the function."""
+        try:
+            folder = self.runner.code.folder(self.claim)
+        except SourceError as error:
+            return Outcome(error=failure.describe(error, Failure.INVALID, self.claim.folder))
+        outcome = run(self.claim, folder, function_call.context_of(self.claim, self.journal), self.runner.signals)
+        return failure.placed(outcome, folder, self.claim.folder)
 
-
-def _order_in(error: BaseException) -> BaseException | None:
-    """Return the order to end the attempt inside a group of exceptions, or None."""
-    if not isinstance(error, BaseExceptionGroup):
-        return error if is_order(error) else None
-    return next((order for inner in error.exceptions if (order := _order_in(inner))), None)
-
-
-class Call(NamedTuple):
-    """A function, its arguments, and the types of keys, beside text, that the annotation of its result names."""
-
-    function: Function
-    arguments: dict[str, Any]
-    result_keys: KeyTypes
-
-
-def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context: Context) -> Call:
-    """Return how to call the function, the context among its arguments; FunctionError if it cannot be called so."""
-    function = resolve(name, folder)
-    note_module_files()
-    signature = _signature(function, name)
-    arguments = signature.bind(values) | dict.fromkeys(signature.injected, context)
-    return Call(function, arguments, signature.result_keys)
-
-
-def context_of(claim: Claim, journal: Journal) -> Context:
-    """Return what a function that asks for its context is given."""
-    return Context(journal, claim.id, claim.study, claim.attempt, claim.params, claim.settings, seed_of(claim))
-
-
-def seed_of(claim: Claim) -> int:
-    """Return the parameter `seed` if there is one, else 32 bits that the parameters always give."""
-    seed = claim.params.get("seed")
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        return seed
-    return claim.fingerprint.int & 0xFFFFFFFF
-
-
-def _signature(function: Function, name: str) -> Signature:
-    try:
-        return _known_signature(function, name)
-    except TypeError:  # an object with `__call__` that cannot be hashed
-        return Signature.of(function, name)
-
-
-@functools.lru_cache(maxsize=64)
-def _known_signature(function: Function, name: str) -> Signature:
-    return Signature.of(function, name)
+    def close(self) -> None:
+        """Restore all that the function may have changed."""
+        runner = self.runner
+        runner.unrestored = runner.required_state.restore()  # first of all: the rest needs them
+        runner.flusher.stop()
+        runner.experiment_state.restore()
+        runner.capture.stop()
+        if runner.is_child:
+            descendants.end(self.claim.id)
+        self.usage = runner.meter.stop()
+        runner.board.finish(runner.slot)
+        runner.scratch.remove_attempt(self.claim.id, self.claim.attempt)

@@ -19,8 +19,8 @@ from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import claiming
 from qexp.truncation import single_line
+from qexp.worker.attempt.failure import fingerprint
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.attempt.trace import fingerprint
 from qexp.worker.board import Board
 from qexp.worker.child.outbox import ResultOutbox, UnrecordedResult
 from qexp.worker.child.result_log import ResultLog

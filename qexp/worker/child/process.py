@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from qexp.worker.attempt.limits import end_with_parent
+from qexp.worker.attempt.processes import die_with_parent
 
 
 def detach(**_: Any) -> None:
@@ -25,7 +25,7 @@ def detach(**_: Any) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    end_with_parent(parent)
+    die_with_parent(parent)
     _guard(parent)
 
 

@@ -15,9 +15,9 @@ from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.writes import claiming
 from qexp.truncation import single_line
-from qexp.worker.attempt import trace
+from qexp.worker.attempt import failure
+from qexp.worker.attempt.runner import AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.attempt.session import Desk
 from qexp.worker.child.bundle import Bundle
 from qexp.worker.tenure import Tenure
 
@@ -51,8 +51,8 @@ class MessageRunner:
         self._bundle = Bundle(settings, worker, scratch, self._postgres, tenure, lambda: slot() or 0)
 
     @cached_property
-    def _desk(self) -> Desk:
-        return Desk(self.settings, self._postgres, self.scratch, self._slot(), self._bundle.look)
+    def _runner(self) -> AttemptRunner:
+        return AttemptRunner(self.settings, self._postgres, self.scratch, self._slot(), self._bundle.look)
 
     def work(self, ids: Sequence[int]) -> None:
         """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
@@ -61,29 +61,29 @@ class MessageRunner:
         self._bundle.open(ids)
         try:
             while self._attempt_next():
-                self._desk.leave()
-            self._desk.leave()
+                self._runner.note_idle()
+            self._runner.note_idle()
         except SystemExit:  # this process was told to stop, perhaps with its whole group
             self._bundle.stop()  # until that is done, and longer if it cannot be, the board says what had begun
             raise
         except BaseException:
             if not self._bundle.is_at_work:  # otherwise whoever finds this process dead has to know
-                self._desk.leave()
+                self._runner.note_idle()
             raise
         if failures := self._bundle.close():
             raise ExperimentFailedError(single_line("; ".join(failures), _TOLD))
 
     def _attempt_next(self) -> bool:
         """Run an experiment; False: none is left."""
-        claim = self._bundle.next(self._desk.expect)
+        claim = self._bundle.next(self._runner.note_claiming)
         if claim is None:
             return False
-        if not self._desk.begin(claim):
+        if not self._runner.note_begun(claim):
             self._bundle.refuse(claim)
             return False
         began = time.monotonic()
         outcome = self._outcome(claim)
-        if lost := self._desk.lost:
+        if lost := self._runner.unrestored:
             what = ", ".join(lost)
             log.warning("experiment %d: its process is replaced, because it cannot undo a change: %s", claim.id, what)
             self._postgres.most_patience = _BRIEFLY
@@ -98,9 +98,9 @@ class MessageRunner:
     def _outcome(self, claim: Claim) -> Outcome:
         """Return how an attempt has ended; what this machine lacks for it is a crash."""
         try:
-            return self._desk.attempt(claim)
+            return self._runner.attempt(claim)
         except Exception as error:
             log.exception(
                 "experiment %d: attempt %d failed, because its folder cannot be created", claim.id, claim.attempt
             )
-            return Outcome(error=trace.of(error, Failure.CRASHED, claim.folder))
+            return Outcome(error=failure.describe(error, Failure.CRASHED, claim.folder))

@@ -22,9 +22,9 @@ class JournalFlusher:
         self,
         postgres: ReconnectingConnection,
         sample: Callable[[], None] = lambda: None,
-        look: Callable[[], None] = lambda: None,
+        each_second: Callable[[], None] = lambda: None,
     ) -> None:
-        self._postgres, self._sample, self._look = postgres, sample, look
+        self._postgres, self._sample, self._each_second = postgres, sample, each_second
         self._journal: PostgresJournal | None = None
         self._since = 0.0
         self._thread = PeriodicThread("qexp-flusher", self._write, _PULSE, "records are not written yet")
@@ -44,7 +44,7 @@ class JournalFlusher:
         journal = self._journal
         if journal is None or time.monotonic() - self._since < _PULSE:
             return
-        self._look()
+        self._each_second()
         self._sample()
         if journal.flush():
             self._since = time.monotonic()

@@ -1,4 +1,4 @@
-"""Nothing leaks from one experiment to the next: the state of a process is noted before, and put back after."""
+"""The state of this process that experiments may change for themselves: restored after each of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from qexp.worker.attempt.essentials import Setting, State
+from qexp.worker.attempt.process_state import ProcessSetting, ProcessState
 
 log = logging.getLogger(__name__)
 
@@ -39,33 +39,33 @@ _NUMPY_PRINTS |= {"legacy": False}
 _ENVIRON = os.environ
 
 
-class Baseline(State):
-    """The state of this process at a moment, as far as experiments may change it for themselves."""
+class ExperimentState(ProcessState):
+    """The environment, signal handlers, loggers, hooks and more, as they were before an experiment."""
 
     @classmethod
-    def take(cls) -> Baseline:
-        """Note the present state; loggers that do not exist yet are not part of it."""
+    def take(cls) -> ExperimentState:
+        """Note the present state; it does not cover loggers that are made later."""
         loggers, states = _loggers()
         return cls((*_SETTINGS, loggers), [*(setting.read() for setting in _SETTINGS), states])
 
     def restore(self) -> list[str]:
         """
-        Put back what differs; return the names of what still does, which is logged where it could not be set.
+        Restore changed settings; return the names of those that could not be restored.
 
-        Also stops the timers of signals, clears numpy's error and print settings to numpy's own, and lets warnings
-        that are shown once be shown again.
+        Also stop the timers of signals, reset numpy's error and print settings to their defaults, and let warnings
+        that Python shows once be shown again.
         """
-        lost = super().restore()
+        unrestored = super().restore()
         for setting in _ALWAYS:
             setting.put_back(None)
-        return lost
+        return unrestored
 
 
 def seed(number: int) -> None:
     """
     Seed the global random numbers of Python, and of numpy and torch where these are imported already.
 
-    To be called when the function's modules have been imported: an import of either for this alone would cost seconds.
+    Call this after the function's modules were imported: an import of either for this alone would cost seconds.
     """
     random.seed(number)
     short = number % 2**32  # numpy takes no more
@@ -134,11 +134,11 @@ def _write_showwarning(function: Any) -> None:
     warnings.showwarning = function
 
 
-def _loggers() -> tuple[Setting, list[tuple[Any, ...]]]:
+def _loggers() -> tuple[ProcessSetting, list[tuple[Any, ...]]]:
     named = logging.root.manager.loggerDict.values()
     known = [logging.root, *(logger for logger in named if isinstance(logger, logging.Logger))]
     states = [(*rest, handlers[:], filters[:]) for *rest, handlers, filters in map(_LOGGER, known)]
-    return Setting("loggers", lambda: list(map(_LOGGER, known)), partial(_write_loggers, known)), states
+    return ProcessSetting("loggers", lambda: list(map(_LOGGER, known)), partial(_write_loggers, known)), states
 
 
 def _write_loggers(loggers: list[logging.Logger], states: list[tuple[Any, ...]]) -> None:
@@ -175,37 +175,37 @@ def _forget_shown_warnings(_: None) -> None:
 
 
 _SETTINGS = (
-    Setting("the environment", _environment, _write_environment),
-    Setting("the working directory", _folder, _change_folder),
-    Setting("sys.argv", lambda: sys.argv[:], lambda value: setattr(sys, "argv", value[:])),
-    Setting("signal handlers", _handlers, _write_handlers),
-    Setting(
+    ProcessSetting("the environment", _environment, _write_environment),
+    ProcessSetting("the working directory", _folder, _change_folder),
+    ProcessSetting("sys.argv", lambda: sys.argv[:], lambda value: setattr(sys, "argv", value[:])),
+    ProcessSetting("signal handlers", _handlers, _write_handlers),
+    ProcessSetting(
         "the signal mask",
         lambda: _SIGNAL.pthread_sigmask(_SIGNAL.SIG_BLOCK, ()),
         lambda value: signal.pthread_sigmask(signal.SIG_SETMASK, value),
     ),
-    Setting("the umask", _umask, os.umask),
-    Setting("hooks", _hooks, _write_hooks),
-    Setting("logging.disable", lambda: logging.root.manager.disable, logging.disable),
-    Setting("warning filters", lambda: list(warnings.filters), _write_filters),
-    Setting("warnings.showwarning", lambda: warnings.showwarning, _write_showwarning),
-    Setting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
-    Setting("garbage collection", lambda: (gc.isenabled(), *gc.get_threshold()), _write_collection),
-    Setting("the socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
-    Setting("the locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
-    Setting(
+    ProcessSetting("the umask", _umask, os.umask),
+    ProcessSetting("hooks", _hooks, _write_hooks),
+    ProcessSetting("logging.disable", lambda: logging.root.manager.disable, logging.disable),
+    ProcessSetting("warning filters", lambda: list(warnings.filters), _write_filters),
+    ProcessSetting("warnings.showwarning", lambda: warnings.showwarning, _write_showwarning),
+    ProcessSetting("the recursion limit", sys.getrecursionlimit, sys.setrecursionlimit),
+    ProcessSetting("garbage collection", lambda: (gc.isenabled(), *gc.get_threshold()), _write_collection),
+    ProcessSetting("the socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
+    ProcessSetting("the locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
+    ProcessSetting(
         "the decimal context",  # contexts never compare equal, what they are made from does
         lambda: decimal.getcontext().__reduce__()[1],
         lambda value: decimal.setcontext(decimal.Context(*value)),
     ),
-    Setting(
+    ProcessSetting(
         "the start method",  # a second set_start_method in a process is an error
         lambda: multiprocessing.get_start_method(allow_none=True),
         lambda value: multiprocessing.set_start_method(value, force=True),
     ),
 )
 _ALWAYS = (
-    Setting("timers", lambda: None, _clear_timers),
-    Setting("numpy's settings", lambda: None, _clear_numpy),
-    Setting("shown warnings", lambda: None, _forget_shown_warnings),
+    ProcessSetting("timers", lambda: None, _clear_timers),
+    ProcessSetting("numpy's settings", lambda: None, _clear_numpy),
+    ProcessSetting("shown warnings", lambda: None, _forget_shown_warnings),
 )

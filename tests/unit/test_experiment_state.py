@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from qexp.worker.attempt.isolation import seed
+from qexp.worker.attempt.experiment_state import seed
 
 PRELUDE = """
 import decimal, gc, json, locale, logging, multiprocessing, os, pathlib, signal, socket, sys, threading, warnings
-from qexp.worker.attempt.isolation import Baseline, seed
+from qexp.worker.attempt.experiment_state import ExperimentState, seed
 
 def handle(*_): pass
 
@@ -83,11 +83,11 @@ def test_what_an_experiment_changes_is_put_back(script, look, change):
     import logging.config
     {"import numpy" if "numpy" in look else ""}
     logging.getLogger("old")
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     for _ in range(2):
         show({look})
         {change}
-        baseline.restore()
+        state.restore()
     show({look})
     """
     (first, *later), said = script("if 1:" + source)
@@ -97,12 +97,12 @@ def test_what_an_experiment_changes_is_put_back(script, look, change):
 
 def test_captured_warnings_can_be_captured_again(script):
     source = """
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     before = warnings.showwarning
     for _ in range(2):
         logging.captureWarnings(True)
         show(warnings.showwarning is before)
-        baseline.restore()
+        state.restore()
         show(warnings.showwarning is before)
     """
     assert script("if 1:" + source)[0] == [False, True, False, True]
@@ -112,25 +112,25 @@ def test_warnings_that_were_captured_before_are_captured_after(script):
     source = """
     logging.captureWarnings(True)
     captured = warnings.showwarning
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     logging.captureWarnings(False)
-    baseline.restore()
+    state.restore()
     show(warnings.showwarning is captured)
     """
     assert script("if 1:" + source)[0] == [True]
 
 
 def test_each_experiment_sees_its_own_warnings(script):
-    source = "baseline = Baseline.take()\nfor _ in range(2):\n    warnings.warn('careful')\n    baseline.restore()\n"
+    source = "state = ExperimentState.take()\nfor _ in range(2):\n    warnings.warn('careful')\n    state.restore()\n"
     assert script(source)[1].count("careful") == 2
 
 
 def test_a_folder_that_is_gone_is_replaced_by_the_one_above(script, tmp_path):
     source = """
     os.makedirs("a/b"); os.chdir("a/b")
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     os.chdir("../.."); os.removedirs("a/b")
-    baseline.restore()
+    state.restore()
     show(os.getcwd())
     """
     assert script("if 1:" + source)[0] == [str(tmp_path)]
@@ -138,10 +138,10 @@ def test_a_folder_that_is_gone_is_replaced_by_the_one_above(script, tmp_path):
 
 def test_a_handler_is_not_called_by_a_timer_of_the_experiment_before(script):
     source = """
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     signal.signal(signal.SIGALRM, lambda *_: show("rang"))
     signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
-    baseline.restore()
+    state.restore()
     show(signal.getitimer(signal.ITIMER_REAL))
     show(signal.getsignal(signal.SIGALRM) == signal.SIG_DFL)
     """
@@ -151,13 +151,13 @@ def test_a_handler_is_not_called_by_a_timer_of_the_experiment_before(script):
 def test_what_cannot_be_put_back_is_logged_and_the_rest_is_put_back(script):
     source = """
     limit = sys.getrecursionlimit()
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     os.chdir = None
     os.environ["X"] = "1"
     sys.setrecursionlimit(limit + 1)
     path = pathlib.Path("x"); path.mkdir()
     import posix; posix.chdir("x")
-    baseline.restore()
+    state.restore()
     show(["X" in os.environ, sys.getrecursionlimit() == limit])
     """
     shown, said = script("if 1:" + source)
@@ -167,10 +167,10 @@ def test_what_cannot_be_put_back_is_logged_and_the_rest_is_put_back(script):
 
 def test_a_baseline_without_numpy_clears_what_numpy_was_told_later(script):
     source = """
-    baseline = Baseline.take()
+    state = ExperimentState.take()
     import numpy
     numpy.seterr(all="raise"); numpy.set_printoptions(precision=2)
-    baseline.restore()
+    state.restore()
     show([numpy.geterr()["under"], numpy.get_printoptions()["precision"]])
     """
     assert script("if 1:" + source)[0] == [["ignore", 8]]

@@ -22,10 +22,10 @@ from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker import masking
-from qexp.worker.attempt import descendants, limits, runner
-from qexp.worker.attempt.essentials import essentials
-from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt import descendants, function_call, processes
+from qexp.worker.attempt.required_state import required_state
 from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.board import Board
 from qexp.worker.context.context import Context
@@ -33,23 +33,23 @@ from qexp.worker.context.flusher import JournalFlusher
 from qexp.worker.context.postgres import PostgresJournal
 
 
-def run(claim: Claim, folder: Path | None, context: Context, interrupts: Interrupts) -> Outcome:
+def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSignals) -> Outcome:
     """Run a claimed experiment in a fresh Python and return its outcome; it ends with this process."""
     reader, writer = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "qexp.worker.attempt.isolated", str(writer)],
+        [sys.executable, "-P", "-m", "qexp.worker.attempt.isolated_process", str(writer)],
         stdin=subprocess.PIPE,
         pass_fds=[writer],
         start_new_session=True,  # a signal that the function sends to its group ends nothing else
     )
     os.close(writer)
     try:
-        with interrupts.armed(), os.fdopen(reader, "rb") as answer:
-            interrupts.board.run_in(interrupts.slot, process.pid, limits.born(process.pid) or 0.0)
-            _send(process, _request(claim, folder, interrupts))
-            return _outcome(_answer(answer.fileno(), process), process, interrupts)
+        with signals.interruptible(), os.fdopen(reader, "rb") as answer:
+            signals.board.run_in(signals.slot, process.pid, processes.born(process.pid) or 0.0)
+            _send(process, _request(claim, folder, signals))
+            return _outcome(_answer(answer.fileno(), process), process, signals)
     finally:
-        limits.kill_tree(process.pid)
+        processes.kill_tree(process.pid)
         process.wait()
 
 
@@ -86,22 +86,22 @@ def _answer(reader: int, process: subprocess.Popen[bytes]) -> bytes:
     return found[_LENGTH.size :]
 
 
-def _request(claim: Claim, folder: Path | None, interrupts: Interrupts) -> bytes:
+def _request(claim: Claim, folder: Path | None, signals: AttemptSignals) -> bytes:
     claim = claim._replace(folder=folder)
-    return json.dumps({"claim": _plain_claim(claim), "slot": interrupts.slot, "parent": os.getpid()}).encode()
+    return json.dumps({"claim": _plain_claim(claim), "slot": signals.slot, "parent": os.getpid()}).encode()
 
 
-def _outcome(answer: bytes, process: subprocess.Popen[bytes], interrupts: Interrupts) -> Outcome:
+def _outcome(answer: bytes, process: subprocess.Popen[bytes], signals: AttemptSignals) -> Outcome:
     if answer:
         return outcome_from(json.loads(answer))
-    post = interrupts.board.get(interrupts.slot)
-    return Outcome(error=limits.death(post, process.wait()))
+    post = signals.board.get(signals.slot)
+    return Outcome(error=processes.death_error(post, process.wait()))
 
 
 def main(arguments: list[str]) -> None:
     """Run what standard input says, and write the outcome to the file descriptor that is the argument."""
     request = json.load(sys.stdin)
-    limits.end_with_parent(request["parent"])
+    processes.die_with_parent(request["parent"])
     outcome = _attempt(_claim_from(request["claim"]), request["slot"])
     data = json.dumps(dataclasses.asdict(outcome)).encode()
     with os.fdopen(int(arguments[0]), "wb") as answer:
@@ -115,24 +115,24 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     loaded = settings.load()
     masking.know(loaded)
     postgres, scratch = ReconnectingConnection(loaded), Scratch(claim.worker)
-    interrupts = Interrupts(Board(scratch.board), slot)
+    signals = AttemptSignals(Board(scratch.board), slot)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # who started this process gets it too, and decides
-    interrupts.install()
+    signals.install()
     journal = PostgresJournal(
         postgres,
         AttemptFence(claim.id, claim.attempt, claim.worker),
         lambda: scratch.make_attempt(claim.id, claim.attempt),
-        interrupts.stopping,
+        signals.stopping,
         claim.study,
     )
     meter = Meter(loaded.energy)
     flusher = JournalFlusher(postgres, meter.sample)
     meter.start()
     flusher.start(journal)
-    restore = essentials().restore
+    restore = required_state().restore
     note_first_modules()
-    outcome = runner.run(claim, claim.folder, runner.context_of(claim, journal), interrupts, restore)
+    outcome = function_call.run(claim, claim.folder, function_call.context_of(claim, journal), signals, restore)
     restore()
     flusher.stop()
     descendants.end(claim.id, everything=True)

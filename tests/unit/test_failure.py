@@ -7,7 +7,7 @@ import pytest
 import qexp
 from qexp.functions import Interruption, importing_from, resolve
 from qexp.model import Failure
-from qexp.worker.attempt import trace
+from qexp.worker.attempt import failure
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def error(tmp_path):
             function = resolve("experiment:f", path)
             with pytest.raises(BaseException) as caught:
                 function(**values)
-            return trace.of(caught.value, Failure.ERROR, path)
+            return failure.describe(caught.value, Failure.ERROR, path)
 
     return error
 
@@ -139,14 +139,14 @@ def test_an_order_to_stop_gets_past_the_look_at_an_exception():
             raise Interruption
 
     with pytest.raises(Interruption):
-        trace.of(OddError(), Failure.ERROR, None)
+        failure.describe(OddError(), Failure.ERROR, None)
 
 
 def test_causes_of_not_being_callable_are_different_errors():
     from qexp.errors import FunctionError
 
-    one = trace.of(FunctionError("function m:f requires 'a'"), Failure.INVALID, None)
-    two = trace.of(FunctionError("function m:f takes no 'b'"), Failure.INVALID, None)
+    one = failure.describe(FunctionError("function m:f requires 'a'"), Failure.INVALID, None)
+    two = failure.describe(FunctionError("function m:f takes no 'b'"), Failure.INVALID, None)
     assert one.fingerprint != two.fingerprint
     assert one.frame is None
 
@@ -159,7 +159,7 @@ def test_code_in_a_folder_whose_name_begins_like_qexps_own_is_the_users():
     with pytest.raises(ValueError, match=r"^$") as caught:
         names["f"]()
     # When its error is described without a folder, as for an installed function
-    found = trace.of(caught.value, Failure.ERROR, None)
+    found = failure.describe(caught.value, Failure.ERROR, None)
     # Then its frame counts
     assert found.frame == "experiment.py:2 in f"
     assert file in found.traceback
@@ -171,7 +171,7 @@ def test_a_folder_named_almost_like_site_packages_is_not_installed():
     exec(compile("def f():\n    raise ValueError\n", file, "exec"), names)  # noqa: S102
     with pytest.raises(ValueError, match=r"^$") as caught:
         names["f"]()
-    assert trace.of(caught.value, Failure.ERROR, None).frame == "experiment.py:2 in f"
+    assert failure.describe(caught.value, Failure.ERROR, None).frame == "experiment.py:2 in f"
 
 
 LONG = {

@@ -1,4 +1,4 @@
-"""Processes of attempts: how much memory they have, how they are ended, and what is said of it."""
+"""Processes of attempts: measure their memory, kill them, and describe why they died."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ import sys
 import psutil
 
 from qexp.model import Error, Failure
-from qexp.worker.attempt.interrupts import over_time
-from qexp.worker.attempt.trace import TIMEOUT, fingerprint
+from qexp.worker.attempt.failure import TIMEOUT, fingerprint
+from qexp.worker.attempt.signals import timeout_message
 from qexp.worker.board import Post, Request
 
 _PARENT_DIES = 1  # PR_SET_PDEATHSIG
 
 
-def death(post: Post | None, status: int) -> Error:
-    """Return the error of an attempt whose process has ended with a status, or, negative, by a signal."""
+def death_error(post: Post | None, status: int) -> Error:
+    """Return the error of an attempt whose process ended with *status*; a negative one is a signal."""
     name = signal.Signals(-status).name if status < 0 else None
     if post is not None and post.request == Request.TIMEOUT:
-        message = over_time(post.deadline - post.started)
+        message = timeout_message(post.deadline - post.started)
         return Error(Failure.TIMEOUT, TIMEOUT, message, fingerprint=fingerprint(TIMEOUT, []), signal=name)
     if post is not None and post.request == Request.MEMORY:
         kind = "MemoryLimit"
         message = f"its process was killed: it had more memory than its limit of {post.memory / 1e6:g} MB"
         return Error(Failure.CRASHED, kind, message, fingerprint=fingerprint(kind, []), signal=name)
     if post is not None and post.request == Request.STUCK:
-        return crashed("it hung after its function returned", name)
-    return crashed(f"signal {-status} ({name})" if name else f"exitcode {status}", name)
+        return crash_error("it hung after its function returned", name)
+    return crash_error(f"signal {-status} ({name})" if name else f"exitcode {status}", name)
 
 
-def crashed(reason: str, signal_name: str | None) -> Error:
+def crash_error(reason: str, signal_name: str | None) -> Error:
     """Return the error of an attempt whose process died by itself."""
     kind = "ProcessDied"
     mark = fingerprint(kind, [reason])
     return Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=mark, signal=signal_name)
 
 
-def end_with_parent(parent: int) -> None:
-    """Have this process killed when the one that started it dies, however it dies; Linux only."""
+def die_with_parent(parent: int) -> None:
+    """Make the kernel kill this process when *parent*, which started it, dies; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before
+        if os.getppid() != parent:  # it has died already
             os._exit(1)
 
 
 def memory_of(pid: int, tree: bool = True) -> int:
-    """Return the bytes in memory of a process, with *tree* of all below it too; what they share counts once."""
+    """Return the bytes in memory of a process and, with *tree*, of its descendants; shared memory counts once."""
     processes = _tree(pid) if tree else _one(pid)
     total = 0
     for process in processes:
@@ -59,7 +59,7 @@ def memory_of(pid: int, tree: bool = True) -> int:
 
 
 def _share(process: psutil.Process) -> int:
-    """Return the proportional set size, where there is one: pages that a fork shares belong to each in part."""
+    """Return the proportional set size if the system has one: forks share pages, and each gets a part of them."""
     if not psutil.LINUX:
         return int(process.memory_info().rss)
     try:
@@ -70,9 +70,9 @@ def _share(process: psutil.Process) -> int:
 
 def born(pid: int) -> float | None:
     """
-    Return when a process started, as a number that no change of the clock moves; None: it is gone, or a zombie.
+    Return the start time of a process, which no change of the clock moves; None: it is gone, or a zombie.
 
-    With the process id it names a process for ever: an id alone is another process's after a while.
+    It identifies a process together with its id, which the system may give to another process later.
     """
     try:
         if not psutil.LINUX:
@@ -85,7 +85,7 @@ def born(pid: int) -> float | None:
 
 
 def kill_tree(pid: int, since: float | None = None) -> None:
-    """End a process and all below it; with *since* only if it is the one that was born then."""
+    """Kill a process and its descendants; with *since* only if it started at that time."""
     if since is not None and born(pid) != since:
         return
     for process in _tree(pid):
@@ -101,7 +101,7 @@ def _one(pid: int) -> list[psutil.Process]:
 
 
 def _tree(pid: int) -> list[psutil.Process]:
-    """Return a process and all below it, the children first; without those that are gone."""
+    """Return a process and its descendants, children first, without those that are gone."""
     for top in _one(pid):
         with contextlib.suppress(psutil.Error):
             return [*reversed(top.children(recursive=True)), top]

@@ -1,4 +1,4 @@
-"""An exception becomes what a person needs to see of it, and what makes two of them the same error."""
+"""Describe an exception for a person, and give exceptions with the same cause the same fingerprint."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _INSTALLED = ("/site-packages/", "/dist-packages/")
 _PYTHON = tuple({f"{sysconfig.get_paths()['stdlib']}/", f"{sys.base_prefix}/"})
 
 
-def of(error: BaseException, failure: Failure, folder: Path | None) -> Error:
+def describe(error: BaseException, failure: Failure, folder: Path | None) -> Error:
     """
-    Return what an attempt stores of an exception: type, message, traceback, last frame and fingerprint.
+    Return the error that an attempt stores for an exception: type, message, traceback, last frame and fingerprint.
 
-    *folder* is the grid's: frames below it are the user's code, under any host's path. Errors of qexp's own (a function
-    that cannot be imported, a result that is no data) are told apart by their message; behind an import that failed
-    stands what failed. An exception so odd that it cannot be shown is described by its type alone.
+    Frames below *folder*, the grid's, are the user's code, on any host. The fingerprint of qexp's own errors includes
+    their message. The traceback of a failed import is that of its cause. An exception that cannot be formatted is
+    described by its type alone.
     """
     kind, message = storable_text(type_of(error)), stored(message_of(error))
     own = issubclass(type(error), QexpError)

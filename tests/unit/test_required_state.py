@@ -8,13 +8,13 @@ import pytest
 
 PRELUDE = """
 import builtins, json, os, resource, sys, threading, time
-from qexp.worker.attempt.essentials import essentials
+from qexp.worker.attempt.required_state import required_state
 
 def broken(*arguments, **named):
     raise SystemExit("broken by an experiment")
 
 dumps, out = json.dumps, os.dup(1)
-state = essentials()
+state = required_state()
 """
 ENDING = """
 lost = state.restore()
@@ -66,5 +66,7 @@ def test_what_a_process_needs_is_put_back(change):
     ],
 )
 def test_what_cannot_be_put_back_is_named(change):
-    lost, again, _ = restored(f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); state = essentials()\n{change}")
+    lost, again, _ = restored(
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); state = required_state()\n{change}"
+    )
     assert (lost, again) == (["open descriptors"], ["open descriptors"])

@@ -9,7 +9,7 @@ import pytest
 SCRIPT = """
 import json, os, signal, sys, tempfile
 from pathlib import Path
-from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.board import Board
 
 def leave(*_):
@@ -23,7 +23,7 @@ with tempfile.TemporaryDirectory() as folder:
     board = Board(Path(folder) / "board")
     board.make()
     signal.signal(signal.SIGTERM, leave)
-    Interrupts(board, 0).install()
+    AttemptSignals(board, 0).install()
     {change}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     child = os.fork()
@@ -59,7 +59,7 @@ import os, signal, sys, tempfile
 from pathlib import Path
 from billiard import common
 from qexp.functions.user_code import is_order
-from qexp.worker.attempt.interrupts import Interrupts
+from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.board import Board
 
 def renamed(number, frame):  # as another version of billiard might do it
@@ -69,7 +69,7 @@ with tempfile.TemporaryDirectory() as folder:
     board = Board(Path(folder) / "board")
     board.make()
     common.reset_signals(handler={handler})
-    Interrupts(board, 0).install()
+    AttemptSignals(board, 0).install()
     try:
         {function}
     except SystemExit as error:

@@ -1,0 +1,144 @@
+"""One attempt: the function is found, called, and what comes of it becomes an outcome. Knows no Celery."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qexp.errors import FunctionError
+from qexp.functions import Function, Signature, note_module_files, resolve, switch_folder
+from qexp.functions.user_code import is_order
+from qexp.model import Claim, Departure, Failure, Json, Outcome
+from qexp.serialization import KeyTypes
+from qexp.this_process import is_this_process
+from qexp.worker.attempt import experiment_state, failure
+from qexp.worker.attempt.results import error_of, result_of
+from qexp.worker.attempt.signals import AttemptSignals, TimeoutReached
+from qexp.worker.context.context import Context, Journal, Leaving
+
+
+def run(
+    claim: Claim,
+    folder: Path | None,
+    context: Context,
+    signals: AttemptSignals,
+    restore: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """
+    Run a claimed experiment with the code in *folder* and return its outcome; no exception of the user's gets past.
+
+    That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it. What
+    does get past is the SystemExit by which the pool answers a signal that tells this process to stop. *restore* is
+    called before an exception is looked at: the function may have left no memory for that.
+    """
+    process = os.getpid()
+    try:
+        try:
+            with signals.interruptible():
+                return _called(claim, folder, context)
+        except BaseException:
+            restore()
+            raise
+    except Leaving:
+        return Outcome(departure=context.departure or Departure("released"))
+    except TimeoutReached as error:
+        found = failure.describe(error, Failure.TIMEOUT, folder)
+        return Outcome(error=dataclasses.replace(found, type=failure.TIMEOUT))
+    except BaseException as error:
+        if is_order(error):
+            raise
+        return Outcome(error=failure.describe(error, Failure.ERROR, folder))
+    finally:
+        if not is_this_process(process):  # a fork of the function's that came back: it must not become a second worker
+            os._exit(0)
+
+
+def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
+    try:
+        switch_folder(folder, claim.function)
+        call = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
+    except FunctionError as error:
+        return Outcome(error=failure.describe(error, Failure.INVALID, folder))
+    experiment_state.seed(context.seed)
+    value = returned(call, claim.function)
+    if isinstance(value, Departure):
+        return Outcome(result={}, departure=context.departure or value)
+    found = result_of(value, call.result_keys)
+    if found.refused:
+        return Outcome(found.kept or None, error_of(found, call.function, claim.study, folder))
+    return Outcome(found.kept, departure=context.departure)
+
+
+def returned(call: Call, name: str) -> Any:
+    """Call a function and return its value; an async one runs in an event loop of its own."""
+    value = call.function(**call.arguments)
+    if not inspect.iscoroutine(value):
+        return value
+    try:
+        return asyncio.run(value)
+    except BaseExceptionGroup as group:  # a task group wraps the exception of a task
+        if order := _order_in(group):
+            raise order from group
+        raise
+    except RuntimeError as error:
+        if inspect.getcoroutinestate(value) != inspect.CORO_CREATED:
+            raise
+        value.close()
+        raise FunctionError(
+            f"function {name}: it is async, and {error}; call it outside of a running event loop"
+        ) from error
+
+
+def _order_in(error: BaseException) -> BaseException | None:
+    """Return the order to end the attempt inside a group of exceptions, or None."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error if is_order(error) else None
+    return next((order for inner in error.exceptions if (order := _order_in(inner))), None)
+
+
+class Call(NamedTuple):
+    """A function, its arguments, and the types of keys, beside text, that the annotation of its result names."""
+
+    function: Function
+    arguments: dict[str, Any]
+    result_keys: KeyTypes
+
+
+def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context: Context) -> Call:
+    """Return how to call the function, the context among its arguments; FunctionError if it cannot be called so."""
+    function = resolve(name, folder)
+    note_module_files()
+    signature = _signature(function, name)
+    arguments = signature.bind(values) | dict.fromkeys(signature.injected, context)
+    return Call(function, arguments, signature.result_keys)
+
+
+def context_of(claim: Claim, journal: Journal) -> Context:
+    """Return what a function that asks for its context is given."""
+    return Context(journal, claim.id, claim.study, claim.attempt, claim.params, claim.settings, seed_of(claim))
+
+
+def seed_of(claim: Claim) -> int:
+    """Return the parameter `seed` if there is one, else 32 bits that the parameters always give."""
+    seed = claim.params.get("seed")
+    if isinstance(seed, int) and not isinstance(seed, bool):
+        return seed
+    return claim.fingerprint.int & 0xFFFFFFFF
+
+
+def _signature(function: Function, name: str) -> Signature:
+    try:
+        return _known_signature(function, name)
+    except TypeError:  # an object with `__call__` that cannot be hashed
+        return Signature.of(function, name)
+
+
+@functools.lru_cache(maxsize=64)
+def _known_signature(function: Function, name: str) -> Signature:
+    return Signature.of(function, name)

@@ -1,0 +1,142 @@
+"""Signals that reach a running attempt: its timeout is over, or its worker stops."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from qexp.functions import Interruption
+from qexp.functions.user_code import gives_order
+from qexp.worker.board import Board, Request
+from qexp.worker.context.context import Leaving
+
+GRACE = 5.0
+"""Seconds in which an attempt that asks `stop_requested` can save and return."""
+
+Handler = Callable[[int, FrameType | None], Any] | int | None
+
+_FORKING = threading.local()
+"""The signals that a thread had blocked before it forked."""
+
+
+class TimeoutReached(Interruption):
+    """The attempt ran longer than its timeout."""
+
+
+class AttemptSignals:
+    """
+    Handlers for a process that runs attempts: SIGUSR1 means "read your request", SIGTERM "this process stops".
+
+    A function that asks `stop_requested` gets GRACE seconds. Any other is interrupted at once: by *terminate*, or by
+    an exception if only its attempt ends.
+
+    Methods of this class call the pool's own handlers of TERM, QUIT and HUP. Their frames tell the SystemExit of such a
+    handler from a SystemExit of the function, whatever the pool installs.
+    """
+
+    def __init__(self, board: Board, slot: int, terminate: Handler = signal.SIG_IGN) -> None:
+        self.board, self.slot = board, slot
+        self.stop = False
+        self._interruptible = False
+        self._terminate = terminate
+        self._pool_handlers: dict[int, Handler] = {}
+
+    def install(self) -> None:
+        """Install the handlers; only the main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, self._on_request)
+            self._terminate = signal.signal(signal.SIGTERM, self._on_terminate)
+            for number in (signal.SIGQUIT, signal.SIGHUP):
+                if callable(handler := signal.getsignal(number)):
+                    self._pool_handlers[number] = handler
+                    signal.signal(number, self._call_pool_handler)
+            _guard_forks()
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Let signals interrupt the code inside."""
+        self.stop, self._interruptible = False, True
+        try:
+            yield
+        finally:
+            self._interruptible = False
+            if self.stop:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def stopping(self) -> bool:
+        """Say whether the attempt should stop, and note that the function asks."""
+        self.board.cooperate(self.slot)
+        return self.stop
+
+    def _on_request(self, number: int, frame: FrameType | None) -> None:
+        post = self.board.get(self.slot)
+        if post is None or not self._interruptible:
+            return
+        if post.request == Request.STOP and post.cooperative:
+            self.stop = True
+        elif post.request == Request.STOP:
+            self._interruptible = False
+            raise Leaving
+        elif post.request == Request.TIMEOUT:
+            self._interruptible = False
+            raise TimeoutReached(timeout_message(post.deadline - post.started))
+
+    @gives_order
+    def _on_terminate(self, number: int, frame: FrameType | None) -> None:
+        post = self.board.get(self.slot)
+        if self._interruptible and not self.stop and post is not None and post.cooperative:
+            self.stop = True
+            signal.signal(signal.SIGALRM, self._on_grace_over)
+            signal.setitimer(signal.ITIMER_REAL, GRACE)
+        elif callable(self._terminate):
+            self._terminate(number, frame)
+        elif self._terminate == signal.SIG_DFL:
+            raise SystemExit(128 + number)
+
+    @gives_order
+    def _on_grace_over(self, number: int, frame: FrameType | None) -> None:
+        if callable(self._terminate):
+            self._terminate(signal.SIGTERM, frame)
+
+    @gives_order
+    def _call_pool_handler(self, number: int, frame: FrameType | None) -> None:
+        handler = self._pool_handlers[number]
+        if callable(handler):
+            handler(number, frame)
+
+
+@functools.cache
+def _guard_forks() -> None:
+    """
+    Let SIGTERM end at once the processes that a function forks, as in any other program.
+
+    A Python handler raises SystemExit, which is lost in a process that is just being forked: a multiprocessing.Pool
+    that ends while one of its processes starts would wait for it for ever.
+    """
+    os.register_at_fork(before=_block_terminate, after_in_parent=_restore_mask, after_in_child=_reset_in_child)
+
+
+def _block_terminate() -> None:
+    _FORKING.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _restore_mask() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _FORKING.mask)
+
+
+def _reset_in_child() -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    if isinstance(getattr(handler, "__self__", None), AttemptSignals):  # otherwise it is the function's own
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _restore_mask()
+
+
+def timeout_message(seconds: float) -> str:
+    """Return the message of an attempt that ran longer than its timeout."""
+    return f"it ran for longer than its timeout of {seconds:g} s"
