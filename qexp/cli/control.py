@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -9,7 +10,8 @@ import click
 from qexp.cli.options import format_option, selection_options, yes_option
 from qexp.cli.output import confirm, say, show_json
 from qexp.cli.terminal import echo
-from qexp.model import compact
+from qexp.errors import SelectorError
+from qexp.model import Status, compact
 
 if TYPE_CHECKING:
     from qexp.store.selection.selectors import Selection
@@ -61,11 +63,7 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
       qexp accept digits --error a1b2c3
       qexp accept 17,19-23
     """
-    import dataclasses
-
     from qexp.client import Client
-    from qexp.errors import SelectorError
-    from qexp.model import Status
     from qexp.store.selection.selectors import require_group
 
     require_group(selection)
@@ -93,10 +91,7 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
 
     A study's name alone does both. Experiments that paused themselves continue from their checkpoints.
     """
-    import dataclasses
-
     from qexp.client import Client
-    from qexp.model import Status
 
     client = Client()
     study = selection.study if not selection.is_narrow and selection.study and client.resume(selection.study) else None

@@ -10,6 +10,8 @@ import click
 from qexp.cli.options import EXPERIMENT
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
+from qexp.errors import FunctionError, SourceError
+from qexp.model import Failure
 
 if TYPE_CHECKING:
     from qexp.client.debug import Rehearsal
@@ -29,7 +31,6 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     the series, rows and artifacts that a real attempt would keep.
     """
     from qexp.client.debug import Rehearsal
-    from qexp.errors import FunctionError, SourceError
     from qexp.functions.user_code import must_propagate
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is
@@ -56,7 +57,6 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
 
 
 def _show(error: BaseException, rehearsal: Rehearsal) -> None:
-    from qexp.model import Failure
     from qexp.worker.attempt.failure import describe, relocated
 
     found = describe(error, Failure.ERROR, rehearsal.folder)

@@ -10,6 +10,7 @@ import click
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
+from qexp.errors import ServiceError, TablesError
 from qexp.model import Json, describe, duration, plain, short_names
 from qexp.truncation import shortened
 from qexp.units import size_text
@@ -183,7 +184,6 @@ def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) ->
 
 def _mean_duration(study: str) -> float | None:
     """Return what an experiment of the study has taken so far, as far as a database is at hand to ask."""
-    from qexp.errors import ServiceError, TablesError
     from qexp.settings import load
 
     settings = load()

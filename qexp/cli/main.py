@@ -14,7 +14,7 @@ from typing import NamedTuple
 import click
 
 from qexp.cli.terminal import echo, open_closed, out
-from qexp.errors import QexpError
+from qexp.errors import QexpError, nearest
 
 INTERRUPTED = 130
 
@@ -44,7 +44,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "list": Verb("show", "List experiments with their parameters and results."),
         "show": Verb("show", "Show all about an experiment: parameters, result, attempts."),
         "explain": Verb("show", "Say why an experiment is in its state, and how to change it."),
-        "workers": Verb("workers", "List the workers: host, start, state, experiments, last heartbeat."),
+        "workers": Verb("workers", "List the workers: host, state, experiments, last heartbeat."),
         "errors": Verb("show", "Group failures by error, each with the command to run them again."),
         "logs": Verb("records", "Print the output of an experiment."),
         "metrics": Verb("records", "Show the series that experiments have recorded, and their lists."),
@@ -91,8 +91,6 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in VERBS and not args[0].startswith("-"):
-            from qexp.errors import nearest
-
             ctx.fail(f"there is no command {args[0]!r}{nearest(args[0], VERBS)}")
         return super().resolve_command(ctx, args)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from qexp.cli.terminal import echo
+from qexp.units import size_text
 
 
 @click.command()
@@ -27,7 +28,6 @@ def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str
     """
     from qexp.analysis.report import Options
     from qexp.client import Client, reports
-    from qexp.units import size_text
 
     written = reports.write(Client(), Options(study, metrics, _names(rows), _names(columns)), output)
     echo(f"{output}: {size_text(written)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,8 +69,6 @@ def _check_apart(macros: Path | None, files: Iterable[Path]) -> None:
 
 def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form: str) -> int:
     """Write or check all files of a file of tables, print a line for each, and return the exit status."""
-    from dataclasses import replace
-
     from qexp.analysis.tables_file import load
     from qexp.client import Client, paper
 

@@ -26,7 +26,7 @@ _NONE = "no worker is running; start one with 'celery -A qexp worker'"
 @format_option
 def workers_(every: bool, form: str) -> None:
     """
-    List the workers: host, start, state, experiments, last heartbeat.
+    List the workers: host, state, experiments, last heartbeat.
 
     A worker is silent if its last heartbeat is older than the setting 'lease'. The leader then counts it as lost, and
     other workers run its experiments.

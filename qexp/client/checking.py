@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from qexp.errors import FunctionError, GridError
 from qexp.functions import Signature, import_folder, importing_from, resolve
+from qexp.grid import bind, check_instances
 
 if TYPE_CHECKING:
     from qexp.grid import Grid
@@ -18,8 +19,6 @@ def checked(grid: Grid, moves: bool = True) -> Grid:
 
     GridError names the line that does not fit. Without *moves* a function in another folder is an error too.
     """
-    from qexp.grid import bind, check_instances
-
     if grid.is_bound:
         return grid
     with importing_from(grid.folder):

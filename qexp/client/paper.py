@@ -8,6 +8,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qexp.analysis.table.build import build
+from qexp.analysis.tables_file import load
+from qexp.analysis.writers import check_macros_file, check_table_file, encoded, render, save, to_macros
+from qexp.analysis.writers.differences import difference, macro_difference
 from qexp.client.client import Client
 from qexp.client.summaries import snapshot
 from qexp.errors import ExportError, QexpError, RefusedError, ServiceError, SummaryError, TablesError, nearest
@@ -86,8 +90,6 @@ class _Text:
     """None: the file has macros."""
 
     def difference(self, old: str) -> str:
-        from qexp.analysis.writers.differences import difference, macro_difference
-
         if self.table is None:
             return macro_difference(old, self.text)
         return difference(old, self.text, self.path.suffix.lower().removeprefix("."), self.table)
@@ -99,8 +101,6 @@ def tables(path: str | Path, *, client: Client | None = None) -> dict[str, Table
 
     A `qexp.QexpError` says why a table cannot be made; its notes name the table.
     """
-    from qexp.analysis.tables_file import load
-
     made = make_all(client or Client(), load(Path(path)).tables)
     for one in made:
         if one.error is not None:
@@ -111,8 +111,6 @@ def tables(path: str | Path, *, client: Client | None = None) -> dict[str, Table
 
 def make_all(client: Client, planned: Iterable[PlannedTable]) -> list[Made]:
     """Make tables of one moment. If a table cannot be made, the other tables are made all the same."""
-    from qexp.analysis.table.build import build
-
     made = []
     with snapshot(client) as connection:
         for one in planned:
@@ -161,16 +159,12 @@ def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: 
 
 def settle(path: Path, table: Table, check: bool, siunitx: bool = False) -> FileOutcome:
     """Write one table to a file, or *check* the file."""
-    from qexp.analysis.writers import render
-
     text = render(table, path.suffix.lower().removeprefix("."), siunitx)
     return _settled(_Text(path, text, table), check)
 
 
 def settle_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutcome:
     """Write a macro for each cell of some tables, given by name, to a file, or *check* the file."""
-    from qexp.analysis.writers import to_macros
-
     return _settled(_Text(path, to_macros(named)), check)
 
 
@@ -182,8 +176,6 @@ def _problem(planned: PlannedTable, error: QexpError) -> PaperProblem:
 
 
 def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> None:
-    from qexp.analysis.writers import check_macros_file, check_table_file
-
     for one in planned:
         for path in one.files:
             check_table_file(path)
@@ -220,8 +212,6 @@ def _left(path: Path, state: FileState, check: bool) -> FileOutcome:
 
 def _settled(wanted: _Text, check: bool) -> FileOutcome:
     """Write a file, or check it, unless it has the wanted text already."""
-    from qexp.analysis.writers import encoded, save
-
     old = _bytes(wanted.path)
     if old == encoded(wanted.text):
         return FileOutcome(wanted.path, FileState.UNCHANGED)

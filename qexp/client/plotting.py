@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement
 
+from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.request import PlotRequest, require_matplotlib
+from qexp.analysis.plots.series import series_of
+from qexp.analysis.table.names import check_where
 from qexp.client import reading
 from qexp.client.summaries import snapshot
 from qexp.errors import SummaryError
@@ -18,7 +21,6 @@ from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
-    from qexp.analysis.plots.data import Experiments
     from qexp.analysis.plots.picture import Picture
     from qexp.client.client import Client
 
@@ -31,9 +33,7 @@ def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
     would be wrong: it would pool a parameter, or results of different settings or code.
     """
     require_matplotlib()
-    from qexp.analysis.plots.data import choose
     from qexp.analysis.plots.drawing import draw
-    from qexp.analysis.plots.series import series_of
 
     _check_selectors(selection)
     series = None
@@ -60,15 +60,11 @@ def _check_selectors(selection: Selection) -> None:
 
 def _check_where(study: StudyRow, selection: Selection) -> None:
     """Raise SummaryError for experiments chosen by their results."""
-    from qexp.analysis.table.names import check_where
-
     if selection.where is not None:
         check_where([study], selection.where, "picture")
 
 
 def _experiments(connection: Connection, condition: ColumnElement[bool], study: StudyRow) -> Experiments:
-    from qexp.analysis.plots.data import Experiments
-
     frame, sources = reading.frame_and_sources(connection, condition, study)
     parameters = [name for name, source in sources.items() if source == "params"]
     results = [name for name, source in sources.items() if source == "result"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
 from qexp.functions import file_in, unavailable_modules
+from qexp.source import current, state, take, unpacked
 from qexp.store.connection import raw
 from qexp.store.reads import snapshots
 from qexp.store.writes.studies import Provenance
@@ -32,8 +33,6 @@ def of(grid: Grid) -> Provenance:
 
 def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
     """Return the folder on this machine with the code that workers run: a snapshot *digest*, otherwise *folder*."""
-    from qexp.source import unpacked
-
     if digest is None:
         return None if folder is None else Path(folder)
 
@@ -46,8 +45,6 @@ def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
 
 def warnings(grid: Grid) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what a person should know of the snapshot that enqueueing a grid would take, and what `missing` says."""
-    from qexp.source import take
-
     if grid.folder is None or not _shipped(grid):
         return (), ()
     snapshot = take(grid.folder)
@@ -87,7 +84,5 @@ def _has(files: Sequence[str], file: str) -> bool:
 
 def of_folder(folder: Path | None, ships: bool) -> Provenance:
     """Return the provenance of a folder, with a snapshot of it if it *ships*."""
-    from qexp.source import current, state, take  # 60 ms, which commands that only look need not wait
-
     git = state(folder) if folder is not None else None
     return Provenance(take(folder) if ships and folder is not None else None, git, current())

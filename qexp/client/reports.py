@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from qexp.analysis.report import gather
+from qexp.analysis.report.page import page
 from qexp.analysis.whole_files import check_target, whole_file
 
 if TYPE_CHECKING:
@@ -20,9 +22,6 @@ def write(client: Client, options: Options, path: Path) -> int:
 
     All of it is of one moment. The same data give the same bytes.
     """
-    from qexp.analysis.report import gather
-    from qexp.analysis.report.page import page
-
     check_target(path, (".html", ".htm"))  # before Postgres is asked
     with client.begin() as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))

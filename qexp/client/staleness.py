@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
+from qexp.source import take
 from qexp.store.reads import snapshots, staleness, study_rows
 from qexp.store.reads.outdated import Staleness
 
@@ -32,8 +33,6 @@ def stale(client: Client, name: str) -> Staleness:
 
 def _edited(folder: Path, digest: str, marks: Mapping[str, str]) -> tuple[str, ...]:
     """Return the files of a folder that differ from a snapshot; none if the folder cannot be seen or taken here."""
-    from qexp.source import take
-
     if not folder.is_dir():
         return ()
     try:

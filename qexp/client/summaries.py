@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import text
 
+from qexp.analysis.compare.build import build as build_comparison
+from qexp.analysis.compare.spec import CompareSpec
+from qexp.analysis.coverage.build import cover
+from qexp.analysis.coverage.spec import CoverageSpec
+from qexp.analysis.table.build import build
+from qexp.analysis.table.spec import TableSpec
 from qexp.client.client import Client
 from qexp.errors import SummaryError, nearest
 from qexp.pydantic_errors import expected_one_of, own_sentence
@@ -17,7 +23,6 @@ if TYPE_CHECKING:
     from qexp.analysis.compare import Comparison
     from qexp.analysis.coverage import Coverage
     from qexp.analysis.table import Table
-    from qexp.analysis.table.spec import TableSpec
     from qexp.store.connection import Connection
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -25,8 +30,6 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
     """Return the options of a table, checked; SummaryError names the first one that is wrong."""
-    from qexp.analysis.table.spec import TableSpec
-
     return _checked(TableSpec, options)
 
 
@@ -54,8 +57,6 @@ def snapshot(client: Client) -> Iterator[Connection]:
 
 def make(client: Client, spec: TableSpec) -> Table:
     """Return the table that *spec* asks for, of one moment; see `qexp.analysis.table.build.build`."""
-    from qexp.analysis.table.build import build
-
     with snapshot(client) as connection:
         return build(connection, spec)
 
@@ -99,9 +100,6 @@ def coverage(
     instead of experiments: a value is done if all its experiments in the cell are. With *metric*, done experiments
     without a finite value of it count as gaps.
     """
-    from qexp.analysis.coverage.build import cover
-    from qexp.analysis.coverage.spec import CoverageSpec
-
     options = {"studies": study, "metrics": metric, "rows": rows, "columns": columns, "over": over, "where": where}
     with snapshot(client or Client()) as connection:
         return cover(connection, _checked(CoverageSpec, options))
@@ -114,8 +112,5 @@ def compare(*studies: str, metric: str, client: Client | None = None, **options:
     *options* are those of `qexp compare`: by, over, average, per, baseline, test, correction, maximize, ranks, where,
     allow. RefusedError: the results of one study are of different settings or code.
     """
-    from qexp.analysis.compare.build import build
-    from qexp.analysis.compare.spec import CompareSpec
-
     with snapshot(client or Client()) as connection:
-        return build(connection, _checked(CompareSpec, {"studies": studies, "metric": metric, **options}))
+        return build_comparison(connection, _checked(CompareSpec, {"studies": studies, "metric": metric, **options}))

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from qexp import private_folders
@@ -205,8 +206,6 @@ def _create_database(url: str) -> None:
 
 def _postmaster(data: Path) -> int | None:
     """Return the process id of the server of a data folder, None unless it is alive: its pid file survives a crash."""
-    import psutil  # which the wheel of Postgres brings along
-
     try:
         lines = (data / "postmaster.pid").read_text().split("\n")
         process = psutil.Process(int(lines[0]))
@@ -218,8 +217,6 @@ def _postmaster(data: Path) -> int | None:
 
 def _works_in(process: Any, data: Path, since: float) -> bool:
     """Say whether a server is that of a data folder, started at a moment: a process id may be another home's by now."""
-    import psutil
-
     try:
         return Path(process.cwd()) == data.resolve()
     except psutil.AccessDenied:  # many containers keep this from root

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.axis_columns import axis_columns
-from qexp.analysis.layout import WIDTH, StyledLine
+from qexp.analysis.layout import WIDTH, StyledLine, plain
 from qexp.analysis.statistics import PairedComparison
 from qexp.analysis.table.model import Key, Note
 
@@ -142,8 +142,6 @@ class Comparison:
         return lines(self, width)
 
     def __repr__(self) -> str:
-        from qexp.analysis.layout import plain
-
         return plain(self.lines())
 
     def _repr_html_(self) -> str:

@@ -17,6 +17,7 @@ from qexp.analysis.plots.request import ALLOWED, PlotRequest
 from qexp.analysis.plots.style import MOST_GROUPS
 from qexp.errors import RefusedError, SummaryError, nearest
 from qexp.model import Status
+from qexp.store.selection.where_parser import spelled
 from qexp.truncation import listed, shortened
 
 Mask = npt.NDArray[np.bool_]
@@ -226,8 +227,6 @@ def _differs(axis: PlotAxis, cells: npt.NDArray[np.int64]) -> bool:
 
 
 def _pooling(free: Sequence[PlotAxis], request: PlotRequest, over: Sequence[str]) -> str:
-    from qexp.store.selection.where_parser import spelled
-
     unit = {"box": "box", "heatmap": "cell", "line": "point", "curve": "line"}[request.kind]
     name = free[0].name
     values = [f"{axis.name} ({listed(axis.labels, 4)})" for axis in free]
