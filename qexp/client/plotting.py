@@ -9,7 +9,6 @@ from sqlalchemy import ColumnElement
 
 from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.request import PlotRequest, require_matplotlib
-from qexp.analysis.plots.series import series_of
 from qexp.analysis.table.names import check_where
 from qexp.client import reading
 from qexp.client.summaries import snapshot
@@ -34,6 +33,7 @@ def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
     """
     require_matplotlib()
     from qexp.analysis.plots.drawing import draw
+    from qexp.analysis.plots.series import series_of
 
     _check_selectors(selection)
     series = None

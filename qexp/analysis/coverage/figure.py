@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qexp.analysis.plots.style import COLORMAP
 from qexp.errors import MissingLibraryError
 
 if TYPE_CHECKING:
@@ -26,11 +27,9 @@ def coverage_figure(found: Coverage) -> Picture:
     Cells that the grid does not have are white. Above 400 cells no counts are written.
     """
     try:
-        from qexp.analysis.plots.picture import Picture
+        from qexp.analysis.plots.picture import Picture, applied
     except ImportError as error:
         raise MissingLibraryError("a figure", "matplotlib") from error
-    from qexp.analysis.plots.style import COLORMAP, applied
-
     with applied("paper"):
         width, height = 2.6 + 0.5 * len(found.columns), 1.4 + 0.26 * len(found.rows)
         figure = Picture(figsize=(min(12.0, width), min(16.0, height)))

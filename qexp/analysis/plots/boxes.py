@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.patches import Patch
 
 from qexp.analysis.plots.data import Chosen, samples
 from qexp.analysis.plots.layout import PlotText, n_text, over
@@ -14,10 +17,6 @@ from qexp.analysis.plots.lines import groups
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import categories
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 _FEW = 10
 """Values below which each one is a point beside its box."""
@@ -72,15 +71,11 @@ def _box(panel: Axes, place: float, width: float, sample: npt.NDArray[np.float64
 
 def _light(color: str) -> tuple[float, float, float]:
     """Return a colour mixed with white."""
-    from matplotlib.colors import to_rgb
-
     red, green, blue = (0.25 * part + 0.75 for part in to_rgb(color))
     return red, green, blue
 
 
 def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
-    from matplotlib.patches import Patch
-
     if chosen.by is None:
         return []
     styles = [group_style(place) for place in groups(chosen.by)]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.layout import PlotText, n_text, over
@@ -18,10 +22,6 @@ from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 _LONG = 1_000
 """Points from which a line is thin."""
@@ -118,9 +118,6 @@ def _curve(panel: Axes, curve: Curve, style: GroupStyle, place: int, count: int)
 
 def _write_counts(panel: Axes, curve: Curve, style: GroupStyle) -> None:
     """Write n beside the line where it changes."""
-    import matplotlib
-    from matplotlib.patheffects import withStroke
-
     n = curve.values.n
     changes = np.flatnonzero((n[1:] != n[:-1]) & (n[1:] < curve.runs)) + 1
     for place in changes if len(changes) <= _MOST_COUNTS else [len(n) - 1]:
@@ -137,8 +134,6 @@ def _write_counts(panel: Axes, curve: Curve, style: GroupStyle) -> None:
 
 
 def _legend(chosen: Chosen, curves: Mapping[Key, Curve]) -> list[tuple[str, Artist]]:
-    from matplotlib.lines import Line2D
-
     if chosen.by is None:
         return []
     entries: list[tuple[str, Artist]] = []

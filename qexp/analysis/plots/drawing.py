@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from qexp.analysis.plots import boxes, curves, heatmap, layout, lines, scatter
 from qexp.analysis.plots.data import Chosen
+from qexp.analysis.plots.picture import Picture, applied
 from qexp.analysis.plots.request import PlotRequest
-from qexp.analysis.plots.style import applied
-
-if TYPE_CHECKING:
-    from qexp.analysis.plots.picture import Picture
 
 _KINDS = {"line": lines.draw, "box": boxes.draw, "scatter": scatter.draw, "heatmap": heatmap.draw}
 

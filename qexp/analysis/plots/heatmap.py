@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib
 import numpy as np
 import numpy.typing as npt
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.patches import Rectangle
 
 from qexp.analysis.plots.axis import PlotAxis
 from qexp.analysis.plots.data import Cell, Chosen, samples
@@ -19,19 +25,12 @@ from qexp.analysis.plots.ticks import categories
 from qexp.analysis.statistics.digits import column_format
 from qexp.analysis.statistics.names import Statistic
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.colors import Normalize
-
 _SMALLEST = 3.5
 """Points of a font below which cells have no numbers."""
 
 
 def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
     """Fill the cells of each panel with colours and numbers; a cell without any value is hatched."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     if chosen.x is None or chosen.by is None:
         raise ValueError("heat maps have two axes")
     values = samples(chosen)
@@ -65,8 +64,6 @@ def _cells(panel: Axes, facet: int, centers: Mapping[Cell, float], x: PlotAxis, 
 
 
 def _hatch_gaps(panel: Axes, image: npt.NDArray[np.float64]) -> None:
-    from matplotlib.patches import Rectangle
-
     for row, column in np.argwhere(np.isnan(image)).tolist():
         gap = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="0.7", hatch="////", linewidth=0)
         panel.add_patch(gap)
@@ -75,8 +72,6 @@ def _hatch_gaps(panel: Axes, image: npt.NDArray[np.float64]) -> None:
 def _numbers(
     panel: Axes, facet: int, centers: Mapping[Cell, float], texts: Mapping[Cell, str], scale: Normalize, size: float
 ) -> None:
-    from matplotlib import colormaps
-
     for (cell_facet, column, row), center in centers.items():
         if cell_facet == facet:
             red, green, blue, _ = colormaps[COLORMAP](scale(center))
@@ -107,8 +102,6 @@ def _texts(
 
 def _font(panel: Axes, x: PlotAxis, by: PlotAxis, texts: Iterable[str]) -> float:
     """Return the size in points with which the longest of some texts and a line below it fit into a cell."""
-    import matplotlib
-
     longest = max([5, *(len(line) for text in texts for line in text.splitlines())])
     figure, grid = panel.get_figure(root=True), panel.get_subplotspec()
     if figure is None:

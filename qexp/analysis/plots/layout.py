@@ -6,20 +6,19 @@ import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 
 from qexp.analysis.plots import legend, ticks
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.labels import WIDTH, shown, text_of
+from qexp.analysis.plots.picture import Picture
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import GREY, SIZES
 from qexp.truncation import listed
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-
-    from qexp.analysis.plots.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,6 @@ class PlotText:
 
 def begin(chosen: Chosen, request: PlotRequest) -> tuple[Picture, list[Axes]]:
     """Return an empty picture and its panels: one per value of the facet, in order."""
-    from qexp.analysis.plots.picture import Picture
-
     count = 1 if chosen.facet is None else len(chosen.facet.values)
     columns = min(count, 3) if count != 4 else 2
     rows = math.ceil(count / columns)
@@ -75,8 +72,6 @@ def _head(panel: Axes, place: int, count: int, columns: int, chosen: Chosen, req
 
 def _title(name: str, label: str, panel: Axes, columns: int) -> str:
     """Return the line above a panel, as two lines if it would be wider than the panel."""
-    import matplotlib
-
     figure = panel.get_figure(root=True)
     room = 0.0 if figure is None else figure.get_figwidth() * 72 / columns * 0.8
     text = f"{name} = {label}"
@@ -123,8 +118,6 @@ def full_names(chosen: Chosen) -> list[str]:
 
 def _caption(picture: Picture, lines: Sequence[str], may_grow: bool) -> None:
     """Write lines in small grey letters below the axes; if the picture may not grow, the axes make room for them."""
-    import matplotlib
-
     size = 0.8 * matplotlib.rcParams["font.size"]
     width = int(picture.get_figwidth() * 72 * 0.98 / (WIDTH * size))
     wrapped = [part for line in lines for part in textwrap.wrap(line[0].upper() + line[1:], width)]

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.transforms import Bbox
 
 from qexp.analysis.plots.labels import WIDTH, shown
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.transforms import Bbox
-
-    from qexp.analysis.plots.picture import Picture
+from qexp.analysis.plots.picture import Picture
 
 _MOST_INSIDE = 6
 """Entries of a legend inside of the axes; a longer one stands beside them."""
@@ -44,8 +43,6 @@ def add(
 
 def _width(labels: Sequence[str]) -> float:
     """Return the width of a legend in inches, as far as it can be told from the number of characters."""
-    import matplotlib
-
     return float((max(map(len, labels)) * WIDTH + _HANDLE) * matplotlib.rcParams["font.size"] / 72)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from qexp.analysis.plots.axis import PlotAxis
 from qexp.analysis.plots.data import Chosen, samples
@@ -16,10 +18,6 @@ from qexp.analysis.plots.spread import Summary, line_in_words, summary
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import number_ticks
 from qexp.analysis.statistics.names import Statistic
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 
 def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
@@ -71,8 +69,6 @@ def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: GroupSt
 
 def legend(by: PlotAxis | None) -> list[tuple[str, Artist]]:
     """Return an entry per group: its line and its marker."""
-    from matplotlib.lines import Line2D
-
     styles = [group_style(place) for place in groups(by)]
     return [] if by is None else [
         (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=style.dash))

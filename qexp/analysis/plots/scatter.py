@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.layout import PlotText
 from qexp.analysis.plots.lines import groups
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import group_style
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
 
 _MANY = 5_000
 """Points above which they become one image inside of a PDF or SVG, which stays small then."""
@@ -45,8 +43,6 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotTe
 
 
 def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
-    from matplotlib.lines import Line2D
-
     if chosen.by is None:
         return []
     styles = [group_style(place) for place in groups(chosen.by)]

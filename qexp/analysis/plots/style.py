@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,57 +39,5 @@ def group_style(place: int) -> GroupStyle:
     )
 
 
-_COMMON: Mapping[str, Any] = {
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": False,
-    "axes.titlelocation": "left",
-    "figure.facecolor": "white",
-    "figure.constrained_layout.use": True,
-    "font.family": ["DejaVu Sans"],
-    "legend.frameon": False,
-    "legend.handlelength": 2.4,
-    "pdf.fonttype": 42,
-    "ps.fonttype": 42,
-    "svg.hashsalt": "qexp",
-    "savefig.facecolor": "white",
-}
-_STYLES: Mapping[str, Mapping[str, Any]] = {
-    "paper": {
-        "font.size": 8.0,
-        "axes.titlesize": 8.5,
-        "figure.titlesize": 9.0,
-        "lines.linewidth": 1.2,
-        "lines.markersize": 4.0,
-        "axes.linewidth": 0.7,
-        "hatch.linewidth": 0.5,
-        "figure.dpi": 150,
-        "savefig.dpi": 300,
-    },
-    "screen": {
-        "font.size": 11.0,
-        "axes.titlesize": 11.5,
-        "figure.titlesize": 12.5,
-        "lines.linewidth": 1.8,
-        "lines.markersize": 6.0,
-        "axes.linewidth": 0.9,
-        "hatch.linewidth": 0.7,
-        "figure.dpi": 100,
-        "savefig.dpi": 150,
-    },
-}
 SIZES: Mapping[str, tuple[float, float]] = {"paper": (4.8, 2.9), "screen": (8.0, 4.8)}
 """Width and height in inches of a picture with one panel."""
-
-
-@contextmanager
-def applied(style: str) -> Iterator[None]:
-    """Draw with the settings of a style; those that were there before come back."""
-    import matplotlib
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        settings: Any = {**_COMMON, **_STYLES[style]}
-        matplotlib.rcParams.update(settings)
-        yield

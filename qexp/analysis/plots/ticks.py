@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from qexp.analysis.plots.axis import PlotAxis
 from qexp.analysis.plots.labels import shown
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from qexp.analysis.plots.picture import Picture
+from qexp.analysis.plots.picture import Picture
 
 _MOST_TICKS = 12
 _GAP = 3
@@ -31,8 +28,6 @@ def categories(panel: Axes, labels: Sequence[str], axis: str = "x") -> None:
 
 def number_ticks(panel: Axes, axis: PlotAxis, is_log: bool) -> None:
     """Put ticks at the values of a parameter if there is room for all of them, otherwise at round numbers."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-
     values = [float(value) for value in axis.values if isinstance(value, int | float)]
     places = np.log10(values) if is_log else np.array(values)
     gaps = np.diff(places)

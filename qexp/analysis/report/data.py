@@ -7,19 +7,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from qexp.analysis.coverage import Coverage
 from qexp.analysis.coverage.build import counted
 from qexp.analysis.coverage.choice import Roles
 from qexp.analysis.coverage.gaps import reasons
-from qexp.analysis.report import axes, pictures, plan, results
-from qexp.analysis.report.pictures import Drawing
+from qexp.analysis.plots.request import require_matplotlib
+from qexp.analysis.report import axes, plan, results
 from qexp.analysis.report.results import MetricTable
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.versions import packages as versions_of
-from qexp.errors import SummaryError
+from qexp.errors import MissingLibraryError, SummaryError
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import (
@@ -42,6 +43,9 @@ from qexp.store.reads.outdated import Staleness
 from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
+
+if TYPE_CHECKING:
+    from qexp.analysis.report.pictures import Drawing
 
 MOST_METRICS = 6
 """Metrics with a table and a picture, unless they are named."""
@@ -226,7 +230,9 @@ def _results(
     left: Sequence[str],
     is_named: bool,
 ) -> Results:
-    no_pictures = pictures.missing_library()
+    no_pictures = _missing_library()
+    if not no_pictures:
+        from qexp.analysis.report import pictures
     found: list[MetricTable] = []
     drawings: list[Drawing] = []
     for metric in metrics:
@@ -239,6 +245,15 @@ def _results(
     if not no_pictures:
         drawings += pictures.of_series(connection, observed, arrangement, len(drawings))
     return Results(found, left, drawings, arrangement.pooled, no_pictures)
+
+
+def _missing_library() -> str:
+    """Return the line that says how to get pictures, nothing if they can be drawn."""
+    try:
+        require_matplotlib()
+    except MissingLibraryError as error:
+        return str(error)
+    return ""
 
 
 def _effort(connection: Connection, study: StudyRow) -> Effort:

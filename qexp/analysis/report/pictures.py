@@ -10,21 +10,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import matplotlib
 import numpy as np
+import pandas as pd
 
 from qexp.analysis.markup import Html, visible
-from qexp.analysis.plots.request import PlotRequest, require_matplotlib
+from qexp.analysis.plots.data import Experiments, choose
+from qexp.analysis.plots.drawing import draw
+from qexp.analysis.plots.picture import Picture, applied
+from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.series import series_of
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
-from qexp.errors import MissingLibraryError, SummaryError
+from qexp.errors import SummaryError
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import curves
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from qexp.analysis.plots.picture import Picture
     from qexp.analysis.table.build import Parts
     from qexp.analysis.table.observed import Observed
 
@@ -47,20 +50,8 @@ class Drawing:
     problem: str = ""
 
 
-def missing_library() -> str:
-    """Return the line that says how to get pictures, nothing if they can be drawn."""
-    try:
-        require_matplotlib()
-    except MissingLibraryError as error:
-        return str(error)
-    return ""
-
-
 def of_result(parts: Parts, arrangement: Arrangement, place: int) -> Drawing:
     """Draw a metric over the rows: lines over a number, boxes otherwise; *place* makes the ids of pictures differ."""
-    from qexp.analysis.plots.data import Experiments, choose
-    from qexp.analysis.plots.drawing import draw
-
     metric = parts.metrics[0].name
     title = " by ".join([f"{metric} over {arrangement.rows[-1]}", *arrangement.columns])
     try:
@@ -115,8 +106,6 @@ def _label(axis: str, metric: str | None) -> str:
 
 def _frame(observed: Observed, arrangement: Arrangement, metric: str | None) -> tuple[pd.DataFrame, list[str]]:
     """Return the experiments with the columns that a picture needs, and the columns that are parameters."""
-    import pandas as pd
-
     columns: dict[str, Any] = {"id": observed.ids, "status": np.array(list(map(str, Status)))[observed.status]}
     axes = {
         _label(name, metric): observed.axes[name] for name in [*arrangement.rows, *arrangement.columns, *observed.over]
@@ -146,10 +135,6 @@ def of_series(connection: Connection, observed: Observed, arrangement: Arrangeme
 
 
 def _curve(connection: Connection, observed: Observed, arrangement: Arrangement, name: str, place: int) -> Drawing:
-    from qexp.analysis.plots.data import Experiments, choose
-    from qexp.analysis.plots.drawing import draw
-    from qexp.analysis.plots.series import series_of
-
     axes = [*reversed(arrangement.rows), *arrangement.columns]
     by = next((one for one in axes if 1 < len(observed.axes[one].values) <= _MOST_LINES), None)
     facet = next((one for one in axes if one != by and 1 < len(observed.axes[one].values) <= _MOST_PANELS), None)
@@ -181,10 +166,6 @@ def svg(picture: Picture, prefix: str) -> Html:
 
     It has no reference to anything outside, takes black and white from the page, and its ids begin with *prefix*.
     """
-    import matplotlib
-
-    from qexp.analysis.plots.style import applied
-
     content = io.StringIO()
     with applied(picture.style), matplotlib.rc_context({"svg.fonttype": "none"}):
         picture.savefig(content, format="svg", metadata=_NO_METADATA)
