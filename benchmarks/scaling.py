@@ -31,13 +31,13 @@ import psycopg
 import redis
 import redis.asyncio as aredis
 
+from benchmarks.pgbouncer import PROGRAM, PgBouncer
 from qexp import services, settings
 from qexp.client import Client
 from qexp.model import Outcome
 from qexp.settings import Settings
 from qexp.store.connection import Raw, connect
 from qexp.store.writes import claiming, worker_rows
-from tests.acceptance.pgbouncer import PROGRAM, PgBouncer
 
 WORKERS, CHILDREN = 1_000, 8
 DURATIONS = {"1 s": 1.0, "10 s": 10.0, "60 s": 60.0, "1 h": 3600.0}

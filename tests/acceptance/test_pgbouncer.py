@@ -5,9 +5,9 @@ import os
 import signal
 
 import pytest
-from acceptance.pgbouncer import PROGRAM, PgBouncer
 from tests_support import eventually
 
+from benchmarks.pgbouncer import PROGRAM, PgBouncer
 from qexp import load, metrics
 from qexp.store.connection import connect
 

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode in front of a Postgres; the tests and the measurements of docs/scaling.md start it."""
+"""PgBouncer in transaction mode in front of a Postgres, for the tests and the measurements of docs/scaling.md."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class PgBouncer:
         """Return what its console says, such as POOLS or CLIENTS."""
         with psycopg.connect(f"{self._url}/pgbouncer", autocommit=True, connect_timeout=3) as connection:
             cursor = psycopg.ClientCursor(connection, row_factory=dict_row)  # the console speaks the simple protocol
-            return cursor.execute(f"SHOW {what}").fetchall()  # type: ignore[arg-type]
+            return cursor.execute(f"SHOW {what}").fetchall()
 
     def stop(self) -> None:
         self.process.terminate()
