@@ -306,14 +306,14 @@ def _labelled(series: Any, keys: KeyTypes) -> Iterable[tuple[Any, Any]]:
     return series.items()  # type: ignore[no-any-return]
 
 
-_ENDLESS = 5_000_000
+MOST_VALUES = 5_000_000
 """The most values of an iterator; one with more counts as endless, since data of 8 MB holds fewer."""
 
 
 def _finite(values: Iterator[Any]) -> Iterator[Any]:
-    yield from islice(values, _ENDLESS)
+    yield from islice(values, MOST_VALUES)
     for _ in values:
-        raise NotDataError(f"{name_of(values)} of more than {_ENDLESS:,} values is not data")
+        raise NotDataError(f"{name_of(values)} of more than {MOST_VALUES:,} values is not data")
 
 
 def _named_fields(value: Any, unwrapped: Any) -> Any:

@@ -90,13 +90,13 @@ def _make(studies: tuple[str, ...], options: dict[str, Any]) -> Table:
     from qexp.client.summaries import make, spec_of
 
     options["metrics"] = ",".join(options["metrics"])
-    given = {name: value for name, value in options.items() if _is_given(name, value)}
+    given = {name: value for name, value in options.items() if is_given(name, value)}
     if digits := given.get("digits"):
         given["digits"] = int(digits) if digits.isdigit() else digits
     return make(Client(), spec_of({"studies": studies, **given}))
 
 
-def _is_given(name: str, value: Any) -> bool:
+def is_given(name: str, value: Any) -> bool:
     """Return whether an option is on the command line; the number 0 is."""
     return name == "maximize" or not (value is None or value is False or value == ())
 

@@ -47,7 +47,7 @@ T = TypeVar("T")
 
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before a transaction that was broken off is done again."""
-_PATIENCE, _ENDLESS = "10s", "0"
+LOCK_TIMEOUT, _NO_TIMEOUT = "10s", "0"
 """How long another transaction is waited for until that is said, and from then on."""
 _LOCKED = "55P03"
 
@@ -306,7 +306,7 @@ class Client:
 
         Somebody else may hold what it needs, as an open psql does: after a while that is said, and waited for.
         """
-        pauses, patience = iter(_PAUSES), _PATIENCE
+        pauses, patience = iter(_PAUSES), LOCK_TIMEOUT
         while True:
             try:
                 with self.begin() as connection:
@@ -315,9 +315,9 @@ class Client:
             except (DBAPIError, psycopg.Error) as error:  # the latter of what goes to Postgres without SQLAlchemy
                 cause = error.orig if isinstance(error, DBAPIError) else error
                 state = str(getattr(cause, "sqlstate", ""))
-                if state == _LOCKED and patience != _ENDLESS:
+                if state == _LOCKED and patience != _NO_TIMEOUT:
                     self._say_who_holds()
-                    pause, patience = 0.0, _ENDLESS
+                    pause, patience = 0.0, _NO_TIMEOUT
                 elif not state.startswith("40") or (pause := next(pauses, -1.0)) < 0:  # neither deadlock nor conflict
                     raise
             time.sleep(pause)

@@ -240,10 +240,10 @@ def enqueue(
     Everything wrong with it is a `qexp.QexpError`, and nothing is written then.
     """
     client = Client()
-    return Study(client.enqueue(_grid(grid, keys, set or {})).study, client)
+    return Study(client.enqueue(grid_of(grid, keys, set or {})).study, client)
 
 
-def _grid(
+def grid_of(
     grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any], keys: Mapping[str, Any], values: Mapping[str, Any]
 ) -> Grid:
     from qexp.grid import Grid, assignments_of

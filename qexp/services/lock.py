@@ -11,7 +11,7 @@ from pathlib import Path
 
 from qexp.errors import ServiceError
 
-_PATIENCE = 30.0
+TIMEOUT = 30.0
 """Seconds for the processes of a server that was killed to go."""
 
 
@@ -31,7 +31,7 @@ def inherited(path: Path) -> Iterator[int]:
     Raises ServiceError if one still lives, here or on another machine that has the same folder.
     """
     with _opened(path) as descriptor:
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + TIMEOUT
         while not _taken(descriptor):
             if time.monotonic() > deadline:
                 raise ServiceError(

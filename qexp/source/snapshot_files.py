@@ -14,7 +14,7 @@ from qexp.source.forbidden_files import is_forbidden, needs_warning
 from qexp.source.ignore_files import Rules, rules_above
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
-_MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
+MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
 _MARKS = ("pyvenv.cfg", LOCK_FILE)
 """Files that mark folders which are skipped: virtual environments and homes of qexp."""
 _Id = tuple[int, int]
@@ -62,8 +62,8 @@ def walk(folder: Path, warnings: list[str]) -> Iterator[SourceFile]:
         current = pending.pop().with_own_rules()
         entries = _entries(current.folder)
         seen += len(entries)
-        if seen > _MOST_SEEN:
-            raise SourceError(f"{folder}: holds more than {_MOST_SEEN:,} files and folders; {ADVICE}")
+        if seen > MOST_SEEN:
+            raise SourceError(f"{folder}: holds more than {MOST_SEEN:,} files and folders; {ADVICE}")
         for place, path, status in _wanted(current, entries, folder, warnings):
             if stat.S_ISREG(status.st_mode):
                 yield SourceFile(path[len(top) :], place, status.st_size)

@@ -260,7 +260,7 @@ def test_services_that_do_not_answer_are_given_up(site):
 
 def test_a_broker_that_throws_messages_away_is_a_failure_when_its_memory_has_a_limit(site, tmp_path):
     path = tmp_path / "socket"
-    line = [valkey._program(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
+    line = [valkey.server_program(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
     options = ["--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen([*line, *options], stdout=log, stderr=log)

@@ -275,7 +275,10 @@ REFUSED_OPTIONS = [
     (["tables.yaml", "-o", "x.tex"], "--output: write it into tables.yaml"),
     (["tables.yaml", "--min"], "--max/--min: write it into tables.yaml"),
     (["tables.yaml", "--format", "md"], "--format: found 'md', expected table or json"),
-    (["tables.yaml", "--only", "a", "--macros", "m.tex"], "--macros: the file has the cells of all tables; leave out"),
+    (
+        ["tables.yaml", "--only", "a", "--macros", "m.tex"],
+        "--macros: this file needs the cells of all tables; leave out",
+    ),
     (["tables.yaml", "--macros", "./a.tex"], "--macros: a.tex is already the file of a table; name another file"),
     (
         ["lenet", "-o", "a.tex", "--macros", "a.tex"],

@@ -174,7 +174,7 @@ def test_a_verb_that_postgres_broke_off_in_a_deadlock_is_done_again(site, client
 @pytest.mark.parametrize("verb", ["cancel", "pause", "enqueue", "requeue"])
 def test_a_verb_says_who_holds_what_it_waits_for_and_goes_on_when_it_can(client, raw, study, verb, monkeypatch, caplog):
     # Given somebody who holds a study and its experiments, as an open psql does
-    monkeypatch.setattr("qexp.client.client._PATIENCE", "50ms")
+    monkeypatch.setattr("qexp.client.client.LOCK_TIMEOUT", "50ms")
     name, grid = study
     client.cancel(Selection(name))
     if verb != "requeue":

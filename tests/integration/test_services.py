@@ -230,7 +230,7 @@ def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatc
     services.up(settings.load_with_origins())
     services.down(settings.load())
     (home / file).write_text("999999999\n")
-    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(lock, "TIMEOUT", 0.1)
     with locked(home / f"{service}.lock"):
         # When it is started here
         with pytest.raises(ServiceError, match=rf"{service}\.lock: .* another machine"):
@@ -241,7 +241,7 @@ def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatc
 
 @pytest.mark.parametrize("service", ["postgres", "valkey"])
 def test_a_server_holds_its_lock_for_as_long_as_it_lives(home, monkeypatch, service):
-    monkeypatch.setattr(lock, "_PATIENCE", 0.1)
+    monkeypatch.setattr(lock, "TIMEOUT", 0.1)
     services.up(settings.load_with_origins())
     with pytest.raises(ServiceError), inherited(home / f"{service}.lock"):
         pass

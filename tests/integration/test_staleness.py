@@ -293,7 +293,7 @@ def test_a_folder_that_cannot_be_seen_or_taken_is_no_hint(client, enqueue, run, 
     enqueue()
     run(0)
     (project / "helper.py").write_text("6")
-    monkeypatch.setattr("qexp.source.snapshot._MOST_FILES", 1)
+    monkeypatch.setattr("qexp.source.snapshot.MOST_FILES", 1)
     assert staleness.stale(client, name).edited == ()
     project.rename(project.with_name("elsewhere"))
     assert staleness.stale(client, name).edited == ()

@@ -188,8 +188,7 @@ def test_equal_lists_have_equal_digests_in_other_processes_too(project):
     assert len(found.digest) == 32
 
 
-def test_what_is_known_is_not_looked_for_again(project, monkeypatch):
+def test_what_is_known_is_not_looked_for_again(project):
     put(project, "experiment.py", "def f(): ...")
     found = attempt(project, "experiment:f")
-    monkeypatch.setattr("qexp.functions.attempt_imports._found", None)
     assert attempt(project, "experiment:f") is found

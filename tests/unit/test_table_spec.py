@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qexp.analysis.table.directions import is_better_large, is_time_like, known_direction
 from qexp.analysis.table.spec import TableSpec
-from qexp.cli.table import _is_given, table_
+from qexp.cli.table import is_given, table_
 from qexp.client.summaries import spec_of
 from qexp.errors import SummaryError
 
@@ -62,7 +62,7 @@ def test_the_command_of_a_table_asks_for_the_same_table(options):
     assert words[:2] == ["qexp", "table"]
     # When the command reads it
     read = table_.make_context("table", words[2:]).params
-    given_ = {name: value for name, value in read.items() if _is_given(name, value)}
+    given_ = {name: value for name, value in read.items() if is_given(name, value)}
     del given_["form"]
     given_["metrics"] = ",".join(given_["metrics"])
     if given_.get("digits", "auto") != "auto":
@@ -110,8 +110,8 @@ def test_a_name_without_a_known_word_tells_no_direction():
 
 def test_a_scale_of_zero_is_an_option_and_is_refused():
     read = table_.make_context("table", ["s", "--metric", "accuracy", "--scale", "0"]).params
-    assert _is_given("scale", read["scale"])
-    assert not _is_given("transpose", read["transpose"])
+    assert is_given("scale", read["scale"])
+    assert not is_given("transpose", read["transpose"])
 
 
 @pytest.mark.parametrize(
