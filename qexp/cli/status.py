@@ -63,7 +63,7 @@ def _watch(client: Client, study: str | None) -> None:
             found = client.counts(study)
             took = time.monotonic() - began
             live.update(status_table(found), refresh=True)
-            if all(counts.rests for counts in found):
+            if all(counts.is_settled for counts in found):
                 return
             time.sleep(max(0.5, pause(took)))
 

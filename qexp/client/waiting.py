@@ -41,7 +41,7 @@ def wait(
             due = time.monotonic() + pause(time.monotonic() - began)
             if progress is not None:
                 progress(counts)
-            if counts.rests:
+            if counts.is_settled:
                 return counts
             if is_late:
                 raise TimeoutError(f"{study}: {counts.open} experiments are unfinished after {timeout:g} s")
@@ -55,7 +55,7 @@ def pause(seconds: float) -> float:
 
 def _rests(client: Client, study: int) -> bool:
     with client.begin() as connection:
-        return study_progress.rests(connection, study)
+        return study_progress.is_settled(connection, study)
 
 
 def _surely(look: Callable[[], T]) -> T:

@@ -23,19 +23,19 @@ class Raw(psycopg.Connection[tuple[Any, ...]]):
     @cached_property
     def again(self) -> psycopg.Cursor[tuple[Any, ...]]:
         """
-        A cursor for statements that are run again and again, and whose rows are read before the next one.
+        A cursor for repeated statements whose rows are read before the next statement.
 
-        It remembers how to read columns, which is a quarter of what a claim costs its process.
+        It remembers how to read columns, which is a quarter of a claim's time in its process.
         """
         return self.cursor()
 
     @cached_property
     def revisions(self) -> dict[tuple[int, int], tuple[Any, ...]]:
-        """What was asked of revisions of studies, by study and number, which never change."""
+        """Rows of revisions, by study and number; a revision never changes."""
         return {}
 
 
-# a path that goes dead without a word is noticed within half a minute, rather than after hours
+# a dead network path is noticed within half a minute instead of hours
 _NOTICE_DEATH: Any = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -49,20 +49,19 @@ SELECT pg_backend_pid(),
        CASE WHEN pg_backend_pid() = %s THEN set_config('plan_cache_mode', 'force_generic_plan', false)
          || set_config('enable_seqscan', 'off', false) || set_config('jit', 'off', false) END
 """
-"""Asks who answers and, unless something stands between, whose next client would inherit it, says how to plan."""
+"""Asks which process answers. Sets planner options unless a pooler is there, whose next client would inherit them."""
 
 
 def connect(settings: Settings) -> Raw:
     """
-    Open a psycopg connection in autocommit mode; DatabaseUnreachableError says where and why it failed.
+    Open a psycopg connection in autocommit mode. Raises DatabaseUnreachableError with the place and the reason.
 
-    What is done over it again and again is prepared, which saves two thirds of the time of a claim and a finish, unless
-    something like PgBouncer stands between: in transaction mode the next transaction may meet another server process,
-    which knows nothing of statements prepared before. It stands there if the process that answers is not the one that
-    has greeted us.
+    Repeated statements are prepared, which saves two thirds of the time of a claim and a finish. Behind PgBouncer they
+    are not: the next transaction may meet another server process. PgBouncer is there if the process that answers is
+    not the one that accepted the connection.
 
-    What is prepared is planned once, and by indexes: to plan a claim anew each time would take twice as long as the
-    claim itself, and a plan of a table that is still small would read all of it when it is large.
+    A prepared statement is planned once, by indexes. To plan each claim would take twice as long as the claim itself,
+    and a plan from a small table would read all of it when it is large.
     """
     made = _open(settings)
     try:

@@ -121,11 +121,11 @@ class Dispatcher:
             self._stirred = True  # if it leads again: who leads meanwhile may leave something
             return False
         self._looked = time.monotonic()
-        if not lead.stirs and not self._stirred:
+        if not lead.has_work and not self._stirred:
             self._mark(lead.site)
             return True
         self._stirred = True
-        if lead.stirs:
+        if lead.has_work:
             self._moved = time.monotonic()
         self._rescue(raw)
         try:
@@ -133,7 +133,7 @@ class Dispatcher:
             self._publish(lead)
         finally:  # studies are paused and people told without the broker, too
             # what has moved last may leave something to tell
-            well = self._upkeep.look(at_once=not lead.stirs)
+            well = self._upkeep.look(at_once=not lead.has_work)
             if well:  # else what takes long on a busy machine would pass for a Postgres that was away
                 self._answered = time.monotonic()
             self._stirred = not well or time.monotonic() < self._moved + _SETTLES

@@ -10,10 +10,11 @@ from qexp.analysis.table.directions import is_time_like
 from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.versions import PLACE, Code, Versions, conflicting, conflicts, packages
+from qexp.analysis.table.versions import PLACE, Versions, conflicting, conflicts, packages
 from qexp.model import Imports, Json, Status, canonical, plain
 from qexp.store.connection import Connection
 from qexp.store.reads import origins
+from qexp.store.reads.code import RevisionCode
 from qexp.store.reads.observations import Coded
 from qexp.store.reads.origins import EnvironmentView
 from qexp.store.reads.revisions import RevisionView
@@ -132,7 +133,7 @@ def _code(
         return
     used, classes = _classes(observed, done)
     ran = [known[study][number] for study, number, _ in used]
-    code = Code(connection, [*ran, *newest])
+    code = RevisionCode(connection, [*ran, *newest])
     imports = origins.imports(connection, observed.imported.values)
     yield from _unknown_imports(observed, imports, done, cells)
     versions = [code.files(one, _of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)]

@@ -12,10 +12,10 @@ from importlib.metadata import packages_distributions
 import numpy as np
 
 from qexp.model import Imports
-from qexp.store.reads.code import PLACE, Code, Versions
+from qexp.store.reads.code import PLACE, Versions
 from qexp.store.reads.origins import EnvironmentView
 
-__all__ = ["PLACE", "Code", "Versions", "conflicting", "conflicts", "packages"]
+__all__ = ["PLACE", "Versions", "conflicting", "conflicts", "packages"]
 
 _SHOWN = 4
 _DISTRIBUTIONS = {

@@ -15,7 +15,7 @@ Versions = Mapping[str, str]
 PLACE = "the place of the code (snapshot or installed)"
 
 
-class Code:
+class RevisionCode:
     """The contents of the files of some revisions."""
 
     def __init__(self, connection: Connection, revisions: Iterable[RevisionView]) -> None:

@@ -56,7 +56,7 @@ class ExperimentView:
     started_at: datetime | None
     finished_at: datetime | None
     duration: float | None
-    """Seconds of the last attempt and of the attempts that it went on from; None until it has ended."""
+    """Seconds of the last attempt and of the attempts that it continues; None until it has ended."""
     last_attempt: float | None
     """Seconds from start to end of the last attempt."""
     reason: str | None
@@ -94,7 +94,7 @@ class AttemptView:
     traceback: str | None
     exit_signal: str | None
     result: Mapping[str, Json] | None
-    """What it recorded, unless its result is still the experiment's."""
+    """The results that it recorded, unless they are still the experiment's."""
     source: str | None
     cpu_seconds: float | None
     peak_memory: int | None
@@ -197,7 +197,7 @@ class Block:
 
 
 MISSING = -(2**63)
-"""What stands for no moment; numpy takes it for that, too."""
+"""Stands for no moment, in numpy too."""
 _BLOCK = 20_000
 
 
@@ -233,7 +233,7 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
 
 
 def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Block]:
-    """Yield the parameters and results of the chosen experiments in any order, and nothing else of them."""
+    """Yield the parameters and results of the chosen experiments in any order."""
     for data in _columns(connection, select(*_texts()).where(condition)):
         yield Block((), *_read(*data), {})
 

@@ -32,7 +32,7 @@ class QueuePosition:
 
 @dataclass(frozen=True)
 class LastRecord:
-    """What an attempt has recorded last."""
+    """The newest record of an attempt."""
 
     what: str
     at: datetime

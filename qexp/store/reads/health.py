@@ -1,4 +1,4 @@
-"""What can be known of a Postgres and of the line, for a diagnosis. Nothing here writes, nor makes the tables."""
+"""Facts about Postgres and the queues for a diagnosis. Nothing here writes or migrates."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def server(connection: Connection) -> Server:
 
 @dataclass(frozen=True)
 class Rights:
-    """What a role may do."""
+    """The rights of a role."""
 
     role: str
     schema: str | None

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 from qexp.model import Json, Origin, Status, canonical
 from qexp.store.connection import Connection
 from qexp.store.reads import origins
-from qexp.store.reads.code import Code
+from qexp.store.reads.code import RevisionCode
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.schema import tables
 
@@ -95,7 +95,7 @@ def _same_code(connection: Connection, study: int, known: Mapping[int, RevisionV
 def _same(connection: Connection, known: Mapping[int, RevisionView], kinds: Sequence[_Kind]) -> Iterator[_Kind]:
     if not kinds:
         return
-    code = Code(connection, known.values())
+    code = RevisionCode(connection, known.values())
     imports = origins.lists(connection, [kind.imported for kind in kinds if kind.imported])
     for kind in kinds:
         imported = imports.get(kind.imported) if kind.imported else None

@@ -43,8 +43,8 @@ class StudyProgress:
     pause_reason: str | None = None
 
     @property
-    def rests(self) -> bool:
-        """Say whether nothing of it moves until a person says so: it has ended, or it is paused and nothing runs."""
+    def is_settled(self) -> bool:
+        """Say whether no experiment moves until a person acts: all ended, or the study is paused and none runs."""
         return self.open == 0 or (self.paused_at is not None and self.counts[Status.RUNNING] == 0)
 
     @property
@@ -66,8 +66,8 @@ class StudyProgress:
         return self.open / self.rate if self.rate and self.open else None
 
 
-def rests(connection: Connection, study: int) -> bool:
-    """Say what `Counts.rests` says, by a look into an index rather than by counting."""
+def is_settled(connection: Connection, study: int) -> bool:
+    """Return `StudyProgress.is_settled` of a study by index look-ups, without counting."""
     by_index(connection)
     columns, studies = tables.experiment.c, tables.study.c
     pending, queued, running = (

@@ -17,17 +17,17 @@ from qexp.store.schema import tables
 
 
 class WorkerState(StrEnum):
-    """What a worker is at."""
+    """The state of a worker."""
 
     IDLE = "idle"
     BUSY = "busy"
     QUARANTINED = "quarantined"
-    """It takes nothing any more: what it ran failed at once, while others succeeded."""
+    """It takes no experiments: its attempts failed while other workers succeeded."""
     SILENT = "silent"
-    """It has not been heard of for longer than the lease; another worker will give it up."""
+    """It sent no heartbeat for longer than the lease; another worker will recover its experiments."""
     STOPPED = "stopped"
     LOST = "lost"
-    """It was given up after it had gone silent."""
+    """It was silent, and its experiments were recovered."""
 
 
 LIVE = (WorkerState.IDLE, WorkerState.BUSY)
@@ -64,7 +64,7 @@ class WorkerView:
     running: Mapping[str, list[int]]
     """Ids of what it runs, by study."""
     leads: bool
-    """It announces what has become due, and takes back what silent ones ran."""
+    """It announces experiments that are due, and recovers those of silent workers."""
     started_at: datetime
     last_seen: datetime
     stopped_at: datetime | None
@@ -72,7 +72,7 @@ class WorkerView:
     age: float
     """Seconds since it was started."""
     silence: float
-    """Seconds since it was last heard of."""
+    """Seconds since its last heartbeat."""
 
     @property
     def live(self) -> bool:
@@ -89,7 +89,7 @@ def listed(connection: Connection, lease: float, stopped: int = 0) -> list[Worke
     """
     Return the workers that have not stopped, by host and name, then the *stopped* ones that stopped last.
 
-    One that was not heard of for *lease* seconds is silent.
+    A worker without a heartbeat for *lease* seconds is silent.
     """
     columns = tables.worker.c
     present = _workers().where(columns.stopped_at.is_(None)).order_by(columns.host, columns.name, columns.started_at)

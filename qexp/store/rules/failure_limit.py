@@ -17,14 +17,14 @@ from qexp.store.schema import tables
 from qexp.truncation import shortened, single_line
 
 _JUDGED_FROM = 10
-"""Experiments that must have ended before a share of them says something."""
+"""The share of failures counts only after so many experiments ended."""
 _SHOWN = 120
 """Characters of an error in a reason."""
 
 
 @dataclass(frozen=True)
 class ExceededLimit:
-    """A study that goes on although too much of it has failed, counted since it was made or resumed last."""
+    """A study with too many failures since it was made or last resumed."""
 
     id: int
     name: str
@@ -33,7 +33,7 @@ class ExceededLimit:
 
 
 def exceeded(connection: Connection) -> list[ExceededLimit]:
-    """Return the studies that their brakes should stop; those without a brake are not looked at."""
+    """Return the studies that exceeded their failure limits; studies without a limit are not checked."""
     by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c
     since = func.coalesce(study.resumed_at, study.created_at)
@@ -43,7 +43,7 @@ def exceeded(connection: Connection) -> list[ExceededLimit]:
             experiment.study == study.id,
             experiment.finished_at >= since,
             experiment.status == Status.FAILED,
-            experiment.error_fingerprint.is_not(None),  # whatever has failed has one, and that has an index
+            experiment.error_fingerprint.is_not(None),  # each failed experiment has one, and it is indexed
         )
         .scalar_subquery()
     )
@@ -58,7 +58,7 @@ def exceeded(connection: Connection) -> list[ExceededLimit]:
 
 
 def _is_over(connection: Connection, excess: ExceededLimit, limits: Mapping[str, float]) -> bool:
-    """Hold a study against its limits; of what has ended so much is counted as can mean too large a share."""
+    """Compare a study with its limits. Counts only as many ended experiments as can decide about the share."""
     if excess.failed >= limits.get("failures", math.inf):
         return True
     if "rate" not in limits:
@@ -79,7 +79,7 @@ def _ended(excess: ExceededLimit) -> ColumnElement[bool]:
 
 
 def _open() -> ColumnElement[bool]:
-    """Say whether anything of a study still moves by itself, each status by its own index."""
+    """Say whether a study has open experiments; each status has its own index."""
     experiment = tables.experiment.c
     return or_(
         *(

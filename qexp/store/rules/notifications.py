@@ -21,45 +21,45 @@ MOST_TRIES = 5
 _FIRST_PAUSE = 30.0
 """Seconds after the first try; four times as long after each further one. No try takes so long, so no two overlap."""
 _RECENT = timedelta(hours=1)
-"""What happened before is told to nobody: an address that is new does not learn of all that was."""
+"""Older events are not notified, so that a new address does not get the whole history."""
 KEPT = timedelta(days=1)
-"""How long a message is tried to be sent, if workers were away."""
+"""A notification is dropped after this time if no worker could send it."""
 
 
 class Event(StrEnum):
-    """What people are told of."""
+    """An event of a study that people are notified of."""
 
     FAILED = "failed"
-    """The first experiment has failed since the study was given something to do."""
+    """The first experiment failed since the study got work."""
     BRAKED = "braked"
-    """The brake has paused the study."""
+    """The failure limit paused the study."""
     STALLED = "stalled"
-    """Nothing of it moves, and nothing runs that it could wait for."""
+    """No experiment of it moves, and none runs that the others wait for."""
     FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class StudyEvents:
-    """A study of which there may be something to tell."""
+    """A study and the facts from which its events follow."""
 
     id: int
     name: str
     queue: str
     addresses: Sequence[str]
-    """Where its grid wants messages to go."""
+    """The addresses in its grid."""
     renewed_at: datetime
-    """When it was given something to do last."""
+    """When it last got work."""
     open: bool
     last_end: datetime | None
-    """When an experiment of it has ended last."""
+    """When an experiment of it last ended."""
     failed: int | None
-    """The id of one that has failed since then."""
+    """The id of an experiment that failed since *renewed_at*."""
     stalled: bool
     heard: bool
-    """A live worker listens to its queue."""
+    """A live worker listens on its queue."""
 
     def events(self) -> dict[Event, datetime]:
-        """Return what there is to tell, each with what makes it another one than the last of its kind."""
+        """Return the events, each with the time that tells it from earlier ones of its kind."""
         found = {}
         moved_at = max(self.renewed_at, self.last_end or self.renewed_at)
         if self.failed is not None:
@@ -73,10 +73,10 @@ class StudyEvents:
 
 def news(connection: Connection, everyone: bool, lease: float, stalled_after: float) -> list[StudyEvents]:
     """
-    Return the studies that have something open, or had within the hour, and of which anybody wants to hear.
+    Return the studies that somebody wants to hear of, if they have open experiments or had some within the hour.
 
-    *everyone*: somebody wants to hear of all studies. A study is stalled when in *stalled_after* minutes nothing of its
-    queue has begun or ended though some of it waits, and nothing runs there, or no live worker listens.
+    *everyone*: somebody wants to hear of all studies. A study is stalled if its experiments wait, none of its queue
+    began or ended within *stalled_after* minutes, and either none runs or no live worker listens.
     """
     by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c
@@ -116,7 +116,7 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
 
 
 def _last_end(study: ColumnElement[int]) -> ColumnElement[datetime]:
-    """Return when an experiment of a study has ended last; a maximum takes one look into the index."""
+    """Return when an experiment of a study last ended; the maximum is one look-up in the index."""
     experiment = tables.experiment.alias("ended").c
     ended = experiment.status.in_([Status.DONE, Status.FAILED])
     return select(func.max(experiment.finished_at)).where(experiment.study == study, ended).scalar_subquery()
@@ -149,7 +149,7 @@ def _stalled(heard: ColumnElement[bool], minutes: float) -> ColumnElement[bool]:
 
 
 def told(connection: Connection, studies: Sequence[int]) -> set[tuple[int, str, datetime, str]]:
-    """Return what was noted of studies: (study, event, since, recipient)."""
+    """Return the stored notifications of studies: (study, event, since, recipient)."""
     columns = tables.notice.c
     query = select(columns.study, columns.event, columns.since, columns.recipient).where(columns.study.in_(studies))
     return {(row[0], row[1], row[2], row[3]) for row in connection.execute(query)}
@@ -158,7 +158,7 @@ def told(connection: Connection, studies: Sequence[int]) -> set[tuple[int, str, 
 def note(
     connection: Connection, study: int, event: Event, since: datetime, text: str, addresses: Sequence[str]
 ) -> None:
-    """Make the rows of an event, one for each address; those that are there stay as they are."""
+    """Store the notifications of an event, one for each address, unless they are stored."""
     rows = [
         {"study": study, "event": event, "since": since, "text": text, "recipient": digest(address)}
         for address in addresses
@@ -168,7 +168,7 @@ def note(
 
 @dataclass(frozen=True)
 class Notification:
-    """A message that is to be sent now."""
+    """A notification that is due."""
 
     study: int
     event: str
@@ -176,13 +176,13 @@ class Notification:
     recipient: str
     text: str
     tries: int
-    """How often it was tried so far."""
+    """Tries so far."""
     addresses: Sequence[str]
-    """Where the study's grid wants messages to go; the recipient is a digest of one of them, or of the settings'."""
+    """The addresses in the study's grid. The recipient is a digest of one of them, or of one in the settings."""
 
 
 def due(connection: Connection) -> list[Notification]:
-    """Return what is to be sent now, the oldest first."""
+    """Return the notifications that are due, the oldest first."""
     columns, study, revision = tables.notice.c, tables.study.c, tables.revision.c
     names = ("study", "event", "since", "recipient", "text", "tries")
     query = (
@@ -195,13 +195,13 @@ def due(connection: Connection) -> list[Notification]:
             columns.due_at <= func.now(),
             columns.created_at > func.now() - KEPT,
         )
-        .order_by(columns.created_at, columns.event)  # of one look the failure comes before the end
+        .order_by(columns.created_at, columns.event)  # a failure comes before the end if both were seen at once
     )
     return [Notification(*row) for row in connection.execute(query)]
 
 
 def take(connection: Connection, notice: Notification) -> bool:
-    """Take a message to send it, before it is sent; False: somebody else did."""
+    """Take a notification before sending it. Returns False if another worker took it."""
     pause = timedelta(seconds=_FIRST_PAUSE * 4**notice.tries)
     taken = connection.execute(
         update(tables.notice)
@@ -212,12 +212,12 @@ def take(connection: Connection, notice: Notification) -> bool:
 
 
 def sent(connection: Connection, notice: Notification) -> None:
-    """Note that a message was sent."""
+    """Store that a notification was sent."""
     connection.execute(update(tables.notice).where(_is(notice)).values(sent_at=func.now(), error=None))
 
 
 def refused(connection: Connection, notice: Notification, error: str) -> None:
-    """Note why a message could not be sent."""
+    """Store why a notification could not be sent."""
     connection.execute(update(tables.notice).where(_is(notice)).values(error=error))
 
 

@@ -17,10 +17,10 @@ from qexp.store.schema import tables
 from qexp.truncation import shortened, single_line
 
 _IN_A_ROW = 5
-"""Failures by which a worker becomes suspect, and successes of others by which it is convicted."""
+"""So many failures make a worker suspect; so many successes of other workers convict it."""
 _WITHIN = timedelta(minutes=10)
 _BEFORE = timedelta(hours=1)
-"""How far back is looked: for the beginning of the failures, and for others that had the same error and got over it."""
+"""Older attempts are not read, neither of the worker nor of others with the same error."""
 _OF_A_HOST = (Failure.ERROR, Failure.CRASHED, Failure.INVALID)
 _SHOWN = 120
 """Characters of an error in a reason."""
@@ -41,9 +41,9 @@ class Suspect:
 
 def suspects(connection: Connection, lease: float) -> list[Suspect]:
     """
-    Return the live workers whose last five attempts all failed within ten minutes, by themselves.
+    Return the live workers whose last five attempts all failed within ten minutes.
 
-    A worker is none while it is the only one that listens to one of its queues.
+    The only live worker on one of its queues is never a suspect.
     """
     worker, attempt = tables.worker.c, tables.attempt.c
     last = (
@@ -77,10 +77,10 @@ def suspects(connection: Connection, lease: float) -> list[Suspect]:
 
 def conviction(connection: Connection, suspect: Suspect) -> str | None:
     """
-    Return why a suspect should be given nothing any more; None: its failures may be the experiments' own.
+    Return why a suspect is to be quarantined, or None if its failures may be the fault of the experiments.
 
-    Since it began to fail others must have begun and done five experiments of the same studies; and nobody may have
-    had one of its errors within the last hour and been able to do an experiment later.
+    Other workers must have begun and finished five experiments of the same studies since its failures began. No worker
+    may have had one of its errors within the last hour and succeeded later.
     """
     since = _failing_since(connection, suspect)
     if since is None:
@@ -96,8 +96,8 @@ def conviction(connection: Connection, suspect: Suspect) -> str | None:
 
 
 def quarantine(connection: Connection, suspect: Suspect, reason: str, lease: float) -> bool:
-    """Give a worker nothing any more; False: it is quarantined already, or by now it is needed on one of its queues."""
-    connection.execute(select(tables.leader.c.one).with_for_update())  # of two leaders one after the other decides
+    """Quarantine a worker. Returns False if it is quarantined already, or now is the only one on one of its queues."""
+    connection.execute(select(tables.leader.c.one).with_for_update())  # two leaders decide one after the other
     columns = tables.worker.c
     done = connection.execute(
         update(tables.worker)
@@ -113,14 +113,14 @@ def _error() -> ColumnElement[str]:
 
 
 def _alone(lease: float) -> ColumnElement[bool]:
-    """Say whether a worker listens to a queue to which no other live one does."""
+    """Say whether a worker is the only live one on one of its queues."""
     worker, other = tables.worker.c, tables.worker.alias("other")
     heard = select(func.unnest(other.c.queues)).where(other.c.id != worker.id, live(lease, other))
     return ~worker.queues.bool_op("<@")(func.array(heard.correlate(tables.worker).scalar_subquery()))
 
 
 def _done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
-    """Select, up to as many as count, what others have begun since the suspect began to fail, and done."""
+    """Select five experiments at most that others began and finished since the suspect's failures began."""
     experiment = tables.experiment.c
     return (
         select(experiment.id)
@@ -136,7 +136,7 @@ def _done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
 
 
 def _failing_since(connection: Connection, suspect: Suspect) -> datetime | None:
-    """Return when the first of the attempts began that the suspect has failed in a row."""
+    """Return when the first attempt of the suspect's series of failures began."""
     attempt, earlier = tables.attempt.c, tables.attempt.alias("earlier")
     good = select(func.max(earlier.c.finished_at)).where(
         earlier.c.worker == suspect.id,
@@ -153,7 +153,7 @@ def _failing_since(connection: Connection, suspect: Suspect) -> datetime | None:
 
 
 def _survived(suspect: Suspect) -> ColumnElement[bool]:
-    """Say whether any worker had one of the suspect's errors and has done an experiment of these studies later."""
+    """Say whether a worker had one of the suspect's errors and later finished an experiment of these studies."""
     experiment, attempt = tables.experiment.c, tables.attempt.c
     met = (
         select(experiment.worker, func.min(experiment.finished_at).label("at"))

@@ -26,7 +26,7 @@ def last_attempt() -> ColumnElement[float]:
 
 
 def duration() -> ColumnElement[float]:
-    """Return the seconds of an experiment's last attempt and of the attempts that it went on from."""
+    """Return the seconds of an experiment's last attempt and of the attempts that it continues."""
     return last_attempt() + func.coalesce(tables.experiment.c.seconds_before, 0.0)
 
 

@@ -65,7 +65,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader};
 -- the addresses of messages hold secrets
 REVOKE SELECT ON revision FROM {reader};
 GRANT SELECT ({shown}) ON revision TO {reader};
--- the views of studies are made anew when names of results come
+-- the views of studies are made again when results have new names
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {reader};
 -- 'qexp diff' compares by a temporary table
 GRANT TEMPORARY ON DATABASE {database} TO {reader};

@@ -54,12 +54,12 @@ study = Table(
     Column("revision", Integer, nullable=False),
     Column("parameters", ARRAY(Text), nullable=False),
     Column("results", ARRAY(Text), nullable=False, server_default="{}"),
-    # nothing of it is announced or claimed while it is paused
+    # while it is paused, its experiments are neither announced nor claimed
     Column("paused_at", _moment),
     Column("pause_reason", Text),
-    # from when on its brake counts
+    # the failure limit counts from this time on
     Column("resumed_at", _moment),
-    # when it was given something to do last: made, enqueued with new experiments, requeued or resumed
+    # when it last got work: made, enqueued with new experiments, requeued or resumed
     Column("renewed_at", _moment, nullable=False, server_default=_now),
     Column("created_at", _moment, nullable=False, server_default=_now),
     UniqueConstraint("name", name="a_study_name_is_unique"),
@@ -129,7 +129,7 @@ revision = Table(
     Column("retries", JSONB, nullable=False, server_default="{}"),
     Column("isolation", Text, nullable=False, server_default="child"),
     Column("output", Integer, nullable=False, server_default="65536"),
-    # the brake: after so many failures, or such a share of failures, the study is paused
+    # the failure limit: after so many failures, or such a share of failures, the study is paused
     Column("stop_after", JSONB, nullable=False, server_default="{}"),
     Column("notify", ARRAY(Text), nullable=False, server_default="{}"),
     Column("created_at", _moment, nullable=False, server_default=_now),
@@ -152,12 +152,12 @@ worker = Table(
     Column("started_at", _moment, nullable=False, server_default=_now),
     Column("last_seen", _moment, nullable=False, server_default=_now),
     Column("stopped_at", _moment),
-    # it takes nothing any more: what it runs fails at once, while others succeed
+    # it takes no experiments: its attempts failed while other workers succeeded
     Column("quarantined_at", _moment),
     Column("quarantine_reason", Text),
     # the same for all workers of a host until that is started again
     Column("boot", Text),
-    # so its end is no sign that an experiment has killed it
+    # if so, its end does not mean that an experiment killed it
     Column("told_to_stop", Boolean, nullable=False, server_default="false"),
     comment="one Celery worker process with its children",
 )
@@ -198,20 +198,20 @@ experiment = Table(
     Column("queued_at", _moment),
     # when a retry is due
     Column("not_before", _moment),
-    # the last attempt that retries do not count any more: a requeue makes the budget whole
+    # attempts up to this one do not count for retries: a requeue restores the budget
     Column("forgiven", Integer, nullable=False, server_default=text("0")),
-    # workers that died while it ran, on hosts that went on, since it was requeued
+    # workers that died while it ran, on hosts that kept running, since it was requeued
     Column("worker_deaths", Integer, nullable=False, server_default=text("0")),
-    # when each recorded part of the result came; the others came at the end
+    # when each recorded part of the result was stored; the others were stored at the end
     Column("recorded_at", JSONB),
     Column("revision", Integer),
-    # a claim looks at the worker's row; to hold this against it once more would cost a tenth of what a claim costs
+    # no foreign key: a claim reads the worker's row, and a second check would cost a tenth of the claim
     Column("worker", Uuid),
     Column("pid", Integer),
     Column("created_at", _moment, nullable=False, server_default=_now),
     Column("started_at", _moment),
     Column("finished_at", _moment),
-    # seconds of the attempts that the present one went on from; NULL if it began again
+    # seconds of the attempts that the present one continues; NULL if it began again
     Column("seconds_before", Double),
     UniqueConstraint("study", "fingerprint", name="a_parameter_set_is_once_in_a_study"),
     CheckConstraint(_one_of("status", Status), name="a_status_is_one_of_seven"),
@@ -228,7 +228,7 @@ experiment = Table(
     Index("experiment_to_publish", "study", "id", postgresql_where=text("status = 'pending'")),
     # serves: counts; the window of a queue, what was announced and lost, whether anything of a study is open
     Index("experiment_by_status", "study", "status"),
-    # serves: the brake and notices, what has ended in a study since a moment
+    # serves: failure limits and notifications, the experiments of a study that ended since a moment
     Index("experiment_ended", "study", "finished_at", postgresql_where=text("status IN ('done', 'failed')")),
     # serves: due, the retries to announce next
     Index("experiment_due", "not_before", postgresql_where=text("status = 'pending' AND not_before IS NOT NULL")),
@@ -257,8 +257,8 @@ attempt = Table(
     Column("error_fingerprint", Text),
     Column("traceback", Text),
     Column("exit_signal", Text),
-    # what it recorded before it ended otherwise than done; the result of a done one is the experiment's, and after a
-    # requeue in earlier_result
+    # results that it recorded before a failure or departure; a done attempt's result is in the experiment's row, and
+    # after a requeue in earlier_result
     Column("result", JSONB),
     Column("result_exact", JSONB),
     Column("source", Text),
@@ -268,8 +268,8 @@ attempt = Table(
     Column("peak_memory", BigInteger),
     Column("gpu_memory", BigInteger),
     Column("energy_kwh", Double),
-    # revision and worker are the experiment's, whose row was held against theirs: to do so again, for each attempt,
-    # would cost a fifth of what Postgres does for a short experiment
+    # no foreign keys for revision and worker: they are the experiment's, and a check for each attempt would cost a
+    # fifth of Postgres's time for a short experiment
     CheckConstraint(
         "outcome IN ('done', 'released', 'paused', 'cancelled') OR " + _one_of("outcome", Failure),
         name="an_outcome_is_one_of_nine",
@@ -284,7 +284,7 @@ attempt = Table(
     comment="one try at running an experiment, written once, when it ends",
 )
 
-# apart from the attempts: to write each of those anew takes longer than to insert a row here
+# not a column of attempt: an update of the attempt's row takes longer than an insert here
 earlier_result = Table(
     "earlier_result",
     metadata,
@@ -374,15 +374,15 @@ notice = Table(
     metadata,
     Column("study", Integer, ForeignKey("study.id", ondelete="CASCADE"), primary_key=True),
     Column("event", Text, primary_key=True),
-    # what makes the same event another one: when the study was given something to do, paused, or moved last
+    # tells two events of a kind apart: when the study got work, was paused, or moved last
     Column("since", _moment, primary_key=True),
-    # a digest of the URL that it goes to: the URL itself holds secrets
+    # a digest of the URL that it is sent to, since the URL holds secrets
     Column("recipient", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("created_at", _moment, nullable=False, server_default=_now),
     Column("sent_at", _moment),
     Column("tries", Integer, nullable=False, server_default=text("0")),
-    # from when on somebody may try to send it; whoever does moves it on first
+    # a worker may try to send it from this time on; it sets a later time before it tries
     Column("due_at", _moment, nullable=False, server_default=_now),
     Column("error", Text),
     comment="a message about an event of a study, sent once to those that its grid or the settings name",

@@ -17,7 +17,7 @@ Value = Decimal | str | bool | None
 
 @dataclass(frozen=True)
 class WhereName:
-    """What is compared: a parameter, a result or a fact, and the way to a value inside of it."""
+    """A parameter, a result or a fact, and the path to a value inside of it."""
 
     path: tuple[str, ...]
     prefix: str | None

@@ -70,7 +70,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 @dataclass(frozen=True)
 class _Field:
-    """What a name stands for, seen as each kind of value that it may have; null where it has another."""
+    """A name as each kind of value that it may have; null where it has another kind."""
 
     kinds: Mapping[type[Value], ColumnElement[Any]]
     missing: ColumnElement[bool]

@@ -1,7 +1,7 @@
--- Where ids are given, a status is tested by IS TRUE: else the planner, which takes those in a status for few once most are
--- done, looks through all of that status (thousands, by an index on it) for each claim, rather than by the ids.
+-- Where ids are given, a status is tested by IS TRUE. Otherwise the planner expects few rows of that status and reads all
+-- of them (thousands, by the index on it) for each claim, instead of looking up the ids.
 -- New values of a result replace the entries of the same names in result_exact (see qexp/jsonb.py), and the order.
--- The 2 that worker_deaths is compared with is ALONE in qexp/model.py.
+-- worker_deaths is compared with 2: DEATHS_BEFORE_ISOLATION in qexp/model/status.py.
 
 -- queued: those of many ids that a claim may find. No row: none of them waits.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
@@ -27,7 +27,7 @@ FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revi
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, s.id, r.number;
 
--- revision: what its study and revision say of a claim. No row: it was deleted.
+-- revision: the study and revision of a claim. No row: the study was deleted.
 SELECT r.settings::text, s.parameters, s.name, s.function, s.folder, s.results, r.source, r.timeout, r.memory, r.isolation, r.output
 FROM   study s JOIN revision r ON r.study = s.id
 WHERE  s.id = %(study)s AND r.number = %(number)s;
@@ -64,7 +64,7 @@ RETURNING e.id;
 
 -- finish: end attempts with their results, fenced by worker and attempt, and drop their checkpoints; the files of some
 -- must go too. An outcome has lists of imports unless its process knows that they are in their table. Moments are seconds
--- of the clock that is given. No row: it is someone else's by now.
+-- of the clock that is given. No row: another worker has it.
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
            id bigint, attempt int, result jsonb, result_exact jsonb, recorded_at jsonb, source text, began float8, ended float8,
@@ -113,7 +113,7 @@ WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.out
 
 -- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
 -- time, give or take a quarter; a lost node is no reason to wait. An experiment whose worker died a third time, when it
--- ran alone, has killed it. No row: they are someone else's by now.
+-- ran alone, has killed it. No row: other workers have them.
 WITH chosen AS (
   SELECT e.*, r.source, r.retries, (
            SELECT count(*) FROM attempt a
@@ -171,7 +171,7 @@ WITH chosen AS (
 SELECT id, attempt, not_before FROM ended ORDER BY id;
 
 -- depart: end attempts without a verdict: 'released' ones run again at once, 'paused' ones when a person resumes them.
--- One that is given back more often than its study's retries allow has failed. No row: they are someone else's by now.
+-- One that is given back more often than its study's retries allow has failed. No row: other workers have them.
 WITH chosen AS (
   SELECT * FROM experiment
   WHERE  worker = %(worker)s AND status = 'running' AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
@@ -218,7 +218,7 @@ WITH chosen AS (
 )
 SELECT id, study FROM judged ORDER BY id;
 
--- adopt: what a process has claimed and was not told of, as the answer was lost: all but what it knows of.
+-- adopt: return the claims of a process whose answer was lost: all but those that it knows.
 -- No row: nothing was claimed.
 SELECT e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, e.study, e.revision
 FROM   experiment e

@@ -56,13 +56,13 @@ RETURNING (SELECT url FROM before);
 -- stored: a checkpoint as it was saved last. No row: there is none.
 SELECT kind, data, url, sha256, attempt, progress FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s;
 
--- carry: give an attempt the rows of lists that the one which it goes on from had appended before its checkpoint.
+-- carry: copy to an attempt the rows of lists that the attempt before appended before the checkpoint.
 INSERT INTO entry (experiment, attempt, list, key, data, at)
 SELECT experiment, %(attempt)s, list, key, data, at FROM entry
 WHERE  experiment = %(id)s AND attempt = %(before)s AND key <= %(last)s
 ON CONFLICT DO NOTHING;
 
--- went_on: note how long the attempts took that an attempt goes on from. No row: it is over.
+-- went_on: store the total time of the attempts that this one continues. No row: it is over.
 UPDATE experiment
 SET    seconds_before = (SELECT sum(extract(epoch FROM a.finished_at - a.started_at)) FROM attempt a
                          WHERE a.experiment = %(id)s AND a.number = ANY(%(before)s::int[]))

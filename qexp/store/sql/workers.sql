@@ -1,31 +1,30 @@
--- register: a worker is there.
+-- register: store a new worker.
 INSERT INTO worker (id, host, pid, name, queues, concurrency, "user", environment, boot)
 VALUES (%(id)s, %(host)s, %(pid)s, %(name)s, %(queues)s, %(concurrency)s, %(user)s, %(environment)s, %(boot)s);
 
 -- known: whether a worker is one of this database's. No row: it is not.
 SELECT 1 FROM worker WHERE id = %(id)s;
 
--- beat: a worker is still there. True: it was taken for gone meanwhile, and what it ran was given to others.
+-- beat: store a heartbeat. True: the worker was silent for too long, and others have its experiments.
 WITH before AS (SELECT id, stopped_at FROM worker WHERE id = %(id)s FOR UPDATE)
 UPDATE worker w
 SET    stopped_at = NULL, last_seen = coalesce(%(now)s, now()), told_to_stop = %(stopping)s
 FROM   before b WHERE w.id = b.id
 RETURNING b.stopped_at IS NOT NULL, (SELECT site FROM leader), w.quarantine_reason;
 
--- unwanted: of what a worker's children are at, what is not theirs any more, and what is of a paused study.
--- No row: all of it is wanted.
+-- unwanted: return the attempts of a worker's children that are not theirs any more, or whose study is paused.
+-- No row: there are none.
 SELECT post.id, post.attempt, e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt
 FROM   unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS post (id, attempt)
 JOIN   experiment e ON e.id = post.id JOIN study s ON s.id = e.study
 WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt) OR s.paused_at IS NOT NULL;
 
--- strays: what runs on a worker in processes that are at nothing, or are dead and nobody has noted it.
--- No row: there is nothing like that.
+-- strays: return the experiments that a worker runs, by their rows, in processes that are idle or dead. No row: none.
 SELECT id, pid FROM experiment
 WHERE  worker = %(worker)s AND status = 'running' AND pid <> ALL (%(busy)s::int[]);
 
--- silent: give up the workers that were not heard of for longer than the lease, and those that left something running.
--- A worker has died if others of its host are heard of, and it was not told to stop. No row: there are none.
+-- silent: end the workers without a heartbeat for longer than the lease, and those that stopped and left experiments running.
+-- A worker died if other workers of its host send heartbeats, and it was not told to stop. No row: there are none.
 WITH gone AS (
   SELECT id FROM worker w
   WHERE  (stopped_at IS NULL AND last_seen < coalesce(%(now)s, now()) - make_interval(secs => %(lease)s))
@@ -40,11 +39,11 @@ RETURNING w.id, w.name, w.host, w.last_seen,
                    AND o.last_seen > coalesce(%(now)s, now()) - make_interval(secs => %(lease)s)),
           ARRAY(SELECT e.id FROM experiment e WHERE e.worker = w.id AND e.status = 'running');
 
--- leave: a worker has stopped.
+-- leave: store that a worker stopped.
 UPDATE worker SET stopped_at = now(), last_seen = now() WHERE id = %(id)s;
 
--- lead: take the lease of the leader, or prolong it, and say whether there is anything for it to look after: what is open
--- and may move, a worker that went silent, a message to send. No row: another worker leads.
+-- lead: take the leader's lease or prolong it, and say whether the leader has work: open experiments of a study that is
+-- not paused, a silent worker, a notification to send. No row: another worker leads.
 INSERT INTO leader (worker, until) VALUES (%(worker)s, coalesce(%(now)s, now()) + make_interval(secs => %(lease)s))
 ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until
 WHERE  leader.worker = EXCLUDED.worker OR leader.until < coalesce(%(now)s, now())

@@ -52,7 +52,7 @@ def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
 
 
 def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
-    """Put experiments back that the worker may not have now; none: they are someone else's by now."""
+    """Put experiments back that the worker may not run now. Returns their ids; none if other workers have them."""
     return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
 
 
@@ -147,7 +147,7 @@ def encode_result(
 def finish_all(
     raw: Raw, worker: UUID, items: Sequence[EncodedResult], now: datetime | None = None
 ) -> dict[int, FinishedAttempt]:
-    """Record results of a worker; those that are missing in the answer are someone else's by now."""
+    """Record results of a worker. Experiments that are missing in the answer belong to other workers now."""
     values = {
         "outcomes": f"[{','.join(item.text for item in items)}]",
         "ids": [item.id for item in items],
@@ -209,7 +209,7 @@ def crash(
     """
     End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them.
 
-    With *attempt* only those of that number. *worker_died*: the worker did, and its host went on.
+    With *attempt* only those of that number. *worker_died*: the worker died, and its host kept running.
     """
     values = {"ids": list(ids), "worker": worker, "attempt": attempt, "pid": pid, "worker_died": worker_died}
     return _fail(raw, values, error, Outcome(), None, now)

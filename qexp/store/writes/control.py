@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, exists, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Text,
+    and_,
+    any_,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 
-from qexp.model import Status
+from qexp.model import CLOSED, OPEN, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
 from qexp.store.reads.study_progress import count
 from qexp.store.schema import tables
 from qexp.store.writes import publishing
 
-if TYPE_CHECKING:
-    pass
-
-
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    Text,
-    and_,
-    any_,
-    case,
-    delete,
-    literal,
-    null,
-)
-
-from qexp.model import CLOSED, OPEN
-
 
 def pause(connection: Connection, name: str, reason: str | None) -> bool:
-    """Pause a study; False: it was paused before, and is with its reason of then."""
+    """Pause a study. Returns False if it was paused before; it keeps its reason then."""
     known = study_rows.find(connection, name, lock=True)
     if known.paused_at is not None:
         return False
@@ -60,7 +57,7 @@ def resume(connection: Connection, name: str) -> bool:
 
 
 def renewed(connection: Connection, ids: Sequence[int]) -> None:
-    """Note that studies were given something to do: what happens from now on is told anew."""
+    """Note that studies have new work: their next events are notified again."""
     connection.execute(update(tables.study).where(tables.study.c.id.in_(ids)).values(renewed_at=func.now()))
 
 
@@ -150,7 +147,7 @@ def requeue(
     # studies are locked before their experiments, as by an enqueue or a pause: a requeue may make a new revision
     affected = select(columns.study).where(condition, columns.status.in_(CLOSED), columns.study.in_(among))
     locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
-    # of no other study, of which something has ended meanwhile
+    # only in the locked studies: experiments of others may have ended since
     chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
     # counted, all are locked before the first is changed; that costs less than to join them by their ids
     held = select(columns.id).where(chosen).order_by(columns.id).with_for_update().cte("held")

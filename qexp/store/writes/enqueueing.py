@@ -106,7 +106,7 @@ def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]
     Add the parameter sets of a grid that its study does not have yet, and mark those that the grid leaves out.
 
     Those that are still to run take the order of keys, and the kinds of numbers, that the grid has now. The study's row
-    is locked. *rows* gives the sets anew each time that it is called.
+    is locked. *rows* returns a new iterator over the sets at each call.
     """
     if (total := _add_first(connection, study, rows)) is not None:
         return Added(total, total)
@@ -121,14 +121,14 @@ def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]
 
 
 def _add_first(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]]) -> int | None:
-    """Send the rows of a study that has none straight to their table, for half the price; None: it cannot be done."""
+    """COPY directly if the study is empty, which halves the time. Returns None if it has rows or sets repeat."""
     columns = tables.experiment.c
     if connection.execute(select(columns.id).where(columns.study == study).limit(1)).first() is not None:
         return None
     try:
         with connection.begin_nested():
             return _copy(connection, _COPY, ((study, row) for row in rows()))
-    except psycopg.errors.UniqueViolation:  # what is drawn may repeat
+    except psycopg.errors.UniqueViolation:  # draws may repeat
         return None
 
 
@@ -141,7 +141,7 @@ def add_by_code(connection: Connection, study: int, rows: Iterable[Encoded]) -> 
 
 
 def compare(connection: Connection, study: int, rows: Iterable[Encoded]) -> Added:
-    """Say what `add` would do, without doing it."""
+    """Return the numbers that `add` would return; change nothing."""
     total = _stage(connection, rows)
     kept, orphaned = connection.execute(_COMPARE, {"study": study}).one()
     _unstage(connection)

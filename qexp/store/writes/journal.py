@@ -1,4 +1,4 @@
-"""What an attempt leaves while it runs: results in parts, series, lists, output, checkpoints, artifacts."""
+"""Store the records of an attempt while it runs: parts of results, series, lists, output, checkpoints, artifacts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SQL = statements("journal.sql")
 
 @dataclass(frozen=True)
 class AttemptFence:
-    """Whose rows they are: an attempt and, for the worker that runs it, its id, which fences it from a successor."""
+    """The attempt that writes. The id of its worker, if it is known, fences it from a later attempt."""
 
     id: int
     attempt: int
@@ -56,9 +56,9 @@ class Saved:
     url: str | None
     sha256: str
     attempt: int
-    """Which attempt has saved it."""
+    """The attempt that saved it."""
     progress: Mapping[str, Any]
-    """How far the attempt was with what it leaves."""
+    """How much the attempt had recorded by then."""
 
 
 def is_current(raw: Raw, writer: AttemptFence) -> bool:
@@ -143,7 +143,7 @@ def carry(raw: Raw, writer: AttemptFence, before: int, last: UUID) -> None:
 
 
 def went_on(raw: Raw, writer: AttemptFence, before: Iterable[int]) -> None:
-    """Store the total time of the attempts *before*, from which this attempt goes on."""
+    """Store the total time of the attempts *before*, which this attempt continues."""
     raw.execute(SQL["went_on"], writer.values(before=sorted(before)))
 
 

@@ -48,7 +48,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a grid says of a study, apart from its experiments."""
+    """A study as a grid describes it, without its experiments."""
 
     name: str
     function: str

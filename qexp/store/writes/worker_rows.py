@@ -29,12 +29,12 @@ class WorkerInfo:
     environment: str | None = None
     """The digest of what is installed there."""
     boot: str | None = None
-    """What names the time since the host was started; None: not known."""
+    """An id of the host's last start; None: not known."""
 
 
-def register(raw: Raw, worker: UUID, station: WorkerInfo) -> None:
-    """Say that a worker is there, before it takes anything."""
-    raw.execute(SQL["register"], {"id": worker, **vars(station), "queues": list(station.queues)})
+def register(raw: Raw, worker: UUID, info: WorkerInfo) -> None:
+    """Store a worker before it takes experiments."""
+    raw.execute(SQL["register"], {"id": worker, **vars(info), "queues": list(info.queues)})
 
 
 def is_known(raw: Raw, worker: UUID) -> bool:
@@ -44,86 +44,91 @@ def is_known(raw: Raw, worker: UUID) -> bool:
 
 @dataclass(frozen=True)
 class HeartbeatReply:
-    """What a worker is told when it says that it is there."""
+    """The answer to a heartbeat."""
 
     given_up: bool
-    """It was silent for too long, and what it ran was given to others."""
+    """It was silent for too long, and other workers have its experiments."""
     site: UUID | None
-    """None: nobody has led yet."""
+    """None: no worker has led yet."""
     quarantine: str | None
-    """Why it is given nothing any more; None: it is."""
+    """Why it takes no experiments; None: it takes them."""
 
 
 def beat(raw: Raw, worker: UUID, now: datetime | None = None, stopping: bool = False) -> HeartbeatReply:
-    """Say that a worker is still there, and whether it was told to stop."""
+    """Store a heartbeat of a worker, and whether it was told to stop."""
     row = raw.execute(SQL["beat"], {"id": worker, "now": now, "stopping": stopping}).fetchone()
     return HeartbeatReply(True, None, None) if row is None else HeartbeatReply(*row)
 
 
 @dataclass(frozen=True)
 class Unwanted:
-    """An attempt that a child is at and should leave."""
+    """An attempt that a child should stop."""
 
     id: int
     attempt: int
     own: bool
-    """It is still the worker's, and its study is paused; else it is someone else's, or was cancelled."""
+    """Its study is paused. False: another worker has it, or it was cancelled."""
 
 
-def unwanted(raw: Raw, worker: UUID, posts: Sequence[tuple[int, int]]) -> list[Unwanted]:
-    """Return those of the attempts, (id, number), that the children of a worker should leave."""
-    values = {"worker": worker, "ids": [post[0] for post in posts], "attempts": [post[1] for post in posts]}
+def unwanted(raw: Raw, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[Unwanted]:
+    """Return those of the attempts, (id, number), that the children of a worker should stop."""
+    values = {
+        "worker": worker,
+        "ids": [number for number, _ in attempts],
+        "attempts": [number for _, number in attempts],
+    }
     return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
 
 
 def strays(raw: Raw, worker: UUID, busy: Iterable[int]) -> list[tuple[int, int]]:
-    """Return what runs on a worker by its row and in none of its *busy* processes: (id, process id)."""
+    """Return (id, process id) of experiments that run by their rows, but in none of the worker's *busy* processes."""
     return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "busy": list(busy)})]
 
 
 @dataclass(frozen=True)
 class SilentWorker:
-    """A worker that was given up, and what it was running."""
+    """A worker that sent no heartbeats, and the experiments that it ran."""
 
     worker: UUID
     name: str
     host: str
     last_seen: datetime
     died: bool
-    """It was not told to stop, and its host goes on."""
+    """It was not told to stop, and its host still runs."""
     experiments: list[int]
 
 
 def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[SilentWorker]:
-    """Give up the workers that were not heard of for *lease* seconds; return them."""
+    """Mark workers without a heartbeat for *lease* seconds as stopped, and return them."""
     return [SilentWorker(*row) for row in raw.execute(SQL["silent"], {"lease": lease, "now": now})]
 
 
 def rescue(raw: Raw, silent: SilentWorker, error: Error, now: datetime | None = None) -> list[FailedAttempt]:
-    """End as lost what a worker that was given up was running; return which attempts those were."""
+    """End the attempts of a silent worker as lost, and return them."""
     return crash(raw, silent.experiments, silent.worker, None, error, now, worker_died=silent.died)
 
 
 def leave(raw: Raw, worker: UUID) -> None:
-    """Say that a worker has stopped."""
+    """Store that a worker stopped."""
     raw.execute(SQL["leave"], {"id": worker})
 
 
 @dataclass(frozen=True)
 class Leadership:
-    """The office of the leader: of which site, and whether there is anything for it to look after."""
+    """The leader's lease."""
 
     site: UUID
     is_first: bool
-    """Nobody has led this site before."""
-    stirs: bool
+    """No worker led this site before."""
+    has_work: bool
+    """Experiments may move, a worker is silent, or a notification waits."""
 
 
 def lead(raw: Raw, worker: UUID, lease: float, silence: float, now: datetime | None = None) -> Leadership | None:
     """
-    Take the lease of the leader for *lease* seconds, or prolong it; None: another worker leads.
+    Take or prolong the leader's lease for *lease* seconds. Returns None if another worker leads.
 
-    A worker that was silent for longer than *silence* is something to look after.
+    A worker that is silent for longer than *silence* seconds is work for the leader.
     """
     values = {"worker": worker, "lease": lease, "silence": silence, "now": now, "tries": MOST_TRIES, "kept": KEPT}
     row = raw.execute(SQL["lead"], values).fetchone()
