@@ -14,7 +14,7 @@ from qexp.errors import FunctionError, SourceError
 from qexp.model import Failure
 
 if TYPE_CHECKING:
-    from qexp.client.debug import Rehearsal
+    from qexp.client.debug import DryRun
 
 
 @click.command()
@@ -30,35 +30,35 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     It uses the code, the checkpoints and the context that a worker would use; breakpoint() works. At the end it lists
     the series, rows and artifacts that a real attempt would keep.
     """
-    from qexp.client.debug import Rehearsal
+    from qexp.client.debug import DryRun
     from qexp.functions.user_code import must_propagate
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is
         reserve()
-    rehearsal = Rehearsal(experiment, live=live)
-    say(f"{rehearsal.claim.study} #{experiment} as attempt {rehearsal.claim.attempt}, with {rehearsal.code}")
+    dry_run = DryRun(experiment, live=live)
+    say(f"{dry_run.claim.study} #{experiment} as attempt {dry_run.claim.attempt}, with {dry_run.code}")
     try:
-        result = rehearsal.run()
+        result = dry_run.run()
     except (FunctionError, SourceError):
         raise
     except BaseException as error:  # shown to the person who asked for it
         if must_propagate(error):
             raise
-        _show(error, rehearsal)
+        _show(error, dry_run)
         if pdb:
             import pdb as debugger
 
             debugger.post_mortem(error.__traceback__)
         return 1
-    for line in rehearsal.left():
+    for line in dry_run.left():
         say(line)
     show_json(result)
     return 0
 
 
-def _show(error: BaseException, rehearsal: Rehearsal) -> None:
+def _show(error: BaseException, dry_run: DryRun) -> None:
     from qexp.worker.attempt.failure import describe, relocated
 
-    found = describe(error, Failure.ERROR, rehearsal.folder)
-    text = relocated(found.traceback or "", rehearsal.folder, rehearsal.claim.folder)
+    found = describe(error, Failure.ERROR, dry_run.folder)
+    text = relocated(found.traceback or "", dry_run.folder, dry_run.claim.folder)
     echo(text.rstrip(), err=True)

@@ -15,13 +15,13 @@ from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker.attempt import experiment_state, function_call, results
-from qexp.worker.attempt.code import Code
+from qexp.worker.attempt.code import AttemptCode
 from qexp.worker.context.context import Leaving
 from qexp.worker.context.memory import MemoryJournal
 from qexp.worker.context.postgres import PostgresJournal
 
 
-class Rehearsal:
+class DryRun:
     """
     An experiment as its next attempt would run it, here.
 
@@ -42,7 +42,7 @@ class Rehearsal:
     @cached_property
     def folder(self) -> Path | None:
         """Where its code is on this host; None: only what is installed."""
-        return Code(self._client.settings, self._postgres).folder(self.claim)
+        return AttemptCode(self._client.settings, self._postgres).folder(self.claim)
 
     @property
     def code(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qexp import notify
 from qexp.client import provenance
 from qexp.client.checking import checked
-from qexp.client.planning import plan_of
+from qexp.client.planning import study_spec
 from qexp.client.progress import Progress
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
@@ -69,13 +69,13 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     """Do what `Client.enqueue` says."""
     grid = checked(grid)
     broker.check(client.settings)
-    plan = plan_of(grid, client.settings)
-    notify.check(plan.manner.notify)
-    missing = provenance.missing(grid, plan.provenance.snapshot)
+    spec = study_spec(grid, client.settings)
+    notify.check(spec.run_options.notify)
+    missing = provenance.missing(grid, spec.provenance.snapshot)
 
     def add(connection: Connection) -> tuple[tuple[str, str | None] | None, study_rows.StudyRow, enqueueing.Added]:
-        before = study_rows.place(connection, plan.name)
-        study = studies.save(connection, plan)
+        before = study_rows.place(connection, spec.name)
+        study = studies.save(connection, spec)
         added = enqueueing.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
         studies.count(connection, study, added.total)
         if added.new:
@@ -89,8 +89,8 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         waiting = publishing.pending_of(connection, study.id)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
     client.renew_views(study.id)  # not before: no worker should have to wait for it
-    moved = before if before not in (None, (plan.function, plan.folder)) else None
-    snapshot = plan.provenance.snapshot
+    moved = before if before not in (None, (spec.function, spec.folder)) else None
+    snapshot = spec.provenance.snapshot
     warnings = snapshot.warnings if snapshot is not None else ()
     return Enqueued(
         study=grid.study,
@@ -151,7 +151,7 @@ def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> enqu
 def compare(client: Client, grid: Grid) -> Difference:
     """Do what `Client.compare` says."""
     grid = checked(grid)
-    plan = plan_of(grid, client.settings)
+    spec = study_spec(grid, client.settings)
     new = Difference(grid.study, len(grid), 0, 0, {})
     try:
         with client.begin() as connection:
@@ -159,7 +159,7 @@ def compare(client: Client, grid: Grid) -> Difference:
                 return new
             known = study_rows.find(connection, grid.study)
             found = enqueueing.compare(connection, known.id, grid.encoded())
-            changes = studies.changes(connection, known, plan)
+            changes = studies.changes(connection, known, spec)
     except NoTablesError:
         return new
     return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)

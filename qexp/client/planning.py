@@ -1,4 +1,4 @@
-"""What is written of a study when its grid is enqueued or its experiments are requeued: its plan, with the code."""
+"""Describe a study for the database: the specification of a grid, with the code as it is now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qexp.store.reads import study_rows
 from qexp.store.writes import studies
 
 
-def plan_of(grid: Grid, settings: Settings) -> studies.StudySpec:
+def study_spec(grid: Grid, settings: Settings) -> studies.StudySpec:
     """Return what a grid asks of its study, with its code as it is now."""
     data = grid.source.data
     if "notify" in data:  # its addresses hold secrets, and a revision's grid is shown
@@ -30,7 +30,7 @@ def plan_of(grid: Grid, settings: Settings) -> studies.StudySpec:
         parameters=grid.names,
         grid=data,
         settings=grid.settings,
-        manner=studies.RunOptions(
+        run_options=studies.RunOptions(
             grid.file.timeout,
             grid.file.memory,
             grid.file.retries.model_dump(),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import qexp
-from qexp.worker.context.memory import Local
+from qexp.worker.context.context import Local
 
 EXAMPLE = Path(__file__).parents[2] / "workers" / "training" / "experiment.py"
 EPOCHS = 6

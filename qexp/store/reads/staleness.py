@@ -96,7 +96,7 @@ def _judged(connection: Connection, study: StudyRow) -> list[tuple[_Group, Outda
     alike = [number for number, one in known.items() if one.source == newest.source]
     others = [number for number in known if number not in alike]
     groups = [*_by_revision(connection, study, alike), *_by_code(connection, study, others)]
-    code = _Code(connection, newest.source, groups)
+    code = _ComparedSnapshots(connection, newest.source, groups)
     return [(group, _outdated(group, known[group.revision], newest, code)) for group in groups]
 
 
@@ -129,7 +129,7 @@ def _by_code(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
     return [_Group(row[0], row[1], row[2], row[3], has_code=True) for row in connection.execute(query)]
 
 
-def _outdated(group: _Group, own: RevisionView, newest: RevisionView, code: _Code) -> Outdated | None:
+def _outdated(group: _Group, own: RevisionView, newest: RevisionView, code: _ComparedSnapshots) -> Outdated | None:
     """Return why a group is stale, None if it is not."""
     settings = differences(own.settings, newest.settings)
     function = None if own.function == newest.function else (own.function, newest.function)
@@ -146,7 +146,7 @@ def _placed(revision: RevisionView) -> str:
     return f"{revision.function} ({'installed' if revision.source is None else 'snapshot'})"
 
 
-class _Code:
+class _ComparedSnapshots:
     """The contents of the snapshots of a study's groups, compared with the newest one's."""
 
     def __init__(self, connection: Connection, newest: str | None, groups: Iterable[_Group]) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How the attempts of a study are run: seconds, bytes, budgets by way of failing."""
+    """The options with which attempts of a study run, such as its time limit in seconds and memory in bytes."""
 
     timeout: float | None = None
     memory: int | None = None
@@ -60,32 +60,32 @@ class StudySpec:
     parameters: list[str]
     grid: Json
     settings: Mapping[str, Json]
-    manner: RunOptions
+    run_options: RunOptions
     provenance: Provenance
 
 
-def save(connection: Connection, plan: StudySpec) -> StudyRow:
+def save(connection: Connection, spec: StudySpec) -> StudyRow:
     """
-    Make or update the study that *plan* describes, with a new revision if anything but its description changed.
+    Make or update the study that *spec* describes, with a new revision if anything but its description changed.
 
     The study's row stays locked until the transaction ends: of two callers, the second sees what the first did.
     """
     head = {
-        name: getattr(plan, name)
+        name: getattr(spec, name)
         for name in ("function", "folder", "queue", "priority", "longest_first", "description")
     }
     connection.execute(
         upsert(tables.study)
-        .values(name=plan.name, revision=0, parameters=plan.parameters, **head)
+        .values(name=spec.name, revision=0, parameters=spec.parameters, **head)
         .on_conflict_do_nothing(index_elements=["name"])
     )
-    known = study_rows.find(connection, plan.name, lock=True)
+    known = study_rows.find(connection, spec.name, lock=True)
     number = known.revision
-    if known.revision == 0 or changes(connection, known, plan):
+    if known.revision == 0 or changes(connection, known, spec):
         number += 1
-        columns = _revision(plan) | _provenance(connection, plan.provenance)
+        columns = _revision(spec) | _provenance(connection, spec.provenance)
         connection.execute(insert(tables.revision).values(study=known.id, number=number, **columns))
-    now = {**head, "revision": number, "parameters": _merged(known, plan.parameters)}
+    now = {**head, "revision": number, "parameters": _merged(known, spec.parameters)}
     query = update(tables.study).where(tables.study.c.id == known.id).values(**now).returning(*COLUMNS)
     return StudyRow(*connection.execute(query).one())
 
@@ -130,8 +130,8 @@ def _merged(known: StudyRow, parameters: list[str]) -> list[str]:
     return list(dict.fromkeys([*known.parameters, *parameters]))
 
 
-def changes(connection: Connection, known: StudyRow, plan: StudySpec) -> dict[str, tuple[Json, Json]]:
-    """Return what a plan would change of a study's present revision: by name, the value before and after."""
+def changes(connection: Connection, known: StudyRow, spec: StudySpec) -> dict[str, tuple[Json, Json]]:
+    """Return what a spec would change of a study's present revision: by name, the value before and after."""
     columns = tables.revision.c
     before = connection.execute(
         select(columns.grid, columns.settings, columns.function, columns.folder, columns.source).where(
@@ -139,13 +139,13 @@ def changes(connection: Connection, known: StudyRow, plan: StudySpec) -> dict[st
         )
     ).one()
     old = {**described(before.grid, before.settings), "function": before.function, "folder": before.folder}
-    new = {**described(plan.grid, plan.settings), "function": plan.function, "folder": plan.folder}
-    snapshot = plan.provenance.snapshot
+    new = {**described(spec.grid, spec.settings), "function": spec.function, "folder": spec.folder}
+    snapshot = spec.provenance.snapshot
     old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
     if connection.execute(_MAY_READ_ADDRESSES).scalar_one():
         present = addresses(connection, known)
-        if present != list(plan.manner.notify):
-            old["notify"], new["notify"] = map(_countable, (present, plan.manner.notify))
+        if present != list(spec.run_options.notify):
+            old["notify"], new["notify"] = map(_countable, (present, spec.run_options.notify))
     names = [*old, *(name for name in new if name not in old)]
     # as text: Python takes true for 1, and mappings in different order for equal
     return {name: (old.get(name), new.get(name)) for name in names if to_text(old.get(name)) != to_text(new.get(name))}
@@ -160,16 +160,16 @@ def _countable(addresses: Sequence[str]) -> list[str]:
     return [f"{hidden(address)} ({digest(address)[:4]})" for address in addresses]
 
 
-def _revision(plan: StudySpec) -> dict[str, Json]:
+def _revision(spec: StudySpec) -> dict[str, Json]:
     return {
-        "grid": plan.grid,
-        "settings": dict(plan.settings),
-        "function": plan.function,
-        "folder": plan.folder,
-        **vars(plan.manner),
-        "retries": dict(plan.manner.retries),
-        "stop_after": dict(plan.manner.stop_after),
-        "notify": list(plan.manner.notify),
+        "grid": spec.grid,
+        "settings": dict(spec.settings),
+        "function": spec.function,
+        "folder": spec.folder,
+        **vars(spec.run_options),
+        "retries": dict(spec.run_options.retries),
+        "stop_after": dict(spec.run_options.stop_after),
+        "notify": list(spec.run_options.notify),
     }
 
 

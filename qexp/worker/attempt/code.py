@@ -12,7 +12,7 @@ from qexp.store.reads import snapshots
 from qexp.store.reconnecting import ReconnectingConnection
 
 
-class Code:
+class AttemptCode:
     """The snapshots on this host, under the settings' home; two studies or revisions never share a folder."""
 
     def __init__(self, settings: Settings, postgres: ReconnectingConnection) -> None:

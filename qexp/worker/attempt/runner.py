@@ -18,7 +18,7 @@ from qexp.store.writes.journal import AttemptFence
 from qexp.worker import masking
 from qexp.worker.attempt import descendants, failure, function_call, isolated_process
 from qexp.worker.attempt.capture import Capture
-from qexp.worker.attempt.code import Code
+from qexp.worker.attempt.code import AttemptCode
 from qexp.worker.attempt.experiment_state import ExperimentState
 from qexp.worker.attempt.processes import born
 from qexp.worker.attempt.refusal import refused
@@ -62,7 +62,7 @@ class AttemptRunner:
         self.capture = Capture(scratch.folder)
         self.meter = Meter(settings.energy)
         self.flusher = JournalFlusher(postgres, self.meter.sample, each_second)
-        self.code = Code(settings, postgres)
+        self.code = AttemptCode(settings, postgres)
         masking.conceal(scratch.folder)
         self.experiment_state = ExperimentState.take()
         note_first_modules()

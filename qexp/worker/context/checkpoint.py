@@ -11,6 +11,9 @@ from qexp.errors import CheckpointError
 from qexp.worker.context.checkpoint_codec import CheckpointReader, CheckpointWriter, from_text, read_npy, to_text
 from qexp.worker.context.state_protocols import is_array
 
+Dump = Callable[[Any, BinaryIO], None]
+Load = Callable[[BinaryIO], Any]
+
 
 @dataclass(frozen=True)
 class EncodedCheckpoint:
@@ -20,7 +23,7 @@ class EncodedCheckpoint:
     data: bytes
 
 
-def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, outer: int = 0) -> EncodedCheckpoint:
+def encode(value: Any, dump: Dump | None = None, outer: int = 0) -> EncodedCheckpoint:
     """
     Return a value as bytes that later changes of the value do not reach.
 
@@ -43,7 +46,7 @@ def encode(value: Any, dump: Callable[[Any, BinaryIO], None] | None = None, oute
     )
 
 
-def decode(kind: str, data: bytes, load: Callable[[BinaryIO], Any] | None = None) -> Any:
+def decode(kind: str, data: bytes, load: Load | None = None) -> Any:
     """
     Return the value that `encode` was given; *load* reads data that the user's `dump` wrote.
 

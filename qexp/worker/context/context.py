@@ -6,25 +6,23 @@ import logging
 import operator
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from qexp.errors import ContextError, article
 from qexp.functions import Injected, Interruption
 from qexp.model import Departure, Json, storable_text
 from qexp.partial_data import partial_data
 from qexp.serialization import to_json
-from qexp.worker.context.checkpoint import EncodedCheckpoint, encode
+from qexp.worker.context.checkpoint import Dump, EncodedCheckpoint, Load, encode
 from qexp.worker.context.loop_state import State
 
 if TYPE_CHECKING:
-    from qexp.worker.context.memory import Local
+    from qexp.worker.context.memory import MemoryJournal
 
 T = TypeVar("T")
-Dump = Callable[[Any, BinaryIO], None]
-Load = Callable[[BinaryIO], Any]
 
 _LONGEST = 200
 CHECKPOINT = "checkpoint"
@@ -96,8 +94,6 @@ class Context(Injected):
     @classmethod
     def local(cls, **facts: Any) -> Local:
         """Return a context that keeps everything in memory, for calling a function by hand or in a test."""
-        from qexp.worker.context.memory import Local
-
         return Local(**facts)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
@@ -305,3 +301,13 @@ def _row(row: Any, what: str) -> dict[str, Json]:
             f"{what}: found {article(type(row).__name__)}, expected names with values, such as {{'x': 1}}"
         )
     return data
+
+
+class Local(Context):
+    """A context in memory. Its `journal` has all that the function saved; another attempt may continue with it."""
+
+    def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:
+        from qexp.worker.context.memory import MemoryJournal  # functions that only annotate Context load no psycopg
+
+        self.journal = journal or MemoryJournal()
+        super().__init__(self.journal, **facts)

@@ -9,8 +9,7 @@ from typing import Any
 
 from qexp.model import Json
 from qexp.store.writes.journal import Point
-from qexp.worker.context.checkpoint import EncodedCheckpoint, decode
-from qexp.worker.context.context import Context, Load
+from qexp.worker.context.checkpoint import EncodedCheckpoint, Load, decode
 
 Stored = Callable[[str], EncodedCheckpoint | None]
 """Returns the checkpoint of a name, or None."""
@@ -73,11 +72,3 @@ class MemoryJournal:
     def stopping(self) -> bool:
         """Say whether the function should save and leave."""
         return self.stop
-
-
-class Local(Context):
-    """A context in memory. Its `journal` has all that the function saved; another attempt may continue with it."""
-
-    def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:
-        self.journal = journal or MemoryJournal()
-        super().__init__(self.journal, **facts)

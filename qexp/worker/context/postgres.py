@@ -28,8 +28,7 @@ from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import journal
 from qexp.store.writes.journal import AttemptFence, Entry, Point
 from qexp.this_process import is_this_process
-from qexp.worker.context.checkpoint import EncodedCheckpoint, decode
-from qexp.worker.context.context import Load
+from qexp.worker.context.checkpoint import EncodedCheckpoint, Load, decode
 from qexp.worker.context.output import Output
 
 log = logging.getLogger(__name__)
