@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 import time
@@ -43,20 +44,20 @@ class Post(NamedTuple):
     born: float
     """When that process started; see `qexp.worker.attempt.processes.born`."""
     experiment: int
-    attempt: int
+    attempt: int = 0
     """0 while it is about to be claimed."""
-    process: int
+    process: int = 0
     """The process that runs the function: the child, or one of its own; 0 when it is over."""
-    process_born: float
-    started: float
+    process_born: float = 0.0
+    started: float = 0.0
     """Moments are those of time.monotonic, which processes of a machine share."""
-    deadline: float
+    deadline: float = math.inf
     """Infinite where there is no limit; when the function is over, the moment of that."""
-    memory: int
+    memory: int = 0
     """Bytes; 0 where there is no limit."""
-    cooperative: bool
+    cooperative: bool = False
     """The function has asked whether it should stop, so it is worth telling it."""
-    request: Request
+    request: Request = Request.NONE
 
 
 class Board:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 import traceback
@@ -14,6 +15,7 @@ from celery import Celery, signals
 from qexp.errors import ExperimentFailedError, QexpError, SettingsError
 from qexp.queueing import messages
 from qexp.settings import Settings
+from qexp.store.reconnecting import ReconnectingConnection
 from qexp.worker import celery_internals as internals
 from qexp.worker import masking
 from qexp.worker.attempt.scratch import Scratch
@@ -30,8 +32,12 @@ def install(app: Celery, settings: Settings) -> None:
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     tenure = Tenure(settings)
-    child = MessageRunner(settings, worker, scratch, internals.child_index, tenure, internals.retire_child)
     office = Office(settings, worker, scratch, tenure)
+
+    @functools.cache
+    def message_runner() -> MessageRunner:
+        slot, retire = internals.child_index(), internals.retire_child
+        return MessageRunner(settings, ReconnectingConnection(settings), worker, scratch, slot, tenure, retire)
 
     class ExperimentRequest(internals.MessageRequest):
         """Tells the main process that a child has taken a message, or died."""
@@ -45,7 +51,7 @@ def install(app: Celery, settings: Settings) -> None:
     @app.task(name=messages.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
     def run(*arguments: Any) -> None:
         """Run announced experiments."""
-        child.work(messages.ids_of(arguments))
+        message_runner().run(messages.ids_of(arguments))
 
     class ExperimentWorker(internals.MainWorker):
         """Gives back running experiments before a cold shutdown: a killed child would look like a failure."""

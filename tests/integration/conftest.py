@@ -1,13 +1,12 @@
 """What tests of the store share."""
 
-import math
 import uuid
 
 import pytest
 from finished_studies import FinishedStudy, accuracy
 
 from qexp.store.writes import worker_rows
-from qexp.worker.board import Board, Post, Request
+from qexp.worker.board import Board, Post
 from qexp.worker.child.result_log import ResultLog
 
 
@@ -25,7 +24,7 @@ def worker(raw):
 
 def post(pid, experiment, attempt=1):
     """What a process says that it is at."""
-    return Post(pid, 0.0, experiment, attempt, pid, 0.0, 0.0, math.inf, 0, False, Request.NONE)
+    return Post(pid, 0.0, experiment, attempt, pid)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import os
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,13 +17,12 @@ from qexp.worker.attempt import descendants, failure, function_call, isolated_pr
 from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import AttemptCode
 from qexp.worker.attempt.experiment_state import ExperimentState
-from qexp.worker.attempt.processes import born
 from qexp.worker.attempt.refusal import refused
 from qexp.worker.attempt.required_state import required_state
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.attempt.usage import Meter
-from qexp.worker.board import Board, Post, Request
+from qexp.worker.board import Board
 from qexp.worker.context.context import Context
 from qexp.worker.context.flusher import JournalFlusher
 from qexp.worker.context.postgres import PostgresJournal
@@ -36,7 +32,7 @@ Run = Callable[[Claim, Path | None, Context, AttemptSignals], Outcome]
 
 class AttemptRunner:
     """
-    Keep what attempts in this process share: its slot, signal handlers, captured output and initial state.
+    Keep what attempts in this process share: signal handlers, captured output and initial state.
 
     *slot* is the number of a pool's child. None: this is the worker's main process, which must not wait for functions
     that hold the GIL, so each attempt runs in a Python of its own.
@@ -55,8 +51,6 @@ class AttemptRunner:
         if self.is_child:
             descendants.allow()
         self.board = Board(scratch.board)
-        self.board.take(self.slot)
-        self.born = born(os.getpid()) or 0.0
         self.signals = AttemptSignals(self.board, self.slot)
         self.signals.install()
         self.capture = Capture(scratch.folder)
@@ -96,28 +90,6 @@ class AttemptRunner:
         finally:
             environment.journal.over = True  # a context that the user kept raises from now on
         return environment.journal.completed(outcome)
-
-    def note_claiming(self, experiment: int) -> None:
-        """Write to the slot that this process claims an experiment: the claim may succeed and its answer be lost."""
-        post = Post(os.getpid(), self.born, experiment, 0, 0, 0.0, time.monotonic(), math.inf, 0, False, Request.NONE)
-        self.board.put(self.slot, post)
-
-    def note_begun(self, claim: Claim) -> bool:
-        """
-        Write the attempt to the slot; False: the worker stops, so nothing may begin.
-
-        The main process first forbids new attempts and then reads the slots, so it sees every attempt that began.
-        """
-        now, pid = time.monotonic(), os.getpid()
-        deadline = now + claim.timeout if claim.timeout else math.inf
-        memory = claim.memory or 0
-        post = Post(pid, self.born, claim.id, claim.attempt, pid, self.born, now, deadline, memory, False, Request.NONE)
-        self.board.put(self.slot, post)
-        return not self.board.closed
-
-    def note_idle(self) -> None:
-        """Clear the slot: the outcome of the attempt is recorded."""
-        self.board.clear(self.slot)
 
 
 class AttemptEnvironment:

@@ -1,15 +1,14 @@
-"""What a pool child does with a message: runs its experiments, one after the other."""
+"""What a pool child does with a message: it runs the experiments one after the other."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from uuid import UUID
 
 from qexp.errors import ExperimentFailedError
-from qexp.model import Claim, Failure, Outcome
+from qexp.model import Claim, Departure, Error, Failure, Outcome
 from qexp.queueing.messages import LARGEST
 from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
@@ -18,85 +17,94 @@ from qexp.truncation import single_line
 from qexp.worker.attempt import failure
 from qexp.worker.attempt.runner import AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.child.bundle import Bundle
+from qexp.worker.board import Board
+from qexp.worker.child.held import HeldExperiments
+from qexp.worker.child.prefetch import ClaimPrefetcher
+from qexp.worker.child.results import ResultBatcher
 from qexp.worker.tenure import Tenure
 
 log = logging.getLogger(__name__)
 
-_TOLD = 2_000
+_SHOWN = 2_000
 """The most bytes that a monitor receives about the failures of one message."""
 _BRIEFLY = 5.0
-"""Seconds for which a process that is given up waits for Postgres: it may be what keeps it from answering."""
+"""Seconds for which a process that is replaced waits for Postgres: a change made by its function may be in the way."""
+_NOTICED = 2.0
+"""Seconds in which a signal to all processes of a worker reaches its main process."""
+
+STOPPED = Error(
+    Failure.CRASHED,
+    "ProcessStopped",
+    "a signal told its process to stop, but not its worker",
+    fingerprint=failure.fingerprint("ProcessStopped", []),
+)
 
 
 class MessageRunner:
     """
-    A process that runs experiments. Nothing is opened before the fork.
+    Runs the experiments of messages. It is made in a pool child, since a fork copies no threads and connections.
 
-    *retire* has it end when its message is over, and another take its place.
+    *slot* is the number of the child; None: this is the worker's main process. *retire* ends this process after the
+    message, and another one takes its place.
     """
 
     def __init__(
         self,
         settings: Settings,
+        postgres: ReconnectingConnection,
         worker: UUID,
         scratch: Scratch,
-        slot: Callable[[], int | None],
+        slot: int | None,
         tenure: Tenure,
         retire: Callable[[], None] = lambda: None,
     ) -> None:
-        self.settings, self.scratch = settings, scratch
-        self._slot, self._retire = slot, retire
-        self._postgres = ReconnectingConnection(settings)
-        self._bundle = Bundle(settings, worker, scratch, self._postgres, tenure, lambda: slot() or 0)
+        self._postgres, self._retire = postgres, retire
+        self._board = Board(scratch.board)
+        self._held = HeldExperiments(self._board, slot or 0, scratch.folder)
+        self._claims = ClaimPrefetcher(settings, worker, postgres, tenure, self._board, self._held)
+        self._results = ResultBatcher(settings, postgres, self._held, self._claims.claim_ahead)
+        self._runner = AttemptRunner(settings, postgres, scratch, slot, self._each_second)
 
-    @cached_property
-    def _runner(self) -> AttemptRunner:
-        return AttemptRunner(self.settings, self._postgres, self.scratch, self._slot(), self._bundle.look)
-
-    def work(self, ids: Sequence[int]) -> None:
-        """Run those of the announced experiments that are still to be had; ExperimentFailedError if any failed."""
-        if len(ids) > LARGEST:  # it is forged, and most of its experiments are not to be had
+    def run(self, ids: Sequence[int]) -> None:
+        """Run those of the announced experiments that can be claimed; ExperimentFailedError if any fails."""
+        if len(ids) > LARGEST:  # the message is forged; most of its experiments are not queued
             ids = self._postgres.run(lambda raw: claiming.queued(raw, ids), "the published experiments")
-        self._bundle.open(ids)
+        ids = list(dict.fromkeys(ids))
+        self._results.open(len(ids))
+        self._claims.open(ids)
         try:
-            while self._attempt_next():
-                self._runner.note_idle()
-            self._runner.note_idle()
+            while (claim := self._claims.next()) is not None:
+                self._attempt(claim)
+                self._held.clear_slot()
+            self._held.clear_slot()
         except SystemExit:  # this process was told to stop, perhaps with its whole group
-            self._bundle.stop()  # until that is done, and longer if it cannot be, the board says what had begun
+            self._stop()  # if that cannot be done, the slot says what had begun
             raise
         except BaseException:
-            if not self._bundle.is_at_work:  # otherwise whoever finds this process dead has to know
-                self._runner.note_idle()
+            if self._held.running is None:  # otherwise the slot tells the main process
+                self._held.clear_slot()
             raise
-        if failures := self._bundle.close():
-            raise ExperimentFailedError(single_line("; ".join(failures), _TOLD))
+        if failures := self._results.failures:
+            raise ExperimentFailedError(single_line("; ".join(failures), _SHOWN))
 
-    def _attempt_next(self) -> bool:
-        """Run an experiment; False: none is left."""
-        claim = self._bundle.next(self._runner.note_claiming)
-        if claim is None:
-            return False
-        if not self._runner.note_begun(claim):
-            self._bundle.refuse(claim)
-            return False
+    def _attempt(self, claim: Claim) -> None:
+        """Make an attempt, and record how it ended; a process that is changed for good retires."""
         began = time.monotonic()
         outcome = self._outcome(claim)
-        if lost := self._runner.unrestored:
+        lost = self._runner.unrestored
+        if lost:
             what = ", ".join(lost)
             log.warning("experiment %d: its process is replaced, because it cannot undo a change: %s", claim.id, what)
             self._postgres.most_patience = _BRIEFLY
-            self._bundle.hold_no_more()
+            self._held.batching = False
             self._retire()
-        self._bundle.end(claim, outcome, began)
+        self._results.record(claim, outcome, began)
         if lost:
-            self._bundle.record()
-            self._bundle.hand_back()
-        return True
+            self._results.flush()
+            self._claims.give_back()
 
     def _outcome(self, claim: Claim) -> Outcome:
-        """Return how an attempt has ended; what this machine lacks for it is a crash."""
+        """Return how an attempt ended; it crashed if this machine lacks what an attempt needs."""
         try:
             return self._runner.attempt(claim)
         except Exception as error:
@@ -104,3 +112,34 @@ class MessageRunner:
                 "experiment %d: attempt %d failed, because its folder cannot be created", claim.id, claim.attempt
             )
             return Outcome(error=failure.describe(error, Failure.CRASHED, claim.folder))
+
+    def _each_second(self) -> None:
+        """Let no result and no experiment wait for one that takes longer than others did."""
+        self._results.flush()
+        self._claims.give_back_if_late()
+
+    def _stop(self) -> None:
+        """
+        End the running experiment, give back those that are not begun, and record results: this process is to stop.
+
+        The running experiment is given back if the worker was told to stop too. Otherwise its attempt has crashed: a
+        signal to one process alone comes from its function, or from a person who wants the attempt to end.
+        """
+        if claim := self._held.running:
+            if self._worker_stops():
+                log.warning("experiment %d: given back, because its worker stops", claim.id)
+                self._results.record_now(claim, Outcome(departure=Departure("released")))
+            else:
+                log.error("experiment %d: %s", claim.id, STOPPED.message)
+                self._results.record_now(claim, Outcome(error=STOPPED))
+        self._claims.give_back()
+        self._results.flush()
+
+    def _worker_stops(self) -> bool:
+        """Say whether the whole worker was told to stop; its main process may notice that a moment later."""
+        deadline = time.monotonic() + _NOTICED
+        while not (self._board.stopping or self._board.closed):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
+        return True

@@ -1,0 +1,175 @@
+"""Claims the experiments of a message ahead of their turn: short ones several at a time, beside what runs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from uuid import UUID
+
+from qexp.model import Claim
+from qexp.queueing.messages import LARGEST
+from qexp.queueing.publisher import open_publisher
+from qexp.settings import Settings
+from qexp.store.connection import Raw
+from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
+from qexp.store.writes import claiming
+from qexp.truncation import listed
+from qexp.worker.board import Board
+from qexp.worker.child.held import HeldExperiments
+from qexp.worker.tenure import Tenure
+
+log = logging.getLogger(__name__)
+
+_AHEAD = 0.5
+"""Seconds of work in a batch of claims; the next batch is claimed when less than half of it is left."""
+_LATE = 2.0
+"""Seconds that a message may take longer than planned until its other experiments are given to other processes."""
+
+
+class ClaimPrefetcher:
+    """Claims the experiments of a message, and gives back those that are not begun. Threads may share it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: UUID,
+        postgres: ReconnectingConnection,
+        tenure: Tenure,
+        board: Board,
+        held: HeldExperiments,
+    ) -> None:
+        self._settings, self._worker, self._postgres = settings, worker, postgres
+        self._tenure, self._board, self._held = tenure, board, held
+        self._lock = threading.RLock()
+        """Held while experiments are claimed or given back, so also while Postgres and the broker are waited for."""
+        self._waiting: deque[int] = deque()
+        """Experiments of the message that are not claimed yet."""
+        self._answer_lost = False
+        """Postgres may have made claims that are not held here."""
+        self._opened_at = 0.0
+        self._batch_size = 1
+        self._sized_at, self._ended_before = 0.0, 0
+        """When the size of a batch was computed, and how many attempts had ended by then."""
+
+    def open(self, ids: Sequence[int]) -> None:
+        """Begin with the experiments of a message."""
+        with self._lock:
+            self._waiting = deque(ids)
+            self._opened_at = time.monotonic()
+
+    def next(self) -> Claim | None:
+        """Begin the next experiment and return its claim; None: none is left, or the worker stops at once."""
+        claim = None if self._board.closed else self._start_next()
+        if not self._board.closed:
+            return claim
+        self._held.unstart()  # the main process closes the board before it reads the slots, so it sees all that begins
+        self.give_back()
+        return None
+
+    def _start_next(self) -> Claim | None:
+        if claim := self._held.start_next():
+            return claim
+        with self._lock:  # a thread may be claiming it
+            while (claim := self._held.start_next()) is None:
+                ids = self._take()
+                if self._board.closed or not (ids or self._answer_lost):
+                    return None
+                if ids:
+                    self._held.expect(ids[0])
+                self._claim(ids)
+            return claim
+
+    def claim_ahead(self) -> None:
+        """Claim the next batch while an experiment runs, so that the process need not wait for it later."""
+        with self._lock:
+            is_enough = 2 * len(self._held.claimed_ids) >= self._batch_size
+            if is_enough or self._held.running is None or not self._held.batching or self._board.closed:
+                return
+            if ids := self._take():
+                self._claim(ids, patience=0)
+
+    def give_back(self) -> None:
+        """Give the experiments that are not begun to other processes."""
+        with self._lock:
+            self._answer_lost |= bool(self._held.claimed_ids)  # until Postgres has undone these claims
+            ids = [*self._held.drop_claimed(), *self._waiting]
+            self._waiting.clear()
+            if self._answer_lost:
+                undone = self._postgres.run(
+                    lambda raw: claiming.undo(raw, self._worker, os.getpid(), self._held.ids),
+                    "experiments that did not start",
+                )
+                self._answer_lost = False
+                ids = [*dict.fromkeys([*ids, *undone])]
+            if ids:
+                with open_publisher(self._settings) as publisher:
+                    publisher.republish(ids)
+
+    def give_back_if_late(self) -> None:
+        """Give the rest of a message to other processes if an experiment takes much longer than others did."""
+        with self._lock:
+            number = len(self._held.claimed_ids) + len(self._waiting)
+            if number and time.monotonic() - self._opened_at > self._settings.bundle + _LATE:
+                log.info("gave %d experiments of a message to other processes", number)
+                self.give_back()
+
+    def _take(self) -> list[int]:
+        """Take the next batch of experiments from the message."""
+        return [self._waiting.popleft() for _ in range(min(self._size(), len(self._waiting)))]
+
+    def _size(self) -> int:
+        """Return how many experiments fit into a batch, by the time that the last ones took."""
+        if not self._held.batching:
+            return 1
+        now, ended = time.monotonic(), self._held.ended
+        if ran := ended - self._ended_before:
+            took = (now - self._sized_at) / ran
+            fitting = min(int(_AHEAD / took), 4 * self._batch_size) if took else LARGEST
+            self._batch_size = max(1, min(LARGEST, fitting))
+        self._sized_at, self._ended_before = now, ended
+        return self._batch_size
+
+    def _claim(self, ids: Sequence[int], patience: float = PATIENCE) -> None:
+        """Claim experiments; those that cannot be claimed within *patience* seconds wait again."""
+        self._held.mark_claiming(True)
+        try:
+            if not self._board.closed:  # the main process closes it, and then awaits the claims that are under way
+                self._claim_now(ids, patience)
+        except BaseException:
+            claimed = set(self._held.claimed_ids)
+            self._waiting.extendleft(number for number in reversed(ids) if number not in claimed)
+            raise
+        finally:
+            self._held.mark_claiming(False)
+
+    def _claim_now(self, ids: Sequence[int], patience: float) -> None:
+        pid = os.getpid()
+
+        def claim(raw: Raw) -> list[Claim]:
+            found = claiming.adopt(raw, self._worker, pid, self._held.ids) if self._answer_lost else []
+            self._answer_lost = True
+            adopted = {item.id for item in found}
+            rest = [number for number in ids if number not in adopted and self._tenure.takes(raw, number)]
+            return found + (claiming.claims(raw, rest, self._worker, pid) if rest else [])
+
+        claims = self._postgres.run(claim, f"claim of {_shown(ids)}", patience)
+        self._held.add(claims)  # at once, since SystemExit may come at any moment
+        self._answer_lost = False
+        if missing := set(ids) - {item.id for item in claims}:
+            self._skip(sorted(missing))
+
+    def _skip(self, ids: Sequence[int]) -> None:
+        """Log why experiments were not claimed; put them back for others if this worker may not have them."""
+        handed = self._postgres.run(lambda raw: claiming.hand_over(raw, ids, self._worker), "skipped experiments")
+        if handed:
+            log.warning("experiments %s: given back, because this worker is quarantined", _shown(handed))
+        if rest := sorted(set(ids) - set(handed)):
+            log.info("experiments %s: paused or already taken: skipped", _shown(rest))
+
+
+def _shown(ids: Sequence[int]) -> str:
+    return listed([str(number) for number in ids], 5)
