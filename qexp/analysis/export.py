@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from qexp.analysis.whole_files import check_target, whole_file
+from qexp.analysis.atomic_files import atomic_file, check_target
 from qexp.model import Json, strict
 
 Tables = Iterable[pd.DataFrame]
@@ -29,7 +29,7 @@ def writer(path: Path) -> Callable[[Tables], None]:
     write = writers[path.suffix.lower()]
 
     def save(tables: Tables) -> None:
-        with whole_file(path) as draft:
+        with atomic_file(path) as draft:
             write(tables, draft)
 
     return save

@@ -14,7 +14,7 @@ from qexp.cli.terminal import printable
 
 if TYPE_CHECKING:
     from qexp.analysis.coverage import Coverage
-    from qexp.analysis.layout import StyledLine
+    from qexp.analysis.text_layout import StyledLine
 
 _NAMES = "NAME[,NAME]"
 _SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
@@ -36,7 +36,7 @@ def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **option
     What is expected comes from the newest grid. Without --rows and --columns, the two parameters with the most values
     are chosen. The exit status is 0 if everything is done, otherwise 1.
     """
-    from qexp.analysis.whole_files import check_target
+    from qexp.analysis.atomic_files import check_target
     from qexp.client import Client
     from qexp.client.summaries import coverage
 

@@ -46,14 +46,14 @@ class Records:
 
     def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
         """Return the series of the chosen experiments as a long frame; see `qexp.metrics`."""
-        from qexp.analysis.series import long_frame
+        from qexp.analysis.series_frames import long_frame
 
         with self._client.begin() as connection:
             return long_frame(records.series(connection, selectors.where(connection, selection), names, every))
 
     def rows(self, selection: Selection, name: str) -> pd.DataFrame:
         """Return the rows of a list of the chosen experiments: id, attempt, at, then one column per key."""
-        from qexp.analysis.series import list_frame
+        from qexp.analysis.series_frames import list_frame
 
         with self._client.begin() as connection:
             condition = selectors.where(connection, selection)

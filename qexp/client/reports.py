@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from qexp.analysis.atomic_files import atomic_file, check_target
 from qexp.analysis.report import gather
 from qexp.analysis.report.page import page
-from qexp.analysis.whole_files import check_target, whole_file
 
 if TYPE_CHECKING:
     from qexp.analysis.report import Options
@@ -27,6 +27,6 @@ def write(client: Client, options: Options, path: Path) -> int:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         found = gather(connection, options)
     data = page(found).encode("utf-8", "backslashreplace")
-    with whole_file(path) as draft:
+    with atomic_file(path) as draft:
         draft.write_bytes(data)
     return len(data)

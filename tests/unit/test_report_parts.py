@@ -7,8 +7,8 @@ from report_support import Page
 from qexp.analysis.markup import Html, escaped, join, tag, visible
 from qexp.analysis.report import plan, words
 from qexp.analysis.report.data import Errors
-from qexp.analysis.report.efforts import cost, durations
-from qexp.analysis.report.outcomes import errors
+from qexp.analysis.report.effort_sections import cost, durations
+from qexp.analysis.report.outcome_sections import errors
 from qexp.grid.yaml_source import parse
 from qexp.store.reads.costs import Cost, Durations
 from qexp.store.reads.failures import Failed

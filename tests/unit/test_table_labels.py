@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qexp.analysis.table.labels import keys, place, values
-from qexp.analysis.table.units import Axes
+from qexp.analysis.table.replicates import Axes
 from qexp.dotted_names import ABSENT
 from qexp.model import canonical
 

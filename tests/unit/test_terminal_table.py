@@ -8,7 +8,7 @@ from rich.console import Console
 from table_support import big_table, cell, nasty_table, rich_table, table
 
 from qexp.analysis.table import Note
-from qexp.analysis.writers.parts import number
+from qexp.analysis.writers.labels import number
 from qexp.cli import terminal_table
 from qexp.cli.table import show as show_table
 

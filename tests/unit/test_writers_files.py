@@ -7,7 +7,7 @@ import sys
 import pytest
 from table_support import big_table, nasty_table, rich_table, table
 
-from qexp.analysis.whole_files import whole_file
+from qexp.analysis.atomic_files import atomic_file
 from qexp.analysis.writers import FORMATS, check_macros_file, check_table_file, render, write
 from qexp.errors import ExportError
 
@@ -60,7 +60,7 @@ def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path):
 def test_an_error_while_a_file_is_written_leaves_the_earlier_one(tmp_path):
     path = tmp_path / "table.tex"
     path.write_text("before")
-    with pytest.raises(RuntimeError, match="half"), whole_file(path) as draft:
+    with pytest.raises(RuntimeError, match="half"), atomic_file(path) as draft:
         draft.write_text("half")
         raise RuntimeError("half")
     assert path.read_text() == "before"

@@ -11,8 +11,8 @@ from table_support import NASTY, cell, nasty_table, rich_table, table
 
 from qexp.analysis.table import Note
 from qexp.analysis.writers import to_html, to_latex, to_markdown
+from qexp.analysis.writers.labels import number, shown
 from qexp.analysis.writers.markdown import escaped
-from qexp.analysis.writers.parts import number, shown
 
 TABLES = [rich_table(), nasty_table(), table([], cells=[]), table([()], [()], [[cell()]], (), ())]
 

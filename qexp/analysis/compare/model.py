@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.axis_columns import axis_columns
-from qexp.analysis.layout import WIDTH, StyledLine, plain
 from qexp.analysis.statistics import PairedComparison
 from qexp.analysis.table.model import Key, Note
+from qexp.analysis.text_layout import WIDTH, StyledLine, plain
 
 if TYPE_CHECKING:
     import pandas as pd

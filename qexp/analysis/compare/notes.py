@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from qexp.analysis.compare.code_differences import between_studies
 from qexp.analysis.compare.pairing import Pairing
 from qexp.analysis.compare.spec import CompareSpec
-from qexp.analysis.compare.studies import between_studies
 from qexp.analysis.table import labels, problems
-from qexp.analysis.table import mixed as differences
+from qexp.analysis.table import mixed_results as differences
 from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import STUDY, metric_source
-from qexp.analysis.table.observed import Observed, with_studies
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.remarks import remarks
+from qexp.analysis.table.replicates import Axes, units
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.units import Axes, units
+from qexp.analysis.table.table_experiments import TableExperiments, with_studies
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
 from qexp.model import OPEN, Json, Status, compact, plain, short_names
@@ -40,7 +40,7 @@ def mixed(connection: Connection, pairing: Pairing) -> list[Problem]:
     return differences.mixed(connection, observed, table, _study_cells(observed, table))
 
 
-def _study_cells(observed: Observed, table: TableSpec) -> Cells:
+def _study_cells(observed: TableExperiments, table: TableSpec) -> Cells:
     names = [(study.name,) for study in observed.studies]
     return Cells(observed, units(observed, (STUDY,), ()), table, names, [()])
 

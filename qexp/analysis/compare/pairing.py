@@ -12,8 +12,8 @@ import numpy as np
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.table import labels
 from qexp.analysis.table.names import DEFAULT_OVER, STUDY, axis_source, parameters
-from qexp.analysis.table.observed import Observed, observe
-from qexp.analysis.table.units import Axes, axes
+from qexp.analysis.table.replicates import Axes, axes
+from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError
 from qexp.model import Status
@@ -35,7 +35,7 @@ class Pairing:
     """
 
     spec: CompareSpec
-    observed: Observed
+    observed: TableExperiments
     methods: Axes
     groups: Axes
     blocks: Axes
@@ -116,7 +116,9 @@ def _require_methods(spec: CompareSpec, methods: Axes) -> None:
         raise SummaryError(f"nothing to compare: {names} is {found}; {how}")
 
 
-def _told_apart(observed: Observed, methods: Axes, others: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _told_apart(
+    observed: TableExperiments, methods: Axes, others: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
     Return the parameters that belong to the methods, and those by which results are paired.
 
@@ -148,7 +150,7 @@ def _unpairable(name: str, methods: Axes, absent: Sequence[int], several: int, c
 
 
 def _aligned(
-    spec: CompareSpec, observed: Observed, methods: Axes, block_names: Sequence[str], fixed: tuple[str, ...]
+    spec: CompareSpec, observed: TableExperiments, methods: Axes, block_names: Sequence[str], fixed: tuple[str, ...]
 ) -> Pairing:
     """Return the values of all methods side by side."""
     groups, replicates = axes(observed, spec.per), axes(observed, observed.over)
@@ -174,7 +176,7 @@ def _aligned(
     )
 
 
-def _with_rest(blocks: Axes, observed: Observed, methods: Axes, spec: CompareSpec) -> Axes:
+def _with_rest(blocks: Axes, observed: TableExperiments, methods: Axes, spec: CompareSpec) -> Axes:
     """
     Split blocks by the other keys of a mapping, if one key of it has a role.
 
@@ -196,7 +198,7 @@ def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _matrix(
-    observed: Observed, metric: str, methods: Axes, keys: np.ndarray, count: int
+    observed: TableExperiments, metric: str, methods: Axes, keys: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of each method and key over the axes that are averaged, and the first experiment without it."""
     found = np.where(observed.status == _DONE, observed.metrics[metric], np.nan)

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qexp.analysis import layout
+from qexp.analysis import text_layout
 from qexp.analysis.compare.model import Comparison, Pair, Ranks
-from qexp.analysis.layout import StyledLine, StyledText
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
-from qexp.analysis.writers.parts import sentence
+from qexp.analysis.text_layout import StyledLine, StyledText
+from qexp.analysis.writers.labels import sentence
 
 _ALPHA = 0.05
 _HEADS = ("difference", "95 % interval", "p", "n", "w/t/l", "dz")
@@ -20,7 +20,7 @@ _LEGEND = "w/t/l: wins, ties and losses; dz: mean difference / standard deviatio
 
 def lines(found: Comparison, width: int) -> Iterator[StyledLine]:
     """Yield a comparison: one pair in words, several as a table; then ranks and notes."""
-    yield from layout.wrapped(_title(found), width, style="bold")
+    yield from text_layout.wrapped(_title(found), width, style="bold")
     yield ()
     if len(found.pairs) == 1:
         yield from _block(found, found.pairs[0], width)
@@ -33,9 +33,9 @@ def lines(found: Comparison, width: int) -> Iterator[StyledLine]:
     if found.notes:
         yield ()
     for note in found.notes:
-        yield from layout.wrapped(sentence(note), width, "  ", "yellow" if note.kind == "mixed" else "dim")
+        yield from text_layout.wrapped(sentence(note), width, "  ", "yellow" if note.kind == "mixed" else "dim")
         if note.command:
-            yield layout.line(f"    {note.command}", "cyan")
+            yield text_layout.line(f"    {note.command}", "cyan")
 
 
 def _title(found: Comparison) -> str:
@@ -48,9 +48,9 @@ def _block(found: Comparison, pair: Pair, width: int) -> Iterator[StyledLine]:
     """Yield one pair in words."""
     for place, (head, text) in enumerate(_sentences(found, pair)):
         if place == 0:
-            yield from layout.wrapped(text, width)
+            yield from text_layout.wrapped(text, width)
             continue
-        first, *more = layout.wrapped(text, width - 15)
+        first, *more = text_layout.wrapped(text, width - 15)
         yield (StyledText(f"  {head:<11}  ", "dim"), *first)
         yield from ((StyledText(" " * 15), *line) for line in more)
 
@@ -99,12 +99,12 @@ def _several(found: Comparison, width: int) -> Iterator[StyledLine]:
         yield from _matrix(found, width)
         yield ()
     stubs, labels = _labels(found)
-    yield from layout.table(stubs, labels, _HEADS, _cells(found.pairs), width)
+    yield from text_layout.table(stubs, labels, _HEADS, _cells(found.pairs), width)
     yield ()
     for text in (f"pairs: {found.unit}", f"p: {found.test}, {found.correction}", _LEGEND):
-        yield from layout.wrapped(text, width)
+        yield from text_layout.wrapped(text, width)
     for reason in dict.fromkeys(pair.figures.reason for pair in found.pairs if pair.figures.reason):
-        yield from layout.wrapped(f"no p: {reason}", width, "  ")
+        yield from text_layout.wrapped(f"no p: {reason}", width, "  ")
 
 
 def _labels(found: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -154,13 +154,15 @@ def _matrix(found: Comparison, width: int) -> Iterator[StyledLine]:
         for name, mean in zip(found.methods, means, strict=True)
     ]
     labels = [[f"{number} {name}"] for number, name in zip(numbers, found.methods, strict=True)]
-    yield from layout.table(
+    yield from text_layout.table(
         [", ".join(found.by)], labels, ["mean", *(f"\N{MINUS SIGN} {one}" for one in numbers)], rows, width
     )
     if any(pair.p is not None and pair.p <= _ALPHA for pair in found.pairs):
-        yield from layout.wrapped(f"* p ≤ 0.05, {found.correction}", width, style="dim")
+        yield from text_layout.wrapped(f"* p ≤ 0.05, {found.correction}", width, style="dim")
     if not _has_same_units(found):
-        yield from layout.wrapped("mean: all results of a method; differences: results that both have", width, "  ")
+        yield from text_layout.wrapped(
+            "mean: all results of a method; differences: results that both have", width, "  "
+        )
 
 
 def _has_same_units(found: Comparison) -> bool:
@@ -181,10 +183,10 @@ def _starred(form: NumberFormat, pair: Pair, sign: int) -> StyledText:
 
 def _ranks(ranks: Ranks, unit: str, width: int) -> Iterator[StyledLine]:
     rows = [[StyledText(f"{rank:.2f}")] for rank in ranks.ranks]
-    yield from layout.table(["method"], [[name] for name in ranks.methods], ["average rank"], rows, width)
+    yield from text_layout.table(["method"], [[name] for name in ranks.methods], ["average rank"], rows, width)
     yield ()
     for text in _of_ranks(ranks, unit):
-        yield from layout.wrapped(text, width, "  ")
+        yield from text_layout.wrapped(text, width, "  ")
 
 
 def _of_ranks(ranks: Ranks, unit: str) -> Iterator[str]:
@@ -233,12 +235,12 @@ def page(found: Comparison) -> str:
         [*pair.group, pair.name, *(piece.text for piece in cells)]
         for pair, cells in zip(found.pairs, _cells(found.pairs), strict=True)
     ]
-    parts = [layout.html_lines([_title(found)]), layout.html_table([*stubs, *_HEADS], rows)]
+    parts = [text_layout.html_lines([_title(found)]), text_layout.html_table([*stubs, *_HEADS], rows)]
     said = [f"pairs: {found.unit}", f"p: {found.test}, {found.correction}", _LEGEND]
     said += [f"no p: {one}" for one in dict.fromkeys(p.figures.reason for p in found.pairs if p.figures.reason)]
     if found.ranks is not None:
         ranked = [[name, f"{rank:.2f}"] for name, rank in zip(found.ranks.methods, found.ranks.ranks, strict=True)]
-        parts.append(layout.html_table(["method", "average rank"], ranked))
+        parts.append(text_layout.html_table(["method", "average rank"], ranked))
         said += _of_ranks(found.ranks, found.unit)
     said += [f"{sentence(note)}: {note.command}" if note.command else sentence(note) for note in found.notes]
-    return "".join(parts) + layout.html_lines(said)
+    return "".join(parts) + text_layout.html_lines(said)

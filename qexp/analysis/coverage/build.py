@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qexp.analysis.coverage.choice import Roles, choose
+from qexp.analysis.coverage.default_axes import Roles, choose
 from qexp.analysis.coverage.gaps import Reasons, gaps, reasons
 from qexp.analysis.coverage.model import KINDS, Coverage, Gap
 from qexp.analysis.coverage.spec import CoverageSpec
@@ -14,9 +14,9 @@ from qexp.analysis.table import labels
 from qexp.analysis.table.checks import lost_and_left_out
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import DEFAULT_OVER, parameters
-from qexp.analysis.table.observed import Observed, observe, with_studies
 from qexp.analysis.table.problems import nothing_done
-from qexp.analysis.table.units import Axes, axes
+from qexp.analysis.table.replicates import Axes, axes
+from qexp.analysis.table.table_experiments import TableExperiments, observe, with_studies
 from qexp.errors import SummaryError
 from qexp.model import compact
 from qexp.store.connection import Connection
@@ -53,7 +53,7 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     return counted(connection, observed, roles, found)
 
 
-def counted(connection: Connection, observed: Observed, roles: Roles, found: Reasons) -> Coverage:
+def counted(connection: Connection, observed: TableExperiments, roles: Roles, found: Reasons) -> Coverage:
     """Count experiments that have been read; SummaryError: there are more than 1,000 rows or columns."""
     rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
     _require_few(rows, columns)
@@ -90,7 +90,7 @@ def _require_few(rows: Axes, columns: Axes) -> None:
             raise SummaryError(f"{option} {','.join(found.names)}: {number}; choose some with --where")
 
 
-def _counts(observed: Observed, found: Reasons, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+def _counts(observed: TableExperiments, found: Reasons, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Return how many are done and how many there are in each cell: experiments, or values of the axes in `over`."""
     is_done = found.codes < 0
     if observed.over:
@@ -101,7 +101,7 @@ def _counts(observed: Observed, found: Reasons, cell: np.ndarray, cells: int) ->
     return np.bincount(cell[is_done], minlength=cells), np.bincount(cell, minlength=cells)
 
 
-def _lost(observed: Observed, numbers: Sequence[int]) -> Iterator[Gap]:
+def _lost(observed: TableExperiments, numbers: Sequence[int]) -> Iterator[Gap]:
     """Yield the experiments of each newest grid that are not in the database."""
     for study, lost in zip(observed.studies, numbers, strict=True):
         if lost:
@@ -110,7 +110,7 @@ def _lost(observed: Observed, numbers: Sequence[int]) -> Iterator[Gap]:
 
 
 def _notes(
-    connection: Connection, observed: Observed, roles: Roles, found: Reasons, left_out: Sequence[int]
+    connection: Connection, observed: TableExperiments, roles: Roles, found: Reasons, left_out: Sequence[int]
 ) -> Iterator[Note]:
     if roles.text:
         yield Note("choice", roles.text)

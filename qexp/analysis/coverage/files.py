@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from qexp.analysis.atomic_files import atomic_file
 from qexp.analysis.coverage.figure import SUFFIXES, coverage_figure
 from qexp.analysis.coverage.model import Coverage
-from qexp.analysis.whole_files import whole_file
 
 
 def write(found: Coverage, path: Path) -> None:
@@ -16,7 +16,7 @@ def write(found: Coverage, path: Path) -> None:
     if suffix in SUFFIXES:
         coverage_figure(found).save(path)
         return
-    with whole_file(path) as draft:
+    with atomic_file(path) as draft:
         if suffix == ".csv":
             found.frame.to_csv(draft, index=False)
         else:

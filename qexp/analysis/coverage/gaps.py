@@ -12,7 +12,7 @@ from qexp.analysis.coverage.model import KINDS, Gap
 from qexp.analysis.table import problems
 from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.names import metric_source
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.model import Status, compact
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness
@@ -36,7 +36,7 @@ _NO_NUMBERS = "('NaN', 'Infinity', '-Infinity')"
 class Reasons:
     """The kind of gap of each experiment: a place in KINDS, -1 if it is done."""
 
-    observed: Observed
+    observed: TableExperiments
     codes: np.ndarray
     metrics: Sequence[str]
     where: str | None
@@ -46,7 +46,7 @@ class Reasons:
         return np.flatnonzero(self.codes == KINDS.index(kind))
 
 
-def reasons(connection: Connection, observed: Observed, metrics: Sequence[str], where: str | None) -> Reasons:
+def reasons(connection: Connection, observed: TableExperiments, metrics: Sequence[str], where: str | None) -> Reasons:
     """
     Return why each experiment is not done.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qexp.analysis import layout
+from qexp.analysis import text_layout
 from qexp.analysis.axis_columns import axis_columns
-from qexp.analysis.layout import WIDTH, StyledLine, StyledText
 from qexp.analysis.table.model import Key, Note
+from qexp.analysis.text_layout import WIDTH, StyledLine, StyledText
 from qexp.truncation import listed
 
 if TYPE_CHECKING:
@@ -157,17 +157,17 @@ class Coverage:
     def lines(self, width: int = WIDTH) -> Iterator[StyledLine]:
         """Yield the table, the gaps by reason with their commands, and the notes."""
         if self.row_axes or self.column_axes:
-            yield from layout.table(self.row_axes, self.rows, self._heads(), self._cells(), width)
+            yield from text_layout.table(self.row_axes, self.rows, self._heads(), self._cells(), width)
             yield ()
-        yield layout.line(self.summary, "" if self.is_complete else "bold")
+        yield text_layout.line(self.summary, "" if self.is_complete else "bold")
         for place, gap in enumerate(self.gaps):
-            yield from layout.wrapped(self.sentence(gap), width, "  ")
+            yield from text_layout.wrapped(self.sentence(gap), width, "  ")
             if gap.commands not in [later.commands for later in self.gaps[place + 1 : place + 2]]:
-                yield from (layout.line(f"    {command}", "cyan") for command in gap.commands)
+                yield from (text_layout.line(f"    {command}", "cyan") for command in gap.commands)
         for note in self.notes:
-            yield from layout.wrapped(note.text, width, "  ", "dim")
+            yield from text_layout.wrapped(note.text, width, "  ", "dim")
             if note.command:
-                yield layout.line(f"    {note.command}", "cyan")
+                yield text_layout.line(f"    {note.command}", "cyan")
 
     def figure(self) -> Picture:
         """Return a matplotlib figure: a heat map of the share that is done, with the counts."""
@@ -190,7 +190,7 @@ class Coverage:
         )
 
     def __repr__(self) -> str:
-        return layout.plain(self.lines())
+        return text_layout.plain(self.lines())
 
     def _repr_html_(self) -> str:
         rows = [[*key, *(piece.text for piece in cells)] for key, cells in zip(self.rows, self._cells(), strict=True)]
@@ -199,4 +199,4 @@ class Coverage:
         said = [self.summary]
         said += [": ".join([self.sentence(gap), *gap.commands]) for gap in self.gaps]
         said += [f"{note.text}: {note.command}" if note.command else note.text for note in self.notes]
-        return layout.html_table([*self.row_axes, *self._heads()], rows, colors) + layout.html_lines(said)
+        return text_layout.html_table([*self.row_axes, *self._heads()], rows, colors) + text_layout.html_lines(said)

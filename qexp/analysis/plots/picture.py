@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from qexp.analysis import whole_files
+from qexp.analysis import atomic_files
 
 _METADATA: dict[str, dict[str, str | None]] = {
     ".pdf": {"CreationDate": None, "Creator": "qexp"},
@@ -82,7 +82,7 @@ class Picture(Figure):
     def save(self, path: Path) -> None:
         """Write the picture to a .pdf, .svg or .png file, complete or not at all; ExportError says why it cannot be."""
         check_target(path)
-        with whole_files.whole_file(path) as draft, applied(self.style):
+        with atomic_files.atomic_file(path) as draft, applied(self.style):
             self.savefig(draft, metadata=_METADATA[path.suffix.lower()])
 
     def _repr_png_(self) -> bytes:
@@ -95,4 +95,4 @@ class Picture(Figure):
 
 def check_target(path: Path) -> None:
     """Raise ExportError unless *path* may become a .pdf, .svg or .png file."""
-    whole_files.check_target(path, tuple(_METADATA))
+    atomic_files.check_target(path, tuple(_METADATA))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from qexp.analysis.table.arrangement import Arrangement, arranged, with_roles
 from qexp.analysis.table.names import DEFAULT_OVER, STUDY
-from qexp.analysis.table.observed import Observed, observe
+from qexp.analysis.table.replicates import axes
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.units import axes
+from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.errors import SummaryError
 from qexp.store.connection import Connection
 from qexp.store.reads import variety
@@ -20,7 +20,7 @@ _MOST = 1_000
 
 def read(
     connection: Connection, study: StudyRow, metrics: Sequence[str], rows: tuple[str, ...], columns: tuple[str, ...]
-) -> tuple[Observed, Arrangement]:
+) -> tuple[TableExperiments, Arrangement]:
     """
     Return the experiments with *metrics*, and the rows and columns: the named ones, or those that fit.
 
@@ -51,7 +51,7 @@ def spec_of(
     )
 
 
-def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) -> tuple[Observed, Arrangement]:
+def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) -> tuple[TableExperiments, Arrangement]:
     """Return the experiments and the rows and columns that fit; an earlier grid may have had other parameters."""
     names = variety.present(connection, study.id, study.parameters)
     free = tuple(f"param.{name}" if name == STUDY else name for name in names if name != DEFAULT_OVER)
@@ -61,7 +61,7 @@ def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) ->
     return with_roles(observed, found), found
 
 
-def _require_few(observed: Observed, option: str, names: Sequence[str]) -> None:
+def _require_few(observed: TableExperiments, option: str, names: Sequence[str]) -> None:
     count = len(axes(observed, names).keys)
     if count > _MOST:
         raise SummaryError(

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from qexp.analysis.coverage import Coverage
 from qexp.analysis.coverage.build import counted
-from qexp.analysis.coverage.choice import Roles
+from qexp.analysis.coverage.default_axes import Roles
 from qexp.analysis.coverage.gaps import reasons
 from qexp.analysis.plots.request import require_matplotlib
-from qexp.analysis.report import axes, plan, results
-from qexp.analysis.report.results import MetricTable
+from qexp.analysis.report import axes, grid_yaml, result_tables
+from qexp.analysis.report.result_tables import MetricTable
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.analysis.table.names import metric_source
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.versions import packages as versions_of
 from qexp.errors import MissingLibraryError, SummaryError
 from qexp.model import Json, Status
@@ -171,7 +171,7 @@ def gather(connection: Connection, options: Options) -> Report:
     return Report(
         options,
         _head(connection, study),
-        PlanSection(*plan.written(history.grid(connection, study)), study_rows.current(connection, study)[0]),
+        PlanSection(*grid_yaml.written(history.grid(connection, study)), study_rows.current(connection, study)[0]),
         History(shown, staleness.of(connection, study)),
         _code(connection, study, shown[0]),
         _machines(connection, study),
@@ -216,7 +216,7 @@ def _metrics(connection: Connection, study: StudyRow, options: Options) -> tuple
     return known[:MOST_METRICS], known[MOST_METRICS:]
 
 
-def _coverage(connection: Connection, observed: Observed, arrangement: Arrangement) -> Coverage:
+def _coverage(connection: Connection, observed: TableExperiments, arrangement: Arrangement) -> Coverage:
     roles = Roles(arrangement.rows, arrangement.columns)
     experiments = dataclasses.replace(observed, over=())  # a report counts experiments, not seeds
     return counted(connection, experiments, roles, reasons(connection, experiments, (), None))
@@ -224,7 +224,7 @@ def _coverage(connection: Connection, observed: Observed, arrangement: Arrangeme
 
 def _results(
     connection: Connection,
-    observed: Observed,
+    observed: TableExperiments,
     arrangement: Arrangement,
     metrics: Sequence[str],
     left: Sequence[str],
@@ -236,7 +236,7 @@ def _results(
     found: list[MetricTable] = []
     drawings: list[Drawing] = []
     for metric in metrics:
-        result, parts = results.result(connection, observed, results.spec_of(observed, arrangement, metric))
+        result, parts = result_tables.result(connection, observed, result_tables.spec_of(observed, arrangement, metric))
         if parts is None and is_named:
             raise SummaryError(result.refusal[0])
         found.append(result)

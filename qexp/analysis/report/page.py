@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from qexp.analysis.markup import Html, join, tag
-from qexp.analysis.report import efforts, outcomes, sections
+from qexp.analysis.report import effort_sections, outcome_sections, study_sections
 from qexp.analysis.report.data import Report, is_done
 
 
@@ -23,7 +23,7 @@ def page(report: Report) -> str:
     )
     contents = tag("nav", [tag("a", title, href=f"#{name}") for name, title, _ in parts], aria_label="contents")
     body = [tag("section", tag("h2", title), content, id=name) for name, title, content in parts]
-    main = tag("main", sections.head(report.head), contents, body)
+    main = tag("main", study_sections.head(report.head), contents, body)
     return f"<!DOCTYPE html>\n{tag('html', head, tag('body', main), lang='en')}\n"
 
 
@@ -31,17 +31,17 @@ def _sections(report: Report) -> list[tuple[str, str, Html]]:
     """Return the id, the title and the content of each section."""
     study = report.head.study
     found = [
-        ("plan", "What was run", sections.plan(report.plan, study.function)),
-        ("revisions", "Revisions", sections.history(report.history, study.revision)),
-        ("code", "Code", sections.code(report.code)),
-        ("machines", "Machines", sections.machines(report.machines)),
-        ("coverage", "Coverage", outcomes.coverage(report.coverage)),
-        ("results", "Results", outcomes.results(report.results, report.history.stale, is_done(report))),
-        ("pictures", "Pictures", outcomes.pictures(report.results)),
-        ("errors", "Errors", outcomes.errors(report.errors, study.name)),
-        ("durations", "Durations", efforts.durations(report.effort.durations)),
-        ("cost", "Cost", efforts.cost(report.effort.costs)),
-        ("slowest", "Slowest and most retried", efforts.longest(report.effort, study.parameters)),
-        ("again", "Run it again", efforts.again(report)),
+        ("plan", "What was run", study_sections.plan(report.plan, study.function)),
+        ("revisions", "Revisions", study_sections.history(report.history, study.revision)),
+        ("code", "Code", study_sections.code(report.code)),
+        ("machines", "Machines", study_sections.machines(report.machines)),
+        ("coverage", "Coverage", outcome_sections.coverage(report.coverage)),
+        ("results", "Results", outcome_sections.results(report.results, report.history.stale, is_done(report))),
+        ("pictures", "Pictures", outcome_sections.pictures(report.results)),
+        ("errors", "Errors", outcome_sections.errors(report.errors, study.name)),
+        ("durations", "Durations", effort_sections.durations(report.effort.durations)),
+        ("cost", "Cost", effort_sections.cost(report.effort.costs)),
+        ("slowest", "Slowest and most retried", effort_sections.longest(report.effort, study.parameters)),
+        ("again", "Run it again", effort_sections.again(report)),
     ]
     return [(name, title, join(content)) for name, title, content in found]

@@ -28,8 +28,8 @@ from qexp.store.connection import Connection
 from qexp.store.reads import curves
 
 if TYPE_CHECKING:
-    from qexp.analysis.table.build import Parts
-    from qexp.analysis.table.observed import Observed
+    from qexp.analysis.table.build import ComputedTable
+    from qexp.analysis.table.table_experiments import TableExperiments
 
 _SIZE = (7.0, 3.6)
 """Inches: the width of the text of a printed page."""
@@ -50,7 +50,7 @@ class Drawing:
     problem: str = ""
 
 
-def of_result(parts: Parts, arrangement: Arrangement, place: int) -> Drawing:
+def of_result(parts: ComputedTable, arrangement: Arrangement, place: int) -> Drawing:
     """Draw a metric over the rows: lines over a number, boxes otherwise; *place* makes the ids of pictures differ."""
     metric = parts.metrics[0].name
     title = " by ".join([f"{metric} over {arrangement.rows[-1]}", *arrangement.columns])
@@ -64,7 +64,7 @@ def of_result(parts: Parts, arrangement: Arrangement, place: int) -> Drawing:
         return Drawing(title, None, str(error))
 
 
-def _request(observed: Observed, arrangement: Arrangement, metric: str) -> PlotRequest:
+def _request(observed: TableExperiments, arrangement: Arrangement, metric: str) -> PlotRequest:
     x, outer = arrangement.rows[-1], arrangement.rows[:-1]
     is_numeric = all(_is_number(value) for value in observed.axes[x].values)
     facet = next((name for name in outer if len(observed.axes[name].values) <= _MOST_PANELS), None)
@@ -104,7 +104,7 @@ def _label(axis: str, metric: str | None) -> str:
     return f"param.{axis}" if axis in ("id", "status", metric) else axis
 
 
-def _frame(observed: Observed, arrangement: Arrangement, metric: str | None) -> tuple[pd.DataFrame, list[str]]:
+def _frame(observed: TableExperiments, arrangement: Arrangement, metric: str | None) -> tuple[pd.DataFrame, list[str]]:
     """Return the experiments with the columns that a picture needs, and the columns that are parameters."""
     columns: dict[str, Any] = {"id": observed.ids, "status": np.array(list(map(str, Status)))[observed.status]}
     axes = {
@@ -119,7 +119,9 @@ def _frame(observed: Observed, arrangement: Arrangement, metric: str | None) -> 
     return pd.DataFrame(columns), list(axes)
 
 
-def of_series(connection: Connection, observed: Observed, arrangement: Arrangement, place: int) -> list[Drawing]:
+def of_series(
+    connection: Connection, observed: TableExperiments, arrangement: Arrangement, place: int
+) -> list[Drawing]:
     """Draw the series that experiments have recorded, a picture for each name; *place* makes their ids differ."""
     ids = observed.ids.tolist()
     if curves.is_large(connection, ids, _MOST_POINTS):
@@ -134,7 +136,9 @@ def of_series(connection: Connection, observed: Observed, arrangement: Arrangeme
     return found
 
 
-def _curve(connection: Connection, observed: Observed, arrangement: Arrangement, name: str, place: int) -> Drawing:
+def _curve(
+    connection: Connection, observed: TableExperiments, arrangement: Arrangement, name: str, place: int
+) -> Drawing:
     axes = [*reversed(arrangement.rows), *arrangement.columns]
     by = next((one for one in axes if 1 < len(observed.axes[one].values) <= _MOST_LINES), None)
     facet = next((one for one in axes if one != by and 1 < len(observed.axes[one].values) <= _MOST_PANELS), None)

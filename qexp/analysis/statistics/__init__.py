@@ -11,7 +11,6 @@ from qexp.analysis.statistics.names import (
     paired_test_of,
     statistic_of,
 )
-from qexp.analysis.statistics.needed import least_n, least_p
 from qexp.analysis.statistics.paired import PairedComparison, PairedP, compare, paired_p
 from qexp.analysis.statistics.ranks import (
     Friedman,
@@ -20,6 +19,7 @@ from qexp.analysis.statistics.ranks import (
     friedman,
     indistinguishable,
 )
+from qexp.analysis.statistics.required_pairs import least_n, least_p
 from qexp.analysis.statistics.ties import Tied, best_rows, tied_with_best
 
 __all__ = [

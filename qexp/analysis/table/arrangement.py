@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.dotted_names import ABSENT
 from qexp.store.reads.observations import Coded
 
@@ -93,7 +93,7 @@ def _without(names: Sequence[str], left: str) -> list[str]:
     return [name for name in names if name != left]
 
 
-def with_roles(observed: Observed, found: Arrangement) -> Observed:
+def with_roles(observed: TableExperiments, found: Arrangement) -> TableExperiments:
     """
     Return experiments whose other parameters are their `rest`.
 

@@ -8,23 +8,23 @@ import numpy as np
 
 from qexp.analysis.statistics import column_format, statistic_of
 from qexp.analysis.table import labels, notes
+from qexp.analysis.table.cell_statistics import choose, everything, figures
 from qexp.analysis.table.checks import check
 from qexp.analysis.table.comparison import compared
-from qexp.analysis.table.directions import is_better_large, known_direction
-from qexp.analysis.table.figures import choose, everything, figures
+from qexp.analysis.table.computed_table import ComputedTable
+from qexp.analysis.table.metric_directions import is_better_large, known_direction
 from qexp.analysis.table.model import Cell, Metric, Note, Table
 from qexp.analysis.table.names import same_metric
-from qexp.analysis.table.observed import Observed, observe
-from qexp.analysis.table.parts import Parts
 from qexp.analysis.table.problems import Cells, nothing_done, refuse
+from qexp.analysis.table.replicates import open_experiments, units
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.units import open_experiments, units
+from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.errors import SummaryError
 from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.truncation import listed
 
-__all__ = ["Parts", "build", "gather", "laid_out"]
+__all__ = ["ComputedTable", "build", "gather", "laid_out"]
 
 METRIC = "metric"
 """The last column axis of a table with several metrics."""
@@ -43,7 +43,7 @@ def build(connection: Connection, spec: TableSpec) -> Table:
     return laid_out(parts, notes.all_notes(parts), notes.provenance(parts))
 
 
-def gather(connection: Connection, spec: TableSpec, observed: Observed | None = None) -> Parts:
+def gather(connection: Connection, spec: TableSpec, observed: TableExperiments | None = None) -> ComputedTable:
     """
     Read and compute all that a table needs; nothing is refused yet.
 
@@ -79,7 +79,9 @@ def gather(connection: Connection, spec: TableSpec, observed: Observed | None = 
         metric.name: compared(shown[metric.name], len(rows), len(columns), metric.maximize, spec, baseline)
         for metric in metrics
     }
-    return Parts(spec, observed, found, choice, metrics, shown, against, tuple(problems), rows, columns, by_maximize)
+    return ComputedTable(
+        spec, observed, found, choice, metrics, shown, against, tuple(problems), rows, columns, by_maximize
+    )
 
 
 def _scaled(means: np.ndarray, scale: float) -> np.ndarray:
@@ -96,7 +98,7 @@ def _by_maximize(by: str, spec: TableSpec) -> bool:
     return _maximize(spec.metrics[0], spec) if known is None else known
 
 
-def _check_by(observed: Observed, spec: TableSpec, by: str) -> None:
+def _check_by(observed: TableExperiments, spec: TableSpec, by: str) -> None:
     """Refuse a selection by a copy of the metric that the table shows, also if some experiments diverged."""
     done = observed.status == _DONE
     chosen = observed.metrics[by][done]
@@ -107,7 +109,7 @@ def _check_by(observed: Observed, spec: TableSpec, by: str) -> None:
             raise same_metric(by, f"it equals {metric} in every experiment")
 
 
-def laid_out(parts: Parts, written: Sequence[Note], provenance: Sequence[str]) -> Table:
+def laid_out(parts: ComputedTable, written: Sequence[Note], provenance: Sequence[str]) -> Table:
     """Return the table in display order."""
     spec, width = parts.spec, len(parts.columns)
     marks = notes.marks(parts)
@@ -143,7 +145,7 @@ def _heads(names: Sequence[str], spec: TableSpec) -> tuple[str, ...]:
     return tuple(spec.labels.get(name, name) for name in names)
 
 
-def _row_order(parts: Parts) -> list[int]:
+def _row_order(parts: ComputedTable) -> list[int]:
     """Return the rows in display order."""
     rows, sort = list(range(len(parts.rows))), parts.spec.sort
     metric = parts.metrics[0]
@@ -174,7 +176,7 @@ def _natural(text: str) -> tuple[float, str]:
         return np.inf, text
 
 
-def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[str, ...]]) -> list[Cell | None]:
+def _column(parts: ComputedTable, column: int, metric: Metric, marks: dict[int, tuple[str, ...]]) -> list[Cell | None]:
     found, said = parts.figures[metric.name], parts.compared[metric.name]
     cells = np.arange(len(parts.rows)) * len(parts.columns) + column
     digits = None if parts.spec.digits == "auto" else parts.spec.digits
@@ -207,7 +209,7 @@ def _column(parts: Parts, column: int, metric: Metric, marks: dict[int, tuple[st
     return made
 
 
-def _has_spread(parts: Parts) -> bool:
+def _has_spread(parts: ComputedTable) -> bool:
     """Return whether cells show a spread: the statistic has one, and some cell of the table has replicates."""
     has_replicates = bool(parts.observed.over) or any((found.n > 1).any() for found in parts.figures.values())
     return has_replicates and "±" in statistic_of(parts.spec.statistic).label

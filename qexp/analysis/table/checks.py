@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from qexp.analysis.table import labels, problems
-from qexp.analysis.table.mixed import mixed
+from qexp.analysis.table.mixed_results import mixed
 from qexp.analysis.table.names import STUDY, metric_source, unknown_key
-from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.remarks import remarks
+from qexp.analysis.table.replicates import Units
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.units import Units
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
 from qexp.model import Json, Status, canonical, plain
 from qexp.store.connection import Connection
@@ -27,7 +27,7 @@ _DONE = list(Status).index(Status.DONE)
 
 def check(
     connection: Connection,
-    observed: Observed,
+    observed: TableExperiments,
     cells: Cells,
     spec: TableSpec,
     units: Units,
@@ -44,7 +44,7 @@ def check(
     return [*found, *remarks(connection, observed, spec, cells)]
 
 
-def _open(connection: Connection, observed: Observed, opened: tuple[int, int]) -> Problem:
+def _open(connection: Connection, observed: TableExperiments, opened: tuple[int, int]) -> Problem:
     """Name the parameters in which two experiments of one replicate differ."""
     first, second = opened
     if observed.study[first] != observed.study[second]:
@@ -68,7 +68,7 @@ def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
     return flat
 
 
-def _planned(connection: Connection, observed: Observed) -> list[Problem]:
+def _planned(connection: Connection, observed: TableExperiments) -> list[Problem]:
     """Compare the rows of each newest grid with the number that the grid has, and count done ones outside of it."""
     found = []
     for at, study in enumerate(observed.studies):
@@ -80,7 +80,7 @@ def _planned(connection: Connection, observed: Observed) -> list[Problem]:
     return found
 
 
-def lost_and_left_out(connection: Connection, observed: Observed, at: int) -> tuple[int, int]:
+def lost_and_left_out(connection: Connection, observed: TableExperiments, at: int) -> tuple[int, int]:
     """
     Compare the experiments of the newest grid of one study with the number that the grid has.
 
@@ -101,7 +101,7 @@ def without_number(
     return said
 
 
-def _values(connection: Connection, observed: Observed, metric: str, cells: Cells) -> list[Problem]:
+def _values(connection: Connection, observed: TableExperiments, metric: str, cells: Cells) -> list[Problem]:
     """Return the done experiments whose metric is missing, NaN or infinite; text is an error."""
     found: list[Problem] = []
     strange = (observed.status == _DONE) & ~np.isfinite(observed.metrics[metric])

@@ -10,7 +10,7 @@ import numpy as np
 
 from qexp.analysis.statistics import adjust, correction_of, paired_p, paired_test_of, statistic_of, tied_with_best
 from qexp.analysis.statistics.ties import best_rows
-from qexp.analysis.table.figures import Figures
+from qexp.analysis.table.cell_statistics import CellStatistics
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.spec import TableSpec
 
@@ -35,7 +35,7 @@ class Compared:
 
 
 def compared(
-    found: Figures, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int | None
+    found: CellStatistics, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int | None
 ) -> Compared:
     """Compare the rows of each column with each other, and with the row *baseline* if there is one."""
     made = Compared()
@@ -47,7 +47,7 @@ def compared(
     return made
 
 
-def _bold(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
+def _bold(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
     """Return the bold cells of a column; only cells with all replicates compete, because survivors look better."""
     whole = [cell for cell in cells if found.n[cell] and found.n[cell] == found.expected[cell]]
     if any(found.n[cell] < found.expected[cell] for cell in cells):
@@ -57,13 +57,13 @@ def _bold(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec,
     return _best(found, whole, maximize) if spec.bold == "best" else _tied(found, whole, maximize, spec, made)
 
 
-def _best(found: Figures, cells: Sequence[int], maximize: bool) -> set[int]:
+def _best(found: CellStatistics, cells: Sequence[int], maximize: bool) -> set[int]:
     """Return the cells with the best center."""
     centers = np.array([[found.center[cell]] for cell in cells])
     return {cell for cell, is_best in zip(cells, best_rows(centers, maximize=maximize), strict=True) if is_best}
 
 
-def _tied(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
+def _tied(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
     """Return the cells that a paired test cannot tell from the one with the best center."""
     matrix = _common(found, cells)
     if matrix.shape[1] < max(found.n[cells]):
@@ -81,14 +81,14 @@ def _tied(found: Figures, cells: Sequence[int], maximize: bool, spec: TableSpec,
     return {cell for cell, is_tied in zip(cells, said.mask, strict=True) if is_tied}
 
 
-def _common(found: Figures, cells: Sequence[int]) -> np.ndarray:
+def _common(found: CellStatistics, cells: Sequence[int]) -> np.ndarray:
     """Return the values of some cells for the replicates that all of them have, one row per cell."""
     sets = [found.replicates[found.start[cell] : found.start[cell] + found.n[cell]] for cell in cells]
     common = functools.reduce(np.intersect1d, sets)
     return np.array([found.of(cell)[np.isin(own, common)] for cell, own in zip(cells, sets, strict=True)])
 
 
-def _against(found: Figures, rows: int, columns: int, spec: TableSpec, baseline: int, made: Compared) -> None:
+def _against(found: CellStatistics, rows: int, columns: int, spec: TableSpec, baseline: int, made: Compared) -> None:
     pairs = [
         (row * columns + column, baseline * columns + column)
         for row in range(rows)

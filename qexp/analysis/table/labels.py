@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qexp.analysis.table.model import Key
-from qexp.analysis.table.units import Axes
+from qexp.analysis.table.replicates import Axes
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError, nearest
 from qexp.model import Json, canonical, plain, short_names

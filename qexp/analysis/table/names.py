@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qexp.analysis.table.directions import known_direction
+from qexp.analysis.table.metric_directions import known_direction
 from qexp.analysis.table.spec import TableSpec
 from qexp.errors import SummaryError, nearest
 from qexp.store.reads.observation_sql import FACTS, ValueSource

@@ -9,9 +9,9 @@ import numpy as np
 
 from qexp.analysis.statistics import correction_of, paired_test_of, statistic_of
 from qexp.analysis.table import labels
-from qexp.analysis.table.figures import Figures
+from qexp.analysis.table.cell_statistics import CellStatistics
+from qexp.analysis.table.computed_table import ComputedTable
 from qexp.analysis.table.model import Note
-from qexp.analysis.table.parts import Parts
 from qexp.model import Status
 from qexp.truncation import listed
 
@@ -28,7 +28,7 @@ def _letters() -> Iterator[str]:
         yield from (first + last for last in string.ascii_lowercase)
 
 
-def _marked(parts: Parts) -> list[tuple[str, Note, tuple[int, ...]]]:
+def _marked(parts: ComputedTable) -> list[tuple[str, Note, tuple[int, ...]]]:
     """Return the notes of problems, each with its mark and cells; a note on the whole table has no mark."""
     letters, found = _letters(), []
     for problem in parts.problems:
@@ -37,7 +37,7 @@ def _marked(parts: Parts) -> list[tuple[str, Note, tuple[int, ...]]]:
     return found
 
 
-def marks(parts: Parts) -> dict[int, tuple[str, ...]]:
+def marks(parts: ComputedTable) -> dict[int, tuple[str, ...]]:
     """Return the marks of each cell that a problem concerns."""
     found: dict[int, tuple[str, ...]] = {}
     for mark, _, cells in _marked(parts):
@@ -46,7 +46,7 @@ def marks(parts: Parts) -> dict[int, tuple[str, ...]]:
     return found
 
 
-def all_notes(parts: Parts) -> list[Note]:
+def all_notes(parts: ComputedTable) -> list[Note]:
     """Return the notes of a table: what a cell shows, what is missing, chosen, compared and suspicious."""
     return [
         *_statistic(parts),
@@ -58,7 +58,7 @@ def all_notes(parts: Parts) -> list[Note]:
     ]
 
 
-def _statistic(parts: Parts) -> Iterator[Note]:
+def _statistic(parts: ComputedTable) -> Iterator[Note]:
     spec, over = parts.spec, over_text(parts)
     statistic = statistic_of(spec.statistic)
     if over:
@@ -73,25 +73,25 @@ def _statistic(parts: Parts) -> Iterator[Note]:
         yield Note("statistic", f"{metric.name}: {'higher' if metric.maximize else 'lower'} is better")
 
 
-def over_text(parts: Parts) -> str:
+def over_text(parts: ComputedTable) -> str:
     """Return what the statistic is over, such as ` over seed`; empty for single results."""
     names = _over(parts)
     return f" over {', '.join(names)}" if names else ""
 
 
-def _over(parts: Parts) -> tuple[str, ...]:
+def _over(parts: ComputedTable) -> tuple[str, ...]:
     pooled = ("all open parameters",) if any(one.kind == "open" for one in parts.problems) else ()
     return (*parts.observed.over, *pooled)
 
 
-def replicates(parts: Parts) -> str:
+def replicates(parts: ComputedTable) -> str:
     """Return the number of replicates in words: `n = 5`, or `n = 3 to 5`."""
     counts = np.concatenate([found.n[found.expected > 0] for found in parts.figures.values()])
     low, high = int(counts.min()), int(counts.max())
     return f"n = {low}" if low == high else f"n = {low} to {high}"
 
 
-def _choices(parts: Parts) -> Iterator[Note]:
+def _choices(parts: ComputedTable) -> Iterator[Note]:
     spec = parts.spec
     if not spec.best:
         return
@@ -105,7 +105,7 @@ def _choices(parts: Parts) -> Iterator[Note]:
     yield Note("choice", f"chosen {names}: {listed(said, _SHOWN, '; ')}")
 
 
-def _tests(parts: Parts) -> Iterator[Note]:
+def _tests(parts: ComputedTable) -> Iterator[Note]:
     spec, seen = parts.spec, set[Note]()
     told = f"{paired_test_of(spec.test).label}, {correction_of(spec.correction).label}, p ≤ 0.05"
     if any(said.differs for said in parts.compared.values()):
@@ -121,12 +121,12 @@ def _tests(parts: Parts) -> Iterator[Note]:
                 yield note
 
 
-def _narrowed(parts: Parts) -> Iterator[Note]:
+def _narrowed(parts: ComputedTable) -> Iterator[Note]:
     if parts.spec.where:
         yield Note("excluded", f"only experiments for which {parts.spec.where} holds")
 
 
-def _suspicious(parts: Parts) -> Iterator[Note]:
+def _suspicious(parts: ComputedTable) -> Iterator[Note]:
     """Warn of a spread of 0, of columns in which all rows are equal, and of cells that differ in n."""
     rows, columns = len(parts.rows), len(parts.columns)
     for metric in parts.metrics:
@@ -143,7 +143,7 @@ def _suspicious(parts: Parts) -> Iterator[Note]:
     yield from _unequal(parts)
 
 
-def _constant(found: Figures) -> np.ndarray:
+def _constant(found: CellStatistics) -> np.ndarray:
     """Return the cells in which several replicates all have the same value."""
     has_several = np.flatnonzero(found.n >= _FEWEST)
     if not len(has_several):
@@ -154,7 +154,7 @@ def _constant(found: Figures) -> np.ndarray:
     return np.asarray(has_several[lowest == highest])
 
 
-def _unequal(parts: Parts) -> Iterator[Note]:
+def _unequal(parts: ComputedTable) -> Iterator[Note]:
     """Warn if the grid has more replicates for some cells than for others."""
     expected = next(iter(parts.figures.values())).expected
     low, high = int(expected[expected > 0].min()), int(expected.max())
@@ -164,16 +164,16 @@ def _unequal(parts: Parts) -> Iterator[Note]:
         yield Note("warning", text)
 
 
-def _cells(parts: Parts, cells: list[int]) -> str:
+def _cells(parts: ComputedTable, cells: list[int]) -> str:
     return listed([_cell_name(parts, cell) for cell in cells], 3)
 
 
-def _cell_name(parts: Parts, cell: int) -> str:
+def _cell_name(parts: ComputedTable, cell: int) -> str:
     row, column = divmod(cell, len(parts.columns))
     return " / ".join((*parts.rows[row], *parts.columns[column]))
 
 
-def provenance(parts: Parts) -> list[str]:
+def provenance(parts: ComputedTable) -> list[str]:
     """Return the lines that say where a table comes from. The same data give the same lines."""
     spec, statistic = parts.spec, statistic_of(parts.spec.statistic)
     lines = [line for at in range(len(parts.observed.studies)) for line in _study(parts, at)]
@@ -186,7 +186,7 @@ def provenance(parts: Parts) -> list[str]:
     return [*lines, f"command: {spec.command()}"]
 
 
-def _study(parts: Parts, at: int) -> Iterable[str]:
+def _study(parts: ComputedTable, at: int) -> Iterable[str]:
     study, known = parts.observed.studies[at], parts.observed.revisions[at]
     is_done = (parts.observed.study == at) & (parts.observed.status == _DONE)
     ran = np.unique(parts.observed.revision[is_done]).tolist()
@@ -198,6 +198,6 @@ def _study(parts: Parts, at: int) -> Iterable[str]:
         yield f"revision {number}: {source}{commit}"
 
 
-def _remarks(parts: Parts) -> Iterator[str]:
+def _remarks(parts: ComputedTable) -> Iterator[str]:
     for _, note, _ in _marked(parts):
         yield f"{note.kind}: {note.text}"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qexp.analysis.table.model import Key, Note
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.replicates import Units
 from qexp.analysis.table.spec import ALLOWED, TableSpec
-from qexp.analysis.table.units import Units
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import RefusedError, SummaryError
 from qexp.model import OPEN, Failure, Status, compact
 from qexp.truncation import listed, shortened, single_line
@@ -65,7 +65,7 @@ class Cells:
     """Names cells in sentences, and experiments in commands."""
 
     def __init__(
-        self, observed: Observed, units: Units, spec: TableSpec, rows: Sequence[Key], columns: Sequence[Key]
+        self, observed: TableExperiments, units: Units, spec: TableSpec, rows: Sequence[Key], columns: Sequence[Key]
     ) -> None:
         self._observed, self._spec, self._rows, self._columns = observed, spec, rows, columns
         self.of = units.rows.codes.astype(np.int32) * len(columns) + units.columns.codes
@@ -89,7 +89,7 @@ class Cells:
         return "; ".join(shlex.join(["qexp", verb, name, *options, *where]) for name in names)
 
 
-def missing(observed: Observed, cells: Cells) -> list[Problem]:
+def missing(observed: TableExperiments, cells: Cells) -> list[Problem]:
     """Return the problems of experiments that are not done: by failure, and by status."""
     found = []
     places = np.flatnonzero(observed.status == _STATUSES.index(Status.FAILED))
@@ -104,7 +104,7 @@ def missing(observed: Observed, cells: Cells) -> list[Problem]:
     return found + _open_experiments(observed, cells)
 
 
-def _open_experiments(observed: Observed, cells: Cells) -> list[Problem]:
+def _open_experiments(observed: TableExperiments, cells: Cells) -> list[Problem]:
     """Return the problem of experiments that wait or run; those of a paused study wait until it is resumed."""
     is_open = np.isin(observed.status, [_STATUSES.index(status) for status in OPEN])
     found = []
@@ -124,7 +124,7 @@ def _missing(cells: Cells, places: np.ndarray, how: str, command: str) -> Proble
     return Problem("missing", text, command, tuple(concerned))
 
 
-def failures(observed: Observed, places: np.ndarray) -> str:
+def failures(observed: TableExperiments, places: np.ndarray) -> str:
     """Return the failures of some experiments by kind: `2 error, 1 timeout`."""
     counts = np.bincount(observed.failure[places].clip(0), minlength=len(_FAILURES))
     parts = [f"{number} {kind}" for kind, number in zip(_FAILURES, counts.tolist(), strict=True) if number]
@@ -150,7 +150,7 @@ def not_finite(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells
     return Problem("nan", text, f"qexp show {_ids(ids)}", tuple(concerned))
 
 
-def nothing_done(observed: Observed, where: str | None) -> SummaryError:
+def nothing_done(observed: TableExperiments, where: str | None) -> SummaryError:
     """Return the error for studies of which no experiment is done, or without an experiment."""
     names, first = " ".join(study.name for study in observed.studies), observed.studies[0].name
     if len(observed):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from qexp.analysis.table.names import metric_source
-from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.spec import TableSpec
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.model import Status, compact
 from qexp.store.connection import Connection
 from qexp.store.reads import repeats
@@ -19,7 +19,7 @@ _DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
 
 
-def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
+def remarks(connection: Connection, observed: TableExperiments, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
     """Yield what is special about done experiments; cells are marked for results that may be incomplete."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
@@ -29,7 +29,7 @@ def remarks(connection: Connection, observed: Observed, spec: TableSpec, cells: 
             yield from _remark("repeated", observed, places, cells, what)
 
 
-def _flagged(observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
+def _flagged(observed: TableExperiments, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
     """Yield the remarks on accepted results, added experiments, and measures of a last attempt only."""
 
     def chosen(flag: int) -> np.ndarray:
@@ -44,15 +44,15 @@ def _flagged(observed: Observed, spec: TableSpec, cells: Cells) -> Iterator[Prob
         yield from _remark("continued", observed, chosen(CONTINUED), cells, what)
 
 
-def _is_of_last_attempt(observed: Observed, metric: str) -> bool:
+def _is_of_last_attempt(observed: TableExperiments, metric: str) -> bool:
     return any((source := metric_source(study, metric)) and is_of_last_attempt(source) for study in observed.studies)
 
 
-def _done(observed: Observed) -> np.ndarray:
+def _done(observed: TableExperiments) -> np.ndarray:
     return np.asarray(observed.status == _DONE)
 
 
-def _remark(kind: str, observed: Observed, places: np.ndarray, cells: Cells, what: str) -> Iterator[Problem]:
+def _remark(kind: str, observed: TableExperiments, places: np.ndarray, cells: Cells, what: str) -> Iterator[Problem]:
     if not len(places):
         return
     concerned = np.unique(cells.of[places]).tolist()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from qexp.analysis.table.directions import is_better_large
+from qexp.analysis.table.metric_directions import is_better_large
 
 __all__ = ["ALLOWED", "Names", "TableSpec", "is_better_large"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from qexp.analysis.atomic_files import atomic_file, check_target
 from qexp.analysis.table.model import Table
-from qexp.analysis.whole_files import check_target, whole_file
-from qexp.analysis.writers.flat import to_csv, to_data, to_frame, to_json
+from qexp.analysis.writers.data_formats import to_csv, to_data, to_frame, to_json
 from qexp.analysis.writers.html import to_html
 from qexp.analysis.writers.latex import to_latex
 from qexp.analysis.writers.macros import to_macros
@@ -54,7 +54,7 @@ def write(table: Table, path: Path, siunitx: bool = False) -> None:
 
 def save(text: str, path: Path) -> None:
     """Write text as UTF-8, complete or not at all."""
-    with whole_file(path) as draft:
+    with atomic_file(path) as draft:
         draft.write_bytes(encoded(text))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from qexp.analysis.table.model import Table
-from qexp.analysis.writers.parts import column_labels, row_labels
+from qexp.analysis.writers.labels import column_labels, row_labels
 from qexp.truncation import shortened, single_line
 
 Rows = list[list[str]]

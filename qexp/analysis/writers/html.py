@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from qexp.analysis.table.model import Cell, Key, Note, Table
-from qexp.analysis.writers.parts import column_labels, number, row_labels, sentence, shown, spans, stub_heads
+from qexp.analysis.writers.labels import column_labels, number, row_labels, sentence, shown, spans, stub_heads
 
 STYLE = """\
 .qexp-table { overflow-x: auto; margin: 1em 0; text-align: left; color: inherit; }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.writers import tex_siunitx
-from qexp.analysis.writers.parts import column_labels, row_labels, sentence, shown, spans, stub_heads
+from qexp.analysis.writers.labels import column_labels, row_labels, sentence, shown, spans, stub_heads
 from qexp.analysis.writers.tex_numbers import NumberWidths, formula, marks, note_after
 from qexp.analysis.writers.tex_text import TexText, describe
 

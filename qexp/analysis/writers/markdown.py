@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from qexp.analysis.table.model import Cell, Note, Table
-from qexp.analysis.writers.parts import column_labels, number, row_labels, sentence, shown, stub_heads
+from qexp.analysis.writers.labels import column_labels, number, row_labels, sentence, shown, stub_heads
 
 _SPECIAL = re.compile(r"[\\`*_#|~$@]|\](?=[(\[])|:(?=[\w+-]+:)")
 """Characters that mark up text, links and, on GitHub, formulas, issues, people and emoji."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qexp.analysis.table.model import Cell
-from qexp.analysis.writers.parts import NOTHING
+from qexp.analysis.writers.labels import NOTHING
 from qexp.analysis.writers.tex_text import TexText
 
 _NUMBER = re.compile(r"([-+]?)(\d+)(\.\d+)?(?:[eE]([-+]?\d+))?")

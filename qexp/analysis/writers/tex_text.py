@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 
 from qexp.analysis.writers import tex_characters as characters
-from qexp.analysis.writers.parts import shown
+from qexp.analysis.writers.labels import shown
 
 _LIGATURE = re.compile(r"([-',])(?=\1)")
 

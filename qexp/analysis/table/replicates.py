@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qexp.analysis.table.names import STUDY
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
 from qexp.model import Json, Status
 
@@ -77,7 +77,7 @@ class Units:
         return self.order[start : start + int(self.size[unit])]
 
 
-def axes(observed: Observed, names: Sequence[str]) -> Axes:
+def axes(observed: TableExperiments, names: Sequence[str]) -> Axes:
     """Return the keys of some axes together; without names all experiments share one key."""
     if not names:
         return Axes((), [()], np.zeros(len(observed), dtype=np.int8))
@@ -90,7 +90,7 @@ def axes(observed: Observed, names: Sequence[str]) -> Axes:
     return Axes(tuple(names), keys, codes)
 
 
-def _in_order(observed: Observed, name: str) -> tuple[list[Json], np.ndarray]:
+def _in_order(observed: TableExperiments, name: str) -> tuple[list[Json], np.ndarray]:
     """Return the values of an axis, ordered by study and then by the first experiment that has each, and its codes."""
     values, codes = observed.axes[name].values, observed.axes[name].codes
     first = np.full(len(values), np.iinfo(np.int64).max)
@@ -108,7 +108,7 @@ def _in_order(observed: Observed, name: str) -> tuple[list[Json], np.ndarray]:
 
 
 def units(
-    observed: Observed,
+    observed: TableExperiments,
     rows: Sequence[str],
     columns: Sequence[str],
     best: Sequence[str] = (),
@@ -184,7 +184,7 @@ def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.unique(first.astype(np.int64) * width + second, return_inverse=True)[1]
 
 
-def open_experiments(observed: Observed, found: Units, average: Sequence[str]) -> tuple[int, int] | None:
+def open_experiments(observed: TableExperiments, found: Units, average: Sequence[str]) -> tuple[int, int] | None:
     """
     Return two experiments of a unit that differ in an open axis, by their places; None: there is no open axis.
 

@@ -31,7 +31,7 @@ def _check_place(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """
     Give the path of a draft that takes the place of *path* once the block ends; an error leaves *path* as it was.
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from qexp.analysis.report import axes
 from qexp.analysis.table import notes
 from qexp.analysis.table.arrangement import Arrangement
-from qexp.analysis.table.build import Parts, gather, laid_out
+from qexp.analysis.table.build import ComputedTable, gather, laid_out
 from qexp.analysis.table.model import Table
 from qexp.analysis.table.names import over_of
-from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import refuse
 from qexp.analysis.table.spec import ALLOWED, TableSpec
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import RefusedError, SummaryError
 from qexp.store.connection import Connection
 
@@ -35,14 +35,16 @@ class MetricTable:
     """The reasons for which `qexp table` refuses it; the table has them as notes."""
 
 
-def spec_of(observed: Observed, arrangement: Arrangement, metric: str) -> TableSpec:
+def spec_of(observed: TableExperiments, arrangement: Arrangement, metric: str) -> TableSpec:
     """Return the question that the table of one metric answers."""
     spec = axes.spec_of(observed.studies[0], [metric], arrangement.rows, arrangement.columns)
     is_usual = over_of(observed.studies, spec) == observed.over
     return spec if is_usual else spec.model_copy(update={"over": observed.over})
 
 
-def result(connection: Connection, observed: Observed, spec: TableSpec) -> tuple[MetricTable, Parts | None]:
+def result(
+    connection: Connection, observed: TableExperiments, spec: TableSpec
+) -> tuple[MetricTable, ComputedTable | None]:
     """Return the table of a metric, also where `qexp table` refuses it, and the parts that pictures are made of."""
     metric = spec.metrics[0]
     try:

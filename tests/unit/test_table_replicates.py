@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qexp.analysis.table.figures import choose, everything, figures
-from qexp.analysis.table.observed import Observed
-from qexp.analysis.table.units import axes, open_experiments, units
+from qexp.analysis.table.cell_statistics import choose, everything, figures
+from qexp.analysis.table.replicates import axes, open_experiments, units
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
 from qexp.model import Status
 from qexp.store.reads.observations import Coded
@@ -33,7 +33,7 @@ def observed(rows, over=("seed",), names=("row", "column", "seed", "fold", "lr")
         return Coded(np.array([values.index(row[name]) for row in rows], dtype=np.int32), values)
 
     nothing = Coded(np.zeros(size, dtype=np.int8), [1])
-    return Observed(
+    return TableExperiments(
         studies=(study("s"),),
         over=over,
         study=np.zeros(size, dtype=np.int16),

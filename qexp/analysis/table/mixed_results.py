@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from qexp.analysis.table.directions import is_time_like
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.metric_directions import is_time_like
 from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.versions import PLACE, Versions, conflicting, conflicts, packages
 from qexp.model import Imports, Json, Status, canonical, plain
 from qexp.store.connection import Connection
@@ -29,7 +29,7 @@ _LONGEST = 24
 FUNCTION = "function"
 
 
-def mixed(connection: Connection, observed: Observed, spec: TableSpec, cells: Cells) -> list[Problem]:
+def mixed(connection: Connection, observed: TableExperiments, spec: TableSpec, cells: Cells) -> list[Problem]:
     """
     Return what differs among the done experiments.
 
@@ -102,7 +102,7 @@ def _joined(where: Sequence[str]) -> str:
 
 
 def _across(
-    observed: Observed, known: Sequence[Mapping[int, RevisionView]], done: np.ndarray, cells: Cells
+    observed: TableExperiments, known: Sequence[Mapping[int, RevisionView]], done: np.ndarray, cells: Cells
 ) -> Iterator[Problem]:
     """Compare the settings of several studies, each of which has one kind of settings."""
     if len(observed.studies) < 2:
@@ -122,7 +122,7 @@ def _across(
 
 def _code(
     connection: Connection,
-    observed: Observed,
+    observed: TableExperiments,
     known: Sequence[Mapping[int, RevisionView]],
     done: np.ndarray,
     cells: Cells,
@@ -156,14 +156,14 @@ def _code(
 
 
 def _inwardly(
-    observed: Observed, done: np.ndarray, cells: Cells, classes: np.ndarray, versions: Sequence[Versions]
+    observed: TableExperiments, done: np.ndarray, cells: Cells, classes: np.ndarray, versions: Sequence[Versions]
 ) -> list[str]:
     """Return the studies whose own results conflict in a cell; results of different studies conflict for good."""
     of_study = [(study.name, observed.study[done] == at) for at, study in enumerate(observed.studies)]
     return [name for name, own in of_study if conflicts(cells.of[done[own]], classes[own], versions)[0]]
 
 
-def _classes(observed: Observed, done: np.ndarray) -> tuple[list[tuple[int, int, int]], np.ndarray]:
+def _classes(observed: TableExperiments, done: np.ndarray) -> tuple[list[tuple[int, int, int]], np.ndarray]:
     """Return the different (study, revision, place in *imported*) of done experiments, and which one each has."""
     width, most = len(observed.imported.values), int(observed.revision[done].max()) + 1
     key = (observed.study[done].astype(np.int64) * most + observed.revision[done]) * width + observed.imported.codes[
@@ -173,7 +173,7 @@ def _classes(observed: Observed, done: np.ndarray) -> tuple[list[tuple[int, int,
     return [(one // width // most, one // width % most, one % width) for one in found.tolist()], classes
 
 
-def _of(imports: Mapping[int, Imports], observed: Observed, place: int) -> Imports | None:
+def _of(imports: Mapping[int, Imports], observed: TableExperiments, place: int) -> Imports | None:
     return imports.get(observed.imported.values[place])
 
 
@@ -192,7 +192,7 @@ def _differ(names: Sequence[str]) -> str:
 
 def _packages(
     connection: Connection,
-    observed: Observed,
+    observed: TableExperiments,
     environments: Mapping[int, EnvironmentView],
     done: np.ndarray,
     cells: Cells,
@@ -221,7 +221,7 @@ def _packages(
 
 
 def _unknown_imports(
-    observed: Observed, imports: Mapping[int, Imports], done: np.ndarray, cells: Cells
+    observed: TableExperiments, imports: Mapping[int, Imports], done: np.ndarray, cells: Cells
 ) -> Iterator[Problem]:
     """Note results whose imports were not recorded; files and packages differ somewhere."""
     places = done[~_is_known(observed.imported, imports)[observed.imported.codes[done]]]
@@ -231,7 +231,7 @@ def _unknown_imports(
 
 
 def _unknown_environments(
-    observed: Observed, environments: Mapping[int, EnvironmentView], done: np.ndarray, cells: Cells
+    observed: TableExperiments, environments: Mapping[int, EnvironmentView], done: np.ndarray, cells: Cells
 ) -> Iterator[Problem]:
     """Note results of workers without a known environment, which is compared with nothing."""
     places = done[~_is_known(observed.worker, environments)[observed.worker.codes[done]]]
@@ -255,7 +255,7 @@ def _found(versions: Sequence[Versions], name: str) -> list[str]:
 
 
 def _hardware(
-    observed: Observed, environments: Mapping[int, EnvironmentView], done: np.ndarray, spec: TableSpec
+    observed: TableExperiments, environments: Mapping[int, EnvironmentView], done: np.ndarray, spec: TableSpec
 ) -> Iterator[Problem]:
     """Compare the machines, if a metric depends on them."""
     metrics = [metric for metric in (*spec.metrics, *([spec.by] if spec.by else ())) if is_time_like(metric)]

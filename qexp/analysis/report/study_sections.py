@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
-from qexp.analysis.report import words
+from qexp.analysis.report import texts
 from qexp.analysis.report.data import CodeSection, Head, History, Machines, PlanSection
 from qexp.model import Status
 from qexp.store.reads.history import Revision
@@ -23,7 +23,7 @@ def head(found: Head) -> Html:
     paused = None
     if counts.paused_at is not None:
         why = f": {counts.pause_reason}" if counts.pause_reason else ""
-        paused = tag("p", f"Paused since {words.moment(counts.paused_at)}{why}.", class_="warning")
+        paused = tag("p", f"Paused since {texts.moment(counts.paused_at)}{why}.", class_="warning")
     return tag(
         "header",
         tag("h1", name),
@@ -37,14 +37,14 @@ def head(found: Head) -> Html:
 def _period(found: Head) -> list[str]:
     if found.began is None:
         return ["not begun"]
-    began = f"began {words.moment(found.began)}"
+    began = f"began {texts.moment(found.began)}"
     if found.ended is None:
         return [began]
-    return [began, f"{'last attempt ended' if found.counts.open else 'ended'} {words.moment(found.ended)}"]
+    return [began, f"{'last attempt ended' if found.counts.open else 'ended'} {texts.moment(found.ended)}"]
 
 
 def _bar(counts: Mapping[Status, int], total: int) -> Html | None:
-    """Return a bar with a part for each status; the line above says the same in words."""
+    """Return a bar with a part for each status; the line above says the same in texts."""
     if not total:
         return None
     parts = [
@@ -65,7 +65,7 @@ def plan(found: PlanSection, function: str) -> Html:
     cut = tag("p", "The middle of long lists is left out.", class_="note") if found.is_cut else None
     settings: Child = None
     if found.settings:
-        pairs = [[tag("code", name), words.value(value)] for name, value in found.settings.items()]
+        pairs = [[tag("code", name), texts.value(value)] for name, value in found.settings.items()]
         settings = [tag("h3", "Settings"), rows(["setting", "value"], pairs)]
     return join(
         tag("p", "Function: ", tag("code", function)),
@@ -80,11 +80,17 @@ def history(found: History, newest: int) -> Html:
     """Return the revisions with their changes, and the results that are out of date."""
     heads = ["revision", "made", "by", "done", "changes from the one before"]
     body = [
-        [str(one.number), words.moment(one.created_at), f"{one.user} on {one.host}", f"{one.done:,}", _changes(one)]
+        [
+            str(one.number),
+            texts.moment(one.created_at),
+            f"{one.user} on {one.host}",
+            f"{one.done:,}",
+            _changes(one),
+        ]
         for one in found.revisions
     ]
     older = newest - len(found.revisions)
-    more = tag("p", f"{words.count(older, 'older revision')} not shown.", class_="note") if older > 0 else None
+    more = tag("p", f"{texts.count(older, 'older revision')} not shown.", class_="note") if older > 0 else None
     return join(_stale(found), rows(heads, body, numbers=[0, 3]), more)
 
 
@@ -99,14 +105,14 @@ def _stale(found: History) -> Html:
     more = len(groups) - _MOST_STALE
     return join(
         tag("p", text, ":", class_="warning"),
-        tag("ul", lines, tag("li", words.count(more, "more group")) if more > 0 else None),
+        tag("ul", lines, tag("li", texts.count(more, "more group")) if more > 0 else None),
         command(f"qexp requeue {stale.study} --stale"),
     )
 
 
 def _changes(one: Revision) -> Html:
     lines: list[Child] = [
-        [tag("code", name), f": {words.value(before)} → {words.value(after)}"]
+        [tag("code", name), f": {texts.value(before)} → {texts.value(after)}"]
         for name, (before, after) in one.changes.items()
     ]
     lines += [[tag("code", name), f" {word}"] for name, word in one.files.items()]
@@ -127,7 +133,7 @@ def code(found: CodeSection) -> Html:
         state = "with uncommitted changes" if one.git_dirty else "clean"
         facts.append(["git commit", [tag("code", one.git_commit), f", {state}"]])
     facts.append(["made with", f"qexp {one.qexp}, Python {one.python}"])
-    files = fold(words.count(len(found.files), "file"), _listed(found.files, _MOST_FILES)) if found.files else None
+    files = fold(texts.count(len(found.files), "file"), _listed(found.files, _MOST_FILES)) if found.files else None
     return join(rows(["what", "value"], facts, facts=True), files, _packages(found.packages))
 
 
@@ -146,14 +152,14 @@ def _packages(packages: Mapping[str, Mapping[str, int]]) -> Iterable[Child]:
         tag("h3", "Packages that done attempts have imported"),
         tag("p", f"Several versions: {', '.join(several)}.", class_="warning") if several else None,
         tag("ul", shown, class_="plain packages"),
-        tag("p", f"{words.count(more, 'more package')}.", class_="note") if more > 0 else None,
+        tag("p", f"{texts.count(more, 'more package')}.", class_="note") if more > 0 else None,
     ]
 
 
 def _versions(versions: Mapping[str, int]) -> str:
     if len(versions) == 1:
         return next(iter(versions))
-    return ", ".join(f"{version} ({words.count(number, 'attempt')})" for version, number in sorted(versions.items()))
+    return ", ".join(f"{version} ({texts.count(number, 'attempt')})" for version, number in sorted(versions.items()))
 
 
 def machines(found: Machines) -> Html:
@@ -164,17 +170,17 @@ def machines(found: Machines) -> Html:
     body = [
         [
             one.host or "not known",
-            f"{one.cpu}, {words.count(one.cores, 'core')}" if one.cpu and one.cores else one.cpu or "—",
+            f"{one.cpu}, {texts.count(one.cores, 'core')}" if one.cpu and one.cores else one.cpu or "—",
             ", ".join(one.gpus) or "—",
             one.python or "—",
             one.platform or "—",
             f"{one.attempts:,}",
-            words.hours(one.wall_seconds),
+            texts.hours(one.wall_seconds),
         ]
         for one in found.machines
     ]
     more = found.total - len(found.machines)
     return join(
         rows(heads, body, numbers=[5, 6]),
-        tag("p", f"{words.count(more, 'more machine')}.", class_="note") if more > 0 else None,
+        tag("p", f"{texts.count(more, 'more machine')}.", class_="note") if more > 0 else None,
     )

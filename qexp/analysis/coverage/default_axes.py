@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qexp.analysis.table.names import STUDY
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.table_experiments import TableExperiments
 
 _MOST = 60
 """Values of a parameter up to which it makes a readable table."""
@@ -22,7 +22,7 @@ class Roles:
     """The choice in words; empty if a person made it."""
 
 
-def choose(observed: Observed, parameters: Sequence[str], over: Sequence[str]) -> Roles:
+def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence[str]) -> Roles:
     """
     Choose the two parameters with the most values, but those in *over*; the one with more values becomes the rows.
 

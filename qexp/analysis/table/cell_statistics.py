@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from qexp.analysis.statistics import describe
-from qexp.analysis.table.units import Units
+from qexp.analysis.table.replicates import Units
 
 _SOME = 1_000
 """Cells whose statistics are computed at once."""
 
 
 @dataclass(frozen=True)
-class Figures:
+class CellStatistics:
     """Cells are numbered row * columns + column; arrays have one entry per cell."""
 
     expected: np.ndarray
@@ -43,7 +43,7 @@ class Figures:
         return self.of(first)[here], self.of(second)[there]
 
 
-def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) -> Figures:
+def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) -> CellStatistics:
     """Compute the statistic of every cell over the *taken* units; *means* has the metric of all units."""
     cells = len(units.rows.keys) * len(units.columns.keys)
     finite = taken & np.isfinite(means)
@@ -55,7 +55,7 @@ def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) 
     for count, where in _by_count(n):
         said = describe(values[start[where][:, None] + np.arange(count)], statistic)
         found[:, where] = said.center, said.spread, said.low, said.high
-    return Figures(expected, n, start, values, replicates, *found)
+    return CellStatistics(expected, n, start, values, replicates, *found)
 
 
 def _by_count(n: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qexp.analysis.table.cell_statistics import BestValues, CellStatistics
 from qexp.analysis.table.comparison import Compared
-from qexp.analysis.table.figures import BestValues, Figures
 from qexp.analysis.table.model import Key, Metric
-from qexp.analysis.table.observed import Observed
 from qexp.analysis.table.problems import Problem
+from qexp.analysis.table.replicates import Units
 from qexp.analysis.table.spec import TableSpec
-from qexp.analysis.table.units import Units
+from qexp.analysis.table.table_experiments import TableExperiments
 
 
 @dataclass(frozen=True)
-class Parts:
+class ComputedTable:
     """All that a table is made of, before it is laid out."""
 
     spec: TableSpec
-    observed: Observed
+    observed: TableExperiments
     units: Units
     choice: BestValues
     metrics: tuple[Metric, ...]
-    figures: dict[str, Figures]
+    figures: dict[str, CellStatistics]
     compared: dict[str, Compared]
     problems: tuple[Problem, ...]
     rows: list[Key]

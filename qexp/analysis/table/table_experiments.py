@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.table.directions import is_time_like
+from qexp.analysis.table.metric_directions import is_time_like
 from qexp.analysis.table.names import STUDY, axis_source, check_names, metric_source, over_of, unknown_key
 from qexp.analysis.table.spec import TableSpec
 from qexp.dotted_names import ABSENT
@@ -24,7 +24,7 @@ from qexp.store.selection.where_sql import predicate
 
 
 @dataclass(frozen=True)
-class Observed:
+class TableExperiments:
     """Experiments of one or more studies, each study's in the order of ids; arrays have one entry per experiment."""
 
     studies: tuple[StudyRow, ...]
@@ -57,7 +57,9 @@ class Observed:
         return len(self.ids)
 
 
-def observe(connection: Connection, spec: TableSpec, with_rest: bool = True, implied: Collection[str] = ()) -> Observed:
+def observe(
+    connection: Connection, spec: TableSpec, with_rest: bool = True, implied: Collection[str] = ()
+) -> TableExperiments:
     """
     Read the experiments of a table; SummaryError names an axis or metric that no study has.
 
@@ -93,7 +95,7 @@ def observe(connection: Connection, spec: TableSpec, with_rest: bool = True, imp
     return observed
 
 
-def _check_values(connection: Connection, observed: Observed, axes: Sequence[str]) -> None:
+def _check_values(connection: Connection, observed: TableExperiments, axes: Sequence[str]) -> None:
     """Raise SummaryError for an axis that no experiment has, such as a wrong key of a mapping."""
     for name in axes:
         if len(observed) and observed.axes[name].values == [ABSENT]:
@@ -105,7 +107,7 @@ def _check_values(connection: Connection, observed: Observed, axes: Sequence[str
             raise unknown_key(name, "experiment has the parameter", keys)
 
 
-def with_studies(observed: Observed) -> Observed:
+def with_studies(observed: TableExperiments) -> TableExperiments:
     """Return the experiments with the axis that tells their studies apart."""
     names = Coded(observed.study, [study.name for study in observed.studies])
     return dataclasses.replace(observed, axes={**observed.axes, STUDY: names})
@@ -125,11 +127,11 @@ def _has_others(study: StudyRow, axes: Mapping[str, ValueSource]) -> bool:
 
 def _merged(
     known: tuple[StudyRow, ...], over: tuple[str, ...], read: list[Observations], axes: list[str], metrics: list[str]
-) -> Observed:
+) -> TableExperiments:
     sizes = [len(one) for one in read]
     study = np.repeat(np.arange(len(read), dtype=np.int16), sizes)
     names = Coded(study, [one.name for one in known])
-    return Observed(
+    return TableExperiments(
         studies=known,
         over=over,
         study=study,

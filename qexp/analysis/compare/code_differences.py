@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qexp.analysis.table.model import Note
-from qexp.analysis.table.observed import Observed
+from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.store.reads import snapshots
@@ -17,13 +17,13 @@ _FILES = 6
 """Files that are named."""
 
 
-def between_studies(connection: Connection, observed: Observed) -> Iterator[Note]:
+def between_studies(connection: Connection, observed: TableExperiments) -> Iterator[Note]:
     """Yield a note on the Python files that differ between the last revisions of the studies that ran."""
     ran = [_ran(observed, at) for at in range(len(observed.studies))]
     yield from _code(connection, [one.source for one in ran if one is not None and one.source])
 
 
-def _ran(observed: Observed, at: int) -> RevisionView | None:
+def _ran(observed: TableExperiments, at: int) -> RevisionView | None:
     """Return the last revision of a study that has results."""
     numbers = observed.revision[(observed.study == at) & (observed.status == _DONE)]
     return observed.revisions[at].get(int(numbers.max())) if len(numbers) else None
