@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from report_support import Page
 
 from qexp.analysis.markup import Html, escaped, join, tag, visible
-from qexp.analysis.report import plan, words
+from qexp.analysis.report import grid_yaml, texts
 from qexp.analysis.report.data import Errors
 from qexp.analysis.report.effort_sections import cost, durations
 from qexp.analysis.report.outcome_sections import errors
@@ -53,13 +53,13 @@ def test_html_is_not_escaped_twice():
 
 @given(GRIDS)
 def test_the_grid_of_a_report_is_read_back_as_it_was(grid):
-    text, is_cut = plan.written(grid)
+    text, is_cut = grid_yaml.written(grid)
     assert not is_cut
     assert parse(text, "grid").data() == grid
 
 
 def test_a_long_list_loses_its_middle_and_says_so():
-    text, is_cut = plan.written({"parameters": {"x": list(range(100_000))}})
+    text, is_cut = grid_yaml.written({"parameters": {"x": list(range(100_000))}})
     assert is_cut
     assert len(text) < 1_000
     assert "… 99,940 more …" in text
@@ -70,8 +70,8 @@ def test_a_long_or_deep_grid_is_cut():
     deep: dict = {}
     for _ in range(2_000):
         deep = {"a": deep}
-    assert plan.written(deep)[1]
-    text, is_cut = plan.written({"settings": {"text": "x" * 100_000}})
+    assert grid_yaml.written(deep)[1]
+    text, is_cut = grid_yaml.written({"settings": {"text": "x" * 100_000}})
     assert is_cut
     assert len(text) <= 20_100
 
@@ -94,8 +94,8 @@ def test_costs_are_summed_over_outcomes_and_unmeasured_ones_are_counted():
 
 
 def test_values_of_any_length_take_one_line():
-    assert words.value("a\nb") == "a b"
-    assert len(words.value("x" * 10_000).encode()) <= 160
+    assert texts.value("a\nb") == "a b"
+    assert len(texts.value("x" * 10_000).encode()) <= 160
 
 
 def test_a_long_traceback_loses_its_middle():
