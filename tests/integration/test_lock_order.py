@@ -193,10 +193,13 @@ def test_a_verb_says_who_holds_what_it_waits_for_and_goes_on_when_it_can(client,
         # When a verb needs them, then it says whom it waits for, once
         thread = threading.Thread(target=lambda: done.append(do[verb]()))
         thread.start()
-        eventually(lambda: f"waits for process {holder} of" in caplog.text, "the verb to say whom it waits for")
+        eventually(
+            lambda: f"waiting for a lock of process {holder} of" in caplog.text,
+            "the verb to name the process that holds the lock",
+        )
         await_waiting(raw, holder, verb)
         assert not done
     # And it is done when that one has ended
     thread.join()
     assert done
-    assert caplog.text.count("this waits for") == 1
+    assert caplog.text.count("waiting for a lock") == 1
