@@ -26,8 +26,8 @@ class Publisher:
     def __init__(self, database: Database) -> None:
         self.settings, self._database = database.settings, database
         self.broker = BrokerConnection(self.settings)
-        self.awaits_probes = False
-        """A study that was published lately waits for the durations of its probes."""
+        self.awaiting = set[int]()
+        """Studies that waited for the durations of their probes when they were published last."""
 
     def close(self) -> None:
         """Close the connection to the broker; the next use opens it again."""
@@ -40,6 +40,7 @@ class Publisher:
         Returns their number. BrokerUnreachableError: the experiments of the last batch are pending again.
         """
         published = 0
+        self.awaiting.discard(study.id)
         while batch := self._next_batch(study, published):
             try:
                 self.send(study, *batch)
@@ -64,7 +65,7 @@ class Publisher:
             children = workers.children(connection, study.queue, self.settings.lease)
             room = self.settings.window - publishing.queued_on(connection, study.queue, level(study.priority))
             if is_probe:
-                self.awaits_probes = True
+                self.awaiting.add(study.id)
                 room = min(room, sizing.probes(children) - publishing.queued_of(connection, study.id))
             size = sizing.batch_size(room, self.settings.window, published)
             batch = publishing.mark_queued(connection, study.id, size, study.longest_first) if size else []
@@ -75,22 +76,17 @@ class Publisher:
 
     def publish_all(self) -> int:
         """Publish pending experiments and due retries of all studies, by priority; return their number."""
-        self.awaits_probes = False
+        self.awaiting.clear()
         with self._database.begin() as connection:
             waiting = study_rows.waiting(connection)
         return sum(self.publish(study) for study in waiting)
 
-    def publish_studies(self, ids: Iterable[int]) -> set[int]:
-        """Publish pending experiments of these studies; return the studies that wait for their probes."""
+    def publish_studies(self, ids: Iterable[int]) -> None:
+        """Publish pending experiments of the studies with these ids."""
         with self._database.begin() as connection:
             found = study_rows.rows(connection, sorted(ids))
-        waiting = set()
         for study in found:
-            self.awaits_probes = False
             self.publish(study)
-            if self.awaits_probes:
-                waiting.add(study.id)
-        return waiting
 
     def republish(self, ids: Sequence[int]) -> None:
         """Publish experiments again whose message was dropped; those that a worker has claimed stay as they are."""

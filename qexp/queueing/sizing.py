@@ -16,8 +16,6 @@ from qexp.store.writes.publishing import QueuedExperiment, RecentDurations
 
 BATCH = 5_000
 """Experiments that are marked and published together."""
-_FIRST_BATCH = 500
-"""The same for the first batch, since idle children may wait for it: a batch of 5,000 takes 0.15 s."""
 _WORTHWHILE = 0.2
 """The share of a batch that a further batch needs room for: workers free a little room all the time."""
 _PROBES = 40
@@ -34,12 +32,12 @@ def batch_size(room: int, window: int, published: int) -> int:
     """
     Return how many experiments to publish next, if there is *room* for so many and some were *published* just now.
 
-    >>> batch_size(9000, 10000, 0), batch_size(8500, 10000, 500), batch_size(900, 10000, 5500)
-    (500, 5000, 0)
+    >>> batch_size(10000, 10000, 0), batch_size(900, 10000, 0), batch_size(900, 10000, 5000)
+    (5000, 900, 0)
     """
     if published and room < min(BATCH, window) * _WORTHWHILE:
         return 0
-    return max(0, min(BATCH if published else _FIRST_BATCH, room))
+    return max(0, min(BATCH, room))
 
 
 def probes(children: int) -> int:

@@ -43,7 +43,8 @@ def install(app: Celery, settings: Settings) -> None:
         """Tells the main process that a child has taken a message, or died."""
 
         def child_accepted(self, headers: Mapping[str, Any]) -> None:
-            office.wake(headers.get(messages.PROBE))
+            if study := headers.get(messages.PROBE):
+                office.wake(study)
 
         def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
             office.record_crash(messages.ids_of(arguments), pid, reason)

@@ -30,9 +30,7 @@ _PULSE = 1.0
 _CALM = 3.0
 """Seconds between two looks while nothing is open: the client that enqueues experiments publishes them."""
 _SOON = 0.05
-"""Seconds from the first message after a while until the next look."""
-_QUIET = 0.2
-"""Seconds without a message after which the next one is such a first one."""
+"""Seconds from a probe until the next look."""
 _SETTLES = 10.0
 """Seconds after the last movement in which this worker goes on looking: a worker may just have been out of sight."""
 _LEASE = 10.0
@@ -62,13 +60,8 @@ class Dispatcher:
         self._hurry = False
         self._leads = True
         """As far as is known: a worker that has just begun tries at once."""
-        self._burst = self._took = self._awaited = 0.0
-        """
-        When a message was taken after a while without any, when one was taken last, and when a study was found to
-        wait for its probes.
-        """
         self._probed: dict[int, float] = {}
-        """Studies whose probes were taken here while another worker leads, and when the first of them was."""
+        """Studies whose probes were taken here and have not ended yet, and when the first of them was taken."""
         self._thread = PeriodicThread(
             "qexp-dispatcher",
             self._look,
@@ -94,23 +87,15 @@ class Dispatcher:
         self._upkeep.stop(hurry)
         self._close()
 
-    def wake(self, probe: int | None = None) -> None:
+    def wake(self, study: int) -> None:
         """
-        Look soon, because a child of this worker has taken a message and more may have to be published.
+        Look soon, because a child of this worker has taken a probe of a study.
 
-        *probe* is the study if the message was one of its probes. This worker then publishes the rest of the study even
-        if another worker leads: the leader does not see when the probe ends, and may be dead.
-
-        Celery's thread calls this for each message.
+        When the probe ends, this worker publishes the rest of the study even if another worker leads: the leader may be
+        dead.
         """
-        now = time.monotonic()
-        if probe is not None and not self._leads:
-            self._probed.setdefault(probe, now)
-            self._thread.wake()
-        if now - self._took > _QUIET and self._leads:
-            self._burst, self._stirred = now, True
-            self._thread.wake()
-        self._took = now
+        self._probed.setdefault(study, time.monotonic())
+        self._thread.wake()
 
     def tick(self) -> bool:
         """Do what is to be done now, if this worker leads; say whether it does."""
@@ -155,10 +140,7 @@ class Dispatcher:
             if again:
                 log.warning("%d experiments were published again: the broker had lost their messages", again)
         finally:  # pending experiments are published even if lost ones cannot be
-            awaited = self._publisher.awaits_probes
             self._flows = self._publisher.publish_all() > 0
-            if self._publisher.awaits_probes and not awaited:
-                self._awaited = time.monotonic()
 
     def _close(self) -> None:
         self._publisher.close()
@@ -193,15 +175,20 @@ class Dispatcher:
     def _look(self) -> None:
         if self._leads and self._rests():
             return
+        probed = dict(self._probed)
         try:
             with translated(self.settings):
                 self._leads = self.tick()
             if not self._leads:
-                self._publish_after_probes()
+                if probed:
+                    self._publisher.publish_studies(probed)
                 self._close()
         except DatabaseUnreachableError:
             self._raw = None
             raise
+        for study, since in probed.items():
+            if study not in self._publisher.awaiting or time.monotonic() - since > self._lease:
+                del self._probed[study]  # its durations are known, or take so long that the leader is in time
 
     def _finish(self) -> None:
         """Let another worker lead at once."""
@@ -210,27 +197,15 @@ class Dispatcher:
                 self._upkeep.look_once_more()
             self._resign(self._raw)
 
-    def _publish_after_probes(self) -> None:
-        """Publish studies whose probes this worker has taken; after a while that is left to the leader."""
-        if probed := dict(self._probed):
-            waiting = self._publisher.publish_studies(probed)
-            for study, since in probed.items():
-                if study not in waiting or time.monotonic() - since > self._lease:
-                    del self._probed[study]
-
     def _until_next_look(self) -> float:
         """
         Return the seconds until the next look.
 
-        While a study waits for its probes, the pauses become longer and longer.
+        While a study waits for its probes, the pauses begin short and become longer and longer.
         """
-        if not self._leads:
-            waited = time.monotonic() - min([*self._probed.values()], default=-math.inf)
-            return min(self._lease / 2, max(_SOON, waited / 2))
-        pulse = _PULSE / 2 if self._flows else _PULSE
-        if self._publisher.awaits_probes:
-            return min(pulse, max(_SOON, (time.monotonic() - max(self._burst, self._awaited)) / 2))
-        return pulse
+        waited = time.monotonic() - max([*self._probed.values()], default=-math.inf)
+        pulse = self._lease / 2 if not self._leads else _PULSE / 2 if self._flows else _PULSE
+        return min(pulse, max(_SOON, waited / 2))
 
     def _resign(self, raw: Raw) -> None:
         try:

@@ -100,9 +100,9 @@ class Office:
         self._dispatcher.start()
         self._warden.start()
 
-    def wake(self, probe: int | None) -> None:
-        """Tell the dispatcher that a child has taken a message; *probe* is the study if it is one of its probes."""
-        self._dispatcher.wake(probe)
+    def wake(self, study: int) -> None:
+        """Tell the dispatcher that a child has taken a probe of a study."""
+        self._dispatcher.wake(study)
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempt that a dead child was at, and give to others what it had not begun of a message."""
