@@ -1,1 +1,1 @@
-"""Rows become frames."""
+"""Frames, tables, comparisons, plots and reports of experiments."""

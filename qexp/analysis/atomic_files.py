@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Write files that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qexp.errors import ExportError
 
 
 def check_target(path: Path, suffixes: Collection[str]) -> None:
-    """Check that *path* has one of the suffixes, such as .csv, and may be written; otherwise ExportError says why."""
+    """Raise ExportError unless *path* can be written and has one of the suffixes, such as .csv."""
     if path.suffix.lower() not in suffixes:
         raise ExportError(f"{path}: found the suffix {path.suffix!r}, expected one of {', '.join(suffixes)}")
     try:
@@ -33,9 +33,9 @@ def _check_place(path: Path) -> None:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """
-    Give the path of a draft that takes the place of *path* once the block ends; an error leaves *path* as it was.
+    Yield the path of a draft that replaces *path* at the end of the block; after an error *path* is unchanged.
 
-    ExportError if the file system refuses.
+    Raises ExportError if the file system refuses.
     """
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".qexp-") as folder:

@@ -1,4 +1,4 @@
-"""Axes as columns beside figures: a parameter may have the name of a figure."""
+"""Names for the columns of axes, which may clash with names of figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame becomes a file: CSV, Parquet or JSON."""
+"""Write a frame to a file: CSV, Parquet or JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qexp.analysis.atomic_files import atomic_file, check_target
 from qexp.model import Json, strict
 
 Tables = Iterable[pd.DataFrame]
-"""The pieces of a frame, one below the other: at least one, all of the same columns and types."""
+"""The pieces of a frame in order; at least one, all with the same columns and types."""
 
 
 def writer(path: Path) -> Callable[[Tables], None]:

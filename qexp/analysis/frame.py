@@ -1,4 +1,4 @@
-"""Experiments become a pandas frame."""
+"""Make a pandas frame of experiments."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
     """
     Return one row per experiment in the order of ids, indexed from 0.
 
-    Columns: `id`, one per parameter, one per result, then status, attempt, revision (missing where it never ran), host,
-    started_at (UTC), duration (seconds of the last attempt and of those that it went on from), last_attempt (seconds of
-    that alone), failure and error. A mapping becomes a column per key, such as `train.acc`, unless these are more than
-    200. A result named like a parameter or like one of those is `result.NAME`, such a parameter `param.NAME`. Whole
-    numbers are integers (Int64 where some are missing), failed rows are included.
+    The columns are `id`, one per parameter, one per result, then status, attempt, revision (missing if it never ran),
+    host, started_at (UTC), duration, last_attempt, failure and error. last_attempt has the seconds of the last attempt,
+    duration also those of the attempts that it continued. A mapping becomes a column per key, such as `train.acc`, up
+    to 200 keys. Names that occur twice become `result.NAME` and `param.NAME`. Whole numbers are integers (Int64 if
+    some are missing). Failed experiments are included.
     """
     return frame_and_sources(blocks, parameters, results)[0]
 
@@ -55,7 +55,7 @@ def frames(
     """
     Yield the frame that `frame` returns in pieces of the same columns and types, at least one.
 
-    *seen* has the same experiments as *blocks*: columns and types are those that all of them need.
+    *seen* has the same experiments as *blocks*; it is read first, for columns and types that fit all of them.
     """
     found = _SeenValues(parameters, results)
     for block in seen:
@@ -67,7 +67,7 @@ def frames(
 
 
 class _SeenValues:
-    """The types of the values of each parameter and result, and the keys of mappings."""
+    """The types of the values of each parameter and result, with the keys of mappings."""
 
     def __init__(self, parameters: Sequence[str], results: Sequence[str]) -> None:
         self.names: list[tuple[Source, str]] = [*(("params", n) for n in parameters), *(("result", n) for n in results)]
@@ -166,9 +166,9 @@ _LARGEST = 2**63
 
 class ColumnType:
     """
-    The narrowest type that holds all values of a column: bool, int, float, str, else object.
+    The narrowest type that holds all values of a column: bool, int, float, str or object.
 
-    With *dates*, a column whose texts all are dates with times becomes a column of dates, in UTC if they have offsets.
+    With *dates*, a column becomes dates if all its texts are dates with times, in UTC if they have offsets.
     """
 
     def __init__(self, dates: bool = False) -> None:
@@ -178,7 +178,7 @@ class ColumnType:
 
     @property
     def has_values(self) -> bool:
-        """Say whether there was anything but None."""
+        """Return whether any value is not None."""
         return bool(self._types - {type(None)})
 
     def join(self, other: ColumnType) -> None:

@@ -1,4 +1,4 @@
-"""HTML as values: text is escaped unless it is HTML already."""
+"""Build HTML: text is escaped unless it is HTML already."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-# what no page may have, and characters that reorder a line: https://trojansource.codes
+# characters that HTML forbids, and characters that reorder a line: https://trojansource.codes
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 _VOID = frozenset({"br", "hr", "meta"})
 
 
 class Html(str):
-    """Text that is HTML already, and is not escaped again."""
+    """Text that is HTML, so that it is not escaped again."""
 
     __slots__ = ()
 
@@ -43,7 +43,7 @@ def escaped(text: str) -> Html:
 
 
 def join(*children: Child) -> Html:
-    """Return HTML and escaped text one behind the other."""
+    """Return HTML and escaped text joined."""
     return Html("".join(_parts(children)))
 
 

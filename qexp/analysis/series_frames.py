@@ -1,4 +1,4 @@
-"""Series and lists of experiments become pandas frames."""
+"""Make pandas frames of the series and lists of experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small tables and sentences as lines of styled text: a terminal colours them, `repr` joins them."""
+"""Lay out small tables and sentences as lines of styled text, for terminals and `repr`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from qexp.analysis import markup
 from qexp.truncation import listed
 
 WIDTH = 80
-"""Characters of a line where no terminal says how wide it is."""
+"""Characters of a line without a terminal."""
 _GAP = "  "
 _NARROWEST = 12
-"""Characters that a label keeps when it is cut."""
+"""The fewest characters of a cut label."""
 _NAMED = 6
-"""Columns that are named where there is no room for them."""
+"""The most columns that are named if there is no room for them."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def plain(lines: Iterable[StyledLine]) -> str:
 
 
 def line(text: str, style: str = "") -> StyledLine:
-    """Return one line, which is never wrapped: a command stays whole."""
+    """Return one line that is never wrapped, such as a command."""
     return (StyledText(text, style),)
 
 
@@ -71,10 +71,10 @@ def table(
     width: int = WIDTH,
 ) -> Iterator[StyledLine]:
     """
-    Yield a table: labels at the left of each row under *heads*, then cells, which are set right.
+    Yield the lines of a table: labels under *heads* at the left of each row, then right-aligned cells.
 
-    If it is wider than *width*, long labels are cut, to 12 characters at least, if all columns have room then.
-    Otherwise the last columns are left out, and named in a line below. Cells are never cut.
+    If it is wider than *width*, long labels are cut to no less than 12 characters. If that is not enough, the last
+    columns are left out and named in a line below. Cells are never cut.
     """
     stubs = [max(map(width_of, [head, *(row[at] for row in labels)])) for at, head in enumerate(heads)]
     widths = [max(map(width_of, [name, *(row[at].text for row in cells)])) for at, name in enumerate(columns)]
@@ -91,7 +91,7 @@ def table(
 
 
 def _narrowed(stubs: Sequence[int], width: int, cells: int) -> list[int]:
-    """Return the widths of labels so that all cells have room beside them, or if they cannot have it, one half."""
+    """Return the widths of labels that leave room for all cells; if there are none, labels take half the line."""
     for room in (width - cells, width // 2):
         made = list(stubs)
         while made and sum(made) + len(_GAP) * (len(made) - 1) > room and max(made) > _NARROWEST:
@@ -124,7 +124,7 @@ def _row(
 
 
 def _unrepeated(names: Sequence[str], above: Sequence[str]) -> list[str]:
-    """Return labels, empty where this and all labels before it are those of the row above."""
+    """Return labels; a label is empty if it and all labels before it repeat the row above."""
     made, same = [], bool(above)
     for place, name in enumerate(names):
         same = same and name == above[place] and place < len(names) - 1

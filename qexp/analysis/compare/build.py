@@ -1,4 +1,4 @@
-"""A comparison is made: results are read, checked, paired, compared and ranked."""
+"""Make a comparison: read, check, pair, compare and rank results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qexp.model import Status
 from qexp.store.connection import Connection
 
 MOST = 6
-"""Methods up to which all pairs are compared without a baseline."""
+"""The most methods for which all pairs are compared without a baseline."""
 _ALPHA = 0.05
 _DONE = list(Status).index(Status.DONE)
 

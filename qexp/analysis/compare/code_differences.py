@@ -1,4 +1,4 @@
-"""How the code of several studies differs: often this is the point of a comparison."""
+"""The differences between the code of several studies, often the point of a comparison."""
 
 from __future__ import annotations
 

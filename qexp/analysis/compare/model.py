@@ -59,7 +59,7 @@ class Ranks:
     """The p of the Friedman test; None below five blocks."""
     critical_difference: float | None
     """
-    Ranks that are less apart are not told apart at 0.05 (Nemenyi 1963).
+    Ranks that differ by less are not told apart at 0.05 (Nemenyi 1963).
 
     None below five blocks, and if the p of the Friedman test is above 0.05.
     """

@@ -1,4 +1,4 @@
-"""What a comparison says beside its figures: its unit, what could not be paired, and what else differs."""
+"""The notes of a comparison: its unit, unpaired results, and other differences."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _STATUSES = list(Status)
 _DONE = _STATUSES.index(Status.DONE)
 _SHOWN = 3
 _FEW = 6
-"""Combinations from which on a Wilcoxon test can reach 0.05."""
+"""The fewest combinations with which a Wilcoxon test can reach 0.05."""
 
 
 def mixed(connection: Connection, pairing: Pairing) -> list[Problem]:
-    """Return what differs within a study: for a comparison, each study is one cell."""
+    """Return the differences within each study, which is one cell of a comparison."""
     observed, table = with_studies(pairing.observed), pairing.spec.table(())
     return differences.mixed(connection, observed, table, _study_cells(observed, table))
 
@@ -46,7 +46,7 @@ def _study_cells(observed: TableExperiments, table: TableSpec) -> Cells:
 
 
 def _remarks(connection: Connection, pairing: Pairing) -> Iterator[Note]:
-    """Yield what is special about results: replaced by another run, accepted by a person, added by code."""
+    """Yield notes on results that another run replaced, a person accepted or code added."""
     observed, table = with_studies(pairing.observed), pairing.spec.table(())
     for problem in remarks(connection, observed, table, _study_cells(observed, table)):
         yield problem.note("")
@@ -85,7 +85,7 @@ def unit(pairing: Pairing) -> str:
 
 
 def _varying(pairing: Pairing) -> list[str]:
-    """Return the parameters that tell the blocks of a group apart, rather than follow from the group."""
+    """Return the parameters that differ between the blocks of a group."""
     keys = [
         [pairing.blocks.keys[at] for at in np.unique(pairing.block[pairing.keys(group)])] for group in _groups(pairing)
     ]
@@ -148,7 +148,7 @@ class _Lack:
 
 
 def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
-    """Say which results cannot be paired, with the reason and the command; the same lack of several methods once."""
+    """Yield a note on unpaired results for each reason, with the command; methods with the same lack share it."""
     lacks: dict[tuple[str, tuple[int, ...]], list[tuple[str, _Lack]]] = {}
     for method, name in enumerate(methods):
         for lack in _lacks(pairing, method):
@@ -159,7 +159,7 @@ def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
 
 
 def _of(found: Sequence[tuple[str, _Lack]], count: int, methods: int) -> str:
-    """Return whose results lack, such as `3 of svm, tree` or `3 results of each method`."""
+    """Return the number of missing results with their methods, such as `3 of svm, tree`."""
     if len(found) == methods:
         return f"{count:,} result{'' if count == 1 else 's'} of each method"
     return f"{count:,} of {', '.join(name for name, _ in found)}"
@@ -173,7 +173,7 @@ def _together(lacks: Sequence[_Lack]) -> str:
 
 
 def _lacks(pairing: Pairing, method: int) -> Iterator[_Lack]:
-    """Yield what a method lacks, by reason."""
+    """Yield the keys without a value of a method, by reason."""
     lacking = np.flatnonzero(~np.isfinite(pairing.values[method]))
     places = pairing.place[method, lacking]
     status = np.where(places >= 0, pairing.observed.status[places], -1)
@@ -220,7 +220,7 @@ def _key(pairing: Pairing, key: int) -> str:
 
 
 def _words(axes: Axes, code: int) -> Iterator[str]:
-    """Yield the values of a key; those that are no text with the names of their axes."""
+    """Yield the values of a key; a value that is not text gets the name of its axis."""
     for at, (name, value) in enumerate(zip(axes.names, axes.keys[code], strict=True)):
         short = short_names([key[at] for key in axes.keys if key[at] is not ABSENT])
         yield short.get(value, value) if isinstance(value, str) else f"{name} {_text(value)}"
@@ -231,7 +231,7 @@ def _text(value: Json) -> str:
 
 
 def _advice(pairing: Pairing) -> str:
-    """Say how to compare over replicates where few combinations are the units."""
+    """Return advice to compare over replicates if there are few combinations."""
     over, most = ", ".join(pairing.observed.over), max(map(pairing.count_blocks, _groups(pairing)), default=0)
     if not over or not 1 < most < _FEW:
         return ""

@@ -1,4 +1,4 @@
-"""Results of different methods are paired: by all other parameters, and by replicates."""
+"""Pair the results of different methods by all other parameters and by replicates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qexp.store.reads.study_rows import StudyRow
 
 _DONE = list(Status).index(Status.DONE)
 _MOST = 100
-"""Methods that are compared at most."""
+"""The most methods that are compared."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Pairing:
     values: np.ndarray
     """For each method and key; NaN: there is no finite value."""
     place: np.ndarray
-    """One experiment of each method and key, first one without a finite value; -1: none."""
+    """One experiment of each method and key, preferably one without a finite value; -1: none."""
     fixed: tuple[str, ...]
     """Parameters that have one value within each method, but not the same one."""
     averaged: tuple[tuple[str, ...], ...]

@@ -1,4 +1,4 @@
-"""Methods ranked over blocks such as datasets (Demšar 2006)."""
+"""Rank methods over blocks such as datasets (Demšar 2006)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qexp.analysis.statistics import average_ranks, critical_difference, friedma
 from qexp.errors import SummaryError
 
 _FEWEST = 5
-"""Blocks from which on Friedman's approximation is of use."""
+"""The fewest blocks for which Friedman's approximation is useful."""
 _ALPHA = 0.05
 
 

@@ -1,4 +1,4 @@
-"""A comparison as lines of text, and as a page of a notebook."""
+"""Write a comparison as lines of text, or as HTML for a notebook."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _from_results(pair: Pair) -> str:
 
 
 def _conclusion(found: Comparison, pair: Pair) -> str:
-    """Say in words what the test says, and nothing more."""
+    """Return the outcome of the test in words."""
     figures = pair.figures
     if not figures.n:
         return f"{pair.first} and {pair.second} cannot be paired."
@@ -166,7 +166,7 @@ def _matrix(found: Comparison, width: int) -> Iterator[StyledLine]:
 
 
 def _has_same_units(found: Comparison) -> bool:
-    """Return whether all differences are those of the methods' means, as if no result lacks."""
+    """Return whether no result is missing, so that differences equal those of the means."""
     mean = dict(zip(found.methods, found.means, strict=True))
     return all(
         math.isclose(mean[pair.first], pair.first_mean) and math.isclose(mean[pair.second], pair.second_mean)
@@ -208,7 +208,7 @@ def _form(pairs: Sequence[Pair]) -> NumberFormat:
 
 
 def _signed(form: NumberFormat, value: float) -> str:
-    """Return a difference with its sign; zero has none."""
+    """Return a difference with its sign; zero has no sign."""
     if math.isnan(value):
         return MISSING
     text = form.text(value)

@@ -1,4 +1,4 @@
-"""Coverage is counted: experiments are read, sorted into cells, and their gaps named."""
+"""Count coverage: read experiments, sort them into cells, and name the gaps."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _require_few(rows: Axes, columns: Axes) -> None:
 
 
 def _counts(observed: TableExperiments, found: Reasons, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return how many are done and how many there are in each cell: experiments, or values of the axes in `over`."""
+    """Return the done and all experiments of each cell, or values of the axes in `over`."""
     is_done = found.codes < 0
     if observed.over:
         replicate = axes(observed, observed.over)

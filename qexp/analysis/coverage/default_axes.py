@@ -9,7 +9,7 @@ from qexp.analysis.table.names import STUDY
 from qexp.analysis.table.table_experiments import TableExperiments
 
 _MOST = 60
-"""Values of a parameter up to which it makes a readable table."""
+"""The most values of a parameter in a readable table."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Roles:
 
 def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence[str]) -> Roles:
     """
-    Choose the two parameters with the most values, but those in *over*; the one with more values becomes the rows.
+    Choose the two parameters with the most values, except those in *over*; the larger one becomes the rows.
 
     Parameters with more than 60 values are left out. Several studies are rows of their own.
     """

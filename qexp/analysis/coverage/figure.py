@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".pdf", ".svg", ".png")
 _MOST_WRITTEN = 400
-"""Cells up to which each one has its counts written in it."""
+"""The most cells of a picture with counts in them."""
 _DARK = 0.55
 """Shares below have a dark colour, on which letters are white."""
 

@@ -1,4 +1,4 @@
-"""Why experiments of the newest grid are not done, and the command that fills each gap."""
+"""Find the reason for each experiment that is not done, and the command that fills the gap."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _without_value(connection: Connection, study: StudyRow, metric: str, ids: np
 
 
 def gaps(found: Reasons, cell: np.ndarray) -> Iterator[Gap]:
-    """Yield the gaps that there are; *cell* is the cell of each experiment."""
+    """Yield the gaps; *cell* is the cell of each experiment."""
     for kind in KINDS:
         places = found.places(kind)
         if len(places):
@@ -104,7 +104,7 @@ def _commands(found: Reasons, kind: str, places: np.ndarray) -> Iterator[str]:
 
 
 def _word(text: str) -> str:
-    """Return a word for a shell; in double quotes if this reads better: a condition has single ones."""
+    """Return a word for a shell, in double quotes if it contains single ones, as conditions do."""
     return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 

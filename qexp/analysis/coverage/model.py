@@ -41,7 +41,7 @@ class Gap:
 
 @dataclass(frozen=True, repr=False)
 class Coverage:
-    """What is done of the newest grid, in cells. Rows and columns are in the order of the grid."""
+    """The done experiments of the newest grid, in cells. Rows and columns are in the order of the grid."""
 
     studies: tuple[str, ...]
     row_axes: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Pictures of a study: experiments or series become a matplotlib figure, with a line that says what it stands for."""
+"""Plots of a study: matplotlib figures of experiments or series, with a caption that explains them."""
 
 from qexp.analysis.plots.request import KINDS, LOGS, STYLES, PlotRequest, names_of
 

@@ -1,4 +1,4 @@
-"""Curves: a series against its step, with the spread over the runs that have a point there."""
+"""Curves: a series over its steps, with the spread over the runs that have a point at each step."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError
 
 _LONG = 1_000
-"""Points from which a line is thin."""
+"""The points of a line from which on it is thin."""
 _MOST_COUNTS = 3
-"""Changes of n that are written beside a line; of more only the last is."""
+"""The most changes of n written beside a line; of more, only the last is written."""
 _MARKS = 8
 """Markers on a line."""
 
@@ -147,14 +147,14 @@ def _legend(chosen: Chosen, curves: Mapping[Key, Curve]) -> list[tuple[str, Arti
 
 
 def _counts(curves: Sequence[Curve]) -> str:
-    """Return the numbers of runs of a group's curves, and of one curve also how many are left at its end."""
+    """Return the numbers of runs of a group's curves; for one curve also the number at its end."""
     text = n_text([curve.runs for curve in curves])
     last = int(curves[0].values.n[-1])
     return text if len(curves) > 1 or last == curves[0].runs else f"{text} → {last}"
 
 
 def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
-    """Return what is drawn, with the counts of experiments without the series and with points that are not finite."""
+    """Return *chosen* with the counts of experiments without the series and of points that are not finite."""
     left_out, notes = dict(chosen.left_out), list(chosen.notes)
     if missing := len(chosen.ids) - runs:
         left_out[f"without a finite {name}"] = missing

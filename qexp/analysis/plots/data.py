@@ -1,4 +1,4 @@
-"""Experiments become the values that are drawn; everything that is left out is counted, nothing is pooled silently."""
+"""Choose the values to draw from experiments; count those left out, and refuse to pool silently."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Chosen:
     pooled: tuple[str, ...] = ()
     """Parameters that differ inside of a line, box or cell, since the request allows it."""
     notes: tuple[str, ...] = ()
-    """More that a reader must know."""
+    """Other notes for readers."""
     planned: Mapping[Cell, int] = field(default_factory=dict)
     """Of a heat map: the number of selected experiments in each cell, done or not."""
 

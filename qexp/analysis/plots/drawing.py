@@ -1,4 +1,4 @@
-"""A request and what was chosen for it become a picture."""
+"""Draw the picture of a request with its chosen experiments."""
 
 from __future__ import annotations
 

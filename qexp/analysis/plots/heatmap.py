@@ -26,7 +26,7 @@ from qexp.analysis.statistics.digits import column_format
 from qexp.analysis.statistics.names import Statistic
 
 _SMALLEST = 3.5
-"""Points of a font below which cells have no numbers."""
+"""The smallest font size in points for numbers in cells."""
 
 
 def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:

@@ -1,4 +1,4 @@
-"""Values of parameters become labels of axes, panels and legends."""
+"""Labels of axes, panels and legends for the values of parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from qexp.model import Json, plain, short_names, strict
 from qexp.truncation import single_line
 
 LONGEST = 32
-"""Characters of a label; a longer value is cut, and the caption has all of it."""
+"""The most characters of a label; a longer value is cut, and the caption has the whole value."""
 WIDTH = 0.53
 """The mean width of a character in sizes of its font."""
 NOTHING = "none"
@@ -46,7 +46,7 @@ def _exact(value: Json) -> str:
 
 
 def _cut(texts: list[str]) -> list[str]:
-    """Return texts, each that is too long with its middle left out; numbered if two would be equal then."""
+    """Return texts of at most LONGEST characters: without their middle, and numbered if two became equal."""
     half = LONGEST // 2
     cut = [text if len(text) <= LONGEST else f"{text[:half]}…{text[1 - half :]}" for text in texts]
     if len(set(cut)) == len(cut):

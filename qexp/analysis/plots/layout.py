@@ -1,4 +1,4 @@
-"""Panels, axes, legend and caption: what pictures of every kind have in common."""
+"""Panels, axes, legend and caption, which all kinds of pictures share."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class PlotText:
     """The sentence, the legend and the notes of one kind of plot."""
 
     sentence: str
-    """What lines, bands, boxes and points stand for, and n."""
+    """The meaning of lines, bands, boxes and points, and n."""
     legend: Sequence[tuple[str, Artist]] = ()
     notes: Sequence[str] = ()
-    """What a reader must know beside what was left out."""
+    """Notes for readers, except on experiments that were left out."""
 
 
 def begin(chosen: Chosen, request: PlotRequest) -> tuple[Picture, list[Axes]]:
@@ -95,7 +95,7 @@ def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: Pl
 
 
 def left_out(chosen: Chosen) -> list[str]:
-    """Return a line for each reason to read the picture with care, last the experiments that are not drawn."""
+    """Return a warning line for each caveat of the picture; the last one counts experiments that are not drawn."""
     notes = list(chosen.notes)
     if chosen.pooled:
         notes.append(f"pooled over different values of {', '.join(chosen.pooled)} (--allow open)")

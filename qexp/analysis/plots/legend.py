@@ -1,4 +1,4 @@
-"""Legends: inside of the axes where they cover no data, otherwise beside them."""
+"""Legends: inside of the axes if they cover no data, otherwise beside them."""
 
 from __future__ import annotations
 

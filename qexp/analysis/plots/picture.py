@@ -1,4 +1,4 @@
-"""The finished figure: it shows itself in a notebook and becomes a file. Imported only where something is drawn."""
+"""The finished figure, for a notebook or a file. This module imports matplotlib."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METADATA: dict[str, dict[str, str | None]] = {
     ".svg": {"Date": None, "Creator": "qexp"},
     ".png": {"Software": "qexp"},
 }
-"""What a file says of its origin. No time of day: the same data give the same bytes."""
+"""The metadata of files, without a time of day: the same data give the same bytes."""
 
 
 _COMMON: Mapping[str, Any] = {
@@ -65,7 +65,7 @@ _STYLES: Mapping[str, Mapping[str, Any]] = {
 
 @contextmanager
 def applied(style: str) -> Iterator[None]:
-    """Draw with the settings of a style; those that were there before come back."""
+    """Draw with the settings of a style, and restore the earlier settings afterwards."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         settings: Any = {**_COMMON, **_STYLES[style]}
@@ -80,7 +80,7 @@ class Picture(Figure):
     style: str = "paper"
 
     def save(self, path: Path) -> None:
-        """Write the picture to a .pdf, .svg or .png file, complete or not at all; ExportError says why it cannot be."""
+        """Write the picture to a .pdf, .svg or .png file, complete or not at all. Raises ExportError if that fails."""
         check_target(path)
         with atomic_files.atomic_file(path) as draft, applied(self.style):
             self.savefig(draft, metadata=_METADATA[path.suffix.lower()])

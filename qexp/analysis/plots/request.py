@@ -1,4 +1,4 @@
-"""What is to be drawn, checked as far as that is possible without data."""
+"""The request for a picture, with the checks that need no data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WITHOUT_STATISTIC = ("box", "scatter")
 
 @dataclass(frozen=True)
 class PlotRequest:
-    """A picture as a person asks for it; SummaryError if its parts contradict each other."""
+    """A picture as a person asks for it. Raises SummaryError if its parts contradict each other."""
 
     kind: str
     """One of KINDS."""
@@ -78,12 +78,12 @@ class PlotRequest:
 
     @property
     def pools(self) -> bool:
-        """Whether experiments that differ in other parameters may become one line, box or cell."""
+        """Whether one line, box or cell may pool experiments that differ in other parameters."""
         return "open" in self.allowed
 
     @property
     def mixes(self) -> bool:
-        """Whether experiments of other settings or code than the newest revision's are drawn beside the others."""
+        """Whether experiments with other settings or code than the newest revision are drawn too."""
         return "mixed" in self.allowed
 
     @property

@@ -16,7 +16,7 @@ from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import group_style
 
 _MANY = 5_000
-"""Points above which they become one image inside of a PDF or SVG, which stays small then."""
+"""More points than this become one image inside of a PDF or SVG, to keep the file small."""
 
 
 def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:

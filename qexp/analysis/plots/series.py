@@ -1,4 +1,4 @@
-"""Series of chosen experiments become curves."""
+"""Make curves of the series of chosen experiments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _READ = {Statistic.MEDIAN: curves.quartiles, Statistic.IQM: curves.interquartile
 
 
 def series_of(connection: Connection, chosen: Chosen, request: PlotRequest) -> tuple[dict[Key, Curve], Chosen]:
-    """Return the curves, and the chosen experiments less those that have no point; SummaryError if none has any."""
+    """Return the curves, and the chosen experiments that have points. Raises SummaryError if none has."""
     groups = (chosen.ids.tolist(), members(chosen).tolist())
     counts = curves.runs(connection, groups, request.metric)
     runs = {group: drawn for group, drawn, _ in counts if drawn}

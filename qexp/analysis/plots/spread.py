@@ -1,4 +1,4 @@
-"""Replicates of many points, boxes or cells become a center and an interval; the figures are those of tables."""
+"""Summarize the replicates of points, boxes or cells as center and interval, as tables do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours, markers, dashes and fonts, the same whatever the user's own settings of matplotlib are."""
+"""Colours, markers, dashes and fonts, independent of the user's settings of matplotlib."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GREY = "#666666"
 MOST_GROUPS = len(MARKERS)
 """Groups that a reader can tell apart, also in print without colours."""
 COLORMAP = "cividis"
-"""Even in lightness, and the same to most kinds of colour blindness (Nuñez, Anderton, Renslow, PLOS ONE 2018)."""
+"""Perceptually uniform, also with most kinds of colour blindness (Nuñez, Anderton, Renslow, PLOS ONE 2018)."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class GroupStyle:
 
 
 def group_style(place: int) -> GroupStyle:
-    """Return the look of the group at *place*; below MOST_GROUPS no two are equal, in grey neither."""
+    """Return the style of the group at *place*; MOST_GROUPS styles differ, also in grey."""
     return GroupStyle(
         COLORS[place % len(COLORS)],
         MARKERS[place % len(MARKERS)],

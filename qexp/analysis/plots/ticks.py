@@ -1,4 +1,4 @@
-"""Ticks and their labels: at the values of parameters where there is room, and never on top of each other."""
+"""Ticks at the values of parameters if there is room; their labels never overlap."""
 
 from __future__ import annotations
 

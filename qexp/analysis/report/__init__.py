@@ -1,4 +1,4 @@
-"""The report of a study: one page of HTML that needs no network and no script."""
+"""The report of a study: one page of HTML without network access and scripts."""
 
 from qexp.analysis.report.data import Options, Report, gather
 

@@ -1,4 +1,4 @@
-"""The experiments of a report, read once for all of its tables, and the rows and columns of these tables."""
+"""Read the experiments of a report once for all of its tables, and choose their rows and columns."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _WIDTH = 100
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text in quotes wherever qexp would read it as another value."""
+    """Writes text in quotes if qexp would otherwise read another value."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -39,7 +39,7 @@ _Dumper.add_representer(str, _text)
 
 
 def written(grid: Json) -> tuple[str, bool]:
-    """Return a grid as YAML, and whether anything is left out of it."""
+    """Return a grid as YAML, and whether a part of it is left out."""
     short = _short(grid)
     text = yaml.dump(short, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=_WIDTH)
     if len(text) > _MOST_CHARACTERS:

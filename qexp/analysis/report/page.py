@@ -1,4 +1,4 @@
-"""The page: sections in their order, and the look of a screen and of paper."""
+"""The page of a report: its sections in order, with a style for screen and print."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of a study as SVG inside of a page: results over parameters, and series over steps."""
+"""SVG pictures inside of a report: results over parameters, and series over steps."""
 
 from __future__ import annotations
 

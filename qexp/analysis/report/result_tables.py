@@ -1,4 +1,4 @@
-"""The tables of a study's results, with the reasons for which a table would be wrong."""
+"""The tables of a study's results, or the reasons why they are refused."""
 
 from __future__ import annotations
 

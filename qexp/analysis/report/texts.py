@@ -1,4 +1,4 @@
-"""Numbers, moments and values as a report writes them."""
+"""Numbers, times and values as a report writes them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _LONGEST = 160
 
 
 def moment(at: datetime | None) -> str:
-    """Return a moment in UTC, so that a report has the same bytes wherever it is made."""
+    """Return a time in UTC, so that a report has the same bytes on all machines."""
     return "—" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

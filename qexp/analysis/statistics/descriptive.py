@@ -1,4 +1,4 @@
-"""Center and spread of replicates, for many cells at once."""
+"""Center and spread of the replicates of many cells."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def around_mean(
     n: npt.NDArray[np.int64], mean: Floats, deviation: Floats, statistic: str = Statistic.MEAN_STD
 ) -> Description:
     """
-    Describe cells of which only n, mean and sample standard deviation are known, in arrays of one dimension.
+    Describe cells by their n, mean and sample standard deviation, in arrays of one dimension.
 
-    There is no spread where n is 1. StatisticsError for `iqm` and `median`: they follow from the replicates alone.
+    There is no spread if n is 1. Raises StatisticsError for `iqm` and `median`, which need the replicates.
 
     >>> around_mean(np.array([4, 1]), np.array([2.0, 3.0]), np.array([1.0, np.nan]), "sem").spread.tolist()
     [0.5, nan]

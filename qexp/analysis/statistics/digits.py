@@ -1,4 +1,4 @@
-"""How many digits a column of a table shows, and numbers as text."""
+"""Choose the digits of a table's column, and write numbers as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distributions from scipy, imported at the first call: describing and the exact tests work without it."""
+"""Distributions of scipy, imported at the first call: descriptions and exact tests work without scipy."""
 
 from __future__ import annotations
 

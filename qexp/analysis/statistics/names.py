@@ -1,4 +1,4 @@
-"""The names of statistics, tests and corrections as people write them, and the words that tables print for them."""
+"""The names of statistics, tests and corrections, as people write them and as tables print them."""
 
 from __future__ import annotations
 

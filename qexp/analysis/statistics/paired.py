@@ -85,8 +85,8 @@ def compare(
     Compare two methods on the same n replicates, in the same order. Needs scipy for the interval.
 
     Differences are rounded to 13 significant digits of the values, so that 0.3 - 0.2 ties with 0.2 - 0.1.
-    There is no p if n pairs cannot reach *alpha* with this many *comparisons*, if a value is NaN or infinite,
-    or if a t-test has equal differences. All differences zero: p = 1.
+    There is no p if n pairs cannot reach *alpha* with this many *comparisons*. There is none either if a value is NaN
+    or infinite, or if a t-test has equal differences. If all differences are zero, p is 1.
     The interval is Student's (1908).
     """
     chosen = paired_test_of(test)

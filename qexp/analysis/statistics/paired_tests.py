@@ -1,4 +1,4 @@
-"""Two-sided p-values of paired differences, which are finite. A single test takes one that is not zero."""
+"""Two-sided p-values of finite paired differences; each test needs a difference that is not zero."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def permutation(differences: Floats) -> float:
     """
     Test the mean difference with sign flips (Fisher 1935): the share of flips whose mean is as far from zero.
 
-    Up to 20 differences all flips are counted. Above 20, 100,000 random flips with a fixed seed are, and the
-    observed signs count as one more flip (Phipson and Smyth 2010), so p is never below 1 / 100,001.
+    Up to 20 differences all flips are counted. Above 20 it draws 100,000 random flips with a fixed seed. The observed
+    signs count as one more flip (Phipson and Smyth 2010), so p is never below 1 / 100,001.
     """
     scaled = differences / np.abs(differences).max()
     bound = abs(float(scaled.sum())) - 64 * np.finfo(float).eps * float(np.abs(scaled).sum())

@@ -16,7 +16,7 @@ from qexp.errors import StatisticsError
 
 @dataclass(frozen=True)
 class Friedman:
-    """The Friedman test: are the average ranks of the methods further apart than chance has them?"""
+    """The Friedman test: do the average ranks of the methods differ by more than chance?"""
 
     blocks: int
     methods: int

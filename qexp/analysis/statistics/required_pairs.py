@@ -1,4 +1,4 @@
-"""How many pairs a test needs before it can call anything significant."""
+"""The number of pairs that a test needs for a significant result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that differ only by rounding become equal, so that ties of decimal results count as ties."""
+"""Round numbers so that ties of decimal results are equal."""
 
 from __future__ import annotations
 

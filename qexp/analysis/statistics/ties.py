@@ -1,4 +1,4 @@
-"""Methods that a paired test cannot tell from the best one: what `--bold tied` prints bold."""
+"""Find the methods that a paired test cannot tell from the best one, for `--bold tied`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tied:
-    """Which rows tie with the best one."""
+    """The rows that tie with the best one."""
 
     mask: Bools
     """True for the best row and each row that the test cannot tell from it."""
@@ -43,7 +43,7 @@ def tied_with_best(
     The best row has the best center of the *statistic*, such as the median.
 
     A row ties if its corrected p is above *alpha*, or if the test is undefined. If n is too small to reach *alpha*,
-    every row ties and *reason* says so. A row with NaN or infinite values neither is best nor ties,
+    every row ties, and *reason* tells it. A row with NaN or infinite values neither is best nor ties,
     and does not count as a comparison. "Tied" means "not told apart": more replicates can separate the rows.
     """
     values = np.asarray(rows, dtype=np.float64)

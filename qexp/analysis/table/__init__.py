@@ -1,4 +1,4 @@
-"""Summary tables: experiments become cells of a paper's table, with the notes that say what each cell stands for."""
+"""Summary tables of experiments, with notes that explain their cells."""
 
 from qexp.analysis.table.model import Cell, Metric, Note, Table
 

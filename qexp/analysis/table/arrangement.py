@@ -1,4 +1,4 @@
-"""Rows and columns that fit the parameters of a study, where nobody has chosen them."""
+"""Choose rows and columns that fit the parameters of a study."""
 
 from __future__ import annotations
 

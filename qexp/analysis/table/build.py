@@ -1,4 +1,4 @@
-"""A table is made: experiments are read, sorted into cells, checked, summarised, compared and labelled."""
+"""Make a table: read experiments, sort them into cells, check, summarise, compare and label them."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _maximize(name: str, spec: TableSpec) -> bool:
 
 
 def _by_maximize(by: str, spec: TableSpec) -> bool:
-    """Return whether larger is better for the metric that chooses: by its name; otherwise as for the table's metric."""
+    """Return whether larger is better for the metric *by*: by its name, otherwise as for the table's metric."""
     known = known_direction(by)
     return _maximize(spec.metrics[0], spec) if known is None else known
 

@@ -1,4 +1,4 @@
-"""The numbers of one metric: the replicates of each cell, and their statistic."""
+"""The statistics of one metric: the replicates of each cell, with their center and spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qexp.analysis.statistics import describe
 from qexp.analysis.table.replicates import Units
 
 _SOME = 1_000
-"""Cells whose statistics are computed at once."""
+"""The most cells whose statistics are computed together."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class CellStatistics:
     n: np.ndarray
     """Replicates with a finite value."""
     start: np.ndarray
-    """Where the replicates of a cell begin in *values* and *replicates*."""
+    """The place in *values* and *replicates* of the first replicate of each cell."""
     values: np.ndarray
     replicates: np.ndarray
     center: np.ndarray
@@ -59,7 +59,7 @@ def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) 
 
 
 def _by_count(n: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each number of replicates with cells that have so many, some at a time: statistics copy their values."""
+    """Yield each number of replicates with cells that have it, some at a time to save memory."""
     for count in np.unique(n[n > 0]).tolist():
         cells = np.flatnonzero(n == count)
         for start in range(0, len(cells), _SOME):
@@ -82,9 +82,9 @@ class BestValues:
 
 def choose(units: Units, by: np.ndarray, maximize: bool) -> BestValues:
     """
-    Choose for each cell the value with the best mean of *by* over its replicates; of equal ones the first.
+    Choose for each cell the value with the best mean of *by* over its replicates; the first of equal ones.
 
-    A value that lacks a finite replicate is chosen only if every value does: the mean of survivors flatters.
+    A value that lacks a finite replicate is chosen only if every value lacks one: the mean of the others would flatter.
     """
     cells, choices = len(units.rows.keys) * len(units.columns.keys), len(units.choices.keys)
     finite = np.isfinite(by)

@@ -33,7 +33,7 @@ def check(
     units: Units,
     opened: tuple[int, int] | None,
 ) -> list[Problem]:
-    """Return all reasons for which the table would be wrong, the most telling first, and what is only noted."""
+    """Return all reasons why the table would be wrong, the most telling first, and notes."""
     found = [] if opened is None else [_open(connection, observed, opened)]
     found += mixed(connection, observed, spec, cells)
     found += problems.missing(observed, cells)

@@ -1,4 +1,4 @@
-"""Which cells are bold, and which differ from a baseline."""
+"""Find the bold cells, and the cells that differ from a baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ALPHA = 0.05
 
 @dataclass
 class Compared:
-    """What is said of the cells of one metric, by cell."""
+    """The outcome of comparing the cells of one metric."""
 
     bold: set[int] = field(default_factory=set)
     difference: dict[int, float] = field(default_factory=dict)

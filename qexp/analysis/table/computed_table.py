@@ -1,4 +1,4 @@
-"""The computed parts of a table: what `build` gathers, and the notes and the layout read."""
+"""A computed table before its layout: the parts that `build` computes and the notes read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qexp.analysis.table.table_experiments import TableExperiments
 
 @dataclass(frozen=True)
 class ComputedTable:
-    """All that a table is made of, before it is laid out."""
+    """The parts of a table before its layout."""
 
     spec: TableSpec
     observed: TableExperiments

@@ -17,7 +17,7 @@ NO_VALUE = "—"
 
 def keys(axes: Axes, labels: Mapping[str, str]) -> list[Key]:
     """
-    Return the labels of rows or columns, each unlike the others.
+    Return the labels of rows or columns; all labels differ.
 
     Import paths such as `sklearn.svm.SVC` are shown by their last parts if these differ. *labels* replaces texts,
     unless two values would have the same one.

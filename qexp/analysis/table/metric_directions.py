@@ -1,4 +1,4 @@
-"""Names of metrics that say which values are better, and which metrics depend on the machine."""
+"""Tell from a metric's name whether larger is better, and whether it depends on the machine."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def is_time_like(metric: str) -> bool:
 
 def known_direction(metric: str) -> bool | None:
     """
-    Return whether a larger value is better, by the last word of the name that tells; None: no word tells.
+    Return whether a larger value is better, by the last known word of the name. Returns None if no word is known.
 
-    A unit behind `per` tells nothing: images_per_second is a rate. A metric that begins with `neg` is negated, as
-    scikit-learn has them.
+    A unit after `per` does not count: images_per_second is a rate. A metric that begins with `neg` is negated, as in
+    scikit-learn.
 
     >>> [known_direction(name) for name in ("step_ms", "images_per_second", "tuning", "neg_log_loss")]
     [False, None, None, True]

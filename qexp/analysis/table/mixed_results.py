@@ -1,4 +1,4 @@
-"""Results that do not belong together: of different settings, code, packages or machines."""
+"""Find results that do not belong together: with different settings, code, packages or machines."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FUNCTION = "function"
 
 def mixed(connection: Connection, observed: TableExperiments, spec: TableSpec, cells: Cells) -> list[Problem]:
     """
-    Return what differs among the done experiments.
+    Return the differences among the done experiments.
 
     Settings and code may not differ in a study, nor settings from those of its newest revision. Packages may not differ
     within a cell; between cells they are noted only. Several studies may not differ in settings or code within a cell.
@@ -104,7 +104,7 @@ def _joined(where: Sequence[str]) -> str:
 def _across(
     observed: TableExperiments, known: Sequence[Mapping[int, RevisionView]], done: np.ndarray, cells: Cells
 ) -> Iterator[Problem]:
-    """Compare the settings of several studies, each of which has one kind of settings."""
+    """Compare the settings between studies; each study has one kind of settings."""
     if len(observed.studies) < 2:
         return
     described = [_described(one[study.revision]) for one, study in zip(known, observed.studies, strict=True)]
@@ -158,7 +158,7 @@ def _code(
 def _inwardly(
     observed: TableExperiments, done: np.ndarray, cells: Cells, classes: np.ndarray, versions: Sequence[Versions]
 ) -> list[str]:
-    """Return the studies whose own results conflict in a cell; results of different studies conflict for good."""
+    """Return the studies with conflicts between their own results in a cell."""
     of_study = [(study.name, observed.study[done] == at) for at, study in enumerate(observed.studies)]
     return [name for name, own in of_study if conflicts(cells.of[done[own]], classes[own], versions)[0]]
 
@@ -233,7 +233,7 @@ def _unknown_imports(
 def _unknown_environments(
     observed: TableExperiments, environments: Mapping[int, EnvironmentView], done: np.ndarray, cells: Cells
 ) -> Iterator[Problem]:
-    """Note results of workers without a known environment, which is compared with nothing."""
+    """Note results of workers whose environment is unknown, so that it cannot be compared."""
     places = done[~_is_known(observed.worker, environments)[observed.worker.codes[done]]]
     if observed.has_workers and len(places):
         text = f"the packages and machines of {_results(places, cells)} are not known, so nothing is compared with them"

@@ -103,12 +103,12 @@ class Table:
     """One sequence per row; None: the newest grid has no experiment for this cell."""
     metrics: tuple[Metric, ...]
     statistic: str
-    """What a cell shows, such as mean ± std."""
+    """The statistic in the cells, such as mean ± std."""
     over: tuple[str, ...]
     """The axes whose values are the replicates, such as seed."""
     notes: tuple[Note, ...] = ()
     provenance: tuple[str, ...] = ()
-    """Lines for the head of a file: study, revision, source, n, statistic, tests and the command. No time of day."""
+    """Lines for the head of a file: study, revision, source, n, statistic, tests and the command; no time of day."""
 
     @property
     def frame(self) -> pd.DataFrame:

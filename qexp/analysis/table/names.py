@@ -1,4 +1,4 @@
-"""The parameters and results that a table names: found in its studies, or refused."""
+"""Find the parameters and results that a table names in its studies, or refuse them."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
 
 
 def _check_directions(spec: TableSpec) -> None:
-    """Refuse one direction for several metrics of which the names say another one."""
+    """Refuse one direction for several metrics if the name of a metric contradicts it."""
     for metric in spec.metrics if len(spec.metrics) > 1 else ():
         if spec.maximize is not None and known_direction(metric) is (not spec.maximize):
             option, better = ("--max", "smaller") if spec.maximize else ("--min", "larger")

@@ -18,7 +18,7 @@ from qexp.truncation import listed
 _DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
 _FEWEST = 3
-"""Replicates from which on a spread of 0 is suspicious."""
+"""The fewest replicates for which a spread of 0 is suspicious."""
 
 
 def _letters() -> Iterator[str]:

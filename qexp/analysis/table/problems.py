@@ -1,4 +1,4 @@
-"""The reasons for which a table is refused, each with the cells and the command that completes it."""
+"""The reasons to refuse a table, each with its cells and the command that repairs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATUSES, _FAILURES = list(Status), list(Failure)
 _DONE = _STATUSES.index(Status.DONE)
 _SHOWN = 3
 _WIDTH = 60
-"""Characters of the cells that a sentence names."""
+"""The most characters of the cells that a sentence names."""
 _LONGEST = 24
 """Characters of a label or a value in a sentence."""
 
@@ -31,7 +31,7 @@ BY_STUDY = "choose --rows study or --columns study"
 
 @dataclass(frozen=True)
 class Problem:
-    """One reason; it refuses the table if *kind* is a word of `--allow`, otherwise it is a note only."""
+    """A reason to refuse a table if *kind* is a word of `--allow`, otherwise only a note."""
 
     kind: str
     text: str
@@ -151,7 +151,7 @@ def not_finite(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells
 
 
 def nothing_done(observed: TableExperiments, where: str | None) -> SummaryError:
-    """Return the error for studies of which no experiment is done, or without an experiment."""
+    """Return the error for studies without a done experiment, or without any experiment."""
     names, first = " ".join(study.name for study in observed.studies), observed.studies[0].name
     if len(observed):
         return SummaryError(f"{names}: nothing is done yet; 'qexp status {first}' counts what is open")

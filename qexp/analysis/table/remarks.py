@@ -1,4 +1,4 @@
-"""Facts about results that refuse no table, but that its readers should know."""
+"""Facts about results that readers of a table should know, but that do not refuse it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 12
 
 
 def remarks(connection: Connection, observed: TableExperiments, spec: TableSpec, cells: Cells) -> Iterator[Problem]:
-    """Yield what is special about done experiments; cells are marked for results that may be incomplete."""
+    """Yield remarks on done experiments; results that may be incomplete mark their cells."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
         if ids := repeats.ids(connection, study.id, observed.revisions[at]):

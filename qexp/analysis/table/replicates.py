@@ -1,4 +1,4 @@
-"""Experiments are sorted into cells, and within a cell into replicates."""
+"""Sort experiments into cells, and within a cell into replicates."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from qexp.model import Json, Status
 
 _DONE = list(Status).index(Status.DONE)
 _SHORT = 2**15
-"""Values that have codes of 16 bits."""
+"""The most values with codes of 16 bits."""
 _MOST = 1_000
-"""Rows or columns that a table may have."""
+"""The most rows or columns of a table."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Units:
     replicate: np.ndarray
     """Equal for units of different cells that have the same values of the axes in `--over`."""
     start: np.ndarray
-    """Where the experiments of a unit begin in *order*."""
+    """The place in *order* of the first experiment of each unit."""
     size: np.ndarray
     order: np.ndarray
     """Places of experiments, sorted by unit."""

@@ -1,4 +1,4 @@
-"""The question that a table answers, as a person writes it: on the command line, in tables.yaml or in Python."""
+"""The specification of a table, as a person writes it on the command line, in tables.yaml or in Python."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qexp.analysis.table.metric_directions import is_better_large
 __all__ = ["ALLOWED", "Names", "TableSpec", "is_better_large"]
 
 ALLOWED = ("missing", "mixed", "nan", "open")
-"""What a table refuses unless it is allowed: see `TableSpec.allow`."""
+"""Problems for which a table is refused unless they are allowed: see `TableSpec.allow`."""
 
 
 def _names(value: Any) -> Any:
-    """Accept one name, names with commas, or a list of them; a name that is there twice counts once."""
+    """Accept one name, names with commas, or a list of names; duplicates count once."""
     if isinstance(value, str):
         return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(part, str) for part in value):
@@ -69,8 +69,8 @@ class TableSpec(BaseModel):
         frozenset()
     )
     """
-    Show the table although replicates are missing, or are of mixed settings, code, packages or machines, or nan, or
-    though an axis is open: it is no row, column, replicate or average, and has several values in a cell.
+    Problems that do not refuse the table: `missing` replicates, `mixed` settings, code, packages or machines, `nan`,
+    and an `open` axis. An open axis has no role and several values in one cell.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""The experiments of a table's studies, side by side: what `store.observations` reads of each, with common codes."""
+"""Read the experiments of a table's studies, with common codes for the values of all studies."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def observe(
     """
     Read the experiments of a table; SummaryError names an axis or metric that no study has.
 
-    *implied* axes were named by nobody: the newest grid may have left them out. Without *with_rest*, the parameters
-    that are no axes are not read: all experiments have the same rest.
+    Nobody named the *implied* axes, so the newest grid may lack them. Without *with_rest*, parameters that are no axes
+    are not read, and all experiments have the same rest.
     """
     known = tuple(study_rows.find(connection, name) for name in spec.studies)
     over = over_of(known, spec)

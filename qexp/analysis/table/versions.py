@@ -1,4 +1,4 @@
-"""Versions of files and packages, and whether those of several experiments conflict."""
+"""Versions of files and packages, and conflicts between the versions of experiments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def packages(environment: EnvironmentView, imports: Imports) -> Versions:
 
 @functools.cache
 def _distributions(module: str) -> frozenset[str]:
-    """Return the names of the packages that a top-level module may belong to: sklearn is of scikit-learn."""
+    """Return the names of the packages that a top-level module may belong to: sklearn to scikit-learn."""
     known = (module, *_installed().get(module, []), *_DISTRIBUTIONS.get(module, "").split())
     return frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in known)
 

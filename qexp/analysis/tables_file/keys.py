@@ -153,7 +153,7 @@ KEYS: Mapping[str, Key] = {
 
 def similar(key: str) -> str:
     """
-    Return the hint at the key that was meant: also for the names that options have in Python.
+    Return a hint with the nearest key, also for the names of options in Python.
 
     >>> similar("colums"), similar("statistic")
     (" (did you mean 'columns'?)", " (did you mean 'stat'?)")

@@ -1,4 +1,4 @@
-"""What a file of tables holds."""
+"""The content of a file of tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PlannedTable:
     file: str
     """The name of the file of tables, without its folder."""
     place: str
-    """Where the file of tables has it: `tables.yaml, line 4`."""
+    """The place of the table in the file: `tables.yaml, line 4`."""
     spec: TableSpec
     files: tuple[Path, ...]
     siunitx: bool = False

@@ -1,4 +1,4 @@
-"""A file of tables is read and checked. The first problem is an error with its line."""
+"""Read and check a file of tables. The first problem is an error with its line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers of tables: LaTeX, Markdown, HTML, CSV and JSON. They read the finished table and compute nothing."""
+"""Write finished tables as LaTeX, Markdown, HTML, CSV and JSON, without computing anything."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ SUFFIXES = tuple(f".{name}" for name in FORMATS)
 
 
 def render(table: Table, form: str, siunitx: bool = False) -> str:
-    """Return a table in one of FORMATS as text; ExportError names the formats if there is no such one."""
+    """Return a table in one of FORMATS as text. Raises ExportError for another format."""
     if form not in FORMATS:
         raise ExportError(f"found the format {form!r}, expected one of {', '.join(FORMATS)}{nearest(form, FORMATS)}")
     return to_latex(table, siunitx=siunitx) if form == "tex" else FORMATS[form](table)
 
 
 def check_table_file(path: Path) -> None:
-    """Check that a table can be written to *path*, before it is computed; otherwise ExportError says why."""
+    """Raise ExportError unless a table can be written to *path*; call this before the table is computed."""
     check_target(path, SUFFIXES)
 
 
 def check_macros_file(path: Path) -> None:
-    """Check that macros can be written to *path*; otherwise ExportError says why."""
+    """Raise ExportError unless macros can be written to *path*."""
     check_target(path, (".tex",))
 
 

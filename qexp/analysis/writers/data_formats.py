@@ -1,4 +1,4 @@
-"""A table as data: CSV and a frame with one line per cell, and JSON with everything."""
+"""Write a table as data: CSV and a frame with one line per cell, or JSON."""
 
 from __future__ import annotations
 

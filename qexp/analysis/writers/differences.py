@@ -1,4 +1,4 @@
-"""How the file of a table differs from the table of now: in words, for a line of a terminal."""
+"""Describe how a table's file differs from the current table, on one line."""
 
 from __future__ import annotations
 

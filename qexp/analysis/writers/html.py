@@ -32,7 +32,7 @@ STYLE = """\
 .qexp-table code { font-family: ui-monospace, monospace; background: none; color: inherit; }
 @media print { .qexp-table { overflow: visible; break-inside: avoid; } .qexp-table details { display: none; } }
 """
-"""The look of tables: colours are those of the page, so that light, dark and print all work."""
+"""The style of tables, in the colours of the page, so that light, dark and print work."""
 
 
 def to_html(table: Table) -> str:

@@ -1,4 +1,4 @@
-"""Labels, headers and numbers as every writer shows them."""
+"""Labels, headers and numbers that all writers share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from qexp.analysis.table.model import Cell, Key, Note, Table
 
 NOTHING = "—"
-"""A cell whose experiments have no result yet, and the spread of a single replicate."""
+"""The text of a cell without a result, and of the spread of a single replicate."""
 
 
 def shown(label: str) -> str:

@@ -1,4 +1,4 @@
-r"""A file of macros, one per cell, so that no number of a paper is typed by hand: `\lenetSVCIris`."""
+r"""Write LaTeX macros, one per cell such as `\lenetSVCIris`, so that no number is typed by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers of cells as formulas of LaTeX, and the widths of their parts in a column."""
+"""Write numbers of cells as formulas of LaTeX, padded to the widths in their column."""
 
 from __future__ import annotations
 
