@@ -10,8 +10,8 @@ from qexp.errors import QexpError
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
     from qexp.caching import cached
-    from qexp.client.attached import attach
-    from qexp.client.paper import tables
+    from qexp.client.attached_context import attach
+    from qexp.client.paper_tables import tables
     from qexp.client.study import Study, enqueue, load, metrics
     from qexp.client.summaries import compare, coverage, table
     from qexp.grid import Grid
@@ -39,7 +39,7 @@ _HOMES = {
     "Grid": "qexp.grid",
     "Study": "qexp.client.study",
     "Table": "qexp.analysis.table",
-    "attach": "qexp.client.attached",
+    "attach": "qexp.client.attached_context",
     "cached": "qexp.caching",
     "compare": "qexp.client.summaries",
     "coverage": "qexp.client.summaries",
@@ -47,7 +47,7 @@ _HOMES = {
     "load": "qexp.client.study",
     "metrics": "qexp.client.study",
     "table": "qexp.client.summaries",
-    "tables": "qexp.client.paper",
+    "tables": "qexp.client.paper_tables",
 }
 
 

@@ -14,7 +14,7 @@ from qexp.errors import FunctionError, SourceError
 from qexp.model import Failure
 
 if TYPE_CHECKING:
-    from qexp.client.debug import DryRun
+    from qexp.client.dry_run import DryRun
 
 
 @click.command()
@@ -30,7 +30,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     It uses the code, the checkpoints and the context that a worker would use; breakpoint() works. At the end it lists
     the series, rows and artifacts that a real attempt would keep.
     """
-    from qexp.client.debug import DryRun
+    from qexp.client.dry_run import DryRun
     from qexp.functions.user_code import must_propagate
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is

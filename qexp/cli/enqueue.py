@@ -32,7 +32,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
 
     Enqueueing the same grid again adds only new experiments.
     """
-    from qexp.client.checking import checked
+    from qexp.client.function_check import checked
     from qexp.grid import Grid
 
     reserve()
@@ -63,7 +63,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     """Enqueue a grid with a bar if it takes long, saying first what in it looks like a mistake."""
     from qexp.cli.progress import counting
     from qexp.client import Client
-    from qexp.client.checking import checked
+    from qexp.client.function_check import checked
 
     grid = checked(grid)  # warnings depend on the function's annotations
     _warn(grid.warnings())
@@ -119,7 +119,7 @@ def stale(study: str, number: int) -> str:
 
 def _preview(grid: Grid, form: str) -> None:
     total = len(grid)
-    from qexp.client.provenance import warnings as snapshot_warnings
+    from qexp.client.code_provenance import warnings as snapshot_warnings
 
     first, last = _ends(grid)
     seconds = _mean_duration(grid.study)

@@ -34,7 +34,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     from qexp.cli.progress import wait_with_progress
     from qexp.cli.status import exit_status
     from qexp.client import Client
-    from qexp.client.checking import checked
+    from qexp.client.function_check import checked
     from qexp.client.local_worker import LocalWorker, ending_on_signals
     from qexp.grid import Grid
 

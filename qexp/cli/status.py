@@ -55,7 +55,7 @@ def _watch(client: Client, study: str | None) -> None:
     from rich.live import Live
 
     from qexp.cli.listings import status_table
-    from qexp.client.waiting import pause
+    from qexp.client.wait_for_study import pause
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:

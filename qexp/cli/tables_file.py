@@ -15,7 +15,7 @@ from qexp.cli.terminal import echo, printable
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
-    from qexp.client.paper import FileOutcome
+    from qexp.client.paper_tables import FileOutcome
 
 SUFFIXES = (".yaml", ".yml")
 """The suffixes of a file of tables. No study can have such a name."""
@@ -70,12 +70,12 @@ def _check_apart(macros: Path | None, files: Iterable[Path]) -> None:
 def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form: str) -> int:
     """Write or check all files of a file of tables, print a line for each, and return the exit status."""
     from qexp.analysis.tables_file import load
-    from qexp.client import Client, paper
+    from qexp.client import Client, paper_tables
 
     found = load(path)
     _check_apart(macros, [file for planned in found.tables for file in planned.files])
     names = [name.strip() for name in (only or "").split(",") if name.strip()]
-    outcome = paper.refresh(Client(), replace(found, macros=macros) if macros else found, names, check)
+    outcome = paper_tables.refresh(Client(), replace(found, macros=macros) if macros else found, names, check)
     show_files(outcome.files, form)
     for problem in outcome.problems:
         say(f"qexp: {problem.text}")
@@ -84,11 +84,11 @@ def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form
 
 def check(table: Table, name: str, output: Path | None, macros: Path | None) -> int:
     """Check the file of one table and its macros, print a line for each, and return the exit status."""
-    from qexp.client import paper
+    from qexp.client import paper_tables
 
-    files = [paper.settle(output, table, check=True)] if output is not None else []
+    files = [paper_tables.settle(output, table, check=True)] if output is not None else []
     if macros is not None:
-        files.append(paper.settle_macros(macros, {name: table}, check=True))
+        files.append(paper_tables.settle_macros(macros, {name: table}, check=True))
     show_files(files, "table")
     return int(any(not file.state.is_good for file in files))
 

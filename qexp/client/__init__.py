@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from qexp.client.client import Client
     from qexp.client.enqueue import Difference, Enqueued
-    from qexp.client.reading import Shown
+    from qexp.client.experiment_queries import Shown
     from qexp.client.records import Records
     from qexp.client.study import Study
 
@@ -18,7 +18,7 @@ _HOMES = {
     "Difference": "enqueue",
     "Enqueued": "enqueue",
     "Records": "records",
-    "Shown": "reading",
+    "Shown": "experiment_queries",
     "Study": "study",
 }
 

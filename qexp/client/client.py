@@ -15,7 +15,6 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from qexp.client.progress import Progress, nobody
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qexp.client.enqueue import Difference, Enqueued
+    from qexp.client.experiment_queries import Shown
     from qexp.client.explain import Explanation
-    from qexp.client.reading import Shown
     from qexp.grid import Grid
     from qexp.queueing.publisher import Publisher
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
@@ -44,6 +43,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Progress = Callable[[str, int], None]
+"""Receives "written" or "announced", and how many experiments were so far."""
 
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before a transaction that was broken off is done again."""
@@ -130,7 +131,7 @@ class Client:
         """Return SQL that makes a role for workers and one for readers; see `qexp.store.schema.roles.script`."""
         return roles.script(self.settings, worker, reader)
 
-    def enqueue(self, grid: Grid, progress: Progress = nobody) -> Enqueued:
+    def enqueue(self, grid: Grid, progress: Progress = lambda *_: None) -> Enqueued:
         """
         Add the experiments of a grid that its study does not have yet, and publish all that are pending.
 
@@ -157,7 +158,7 @@ class Client:
         with self.begin() as connection:
             return study_progress.mean_duration(connection, study)
 
-    def publish(self, study: study_rows.StudyRow, progress: Progress = nobody) -> int:
+    def publish(self, study: study_rows.StudyRow, progress: Progress = lambda *_: None) -> int:
         """Publish the ids of pending experiments of a study, as far as the window has room; return their number."""
         with closing(self.publisher) as publisher:
             return publisher.publish(study, partial(progress, "announced"))
@@ -193,10 +194,10 @@ class Client:
 
     def experiments(self, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
         """Return the chosen experiments in the order of their ids."""
-        from qexp.client import reading
+        from qexp.client import experiment_queries
 
         with self.begin() as connection:
-            return reading.experiments(connection, selection, limit)
+            return experiment_queries.experiments(connection, selection, limit)
 
     def size(self, selection: Selection) -> tuple[int, int]:
         """Return how many of the chosen experiments are closed, and how many are open."""
@@ -207,10 +208,10 @@ class Client:
 
     def show(self, selection: Selection) -> list[Shown]:
         """Return everything about the chosen experiments."""
-        from qexp.client import reading
+        from qexp.client import experiment_queries
 
         with self.begin() as connection:
-            return reading.show(connection, selection)
+            return experiment_queries.show(connection, selection)
 
     def explain(self, experiment: int) -> Explanation:
         """Say why an experiment is in the state that it is in; also while the broker is down."""
@@ -220,10 +221,10 @@ class Client:
 
     def errors(self, selection: Selection) -> list[ErrorGroup]:
         """Return the failed among the chosen experiments by error, the largest group first."""
-        from qexp.client import reading
+        from qexp.client import experiment_queries
 
         with self.begin() as connection:
-            return reading.errors(connection, selection)
+            return experiment_queries.errors(connection, selection)
 
     def requeue(self, selection: Selection, fresh: bool = False) -> Requeued:
         """
@@ -232,7 +233,7 @@ class Client:
         With *fresh* they begin anew, otherwise with their checkpoints where they have any. Stale ones are chosen by the
         newest revision in the database, before this makes one of the code as it is now.
         """
-        from qexp.client.planning import renew, renewal
+        from qexp.client.study_specs import renew, renewal
         from qexp.files import Files
         from qexp.queueing import broker
         from qexp.store.selection import selectors
@@ -330,19 +331,19 @@ class Client:
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
-        from qexp.client import reading
+        from qexp.client import experiment_queries
 
         with self.begin() as connection:
-            return reading.frame(connection, selection)
+            return experiment_queries.frame(connection, selection)
 
     def export(self, selection: Selection, path: Path) -> tuple[int, int]:
         """Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns."""
         from qexp.analysis.export import writer
-        from qexp.client import reading
+        from qexp.client import experiment_queries
 
         save = writer(path)  # before Postgres is asked: it may be no name of a kind that can be written
         with self.begin() as connection:
-            return reading.export(connection, selection, save)
+            return experiment_queries.export(connection, selection, save)
 
     def wait(
         self,
@@ -357,11 +358,11 @@ class Client:
         *progress* is told the counts now and then, more rarely of a study that takes long to count; *check* is called
         several times a second. TimeoutError after *timeout* seconds, if given.
         """
-        from qexp.client import waiting
+        from qexp.client import wait_for_study
 
         kept = self if self._keeps else Client(self.settings, keeps=True)
         try:
-            counts = waiting.wait(kept, study, progress, check, timeout)
+            counts = wait_for_study.wait(kept, study, progress, check, timeout)
         finally:
             if not self._keeps:
                 kept.close()

@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from qexp import notify
-from qexp.client import provenance
-from qexp.client.checking import checked
-from qexp.client.planning import study_spec
-from qexp.client.progress import Progress
+from qexp.client import code_provenance
+from qexp.client.function_check import checked
+from qexp.client.study_specs import study_spec
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json
@@ -21,7 +20,7 @@ from qexp.store.reads import staleness, study_rows
 from qexp.store.writes import control, enqueueing, publishing, studies
 
 if TYPE_CHECKING:
-    from qexp.client.client import Client
+    from qexp.client.client import Client, Progress
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     broker.check(client.settings)
     spec = study_spec(grid, client.settings)
     notify.check(spec.run_options.notify)
-    missing = provenance.missing(grid, spec.provenance.snapshot)
+    missing = code_provenance.missing(grid, spec.provenance.snapshot)
 
     def add(connection: Connection) -> tuple[tuple[str, str | None] | None, study_rows.StudyRow, enqueueing.Added]:
         before = study_rows.place(connection, spec.name)
@@ -129,7 +128,7 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
             return Enqueued(study, 0, 0, 0, known.revision)
         data = {"study": study, "function": known.function, "include": include, "settings": settings}
         # outside of transactions, since it unpacks code and imports the module
-        code = provenance.code(client, known.folder, digest)
+        code = code_provenance.code(client, known.folder, digest)
         grid = checked(Grid.from_dict(data, code), moves=False)
         added = client.change(partial(_add, known=known, grid=grid))
     announced = client.publish(known)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement
 from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.request import PlotRequest, require_matplotlib
 from qexp.analysis.table.names import check_where
-from qexp.client import reading
+from qexp.client import experiment_queries
 from qexp.client.summaries import snapshot
 from qexp.errors import SummaryError
 from qexp.store.connection import Connection
@@ -65,7 +65,7 @@ def _check_where(study: StudyRow, selection: Selection) -> None:
 
 
 def _experiments(connection: Connection, condition: ColumnElement[bool], study: StudyRow) -> Experiments:
-    frame, sources = reading.frame_and_sources(connection, condition, study)
+    frame, sources = experiment_queries.frame_and_sources(connection, condition, study)
     parameters = [name for name, source in sources.items() if source == "params"]
     results = [name for name, source in sources.items() if source == "result"]
     return Experiments(frame, parameters, results, study.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qexp.default_fields import marked
-from qexp.grid import key_conflicts, lint, validation
+from qexp.grid import key_conflicts, text_warnings, validation
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
 from qexp.grid.overlay import layered, layered_data, overlaid
@@ -92,8 +92,9 @@ class Grid(ParameterSets):
             for axis in self.axes
             if axis.repeats
         ]
-        likely = lint.warnings(self.source.root, self.untyped) if self.source.root is not None and self.untyped else ()
-        return list(dict.fromkeys([*idle, *held, *fewer, *key_conflicts.warnings(self), *likely]))
+        root = self.source.root
+        texts = text_warnings.warnings(root, self.untyped) if root is not None and self.untyped else ()
+        return list(dict.fromkeys([*idle, *held, *fewer, *key_conflicts.warnings(self), *texts]))
 
     def location_of(self, name: str) -> Location:
         """Return the location of a name in the file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from qexp.model.canonical import Json, to_text
 from qexp.truncation import shortened
@@ -32,6 +33,20 @@ def plain(value: Json) -> str:
     ('SVC', '[1, null]', '0.1')
     """
     return value if isinstance(value, str) else to_text(value)
+
+
+def shown(value: Any, width: int = 60) -> str:
+    """
+    Return a value for a message: text in quotes, data as JSON, at most *width* characters.
+
+    >>> shown("svc"), shown([1, None]), shown("x" * 9, width=6)
+    ("'svc'", '[1, null]', "'xxxx…")
+    """
+    try:
+        text = repr(value) if isinstance(value, str) else plain(value)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return shortened(text, width)
 
 
 def short_names(values: Iterable[Json]) -> dict[str, str]:

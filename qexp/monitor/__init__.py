@@ -23,14 +23,14 @@ def install(app: Celery, hosts: Collection[str] = ()) -> None:
         if "flower.app" in sys.modules:  # a worker imports its modules through the same signal
             from tornado.options import options
 
-            from qexp.monitor import doorkeeper, flower_internals
+            from qexp.monitor import access_control, flower_internals
 
             try:
-                doorkeeper.choose_address(options)
+                access_control.choose_address(options)
             except MonitorError as error:
                 print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the edge to Celery's command line
                 raise SystemExit(error.exit_status) from error
-            doorkeeper.guard(flower_internals.flower_class(), options, hosts)
+            access_control.guard(flower_internals.flower_class(), options, hosts)
             if options.format_task is None:
                 options.format_task = as_experiment
 

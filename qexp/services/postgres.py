@@ -21,8 +21,8 @@ import psycopg
 from qexp import private_folders
 from qexp.errors import ServiceError, SettingsError
 from qexp.files import replacing
-from qexp.services.account import Account
 from qexp.services.lock import inherited
+from qexp.services.postgres_account import Account
 from qexp.settings import Settings, socket_url
 
 VERSION = "18"

@@ -89,7 +89,7 @@ def write():
     os.write(1, b"mine\\n")
     written.set()
 threading.Thread(target=write).start()
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.grid import Grid
 checked(Grid.from_dict({"study": "a", "function": "experiment:f", "parameters": {"x": 1}}))
 """

@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from qexp.client.doctor import experiments as doctor
+from qexp.client.doctor import experiment_checks as doctor
 from qexp.client.doctor.finding import Chart, Verdict
 from qexp.grid import Grid
 from qexp.model import Outcome

@@ -17,7 +17,7 @@ import pytest
 from qexp import services, settings
 from qexp.client import Client
 from qexp.errors import ServiceError, SettingsError
-from qexp.services import account
+from qexp.services import postgres_account
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
 
@@ -123,7 +123,7 @@ def test_programs_that_were_half_copied_are_copied_again(tmp_path):
     (site / "part" / "program").touch(mode=0o700)
     site.chmod(0o700)
     copies.mkdir()
-    nobody = account.Account(pwd.getpwuid(65534))
+    nobody = postgres_account.Account(pwd.getpwuid(65534))
     whole = nobody.programs(site, ["part"], copies)
     shutil.rmtree(whole)
     half = whole.with_suffix(".new")
@@ -146,8 +146,9 @@ def new_user(monkeypatch):
 def test_first_starts_at_once_make_one_system_user(new_user):
     # Given several first starts that find no user for Postgres
     code = (
-        "import pwd, sys; from qexp.services import account; account.USER = sys.argv[1]; sys.stdin.read(); "
-        "uid = account.Account.here().entry.pw_uid; pwd.getpwuid(uid); print(uid)"
+        "import pwd, sys; from qexp.services import postgres_account; "
+        "postgres_account.USER = sys.argv[1]; sys.stdin.read(); "
+        "uid = postgres_account.Account.here().entry.pw_uid; pwd.getpwuid(uid); print(uid)"
     )
     line = [sys.executable, "-c", code, new_user]
     starts = [
@@ -167,7 +168,7 @@ def test_first_starts_at_once_make_one_system_user(new_user):
 def test_a_system_user_that_cannot_be_made_is_one_line_with_the_cause(monkeypatch, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root starts Postgres as another user")
-    monkeypatch.setattr(account, "USER", f"qexp-{uuid.uuid4().hex[:8]}")
+    monkeypatch.setattr(postgres_account, "USER", f"qexp-{uuid.uuid4().hex[:8]}")
     (tmp_path / "useradd").write_text(
         "#!/bin/sh\necho 'useradd: cannot lock /etc/passwd; try again later.' >&2; exit 1\n"
     )
@@ -176,7 +177,7 @@ def test_a_system_user_that_cannot_be_made_is_one_line_with_the_cause(monkeypatc
     with pytest.raises(
         ServiceError, match=r"cannot be created: useradd: cannot lock /etc/passwd; try again later"
     ) as caught:
-        account.Account.here()
+        postgres_account.Account.here()
     assert "\n" not in str(caught.value)
 
 
@@ -193,7 +194,7 @@ def shared(tmp_path, monkeypatch, home):
 def test_a_socket_in_the_temporary_folder_lies_in_a_private_one_of_its_account(shared):
     _, notices = services.up(settings.load_with_origins())
     assert Client(settings.load()).counts() == []
-    uid = account.Account.here().uid
+    uid = postgres_account.Account.here().uid
     above = shared / f"qexp-{uid}"
     for folder in (above, *above.iterdir()):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -207,7 +208,7 @@ def test_a_link_in_the_place_of_the_sockets_is_refused_and_its_target_stays_as_i
     target = tmp_path / "target"
     target.mkdir()
     target.chmod(0o755)
-    (shared / f"qexp-{account.Account.here().uid}").symlink_to(target)
+    (shared / f"qexp-{postgres_account.Account.here().uid}").symlink_to(target)
     # When the services are started
     with pytest.raises(SettingsError, match="found a link"):
         services.up(settings.load_with_origins())

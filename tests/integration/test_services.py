@@ -20,8 +20,8 @@ from qexp import services, settings
 from qexp.client import Client
 from qexp.errors import DatabaseUnreachableError, ServiceError, SettingsError
 from qexp.services import lock, postgres
-from qexp.services.account import Account
 from qexp.services.lock import inherited, locked
+from qexp.services.postgres_account import Account
 
 
 @pytest.fixture

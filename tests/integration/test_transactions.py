@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from qexp.client import provenance
+from qexp.client import code_provenance
 from qexp.grid import Grid
 from qexp.store.connection import connect
 from qexp.store.selection.selectors import Selection
@@ -36,14 +36,14 @@ def grid(client, tmp_path):
 @pytest.fixture
 def taken(raw, monkeypatch):
     """How many transactions waited for their clients, each time that code was packed."""
-    numbers, of_folder = [], provenance.of_folder
+    numbers, of_folder = [], code_provenance.of_folder
 
     def taken(*arguments, **keys):
         query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%'"
         numbers.extend(raw.execute(query).fetchone())
         return of_folder(*arguments, **keys)
 
-    monkeypatch.setattr(provenance, "of_folder", taken)
+    monkeypatch.setattr(code_provenance, "of_folder", taken)
     return numbers
 
 
@@ -73,7 +73,7 @@ def test_a_requeue_leaves_newer_code_alone_that_an_enqueue_has_brought_meanwhile
     client.enqueue(grid)
     client.cancel(Selection(grid.study))
     (tmp_path / "experiment.py").write_text("def f(x): return 1\n")
-    of_folder = provenance.of_folder
+    of_folder = code_provenance.of_folder
 
     def packed(*arguments, **keys):
         found = of_folder(*arguments, **keys)
@@ -82,7 +82,7 @@ def test_a_requeue_leaves_newer_code_alone_that_an_enqueue_has_brought_meanwhile
         client.enqueue(grid)
         return found
 
-    monkeypatch.setattr(provenance, "of_folder", packed)
+    monkeypatch.setattr(code_provenance, "of_folder", packed)
     # When the requeue goes on
     assert len(client.requeue(Selection(grid.study)).ids) == 2
     # Then the study's code is that of the enqueue
@@ -123,7 +123,7 @@ def test_nobody_waits_for_a_study_while_its_code_is_packed(client, grid, monkeyp
     # Given a requeue of which the code takes long to pack
     client.enqueue(grid)
     client.cancel(Selection(grid.study))
-    of_folder = provenance.of_folder
+    of_folder = code_provenance.of_folder
 
     def packed(*arguments, **keys):
         # Then the study can be had meanwhile
@@ -131,5 +131,5 @@ def test_nobody_waits_for_a_study_while_its_code_is_packed(client, grid, monkeyp
             other.execute("SELECT FROM study WHERE name = %s FOR UPDATE NOWAIT", [grid.study])
         return of_folder(*arguments, **keys)
 
-    monkeypatch.setattr(provenance, "of_folder", packed)
+    monkeypatch.setattr(code_provenance, "of_folder", packed)
     assert len(client.requeue(Selection(grid.study)).ids) == 2

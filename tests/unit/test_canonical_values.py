@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, RootModel, Se
 from tests_support import signature_of
 from typing_extensions import TypedDict
 
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.errors import GridError
 from qexp.functions import Signature
 from qexp.grid import Grid, bind

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 from pydantic import ImportString
 
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.errors import FunctionError, GridError
 from qexp.functions import Interruption, Signature, file_in, importing_from, reference, resolve, switch_folder
 from qexp.grid import Grid

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from qexp import Grid
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.errors import GridError
 from qexp.grid.axis_forms import LogNormal, Normal
 from qexp.model import fingerprint

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qexp import Grid
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.client.study import grid_of
 from qexp.errors import GridError
 from qexp.grid import assignments_of

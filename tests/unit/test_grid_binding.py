@@ -9,7 +9,7 @@ import typing
 import pytest
 from tests_support import signature_of
 
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.errors import GridError
 from qexp.grid import Grid, bind
 

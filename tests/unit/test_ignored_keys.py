@@ -8,7 +8,7 @@ import pytest
 from pydantic import AliasChoices, AliasPath, BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
-from qexp.client.checking import checked
+from qexp.client.function_check import checked
 from qexp.errors import GridError
 from qexp.functions import Signature
 from qexp.grid import Grid, bind

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 import qexp
-from qexp.client import provenance
-from qexp.client.checking import checked
+from qexp.client import code_provenance
+from qexp.client.function_check import checked
 from qexp.errors import GridError, SourceError
 from qexp.grid import Grid
 
 SAYS = """
 from pathlib import Path
-from qexp.client.checking import checked
-from qexp.client.provenance import of
+from qexp.client.function_check import checked
+from qexp.client.code_provenance import of
 from qexp.errors import QexpError
 from qexp.grid import Grid
 
@@ -179,11 +179,11 @@ def test_a_function_whose_file_the_snapshot_leaves_out_is_refused(project, tmp_p
 
     # When they are to be enqueued, then they are refused with what to do
     with pytest.raises(SourceError, match=r"experiment.py: left out .* the line '!experiment.py' in .qexpignore"):
-        provenance.of(grid("experiment:f"))
+        code_provenance.of(grid("experiment:f"))
     with pytest.raises(SourceError, match=r"linked.py: left out of the snapshot, as it is a link out of the folder"):
-        provenance.of(grid("linked:f"))
+        code_provenance.of(grid("linked:f"))
     (path / ".qexpignore").write_text("!experiment.py\n")
-    assert "experiment.py" in provenance.of(grid("experiment:f")).snapshot.files
+    assert "experiment.py" in code_provenance.of(grid("experiment:f")).snapshot.files
 
 
 def test_a_study_that_may_not_move_refuses_a_function_found_elsewhere(project, monkeypatch):
@@ -199,8 +199,8 @@ def test_a_study_that_may_not_move_refuses_a_function_found_elsewhere(project, m
 
 MISSING = """
 from pathlib import Path
-from qexp.client.checking import checked
-from qexp.client.provenance import warnings
+from qexp.client.function_check import checked
+from qexp.client.code_provenance import warnings
 from qexp.grid import Grid
 
 grid = checked(Grid.from_dict({"study": "a", "function": "experiment:f", "parameters": {"x": 1}}, Path.cwd()))

@@ -16,9 +16,8 @@ from qexp.analysis.tables_file.keys import KEYS, similar
 from qexp.analysis.tables_file.model import PlannedTable, TablesFile
 from qexp.analysis.writers import FORMATS
 from qexp.errors import TablesFileError, nearest
-from qexp.grid.sentences import shown
 from qexp.grid.yaml_source import FileKind, LocatedData, Location, Part, read
-from qexp.model import Json
+from qexp.model import Json, shown
 from qexp.pydantic_errors import expected
 
 KIND = FileKind("tables", "a mapping with 'tables'", TablesFileError)

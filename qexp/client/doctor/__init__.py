@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from qexp.client.doctor import experiments, services
+from qexp.client.doctor import experiment_checks, service_checks
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict, exit_status
 from qexp.errors import ServiceError, SettingsError
 from qexp.settings import load_with_origins
@@ -37,22 +37,22 @@ NEEDS: Mapping[str, str] = {
 """What checks may need, in words."""
 
 CHECKS = (
-    Check("settings", services.origins),
-    Check("Postgres", services.postgres),
-    Check("schema", services.tables, needs=("postgres",)),
-    Check("rights", services.rights, needs=("postgres",)),
-    Check("clock", services.clock, needs=("postgres",)),
-    Check("connections", services.connections, needs=("postgres",)),
-    Check("broker", services.redis),
-    Check("memory", services.memory, needs=("broker",)),
-    Check("embedded", services.embedded),
-    Check("workers", experiments.crew, needs=("postgres", "tables")),
-    Check("queues", experiments.queues, needs=("postgres", "tables", "workers")),
-    Check("progress", experiments.progress, needs=("postgres", "tables", "workers")),
-    Check("functions", experiments.functions, needs=("postgres", "tables"), patience=experiments.IMPORTS + 3),
-    Check("artifacts", experiments.artifacts),
-    Check("left-overs", experiments.left_overs),
-    Check("disk", experiments.disk),
+    Check("settings", service_checks.origins),
+    Check("Postgres", service_checks.postgres),
+    Check("schema", service_checks.tables, needs=("postgres",)),
+    Check("rights", service_checks.rights, needs=("postgres",)),
+    Check("clock", service_checks.clock, needs=("postgres",)),
+    Check("connections", service_checks.connections, needs=("postgres",)),
+    Check("broker", service_checks.redis),
+    Check("memory", service_checks.memory, needs=("broker",)),
+    Check("embedded", service_checks.embedded),
+    Check("workers", experiment_checks.crew, needs=("postgres", "tables")),
+    Check("queues", experiment_checks.queues, needs=("postgres", "tables", "workers")),
+    Check("progress", experiment_checks.progress, needs=("postgres", "tables", "workers")),
+    Check("functions", experiment_checks.functions, ("postgres", "tables"), experiment_checks.IMPORTS + 3),
+    Check("artifacts", experiment_checks.artifacts),
+    Check("left-overs", experiment_checks.left_overs),
+    Check("disk", experiment_checks.disk),
 )
 
 

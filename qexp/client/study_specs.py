@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qexp.client import provenance
+from qexp.client import code_provenance
 from qexp.grid import Grid
 from qexp.notification_addresses import hidden
 from qexp.settings import Settings
@@ -39,7 +39,7 @@ def study_spec(grid: Grid, settings: Settings) -> studies.StudySpec:
             grid.file.stop_after.model_dump(exclude_none=True) if grid.file.stop_after else {},
             grid.file.notify or settings.notify,
         ),
-        provenance=provenance.of(grid),
+        provenance=code_provenance.of(grid),
     )
 
 
@@ -60,7 +60,7 @@ def renewal(study: study_rows.StudyRow, digest: str | None) -> Renewal | None:
     folder = None if study.folder is None else Path(study.folder)
     if digest is None or folder is None or not folder.is_dir():
         return None
-    now = provenance.of_folder(folder, ships=True)
+    now = code_provenance.of_folder(folder, ships=True)
     return None if now.snapshot is None or now.snapshot.digest == digest else Renewal(study.revision, now)
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from qexp import Grid
-from qexp.client.checking import checked
-from qexp.grid.lint import advice
+from qexp.client.function_check import checked
+from qexp.grid.text_warnings import advice
 
 SOURCE = "def takes(plain, typed: str = '', default=1, **rest): pass\n"
 

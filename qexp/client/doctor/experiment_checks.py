@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qexp.client import importing
+from qexp.client import import_check
 from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
 from qexp.client.explain import start_worker
 from qexp.errors import FilesError
@@ -102,12 +102,12 @@ def functions(name: str, chart: Chart) -> Findings:
     with health.reading(chart.settings) as connection:
         called = health.functions(connection)
     away = [one.study for one in called if one.folder is not None and not Path(one.folder).is_dir()]
-    sharing: dict[importing.Place, list[health.Called]] = {}
+    sharing: dict[import_check.Place, list[health.Called]] = {}
     for one in called:
         if one.study not in away:
             sharing.setdefault((one.function, one.folder), []).append(one)
     patience = IMPORTS * chart.settings.connect_timeout
-    answers = importing.problems(list(sharing), patience) if sharing else {}
+    answers = import_check.problems(list(sharing), patience) if sharing else {}
     for where, problem in answers.items():
         if problem is not None:
             yield _unusable(name, sharing[where], problem)
