@@ -22,7 +22,7 @@ def writer(path: Path) -> Callable[[Tables], None]:
     """
     Return the function that writes a frame to *path*; the suffix .csv, .parquet or .json decides the format.
 
-    The file appears complete or not at all. ExportError says why it cannot be written, before the frame is made.
+    The file appears complete or not at all. Raises ExportError if it cannot be written, before the frame is made.
     """
     writers = {".csv": _csv, ".parquet": _parquet, ".json": _json}
     check_target(path, writers)

@@ -21,11 +21,11 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
     """
     Return one row per experiment in the order of ids, indexed from 0.
 
-    The columns are `id`, one per parameter, one per result, then status, attempt, revision (missing if it never ran),
-    host, started_at (UTC), duration, last_attempt, failure and error. last_attempt has the seconds of the last attempt,
-    duration also those of the attempts that it continued. A mapping becomes a column per key, such as `train.acc`, up
-    to 200 keys. Names that occur twice become `result.NAME` and `param.NAME`. Whole numbers are integers (Int64 if
-    some are missing). Failed experiments are included.
+    The columns are `id`, one per parameter and one per result. Then come status, attempt, revision (missing if it never
+    ran), host, started_at (UTC), duration, last_attempt, failure and error. `last_attempt` has the seconds of the last
+    attempt; `duration` adds those of the attempts that it continued. A mapping becomes a column per key, such as
+    `train.acc`, up to 200 keys. Names that occur twice become `result.NAME` and `param.NAME`. Whole numbers are ints
+    (Int64 if some are missing). Failed experiments are included.
     """
     return frame_and_sources(blocks, parameters, results)[0]
 

@@ -29,8 +29,8 @@ def build(connection: Connection, spec: CompareSpec) -> Comparison:
     """
     Compare methods in pairs.
 
-    SummaryError: it names something that is not there, nothing is done yet, or results cannot be paired. RefusedError:
-    the results of one study are of different settings or code.
+    Raises SummaryError if *spec* names something unknown, nothing is done yet, or results cannot be paired. Raises
+    RefusedError if the results of one study have different settings or code.
     """
     pairing = pair_up(connection, spec)
     if not (pairing.observed.status == _DONE).any():

@@ -75,7 +75,7 @@ class Pairing:
 
 def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
     """
-    Read the experiments of a comparison. SummaryError: an axis or metric is unknown, or methods cannot be paired.
+    Read the experiments of a comparison. Raises SummaryError for unknown names, or if methods cannot be paired.
 
     A parameter that has one value within each method, such as the depth of trees, belongs to the method: it does not
     have to agree.
@@ -122,7 +122,7 @@ def _told_apart(
     """
     Return the parameters that belong to the methods, and those by which results are paired.
 
-    SummaryError: a method has no such parameter, and another one has it with several values.
+    Raises SummaryError if a method has no such parameter, and another one has it with several values.
     """
     fixed, blocks = [], []
     for name in others:

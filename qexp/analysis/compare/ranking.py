@@ -20,7 +20,7 @@ def ranked(pairing: Pairing, methods: Sequence[str]) -> Ranks:
     """
     Return the average ranks of all methods over the blocks that all of them have.
 
-    SummaryError: there are fewer than three methods or no such block, or ranks are asked for per group.
+    Raises SummaryError if there are fewer than three methods or no such block, or ranks are asked for per group.
     """
     if pairing.spec.per:
         raise SummaryError("--ranks ranks methods over all combinations; leave out --per, or narrow with --where")

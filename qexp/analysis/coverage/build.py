@@ -30,10 +30,10 @@ _MOST = 1_000
 
 def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     """
-    Count what is done of the newest grids, in cells.
+    Count the done experiments of the newest grids, in cells.
 
-    Without rows and columns, the two parameters with the most values are chosen; see `choice.choose`. SummaryError:
-    an axis or metric is unknown, or there is no experiment.
+    Without rows and columns, `default_axes.choose` chooses the two parameters with the most values. Raises SummaryError
+    if an axis or metric is unknown, or there is no experiment.
     """
     known = [study_rows.find(connection, name) for name in spec.studies]
     names = parameters(known)
@@ -54,7 +54,7 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
 
 
 def counted(connection: Connection, observed: TableExperiments, roles: Roles, found: Reasons) -> Coverage:
-    """Count experiments that have been read; SummaryError: there are more than 1,000 rows or columns."""
+    """Count experiments that have been read. Raises SummaryError if there are more than 1,000 rows or columns."""
     rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
     _require_few(rows, columns)
     shape = len(rows.keys), len(columns.keys)

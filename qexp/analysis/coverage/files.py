@@ -11,7 +11,7 @@ from qexp.analysis.coverage.model import Coverage
 
 
 def write(found: Coverage, path: Path) -> None:
-    """Write .pdf, .svg or .png as a heat map, .csv as the frame, .json as data; ExportError if it cannot be written."""
+    """Write .pdf, .svg or .png as a heat map, .csv as the frame, .json as data. Raises ExportError if that fails."""
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         coverage_figure(found).save(path)

@@ -52,7 +52,7 @@ def reasons(connection: Connection, observed: TableExperiments, metrics: Sequenc
 
     A done one must have the settings and the code of the newest revision, and a finite value of each metric.
 
-    SummaryError: a metric is text, a list or a mapping.
+    Raises SummaryError if a metric is text, a list or a mapping.
     """
     of_status = np.array([KINDS.index(_OF[one]) if one in _OF else -1 for one in _STATUSES], dtype=np.int8)
     codes = of_status[observed.status]

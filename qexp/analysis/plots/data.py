@@ -72,9 +72,9 @@ class Chosen:
 
 def choose(experiments: Experiments, request: PlotRequest, mixed: Sequence[str] = ()) -> Chosen:
     """
-    Return what is drawn; SummaryError says which name, value or parameter does not fit.
+    Return the experiments to draw. Raises SummaryError for a name, value or parameter that does not fit.
 
-    RefusedError has a line for each parameter that would be pooled, and the reasons *mixed*, unless these are allowed.
+    Raises RefusedError with a line for each parameter that would be pooled and for the reasons *mixed*, unless allowed.
     """
     frame = experiments.frame
     over = _check_names(experiments, request)
@@ -121,7 +121,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _check_names(experiments: Experiments, request: PlotRequest) -> tuple[str, ...]:
-    """Return the parameters whose values are the replicates; SummaryError for a name that the study does not have."""
+    """Return the parameters whose values are the replicates. Raises SummaryError for a name that the study lacks."""
     known = list(experiments.parameters)
     for option, name in request.roles:
         numbers = [*known, *experiments.results, *_TIMES]

@@ -71,7 +71,7 @@ class PlotRequest:
 
     @property
     def center(self) -> Statistic:
-        """Return the statistic of each point, cell or line; StatisticsError if there is none of this name."""
+        """Return the statistic of each point, cell or line. Raises StatisticsError if there is none of this name."""
         from qexp.analysis.statistics.names import Statistic, statistic_of
 
         return Statistic.MEAN_STD if self.statistic is None else statistic_of(self.statistic)
@@ -158,7 +158,7 @@ def size_of(text: str) -> tuple[float, float]:
 
 
 def require_matplotlib() -> ModuleType:
-    """Return matplotlib; MissingLibraryError if it is not installed."""
+    """Return matplotlib. Raises MissingLibraryError if it is not installed."""
     try:
         import matplotlib
     except ImportError as error:

@@ -162,7 +162,7 @@ class Report:
 
 
 def gather(connection: Connection, options: Options) -> Report:
-    """Read a report; SummaryError or UnknownStudyError names an option that the study does not have."""
+    """Read a report. Raises SummaryError or UnknownStudyError for an option that the study does not have."""
     study = study_rows.find(connection, options.study)
     metrics, left = _metrics(connection, study, options)
     rows, columns = _names(options.rows), _names(options.columns)

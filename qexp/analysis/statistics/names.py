@@ -103,7 +103,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 def statistic_of(text: str) -> Statistic:
     """
-    Return the statistic of a name such as `mean±std`, `mean +- std`, `std` or `sem`; StatisticsError if unknown.
+    Return the statistic of a name such as `mean±std`, `mean +- std`, `std` or `sem`. Raises StatisticsError if unknown.
 
     >>> statistic_of("mean +- std").label
     'mean ± std'
@@ -112,12 +112,12 @@ def statistic_of(text: str) -> Statistic:
 
 
 def paired_test_of(text: str) -> PairedTest:
-    """Return the test of a name such as `wilcoxon`, `permutation`, `ttest` or `t-test`; StatisticsError if unknown."""
+    """Return the test of a name such as `wilcoxon`, `permutation` or `t-test`. Raises StatisticsError if unknown."""
     return _choice("test", text, PairedTest, _TEST_ALIASES)
 
 
 def correction_of(text: str) -> Correction:
-    """Return the correction of a name such as `holm`, `fdr`, `bh` or `none`; StatisticsError if unknown."""
+    """Return the correction of a name such as `holm`, `fdr`, `bh` or `none`. Raises StatisticsError if unknown."""
     return _choice("correction", text, Correction, _CORRECTION_ALIASES)
 
 

@@ -115,7 +115,7 @@ def compare(
 
 
 def paired_differences(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
-    """Return a - b along the last axis without the noise of binary fractions; ValueError if the lengths differ."""
+    """Return a - b along the last axis without binary rounding noise. Raises ValueError if the lengths differ."""
     first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     if first.shape[-1:] != second.shape[-1:]:
         raise ValueError(f"pairs: found {first.shape[-1:]} and {second.shape[-1:]} replicates, expected equal numbers")

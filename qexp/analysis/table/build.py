@@ -35,8 +35,8 @@ def build(connection: Connection, spec: TableSpec) -> Table:
     """
     Make the table that *spec* asks for.
 
-    SummaryError: it names something that is not there, or nothing is done yet. RefusedError: the table would be
-    wrong, with a line for each reason.
+    Raises SummaryError if *spec* names something unknown, or nothing is done yet. Raises RefusedError, with a line for
+    each reason, if the table would be wrong.
     """
     parts = gather(connection, spec)
     refuse(parts.problems, spec)

@@ -94,7 +94,7 @@ def lost_and_left_out(connection: Connection, observed: TableExperiments, at: in
 def without_number(
     connection: Connection, study: StudyRow, metric: str, source: ValueSource, ids: np.ndarray
 ) -> Mapping[str, list[int]]:
-    """Return those of some experiments whose metric is `missing` or `nan`; SummaryError: it is text in some."""
+    """Return those of some experiments whose metric is `missing` or `nan`. Raises SummaryError if some are text."""
     said = observations.kinds(connection, source, ids.tolist())
     if said["other"]:
         raise problems.not_a_number(metric, said["other"], study.name)

@@ -64,7 +64,7 @@ def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
 
 
 def baseline(found: Sequence[Key], axes: Axes, wanted: str, noun: str) -> int:
-    """Return the place of the baseline; SummaryError names the nearest one if there is no such place."""
+    """Return the place of the baseline. Raises SummaryError, with the nearest label, if there is none."""
     at = place(found, axes, wanted)
     if at is None:
         known = [",".join(key) for key in found]

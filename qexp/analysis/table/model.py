@@ -141,7 +141,7 @@ class Table:
         return render(self, form)
 
     def cell(self, row: Key | str, column: Key | str) -> Cell | None:
-        """Return one cell by the labels of its row and column; KeyError if there is no such row or column."""
+        """Return one cell by the labels of its row and column. Raises KeyError if there is no such row or column."""
         return self.cells[_place(self.rows, row)][_place(self.columns, column)]
 
 

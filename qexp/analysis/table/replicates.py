@@ -116,7 +116,7 @@ def units(
     pools: bool = False,
 ) -> Units:
     """
-    Sort experiments into units. SummaryError: there are more than 1,000 rows or columns.
+    Sort experiments into units. Raises SummaryError if there are more than 1,000 rows or columns.
 
     With *pools* the values of open axes are replicates too.
     """

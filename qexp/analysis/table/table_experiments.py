@@ -61,7 +61,7 @@ def observe(
     connection: Connection, spec: TableSpec, with_rest: bool = True, implied: Collection[str] = ()
 ) -> TableExperiments:
     """
-    Read the experiments of a table; SummaryError names an axis or metric that no study has.
+    Read the experiments of a table. Raises SummaryError for an axis or metric that no study has.
 
     Nobody named the *implied* axes, so the newest grid may lack them. Without *with_rest*, parameters that are no axes
     are not read, and all experiments have the same rest.

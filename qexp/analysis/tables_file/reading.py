@@ -42,7 +42,7 @@ _Layer = dict[str, _GivenField]
 
 
 def load(path: Path) -> TablesFile:
-    """Read a file of tables; TablesFileError names the line of the first problem. Paths are relative to the file."""
+    """Read a file of tables; its paths are relative to it. Raises TablesFileError with the line of a problem."""
     source = LocatedData.of(str(path), read(path, KIND))
     data = _top(source)
     defaults = _layer(source, "defaults", data=data.get("defaults"))

@@ -46,7 +46,7 @@ def write(table: Table, path: Path, siunitx: bool = False) -> None:
     """
     Write a table to a file; its suffix .tex, .md, .html, .csv or .json decides the format.
 
-    The file appears complete or not at all; ExportError says why it cannot be written.
+    The file appears complete or not at all. Raises ExportError if it cannot be written.
     """
     check_table_file(path)
     save(render(table, path.suffix.lower().removeprefix("."), siunitx), path)

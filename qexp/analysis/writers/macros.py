@@ -26,8 +26,8 @@ def to_macros(tables: Mapping[str, Table]) -> str:
     Return one `\newcommand` per cell of several tables, which are given by name.
 
     A macro is named after its table and the labels of its row and column, in letters. Its text is the number, with the
-    count if replicates are missing, neither bold nor marked. ExportError if two cells would have one name: a number in
-    the name would change its cell with the order of the rows.
+    count if replicates are missing, neither bold nor marked. Raises ExportError if two cells would share a name;
+    numbers in names would change with the order of the rows.
     """
     escape = TexText()
     found: dict[str, tuple[str, ...]] = {}
