@@ -1,4 +1,4 @@
-"""The nouns: experiments, attempts and their states; identity; values as text."""
+"""The types and values that all packages share: attempts, states, canonical JSON, and values as text."""
 
 from qexp.model.attempt import UNKNOWN, Claim, Departure, Error, Imports, Outcome, OutputPiece, Usage
 from qexp.model.canonical import (

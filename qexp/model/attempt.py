@@ -1,4 +1,4 @@
-"""One attempt: its claim, and how it ended (result, error or departure, usage, imports)."""
+"""Types of one attempt: its claim, and its outcome with result, error or departure, usage and imports."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from qexp.model.status import Failure
 from qexp.truncation import MAX_LINE, MAX_STORED, single_line, truncated
 
 _NAME = 1_000
-"""Bytes that are kept of a name, such as an error's type."""
+"""The most bytes of a name, such as an error's type; longer names are truncated."""
 
 
 class Claim(NamedTuple):
-    """An experiment that a worker took for one attempt: what it needs to run the function and to finish the attempt."""
+    """An experiment that a worker has claimed for one attempt, with all that the attempt needs to run and finish."""
 
     id: int
     attempt: int
@@ -33,28 +33,28 @@ class Claim(NamedTuple):
     function: str
     folder: Path | None
     result_names: tuple[str, ...]
-    """Names of the study's results, known when this process first claimed an experiment of the revision."""
+    """Names of the study's results at the time when this process first claimed an experiment of the revision."""
     source: str | None = None
-    """The snapshot of the folder to import from; None: the folder itself, or what is installed."""
+    """The snapshot to import the function from; None: the folder itself, or installed packages."""
     timeout: float | None = None
     """Seconds."""
     memory: int | None = None
     """Bytes."""
     isolation: str = "child"
     output: int = 65536
-    """Bytes of output that are kept of its beginning, and as many of its end."""
+    """Bytes of the output's beginning that Postgres keeps, and as many of its end."""
 
 
-def _truncate(kept: Error | Departure, **limits: int) -> None:
+def _truncate(ending: Error | Departure, **limits: int) -> None:
     """Truncate texts here, since every process that stores an error or departure constructs it."""
     for name, limit in limits.items():
-        if (text := getattr(kept, name)) is not None:
-            object.__setattr__(kept, name, truncated(text, limit))
+        if (text := getattr(ending, name)) is not None:
+            object.__setattr__(ending, name, truncated(text, limit))
 
 
 @dataclass(frozen=True)
 class Error:
-    """The error of a failed attempt, as a person sees it; long texts keep their beginning and end."""
+    """The error of a failed attempt, as people see it; long texts keep their beginning and end."""
 
     failure: Failure
     type: str
@@ -63,14 +63,14 @@ class Error:
     fingerprint: str | None = None
     traceback: str | None = None
     signal: str | None = None
-    """The signal that ended its process, such as SIGKILL."""
+    """The name of the signal that ended the process, such as SIGKILL."""
 
     def __post_init__(self) -> None:
         _truncate(self, type=_NAME, message=MAX_STORED, frame=_NAME, traceback=MAX_STORED)
 
     @property
     def line(self) -> str:
-        """Its type and message on a line of a log."""
+        """Its type and message as one line for logs."""
         return single_line(f"{self.type}: {self.message}", MAX_LINE)
 
 
@@ -87,14 +87,14 @@ class Departure:
 
 @dataclass(frozen=True)
 class Usage:
-    """The time, memory and energy that an attempt used; None: not known."""
+    """The time, memory and energy that an attempt used; None if unknown."""
 
     cpu_seconds: float | None = None
-    """User and system time of the process and of the children it waited for."""
+    """User and system time of the process and of the children that it waited for."""
     peak_memory: int | None = None
-    """Most resident bytes at once, of the process (with what it had when the attempt began) or of one child."""
+    """The largest resident size of the process or of one of its children, in bytes; memory from before counts too."""
     gpu_memory: int | None = None
-    """Most bytes that the process held on all GPUs together, as far as sampled."""
+    """The most bytes that a sample found for the process on all GPUs together."""
     energy_kwh: float | None = None
     """The energy that codecarbon attributes to the process and its children."""
 
@@ -107,20 +107,20 @@ class Imports:
     """The files and packages that an attempt imported; both lists are sorted."""
 
     files: tuple[str, ...]
-    """Files of its snapshot, relative to the snapshot's folder. A namespace package is its absent `__init__.py`."""
+    """Files of its snapshot, relative to the snapshot's folder. A missing `__init__.py` is a namespace package."""
     packages: tuple[str, ...]
     """Top-level names of installed modules, such as numpy."""
 
     @cached_property
     def digest(self) -> str:
-        """32 hexadecimal digits that are equal where both lists are."""
+        """32 hexadecimal digits that identify the two lists."""
         text = json.dumps([self.files, self.packages])
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: with a result, or by an error or departure and the results recorded before."""
+    """The end of an attempt: a result, or an error or departure with the results that were recorded before it."""
 
     result: Mapping[str, Json] | None = None
     error: Error | None = None
@@ -129,11 +129,11 @@ class Outcome:
     """When parts of the result were recorded before the end, in ISO format."""
     usage: Usage = UNKNOWN
     imports: Imports | None = None
-    """None: not known."""
+    """None if unknown."""
 
     @property
     def is_done(self) -> bool:
-        """Whether it is a result."""
+        """Whether the attempt ended with a result."""
         return self.error is None and self.departure is None
 
     @property
@@ -145,7 +145,7 @@ class Outcome:
 
 
 class OutputPiece(NamedTuple):
-    """Some output, by its offset and size in bytes."""
+    """A part of an attempt's output; offset and size count bytes."""
 
     position: int
     size: int

@@ -1,4 +1,4 @@
-"""What makes two parameter sets the same experiment: canonical JSON and its fingerprint. Also the names of studies."""
+"""Canonical JSON and the fingerprint by which equal parameter sets are one experiment; the rule for study names."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",
 
 def canonical(value: Json) -> str:
     """
-    Return the text that equal values share: sorted keys, one spelling per number, true apart from 1.
+    Return the JSON text that equal values share: keys are sorted, 1.0 is 1, but true is not 1.
 
     >>> canonical({"b": 1.0, "a": [True, 1e0, "1", -0.0]})
     '{"a":[true,1,"1",0],"b":1}'
     """
     kind = type(value)
     if kind is int or (kind is float and not value.is_integer() and math.isfinite(value)):
-        return repr(value)  # the encoder's text, faster: most values are numbers
+        return repr(value)  # the same text as the encoder's, but faster: most values are numbers
     return _CANONICAL(map_scalars(_one_spelling, value))
 
 
@@ -54,7 +54,7 @@ def to_text(value: Json) -> str:
 
 
 def encode_float(value: float) -> str:
-    """Return the text for a float that JSON has no number for."""
+    """Return the text of a float that is no JSON number: NaN or an infinity."""
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
@@ -63,7 +63,7 @@ NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 def map_scalars(change: Callable[[Json], Json], value: Json) -> Json:
     """
-    Return data with each value that is no list or mapping replaced by *change* of it.
+    Return data in which *change* replaces each value that is neither a list nor a mapping.
 
     >>> map_scalars(str, {"a": [1, None]})
     {'a': ['1', 'None']}
@@ -79,7 +79,7 @@ def map_scalars(change: Callable[[Json], Json], value: Json) -> Json:
 
 def strict(value: Json) -> Json:
     """
-    Return data without NaN and infinities, which JSON lacks: NaN becomes None, infinities become text.
+    Return data as strict JSON: NaN becomes None, infinities become text.
 
     >>> strict({"loss": [0.5, math.nan, -math.inf]})
     {'loss': [0.5, None, '-Infinity']}

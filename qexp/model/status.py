@@ -1,11 +1,11 @@
-"""Statuses of experiments, how attempts fail, and why a study has an experiment."""
+"""The statuses of experiments, the kinds of failures, and the origins of a study's experiments."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
 DEATHS_BEFORE_ISOLATION = 2
-"""Workers that died while they ran an experiment, on hosts that kept running. It then runs in a process of its own."""
+"""The number of workers that an experiment may kill; after that, it runs in a process of its own."""
 
 
 class Status(StrEnum):
@@ -21,9 +21,9 @@ class Status(StrEnum):
 
 
 OPEN = (Status.PENDING, Status.QUEUED, Status.RUNNING)
-"""An experiment leaves these states without a person."""
+"""States that an experiment leaves by itself."""
 CLOSED = (Status.DONE, Status.FAILED, Status.CANCELLED, Status.PAUSED)
-"""An experiment leaves these states only when a person requeues it."""
+"""States that an experiment leaves only if a person requeues it."""
 
 
 class Origin(StrEnum):

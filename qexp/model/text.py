@@ -1,4 +1,4 @@
-"""Values, ids and time spans as people read them."""
+"""Text for people: values, ids and time spans."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def shown(value: Any, width: int = 60) -> str:
 
 def short_names(values: Iterable[Json]) -> dict[str, str]:
     """
-    Return the last parts of import paths such as `sklearn.svm.SVC`, where a column holds nothing else.
+    Return the last part of each import path, such as SVC for `sklearn.svm.SVC`.
 
-    Empty if any value is something else (a file's name has one dot only) or two paths would look the same.
+    Returns an empty dict if two paths have the same last part, or if any value has fewer than two dots.
 
     >>> short_names(["sklearn.svm.SVC", "sklearn.tree.DecisionTreeClassifier"])["sklearn.svm.SVC"]
     'SVC'
@@ -75,7 +75,7 @@ def describe(
     """
     Return parameters as `name=value` pairs on one line of at most *width* characters, in the order of *names*.
 
-    *short* has, by parameter, the short names of its values.
+    *short* maps each parameter to the short names of its values.
 
     >>> describe({"classifier": "SVC", "dataset": "wine"}, ["dataset", "classifier"])
     'dataset=wine classifier=SVC'
@@ -91,7 +91,7 @@ def describe(
 
 def compact(ids: list[int]) -> str:
     """
-    Return ids in the short form that selectors read back.
+    Return ids in the short form that selectors accept.
 
     >>> compact([19, 17, 20, 21])
     '17,19-21'
@@ -128,7 +128,7 @@ def duration(seconds: float | None) -> str:
 
 def ago(seconds: float) -> str:
     """
-    Return a time span to now in its largest unit.
+    Return the time since a moment in its largest unit.
 
     >>> ago(0.2), ago(3.4), ago(7000), ago(200000)
     ('now', '3 s ago', '1 h ago', '2 d ago')

@@ -1,1 +1,1 @@
-"""Ids of experiments become messages on the broker, for client and worker alike."""
+"""Messages on the broker, which client and worker use alike: their form, size, publication and loss."""

@@ -1,4 +1,4 @@
-"""The connection to the broker, and how the broker is doing."""
+"""The connection to the broker, the messages on its lists, and its health."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from qexp.queueing.messages import Message, ids_in
 from qexp.settings import TLS_OPTIONS, Settings, place
 from qexp.truncation import single_line
 
-if TYPE_CHECKING:  # 130 ms, which commands that only look at Postgres need not wait
+if TYPE_CHECKING:  # their import takes 130 ms, which commands that read only Postgres save
     import redis
     from celery import Celery
 
 _LEVELS = list(range(10))
-_SEPARATOR = "\x06\x16"  # kombu's, between a queue and the number of its list
+_SEPARATOR = "\x06\x16"  # kombu puts it between the name of a queue and the number of a list
 
 
 def application(settings: Settings) -> Celery:
-    """Return a Celery application that speaks to this broker as qexp needs it: JSON, early ack, no prefetch."""
+    """Return a Celery application for this broker: messages are JSON, acknowledged early, and not prefetched."""
     from celery import Celery
 
     url, tls = address(settings.broker_url or "")
@@ -57,17 +57,17 @@ def _options(settings: Settings) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 25,
         "priority_steps": _LEVELS,
-        # saves two of three round trips per message: messages that are lost on the way are published again anyway
+        # this saves two of three round trips per message; the leader publishes lost messages again anyway
         "ack_emulation": False,
     }
 
 
 def address(url: str) -> tuple[str, dict[str, Any]]:
     """
-    Return a broker's URL with every TLS option, and the same options as arguments of redis-py; none without TLS.
+    Return a broker's URL with all TLS options, and the same options as arguments of redis-py; none without TLS.
 
-    Missing options get their strictest value: kombu checks no certificate for a `rediss://` without options. Flower
-    reads the arguments only.
+    Missing options get their strictest value, since kombu checks no certificate for a `rediss://` without options.
+    Flower reads only the arguments.
     """
     if not url.startswith("rediss://"):
         return url, {}
@@ -81,7 +81,7 @@ def address(url: str) -> tuple[str, dict[str, Any]]:
 
 
 class BrokerConnection:
-    """A connection that is opened when it is first used, opened again when it was lost, and stays until `close`."""
+    """A connection to the broker; the first use opens it, and a use after a loss opens it again."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -89,7 +89,7 @@ class BrokerConnection:
 
     @contextmanager
     def use(self) -> Iterator[redis.Redis]:
-        """Give the connection; errors that it raises become BrokerUnreachableError."""
+        """Yield the connection; errors of redis-py in the block become BrokerUnreachableError."""
         import redis
 
         if self.settings.broker_url is None:
@@ -112,7 +112,7 @@ class BrokerConnection:
 
 @contextmanager
 def connected(settings: Settings) -> Iterator[redis.Redis]:
-    """Give a connection to the broker for this block only; its errors become BrokerUnreachableError."""
+    """Yield a connection for this block only; errors of redis-py become BrokerUnreachableError."""
     with closing(BrokerConnection(settings)) as connection, connection.use() as opened:
         yield opened
 
@@ -125,22 +125,22 @@ def check(settings: Settings) -> None:
 
 @dataclass(frozen=True)
 class BrokerHealth:
-    """A broker's version, speed, memory and persistence."""
+    """A broker's version, latency, memory and persistence."""
 
     product: str
     version: tuple[int, ...]
-    """The version of Redis; Valkey reports the one that it is compatible with."""
+    """The version of Redis; Valkey reports the version of Redis that it is compatible with."""
     latency: float
     """Seconds for a round trip, the best of three."""
     policy: str
-    """Its `maxmemory-policy`; any but noeviction drops messages when memory is full."""
+    """Its `maxmemory-policy`; every policy but noeviction drops messages when memory is full."""
     used: int
     limit: int
     """Bytes of memory; 0 means no limit."""
     appends: bool
-    """It keeps an append-only file, so its last commands survive a crash."""
+    """Whether it keeps an append-only file, so that its last commands survive a crash."""
     snapshots: bool
-    """It has written a snapshot to disk."""
+    """Whether it has written a snapshot to disk."""
 
 
 def health(settings: Settings) -> BrokerHealth:
@@ -169,21 +169,21 @@ def _timed(connection: redis.Redis) -> float:
 
 
 def leader_key(site: UUID) -> str:
-    """Return the key that the broker holds while a site's leader reaches Postgres."""
+    """Return the key that the broker has while a site's leader can reach Postgres."""
     return f"qexp:{site}:postgres"
 
 
 @dataclass(frozen=True)
 class WaitingMessages:
-    """The messages on one list of a queue."""
+    """The messages that wait on one list of a queue."""
 
     number: int
     next_ids: tuple[int, ...]
-    """The ids in the next one."""
+    """The ids in the next message."""
 
 
 def waiting(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[tuple[str, int], WaitingMessages]:
-    """Return the messages on lists of queues, each list named by its queue and its level."""
+    """Return the messages that wait on lists; a list is named by its queue and its level."""
     with connection.pipeline(transaction=False) as pipeline:
         for queue, level in lists:
             pipeline.llen(_list(queue, level))
@@ -193,23 +193,23 @@ def waiting(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[t
 
 
 def publish(connection: redis.Redis, messages: Iterable[Message]) -> None:
-    """Put messages on their lists. After an error some may have arrived; a claim absorbs ids that come twice."""
+    """Put messages on their lists. Some may arrive despite an error; publish all again, since a claim succeeds once."""
     with connection.pipeline(transaction=False) as pipeline:
         for message in messages:
             pipeline.lpush(_list(message.queue, message.level), message.encoded())
-        answers = pipeline.execute(raise_on_error=False)  # its own error would quote the message
+        answers = pipeline.execute(raise_on_error=False)  # the pipeline's own error would quote the message
     for answer in answers:
         if isinstance(answer, Exception):
             raise answer
 
 
 def _list(queue: str, level: int) -> str:
-    """Return kombu's name of a queue's list."""
+    """Return kombu's name for a list of a queue."""
     return f"{queue}{_SEPARATOR}{level}" if level else queue
 
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnreachableError:
-    """Translate an error of redis-py, whose text never holds the password, into our error."""
+    """Return an error of redis-py as BrokerUnreachableError; its text never has the password."""
     import redis
 
     cause: BaseException = error

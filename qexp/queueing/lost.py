@@ -1,4 +1,4 @@
-"""Messages that the broker has lost: found by comparing it with Postgres, and published again."""
+"""Finds messages that the broker has lost, by comparing it with Postgres, and publishes their ids again."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from qexp.store.writes import publishing
 from qexp.store.writes.publishing import QueuedBacklog
 
 LOST_AFTER = 5.0
-"""Seconds for which messages must be missing: a process may have taken one and not yet claimed its experiments."""
+"""Seconds after which missing messages count as lost: a child takes a message before it claims the experiments."""
 
 
 class LostMessages:
     """
-    Publishes lost messages again. They are known by three signs.
+    Publishes lost messages again. Each of three signs shows that messages are lost.
 
     - The broker was wiped: the key that qexp keeps on it is gone.
     - A list is empty, although Postgres has queued experiments for it.
-    - The next message of a list was published after experiments that are still queued: messages keep their order.
+    - Experiments are still queued that were published before the next message of their list: lists keep their order.
     """
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
         self._database, self._publisher = database, publisher
         self._missing: dict[int, tuple[float, datetime]] = {}
-        """Since when messages of studies are missing, and the time before which they were published."""
+        """By study: the time at which missing messages were noticed, and the time before which they were published."""
 
     def republish(self, site: UUID, is_first: bool = False) -> int:
         """
-        Publish lost experiments again; return their number.
+        Publish the experiments of lost messages again; return their number.
 
-        *is_first*: no worker has looked before, so that a missing key is no sign.
+        *is_first* says that no worker has checked before, so that a missing key is no sign.
         """
         with self._database.begin() as connection:
             backlogs = publishing.backlogs(connection)
@@ -61,7 +61,7 @@ class LostMessages:
         return number
 
     def _lost_before(self, study: int, missing: datetime | None) -> datetime | None:
-        """Return the time before which messages were lost, or None; they count as lost after a while."""
+        """Return the time before which messages were lost. Returns None while they are missing for a short time."""
         if missing is None:
             return None
         since, before = self._missing.setdefault(study, (time.monotonic(), missing))
@@ -71,7 +71,7 @@ class LostMessages:
         return before
 
     def _republish_study(self, number: int, before: datetime) -> int:
-        """Publish the experiments of a study again that were queued before a time."""
+        """Publish again the experiments of a study that were queued before a time."""
         published = 0
         while True:
             with self._database.begin() as connection:
@@ -86,6 +86,6 @@ class LostMessages:
 
 
 def _missing_before(connection: Connection, backlog: QueuedBacklog, waiting: broker.WaitingMessages) -> datetime | None:
-    """Return the time before which messages are missing, or None."""
+    """Return the time before which messages are missing. Returns None if none is missing."""
     before = publishing.oldest_queued(connection, waiting.next_ids) if waiting.number else backlog.now
     return before if before is not None and (backlog.oldest is None or backlog.oldest < before) else None

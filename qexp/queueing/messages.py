@@ -1,4 +1,4 @@
-"""The form of a message: a Celery task that carries ids of experiments, and nothing that only Postgres knows."""
+"""The form of a message: a Celery task whose only argument is a list of ids of experiments."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 from uuid import UUID, uuid4, uuid5
 
 TASK = "qexp.run"
-"""The name of the only Celery task; Celery discards messages with an unknown name."""
+"""The name of the only Celery task; Celery discards messages of other names."""
 PROBE = "qexp_probe"
-"""The header of a probe (see `sizing`): the id of its study."""
+"""The header that has the id of the study if the message is a probe (see `sizing`)."""
 LARGEST = 1000
-"""Experiments per message, at most."""
+"""The most experiments in a message."""
 _LONGEST_ID, _LONGEST_LINE = 100, 1000
-"""Characters of a message's id and line that workers accept from the broker."""
+"""The most characters that workers accept in a message's id and line."""
 _NAMESPACE = UUID("6b8f2f0e-5a0c-5bb6-9a0d-1f6f0c3f7e11")
 
 
@@ -29,12 +29,12 @@ class Message:
     attempt: int
     line: str
     level: int = 5
-    """Which of the queue's ten lists: workers empty list 0 first."""
+    """The number of one of the queue's ten lists; workers empty list 0 first."""
     probe: int | None = None
     """The id of the study if this message is a probe."""
 
     def encoded(self) -> str:
-        """Return the message as Celery itself would put it on the broker."""
+        """Return the message in the form in which Celery puts messages on the broker."""
         number = task_id(self.ids, self.attempt)
         headers = _headers(number, self.line, self.probe)
         return json.dumps(_envelope(self.ids, headers, self.queue, self.level, str(uuid4())))
@@ -42,7 +42,7 @@ class Message:
 
 def level(priority: int) -> int:
     """
-    Return the list of a queue for a study's priority: 5 for 0, the lower the higher the priority.
+    Return the number of a queue's list for a study's priority: 5 for 0, and lower numbers for higher priorities.
 
     >>> [level(priority) for priority in (1000, 2, 0, -2, -1000)]
     [0, 3, 5, 7, 9]
@@ -51,13 +51,13 @@ def level(priority: int) -> int:
 
 
 def task_id(ids: tuple[int, ...], attempt: int) -> str:
-    """Return a Celery task id that is the same for the same ids, so that monitors, logs and rows can be matched."""
+    """Return a Celery task id that is equal for equal ids, so that you can match monitors, logs and rows."""
     return str(uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
 
 
 def ids_of(arguments: Sequence[Any]) -> list[int]:
     """
-    Return the ids in the arguments of a task, without any other values: anybody may put anything on a queue.
+    Return the ids in the arguments of a task. Other values are left out, since anybody may put anything on a queue.
 
     >>> ids_of(([3, "4", True, None, 2**80],)), ids_of(("5",)), ids_of(())
     ([3], [], [])
@@ -67,7 +67,7 @@ def ids_of(arguments: Sequence[Any]) -> list[int]:
 
 
 def ids_in(encoded: bytes | None) -> tuple[int, ...]:
-    """Return the ids in an encoded message; none if it is not one of ours."""
+    """Return the ids in an encoded message. Returns none if qexp did not write it."""
     try:
         return _ids_in(json.loads(encoded or b"{}"))
     except (ValueError, RecursionError):
@@ -83,10 +83,10 @@ def _ids_in(envelope: Any) -> tuple[int, ...]:
 
 def sanitised(envelope: Any) -> Any:
     """
-    Return a message of ours, as it is on the broker, with only the fields that qexp itself writes.
+    Return a message from the broker with only the fields that qexp writes. Messages of other tasks stay unchanged.
 
-    Celery reserves a slot before it reads headers such as `timelimit` and `shadow`. A forged header raises then, and
-    the slot stays reserved. Messages of other tasks are returned unchanged.
+    Celery reserves a child before it reads headers such as `timelimit` and `shadow`. A forged header would then raise,
+    and the child would stay reserved.
     """
     headers = envelope.get("headers") if isinstance(envelope, dict) else None
     if not isinstance(headers, dict) or headers.get("task") != TASK:
@@ -111,9 +111,9 @@ def sanitised(envelope: Any) -> Any:
 
 def _envelope(ids: Sequence[int], headers: dict[str, Any], queue: str, level: int, tag: str) -> dict[str, Any]:
     """
-    Return a message in the form of kombu's Redis transport, for the second version of Celery's protocol.
+    Return a message of version 2 of Celery's protocol, in the form of kombu's Redis transport.
 
-    Celery and kombu are not asked for it: their import takes longer than everything else that publishing needs.
+    Celery and kombu do not build it, since their import takes longer than the rest of publishing.
 
     https://docs.celeryq.dev/en/stable/internals/protocol.html
     """

@@ -1,4 +1,4 @@
-"""Ids of pending experiments become messages on the broker, as far as there is room for them."""
+"""Publishes ids of pending experiments on the broker, as many as a queue's window has room for."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from qexp.store.writes import publishing
 
 class Publisher:
     """
-    Publishes ids on connections to Postgres and the broker that stay.
+    Publishes ids, with connections to Postgres and the broker that stay open.
 
-    It keeps the broker shallow: each queue and priority has a window of queued experiments. Experiments are marked as
-    queued before their ids are published, so that a quick worker can claim them. A claim absorbs ids that come twice.
+    Each queue and priority has a window: the most experiments that are queued together. Experiments are marked as
+    queued before their ids are published, so that a quick worker can claim them. An id may come twice: a claim succeeds
+    only once.
     """
 
     def __init__(self, database: Database) -> None:
         self.settings, self._database = database.settings, database
         self.broker = BrokerConnection(self.settings)
         self.awaiting = set[int]()
-        """Studies that waited for the durations of their probes when they were published last."""
+        """Ids of studies whose probes had not ended at the last publication."""
 
     def close(self) -> None:
         """Close the connection to the broker; the next use opens it again."""
@@ -35,9 +36,9 @@ class Publisher:
 
     def publish(self, study: study_rows.StudyRow, progress: Callable[[int], None] = lambda number: None) -> int:
         """
-        Publish pending experiments of a study, as far as the window has room; none if it is paused.
+        Publish pending experiments of a study while the window has room; return their number, 0 for a paused study.
 
-        Returns their number. BrokerUnreachableError: the experiments of the last batch are pending again.
+        Raises BrokerUnreachableError; the experiments of the last batch are then pending again.
         """
         published = 0
         self.awaiting.discard(study.id)
@@ -55,7 +56,7 @@ class Publisher:
     def _next_batch(
         self, study: study_rows.StudyRow, published: int
     ) -> tuple[list[Sequence[publishing.QueuedExperiment]], bool] | None:
-        """Mark the next experiments as queued; return them by message, and whether they are probes. None: no room."""
+        """Mark the next experiments as queued; return them by message, and whether they are probes, or None."""
         if study.paused_at is not None:
             return None
         with self._database.begin() as connection:
@@ -89,13 +90,13 @@ class Publisher:
             self.publish(study)
 
     def republish(self, ids: Sequence[int]) -> None:
-        """Publish experiments again whose message was dropped; those that a worker has claimed stay as they are."""
+        """Publish again those of these experiments that no worker has claimed."""
         with self._database.begin() as connection:
             affected = publishing.mark_pending(connection, ids)
         self.publish_studies(affected)
 
     def durations(self, connection: Connection, study: study_rows.StudyRow) -> publishing.RecentDurations | None:
-        """Return the durations that size a study's messages; None if they are unknown, or each message has one id."""
+        """Return the durations by which a study's messages are sized. Returns None if unknown, or without bundles."""
         return publishing.recent_durations(connection, study.id) if self.settings.bundle else None
 
     def send(
@@ -104,7 +105,7 @@ class Publisher:
         messages: Sequence[Sequence[publishing.QueuedExperiment]],
         is_probe: bool = False,
     ) -> None:
-        """Put messages with these experiments of a study on the broker."""
+        """Put one message on the broker for each of these groups of a study's experiments."""
         singles = [message[0].params for message in messages if len(message) == 1]
         short = {name: short_names(params.get(name) for params in singles) for name in study.parameters}
         with self.broker.use() as connection:
@@ -126,7 +127,7 @@ class Publisher:
 
 @contextmanager
 def open_publisher(settings: Settings) -> Iterator[Publisher]:
-    """Give a publisher whose connections are closed at the end of the block."""
+    """Yield a publisher; close its connections at the end of the block."""
     with closing(Database(settings, keeps=True)) as database, closing(Publisher(database)) as publisher:
         yield publisher
 

@@ -1,9 +1,9 @@
 """
-How many experiments are published at once, and how many one message holds.
+The sizes of batches and of messages.
 
-A message holds about `bundle` seconds of work, judged by the durations of the study's last experiments. While none has
-ended, only a few are published, one per message: they are the study's *probes*. As soon as one ends, its duration
-sizes the messages of all others.
+A message has about `bundle` seconds of work, estimated from the durations of the study's last experiments. While no
+experiment has ended, a few are published, one per message: they are the study's *probes*. The duration of the first
+one that ends sizes the messages of all others.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from qexp.store.writes.publishing import QueuedExperiment, RecentDurations
 BATCH = 5_000
 """Experiments that are marked and published together."""
 _WORTHWHILE = 0.2
-"""The share of a batch that a further batch needs room for: workers free a little room all the time."""
+"""The part of a batch for which there must be room: workers free a little room all the time."""
 _PROBES = 40
-"""Probes of a study, if it has fewer than ten children."""
+"""The number of a study's probes if fewer than ten children listen to its queue."""
 _EXPECTED = 8
-"""The number of children that is assumed while there are none."""
+"""The number of children to assume while there are none."""
 _SPREAD = 5
-"""How many times `bundle` a message may take if all its experiments take as long as the longest recent one."""
+"""The multiple of `bundle` that a message may take if all its experiments take as long as the longest recent one."""
 _GOLDEN = 0.6180339887
-"""The fractional parts of its multiples lie apart from each other, however many there are (Weyl, 1916)."""
+"""The fractional parts of its multiples spread evenly (Weyl, 1916), so that the sizes of messages differ."""
 
 
 def batch_size(room: int, window: int, published: int) -> int:
     """
-    Return how many experiments to publish next, if there is *room* for so many and some were *published* just now.
+    Return the number of experiments to publish next, given the *room* and the number *published* just before.
 
     >>> batch_size(10000, 10000, 0), batch_size(900, 10000, 0), batch_size(900, 10000, 5000)
     (5000, 900, 0)
@@ -41,13 +41,13 @@ def batch_size(room: int, window: int, published: int) -> int:
 
 
 def probes(children: int) -> int:
-    """Return how many probes a study has when so many children listen to its queue."""
+    """Return the number of probes of a study to whose queue so many children listen."""
     return max(_PROBES, 4 * children)
 
 
 def message_size(durations: RecentDurations | None, seconds: float) -> int:
     """
-    Return how many experiments take about so many seconds together; 1 if nobody knows how long one takes.
+    Return the number of experiments that take about so many seconds together; 1 if their durations are unknown.
 
     >>> message_size(None, 1), message_size(RecentDurations(0.02, 0.03), 1), message_size(RecentDurations(0.02, 2), 1)
     (1, 50, 2)
@@ -65,9 +65,9 @@ def divide(
     """
     Divide experiments into messages of about *most*, with at least two messages for each child.
 
-    Sizes differ by up to a quarter. With equal sizes, children that begin together would always end together and wait
-    for each other at the worker's main process. The messages of a study's tail shrink, so that all children end at one
-    time: guided self-scheduling (Polychronopoulos and Kuck, 1987). An experiment that runs alone has its own message.
+    Sizes differ by up to a quarter. With equal sizes, children that begin together would end together and wait for the
+    worker's main process. Messages shrink at the end of a study, so that all children end at about the same time:
+    guided self-scheduling (Polychronopoulos and Kuck, 1987). An experiment that runs alone has its own message.
     """
     found: list[Sequence[QueuedExperiment]] = [[item] for item in items if item.alone]
     items = [item for item in items if not item.alone] if found else items
