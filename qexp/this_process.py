@@ -1,4 +1,4 @@
-"""Whose process this is, and whether it is a fork."""
+"""The user of this process, and whether it is a fork."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import os
 
 
 def is_this_process(pid: int) -> bool:
-    """Say whether *pid* is this process; False in a fork of it, which has none of its threads and connections."""
+    """Return whether *pid* is this process. It is not in a fork, which lacks its threads and connections."""
     return pid == os.getpid()
 
 
 def user_name() -> str:
-    """Return the name of the user of this process, or the user's number where it has no name, as in containers."""
+    """Return the name of the user of this process, or the user's number if it has no name, as in containers."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):
