@@ -2,7 +2,7 @@
 Every name of Flower that qexp uses and that its documentation does not promise.
 
 Checked with flower 2.2.0 and tornado 6.6.1; pyproject.toml refuses later minor versions of Flower.
-tests/unit/test_flower_internals.py says for each name what a user loses without it.
+tests/unit/test_flower_internals.py tests each name by its effect for a user.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The list of files and packages that a function's attempts have imported: never less than they did."""
+"""The list of imported files and packages of a function contains everything that its attempts import."""
 
 import os
 import subprocess
@@ -85,19 +85,19 @@ def test_a_module_imported_by_its_name_counts_for_all_functions_of_the_process(p
 
 
 def test_a_module_that_another_function_has_imported_first_counts_where_imports_go_by_name(project):
-    # Given a function that imports a helper by a statement
+    # Given a function that imports a helper by an import statement
     put(project, "a.py", "import helper\ndef f(): ...")
     put(project, "helper.py")
     attempt(project, "a:f")
-    # When another one gets the same helper, which is there by now, by its name
+    # When another function imports the same helper, already loaded, by its name
     put(project, "b.py", "from importlib import import_module\ndef f(): import_module('helper')")
     found = attempt(project, "b:f")
-    # Then its list has it
+    # Then its list has the helper, too
     assert "helper.py" in found.files
 
 
-def test_a_library_that_imports_by_name_has_the_function_doubted_from_then_on(project, monkeypatch):
-    # Given a library which imports what a configuration names, and a function that calls it
+def test_a_function_whose_library_imports_by_name_counts_all_later_imports(project, monkeypatch):
+    # Given a library that imports the modules of a configuration, and a function that calls it
     library = project / "venv" / "site-packages"
     put(library, "configured.py", "def made(name): return __import__(name)")
     monkeypatch.syspath_prepend(str(library))
@@ -106,9 +106,9 @@ def test_a_library_that_imports_by_name_has_the_function_doubted_from_then_on(pr
     put(project, "model_a.py")
     put(project, "model_b.py")
     attempt(project, "a:f")
-    # When it imports one module that is new, and another one that is not
+    # When it imports one new module and one that is loaded already
     found = attempt(project, "b:f", "model_b")
-    # Then both count
+    # Then both modules count
     assert {"model_a.py", "model_b.py"} <= set(found.files)
     sys.modules.pop("configured")
 
@@ -131,7 +131,7 @@ def test_all_files_of_python_count_where_any_may_be_run(project, line):
     assert attempt(project, "experiment:f").files == ("experiment.py", "train/main.py")
 
 
-def test_an_import_that_a_process_of_the_function_may_do_counts(project):
+def test_an_import_that_a_child_process_of_the_function_may_do_counts(project):
     put(project, "experiment.py", "import multiprocessing\ndef work():\n    import helper\ndef f(): ...")
     put(project, "helper.py", "from pack import inner")
     put(project, "pack/__init__.py")
@@ -188,7 +188,7 @@ def test_equal_lists_have_equal_digests_in_other_processes_too(project):
     assert len(found.digest) == 32
 
 
-def test_what_is_known_is_not_looked_for_again(project):
+def test_known_imports_are_not_searched_again(project):
     put(project, "experiment.py", "def f(): ...")
     found = attempt(project, "experiment:f")
     assert attempt(project, "experiment:f") is found

@@ -1,4 +1,4 @@
-"""What the benchmarks make of figures; the figures themselves are nobody's promise."""
+"""Benchmarks compute lines, records and pages from measurements; no test depends on the measured figures."""
 
 import contextlib
 import json
@@ -56,7 +56,7 @@ def result(line, value):
 
 
 class Nowhere:
-    """A site at which nothing is started."""
+    """A site that starts nothing."""
 
     def __init__(self):
         self.stopped = 0
@@ -65,7 +65,7 @@ class Nowhere:
         self.stopped += 1
 
 
-def test_a_line_compares_the_medians_of_rounds_and_keeps_how_far_single_ones_were():
+def test_a_line_compares_the_medians_of_rounds_and_keeps_their_range():
     fast, slow, more, plain = found()
     assert (fast.ours, fast.beside, fast.value, fast.rounds) == (500.0, 100.0, 5.0, 3)
     assert fast.spread == (1.0, 6.0)
@@ -92,7 +92,7 @@ def test_a_line_is_reached_at_its_target_and_on_the_better_side_of_it(line, valu
         (MORE, 0.1, -0.01, False),
     ],
 )
-def test_what_is_under_70_percent_of_the_record_is_told_whichever_way_is_better(line, before, now, is_told):
+def test_results_under_70_percent_of_the_record_are_reported_in_either_direction(line, before, now, is_told):
     told = fallen(LINES, [result(line, now)], recorded(result(line, before)), 1_000_000)
     assert bool(told) is is_told
     assert all(line.name in sentence and "abc1234" in sentence for sentence in told)
@@ -104,13 +104,13 @@ def test_a_line_s_goal_is_a_figure_of_qexp_s_own(line, goal):
     assert line.value(line.goal(100.0), 100.0) == pytest.approx(line.target)
 
 
-def test_what_stands_beside_a_plain_figure_is_shown_and_does_not_judge_it():
+def test_the_reference_of_a_plain_figure_is_shown_but_not_compared():
     (slept,) = results([BARE], Samples(values={"slept": [0.98], "pool": [0.9]}))[0]
     assert (slept.value, slept.beside) == (0.98, 0.9)
     assert cells(BARE, recorded(slept), {}) == ("0.98", "0.9", "", "≥ 0.97", "yes")
 
 
-def test_what_was_never_recorded_has_not_fallen():
+def test_results_without_a_record_are_not_reported_as_slower():
     assert fallen(LINES, found(), Record(), 1_000_000) == []
 
 
@@ -121,16 +121,16 @@ def test_a_trial_of_fewer_rows_is_not_compared_with_all_of_them():
 def test_a_record_of_some_lines_leaves_the_others_and_their_machine_as_they_were(tmp_path):
     # Given a record of all lines
     recorded().save(tmp_path / "record.json")
-    # When one is measured again on another machine
+    # When one line is measured again on another machine
     record = Record.load(tmp_path / "record.json")
     record.add([result(FAST, 9.0)], {"CPU": "another"}, "def5678", "2026-02-28", 1_000_000)
     record.save(tmp_path / "record.json")
-    # Then only that one has changed
+    # Then only this line changes
     again = Record.load(tmp_path / "record.json")
     assert again.lines["fast"]["value"] == 9.0
     assert again.lines["slow"] == recorded().lines["slow"]
     assert sorted(facts["CPU"] for facts in again.machines.values()) == ["a fast one", "another"]
-    # And a machine that no line is from any more is forgotten
+    # And a machine without lines is removed
     again.add(found(), MACHINE, "def5678", "2026-02-28", 1_000_000)
     assert list(again.machines.values()) == [MACHINE]
 
@@ -191,7 +191,7 @@ def test_a_name_stands_for_a_case_and_those_that_go_with_it():
 
 
 def test_rounds_are_interleaved_and_only_what_a_line_needs_is_measured():
-    # Given three measures, the first two at one place
+    # Given three measures, the first two on one site
     order, sites = [], []
 
     @contextlib.contextmanager
@@ -203,15 +203,15 @@ def test_rounds_are_interleaved_and_only_what_a_line_needs_is_measured():
         return Measure(names, place, lambda site: order.append(names[0]) or dict.fromkeys(names, 1.0))
 
     measures = [measure("ours"), measure("theirs"), measure("seconds")]
-    # When the line of two of them is measured twice
+    # When the line of two measures is measured twice
     samples = run([FAST], measures, 2, Options(), lambda text: None)
-    # Then they took turns, at a new site for each round, which is emptied after each measure
+    # Then both take turns; each round has a new site, emptied after each measure
     assert order == ["ours", "theirs"] * 2
     assert [site.stopped for site in sites] == [2, 2]
     assert samples.values == {"ours": [1.0, 1.0], "theirs": [1.0, 1.0]}
 
 
-def test_what_is_not_available_or_fails_is_told_and_the_others_go_on():
+def test_unavailable_and_failing_measures_are_reported_and_the_others_run():
     @contextlib.contextmanager
     def place(options):
         yield Nowhere()
@@ -237,7 +237,7 @@ def test_what_is_not_available_or_fails_is_told_and_the_others_go_on():
     assert len(said) == 5
 
 
-def test_interrupted_it_keeps_what_it_has():
+def test_an_interrupted_run_keeps_its_results():
     @contextlib.contextmanager
     def place(options):
         yield Nowhere()
@@ -268,7 +268,7 @@ def test_pictures_are_the_same_for_the_same_record(tmp_path):
     from benchmarks.plots import draw
 
     slept, *_ = results([BARE], Samples(values={"slept": [0.98], "pool": [0.9]}))[0]
-    before = Result(MORE.name, 0.2, 0.25, None, 1, (0.2, 0.2))  # of a time when nothing stood beside it
+    before = Result(MORE.name, 0.2, 0.25, None, 1, (0.2, 0.2))  # an old record, without a reference
     rows = [*(row for row in found() if row.name != MORE.name), slept, before]
     themes = (*THEMES, ("Sleeps", (BARE,)))
     names = draw(themes, recorded(*rows), tmp_path / "one")

@@ -1,4 +1,4 @@
-"""A shared step is computed once: for each source and argument, across processes, kills and damage."""
+"""A cached step is computed once per source and argument, also across processes, kills and damaged files."""
 
 import inspect
 import os
@@ -42,7 +42,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def computed():
-    """What steps of this module were computed for."""
+    """The arguments that the steps of this module were computed for."""
     COMPUTED.clear()
     return COMPUTED
 
@@ -97,12 +97,12 @@ def test_a_copy_of_the_source_elsewhere_finds_the_same_results(tmp_path):
     assert said(script(tmp_path / "b", "# moved down\n\n" + STEP + CALL)) == ["abab"]
 
 
-def test_a_script_and_whoever_imports_it_share_results(tmp_path):
+def test_a_script_and_its_importers_share_results(tmp_path):
     assert said(script(tmp_path, STEP + CALL)) == ["computing", "abab"]
     assert said("-c", "import experiment; experiment.say(experiment.load('ab'))", cwd=tmp_path) == ["abab"]
 
 
-def test_a_module_that_is_imported_anew_after_an_edit_within_a_second_is_computed_anew(tmp_path):
+def test_a_module_reimported_within_a_second_of_its_edit_is_computed_again(tmp_path):
     code = f"""
 import importlib, os, pathlib, sys
 sys.dont_write_bytecode = True
@@ -252,7 +252,7 @@ def test_arguments_are_told_apart_by_value_and_type(computed):
     assert len(computed) == 7 * 3
 
 
-def test_results_lie_in_the_home_of_the_moment_unless_told_otherwise(tmp_path, monkeypatch):
+def test_results_are_stored_in_the_current_home_by_default(tmp_path, monkeypatch):
     @cached
     def load():
         return 1
@@ -303,7 +303,7 @@ def test_a_result_that_cannot_be_written_is_returned_all_the_same(home):
     assert not list(home.rglob("*.part"))
 
 
-def test_an_argument_that_cannot_be_hashed_is_told():
+def test_an_argument_that_cannot_be_hashed_is_an_error():
     @cached
     def load(lock):
         """Do nothing."""
@@ -312,7 +312,7 @@ def test_an_argument_that_cannot_be_hashed_is_told():
         load(threading.Lock())
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(tmp_path):
+def test_a_folder_that_cannot_be_made_is_an_error_before_the_computation(tmp_path):
     @cached(folder=tmp_path / "file" / "below")
     def load():
         raise AssertionError("computed")
@@ -322,7 +322,7 @@ def test_a_folder_that_cannot_be_made_is_told_before_anything_is_computed(tmp_pa
         load()
 
 
-def test_what_was_decorated_keeps_its_name_and_signature():
+def test_a_decorated_function_keeps_its_name_and_signature():
     @cached(folder="x")
     def load(name: str, folds: int = 3) -> list[str]:
         """Load."""
@@ -372,7 +372,7 @@ def without_source():
         (len, "it is not a Python function"),
     ],
 )
-def test_what_cannot_be_cached_is_refused_where_it_is_decorated(function, text):
+def test_a_callable_that_cannot_be_cached_is_refused_by_the_decorator(function, text):
     with pytest.raises(CacheError, match=text):
         cached(function)
 
@@ -385,7 +385,7 @@ def test_an_ignored_name_that_is_no_parameter_is_refused():
             """Do nothing."""
 
 
-def test_a_missing_joblib_is_told_at_the_first_call(monkeypatch):
+def test_a_missing_joblib_is_an_error_at_the_first_call(monkeypatch):
     monkeypatch.setitem(sys.modules, "joblib", None)
 
     @cached
@@ -396,5 +396,5 @@ def test_a_missing_joblib_is_told_at_the_first_call(monkeypatch):
         load()
 
 
-def test_it_is_public():
+def test_cached_is_a_public_name():
     assert qexp.cached is cached

@@ -1,4 +1,4 @@
-"""Which callables are functions: those run as one would expect, and others are refused in qexp's words."""
+"""Callables that qexp accepts run like functions; it refuses others with a clear error."""
 
 import sys
 
@@ -101,17 +101,17 @@ TAKEN = {
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_callables_are_read_and_called_as_functions_are(module, name):
-    # Given a callable of a module
+    # Given a callable in a module
     found = resolve(f"kinds_of:{name}")
     # When it is called with text that its annotation makes a number
     signature = Signature.of(found, name)
     arguments = signature.bind({"lr": "0.5"})
-    # Then it returns what the function behind it does
+    # Then it returns the result of the function that it wraps
     assert call(found, arguments, name) == {"lr": 0.5, "epochs": TAKEN[name]}
     assert "self" not in signature.names
 
 
-def test_what_a_partial_has_given_by_position_is_no_parameter(module):
+def test_a_positional_argument_of_a_partial_is_no_parameter(module):
     signature = Signature.of(resolve("kinds_of:positional"), "positional")
     assert signature.names == ("epochs",)
     assert Signature.of(resolve("kinds_of:partial"), "partial").required == ("lr",)
@@ -138,7 +138,7 @@ def test_other_callables_are_refused_with_what_to_write(module, name):
 
 
 @pytest.mark.parametrize("name", ["builtins:max", "builtins:getattr", "operator:itemgetter.__call__"])
-def test_what_is_written_in_c_without_names_is_refused_in_words(name):
+def test_a_function_of_c_without_parameter_names_is_refused(name):
     with pytest.raises(FunctionError, match=r"its signature is unknown|positional only|found a"):
         Signature.of(resolve(name), name)
 
@@ -151,20 +151,20 @@ def test_a_callable_given_from_python_is_named_so_that_workers_find_it(module, n
     assert resolve(said) == given
 
 
-def test_a_partial_that_no_module_has_is_refused_with_what_to_do(module):
+def test_a_partial_that_no_module_holds_is_refused_with_advice(module):
     import functools
 
     with pytest.raises(FunctionError, match="put it at the top of a file of its own, under a name"):
         reference(functools.partial(module.f, epochs=5))
 
 
-def test_what_a_decorator_hides_is_not_taken_for_what_it_wraps(module):
-    # Given a function whose decorator says that it is the function inside, which the module has too
-    # When it is given from Python, then its own name counts
+def test_a_decorated_function_is_not_confused_with_the_function_inside(module):
+    # Given a decorated function with the name of the function inside, which is in the module, too
+    # When Python passes it, then its own name counts
     assert reference(module.wrapped)[0] == "kinds_of:wrapped"
 
 
-def test_async_code_in_a_loop_that_runs_is_an_error_in_words(module):
+def test_async_code_in_a_running_loop_is_a_clear_error(module):
     import asyncio
 
     async def nested():
@@ -174,7 +174,7 @@ def test_async_code_in_a_loop_that_runs_is_an_error_in_words(module):
         asyncio.run(nested())
 
 
-def test_an_order_to_end_gets_out_of_a_task_group():
+def test_an_order_to_stop_leaves_a_task_group():
     import asyncio
 
     async def ends():
@@ -189,7 +189,7 @@ def test_an_order_to_end_gets_out_of_a_task_group():
         call(f, {}, "m:f")
 
 
-def test_an_error_of_async_code_is_its_own():
+def test_an_error_of_async_code_is_reported_as_raised():
     async def f():
         raise RuntimeError("mine")
 

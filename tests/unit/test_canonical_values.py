@@ -1,4 +1,4 @@
-"""An experiment is what its grid says: conversion adds nothing to it, in any process."""
+"""The parameters of an experiment are the values of its grid; conversion adds nothing, in any process."""
 
 import collections.abc
 import dataclasses
@@ -59,7 +59,7 @@ class Pair(typing.NamedTuple):
 
 
 def rows(annotation, **keys):
-    """Return the experiments of a grid of one parameter x that is annotated so."""
+    """Return the experiments of a grid with one parameter x that has this annotation."""
     return list(bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature_of(annotation)))
 
 
@@ -96,14 +96,14 @@ def rows(annotation, **keys):
     ],
     ids=lambda value: str(value).partition(" at 0x")[0],  # the same in each process
 )
-def test_a_value_is_what_the_grid_says_with_its_scalars_as_the_annotation_spells_them(annotation, written, expected):
+def test_a_value_keeps_its_form_and_its_scalars_get_the_type_of_the_annotation(annotation, written, expected):
     spelled = signature_of(annotation).canonical("x", written)
     assert (spelled, repr(spelled)) == (expected, repr(expected))
-    # and the same once more, so that what is stored stays what it is
+    # and a second conversion changes nothing, so stored values stay stable
     assert repr(signature_of(annotation).canonical("x", spelled)) == repr(expected)
 
 
-def test_a_new_field_with_a_default_makes_no_other_experiment():
+def test_a_new_field_with_a_default_does_not_change_the_experiment():
     before = dataclasses.make_dataclass("Opt", [("lr", float)])
     after = dataclasses.make_dataclass("Opt", [("lr", float), ("decay", float, 0.0)])
     first, second = (
@@ -178,7 +178,7 @@ def test_two_processes_with_other_hash_seeds_have_the_same_experiments():
     ],
     ids=str,
 )
-def test_what_could_be_read_only_once_arrives_as_a_list(annotation, written, expected):
+def test_an_iterator_arrives_as_a_list(annotation, written, expected):
     assert signature_of(annotation).bind({"x": written}) == {"x": expected}
 
 

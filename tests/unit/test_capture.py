@@ -1,4 +1,4 @@
-"""What a process prints while it is captured. Scripts are processes of their own, because pytest captures too."""
+"""The capture of output of a process. Each script runs in its own process because pytest captures, too."""
 
 import signal
 import subprocess
@@ -30,7 +30,7 @@ def attempt(function):
 
 @pytest.fixture
 def script(tmp_path):
-    """Run a script; return what its attempts printed, each ended by a bar, and what it printed itself."""
+    """Run a script; return the output of its attempts, each ended by a bar, and its own output."""
 
     def script(source):
         command = [sys.executable, "-c", PRELUDE + source, str(tmp_path)]
@@ -136,7 +136,7 @@ def test_late_writers_whose_parent_is_gone_do_not_reach_the_next_attempt(script)
         "subprocess.run('echo > /dev/stderr', shell=True)",
     ],
 )
-def test_what_an_experiment_does_to_its_output_ends_with_it(script, statement):
+def test_changes_to_the_output_streams_end_with_the_experiment(script, statement):
     source = f"""
     def spoil():
         print("first")
@@ -150,7 +150,7 @@ def test_what_an_experiment_does_to_its_output_ends_with_it(script, statement):
     assert rest == "after\n"
 
 
-def test_what_found_no_room_does_not_reach_the_next_attempt(script):
+def test_output_beyond_a_file_size_limit_does_not_reach_the_next_attempt(script):
     source = """
     import resource
     def fill():
@@ -225,7 +225,7 @@ def test_a_printer_of_a_million_lines_is_captured_whole(script):
 
 
 def test_a_killed_process_leaves_what_it_printed(tmp_path):
-    # Given a process that prints through Python and C, whose first line was stored
+    # Given a process that prints through Python and C, and whose first line is stored
     source = """
 told = os.dup(1)
 capture.start()
@@ -241,10 +241,10 @@ os.kill(os.getpid(), 9)
     )
     assert process.stdout.read(1) == b"."
     stored = Output(path_of(tmp_path, process.pid)).take()
-    # When it prints on and dies
+    # When it prints more and dies
     process.communicate(b"\n")
     assert process.returncode == -signal.SIGKILL
-    # Then the rest is there for whoever knows what was stored
+    # Then a reader that knows the stored part finds the rest
     rest = Output(path_of(tmp_path, process.pid), position=stored[-1].end).take(final=True)
     assert render(stored) == "stored\n"
     assert render(stored + rest) == "stored\nlate\nof C\n"

@@ -1,4 +1,4 @@
-"""A checkpoint comes back as it was, types included; what cannot is refused by its place, and nothing is executed."""
+"""A checkpoint restores values with their types, refuses others by their place, and executes nothing."""
 
 import collections
 import datetime
@@ -117,7 +117,7 @@ JSON = st.recursive(
 
 
 def shape_of(value):
-    """Return what tells two values apart: their types all the way down and bytes of numbers, so that NaN is itself."""
+    """Return a form of a value that compares nested types and the bytes of numbers, so that NaN equals NaN."""
     kind = type(value)
     if kind in (list, tuple, Pair):
         return kind, [shape_of(item) for item in value]
@@ -171,7 +171,7 @@ def test_a_value_takes_the_place_of_any_other_one_in_a_state(old, new):
 
 
 @given(JSON)
-def test_what_json_carries_back_is_json(value):
+def test_values_that_json_restores_are_stored_as_json(value):
     encoded = encode(value)
     assert encoded.kind == "json" or max(map(abs, numbers(value)), default=0) >= 2**4096
     assert shape_of(decode(encoded.kind, encoded.data)) == shape_of(value)
@@ -199,7 +199,7 @@ def test_the_plainest_kind_is_chosen(value, kind):
     assert encode(value).kind == kind
 
 
-def test_random_generators_go_on_where_they_were():
+def test_random_generators_continue_at_their_position():
     python, numpy, old = random.Random(1), np.random.default_rng(1), np.random.RandomState(1)
     state = again({"python": python.getstate(), "numpy": numpy.bit_generator.state, "old": old.get_state()})
     expected = python.random(), numpy.random(), old.rand()
@@ -260,7 +260,7 @@ LOCAL = collections.namedtuple("Nowhere", "x")  # the module has no such name
         (datetime.datetime(2026, 1, 1, tzinfo=type("Zone", (datetime.tzinfo,), {})()), "a datetime.datetime"),
     ],
 )
-def test_what_is_not_data_is_refused_by_its_place(value, text):
+def test_a_value_that_is_no_data_is_refused_by_its_place(value, text):
     with pytest.raises(CheckpointError) as caught:
         encode(value)
     assert text.replace("tests_unit", Net.__module__) in str(caught.value)
@@ -273,7 +273,7 @@ def test_a_value_that_contains_itself_or_is_too_deep_is_refused():
         encode(loop)
 
 
-def test_what_is_as_deep_as_allowed_is_read_by_a_deep_stack():
+def test_the_deepest_allowed_value_is_read_on_a_deep_stack():
     value: object = 1
     for _ in range(100):
         value = {1: value}
@@ -285,7 +285,7 @@ def test_what_is_as_deep_as_allowed_is_read_by_a_deep_stack():
     assert below(300) == value
 
 
-def test_a_function_of_the_users_writes_and_reads_what_is_not_data():
+def test_a_function_of_the_user_writes_and_reads_a_value_that_is_no_data():
     encoded = encode(Net(), dump=pickle.dump)
     assert encoded.kind == "own"
     assert isinstance(decode("own", encoded.data, load=pickle.load), Net)

@@ -1,4 +1,4 @@
-"""Each class of qexp has a name of its own, so that a name in a traceback or a search means one thing."""
+"""Each class of qexp has a unique name, so a name in a traceback or a search is unambiguous."""
 
 import ast
 from collections import defaultdict
@@ -9,7 +9,7 @@ import qexp
 PACKAGE = Path(qexp.__file__).parent
 
 
-def test_no_class_name_stands_twice():
+def test_no_class_name_occurs_twice():
     places = defaultdict(list)
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

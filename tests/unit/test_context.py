@@ -1,4 +1,4 @@
-"""The context without a database: what a function may say, and how a loop is kept."""
+"""The context without a database: the values that it accepts, and the state of loops."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from qexp import Context, QexpError
 
 
-def test_a_loop_that_leaves_goes_on_with_its_state():
+def test_an_interrupted_loop_continues_with_its_state():
     def f(context, state):
         for number in context.resumable(range(5), state):
             state["seen"].append(number)
@@ -29,7 +29,7 @@ def test_a_loop_that_leaves_goes_on_with_its_state():
     assert (array[0], state["sum"]) == (10, array)  # in place: other names of the array see it
 
 
-def test_a_loop_without_a_state_counts():
+def test_a_loop_without_a_state_continues_at_its_count():
     context = Context.local()
     assert list(context.resumable("abc", steps=1)) == ["a", "b", "c"]
     assert list(context.resumable("abcd", steps=1, name="loop 2")) == ["a", "b", "c", "d"]
@@ -44,13 +44,13 @@ def test_two_loops_of_one_name_are_refused():
         next(context.resumable(range(2)))
 
 
-def test_a_state_that_cannot_be_saved_is_known_before_the_first_item():
+def test_a_state_that_cannot_be_saved_is_refused_before_the_first_item():
     with pytest.raises(QexpError, match="state"):
         next(Context.local().resumable(range(2), {"state": object()}))
 
 
 @pytest.mark.parametrize("value", ["1", b"1", None, [1, 2], np.zeros(2)])
-def test_what_is_no_number_is_no_point(value):
+def test_a_value_that_is_no_number_is_no_point(value):
     with pytest.raises(QexpError, match=r"expected (a|one) number"):
         Context.local().metric(loss=value)
 
@@ -63,7 +63,7 @@ def test_numbers_of_libraries_are_points():
     assert context.journal.series["c"][0].value == 1.0
 
 
-def test_what_is_not_data_is_refused_by_name():
+def test_a_value_that_is_no_data_is_refused_by_name():
     with pytest.raises(QexpError, match="record: model: an object is not data"):
         Context.local().record(model=object())
     with pytest.raises(QexpError, match="append to 'rows': x: an object is not data"):

@@ -1,4 +1,4 @@
-"""Damaged and hostile checkpoints are refused in one line, and nothing of them is executed."""
+"""Damaged and hostile checkpoints are refused with one line, and none of their code runs."""
 
 import io
 import pickle
@@ -18,7 +18,7 @@ SAMPLES = [encode({"a": np.arange(4.0), "b": (1, b"x", np.int8(3))}), encode(np.
 
 @settings(deadline=None)
 @given(st.sampled_from(SAMPLES), st.data())
-def test_damage_is_an_error_of_ours_or_harmless(encoded, data):
+def test_damage_is_an_error_of_qexp_or_harmless(encoded, data):
     damaged = bytearray(encoded.data)
     for _ in range(data.draw(st.integers(1, 3))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
@@ -112,6 +112,6 @@ class Guarded:
         raise SystemExit("executed")
 
 
-def test_a_tag_of_a_newer_qexp_is_told():
+def test_a_tag_of_a_newer_qexp_is_an_error():
     with pytest.raises(CheckpointError, match="'frame', which this qexp does not know"):
         decode("tree", packed({"tree.json": '{"$frame": 0}'}))

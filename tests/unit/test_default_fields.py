@@ -1,4 +1,4 @@
-"""An instance of a dataclass or a model is the experiment that its fields beside defaults say."""
+"""Fields with their default value are no part of the experiment of a dataclass or model instance."""
 
 import dataclasses
 import typing
@@ -83,7 +83,7 @@ def rows(annotation, values, **keys):
     ],
     ids=str,
 )
-def test_a_field_that_is_as_by_default_is_no_part_of_an_experiment(annotation, value, expected):
+def test_a_field_with_its_default_is_no_part_of_an_experiment(annotation, value, expected):
     assert rows(annotation, [value]) == [expected]
     # and the function receives an equal instance
     assert signature(annotation).bind({"x": expected})["x"] == value
@@ -95,8 +95,8 @@ def test_an_instance_is_one_experiment_before_and_after_its_class_has_another_fi
     assert rows(before, [before("a")]) == rows(after, [after("a")]) == [{"a": "a"}]
 
 
-def test_a_field_that_the_function_needs_stays_though_it_is_as_by_default():
-    # Given a function that has no annotation, or a union whose members differ only by such fields
+def test_a_field_that_the_function_needs_stays_despite_its_default_value():
+    # Given a function without an annotation, or with a union whose members differ only by such fields
     assert rows(None, [Pair(1)]) == [{"x": 1, "y": 5}]
     assert rows(Other | Another, [Another(), Other()]) == [{"less": 1}, {}]
 

@@ -1,4 +1,4 @@
-"""Columns show a uniform number of digits, and no number reads as another one."""
+"""Columns show a uniform number of digits, and rounding shows no wrong number."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The pages name all commands, settings and keys that exist, and none that does not."""
+"""The pages name every existing command, setting and key, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dotted names set keys of mappings; other names that Python takes for no argument reach **params."""
+"""Dotted names set keys of mappings; other names that are no Python identifiers reach **params."""
 
 import dataclasses
 import json
@@ -119,7 +119,7 @@ def test_keys_of_keys_are_set_in_copies():
     ]
 
 
-def test_what_dotted_names_replace_of_a_mapping_stays_as_it_was_written():
+def test_replaced_keys_of_a_mapping_stay_as_written():
     (row,) = bound(one, parameters={"optimizer": {"values": [{"name": "sgd", "lr": "9"}]}, "optimizer.lr": ["0.1"]})
     assert row == {"optimizer": {"name": "sgd", "lr": "9"}, "optimizer.lr": 0.1}
 

@@ -1,4 +1,4 @@
-"""What the drill makes of executions and rows, and which faults a seed stands for."""
+"""The drill judges executions and rows, and plans the faults of a seed."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ def but(one, **changes):
     return dataclasses.replace(one, **changes)
 
 
-def test_what_happened_as_it_should_is_not_complained_of():
+def test_a_correct_history_has_no_complaint():
     assert complaints(GOOD) == {}
 
 
@@ -71,7 +71,7 @@ def test_what_happened_as_it_should_is_not_complained_of():
         ),
     ],
 )
-def test_what_is_wrong_is_named(facts, complaint):
+def test_each_violation_is_named(facts, complaint):
     assert complaints(facts) == complaint
 
 
@@ -79,12 +79,12 @@ def test_an_attempt_that_was_cut_short_before_it_began_needs_no_execution():
     assert complaints(but(GOOD, begun=BEGUN[1:])) == {}
 
 
-def test_what_is_still_open_is_stuck():
-    # Given an experiment that runs its second attempt, and so has no row of it
+def test_an_open_experiment_is_stuck():
+    # Given an experiment that runs its second attempt, which has no row yet
     facts = but(
         GOOD, experiments=[but(RETURNS, status="running", result=None), RAISES, EXITS], attempts=ROWS[:1] + ROWS[2:]
     )
-    # Then that is all that is wrong: the row of its attempt comes when it ends
+    # Then this is the only complaint: the row of an attempt appears when it ends
     assert complaints(facts)["nothing is stuck"] == ["experiment 1 is running"]
     assert "executions are rows" not in complaints(facts)
 
@@ -94,12 +94,12 @@ def test_an_experiment_that_fails_by_itself_uses_its_retries_exactly(extra):
     # Given one more failure than the retries allow
     experiments = [but(one, attempt=extra.number) if one.id == extra.experiment else one for one in GOOD.experiments]
     facts = but(GOOD, experiments=experiments, attempts=[*ROWS, extra])
-    # Then it is complained of
+    # Then the judge complains
     assert "each fails by its own fault only" in complaints(facts)
 
 
 def test_a_requeue_gives_the_retries_back():
-    # Given an experiment that was requeued when it had failed, and has failed again
+    # Given an experiment that failed, was requeued and failed again
     again = [Attempt(2, 3, "error", 11), Attempt(2, 4, "error", 11)]
     facts = but(
         GOOD,
@@ -107,7 +107,7 @@ def test_a_requeue_gives_the_retries_back():
         attempts=[*ROWS, *again],
         begun=[*BEGUN, *(Execution(2, row.number, row.pid, 0.0) for row in again)],
     )
-    # Then that is as it should be
+    # Then there is no complaint
     assert complaints(facts) == {}
 
 
@@ -153,7 +153,7 @@ def test_a_seed_stands_for_the_same_faults_each_time_and_each_can_happen():
     assert any(fault.seconds > 30.0 for fault in faults), "no worker is stopped for longer than a lease"
 
 
-def test_one_experiment_in_twenty_raises_and_one_in_a_hundred_exits():
+def test_about_5_percent_of_experiments_raise_and_1_percent_exit():
     fates = [function.fate(7, x) for x in range(2000)]
     assert 70 < sum(what == "raises" for what, _ in fates) < 130
     assert 10 < sum(what == "exits" for what, _ in fates) < 35
@@ -161,7 +161,7 @@ def test_one_experiment_in_twenty_raises_and_one_in_a_hundred_exits():
 
 
 def test_a_report_is_80_columns_wide_and_is_data_too():
-    # Given a report with all that there can be
+    # Given a report with every part
     pause = Pause(3.0, 50.0, samples(*[FREE] * 3))
     events = [(float(at), "something with a long name that happened to somebody: " * 3) for at in range(20)]
     facts = but(GOOD, experiments=[but(one, status="running") for one in GOOD.experiments] * 3)

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn that learn in parts go on from a checkpoint with joblib's dump and load."""
+"""Incremental estimators of scikit-learn resume from a checkpoint that joblib dumps and loads."""
 
 import joblib
 import numpy as np
@@ -35,11 +35,11 @@ OTHER = {
 
 
 class PowerError(Exception):
-    """The power goes out."""
+    """Stands for a power failure."""
 
 
 def learn(name, context, dies_in=None, as_state=lambda estimator, rng: {"estimator": estimator, "rng": rng}):
-    """Learn from random batches; return the hash of all that the estimator then is."""
+    """Learn from random batches; return the hash of the estimator's whole state."""
     estimator, rng = {**SUPERVISED, **OTHER}[name](), np.random.default_rng(0)
     state = as_state(estimator, rng)
     for epoch in context.resumable(range(EPOCHS), state, steps=1, dump=joblib.dump, load=joblib.load):
@@ -59,14 +59,14 @@ def cut_off(name, dies_in=2, **options):
 
 
 @pytest.mark.parametrize("name", [*SUPERVISED, *OTHER])
-def test_an_estimator_goes_on_bit_for_bit(name):
+def test_an_estimator_resumes_bit_for_bit(name):
     undisturbed = learn(name, qexp.Context.local())
     for epoch in range(EPOCHS):
         assert cut_off(name, dies_in=epoch) == undisturbed, f"cut off in epoch {epoch}"
 
 
 @pytest.mark.parametrize("as_state", [lambda it, rng: (it, rng), lambda it, rng: {"deep": [(it, {"rng": rng})]}])
-def test_an_estimator_is_restored_in_place_wherever_it_stands(as_state):
+def test_an_estimator_is_restored_in_place_anywhere_in_a_state(as_state):
     assert cut_off("MLPClassifier", as_state=as_state) == learn("MLPClassifier", qexp.Context.local())
 
 
@@ -77,6 +77,6 @@ def test_an_estimator_without_a_dump_is_refused_before_the_first_epoch(state):
         next(qexp.Context.local().resumable(range(3), state()))
 
 
-def test_an_estimator_that_is_saved_by_hand_is_refused_with_what_to_pass():
+def test_an_estimator_in_a_manual_save_is_refused_with_the_argument_to_pass():
     with pytest.raises(CheckpointError, match=r"is not data; give dump=joblib.dump, load=joblib.load$"):
         qexp.Context.local().save({"clf": GaussianNB()})

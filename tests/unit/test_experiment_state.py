@@ -1,4 +1,4 @@
-"""What an experiment changes in its process is undone. Scripts are processes of their own: no test spoils another."""
+"""The state of a process is restored after an experiment. Each script runs in its own process."""
 
 import json
 import random
@@ -22,7 +22,7 @@ def show(value):
 
 @pytest.fixture
 def script(tmp_path):
-    """Run a script in an empty folder; return the values that it showed, and what it said on stderr."""
+    """Run a script in an empty folder; return the values that it printed, and its stderr."""
 
     def script(source):
         command = [sys.executable, "-c", f"{PRELUDE}\n{source}"]
@@ -78,7 +78,7 @@ def script(tmp_path):
         ("numpy.get_printoptions()", "numpy.set_printoptions(precision=2, formatter={'int': str})"),
     ],
 )
-def test_what_an_experiment_changes_is_put_back(script, look, change):
+def test_changes_by_an_experiment_are_undone(script, look, change):
     source = f"""
     import logging.config
     {"import numpy" if "numpy" in look else ""}
@@ -136,7 +136,7 @@ def test_a_folder_that_is_gone_is_replaced_by_the_one_above(script, tmp_path):
     assert script("if 1:" + source)[0] == [str(tmp_path)]
 
 
-def test_a_handler_is_not_called_by_a_timer_of_the_experiment_before(script):
+def test_timers_and_handlers_of_an_experiment_are_reset(script):
     source = """
     state = ExperimentState.take()
     signal.signal(signal.SIGALRM, lambda *_: show("rang"))
@@ -148,7 +148,7 @@ def test_a_handler_is_not_called_by_a_timer_of_the_experiment_before(script):
     assert script("if 1:" + source)[0] == [[0, 0], True]
 
 
-def test_what_cannot_be_put_back_is_logged_and_the_rest_is_put_back(script):
+def test_a_change_that_cannot_be_undone_is_logged_and_the_others_are_undone(script):
     source = """
     limit = sys.getrecursionlimit()
     state = ExperimentState.take()
@@ -165,7 +165,7 @@ def test_what_cannot_be_put_back_is_logged_and_the_rest_is_put_back(script):
     assert "the working directory could not be restored" in said
 
 
-def test_a_baseline_without_numpy_clears_what_numpy_was_told_later(script):
+def test_a_baseline_without_numpy_resets_later_numpy_settings(script):
     source = """
     state = ExperimentState.take()
     import numpy

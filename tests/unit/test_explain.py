@@ -1,4 +1,4 @@
-"""Why an experiment is in its state: facts become sentences, each with the command that changes it."""
+"""Explanations of an experiment's state: each condition has a sentence and the command that changes it."""
 
 import dataclasses
 import uuid
@@ -24,7 +24,7 @@ def ago(seconds):
 
 
 def blank(cls, **given):
-    """Return one of the store's views: what is not given is None."""
+    """Return a record of the store; missing fields are None."""
     return cls(**{field.name: given.get(field.name) for field in dataclasses.fields(cls)})
 
 
@@ -51,7 +51,7 @@ def worker(name="w@node1", **given):
 
 
 def told(view, depth=None, next_at=None, trouble=None, study=(), settings=SETTINGS, **given):
-    """Explain an experiment; return what is said by sentence, with the command in brackets."""
+    """Explain an experiment; return its sentences, each with its command in brackets."""
     row = blank(StudyRow, **{"id": 1, "name": "lenet", "queue": "gpu", **dict(study)})
     base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": QueuePosition(1, 0), "printed": 0}
     situation = blank(Situation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
@@ -65,7 +65,7 @@ def history(view, **given):
     return explain(Facts(situation, QueueState(), SETTINGS)).history
 
 
-def test_what_waits_of_a_paused_study_names_who_lets_it_go_on():
+def test_a_waiting_experiment_of_a_paused_study_names_who_paused_it_and_the_command():
     paused = {"paused_at": ago(60), "pause_reason": "the disk is full."}
     for status in ("pending", "queued"):
         assert told(experiment(status), study=paused) == [
@@ -76,7 +76,7 @@ def test_what_waits_of_a_paused_study_names_who_lets_it_go_on():
     ]
 
 
-def test_a_retry_says_when_after_what_and_how_many_are_left():
+def test_a_retry_names_its_time_its_error_and_the_retries_left():
     view = experiment("pending", attempt=2, not_before=NOW + timedelta(seconds=11))
     failed = [attempt(1, "lost"), attempt(2, "timeout", error_frame="f.py:3 in f")]
     assert told(view, attempts=failed, retries={"timeout": 3}) == [
@@ -103,11 +103,11 @@ def test_a_full_window_is_named_with_its_setting():
         ([], "It is due: a worker announces it as soon as one is started."),
     ],
 )
-def test_what_is_due_is_announced_by_the_worker_that_leads(crew, words):
+def test_a_due_experiment_is_announced_by_the_leader(crew, words):
     assert told(experiment("pending", not_before=ago(1)), workers=crew)[0] == words
 
 
-def test_what_comes_later_is_announced_when_its_turn_comes_near():
+def test_a_later_experiment_is_announced_when_its_turn_comes_near():
     said = told(experiment("pending"), place=QueuePosition(40, 1234), workers=[worker("first@a", leads=True)])
     assert said[0] == "The leader, first@a, announces it when its turn comes near."
     assert said[1].startswith("1,234 others are before it")
@@ -119,7 +119,7 @@ def test_a_queued_experiment_says_since_when_it_is_announced():
     )
 
 
-def test_a_broker_that_is_down_is_said_together_with_who_repairs_it():
+def test_a_broker_that_is_down_is_named_with_the_repair():
     said = told(experiment("queued"), trouble="127.0.0.1:1: Connection refused")
     assert said[1] == (
         "The broker cannot be reached (127.0.0.1:1: Connection refused): until it is repaired, workers get no "
@@ -173,7 +173,7 @@ def test_a_queue_with_live_workers_says_whose_turn_it_is(crew, ahead, words):
     assert said[1].startswith(words)
 
 
-def test_what_a_free_child_does_not_take_is_for_the_doctor():
+def test_an_experiment_that_a_free_child_does_not_take_refers_to_the_doctor():
     said = told(experiment("queued"), workers=[worker()], queued_at=ago(600))
     assert said[1] == (
         "It is the next one, 2 of 2 children on its queue are free, and yet it has not begun. [qexp doctor]"
@@ -195,7 +195,7 @@ def test_a_message_that_is_not_on_the_broker_is_noticed(depth, next_at, leads, w
 
 
 @pytest.mark.parametrize("next_at", [9, 30, None])
-def test_a_message_that_may_be_behind_the_next_one_needs_no_word(next_at):
+def test_a_message_that_may_be_behind_the_next_one_is_not_reported(next_at):
     earlier = None if next_at is None else ago(next_at)
     assert (
         len(told(experiment("queued"), 1, earlier, queued_at=ago(9), place=QueuePosition(50, 40), workers=[worker()]))
@@ -206,7 +206,7 @@ def test_a_message_that_may_be_behind_the_next_one_needs_no_word(next_at):
 RUNS = experiment("running", attempt=2, started_at=ago(40))
 
 
-def test_what_runs_says_where_since_when_and_how_to_follow_it():
+def test_a_running_experiment_names_its_worker_its_start_and_the_command_to_follow_it():
     said = told(
         RUNS, runner=worker(), pid=123, timeout=3600.0, sign=LastRecord("loss of step 12", ago(3)), printed=1234
     )
@@ -218,7 +218,7 @@ def test_what_runs_says_where_since_when_and_how_to_follow_it():
     ]
 
 
-def test_what_runs_without_a_timeout_or_a_sign_says_so():
+def test_a_running_experiment_without_a_timeout_or_progress_mentions_it():
     said = told(RUNS, runner=worker(state=WorkerState.QUARANTINED, quarantine_reason="no GPU"))
     assert said[1:] == [
         "Its worker sent a heartbeat 3 s ago; the worker is quarantined (reason: no GPU).",
@@ -227,13 +227,13 @@ def test_what_runs_without_a_timeout_or_a_sign_says_so():
     assert told(RUNS, runner=worker())[3] == "It has no timeout. [qexp cancel 17]"
 
 
-def test_what_is_over_its_timeout_is_ended_now():
+def test_an_experiment_over_its_timeout_is_being_ended():
     assert told(RUNS, runner=worker(), timeout=30.0)[3].startswith(
         "Its timeout of 30 s ends it now: it was due at 11:59:50 UTC."
     )
 
 
-def test_what_a_silent_worker_runs_is_taken_back():
+def test_an_experiment_of_a_silent_worker_is_being_recovered():
     silent = worker(state=WorkerState.SILENT, silence=12.0)
     assert told(RUNS, runner=silent, workers=[silent, worker("other@b")], retries={"lost": 5})[1] == (
         "Its worker is silent: its last heartbeat was 12 s ago. If it stays silent, another worker recovers the "
@@ -246,7 +246,7 @@ def test_what_a_silent_worker_runs_is_taken_back():
     )
 
 
-def test_what_a_worker_has_left_when_it_stopped_is_taken_back():
+def test_an_experiment_of_a_stopped_worker_is_being_recovered():
     stopped = worker(state=WorkerState.STOPPED, stopped_at=ago(31), silence=99.0)
     assert told(RUNS, runner=stopped, workers=[worker("other@b")], retries={"lost": 5})[1] == (
         "Its worker stopped 31 s ago. Another worker recovers the experiment within seconds, and it runs again as "
@@ -254,7 +254,7 @@ def test_what_a_worker_has_left_when_it_stopped_is_taken_back():
     )
 
 
-def test_what_runs_of_a_paused_study_is_asked_to_leave():
+def test_a_running_experiment_of_a_paused_study_is_asked_to_stop():
     assert told(RUNS, runner=worker(), study={"paused_at": ago(1)})[0] == (
         "Its study is paused since 11:59:59 UTC. The attempt is asked to stop, and is ended a few seconds later. "
         "[qexp resume lenet]"
@@ -265,7 +265,7 @@ def failed(kind, *attempts, **given):
     return told(experiment("failed", failure=kind, attempt=len(attempts)), attempts=list(attempts), **given)
 
 
-def test_what_failed_says_how_and_why_it_is_not_tried_again():
+def test_a_failed_experiment_names_its_error_and_why_it_is_not_retried():
     last = attempt(2, "error", error_message="two\nlines", error_frame="f.py:3 in f")
     assert failed("error", attempt(1, "error"), last, retries={"error": 1}) == [
         "Attempt 2 failed: E: two lines (at f.py:3 in f). It ended 1 min ago, at 11:59:00 UTC, after 3 s on node1. "
@@ -282,7 +282,7 @@ def test_what_failed_says_how_and_why_it_is_not_tried_again():
         (9, "because its study had none left then; it has more now."),
     ],
 )
-def test_what_failed_for_the_last_time_says_what_became_of_its_retries(budget, words):
+def test_an_experiment_without_retries_left_says_how_they_were_used(budget, words):
     attempts = [attempt(number, "lost") for number in (1, 2, 3)]
     assert words in failed("lost", *attempts, retries={"lost": budget})[1]
 
@@ -294,12 +294,12 @@ def test_what_failed_for_the_last_time_says_what_became_of_its_retries(budget, w
         (attempt(1, "crashed", error_type="ProcessDied", error_message="its process died: exitcode 3"), "exitcode 3."),
     ],
 )
-def test_what_crashed_names_the_signal_that_killed_its_process(last, words):
+def test_a_crashed_experiment_names_the_signal_that_killed_its_process(last, words):
     assert failed("crashed", last)[0].startswith("Attempt 1 crashed: its process ")
     assert words in failed("crashed", last)[0]
 
 
-def test_what_is_done_names_its_result_and_how_to_repeat_it():
+def test_a_done_experiment_names_its_result_and_the_command_to_repeat_it():
     assert told(experiment("done", attempt=1), attempts=[attempt(1, "done")]) == [
         "Attempt 1 succeeded. It ended 1 min ago, at 11:59:00 UTC, after 3 s on node1. [qexp show 17]",
         "It has a result, so it does not run again by itself. [qexp requeue 17]",
@@ -314,11 +314,11 @@ def test_what_is_done_names_its_result_and_how_to_repeat_it():
         ({"attempt": 2, "finished_at": ago(5)}, "5 s ago, at 11:59:55 UTC, while attempt 2 ran."),
     ],
 )
-def test_what_was_cancelled_says_while_what_and_why(given, words):
+def test_a_cancelled_experiment_names_its_earlier_state_and_the_reason(given, words):
     assert told(experiment("cancelled", **given)) == [f"It was cancelled {words} [qexp requeue 17]"]
 
 
-def test_what_its_own_function_has_paused_goes_on_when_it_is_resumed():
+def test_an_experiment_that_its_function_paused_names_the_command_to_resume_it():
     view = experiment("paused", attempt=1, finished_at=ago(5), reason="waits for data")
     said = told(view, study={"paused_at": ago(1)})
     assert said[0] == (
@@ -327,7 +327,7 @@ def test_what_its_own_function_has_paused_goes_on_when_it_is_resumed():
     assert said[1].endswith("[qexp resume lenet]")
 
 
-def test_the_history_is_one_line_with_what_a_person_did():
+def test_the_history_is_one_line_with_the_commands_of_people():
     ended = [attempt(1, "lost", finished_at=ago(90_000)), attempt(2, "error"), attempt(3, "paused")]
     assert history(experiment("pending"), attempts=ended, forgiven=2) == (
         "1 lost 2026-02-28 11:00:00, 2 error 11:59:00, requeued, 3 paused 11:59:00"
@@ -339,6 +339,6 @@ def test_the_history_is_one_line_with_what_a_person_did():
     assert history(experiment("running", attempt=10), attempts=many).endswith(", 10 running")
 
 
-def test_nobody_is_told_more_than_four_sentences():
+def test_an_explanation_has_at_most_four_sentences():
     said = told(RUNS, runner=worker(), timeout=9.0, study={"paused_at": ago(1)})
     assert len(said) == 4

@@ -1,4 +1,4 @@
-"""Files of frames hold every value as it was, and JSON files hold JSON."""
+"""Exported files hold every value unchanged, and JSON files hold valid JSON."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_json_has_no_numbers_that_json_lacks_at_any_depth(tmp_path):
 
 
 def back(cell):
-    """Return what a cell of a mixed column stands for."""
+    """Return the value that a cell of a mixed column encodes."""
     try:
         return json.loads(cell)
     except ValueError:
@@ -85,7 +85,7 @@ def test_columns_without_values_or_of_nan_only_are_written(tmp_path):
     assert first == {"none": None, "nan": None, "moments": "2026-01-02T03:04:05+00:00"}
 
 
-def test_what_commands_print_as_json_has_no_numbers_that_json_lacks(capsys):
+def test_json_output_of_commands_has_no_numbers_that_json_lacks(capsys):
     @dataclasses.dataclass
     class Attempt:
         result: dict

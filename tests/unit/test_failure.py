@@ -1,4 +1,4 @@
-"""What is stored of an exception, and which errors are the same."""
+"""The stored form of an exception, and the fingerprint that groups equal errors."""
 
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def test_a_message_that_cannot_be_shown_is_described(error):
         "def f():\n    raise G('g', [ValueError()])\n",
     ],
 )
-def test_exceptions_that_break_whoever_looks_at_them_are_stored_all_the_same(error, source):
+def test_exceptions_whose_methods_raise_are_stored(error, source):
     found = error(source)
     assert found.type
     "".join([found.type, found.message, found.traceback]).encode("utf-8")
@@ -108,7 +108,7 @@ PLACES = {
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("place", PLACES)
-def test_an_exception_whose_methods_end_whoever_calls_them_is_stored(error, place, end):
+def test_an_exception_whose_methods_exit_is_stored(error, place, end):
     source = f"class E(Exception):\n    {PLACES[place]}\n    def f(self):\n        {end}\ndef f():\n    raise E('x')\n"
     found = error(source)
     assert found.type == "experiment.E"
@@ -117,7 +117,7 @@ def test_an_exception_whose_methods_end_whoever_calls_them_is_stored(error, plac
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("name", ["__module__", "__name__"])
-def test_an_exception_whose_class_ends_whoever_asks_for_its_name_is_stored(error, name, end):
+def test_an_exception_whose_class_name_exits_is_stored(error, name, end):
     source = (
         f"class M(type):\n    def f(self):\n        {end}\n    {name} = property(lambda self: self.f())\n"
         "class E(Exception, metaclass=M): pass\ndef f():\n    raise E\n"
@@ -125,7 +125,7 @@ def test_an_exception_whose_class_ends_whoever_asks_for_its_name_is_stored(error
     assert error(source).type == "experiment.E"
 
 
-def test_a_message_that_is_a_text_of_its_own_kind_becomes_plain(error):
+def test_a_message_of_a_str_subclass_becomes_a_plain_str(error):
     source = (
         "import sys\nclass T(str):\n    encode = replace = __format__ = __contains__ = lambda *_: sys.exit(3)\n"
         "class E(Exception):\n    def __str__(self): return T('mine')\ndef f():\n    raise E\n"
@@ -133,7 +133,7 @@ def test_a_message_that_is_a_text_of_its_own_kind_becomes_plain(error):
     assert error(source).message == "mine"
 
 
-def test_an_order_to_stop_gets_past_the_look_at_an_exception():
+def test_an_order_to_stop_interrupts_the_description_of_an_exception():
     class OddError(Exception):
         def __str__(self):
             raise Interruption
@@ -152,7 +152,7 @@ def test_causes_of_not_being_callable_are_different_errors():
 
 
 def test_code_in_a_folder_whose_name_begins_like_qexps_own_is_the_users():
-    # Given a function in a folder beside qexp's own package, as `qexperiments` is
+    # Given a function in a folder such as `qexperiments` beside qexp's own package
     file = f"{Path(qexp.__file__).parent}eriments/experiment.py"
     names = {}
     exec(compile("def f():\n    raise ValueError\n", file, "exec"), names)  # noqa: S102
@@ -186,7 +186,7 @@ LONG = {
 
 
 @pytest.mark.parametrize("name", LONG)
-def test_what_is_stored_of_an_exception_has_64_kb_at_most(error, name):
+def test_a_stored_exception_has_at_most_64_kb(error, name):
     found = error(LONG[name])
     assert len(found.message.encode()) <= 65_536
     assert len(found.traceback.encode()) <= 65_536
@@ -202,12 +202,12 @@ def test_of_a_long_message_the_beginning_and_the_end_are_stored(error):
 
 
 def test_a_password_at_the_cut_is_masked_whole(error, monkeypatch):
-    # Given a message in which a password lies where it will be cut
+    # Given a message with a password at the place where it is cut
     monkeypatch.setattr("qexp.worker.masking._passwords", ("s3cr3t-of-postgres",))
     source = "def f(n):\n    raise ValueError('x' * n + 's3cr3t-of-postgres' * 20 + 'y' * 200_000)\n"
     for shift in range(20):
-        # When it is stored
+        # When the message is stored
         found = error(source, n=32_600 + shift)
-        # Then no piece of the password is
+        # Then no part of the password is stored
         assert "s3c" not in found.message
         assert "gres" not in found.message

@@ -1,4 +1,4 @@
-"""Files in a folder, in memory and in an object store: whole or not at all, and refusals that help."""
+"""Files in a folder, in memory and in an object store: atomic writes and clear errors."""
 
 import errno
 import hashlib
@@ -39,7 +39,7 @@ def s3_server():
 
 @pytest.fixture
 def bucket(s3_server, monkeypatch):
-    """A bucket that exists; the environment says where, as it would for a person."""
+    """An existing bucket; environment variables name its address, as for a user."""
     import s3fs
 
     for name, value in {"ENDPOINT_URL": s3_server, "ACCESS_KEY_ID": "x", "SECRET_ACCESS_KEY": "y"}.items():
@@ -53,7 +53,7 @@ def bucket(s3_server, monkeypatch):
 
 @pytest.fixture
 def large(tmp_path):
-    """A file of more than one chunk, and not a whole number of them."""
+    """A file of several chunks, the last one incomplete."""
     path = tmp_path / "large"
     path.write_bytes(os.urandom(3 * MIB + 17))
     return path
@@ -75,7 +75,7 @@ def test_a_file_comes_back_with_its_size_and_checksum(files, large, tmp_path):
     assert stored.sha256 == hashlib.sha256(large.read_bytes()).hexdigest()
 
 
-def test_nothing_is_a_file_too(files, tmp_path):
+def test_an_empty_file_is_stored(files, tmp_path):
     (tmp_path / "empty").touch()
     assert files.get(files.put("a", b"").url) == b""
     assert files.get(files.put("b", tmp_path / "empty").url) == b""
@@ -105,13 +105,13 @@ def test_a_key_that_leaves_the_root_or_cannot_be_read_is_refused(tmp_path, key):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_deleting_twice_is_as_good_as_once(files):
+def test_a_second_delete_changes_nothing(files):
     stored = files.put("a/b", b"1")
     files.delete(stored.url)
     files.delete(stored.url)
 
 
-def test_a_missing_file_is_told_with_what_repairs_it(files):
+def test_a_missing_file_is_an_error_with_its_repair(files):
     with pytest.raises(FilesError, match="not found; if another machine wrote it, set QEXP_ARTIFACTS") as caught:
         files.get(f"{files.root}/gone")
     assert str(caught.value).startswith(f"{files.root}/gone: ")
@@ -138,7 +138,7 @@ def test_a_file_that_arrives_changed_does_not_replace_the_target(files, tmp_path
     assert not list(tmp_path.glob(".qexp-*"))
 
 
-def test_a_file_to_put_that_is_missing_is_the_one_that_is_named(files, tmp_path):
+def test_a_missing_source_file_is_named(files, tmp_path):
     with pytest.raises(FilesError, match=f"^{tmp_path / 'gone'}: there is no such file$"):
         files.put("x", tmp_path / "gone")
 
@@ -164,7 +164,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_may_not_be_written_is_told(tmp_path, monkeypatch):
+def test_a_read_only_folder_is_an_error(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")
 
@@ -184,14 +184,14 @@ def test_a_file_is_read_although_the_root_has_moved(tmp_path):
     assert Files("memory://new").get(stored.url) == b"1"
 
 
-def test_a_missing_s3fs_is_told_with_how_to_install_it(monkeypatch):
+def test_a_missing_s3fs_is_an_error_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(import_module("fsspec.registry")._registry, "s3", raising=False)
     with pytest.raises(FilesError, match=r"^s3://bucket/x: .*pip install 'qexp\[s3\]'$"):
         Files("s3://bucket").put("x", b"")
 
 
-def test_a_bucket_that_does_not_exist_is_told(bucket):
+def test_a_missing_bucket_is_an_error(bucket):
     with pytest.raises(FilesError, match="its bucket or folder does not exist; create it"):
         Files("s3://no-such-bucket").put("x", b"")
 
@@ -207,7 +207,7 @@ def test_large_files_are_uploaded_in_parts(bucket, tmp_path):
 
 
 @pytest.mark.parametrize("root", ["relative", "nosuch://host/x", "s3://", "S3://key:hidden@bucket"])
-def test_a_root_that_is_none_is_refused_in_one_line(root):
+def test_an_invalid_root_is_refused_in_one_line(root):
     with pytest.raises(FilesError) as caught:
         Files(root).put("x", b"")
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Each undocumented name of Flower that qexp uses: what a user loses without it."""
+"""Each undocumented name of Flower that qexp uses, and its effect for a user."""
 
 import asyncio
 import inspect
@@ -15,20 +15,20 @@ from qexp.monitor import flower_internals as internals
 
 
 class Answer(RequestHandler):
-    """What is answered in place of Flower."""
+    """The answer of a stand-in for Flower."""
 
 
 @pytest.fixture
 def flower():
-    """A class of its own that a test may change, as Flower's is."""
+    """A separate class that a test may change, like Flower's."""
     return type("Changed", (Flower,), {})
 
 
-def test_flower_app_without_it_the_monitor_asks_for_no_token():
+def test_flower_app_makes_the_monitor_ask_for_a_token():
     assert internals.flower_class() is Flower
 
 
-def test_find_handler_without_it_the_monitor_answers_before_it_has_asked_for_the_token(flower):
+def test_find_handler_makes_the_monitor_ask_for_the_token_before_it_answers(flower):
     internals.intercept(flower, Answer, lambda request: {"status": 403} if request.path == "/secret" else None)
     made = flower.__new__(flower)
     Application.__init__(made)
@@ -37,7 +37,7 @@ def test_find_handler_without_it_the_monitor_answers_before_it_has_asked_for_the
     assert found["/"].handler_class is not Answer
 
 
-def test_start_http_server_without_it_nobody_learns_the_token(flower):
+def test_start_http_server_announces_the_monitor_once_it_listens(flower):
     told = []
     internals.announce(flower, lambda encrypted, port: told.append((encrypted, port)))
     made = flower.__new__(flower)
@@ -65,7 +65,7 @@ async def _start(made):
     made.start_http_server()
 
 
-def test_visit_me_without_it_flower_prints_an_address_that_does_not_open(flower, caplog):
+def test_visit_me_begins_the_line_of_flower_that_qexp_hides(flower, caplog):
     assert "print_banner(app" in inspect.getsource(command.flower.callback), "after the server has started"
     internals.announce(flower, lambda encrypted, port: None)
     with caplog.at_level(logging.INFO, "flower.command"):

@@ -9,7 +9,7 @@ from qexp.store.schema.value_columns import DEEPEST, FACTS, WIDEST
 
 
 def block(results, params=None, first=1):
-    """Return experiments with these results, and parameters where they are given."""
+    """Return experiments with these results, and with these parameters if given."""
     facts = {"status": "done", "attempt": 1, "host": "here", "started_at": 0, "duration": 1.0, "last_attempt": 1.0}
     count = len(results)
     given = params or [{} for _ in results]
@@ -113,11 +113,11 @@ def test_a_parameter_that_sets_a_key_of_a_mapping_is_one_column_with_that_key():
 
 
 def test_a_mapping_of_very_many_keys_stays_a_value():
-    # Given a histogram in a mapping that is small without it, and one whose keys are others in each experiment
+    # Given a large histogram in a small mapping, and one whose keys differ between experiments
     histogram = {str(number): number for number in range(WIDEST + 1)}
     results = [{"m": {"acc": 1, "all": histogram}, "by_id": {str(n): n, str(-n): n}} for n in range(1, WIDEST)]
     table = frame([block(results)], [], ["m", "by_id"])
-    # Then these stay values, and the small one becomes columns
+    # Then the histograms stay values, and the small mapping becomes columns
     assert names(table) == ["m.acc", "m.all", "by_id"]
     assert table["m.all"][3] == histogram
     assert table["by_id"][0] == {"1": 1, "-1": 1}
@@ -132,11 +132,11 @@ def test_a_mapping_that_is_very_deep_inside_stays_a_value():
 
 
 def test_pieces_have_the_columns_and_types_that_all_of_them_need():
-    # Given pieces of which each has other keys and kinds of values
+    # Given pieces with different keys and types
     results = [{"a": 1, "m": {"x": 1}}, {"a": {"b": "2026-01-02T03:04:05"}, "m": {"x": 0.5, "y": True}}, None, {"m": 2}]
     blocks = [block([result], first=number) for number, result in enumerate(results)]
     whole = frame(blocks, [], ["a", "m"])
-    # When they are read one by one, then they are the pieces of the whole
+    # When they are read one by one, then each equals its part of the whole
     pieces = list(frames(blocks, blocks, [], ["a", "m"]))
     assert all((piece.dtypes == whole.dtypes).all() for piece in pieces)
     pd.testing.assert_frame_equal(pd.concat(pieces, ignore_index=True), whole)

@@ -1,4 +1,4 @@
-"""Functions are found, checked and kept apart."""
+"""Functions are imported, checked and isolated by folder."""
 
 import enum
 import os
@@ -44,7 +44,7 @@ def test_a_module_is_imported_once_while_its_file_stays_as_it_is(folder):
     assert [call(path), call(path)] == [0, 1]
 
 
-def test_an_edited_module_is_imported_anew_even_within_the_same_second(folder):
+def test_an_edited_module_is_imported_again_even_within_the_same_second(folder):
     path = folder("one", experiment="import helper\ndef f(): return helper.X\n", helper="X = 1\n")
     assert call(path) == 1
     stamp = (path / "helper.py").stat()
@@ -95,7 +95,7 @@ def test_a_namespace_package_of_a_folder_is_its_own(folder):
         ("def f(:", "experiment:f", "SyntaxError"),
     ],
 )
-def test_a_function_that_cannot_be_had_says_why(folder, source, name, word):
+def test_a_function_that_cannot_be_imported_is_an_error_with_the_reason(folder, source, name, word):
     path = folder("one", experiment=source)
     with importing_from(path), pytest.raises(FunctionError) as caught:
         resolve(name, path)
@@ -124,7 +124,7 @@ def f(x: {annotation}): ...
         checked(Grid.load(path / "grid.yaml"))
 
 
-def test_code_that_is_only_looked_at_prints_to_stderr_and_leaves_the_streams_as_they_were(folder, capsys):
+def test_code_that_is_imported_for_a_check_prints_to_stderr_and_keeps_the_streams(folder, capsys):
     path = folder("one", experiment="import sys\nprint('hello')\nsys.stdout = sys.stderr = None\ndef f(): return 1\n")
     streams = sys.stdout, sys.stderr
     assert call(path) == 1
@@ -141,7 +141,7 @@ def test_a_module_that_forks_is_imported_once(folder, tmp_path):
         assert call(path) == 1
 
 
-def test_an_order_to_end_gets_past_an_import(folder):
+def test_an_order_to_stop_interrupts_an_import(folder):
     path = folder("one", experiment="from qexp.functions import Interruption\nraise Interruption\n")
     with pytest.raises(Interruption):
         call(path)
@@ -220,7 +220,7 @@ def test_a_grid_that_its_function_does_not_take_is_refused_at_its_line(folder, s
     assert word in str(caught.value)
 
 
-def test_a_function_of_a_notebook_is_refused_with_what_to_do():
+def test_a_function_defined_in_a_notebook_is_refused_with_advice():
     def inner(): ...
 
     with pytest.raises(FunctionError, match="put it at the top of a file"):
@@ -234,10 +234,10 @@ def test_a_function_given_from_python_is_found_again(folder):
 
 
 class Unknown:
-    """A type that pydantic has no schema for."""
+    """A type without a pydantic schema."""
 
 
-def test_a_type_that_pydantic_does_not_know_is_only_checked_for():
+def test_a_type_that_pydantic_does_not_know_is_checked_by_isinstance():
     def f(lr: float, rng: Unknown | None = None): ...
 
     signature = Signature.of(f, "m:f")
@@ -253,13 +253,13 @@ def test_text_that_an_annotation_turns_into_no_finite_number_is_refused():
         Signature.of(f, "m:f").canonical("lr", "inf")
 
 
-def test_modules_of_a_folder_whose_name_begins_alike_are_not_the_folders_own(folder, monkeypatch):
-    # Given the folders `exp` and `exp2`, of which the second is on the path of the process
+def test_modules_of_a_folder_with_a_common_name_prefix_are_not_the_folders_own(folder, monkeypatch):
+    # Given the folders `exp` and `exp2`; the second is on the path of the process
     path = folder("exp", experiment="import other\ndef f(): return other.X\n")
     monkeypatch.syspath_prepend(str(folder("exp2", other="X = 1\n")))
-    # When a function of the first has imported a module of the second
+    # When a function of the first folder imports a module of the second
     assert call(path) == 1
-    # Then it is there afterwards, as any module that several folders share
+    # Then the module stays loaded, like any module that folders share
     try:
         assert "other" in sys.modules
     finally:

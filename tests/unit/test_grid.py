@@ -1,4 +1,4 @@
-"""A grid file becomes parameter sets in order; what it cannot mean is refused at its line."""
+"""A grid file becomes ordered parameter sets; errors name the line."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from qexp.errors import GridError
 from qexp.grid.axis_forms import LogNormal, Normal
 from qexp.model import fingerprint
 
-# restated behaviours of Memento and PyExperimenter, with what their users were hurt by
+# behaviours of Memento and PyExperimenter, and mistakes that their users report
 CASES = json.loads((Path(__file__).parents[1] / "data" / "grid_cases.json").read_text())
 
 
@@ -47,7 +47,7 @@ def test_a_reference_grid_gives_its_experiments_in_order(load, case):
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "error" in c], ids=lambda case: case["name"])
-def test_a_reference_grid_that_means_nothing_is_refused(load, case):
+def test_an_invalid_reference_grid_is_refused(load, case):
     with pytest.raises(GridError) as caught:
         load(case["grid"])
     assert case["error"] in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_refusal_names_the_line(load, text, line, word):
         ("my-module:f", "expected module:name, such as experiment:evaluate"),
     ],
 )
-def test_a_function_that_is_named_as_a_file_or_a_call_gets_the_name_that_was_meant(load, written, expected):
+def test_a_function_given_as_a_file_or_a_call_is_refused_with_the_right_name(load, written, expected):
     with pytest.raises(GridError) as caught:
         load(f"study: a\nfunction: {written}\nparameters: {{a: 1}}\n")
     assert str(caught.value).endswith(f"line 2: function: found {written!r}, {expected}")
@@ -244,7 +244,7 @@ def test_a_normal_draw_is_finite_at_the_ends():
     ],
     ids=str,
 )
-def test_a_draw_that_describes_nothing_is_refused(form, expected):
+def test_an_invalid_draw_is_refused(form, expected):
     data = {"study": "a", "function": "m:f", "parameters": {"x": form}, "sampling": {"samples": 1}}
     with pytest.raises(GridError, match=re.escape(expected)):
         Grid.from_dict(data)
@@ -256,7 +256,7 @@ def test_the_study_is_named_after_the_file(tmp_path):
     assert Grid.load(path).study == "lenet"
 
 
-def test_a_file_name_that_is_no_study_name_asks_for_one(tmp_path):
+def test_a_file_name_that_is_no_study_name_requires_a_study(tmp_path):
     path = tmp_path / "My Grid.yaml"
     path.write_text("function: m:f\nparameters: {a: 1}\n")
     with pytest.raises(GridError, match="no 'study' is given"):
@@ -335,7 +335,7 @@ def test_a_grid_from_python_names_the_place():
         Grid.from_dict({"study": "a", "function": "m:f", "parameters": {"a": []}})
 
 
-def test_no_error_of_a_grid_repeats_where_its_messages_go(tmp_path):
+def test_no_error_of_a_grid_shows_a_notification_address(tmp_path):
     path = tmp_path / "grid.yaml"
     path.write_text("study: a\nfunction: m:f\nparameters: {x: 1}\nnotify: {url: slack://T0ken}\n")
     for assignments in ([], ["notify=T0ken"], ["notify={a: T0ken}"], ["notify=[T0ken"]):
@@ -345,7 +345,7 @@ def test_no_error_of_a_grid_repeats_where_its_messages_go(tmp_path):
     assert Grid.load(path, ["notify=json://a/T0ken json://b"]).file.notify == ["json://a/T0ken", "json://b"]
 
 
-def test_draws_that_repeat_are_left_out_and_said(load):
+def test_repeated_draws_are_left_out_with_a_warning(load):
     grid = load(body("parameters: {lr: 0.1, layers: {integers: [2, 3]}}\nsampling: {samples: 20}\n"))
     assert sorted(row["layers"] for row in grid) == [2, 3]
     assert any("18 of the draws repeat others and are left out" in warning for warning in grid.warnings())
@@ -356,6 +356,6 @@ def test_an_error_in_a_form_names_the_parameter(load):
         load(body("parameters: {lr: {range: 5}}\n"))
 
 
-def test_two_mappings_that_differ_in_their_order_only_say_what_to_write(load):
+def test_two_mappings_that_differ_only_in_their_order_are_refused_with_advice(load):
     with pytest.raises(GridError, match="the order of keys makes no other value: write a list of pairs"):
         load(body("parameters: {steps: [{b: 1, a: 2}, {a: 2, b: 1}]}\n"))

@@ -1,4 +1,4 @@
-"""What `--set` and its equivalent in Python mean: a parameter, a setting or a key, and nothing is ignored."""
+"""Assignments by `--set` or from Python: each sets a parameter, a setting or a key, and none is ignored."""
 
 import json
 
@@ -140,7 +140,7 @@ def test_each_meaning_has_a_spelling(write):
     assert grid.settings == {"epochs": 9, "priority": "low"}
 
 
-def test_what_is_set_means_what_it_does_in_the_grid_as_it_is_by_then(write):
+def test_each_assignment_is_read_against_the_grid_with_the_earlier_ones(write):
     grid = Grid.load(write(FULL), ["zip=", "when=", "b=7", "d=8"])
     assert next(iter(grid)) == {"a": 1, "queue": "fifo", "b": 7, "d": 8, "seed": 0}
 
@@ -177,7 +177,7 @@ def test_python_sets_by_the_same_rules(write):
     grid = grid_of(path, {"study": "x", "queue": "gpu", "exclude": [{"a": 1}]}, values)
     assert (grid.study, grid.file.queue, grid.settings["epochs"]) == ("x", "gpu", 7)
     assert [(row["a"], row["queue"], row["b"]) for row in grid if "a" in row] == [(0, "lifo", 1), (0, "lifo", 2)]
-    # and a grid that is there already, or is a mapping, is changed in the same way
+    # an existing Grid and a mapping change in the same way
     again = grid_of(grid, {"study": "y"}, {"a": [0, 2]})
     assert (again.study, again.file.queue, len(again)) == ("y", "gpu", 5)
     data = {"function": "m:f", "parameters": {"a": 1, "b": 1}}
@@ -208,7 +208,7 @@ def test_an_error_names_the_argument(write, keys, values, expected):
     assert str(caught.value).startswith(expected)
 
 
-def test_no_spelling_of_notify_is_repeated(write):
+def test_no_error_shows_the_value_of_notify(write):
     for assignment in ("grid.notify={a: T0ken}", "grid.notify=T0ken", "notify=[T0ken"):
         with pytest.raises(GridError) as caught:
             Grid.load(write(HEAD + "parameters: {a: 1}\n"), [assignment])
@@ -217,7 +217,7 @@ def test_no_spelling_of_notify_is_repeated(write):
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.from_regex(r"(grid\.|parameters\.|settings\.)?[a-z]{0,9}[=.]?[][{}a-z0-9,:=. *&<!'#-]{0,12}", fullmatch=True))
-def test_whatever_is_set_makes_a_grid_or_one_line_that_names_it(write, assignment):
+def test_any_assignment_gives_a_grid_or_one_line_that_names_it(write, assignment):
     path = write(FULL)
     try:
         grid = Grid.load(path, [assignment])

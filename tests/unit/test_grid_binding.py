@@ -1,4 +1,4 @@
-"""A grid is held against its function: conditions are converted as values are."""
+"""A grid is checked against its function, and conditions are converted like values."""
 
 import dataclasses
 import datetime
@@ -26,7 +26,7 @@ class Options:
 
 
 def bound(annotation, **keys):
-    """Return a grid of the parameters x, which is annotated so, and y."""
+    """Return a grid of the parameters x, which has this annotation, and y."""
     return bind(Grid.from_dict({"study": "g", "function": "m:f", **keys}), signature_of(annotation))
 
 
@@ -52,7 +52,7 @@ LISTS = [(list[int], [["1", 2], [3]], [1, 2]), (set[int], [[2, 1], [3]], ["1", "
 
 
 @pytest.mark.parametrize(("annotation", "values", "other"), [*SPELLINGS, *LISTS], ids=str)
-def test_a_condition_is_converted_as_the_values_are(annotation, values, other):
+def test_a_condition_is_converted_like_the_values(annotation, values, other):
     written = [other] if isinstance(other, list) else other  # a list in a rule means any of its values
     axes = {"parameters": {"x": {"values": values}}}
     when = bound(annotation, **axes, when=[{"if": {"x": written}, "parameters": {"y": [10, 20]}}])
@@ -219,7 +219,7 @@ def test_the_draws_under_a_condition_form_one_axis_there(method):
     assert rows == list(Grid.from_dict({**OPTIMIZERS, "sampling": {"samples": 3, "method": method}}))
 
 
-def test_draws_under_a_condition_change_with_no_other_entry_and_go_on_with_more_samples():
+def test_draws_under_a_condition_depend_on_no_other_entry_and_continue_with_more_samples():
     rows = list(Grid.from_dict(OPTIMIZERS))
     more = {"if": {"opt": "none"}, "parameters": {"lr": {"uniform": [0, 1]}}}
     parameters = {**OPTIMIZERS["parameters"], "drop": {"uniform": [0, 1]}}
@@ -245,7 +245,7 @@ def test_draws_under_a_condition_are_these_on_every_machine():
         ("  - if: {kernel: rbf}\n    zip: [{gamma: [1]}]\n    parameters: {gamma: 1}\n", 5, "used twice"),
     ],
 )
-def test_a_condition_whose_parameters_mean_nothing_is_refused_at_its_line(tmp_path, text, line, word):
+def test_a_condition_with_invalid_parameters_is_refused_at_its_line(tmp_path, text, line, word):
     with pytest.raises(GridError) as caught:
         load(tmp_path, f"parameters: {{kernel: [rbf]}}\nwhen:\n{text}")
     assert f"line {line}: " in str(caught.value)
@@ -272,7 +272,7 @@ def test_names_move_together_under_a_condition(tmp_path):
         ("seed", {"seeds": 3}, "draws and seeds come after 'when': list the seeds as a parameter instead"),
     ],
 )
-def test_a_condition_on_what_comes_after_when_says_so(name, more, repair):
+def test_a_condition_on_a_name_that_is_set_after_when_is_refused(name, more, repair):
     parameters = {"a": [1]} | ({"lr": {"uniform": [0, 1]}} if name == "lr" else {})
     when = [{"if": {name: 1}, "parameters": {"b": [1]}}]
     with pytest.raises(GridError, match=f"when.0.if.{name}: found '{name}', expected a parameter .* {repair}"):

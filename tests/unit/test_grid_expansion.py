@@ -1,4 +1,4 @@
-"""The expansion, against a naive one; draws; what never happens on any text."""
+"""The expansion compared with a naive one, draws, and errors on arbitrary text."""
 
 import json
 import random
@@ -28,7 +28,7 @@ def rules(draw, known):
 
 @st.composite
 def sections_of(draw, known, name):
-    """Draw an entry of `when` that gives a name, alone or beside another one."""
+    """Draw an entry of `when` that gives one or two names."""
     section = {"if": draw(rules(known))}
     values = draw(VALUES)
     if draw(st.booleans()):
@@ -37,7 +37,7 @@ def sections_of(draw, known, name):
 
 
 class Twice(list):
-    """The values of a name that a combination is given more than once."""
+    """Values of a name that several entries give."""
 
 
 @st.composite
@@ -68,7 +68,7 @@ NOWHERE = object()
 
 
 def value_of(name, row):
-    """Return the value of a dotted name in a combination: its own, else that inside of a mapping above it."""
+    """Return the value of a dotted name in a combination: its own, or the value inside of a mapping."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         if (above := ".".join(parts[:length])) in row:
@@ -134,7 +134,7 @@ def test_the_expansion_equals_a_naive_product_then_filter(data):
     rows = list(grid)
     assert json.dumps(rows) == json.dumps(expected)
     assert len(grid) == len(rows)
-    # and what is written to the database is the same, each time
+    # and the rows for the database are the same, each time
     encoded = list(grid.encoded())
     assert [json.loads(text) for _, text, _ in encoded] == rows
     assert [digest for digest, _, _ in encoded] == [fingerprint(row).bytes for row in rows]
@@ -193,7 +193,7 @@ def test_a_rule_sees_a_dotted_name_wherever_it_is_given(data):
     grid = Grid.from_dict(data)
     assert json.dumps(list(grid)) == json.dumps(expected)
     assert len(grid) == len(expected)
-    # and an experiment of `include` is known to be among them
+    # and an experiment of `include` is recognized among them
     again = Grid.from_dict({**data, "include": [expected[0]]})
     assert len(again) == len(grid)
 
@@ -237,17 +237,17 @@ def test_an_included_experiment_is_held_exactly_if_the_product_has_it(data, more
     rows = oracle(data)
     assume(rows)
     row = more.draw(st.sampled_from(rows))
-    # Given one of the product, and one that lacks a name or has another value
+    # Given an experiment of the product, and one that lacks a name or has another value
     name = more.draw(st.sampled_from(sorted(row)))
     other = more.draw(st.sampled_from([{**row, name: "other"}, {key: row[key] for key in row if key != name}]))
     data["include"] = [row] + [other] * (bool(other) and canonical(other) not in map(canonical, rows))
-    # When it is expanded, then the first is there once
+    # When the grid is expanded, then the first occurs once
     grid = Grid.from_dict(data)
     assert json.dumps(list(grid)) == json.dumps(rows + data["include"][1:])
     assert len(grid) == len(rows) + len(data["include"]) - 1
 
 
-def test_a_long_axis_is_walked_like_a_short_one():
+def test_a_long_axis_is_expanded_like_a_short_one():
     data = {"study": "g", "function": "m:f", "parameters": {"a": [1, 2]}, "seeds": 20_000}
     grid = Grid.from_dict({**data, "exclude": [{"a": 1, "seed": 7}]})
     rows = list(grid)
@@ -293,7 +293,7 @@ def test_draws_are_these_on_every_machine():
     ]
 
 
-def test_more_samples_go_on_where_fewer_ended_and_another_parameter_changes_none():
+def test_more_samples_extend_fewer_and_another_parameter_changes_none():
     few = list(Grid.from_dict({**DRAWN, "sampling": {"samples": 5}}))
     assert few[:5] == list(Grid.from_dict({**DRAWN, "sampling": {"samples": 9}}))[:5]
     wider = {**DRAWN["parameters"], "extra": {"uniform": [0, 1]}}
@@ -335,7 +335,7 @@ def try_to_load(path, raw):
 
 @settings(max_examples=300, deadline=None)
 @given(text=st.text(max_size=200))
-def test_nothing_but_our_own_errors_escapes_on_arbitrary_text(tmp_path_factory, text):
+def test_arbitrary_text_raises_only_errors_of_qexp(tmp_path_factory, text):
     try_to_load(tmp_path_factory.getbasetemp() / "any.yaml", text.encode("utf-8", "surrogatepass"))
 
 
@@ -355,14 +355,14 @@ def mutated(rng, texts):
     return bytes(text)
 
 
-def test_nothing_but_our_own_errors_escapes_on_mutated_grids(tmp_path):
+def test_mutated_grids_raise_only_errors_of_qexp(tmp_path):
     rng, texts = random.Random(1), [case["grid"].encode() for case in CASES]
     for _ in range(300):
         try_to_load(tmp_path / "any.yaml", mutated(rng, texts))
 
 
 @pytest.mark.slow
-def test_nothing_but_our_own_errors_escapes_on_mutated_grids_for_a_minute(tmp_path):
+def test_mutated_grids_raise_only_errors_of_qexp_for_a_minute(tmp_path):
     seed = random.randrange(2**32)
     print(f"seed {seed}")  # noqa: T201 - to repeat a failure
     rng, texts = random.Random(seed), [case["grid"].encode() for case in CASES]
@@ -426,8 +426,8 @@ def test_every_reported_line_is_that_of_the_offending_node(tmp_path_factory, dat
 
 
 @pytest.mark.parametrize("conditions", [{}, {"x": 1}])
-def test_any_number_of_conditions_is_walked(conditions):
-    # Given a grid with more conditions than Python nests calls, of which one or all hold
+def test_any_number_of_conditions_is_expanded(conditions):
+    # Given more conditions than Python nests calls, and one or all of them hold
     number = 1_200
     when = [{"if": conditions or {"x": index}, "parameters": {f"k{index}": ["a"]}} for index in range(number)]
     values = [1] if conditions else list(range(number))
@@ -438,7 +438,7 @@ def test_any_number_of_conditions_is_walked(conditions):
     assert {len(row) for row in rows} == {1 + number if conditions else 2}
 
 
-def test_a_grid_that_nobody_runs_is_refused_with_its_size_before_it_is_walked():
+def test_a_grid_of_absurd_size_is_refused_before_its_expansion():
     data = {"study": "g", "function": "m:f"}
     for number, shown in ((5, "1,000,000,000,000,000"), (10, "1," + ",".join(["000"] * 10)), (1_500, "over 10^4500")):
         parameters = {f"x{index}": list(range(1000)) for index in range(number)}
@@ -484,7 +484,7 @@ def test_whole_numbers_of_any_size_are_parameters():
 
 
 def _work(monkeypatch, data):
-    """Return how many values become canonical JSON while a grid is read, counted, warned about and encoded."""
+    """Return how many values become canonical JSON while qexp reads, counts, checks and encodes a grid."""
     calls = 0
 
     def counted(value):

@@ -1,4 +1,4 @@
-"""Dotted names beside mappings that have the same key."""
+"""Conflicts between dotted names and mappings with the same key."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_a_setting_may_not_overwrite_a_key_that_mappings_of_a_parameter_have(tmp
         "parameters: {m: {values: [{d: 1}, {d: 2}]}}\nsettings: {m.e: 9}\n",
         "parameters: {m.d: [1, 2]}\nsettings: {m: {e: 9}}\n",
         "parameters: {m.d: [1, 2]}\nsettings: {m.e: 9}\n",
-        "parameters: {m.d: [1, 2]}\nsettings: {m: {d: 9, e: 9}}\n",  # what varies is laid over what does not
+        "parameters: {m.d: [1, 2]}\nsettings: {m: {d: 9, e: 9}}\n",  # a parameter overrides a setting
     ],
 )
 def test_a_setting_and_a_parameter_may_share_an_argument(tmp_path, text):

@@ -1,4 +1,4 @@
-"""A grid over its base, assignments over both; the schema for editors."""
+"""A grid overrides its base, assignments override both; the schema for editors."""
 
 import json
 from pathlib import Path

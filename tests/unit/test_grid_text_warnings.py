@@ -1,4 +1,4 @@
-"""Text that was likely meant as something else warns, where nothing converts it, and is never refused."""
+"""Text that likely means another type causes a warning, never an error, unless an annotation converts it."""
 
 import pytest
 
@@ -57,7 +57,7 @@ def test_ordinary_text_is_no_slip(text):
     assert advice(text) is None
 
 
-def test_a_slip_warns_with_its_line_once_a_place(warnings):
+def test_a_slip_warns_once_per_place_with_its_line(warnings):
     text = "parameters:\n  plain: [adam, None, 1_000]\nsettings:\n  rest: {deep: [None, None]}\n"
     tail = "or quote it if it is meant as text"
     assert warnings(text) == [
@@ -87,7 +87,7 @@ def test_an_annotation_or_quotes_say_that_text_is_meant(warnings):
     assert warnings("parameters: {typed: [None, 1_000, no], plain: ['None', \"no\", !!str 1_000]}\n") == []
 
 
-def test_what_is_set_warns_by_its_name(warnings):
+def test_an_assignment_warns_by_its_name(warnings):
     assert warnings("parameters: {plain: x}\n", "plain=None")[0].startswith("--set plain=None: parameter 'plain'")
     assert warnings("parameters: {plain: x}\n", "plain='None'") == []
 

@@ -1,4 +1,4 @@
-"""Expansion, conversion and identity of values of random annotations, against a naive oracle."""
+"""Expansion, conversion and identity of values of random annotations, compared with a naive model."""
 
 import collections.abc
 import dataclasses
@@ -25,7 +25,7 @@ class Colour(enum.Enum):
 
 
 class Written(typing.NamedTuple):
-    """A value as a grid may write it, once more in another spelling, and as its experiment has it."""
+    """A value in two spellings of a grid, and as its experiment stores it."""
 
     one: object
     other: object
@@ -39,7 +39,7 @@ DATES = st.dates(datetime.date(1971, 1, 1), datetime.date(2100, 1, 1))
 
 @st.composite
 def written(draw, value, *spellings):
-    """Draw two of the spellings of a value, whose own is the first of them."""
+    """Draw two spellings of a value; the experiment stores the first."""
     return Written(draw(st.sampled_from(spellings)), draw(st.sampled_from(spellings)), value)
 
 
@@ -66,7 +66,7 @@ SCALARS = [
 
 
 def each(parts):
-    """Return two spellings of a list, and the one of its experiment."""
+    """Return two spellings of a list, and the stored one."""
     return Written(*(list(column) for column in zip(*parts, strict=True))) if parts else Written([], [], [])
 
 
@@ -77,7 +77,7 @@ def sorted_set(parts, order):
 
 
 def mapped(entries):
-    """Return two spellings of a mapping whose keys are pairs of theirs."""
+    """Return two spellings of a mapping whose keys have two spellings, too."""
     keys = [key for key, _ in entries]
     columns = [dict(zip(keys, [part[number] for _, part in entries], strict=True)) for number in range(3)]
     return Written(*columns)
@@ -123,7 +123,7 @@ def encoded(grid, annotation):
 
 
 def exact(value):
-    """Return a value as text that tells types apart, but not the ids that a factory makes."""
+    """Return a value as text that shows types but hides the ids that a factory makes."""
     if dataclasses.is_dataclass(value):
         return repr([(field.name, exact(getattr(value, field.name))) for field in dataclasses.fields(value)][:2])
     if isinstance(value, dict):
@@ -139,12 +139,12 @@ def test_a_value_has_one_spelling_and_arrives_as_it_was_written(data):
     annotation, values = data.draw(annotated())
     value = data.draw(values)
     taker = signature_of(annotation)
-    # Given two spellings of one value, then its experiment is the same, and nothing is added to it
+    # Given two spellings of one value, then the experiment is the same, without additions
     spelled = taker.canonical("x", value.one)
     assert exact(spelled) == exact(value.spelled)
     assert exact(taker.canonical("x", value.other)) == exact(spelled)
     assert exact(taker.canonical("x", spelled)) == exact(spelled)
-    # and the function is given what either means
+    # and the function receives the same value for both
     for written in (value.one, value.other, json.loads(json.dumps(spelled))):
         assert exact(taker.bind({"x": written})["x"]) == exact(taker.bind({"x": value.spelled})["x"])
 

@@ -1,4 +1,4 @@
-"""A key that an annotation ignores is refused before anything is written: a sweep of it would run one thing twice."""
+"""A key that an annotation ignores is refused before a write, because a sweep of it repeats one experiment."""
 
 import dataclasses
 import typing
@@ -46,7 +46,7 @@ class Choices(BaseModel):
 
 
 class Old(BaseModel):
-    """Takes `breadth`, which an earlier version had, for its width."""
+    """Reads `breadth`, an earlier name, as its width."""
 
     width: int = 2
 
@@ -95,12 +95,12 @@ def signature(annotation):
     ],
     ids=str,
 )
-def test_a_key_that_nothing_reads_is_refused_with_the_fields_there_are(annotation, written, expected):
+def test_a_key_that_nothing_reads_is_refused_with_the_known_fields(annotation, written, expected):
     with pytest.raises(ValueError, match="found the key") as caught:
         signature(annotation).canonical("x", written)
     assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
-    # but what is stored already runs as it did
+    # but stored experiments run as before
     assert signature(annotation).bind({"x": written})
 
 

@@ -1,4 +1,4 @@
-"""What jsonb would change is kept beside it, and nothing is kept where it changes nothing."""
+"""Values that jsonb would change have a copy beside it; unchanged values have none."""
 
 import math
 
@@ -16,14 +16,14 @@ from qexp import jsonb
         {"n": 10**40, "x": 1e15, "small": 5e-324},
     ],
 )
-def test_ordinary_data_have_nothing_kept_beside_them(data):
+def test_ordinary_data_have_no_copy(data):
     assert jsonb.exact(data, list(data)) is None
 
 
 @pytest.mark.parametrize(
     "value", [1e16, -1e22, -0.0, "NaN", "Infinity", {"b": 1, "a": 2}, {"aa": 1, "b": 2}, [[{"x": [-0.0]}]]]
 )
-def test_what_jsonb_changes_is_kept_by_name(value):
+def test_values_that_jsonb_changes_are_copied_by_name(value):
     exact = jsonb.exact({"plain": 1, "x": value}, ["plain", "x"])
     assert list(exact) == ["=x"]
     assert repr(jsonb.restored({"plain": 1, "x": None}, exact, ["plain", "x"])["x"]) == repr(value)
@@ -36,7 +36,7 @@ def test_an_order_that_readers_do_not_know_is_kept():
     assert jsonb.exact({"new": 1}, ["a"]) is None
 
 
-def test_names_come_in_the_order_that_was_kept_then_in_that_of_the_study():
+def test_names_come_in_their_stored_order_then_in_the_order_of_the_study():
     found = jsonb.restored({"a": 1, "c": 3, "new": 4, "b": 2}, {"order": ["c", "a"]}, ["a", "b", "c"])
     assert list(found) == ["c", "a", "b", "new"]
 

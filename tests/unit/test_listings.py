@@ -1,4 +1,4 @@
-"""Tables of experiments have a heading per column, and each column the width that it needs."""
+"""Tables of experiments have one heading per column, and each column has the width that it needs."""
 
 import dataclasses
 import uuid
@@ -40,7 +40,7 @@ def words(line):
 
 
 def test_a_parameter_named_like_a_column_of_the_table_takes_no_width_from_it(shown):
-    # Given a parameter that is named as the status is, with other words
+    # Given a parameter that is named like the status column but holds other values
     views = [view(1, {"status": "enrolled_in_2024"}), view(2, {"status": "dropped_out"}, status=Status.CANCELLED)]
     head, _, first, second = shown(views, ["status"], [])
     assert words(head) == ["id", "param.status", "status", "duration"]
@@ -55,7 +55,7 @@ def test_parameters_and_results_of_one_name_have_headings_of_their_own(shown):
     assert words(first) == ["1", "3", "three", "7", "done"]
 
 
-def test_keys_of_mappings_are_columns_and_what_is_absent_is_empty(shown):
+def test_keys_of_mappings_are_columns_and_absent_keys_are_empty_cells(shown):
     views = [
         view(1, {"opt": {"name": "sgd", "lr": 0.1}}, {"train": {"acc": 0.5}}),
         view(2, {"opt": {"name": "sgd", "lr": 0.2}}, {"train": {"acc": None, "note": "x"}}),
@@ -76,12 +76,12 @@ def test_numbers_and_texts_that_look_alike_vary(shown):
     assert "y" not in words(head)
 
 
-def test_what_has_no_room_is_named_as_its_heading(shown):
+def test_a_column_without_room_is_named_by_its_heading(shown):
     # Given more nested results than 80 columns show
     metrics = {f"metric_{number}": number / 3 for number in range(12)}
     lines = shown([view(1, {"n": 1}, {"val": metrics, "n": 2})], ["n"], ["n", "val"])
     assert words(lines[0])[:3] == ["id", "n", "result.n"]
     assert all(len(line) <= 80 for line in lines[:3])
     assert "val.metric_11" in " ".join(lines[3:])
-    # When the screen is wide, then all are there
+    # When the screen is wide, then it shows all
     assert "val.metric_11" in shown([view(1, {"n": 1}, {"val": metrics, "n": 2})], ["n"], ["n", "val"], 300)[0]

@@ -1,4 +1,4 @@
-"""A worker that a command has started ends with it, whenever the command is told to."""
+"""A worker that a command starts ends with the command, whenever a signal comes."""
 
 import os
 import signal
@@ -15,17 +15,17 @@ def test_a_signal_that_comes_while_python_drops_exceptions_is_not_lost(number, m
     dropped = []
     monkeypatch.setattr(sys, "unraisablehook", lambda error: dropped.append(error.exc_type))
 
-    # Given a callback of a weak reference, in which an exception has no way out
+    # Given a callback of a weak reference, where Python drops exceptions
     class Held: ...
 
     held = Held()
     reference = weakref.ref(held, lambda _: os.kill(os.getpid(), number))
-    # When a signal comes there
+    # When a signal comes during the callback
     with ending_on_signals() as interrupted:
         interrupted()
         del held
         assert reference() is None
         assert dropped == [KeyboardInterrupt]
-        # Then the next look ends what goes on
+        # Then the next check raises the exception
         with pytest.raises(KeyboardInterrupt):
             interrupted()

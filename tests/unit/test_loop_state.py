@@ -1,4 +1,4 @@
-"""The state of a loop goes back in place into what a function holds: its objects, containers and arrays stay."""
+"""The state of a loop is restored in place: the objects, containers and arrays of a function stay the same."""
 
 import collections
 import json
@@ -21,7 +21,7 @@ from qexp.worker.context.loop_state import restore_into, state_of
 
 
 class Model:
-    """Has its state as torch's modules have theirs."""
+    """Exposes its state like a torch module."""
 
     def __init__(self, weight=0.0):
         self.weight = weight
@@ -146,19 +146,19 @@ def test_an_object_keeps_attributes_that_an_older_checkpoint_lacks():
         (5, 5, "no state to restore in a value of type int; put its contents in a dict"),
     ],
 )
-def test_what_does_not_fit_is_refused(target, value, text):
+def test_a_state_that_does_not_fit_is_refused(target, value, text):
     with pytest.raises(CheckpointError, match=text):
         restore_into(target, value)
 
 
 @pytest.mark.parametrize("target", [len, json, Model, lambda: 1, (1,), (), 3, "x", Path(), frozenset()])
-def test_no_state_is_made_up_for_what_hides_its_own(target):
+def test_an_object_that_hides_its_state_is_refused(target):
     with pytest.raises(CheckpointError, match="put its contents in a dict"):
         state_of(target)
 
 
 def loop(state, **options):
-    """Return a context whose loop over this state has ended its first item, and been saved."""
+    """Return a context whose loop over this state has finished and saved its first item."""
     context = qexp.Context.local()
     items = context.resumable(range(3), state, steps=1, **options)
     next(items)
@@ -166,8 +166,8 @@ def loop(state, **options):
     return context
 
 
-def gone_on(context, state, **options):
-    """Return the items that another attempt with a fresh state goes on with."""
+def resumed(context, state, **options):
+    """Return the items that remain for another attempt with a fresh state."""
     return list(qexp.Context.local(journal=context.journal, attempt=2).resumable(range(3), state, **options))
 
 
@@ -192,7 +192,7 @@ def test_containers_inside_are_restored_in_place():
             ],
         }
     )
-    assert gone_on(context, state) == [1, 2]
+    assert resumed(context, state) == [1, 2]
     assert all(
         found is held for found, held in zip(state["all"], (seen, recent, raw, ordered, counted, missing), strict=True)
     )
@@ -201,21 +201,21 @@ def test_containers_inside_are_restored_in_place():
     assert state["runs"][0] is run and (run.epoch, run.losses, run.model.weight) == (4, [0.5], 2.0)
 
 
-def test_what_was_one_object_and_became_two_comes_back_as_two():
-    # Given a loop that begins with the best so far being what is learnt, and then keeps a copy
+def test_one_object_that_became_two_is_restored_as_two():
+    # Given a loop whose best state is first the learnt state itself, and later a copy
     weights, seen = np.zeros(2), [0]
     saved = {"best": np.ones(2), "now": np.full(2, 5.0), "all": {"a": [1], "b": [2]}}
-    # When it goes on
+    # When another attempt resumes it
     state = {"best": weights, "now": weights, "all": {"a": seen, "b": seen}}
-    gone_on(loop(saved), state)
-    # Then neither has the other's numbers
+    resumed(loop(saved), state)
+    # Then both have their own numbers
     assert (state["best"].tolist(), state["now"].tolist(), state["all"]) == ([1, 1], [5, 5], {"a": [1], "b": [2]})
 
 
-def test_what_is_one_object_stays_one():
+def test_one_object_at_two_places_stays_one():
     weights, seen = np.zeros(2), [0]
     state = {"net": {"w": weights}, "params": [weights], "seen": seen, "again": seen}
-    gone_on(loop({"net": {"w": np.ones(2)}, "params": [np.ones(2)], "seen": [3], "again": [3]}), state)
+    resumed(loop({"net": {"w": np.ones(2)}, "params": [np.ones(2)], "seen": [3], "again": [3]}), state)
     assert state["net"]["w"] is weights and state["params"][0] is weights and weights.tolist() == [1, 1]
     assert state["seen"] is seen and state["again"] is seen and seen == [3]
 
@@ -223,16 +223,16 @@ def test_what_is_one_object_stays_one():
 def test_a_dataclass_that_appears_in_the_loop_comes_back_as_one():
     state = {"best": None, "history": []}
     context = loop({"best": Slotted(3), "history": [Frozen(1), Frozen(2)]})
-    gone_on(context, state)
+    resumed(context, state)
     assert state == {"best": Slotted(3), "history": [Frozen(1), Frozen(2)]}
 
 
-def test_objects_with_attributes_are_restored_wherever_they_stand():
+def test_objects_with_attributes_are_restored_at_any_place():
     inner = Plain(weight=np.zeros(2), rng=random.Random(0))
     state = {"trainer": Plain(parts=(inner, Model()), epoch=0)}
     weight = inner.weight
     context = loop({"trainer": Plain(parts=(Plain(weight=np.ones(2), rng=random.Random(5)), Model(3.0)), epoch=9)})
-    gone_on(context, state)
+    resumed(context, state)
     trainer = state["trainer"]
     assert (trainer.epoch, trainer.parts[0], trainer.parts[1].weight) == (9, inner, 3.0)
     assert inner.weight is weight and weight.tolist() == [1, 1] and inner.rng.random() == random.Random(5).random()
@@ -240,7 +240,7 @@ def test_objects_with_attributes_are_restored_wherever_they_stand():
 
 def test_a_tuple_of_objects_is_a_state():
     model, rng, array = Model(), random.Random(0), np.zeros(1)
-    gone_on(loop((Model(8.0), random.Random(4), np.ones(1), None)), (model, rng, array, None))
+    resumed(loop((Model(8.0), random.Random(4), np.ones(1), None)), (model, rng, array, None))
     assert (model.weight, rng.random(), array[0]) == (8.0, random.Random(4).random(), 1)
 
 
@@ -254,18 +254,18 @@ Named = collections.namedtuple("Named", "model rng")
 
 
 @pytest.mark.parametrize("kind", [Parts, Named])
-def test_what_cannot_change_itself_is_a_state_if_its_parts_can_change(kind):
+def test_an_immutable_container_is_a_state_if_its_parts_can_change(kind):
     target = kind(Model(), random.Random(0))
-    gone_on(loop(kind(Model(8.0), random.Random(4))), target)
+    resumed(loop(kind(Model(8.0), random.Random(4))), target)
     assert (target.model.weight, target.rng.random()) == (8.0, random.Random(4).random())
     with pytest.raises(CheckpointError, match="put its contents in a dict"):
         loop(kind(Model(), 3))
     with pytest.raises(CheckpointError, match=r"the checkpoint holds .* expected a"):
-        gone_on(loop({"a": 1, "b": 2}), target)
+        resumed(loop({"a": 1, "b": 2}), target)
 
 
 class Handle:
-    """Hides a part of its state from its attributes, and tells pickle."""
+    """Hides a part of its state from its attributes, but not from pickle."""
 
     def __init__(self, number=0):
         self.hidden = (lambda: number,)
@@ -278,7 +278,7 @@ def test_a_dump_writes_objects_as_pickle_knows_them():
     state = {"handle": Handle(), "model": Model(), "runs": [Progress()]}
     model = state["model"]
     saved = {"handle": Handle(7), "model": Model(3.0), "runs": [Progress(5)]}
-    gone_on(loop(saved, dump=pickle.dump, load=pickle.load), state, dump=pickle.dump, load=pickle.load)
+    resumed(loop(saved, dump=pickle.dump, load=pickle.load), state, dump=pickle.dump, load=pickle.load)
     assert (state["handle"].hidden[0](), state["model"], model.weight, state["runs"][0].epoch) == (7, model, 3.0, 5)
 
 
@@ -295,7 +295,7 @@ def test_an_object_that_appears_in_the_loop_is_refused_when_it_is_saved(late):
         next(items)
 
 
-def test_what_becomes_no_data_in_the_loop_is_refused_by_its_place():
+def test_a_value_that_the_loop_replaces_by_no_data_is_refused_by_its_place():
     state = {"run": {"file": None}}
     items = qexp.Context.local().resumable(range(3), state, steps=1)
     next(items)
@@ -304,10 +304,10 @@ def test_what_becomes_no_data_in_the_loop_is_refused_by_its_place():
         next(items)
 
 
-def test_what_an_object_says_of_a_state_that_does_not_fit_is_one_line_with_its_place():
+def test_the_error_of_an_object_about_its_state_is_one_line_with_its_place():
     state = {"rngs": [np.random.Generator(np.random.MT19937(1))]}
     with pytest.raises(CheckpointError) as caught:
-        gone_on(loop({"rngs": [np.random.default_rng(1)]}), state)
+        resumed(loop({"rngs": [np.random.default_rng(1)]}), state)
     text = str(caught.value)
     assert text.startswith(
         "state['rngs'][0]: Generator cannot take the checkpoint's state (ValueError: state must be for a MT19937"
@@ -323,7 +323,7 @@ def test_what_an_object_says_of_a_state_that_does_not_fit_is_one_line_with_its_p
         (lambda: 1, r"builtins\.function"),
     ],
 )
-def test_what_is_no_state_is_refused_at_its_own_place_before_the_first_item(item, name):
+def test_a_value_that_is_no_state_is_refused_by_its_place_before_the_first_item(item, name):
     text = rf"^state\['trainer'\]\['part'\]: a {name} is not data; leave it out, or give dump= and load="
     with pytest.raises(CheckpointError, match=text):
         next(qexp.Context.local().resumable(range(3), {"trainer": Plain(part=item)}))
@@ -331,7 +331,7 @@ def test_what_is_no_state_is_refused_at_its_own_place_before_the_first_item(item
 
 def test_an_array_that_cannot_be_written_is_replaced():
     state = {"x": np.broadcast_to(np.zeros(1), 3)}
-    gone_on(loop({"x": np.arange(3.0)}), state)
+    resumed(loop({"x": np.arange(3.0)}), state)
     assert state["x"].tolist() == [0, 1, 2]
 
 
@@ -354,7 +354,7 @@ def test_a_dump_needs_its_load():
 
 
 def test_a_checkpoint_of_an_earlier_qexp_is_restored():
-    # What {"done": 2, "state": …} of a dataclass, a list of arrays and a defaultdict looked like: plain dicts
+    # {"done": 2, "state": …} of a dataclass, a list of arrays and a defaultdict were plain dicts
     progress, missing = Progress(), collections.defaultdict(list)
     restore_into(progress, {"epoch": 3, "losses": [1.0], "model": {"weight": 5.0}})
     restore_into(missing, {"a": [1]})

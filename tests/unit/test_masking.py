@@ -1,4 +1,4 @@
-"""Passwords of the services are taken from functions, and masked in what they print and raise."""
+"""Functions get no passwords of the services, and their output and errors mask them."""
 
 import itertools
 import os
@@ -58,7 +58,7 @@ def test_a_password_in_the_options_of_a_url_is_masked_and_a_short_one_is_not():
 
 def test_an_exception_is_stored_without_passwords():
     try:
-        raise ValueError(f"cannot connect with {OTHER}")  # hunter22 is in the line of code, too
+        raise ValueError(f"cannot connect with {OTHER}")  # the line of code contains hunter22, too
     except ValueError as error:
         found = failure.describe(error, Failure.ERROR, None)
     assert found.message == "cannot connect with ***"
@@ -71,8 +71,8 @@ SECRET_OR_NOT = st.lists(st.sampled_from([PASSWORD, OTHER, "hunter2", "h", "p@",
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SECRET_OR_NOT, st.lists(st.integers(0, 200), max_size=6), st.integers(40, 60))
-def test_output_is_stored_without_passwords_however_its_bytes_come(tmp_path_factory, parts, cuts, piece):
-    # Given output in which passwords are, read whenever
+def test_output_is_stored_without_passwords_however_its_bytes_are_split(tmp_path_factory, parts, cuts, piece):
+    # Given output with passwords, read at any moment
     file = tmp_path_factory.mktemp("output") / "1.out"
     file.touch()
     data = "".join(parts).encode()
@@ -85,23 +85,23 @@ def test_output_is_stored_without_passwords_however_its_bytes_come(tmp_path_fact
                 opened.write(data[begin:end])
             chunks += reader.take()
         chunks += reader.take(final=True)
-    # Then nothing of it is missing but the passwords, and positions are those of the bytes
+    # Then only the passwords are missing, and positions count the bytes
     assert "".join(chunk.text for chunk in chunks) == masking.mask("".join(parts))
     assert [chunk.end for chunk in chunks[:-1]] == [chunk.position for chunk in chunks[1:]]
     assert sum(chunk.size for chunk in chunks) == len(data)
 
 
-def test_what_holds_passwords_leaves_the_environment_and_is_found_by_processes(tmp_path, monkeypatch):
+def test_variables_with_passwords_leave_the_environment_and_qexp_processes_find_them(tmp_path, monkeypatch):
     monkeypatch.setenv("QEXP_DATABASE_URL", URLS["database_url"])
     monkeypatch.setenv("QEXP_BROKER_URL", URLS["broker_url"])
     monkeypatch.setenv("QEXP_NOTIFY", "json://here/T0ken")
     monkeypatch.setenv("QEXP_LEASE", "7")
     monkeypatch.delenv("QEXP_ATTACH", raising=False)
     before = settings_.load(folder=tmp_path)
-    # When a process conceals them
-    monkeypatch.setenv("QEXP_ATTACH", "")  # so that it goes with the test
+    # When a process removes them
+    monkeypatch.setenv("QEXP_ATTACH", "")  # so that the test removes it
     masking.conceal(tmp_path)
-    # Then they are in no environment, and settings are what they were, here and in other processes
+    # Then no environment has them, and settings stay the same, here and in other processes
     environ = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
     assert not [text for text in (OTHER, "p%40ss", "T0ken") if text in environ + str(os.environ)]
     assert settings_.load(folder=tmp_path) == before
@@ -110,7 +110,7 @@ def test_what_holds_passwords_leaves_the_environment_and_is_found_by_processes(t
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert told == f"{before.database_url} {before.broker_url} {before.notify}\n"
-    # And the file is for this user only; a variable that somebody sets again counts more
+    # And only this user can read the file; a variable that is set again overrides it
     assert stat.S_IMODE(Path(os.environ["QEXP_ATTACH"]).stat().st_mode) == 0o600
     assert settings_.load({**os.environ, "QEXP_BROKER_URL": "redis://other"}, tmp_path).broker_url == "redis://other"
 

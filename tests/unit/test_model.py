@@ -1,4 +1,4 @@
-"""Identity: which parameter sets are the same experiment."""
+"""Equal parameter sets are the same experiment."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Where messages go is a secret, and what sends them may be missing."""
+"""Notification addresses are secret, and the optional sender may be missing."""
 
 import sys
 
@@ -21,7 +21,7 @@ from qexp.notification_addresses import hidden
         ("T0ken", "***"),
     ],
 )
-def test_of_an_address_only_the_scheme_and_the_name_of_a_server_are_shown(address, shown):
+def test_an_address_is_shown_as_its_scheme_and_host_only(address, shown):
     assert hidden(address) == shown
 
 
@@ -32,7 +32,7 @@ def test_without_the_extra_the_error_says_how_to_get_it(monkeypatch):
         notify.check(["json://lab/T0ken"])
 
 
-def test_what_a_service_complains_about_is_told_without_the_address():
+def test_an_error_of_a_service_is_reported_without_the_address():
     address = "json://me:pass%20word@lab:8080/T0ken/T1ken"
     said = notify.scrubbed("cannot reach http://lab:8080/T0ken/T1ken as me\nwith 'pass word' or pass%20word", address)
     assert said == "cannot reach http://lab:8080/***/*** as me with '***' or ***"

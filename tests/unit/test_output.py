@@ -1,4 +1,4 @@
-"""Which part of an attempt's output is read, whatever the sizes and the timing of what it prints."""
+"""The stored part of an attempt's output, for output of any size and timing."""
 
 import os
 
@@ -31,7 +31,7 @@ def gaps_of(chunks):
 
 
 class Keeper:
-    """What a caller does: stores chunks, and deletes those that have become the middle."""
+    """A caller that stores chunks and deletes those that become the middle."""
 
     def __init__(self, *arguments, **options):
         self.reader, self.chunks = Output(*arguments, **options), []
@@ -45,7 +45,7 @@ class Keeper:
 
 BYTES = st.one_of(st.binary(max_size=30), st.text(max_size=20).map(str.encode))
 WRITES = st.lists(st.one_of(st.none(), BYTES))
-"""What is written, one after the other; None: the reader comes by."""
+"""Writes in order; None: the reader reads."""
 
 
 @settings(max_examples=300, deadline=None)
@@ -54,21 +54,21 @@ WRITES = st.lists(st.one_of(st.none(), BYTES))
 def test_head_and_tail_are_kept_or_all_of_a_small_output(tmp_path_factory, writes, head, tail, piece):
     file = tmp_path_factory.mktemp("output") / "1.out"
     file.touch()
-    # Given a reader that comes by now and then, and at the end
+    # Given a reader that reads now and then, and at the end
     keeper = Keeper(file, head, tail)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(output, "_PIECE", piece)
         for data in writes:
             keeper.take() if data is None else append(file, data)
         keeper.take(final=True)
-    # Then what is shown is all of a small output
+    # Then a small output is shown whole
     stream, kept = file.read_bytes(), keeper.chunks
     total = keeper.reader.total
     assert total == len(stream)
     if not (gaps := gaps_of([*kept, Chunk(total, 0, "")])):
         assert render(kept, total) == shown(stream)
         return
-    # Or its head, a line for the one gap in the middle, and its tail, for which at most one chunk is too much
+    # Or its head, one line for the gap, and its tail with at most one extra chunk
     ((begin, end),) = gaps
     assert total > head + tail
     assert head - 3 <= begin <= head
@@ -100,7 +100,7 @@ def test_a_character_across_the_end_of_the_head_is_not_split(file):
     assert render(Output(file, head=3).take(final=True)) == "ab€cd"
 
 
-def test_what_postgres_cannot_keep_becomes_visible(file):
+def test_characters_that_postgres_cannot_store_become_visible(file):
     append(file, b"a\0b\xff\xed\xa0\x80")
     (chunk,) = Output(file).take(final=True)
     assert chunk == Chunk(0, 7, "a\\x00b����")
@@ -118,7 +118,7 @@ def test_the_middle_of_much_output_is_not_even_read(file):
     assert "[… 868,928 bytes left out …]" in render(chunks)
 
 
-def test_what_was_the_tail_becomes_obsolete(file):
+def test_an_earlier_tail_becomes_obsolete(file):
     append(file, b"0123456789")
     reader = Output(file, head=2, tail=4)
     reader.take()
@@ -136,22 +136,22 @@ def test_nothing_of_a_small_output_is_obsolete(file):
     assert low == high
 
 
-def test_a_file_of_more_than_64_mb_gives_its_disk_back_and_positions_go_on(file):
-    # Given more than fits
+def test_a_file_of_more_than_64_mb_frees_its_disk_space_and_positions_continue(file):
+    # Given more output than fits
     append(file, b"head\n")
     keeper = Keeper(file)
     for _ in range(65):
         append(file, b"x" * (1 << 20))
     size = file.stat().st_size
-    # When the reader came by
+    # When the reader has read
     keeper.take()
     assert file.stat().st_blocks * 512 < 1 << 20
-    # Then writers and readers go on where they were
+    # Then writers and readers continue at their positions
     append(file, b"\nend")
     keeper.take(final=True)
     assert keeper.reader.total == size + 4
     assert render(keeper.chunks).endswith("x\nend")
-    # And one that resumes from before finds what is left
+    # And a reader that resumes from before finds the rest
     rest = Output(file, position=5).take(final=True)
     assert rest == [Chunk(size, 4, "\nend")]
 
@@ -176,7 +176,7 @@ def test_a_reader_that_resumes_continues_after_the_last_chunk(file):
     assert render(chunks).startswith("x" * 65_536)
 
 
-def test_a_file_that_never_was_has_nothing_to_read(file):
+def test_a_missing_file_has_nothing_to_read(file):
     reader = Output(file)
     assert reader.take() == reader.take(final=True) == []
     assert reader.total == 0

@@ -172,10 +172,10 @@ def test_effect_sizes_are_those_of_a_worked_example():
 
 
 def test_decimal_results_with_the_same_difference_tie():
-    # Given differences that are all 0.1 for a reader, and several numbers for the computer
+    # Given differences that all print as 0.1 but differ in binary
     a, b = [0.3, 0.2, 0.7], [0.2, 0.1, 0.6]
     assert len({x - y for x, y in zip(a, b, strict=True)}) > 1
-    # When they are compared
+    # When qexp compares them
     found = compare(a, b, "ttest")
     # Then the differences are equal
     assert (found.difference, found.low, found.high) == (0.1, 0.1, 0.1)
@@ -280,13 +280,13 @@ def test_a_test_has_the_names_that_people_write():
 
 
 def rows_of(n, *levels):
-    """Return one row per level: a level is added to the same noise, so that pairs differ by the levels only."""
+    """Return one row per level: each level plus the same noise, so that pairs differ by the levels only."""
     noise, own = np.random.default_rng(3).normal(size=n), np.random.default_rng(4).normal(size=(len(levels), n))
     return np.array([noise + level for level in levels]) + own / 10
 
 
 @pytest.mark.parametrize("test", list(PairedTest))
-def test_rows_that_are_told_from_the_best_do_not_tie(test):
+def test_rows_that_differ_from_the_best_do_not_tie(test):
     found = tied_with_best(rows_of(12, 0, 5, 5.001, 3), test=test)
     assert found.best.sum() == 1 and found.best[1:3].any()
     assert found.mask.tolist() == [False, True, True, False]
@@ -295,7 +295,7 @@ def test_rows_that_are_told_from_the_best_do_not_tie(test):
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(2, 5), st.integers(2, 12), st.data())
-def test_each_tie_is_what_compare_and_holm_say(methods, n, data):
+def test_ties_follow_from_compare_and_holm(methods, n, data):
     rows = np.array(data.draw(st.lists(some(WHOLE, n, n), min_size=methods, max_size=methods)), dtype=float)
     found = tied_with_best(rows, maximize=False, correction="holm")
     best, others = int(np.argmin(rows.sum(axis=1))), np.flatnonzero(rows.sum(axis=1) > rows.sum(axis=1).min())
@@ -311,7 +311,7 @@ def test_each_tie_is_what_compare_and_holm_say(methods, n, data):
             assert found.mask[others[index]] == (least > 0.05)
 
 
-def test_too_few_replicates_tie_all_rows_and_say_so():
+def test_too_few_replicates_tie_all_rows_with_a_note():
     found = tied_with_best(rows_of(3, 0, 50, 100))
     assert found.mask.all()
     assert found.best.tolist() == [False, False, True]
@@ -338,7 +338,7 @@ def test_one_row_and_rows_of_nan_need_no_test():
     assert tied_with_best([[0.5, np.inf], [0.4, 0.4]]).mask.tolist() == [False, True]
 
 
-def test_a_t_test_that_is_undefined_tells_no_rows_apart():
+def test_an_undefined_t_test_separates_no_rows():
     assert tied_with_best([[1.0, 2.0, 3.0], [0.0, 1.0, 2.0]], test="ttest").mask.all()
 
 
@@ -350,7 +350,7 @@ def test_the_best_row_is_the_best_by_the_statistic():
 
 
 @given(st.integers(0, 12), st.sampled_from(["wilcoxon", "permutation"]), st.integers(1, 8), st.data())
-def test_a_test_alone_says_what_a_comparison_says(n, test, comparisons, data):
+def test_a_single_test_gives_the_p_value_of_a_comparison(n, test, comparisons, data):
     a, b = np.array(data.draw(some(WHOLE, n, n)), float), np.array(data.draw(some(WHOLE, n, n)), float)
     alone, whole = paired_p(a, b, test, comparisons=comparisons), compare(a, b, test, comparisons=comparisons)
     assert (alone.p, alone.needed_n, alone.reason) == (whole.p, whole.needed_n, whole.reason)

@@ -1,4 +1,4 @@
-"""Options of pictures change what they say that they change."""
+"""Each option of a picture changes what its help says."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def test_a_curve_through_zero_has_no_logarithmic_axis(log):
         draw(chosen, PlotRequest("curve", "loss", by="model", log=log), series)
 
 
-def test_points_that_a_curve_leaves_out_are_told():
+def test_points_that_a_curve_leaves_out_are_counted():
     chosen = choose(LINES, PlotRequest("curve", "loss", by="model", allow="open"))
     told = without_series(dataclasses.replace(chosen, notes=()), "loss", len(chosen.ids) - 2, 1)
     figure = draw(told, PlotRequest("curve", "loss", by="model"), {(0, 0): curve([3], [1])})

@@ -1,4 +1,4 @@
-"""Pictures show the figures of the frame, and what they leave out or pool is said or refused."""
+"""Pictures show the figures of the frame, and note or refuse omitted and pooled values."""
 
 import itertools
 
@@ -136,7 +136,7 @@ def test_a_parameter_that_changes_with_the_seed_is_pooled_and_refused():
     assert picture(zipped, "line", "score", x="lr", over=("seed", "split")).notes == ()
 
 
-def test_allowed_pooling_is_said_in_the_picture():
+def test_allowed_pooling_is_noted_in_the_picture():
     figure = picture(LINES, "line", "score", x="lr", allow="open")
     assert figure.notes == ("pooled over different values of model (--allow open)",)
     assert "n = 6 per point" in " ".join(caption(figure))
@@ -182,7 +182,7 @@ def test_a_heat_map_writes_the_means_counts_missing_replicates_and_hatches_gaps(
     assert "2/3: 2 of 3 experiments; hatched: no value" in " ".join(caption(figure))
 
 
-def test_a_value_of_which_nothing_is_done_stays_in_a_heat_map():
+def test_a_value_without_done_experiments_stays_in_a_heat_map():
     found = experiments(
         noisy, lambda row: "running" if row["lr"] == 4 else "done", lr=[1, 2, 4], model=["a", "b"], seed=[0]
     )
@@ -273,7 +273,7 @@ def test_a_long_legend_stands_beside_the_axes():
     assert len(figure.legends[0].get_texts()) == 8
 
 
-def test_no_two_looks_are_equal_without_colours():
+def test_no_two_line_styles_are_equal_without_colours():
     styles = [group_style(place) for place in range(MOST_GROUPS)]
     assert len({style.marker for style in styles}) == MOST_GROUPS
     assert len({(style.dash, style.color) for style in styles}) == MOST_GROUPS
@@ -320,7 +320,7 @@ def test_bad_requests_are_refused_in_one_line(options, expected):
 
 
 @pytest.mark.parametrize("text", ["6", "6x", "x4", "0x4", "6x1000", "1.2.3x4", "axb", "nanxnan"])
-def test_a_size_that_is_none_is_refused(text):
+def test_an_invalid_size_is_refused(text):
     with pytest.raises(SummaryError, match="expected width and height in inches"):
         size_of(text)
 

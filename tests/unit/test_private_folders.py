@@ -1,4 +1,4 @@
-"""What lies in the shared temporary folder is used only if nobody else can have put it there."""
+"""qexp uses a folder in the shared temporary folder only if no other user can have made it."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fol
 
 @pytest.fixture
 def shared(tmp_path, monkeypatch):
-    """A temporary folder in which others may prepare things."""
+    """A temporary folder that other users can write to."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -47,17 +47,17 @@ def test_a_folder_is_found_again_with_what_is_in_it(above):
 
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_link_is_refused_and_its_target_stays_as_it_is(shared, above, level):
-    # Given a link in the place of the folder
+    # Given a link in place of the folder
     target = shared / "target"
     target.mkdir(mode=0o755)
     target.chmod(0o755)
     place = (above, above / "w-1")[level]
     place.parent.mkdir(mode=0o700, exist_ok=True)
     place.symlink_to(target)
-    # When it is asked for
+    # When qexp asks for the folder
     with refused(str(place), "found a link"):
         private_folders.folder("w-1")
-    # Then nothing has changed
+    # Then nothing changes
     assert stat.S_IMODE(target.stat().st_mode) == 0o755
     assert list(target.iterdir()) == []
 
@@ -86,7 +86,7 @@ def test_a_file_is_refused(above):
         private_folders.folder("w-1")
 
 
-def test_a_temporary_folder_in_which_nothing_can_be_made_is_one_line(shared, monkeypatch):
+def test_a_read_only_temporary_folder_is_one_line(shared, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(shared / "missing"))
     with refused("no such file or directory"):
         private_folders.folder("w-1")
@@ -97,13 +97,13 @@ def test_root_makes_a_folder_for_the_account_of_a_service(shared):
     found = private_folders.folder("sockets", owner=54321)
     assert found == shared / "qexp-54321" / "sockets"
     assert {path.stat().st_uid for path in (found, found.parent)} == {54321}
-    # also where it was stopped before it gave the folder away
+    # also if it was interrupted before it changed the owner
     os.chown(found, 0, 0)
     assert private_folders.folder("sockets", owner=54321).stat().st_uid == 54321
 
 
 @as_root
-def test_root_gives_no_folder_of_a_third_user_away(shared):
+def test_root_does_not_change_the_owner_of_a_third_users_folder(shared):
     (shared / "qexp-54321").mkdir(mode=0o700)
     os.chown(shared / "qexp-54321", 65534, 65534)
     with refused("found a folder of user id 65534"):

@@ -1,4 +1,4 @@
-"""A function that a program has found is one that workers find: its folder goes along, or it is refused."""
+"""Workers find each function that a program passes: its folder is part of the source, or qexp refuses it."""
 
 import os
 import subprocess
@@ -71,22 +71,22 @@ def script(function="experiment:f", **keys):
     return f"from says import made, say\nsay(made({function!r}, **{keys!r}))\n"
 
 
-def test_the_folder_of_a_script_goes_along_with_the_function_beside_it(project, tmp_path):
+def test_the_folder_of_a_script_is_the_source_of_a_function_beside_it(project, tmp_path):
     path = project(experiment=FUNCTION, sweep=script())
     assert said(path / "sweep.py", cwd=tmp_path) == "project experiment.py says.py sweep.py"
 
 
-def test_so_does_the_working_directory_of_a_notebook(project):
+def test_the_working_directory_of_a_notebook_is_the_source(project):
     path = project(experiment=FUNCTION)
     assert said("-c", script(), cwd=path) == "project experiment.py says.py"
 
 
-def test_so_does_a_folder_of_pythonpath_which_workers_may_not_have(project, tmp_path):
+def test_a_folder_of_pythonpath_is_the_source(project, tmp_path):
     path = project(experiment=FUNCTION)
     assert said("-c", script(), cwd=tmp_path, PYTHONPATH=str(path)) == "project experiment.py says.py"
 
 
-def test_of_a_module_in_a_package_it_is_the_folder_that_has_the_package(project):
+def test_the_source_of_a_module_in_a_package_is_the_folder_of_the_package(project):
     path = project(pkg__sub__experiment=FUNCTION)
     (path / "pkg" / "__init__.py").write_text(FUNCTION)
     (path / "pkg" / "sub" / "__init__.py").write_text("")
@@ -94,7 +94,7 @@ def test_of_a_module_in_a_package_it_is_the_folder_that_has_the_package(project)
     assert "pkg/__init__.py" in said("-c", script("pkg:f"), cwd=path).split()[1:]
 
 
-def test_so_it_is_of_a_namespace_package(project):
+def test_the_source_of_a_module_in_a_namespace_package_is_the_folder_of_the_package(project):
     path = project(ns__sub__experiment=FUNCTION)
     assert said("-c", script("ns.sub.experiment:f"), cwd=path) == "project ns/sub/experiment.py says.py"
 
@@ -149,26 +149,26 @@ def test_a_module_in_a_zip_is_refused(project, tmp_path):
 
 
 def test_an_editable_install_counts_as_installed(project, tmp_path):
-    # Given an environment that finds the folder by a .pth file, as an editable install does
+    # Given an environment with a .pth file of an editable install
     path = project(experiment=FUNCTION)
     venv.create(tmp_path / "venv", symlinks=True)
     python = tmp_path / "venv" / "bin" / "python"
     folders = [*sys.path[1:], str(Path(qexp.__file__).parents[1]), str(path)]
     purelib = said("-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])", cwd=tmp_path, python=python)
     (Path(purelib) / "editable.pth").write_text("\n".join(["import sys; print('hello')", *folders]))
-    # When a script elsewhere names a function of it
+    # When a script in another folder names a function of it
     answer = said("-c", script(), cwd=tmp_path, python=python)
-    # Then workers of the environment find it as the script does
+    # Then workers of the environment find it like the script
     assert answer.splitlines()[-1] == "None no snapshot"
 
 
-def test_what_is_installed_needs_no_folder():
+def test_an_installed_function_needs_no_folder():
     grid = Grid.from_dict({"study": "a", "function": "json:dumps", "parameters": {"obj": 1}})
     assert checked(grid).folder is None
 
 
 def test_a_function_whose_file_the_snapshot_leaves_out_is_refused(project, tmp_path):
-    # Given a function in a file that git ignores, and one in a file that is a link out of the folder
+    # Given a function in a file that git ignores, and one in a link that leaves the folder
     path = project(experiment=FUNCTION)
     (path / ".gitignore").write_text("experiment.py\n")
     (tmp_path / "other.py").write_text(FUNCTION)
@@ -177,7 +177,7 @@ def test_a_function_whose_file_the_snapshot_leaves_out_is_refused(project, tmp_p
     def grid(function):
         return checked(Grid.from_dict({"study": "a", "function": function, "parameters": {"x": 1}}, path))
 
-    # When they are to be enqueued, then they are refused with what to do
+    # When they are enqueued, then qexp refuses them with advice
     with pytest.raises(SourceError, match=r"experiment.py: left out .* the line '!experiment.py' in .qexpignore"):
         code_provenance.of(grid("experiment:f"))
     with pytest.raises(SourceError, match=r"linked.py: left out of the snapshot, as it is a link out of the folder"):
@@ -216,7 +216,7 @@ def test_a_helper_that_only_pythonpath_finds_is_named_with_its_importer(project,
     path = project(experiment=f"import middle\n{FUNCTION}", middle="from helperb import SCALE\n")
     # When the grid is checked
     found = said("-c", MISSING, cwd=path, PYTHONPATH=str(other))
-    # Then one line says what the snapshot does not have
+    # Then one line names the module that the snapshot lacks
     assert found == (
         f"middle.py: imports helperb from {other}/helperb.py, which the snapshot for workers does not have; "
         f"copy it into {path}, or install it with pip"
@@ -230,7 +230,7 @@ def test_a_helper_that_an_ignore_file_leaves_out_is_named_with_the_line_that_tak
     found = said("-c", MISSING, cwd=path)
     assert found.startswith(f"experiment.py: imports pkg.helper from {path}/pkg/helper.py, which the snapshot")
     assert found.endswith("an ignore file leaves it out, and the line '!pkg/helper.py' in .qexpignore takes it")
-    # and the repair works
+    # and the proposed repair works
     (path / ".qexpignore").write_text("helper.py\n!pkg/helper.py\n")
     assert said("-c", MISSING, cwd=path) == ""
 

@@ -1,4 +1,4 @@
-"""Errors of pydantic that annotations of functions, settings and files meet, in qexp's words."""
+"""Errors of pydantic about functions, settings and files become sentences of qexp."""
 
 import dataclasses
 import datetime

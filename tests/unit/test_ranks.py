@@ -57,7 +57,7 @@ def test_the_friedman_test_equals_that_of_scipy(scores):
 @given(st.integers(3, 8), st.integers(5, 30), st.integers(0, 1000))
 def test_average_ranks_and_critical_difference_equal_those_of_autorank(methods, blocks, seed):
     autorank = pytest.importorskip("autorank", reason="autorank (extra oracles) is not installed")
-    # Given scores in three clusters, which no method has all of
+    # Given scores in three clusters
     generator = np.random.default_rng(seed)
     scores = generator.choice([0.01, 0.5, 0.99], (blocks, methods)) + generator.random((blocks, methods)) / 100
     columns = [f"m{place}" for place in range(methods)]
@@ -84,7 +84,7 @@ def test_a_pair_at_the_critical_difference_has_p_alpha():
     assert stats.studentized_range.sf(difference / error * math.sqrt(2), methods, np.inf) == pytest.approx(0.1)
 
 
-def test_methods_that_always_tie_are_alike():
+def test_methods_that_always_tie_have_p_1():
     found = friedman(np.full((4, 3), 0.5))
     assert (found.blocks, found.methods, found.statistic, found.p) == (4, 3, 0.0, 1.0)
 
@@ -116,7 +116,7 @@ def test_too_few_methods_or_blocks_are_refused():
     [
         ([1.2, 3.0, 1.9, 2.6], 1.0, [(0, 2), (2, 3), (3, 1)]),
         ([1.0, 2.0, 3.0], 5.0, [(0, 1, 2)]),
-        ([1.0, 2.0, 3.0], 1.0, []),  # ranks that are the critical difference apart differ
+        ([1.0, 2.0, 3.0], 1.0, []),  # ranks that are exactly the critical difference apart differ
         ([2.0, 2.0, 2.0], 0.5, [(0, 1, 2)]),
         ([1.0, 1.5, 2.0, 4.0], 1.1, [(0, 1, 2)]),
     ],

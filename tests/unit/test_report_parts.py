@@ -40,7 +40,7 @@ def test_text_stays_text_wherever_it_stands(text, value):
     assert page.texts["x"] == visible(text)
 
 
-def test_what_controls_a_terminal_or_turns_a_line_is_shown():
+def test_control_and_direction_characters_are_shown_escaped():
     assert escaped("a\x1b[31m\u202eb\x00\r\nc\td") == "a\\x1b[31m\\u202eb\\x00\nc\td"
     assert escaped("\ud800") == "\\ud800"
 
@@ -58,7 +58,7 @@ def test_the_grid_of_a_report_is_read_back_as_it_was(grid):
     assert parse(text, "grid").data() == grid
 
 
-def test_a_long_list_loses_its_middle_and_says_so():
+def test_a_long_list_loses_its_middle_with_a_note():
     text, is_cut = grid_yaml.written({"parameters": {"x": list(range(100_000))}})
     assert is_cut
     assert len(text) < 1_000

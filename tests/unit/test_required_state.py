@@ -1,4 +1,4 @@
-"""What a process needs is put back after an experiment, or named. Scripts are processes of their own."""
+"""The state that a process needs is restored after an experiment, or named. Each script runs in its own process."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ print(dumps([lost, again, [setting.holds(value) for setting, value in state._pai
 
 
 def restored(change):
-    """Return what was lost by a change, when it was looked at again, and what holds now."""
+    """Return the losses after a change, the losses at a second check, and the state now."""
     command = [sys.executable, "-c", f"{PRELUDE}\n{change}\n{ENDING}"]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(ended.stdout)
@@ -50,7 +50,7 @@ def restored(change):
         "left = open(os.devnull)",
     ],
 )
-def test_what_a_process_needs_is_put_back(change):
+def test_required_state_is_restored(change):
     if "affinity" in change and not hasattr(__import__("os"), "sched_setaffinity"):
         pytest.skip("this system has no affinity to processors")
     lost, again, holds = restored(change)
@@ -65,7 +65,7 @@ def test_what_a_process_needs_is_put_back(change):
         "left = [open(os.devnull) for _ in range(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * 3 // 4)]",
     ],
 )
-def test_what_cannot_be_put_back_is_named(change):
+def test_required_state_that_cannot_be_restored_is_named(change):
     lost, again, _ = restored(
         f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); state = required_state()\n{change}"
     )

@@ -1,4 +1,4 @@
-"""What a function returns is refused as a result, or can be written."""
+"""A returned value is either refused as a result or can be written."""
 
 import json
 import uuid
@@ -32,7 +32,7 @@ def test_a_number_that_could_not_be_read_again_is_refused():
             mapping({"y": value})
 
 
-def test_what_is_nested_too_deeply_is_refused_before_it_is_to_be_written():
+def test_a_value_nested_too_deeply_is_refused_before_it_is_written():
     value, refused = 1, []
     for depth in range(300):
         try:

@@ -1,4 +1,4 @@
-"""What a process has not recorded is known to others when it is dead, at whatever moment that comes."""
+"""Other processes can read the unrecorded results of a process that dies at any moment."""
 
 import os
 import uuid
@@ -26,7 +26,7 @@ def path(tmp_path):
     return result_log.path_of(tmp_path, 7)
 
 
-def test_results_are_there_until_they_are_recorded(book, tmp_path):
+def test_results_stay_in_the_log_until_they_are_recorded(book, tmp_path):
     book.add(ended(1))
     book.add(ended(2))
     assert read(tmp_path, 7) == Left([ended(1), ended(2)])
@@ -36,7 +36,7 @@ def test_results_are_there_until_they_are_recorded(book, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["y", "é"])
-def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path, path, text):
+def test_an_incomplete_last_line_is_ignored(book, tmp_path, path, text):
     book.add(ended(1, text=text))
     whole = path.read_bytes()
     for cut in range(len(whole)):
@@ -46,14 +46,14 @@ def test_a_line_that_death_has_cut_off_counts_for_nothing(book, tmp_path, path, 
     assert read(tmp_path, 7).results == [ended(1, text=text)]
 
 
-def test_a_result_may_contain_what_ends_a_line_elsewhere(book, tmp_path):
+def test_a_result_may_contain_unicode_line_separators(book, tmp_path):
     items = [ended(1, text="a\u2028b\x85c\r\n\x1c"), ended(2)]
     for item in items:
         book.add(item)
     assert read(tmp_path, 7).results == items
 
 
-def test_a_result_that_is_nested_as_deeply_as_may_be_is_read(book, tmp_path):
+def test_a_result_of_the_greatest_allowed_depth_is_read(book, tmp_path):
     deep: object = 1
     for _ in range(240):
         deep = [deep]
@@ -80,7 +80,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD.values(), ids=BAD)
-def test_a_line_that_is_no_result_takes_no_other_with_it(book, tmp_path, path, line):
+def test_an_unreadable_line_does_not_affect_the_others(book, tmp_path, path, line):
     book.add(ended(1))
     with path.open("ab") as file:
         file.write(line + b"\n")
@@ -88,7 +88,7 @@ def test_a_line_that_is_no_result_takes_no_other_with_it(book, tmp_path, path, l
     assert read(tmp_path, 7) == Left([ended(1), ended(2)], damaged=True)
 
 
-def test_what_is_no_file_is_damaged(tmp_path):
+def test_a_log_that_is_no_file_is_damaged(tmp_path):
     result_log.path_of(tmp_path, 7).mkdir()
     assert read(tmp_path, 7) == Left(damaged=True)
 
@@ -100,19 +100,19 @@ def test_a_link_is_not_followed(book, tmp_path, path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_log_of_another_user_is_not_believed(book, tmp_path, path):
+def test_a_log_of_another_user_is_ignored(book, tmp_path, path):
     book.add(ended(1))
     os.chown(path, 65534, -1)
     assert read(tmp_path, 7) == Left(damaged=True)
 
 
 @pytest.mark.parametrize("name", ["results-1-x", "results-1-", "results-1--7", "results-1-²", "results-2-7", "held-7"])
-def test_a_file_of_another_name_is_nobodys_log(tmp_path, name):
+def test_a_file_of_another_name_is_no_log(tmp_path, name):
     (tmp_path / name).touch()
     assert result_log.writers(tmp_path) == []
 
 
-def test_a_log_does_not_grow_and_keeps_what_waits(book, tmp_path, path):
+def test_a_log_does_not_grow_and_keeps_unrecorded_results(book, tmp_path, path):
     for number in range(1, 300):
         book.add(ended(number, size=1000))
         book.keep([ended(number, size=1000)])
@@ -121,6 +121,6 @@ def test_a_log_does_not_grow_and_keeps_what_waits(book, tmp_path, path):
     assert [found.name for found in tmp_path.iterdir()] == [path.name]
 
 
-def test_a_log_is_this_users_alone(book, path):
+def test_only_this_user_can_read_a_log(book, path):
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.stat().st_uid == os.geteuid()

@@ -1,4 +1,4 @@
-"""Of what a function returns all that is data is kept; the rest is named, with why and what to write."""
+"""The data in a returned value is stored; an error names each other part, the reason and the repair."""
 
 import collections
 import dataclasses
@@ -23,7 +23,7 @@ from qexp.worker.context.context import Context
 
 
 class Estimator:
-    """A model that somebody returns."""
+    """A model that a function returns."""
 
 
 class Raises(collections.abc.Mapping):
@@ -55,7 +55,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_one_value_that_is_no_data_costs_no_other(name):
+def test_a_value_that_is_no_data_does_not_affect_the_others(name):
     value, why = BAD[name]
     found = result_of({**GOOD, name: value, "last": 1})
     assert found.kept == {**GOOD, "last": 1}
@@ -64,7 +64,7 @@ def test_one_value_that_is_no_data_costs_no_other(name):
     assert found.refused[place].startswith(why)
 
 
-def test_several_are_named_each_with_its_reason():
+def test_several_refused_values_are_named_each_with_its_reason():
     found = result_of({**GOOD, **{name: value for name, (value, _) in BAD.items()}})
     assert found.kept == GOOD
     assert [place.partition(".")[0] for place in found.refused] == [*BAD]
@@ -76,13 +76,13 @@ def test_a_key_that_is_no_text_is_refused_and_one_with_half_a_character_is_made_
     assert [*found.refused] == ["3", "raw"]
 
 
-def test_of_what_is_too_large_together_the_largest_is_refused():
+def test_the_largest_of_values_that_are_too_large_together_is_refused():
     found = result_of({**GOOD, "small": "x" * 3_000_000, "large": "x" * 7_000_000})
     assert [*found.kept] == ["accuracy", "seconds", "small"]
     assert found.refused["large"].startswith("large: has 7.0 MB, expected at most 8 MB in the whole result")
 
 
-def test_what_is_nested_too_deeply_is_refused_alone():
+def test_only_the_value_nested_too_deeply_is_refused():
     deep = 1
     for _ in range(260):
         deep = [deep]
@@ -116,7 +116,7 @@ Named = collections.namedtuple("Named", ["accuracy", "model"])
     [Data, Model, Named, lambda accuracy, model: pd.Series({"accuracy": accuracy, "model": model})],
     ids=["dataclass", "pydantic", "namedtuple", "Series"],
 )
-def test_whatever_becomes_a_mapping_keeps_its_names_and_its_good_parts(made):
+def test_a_mapping_like_value_keeps_its_names_and_its_valid_parts(made):
     assert result_of(made(accuracy=0.9, model=1)).kept == {"accuracy": 0.9, "model": 1}
     found = result_of(made(accuracy=0.9, model=Estimator()))
     assert found.kept == {"accuracy": 0.9}
@@ -124,12 +124,12 @@ def test_whatever_becomes_a_mapping_keeps_its_names_and_its_good_parts(made):
 
 
 @pytest.mark.parametrize("value", [FRAME, b"abc", Estimator(), pd.Series([1, 2], index=["a", "a"]), [1, b""]])
-def test_of_a_value_without_names_nothing_is_kept(value):
+def test_a_refused_value_without_names_is_not_stored(value):
     found = result_of(value)
     assert (found.kept, [*found.refused]) == ({}, [""])
 
 
-def test_each_part_is_read_once_though_another_is_refused():
+def test_each_part_is_read_once_even_if_another_is_refused():
     found = result_of({"preds": (number**2 for number in range(3)), "acc": 0.9, "est": Estimator()})
     assert found.kept == {"preds": [0, 1, 4], "acc": 0.9}
 
@@ -195,7 +195,7 @@ NESTED = {
 
 
 @pytest.mark.parametrize("name", NESTED)
-def test_what_is_data_is_kept_at_every_depth_and_each_refused_place_is_named(name):
+def test_data_is_stored_at_every_depth_and_each_refused_place_is_named(name):
     value, kept, refused = NESTED[name]
     found = result_of(value)
     assert (found.kept, found.refused) == (kept, refused)
@@ -218,7 +218,7 @@ def test_a_part_that_contains_itself_is_named():
     ],
     ids=["whole numbers", "dates", "MultiIndex"],
 )
-def test_a_series_whose_labels_are_not_text_is_refused_with_what_to_write(series):
+def test_a_series_whose_labels_are_not_text_is_refused_with_advice(series):
     found = result_of({"hours": 2, "series": series})
     assert found.kept == {"hours": 2}
     why = r"series: found a pandas.Series with the label .*, expected labels that are text; write (\{.*\}), or (.*)"
@@ -252,7 +252,7 @@ def outcome(tmp_path):
 SOURCE = "import math\n\ndef f():\n    return {'accuracy': 0.9, 'seconds': %s, 'raw': %s}\n"
 
 
-def test_the_error_names_the_function_what_was_refused_and_how_to_take_the_rest(outcome):
+def test_the_error_names_the_function_the_refused_values_and_the_command_that_accepts_the_rest(outcome):
     found = outcome(SOURCE % (7200, "b'abc'"))
     assert found.result == {"accuracy": 0.9, "seconds": 7200}
     error = found.error
@@ -285,13 +285,13 @@ def test_positions_in_lists_do_not_divide_a_group(outcome):
 
 
 @pytest.mark.parametrize("source", ["def f():\n    return b'abc'\n", "def f():\n    return {'raw': b'abc'}\n"])
-def test_where_nothing_is_kept_nothing_is_offered(outcome, source):
+def test_an_error_without_stored_values_offers_no_command(outcome, source):
     found = outcome(source)
     assert found.result is None
     assert "accept" not in found.error.message
 
 
-def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hears_of_it():
+def test_valid_values_are_recorded_before_the_function_gets_the_error():
     context = Context.local()
     with pytest.raises(ContextError, match="record: raw: a bytes is not data; keep other values with"):
         context.record(accuracy=0.9, raw=b"", seconds=2)
@@ -301,7 +301,7 @@ def test_what_is_recorded_beside_what_is_no_data_is_kept_before_the_function_hea
 @pytest.mark.parametrize(
     "row", [{"accuracy": 1, "model": 2}, Data(1, 2), Named(1, 2), pd.Series({"accuracy": 1, "model": 2})]
 )
-def test_a_row_of_a_list_may_be_whatever_becomes_a_mapping(row):
+def test_a_row_may_be_any_mapping_like_value(row):
     context = Context.local()
     context.append("rows", row)
     assert context.journal.lists == {"rows": [{"accuracy": 1, "model": 2}]}
@@ -316,6 +316,6 @@ def test_a_row_of_a_list_may_be_whatever_becomes_a_mapping(row):
         ({"raw": b""}, "append to 'rows': raw: a bytes is not data; keep other values with context.artifact"),
     ],
 )
-def test_what_is_no_row_is_refused_with_what_to_write(row, why):
+def test_a_value_that_is_no_row_is_refused_with_advice(row, why):
     with pytest.raises(ContextError, match=why):
         Context.local().append("rows", row)

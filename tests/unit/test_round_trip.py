@@ -47,7 +47,7 @@ class Settings:
 
 
 def take_hidden(x: Hidden):
-    """Take x."""
+    """Accept x."""
 
 
 def late(y):
@@ -60,7 +60,7 @@ def arrives(annotation, value, where="parameters"):
     """Return the values of *x* as a function with this annotation receives them."""
 
     def function(x):
-        """Take x."""
+        """Accept x."""
 
     if annotation is not None:
         function.__annotations__["x"] = annotation
@@ -148,7 +148,7 @@ def test_a_decimal_of_more_digits_than_a_float_needs_an_annotation():
 
 def test_an_object_may_be_a_whole_section_or_row():
     def function(x, y):
-        """Take x and y."""
+        """Accept x and y."""
 
     signature = Signature.of(function, "m:f")
     rows = [Derived(x=1, y=2)]
@@ -160,7 +160,7 @@ def test_an_object_may_be_a_whole_section_or_row():
     check_instances(bind(grid, signature), signature.convert)
 
 
-def test_an_object_that_set_replaces_is_not_compared():
+def test_an_object_that_an_assignment_replaces_is_not_compared():
     signature = Signature.of(take_hidden, "m:f")
     data = {"study": "g", "function": "m:f", "parameters": {"x": [Hidden(depth=8)]}}
     grid = bind(Grid.from_dict(data, assignments=assignments_of({}, {"x": [{"width": 7}]})), signature)

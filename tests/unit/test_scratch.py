@@ -1,4 +1,4 @@
-"""What killed workers leave in the temporary folder: whose it is, and when it goes."""
+"""The temporary folders of killed workers: their owners, and when qexp removes them."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ def above(tmp_path, monkeypatch):
 
 @pytest.fixture
 def killed():
-    """Make the folder of a worker that nobody holds any more."""
+    """Make the folder of a worker without its lock."""
 
     def killed():
         worker = uuid.uuid4()
@@ -37,7 +37,7 @@ def found(ours):
     return [worker for worker, _ in Scratch(uuid.uuid4()).abandoned(lambda worker: worker in ours)]
 
 
-def test_what_a_killed_worker_has_left_is_given_once_and_goes(killed):
+def test_the_folder_of_a_killed_worker_is_returned_once_and_removed(killed):
     worker, folder = killed()
     given = Scratch(uuid.uuid4()).abandoned(lambda _: True)
     assert next(given) == (worker, folder)
@@ -47,7 +47,7 @@ def test_what_a_killed_worker_has_left_is_given_once_and_goes(killed):
     assert found({worker}) == []
 
 
-def test_the_folder_of_a_worker_that_lives_is_left_alone():
+def test_the_folder_of_a_living_worker_is_kept():
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     scratch.make()
@@ -55,7 +55,7 @@ def test_the_folder_of_a_worker_that_lives_is_left_alone():
     assert scratch.folder.is_dir()
 
 
-def test_what_another_sites_worker_has_left_is_that_sites_for_a_week(killed):
+def test_the_folder_of_another_sites_worker_is_kept_for_a_week(killed):
     _, fresh = killed()
     _, old = killed()
     os.utime(old, (time.time() - WEEK - 60,) * 2)
@@ -64,7 +64,7 @@ def test_what_another_sites_worker_has_left_is_that_sites_for_a_week(killed):
     assert not old.exists()
 
 
-def test_a_folder_that_is_no_workers_is_left_alone(above, killed):
+def test_a_folder_of_no_worker_is_kept(above, killed):
     _, folder = killed()
     other = folder.with_name("worker-notes")
     other.mkdir()
@@ -76,8 +76,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a fol
 
 
 @as_root
-def test_a_folder_that_another_user_has_made_is_not_believed(killed, caplog):
-    """With a worker's id, which any user of the machine can read, results could be forged otherwise."""
+def test_a_folder_of_another_user_is_ignored(killed, caplog):
+    """Otherwise another user could forge results, because all users can read a worker's id."""
     worker, folder = killed()
     os.chown(folder, 65534, -1)
     assert found({worker}) == []
@@ -94,7 +94,7 @@ def test_a_link_to_such_a_folder_is_not_followed(killed, above):
 
 
 @as_root
-def test_a_worker_does_not_start_where_another_user_has_made_its_place(above):
+def test_a_worker_does_not_start_if_another_user_has_made_its_folder(above):
     place = above / f"qexp-{os.geteuid()}"
     place.mkdir(mode=0o700)
     os.chown(place, 65534, -1)
@@ -102,7 +102,7 @@ def test_a_worker_does_not_start_where_another_user_has_made_its_place(above):
         Scratch(uuid.uuid4()).make()
 
 
-def test_folders_of_a_place_that_others_can_enter_are_not_believed(killed):
+def test_folders_that_others_can_enter_are_ignored(killed):
     worker, folder = killed()
     folder.parent.chmod(0o755)
     with pytest.raises(SettingsError, match="mode 0755"):

@@ -1,4 +1,4 @@
-"""One grammar names experiments."""
+"""Selectors name experiments by study, id and filter."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -37,7 +37,7 @@ def test_a_study_ids_and_filters_go_together():
         (["a"], {"host": "\0"}, "expected a host's name"),
     ],
 )
-def test_what_names_no_experiments_is_refused(targets, options, word):
+def test_a_selector_without_experiments_is_refused(targets, options, word):
     with pytest.raises(SelectorError, match=word):
         parse(targets, **options)
 

@@ -1,4 +1,4 @@
-"""Values of Python become data: every number keeps its kind, and what is no data is named."""
+"""Python values become data: numbers keep their type, and errors name other values."""
 
 import collections
 import dataclasses
@@ -103,7 +103,7 @@ def test_not_a_number_stays_a_float_and_its_name_stays_text():
         ([10**5000], "more than 4,300 digits"),
     ],
 )
-def test_what_is_no_data_is_refused_with_its_place(value, message):
+def test_a_value_that_is_no_data_is_refused_with_its_place(value, message):
     with pytest.raises(NotDataError, match=message):
         to_json(value)
 

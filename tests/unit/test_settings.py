@@ -1,4 +1,4 @@
-"""Where a setting comes from, and that a password is never shown."""
+"""The sources of settings and their order; passwords are never shown."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def test_a_lifetime_that_is_not_read_whole_is_refused(tmp_path, written):
         load({"QEXP_HOME": str(tmp_path), "QEXP_LIFETIME": written}, tmp_path)
 
 
-def test_without_anything_there_are_no_addresses(tmp_path, home):
+def test_the_defaults_have_no_addresses(tmp_path, home):
     settings = load({"QEXP_HOME": str(home)}, tmp_path)
     assert settings.database_url is None
     assert settings.broker_url is None
@@ -124,7 +124,7 @@ def test_a_place_is_a_host_and_port_or_a_socket():
     ],
 )
 @pytest.mark.parametrize("name", ["QEXP_DATABASE_URL", "QEXP_BROKER_URL"])
-def test_what_cannot_be_read_as_a_url_is_not_shown(tmp_path, name, url):
+def test_text_that_is_no_url_is_not_shown(tmp_path, name, url):
     with pytest.raises(SettingsError) as caught:
         load({name: url}, tmp_path)
     assert "hidden" not in str(caught.value)
@@ -189,7 +189,7 @@ def test_a_home_folder_in_a_path_is_expanded(tmp_path, monkeypatch):
         "sftp://[::1/x",
     ],
 )
-def test_what_is_no_place_of_files_is_refused(tmp_path, place):
+def test_an_invalid_place_of_files_is_refused(tmp_path, place):
     with pytest.raises(SettingsError, match=r"^QEXP_ARTIFACTS: artifacts is '.*: expected ") as caught:
         load({"QEXP_ARTIFACTS": place}, tmp_path)
     assert "\n" not in str(caught.value)
@@ -218,7 +218,7 @@ def test_a_services_file_that_cannot_be_read_counts_as_none(tmp_path, home):
         ("rediss://:p@h/0?ssl_password=hidden", "there is no ssl_password"),
     ],
 )
-def test_what_a_broker_url_cannot_say_of_tls_is_refused(tmp_path, url, word):
+def test_an_invalid_tls_option_of_a_broker_url_is_refused(tmp_path, url, word):
     with pytest.raises(SettingsError) as caught:
         load({"QEXP_BROKER_URL": url}, tmp_path)
     assert word in str(caught.value)

@@ -1,4 +1,4 @@
-"""How signals reach an attempt, and what it forks. Scripts are processes of their own."""
+"""Signals reach an attempt and its forks. Each script runs in its own process."""
 
 import json
 import subprocess
@@ -36,21 +36,21 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def forked(change: str = "pass") -> list[object]:
-    """Say how a process ended that was told to stop while being forked, and whether its parent is as before."""
+    """Return how a process ended that got a signal during its fork, and whether its parent is unchanged."""
     command = [sys.executable, "-c", SCRIPT.replace("{change}", change)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
-def test_what_a_function_forks_ends_when_it_is_told_to_while_it_begins():
+def test_a_fork_ends_if_it_is_told_to_during_its_start():
     assert forked() == [-15, True]
 
 
-def test_a_function_that_handles_the_signal_itself_handles_it_in_what_it_forks():
+def test_a_handler_of_the_function_handles_the_signal_in_its_forks():
     assert forked("signal.signal(signal.SIGTERM, lambda *_: os._exit(7))") == [7, True]
 
 
-def test_a_function_that_blocks_the_signal_blocks_it_in_what_it_forks():
+def test_a_signal_that_the_function_blocks_is_blocked_in_its_forks():
     assert forked("signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})") == [0, True]
 
 
@@ -90,7 +90,7 @@ def test_an_exit_of_the_function_s_own_is_its_error(handler, function):
 
 
 def ordered(handler, function):
-    """Say whether the SystemExit out of a function is an order to end, rather than the function's own."""
+    """Return whether the SystemExit of a function is an order to stop, not the function's own exit."""
     script = ORDERS.replace("{handler}", handler).replace("{function}", function)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return {"True": True, "False": False}[done.stdout.strip()]

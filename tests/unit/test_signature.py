@@ -1,4 +1,4 @@
-"""What a function takes by `**params`: values are converted as its annotation says, as those of other names are."""
+"""Values that a function takes by `**params` are converted by its annotation, like other parameters."""
 
 import collections.abc
 import dataclasses
@@ -85,7 +85,7 @@ class Holder:
         ),
     ],
 )
-def test_a_field_that_no_data_can_become_is_refused_with_what_to_write(annotation, found, repair):
+def test_a_field_that_no_data_can_become_is_refused_with_advice(annotation, found, repair):
     def f(x): ...
 
     f.__annotations__ = {"x": annotation}
@@ -95,6 +95,6 @@ def test_a_field_that_no_data_can_become_is_refused_with_what_to_write(annotatio
     assert repair in str(caught.value)
 
 
-def test_a_whole_number_with_too_many_digits_is_refused_with_what_to_write():
+def test_a_whole_number_with_too_many_digits_is_refused_with_advice():
     with pytest.raises(ValueError, match="found 1e\\+22, expected a whole number of fewer digits; write it without"):
         Signature.of(any_floats, "m:f").canonical("x", 1e22)

@@ -1,4 +1,4 @@
-"""How many experiments one message holds."""
+"""The number of experiments in one message."""
 
 from collections import Counter
 
@@ -8,9 +8,9 @@ from qexp.queueing.sizing import divide, message_size
 from qexp.store.writes.publishing import QueuedExperiment, RecentDurations
 
 
-def test_what_is_announced_together_is_enough_messages_for_all_children():
+def test_one_announcement_has_enough_messages_for_all_children():
     items = [QueuedExperiment(number, 0, "{}") for number in range(1000)]
-    for children, number in ((4, 8), (16, 32), (0, 16)):  # with no children yet some are counted on
+    for children, number in ((4, 8), (16, 32), (0, 16)):  # without children, a default number counts
         messages = divide(items, 1000, children, is_tail=False)
         assert [item for message in messages for item in message] == items
         assert number <= len(messages) <= number + 2

@@ -1,4 +1,4 @@
-"""Sources are taken whole and without secrets, put back as they were, and described."""
+"""Snapshots are complete and free of secrets, unpack unchanged, and have a description."""
 
 import io
 import os
@@ -28,7 +28,7 @@ from qexp.source.environment import gpu_names
 ROOT = os.geteuid() == 0
 KEY = "-----BEGIN " + "RSA PRIVATE KEY-----\nMIIE\n"
 NAMES = ("a", "b", "keep", "x y", "c.py", "d.csv", "e.txt")
-# each means something else to git than to a naive reader
+# git reads each pattern in a way that surprises
 PATTERNS = (
     *(
         "*",
@@ -179,7 +179,7 @@ def test_secrets_and_noise_are_left_out_whatever_the_ignore_files_say(tmp_path, 
     assert take(tmp_path).files == (".env.example", ".qexpignore", "a.py")
 
 
-def test_a_home_of_qexps_is_no_part_of_a_source_and_no_source_itself(tmp_path):
+def test_the_home_of_qexp_is_neither_a_source_nor_a_part_of_one(tmp_path):
     write(tmp_path, {"a.py": "", "home/services.lock": "", "home/services.json": "{}", "home/valkey/valkey.conf": ""})
     assert take(tmp_path).files == ("a.py",)
     with pytest.raises(SourceError, match="is the home of qexp; move the grid to another folder"):
@@ -199,19 +199,19 @@ def test_links_within_the_folder_are_followed(tmp_path):
 
 @pytest.mark.parametrize("target", ["elsewhere/helper.py", "elsewhere", "hop", "grid/../elsewhere/helper.py"])
 def test_links_out_of_the_folder_are_not_followed_and_named(tmp_path, target):
-    # Given a link that leads out of the folder, by itself or over another one
+    # Given a link that leads out of the folder, directly or over another link
     write(tmp_path / "elsewhere", {"helper.py": "SECRET = 1"})
     (tmp_path / "hop").symlink_to("elsewhere/helper.py")
     folder = write(tmp_path / "grid", {"a.py": "", "lib/b.py": ""})
     (folder / "lib" / "out").symlink_to(tmp_path / target)
     (folder / "over").symlink_to("lib/out")
-    # Then nothing behind it is taken, and a person is told
+    # Then the snapshot omits its target, and a warning names it
     taken = take(folder)
     assert taken.files == ("a.py", "lib/b.py")
     place = (tmp_path / target).resolve()
     told = f"left out of the snapshot, as it is a link out of the folder, to {place}"
     assert sorted(taken.warnings) == [f"lib/out: {told}", f"over: {told}"]
-    # Unless it is ignored
+    # Unless git ignores it
     write(folder, {".qexpignore": "out\nover"})
     assert take(folder).warnings == ()
 
@@ -234,7 +234,7 @@ def test_a_file_that_becomes_a_link_while_it_is_taken_is_left_out(tmp_path, monk
 @pytest.mark.parametrize(
     "name", ["secrets.yaml", "Secret.toml", "lib/secrets.json", ".htpasswd", ".env", "credentials"]
 )
-def test_what_is_left_out_as_a_secret_by_its_name_is_named_unless_it_is_ignored(tmp_path, name):
+def test_a_file_omitted_as_a_secret_is_named_unless_git_ignores_it(tmp_path, name):
     write(tmp_path, {"a.py": "", name: "x"})
     taken = take(tmp_path)
     assert taken.files == ("a.py",)
@@ -290,7 +290,7 @@ def test_a_file_that_seems_to_hold_a_secret_is_named_without_its_value(tmp_path,
         ("data.json", '{"password": "hunter2hunter2"}' + " " * 1_000_000),
     ],
 )
-def test_what_only_looks_like_a_secret_at_first_sight_is_not_named(tmp_path, name, content):
+def test_text_that_only_resembles_a_secret_is_not_named(tmp_path, name, content):
     assert take(write(tmp_path, {name: content})).warnings == ()
 
 
@@ -350,7 +350,7 @@ def test_pipes_and_sockets_are_left_out(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(ROOT, reason="root can read everything")
-def test_a_file_that_is_not_for_us_is_named(tmp_path):
+def test_an_unreadable_file_is_named(tmp_path):
     write(tmp_path, {"lib/a.py": ""})
     (tmp_path / "lib" / "a.py").chmod(0)
     with pytest.raises(SourceError, match=r"lib/a\.py: cannot be read: Permission denied; list"):
@@ -359,7 +359,7 @@ def test_a_file_that_is_not_for_us_is_named(tmp_path):
 
 @pytest.mark.skipif(ROOT, reason="root can read everything")
 @pytest.mark.parametrize("mode", [0o000, 0o300, 0o400, 0o600])
-def test_a_folder_that_is_not_for_us_is_named_unless_a_link_leads_to_it(tmp_path, mode):
+def test_an_unreadable_folder_is_named_unless_a_link_leads_to_it(tmp_path, mode):
     write(tmp_path, {"grid/a.py": "", "closed/b.py": ""})
     (tmp_path / "grid" / "link").symlink_to("../closed")
     (tmp_path / "closed").chmod(mode)
@@ -393,7 +393,7 @@ def test_a_name_that_is_not_text_is_named(tmp_path):
         take(tmp_path)
 
 
-def test_what_is_too_big_is_refused_with_its_largest_file(tmp_path):
+def test_a_too_big_source_is_refused_with_its_largest_file(tmp_path):
     write(
         tmp_path, {"a.py": "X = 1", "data/big.bin": random.Random(0).randbytes(53_000), "data/small.bin": bytes(9_000)}
     )
@@ -403,11 +403,11 @@ def test_what_is_too_big_is_refused_with_its_largest_file(tmp_path):
     assert "\n" not in str(refusal.value)
 
 
-def test_what_compresses_well_is_counted_compressed(tmp_path):
+def test_the_size_limit_counts_compressed_bytes(tmp_path):
     assert take(write(tmp_path, {"a.txt": bytes(100_000)}), limit=20_000).files == ("a.txt",)
 
 
-def test_what_is_hopelessly_big_is_refused_before_it_is_read(tmp_path):
+def test_a_hopelessly_big_source_is_refused_before_it_is_read(tmp_path):
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(10**12)
     with pytest.raises(
@@ -423,7 +423,7 @@ def test_folders_of_too_many_files_are_refused(tmp_path, monkeypatch):
         take(tmp_path)
 
 
-def test_looking_for_files_among_ignored_ones_ends_too(tmp_path, monkeypatch):
+def test_the_search_among_ignored_files_has_a_limit(tmp_path, monkeypatch):
     write(tmp_path, {f"{number}.txt": "" for number in range(30)} | {".gitignore": "*"})
     monkeypatch.setattr(snapshot_files, "MOST_SEEN", 20)
     with pytest.raises(SourceError, match="holds more than 20 files and folders; list"):
@@ -463,7 +463,7 @@ def content_of(folder):
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees)
-def test_what_is_unpacked_is_what_was_taken(tmp_path, tree):
+def test_an_unpacked_snapshot_equals_its_source(tmp_path, tree):
     # Given any folder
     shutil.rmtree(tmp_path)
     (tmp_path / "grid").mkdir(parents=True)
@@ -471,10 +471,10 @@ def test_what_is_unpacked_is_what_was_taken(tmp_path, tree):
         if not any(name.startswith(f"{other}/") or other.startswith(f"{name}/") for other in tree):
             write(tmp_path / "grid", {name: content})
             (tmp_path / "grid" / name).chmod(0o755 if executable else 0o644)
-    # When it is taken, unpacked elsewhere and taken again
+    # When a snapshot is taken, unpacked elsewhere and taken again
     taken = take(tmp_path / "grid")
     place = unpack(taken.digest, taken.archive, tmp_path / "cache")
-    # Then nothing has changed
+    # Then nothing changes
     assert content_of(place) == content_of(tmp_path / "grid")
     assert take(place) == taken
 
@@ -500,22 +500,22 @@ def test_unpacked_files_can_be_read_and_removed_only(tmp_path, taken):
     assert cached(taken.digest, tmp_path / "cache") is None
 
 
-def test_many_may_unpack_the_same_at_once(tmp_path, taken):
+def test_many_processes_may_unpack_one_source_together(tmp_path, taken):
     with ThreadPoolExecutor(8) as pool:
         places = set(pool.map(lambda _: unpack(taken.digest, taken.archive, tmp_path / "cache"), range(40)))
     assert list((tmp_path / "cache").iterdir()) == list(places)
     assert content_of(places.pop()) == content_of(tmp_path / "grid")
 
 
-def test_what_a_killed_process_has_left_is_never_seen_and_removed_later(tmp_path, taken):
-    # Given one half that was left long ago, and one that is being written
+def test_a_partial_unpack_of_a_killed_process_is_never_used_and_removed_later(tmp_path, taken):
+    # Given an old partial unpack, and one that a process still writes
     root = tmp_path / "cache"
     dead, alive = (write(root / f".half-{name}", {"a.py": ""}) for name in ("dead", "alive"))
     os.utime(dead, (0, 0))
     assert cached(taken.digest, root) is None
     # When the source is unpacked
     unpack(taken.digest, taken.archive, root)
-    # Then only the first is gone
+    # Then only the first is removed
     assert sorted(path.name for path in root.iterdir()) == sorted([alive.name, taken.digest])
 
 
@@ -604,7 +604,7 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(tmp_path, taken, damage
 
 
 @pytest.mark.parametrize("digest", ["", "..", "a" * 63, "../" + "a" * 61, "A" * 64, "a" * 64 + "\n"])
-def test_what_is_no_digest_names_no_folder(tmp_path, digest):
+def test_an_invalid_digest_names_no_folder(tmp_path, digest):
     for call in (lambda: cached(digest, tmp_path), lambda: unpack(digest, b"", tmp_path)):
         with pytest.raises(SourceError, match="is not the digest of a snapshot"):
             call()
@@ -648,9 +648,9 @@ def test_the_diff_has_what_is_staged_and_what_is_not_of_the_whole_repository(rep
     write(repository, {"a.py": "X = 2\n"})
     run_git(repository, "add", "a.py")
     write(repository, {"b.py": "Y = 2\n", "ü c.py": "", "new/d.py": ""})
-    # When the state of a folder of it is asked for
+    # When qexp asks for the state of one of its folders
     found = state(repository / "new")
-    # Then the diff leads from the commit to the files
+    # Then the diff contains all changes since the commit
     assert found.dirty
     assert found.diff.endswith("# untracked: new/\n# untracked: ü c.py\n")
     run_git(repository, "stash", "-q")
@@ -692,8 +692,8 @@ def test_a_long_diff_is_cut_and_still_names_new_files(repository):
     assert diff.endswith("# untracked: 20 more\n")
 
 
-def test_nothing_that_the_repository_wants_to_run_is_run(repository):
-    # Given a repository whose settings name a program for everything
+def test_programs_named_by_the_repository_do_not_run(repository):
+    # Given a repository whose settings name a program for each step
     commit(repository, a_py="X = 1\n")
     ran = repository.parent / "ran"
     program = write(repository.parent, {"program": f"#!/bin/sh\ntouch {ran}\n"}) / "program"
@@ -703,12 +703,12 @@ def test_nothing_that_the_repository_wants_to_run_is_run(repository):
     hook = write(repository / ".git" / "hooks", {"post-index-change": program.read_text()}) / "post-index-change"
     hook.chmod(0o755)
     write(repository, {"a.py": "X = 2\n", ".git/info/attributes": "*.py diff=x\n"})
-    # Then the diff is git's own
+    # Then git makes the diff itself
     assert "+X = 2" in state(repository).diff
     assert not ran.exists()
 
 
-def test_what_a_submodule_wants_to_run_is_not_run_either(repository, tmp_path):
+def test_programs_named_by_a_submodule_do_not_run(repository, tmp_path):
     inner = tmp_path / "inner"
     run_git(tmp_path, "init", "-q", str(inner))
     commit(inner, b_py="Y = 1\n")

@@ -1,4 +1,4 @@
-"""Rows and columns that nobody has chosen: each cell has one combination of parameters."""
+"""Rows and columns by default: each cell has one combination of parameters."""
 
 import itertools
 

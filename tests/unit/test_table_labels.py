@@ -1,4 +1,4 @@
-"""Labels of rows and columns: short, and unlike each other whatever the values are."""
+"""Labels of rows and columns are short and unique for any values."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_other_texts_replace_values_unless_two_would_share_one():
     assert texts("svc", "tree", labels={"svc": "m", "tree": "m"}) == ["svc", "tree"]
 
 
-def test_a_label_of_an_import_path_is_found_by_the_whole_path_or_else_by_its_last_part():
+def test_a_label_of_an_import_path_is_found_by_the_whole_path_or_its_last_part():
     found = "sklearn.svm.SVC", "sklearn.tree.Tree"
     assert texts(*found, labels={"sklearn.svm.SVC": "SVM"}) == ["SVM", "Tree"]
     assert texts(*found, labels={"SVC": "SVM", "sklearn": "no"}) == ["SVM", "Tree"]

@@ -1,4 +1,4 @@
-"""Experiments in cells and replicates: sorted, averaged, chosen and paired as a naive loop does it."""
+"""Experiments in cells and replicates are sorted, averaged, chosen and paired like in a naive loop."""
 
 import itertools
 import math
@@ -102,13 +102,13 @@ def order_of(rows, name):
 
 
 @given(experiments(), st.booleans())
-def test_cells_are_as_a_loop_finds_them(rows, maximize):
-    # Given experiments in cells, of which each shows the value of lr that another metric prefers
+def test_cells_equal_those_of_a_naive_loop(rows, maximize):
+    # Given cells that show the value of lr that another metric prefers
     seen = observed(rows)
     found = units(seen, ["row"], ["column"], ["lr"], ["fold"])
     choice = choose(found, found.means(seen.metrics["by"]), maximize)
     made = figures(found, choice.taken, choice.of(found, found.means(seen.metrics["y"])), "mean±std")
-    # Then each cell is what a loop over its experiments finds
+    # Then each cell equals the result of a loop over its experiments
     for (row, column), some in grouped(rows, "row", "column").items():
         cell = found.rows.keys.index((row,)) * len(found.columns.keys) + found.columns.keys.index((column,))
         candidates = by_choice(some)

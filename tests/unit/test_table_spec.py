@@ -1,4 +1,4 @@
-"""The question that a table answers: options, the command that repeats it, and names that say what is better."""
+"""The specification of a table: options, the command that repeats it, and directions of metrics."""
 
 import math
 import shlex
@@ -67,7 +67,7 @@ def test_the_command_of_a_table_asks_for_the_same_table(options):
     given_["metrics"] = ",".join(given_["metrics"])
     if given_.get("digits", "auto") != "auto":
         given_["digits"] = int(given_["digits"])
-    # Then it is the same question
+    # Then the specification is the same
     assert spec_of(given_) == asked
 
 
@@ -100,7 +100,7 @@ def test_the_command_of_a_table_asks_for_the_same_table(options):
         ("throughput", True, True),
     ],
 )
-def test_a_name_says_what_is_better_and_whether_the_machine_matters(metric, larger, is_time):
+def test_the_name_of_a_metric_gives_its_direction_and_whether_the_machine_matters(metric, larger, is_time):
     assert (is_better_large(metric), is_time_like(metric)) == (larger, is_time)
 
 

@@ -35,7 +35,7 @@ def refusal(read):
 
 
 def test_keys_are_the_options_of_the_command_line(read, tmp_path):
-    # Given a file with all there is
+    # Given a file with every key
     paper = read("""
 defaults: {over: [seed, fold], digits: 2, scale: 100, labels: {iris: Iris, wine: Wine}}
 tables:
@@ -60,7 +60,7 @@ tables:
 macros: numbers.tex
 """)
     accuracy, loss = paper.tables
-    # Then each key is in its field, over the defaults, and null is the default of the command line
+    # Then each key sets its field over the defaults, and null gives the command line's default
     assert accuracy.spec == TableSpec(
         studies="digits", metrics="accuracy", rows="classifier", columns=("dataset", "noise"), over=("seed", "fold"),
         digits=2, scale=100, maximize=True, statistic="sem", correction="fdr",

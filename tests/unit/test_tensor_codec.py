@@ -1,4 +1,4 @@
-"""A tensor of torch comes back bit for bit, whatever its type, shape, strides and device."""
+"""A torch tensor of any type, shape, strides and device is restored bit for bit."""
 
 import collections
 import io
@@ -156,7 +156,7 @@ def test_a_device_that_this_machine_lacks_becomes_the_cpu():
         ),
     ],
 )
-def test_what_has_no_bytes_is_refused_with_its_place_and_what_to_keep(make, text):
+def test_a_tensor_without_bytes_is_refused_with_its_place_and_advice(make, text):
     with pytest.raises(CheckpointError) as caught:
         encode({"x": make()})
     assert str(caught.value).startswith("state['x']") and text in str(caught.value)

@@ -1,4 +1,4 @@
-"""Stored text on its way to a terminal: colours pass, all else that controls one is escaped."""
+"""Stored text for a terminal: colours stay, other control characters are escaped."""
 
 import re
 
@@ -32,7 +32,7 @@ COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
         ),
     ],
 )
-def test_what_controls_a_terminal_is_escaped_and_other_text_stays(text, shown):
+def test_control_characters_are_escaped_and_other_text_stays(text, shown):
     assert visible(text) == shown
     assert visible(text, colours=True) == shown
 
@@ -44,13 +44,13 @@ def test_colours_pass_where_they_are_wanted_and_are_left_out_elsewhere():
 
 
 @given(STEERED)
-def test_nothing_is_left_that_controls_a_terminal(text):
+def test_no_control_character_remains(text):
     assert not CONTROL.search(visible(text))
     assert not CONTROL.search(COLOUR.sub("", visible(text, colours=True)))
 
 
 @given(STEERED, st.data())
-def test_how_output_is_cut_into_pieces_does_not_show(text, data):
+def test_the_pieces_of_output_do_not_change_the_text(text, data):
     def printed(pieces):
         with pytest.MonkeyPatch.context() as patch:
             shown = []

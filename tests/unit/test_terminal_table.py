@@ -1,4 +1,4 @@
-"""The table of a paper on a screen: whole columns, whole numbers, and commands that can be copied."""
+"""A table on a terminal has whole columns, whole numbers, and commands that can be copied."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Models, optimizers, schedulers and generators of torch go on from a checkpoint bit for bit, with nothing to pass."""
+"""Torch models, optimizers, schedulers and generators resume from a checkpoint bit for bit."""
 
 import copy
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ torch.set_num_threads(1)
 EPOCHS = 5
 
 
-# Trainings: each is cut off in every epoch, by an exception that stands for a kill, and goes on
+# Trainings: an exception in every epoch stands for a kill, and the next attempt resumes
 
 
 class KilledError(Exception):
-    """The process is gone."""
+    """Stands for a killed process."""
 
 
 class Net(nn.Module):
@@ -64,7 +64,7 @@ OPTIMIZERS = {
 
 
 class Factor:
-    """A schedule that is an object: its attributes are part of the scheduler's state."""
+    """A schedule object, whose attributes are part of the scheduler's state."""
 
     def __init__(self):
         self.calls = 0
@@ -100,8 +100,8 @@ SCHEDULERS = {
 
 
 def train(context, optimizer="Adam", scheduler="StepLR", killed_in=None):
-    """Train on random batches, with dropout from the global generator; return all that was learnt, bit for bit."""
-    torch.manual_seed(1)  # as each attempt is seeded
+    """Train on random batches with dropout from the global generator; return the learnt state as bytes."""
+    torch.manual_seed(1)  # like the seed of each attempt
     net = Net()
     ema = AveragedModel(net)
     opt = OPTIMIZERS[optimizer](net.parameters())
@@ -143,7 +143,7 @@ def train(context, optimizer="Adam", scheduler="StepLR", killed_in=None):
 
 
 def cut_off(killed_in, **choices):
-    """Return what a training ends with that is cut off in an epoch, and goes on in another attempt."""
+    """Return the final state of a training that is killed in an epoch and resumes in another attempt."""
     first = qexp.Context.local()
     with pytest.raises(KilledError):
         train(first, killed_in=killed_in, **choices)
@@ -151,7 +151,7 @@ def cut_off(killed_in, **choices):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_training_with_any_optimizer_goes_on_bit_for_bit(optimizer):
+def test_a_training_with_any_optimizer_resumes_bit_for_bit(optimizer):
     undisturbed = train(qexp.Context.local(), optimizer=optimizer)
     for epoch in range(EPOCHS):
         assert cut_off(epoch, optimizer=optimizer) == undisturbed, f"killed in epoch {epoch}"
@@ -159,7 +159,7 @@ def test_a_training_with_any_optimizer_goes_on_bit_for_bit(optimizer):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_a_training_with_any_scheduler_goes_on_bit_for_bit(scheduler):
+def test_a_training_with_any_scheduler_resumes_bit_for_bit(scheduler):
     undisturbed = train(qexp.Context.local(), scheduler=scheduler)
     for epoch in range(EPOCHS):
         assert cut_off(epoch, scheduler=scheduler) == undisturbed, f"killed in epoch {epoch}"
@@ -172,8 +172,8 @@ def test_all_schedulers_of_torch_are_tried():
 
 
 @pytest.mark.parametrize("order", [["net", "best", "weight"], ["weight", "best", "net"]])
-def test_a_best_state_that_began_as_the_models_own_tensors_is_not_mixed_up_with_them(order):
-    # Given a loop that keeps a copy of its best state, which at first was the live state_dict
+def test_a_best_state_that_began_as_the_models_own_tensors_stays_separate(order):
+    # Given a loop that keeps a copy of its best state, at first the live state_dict
     def made():
         net = nn.Linear(2, 1)
         parts = {"net": net, "best": net.state_dict(), "weight": net.weight}
@@ -187,11 +187,11 @@ def test_a_best_state_that_began_as_the_models_own_tensors_is_not_mixed_up_with_
     nn.init.constant_(net.weight, 7.0)
     best, last = bits(state["best"]), bits(net.state_dict())
     next(items)
-    # When another attempt goes on
+    # When another attempt resumes
     net, state = made()
     weight = net.weight
     list(qexp.Context.local(journal=context.journal, attempt=2).resumable(range(3), state))
-    # Then both are as they were, and what was the model's weight still is
+    # Then both are unchanged, and the weight still belongs to the model
     assert (bits(state["best"]), bits(net.state_dict())) == (best, last)
     assert state["weight"] is weight is net.weight
 
@@ -259,7 +259,7 @@ def test_an_optimizer_that_keeps_no_data_is_refused_by_its_place_after_the_first
         next(items)
 
 
-def test_a_compiled_module_goes_on():
+def test_a_compiled_module_resumes():
     source, target = (torch.compile(nn.Linear(2, 2), backend="eager") for _ in range(2))
     restore_into({"net": target}, again(state_of({"net": source})))
     assert bits(target.state_dict()) == bits(source.state_dict())

@@ -1,4 +1,4 @@
-"""The example of workers/training learns, and goes on from a checkpoint as if nothing had happened."""
+"""The example of workers/training learns, and resumes from a checkpoint with unchanged results."""
 
 import importlib.util
 from pathlib import Path
@@ -21,11 +21,11 @@ def example():
 
 
 class PowerError(Exception):
-    """The power goes out."""
+    """Stands for a power failure."""
 
 
 class Dying(Local):
-    """A context in which the power goes out once, when the metrics of an epoch are kept or the file is."""
+    """A context with one power failure, while it stores the metrics of an epoch or the file."""
 
     at: int | str
 
@@ -50,17 +50,17 @@ def test_the_network_tells_the_spirals_apart(example):
 
 @pytest.mark.parametrize("moment", [0, 3, EPOCHS - 1, "weights.npz"])
 def test_a_training_that_was_cut_off_ends_with_the_numbers_of_an_undisturbed_one(example, moment):
-    # Given one that ends undisturbed, and one that is cut off in the middle of an epoch or behind the last
+    # Given an undisturbed training, and one killed during an epoch or after the last
     undisturbed = example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=qexp.Context.local())
     context = Dying()
     context.at = moment
     with pytest.raises(PowerError):
         example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=context)
-    # When it is tried again
+    # When the next attempt runs
     steps = []
     context = qexp.Context.local(journal=context.journal, attempt=2)
     context.metric = lambda step, **values: steps.append(step)
     again = example.train(hidden=8, lr=0.1, epochs=EPOCHS, context=context)
-    # Then only the rest is done, and the numbers are the same to the last bit
+    # Then it runs only the rest, and the numbers are equal bit for bit
     assert again == undisturbed
     assert steps == list(range(EPOCHS))[EPOCHS if moment == "weights.npz" else moment :]

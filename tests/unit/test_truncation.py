@@ -1,4 +1,4 @@
-"""Texts of users are cut without loss of their beginning, their end, or half a character."""
+"""Long texts keep their beginning, their end and whole characters."""
 
 import pytest
 
@@ -9,11 +9,11 @@ from qexp.truncation import MAX_LINE, MAX_STORED, single_line, truncated
 @pytest.mark.parametrize("text", ["a", "é", "€", "🧪", "a🧪€", "\ud800"])
 @pytest.mark.parametrize("shift", range(4))
 def test_text_of_any_characters_is_cut_between_them(text, shift):
-    # Given text whose characters begin at each offset to the cut
+    # Given text with characters at each offset to the cut
     whole = "x" * shift + text * 80_000
     # When it is cut
     cut = truncated(whole)
-    # Then it fits, and is the beginning and the end with what is missing counted
+    # Then it fits, keeps the beginning and the end, and counts the missing part
     assert len(cut.encode("utf-8", "surrogatepass")) <= MAX_STORED
     first, mark, last = cut.split("\n")
     assert whole.startswith(first)
@@ -35,7 +35,7 @@ def test_a_line_has_no_breaks_also_where_it_is_cut():
     assert "bytes left out" in line
 
 
-def test_whatever_is_kept_of_an_error_is_bounded():
+def test_every_stored_part_of_an_error_is_bounded():
     long = "x" * 2_000_000
     error = Error(Failure.ERROR, long, long, long, "f", long)
     assert max(map(len, (error.type, error.message, error.frame, error.traceback))) <= MAX_STORED

@@ -1,4 +1,4 @@
-"""What an attempt used, measured in processes of their own: peaks and children belong to a process."""
+"""The resource usage of an attempt, measured in separate processes because peaks belong to a process."""
 
 import importlib.util
 import json
@@ -41,7 +41,7 @@ MB = 1 << 20
 
 @pytest.fixture
 def measured(tmp_path):
-    """Run a script that measures; return what each attempt used."""
+    """Run a script that measures; return the usage of each attempt."""
 
     def measured(source):
         command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{PRELUDE}\n{source}"]
@@ -59,7 +59,7 @@ def test_the_peak_is_of_the_attempt_and_not_of_the_process(measured):
     assert small["peak_memory"] < 200 * MB
 
 
-def test_without_the_kernels_help_the_peak_is_of_the_process(measured):
+def test_without_kernel_support_the_peak_is_of_the_process(measured):
     source = "usage._Memory._open = lambda self: None\nm = Meter()\nmeasure(lambda: bytearray(300 << 20).count(1), m)"
     assert measured(source)[0]["peak_memory"] > 300 * MB
 
@@ -109,7 +109,7 @@ def test_an_experiment_that_closes_every_descriptor_is_still_measured(measured):
     assert all(attempt["peak_memory"] > MB for attempt in measured(source))
 
 
-def test_the_peak_of_gpu_memory_is_what_samples_saw_of_this_process(measured, tmp_path):
+def test_the_peak_of_gpu_memory_is_the_largest_sample_of_this_process(measured, tmp_path):
     # Given a stand-in for NVIDIA's library, with two devices
     (tmp_path / "pynvml.py").write_text(FAKE_PYNVML)
     (tmp_path / "pynvml_script.py").write_text("used = None\nbroken = False")
@@ -133,7 +133,7 @@ def test_a_machine_whose_gpu_is_broken_has_none(measured, tmp_path):
     assert measured("m = Meter()\nmeasure(m.sample, m)")[0]["gpu_memory"] is None
 
 
-def test_energy_that_cannot_be_measured_is_said_once_and_fails_nothing(monkeypatch, caplog):
+def test_energy_that_cannot_be_measured_is_logged_once_and_fails_nothing(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "codecarbon", None)
     meter = Meter(energy="DEU")
     for _ in range(2):
@@ -166,7 +166,7 @@ def test_no_energy_is_measured_unless_asked(monkeypatch):
 
 
 @pytest.mark.skipif(importlib.util.find_spec("codecarbon") is None, reason="codecarbon is not installed")
-def test_energy_is_measured_without_a_word_and_without_a_network(measured, tmp_path):
+def test_energy_is_measured_without_output_and_without_a_network(measured, tmp_path):
     source = """
     import socket
     def refuse(*_): raise AssertionError("it asked the network")

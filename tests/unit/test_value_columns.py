@@ -1,4 +1,4 @@
-"""Nested values become columns, whose names mean the same wherever they are written."""
+"""Nested values become columns, and a column's name means the same in every command."""
 
 import json
 import math
@@ -36,7 +36,7 @@ def test_a_name_means_what_frames_have_under_it(prefix, parts, expected):
     assert locate(NAMES, prefix, parts) == expected
 
 
-def test_a_name_of_very_many_keys_is_no_riddle():
+def test_a_name_with_too_many_keys_for_columns_is_explained():
     _, paths = locate(NAMES, None, ["opt", *"abcdefghijklmnopqrstuvwxyz"])
     assert paths == [("opt", *"abcdefghijklmnopqrstuvwxyz")]
 

@@ -1,4 +1,4 @@
-"""The language of --where: what it reads, and what it refuses at which column."""
+"""The language of --where: conditions, and errors with their column."""
 
 from decimal import Decimal
 
@@ -126,7 +126,7 @@ def test_places_are_counted_from_1():
         ("(" * 41 + "x = 1" + ")" * 41, 41, ["more than 40 parentheses"]),
     ],
 )
-def test_what_is_no_condition_is_refused_on_one_line_with_its_column(text, column, words):
+def test_invalid_text_is_refused_on_one_line_with_its_column(text, column, words):
     with pytest.raises(SelectorError) as caught:
         parse(text)
     message = str(caught.value)
@@ -135,12 +135,12 @@ def test_what_is_no_condition_is_refused_on_one_line_with_its_column(text, colum
     assert "\n" not in message
 
 
-def test_what_is_too_long_is_refused():
+def test_a_condition_that_is_too_long_is_refused():
     with pytest.raises(SelectorError, match="found 10,001 characters, expected at most 10,000"):
         parse("x = '" + "a" * 9_995 + "'")
 
 
-def test_what_is_nearly_too_long_is_read():
+def test_a_condition_just_below_the_limits_is_read():
     assert len(parse(" and ".join(["x = 1"] * 999)).parts) == 999
     assert plain(parse("not " * 2_001 + "x = 1")) == ("not", ("x", "=", 1))
 
@@ -166,7 +166,7 @@ WORDS += ["between", "(", ")", ",", "=", "!=", "<=", ">", "<>", "status", "'", '
 
 
 @given(st.one_of(st.text(), st.text("lr01.'\"()=<>andornt %_\\"), st.lists(st.sampled_from(WORDS)).map(" ".join)))
-def test_whatever_is_written_is_a_condition_or_refused(text):
+def test_any_text_is_a_condition_or_refused(text):
     try:
         parse(text)
     except SelectorError as error:

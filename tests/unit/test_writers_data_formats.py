@@ -24,7 +24,7 @@ def lines(text):
 
 
 def back(data) -> Table:
-    """Return the table that JSON data stands for."""
+    """Return the table that JSON data represents."""
 
     def made(found) -> Cell | None:
         if found is None:

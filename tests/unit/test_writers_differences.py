@@ -1,4 +1,4 @@
-"""A file that differs from its table says which cells, from what, to what."""
+"""Differences between a file and its table name the cells, the old text and the new text."""
 
 import dataclasses
 
@@ -44,7 +44,7 @@ def test_another_bold_cell_differs_though_no_number_does():
 
 
 @pytest.mark.parametrize("form", ["md", "html", "csv", "json"])
-def test_another_format_is_told_by_its_first_line_that_differs(form):
+def test_another_format_is_described_by_its_first_different_line(form):
     before, after = table(), changed(table(), 1, 0, cell(0.62, 0.03))
     said = difference(render(before, form), render(after, form), form, after)
     assert said.startswith("line ")
@@ -52,7 +52,7 @@ def test_another_format_is_told_by_its_first_line_that_differs(form):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_another_row_or_head_is_told_by_the_first_line(form):
+def test_another_row_or_head_is_described_by_the_first_different_line(form):
     before, after = table(), table(rows=("SVC", "forest"))
     assert difference(render(before, form), render(after, form), form, after).startswith("line ")
     after = table(provenance=("study s, revision 2",))
@@ -71,7 +71,7 @@ def test_nasty_labels_do_not_confuse_cells(form):
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("old", ["", "{]", "[]", '{"rows": 3}', "\\midrule\n\\\\\n", "| a |\n", "\0\n\n"])
-def test_a_file_that_is_no_table_is_told_by_its_first_line(form, old):
+def test_a_file_that_is_no_table_is_described_by_its_first_line(form, old):
     after = table()
     assert difference(old, render(after, form), form, after).startswith("line 1: ")
 
@@ -84,7 +84,7 @@ def test_macros_are_named():
     assert gone.startswith(r"4 cells (\uSVCDigits: 0.14 ± 0.02 → nothing; ")
 
 
-def test_line_ends_and_missing_lines_are_told():
+def test_line_ends_and_missing_lines_are_described():
     assert first_line("a\r\nb\r\n", "a\nb\n") == "line ends"
     assert first_line("a\n", "a\nb\n") == "line 2: no line → b"
     assert first_line("a\n\nb\n", "a\nb\n") == "line 2: an empty line → b"

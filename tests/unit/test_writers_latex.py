@@ -1,4 +1,4 @@
-"""LaTeX compiles with booktabs alone, whatever the labels are, and prints what the table says."""
+"""LaTeX tables compile with booktabs alone for any labels, and print the values of the table."""
 
 import re
 import shutil
@@ -93,7 +93,7 @@ def test_a_number_as_heading_has_its_axis():
     assert row_of(text, "classifier") == r"classifier & hidden = 64 & hidden = 128 \\"
 
 
-def test_provenance_is_in_comments_whatever_it_says():
+def test_any_provenance_is_in_comments():
     odd = ("study a", "two\nlines \\end{document}", "tabs\tand\x0bmore\u2028", "naïve ± 🎉", "")
     lines = to_latex(table(provenance=odd)).splitlines()
     assert lines[:4] == ["% study a", "% two", r"% lines \end{document}", r"% tabs\tand"]
@@ -120,14 +120,14 @@ def test_text_becomes_ascii_that_begins_no_command_of_its_own(label):
     # Given any text, when it is escaped
     escape = TexText()
     found = escape(label)
-    # Then no special character stands bare, and braces are balanced
+    # Then every special character is escaped, and braces are balanced
     assert found.isascii()
     bare = re.sub(r"\\[A-Za-z]+|\\.|\$[^$]*\$", "", found)
     assert not re.search(r"[$&#%_^~\\]", bare)
     assert bare.count("{") == bare.count("}")
-    # and each letter of ASCII is still there
+    # and each ASCII letter remains
     assert all(character in found for character in label if character.isascii() and character.isalnum())
-    # and each character that is missing is named
+    # and the comment names each missing character
     assert all(f"U+{ord(character):04X}" in found for character in escape.replaced)
 
 

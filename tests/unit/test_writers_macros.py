@@ -38,7 +38,7 @@ def test_a_name_has_letters_only(labels):
     assert name.isalpha()
 
 
-def test_an_incomplete_number_says_so_and_an_absent_one_is_a_dash():
+def test_an_incomplete_number_is_marked_and_an_absent_one_is_a_dash():
     cells = [[cell(0.5, 0.1, 4, 5), cell(None, n=0, expected=5)], [None, cell(0.25)]]
     lines = to_macros({"t": table(cells=cells)}).splitlines()
     assert lines[1:] == [

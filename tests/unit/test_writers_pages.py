@@ -1,4 +1,4 @@
-"""Markdown and HTML show what the table has, for a reader of the page."""
+"""Markdown and HTML pages show the values of the table."""
 
 import html
 import re
@@ -54,7 +54,7 @@ class Page(HTMLParser):
             self.notes[-1] += data
 
     def grid(self):
-        """Return the texts of the table with labels repeated over what they span."""
+        """Return the texts of the table, with each label repeated over its span."""
         grid = {}
         for row, cells in enumerate(self.rows):
             column = 0
@@ -174,7 +174,7 @@ def test_labels_that_mean_something_are_those_of_the_table():
     assert [row[0] for row in grid[1:]] == list(map(shown, NASTY))
 
 
-def test_advice_is_text_and_no_command():
+def test_advice_is_plain_text_without_a_command():
     made = table(notes=(Note("open", "fold has several values", "a", advice="choose --average fold"),))
     assert "- <sup>a</sup> fold has several values; choose --average fold\n" in to_markdown(made)
     assert "fold has several values; choose --average fold</li>" in to_html(made)

@@ -47,7 +47,7 @@ def test_a_merge_key_adds_the_keys_of_a_mapping_where_it_stands_and_explicit_key
         ("a: !own 1\n", 1, "found the tag '!own', expected plain data"),
     ],
 )
-def test_a_merge_or_a_tag_that_means_nothing_is_refused_with_its_line(text, line, word):
+def test_an_invalid_merge_or_tag_is_refused_with_its_line(text, line, word):
     with pytest.raises(GridError) as caught:
         parse(text, "grid")
     assert str(caught.value).startswith(f"grid, line {line}: ")
