@@ -22,8 +22,8 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.board import SLOTS
 from qexp.worker.child.process import detach
 from qexp.worker.child.task import MessageRunner
-from qexp.worker.office import Office
-from qexp.worker.tenure import Tenure
+from qexp.worker.main.process import MainProcess
+from qexp.worker.shutdown import ShutdownPolicy
 
 
 def install(app: Celery, settings: Settings) -> None:
@@ -31,23 +31,23 @@ def install(app: Celery, settings: Settings) -> None:
     masking.know(settings)
     worker = uuid.uuid4()
     scratch = Scratch(worker)
-    tenure = Tenure(settings)
-    office = Office(settings, worker, scratch, tenure)
+    shutdown_policy = ShutdownPolicy(settings)
+    main_process = MainProcess(settings, worker, scratch, shutdown_policy)
 
     @functools.cache
     def message_runner() -> MessageRunner:
         slot, retire = internals.child_index(), internals.retire_child
-        return MessageRunner(settings, ReconnectingConnection(settings), worker, scratch, slot, tenure, retire)
+        return MessageRunner(settings, ReconnectingConnection(settings), worker, scratch, slot, shutdown_policy, retire)
 
     class ExperimentRequest(internals.MessageRequest):
         """Tells the main process that a child has taken a message, or died."""
 
         def child_accepted(self, headers: Mapping[str, Any]) -> None:
             if study := headers.get(messages.PROBE):
-                office.wake(study)
+                main_process.wake(study)
 
         def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
-            office.record_crash(messages.ids_of(arguments), pid, reason)
+            main_process.record_crash(messages.ids_of(arguments), pid, reason)
 
     @app.task(name=messages.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
     def run(*arguments: Any) -> None:
@@ -58,17 +58,17 @@ def install(app: Celery, settings: Settings) -> None:
         """Gives back running experiments before a cold shutdown: a killed child would look like a failure."""
 
         def before_kill(self, running: Iterable[Sequence[Any]]) -> None:
-            office.give_back(number for arguments in running for number in messages.ids_of(arguments))
+            main_process.give_back(number for arguments in running for number in messages.ids_of(arguments))
 
     internals.use(app, ExperimentWorker)
 
-    def arrive(sender: Any, **_: Any) -> None:
+    def register(sender: Any, **_: Any) -> None:
         try:
             internals.check_pool(sender)
             if sender.concurrency > SLOTS:
                 found = f"found {sender.concurrency}, expected at most {SLOTS}"
                 raise SettingsError(f"--concurrency: {found}; start several workers")
-            office.arrive(sender.hostname, internals.queues_of(app), sender.concurrency)
+            main_process.register(sender.hostname, internals.queues_of(app), sender.concurrency)
         except QexpError as error:  # Celery only logs the exception of a signal's receiver; a worker must stop
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
             raise SystemExit(error.exit_status) from error
@@ -78,25 +78,25 @@ def install(app: Celery, settings: Settings) -> None:
         gc.collect()
         gc.freeze()  # children share this memory until their garbage collection writes to it
 
-    def ready(sender: Any, **_: Any) -> None:
+    def start(sender: Any, **_: Any) -> None:
         queues = internals.queues_of(app)
 
         def stop_taking() -> None:
             internals.stop_taking(sender, queues)
 
         internals.wake_on_signals(sender)
-        tenure.begin(queues, stop_taking)
-        office.open(stop_taking)
+        shutdown_policy.start(queues, stop_taking)
+        main_process.start(stop_taking)
 
-    def stopping(**_: Any) -> None:
-        office.board.stop()
+    def announce_stop(**_: Any) -> None:
+        main_process.board.stop()
 
-    def leave(**_: Any) -> None:
-        office.leave()
+    def shut_down(**_: Any) -> None:
+        main_process.shut_down()
         gc.freeze()  # otherwise the interpreter collects garbage in all imported modules as it exits
 
-    signals.worker_init.connect(arrive, weak=False)
+    signals.worker_init.connect(register, weak=False)
     signals.worker_process_init.connect(detach, weak=False)
-    signals.worker_shutting_down.connect(stopping, weak=False)
-    signals.worker_ready.connect(ready, weak=False)
-    signals.worker_shutdown.connect(leave, weak=False)
+    signals.worker_shutting_down.connect(announce_stop, weak=False)
+    signals.worker_ready.connect(start, weak=False)
+    signals.worker_shutdown.connect(shut_down, weak=False)

@@ -14,13 +14,13 @@ from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.attendance import Attendance
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.child.result_log import ResultLog
-from qexp.worker.office import Office
-from qexp.worker.tenure import Tenure
+from qexp.worker.main.process import MainProcess
+from qexp.worker.main.reconciler import Reconciler
+from qexp.worker.shutdown import ShutdownPolicy
 
 PID = 2**22 + 7
 """No process: Linux has none above 2**22."""
@@ -40,8 +40,8 @@ def claims(client, raw, tmp_path, worker):
 @pytest.fixture
 def settle(client, tmp_path):
     """Have another worker look after what a process has left in a folder."""
-    office = Office(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), Tenure(client.settings))
-    return lambda claim, begun=(): office._settle(claim.worker, tmp_path, PID, list(begun))
+    main_process = MainProcess(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), ShutdownPolicy(client.settings))
+    return lambda claim, begun=(): main_process.recovery.recover_process(claim.worker, tmp_path, PID, list(begun))
 
 
 def found(client, claims):
@@ -96,46 +96,48 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
     (client.settings.home / "unreadable" / path.name).unlink()
 
 
-def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, office):
+def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, main_process):
     # Given a child whose death was dealt with, and a claim of its that the server makes after that
-    office._record_death(ChildDeath(office.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead")))
+    main_process.recovery.record_death(
+        ChildDeath(main_process.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead"))
+    )
     assert all(row in WAITS for row in found(client, claims))
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
-    claiming.claims(raw, [claim.id for claim in claims], office.worker, PID)
+    claiming.claims(raw, [claim.id for claim in claims], main_process.worker, PID)
     # When the worker looks at what its children are at
-    office._heart.beat()
+    main_process._heartbeat.beat()
     # Then they wait again, uncharged
     assert all(row in WAITS for row in found(client, claims))
 
 
-def test_a_death_that_postgres_cannot_be_told_of_waits_in_the_outbox(client, raw, claims, office, monkeypatch):
+def test_a_death_that_postgres_cannot_be_told_of_waits_in_the_outbox(client, raw, claims, main_process, monkeypatch):
     # Given a child that died at the first of three, while Postgres was away
     first, *rest = claims
-    office.board.put(0, post(PID, first.id))
+    main_process.board.put(0, post(PID, first.id))
     with monkeypatch.context() as away:
-        away.setattr(office, "_record_death", raising(DatabaseUnreachableError("it", "away")))
-        office.record_crash([claim.id for claim in claims], PID, "signal 9 (SIGKILL)")
+        away.setattr(main_process.recovery, "record_death", raising(DatabaseUnreachableError("it", "away")))
+        main_process.record_crash([claim.id for claim in claims], PID, "signal 9 (SIGKILL)")
     assert found(client, claims) == [("running", 1)] * 3
     # When it is back, then the next heartbeat tells of it, or the worker that comes next
-    office._heart.beat()
+    main_process._heartbeat.beat()
     assert found(client, [first]) == [("pending", 1)]
     assert all(row in WAITS for row in found(client, rest))
-    assert office.board.of(PID) is None
+    assert main_process.board.of(PID) is None
     (shown,) = client.show(Selection(ids=((first.id, first.id),)))
     assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [
         ("crashed", "its process died: signal 9 (SIGKILL)")
     ]
-    assert list((office.settings.home / "outbox").glob("*")) == []
+    assert list((main_process.settings.home / "outbox").glob("*")) == []
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
 def test_what_a_dead_worker_was_at_is_left_to_its_lease_where_its_board_cannot_be_read(
-    client, claims, office, tmp_path, damage
+    client, claims, main_process, tmp_path, damage
 ):
     board = tmp_path / "board"
     if damage != "missing":
         board.write_bytes(b"\xff" * (10 if damage == "cut" else 400_000))
-    office._settle_all(office.worker, tmp_path)
+    main_process.recovery.recover_worker(main_process.worker, tmp_path)
     assert found(client, claims) == [("running", 1)] * 3
 
 
@@ -178,28 +180,28 @@ def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, cl
 
 
 @pytest.fixture
-def office(client, claims, tmp_path):
+def main_process(client, claims, tmp_path):
     """The main process's side of the worker that has made those claims."""
     scratch = Scratch(uuid.uuid4())
     scratch.make()
     settings = client.settings.model_copy(update={"home": tmp_path, "heartbeat": 0.05})
-    made = Office(settings, claims[0].worker, scratch, Tenure(settings))
+    made = MainProcess(settings, claims[0].worker, scratch, ShutdownPolicy(settings))
     made.board.make()
     yield made
     scratch.remove()
 
 
 def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_connection_was_lost(
-    client, raw, claims, office
+    client, raw, claims, main_process
 ):
     # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
     first, *_ = claims
-    office._postgres.run(lambda line: None, "nothing")
-    os.close(office._outbox._files.keep_outcome(first, Outcome(result={"y": 1})))
-    raw.execute("SELECT pg_terminate_backend(%s, 5000)", [office._postgres._raw.info.backend_pid])
+    main_process.recovery.postgres.run(lambda line: None, "nothing")
+    os.close(main_process.recovery.outbox._files.keep_outcome(first, Outcome(result={"y": 1})))
+    raw.execute("SELECT pg_terminate_backend(%s, 5000)", [main_process.recovery.postgres._raw.info.backend_pid])
     # When its death is noted
     error = Error(Failure.CRASHED, "ProcessDied", "it is dead")
-    office._record_death(ChildDeath(office.worker, PID, error, first.id, first.attempt))
+    main_process.recovery.record_death(ChildDeath(main_process.worker, PID, error, first.id, first.attempt))
     # Then it has not crashed
     (name,) = {claim.study for claim in claims}
     (shown, *_) = client.show(Selection(name))
@@ -207,50 +209,52 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
 
 
 def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_interrupted(
-    client, claims, office, monkeypatch
+    client, claims, main_process, monkeypatch
 ):
     # Given a heart that waits for the connection of what a signal interrupts
-    monkeypatch.setattr("qexp.worker.office.GRACE", 0.1)
-    beats, left, pulse = threading.Event(), threading.Event(), office._heart.beat
+    monkeypatch.setattr("qexp.worker.main.process.GRACE", 0.1)
+    beats, left, pulse = threading.Event(), threading.Event(), main_process._heartbeat.beat
 
     def beat():
         beats.set()
         pulse()
 
     def interrupted(raw):
-        office._heart.start()
+        main_process._heartbeat.start()
         assert beats.wait(60)
         with raw.lock:  # a statement is under way
             # When the worker is told to stop at once
-            office.give_back([])
+            main_process.give_back([])
         left.set()
 
-    monkeypatch.setattr(office._heart, "beat", beat)
-    main = threading.Thread(target=office._postgres.run, args=(interrupted, "what was interrupted"), daemon=True)
+    monkeypatch.setattr(main_process._heartbeat, "beat", beat)
+    main = threading.Thread(
+        target=main_process.recovery.postgres.run, args=(interrupted, "what was interrupted"), daemon=True
+    )
     main.start()
     # Then it does
     assert left.wait(60)
     main.join(60)
-    office._heart.stop(60)
+    main_process._heartbeat.stop(60)
     (name,) = {claim.study for claim in claims}
     assert {row.status for row in client.experiments(Selection(name))} <= {Status.PENDING, Status.QUEUED}
 
 
 def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
     _, board = at_work(PID, claims)
-    assert not Attendance(board, claims[0].worker, lambda _: None).busy
+    assert not Reconciler(board, claims[0].worker, lambda _: None).busy
     board.put(0, post(os.getpid(), 17))
-    assert Attendance(board, claims[0].worker, lambda _: None).busy
+    assert Reconciler(board, claims[0].worker, lambda _: None).busy
 
 
-def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, office, monkeypatch):
-    folder = office.scratch.folder
+def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, main_process, monkeypatch):
+    folder = main_process.scratch.folder
     ResultLog(folder, PID).add(claiming.encode_result(claims[0], Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:
-        away.setattr(office._outbox, "record_encoded", raising(DatabaseUnreachableError("it", "away")))
-        office.leave()
+        away.setattr(main_process.recovery.outbox, "record_encoded", raising(DatabaseUnreachableError("it", "away")))
+        main_process.shut_down()
     assert result_log.writers(folder) == [PID]
-    office.leave()
+    main_process.shut_down()
     assert not folder.exists()
     assert found(client, claims)[0] == ("done", 1)
 

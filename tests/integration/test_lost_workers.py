@@ -15,7 +15,7 @@ from qexp.store.reads import study_rows
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, publishing, worker_rows
 from qexp.worker.board import Board
-from qexp.worker.dispatcher import Dispatcher
+from qexp.worker.main.leader import Leader
 
 LOST = Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
 
@@ -183,21 +183,21 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
     raw.execute("DELETE FROM leader")
     board = Board(tmp_path / "board")
     board.make()
-    leader = Dispatcher(client.settings.model_copy(update={"lease": 3}), loud, board, lambda: None)
-    look, late = leader._upkeep.look, []
+    leader = Leader(client.settings.model_copy(update={"lease": 3}), loud, board, lambda: None)
+    look, late = leader._jobs.run_due, []
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.2 * len(late))
-    monkeypatch.setattr("qexp.worker.dispatcher.time", clock)
+    monkeypatch.setattr("qexp.worker.main.leader.time", clock)
 
     def looks_long(at_once=False):
         """Take 1.2 s by the leader's clock, as on a busy machine: longer than a third of the lease."""
         late.append(at_once)
         return look(at_once)
 
-    leader._upkeep.look = looks_long
+    leader._jobs.run_due = looks_long
 
     def taken_back():
         worker_rows.beat(raw, loud)
-        assert leader.tick()
+        assert leader.run_once()
         leader._raw.close()
         return statuses(client, two)[0] != "running"
 

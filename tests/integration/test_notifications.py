@@ -13,8 +13,8 @@ from qexp.model import Error, Failure, Outcome
 from qexp.store.connection import Database
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
-from qexp.worker.notices import Notices
-from qexp.worker.upkeep import Upkeep
+from qexp.worker.main.leader_jobs import LeaderJobs
+from qexp.worker.main.notifier import Notifier
 
 FINE = Outcome(result={"y": 1})
 TYPO = Outcome(error=Error(Failure.ERROR, "NameError", "name 'sine' is not defined", fingerprint="typo"))
@@ -55,7 +55,7 @@ def leader(client):
     started = []
 
     def leader(settings=None):
-        made = Notices(Database(settings or client.settings))
+        made = Notifier(Database(settings or client.settings))
         made.start()
         started.append(made)
         return made
@@ -69,13 +69,13 @@ def test_the_first_failure_and_the_end_are_told_once_though_two_lead(study, serv
     name, leaders = study(4, service.address), [leader(), leader()]
     study.end(name, FINE, TYPO, TYPO)
     for one in leaders * 2:
-        one.look()
+        one.note_news()
     eventually(lambda: len(service.told) == 1, "the first failure to be told")
     assert service.told[0].startswith(f"{name}: the first failure\n#")
     assert "x=1\nNameError: name 'sine' is not defined\nsee: qexp show" in service.told[0]
     study.end(name, FINE)
     for one in leaders * 2:
-        one.look()
+        one.note_news()
     eventually(lambda: len(service.told) == 2, "the end to be told")
     first, *lines = service.told[1].splitlines()
     assert first == f"{name}: finished: 2 done, 2 failed"
@@ -90,11 +90,11 @@ def test_the_first_failure_and_the_end_are_told_once_though_two_lead(study, serv
 def test_after_a_requeue_the_same_events_are_told_again(client, study, service, leader):
     name, one = study(1, [service.address]), leader()
     study.end(name, TYPO)
-    one.look()
+    one.note_news()
     eventually(lambda: len(service.told) == 2, "the first round to be told")
     client.requeue(Selection(name))
     study.end(name, FINE)
-    one.look()
+    one.note_news()
     eventually(lambda: len(service.told) == 3, "the second round to be told")
     assert service.told[2].splitlines()[0] == f"{name}: finished: 1 done"
     assert f"qexp export {name}" in service.told[2]
@@ -103,11 +103,11 @@ def test_after_a_requeue_the_same_events_are_told_again(client, study, service, 
 def test_a_brake_is_told_with_its_pause(client, study, service):
     name = study(4, service.address, stop_after={"failures": 2})
     study.end(name, TYPO, TYPO)
-    upkeep = Upkeep(Database(client.settings))
-    upkeep.start()
-    upkeep.look()
+    jobs = LeaderJobs(Database(client.settings))
+    jobs.start()
+    jobs.run_due()
     eventually(lambda: any("paused" in text for text in service.told), "the pause to be told")
-    upkeep.stop()
+    jobs.stop()
     (text,) = [text for text in service.told if "paused" in text]
     assert text.startswith(f"{name}: paused\n2 of 2 failed, most by NameError")
     assert f"qexp resume {name}" in text
@@ -119,7 +119,7 @@ def test_a_study_that_nobody_takes_is_told_as_stalled_and_one_that_rests_or_runs
     one = leader(site.model_copy(update={"stalled_after": 5.0}))
     resting, waiting = study(2, service.address), study(2, service.address)
     client.pause(resting)
-    one.look()
+    one.note_news()
     assert study.noted(waiting) == [], "it is not five minutes old"
     long_ago = "now() - interval '6 min'"
     raw.execute(f"UPDATE study SET renewed_at = {long_ago} WHERE queue = %s", [study.queue])
@@ -127,16 +127,16 @@ def test_a_study_that_nobody_takes_is_told_as_stalled_and_one_that_rests_or_runs
     running = client.experiments(Selection(waiting))[0]
     claim = claiming.claim(raw, running.id, study.worker, 1)
     raw.execute(f"UPDATE experiment SET started_at = {long_ago} WHERE id = %s", [running.id])
-    one.look()
+    one.note_news()
     assert study.noted(waiting) == [], "something runs on a live worker"
     worker_rows.leave(raw, study.worker)
-    one.look()
+    one.note_news()
     eventually(lambda: len(service.told) == 1, "the stall to be told")
     assert service.told[0].startswith(
         f"{waiting}: no progress for 5 min\n2 open, 1 of them running; no worker listens to"
     )
     assert f"celery -A qexp worker -Q {study.queue}" in service.told[0]
-    one.look()
+    one.note_news()
     assert [row[0] for row in study.noted(waiting)] == ["stalled"]
     assert study.noted(resting) == []
     assert claim is not None
@@ -152,21 +152,21 @@ def test_a_service_that_is_down_or_refuses_is_tried_again_later_and_its_secret_i
     service.status = 500
     name, one = study(1, [down, service.address]), leader()
     study.end(name, FINE)
-    one.look()
+    one.note_news()
     eventually(lambda: all(row[3] for row in study.noted(name)), "both to be refused")
     assert len(study.noted(name)) == 2
     assert T0KEN not in str(study.noted(name))
     assert T0KEN not in caplog.text and "message to json://***@127.0.0.1" in caplog.text
     # When its time has come again
-    one.look()
+    one.note_news()
     assert {row[2] for row in study.noted(name)} == {1}, "not at once"
     service.status = 200
     raw.execute("UPDATE notice SET due_at = now() WHERE sent_at IS NULL")
-    one.look()
+    one.note_news()
     eventually(lambda: {row[1] for row in study.noted(name)} == {True, False}, "the one that is up again to be told")
     # Then it is given up at some time
     raw.execute("UPDATE notice SET due_at = now(), tries = 5 WHERE sent_at IS NULL")
-    one.look()
+    one.note_news()
     one.stop()
     assert sorted(row[2] for row in study.noted(name)) == [2, 5]
 
@@ -176,10 +176,10 @@ def test_a_service_that_hangs_delays_nothing_but_its_own_message(study, service,
     service.hangs = True
     name, one = study(2, service.address), leader()
     study.end(name, TYPO)
-    one.look()
+    one.note_news()
     eventually(lambda: study.noted(name)[0][2] == 1, "it to be tried")
     study.end(name, FINE)
-    one.look()
+    one.note_news()
     assert [row[0] for row in study.noted(name)] == ["failed", "finished"], "it is noted meanwhile"
     eventually(lambda: study.noted(name)[0][3] == "no answer within 2 s", "it to be given up for now")
 
@@ -191,11 +191,11 @@ def test_an_address_that_is_new_does_not_learn_of_what_was_long_ago(client, stud
     raw.execute("UPDATE experiment SET finished_at = now() - interval '2 h' WHERE finished_at IS NOT NULL")
     raw.execute("UPDATE study SET renewed_at = now() - interval '3 h'")
     everyone = leader(site.model_copy(update={"notify": (service.address,)}))
-    everyone.look()
+    everyone.note_news()
     assert study.noted(name) == []
     fresh = study(1, [])
     study.end(fresh, FINE)
-    everyone.look()
+    everyone.note_news()
     eventually(lambda: any(fresh in text for text in service.told), "the setting's address to be told")
 
 

@@ -26,7 +26,7 @@ from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.results import ResultBatcher
 from qexp.worker.child.task import MessageRunner
-from qexp.worker.tenure import Tenure
+from qexp.worker.shutdown import ShutdownPolicy
 
 MANY = 200
 FINE = Outcome(result={"y": 1})
@@ -51,7 +51,7 @@ class Process:
     def __init__(self, settings, line, scratch, worker):
         self.board, self.worker = Board(scratch.board), worker
         self.held = HeldExperiments(self.board, 0, scratch.folder)
-        self.claims = ClaimPrefetcher(settings, worker, line, Tenure(settings), self.board, self.held)
+        self.claims = ClaimPrefetcher(settings, worker, line, ShutdownPolicy(settings), self.board, self.held)
         self.results = ResultBatcher(settings, line, self.held, self.claims.claim_ahead)
 
     def open(self, ids):
@@ -261,7 +261,7 @@ def runner(client, scratch, line, worker, monkeypatch):
 
     def runner(attempt):
         monkeypatch.setattr(AttemptRunner, "attempt", lambda _, claim: attempt(claim))
-        return MessageRunner(client.settings, line, worker(), scratch, None, Tenure(client.settings))
+        return MessageRunner(client.settings, line, worker(), scratch, None, ShutdownPolicy(client.settings))
 
     return runner
 

@@ -18,8 +18,8 @@ from qexp.store.connection import Database
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 from qexp.store.writes.publishing import RecentDurations, recent_durations
-from qexp.worker.attendance import Attendance
 from qexp.worker.board import Board, Post, Request
+from qexp.worker.main.reconciler import Reconciler
 
 DEAD = 2**22 + 7
 """No process: Linux has none above 2**22."""
@@ -315,7 +315,7 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
 
 @pytest.fixture
 def strays(narrow, raw, enqueue, worker, tmp_path):
-    """Two experiments that run by their rows in some process, and what a worker's attendance takes for deaths."""
+    """Two experiments that run by their rows in some process, and what a worker's reconciler takes for deaths."""
 
     def strays(pid, begun):
         study = enqueue(2)
@@ -325,25 +325,25 @@ def strays(narrow, raw, enqueue, worker, tmp_path):
         board.make()
         if begun:
             board.put(0, Post(pid, 0.0, claims[0].id, 1, pid, 0.0, 0.0, math.inf, 0, False, Request.NONE))
-        return study, claims, Attendance(board, worker, died.append), died
+        return study, claims, Reconciler(board, worker, died.append), died
 
     return strays
 
 
 def test_what_a_dead_child_was_at_is_ended_after_a_while(raw, strays, monkeypatch):
-    _, (one, _), attendance, died = strays(DEAD, begun=True)
+    _, (one, _), reconciler, died = strays(DEAD, begun=True)
     for _ in range(2):
-        attendance.check(raw)
+        reconciler.reconcile(raw)
     assert died == [], "Celery is still to say how its process died"
-    monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
-    attendance.check(raw)
+    monkeypatch.setattr("qexp.worker.main.reconciler._UNSEEN", 0.0)
+    reconciler.reconcile(raw)
     (death,) = died
     assert (death.pid, death.experiment, death.attempt, death.error.failure) == (DEAD, one.id, 1, "crashed")
 
 
 def test_what_was_claimed_for_a_child_whose_death_was_dealt_with_is_taken_back_at_once(raw, strays):
-    _, _, attendance, died = strays(DEAD, begun=False)
-    attendance.check(raw)
+    _, _, reconciler, died = strays(DEAD, begun=False)
+    reconciler.reconcile(raw)
     (death,) = died
     assert (death.pid, death.experiment) == (DEAD, None)
 
@@ -352,10 +352,10 @@ def test_what_was_claimed_for_a_child_whose_death_was_dealt_with_is_taken_back_a
 def test_what_a_living_child_does_not_know_of_is_given_back_when_it_is_at_nothing(
     narrow, raw, strays, monkeypatch, busy
 ):
-    study, _, attendance, died = strays(os.getpid(), begun=busy)
-    monkeypatch.setattr("qexp.worker.attendance._UNSEEN", 0.0)
+    study, _, reconciler, died = strays(os.getpid(), begun=busy)
+    monkeypatch.setattr("qexp.worker.main.reconciler._UNSEEN", 0.0)
     for _ in range(2):
-        attendance.check(raw)
+        reconciler.reconcile(raw)
     assert died == []
     assert {view.status for view in narrow.experiments(Selection(study))} == {
         Status.RUNNING if busy else Status.PENDING

@@ -21,7 +21,7 @@ from qexp.store.schema.value_columns import WIDEST
 from qexp.store.selection.selectors import Selection, parse
 from qexp.store.writes import claiming
 from qexp.worker.child import outbox
-from qexp.worker.upkeep import Upkeep
+from qexp.worker.main.leader_jobs import LeaderJobs
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_nobody_waits_for_a_view_that_somebody_reads_and_it_is_written_later(
         "requeue": lambda: client.requeue(Selection(name)),
         "wait": lambda: client.wait(name),
         "migrate": client.migrate,
-        "leader": lambda: Upkeep(Database(client.settings)).look(at_once=True),
+        "leader": lambda: LeaderJobs(Database(client.settings)).run_due(at_once=True),
     }
     verbs[later]()
     # Then the view has the names
@@ -156,8 +156,8 @@ def test_a_column_whose_first_value_says_no_type_is_one_of_numbers_when_numbers_
     # When numbers follow, then the view takes them as they come, also those that are no whole numbers
     record(study, {"acc": 1}, {"acc": 0.5})
     client.cancel(Selection(study))
-    upkeep = Upkeep(Database(client.settings))
-    {"wait": lambda: client.wait(study), "leader": lambda: upkeep.look(at_once=True)}[later]()
+    jobs = LeaderJobs(Database(client.settings))
+    {"wait": lambda: client.wait(study), "leader": lambda: jobs.run_due(at_once=True)}[later]()
     assert values(raw, study, "acc")[1:] == [1, 0.5]
     assert select(raw, study, "sum(acc) FILTER (WHERE acc < 10)") == [1.5]
     assert select(raw, study, "pg_typeof(acc)::text")[0] == "double precision"
@@ -268,7 +268,7 @@ def test_types_that_could_not_be_written_while_somebody_reads_are_written_later(
         client.extend(study, [{"x": 1, "n": "many"}])
         assert None in select(raw, study, "n")
     # Then the leader writes the view when nobody reads it
-    Upkeep(Database(client.settings)).look(at_once=True)
+    LeaderJobs(Database(client.settings)).run_due(at_once=True)
     assert "many" in select(raw, study, "n")
 
 

@@ -20,7 +20,7 @@ from qexp.store.writes import claiming
 from qexp.truncation import listed
 from qexp.worker.board import Board
 from qexp.worker.child.held import HeldExperiments
-from qexp.worker.tenure import Tenure
+from qexp.worker.shutdown import ShutdownPolicy
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +38,12 @@ class ClaimPrefetcher:
         settings: Settings,
         worker: UUID,
         postgres: ReconnectingConnection,
-        tenure: Tenure,
+        shutdown_policy: ShutdownPolicy,
         board: Board,
         held: HeldExperiments,
     ) -> None:
         self._settings, self._worker, self._postgres = settings, worker, postgres
-        self._tenure, self._board, self._held = tenure, board, held
+        self._shutdown_policy, self._board, self._held = shutdown_policy, board, held
         self._lock = threading.RLock()
         """Held while experiments are claimed or given back, so also while Postgres and the broker are waited for."""
         self._waiting: deque[int] = deque()
@@ -153,7 +153,7 @@ class ClaimPrefetcher:
             found = claiming.adopt(raw, self._worker, pid, self._held.ids) if self._answer_lost else []
             self._answer_lost = True
             adopted = {item.id for item in found}
-            rest = [number for number in ids if number not in adopted and self._tenure.takes(raw, number)]
+            rest = [number for number in ids if number not in adopted and self._shutdown_policy.allows(raw, number)]
             return found + (claiming.claims(raw, rest, self._worker, pid) if rest else [])
 
         claims = self._postgres.run(claim, f"claim of {_shown(ids)}", patience)

@@ -21,7 +21,7 @@ from qexp.worker.board import Board
 from qexp.worker.child.held import HeldExperiments
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.results import ResultBatcher
-from qexp.worker.tenure import Tenure
+from qexp.worker.shutdown import ShutdownPolicy
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +55,13 @@ class MessageRunner:
         worker: UUID,
         scratch: Scratch,
         slot: int | None,
-        tenure: Tenure,
+        shutdown_policy: ShutdownPolicy,
         retire: Callable[[], None] = lambda: None,
     ) -> None:
         self._postgres, self._retire = postgres, retire
         self._board = Board(scratch.board)
         self._held = HeldExperiments(self._board, slot or 0, scratch.folder)
-        self._claims = ClaimPrefetcher(settings, worker, postgres, tenure, self._board, self._held)
+        self._claims = ClaimPrefetcher(settings, worker, postgres, shutdown_policy, self._board, self._held)
         self._results = ResultBatcher(settings, postgres, self._held, self._claims.claim_ahead)
         self._runner = AttemptRunner(settings, postgres, scratch, slot, self._each_second)
 

@@ -12,17 +12,17 @@ from qexp.store.connection import Database
 from qexp.store.rules import failure_limit, quarantine
 from qexp.store.schema import views
 from qexp.store.writes import control
-from qexp.worker.notices import Notices
+from qexp.worker.main.notifier import Notifier
 
 log = logging.getLogger(__name__)
 
 _SHARE = 0.05
-"""Of a chore's time between two looks it may spend so much looking, however large the tables are."""
+"""The largest share of time that a job may run, however large the tables are."""
 
 
 @dataclass
-class Chore:
-    """Something that is looked at every few seconds, and does no harm when it is done twice."""
+class PeriodicJob:
+    """A job that runs every few seconds, and does no harm if it runs twice."""
 
     name: str
     do: Callable[[], None]
@@ -30,66 +30,66 @@ class Chore:
     due: float = 0.0
 
 
-class Upkeep:
-    """The chores of the leader. One that fails is logged and does not keep the others from being done."""
+class LeaderJobs:
+    """The jobs of the leader; a job that fails is logged and does not stop the others."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._notices = Notices(database)
-        self._chores = [
-            Chore("studies that fail too much", self._brake, every=0.5),
-            Chore("workers that fail alone", self._quarantine, every=2.0),
-            Chore("what there is to tell", self._notices.look, every=2.0),
-            Chore("views that lack names or values", lambda: views.renew(database), every=5.0),
+        self._notifier = Notifier(database)
+        self._jobs = [
+            PeriodicJob("pausing failing studies", self._pause_failing_studies, every=0.5),
+            PeriodicJob("quarantining workers", self._quarantine_workers, every=2.0),
+            PeriodicJob("noting news for people", self._notifier.note_news, every=2.0),
+            PeriodicJob("renewing views", lambda: views.renew(database), every=5.0),
         ]
 
     def start(self) -> None:
-        """Begin to send messages, after the pool's children were made: a fork takes no threads along."""
-        self._notices.start()
+        """Start the thread that sends messages, after the pool has forked its children."""
+        self._notifier.start()
 
     def stop(self, hurry: bool = False) -> None:
-        """End; without *hurry* messages that wait are given a little time."""
-        self._notices.stop(hurry)
+        """Stop that thread; without *hurry*, wait a little for it to send the last messages."""
+        self._notifier.stop(hurry)
 
-    def look_once_more(self) -> None:
-        """Note what the last experiments of a worker that stops leave to tell."""
+    def note_last_news(self) -> None:
+        """Note the news about the last experiments of a worker that stops."""
         try:
-            self._notices.look()
+            self._notifier.note_news()
         except ServiceError as error:
             log.warning("messages to people are left to the next worker: %s", error)
         except Exception:
             log.exception("messages to people are left to the next worker")
 
-    def look(self, at_once: bool = False) -> bool:
-        """Do the chores that are due, or all *at_once*, as far as Postgres is there; say whether all went well."""
+    def run_due(self, at_once: bool = False) -> bool:
+        """Run the jobs that are due, or all *at_once*; return False if one failed."""
         well = True
-        for chore in self._chores:
+        for job in self._jobs:
             began = time.monotonic()
-            if began < chore.due and not at_once:
+            if began < job.due and not at_once:
                 continue
             try:
-                chore.do()
+                job.do()
             except ServiceError as error:
-                log.warning("%s failed: %s", chore.name, error)
+                log.warning("%s failed: %s", job.name, error)
                 return False
             except Exception:
-                log.exception("%s failed", chore.name)  # and the next look may fare better
+                log.exception("%s failed", job.name)  # the next run may succeed
                 well = False
             took = time.monotonic() - began
-            chore.due = began + max(chore.every, took / _SHARE)
+            job.due = began + max(job.every, took / _SHARE)
         return well
 
-    def _brake(self) -> None:
-        """Pause the studies of which more has failed than their grids allow."""
+    def _pause_failing_studies(self) -> None:
+        """Pause studies with more failures than their grids allow."""
         with self._database.begin() as connection:
             for excess in failure_limit.exceeded(connection):
                 reason = failure_limit.reason(connection, excess)
                 if control.pause(connection, excess.name, reason):
-                    self._notices.braked(connection, excess.name, reason)
+                    self._notifier.note_paused(connection, excess.name, reason)
                     log.warning("%s is paused: %s", excess.name, reason)
 
-    def _quarantine(self) -> None:
-        """Give nothing any more to workers on which everything fails that others can do."""
+    def _quarantine_workers(self) -> None:
+        """Quarantine workers whose attempts fail while other workers succeed on the same studies."""
         lease = self._database.settings.lease
         with self._database.begin() as connection:
             for suspect in quarantine.suspects(connection, lease):

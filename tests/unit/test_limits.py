@@ -5,10 +5,10 @@ import signal
 
 import pytest
 
-from qexp.worker import warden
 from qexp.worker.attempt.processes import death_error
 from qexp.worker.board import Board, Post, Request
-from qexp.worker.warden import Warden
+from qexp.worker.main import limits
+from qexp.worker.main.limits import LimitEnforcer
 
 CHILD = 4_000_000  # no process has this id where the test would reach it
 BORN = 17.0
@@ -24,8 +24,8 @@ def board(tmp_path):
 @pytest.fixture
 def signals(monkeypatch):
     sent = []
-    monkeypatch.setattr(warden.os, "kill", lambda process, number: sent.append((process, number)))
-    monkeypatch.setattr(warden, "born", {CHILD: BORN}.get)
+    monkeypatch.setattr(limits.os, "kill", lambda process, number: sent.append((process, number)))
+    monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
     return sent
 
 
@@ -35,7 +35,7 @@ def post(experiment, attempt=1, born=BORN, deadline=math.inf):
 
 def test_a_process_is_told_what_is_wanted_of_it(board, signals):
     board.put(3, post(17))
-    warden.tell(board, 3, post(17), Request.STOP)
+    limits.send_request(board, 3, post(17), Request.STOP)
     assert board.get(3).request == Request.STOP
     assert signals == [(CHILD, signal.SIGUSR1)]
 
@@ -44,7 +44,7 @@ def test_a_process_is_told_what_is_wanted_of_it(board, signals):
 def test_a_process_that_is_at_something_else_by_now_is_told_nothing(board, signals, now):
     if now is not None:
         board.put(3, now)
-    warden.tell(board, 3, post(17), Request.STOP)
+    limits.send_request(board, 3, post(17), Request.STOP)
     assert board.get(3) == now
     assert signals == []
 
@@ -53,22 +53,22 @@ def test_a_process_that_has_gone_is_no_error(board, monkeypatch):
     def kill(process, number):
         raise ProcessLookupError
 
-    monkeypatch.setattr(warden.os, "kill", kill)
-    monkeypatch.setattr(warden, "born", {CHILD: BORN}.get)
+    monkeypatch.setattr(limits.os, "kill", kill)
+    monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
     board.put(3, post(17))
-    warden.tell(board, 3, post(17), Request.TIMEOUT)
+    limits.send_request(board, 3, post(17), Request.TIMEOUT)
     assert board.get(3).request == Request.TIMEOUT
 
 
 def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(board, signals, monkeypatch):
     # Given a child that died at an attempt whose time is over, and another process that has its id by now
     killed = []
-    monkeypatch.setattr(warden, "kill_tree", lambda *process: killed.append(process))
-    monkeypatch.setattr(warden.time, "monotonic", lambda: 1000.0)
+    monkeypatch.setattr(limits, "kill_tree", lambda *process: killed.append(process))
+    monkeypatch.setattr(limits.time, "monotonic", lambda: 1000.0)
     board.put(0, post(17, born=BORN - 1, deadline=1.0))
     # When limits are looked after
-    Warden(board, killed.append).look()
-    warden.tell(board, 0, post(17, born=BORN - 1, deadline=1.0), Request.STOP)
+    LimitEnforcer(board, killed.append).enforce()
+    limits.send_request(board, 0, post(17, born=BORN - 1, deadline=1.0), Request.STOP)
     # Then it gets no signal, and no limit is enforced
     assert (signals, killed) == ([], [])
 
@@ -76,16 +76,16 @@ def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(board, signals, m
 def test_a_child_that_does_not_move_on_after_its_function_is_ended(board, monkeypatch):
     # Given a child whose function is over
     killed = []
-    monkeypatch.setattr(warden, "born", {CHILD: BORN}.get)
-    monkeypatch.setattr(warden, "kill_tree", lambda *process: killed.append(process))
+    monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
+    monkeypatch.setattr(limits, "kill_tree", lambda *process: killed.append(process))
     board.put(0, post(17))
     board.finish(0)
     over = board.get(0).deadline
     assert over < math.inf
-    for passed, expected in ((warden._STUCK - 1, []), (warden._STUCK + 1, [(CHILD, BORN)])):
+    for passed, expected in ((limits._STUCK - 1, []), (limits._STUCK + 1, [(CHILD, BORN)])):
         # When it has not moved on for a while, and then for too long
-        monkeypatch.setattr(warden.time, "monotonic", lambda passed=passed: over + passed)
-        Warden(board, killed.append).look()
+        monkeypatch.setattr(limits.time, "monotonic", lambda passed=passed: over + passed)
+        LimitEnforcer(board, killed.append).enforce()
         # Then it is ended, and its death says why
         assert killed == expected
     assert "it hung after" in death_error(board.get(0), -9).message

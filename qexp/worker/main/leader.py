@@ -20,52 +20,52 @@ from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt.failure import fingerprint
 from qexp.worker.board import Board
+from qexp.worker.main.leader_jobs import LeaderJobs
 from qexp.worker.periodic import PeriodicThread
-from qexp.worker.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 _PULSE = 1.0
-"""Seconds between two looks."""
+"""Seconds between two runs."""
 _CALM = 3.0
-"""Seconds between two looks while nothing is open: the client that enqueues experiments publishes them."""
+"""Seconds between two runs while nothing is open: the client that enqueues experiments publishes them."""
 _SOON = 0.05
-"""Seconds from a probe until the next look."""
-_SETTLES = 10.0
-"""Seconds after the last movement in which this worker goes on looking: a worker may just have been out of sight."""
+"""Seconds from a probe until the next run."""
+_STAYS_ACTIVE = 10.0
+"""Seconds after the last change in which the leader stays active: a worker may only have been out of reach."""
 _LEASE = 10.0
-"""Seconds after which another worker leads in place of one that went silent; less if workers' leases are shorter."""
+"""Seconds after which another worker replaces a silent leader; less if workers' leases are shorter."""
 
 
-class Dispatcher:
+class Leader:
     """
-    A thread in a worker's main process. All workers have one, and one of them leads, by a lease in Postgres.
+    A thread in the main process of each worker; one of them leads, by a lease in Postgres.
 
-    Whatever it does is safe to do twice, so two that lead for a moment do no harm.
+    Its work is safe to do twice, so two leaders for a moment do no harm.
     """
 
-    def __init__(self, settings: Settings, worker: UUID, board: Board, settle_dead: Callable[[], None]) -> None:
-        self.settings, self.worker, self._board, self._settle_dead = settings, worker, board, settle_dead
+    def __init__(self, settings: Settings, worker: UUID, board: Board, recover: Callable[[], None]) -> None:
+        self.settings, self.worker, self._board, self._recover = settings, worker, board, recover
         self._database = Database(settings, keeps=True)
         self._publisher = Publisher(self._database)
         self._lost = LostMessages(self._database, self._publisher)
-        self._upkeep = Upkeep(self._database)
+        self._jobs = LeaderJobs(self._database)
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = self._answered = 0.0
-        """Since when Postgres is there, as far as is known, and when it answered last."""
-        self._looked, self._stirred, self._moved = 0.0, True, -math.inf
+        """Since when Postgres is reachable, as far as is known, and when it answered last."""
+        self._looked, self._active, self._moved = 0.0, True, -math.inf
         self._flows = True
-        """The last look published something, so more may follow soon."""
+        """The last run published something, so more may follow soon."""
         self._hurry = False
         self._leads = True
-        """As far as is known: a worker that has just begun tries at once."""
+        """As far as is known: a worker that has just started tries at once."""
         self._probed: dict[int, float] = {}
         """Studies whose probes were taken here and have not ended yet, and when the first of them was taken."""
         self._thread = PeriodicThread(
-            "qexp-dispatcher",
-            self._look,
-            self._until_next_look,
+            "qexp-leader",
+            self._lead_if_due,
+            self._pause,
             "the leader could not do its work",
             gather=_SOON,
             last=self._finish,
@@ -73,23 +73,23 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the thread, after the pool has forked its children."""
-        self._upkeep.start()
+        self._jobs.start()
         self._thread.start()
 
     def stop(self, hurry: bool = False, patience: float | None = None) -> None:
         """
-        End, and let another worker lead at once; without *hurry* what is left to tell is told first.
+        Stop the thread and resign, so that another worker leads at once; without *hurry*, send the last messages first.
 
-        After *patience* seconds even if what is under way is not done.
+        Wait at most *patience* seconds for the run under way.
         """
         self._hurry = hurry
         self._thread.stop(patience)
-        self._upkeep.stop(hurry)
+        self._jobs.stop(hurry)
         self._close()
 
     def wake(self, study: int) -> None:
         """
-        Look soon, because a child of this worker has taken a probe of a study.
+        Run soon, because a child of this worker has taken a probe of a study.
 
         When the probe ends, this worker publishes the rest of the study even if another worker leads: the leader may be
         dead.
@@ -97,39 +97,39 @@ class Dispatcher:
         self._probed.setdefault(study, time.monotonic())
         self._thread.wake()
 
-    def tick(self) -> bool:
-        """Do what is to be done now, if this worker leads; say whether it does."""
+    def run_once(self) -> bool:
+        """Do the work of the leader now; return False if another worker leads."""
         raw = self._connection()
         lead = worker_rows.lead(raw, self.worker, self._lease, self.settings.lease)
         self._answered = time.monotonic()
         if lead is None:
-            self._stirred = True  # if it leads again: who leads meanwhile may leave something
+            self._active = True  # another leader may leave work, if this one leads again
             return False
         self._looked = time.monotonic()
-        if not lead.has_work and not self._stirred:
+        if not lead.has_work and not self._active:
             self._mark(lead.site)
             return True
-        self._stirred = True
+        self._active = True
         if lead.has_work:
             self._moved = time.monotonic()
         self._rescue(raw)
         try:
             self._mark(lead.site)
             self._publish(lead)
-        finally:  # studies are paused and people told without the broker, too
-            # what has moved last may leave something to tell
-            well = self._upkeep.look(at_once=not lead.has_work)
-            if well:  # else what takes long on a busy machine would pass for a Postgres that was away
+        finally:  # the jobs do not need the broker
+            # the last change may leave something to notify
+            well = self._jobs.run_due(at_once=not lead.has_work)
+            if well:  # otherwise a slow machine would look like an unreachable Postgres
                 self._answered = time.monotonic()
-            self._stirred = not well or time.monotonic() < self._moved + _SETTLES
+            self._active = not well or time.monotonic() < self._moved + _STAYS_ACTIVE
         return True
 
-    def _rests(self) -> bool:
-        """Say whether nothing is open, as far as this worker knows, and it need not look again yet."""
-        return not self._stirred and not self._board.busy() and time.monotonic() < self._looked + _CALM
+    def _is_idle(self) -> bool:
+        """Say whether nothing is open, as far as this worker knows, so that the next run can wait."""
+        return not self._active and not self._board.busy() and time.monotonic() < self._looked + _CALM
 
     def _mark(self, site: UUID) -> None:
-        """Say on the broker that somebody leads, for a while."""
+        """Set a key on the broker that expires soon: a leader reaches Postgres."""
         with self._publisher.broker.use() as connection:
             connection.set(broker.leader_key(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
 
@@ -148,11 +148,11 @@ class Dispatcher:
 
     def _rescue(self, raw: Raw) -> None:
         """
-        End the attempts of workers that went silent; their retries are due at once.
+        Recover the experiments of silent workers; their retries are due at once.
 
-        Those of this machine have left behind which of them had ended, and which were not begun.
+        Files of silent workers on this machine say which attempts ended and which did not begin.
 
-        After Postgres was away all workers look silent, so the first lease that this one can see it is waited for.
+        After an outage of Postgres all workers look silent, so wait for one lease first.
         """
         lease = self.settings.lease
         if time.monotonic() - self._reached < lease:
@@ -160,8 +160,8 @@ class Dispatcher:
         gone = worker_rows.silent(raw, lease)
         if gone:
             try:
-                self._settle_dead()
-            except SettingsError as error:  # what they have left cannot be trusted, so all of it counts as lost
+                self._recover()
+            except SettingsError as error:  # their files cannot be trusted, so all their attempts count as lost
                 log.error("files of silent workers on this machine cannot be read: %s", error)
         for silent in gone:
             message = f"the last heartbeat of its worker {silent.name} was at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
@@ -172,13 +172,13 @@ class Dispatcher:
                 many = "1 experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
                 log.warning("%s is silent: %s recovered from it", silent.name, many)
 
-    def _look(self) -> None:
-        if self._leads and self._rests():
+    def _lead_if_due(self) -> None:
+        if self._leads and self._is_idle():
             return
         probed = dict(self._probed)
         try:
             with translated(self.settings):
-                self._leads = self.tick()
+                self._leads = self.run_once()
             if not self._leads:
                 if probed:
                     self._publisher.publish_studies(probed)
@@ -191,15 +191,15 @@ class Dispatcher:
                 del self._probed[study]  # its durations are known, or take so long that the leader is in time
 
     def _finish(self) -> None:
-        """Let another worker lead at once."""
+        """Resign, so that another worker leads at once."""
         if self._raw is not None and self._leads:
             if not self._hurry:
-                self._upkeep.look_once_more()
+                self._jobs.note_last_news()
             self._resign(self._raw)
 
-    def _until_next_look(self) -> float:
+    def _pause(self) -> float:
         """
-        Return the seconds until the next look.
+        Return the seconds until the next run.
 
         While a study waits for its probes, the pauses begin short and become longer and longer.
         """
@@ -218,6 +218,6 @@ class Dispatcher:
     def _connection(self) -> Raw:
         if self._raw is None or self._raw.closed:
             self._raw, now = connect(self.settings), time.monotonic()
-            if now - self._answered > self.settings.lease / 3:  # else it was the connection that was lost
+            if now - self._answered > self.settings.lease / 3:  # otherwise only the connection was lost
                 self._reached = now
         return self._raw

@@ -1,4 +1,4 @@
-"""A worker says that it is there, from its main process: never from a child that may be busy for days."""
+"""The heartbeat of a worker, from its main process: a child may be busy for days."""
 
 from __future__ import annotations
 
@@ -10,51 +10,45 @@ from uuid import UUID
 from qexp.errors import ServiceError
 from qexp.queueing import broker
 from qexp.settings import Settings
-from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.writes import worker_rows
 from qexp.worker.attempt.signals import GRACE
-from qexp.worker.attendance import Attendance
-from qexp.worker.child.outbox import ResultOutbox
-from qexp.worker.child.outbox_files import ChildDeath
+from qexp.worker.main.reconciler import Reconciler
+from qexp.worker.main.recovery import Recovery
 from qexp.worker.periodic import PeriodicThread
-from qexp.worker.tenure import Tenure
+from qexp.worker.shutdown import ShutdownPolicy
 
 log = logging.getLogger(__name__)
 
-_LOOK = 0.25
-"""Seconds between two looks whether the worker was told to stop."""
+_CHECK = 0.25
+"""Seconds between two checks whether the worker was told to stop."""
 
 
-class Heart:
-    """A thread that beats, then delivers what dead processes have left, and looks after what the children are at."""
+class Heartbeat:
+    """A thread that renews the worker's lease, drains the outbox, reconciles, and applies the shutdown policy."""
 
     def __init__(
         self,
         settings: Settings,
-        worker: UUID,
-        postgres: ReconnectingConnection,
-        attendance: Attendance,
-        outbox: ResultOutbox,
-        tenure: Tenure,
-        died: Callable[[ChildDeath], None],
+        recovery: Recovery,
+        reconciler: Reconciler,
+        shutdown_policy: ShutdownPolicy,
     ) -> None:
-        self.settings, self._worker, self._postgres = settings, worker, postgres
-        self._attendance, self._outbox, self._tenure = attendance, outbox, tenure
+        self.settings, self._worker, self._record_death = settings, recovery.worker, recovery.record_death
+        self._postgres, self._outbox = recovery.postgres, recovery.outbox
+        self._reconciler, self._shutdown_policy = reconciler, shutdown_policy
         self._told = False
-        """Postgres knows that the worker was told to stop."""
-        self._died = died
-        """Deals with deaths that Postgres could not be told when they came."""
+        """Postgres knows that the worker stops."""
         self._heard = time.monotonic()
         self._site: UUID | None = None
         self._stop_taking: Callable[[], None] | None = None
         self._due = 0.0
-        self._thread = PeriodicThread("qexp-heartbeat", self._beat_if_due, self._until_next_look, "heartbeat failed")
+        self._thread = PeriodicThread("qexp-heartbeat", self._beat_if_due, self._pause, "heartbeat failed")
 
     def start(self, stop_taking: Callable[[], None] | None = None) -> None:
         """
         Start the thread, after the pool has forked its children.
 
-        *stop_taking* is called when the worker is to take nothing any more.
+        It calls *stop_taking* when the worker is quarantined.
         """
         self._stop_taking = stop_taking
         self._due = time.monotonic() + self.settings.heartbeat
@@ -66,8 +60,8 @@ class Heart:
             self._postgres.release()
 
     def beat(self) -> None:
-        """Say that the worker is there, now, and end what is not its own any more."""
-        stopping = self._attendance.board.stopping
+        """Renew the lease now, and end attempts that this worker has lost."""
+        stopping = self._reconciler.board.stopping
         pulse = self._postgres.run(
             lambda raw: worker_rows.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
         )
@@ -77,16 +71,18 @@ class Heart:
             log.error("this worker is quarantined and takes no more experiments: %s", pulse.quarantine)
             self._stop_taking()
             self._stop_taking = None
-        self._outbox.drain(died=self._died)
+        self._outbox.drain(died=self._record_death)
         if pulse.given_up:
             log.error("this worker missed its lease: its experiments run elsewhere and are killed here")
         grace = 0.0 if pulse.given_up else GRACE
-        self._postgres.run(lambda raw: self._attendance.check(raw, grace), "reconciling", patience=0)
-        self._postgres.run(lambda raw: self._tenure.look(raw, self._attendance.busy), "the shutdown policy", patience=0)
+        self._postgres.run(lambda raw: self._reconciler.reconcile(raw, grace), "reconciling", patience=0)
+        self._postgres.run(
+            lambda raw: self._shutdown_policy.check(raw, self._reconciler.busy), "the shutdown policy", patience=0
+        )
 
     def _beat_if_due(self) -> None:
         """Beat if it is time, or if the worker was told to stop: Postgres must know before the worker is gone."""
-        if time.monotonic() < self._due and (self._told or not self._attendance.board.stopping):
+        if time.monotonic() < self._due and (self._told or not self._reconciler.board.stopping):
             return
         try:
             self.beat()
@@ -96,15 +92,15 @@ class Heart:
         finally:
             self._due = time.monotonic() + self.settings.heartbeat
 
-    def _until_next_look(self) -> float:
-        return max(0.0, min(_LOOK, self._due - time.monotonic()))
+    def _pause(self) -> float:
+        return max(0.0, min(_CHECK, self._due - time.monotonic()))
 
     def _give_up_if_cut_off(self) -> None:
         """
-        End what the children are at if it is run elsewhere by now.
+        Kill the attempts of this worker if other workers run them by now.
 
-        That is so when this worker was not heard for a lease while others are: the leader keeps a mark on the broker
-        while it reaches Postgres. Where Postgres is away for all, nobody takes anything, and work of days goes on.
+        They do if this worker could not renew its lease while others could: the leader then keeps a key on the broker.
+        If nobody reaches Postgres, nobody takes experiments, and long ones continue.
         """
         if time.monotonic() - self._heard <= self.settings.lease or self._site is None:
             return
@@ -116,4 +112,4 @@ class Heart:
             return
         if others_are_heard:
             log.error("this worker missed its lease while others did not: its experiments are killed here")
-            self._attendance.end_all()
+            self._reconciler.kill_all()

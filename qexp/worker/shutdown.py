@@ -1,4 +1,4 @@
-"""How long a worker stays: until its machine is taken from it, or there is nothing left for it to do."""
+"""When a worker ends by itself: its lifetime is over, or it has had nothing to do for a while."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from qexp.worker.attempt.signals import GRACE
 log = logging.getLogger(__name__)
 
 _MARGIN = GRACE + 10.0
-"""Seconds before the end of its lifetime at which a worker gives back what it runs: enough for a slow one."""
+"""Seconds before the end of its lifetime at which a worker gives back its experiments."""
 _IDLE = 2
-"""Looks in a row, one with each heartbeat, that find nothing to do before a worker ends."""
+"""Checks in a row, one with each heartbeat, that find nothing to do before a worker ends."""
 
 
-class Tenure:
+class ShutdownPolicy:
     """
-    Looks with each heartbeat whether it is time to go. Children ask it before they claim.
+    Ends the worker when it is time; children ask it before they claim.
 
-    It is made before the children are forked, so that all of them know the same end.
+    Make it before the pool forks its children, so that all processes know the same end.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._ends = math.inf if settings.lifetime is None else time.monotonic() + settings.lifetime
         self._idle = 0
-        self._quiet = False
+        self._takes_none = False
         self._queues: Sequence[str] = ()
         self._stop_taking: Callable[[], None] = lambda: None
 
-    def begin(self, queues: Sequence[str], stop_taking: Callable[[], None]) -> None:
-        """Take office on these queues; *stop_taking* is called when nothing on them fits any more."""
+    def start(self, queues: Sequence[str], stop_taking: Callable[[], None]) -> None:
+        """Start with these queues; `check` calls *stop_taking* when no experiment on them fits into the time left."""
         self._queues, self._stop_taking = queues, stop_taking
 
     @property
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds in which an experiment has to end; None: it has all the time."""
         return None if self._ends == math.inf else self._ends - time.monotonic() - _MARGIN
 
-    def takes(self, raw: Raw, experiment: int) -> bool:
+    def allows(self, raw: Raw, experiment: int) -> bool:
         """
         Say whether an experiment may begin here; one that would not end in time waits for another worker.
 
         Its time is the longest that its study's last ones have taken; where none is known it may begin.
         """
-        left = self.left
+        left = self.seconds_left
         return left is None or not claiming.decline(raw, experiment, left)
 
-    def look(self, raw: Raw, busy: bool) -> None:
-        """Go if it is time."""
-        left = self.left
+    def check(self, raw: Raw, busy: bool) -> None:
+        """Signal this worker to stop if it is time."""
+        left = self.seconds_left
         if left is not None and left <= 0:
             log.warning("the lifetime of this worker is over: its running experiments are given back")
             os.kill(os.getpid(), signal.SIGQUIT)
@@ -65,8 +65,8 @@ class Tenure:
         if left is None and not self.settings.exit_when_idle:
             return
         wanted = claiming.is_wanted(raw, self._queues, left)
-        if not wanted and left is not None and not self._quiet:
-            self._quiet = True
+        if not wanted and left is not None and not self._takes_none:
+            self._takes_none = True
             log.info("no waiting experiment fits into the last %.0f s: this worker takes no more", left)
             self._stop_taking()
         self._idle = 0 if wanted or busy else self._idle + 1

@@ -1,4 +1,4 @@
-"""What the children of a worker are at is held against the rows: ends what is unwanted, and notes unseen deaths."""
+"""Reconcile slots with rows: end attempts that Postgres does not want, and notice deaths that Celery missed."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from qexp.worker.attempt.signals import GRACE
 from qexp.worker.board import Board, Post, Request
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox_files import ChildDeath
-from qexp.worker.warden import tell
+from qexp.worker.main.limits import send_request
 
 log = logging.getLogger(__name__)
 
 _UNSEEN = 10.0
-"""Seconds without a child until an experiment's attempt is ended; Celery sees deaths before, and says how."""
+"""Seconds without a child until an attempt ends; Celery sees deaths earlier, with their reason."""
 
 
-class Attendance:
-    """Called with each beat of the heart. *died* is told of children that are dead and still have something to run."""
+class Reconciler:
+    """Runs with each heartbeat; calls *died* for dead children whose rows still run."""
 
     def __init__(self, board: Board, worker: UUID, died: Callable[[ChildDeath], None]) -> None:
         self.board, self.worker, self._died = board, worker, died
         self._asked: dict[tuple[int, int], float] = {}
-        """When each unwanted attempt was asked to leave."""
+        """When each unwanted attempt was asked to stop."""
         self._missed: dict[tuple[int, int], float] = {}
-        """Since when no child is at an experiment, by its id and the process that was."""
+        """Since when no child runs an experiment, by its id and its former process."""
 
     @property
     def busy(self) -> bool:
-        """Whether a child is at something."""
+        """Whether a child runs something."""
         return bool(self._posts(_living()))
 
     def _posts(self, living: set[int]) -> dict[int, Post]:
-        """Return what children are at; those of the dead stay on the board until their deaths are dealt with."""
+        """Return the entries of living children; those of dead ones stay until their deaths are recorded."""
         return {slot: post for slot, post in self.board.busy().items() if post.pid in living}
 
-    def check(self, raw: Raw, grace: float = GRACE) -> None:
-        """Look once; what is unwanted is asked to leave, and ended after *grace* seconds."""
+    def reconcile(self, raw: Raw, grace: float = GRACE) -> None:
+        """Reconcile once; ask unwanted attempts to stop, and kill them after *grace* seconds."""
         living = _living()
         posts = self._posts(living)
         self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
@@ -54,7 +54,7 @@ class Attendance:
         late = {stray for stray, since in self._missed.items() if now - since > _UNSEEN}
         for pid in {pid for _, pid in strays} - living:
             post = self.board.of(pid)
-            if post is None:  # its death was dealt with, and a claim was made after that
+            if post is None:  # its claim was made after its death was recorded
                 self._died(ChildDeath(self.worker, pid, crash_error("nothing is left of it", None)))
             elif any(number == pid for _, number in late):
                 error = crash_error("nothing is left of it", None)
@@ -65,11 +65,11 @@ class Attendance:
                 log.warning("experiment %d: given back, because its process %d does not run it", experiment, pid)
 
     def _logged(self, pid: int) -> set[int]:
-        """Return the experiments whose results a child has still to record."""
+        """Return the experiments whose results a child has in its log."""
         return {item.id for item in result_log.read(self.board.path.parent, pid).results}
 
-    def end_all(self) -> None:
-        """End whatever the children are at; outcomes that wait to be delivered may go on waiting."""
+    def kill_all(self) -> None:
+        """Kill all attempts; outcomes in the outbox stay there."""
         for post in self.board.busy().values():
             if post.process and post.process != os.getpid():
                 kill_tree(post.process, post.process_born)
@@ -87,7 +87,7 @@ class Attendance:
             asked = self._asked.setdefault(key, time.monotonic())
             if time.monotonic() - asked < grace:
                 log.info("experiment %d: attempt %d is told to stop", *key)
-                tell(self.board, slot, post, Request.STOP)
+                send_request(self.board, slot, post, Request.STOP)
             elif post.process != os.getpid():
                 if unwanted[key].own:
                     claiming.release(raw, self.worker, [post.experiment])

@@ -1,4 +1,4 @@
-"""People are told of their studies: the leader notes what there is to tell, a thread beside it sends it."""
+"""Notify people of their studies: the leader notes the news in Postgres, a thread sends it."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ _LAST = 5.0
 """Seconds that a worker which ends waits for messages to be sent; the next leader tries again."""
 
 
-class Notices:
-    """What is noted is sent once, whoever leads: a service that is down delays nothing and fails nothing."""
+class Notifier:
+    """Sends each noted message once; a service that is down delays and fails nothing else."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._thread = PeriodicThread(
-            "qexp-notices", self._send_due, None, "messages are not sent", last=self._send_due
+            "qexp-notifier", self._send_due, None, "messages are not sent", last=self._send_due
         )
 
     def start(self) -> None:
-        """Start the thread that sends what `look` notes, after the pool has forked its children."""
+        """Start the thread that sends what `note_news` notes, after the pool has forked its children."""
         self._thread.start()
 
     def stop(self, hurry: bool = False) -> None:
         """Stop the thread; without *hurry*, wait a little for it to send the last messages."""
         self._thread.stop(0.0 if hurry else _LAST)
 
-    def look(self) -> None:
-        """Note what there is to tell, and have it sent."""
+    def note_news(self) -> None:
+        """Note the news of studies, and wake the thread that sends it."""
         settings = self._database.settings
         with self._database.begin() as connection:
             found = notifications.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
@@ -57,7 +57,7 @@ class Notices:
                         notifications.note(connection, news.id, event, since, text, new)
         self._thread.wake()
 
-    def braked(self, connection: Connection, name: str, reason: str) -> None:
+    def note_paused(self, connection: Connection, name: str, reason: str) -> None:
         """Note that the brake has paused a study, in the transaction that does so."""
         study = study_rows.find(connection, name)
         addresses = study_rows.addresses(connection, study) or self._database.settings.notify

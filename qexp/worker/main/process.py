@@ -1,0 +1,198 @@
+"""The main process of a worker: registers it in Postgres, starts its threads, and records the death of children."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+
+from qexp.errors import ServiceError
+from qexp.model import Error
+from qexp.queueing import broker
+from qexp.queueing.publisher import open_publisher
+from qexp.settings import Settings
+from qexp.source import current
+from qexp.store.connection import Database, connect
+from qexp.store.schema import schema_version, views
+from qexp.store.writes import claiming, sources, worker_rows
+from qexp.this_process import user_name
+from qexp.worker.attempt.processes import crash_error, death_error
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.attempt.signals import GRACE
+from qexp.worker.board import Board, Post, Request
+from qexp.worker.child.outbox_files import ChildDeath
+from qexp.worker.main.heartbeat import Heartbeat
+from qexp.worker.main.leader import Leader
+from qexp.worker.main.limits import LimitEnforcer, send_request
+from qexp.worker.main.reconciler import Reconciler
+from qexp.worker.main.recovery import PATIENCE, Recovery
+from qexp.worker.shutdown import ShutdownPolicy
+
+log = logging.getLogger(__name__)
+
+
+_CLAIMING = 1.0
+"""Seconds to wait for claims under way before the children are killed."""
+
+
+class MainProcess:
+    """What Celery calls in the main process of a worker."""
+
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, shutdown_policy: ShutdownPolicy) -> None:
+        self.settings, self.worker, self.scratch = settings, worker, scratch
+        self.board = Board(scratch.board)
+        self.recovery = recovery = Recovery(settings, worker, scratch, self.board)
+        self._leader = Leader(settings, worker, self.board, recovery.recover_dead_workers)
+        self._limits = LimitEnforcer(self.board, self._record_kill)
+        reconciler = Reconciler(self.board, worker, recovery.note_death)
+        self._heartbeat = Heartbeat(settings, recovery, reconciler, shutdown_policy)
+
+    def register(self, name: str, queues: Sequence[str], concurrency: int) -> None:
+        """Migrate the schema, recover the work of killed workers on this machine, and register this worker."""
+        broker.check(self.settings)
+        database = Database(self.settings)
+        with database.begin() as connection:
+            schema_version.migrate(connection, self.settings.lease)
+        views.renew(database)
+        self.recovery.recover_dead_workers()
+        self.scratch.make()
+        self.board.make()
+        environment = current()
+        with database.begin() as connection:
+            sources.keep_environment(connection, environment)
+        with connect(self.settings) as raw:
+            worker_rows.register(
+                raw,
+                self.worker,
+                worker_rows.WorkerInfo(
+                    socket.gethostname(),
+                    os.getpid(),
+                    name,
+                    queues,
+                    concurrency,
+                    user_name(),
+                    environment.digest,
+                    _boot(),
+                ),
+            )
+
+    def start(self, stop_taking: Callable[[], None]) -> None:
+        """Start the threads; the heartbeat calls *stop_taking* when the worker is quarantined."""
+        self._heartbeat.start(stop_taking)
+        self._leader.start()
+        self._limits.start()
+
+    def wake(self, study: int) -> None:
+        """Tell the leader that a child has taken a probe of a study."""
+        self._leader.wake(study)
+
+    def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
+        """End the attempt that dead child *pid* ran, and publish the other experiments of its message again."""
+        reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
+        name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
+        post = self.board.of(pid)
+        if post is not None and post.request is not Request.NONE and post.process in (pid, 0):
+            error = death_error(post, -signal.SIGKILL)
+        else:
+            error = crash_error(reason, name)
+        self.recovery.note_death(_death(self.worker, pid, error, post))
+        with self._logging_losses(), open_publisher(self.settings) as publisher:
+            publisher.republish(ids)
+
+    def _record_kill(self, post: Post) -> None:
+        """End an attempt whose process was killed because it exceeded a limit."""
+        if post.process == post.pid:  # a child records the death of a process of its own
+            self.recovery.note_death(_death(self.worker, post.pid, death_error(post, -signal.SIGKILL), post))
+
+    def ask_to_stop(self) -> None:
+        """Ask functions that check `stop_requested` to stop, and wait up to GRACE seconds for them."""
+        waiting = {slot: post for slot, post in self.board.busy().items() if post.cooperative}
+        for slot, post in waiting.items():
+            send_request(self.board, slot, post, Request.STOP)
+        deadline = time.monotonic() + GRACE
+        while time.monotonic() < deadline and any(
+            (now := self.board.get(slot)) is not None and now.experiment == post.experiment
+            for slot, post in waiting.items()
+        ):
+            time.sleep(0.05)
+
+    def give_back(self, taken: Iterable[int]) -> None:
+        """
+        Release running experiments in Postgres, publish them again, and deregister: the children are killed next.
+
+        *taken* are the ids in messages that this worker has taken, begun or not.
+        """
+        self.board.close()
+        self.recovery.reconnect()
+        self.ask_to_stop()
+        self._stop_threads(hurry=True)
+        self._await_claims()
+        with self._logging_losses():
+            self.recovery.recover_own()
+            released = self.recovery.postgres.run(
+                lambda raw: claiming.release(raw, self.worker), "the experiments of this worker", PATIENCE
+            )
+            self.recovery.postgres.run(
+                lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", PATIENCE
+            )
+            for experiment, _ in released:
+                log.warning("experiment %d: given back, because the worker stops now", experiment)
+            with open_publisher(self.settings) as publisher:
+                publisher.publish_studies({study for _, study in released})
+                publisher.republish(list(taken))
+
+    def _await_claims(self) -> None:
+        """Wait for claims under way, so that they can be released; the children begin no more."""
+        deadline = time.monotonic() + _CLAIMING
+        while time.monotonic() < deadline and any(psutil.pid_exists(pid) for pid in self.board.claims()):
+            time.sleep(0.02)
+
+    def shut_down(self) -> None:
+        """Record what the children have left, and deregister the worker."""
+        self._stop_threads()
+        with self._logging_losses():
+            self.recovery.recover_own()
+            self.recovery.postgres.run(
+                lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", PATIENCE
+            )
+            self.scratch.remove()  # otherwise the next worker on this machine recovers it
+
+    def _deregister(self) -> None:
+        end = "the end of this worker"
+        self.recovery.postgres.run(lambda raw: worker_rows.leave(raw, self.worker), end, PATIENCE)
+
+    def _stop_threads(self, hurry: bool = False) -> None:
+        patience = GRACE if hurry else None  # they may wait for a lock of interrupted code
+        self._leader.stop(hurry, patience)
+        self._limits.stop(patience)
+        self._heartbeat.stop(patience)
+
+    @contextmanager
+    def _logging_losses(self) -> Iterator[None]:
+        """Log that a service is out of reach; the main process continues without it."""
+        try:
+            yield
+        except ServiceError as error:
+            log.error("%s", error)
+
+
+def _death(worker: UUID, pid: int, error: Error, post: Post | None) -> ChildDeath:
+    if post is None:
+        return ChildDeath(worker, pid, error)
+    return ChildDeath(worker, pid, error, post.experiment, post.attempt)
+
+
+def _boot() -> str | None:
+    """Return the id of this boot of the host; None: the host has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:  # only Linux has it
+        return None

@@ -1,0 +1,163 @@
+"""Recover the work of dead children and workers: record their results, and publish what they did not begin."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+
+from qexp import private_folders
+from qexp.errors import ResultError, ServiceError
+from qexp.model import Failure, OutputPiece
+from qexp.queueing.publisher import open_publisher
+from qexp.settings import Settings
+from qexp.store.connection import Raw
+from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
+from qexp.store.writes import claiming, journal, worker_rows
+from qexp.truncation import single_line
+from qexp.worker.attempt import failure
+from qexp.worker.attempt.capture import path_of
+from qexp.worker.attempt.scratch import Scratch
+from qexp.worker.board import Board
+from qexp.worker.child import result_log
+from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox_files import ChildDeath, set_aside
+from qexp.worker.context.output import Output
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 2.0
+"""Seconds that the main process waits for Postgres: Celery's event loop stands still meanwhile."""
+
+
+class Recovery:
+    """Records what dead processes of this worker, and of killed workers on this machine, have left."""
+
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, board: Board) -> None:
+        self.settings, self.worker, self.scratch, self.board = settings, worker, scratch, board
+        self.postgres = ReconnectingConnection(settings)
+        self.outbox = ResultOutbox(settings, self.postgres)
+
+    def reconnect(self) -> None:
+        """Use another connection from now on: a signal may have interrupted a statement on this one."""
+        self.postgres = ReconnectingConnection(self.settings)
+        self.outbox = ResultOutbox(self.settings, self.postgres)
+
+    def note_death(self, died: ChildDeath) -> None:
+        """Record the death of a child; while Postgres is away, keep it in the outbox."""
+        try:
+            self.record_death(died)
+        except ServiceError as error:
+            log.warning("the death of process %d is not recorded yet: %s", died.pid, single_line(error))
+            try:
+                self.outbox.keep_death(died)
+            except OSError as problem:  # its slot still has it, and the next heartbeat tries again
+                log.error("the death of process %d is kept in memory only: %s", died.pid, problem)
+
+    def record_death(self, died: ChildDeath) -> None:
+        """Record the results of a dead process, undo claims that it did not begin, and end the attempt that it ran."""
+        self.outbox.drain(PATIENCE)  # its outcome may be in a file
+        folder = Scratch(died.worker).folder
+        self.recover_process(
+            died.worker, folder, died.pid, [died.experiment] if died.attempt and died.experiment else []
+        )
+        if died.attempt and (experiment := died.experiment):
+            self.postgres.run(
+                lambda raw: self._end_attempt(raw, folder, died, experiment), "the death of a child", PATIENCE
+            )
+            self.scratch.remove_attempt(died.experiment, died.attempt)
+        if died.worker == self.worker:
+            self.board.forget(died.pid)
+
+    def _end_attempt(self, raw: Raw, folder: Path, died: ChildDeath, experiment: int) -> None:
+        """End the attempt that a dead child ran."""
+        for one in claiming.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
+            again = "" if one.due is None else f"; its next attempt is due at {one.due:%H:%M:%S %Z}"
+            log.error("experiment %d: %s%s", one.id, died.error.message, again)
+            self._keep_output(raw, folder, one, died)
+
+    def _keep_output(self, raw: Raw, folder: Path, failed: claiming.FailedAttempt, died: ChildDeath) -> None:
+        """Store the output that a dead child had not sent."""
+        writer = journal.AttemptFence(failed.id, failed.attempt, died.worker)
+        rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)
+        if pieces := [OutputPiece(chunk.position, chunk.size, chunk.text) for chunk in rest]:
+            journal.add_output(raw, writer, pieces)
+
+    def recover_process(self, worker: UUID, folder: Path, pid: int, begun: Sequence[int] | None) -> None:
+        """
+        Record the results of a process, and undo its claims except those that it has *begun*.
+
+        None: nobody knows what it has begun, so no claim is undone.
+        """
+        left = result_log.read(folder, pid)
+        if left.results:
+            self._record(worker, pid, left.results)
+        if begun is not None and (
+            undone := self.postgres.run(
+                lambda raw: claiming.undo(raw, worker, pid, begun), "experiments that did not start", PATIENCE
+            )
+        ):
+            with open_publisher(self.settings) as publisher:
+                publisher.republish(undone)
+        if left.damaged:
+            set_aside(result_log.path_of(folder, pid), self.settings.unreadable, "a line of it is no result")
+        elif not psutil.pid_exists(pid):
+            result_log.forget(folder, pid)
+
+    def _record(self, worker: UUID, pid: int, items: Sequence[claiming.EncodedResult]) -> None:
+        """Record results of a dead process; a result that Postgres refuses becomes an error of its experiment."""
+        try:
+            if recorded := self.outbox.record_encoded(worker, items, patience=PATIENCE):
+                log.info("recorded %d results of a dead process", len(recorded))
+        except REFUSALS as error:
+            if len(items) > 1:
+                for item in items:
+                    self._record(worker, pid, [item])
+                return
+            (item,) = items
+            reason = failure.describe(
+                ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None
+            )
+            self.postgres.run(
+                lambda raw: claiming.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
+                "a refused result",
+                PATIENCE,
+            )
+            log.error("experiment %d: %s", item.id, reason.message)
+
+    def recover_own(self) -> None:
+        """Recover the work of this worker's children."""
+        self.recover_worker(self.worker, self.scratch.folder)
+
+    def recover_dead_workers(self) -> None:
+        """Recover the work of killed workers on this machine."""
+        for worker, folder in self.scratch.abandoned(self._knows):
+            self.recover_worker(worker, folder)
+
+    def recover_worker(self, worker: UUID, folder: Path) -> None:
+        """Recover the work of the processes of one worker."""
+        running = self.postgres.run(
+            lambda raw: claiming.processes(raw, worker), "the experiments of a worker", PATIENCE
+        )
+        board = Board(folder / "board")
+        for pid in {*running, *result_log.writers(folder)}:
+            self.recover_process(worker, folder, pid, _begun(board, pid))
+
+    def _knows(self, worker: UUID) -> bool:
+        """Say whether a worker belongs to this site."""
+        return self.postgres.run(lambda raw: worker_rows.is_known(raw, worker), "workers of this machine")
+
+
+def _begun(board: Board, pid: int) -> Sequence[int] | None:
+    """Return the experiment that a process runs or ran; None: the slots cannot be read, so the lease must expire."""
+    try:
+        if not private_folders.is_owned(board.path):
+            raise ValueError("it does not exist, or belongs to another user")
+        post = board.of(pid)
+    except (OSError, ValueError) as error:
+        log.error("%s cannot be read: %s", board.path, error)
+        return None
+    return [post.experiment] if post is not None and post.attempt else []
