@@ -1,1 +1,1 @@
-"""What a function is given to leave things with: `qexp.Context`, and where what it leaves goes."""
+"""`qexp.Context`, which functions receive, and the journals that keep what a function records, saves and prints."""

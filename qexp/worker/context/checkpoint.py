@@ -1,4 +1,4 @@
-"""Encode the value of a checkpoint as bytes, and decode it; knows no database."""
+"""Encodes the value of a checkpoint as bytes and decodes it, without a database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Load = Callable[[BinaryIO], Any]
 
 @dataclass(frozen=True)
 class EncodedCheckpoint:
-    """A value as bytes; *kind* says how: json, bytes, numpy (one array), tree, or own (the user's `dump` wrote it)."""
+    """A value as bytes; *kind* is json, bytes, numpy (one array), tree, or own (the user's `dump` wrote the bytes)."""
 
     kind: str
     data: bytes
@@ -25,11 +25,11 @@ class EncodedCheckpoint:
 
 def encode(value: Any, dump: Dump | None = None, outer: int = 0) -> EncodedCheckpoint:
     """
-    Return a value as bytes that later changes of the value do not reach.
+    Return a value as bytes.
 
-    Without *dump* it must be data, as docs/context.md lists it. Types come back as they were, so subclasses are
-    refused. One object at two places comes back as two. CheckpointError names the place of a value that is not data,
-    without the first *outer* keys. Exceptions of *dump* pass through.
+    Without *dump* the value must be data, as listed in docs/context.md. Decoding returns the same types, so subclasses
+    are refused. An object at two places becomes two objects. Raises CheckpointError with the place of a value that is
+    not data; the place lacks the first *outer* keys. Exceptions of *dump* pass through.
     """
     if dump is not None:
         file = BytesIO()
@@ -48,9 +48,9 @@ def encode(value: Any, dump: Dump | None = None, outer: int = 0) -> EncodedCheck
 
 def decode(kind: str, data: bytes, load: Load | None = None) -> Any:
     """
-    Return the value that `encode` was given; *load* reads data that the user's `dump` wrote.
+    Return the value that `encode` encoded; *load* reads data that the user's `dump` wrote.
 
-    CheckpointError for damaged data; nothing in the data is executed. Exceptions of *load* pass through.
+    Executes nothing in the data. Raises CheckpointError for damaged data. Exceptions of *load* pass through.
     """
     if kind == "own":
         if load is None:
@@ -62,7 +62,7 @@ def decode(kind: str, data: bytes, load: Load | None = None) -> Any:
         return _DECODERS[kind](data)
     except CheckpointError:
         raise
-    except Exception as error:  # zipfile, json and numpy raise a dozen kinds of errors
+    except Exception as error:  # zipfile, json and numpy raise many types of errors
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise CheckpointError(f"the checkpoint is damaged ({reason})") from error
 

@@ -1,4 +1,4 @@
-"""Nested data with arrays in it, as one zip: a JSON skeleton and a file per array. No pickle, nothing is executed."""
+"""Writes nested data with arrays as a zip, and reads it: a JSON skeleton and a file per array, without pickle."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HUGE = 1 << 4096  # Python refuses to read numbers of more than 4,300 digits
 _LONGEST_HEADER = 1 << 20
 _SKELETON = "tree.json"
 OWN_PICKLE = "leave it out, or give dump= and load=, such as dump=pickle.dump, load=pickle.load"
-"""How to keep a value that is not data."""
+"""The advice in errors about a value that is not data."""
 
 
 _CONTAINERS: dict[str, Callable[[list[Any]], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
@@ -43,15 +43,15 @@ _FACTORIES: dict[str | None, Any] = {
 
 
 def has_known_factory(value: defaultdict[Any, Any]) -> bool:
-    """Say whether a tree can name the factory of a defaultdict."""
+    """Say whether the skeleton has a name for the factory of a defaultdict."""
     return any(factory is value.default_factory for factory in _FACTORIES.values())
 
 
 class CheckpointWriter(Traversal):
     """
-    A value becomes JSON in which `{"$tuple": […]}` stands for a tuple and `{"$array": 0}` for the array in 0.npy.
+    Writes a value as JSON in which `{"$tuple": […]}` stands for a tuple and `{"$array": 0}` for the array in 0.npy.
 
-    *tagged* says whether anything was replaced in this way; otherwise the value itself is JSON.
+    *tagged* says whether such tags are used; otherwise the value itself is JSON.
     """
 
     def __init__(self, outer: int = 0) -> None:
@@ -60,7 +60,7 @@ class CheckpointWriter(Traversal):
         self._files: list[tuple[str, bytes | memoryview]] = []
 
     def skeleton(self, value: Any) -> Json:
-        """Return the JSON of a value and keep what becomes files; CheckpointError names what is not data."""
+        """Return the JSON of a value, and collect the files. Raises CheckpointError with the place of other values."""
         kind = type(value)
         if kind in _PLAIN or (kind is int and -_HUGE < value < _HUGE):
             return value
@@ -73,15 +73,15 @@ class CheckpointWriter(Traversal):
         return {f"${tag}": content}
 
     def pack(self, skeleton: Json) -> bytes:
-        """Return the skeleton and its files as an uncompressed zip, whose checksums tell damage."""
+        """Return the skeleton and its files as an uncompressed zip, whose checksums reveal damage."""
         out = BytesIO()
-        with zipfile.ZipFile(out, "w") as box:
+        with zipfile.ZipFile(out, "w") as archive:
             for name, data in [(_SKELETON, to_text(skeleton)), *self._files]:
-                box.writestr(zipfile.ZipInfo(name), data)
+                archive.writestr(zipfile.ZipInfo(name), data)
         return out.getvalue()
 
     def npy(self, array: Any) -> bytes:
-        """Return an array in numpy's own format; CheckpointError if its type would not come back."""
+        """Return an array in numpy's format. Raises CheckpointError if that format changes its type."""
         from numpy.lib import format as npy
 
         kind = array.dtype
@@ -125,7 +125,7 @@ class CheckpointWriter(Traversal):
         if tag == "deque":
             return tag, [value.maxlen, self._items(value)]
         if tag == "OrderedDict":
-            # torch keeps versions of modules in attributes, beside the items
+            # torch keeps versions of modules in attributes of the dict
             return tag, [self._pairs(value), self._dict(vars(value))]
         if tag == "Counter":
             return tag, self._pairs(value)
@@ -153,7 +153,7 @@ class CheckpointWriter(Traversal):
         if numpy is None or not isinstance(value, numpy.generic) or kind is not value.dtype.type:
             raise self._refusal(article(f"{kind.__module__}.{kind.__qualname__}"), _repair(value))
         if kind is numpy.str_:
-            return "str_", value[:]  # str() would drop NULs at its end
+            return "str_", value[:]  # str() would drop NULs at the end
         if kind is numpy.bytes_:
             return "bytes_", self._file("bin", bytes(value))
         if value.dtype.isbuiltin != 1 or kind is numpy.void:
@@ -172,13 +172,13 @@ class CheckpointReader:
     """Reads a value that `CheckpointWriter` packed; damaged data raises errors of zipfile, json and numpy."""
 
     def __init__(self, data: bytes) -> None:
-        self._box = zipfile.ZipFile(BytesIO(data))
-        if any(info.compress_type != zipfile.ZIP_STORED for info in self._box.infolist()):
+        self._archive = zipfile.ZipFile(BytesIO(data))
+        if any(info.compress_type != zipfile.ZIP_STORED for info in self._archive.infolist()):
             raise ValueError("found a compressed file, expected none")
 
     def value(self) -> Any:
         """Return the value."""
-        return self._build(from_text(self._box.read(_SKELETON)))
+        return self._build(from_text(self._archive.read(_SKELETON)))
 
     def _build(self, node: Json) -> Any:
         if type(node) is list:
@@ -222,13 +222,13 @@ class CheckpointReader:
         return made
 
     def _bytes(self, number: int) -> bytes:
-        return self._box.read(f"{number}.bin")
+        return self._archive.read(f"{number}.bin")
 
     def _untag_numpy(self, tag: str, content: Any) -> Any:
         import numpy
 
         if tag in ("array", "void"):
-            array = read_npy(self._box.read(f"{content}.npy"))
+            array = read_npy(self._archive.read(f"{content}.npy"))
             return array if tag == "array" else array[()]
         if tag == "scalar":
             dtype, digits = content
@@ -268,10 +268,10 @@ def read_npy(data: bytes) -> Any:
 
 
 def to_text(value: Json) -> bytes:
-    """Return JSON with Python's NaN and Infinity; lone surrogates are kept, and never joined into one character."""
+    """Return JSON with Python's NaN and Infinity; lone surrogates stay separate characters."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def from_text(data: bytes) -> Json:
-    """Return what `to_text` wrote."""
+    """Return the value that `to_text` wrote."""
     return json.loads(data.decode("utf-8", "surrogatepass"))

@@ -1,8 +1,8 @@
 """
-Dataclasses, named tuples and enums in a checkpoint: a tree names them by module and class.
+Dataclasses, named tuples and enums in a checkpoint, each named by its module and class.
 
-A class is only looked up among the modules that are imported already, and none of its code makes an instance: reading a
-checkpoint imports nothing, and calls neither `__init__` nor `__post_init__`.
+Reading a checkpoint looks classes up only in modules that are imported already. It calls neither `__init__` nor
+`__post_init__`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qexp.worker.context.state_protocols import attributes, is_plain
 
 
 def kind_of(value: Any) -> str | None:
-    """Return the tag of a value whose class can be named: dataclass, namedtuple or enum; None for any other."""
+    """Return the tag of a value whose class can be named: dataclass, namedtuple or enum. Returns None for others."""
     cls = type(value)
     if cls.__module__ == "builtins" or _found(cls.__module__, cls.__qualname__) is not cls:
         return None
@@ -40,26 +40,26 @@ def _kind(cls: type) -> str | None:
 
 
 def content_of(kind: str, value: Any) -> Any:
-    """Return the content of a value: its attributes, its items, or the member's value."""
+    """Return the content of a value: a dataclass's attributes, a named tuple's items, or an enum member's value."""
     if kind == "dataclass":
         return attributes(value)
     return list(value) if kind == "namedtuple" else value.value
 
 
 def rebuilt(cls: type, kind: str, content: Any) -> Any:
-    """Return an instance of a class with some content; no code of the class runs for a dataclass or namedtuple."""
+    """Return an instance of a class with this content, without running code of a dataclass or namedtuple."""
     if kind == "enum":
         return cls(content)
     if kind == "namedtuple":
         return tuple.__new__(cls, content)
     made: Any = object.__new__(cls)
     for name, item in content.items():
-        object.__setattr__(made, name, item)  # a frozen dataclass refuses its own
+        object.__setattr__(made, name, item)  # a frozen dataclass's own __setattr__ raises
     return made
 
 
 def made(kind: str, module: str, qualname: str, content: Any) -> Any:
-    """Return the value that was written; CheckpointError if no imported module has its class any more."""
+    """Return the value that was written. Raises CheckpointError if no imported module has its class."""
     cls = _found(module, qualname)
     if not isinstance(cls, type) or _kind(cls) != kind:
         raise CheckpointError(
@@ -72,5 +72,5 @@ def made(kind: str, module: str, qualname: str, content: Any) -> Any:
 def _found(module: str, qualname: str) -> Any:
     found: Any = sys.modules.get(module)
     for name in qualname.split("."):
-        found = getattr(found, "__dict__", {}).get(name)  # not by getattr, which makes lazy modules import
+        found = getattr(found, "__dict__", {}).get(name)  # getattr would make lazy modules import
     return found

@@ -1,4 +1,4 @@
-"""What a function is given that asks for a `qexp.Context`: who it is, and where to leave what it finds on the way."""
+"""`qexp.Context`, by which a function knows its attempt, and records values, saves checkpoints and stops early."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 _LONGEST = 200
 CHECKPOINT = "checkpoint"
-"""The name of a checkpoint that is given none."""
+"""The default name of a checkpoint."""
 
 
 class Leaving(Interruption):
-    """Carries an attempt out of its function once it has saved."""
+    """Ends the function of an attempt that has saved its checkpoint."""
 
 
 class Journal(Protocol):
-    """Where a context leaves things: in Postgres, or in memory where an experiment is only tried."""
+    """The store behind a context: Postgres, or memory if you only try a function."""
 
     def point(self, name: str, step: int | None, value: float, at: float) -> None: ...
 
@@ -57,14 +57,14 @@ class Context(Injected):
     """
     One attempt at an experiment, as its function sees it.
 
-    A parameter annotated with this class receives it; it is never part of a grid. Everything left here is kept if the
-    function fails or its process is killed afterwards, up to the last two seconds of series, lists and output.
+    A parameter annotated with this class receives the context; it is never part of a grid. Recorded values stay if the
+    function fails or its process is killed later. Only the last two seconds of series, lists and output may be lost.
     """
 
     def __init__(
         self,
         journal: Journal,
-        id: int = 0,  # noqa: A002 - what it is called everywhere
+        id: int = 0,  # noqa: A002 - users read context.id
         study: str = "local",
         attempt: int = 1,
         params: Mapping[str, Json] | None = None,
@@ -78,9 +78,9 @@ class Context(Injected):
         self.settings: Mapping[str, Json] = dict(settings or {})
         self.seed = seed
         """
-        The experiment's parameter `seed` if it has one, else a number of 32 bits that its parameters always give.
+        The experiment's parameter `seed` if it has one, otherwise a number of 32 bits computed from its parameters.
 
-        Python's, numpy's and torch's global random states were seeded by it when the function was called.
+        qexp seeds the global random states of Python, numpy and torch with it before it calls the function.
         """
         self.departure: Departure | None = None
         self._loops: set[str] = set()
@@ -88,7 +88,7 @@ class Context(Injected):
 
     @cached_property
     def log(self) -> logging.Logger:
-        """A logger whose lines are stored with the attempt's output; INFO and above."""
+        """A logger whose lines of INFO and above are stored with the attempt's output."""
         return _logger(f"{self.study} #{self.id}")
 
     @classmethod
@@ -101,15 +101,15 @@ class Context(Injected):
 
     @property
     def workdir(self) -> Path:
-        """A folder of this attempt's own, removed when it ends."""
+        """A folder for this attempt only, removed when the attempt ends."""
         return self._journal.workdir()
 
     def record(self, **values: Any) -> None:
         """
-        Keep parts of the result now; of several values of one name the last counts.
+        Record parts of the result now; a later value of a name replaces the earlier one.
 
-        With the function's return value they are the experiment's result, and they stay if it fails later.
-        ContextError names parts that are not data; the other parts are kept.
+        They become part of the experiment's result, and they stay if the function fails later. Raises ContextError that
+        names parts that are not data; the other parts are recorded.
         """
         found = partial_data(values)
         self._journal.record(found.data if isinstance(found.data, dict) else {}, time.time())
@@ -121,8 +121,8 @@ class Context(Injected):
         """
         Add a point to the series of each name: numbers, or numpy's and torch's scalars.
 
-        Without *step* the points of a name are counted, from 0 or on from a checkpoint that was loaded. A step that is
-        there already takes the newer value.
+        Without *step* the points of a name are counted from 0, or on from a loaded checkpoint. A later value of a step
+        replaces the earlier one.
         """
         now = time.time()
         if step is not None and (type(step) is not int or not _LEAST <= step <= _MOST):
@@ -133,24 +133,25 @@ class Context(Injected):
             self._journal.point(name, step, value if type(value) is float else _number(name, value), now)
 
     def append(self, name: str, row: Any) -> None:
-        """Append a row of any columns to the list *name*: a mapping, or a value that becomes one."""
+        """Append a row of any columns to the list *name*; a row is a mapping, or a value that converts to one."""
         self._journal.append(_named("append", name), _row(row, f"append to {name!r}"), time.time())
 
     def save(self, value: Any, *, name: str = CHECKPOINT, keep: bool = False, dump: Dump | None = None) -> None:
         """
-        Replace the checkpoint *name*, from which this experiment's next attempt can go on, on whatever host.
+        Replace the checkpoint *name*, from which the experiment's next attempt can continue on any host.
 
-        A reader sees the old one or the new one, never a mixture. Data, arrays of numpy and tensors of torch are saved
-        as they are; anything else by ``dump(value, file)``, such as ``pickle.dump``. It is dropped when the experiment
-        is done, unless *keep*. CheckpointError names the place of a value that cannot be saved.
+        A reader sees the old or the new checkpoint, never a mixture. Data, arrays of numpy and tensors of torch are
+        saved as they are; other values by ``dump(value, file)``, such as ``pickle.dump``. The checkpoint is deleted
+        when the experiment is done, unless *keep*. Raises CheckpointError with the place of a value that cannot be
+        saved.
         """
         self._journal.save(_named("save", name), encode(value, dump), keep)
 
     def load(self, default: T | None = None, *, name: str = CHECKPOINT, load: Load | None = None) -> Any:
         """
-        Return the checkpoint *name* as this or an earlier attempt saved it last, *default* if none did.
+        Return the checkpoint *name* that this or an earlier attempt saved last. Returns *default* if there is none.
 
-        What the earlier one had recorded and appended before it saved counts as this attempt's then.
+        This attempt also takes over the values and rows that the earlier one had recorded before it saved.
         """
         return self._journal.load(_named("load", name), default, load)
 
@@ -167,15 +168,15 @@ class Context(Injected):
         load: Load | None = None,
     ) -> Iterator[T]:
         """
-        Yield *items*, going on after the last one whose body an earlier attempt had finished and saved.
+        Yield *items*; skip those whose body an earlier attempt has finished and saved.
 
-        *state* holds the objects that the body changes: a dict, list, array, tensor, an object with ``state_dict`` and
-        ``load_state_dict``, a random generator, any object with attributes, or a tuple of these. It is brought back in
-        place before the first item, and saved after the body each *seconds*, or each *steps* items if given. When the
-        node is about to go away, the state is saved at once and the attempt ends; the next attempt goes on from it. An
-        attempt may begin after the last item, so code after the loop must not need that a body has run. Several loops
-        of a function need a *name* each; *keep* is as in `save`. Estimators of scikit-learn, and other state that is
-        not data, need both *dump* and *load*, such as ``joblib.dump`` and ``joblib.load``.
+        *state* has the objects that the body changes: a dict, list, array, tensor, random generator, or any object with
+        ``state_dict`` and ``load_state_dict`` or with attributes. A tuple combines several. The state is restored in
+        place before the first item, and saved after a body each *seconds*, or each *steps* items if given. If the node
+        is about to go away, the state is saved after the current body and the attempt ends; the next attempt continues.
+        An attempt may begin after the last item, so code after the loop must not require that a body has run. Several
+        loops of a function need a *name* each; *keep* is as in `save`. Estimators of scikit-learn, and other state that
+        is not data, need both *dump* and *load*, such as ``joblib.dump`` and ``joblib.load``.
 
         >>> state = {"sum": 0}
         >>> for number in Context.local().resumable(range(4), state):
@@ -229,27 +230,27 @@ class Context(Injected):
         return int(found["done"])
 
     def artifact(self, name: str, content: bytes | str | Path) -> str:
-        """Keep a file, given as bytes or by its path, with the experiment; return its URL."""
+        """Store a file, given as bytes or by its path, with the experiment; return its URL."""
         return self._journal.artifact(_named("artifact", name), Path(content) if isinstance(content, str) else content)
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the node is about to go away: save, then ``return context.leave()``, within a few seconds."""
+        """Whether the node is about to go away. If so, save and ``return context.leave()`` within a few seconds."""
         return self._journal.stopping()
 
     def leave(self) -> Departure:
-        """End this attempt without a verdict; the next one begins at once elsewhere. Return what this returns."""
+        """End this attempt without a result; another attempt follows. Let your function return this value."""
         self.departure = Departure("released")
         return self.departure
 
     def pause(self, reason: str) -> Departure:
-        """End this attempt and wait for a person's `qexp resume`. Return what this returns."""
+        """End this attempt until a person runs `qexp resume`. Let your function return this value."""
         self.departure = Departure("paused", storable_text(str(reason)))
         return self.departure
 
 
 def _logger(name: str) -> logging.Logger:
-    """Return a logger that no registry holds, so that nothing of it is left when the attempt is over."""
+    """Return a logger outside of logging's registry, so that it is freed after the attempt."""
     logger = logging.Logger(name, logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
@@ -258,7 +259,7 @@ def _logger(name: str) -> logging.Logger:
 
 
 def _number(name: str, value: Any) -> float:
-    """Return a number of any library as a float; ContextError for what is none."""
+    """Return a number of any library as a float. Raises ContextError for other values."""
     if isinstance(value, str | bytes):
         raise ContextError(f"metric: {name} is {value!r}, expected a number")
     try:
@@ -289,7 +290,7 @@ def _named(what: str, name: Any) -> str:
 
 
 def _row(row: Any, what: str) -> dict[str, Json]:
-    """Return a row as data: a mapping, a dataclass, a namedtuple or a pandas Series; otherwise ContextError."""
+    """Return a mapping, dataclass, namedtuple or pandas Series as a row of data. Raises ContextError for others."""
     if type(row).__name__ == "DataFrame" and hasattr(row, "to_dict"):
         raise ContextError(f"{what}: found a DataFrame, expected a row; append each of frame.to_dict('records')")
     try:
@@ -304,7 +305,7 @@ def _row(row: Any, what: str) -> dict[str, Json]:
 
 
 class Local(Context):
-    """A context in memory. Its `journal` has all that the function saved; another attempt may continue with it."""
+    """A context in memory. Its `journal` has all that the function saved; give it to another one to continue."""
 
     def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:
         from qexp.worker.context.memory import MemoryJournal  # functions that only annotate Context load no psycopg

@@ -9,14 +9,14 @@ from qexp.store.reconnecting import ReconnectingConnection
 from qexp.worker.context.postgres import PostgresJournal
 from qexp.worker.periodic import PeriodicThread
 
-_PULSE = 1.0
+_INTERVAL = 1.0
 """Seconds between two flushes."""
 _IDLE = 10.0
-"""Seconds without a record after which the connection is released."""
+"""Seconds without records after which the connection is released."""
 
 
 class JournalFlusher:
-    """One thread for the life of a process; it flushes the journal of the running attempt."""
+    """The thread of a process that flushes the journal of the running attempt."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class JournalFlusher:
         self._postgres, self._sample, self._each_second = postgres, sample, each_second
         self._journal: PostgresJournal | None = None
         self._since = 0.0
-        self._thread = PeriodicThread("qexp-flusher", self._write, _PULSE, "records are not written yet")
+        self._thread = PeriodicThread("qexp-flusher", self._write, _INTERVAL, "records are not written yet")
 
     def start(self, journal: PostgresJournal) -> None:
         """Flush this journal from now on."""
@@ -36,13 +36,13 @@ class JournalFlusher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop flushing: the attempt ends and flushes the rest itself."""
+        """Stop flushing; the attempt flushes the rest when it ends."""
         self._journal = None
 
     def _write(self) -> None:
-        """Flush the journal; if that fails, the end of the attempt flushes again and reports the failure."""
+        """Flush the journal; if that fails, the attempt flushes again when it ends, and reports a failure then."""
         journal = self._journal
-        if journal is None or time.monotonic() - self._since < _PULSE:
+        if journal is None or time.monotonic() - self._since < _INTERVAL:
             return
         self._each_second()
         self._sample()

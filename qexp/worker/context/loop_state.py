@@ -12,9 +12,8 @@ class State:
     """
     The objects that the body of a loop changes.
 
-    Objects with a state of their own and objects with attributes are restored in place. So they must stay at the places
-    where they were when the loop began. If *whole*, estimators of scikit-learn are captured as they are, for the user's
-    `dump`.
+    They are restored in place, so objects with attributes or a state of their own must stay where they were when the
+    loop began. If *whole*, estimators of scikit-learn are captured as they are, for the user's `dump`.
     """
 
     def __init__(self, target: Any, whole: bool = False) -> None:
@@ -24,11 +23,11 @@ class State:
         self._owned = first.owned
 
     def taken(self) -> Any:
-        """Return the present state; CheckpointError names an object that could not be restored."""
+        """Return the present state. Raises CheckpointError with the place of an object that could not be restored."""
         return StateCapture(self._whole, self._places).target(self._target)
 
     def restore(self, value: Any) -> None:
-        """Restore a state that `taken` returned; CheckpointError if it does not fit."""
+        """Restore a state that `taken` returned. Raises CheckpointError if it does not fit."""
         StateRestore(self._owned).all(self._target, value)
 
 
@@ -36,10 +35,9 @@ def state_of(target: Any) -> Any:
     """
     Return the state of an object that a function changes; `restore_into` restores it.
 
-    The state of a dict, list, array or tensor is itself; of a model or optimizer its `state_dict()`; of a random
-    generator the state of that; of any other object of a Python class its attributes. Dicts, lists, tuples and
-    attributes may hold such objects: `{"model": model, "epoch": 3}`. Arrays and tensors are not copied. None has no
-    state.
+    A dict, list, array or tensor is its own state, and is not copied. The state of a model or optimizer is its
+    `state_dict()`; a random generator returns its own. The state of another object of a Python class is its attributes.
+    Dicts, lists, tuples and attributes may contain such objects: `{"model": model, "epoch": 3}`. None has no state.
     """
     return StateCapture(False, None).target(target)
 
@@ -48,9 +46,9 @@ def restore_into(target: Any, value: Any) -> None:
     """
     Give *target*, in place, the state that `state_of` returned for a similar one.
 
-    A dict or list holds exactly the saved items afterwards; an object keeps attributes that the value lacks. Dicts,
+    Afterwards a dict or list has exactly the saved items; an object keeps attributes that the value lacks. Dicts,
     lists, sets, arrays and tensors inside are restored in place too, so other references see the change. Arrays and
-    tensors of another shape or type are replaced. CheckpointError if the two do not fit.
+    tensors of another shape or type are replaced. Raises CheckpointError if the value does not fit.
     """
     if target is not None:
         State(target).restore(value)

@@ -1,4 +1,4 @@
-"""The journal of a context in memory, for trying a function: nothing is written to Postgres."""
+"""The journal that keeps a context's records in memory, to try a function without Postgres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qexp.store.writes.journal import Point
 from qexp.worker.context.checkpoint import EncodedCheckpoint, Load, decode
 
 Stored = Callable[[str], EncodedCheckpoint | None]
-"""Returns the checkpoint of a name, or None."""
+"""A function that returns the checkpoint of a name, or None."""
 
 
 def _nothing(name: str) -> None:
@@ -21,7 +21,7 @@ def _nothing(name: str) -> None:
 
 class MemoryJournal:
     """
-    Keep `recorded`, `series`, `lists`, `checkpoints` and `artifacts` of a function, each by name.
+    Keeps `recorded`, `series`, `lists`, `checkpoints` and `artifacts` of a function, each by name.
 
     Set `stop` to ask the function to save and return.
     """
@@ -50,11 +50,11 @@ class MemoryJournal:
         self.lists.setdefault(name, []).append(row)
 
     def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None:
-        """Keep a checkpoint, encoded as it would be stored."""
+        """Keep an encoded checkpoint."""
         self.checkpoints[name] = encoded
 
     def load(self, name: str, default: Any, load: Load | None) -> Any:
-        """Return a checkpoint that was saved here, or by an earlier attempt; otherwise *default*."""
+        """Return a checkpoint that this or an earlier attempt saved. Returns *default* if there is none."""
         found = self.checkpoints.get(name) or self._stored(name)
         return default if found is None else decode(found.kind, found.data, load)
 
@@ -70,5 +70,5 @@ class MemoryJournal:
         return Path(self._folder.name)
 
     def stopping(self) -> bool:
-        """Say whether the function should save and leave."""
+        """Say whether the function should save and return."""
         return self.stop

@@ -1,4 +1,4 @@
-"""What an attempt printed, read while it runs and afterwards: head and tail, in chunks that a database can keep."""
+"""Reads the output of an attempt, while it runs and afterwards: its head and its tail, in chunks for the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qexp.model import storable_text
 from qexp.worker.masking import mask, unfinished
 
 HEAD = TAIL = 65_536
-"""Bytes that are kept of the beginning and of the end of what an attempt prints."""
+"""Bytes of an attempt's output that are kept at its beginning and at its end."""
 _PIECE = 16_384
 _ROOM = 64 << 20
 _UTF_8 = codecs.getincrementaldecoder("utf-8")
@@ -21,7 +21,7 @@ _UTF_8 = codecs.getincrementaldecoder("utf-8")
 
 @dataclass(frozen=True, order=True, slots=True)
 class Chunk:
-    """A piece of output: where it began, counted in bytes, how many bytes it was, and its text."""
+    """A piece of output: its position and size in bytes, and its text."""
 
     position: int
     size: int
@@ -29,17 +29,17 @@ class Chunk:
 
     @property
     def end(self) -> int:
-        """Where the next byte is."""
+        """The position of the next byte."""
         return self.position + self.size
 
 
 class Output:
     """
-    Reads, bit by bit, what can still matter of an attempt's output: its head and its tail.
+    Reads the head and the tail of an attempt's output, in steps while the file grows.
 
-    *source* is a file, which need not exist, or a descriptor of one. *position* is where the last stored chunk ended:
-    with it, a reader goes on where another stopped, for example after the death of the process. What is longer than
-    64 MB is dropped from the file as it is read; positions are not changed by that.
+    *source* is a file, which need not exist, or its descriptor. *position* is the end of the last stored chunk: with
+    it, a reader continues where another one stopped, for example after the process died. A file of more than 64 MB is
+    emptied as it is read; positions stay the same.
     """
 
     def __init__(self, source: Path | int, head: int = HEAD, tail: int = TAIL, position: int = 0) -> None:
@@ -51,16 +51,16 @@ class Output:
 
     @property
     def obsolete(self) -> tuple[int, int]:
-        """Where the middle begins and ends: chunks that lie wholly inside are not needed any more."""
+        """The start and end of the part between head and tail: chunks inside it are not needed any more."""
         end = self.total - self._tail
         return self._head_end, end if end > self._head else self._head_end
 
     def take(self, final: bool = False) -> list[Chunk]:
         """
-        Return what is new, in chunks of at most 16 KB that split no character; with *final*, the rest, and close.
+        Return new output in chunks of at most 16 KB that split no character; *final* returns the rest and closes.
 
-        The bytes of a character or a password that is not complete yet come with the next call. If more came than
-        head and tail hold, positions show the gap.
+        An incomplete character or password is returned by the next call. If the output was longer than head and tail,
+        the positions show the gap.
         """
         if self._fd is None:
             return []
@@ -72,7 +72,7 @@ class Output:
         return chunks
 
     def close(self) -> None:
-        """Give the descriptor back; what is taken afterwards is empty."""
+        """Close the descriptor; later calls of `take` return nothing."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -89,7 +89,7 @@ class Output:
         beyond = self.total > self._head_end
         chunks = self._decode(fd, min(self.total, self._head_end), final and not beyond)
         if beyond:
-            self._head_end = self._next  # a character across the end of the head belongs to what follows
+            self._head_end = self._next  # a character across the end of the head belongs to the tail
         return chunks
 
     def _take_tail(self, fd: int, final: bool) -> list[Chunk]:
@@ -104,7 +104,7 @@ class Output:
         if end <= self._next:
             return []
         data = os.pread(fd, end - self._next, self._next - self._base)
-        if self._resumed:  # what the other reader dropped reads as NUL
+        if self._resumed:  # the part that the other reader dropped reads as NULs
             self._next += len(data) - len(data := data.lstrip(b"\0"))
         chunks = []
         while data:
@@ -121,7 +121,7 @@ class Output:
         return chunks
 
     def _drop(self, fd: int) -> None:
-        """Give the disk back what was read: the file becomes a hole of the same length, and writers append to it."""
+        """Free the disk space of read output: the file becomes a hole of the same length, and writers append to it."""
         if self.total - self._dropped > _ROOM and self._next == self.total:
             os.ftruncate(fd, 0)
             os.ftruncate(fd, self.total - self._base)
@@ -141,7 +141,7 @@ def _is_inside_a_character(byte: int) -> bool:
 
 def render(chunks: Iterable[Chunk], total: int | None = None) -> str:
     """
-    Return chunks as one text, with a line at each gap; *total* is where the output of an ended attempt ended.
+    Return chunks as one text, with a line at each gap; *total* is the size of an ended attempt's output.
 
     >>> render([Chunk(0, 2, "ab"), Chunk(1236, 2, "yz")])
     'ab\\n[… 1,234 bytes left out …]\\nyz'

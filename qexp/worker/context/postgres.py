@@ -1,4 +1,4 @@
-"""A context's journal in Postgres: buffered, written in batches, and to the end before an attempt ends."""
+"""The journal that writes a context's records to Postgres: in batches, and completely before an attempt ends."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from qexp.worker.context.output import Output
 log = logging.getLogger(__name__)
 
 LARGEST = 8_000_000
-"""Bytes of JSON that a result, a recorded part or a row may have."""
+"""The most bytes of JSON in a result, a recorded part or a row."""
 
 
 @dataclass
 class _Batch:
-    """What was taken from the buffers and not written yet."""
+    """Records taken from the buffers that are not written yet."""
 
     points: dict[str, list[Point]] = field(default_factory=dict)
     records: dict[str, Json] = field(default_factory=dict)
@@ -53,9 +53,9 @@ class _Batch:
 
 class PostgresJournal:
     """
-    What one attempt leaves. The function's thread fills buffers, `flush` empties them from any thread.
+    Keeps the records of one attempt. The function's thread fills buffers; any thread may call `flush`, which writes.
 
-    A batch whose writing failed is written again with what has come since; every statement is safe to repeat.
+    A batch whose writing failed is written again, with later records; every statement is safe to repeat.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class PostgresJournal:
         self._postgres, self.writer, self._study, self._output = postgres, writer, study, output
         self._folder, self._stopping = folder, stopping
         self.over = False
-        """It was found that the attempt is someone else's by now: nothing more is written."""
+        """Whether the attempt no longer belongs to this worker, so that nothing more is written."""
         self.recorded: dict[str, Json] = {}
         self.recorded_at: dict[str, str] = {}
         self._carried: dict[str, str] = {}
-        """Moments of what was recorded by an attempt that this one goes on from."""
+        """By name: the times at which earlier attempts recorded the values that this one has taken over."""
         self._before: set[int] = set()
-        """Attempts that this one goes on from."""
+        """Numbers of the earlier attempts that this one continues."""
         self._series: dict[str, list[Point]] = {}
         self._steps: dict[str, int] = {}
-        """How many points without a step each series has had."""
+        """The number of points without a step in each series."""
         self._entries: list[Entry] = []
         self._last_key = 0
-        """Of the last row of a list: nanoseconds since 1970, and more than that of the row before."""
+        """The key of the last row of a list: nanoseconds since 1970; each key is larger than the one before."""
         self._numbers: dict[str, int] = {}
         self._batch = _Batch()
         self._unsent: list[tuple[str, Json, str]] = []
@@ -101,7 +101,7 @@ class PostgresJournal:
         series.append(Point(step, value, at))
 
     def record(self, values: Mapping[str, Json], at: float) -> None:
-        """Buffer parts of the result; ContextError for one that is too large, after the others are buffered."""
+        """Buffer parts of the result. Raises ContextError for a part that is too large, and buffers the others."""
         self._check()
         moment, refused = datetime.fromtimestamp(at, UTC).isoformat(), list[ContextError]()
         for name, value in values.items():
@@ -125,11 +125,11 @@ class PostgresJournal:
         self._entries.append(Entry(name, key, row, at))
 
     def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None:
-        """Write a checkpoint, and before it all that is buffered: the next attempt goes on behind both."""
+        """Write the buffers and then a checkpoint, so that the next attempt continues after both."""
         self._check()
         self.flush(PATIENCE)
-        size, inside = len(encoded.data), self._settings.checkpoint_limit
-        url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > inside else None
+        size, limit = len(encoded.data), self._settings.checkpoint_limit
+        url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > limit else None
         digest = hashlib.sha256(encoded.data).hexdigest()
         data = None if url else encoded.data
         saved = journal.Saved(encoded.kind, data, url, digest, self.writer.attempt, self._progress())
@@ -141,13 +141,13 @@ class PostgresJournal:
             self._files.delete(old)
 
     def load(self, name: str, default: Any, load: Load | None) -> Any:
-        """Return a checkpoint of this or an earlier attempt, *default* if there is none."""
+        """Return a checkpoint of this or an earlier attempt. Returns *default* if there is none."""
         self._check()
         found = self.encoded(name)
         return default if found is None else decode(found.kind, found.data, load)
 
     def encoded(self, name: str) -> EncodedCheckpoint | None:
-        """Return a checkpoint as it was stored, None if there is none."""
+        """Return a stored checkpoint. Returns None if there is none."""
         saved = self._postgres.run(lambda raw: journal.saved(raw, self.writer.id, name), f"checkpoint {name}")
         if saved is None:
             return None
@@ -155,16 +155,16 @@ class PostgresJournal:
         if hashlib.sha256(data).hexdigest() != saved.sha256:
             raise ContextError(f"load: the checkpoint {name!r} in {saved.url} differs from what was saved")
         if saved.attempt < self.writer.attempt:
-            self._go_on(saved)
+            self._take_over(saved)
         return EncodedCheckpoint(saved.kind, data)
 
     def _progress(self) -> dict[str, Json]:
-        """Return what an attempt that goes on from here must know of this one, beside its checkpoint."""
+        """Return the facts, beside a checkpoint, that an attempt needs to continue this one."""
         last_key = max(self._last_key, time.time_ns())
         return {"steps": dict(self._steps), "last_key": last_key, "before": sorted(self._before)}
 
-    def _go_on(self, saved: journal.Saved) -> None:
-        """Count on, and keep what was recorded and appended before the checkpoint of an earlier attempt."""
+    def _take_over(self, saved: journal.Saved) -> None:
+        """Continue the counts of an earlier attempt, and take over its records from before its checkpoint."""
         progress = saved.progress
         for name, step in progress["steps"].items():
             self._steps[name] = max(step, self._steps.get(name, 0))
@@ -172,11 +172,11 @@ class PostgresJournal:
         for name, value in recorded.items():
             moment = progress["recorded_at"][name]
             if name in self.recorded and not self._carried.get(name, "~") < moment:
-                continue  # recorded by this attempt, or by an earlier one after that
+                continue  # this attempt, or a later one than the saved one, has recorded it
             self.recorded[name], self.recorded_at[name] = value, moment
             self._carried[name] = moment
             self._unsent.append((name, value, moment))
-        self._before |= {saved.attempt, *progress.get("before", ())}  # an older qexp did not note them
+        self._before |= {saved.attempt, *progress.get("before", ())}  # older versions of qexp do not write "before"
         self._postgres.run(
             lambda raw: journal.went_on(raw, self.writer, self._before), "the checkpoint of this attempt"
         )
@@ -184,28 +184,28 @@ class PostgresJournal:
         self._postgres.run(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")
 
     def artifact(self, name: str, content: bytes | Path) -> str:
-        """Store a file and note it."""
+        """Store a file, and record it as an artifact."""
         self._check()
         stored = self._files.put(self._key(name), content)
-        noted = self._postgres.run(
+        is_recorded = self._postgres.run(
             lambda raw: journal.note_artifact(raw, self.writer, name, stored.url, stored.size, stored.sha256),
             f"artifact {name}",
         )
-        self._require(noted)
+        self._require(is_recorded)
         return stored.url
 
     def workdir(self) -> Path:
-        """Return the attempt's folder, made when it is first asked for."""
+        """Return the attempt's folder; the first call creates it."""
         if self.over:
             raise self.ended()
         return self._folder()
 
     def stopping(self) -> bool:
-        """Say whether the function should save and leave; so it should when its attempt is over."""
+        """Say whether the function should save and return, since its worker stops or its attempt is over."""
         return self._stopping() or self.over
 
     def flush(self, patience: float = 0.0, final: bool = False) -> bool:
-        """Write what is buffered, waiting *patience* seconds for a Postgres that is away; say whether there was any."""
+        """Write the buffers, with *patience* seconds for an unreachable Postgres; say whether there was anything."""
         with self._lock:
             self._collect(final)
             if not self._batch or self.over:
@@ -215,14 +215,14 @@ class PostgresJournal:
             return True
 
     def completed(self, outcome: Outcome) -> Outcome:
-        """Return an outcome with what was recorded on the way."""
+        """Return an outcome with the values that the function recorded before."""
         if not self.recorded:
             return outcome
-        found = {**self.recorded, **(outcome.result or {})}
-        return dataclasses.replace(outcome, result=found, recorded_at=self.recorded_at)
+        result = {**self.recorded, **(outcome.result or {})}
+        return dataclasses.replace(outcome, result=result, recorded_at=self.recorded_at)
 
     def _collect(self, final: bool) -> None:
-        """Move the buffers into the batch; the function's thread may go on filling them meanwhile."""
+        """Move the buffers into the batch, while the function's thread may still fill them."""
         batch = self._batch
         for name in list(self._series):
             series = self._series[name]
@@ -260,7 +260,7 @@ class PostgresJournal:
         return f"{self._study}/{self.writer.id}/{self.writer.attempt}/{name}"
 
     def _number(self, name: str) -> int:
-        """Return a number that makes each file of a checkpoint another one: the old stays until the row has moved."""
+        """Return a number that no file of this checkpoint has had: the old file stays until the row has changed."""
         number = self._numbers.get(name, 0)
         self._numbers[name] = number + 1
         return number
@@ -275,7 +275,7 @@ class PostgresJournal:
             raise self.ended()
 
     def ended(self) -> ContextError:
-        """Return the error of what comes after the end of the attempt."""
+        """Return the error for calls after the end of the attempt."""
         number = self.writer.id
         if not is_this_process(self._pid):
             return ContextError(
@@ -294,9 +294,9 @@ class PostgresJournal:
 
 
 def check_size(what: str, value: Json) -> None:
-    """Raise ContextError if a value has more bytes as JSON than a row should, or more levels than can be written."""
+    """Raise ContextError if the JSON of a value is too large or nested too deeply."""
     try:
-        size = len(to_json([[value]]))  # as deep as among other results, in what `claiming.encode_result` writes
+        size = len(to_json([[value]]))  # two levels deeper, as `claiming.encode_result` writes it
     except ValueError as error:
         raise ContextError(f"{what} is nested too deeply, expected at most 250 levels") from error
     if size > LARGEST:

@@ -1,4 +1,4 @@
-"""Scalars of Python's library in a checkpoint, such as dates: how each is written as JSON and read again."""
+"""Scalars of Python's standard library in a checkpoint, such as dates: functions that write and read them as JSON."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ SCALAR_TYPES = {
     "purepath": ScalarType(pathlib.PurePosixPath, str, pathlib.PurePosixPath),
     "windowspath": ScalarType(pathlib.PureWindowsPath, str, pathlib.PureWindowsPath),
 }
-"""By the tag that stands for the type in a tree."""
+"""Scalar types by the tag that stands for them in a checkpoint."""
 
 
 def is_reversible(value: Any) -> bool:
-    """Say whether a scalar can be read again as it was: a time in a zone without a name cannot."""
+    """Say whether a scalar can be read as it was written: a time in a zone without a name cannot."""
     zone = getattr(value, "tzinfo", None)
     return type(zone) in (NoneType, timezone) or (type(zone) is ZoneInfo and zone.key is not None)

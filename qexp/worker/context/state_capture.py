@@ -1,4 +1,4 @@
-"""Capture the state of a loop as data, and note which objects it was taken from."""
+"""Captures the state of a loop as data, and notes the places of the captured objects."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ Memory = tuple[int, int]
 
 
 class StateCapture(Traversal):
-    """Captures a state and notes the place and type of each object; *known* has those of the loop's beginning."""
+    """Captures a state, and notes the place and type of each object; *known* has the places from the loop's start."""
 
     def __init__(self, whole: bool, known: dict[Place, type] | None) -> None:
         super().__init__()
         self._whole, self._known = whole, known
         self.places: dict[Place, type] = {}
         self.owned: set[Memory] = set()
-        """Memory of objects that have a state of their own; noted only at the loop's beginning."""
+        """Memory of objects that have a state of their own; noted only at the loop's start."""
         self._open: set[int] = set()
-        """The objects whose attributes are captured just now."""
+        """Ids of the objects whose attributes are being captured."""
 
     def target(self, target: Any) -> Any:
-        """Return the state of a loop; CheckpointError names an object that could not be restored."""
+        """Return the state of a loop. Raises CheckpointError with the place of an object that could not be restored."""
         require_state(target)
         if isinstance(target, dict):
             return self._items(target)
@@ -49,7 +49,7 @@ class StateCapture(Traversal):
 
     def _of(self, item: Any) -> Any:
         kind = type(item)
-        if kind in SCALARS or kind.__module__ == "numpy":  # arrays and scalars, since there may be many
+        if kind in SCALARS or kind.__module__ == "numpy":  # first, since there may be many
             return item
         if kind in (dict, OrderedDict, Counter) or (kind is defaultdict and has_known_factory(item)):
             return self._dict(item)
@@ -74,7 +74,7 @@ class StateCapture(Traversal):
             self._note(item, "put a dict there")
             return self._items(item)
         if self._path and pickles_itself(item):
-            return item  # its attributes are not its state
+            return item  # its attributes are not all of its state
         return self._attributes_of(item) if has_attributes(item) else item
 
     def _saved(self, item: Any, own: OwnState) -> Any:
@@ -146,7 +146,7 @@ def require_state(target: Any) -> None:
 
 
 def parts_of(target: Any) -> dict[Any, Any] | None:
-    """Return the parts of a tuple or frozen dataclass: it can be restored if each part can; None for others."""
+    """Return the parts of a tuple or frozen dataclass, which are restored one by one. Returns None for others."""
     if isinstance(target, tuple):
         return dict(enumerate(target))
     return attributes(target) if is_dataclass(target) and type(target).__dataclass_params__.frozen else None
@@ -166,7 +166,7 @@ def _is_restorable(target: Any) -> bool:
 
 
 def described(value: Any) -> str:
-    """Return the type of a value, for an error; of an array or tensor its shape too."""
+    """Return text for errors: the type of a value, and the shape of an array or tensor."""
     if is_array(value):
         return f"an array of {value.dtype} of shape {value.shape}"
     if tensor_codec.is_tensor(value):
@@ -175,7 +175,7 @@ def described(value: Any) -> str:
 
 
 def memory_of(value: Any) -> Memory | None:
-    """Return the memory of an array or tensor; None if it has no numbers, and for any other value."""
+    """Return the memory of an array or tensor. Returns None if it has no numbers, and for other values."""
     if is_array(value) and value.nbytes:
         return value.__array_interface__["data"][0], value.nbytes
     return tensor_codec.memory_of(value) if tensor_codec.is_tensor(value) else None

@@ -1,4 +1,4 @@
-"""The path through a nested state, for errors that name a place, and the depth that is allowed."""
+"""The path through a nested state, by which errors name a place, and the depth limit."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from qexp.errors import CheckpointError
 
-DEEPEST = 100  # a deep stack must be able to read data that a shallow stack has written
+DEEPEST = 100  # low, so that a function with a deep stack can read data written from a shallow one
 
 
 class Traversal:
-    """A walk through a nested state that knows its path; errors leave out the first *outer* keys of it."""
+    """The base of classes that visit a nested state and know their path; errors omit its first *outer* keys."""
 
     def __init__(self, outer: int = 0) -> None:
         self._path: list[Any] = []
@@ -31,7 +31,7 @@ class Traversal:
 
 def place_of(path: Iterable[Any]) -> str:
     """
-    Return a path in a state as Python would spell it.
+    Return a path in a state as a Python expression.
 
     >>> place_of(["net", 0])
     "state['net'][0]"

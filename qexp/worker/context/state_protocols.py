@@ -1,4 +1,4 @@
-"""How objects return and load their state: `state_dict`, `getstate`, or attributes."""
+"""The protocols by which objects return and load their state: `state_dict`, `getstate`, or attributes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OwnState(NamedTuple):
 
 
 def own_state(target: Any) -> OwnState | None:
-    """Return how an object saves and loads its state, as torch, random or numpy define it; or None."""
+    """Return the methods for an object's state, as torch, random or numpy define them. Returns None without them."""
     if isinstance(target, type):
         return None
     for save, load in _PAIRS:
@@ -47,18 +47,18 @@ def attributes(target: Any) -> dict[str, Any]:
 
 
 def has_attributes(target: Any) -> bool:
-    """Say whether an object consists of attributes that may change, unlike a value with a hash of its own."""
+    """Say whether an object's state is its attributes; a value with its own hash does not change."""
     kind = type(target)
     return is_plain(kind) and (is_dataclass(kind) or hasattr(target, "__dict__")) and not _is_value(kind)
 
 
 def is_plain(kind: type) -> bool:
-    """Say whether objects of a class keep their state in attributes, rather than hide a part of it in C."""
+    """Say whether objects of a class keep their whole state in attributes, and none of it in C."""
     return all(_is_python(base) for base in kind.__mro__ if base.__base__ is object)
 
 
 def is_estimator(target: Any) -> bool:
-    """Say whether an object is an estimator of scikit-learn: only pickle knows its parts in C."""
+    """Say whether an object is an estimator of scikit-learn, whose parts in C only pickle can save."""
     base = sys.modules.get("sklearn.base")
     return base is not None and isinstance(target, base.BaseEstimator)
 
@@ -75,10 +75,10 @@ def _is_python(base: type) -> bool:
 
 
 def _is_value(kind: type) -> bool:
-    own: Any = kind.__hash__  # None if it is compared by parts that change
+    own: Any = kind.__hash__  # None if the class is compared by parts that change
     return own is not None and own is not object.__hash__ and not is_dataclass(kind)
 
 
 def is_array(value: Any) -> bool:
-    """Say whether a value is an array of numpy, and not of a class derived from it."""
+    """Say whether a value is an array of numpy, but not of a derived class."""
     return type(value) is getattr(sys.modules.get("numpy"), "ndarray", None)

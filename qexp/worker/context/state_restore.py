@@ -1,4 +1,4 @@
-"""Restore the state of a loop in place, into the objects that a function holds."""
+"""Restores the state of a loop in place, in the objects that a function uses."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ class StateRestore(Traversal):
     """
     Restores a state.
 
-    One object may be at several places: the tensors of `best = net.state_dict()` are those of the model. If these
-    places have different values in the checkpoint, one keeps the object and the others get new ones. An object with a
-    state of its own keeps its numbers, which are in *owned* memory. They are compared after all such objects are
-    loaded.
+    An object may be at several places: `best = net.state_dict()` has the same tensors as the model. If the checkpoint
+    has different values at these places, one place keeps the object, and the others get new objects. An object with a
+    state of its own always keeps its tensors, which are in *owned* memory; other places are compared with them after
+    all such objects are loaded.
     """
 
     def __init__(self, owned: set[Memory]) -> None:
         super().__init__()
         self._owned, self._postponed, self._loaded = owned, False, False
         self._given: dict[Any, tuple[Any, Any]] = {}
-        """By identity or memory: each object that has its value already, and this value."""
+        """By identity or memory: each object that is restored already, and its value."""
 
     def all(self, target: Any, value: Any) -> None:
-        """Restore a state: in two passes if tensors are to be compared with those of loaded objects."""
+        """Restore a state; a second pass compares tensors with those of loaded objects if necessary."""
         self.target(target, value)
         if self._postponed:
             self._loaded = True
@@ -44,7 +44,7 @@ class StateRestore(Traversal):
             self.target(target, value)
 
     def target(self, target: Any, value: Any) -> None:
-        """Restore the state once; CheckpointError if it does not fit the target."""
+        """Restore the state in one pass. Raises CheckpointError if it does not fit the target."""
         if target is None:
             return
         require_state(target)
@@ -64,7 +64,7 @@ class StateRestore(Traversal):
             raise self._misfit(target, value)
 
     def _of(self, held: Any, value: Any) -> Any:
-        """Return *held* with the saved state if it can take that, otherwise the value itself."""
+        """Return *held* with the saved state if it can be restored in place, otherwise the value itself."""
         kind = type(held)
         if value is None or kind in SCALARS or held is value:
             return value
@@ -77,7 +77,7 @@ class StateRestore(Traversal):
         elif isinstance(held, dict) and type(value) in (kind, _kind_taken(held)):
             self._fill(held, value)
         elif is_estimator(held) and type(value) is kind:
-            vars(held).clear()  # its parts may share arrays: each is taken as it is
+            vars(held).clear()  # its parts may share arrays, so they are replaced as a whole
             vars(held).update(vars(value))
         elif type(value) is dict and has_attributes(held) and not is_dataclass(held):
             self._set_all(held, value)
@@ -151,7 +151,7 @@ class StateRestore(Traversal):
             return
         try:
             own.load(value)
-        except Exception as error:  # libraries and users' classes raise many kinds
+        except Exception as error:  # libraries and users' classes raise any type
             name, reason = type(held).__qualname__, single_line(f"{type(error).__name__}: {error}")
             raise self._error(f"{name} cannot take the checkpoint's state ({reason}); {_FRESH}") from error
 
@@ -169,7 +169,7 @@ class StateRestore(Traversal):
         return self._tensor(held, value)
 
     def _is_given(self, held: Any, value: Any) -> bool:
-        """Say whether a container has received a different value already, at another place."""
+        """Say whether a container was restored at another place already, with a different value."""
         first = self._given.setdefault(id(held), (held, value))[1]
         return first is not value and not _same(first, value)
 
@@ -191,7 +191,7 @@ class StateRestore(Traversal):
 
 
 def _kind_taken(held: dict[Any, Any]) -> type:
-    """Return the type that a dict is captured as: dict for a defaultdict whose factory no tree can name."""
+    """Return the type in which a dict is captured: dict for a defaultdict whose factory has no name."""
     return dict if type(held) is defaultdict and not has_known_factory(held) else type(held)
 
 
@@ -202,5 +202,5 @@ def _same(one: Any, other: Any) -> bool:
         return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
     try:
         return encode(one) == encode(other)
-    except CheckpointError:  # a state for dump= may hold objects of any kind
+    except CheckpointError:  # a state for dump= may have objects of any type
         return False

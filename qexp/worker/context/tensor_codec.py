@@ -1,4 +1,4 @@
-"""Tensors of torch in a checkpoint: the bytes of their storage, without torch's pickles; qexp never imports torch."""
+"""Tensors of torch in a checkpoint: writes and reads their bytes without pickle; qexp never imports torch."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FACTS = ("Size", "dtype", "device")
 
 
 def is_tensor(value: Any) -> bool:
-    """Say whether a value is a tensor or parameter of torch, and not of a class derived from these."""
+    """Say whether a value is a tensor or parameter of torch, but not of a derived class."""
     torch: Any = sys.modules.get("torch")
     return torch is not None and type(value) in (getattr(torch, "Tensor", None), _parameter(torch))
 
 
 def refusal(value: Any) -> tuple[str, str] | None:
-    """Return why the bytes of a tensor cannot be kept, and what to keep instead; None if they can."""
+    """Return why a tensor cannot be written, and what to keep instead. Returns None if it can be written."""
     if value.is_quantized:
         return "a quantized tensor", "keep its int_repr(), q_scale() and q_zero_point(), or its dequantize()"
     if value.is_nested:
@@ -34,13 +34,13 @@ def refusal(value: Any) -> tuple[str, str] | None:
 
 
 def memory_of(value: Any) -> tuple[int, int] | None:
-    """Return the address of the numbers of a tensor and their size in bytes; None if it has none."""
+    """Return the address and size in bytes of a tensor's numbers. Returns None if it has none."""
     size = value.numel() * value.itemsize
     return (value.data_ptr(), size) if size and refusal(value) is None else None
 
 
 def repair(value: Any) -> str | None:
-    """Return how to keep a lazy tensor or one of a derived class; None for any other value."""
+    """Return advice for keeping a lazy tensor or one of a derived class. Returns None for other values."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not isinstance(value, getattr(torch, "Tensor", ())):
         return None
@@ -50,12 +50,12 @@ def repair(value: Any) -> str | None:
 
 
 def written(value: Any, file: Callable[[str, Any], int]) -> tuple[str, Json]:
-    """Return the tag and description of a tensor whose bytes *file* keeps; they are in the order of its strides."""
+    """Return the tag and description of a tensor; give its bytes, in the order of its strides, to *file*."""
     dense = _resolved(value)
     order = sorted(range(dense.dim()), key=dense.stride, reverse=True)
     if not dense.permute(order).is_contiguous():
         order = list(range(dense.dim()))
-    dense = _carried(dense.permute(order)).contiguous().cpu()
+    dense = _copyable(dense.permute(order)).contiguous().cpu()
     description: dict[str, Json] = {
         "dtype": str(value.dtype).removeprefix("torch."),
         "shape": list(dense.shape),
@@ -68,7 +68,7 @@ def written(value: Any, file: Callable[[str, Any], int]) -> tuple[str, Json]:
 
 
 def fact_written(value: Any) -> list[Json] | None:
-    """Return the name and content of a size, type or device of torch; None for anything else."""
+    """Return the name and content of a size, type or device of torch. Returns None for other values."""
     torch: Any = sys.modules.get("torch")
     kind = type(value)
     if torch is None or kind not in [getattr(torch, name, None) for name in _FACTS]:
@@ -78,14 +78,14 @@ def fact_written(value: Any) -> list[Json] | None:
 
 
 def fact_read(name: str, content: Any) -> Any:
-    """Return the size, type or device that `fact_written` was given."""
+    """Return the size, type or device that `fact_written` described."""
     if name == "dtype":
         return _dtype(content)
     return {"Size": _torch().Size, "device": _torch().device}[name](content)
 
 
 def read(tag: str, description: dict[str, Any], file: Callable[[int], bytes]) -> Any:
-    """Return the tensor, on the device that it was on if this machine has it, otherwise on the CPU."""
+    """Return the tensor, on its former device if this machine has that, otherwise on the CPU."""
     torch = _torch()
     dtype, shape, data = _dtype(description["dtype"]), description["shape"], file(description["file"])
     if math.prod(shape) * dtype.itemsize != len(data):
@@ -101,12 +101,12 @@ def read(tag: str, description: dict[str, Any], file: Callable[[int], bytes]) ->
 
 
 def restore(held: Any, value: Any) -> bool:
-    """Give a tensor, in place, the numbers of another one; False if the two differ in type or shape."""
+    """Copy the numbers of a tensor into another one, in place. Returns False if the two differ in type or shape."""
     shared = any(step == 0 and size > 1 for step, size in zip(held.stride(), held.shape, strict=True))
     if (held.dtype, held.shape) != (value.dtype, value.shape) or shared or held.is_inference():
         return False
     with _torch().no_grad():
-        _carried(held).copy_(_carried(value))
+        _copyable(held).copy_(_copyable(value))
     if held.is_leaf:
         held.requires_grad_(value.requires_grad)
     return True
@@ -116,8 +116,8 @@ def _resolved(tensor: Any) -> Any:
     return tensor.detach().resolve_conj().resolve_neg()
 
 
-def _carried(tensor: Any) -> Any:
-    """Return a view of a type that torch can copy: it cannot copy integers of fewer than eight bits."""
+def _copyable(tensor: Any) -> Any:
+    """Return a view whose type torch can copy: it cannot copy integers of fewer than eight bits."""
     torch = _torch()
     return (
         tensor
@@ -130,7 +130,7 @@ def same(one: Any, other: Any) -> bool:
     """Say whether two tensors have the same type, shape and bits."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    bits = [_bytes(_carried(_resolved(tensor)).contiguous().cpu()) for tensor in (one, other)]
+    bits = [_bytes(_copyable(_resolved(tensor)).contiguous().cpu()) for tensor in (one, other)]
     return bool(_torch().equal(*bits))
 
 
