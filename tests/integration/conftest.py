@@ -1,4 +1,4 @@
-"""What tests of the store share."""
+"""Fixtures that tests of the store share."""
 
 import uuid
 
@@ -12,7 +12,7 @@ from qexp.worker.child.result_log import ResultLog
 
 @pytest.fixture
 def worker(raw):
-    """Register workers, of which none is a process."""
+    """Register workers without processes."""
 
     def worker():
         made = uuid.uuid4()
@@ -23,13 +23,13 @@ def worker(raw):
 
 
 def post(pid, experiment, attempt=1):
-    """What a process says that it is at."""
+    """The slot of a process."""
     return Post(pid, 0.0, experiment, attempt, pid)
 
 
 @pytest.fixture
 def at_work(tmp_path):
-    """Leave the log and the board of a process that has claimed some experiments and runs the first; return both."""
+    """Make the log and slot of a process that has claimed experiments and runs the first; return both."""
 
     def at_work(pid, claims):
         book, board = ResultLog(tmp_path, pid), Board(tmp_path / "board")
@@ -42,7 +42,7 @@ def at_work(tmp_path):
 
 @pytest.fixture
 def make_study(client, raw, tmp_path):
-    """Make studies that are empty yet, each in a folder of its own."""
+    """Make empty studies, each in its own folder."""
 
     def make_study():
         return FinishedStudy(client, raw, tmp_path / uuid.uuid4().hex[:8])
@@ -52,7 +52,7 @@ def make_study(client, raw, tmp_path):
 
 @pytest.fixture
 def finished_study(make_study):
-    """Make a study of a grid, and end its experiments as a function of their parameters says."""
+    """Make a study of a grid, and end each experiment with the outcome that a function of its parameters returns."""
 
     def finished_study(parameters, ending=accuracy, **grid):
         return make_study().enqueue(parameters=parameters, **grid).end(ending)

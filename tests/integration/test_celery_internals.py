@@ -1,4 +1,4 @@
-"""Each undocumented name of Celery, billiard, kombu and redis-py that qexp uses: what a user loses without it."""
+"""Each undocumented name of Celery, billiard, kombu and redis-py that qexp uses, and its effect for a user."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ sys.exit(worker.exitcode)
 
 @pytest.fixture
 def worker(site, tmp_path):
-    """A worker with one child, built of nothing but the module under test; its task says what happens."""
+    """A worker with one child that uses only the module under test; its task prints what happens."""
     queue = f"q_{uuid.uuid4().hex[:8]}"
     log = tmp_path / "log"
     with log.open("wb") as file:
@@ -119,7 +119,7 @@ def test_worker_pid_without_it_an_experiment_whose_process_was_killed_stays_runn
     worker.says(rf"died .*\[2\].* {pid} .*SIGKILL")
 
 
-def test_inq_reader_without_it_a_spoiled_process_runs_the_next_experiment(worker):
+def test_inq_reader_without_it_a_damaged_process_runs_the_next_experiment(worker):
     worker.send(3)
     pid = int(worker.says(r"begun \[3\] index 0 pid (\d+)")[1])
     worker.says(r"ended \[3\]")
@@ -129,7 +129,7 @@ def test_inq_reader_without_it_a_spoiled_process_runs_the_next_experiment(worker
     assert "died" not in worker.text(), "it has ended in order"
 
 
-def test_call_soon_and_cancel_task_queue_without_them_a_quarantined_worker_goes_on(worker, site):
+def test_call_soon_and_cancel_task_queue_without_them_a_quarantined_worker_takes_more_work(worker, site):
     worker.send(1, line="stop taking")
     worker.says("Canceling queue")
     for number in range(5, 8):
@@ -143,14 +143,14 @@ def test_call_soon_and_cancel_task_queue_without_them_a_quarantined_worker_goes_
 def test_pool_state_and_terminate_without_them_an_idle_worker_takes_seconds_to_stop(worker):
     worker.send(1)
     worker.says("ended")
-    # When a worker whose child has nothing to do is told to stop
+    # When an idle worker is told to stop
     worker.process.terminate()
-    # Then its child is killed, rather than ended step by step and waited for
+    # Then its child is killed, without a slow orderly stop
     assert worker.process.wait() == 0
     assert "waited for" not in worker.text()
 
 
-def test_cache_without_it_a_worker_that_stops_kills_what_it_runs(worker):
+def test_cache_without_it_a_stopping_worker_kills_its_experiments(worker):
     worker.send(4)
     worker.says("begun")
     worker.process.terminate()
@@ -168,7 +168,7 @@ def test_wait_for_soft_shutdown_without_it_experiments_of_a_worker_that_must_sto
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo", f"{internals.Pool.__module__}:Pool"])
-def test_get_implementation_without_it_no_pool_is_known_to_be_a_good_one(pool):
+def test_get_implementation_without_it_an_unsupported_pool_is_not_refused(pool):
     internals.check_pool(SimpleNamespace(pool_cls=pool))
     with pytest.raises(PoolError):
         internals.check_pool(SimpleNamespace(pool_cls="threads"))
@@ -192,7 +192,7 @@ def test_add_reader_without_it_a_worker_hears_of_a_signal_a_second_later():
 
 @pytest.fixture
 def queue(site, monkeypatch):
-    """A queue that is read through qexp's own channel, without a limit on how long the broker may take."""
+    """A queue read through qexp's own channel, without a timeout for the broker."""
     name = f"q_{uuid.uuid4().hex[:8]}"
     taken = []
     app = broker.application(site)
@@ -219,24 +219,24 @@ def queue(site, monkeypatch):
 
 
 def test_brpop_start_without_it_a_worker_that_stops_waits_for_the_broker(queue, site):
-    # Given a channel whose connection has read a message, and waits for another one for an hour
+    # Given a channel that has read a message and waits up to an hour for another one
     publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
     queue.read()
     queue.channel._brpop_start(timeout=3600)
     eventually(lambda: queue.server.info("clients")["blocked_clients"], "the broker to wait for a message")
-    # When it is closed, _in_poll says that it waits, and _sock that the CLIENT ID it knows is still its own
+    # When it closes, _in_poll says that it waits, and _sock that its CLIENT ID is still valid
     closing = threading.Thread(target=queue.channel.close, daemon=True)
     closing.start()
-    # Then nobody waits for an hour
+    # Then the close does not wait for an hour
     eventually(lambda: not closing.is_alive(), "the channel to close")
 
 
 def test_brpop_read_without_it_a_message_that_cannot_be_read_ends_every_worker(queue, site):
-    # Given, before a message of qexp's, one that is no JSON, and one on which Celery raises
+    # Given a message that is no JSON, one on which Celery raises, and one of qexp
     odd = {"headers": {"odd": 1}, "properties": {"delivery_tag": "t", "delivery_info": {}}, "body": "x"}
     queue.server.lpush(queue.name, "no JSON", json.dumps(odd))
     publish(site, Message(queue.name, (7,), 1, "s #7", level=0))
-    # Then qexp's is read, and nothing waits for an answer in qos._delivered
+    # Then the message of qexp is read, and qos._delivered is empty
     assert messages.ids_of(queue.read().payload[0]) == [7]
     queue.channel.qos._flush()
     assert not queue.channel.qos._delivered
@@ -263,7 +263,7 @@ def test_consume_from_without_it_a_worker_does_not_know_its_queues(site):
     assert internals.queues_of(app) == ["a", "b"]
 
 
-def test_every_private_name_of_the_module_has_its_claim_here():
+def test_every_private_name_of_the_module_has_a_test_here():
     used = set(re.findall(r"\.(_[a-z]\w*)", inspect.getsource(internals)))
     own = {"_identified", "_client_id"}
     tests = Path(__file__).read_text()

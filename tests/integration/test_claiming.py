@@ -1,4 +1,4 @@
-"""Claim and finish: one execution per experiment, fenced against whoever comes back late."""
+"""Claim and finish: each experiment runs once, and a fence refuses late finishes."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ FINE = Outcome(result={"y": 1})
 
 @pytest.fixture
 def experiment(client, raw, tmp_path):
-    """An experiment that is queued, and nothing that would run it."""
+    """A queued experiment without a worker."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name = f"hot_{uuid.uuid4().hex[:8]}"
     retries = {"error": 2, "crashed": 1, "delay": "100s"}
@@ -59,12 +59,12 @@ def test_a_result_is_recorded_once(raw, experiment, worker):
     assert not claiming.finish(raw, claim, Outcome(result={"y": 2}))
 
 
-def test_a_worker_that_comes_back_cannot_overwrite_its_successor(client, raw, experiment, worker):
-    # Given an experiment whose worker gave it up
+def test_a_late_worker_cannot_overwrite_its_successor(client, raw, experiment, worker):
+    # Given an experiment that its worker released
     slow, fast = worker(), worker()
     silent = claiming.claim(raw, experiment.id, slow, pid=1)
     assert claiming.release(raw, slow) == [(experiment.id, silent.study_id)]
-    # When a second worker has taken it over and the first comes back
+    # When a second worker has claimed it and the first reports late
     client.publish(client.study(experiment.study))
     successor = claiming.claim(raw, experiment.id, fast, pid=2)
     assert not claiming.finish(raw, silent, FINE)
@@ -84,7 +84,7 @@ def test_the_same_worker_cannot_finish_an_earlier_attempt(client, raw, experimen
     assert not claiming.finish(raw, first, FINE)
 
 
-def test_a_crash_ends_only_what_ran_in_that_process(client, raw, experiment, worker):
+def test_a_crash_ends_only_the_attempts_of_its_process(client, raw, experiment, worker):
     same = worker()
     claiming.claim(raw, experiment.id, same, pid=7)
     error = Error(Failure.CRASHED, "ProcessDied", "signal 9 (SIGKILL)", fingerprint="abc", signal="SIGKILL")
@@ -137,12 +137,12 @@ def test_each_way_of_failing_has_a_budget_of_its_own(raw, experiment, worker):
         assert stand(raw, experiment)[0] == status
 
 
-def test_what_cannot_be_called_is_not_tried_again(raw, experiment, worker):
+def test_a_function_that_cannot_be_called_is_not_retried(raw, experiment, worker):
     fail(raw, experiment, worker(), Failure.INVALID)
     assert stand(raw, experiment) == ("failed", None)
 
 
-def test_a_requeue_makes_the_budget_whole_again(client, raw, experiment, worker):
+def test_a_requeue_resets_the_budget(client, raw, experiment, worker):
     same = worker()
     for _ in range(3):
         fail(raw, experiment, same)
@@ -166,7 +166,7 @@ def test_a_retry_is_announced_when_it_is_due_and_not_before(client, raw, experim
     assert client.publish(known) == 1
 
 
-def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(client, raw, experiment, worker):
+def test_a_released_attempt_keeps_its_recorded_parts_and_the_next_one_starts_empty(client, raw, experiment, worker):
     same = worker()
     claim = claiming.claim(raw, experiment.id, same, pid=1)
     left = Outcome(result={"early": 1}, departure=Departure("released"))
@@ -179,7 +179,7 @@ def test_a_released_attempt_keeps_what_it_recorded_and_the_next_one_begins_anew(
     assert [attempt.result for attempt in shown.attempts] == [{"early": 1}, None]
 
 
-def test_moments_of_what_was_recorded_go_where_the_parts_go(raw, experiment, worker):
+def test_times_of_recorded_parts_stay_with_the_parts(raw, experiment, worker):
     same, moment = worker(), {"early": "2026-01-01T00:00:00+00:00"}
     query = "SELECT result, recorded_at FROM experiment WHERE id = %s"
     for outcome, expected in [("released", (None, None)), ("paused", ({"early": 1}, moment))]:
@@ -208,7 +208,7 @@ def test_a_result_that_a_requeue_replaces_stays_with_its_attempt(client, raw, ex
     assert (shown.experiment.result, shown.attempts[0].result) == (None, {"y": 1})
 
 
-def test_what_an_attempt_used_is_kept_with_it(client, raw, experiment, worker):
+def test_the_usage_of_an_attempt_is_stored(client, raw, experiment, worker):
     usage = Usage(1.5, 2**30, None, 0.25)
     assert claiming.finish(raw, claiming.claim(raw, experiment.id, worker(), pid=1), Outcome(result={}, usage=usage))
     (attempt,) = get(client, experiment.id).attempts
@@ -232,7 +232,7 @@ def test_one_worker_leads_until_its_lease_ends_or_it_resigns(raw):
     raw.execute("DELETE FROM leader")
 
 
-def test_new_names_of_results_become_columns_in_the_order_they_came(client, raw, experiment):
+def test_new_names_of_results_become_columns_in_order_of_arrival(client, raw, experiment):
     study = client.study(experiment.study)
     assert claiming.name_results(raw, study.id, ["loss", "acc"]) == ["loss", "acc"]
     assert claiming.name_results(raw, study.id, ["acc"]) is None
@@ -250,7 +250,7 @@ def test_new_names_of_results_become_columns_in_the_order_they_came(client, raw,
         ("failure = 'error'", "a_failed_experiment_says_how"),
     ],
 )
-def test_the_database_refuses_what_must_not_be(raw, experiment, change, rule):
+def test_the_database_refuses_invalid_rows(raw, experiment, change, rule):
     with pytest.raises(psycopg.errors.CheckViolation) as caught:
         raw.execute(f"UPDATE experiment SET {change} WHERE id = %s", [experiment.id])
     assert caught.value.diag.constraint_name == rule

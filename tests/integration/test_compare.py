@@ -1,4 +1,4 @@
-"""Comparisons pair results by all other parameters and seeds, and their figures are those of scipy on the same rows."""
+"""Comparisons pair results by all other parameters and seeds; their figures equal those of scipy."""
 
 import itertools
 import math
@@ -40,7 +40,7 @@ def noisy(generator, base=0.8):
 
 
 def means(rows, by, blocks):
-    """Return the mean over the seeds that all have, as blocks x methods."""
+    """Return the means over the common seeds, as blocks x methods."""
     wide = rows.pivot_table(index=[*blocks, "seed"], columns=by, values="accuracy", sort=False).dropna()
     return wide.groupby(level=blocks, sort=False).mean()
 
@@ -48,10 +48,10 @@ def means(rows, by, blocks):
 def test_seeds_are_averaged_and_combinations_are_the_units(client, made):
     # Given two models on six datasets with five seeds
     study = made().enqueue(GRID).finish(noisy(random.Random(1)))
-    # When they are compared
+    # When the models are compared
     found = Study(study.name, client).compare("model", "accuracy")
     (pair,) = found.pairs
-    # Then the figures are those of the six means, not of thirty results
+    # Then the figures use the six means, not thirty results
     wide = means(client.frame(parse([study.name])), "model", ["dataset"])
     differences = (wide.svm - wide.tree).round(13)
     assert (pair.first, pair.second, pair.figures.n, pair.results) == ("svm", "tree", 6, 30)
@@ -111,7 +111,7 @@ def test_a_p_that_so_few_pairs_cannot_reach_is_not_shown_but_the_needed_n(client
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 10**6), st.integers(2, 4), st.integers(1, 7), st.integers(1, 4), st.integers(0, 6))
 def test_figures_are_those_of_pandas_and_scipy_on_the_same_rows(client, raw, tmp_path_factory, seed, a, b, c, lost):
-    # Given a study of which some experiments failed
+    # Given a study with some failed experiments
     generator = random.Random(seed)
     models = ["svm", "tree", "mlp", "knn"][:a]
     grid = {"model": models, "dataset": [*DATASETS, "last"][:b], "seed": {"range": [0, c]}}
@@ -121,7 +121,7 @@ def test_figures_are_those_of_pandas_and_scipy_on_the_same_rows(client, raw, tmp
     study.finish(lambda params: Failure.ERROR if next(number) in failed else ok(params))
     # When all pairs are compared
     found = compare(study.name, by="model", metric="accuracy", test="ttest", correction="none", client=client)
-    # Then each pair has the figures of the rows that both have
+    # Then each pair has the figures of the common rows
     rows = client.frame(parse([study.name]))
     rows = rows[rows.status == "done"]
     assert len(found.pairs) == a * (a - 1) // 2
@@ -144,7 +144,7 @@ def test_figures_are_those_of_pandas_and_scipy_on_the_same_rows(client, raw, tmp
             assert (pair.figures.low, pair.figures.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
 
 
-def test_what_cannot_be_paired_is_named_with_its_reason_and_command(client, made):
+def test_unpaired_experiments_are_named_with_their_reason_and_command(client, made):
     def outcome(params):
         match params["model"], params["dataset"], params["seed"]:
             case "svm", "iris", 0:
@@ -170,13 +170,13 @@ def test_what_cannot_be_paired_is_named_with_its_reason_and_command(client, made
 
 
 def test_two_studies_are_paired_by_all_parameters_and_their_differences_named(client, made):
-    # Given two studies with other settings and code, of which one has fewer seeds
+    # Given two studies with different settings and code; one has fewer seeds
     one = made().enqueue(GRID, settings={"epochs": 10}).finish(noisy(random.Random(5)))
     other = made().enqueue({**GRID, "seed": {"range": [0, 4]}}, "def f(**given): return 1\n", settings={"epochs": 20})
     other.finish(noisy(random.Random(6), base=0.7))
-    # When they are compared
+    # When the models are compared
     found = qexp.compare(one.name, other.name, metric="accuracy", client=client)
-    # Then each combination of model and dataset is a pair, over the seeds that both have
+    # Then each combination of model and dataset is a pair over the common seeds
     (pair,) = found.pairs
     assert (pair.first, pair.second, pair.figures.n, pair.results) == (one.name, other.name, 12, 48)
     rows = [client.frame(parse([name])) for name in found.studies]
@@ -211,28 +211,28 @@ def test_a_parameter_that_only_one_method_has_is_averaged_or_refused(client, mad
 
 
 def test_averages_over_different_folds_are_noted(client, made):
-    # Given a method that has more folds than the other one
+    # Given a method that has more folds than the other
     grid = {"model": ["svm", "tree"], "fold": [0, 1, 2], "seed": {"range": [0, 6]}}
     study = made().enqueue(grid, exclude=[{"model": "tree", "fold": 2}]).finish(noisy(random.Random(8)))
-    # When folds are averaged, then the comparison says so
+    # When folds are averaged, then a note names it
     found = compare(study.name, by="model", metric="accuracy", average="fold", client=client)
     assert [note.text for note in found.notes if note.kind == "average"] == [
         "the averages are over different values of fold: 0, 1, 2 for svm; 0, 1 for tree"
     ]
-    # And it says nothing if both have the same folds
+    # And there is no note if both have the same folds
     found = compare(study.name, by="model", metric="accuracy", average="fold", where="fold < 2", client=client)
     assert not [note for note in found.notes if note.kind == "average"]
 
 
-def test_folds_that_follow_from_another_parameter_are_the_same_for_both_methods(client, made):
+def test_folds_that_depend_on_another_parameter_are_the_same_for_both_methods(client, made):
     grid = {"model": ["svm", "tree"], "dataset": ["iris", "wine"], "fold": [0, 1], "seed": [0, 1]}
     study = made().enqueue(grid, exclude=[{"dataset": "wine", "fold": 1}]).finish(noisy(random.Random(8)))
     found = compare(study.name, by="model", metric="accuracy", average="fold", client=client)
     assert not [note for note in found.notes if note.kind == "average"]
 
 
-def test_seeds_are_the_units_of_a_group_although_a_parameter_follows_from_it(client, made):
-    # Given datasets of which each has a number of classes of its own
+def test_seeds_are_the_units_of_a_group_that_determines_a_parameter(client, made):
+    # Given datasets with different numbers of classes
     when = [{"if": {"dataset": name}, "parameters": {"classes": [n + 2]}} for n, name in enumerate(DATASETS)]
     study = made().enqueue(GRID, when=when).finish(noisy(random.Random(20)))
     # When each dataset is compared
@@ -256,13 +256,13 @@ def test_a_group_of_one_combination_is_compared_over_seeds_beside_a_group_of_sev
     assert note == "--per dataset,depth compares within each, over seed"
 
 
-def test_means_of_a_matrix_fit_its_differences_or_a_line_says_that_they_count_more(client, made):
-    # Given three models, of which one has failed on a dataset
+def test_means_of_a_matrix_fit_its_differences_or_a_note_says_that_they_use_more_results(client, made):
+    # Given three models; one has failed on a dataset
     lines = "mean: all results of a method; differences: results that both have"
     grid, result = {**GRID, "model": ["svm", "tree", "mlp"]}, noisy(random.Random(22))
     whole, lacking = made().enqueue(grid).finish(result), made().enqueue(grid)
     lacking.finish(lambda params: Failure.ERROR if params["model"] == "svm" and params["seed"] == 0 else result(params))
-    # When all pairs are compared, then the means say that they are of all results if they are
+    # When all pairs are compared, then a note says whether the means use all results
     found = compare(whole.name, by="model", metric="accuracy", client=client)
     assert lines not in " ".join(repr(found).split())
     for pair in found.pairs:
@@ -304,8 +304,8 @@ def test_ranks_are_those_of_demsar(client, made):
     assert "average rank" in repr(found)
 
 
-def test_ranks_that_the_friedman_test_does_not_tell_apart_have_no_groups(client, made):
-    # Given three models that take turns to be the best
+def test_ranks_without_a_significant_friedman_test_have_no_groups(client, made):
+    # Given three models, each the best in turn
     study = made().enqueue({**GRID, "model": ["svm", "tree", "mlp"]})
     places = {"svm": 0, "tree": 1, "mlp": 2}
     study.finish(lambda params: {"accuracy": (places[params["model"]] + DATASETS.index(params["dataset"])) % 3})
@@ -320,15 +320,15 @@ def test_ranks_that_the_friedman_test_does_not_tell_apart_have_no_groups(client,
 
 @pytest.mark.parametrize("shifts", [(0, 1, 2, 3, 4), (0, 0.01, 0.02, 0.5, 0.51)])
 def test_a_notebook_shows_the_friedman_test_and_all_groups_of_ranks(client, made, shifts):
-    # Given five models, of which some are close to each other
+    # Given five models with some close to each other
     models = [f"m{number}" for number in range(5)]
     study = made().enqueue({**GRID, "model": models})
     generator = random.Random(3)
     study.finish(lambda params: {"accuracy": shifts[models.index(params["model"])] + generator.gauss(0, 0.02)})
     found = compare(study.name, by="model", metric="accuracy", ranks=True, client=client)
-    # When it shows itself in a notebook
+    # When a notebook shows the comparison
     page = found._repr_html_()
-    # Then the sentences are those of a screen, and the table is there once
+    # Then it has the sentences of the terminal, and the table once
     assert page.count("not told apart: ") == len(found.ranks.groups) >= 2
     assert page.count("Friedman test: p ") == page.count("Nemenyi: ranks") == 1
     assert page.count("average rank") == 1
@@ -389,7 +389,7 @@ def test_equal_methods_are_equal(client, made):
     assert "svm and tree cannot be told apart." in repr(found)
 
 
-def test_what_cannot_be_compared_is_said(client, made):
+def test_an_impossible_comparison_is_an_error(client, made):
     study = made().enqueue(GRID).finish(noisy(random.Random(13)))
     for options, text in (
         ({}, "give --by, or two studies"),
@@ -431,7 +431,7 @@ def test_a_frame_and_a_notebook_show_the_pairs(client, made):
     assert max(map(len, repr(found).splitlines())) <= 80
 
 
-def test_code_that_was_edited_after_all_results_is_noted_only(client, made):
+def test_an_edit_after_all_results_is_only_noted(client, made):
     study = made().enqueue(GRID).finish(noisy(random.Random(15)))
     study.enqueue(GRID, "def f(**given): return 3\n")
     found = compare(study.name, by="model", metric="accuracy", client=client)

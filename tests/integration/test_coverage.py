@@ -50,7 +50,7 @@ def test_a_complete_study_is_complete_and_has_no_gaps(client, made):
 
 
 def test_each_reason_is_a_gap_of_its_own_with_its_command(client, made):
-    # Given a study in which everything happens
+    # Given a study with every kind of outcome
     def outcome(params):
         match params["model"], params["seed"]:
             case "svm", 0:
@@ -68,7 +68,7 @@ def test_each_reason_is_a_gap_of_its_own_with_its_command(client, made):
     study = made().enqueue(GRID).finish(outcome)
     study.start("model = 'svm' and seed = 1")
     client.cancel(parse([study.name], where="model = 'mlp' and seed = 0 and dataset = 'wine'"))
-    # When its coverage is asked for
+    # When its coverage is computed
     found = coverage(study.name, "model", "dataset", metric="accuracy", client=client)
     gaps = by_kind(found)
     # Then every experiment that lacks a value has one reason
@@ -87,10 +87,10 @@ def test_each_reason_is_a_gap_of_its_own_with_its_command(client, made):
         "running": [["wait", study.name]],
         "pending": [["wait", study.name]],
     }
-    # And the cells are named as briefly as possible
+    # And the names of cells are as short as possible
     assert found.listed(gaps["failed"].cells) == "svm"
     assert found.listed(gaps["cancelled"].cells) == "mlp / wine"
-    # And the frame says the same as the frame of experiments
+    # And the frame agrees with the frame of experiments
     rows = client.frame(parse([study.name]))
     rows["ok"] = (rows.status == "done") & rows.accuracy.notna()
     counts = rows.groupby(["model", "dataset"], sort=False).ok.sum().reset_index()
@@ -98,7 +98,7 @@ def test_each_reason_is_a_gap_of_its_own_with_its_command(client, made):
     assert found.frame.loc[:, list(gaps)].sum().to_dict() == {kind: gap.count for kind, gap in gaps.items()}
 
 
-def test_the_selectors_of_commands_choose_what_the_gap_counts(client, made):
+def test_the_selectors_of_commands_choose_the_experiments_of_the_gap(client, made):
     def outcome(params):
         return {"accuracy": math.inf if params["seed"] == 1 else None if params["seed"] == 0 else 0.5}
 
@@ -115,13 +115,13 @@ def test_stale_results_are_gaps(client, made):
     # Given results of two settings
     study = made().enqueue(GRID, settings={"epochs": 10}).finish(accuracy, where="seed < 2")
     study.enqueue(GRID, settings={"epochs": 20}).finish(accuracy)
-    # When coverage is counted, then only those of the newest settings are done
+    # When coverage is counted, then only results of the newest settings are done
     found = coverage(study.name, client=client)
     assert (found.total_done, found.total) == (12, 24)
     assert by_kind(found)["stale"].commands == (f"qexp requeue {study.name} --stale",)
 
 
-def test_what_the_newest_grid_leaves_out_does_not_count(client, made):
+def test_experiments_outside_the_newest_grid_do_not_count(client, made):
     study = made().enqueue(GRID).finish(accuracy)
     study.enqueue({**GRID, "model": ["svm", "tree"]})
     found = coverage(study.name, client=client)
@@ -147,7 +147,7 @@ def test_with_over_a_replicate_is_done_when_all_of_its_experiments_are(client, m
     assert found.expected.tolist() == [[4, 4]] * 3
 
 
-def test_a_paused_study_is_resumed_rather_than_waited_for(client, made):
+def test_the_command_for_a_paused_study_is_resume(client, made):
     study = made().enqueue(GRID)
     client.pause(study.name, None)
     assert coverage(study.name, client=client).gaps[0].commands == (f"qexp resume {study.name}",)
@@ -161,7 +161,7 @@ def test_the_two_parameters_with_the_most_values_are_chosen(client, made):
     assert said in " ".join(repr(found).split())
 
 
-def test_a_parameter_of_too_many_values_is_not_chosen_and_named(client, made):
+def test_a_parameter_of_too_many_values_is_named_but_not_chosen(client, made):
     grid = {"lr": [n / 1000 for n in range(1, 70)], "two": [1, 2]}
     found = coverage(made().enqueue(grid).name, client=client)
     assert (found.row_axes, found.column_axes) == (("two",), ())
@@ -177,22 +177,22 @@ def test_several_studies_are_rows_with_a_command_each(client, made):
 
 
 def test_repeats_that_disagree_are_counted(client, made):
-    # Given four results of which all run again and one becomes different
+    # Given four results that all run again, one with a different value
     study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
     client.requeue(parse([study.name], statuses=["done"]))
     study.queue()
     study.finish(lambda params: {"accuracy": 0.1, "loss": 0.1} if params["seed"] == 3 else accuracy(params))
-    # When coverage is counted, then the study says how many agree
+    # When coverage is counted, then it says how many agree
     note = next(note for note in coverage(study.name, client=client).notes if note.kind == "repeated")
     assert note.text == "3 of 4 repeats with the same settings and code agree; the others differ in accuracy"
     assert note.command == f"qexp show {study.ids('seed = 3')[0]}"
-    # And a metric that did not change agrees
+    # And an unchanged metric agrees
     note = next(note for note in coverage(study.name, metric="loss", client=client).notes if note.kind == "repeated")
     assert note.text == "4 of 4 repeats with the same settings and code agree"
 
 
 def test_repeats_of_other_revisions_count_if_their_code_is_the_same(client, made):
-    # Given results that ran again behind a revision that changes no code
+    # Given results that ran again after a revision without a change of code
     study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
     (study.folder / "README.md").write_text("more words")
     study.enqueue({"seed": {"range": [0, 4]}})
@@ -214,7 +214,7 @@ def test_results_of_changed_code_that_ran_again_are_no_repeats(client, made):
     assert repeated(coverage(study.name, client=client)) == []
 
 
-def test_repeats_that_are_not_compared_are_said(client, made, monkeypatch):
+def test_repeats_that_are_not_compared_are_noted(client, made, monkeypatch):
     monkeypatch.setattr(repeats, "_MOST", 3)
     study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
     client.requeue(parse([study.name], statuses=["done"]))
@@ -228,7 +228,7 @@ def test_an_axis_with_the_name_of_a_count_is_a_column_of_its_own(client, made):
     # Given parameters that are named like counts
     study = made().enqueue({"done": ["a", "b"], "failed": [1, 2]})
     study.finish(lambda params: Failure.ERROR if params["failed"] == 1 else {"accuracy": 0.5})
-    # When their coverage is a frame, then axes and counts are apart
+    # When their coverage is a frame, then axes and counts are separate columns
     found = qexp.coverage(study.name, "done", "failed", client=client)
     assert list(found.frame.columns) == ["param.done", "param.failed", "done", "expected", "failed"]
     assert found.frame["param.done"].tolist() == ["a", "a", "b", "b"]
@@ -251,7 +251,7 @@ def test_an_empty_grid_cell_is_neither_done_nor_missing(client, made):
     assert "·" in repr(found)
 
 
-def test_what_is_not_there_is_said(client, made):
+def test_unknown_studies_and_names_are_errors(client, made):
     study = made().enqueue(GRID).finish(accuracy)
     for options, text in (
         ({"rows": "modle"}, "did you mean 'model'"),
@@ -302,9 +302,9 @@ def test_a_parameter_that_the_newest_grid_has_left_out_is_no_default_axis(client
     # Given a study whose first grid had one more parameter
     study = made().enqueue({**GRID, "lr": [0.1, 0.2]}).finish(accuracy)
     study.enqueue(GRID).finish(accuracy)
-    # When coverage and a comparison are made without a word on it
+    # When coverage and a comparison do not name this parameter
     found = Study(study.name, client)
     covered = found.coverage()
-    # Then it is as if it had never been there
+    # Then both ignore it
     assert (covered.row_axes, covered.column_axes) == (("model",), ("dataset",))
     assert len(found.compare("model", "accuracy").pairs) == 3

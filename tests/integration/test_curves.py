@@ -1,4 +1,4 @@
-"""Series that Postgres summarizes are those that pandas would make of all points."""
+"""Summaries of series by Postgres equal those of pandas over all points."""
 
 import math
 import uuid
@@ -21,7 +21,7 @@ FROM   unnest(%s::bigint[], %s::int[], %s::bigint[], %s::float8[]) AS point (exp
 
 @pytest.fixture
 def recorded(client, raw, tmp_path):
-    """Six experiments with series: attempts that began again, that went on, steps that some lack, NaN and infinity."""
+    """Six experiments with series: restarted and resumed attempts, missing steps, NaN and infinity."""
     study = f"s_{uuid.uuid4().hex[:8]}"
     (tmp_path / "summed.py").write_text("def f(x, y): ...")
     grid = {"study": study, "function": "summed:f", "parameters": {"x": [1, 2], "y": [0, 1, 2]}}
@@ -29,15 +29,15 @@ def recorded(client, raw, tmp_path):
     ids = [view.id for view in client.experiments(Selection(study))]
     random = np.random.default_rng(0)
     points = [(number, 1, step, random.normal()) for number in ids for step in range(0, 12, 1 + number % 2)]
-    points += [(ids[0], 2, step, 10.0) for step in range(4, 9)]  # its attempt began again before the end of the first
-    points += [(ids[1], 2, step, 20.0) for step in range(12, 15)]  # its attempt went on behind the first
+    points += [(ids[0], 2, step, 10.0) for step in range(4, 9)]  # its attempt restarts before the end of the first
+    points += [(ids[1], 2, step, 20.0) for step in range(12, 15)]  # its attempt resumes after the first
     points += [(ids[2], 2, 5, math.nan), (ids[3], 2, 9, math.inf), (ids[5], 3, 0, 1.0)]
     raw.execute(POINTS, [list(column) for column in zip(*points, strict=True)])
     return study, ids
 
 
 def expected(study, ids, client):
-    """Return the finite points that count, with the group of each."""
+    """Return the finite points that count, each with its group."""
     frame = Records(client).metrics(Selection(study), ["loss"])
     frame["group"] = frame["id"].map({number: place // 3 for place, number in enumerate(ids)})
     return frame, frame[np.isfinite(frame["value"])].groupby(["group", "step"])["value"]
@@ -73,7 +73,7 @@ def test_interquartile_means_by_step_are_those_of_tables(client, recorded):
     np.testing.assert_allclose([row[3] for row in rows], means, rtol=1e-12)
 
 
-def test_runs_without_the_series_do_not_count_and_those_that_are_not_finite_are_told(client, recorded):
+def test_runs_without_the_series_do_not_count_and_non_finite_points_are_counted(client, recorded):
     study, ids = recorded
     frame, _ = expected(study, ids, client)
     odd = frame[~np.isfinite(frame["value"])].groupby("group")["id"].nunique().to_dict()

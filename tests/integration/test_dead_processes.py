@@ -1,4 +1,4 @@
-"""What a process that died has left behind is recorded, and what cannot be keeps nobody from beginning."""
+"""The outcomes of a dead process are recorded, and unreadable ones block no other worker."""
 
 import os
 import threading
@@ -23,7 +23,7 @@ from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.shutdown import ShutdownPolicy
 
 PID = 2**22 + 7
-"""No process: Linux has none above 2**22."""
+"""A process id above 2**22, which Linux never assigns."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def claims(client, raw, tmp_path, worker):
 
 @pytest.fixture
 def settle(client, tmp_path):
-    """Have another worker look after what a process has left in a folder."""
+    """Have another worker record the outcomes that a process left in a folder."""
     main_process = MainProcess(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), ShutdownPolicy(client.settings))
     return lambda claim, begun=(): main_process.recovery.recover_process(claim.worker, tmp_path, PID, list(begun))
 
@@ -53,14 +53,14 @@ def found(client, claims):
 WAITS = [("pending", 0), ("queued", 0)]
 
 
-def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, tmp_path, settle):
-    # Given a process that has run two of three, one of them with a result that cannot be kept, and died
+def test_a_result_that_postgres_refuses_does_not_affect_the_others(client, claims, tmp_path, settle):
+    # Given a process that ran two of three experiments, one with an unstorable result, and died
     log = ResultLog(tmp_path, PID)
     for claim, value in zip(claims, (1, "\0"), strict=False):
         log.add(claiming.encode_result(claim, Outcome(result={"y": value}), 1.0, 2.0))
-    # When another one looks after it
+    # When another worker recovers it
     settle(claims[0])
-    # Then the good one counts, the other has failed by its own doing, and what was not begun waits
+    # Then one result counts, the other experiment has failed, and the third waits
     fine, poison, unbegun = found(client, claims)
     assert (fine, poison) == (("done", 1), ("failed", 1))
     assert unbegun in WAITS
@@ -70,25 +70,25 @@ def test_a_result_that_postgres_refuses_takes_no_other_with_it(client, claims, t
     ]
 
 
-def test_what_a_dead_process_had_begun_is_left_to_whoever_ends_it(client, claims, settle):
+def test_the_running_attempt_of_a_dead_process_is_ended_elsewhere(client, claims, settle):
     settle(claims[0], [claims[0].id])
     first, *rest = found(client, claims)
     assert first == ("running", 1)
     assert all(row in WAITS for row in rest)
 
 
-def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_path, settle, caplog):
-    # Given the log of a dead process in which somebody has written between two results
+def test_a_damaged_log_loses_none_of_its_results(client, claims, tmp_path, settle, caplog):
+    # Given the log of a dead process with foreign text between two results
     log = ResultLog(tmp_path, PID)
     path = result_log.path_of(tmp_path, PID)
     for claim in claims[:2]:
         log.add(claiming.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0))
         with path.open("ab") as file:
             file.write(b"\0\n")
-    # When another one looks after it, twice
+    # When another worker recovers it, twice
     settle(claims[0])
     settle(claims[0])
-    # Then both results count, and the file is set aside and said once
+    # Then both results count, and the file is set aside and logged once
     assert found(client, claims)[:2] == [("done", 1)] * 2
     assert not path.exists()
     assert (client.settings.home / "unreadable" / path.name).exists()
@@ -97,28 +97,28 @@ def test_a_log_that_is_damaged_costs_none_of_its_results(client, claims, tmp_pat
 
 
 def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, claims, main_process):
-    # Given a child whose death was dealt with, and a claim of its that the server makes after that
+    # Given a child whose death is recorded, and a claim of it that Postgres makes later
     main_process.recovery.record_death(
         ChildDeath(main_process.worker, PID, Error(Failure.CRASHED, "ProcessDied", "it is dead"))
     )
     assert all(row in WAITS for row in found(client, claims))
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
     claiming.claims(raw, [claim.id for claim in claims], main_process.worker, PID)
-    # When the worker looks at what its children are at
+    # When the worker reconciles its children with the rows
     main_process._heartbeat.beat()
-    # Then they wait again, uncharged
+    # Then the experiments wait again, and no retry is charged
     assert all(row in WAITS for row in found(client, claims))
 
 
-def test_a_death_that_postgres_cannot_be_told_of_waits_in_the_outbox(client, raw, claims, main_process, monkeypatch):
-    # Given a child that died at the first of three, while Postgres was away
+def test_a_death_that_cannot_be_recorded_waits_in_the_outbox(client, raw, claims, main_process, monkeypatch):
+    # Given a child that died during the first of three experiments, while Postgres was down
     first, *rest = claims
     main_process.board.put(0, post(PID, first.id))
     with monkeypatch.context() as away:
         away.setattr(main_process.recovery, "record_death", raising(DatabaseUnreachableError("it", "away")))
         main_process.record_crash([claim.id for claim in claims], PID, "signal 9 (SIGKILL)")
     assert found(client, claims) == [("running", 1)] * 3
-    # When it is back, then the next heartbeat tells of it, or the worker that comes next
+    # When Postgres is back, then the next heartbeat or the next worker records the death
     main_process._heartbeat.beat()
     assert found(client, [first]) == [("pending", 1)]
     assert all(row in WAITS for row in found(client, rest))
@@ -131,9 +131,7 @@ def test_a_death_that_postgres_cannot_be_told_of_waits_in_the_outbox(client, raw
 
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
-def test_what_a_dead_worker_was_at_is_left_to_its_lease_where_its_board_cannot_be_read(
-    client, claims, main_process, tmp_path, damage
-):
+def test_a_dead_worker_with_unreadable_slots_is_recovered_by_its_lease(client, claims, main_process, tmp_path, damage):
     board = tmp_path / "board"
     if damage != "missing":
         board.write_bytes(b"\xff" * (10 if damage == "cut" else 400_000))
@@ -141,8 +139,8 @@ def test_what_a_dead_worker_was_at_is_left_to_its_lease_where_its_board_cannot_b
     assert found(client, claims) == [("running", 1)] * 3
 
 
-def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, raw, claims, tmp_path, settle, caplog):
-    # Given a process that has recorded the first of three, and died before it could note that; another one is cancelled
+def test_an_outcome_that_a_dead_process_recorded_is_not_logged_as_late(client, raw, claims, tmp_path, settle, caplog):
+    # Given a process that recorded the first of three and died before it could note it; another is cancelled
     first, second, _ = claims
     log = ResultLog(tmp_path, PID)
     results = [claiming.encode_result(claim, Outcome(result={"y": 1}), 1.0, 2.0) for claim in (first, second)]
@@ -150,9 +148,9 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
         log.add(result)
     assert set(claiming.finish_all(raw, first.worker, results[:1])) == {first.id}
     client.cancel(Selection(ids=((second.id, second.id),)))
-    # When another one looks after it
+    # When another worker recovers it
     settle(first)
-    # Then nothing is said of the first one
+    # Then no log line mentions the first one
     late = [record.getMessage() for record in caplog.records if "too late" in record.getMessage()]
     assert late == [f"experiment {second.id}: an attempt came too late: its result is discarded"]
     assert found(client, [first, second]) == [("done", 1), ("cancelled", 1)]
@@ -167,7 +165,7 @@ def test_what_a_dead_process_had_recorded_itself_is_not_called_too_late(client, 
     ],
     ids=lambda outcome: outcome.name,
 )
-def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, claims, outcome, caplog):
+def test_an_outcome_whose_answer_was_lost_is_not_logged_as_late(client, raw, claims, outcome, caplog):
     postgres = ReconnectingConnection(client.settings)
     results = ResultOutbox(client.settings, postgres)
     assert claiming.finish(raw, claims[0], outcome) is not None
@@ -181,7 +179,7 @@ def test_an_outcome_whose_answer_was_lost_is_not_called_too_late(client, raw, cl
 
 @pytest.fixture
 def main_process(client, claims, tmp_path):
-    """The main process's side of the worker that has made those claims."""
+    """The main process of the worker that made those claims."""
     scratch = Scratch(uuid.uuid4())
     scratch.make()
     settings = client.settings.model_copy(update={"home": tmp_path, "heartbeat": 0.05})
@@ -194,24 +192,24 @@ def main_process(client, claims, tmp_path):
 def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_connection_was_lost(
     client, raw, claims, main_process
 ):
-    # Given a process that has ended an experiment while Postgres was away, has said so in a file, and died
+    # Given a process that wrote an outcome into a file while Postgres was down, and died
     first, *_ = claims
     main_process.recovery.postgres.run(lambda line: None, "nothing")
     os.close(main_process.recovery.outbox._files.keep_outcome(first, Outcome(result={"y": 1})))
     raw.execute("SELECT pg_terminate_backend(%s, 5000)", [main_process.recovery.postgres._raw.info.backend_pid])
-    # When its death is noted
+    # When its death is recorded
     error = Error(Failure.CRASHED, "ProcessDied", "it is dead")
     main_process.recovery.record_death(ChildDeath(main_process.worker, PID, error, first.id, first.attempt))
-    # Then it has not crashed
+    # Then the experiment has not crashed
     (name,) = {claim.study for claim in claims}
     (shown, *_) = client.show(Selection(name))
     assert [attempt.outcome for attempt in shown.attempts] == ["done"]
 
 
-def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_interrupted(
+def test_a_worker_that_is_told_to_stop_immediately_does_not_wait_for_an_interrupted_statement(
     client, claims, main_process, monkeypatch
 ):
-    # Given a heart that waits for the connection of what a signal interrupts
+    # Given a heartbeat that waits for the connection of an interrupted statement
     monkeypatch.setattr("qexp.worker.main.process.GRACE", 0.1)
     beats, left, pulse = threading.Event(), threading.Event(), main_process._heartbeat.beat
 
@@ -222,8 +220,8 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
     def interrupted(raw):
         main_process._heartbeat.start()
         assert beats.wait(60)
-        with raw.lock:  # a statement is under way
-            # When the worker is told to stop at once
+        with raw.lock:  # a statement runs
+            # When the worker is told to stop immediately
             main_process.give_back([])
         left.set()
 
@@ -232,7 +230,7 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
         target=main_process.recovery.postgres.run, args=(interrupted, "what was interrupted"), daemon=True
     )
     main.start()
-    # Then it does
+    # Then it stops
     assert left.wait(60)
     main.join(60)
     main_process._heartbeat.stop(60)
@@ -240,14 +238,14 @@ def test_a_worker_that_is_told_to_stop_at_once_does_not_wait_for_what_that_has_i
     assert {row.status for row in client.experiments(Selection(name))} <= {Status.PENDING, Status.QUEUED}
 
 
-def test_a_process_that_died_is_at_nothing(claims, tmp_path, at_work):
+def test_the_slot_of_a_dead_process_is_empty(claims, tmp_path, at_work):
     _, board = at_work(PID, claims)
     assert not Reconciler(board, claims[0].worker, lambda _: None).busy
     board.put(0, post(os.getpid(), 17))
     assert Reconciler(board, claims[0].worker, lambda _: None).busy
 
 
-def test_a_worker_that_cannot_record_what_is_left_leaves_it_to_the_next_one(client, claims, main_process, monkeypatch):
+def test_outcomes_that_a_worker_cannot_record_are_left_to_the_next_one(client, claims, main_process, monkeypatch):
     folder = main_process.scratch.folder
     ResultLog(folder, PID).add(claiming.encode_result(claims[0], Outcome(result={"y": 1}), 1.0, 2.0))
     with monkeypatch.context() as away:

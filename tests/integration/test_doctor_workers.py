@@ -1,4 +1,4 @@
-"""The doctor names workers that live and take nothing, and no others."""
+"""The doctor names live workers that take no messages, and no others."""
 
 import uuid
 
@@ -23,7 +23,7 @@ def queue():
 
 @pytest.fixture
 def ids(client, raw, queue, tmp_path):
-    """Two experiments that were announced on a queue a minute ago."""
+    """Two experiments announced on a queue a minute ago."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name = f"deaf_{uuid.uuid4().hex[:8]}"
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2]}, "queue": queue}
@@ -49,29 +49,29 @@ def deaf(client, queue):
         return f"{queue}@here" in health.deaf(connection, client.settings.lease, LONG)
 
 
-def test_a_worker_with_room_that_takes_nothing_while_experiments_wait_is_named(client, queue, ids, worker):
+def test_a_worker_with_a_free_child_that_takes_nothing_while_experiments_wait_is_named(client, queue, ids, worker):
     assert deaf(client, queue)
     findings = list(doctor.progress("progress", Chart(SettingsWithOrigins(client.settings, {}))))
     assert [finding.verdict for finding in findings] == [Verdict.WARNING]
     assert f"{queue}@here" in findings[0].found
 
 
-def test_a_worker_that_is_busy_or_has_just_begun_or_ended_something_is_not(client, raw, queue, ids, worker):
-    # Given a worker that has begun one just now
+def test_a_worker_that_is_busy_or_has_just_claimed_or_finished_is_not_named(client, raw, queue, ids, worker):
+    # Given a worker that has just claimed one
     claim = claiming.claim(raw, ids[0], worker, 1)
     assert not deaf(client, queue)
-    # Or long ago, and has no room for another one
+    # Or claimed one long ago and has no free child
     raw.execute("UPDATE experiment SET started_at = now() - interval '1 min' WHERE id = %s", [claim.id])
     assert not deaf(client, queue)
-    # Or has ended it just now
+    # Or has just finished it
     assert claiming.finish(raw, claim, Outcome(result={"y": 1}))
     assert not deaf(client, queue)
-    # But if that was long ago, while the other one waits
+    # But it is named if it finished long ago while the other one waits
     raw.execute("UPDATE attempt SET finished_at = now() - interval '1 min' WHERE experiment = %s", [claim.id])
     assert deaf(client, queue)
 
 
-def test_nor_is_one_whose_queue_has_nothing_that_waits_for_long(client, raw, queue, ids, worker):
+def test_a_worker_whose_queue_has_no_long_waiting_experiment_is_not_named(client, raw, queue, ids, worker):
     raw.execute("UPDATE experiment SET queued_at = now() WHERE id = ANY (%s)", [ids])
     assert not deaf(client, queue)
     raw.execute("UPDATE experiment SET queued_at = now() - interval '1 min' WHERE id = ANY (%s)", [ids])
@@ -79,7 +79,7 @@ def test_nor_is_one_whose_queue_has_nothing_that_waits_for_long(client, raw, que
     assert not deaf(client, queue)
 
 
-def test_nor_is_one_that_is_silent_or_has_just_started(client, raw, queue, ids, worker):
+def test_a_silent_or_just_started_worker_is_not_named(client, raw, queue, ids, worker):
     raw.execute("UPDATE worker SET last_seen = now() - interval '1 h' WHERE id = %s", [worker])
     assert not deaf(client, queue)
     raw.execute("UPDATE worker SET last_seen = now(), started_at = now() WHERE id = %s", [worker])

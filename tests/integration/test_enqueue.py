@@ -1,4 +1,4 @@
-"""Enqueue: rows once, ids announced, nothing half-written."""
+"""Enqueue writes each row once, announces its id, and leaves no partial write."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def test_the_same_grid_again_adds_nothing(client, grid):
     assert (client.enqueue(grid()).new, client.enqueue(grid()).new) == (3, 0)
 
 
-def test_a_larger_grid_adds_what_is_new_without_gaps_in_the_ids(client, grid):
+def test_a_larger_grid_adds_the_new_experiments_without_gaps_in_the_ids(client, grid):
     client.enqueue(grid())
     done = client.enqueue(grid(parameters={"x": [1, 2, 3, 4]}))
     assert (done.total, done.new, done.known, done.announced) == (4, 1, 3, 1)
@@ -71,7 +71,7 @@ def test_another_grid_or_setting_is_another_revision_and_the_same_one_is_not(cli
 @pytest.mark.parametrize(
     ("before", "after"), [(1, 1.0), (True, 1), (0, False), ({"b": 1, "a": 2}, {"a": 2, "b": 1}), ([1], [True])]
 )
-def test_a_setting_that_the_function_would_see_otherwise_is_another_revision(client, grid, before, after):
+def test_a_setting_that_the_function_receives_differently_is_another_revision(client, grid, before, after):
     first = client.enqueue(grid(settings={"z": before})).revision
     done = client.enqueue(grid(settings={"z": after}))
     assert done.revision == first + 1
@@ -80,7 +80,7 @@ def test_a_setting_that_the_function_would_see_otherwise_is_another_revision(cli
     assert repr(found["z"]) == repr(after)
 
 
-def test_two_people_who_enqueue_the_same_grid_at_once_get_each_experiment_once(client, grid):
+def test_two_concurrent_enqueues_of_one_grid_write_each_experiment_once(client, grid):
     made, results = grid(parameters={"x": list(range(500))}), []
     threads = [threading.Thread(target=lambda: results.append(Client(client.settings).enqueue(made))) for _ in range(4)]
     for thread in threads:
@@ -155,7 +155,7 @@ NAMES += [LONG + "a", LONG + "ab", LONG + "ac", "id", "param.id", "param.param.i
 
 @pytest.fixture
 def hostile(client, raw):
-    """A study whose names come from someone who does not wish us well, whatever grids and functions allow."""
+    """A study with hostile names, as far as grids and functions allow them."""
     name = f"hostile_{uuid.uuid4().hex[:8]}"
     values = Jsonb({name: str(number) for number, name in enumerate(NAMES)})
     (study,) = raw.execute(
@@ -177,7 +177,7 @@ def columns(raw, study):
     return [row[0] for row in raw.execute(query, [f"study_{study}"])]
 
 
-def test_any_name_of_a_parameter_or_result_is_a_column_or_none(raw, hostile):
+def test_any_name_of_a_parameter_or_result_is_a_column_or_left_out(raw, hostile):
     study, name = hostile
     views.refresh(raw, study)
     found = columns(raw, name)
@@ -190,22 +190,22 @@ def test_any_name_of_a_parameter_or_result_is_a_column_or_none(raw, hostile):
     assert raw.execute("SELECT count(*) > 0 FROM study").fetchone() == (True,)
 
 
-def test_what_a_changed_grid_leaves_out_is_named_and_kept(client, grid):
-    # Given a study of three experiments, and one added by code
+def test_experiments_that_a_changed_grid_leaves_out_are_named_and_kept(client, grid):
+    # Given a study of three experiments, and one that code added
     client.enqueue(grid())
     client.extend(grid().study, [{"x": 77}])
-    # When its grid keeps one of them and has a new one
+    # When its new grid keeps one of them and adds one
     changed = grid(parameters={"x": [3, 4]}, settings={"z": 5})
     preview = client.compare(changed)
     before = [view.id for view in client.experiments(Selection(changed.study))]
     done = client.enqueue(changed)
-    # Then the preview said so, writing nothing; what is left out can be named, what code added is not among it
+    # Then the preview lists it without a write, and the omitted ones exclude the experiment of code
     assert (preview.new, preview.kept, preview.orphaned) == (done.new, done.known, done.orphaned) == (1, 1, 2)
     assert preview.changes == {"parameters.x": ([1, 2, 3], [3, 4]), "settings.z": (None, 5)}
     assert len(before) == 4
     left_out = Selection(changed.study, orphaned=True)
     assert [view.params["x"] for view in client.experiments(left_out)] == [1, 2]
-    # And it can be cancelled, or taken back by enqueueing a grid that has it
+    # And the omitted ones can be cancelled, or restored by a grid that contains them
     assert len(client.cancel(left_out).ids) == 2
     again = client.enqueue(grid())
     assert (again.new, again.orphaned) == (0, 1)
@@ -218,7 +218,7 @@ def test_a_preview_of_an_unknown_study_is_all_new(client, grid):
 
 
 def test_an_enqueue_that_is_killed_while_it_writes_leaves_nothing_and_can_be_repeated(client, grid, tmp_path):
-    # Given a client that dies in the middle of COPY
+    # Given a client that dies during COPY
     made = grid(parameters={"x": {"range": [0, 30_000]}})
     code = (
         "import os, sys, json, signal; from pathlib import Path\n"
@@ -230,7 +230,7 @@ def test_an_enqueue_that_is_killed_while_it_writes_leaves_nothing_and_can_be_rep
     data = json.dumps(made.source.data)
     done = subprocess.run([sys.executable, "-c", code, data, str(tmp_path)], capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
-    # Then there is nothing, and the next one does it all
+    # Then no row exists, and the next enqueue writes all
     assert made.study not in [counts.study for counts in client.counts()]
     assert client.enqueue(made).new == 30_000
 
@@ -241,21 +241,21 @@ def test_any_text_survives_the_copy(client, grid, text):
     assert [view.params["x"] for view in client.experiments(Selection(done.study))] == [text]
 
 
-def test_rows_are_added_to_a_study_that_the_code_of_its_workers_takes(client, grid, tmp_path):
-    # Given a study whose function has changed since, so that it takes another parameter
+def test_rows_are_checked_against_the_snapshot_that_workers_run(client, grid, tmp_path):
+    # Given a study whose function now takes another parameter
     study = client.enqueue(grid()).study
     (tmp_path / "experiment.py").write_text("def f(x, w=0): ...\n")
-    # When rows are added, then those count that the snapshot takes which workers run
+    # When rows are added, then the snapshot that workers run decides
     with pytest.raises(GridError, match="takes no 'w'"):
         client.extend(study, [{"x": 7, "w": 1}])
     assert client.extend(study, [{"x": 7, "y": 1}]).new == 1
 
 
-def test_rows_are_added_where_the_folder_of_the_study_is_not(client, grid, tmp_path):
-    # Given a study whose folder is gone, and a client that has not unpacked its snapshot
+def test_rows_are_added_on_a_host_without_the_folder_of_the_study(client, grid, tmp_path):
+    # Given a study without its folder, and a client without its unpacked snapshot
     study = client.enqueue(grid()).study
     shutil.rmtree(tmp_path)
-    # When rows are added, then they are held against the snapshot from the database
+    # When rows are added, then qexp checks them against the snapshot in the database
     with pytest.raises(GridError, match="takes no 'w'"):
         client.extend(study, [{"w": 1}])
     assert client.extend(study, [{"x": 9}]).new == 1

@@ -1,4 +1,4 @@
-"""A study is paused when more of it has failed than its grid allows, and only then."""
+"""A study is paused if and only if more experiments have failed than its grid allows."""
 
 import uuid
 
@@ -17,7 +17,7 @@ OTHER = Outcome(error=Error(Failure.ERROR, "OSError", "no", fingerprint="other")
 
 @pytest.fixture
 def study(client, raw, tmp_path):
-    """Make a study with a brake, of which so many have ended: its name, and a way to end more."""
+    """Make a study with a failure limit and finished experiments; return its name and a function that finishes more."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     worker = uuid.uuid4()
     worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2))
@@ -46,7 +46,7 @@ def exceeded(client, name):
         }.get(name)
 
 
-def test_so_many_failures_are_too_many_and_one_less_is_not(client, study):
+def test_the_limit_of_failures_pauses_and_one_less_does_not(client, study):
     name = study(30, failures=4)
     study.end(name, TYPO, FINE, OTHER, FINE, TYPO)
     assert exceeded(client, name) is None
@@ -55,7 +55,7 @@ def test_so_many_failures_are_too_many_and_one_less_is_not(client, study):
     assert exceeded(client, name) == (4, told)
 
 
-def test_a_share_of_failures_is_judged_from_ten_that_ended_on(client, study):
+def test_a_share_of_failures_counts_from_ten_finished_experiments(client, study):
     name = study(30, rate=0.5)
     study.end(name, *[TYPO] * 9)
     assert exceeded(client, name) is None
@@ -68,14 +68,14 @@ def test_a_share_of_failures_is_judged_from_ten_that_ended_on(client, study):
     assert exceeded(client, other)[1].startswith("20 of 40 failed")
 
 
-def test_a_study_without_a_brake_or_with_nothing_left_to_save_is_left_alone(client, study):
+def test_a_study_without_a_limit_or_without_waiting_experiments_is_not_paused(client, study):
     without, ended = study(5), study(2, failures=2)
     study.end(without, *[TYPO] * 4)
     study.end(ended, *[TYPO] * 2)
     assert exceeded(client, without) is exceeded(client, ended) is None
 
 
-def test_after_a_resume_failures_count_anew(client, study):
+def test_after_a_resume_failures_count_from_zero(client, study):
     name = study(9, failures=2)
     study.end(name, TYPO, TYPO)
     assert exceeded(client, name)
@@ -89,14 +89,14 @@ def test_after_a_resume_failures_count_anew(client, study):
     assert exceeded(client, name)[1].startswith("2 of 2 failed")
 
 
-def test_an_attempt_that_is_tried_again_and_what_was_requeued_has_not_failed(client, raw, study, tmp_path):
+def test_retried_and_requeued_experiments_do_not_count_as_failed(client, raw, study, tmp_path):
     name = study(9, failures=2)
     study.end(name, TYPO, TYPO)
     client.requeue(Selection(name, statuses=("failed",)))
     assert exceeded(client, name) is None
 
 
-def test_a_brake_costs_an_index_scan_however_many_experiments_there_are(client, raw, study):
+def test_a_failure_limit_uses_an_index_scan_for_any_number_of_experiments(client, raw, study):
     name = study(3, failures=2)
     number = client.study(name).id
     raw.execute(

@@ -1,4 +1,4 @@
-"""A first start that is killed at any moment, or comes twice at once, leaves a home that starts."""
+"""A home starts even if its first start was killed at any moment or ran twice in parallel."""
 
 import os
 import pwd
@@ -24,7 +24,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgre
 
 @pytest.fixture
 def home(tmp_path, monkeypatch, site):
-    """The path of a home whose Postgres ends with the test; its broker is that of the other tests."""
+    """The path of a home whose Postgres ends with the test; other tests share its broker."""
     path = tmp_path / "home"
     monkeypatch.setenv("QEXP_HOME", str(path))
     monkeypatch.setenv("QEXP_BROKER_URL", site.broker_url)
@@ -35,7 +35,7 @@ def home(tmp_path, monkeypatch, site):
 @pytest.mark.parametrize("whole_group", [True, False], ids=["with what it started", "alone"])
 @pytest.mark.parametrize("sign", ["PG_VERSION", "pg_control", "postgresql.conf", "qexp.conf"])
 def test_a_first_start_that_was_killed_is_made_again(home, sign, whole_group):
-    # Given a first start that is killed as soon as a file of the data is there
+    # Given a first start that is killed as soon as a data file exists
     started = subprocess.Popen(
         [sys.executable, "-m", "qexp", "up"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0
     )
@@ -46,9 +46,9 @@ def test_a_first_start_that_was_killed_is_made_again(home, sign, whole_group):
     else:
         started.kill()
     started.wait()
-    # When it is started again
+    # When the home is started again
     services.up(settings.load_with_origins())
-    # Then it works, and no part of the first one is left when it has been started once more
+    # Then it works, and a further start removes all parts of the first one
     assert Client(settings.load()).counts() == []
     services.down(settings.load())
     services.up(settings.load_with_origins())
@@ -77,7 +77,7 @@ def test_an_empty_password_file_is_made_again(home, content):
     assert len((home / "postgres.password").read_text()) >= 24
 
 
-def test_a_password_that_is_not_the_servers_is_one_line(home):
+def test_a_wrong_password_is_an_error_of_one_line(home):
     services.up(settings.load_with_origins())
     services.down(settings.load())
     (home / "postgres.password").unlink()
@@ -90,7 +90,7 @@ def test_a_password_that_is_not_the_servers_is_one_line(home):
     "content", [None, b"", b'{"database_url": "postgre', b"\xff\x00", b"[1]", b'{"broker_url": 5}']
 )
 def test_services_whose_addresses_were_lost_are_found_and_not_started_twice(home, monkeypatch, content):
-    # Given services whose file is missing or half-written
+    # Given services with a missing or partial services file
     monkeypatch.delenv("QEXP_BROKER_URL")
     first, _ = services.up(settings.load_with_origins())
     file = home / "services.json"
@@ -99,9 +99,9 @@ def test_services_whose_addresses_were_lost_are_found_and_not_started_twice(home
         file.write_bytes(content)
     # When they are started again
     again, _ = services.up(settings.load_with_origins())
-    # Then they are the same
+    # Then the same services run
     assert [(service.url, service.changed) for service in again] == [(service.url, False) for service in first]
-    # And the same holds when they are stopped
+    # And a stop finds them, too
     file.unlink()
     assert len(services.down(settings.load())) == 2
 
@@ -135,7 +135,7 @@ def test_programs_that_were_half_copied_are_copied_again(tmp_path):
 
 @pytest.fixture
 def new_user(monkeypatch):
-    """The name of a system user that does not exist; it is removed again."""
+    """The name of a system user that does not exist; the test removes it at the end."""
     if os.geteuid() != 0 or shutil.which("useradd") is None:
         pytest.skip("making a system user needs root and useradd")
     name = f"qexp-{uuid.uuid4().hex[:8]}"
@@ -143,7 +143,7 @@ def new_user(monkeypatch):
     subprocess.run(["userdel", name], check=False, capture_output=True)
 
 
-def test_first_starts_at_once_make_one_system_user(new_user):
+def test_parallel_first_starts_make_one_system_user(new_user):
     # Given several first starts that find no user for Postgres
     code = (
         "import pwd, sys; from qexp.services import postgres_account; "
@@ -155,17 +155,17 @@ def test_first_starts_at_once_make_one_system_user(new_user):
         subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(6)
     ]
-    # When they begin together
+    # When they start together
     for start in starts:
         start.stdin.close()
         start.stdin = None
     ends = [start.communicate() for start in starts]
-    # Then all use the same user, which is there once
+    # Then all use the same user, which exists once
     assert [(out, err) for out, err in ends] == [(f"{pwd.getpwnam(new_user).pw_uid}\n", "")] * 6
     assert [entry.pw_name for entry in pwd.getpwall()].count(new_user) == 1
 
 
-def test_a_system_user_that_cannot_be_made_is_one_line_with_the_cause(monkeypatch, tmp_path):
+def test_a_failed_creation_of_the_system_user_is_one_line_with_the_cause(monkeypatch, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("only root starts Postgres as another user")
     monkeypatch.setattr(postgres_account, "USER", f"qexp-{uuid.uuid4().hex[:8]}")
@@ -185,7 +185,7 @@ def test_a_system_user_that_cannot_be_made_is_one_line_with_the_cause(monkeypatc
 def shared(tmp_path, monkeypatch, home):
     """A temporary folder for a home whose path is too long for a socket."""
     monkeypatch.setenv("QEXP_HOME", str(tmp_path / ("long" * 20)))
-    with tempfile.TemporaryDirectory() as path:  # a short one
+    with tempfile.TemporaryDirectory() as path:  # a short path
         monkeypatch.setattr(tempfile, "tempdir", path)
         yield Path(path)
         services.down(settings.load())
@@ -199,12 +199,12 @@ def test_a_socket_in_the_temporary_folder_lies_in_a_private_one_of_its_account(s
     for folder in (above, *above.iterdir()):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         assert folder.stat().st_uid == uid
-    # and root says so if it has let that account pass through the temporary folder
+    # root prints a line if it has let that account enter the temporary folder
     assert os.geteuid() != 0 or any(f"made {shared} passable" in notice for notice in notices)
 
 
 def test_a_link_in_the_place_of_the_sockets_is_refused_and_its_target_stays_as_it_is(shared, tmp_path):
-    # Given a link that another user has prepared
+    # Given a link that another user made
     target = tmp_path / "target"
     target.mkdir()
     target.chmod(0o755)
@@ -212,6 +212,6 @@ def test_a_link_in_the_place_of_the_sockets_is_refused_and_its_target_stays_as_i
     # When the services are started
     with pytest.raises(SettingsError, match="found a link"):
         services.up(settings.load_with_origins())
-    # Then its target is as it was
+    # Then its target is unchanged
     assert (target.stat().st_uid, stat.S_IMODE(target.stat().st_mode)) == (os.geteuid(), 0o755)
     assert list(target.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Verbs of many experiments lock them in one order, so that no two of them wait for each other in a circle."""
+"""Commands on many experiments lock them in one order, so that they cannot deadlock."""
 
 import threading
 import uuid
@@ -19,7 +19,7 @@ LOST = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="abc")
 
 @pytest.fixture
 def study(client, raw, tmp_path):
-    """A study of four experiments whose rows lie in the table in the opposite order of their ids."""
+    """A study of four experiments whose rows are stored in descending order of ids."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name = f"locks_{uuid.uuid4().hex[:8]}"
 
@@ -32,13 +32,13 @@ def study(client, raw, tmp_path):
 
 
 def turn_round(raw, numbers):
-    """Write rows anew, the last first, as retries and requeues do by and by."""
+    """Rewrite rows in descending order, as retries and requeues do over time."""
     for number in reversed(numbers):
         raw.execute("UPDATE experiment SET pid = 1 WHERE id = %s", [number])
 
 
 def verbs(settings, study, numbers, worker):
-    """Return each verb by its name: the status that it needs and what does it, on a connection of its own."""
+    """Return each command by its name: the status that it needs, and a function that runs it on its own connection."""
 
     def raw(action):
         def do():
@@ -67,7 +67,7 @@ def verbs(settings, study, numbers, worker):
 
 @pytest.mark.parametrize("verb", ["cancel", "requeue", "accept", "pause", "put_back", "release", "rescue", "enqueue"])
 def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, verb):
-    # Given four experiments, of which another transaction holds the second last
+    # Given four experiments, the second last locked by another transaction
     name, _ = study
     numbers = [view.id for view in client.experiments(Selection(name))]
     worker = uuid.uuid4()
@@ -85,14 +85,14 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
     with connect(client.settings) as other, other.transaction():
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[2]])
         holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
-        # When the verb comes to it
+        # When the command reaches it
         thread = threading.Thread(target=do)
         thread.start()
         await_waiting(raw, holder, verb)
-        # Then it holds those before it, and none behind it
+        # Then the command has locked those before it, and none after it
         found = free(raw, numbers)
     thread.join()
-    # (the first of them is in the smaller grid too, which leaves it alone)
+    # (the smaller grid contains the first one, which stays unlocked)
     assert found == [*numbers[: verb == "enqueue"], numbers[3]]
 
 
@@ -102,7 +102,7 @@ def await_waiting(raw, holder, what):
 
 
 def free(raw, numbers):
-    """Return those experiments that nobody holds."""
+    """Return the experiments that no transaction has locked."""
     query = "SELECT id FROM experiment WHERE id = ANY(%s) ORDER BY id FOR UPDATE SKIP LOCKED"
     return [row[0] for row in raw.execute(query, [numbers])]
 
@@ -112,7 +112,7 @@ def test_a_requeue_locks_the_study_before_its_experiments(client, raw, study):
     numbers = [view.id for view in client.experiments(Selection(name))]
     client.cancel(Selection(name))
     with connect(client.settings) as other, other.transaction():
-        other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])  # as an enqueue or a pause does
+        other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])  # like an enqueue or a pause
         holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
         thread = threading.Thread(target=lambda: Client(client.settings).requeue(Selection(name)))
         thread.start()
@@ -122,15 +122,15 @@ def test_a_requeue_locks_the_study_before_its_experiments(client, raw, study):
     assert found == numbers
 
 
-def test_what_a_worker_does_is_done_again_if_postgres_ends_it_to_break_a_deadlock(client, raw, study):
-    """Nothing of qexp's locks in another order, but a person at psql may."""
+def test_a_worker_repeats_a_statement_that_postgres_ended_in_a_deadlock(client, raw, study):
+    """qexp never locks in another order, but a person in psql may."""
     name, _ = study
     first, last = (view.id for view in client.experiments(Selection(name))[::3])
     lock, calls = "SELECT FROM experiment WHERE id = %s FOR UPDATE", []
     with connect(client.settings) as other:
         thread = threading.Thread(target=lambda: (other.execute(lock, [first]), other.rollback()))
         other.autocommit = False
-        other.execute("SET deadlock_timeout = '1h'")  # the victim is whoever looks for deadlocks
+        other.execute("SET deadlock_timeout = '1h'")  # the session that detects the deadlock is the victim
         holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
 
         def action(connection):
@@ -152,8 +152,8 @@ def test_what_a_worker_does_is_done_again_if_postgres_ends_it_to_break_a_deadloc
     assert len(calls) == 2
 
 
-def test_a_verb_that_postgres_broke_off_in_a_deadlock_is_done_again(site, client, raw, study):
-    # Given somebody who locks experiments in another order, and is patient
+def test_a_command_that_postgres_ended_in_a_deadlock_is_repeated(site, client, raw, study):
+    # Given a patient session that locks experiments in another order
     name, _ = study
     numbers = [view.id for view in client.experiments(Selection(name))]
     done = []
@@ -164,16 +164,18 @@ def test_a_verb_that_postgres_broke_off_in_a_deadlock_is_done_again(site, client
         thread.start()
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         eventually(lambda: raw.execute(waits).fetchone(), "the verb to wait")
-        # When each waits for the other, so that Postgres breaks the verb off
+        # When both wait for each other, so that Postgres ends the command
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[0]])
     thread.join()
-    # Then it is done all the same
+    # Then the command succeeds after a retry
     assert [item.ids for item in done] == [numbers]
 
 
 @pytest.mark.parametrize("verb", ["cancel", "pause", "enqueue", "requeue"])
-def test_a_verb_says_who_holds_what_it_waits_for_and_goes_on_when_it_can(client, raw, study, verb, monkeypatch, caplog):
-    # Given somebody who holds a study and its experiments, as an open psql does
+def test_a_command_names_the_session_whose_lock_it_waits_for_and_continues_after_it(
+    client, raw, study, verb, monkeypatch, caplog
+):
+    # Given an open psql session that has locked a study and its experiments
     monkeypatch.setattr("qexp.client.client.LOCK_TIMEOUT", "50ms")
     name, grid = study
     client.cancel(Selection(name))
@@ -190,7 +192,7 @@ def test_a_verb_says_who_holds_what_it_waits_for_and_goes_on_when_it_can(client,
         both = "SELECT FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s FOR UPDATE"
         other.execute(both, [name])
         holder = other.info.backend_pid
-        # When a verb needs them, then it says whom it waits for, once
+        # When a command needs them, then it names that session once
         thread = threading.Thread(target=lambda: done.append(do[verb]()))
         thread.start()
         eventually(
@@ -199,7 +201,7 @@ def test_a_verb_says_who_holds_what_it_waits_for_and_goes_on_when_it_can(client,
         )
         await_waiting(raw, holder, verb)
         assert not done
-    # And it is done when that one has ended
+    # And it finishes after that session has ended
     thread.join()
     assert done
     assert caplog.text.count("waiting for a lock") == 1

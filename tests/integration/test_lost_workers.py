@@ -1,4 +1,4 @@
-"""Workers that go silent lose what they run, and only that."""
+"""The leader recovers the experiments of silent workers, and no others."""
 
 import time
 import uuid
@@ -22,12 +22,12 @@ LOST = Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon",
 
 @pytest.fixture
 def two(client, raw, tmp_path):
-    """A study of two experiments, each run by a worker of its own: (experiment's id, worker's id, claim) twice."""
+    """Two experiments, each run by its own worker, as (experiment id, worker id, claim)."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name = f"rescue_{uuid.uuid4().hex[:8]}"
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2]}, "queue": "nobody"}
     client.enqueue(Grid.from_dict(grid, tmp_path))
-    raw.execute("UPDATE experiment SET status = 'cancelled' WHERE status = 'running'")  # what earlier tests left
+    raw.execute("UPDATE experiment SET status = 'cancelled' WHERE status = 'running'")  # rows of earlier tests
     raw.execute("UPDATE worker SET stopped_at = now() WHERE stopped_at IS NULL")
     made = []
     for view in client.experiments(Selection(name)):
@@ -45,7 +45,7 @@ def statuses(client, two):
     return [client.experiments(Selection(ids=((number, number),)))[0].status for number, _, _ in two]
 
 
-def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_budgets(client, raw, two):
+def test_experiments_of_a_silent_worker_run_again_immediately_and_charge_only_the_lost_budget(client, raw, two):
     (number, silent, claim), (_, loud, _) = two
     worker_rows.beat(raw, loud, in_a_minute())
     (gone,) = [worker for worker in worker_rows.silent(raw, 30, in_a_minute()) if worker.experiments]
@@ -60,7 +60,7 @@ def test_what_a_silent_worker_ran_runs_again_at_once_without_costing_its_other_b
     assert claiming.claim(raw, number, loud, 1).attempt == 2
 
 
-def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
+def test_a_worker_is_recovered_once_and_informed_when_it_comes_back(raw, two):
     (_, silent, _), (_, loud, _) = two
     worker_rows.beat(raw, loud, in_a_minute())
     assert [worker.worker for worker in worker_rows.silent(raw, 30, in_a_minute())] == [silent]
@@ -70,7 +70,7 @@ def test_a_worker_is_given_up_once_and_told_so_when_it_comes_back(raw, two):
     assert not worker_rows.beat(raw, silent).given_up
 
 
-def test_a_worker_that_left_and_still_has_something_running_is_given_up_too(raw, two):
+def test_a_stopped_worker_with_running_experiments_is_recovered_too(raw, two):
     (number, left, _), (_, loud, _) = two
     worker_rows.leave(raw, left)
     worker_rows.beat(raw, loud, in_a_minute())
@@ -93,7 +93,7 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
 
 
 def died(raw, worker, experiment, boot="b", told=False):
-    """Have a worker die with an experiment while another one of its host is heard of; return what was given up."""
+    """Have a worker die with an experiment while another worker of its host lives; return the recovered experiments."""
     raw.execute("UPDATE worker SET boot = NULL WHERE boot = %s", [boot])
     raw.execute("UPDATE worker SET boot = %s, told_to_stop = %s WHERE id = %s", [boot, told, worker])
     raw.execute("UPDATE worker SET last_seen = now() - interval '1 min' WHERE id = %s", [worker])
@@ -106,7 +106,7 @@ def died(raw, worker, experiment, boot="b", told=False):
 @pytest.mark.parametrize(
     ("boot", "told", "is_death"), [("b", False, True), ("c", False, False), ("b", True, False)], ids=str
 )
-def test_a_worker_has_died_if_its_host_goes_on_and_it_was_not_told_to_stop(raw, two, boot, told, is_death):
+def test_a_worker_counts_as_dead_if_its_host_lives_and_it_was_not_told_to_stop(raw, two, boot, told, is_death):
     number, worker, _ = two[0]
     assert died(raw, worker, number, boot, told).died == is_death
 
@@ -114,7 +114,7 @@ def test_a_worker_has_died_if_its_host_goes_on_and_it_was_not_told_to_stop(raw, 
 def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_fails_by_the_third(
     client, raw, two, worker
 ):
-    # Given an experiment that two workers died with, each on a host that went on
+    # Given an experiment that ran in two dying workers, each on a host that stayed up
     number, first, claim = two[0]
     isolations = []
     for attempt, current in enumerate([first, worker(), worker()], 1):
@@ -122,21 +122,21 @@ def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_
             client.publisher.publish_studies([claim.study_id])
             isolations.append(claiming.claim(raw, number, current, 1).isolation)
         worker_rows.rescue(raw, died(raw, current, number), LOST)
-    # Then it had a process of its own the third time
+    # Then its third attempt had its own process
     assert isolations == ["child", "process"]
-    # And the third death is its own doing, said by name; nobody else is charged
+    # And the third death fails this experiment by name and charges no other
     (shown,) = client.show(Selection(ids=((number, number),)))
     assert [attempt.outcome for attempt in shown.attempts] == ["lost", "lost", "crashed"]
     assert shown.attempts[-1].error_type == "WorkerKilled"
     assert shown.experiment.status == Status.FAILED
     assert "because it ended each of the workers that ran it" in client.explain(number).sentences[1].text
-    # And it may be tried again
+    # And it may be requeued
     client.requeue(Selection(ids=((number, number),)))
     assert claiming.claim(raw, number, worker(), 1).isolation == "child"
 
 
-def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, worker):
-    # Given two experiments that two workers have died with
+def test_a_worker_runs_one_isolated_experiment_at_a_time(client, raw, two, worker):
+    # Given two experiments that ran in two dying workers
     numbers = [number for number, _, _ in two]
     raw.execute(
         "UPDATE experiment SET worker_deaths = 2, status = 'queued', worker = NULL, pid = NULL, started_at = NULL "
@@ -145,30 +145,30 @@ def test_a_worker_has_one_of_those_that_run_alone_at_a_time(client, raw, two, wo
     )
     one = worker()
     assert claiming.claim(raw, numbers[0], one, 1).isolation == "process"
-    # When the same worker is to have the second one, then it is put back for others
+    # When the same worker takes the second one, then it returns it for others
     assert claiming.claim(raw, numbers[1], one, 2) is None
     assert claiming.hand_over(raw, [numbers[1]], one) == [numbers[1]]
     assert statuses(client, two) == ["running", "pending"]
 
 
-def test_what_runs_alone_has_a_message_of_its_own():
+def test_an_isolated_experiment_has_its_own_message():
     items = [publishing.QueuedExperiment(number, 0, "{}", alone=number == 5) for number in range(20)]
     messages = divide(items, 100, 1, is_tail=False)
     assert [message for message in messages if items[5] in message] == [[items[5]]]
     assert sorted(item.id for message in messages for item in message) == list(range(20))
 
 
-def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, worker):
-    # Given a study that lets an experiment be given back twice
+def test_an_experiment_that_is_released_too_often_fails(client, raw, two, worker):
+    # Given a study that allows two releases of an experiment
     number, current, claim = two[0]
     raw.execute("UPDATE revision SET retries = retries || '{\"released\": 2}' WHERE study = %s", [claim.study_id])
     for _ in range(2):
         assert claiming.release(raw, current, [number])
         client.publisher.publish_studies([claim.study_id])
         assert claiming.claim(raw, number, current, 1) is not None
-    # When it is given back a third time
+    # When it is released a third time
     assert claiming.release(raw, current, [number])
-    # Then it has failed, and says why
+    # Then it has failed, and its error gives the reason
     (shown,) = client.show(Selection(ids=((number, number),)))
     assert [attempt.outcome for attempt in shown.attempts] == ["released", "released", "crashed"]
     assert shown.attempts[-1].error_message == "it was given back 3 times and never finished"
@@ -176,8 +176,8 @@ def test_an_experiment_that_is_given_back_without_end_fails(client, raw, two, wo
     assert "all 2 retries that its study gives to 'released' are used" in client.explain(number).sentences[1].text
 
 
-def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(client, raw, two, tmp_path, monkeypatch):
-    # Given a worker that is silent, and a leader whose connections are lost, though Postgres is there
+def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw, two, tmp_path, monkeypatch):
+    # Given a silent worker, and a leader that loses its connections although Postgres is up
     (_, silent, _), (_, loud, _) = two
     raw.execute("UPDATE worker SET last_seen = now() - interval '1 h' WHERE id = %s", [silent])
     raw.execute("DELETE FROM leader")
@@ -189,7 +189,7 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
     monkeypatch.setattr("qexp.worker.main.leader.time", clock)
 
     def looks_long(at_once=False):
-        """Take 1.2 s by the leader's clock, as on a busy machine: longer than a third of the lease."""
+        """Advance the leader's clock by 1.2 s, more than a third of the lease, like a busy machine."""
         late.append(at_once)
         return look(at_once)
 
@@ -201,7 +201,7 @@ def test_a_leader_whose_connection_is_cut_again_and_again_still_takes_back(clien
         leader._raw.close()
         return statuses(client, two)[0] != "running"
 
-    # When it looks for longer than a lease, then it takes back what that one ran
+    # When it checks for longer than a lease, then it recovers the experiments of that worker
     try:
         eventually(taken_back, "the experiment to be taken back")
     finally:

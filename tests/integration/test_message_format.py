@@ -1,4 +1,4 @@
-"""What is on the broker is what Celery itself would have put there."""
+"""Messages on the broker have the format of Celery."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qexp.queueing.messages import Message
 
 @pytest.fixture
 def sent(site):
-    """Return what takes a message from a queue, read as far as its format goes."""
+    """Return a function that takes a message from a queue and decodes it."""
     with redis.Redis.from_url(site.broker_url, decode_responses=True) as server:
 
         def take(queue):
@@ -28,14 +28,14 @@ def sent(site):
         yield take
 
 
-def test_only_probes_say_that_they_are_probes(site, sent):
+def test_only_probes_are_marked_as_probes(site, sent):
     for probe in (None, 17):
         queue = f"q{uuid.uuid4().hex}"
         publish(site, Message(queue, (3,), 1, "s #3", probe=probe))
         assert sent(queue)[1]["headers"].get(messages.PROBE) == probe
 
 
-def test_a_message_is_one_that_celery_would_send(site, sent):
+def test_a_message_equals_one_that_celery_sends(site, sent):
     ours, theirs = (f"q{uuid.uuid4().hex}" for _ in range(2))
     message = Message(ours, (3, 4), 1, "s #3 to #4  2 experiments", 7)
     publish(site, message)

@@ -1,4 +1,4 @@
-"""People are told of an event once, whoever leads, and no service of theirs delays or fails anything."""
+"""Each event is notified once for any leader, and a slow or failing service affects nothing else."""
 
 import socket
 import uuid
@@ -22,7 +22,7 @@ TYPO = Outcome(error=Error(Failure.ERROR, "NameError", "name 'sine' is not defin
 
 @pytest.fixture
 def study(client, raw, tmp_path):
-    """Make a study whose grid wants to be told of; a way to end experiments of it, and to read what was noted."""
+    """Make a study with a notification address; return functions that end experiments and read the notes."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     worker, queue = uuid.uuid4(), f"notices_{uuid.uuid4().hex[:8]}"
     worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", [queue], 2))
@@ -51,7 +51,7 @@ def study(client, raw, tmp_path):
 
 @pytest.fixture
 def leader(client):
-    """Start what a leader has; it ends with the test."""
+    """Start the notifier of a leader; it ends with the test."""
     started = []
 
     def leader(settings=None):
@@ -65,7 +65,7 @@ def leader(client):
         made.stop(hurry=True)
 
 
-def test_the_first_failure_and_the_end_are_told_once_though_two_lead(study, service, leader):
+def test_the_first_failure_and_the_end_are_notified_once_despite_two_leaders(study, service, leader):
     name, leaders = study(4, service.address), [leader(), leader()]
     study.end(name, FINE, TYPO, TYPO)
     for one in leaders * 2:
@@ -87,7 +87,7 @@ def test_the_first_failure_and_the_end_are_told_once_though_two_lead(study, serv
     assert len(service.told) == 2
 
 
-def test_after_a_requeue_the_same_events_are_told_again(client, study, service, leader):
+def test_after_a_requeue_the_same_events_are_notified_again(client, study, service, leader):
     name, one = study(1, [service.address]), leader()
     study.end(name, TYPO)
     one.note_news()
@@ -100,7 +100,7 @@ def test_after_a_requeue_the_same_events_are_told_again(client, study, service, 
     assert f"qexp export {name}" in service.told[2]
 
 
-def test_a_brake_is_told_with_its_pause(client, study, service):
+def test_a_reached_failure_limit_is_notified_with_its_pause(client, study, service):
     name = study(4, service.address, stop_after={"failures": 2})
     study.end(name, TYPO, TYPO)
     jobs = LeaderJobs(Database(client.settings))
@@ -113,7 +113,7 @@ def test_a_brake_is_told_with_its_pause(client, study, service):
     assert f"qexp resume {name}" in text
 
 
-def test_a_study_that_nobody_takes_is_told_as_stalled_and_one_that_rests_or_runs_is_not(
+def test_a_study_without_workers_is_notified_as_stalled_and_a_paused_or_running_one_is_not(
     client, raw, study, service, leader, site
 ):
     one = leader(site.model_copy(update={"stalled_after": 5.0}))
@@ -142,9 +142,7 @@ def test_a_study_that_nobody_takes_is_told_as_stalled_and_one_that_rests_or_runs
     assert claim is not None
 
 
-def test_a_service_that_is_down_or_refuses_is_tried_again_later_and_its_secret_is_not_kept(
-    study, service, leader, raw, caplog
-):
+def test_a_failing_service_is_retried_later_and_its_secret_is_not_stored(study, service, leader, raw, caplog):
     caplog.set_level("DEBUG")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -157,21 +155,21 @@ def test_a_service_that_is_down_or_refuses_is_tried_again_later_and_its_secret_i
     assert len(study.noted(name)) == 2
     assert T0KEN not in str(study.noted(name))
     assert T0KEN not in caplog.text and "message to json://***@127.0.0.1" in caplog.text
-    # When its time has come again
+    # When its next attempt is due
     one.note_news()
     assert {row[2] for row in study.noted(name)} == {1}, "not at once"
     service.status = 200
     raw.execute("UPDATE notice SET due_at = now() WHERE sent_at IS NULL")
     one.note_news()
     eventually(lambda: {row[1] for row in study.noted(name)} == {True, False}, "the one that is up again to be told")
-    # Then it is given up at some time
+    # Then the notifier gives up eventually
     raw.execute("UPDATE notice SET due_at = now(), tries = 5 WHERE sent_at IS NULL")
     one.note_news()
     one.stop()
     assert sorted(row[2] for row in study.noted(name)) == [2, 5]
 
 
-def test_a_service_that_hangs_delays_nothing_but_its_own_message(study, service, leader, monkeypatch):
+def test_a_hanging_service_delays_only_its_own_message(study, service, leader, monkeypatch):
     monkeypatch.setattr(notify, "LIMIT", 2.0)
     service.hangs = True
     name, one = study(2, service.address), leader()
@@ -184,10 +182,10 @@ def test_a_service_that_hangs_delays_nothing_but_its_own_message(study, service,
     eventually(lambda: study.noted(name)[0][3] == "no answer within 2 s", "it to be given up for now")
 
 
-def test_an_address_that_is_new_does_not_learn_of_what_was_long_ago(client, study, service, leader, raw, site):
+def test_a_new_address_gets_no_old_events(client, study, service, leader, raw, site):
     name = study(1, [])
     study.end(name, FINE)
-    # what earlier tests left, too: to tell hundreds of them takes minutes
+    # rows of earlier tests, too: hundreds of notifications take minutes
     raw.execute("UPDATE experiment SET finished_at = now() - interval '2 h' WHERE finished_at IS NOT NULL")
     raw.execute("UPDATE study SET renewed_at = now() - interval '3 h'")
     everyone = leader(site.model_copy(update={"notify": (service.address,)}))
@@ -199,7 +197,7 @@ def test_an_address_that_is_new_does_not_learn_of_what_was_long_ago(client, stud
     eventually(lambda: any(fresh in text for text in service.told), "the setting's address to be told")
 
 
-def test_an_address_is_hidden_wherever_a_revision_is_shown_and_seen_when_it_changes(client, study, tmp_path, raw):
+def test_an_address_is_hidden_in_every_revision_and_its_change_is_shown(client, study, tmp_path, raw):
     name = study(1, f"slack://{T0KEN}/b/c")
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [0]}, "queue": study.queue}
     assert T0KEN not in str(raw.execute("SELECT grid, settings FROM revision ORDER BY created_at").fetchall())

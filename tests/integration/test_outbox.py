@@ -1,4 +1,4 @@
-"""What Postgres could not be told waits in files: whatever lies there, and for whichever database, nothing stops."""
+"""Outcomes wait in outbox files while Postgres is down, and no damaged or foreign file blocks the others."""
 
 import dataclasses
 import errno
@@ -26,7 +26,7 @@ FINE = Outcome(result={"y": 1})
 
 @pytest.fixture
 def settings(client, tmp_path):
-    """Those of a worker with a home of its own."""
+    """The settings of a worker with its own home."""
     return client.settings.model_copy(update={"home": tmp_path / "home"})
 
 
@@ -52,7 +52,7 @@ def outbox(settings):
 
 
 def waits(files, claim, outcome=FINE):
-    """Have an outcome wait whose process is gone; return its file."""
+    """Put an outcome of a dead process into the outbox; return its file."""
     os.close(files.keep_outcome(claim, outcome))
     return files.of(claim)
 
@@ -89,14 +89,14 @@ DAMAGE = {
 def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
     client, claim, files, outbox, settings, damage, caplog
 ):
-    # Given a damaged file that comes before the outcome of an experiment
+    # Given a damaged file before the outcome of an experiment
     path = waits(files, claim)
     odd = path.with_name("0.json")
     odd.write_bytes(damage(path.read_bytes()))
-    # When what is left is delivered, twice
+    # When the outbox is delivered, twice
     outbox.drain()
     outbox.drain()
-    # Then that outcome counts, and the file is elsewhere, is named once in the log, and by the doctor
+    # Then the outcome counts; the file is set aside, logged once and named by the doctor
     assert status(client, claim) == "done"
     assert list(settings.outbox.iterdir()) == []
     assert [found.name for found in settings.unreadable.iterdir()] == ["0.json"]
@@ -118,7 +118,7 @@ def test_a_folder_and_a_link_in_the_place_of_a_file_are_set_aside(client, claim,
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_a_file_of_another_user_is_not_believed(client, claim, files, outbox, settings):
+def test_a_file_of_another_user_is_ignored(client, claim, files, outbox, settings):
     path = waits(files, claim)
     os.chown(path, 65534, -1)
     outbox.drain()
@@ -126,9 +126,7 @@ def test_a_file_of_another_user_is_not_believed(client, claim, files, outbox, se
     assert [found.name for found in settings.unreadable.iterdir()] == [path.name]
 
 
-def test_a_file_that_cannot_be_moved_away_is_said_once_and_stops_nothing(
-    client, claim, files, outbox, settings, caplog
-):
+def test_a_file_that_cannot_be_moved_is_logged_once_and_blocks_nothing(client, claim, files, outbox, settings, caplog):
     path = waits(files, claim)
     path.with_name("0.json").write_bytes(b"")
     settings.unreadable.touch()
@@ -138,14 +136,14 @@ def test_a_file_that_cannot_be_moved_away_is_said_once_and_stops_nothing(
     assert len([record for record in caplog.records if "0.json" in record.getMessage()]) == 1
 
 
-def test_what_is_for_another_database_stays(client, claim, files, outbox, settings):
-    # Given the outcome of a worker that this database does not know
+def test_an_outcome_for_another_database_stays(client, claim, files, outbox, settings):
+    # Given the outcome of a worker that this database lacks
     path = waits(files, claim._replace(worker=uuid.uuid4()))
     before = path.read_bytes()
-    # When a worker of this one delivers what is there
+    # When a worker of this database delivers the outbox
     outbox.drain()
     outbox.drain()
-    # Then nothing has happened to it, nor to the experiment that has its number here
+    # Then the file and the experiment with the same id are unchanged
     assert path.read_bytes() == before
     assert json.loads(before)["database"]
     assert status(client, claim) == "running"
@@ -153,7 +151,7 @@ def test_what_is_for_another_database_stays(client, claim, files, outbox, settin
     assert shown.attempts == []
 
 
-def test_an_outcome_says_all_that_it_said_before_it_waited(client, claim, files, outbox):
+def test_a_delivered_outcome_equals_the_original(client, claim, files, outbox):
     usage = Usage(1.5, 10**12, None, 0.25)
     result = {"z": 2**70, "a": [None, {"b": "é\u2028"}], "n": "NaN", "f": 1.5}
     waits(files, claim, Outcome(result=result, recorded_at={"z": "2026-01-31T00:00:00+00:00"}, usage=usage))
@@ -180,7 +178,7 @@ def test_each_kind_of_outcome_is_read_as_it_was_written(claim, files, outcome):
 
 
 def test_a_file_is_delivered_where_locks_ask_for_descriptors_that_may_write(client, claim, files, outbox, monkeypatch):
-    """NFS turns these locks into others, which need that: https://man7.org/linux/man-pages/man2/flock.2.html"""
+    """NFS needs write access for these locks: https://man7.org/linux/man-pages/man2/flock.2.html"""
     lock = fcntl.flock
 
     def as_on_nfs(descriptor, operation):
@@ -195,20 +193,20 @@ def test_a_file_is_delivered_where_locks_ask_for_descriptors_that_may_write(clie
     assert status(client, claim) == "done"
 
 
-def test_what_a_living_process_delivers_is_left_to_it(claim, files):
+def test_files_of_a_living_process_are_left_to_it(claim, files):
     held = files.keep_outcome(claim, FINE)
     assert list(files.unlocked()) == []
     os.close(held)
     assert len(list(files.unlocked())) == 1
 
 
-def test_a_result_that_waited_in_a_file_is_as_it_was(client, files, outbox, claim):
-    # Given a result with all that JSON and jsonb would change
+def test_a_result_from_a_file_equals_the_original(client, files, outbox, claim):
+    # Given a result with every value that JSON or jsonb changes
     result = {"z": math.inf, "text": "NaN", "b": 1e22, "a": -0.0, "config": {"b": [math.nan], "a": 1}}
     path = waits(files, claim, Outcome(result=result))
     # When the next worker delivers it
     outbox.drain()
-    # Then it is the result
+    # Then the result is unchanged
     assert not path.exists()
     (view,) = client.experiments(Selection(ids=((claim.id, claim.id),)))
     assert repr(view.result) == repr(result)

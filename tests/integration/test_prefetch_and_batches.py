@@ -1,4 +1,4 @@
-"""Short experiments in one process: they are claimed ahead and recorded together, and none is lost."""
+"""Prefetch and batches of short experiments in one process lose none of them."""
 
 import itertools
 import linecache
@@ -33,7 +33,7 @@ FINE = Outcome(result={"y": 1})
 
 
 class Breaking(ReconnectingConnection):
-    """A connection that loses the answer to the next claim made beside an experiment, when it is told to."""
+    """A connection that can lose the answer to the next claim made during an experiment."""
 
     breaks = False
 
@@ -46,7 +46,7 @@ class Breaking(ReconnectingConnection):
 
 
 class Process:
-    """The parts of a process that runs experiments, but for the attempts."""
+    """The parts of a child process except the attempts."""
 
     def __init__(self, settings, line, scratch, worker):
         self.board, self.worker = Board(scratch.board), worker
@@ -63,7 +63,7 @@ class Process:
         """Make the next attempt and return its claim."""
         claim, began = self.claims.next(), time.monotonic()
         if claim is not None:
-            time.sleep(seconds)  # stands for the function
+            time.sleep(seconds)  # in place of the function
             self.results.record(claim, FINE, began)
         return claim
 
@@ -95,7 +95,7 @@ def scratch():
 
 @pytest.fixture
 def stops(scratch):
-    """Tell the whole worker to stop."""
+    """Stop the whole worker."""
     Board(scratch.board).stop()
 
 
@@ -108,7 +108,7 @@ def line(client):
 
 @pytest.fixture
 def process(client, study, scratch, line, worker):
-    """A process at a message that announces all experiments of the study."""
+    """A process with a message that announces all experiments of the study."""
     return Process(client.settings, line, scratch, worker()).open(list(rows(client, study)))
 
 
@@ -141,12 +141,12 @@ def test_results_are_in_a_file_until_they_are_recorded(client, study, process, s
 
 
 def test_the_next_experiments_are_claimed_while_one_runs(client, study, process):
-    # Given a process that has made short attempts, and has begun another one
+    # Given a process that has run short attempts and has started another one
     for _ in range(3):
         process.work(0.02)
     current, began = process.claims.next(), time.monotonic()
     held = len(process.held.claimed_ids)
-    # When that one takes longer, then more experiments are claimed meanwhile
+    # When this attempt takes longer, then the process claims more experiments meanwhile
     eventually(lambda: len(process.held.claimed_ids) > held, "more to be claimed")
     process.results.record(current, FINE, began)
     while process.work(0.0):
@@ -156,13 +156,13 @@ def test_the_next_experiments_are_claimed_while_one_runs(client, study, process)
 
 
 def lose_an_answer(process, line):
-    """Work until the answer to a claim is lost."""
+    """Run experiments until the answer to a claim is lost."""
     line.breaks = True
     while line.breaks:
         assert process.work(0.02) is not None
 
 
-def test_a_claim_whose_answer_was_lost_beside_an_experiment_is_found_by_the_next_one(client, study, process, line):
+def test_a_claim_whose_answer_was_lost_during_an_experiment_is_found_by_the_next_one(client, study, process, line):
     line.breaks = True
     seen = []
     while claim := process.work(0.02):
@@ -173,7 +173,7 @@ def test_a_claim_whose_answer_was_lost_beside_an_experiment_is_found_by_the_next
     assert set(rows(client, study).values()) == {("done", 1)}
 
 
-def test_experiments_of_such_a_claim_are_given_back_too(client, study, process, line):
+def test_experiments_of_a_claim_without_an_answer_are_released_too(client, study, process, line):
     lose_an_answer(process, line)
     process.claims.give_back()
     process.results.flush()
@@ -181,7 +181,7 @@ def test_experiments_of_such_a_claim_are_given_back_too(client, study, process, 
     assert set(rows(client, study).values()) > {("done", 1)}
 
 
-def test_experiments_of_such_a_claim_run_with_the_next_message_at_the_latest(client, study, process, line):
+def test_experiments_of_a_claim_without_an_answer_run_with_the_next_message_at_the_latest(client, study, process, line):
     lose_an_answer(process, line)
     while process.held.claimed_ids:
         process.work(0.0)
@@ -192,8 +192,8 @@ def test_experiments_of_such_a_claim_run_with_the_next_message_at_the_latest(cli
     assert others_wait(client, study)
 
 
-def test_an_outcome_that_waits_in_the_outbox_is_not_taken_back(client, study, process, line, monkeypatch):
-    # Given a claim whose answer was lost, and a failure that could not be recorded
+def test_an_attempt_whose_outcome_waits_in_the_outbox_is_not_released(client, study, process, line, monkeypatch):
+    # Given a claim without an answer, and a failure that could not be recorded
     lose_an_answer(process, line)
     claim = process.claims.next()
     failed = Outcome(error=Error(Failure.ERROR, "ValueError", "no"))
@@ -201,9 +201,9 @@ def test_an_outcome_that_waits_in_the_outbox_is_not_taken_back(client, study, pr
         away.setattr(ResultOutbox, "record", raising(DatabaseUnreachableError("it", "away")))
         with pytest.raises(DatabaseUnreachableError):
             process.results.record(claim, failed, time.monotonic())
-    # When this process gives back what it has not begun
+    # When the process releases its unstarted claims
     process.claims.give_back()
-    # Then that attempt is still its own
+    # Then it keeps the attempt
     assert rows(client, study)[claim.id] == ("running", 1)
     assert ResultOutbox(client.settings, line).record(claim, failed) == failed
 
@@ -215,24 +215,24 @@ def raising(error):
     return fail
 
 
-def test_experiments_behind_one_that_takes_long_are_given_to_other_processes(client, study, scratch, line, worker):
-    # Given a process whose messages are late at once
+def test_prefetched_experiments_behind_a_long_one_go_to_other_processes(client, study, scratch, line, worker):
+    # Given a process whose messages are late immediately
     settings = client.settings.model_copy(update={"bundle": -60.0})
     process = Process(settings, line, scratch, worker()).open(list(rows(client, study)))
     process.work(0.0)
     current = process.claims.next()
-    # When it is looked at while an experiment runs
+    # When the main process checks it while an experiment runs
     process.claims.give_back_if_late()
     process.results.record(current, FINE, time.monotonic())
     process.results.flush()
-    # Then only that one is still made here
+    # Then it keeps only the running one
     assert process.claims.next() is None
     assert others_wait(client, study)
     assert [row for row in rows(client, study).values() if row == ("done", 1)] == [("done", 1)] * 2
 
 
-def test_an_attempt_ends_while_other_experiments_are_given_back(client, study, process, monkeypatch):
-    # Given a process that gives back what it has not begun, to a broker that does not answer
+def test_an_attempt_ends_while_other_experiments_are_released(client, study, process, monkeypatch):
+    # Given a process that releases its unstarted claims to a broker that does not answer
     process.work(0.0)
     current = process.claims.next()
     called, answers = threading.Event(), threading.Event()
@@ -245,7 +245,7 @@ def test_an_attempt_ends_while_other_experiments_are_given_back(client, study, p
     giving = threading.Thread(target=process.claims.give_back)
     giving.start()
     assert called.wait(60)
-    # When its attempt ends, then that is recorded meanwhile
+    # When its attempt ends, then the outcome is recorded meanwhile
     process.results.record(current, FINE, time.monotonic())
     process.results.flush()
     assert rows(client, study)[current.id] == ("done", 1)
@@ -256,7 +256,7 @@ def test_an_attempt_ends_while_other_experiments_are_given_back(client, study, p
 
 @pytest.fixture
 def runner(client, scratch, line, worker, monkeypatch):
-    """Run messages in this process, whose signals stay as they are, with attempts that a test makes up."""
+    """Run messages in this process, with its own signals and with simulated attempts."""
     monkeypatch.setattr("qexp.worker.attempt.runner.AttemptSignals.install", lambda _: None)
 
     def runner(attempt):
@@ -268,9 +268,9 @@ def runner(client, scratch, line, worker, monkeypatch):
 
 class StoppedAt:
     """
-    Raises SystemExit before the line of that number which the main thread executes in qexp/worker/child.
+    Raises SystemExit before the main thread executes the line of this count in qexp/worker/child.
 
-    A line with `with` or `try` is no such moment: Python handles signals only where the block is protected already.
+    Lines with `with` or `try` are skipped, because Python handles signals only inside the protected block.
     """
 
     def __init__(self, number):
@@ -298,18 +298,18 @@ class StoppedAt:
 
 @pytest.mark.parametrize("outcome", [FINE, Outcome(departure=Departure("paused"))], ids=lambda outcome: outcome.name)
 def test_a_process_may_be_told_to_stop_at_any_moment(client, raw, tmp_path, runner, stops, outcome):
-    # Given a process that runs messages of two experiments and one that is cancelled
+    # Given a process with messages of two experiments and a cancelled one
     study = make_study(client, raw, tmp_path, 1500)
     cancelled, *ids = rows(client, study)
     raw.execute("UPDATE experiment SET status = 'cancelled' WHERE id = %s", [cancelled])
     process = runner(lambda _: outcome)
     for number in itertools.count(1):
-        # When it is told to stop, together with its worker, before any line that it executes
+        # When it is told to stop, together with its worker, before any executed line
         with StoppedAt(number) as moment:
             process.run([cancelled, ids.pop(), ids.pop()])
         if moment.left > 0:
             break
-    # Then each experiment has ended as its attempt did, or waits to be run by others
+    # Then each experiment has the outcome of its attempt, or waits for another process
     final = (outcome.name, 1)
 
     def all_ended_well():
@@ -320,8 +320,8 @@ def test_a_process_may_be_told_to_stop_at_any_moment(client, raw, tmp_path, runn
     assert number > 50
 
 
-def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, runner):
-    """A function that sends its process a signal would run for ever otherwise."""
+def test_a_process_that_is_told_to_stop_without_its_worker_is_charged(client, study, runner):
+    """Otherwise a function that signals its own process would be retried for ever."""
 
     def told(_):
         raise SystemExit(143)
@@ -332,7 +332,7 @@ def test_a_process_that_alone_is_told_to_stop_is_charged(client, study, runner):
     assert outcomes(client, number) == [("crashed", "ProcessStopped")]
 
 
-def test_the_running_experiment_is_given_back_if_the_worker_stops_too(client, study, runner, stops):
+def test_the_running_experiment_is_released_if_the_worker_stops_too(client, study, runner, stops):
     def told(_):
         raise SystemExit(143)
 
@@ -343,8 +343,8 @@ def test_the_running_experiment_is_given_back_if_the_worker_stops_too(client, st
     assert rows(client, study)[number] in (("pending", 1), ("queued", 1))
 
 
-def test_nothing_begins_if_that_is_forbidden_after_a_claim(client, study, runner, scratch, monkeypatch):
-    # Given a worker that stops at once just when its process has claimed experiments
+def test_no_attempt_starts_if_the_worker_stops_after_a_claim(client, study, runner, scratch, monkeypatch):
+    # Given a worker that stops immediately after its process has claimed experiments
     board, began = Board(scratch.board), []
     start_next = HeldExperiments.start_next
 
@@ -354,16 +354,14 @@ def test_nothing_begins_if_that_is_forbidden_after_a_claim(client, study, runner
         return claim
 
     monkeypatch.setattr(HeldExperiments, "start_next", start_and_close)
-    # When it runs a message, then no attempt is made, and others get the experiments
+    # When it runs a message, then no attempt starts, and others get the experiments
     runner(began.append).run(list(rows(client, study)))
     assert began == []
     assert board.get(0) is None
     assert set(rows(client, study).values()) <= {("pending", 0), ("queued", 0)}
 
 
-def test_the_slot_names_the_running_experiment_until_it_is_given_back(
-    client, study, runner, stops, scratch, monkeypatch
-):
+def test_the_slot_names_the_running_experiment_until_its_release(client, study, runner, stops, scratch, monkeypatch):
     first = next(iter(rows(client, study)))
     seen = []
 
@@ -379,7 +377,7 @@ def test_the_slot_names_the_running_experiment_until_it_is_given_back(
 def test_the_slot_names_the_running_experiment_if_its_process_fails_before_the_outcome_is_known(
     client, study, runner, scratch
 ):
-    """Otherwise its main process would take it back as never begun, and it would run again without end."""
+    """Otherwise the main process would release it as unstarted, and it would run again for ever."""
     first = next(iter(rows(client, study)))
 
     def fail(_):

@@ -1,4 +1,4 @@
-"""Which ids are published when: a window per queue and priority, none of a paused study, and lost ones again."""
+"""The publisher announces a window of ids per queue and priority, skips paused studies, and repeats lost ids."""
 
 import math
 import os
@@ -22,7 +22,7 @@ from qexp.worker.board import Board, Post, Request
 from qexp.worker.main.reconciler import Reconciler
 
 DEAD = 2**22 + 7
-"""No process: Linux has none above 2**22."""
+"""A process id above 2**22, which Linux never assigns."""
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def claim_all(client, raw, study, worker):
     return [claim for claim in claims if claim is not None]
 
 
-def test_so_many_are_announced_as_the_window_holds_and_the_others_follow(narrow, raw, enqueue, worker, depth):
+def test_the_window_limits_the_announced_experiments_and_the_others_follow(narrow, raw, enqueue, worker, depth):
     study = enqueue(12)
     assert (statuses(narrow, study).count("queued"), depth()) == (5, 5)
     narrow.publisher.publish_all()
@@ -117,7 +117,7 @@ def test_each_priority_has_a_window_and_a_list_that_workers_empty_first(narrow, 
             message.requeue()
 
 
-def test_of_a_paused_study_nothing_is_announced_or_claimed_until_it_is_resumed(narrow, raw, enqueue, worker):
+def test_experiments_of_a_paused_study_are_neither_announced_nor_claimed_until_its_resume(narrow, raw, enqueue, worker):
     study = enqueue(7)
     views = narrow.experiments(Selection(study))
     assert narrow.pause(study, "the disk is full")
@@ -143,18 +143,18 @@ def test_a_pause_that_comes_while_a_study_is_announced_is_kept(narrow, enqueue, 
     assert depth() == before
 
 
-def test_what_a_paused_study_has_announced_and_no_worker_took_is_announced_again_when_it_is_resumed(
-    narrow, raw, enqueue, depth
-):
+def test_untaken_messages_of_a_paused_study_are_announced_again_when_it_is_resumed(narrow, raw, enqueue, depth):
     study = enqueue(1)
     assert narrow.pause(study)
-    raw.execute("UPDATE experiment SET status = 'queued' WHERE study = %s", [narrow.study(study).id])  # at that moment
+    raw.execute("UPDATE experiment SET status = 'queued' WHERE study = %s", [narrow.study(study).id])  # meanwhile
     before = depth()
     assert narrow.resume(study)
     assert depth() == before + 1
 
 
-def test_what_a_wiped_broker_has_lost_is_announced_again_at_once_and_once(narrow, site, enqueue, queue, depth, again):
+def test_messages_that_a_wiped_broker_lost_are_announced_again_immediately_and_once(
+    narrow, site, enqueue, queue, depth, again
+):
     enqueue(4)
     known = uuid.uuid4()
     before = depth()
@@ -167,7 +167,9 @@ def test_what_a_wiped_broker_has_lost_is_announced_again_at_once_and_once(narrow
     assert again(known) == 0
 
 
-def test_what_an_empty_queue_should_hold_is_announced_again(narrow, site, enqueue, queue, depth, again, monkeypatch):
+def test_messages_missing_from_an_empty_queue_are_announced_again(
+    narrow, site, enqueue, queue, depth, again, monkeypatch
+):
     enqueue(4)
     known = uuid.uuid4()
     again(known)
@@ -179,7 +181,7 @@ def test_what_an_empty_queue_should_hold_is_announced_again(narrow, site, enqueu
     assert depth() == 4
 
 
-def test_what_comes_after_the_next_message_of_a_queue_is_announced_again(
+def test_messages_missing_before_the_next_one_of_a_queue_are_announced_again(
     narrow, raw, site, enqueue, queue, depth, again, monkeypatch
 ):
     study, known = enqueue(4), uuid.uuid4()
@@ -199,7 +201,7 @@ def test_what_comes_after_the_next_message_of_a_queue_is_announced_again(
     assert again(known) == 0
 
 
-def test_a_forged_message_of_very_many_ids_stops_nobody_from_announcing(narrow, site, enqueue, queue, depth, again):
+def test_a_forged_message_of_very_many_ids_does_not_stop_announcements(narrow, site, enqueue, queue, depth, again):
     study, known = enqueue(4), uuid.uuid4()
     again(known)
     app = broker.application(site)
@@ -217,7 +219,7 @@ def test_a_forged_message_of_very_many_ids_stops_nobody_from_announcing(narrow, 
 
 
 def ended(raw, study, number, seconds):
-    """Have experiments of a study end that took so long."""
+    """Finish experiments of a study with these durations."""
     raw.execute(
         "UPDATE experiment SET status = 'done', result = '{}', started_at = now() - make_interval(secs => %s), "
         "finished_at = now() WHERE id IN (SELECT e.id FROM experiment e JOIN study s ON s.id = e.study "
@@ -226,16 +228,16 @@ def ended(raw, study, number, seconds):
     )
 
 
-def test_of_a_study_of_unknown_duration_few_are_published_each_by_itself(site, raw, tmp_path, queue, depth):
+def test_a_study_of_unknown_duration_has_few_messages_of_one_experiment_each(site, raw, tmp_path, queue, depth):
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     worker_rows.register(raw, uuid.uuid4(), worker_rows.WorkerInfo("here", 1, "worker@here", [queue], 2))
     wide = Client(site)
     grid = {"study": queue, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(1000))}}
     assert wide.enqueue(Grid.from_dict(grid, tmp_path)).announced == depth() == 40
-    # When it is known that they are short
+    # When their short duration is known
     ended(raw, queue, 40, 0.02)
     assert wide.publish(wide.study(queue)) == 960
-    # Then about 1 s of them makes a message
+    # Then one message holds about 1 s of work
     assert depth() == 40 + 32, "and the last ones are smaller"
     assert wide.publish(wide.study(queue)) == 0
 
@@ -258,7 +260,7 @@ def test_the_last_messages_of_a_study_become_smaller(site, raw, tmp_path, queue,
     assert [number for ids in found for number in ids] == sorted(number for ids in found for number in ids)
 
 
-def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue, queue):
+def test_the_longest_experiments_are_announced_first(narrow, raw, site, enqueue, queue):
     # Given a study in which the value of n decides how long an experiment takes
     study = enqueue(2, parameters={"n": [1, 2, 3], "x": [1, 2, 3]}, order="longest_first")
     raw.execute(
@@ -274,16 +276,16 @@ def test_what_should_take_longest_is_announced_first(narrow, raw, site, enqueue,
     )
     with redis.Redis.from_url(site.broker_url) as server:
         server.delete(f"{queue}\x06\x165")
-        # When five of the six that are left are announced
+        # When five of the six remaining ones are announced
         narrow.publish(narrow.study(study))
         sent = [ids_in(text) for text in server.lrange(f"{queue}\x06\x165", 0, -1)][::-1]
-    # Then the shortest one is left, and the longest ones are first
+    # Then the shortest one remains, and the longest ones come first
     views = {view.id: (view.params["n"], view.params["x"]) for view in narrow.experiments(Selection(study))}
     assert [views[number] for ids in sent for number in ids] == [(3, 2), (3, 3), (2, 2), (2, 3), (1, 2)]
 
 
-def test_the_pace_of_a_study_is_not_that_of_its_first_experiments(narrow, raw, enqueue):
-    # Given nine experiments of 0.1 s and three that had to import first
+def test_the_expected_duration_ignores_slow_first_experiments(narrow, raw, enqueue):
+    # Given nine experiments of 0.1 s and three slow ones with imports
     study = enqueue(12)
     raw.execute(
         "UPDATE experiment e SET status = 'done', result = '{}', finished_at = now(), started_at = "
@@ -291,7 +293,7 @@ def test_the_pace_of_a_study_is_not_that_of_its_first_experiments(narrow, raw, e
         "FROM study s WHERE s.id = e.study AND s.name = %s",
         [study],
     )
-    # Then it is told by most of them
+    # Then the majority decides
     with narrow.begin() as connection:
         found = recent_durations(connection, narrow.study(study).id)
     assert found == RecentDurations(0.1, 2.0)
@@ -330,7 +332,7 @@ def strays(narrow, raw, enqueue, worker, tmp_path):
     return strays
 
 
-def test_what_a_dead_child_was_at_is_ended_after_a_while(raw, strays, monkeypatch):
+def test_the_experiment_of_a_dead_child_is_ended_after_a_while(raw, strays, monkeypatch):
     _, (one, _), reconciler, died = strays(DEAD, begun=True)
     for _ in range(2):
         reconciler.reconcile(raw)
@@ -341,7 +343,7 @@ def test_what_a_dead_child_was_at_is_ended_after_a_while(raw, strays, monkeypatc
     assert (death.pid, death.experiment, death.attempt, death.error.failure) == (DEAD, one.id, 1, "crashed")
 
 
-def test_what_was_claimed_for_a_child_whose_death_was_dealt_with_is_taken_back_at_once(raw, strays):
+def test_a_claim_for_a_recorded_dead_child_is_released_immediately(raw, strays):
     _, _, reconciler, died = strays(DEAD, begun=False)
     reconciler.reconcile(raw)
     (death,) = died
@@ -349,9 +351,7 @@ def test_what_was_claimed_for_a_child_whose_death_was_dealt_with_is_taken_back_a
 
 
 @pytest.mark.parametrize("busy", [True, False])
-def test_what_a_living_child_does_not_know_of_is_given_back_when_it_is_at_nothing(
-    narrow, raw, strays, monkeypatch, busy
-):
+def test_a_claim_unknown_to_an_idle_living_child_is_released(narrow, raw, strays, monkeypatch, busy):
     study, _, reconciler, died = strays(os.getpid(), begun=busy)
     monkeypatch.setattr("qexp.worker.main.reconciler._UNSEEN", 0.0)
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""A worker on which everything fails that others can do is given nothing any more, and loses nothing."""
+"""A worker on which only its own attempts fail is quarantined and loses no experiment."""
 
 import uuid
 from types import SimpleNamespace
@@ -22,8 +22,8 @@ def error(fingerprint="no_torch", failure=Failure.ERROR):
 
 @pytest.fixture
 def site(client, raw, tmp_path):
-    """A study of forty on a queue of its own, and ways to start workers and let them end experiments."""
-    raw.execute("UPDATE worker SET stopped_at = now() WHERE stopped_at IS NULL")  # what other tests left
+    """A study of forty experiments on its own queue; functions start workers and end experiments."""
+    raw.execute("UPDATE worker SET stopped_at = now() WHERE stopped_at IS NULL")  # rows of other tests
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name = queue = f"quarantine_{uuid.uuid4().hex[:8]}"
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": list(range(40))}, "queue": queue}
@@ -63,7 +63,7 @@ def test_a_worker_that_fails_alone_is_quarantined_with_the_reason_and_the_repair
     assert site.look() == {}, "once is enough"
 
 
-def test_a_quarantined_worker_gets_nothing_and_what_was_announced_to_it_is_put_back(site, raw, client):
+def test_a_quarantined_worker_gets_no_experiments_and_returns_its_messages(site, raw, client):
     bad, good = site.start("cellar"), site.start("attic")
     site.end(bad, *[error()] * 5)
     site.end(good, *[FINE] * 5)
@@ -77,14 +77,14 @@ def test_a_quarantined_worker_gets_nothing_and_what_was_announced_to_it_is_put_b
     assert not claiming.hand_over(raw, [number], bad), "it is someone else's"
 
 
-def test_four_failures_are_too_few_and_a_success_between_them_begins_anew(site):
+def test_four_failures_are_too_few_and_a_success_resets_the_count(site):
     bad, good = site.start("cellar"), site.start("attic")
     site.end(bad, *[error()] * 4, FINE, *[error()] * 4)
     site.end(good, *[FINE] * 5)
     assert site.look() == {}
 
 
-def test_an_error_that_another_worker_had_and_got_over_is_the_experiments_own(site):
+def test_an_error_that_occurred_on_another_worker_too_is_the_experiments_own(site):
     bad, good = site.start("cellar"), site.start("attic")
     site.end(good, error(), FINE)
     site.end(bad, *[error()] * 5)
@@ -92,7 +92,7 @@ def test_an_error_that_another_worker_had_and_got_over_is_the_experiments_own(si
     assert site.look() == {}
 
 
-def test_a_worker_of_the_same_host_that_fails_likewise_is_no_excuse(site):
+def test_equal_failures_on_another_worker_of_the_same_host_do_not_prevent_the_quarantine(site):
     bad, worse, good = site.start("cellar"), site.start("cellar"), site.start("attic")
     site.end(worse, *[error()] * 5)
     site.end(bad, *[error()] * 5)
@@ -100,7 +100,7 @@ def test_a_worker_of_the_same_host_that_fails_likewise_is_no_excuse(site):
     assert set(site.look()) == {bad, worse}
 
 
-def test_what_others_had_begun_before_says_nothing_of_what_fails_now(site, raw):
+def test_attempts_that_others_started_earlier_do_not_count(site, raw):
     bad, good = site.start("cellar"), site.start("attic")
     claims = [claiming.claim(raw, site.next(), good, 1) for _ in range(5)]
     site.end(bad, *[error()] * 5)
@@ -130,7 +130,7 @@ def test_the_last_live_worker_of_a_queue_is_never_quarantined(site, raw):
     assert set(site.look()) == {bad}
 
 
-def test_of_two_that_could_stand_in_for_each_other_only_one_is_quarantined(site, raw):
+def test_only_one_of_two_workers_that_replace_each_other_is_quarantined(site, raw):
     one, two, good = site.start("cellar"), site.start("barn"), site.start("attic")
     site.end(good, FINE)
     for bad in (one, two):

@@ -1,4 +1,4 @@
-"""What is asked all the time finds its experiments by an index, however many others have ended."""
+"""Frequent queries find their experiments by an index, for any number of finished ones."""
 
 import uuid
 from datetime import timedelta
@@ -22,7 +22,7 @@ LEASE = 30.0
 
 @pytest.fixture(scope="module")
 def large(site):
-    """The settings of a database of its own with a study of many experiments, as workers leave it while they run."""
+    """The settings of a separate database with a study of many experiments in all states."""
     with connect(site) as raw:
         raw.execute("DROP DATABASE IF EXISTS large WITH (FORCE)")
         raw.execute("CREATE DATABASE large")
@@ -126,7 +126,7 @@ VALUES = {
     "user": None,
     "environment": None,
 }
-"""What hot statements are given, of whichever needs it."""
+"""The arguments of all hot statements."""
 
 
 def read_whole(plan):
@@ -169,7 +169,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_no_look_of_the_leader_or_a_person_reads_all_experiments_or_attempts(large, look):
+def test_no_query_of_the_leader_or_of_a_command_reads_all_experiments_or_attempts(large, look):
     sent = []
     with Database(large).begin() as connection:
         event.listen(connection, "before_cursor_execute", lambda *args: sent.append(args[2:4]))
@@ -181,8 +181,8 @@ def test_no_look_of_the_leader_or_a_person_reads_all_experiments_or_attempts(lar
     assert sent
 
 
-def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(large):
-    """After a million have changed their status at once it takes a minute before Postgres knows."""
+def test_waiting_experiments_are_read_by_id_although_the_planner_expects_none(large):
+    """After a million rows change their status, Postgres needs a minute to update its statistics."""
     with Database(large).begin() as connection:
         connection.exec_driver_sql("UPDATE experiment SET status = 'done', result = '{}', failure = NULL")
         connection.exec_driver_sql("ANALYZE experiment")
@@ -198,8 +198,8 @@ def test_what_waits_is_taken_by_id_though_the_planner_takes_nothing_to_wait(larg
 
 
 @pytest.mark.parametrize(("look", "index"), [("announce", "experiment_to_publish"), ("pace", "experiment_ended")])
-def test_the_first_of_an_order_are_found_by_its_index_though_the_planner_knows_nothing_of_the_table(large, look, index):
-    """A study of a million is announced a thousand at a time, in the first minute too."""
+def test_the_first_rows_of_an_order_are_found_by_its_index_without_statistics_of_the_table(large, look, index):
+    """The leader announces a million experiments in steps of a thousand, from the first minute."""
     sent = []
     with Database(large).begin() as connection:
         connection.exec_driver_sql("DELETE FROM pg_statistic WHERE starelid = 'experiment'::regclass")
@@ -214,16 +214,16 @@ def test_the_first_of_an_order_are_found_by_its_index_though_the_planner_knows_n
         connection.rollback()
 
 
-def test_claims_are_planned_once_and_look_by_ids_though_the_planner_takes_nothing_to_wait(large):
+def test_claims_are_planned_once_and_use_ids_although_the_planner_expects_no_waiting_rows(large):
     with connect(large) as raw, raw.transaction(force_rollback=True):
-        # Given statistics by which all are done, and a window that was announced since
+        # Given statistics that say all are done, and a window announced later
         raw.execute("UPDATE experiment SET status = 'done', result = '{}', failure = NULL")
         raw.execute("ANALYZE experiment")
         raw.execute("UPDATE experiment SET status = 'queued' WHERE id <= 10000")
         # When many are claimed
         for number in range(1, 20):
             assert claiming.claim(raw, number, WORKER, 1) is not None
-        # Then each was looked up by its id, and no claim was planned by itself
+        # Then each claim used the id, and no claim had its own plan
         plan = psycopg.ClientCursor(raw).execute(f"EXPLAIN {HOT['claim']}", VALUES | {"ids": [20]}).fetchall()
         assert "experiment_by_status" not in str(plan), plan
         query = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%%chosen%%'"

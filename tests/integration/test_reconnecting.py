@@ -19,7 +19,7 @@ def test_a_lost_connection_is_one_error_and_the_next_action_opens_another_one(po
     assert postgres.run(lambda raw: raw.execute("SELECT 1").fetchone(), "the test") == (1,)
 
 
-def test_an_action_is_repeated_on_another_connection_while_there_is_patience(postgres):
+def test_an_action_is_repeated_on_another_connection_until_its_timeout(postgres):
     ends = ["SELECT pg_terminate_backend(pg_backend_pid())"]
     assert postgres.run(lambda raw: raw.execute(ends.pop() if ends else "SELECT 1").fetchone(), "the test") == (1,)
 

@@ -1,4 +1,4 @@
-"""The lists of what attempts imported reach Postgres, whichever process delivers the outcomes."""
+"""The lists of imported files reach Postgres, for any process that delivers the outcomes."""
 
 import dataclasses
 import json
@@ -21,13 +21,13 @@ from qexp.worker.child.result_log import ResultLog
 
 @pytest.fixture
 def settings(client, tmp_path):
-    """Those of a worker with a home of its own."""
+    """The settings of a worker with its own home."""
     return client.settings.model_copy(update={"home": tmp_path / "home"})
 
 
 @pytest.fixture
 def process(settings):
-    """Give what a process that records outcomes has."""
+    """Give the parts of a process that records outcomes."""
     lines = []
 
     def process():
@@ -51,12 +51,12 @@ def claims(client, raw, tmp_path, worker):
 
 @pytest.fixture
 def outcome():
-    """A result with a list that no other attempt has."""
+    """A result with a unique list."""
     return Outcome(result={"y": 1}, imports=Imports(("experiment.py", uuid.uuid4().hex), ("numpy",)))
 
 
 def recorded(raw, claims):
-    """Return the lists of the attempts of some claims, None for an attempt without one."""
+    """Return the lists of the attempts of some claims; None for an attempt without a list."""
     query = (
         "SELECT i.files, i.packages FROM attempt a LEFT JOIN imported i ON i.digest = a.imported "
         "WHERE a.experiment = ANY(%s) ORDER BY a.experiment"
@@ -70,15 +70,15 @@ def test_lists_are_sent_until_a_result_with_them_is_recorded(raw, process, claim
     waiting = [results.encode(claim, outcome, 0.0, 0.0) for claim in claims[:2]]
     assert ["files" in json.loads(item.encoded.text) for item in waiting] == [True, True]
     results.record_together(waiting)
-    # When the next one ends
+    # When the next attempt ends
     last = results.encode(claims[2], outcome, 0.0, 0.0)
-    # Then only the digest is sent, and all of them have the list
+    # Then only the digest is sent, and all attempts have the list
     assert "files" not in json.loads(last.encoded.text)
     results.record_together([last])
     assert recorded(raw, claims) == [lists] * 3
 
 
-def test_another_process_knows_nothing_of_what_this_one_has_sent(raw, process, claims, outcome):
+def test_each_process_sends_its_own_lists(raw, process, claims, outcome):
     one, other = process(), process()
     one.record(claims[0], outcome)
     assert "files" in json.loads(other.encode(claims[1], outcome, 0.0, 0.0).encoded.text)
@@ -89,13 +89,13 @@ def test_lists_of_unrecorded_results_are_in_the_log_of_a_dead_process(raw, proce
     dead, log = process(), ResultLog(tmp_path, 7)
     for claim in claims:
         log.add(dead.encode(claim, outcome, 0.0, 0.0).encoded)
-    # When another one records what is in its log
+    # When another process records the results in its log
     process().record_encoded(claims[0].worker, result_log.read(tmp_path, 7).results)
     # Then each attempt has its list
     assert recorded(raw, claims) == [(list(outcome.imports.files), ["numpy"])] * 3
 
 
-def test_an_outcome_from_the_outbox_brings_its_list_along(raw, process, claims, outcome, settings):
+def test_an_outcome_from_the_outbox_contains_its_list(raw, process, claims, outcome, settings):
     os.close(OutboxFiles(settings).keep_outcome(claims[0], outcome))
     process().drain(patience=5.0)
     assert recorded(raw, claims[:1]) == [(list(outcome.imports.files), ["numpy"])]
@@ -116,5 +116,5 @@ def test_two_lists_in_one_statement_are_registered_both(raw, process, claims, ou
     assert recorded(raw, claims) == [(list(one.imports.files), list(one.imports.packages)) for one in outcomes]
 
 
-def test_an_outcome_of_a_process_of_its_own_comes_back_with_its_list(outcome):
+def test_an_outcome_of_an_isolated_process_contains_its_list(outcome):
     assert outcome_from(json.loads(json.dumps(dataclasses.asdict(outcome)))) == outcome

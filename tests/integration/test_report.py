@@ -1,4 +1,4 @@
-"""A report: all about a study in one page that shows hostile text as text, and is the same for the same data."""
+"""A report is one page about a study; it escapes hostile text and is equal for equal data."""
 
 import sys
 import uuid
@@ -37,7 +37,7 @@ def error(said: str = "boom", failure: Failure = Failure.ERROR, group: str = "ab
 
 @pytest.fixture
 def enqueue(client, tmp_path):
-    """Enqueue a study of a function that takes anything; the keys are those of a grid."""
+    """Enqueue a study of a function that takes any parameter; the keys are grid keys."""
     (tmp_path / "experiment.py").write_text("def f(**params): ...\n")
     name = f"report_{uuid.uuid4().hex[:8]}"
 
@@ -51,7 +51,7 @@ def enqueue(client, tmp_path):
 
 @pytest.fixture
 def finish(client, raw):
-    """End the queued experiments of a study as *outcome* says of their parameters; None leaves one open."""
+    """End queued experiments with the result of *outcome* for their parameters; None leaves one open."""
 
     def finish(name, outcome, host="node1", seconds=20.0):
         with client.begin() as connection:
@@ -92,13 +92,13 @@ def score(params):
     return {"accuracy": 0.8 + params["seed"] / 100 + len(params["data"]) / 50, "name": params["model"]}
 
 
-def test_a_finished_study_is_told_from_its_grid_to_its_cost(enqueue, finish, read):
+def test_the_report_of_a_finished_study_has_all_sections_from_grid_to_cost(enqueue, finish, read):
     # Given a study that is done
     name = enqueue(description="Two models for the paper.", settings={"epochs": 10})
     finish(name, score)
     # When its report is read
     told = read(name)
-    # Then each section is there and says what is true
+    # Then each section exists and is correct
     assert told.texts.keys() == SECTIONS | {""}
     assert "Two models for the paper." in told.texts[""]
     assert "18 of 18 done · revision 1 · began 2026-" in told.texts[""]
@@ -148,7 +148,7 @@ def test_hostile_text_is_shown_as_text(enqueue, finish, read, raw):
     assert "<u>node" in told.texts["machines"]
 
 
-def test_a_study_of_which_nothing_is_done_says_so(enqueue, read):
+def test_the_report_of_a_study_without_done_experiments_says_so(enqueue, read):
     told = read(enqueue())
     assert "0 of 18 done, 18 queued · revision 1 · not begun" in told.texts[""].replace("pending", "queued")
     assert "0 / 3" in told.texts["coverage"]
@@ -205,7 +205,7 @@ def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path
     enqueue(settings={"epochs": 20}, parameters=GRID | {"model": ["svm", "tree", "mlp"]})
     finish(name, score)
     told = read(name)
-    # Then results of other settings are told as such, and are gaps of the coverage
+    # Then results of other settings are marked, and are gaps of the coverage
     said = told.texts["revisions"]
     assert "settings.epochs: 10 → 20" in said
     assert 'parameters.model: ["svm", "tree"] → ["svm", "tree", "mlp"]' in said
@@ -222,7 +222,7 @@ def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path
 
 @pytest.mark.parametrize("gone", ["lr", "seed"])
 def test_a_parameter_that_only_an_earlier_grid_had_is_no_row(enqueue, finish, read, gone):
-    # Given a study whose newest grid has lost a parameter
+    # Given a study whose newest grid lacks an earlier parameter
     grid = {"model": ["svm", "tree"], "data": ["iris"], "seed": [0], "lr": [0.1, 0.2]}
     name = enqueue(parameters=grid)
     kept = {key: values for key, values in grid.items() if key != gone}
@@ -260,7 +260,7 @@ def queue_failed(raw, name):
     )
 
 
-def test_a_second_attempt_is_told(enqueue, finish, read, raw, client):
+def test_second_attempts_are_reported(enqueue, finish, read, raw, client):
     name = enqueue()
     finish(name, lambda params: error() if params["seed"] == 0 else score(params))
     queue_failed(raw, name)
@@ -269,7 +269,7 @@ def test_a_second_attempt_is_told(enqueue, finish, read, raw, client):
     assert "node2" in told.texts["machines"]
     assert "No experiment had a second attempt." not in told.texts["slowest"]
     assert "seed=0" in told.texts["slowest"]
-    # And the cost is that of 12 attempts of 20 s and 6 of 500 s that are done, and of 6 of 20 s that failed
+    # And the cost covers 12 done attempts of 20 s, 6 done ones of 500 s and 6 failed ones of 20 s
     assert "done1854 min 0 s" in told.texts["cost"]
     assert "error62 min 0 s" in told.texts["cost"]
     assert "all2456 min 0 s" in told.texts["cost"]
@@ -283,18 +283,18 @@ def test_the_slowest_and_the_most_retried_come_first(enqueue, finish, client, ra
     for number, seconds in enumerate((1.0, 20.0, 100.0)):
         finish(name, lambda params, least=number: {"y": 1} if params["seed"] == least else error(), seconds=seconds)
         queue_failed(raw, name)
-    # When what they took is read
+    # When the report lists their durations
     with client.begin() as connection:
         study = study_rows.find(connection, name).id
         found = costs.durations(connection, study)
         slow, retried = costs.slowest(connection, study, 5), costs.most_retried(connection, study, 5)
-    # Then the largest come first, and durations that differ so much are binned by logarithms
+    # Then the longest come first, and the bins of the histogram are logarithmic
     assert (slow, retried) == (ids[::-1], ids[:0:-1])
     assert (found.count, found.median, found.longest, found.is_log) == (3, 20.0, 100.0, True)
 
 
 def test_conditional_parameters_of_odd_names_and_values_have_rows(enqueue, finish, read):
-    # Given parameters that only some experiments have, with names of columns, mappings and huge numbers as values
+    # Given conditional parameters with names of columns, and with mappings and huge numbers as values
     include = [{"study": "a", "status": 1}, {"study": "b", "status": 10**400}]
     include += [{"study": "b", "x": {"k": [number, None]}} for number in (1, 2)]
     name = enqueue(parameters={"seed": [0]}, include=[{**row, "seed": seed} for row in include for seed in (0, 1)])
@@ -344,7 +344,7 @@ def test_rows_columns_and_metrics_may_be_named(enqueue, finish, read):
         ({"columns": "accuracy"}, "'accuracy' is a result, expected a parameter"),
     ],
 )
-def test_a_name_that_the_study_does_not_have_leaves_no_file(enqueue, finish, client, tmp_path, options, found):
+def test_an_unknown_name_writes_no_file(enqueue, finish, client, tmp_path, options, found):
     name = enqueue()
     finish(name, score)
     enqueue(include=[{"step": number} for number in range(1_499)])
@@ -391,14 +391,14 @@ def test_the_same_data_give_the_same_bytes_and_nothing_is_written(enqueue, finis
 
 
 def test_the_order_in_which_rows_are_read_changes_nothing(enqueue, finish, client, raw):
-    # Given a study with an open parameter, whose rows do not lie in the order of ids
+    # Given a study with an open parameter, and rows that are not stored in order of ids
     name = enqueue(parameters=GRID | {"lr": {"range": [0, 50]}})
     finish(name, lambda params: score(params) if params["lr"] < 9 else None)
     raw.execute(
         "UPDATE experiment SET reason = reason WHERE id %% 2 = 0 AND study = (SELECT id FROM study WHERE name = %s)",
         [name],
     )
-    # When Postgres reads them by an index, and as they lie
+    # When Postgres reads them by an index and in storage order
     pages = []
     for off in (["seqscan", "bitmapscan"], ["indexscan", "indexonlyscan", "bitmapscan"]):
         with client.begin() as connection:
@@ -409,7 +409,7 @@ def test_the_order_in_which_rows_are_read_changes_nothing(enqueue, finish, clien
     assert pages[0] == pages[1]
 
 
-def test_addresses_of_messages_never_appear(enqueue, finish, client, tmp_path):
+def test_notification_addresses_never_appear(enqueue, finish, client, tmp_path):
     name = enqueue(notify=[f"json://127.0.0.1/{T0KEN}"])
     finish(name, score)
     enqueue(notify=[f"json://127.0.0.1/{T0KEN}/other"])
@@ -451,7 +451,7 @@ def test_a_large_study_has_a_small_report(enqueue, client, raw, tmp_path):
     )
     # When its report is written
     written = Study(name, client).report(tmp_path / "x.html").read_text()
-    # Then lists are cut, and say so
+    # Then lists are cut, with a note
     found = Page(written)
     assert len(written) < 1_000_000
     assert "pool all values of lr" in found.texts["results"]

@@ -1,4 +1,4 @@
-"""Requeue: what has ended runs again, its history stays."""
+"""A requeue runs finished experiments again and keeps their history."""
 
 import threading
 import uuid
@@ -17,7 +17,7 @@ from qexp.store.writes import claiming, worker_rows
 
 @pytest.fixture
 def study(client, raw, tmp_path):
-    """Four experiments: the first done, two failed of different errors, the last queued."""
+    """Four experiments: the first done, two failed with different errors, the last queued."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     name, worker = f"requeue_{uuid.uuid4().hex[:8]}", uuid.uuid4()
     grid = {"study": name, "function": "experiment:f", "parameters": {"x": [1, 2, 3, 4]}, "queue": "nobody"}
@@ -56,8 +56,8 @@ def test_a_done_experiment_that_runs_again_has_no_result_meanwhile(client, study
     assert (view.status, view.result) == (Status.QUEUED, None)
 
 
-def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, raw, study):
-    # Given a requeue that waits for an experiment which another transaction holds
+def test_a_result_that_arrives_during_a_requeue_is_not_lost(client, raw, study):
+    # Given a requeue that waits for an experiment locked by another transaction
     views, worker = client.experiments(Selection(study)), uuid.uuid4()
     worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 1))
     claim = claiming.claim(raw, views[-1].id, worker, 1)
@@ -68,15 +68,15 @@ def test_a_result_that_comes_while_a_requeue_is_under_way_is_not_lost(client, ra
         thread.start()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
         eventually(lambda: raw.execute(waiting, [holder]).fetchone(), "the requeue to wait")
-        # When another one is done meanwhile
+        # When another experiment finishes meanwhile
         assert claiming.finish(raw, claim, Outcome(result={"y": 4}))
     thread.join()
-    # Then its result is there
+    # Then its result is stored
     assert client.experiments(Selection(study))[-1].result == {"y": 4}
     assert statuses(client, study) == ["queued", "queued", "queued", "done"]
 
 
-def test_experiments_that_are_open_are_left_alone(client, study):
+def test_open_experiments_are_unchanged(client, study):
     last = client.experiments(Selection(study))[-1].id
     done = client.requeue(parse([str(last)]))
     assert (done.ids, done.still_open) == ([], 1)

@@ -1,4 +1,4 @@
-"""The schema appears by itself, once, and a newer one is not touched."""
+"""qexp creates the schema automatically and once, and never changes a newer one."""
 
 import shutil
 import threading
@@ -21,7 +21,7 @@ from qexp.store.selection.selectors import Selection
 
 @pytest.fixture
 def empty(site):
-    """The settings of a database of its own, without tables."""
+    """The settings of a separate database without tables."""
     with connect(site) as raw:
         raw.execute("DROP DATABASE IF EXISTS fresh WITH (FORCE)")
         raw.execute("CREATE DATABASE fresh")
@@ -30,7 +30,7 @@ def empty(site):
         raw.execute("DROP DATABASE fresh WITH (FORCE)")
 
 
-def test_several_that_make_the_tables_at_once_do_not_collide(empty):
+def test_parallel_creations_of_the_tables_do_not_collide(empty):
     failures = []
 
     def first():
@@ -56,15 +56,15 @@ def test_a_newer_schema_is_refused(empty):
             verb()
 
 
-def test_a_look_makes_no_tables_and_says_that_nothing_was_enqueued(empty):
-    # Given a database without tables, when somebody looks
+def test_a_read_creates_no_tables_and_says_that_nothing_was_enqueued(empty):
+    # Given a database without tables, when a command reads it
     client = Client(empty)
     assert client.counts() == []
     assert client.workers() == []
     for verb in (lambda: client.counts("a"), lambda: client.experiments(Selection("a")), lambda: client.explain(1)):
         with pytest.raises(NoTablesError, match=r"no tables of qexp yet.*'qexp enqueue grid.yaml'"):
             verb()
-    # Then there are none
+    # Then it still has no tables
     with connect(empty) as raw:
         assert raw.execute("SELECT to_regclass('study'), to_regclass('alembic_version')").fetchone() == (None, None)
 
@@ -82,7 +82,7 @@ def upgrade():
 
 @pytest.fixture
 def older(empty, tmp_path, monkeypatch):
-    """The settings of a database whose schema is one migration behind that of the program."""
+    """The settings of a database whose schema lacks the newest migration."""
     Client(empty).migrate()
     shutil.copytree(schema_version.MIGRATIONS, tmp_path / "migrations")
     (tmp_path / "migrations/versions/0002_next.py").write_text(NEXT)
@@ -96,7 +96,7 @@ def version(settings):
         return schema_version.version(connection)
 
 
-def test_a_look_at_an_older_schema_says_what_is_needed_and_changes_nothing(older):
+def test_a_read_of_an_older_schema_names_the_needed_command_and_changes_nothing(older):
     before = version(older)
     for verb in (Client(older).counts, Client(older).workers, lambda: Client(older).requeue(Selection("a"))):
         with pytest.raises(
@@ -113,8 +113,8 @@ def test_an_enqueue_migrates_an_older_schema(older, tmp_path):
     assert version(older) == schema_version.HEAD
 
 
-def test_a_schema_is_not_migrated_under_older_workers_unless_that_is_wanted(older, tmp_path):
-    # Given an older schema with a worker that is there, and one that has stopped
+def test_a_schema_with_older_workers_is_migrated_only_on_request(older, tmp_path):
+    # Given an older schema with a live worker and a stopped one
     before = version(older)
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     grid = Grid.from_dict({"study": "old", "function": "experiment:f", "parameters": {"x": 1}}, tmp_path)
@@ -124,26 +124,26 @@ def test_a_schema_is_not_migrated_under_older_workers_unless_that_is_wanted(olde
             "SELECT gen_random_uuid(), 'h', 1, name, '{}', 1, stopped_at "
             "FROM   (VALUES ('old@h', NULL), ('gone@h', now())) AS v (name, stopped_at)"
         )
-    # When somebody migrates or enqueues, then the worker is named and nothing is changed
+    # When a migration or an enqueue runs, then it names the live worker and changes nothing
     for verb in (Client(older).migrate, lambda: Client(older).enqueue(grid)):
         with pytest.raises(
             OlderWorkersError, match=r"older workers are running: old@h; stop .*'qexp db migrate --under-workers'"
         ):
             verb()
     assert version(older) == before
-    # When it is wanted, then it is done, and the worker is named again
+    # When it is forced, then it migrates and names the worker again
     done = Client(older).migrate(under_workers=True)
     assert (done.version, done.older) == (schema_version.HEAD, ["old@h"])
     assert version(older) == schema_version.HEAD
 
 
-def test_the_migrations_make_the_tables_that_the_code_has(empty):
+def test_the_migrations_make_the_tables_of_the_code(empty):
     Client(empty).migrate()
     with Database(empty).begin() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
-def test_the_migrations_make_the_checks_that_the_code_has(empty, site):
+def test_the_migrations_make_the_checks_of_the_code(empty, site):
     Client(empty).migrate()
     with connect(empty) as raw:
         found = {row[0] for row in raw.execute("SELECT conname FROM pg_constraint WHERE contype = 'c'")}

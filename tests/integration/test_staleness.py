@@ -1,4 +1,4 @@
-"""Stale: done experiments whose settings, function or imported code differ from the newest revision's."""
+"""Stale experiments are done, but their settings, function or imported code differ from the newest revision."""
 
 import hashlib
 import uuid
@@ -17,7 +17,7 @@ from qexp.store.writes import claiming
 
 @pytest.fixture
 def project(tmp_path, name):
-    """A folder with a function, a helper and files that nothing imports."""
+    """A folder with a function, a helper and unused files."""
     for file in ("experiment.py", "helper.py", "other.py"):
         (tmp_path / file).write_text("def f(x, epochs=0, rate=0): ...\ndef g(x, epochs=0, rate=0): ...\n")
     (tmp_path / "README.md").write_text(name)
@@ -31,7 +31,7 @@ def name():
 
 @pytest.fixture
 def enqueue(client, project, name):
-    """Enqueue the study of five experiments as it is now; keys are those of the grid."""
+    """Enqueue the study of five experiments with the current code; the keys are grid keys."""
 
     def enqueue(**keys):
         grid = {"study": name, "function": "experiment:f", "parameters": {"x": [0, 1, 2, 3, 4]}, "queue": "nobody"}
@@ -86,14 +86,14 @@ def test_a_file_that_no_attempt_imported_makes_nothing_stale(client, enqueue, ru
 
 
 def test_an_edited_file_makes_stale_the_attempts_that_imported_it(client, enqueue, run, name, project):
-    # Given attempts with a helper, without it, and one that is not done
+    # Given attempts with and without a helper, and one that is not done
     enqueue()
     run(0, 1)
     run(2, imports=ALONE)
     # When the helper is edited
     (project / "helper.py").write_text("def f(): return 2")
     done = enqueue()
-    # Then only those with it are stale, and the others are current, the open ones too
+    # Then only attempts with the helper are stale
     assert done.stale == 2
     found = staleness.stale(client, name)
     (group,) = found.outdated
@@ -105,13 +105,13 @@ def test_an_edited_file_makes_stale_the_attempts_that_imported_it(client, enqueu
     assert stale(client, name, False) == [2, 3, 4]
 
 
-def test_a_file_that_is_gone_counts_and_so_does_one_that_would_be_imported_instead(client, enqueue, run, name, project):
+def test_a_deleted_file_counts_and_so_does_a_file_that_replaces_an_import(client, enqueue, run, name, project):
     enqueue()
     run(0)
     (project / "helper.py").unlink()
     enqueue()
     assert staleness.stale(client, name).outdated[0].files == ("helper.py",)
-    # When there is a package of the module's name, and a module of an installed package's name
+    # When a package shadows the module, and a module shadows an installed package
     (project / "helper.py").write_text("def f(x, epochs=0, rate=0): ...\ndef g(x, epochs=0, rate=0): ...\n")
     enqueue()
     assert staleness.stale(client, name).count == 0
@@ -167,7 +167,7 @@ def test_another_function_is_named(client, enqueue, run, name):
     assert stale(client, name) == [0]
 
 
-def test_code_that_is_installed_now_is_other_code_than_a_snapshot(client, enqueue, run, name):
+def test_installed_code_differs_from_a_snapshot(client, enqueue, run, name):
     enqueue()
     run(0)
     enqueue(source="installed")
@@ -176,7 +176,7 @@ def test_code_that_is_installed_now_is_other_code_than_a_snapshot(client, enqueu
 
 
 @pytest.mark.parametrize("edited", ["other.py", "README.md"])
-def test_all_python_files_count_where_nobody_knows_what_was_imported(client, enqueue, run, name, project, edited):
+def test_all_python_files_count_for_attempts_with_unknown_imports(client, enqueue, run, name, project, edited):
     enqueue()
     run(0, imports=None)
     (project / edited).write_text("3")
@@ -191,7 +191,7 @@ def test_all_python_files_count_where_nobody_knows_what_was_imported(client, enq
 
 
 def test_a_list_that_is_not_registered_counts_as_unknown(client, raw, enqueue, run, name, project):
-    # Given an attempt with a digest whose list is nowhere, as after a crash of Postgres without synchronous commits
+    # Given an attempt whose digest has no list, like after a crash without synchronous commits
     enqueue()
     lost = Imports(("experiment.py",), (uuid.uuid4().hex,))
     run(0, imports=lost, registered={lost.digest})
@@ -243,14 +243,14 @@ def test_a_requeue_of_the_stale_ones_runs_only_them_and_keeps_their_results(clie
     study = Study(name, client)
     assert study.stale().count == 2
     assert len(study.requeue(stale=True)) == 2
-    # Then they wait, and nothing is stale; what they had found before is there
+    # Then they wait, no result is stale, and the earlier results are kept
     assert [view.status.value for view in client.experiments(Selection(name))][:3] == ["queued", "queued", "done"]
     assert study.stale().count == 0
     ids = [view.id for view in client.experiments(Selection(name))]
     assert raw.execute("SELECT count(*) FROM earlier_result WHERE experiment = ANY(%s)", [ids]).fetchone() == (2,)
 
 
-def test_frames_can_leave_out_what_is_stale_and_know_the_revision(client, enqueue, run, name):
+def test_frames_can_omit_stale_results_and_have_the_revision(client, enqueue, run, name):
     enqueue(settings={"epochs": 1})
     run(0, 1)
     enqueue(settings={"epochs": 2})
@@ -279,7 +279,7 @@ def test_ids_of_several_studies_are_judged_each_by_its_own_study(client, raw, wo
     assert [view.id for view in client.experiments(chosen)] == ids[1:]
 
 
-def test_an_edited_folder_is_hinted_at_before_anything_is_enqueued(client, enqueue, run, name, project):
+def test_an_edited_folder_gives_a_hint_before_an_enqueue(client, enqueue, run, name, project):
     enqueue()
     run(0)
     assert staleness.stale(client, name).hint() is None
@@ -289,7 +289,7 @@ def test_an_edited_folder_is_hinted_at_before_anything_is_enqueued(client, enque
     assert found.hint() == f"{project} differs from revision 1: helper.py; the next enqueue or requeue takes it"
 
 
-def test_a_folder_that_cannot_be_seen_or_taken_is_no_hint(client, enqueue, run, name, project, monkeypatch):
+def test_an_unreadable_folder_gives_no_hint(client, enqueue, run, name, project, monkeypatch):
     enqueue()
     run(0)
     (project / "helper.py").write_text("6")
@@ -323,15 +323,15 @@ def test_lines_fit_a_screen(client, enqueue, run, name, project):
     assert "and 18 more" in lines[-1]
 
 
-def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, raw, enqueue, run, name):
-    # Given results of two settings, and one that the newest grid leaves out
+def test_a_picture_of_two_settings_is_refused_unless_allowed(client, raw, enqueue, run, name):
+    # Given results of two settings, and one outside the newest grid
     enqueue()
     claiming.name_results(raw, client.study(name).id, ["y"])
     run(0, 1, 4)
     enqueue(settings={"epochs": 20}, parameters={"x": [0, 1, 2, 3]})
     run(2, 3)
     study = Study(name, client)
-    # When they are drawn
+    # When the picture is drawn
     with pytest.raises(RefusedError) as refused:
         study.plot("y", "scatter", x="x")
     reason = "2 experiments have other settings or code than the newest revision"
@@ -340,14 +340,14 @@ def test_a_picture_of_two_settings_is_refused_unless_that_is_asked_for(client, r
     ]
     assert refused.value.advice == "--allow mixed draws the picture with a note below it"
     drawn = study.plot("y", "scatter", x="x", allow="mixed")
-    # Then the picture says what it mixes and what it leaves out
+    # Then the picture names the mixed settings and the omitted result
     assert reason in drawn.notes
     assert "1 done experiment is not drawn: the newest grid leaves it out" in drawn.notes
     with pytest.raises(SummaryError, match="--allow: found 'all', expected open, mixed or both"):
         study.plot("y", "scatter", x="x", allow="all")
 
 
-def test_a_picture_is_of_the_moment_at_which_it_is_begun(client, raw, enqueue, run, name, monkeypatch):
+def test_a_picture_shows_the_results_at_its_start(client, raw, enqueue, run, name, monkeypatch):
     # Given a study of five experiments, two of them done
     enqueue()
     claiming.name_results(raw, client.study(name).id, ["y"])
@@ -358,9 +358,9 @@ def test_a_picture_is_of_the_moment_at_which_it_is_begun(client, raw, enqueue, r
         run(2)
         return left_out(*arguments)
 
-    # When another one ends while the picture is made
+    # When a third one ends while the picture is drawn
     monkeypatch.setattr(drawable, "left_out", left_out_while_a_worker_finishes)
     drawn = Study(name, client).plot("y", "scatter", x="x")
-    # Then the picture does not have it
+    # Then the picture omits it
     assert drawn.notes == ("2 of 5 experiments: 3 queued",)
     assert client.counts(name)[0].counts["done"] == 3

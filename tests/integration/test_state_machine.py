@@ -1,4 +1,4 @@
-"""Whatever is done to experiments in whatever order, and by several at once, they end up as a plain model says."""
+"""Random operations in any order, also concurrent ones, leave the rows of experiments as a simple model predicts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WINDOW = 4
 WORKERS = 3
 LEASE = 2500.0
 TICK = timedelta(seconds=1000)
-"""Far longer than a run of the machine takes: what is compared with the lease does not hang on the speed of a test."""
+"""Far longer than a run of the machine, so that leases do not depend on the speed of a test."""
 NOWHERE = 2**60
 
 
@@ -87,7 +87,7 @@ def check_rules(raw):
 
 @dataclass
 class Past:
-    """An attempt that has ended."""
+    """A finished attempt."""
 
     outcome: str
     worker: UUID
@@ -98,7 +98,7 @@ class Past:
 
 @dataclass
 class Experiment:
-    """What is expected of a row."""
+    """The expected row of an experiment."""
 
     id: int
     study: str
@@ -116,7 +116,7 @@ class Experiment:
     reason: str | None = None
     due: datetime | None = None
     dates: tuple[bool, bool] = (False, False)
-    """Whether it has a beginning and an end."""
+    """Whether the attempt has a start and an end."""
     past: list[Past] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     saved: dict[str, tuple[int, bytes, bool, int, dict]] = field(default_factory=dict)
@@ -141,7 +141,7 @@ class Experiment:
         self.claims.append(claim)
 
     def undo(self):
-        """As if it had not been claimed: whoever had this claim has said that it is not used."""
+        """Undo the claim, because its owner has said that it is unused."""
         self.status, self.attempt, self.worker, self.pid = "pending", self.attempt - 1, None, None
         self.dates = False, False
         self.claims.pop()
@@ -209,11 +209,11 @@ STUDY = st.sampled_from(sorted(RETRIES))
 REASON = st.sampled_from([None, "the disk is full"])
 RESULT = st.sampled_from([None, {"y": 1}, {"z": 2}])
 LATE = st.sampled_from([1, 1, 1, 2, 3])
-"""Which of an experiment's claims is meant, from its last: one that has ended is fenced."""
+"""The index of a claim of an experiment, from the last; finished claims are fenced."""
 
 
 class Machine(RuleBasedStateMachine):
-    """Experiments of two studies on a database of their own, and three workers that are rows."""
+    """Experiments of two studies in a separate database, and three workers without processes."""
 
     def __init__(self, client, raw, folder):
         super().__init__()
@@ -233,13 +233,13 @@ class Machine(RuleBasedStateMachine):
     def now(self):
         return self.raw.execute("SELECT now()").fetchone()[0]
 
-    # what is chosen
+    # choices
 
     def pick(self, number):
         return self.rows[number % len(self.rows)]
 
     def old_or_current(self, number, late):
-        """Return an experiment, one that runs unless *late*, and one of its claims; None: there is no claim."""
+        """Return an experiment and one of its claims, or None without a claim; unless *late*, the experiment runs."""
         running = [] if late > 1 else [row for row in self.rows if row.status == "running"]
         claimed = running or [row for row in self.rows if row.claims]
         if not claimed:
@@ -260,10 +260,10 @@ class Machine(RuleBasedStateMachine):
             and (selection.error is None or row.group == selection.error)
         ]
 
-    # what publishing does
+    # publishing
 
     def announced(self, studies: Iterable[str]) -> int:
-        """Mark in the model what is announced of studies; they share a queue."""
+        """Mark announced experiments of studies in the model; the studies share a queue."""
         number, now = 0, self.now()
         for study in sorted(studies):  # "one" is older
             if study not in self.paused:
@@ -273,7 +273,7 @@ class Machine(RuleBasedStateMachine):
                     row.status, number = "queued", number + 1
         return number
 
-    # a person
+    # commands
 
     @initialize()
     def begin(self):
@@ -420,7 +420,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=st.integers(0, 5))
     def rescue(self, which):
         if self.silent:
-            silent = self.silent[which % len(self.silent)]  # perhaps long after it was found silent, or once more
+            silent = self.silent[which % len(self.silent)]  # perhaps long after it became silent, or again
             error = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="feed0002")
             self.failed(
                 [row for row in self.rows if row.runs_on(silent.worker) and row.id in silent.experiments],
@@ -454,14 +454,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(worker=WORKER, pid=PID)
     def work(self, worker, pid):
-        """Claim whatever is queued, as workers do, so that more than a claim in twenty finds something."""
+        """Claim any queued experiment, like workers, so that most claims succeed."""
         for number, row in enumerate(self.rows):
             if row.status == "queued":
                 self.claim(number, worker, pid)
 
     @rule(worker=WORKER, pid=PID, picks=st.lists(PICK, max_size=5))
     def undo(self, worker, pid, picks):
-        """Take back the claims of a process that were never begun."""
+        """Release the unstarted claims of a process."""
         worker, picked = self.workers[worker], [self.pick(pick) for pick in picks]
         held = [row for row in self.rows if row.runs_on(worker, pid)]
         begun = [row for row in held if row.result or row.points or row.entries or row.saved or not row.claims]
@@ -473,7 +473,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(worker=WORKER, late=LATE, result=RESULT)
     def finish_together(self, worker, late, result):
-        """Record all that a worker has claimed, what is not its own any more among it."""
+        """Record outcomes for all claims of a worker, also for claims that it has lost."""
         worker = self.workers[worker]
         rows = [row for row in self.rows if row.claims and row.claims[-1].worker == worker]
         if late > 1 and rows:
@@ -575,10 +575,10 @@ class Machine(RuleBasedStateMachine):
         expected = [] if own and row.study not in self.paused else [worker_rows.Unwanted(row.id, attempt, own)]
         assert worker_rows.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
 
-    # what attempts leave
+    # data of attempts
 
     def writer(self, pick, late, attached):
-        """Return an experiment, a writer of one of its attempts, and whether that attempt runs; or None."""
+        """Return an experiment, a writer of one of its attempts, and whether that attempt runs, or None."""
         row, claim = self.old_or_current(pick, late)
         if claim is None:
             return None
@@ -599,7 +599,7 @@ class Machine(RuleBasedStateMachine):
     @rule(pick=PICK, late=LATE, attached=st.booleans(), step=st.integers(0, 3))
     def point(self, pick, late, attached, step):
         found = self.writer(pick, late, attached)
-        if found and found[2]:  # as the journal does: it asks, and writes no more of an attempt that is over
+        if found and found[2]:  # like the journal, which writes nothing more for a finished attempt
             row, writer, _ = found
             self.keys += 1
             journal.add_points(self.raw, writer, "loss", [journal.Point(step, float(self.keys), 0.0)])
@@ -638,7 +638,7 @@ class Machine(RuleBasedStateMachine):
                 carried = {key for key in row.entries.get(attempt, ()) if key <= last}
                 row.entries.setdefault(row.attempt, set()).update(carried)
 
-    # what must hold
+    # invariants
 
     @invariant()
     def rows_are_as_the_model_has_them(self):
@@ -677,7 +677,7 @@ class Machine(RuleBasedStateMachine):
         check_rules(self.raw)
 
     def teardown(self):
-        """Whatever has ended is fenced for good, and the counts are of all there is."""
+        """Finished attempts stay fenced, and counts cover all rows."""
         for row in self.rows:
             for claim in row.claims:
                 if not row.is_current(claim):
@@ -707,7 +707,7 @@ ATTEMPTS = """
 
 @pytest.fixture
 def own(site):
-    """The settings of a database of its own: its clocks run ahead, and all of its rows are compared."""
+    """The settings of a separate database, because the test moves its clocks and compares all rows."""
     name = f"machine_{uuid.uuid4().hex[:8]}"
     with connect(site) as raw:
         raw.execute(f"CREATE DATABASE {name}")
@@ -718,7 +718,7 @@ def own(site):
 
 @pytest.fixture
 def folder(own, tmp_path):
-    """A folder of a function that nobody runs; its name is that of its queue."""
+    """A folder of a function that no worker runs; its queue has the same name."""
     made = tmp_path / own.database_url.rpartition("/")[2].partition("?")[0]
     made.mkdir()
     (made / "experiment.py").write_text("def f(x): ...\n")
@@ -744,12 +744,12 @@ def run_machine(own, folder, examples, steps):
         )
 
 
-def test_whatever_is_done_in_whatever_order_the_rows_are_as_a_model_has_them(own, folder):
+def test_random_operations_leave_the_rows_that_a_model_predicts(own, folder):
     run_machine(own, folder, examples=15, steps=40)
 
 
 @pytest.mark.slow
-def test_whatever_is_done_at_great_length_the_rows_are_as_a_model_has_them(own, folder):
+def test_many_random_operations_leave_the_rows_that_a_model_predicts(own, folder):
     run_machine(own, folder, examples=100, steps=80)
 
 
@@ -757,7 +757,7 @@ SIZE = 6
 
 
 def hammer(client, raw, worker, folder, seed, operations):
-    """Do things to the experiments of one study at random; return the attempts that ended by what was said of them."""
+    """Run random operations on the experiments of one study; return the finished attempts."""
     rng, claims, finished = random.Random(seed), [], []
     error = Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003")
     numbers = [row[0] for row in raw.execute("SELECT id FROM experiment ORDER BY id")]
@@ -818,7 +818,7 @@ def run_hammers(own, folder, threads, operations):
     Client(own).migrate()
     Client(own).enqueue(grid_of("one", SIZE, folder))
     with connect(own) as raw:
-        workers = [uuid.uuid4(), uuid.uuid4()]  # threads share them, as the children of a worker do
+        workers = [uuid.uuid4(), uuid.uuid4()]  # threads share them, like the children of a worker
         for worker in workers:
             worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 2))
 
@@ -837,10 +837,10 @@ def run_hammers(own, folder, threads, operations):
         assert set(raw.execute(ended)) <= set(finished)
 
 
-def test_whatever_several_do_at_once_they_do_not_wait_for_each_other_and_the_rules_hold(own, folder):
+def test_concurrent_operations_do_not_deadlock_and_keep_the_invariants(own, folder):
     run_hammers(own, folder, threads=6, operations=60)
 
 
 @pytest.mark.slow
-def test_whatever_many_do_at_once_they_do_not_wait_for_each_other_and_the_rules_hold(own, folder):
+def test_many_concurrent_operations_do_not_deadlock_and_keep_the_invariants(own, folder):
     run_hammers(own, folder, threads=8, operations=1000)

@@ -1,4 +1,4 @@
-"""Many experiments are asked about at once: statements do not grow in number with what they are asked about."""
+"""The number of statements of a command does not grow with the number of experiments."""
 
 import uuid
 
@@ -19,7 +19,7 @@ WORD = 2**63
 
 @pytest.fixture
 def study(client, tmp_path):
-    """Enqueue a study of some experiments that nobody runs; return its name and their ids."""
+    """Enqueue a study without workers; return its name and the ids of its experiments."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
 
     def study(parameters):
@@ -32,7 +32,7 @@ def study(client, tmp_path):
 
 @pytest.fixture
 def sent():
-    """The statements that SQLAlchemy sends, as they are sent."""
+    """The list of statements that SQLAlchemy sends."""
     sent = []
 
     def note(connection, cursor, statement, *_):
@@ -53,11 +53,11 @@ ASKED = {
 
 
 @pytest.mark.parametrize("verb", ASKED)
-def test_a_verb_sends_as_many_statements_for_many_ids_as_for_two(client, study, sent, verb):
-    # Given experiments of which every other one is meant, so that no two ids are a range
+def test_a_command_sends_as_many_statements_for_many_ids_as_for_two(client, study, sent, verb):
+    # Given every other experiment, so that no two ids form a range
     name, ids = study({"range": [0, 200]})
     meant = tuple((number, number) for number in ids[::2])
-    # When the verb is given two of them, then all
+    # When the command gets two of them, then all
     client.cancel(Selection(name))
     sent.clear()
     ASKED[verb](client, name, meant[:2])
@@ -65,12 +65,12 @@ def test_a_verb_sends_as_many_statements_for_many_ids_as_for_two(client, study, 
     client.cancel(Selection(name))
     sent.clear()
     ASKED[verb](client, name, meant)
-    # Then it has sent the same statements
+    # Then it sends the same statements
     assert few
     assert sent == few
 
 
-def test_ids_in_ranges_of_any_length_are_those_that_are_in_them(client, study):
+def test_ranges_of_ids_of_any_length_choose_exactly_their_ids(client, study):
     name, ids = study({"range": [0, 1_200]})
     first = ids[0]
     ranges = ((first + 3, first + 3), (first + 10, first + 12), (first + 11, first + 1_150), (first + 1_199, WORD * 4))
@@ -89,7 +89,7 @@ def test_the_first_of_many_ids_that_is_unknown_is_named(client, study):
             client.experiments(Selection(name, chosen))
 
 
-def test_an_id_or_an_attempt_beyond_what_a_column_holds_is_unknown(client, study):
+def test_an_id_or_attempt_beyond_the_range_of_its_column_is_unknown(client, study):
     name, (number,) = study([1])
     with pytest.raises(UnknownExperimentError, match=f"no experiment has the id {WORD}"):
         client.explain(WORD)
@@ -100,13 +100,13 @@ def test_an_id_or_an_attempt_beyond_what_a_column_holds_is_unknown(client, study
     assert len(client.experiments(Selection(name), limit=WORD)) == 1
 
 
-def test_a_number_that_no_float_can_be_is_null_in_a_column_of_floats(client, raw, study):
+def test_a_number_beyond_the_range_of_floats_is_null_in_a_column_of_floats(client, raw, study):
     name, _ = study([0.5, 10**400])
     assert raw.execute(f"SELECT x FROM study_{name} ORDER BY id").fetchall() == [(0.5,), (None,)]
 
 
 def attempts(raw, number, spans):
-    """Record a series by attempts of an experiment, each from one step to another."""
+    """Record a series in several attempts of an experiment, each with a range of steps."""
     for attempt, (first, last) in enumerate(spans, 1):
         raw.execute(
             "INSERT INTO metric (experiment, attempt, name, step, value, at) "
@@ -116,7 +116,7 @@ def attempts(raw, number, spans):
     raw.execute("ANALYZE metric")
 
 
-def test_a_series_goes_on_where_each_later_attempt_began(client, raw, study):
+def test_a_series_continues_where_each_later_attempt_started(client, raw, study):
     name, (number,) = study([1])
     attempts(raw, number, [(0, 9), (5, 7), (3, 4), (6, 6)])
     frame = Records(client).metrics(Selection(name))
@@ -125,13 +125,13 @@ def test_a_series_goes_on_where_each_later_attempt_began(client, raw, study):
 
 
 def _rows(plan):
-    """Return how many rows the parts of a plan have looked at."""
+    """Return how many rows the nodes of a plan have read."""
     removed = sum(value for key, value in plan.items() if key.startswith("Rows Removed by"))
     here = (plan["Actual Rows"] + removed) * plan["Actual Loops"]
     return here + sum(_rows(part) for part in plan.get("Plans", []))
 
 
-def test_a_series_that_went_on_twice_as_long_takes_twice_the_work(client, raw, study):
+def test_reading_a_series_of_double_length_takes_double_the_work(client, raw, study):
     looked = []
     for length in (1_000, 2_000):
         _, (number,) = study([1])

@@ -1,4 +1,4 @@
-"""What goes into Postgres comes out as it was: order, kinds of numbers, text that looks like a number."""
+"""Postgres returns values unchanged: key order, types of numbers, and text that looks like a number."""
 
 import dataclasses
 import json
@@ -38,7 +38,7 @@ REPEATED = settings(max_examples=60, deadline=None, suppress_health_check=[Healt
 
 @pytest.fixture
 def enqueued(client, tmp_path):
-    """Enqueue parameter sets of a function that takes anything; return the study's name."""
+    """Enqueue parameter sets of a function that takes any value; return the study's name."""
     (tmp_path / "experiment.py").write_text("def f(**params): ...\n")
 
     def enqueued(**keys):
@@ -65,10 +65,10 @@ def test_nested_parameters_reach_the_function_in_the_order_of_the_grid(client, r
     assert json.dumps(claimed(raw, worker, view).params) == json.dumps(written)
 
 
-def test_ordinary_experiments_have_nothing_kept_beside_them(client, raw, worker, enqueued):
+def test_ordinary_experiments_have_no_copy_beside_jsonb(client, raw, worker, enqueued):
     study = enqueued(parameters={"lr": [0.1, 0.01], "depth": [1, 2]}, seeds=2)
     first, second, *_ = of(client, study)
-    for view in (first, second):  # the first names the results, which readers know from then on
+    for view in (first, second):  # the first result sets the names that readers know
         claim = claimed(raw, worker, view)
         assert claiming.finish(raw, claim, Outcome(result={"loss": math.nan, "a": 0.5}))
         claiming.name_results(raw, claim.study_id, ["loss", "a"])
@@ -78,12 +78,12 @@ def test_ordinary_experiments_have_nothing_kept_beside_them(client, raw, worker,
     assert [list(view.result) for view in of(client, study)[:2]] == [["loss", "a"]] * 2
 
 
-def test_rows_that_are_added_by_code_keep_their_own_order(client, raw, worker, enqueued):
-    # Given a study whose names have an order
+def test_rows_added_by_code_keep_their_own_key_order(client, raw, worker, enqueued):
+    # Given a study with an order of names
     study = enqueued(include=[{"a": 1, "b": 2}])
-    # When rows are added that have another one, and new names
+    # When code adds rows with another order and new names
     client.extend(study, [{"b": 1, "a": 2}, {"z": {"d": 1, "c": 2}, "a": 3}])
-    # Then each is handed over as it was written
+    # Then the function receives each row as written
     assert [list(view.params) for view in of(client, study)] == [["a", "b"], ["b", "a"], ["z", "a"]]
     claims = [claimed(raw, worker, view) for view in of(client, study)]
     assert [list(claim.params) for claim in claims] == [["a", "b"], ["b", "a"], ["z", "a"]]
@@ -97,7 +97,7 @@ def test_a_worker_learns_the_names_that_came_after_its_first_claim(client, raw, 
     assert list(claimed(raw, worker, of(client, study)[1]).params) == ["new", "a"]
 
 
-def test_a_grid_in_another_order_gives_it_to_what_is_still_to_run(client, raw, worker, enqueued):
+def test_waiting_experiments_take_the_new_key_order_of_a_grid(client, raw, worker, enqueued):
     study = enqueued(parameters={"a": 1, "b": [1]})
     again = {"study": study, "function": "experiment:f", "queue": "nobody", "parameters": {"b": [1, 2], "a": 1}}
     client.enqueue(Grid.from_dict(again, Path(client.study(study).folder)))
@@ -114,7 +114,7 @@ def test_results_come_back_equal_of_the_same_types_and_in_order(client, raw, wor
         claiming.name_results(raw, claim.study_id, list(result))
         raw.revisions.clear()
     assert [repr(view.result) for view in of(client, study)] == [repr(result) for result in results]
-    # and so in frames, whose columns are in an order of their own
+    # frames, too, apart from the order of columns
     with client.begin() as connection:
         known = study_rows.find(connection, study)
         (block,) = experiment_rows.blocks(connection, studies.tables.experiment.c.study == known.id)
@@ -166,8 +166,8 @@ def record(raw, claim, order, **values):
     assert journal.record(raw, writer, values, moments, order)
 
 
-def test_recorded_parts_keep_their_order_and_kinds_whatever_ends_the_attempt(client, raw, worker, enqueued):
-    # Given an attempt that records parts, and replaces one by an ordinary value
+def test_recorded_parts_keep_their_order_and_types_for_any_end_of_the_attempt(client, raw, worker, enqueued):
+    # Given an attempt that records parts and replaces one by an ordinary value
     study = enqueued(parameters={"x": 1})
     claim = claimed(raw, worker, of(client, study)[0])
     record(raw, claim, ["zeta"], zeta=1e22)
@@ -177,7 +177,7 @@ def test_recorded_parts_keep_their_order_and_kinds_whatever_ends_the_attempt(cli
     assert repr(view.result) == repr({"zeta": 10**22, "big": {"b": 1, "a": 2}, "a": 1})
     # When its process dies
     claiming.crash(raw, [claim.id], claim.worker, 1, Error(Failure.CRASHED, "WorkerDied", "it died"))
-    # Then the attempt has them so
+    # Then the attempt has these parts
     (shown,) = client.show(Selection(study))
     assert repr(shown.attempts[0].result) == repr({"zeta": 10**22, "big": {"b": 1, "a": 2}, "a": 1})
 
@@ -185,7 +185,7 @@ def test_recorded_parts_keep_their_order_and_kinds_whatever_ends_the_attempt(cli
 def test_a_result_after_recorded_parts_has_those_of_other_processes_too(client, raw, worker, enqueued):
     study = enqueued(parameters={"x": 1})
     claim = claimed(raw, worker, of(client, study)[0])
-    record(raw, claim, ["config"], config={"b": 1, "a": 2})  # as `qexp.attach` does
+    record(raw, claim, ["config"], config={"b": 1, "a": 2})  # like `qexp.attach`
     record(raw, claim, ["x"], x=-0.0)
     assert claiming.finish(raw, claim, Outcome(result={"x": 0.0, "y": "NaN"}))
     (view,) = of(client, study)
@@ -193,7 +193,7 @@ def test_a_result_after_recorded_parts_has_those_of_other_processes_too(client, 
 
 
 @pytest.mark.parametrize("how", ["requeued", "cancelled", "failed", "paused"])
-def test_an_attempt_keeps_what_it_found_as_it_was(client, raw, worker, enqueued, how):
+def test_an_attempt_keeps_its_result_unchanged(client, raw, worker, enqueued, how):
     study = enqueued(parameters={"x": 1})
     claim = claimed(raw, worker, of(client, study)[0])
     if how == "cancelled":
@@ -225,17 +225,17 @@ def test_a_frame_has_floats_as_floats(client, raw, worker, enqueued):
     assert list(made["y"]) == [1e22, 0.5, math.inf]
 
 
-def test_what_is_still_to_run_takes_the_order_of_the_grid_and_what_has_run_is_counted(client, raw, worker, enqueued):
-    # Given two experiments of which one has run
+def test_waiting_experiments_take_the_order_of_the_grid_and_finished_ones_are_counted(client, raw, worker, enqueued):
+    # Given two experiments, one of them finished
     first, again = ({"b": 1, "a": 1}, {"b": 2, "a": 1.0}), ({"a": 1, "b": 1}, {"a": 1, "b": 2.0})
     study = enqueued(parameters={"steps": list(first)})
     done, waiting = of(client, study)
     assert claiming.finish(raw, claimed(raw, worker, done), Outcome(result={"y": 1}))
-    # When the grid has their mappings in another order
+    # When the grid gives their mappings in another order
     folder = Path(client.study(study).folder)
     grid = {"study": study, "function": "experiment:f", "queue": "nobody", "parameters": {"steps": list(again)}}
     found = client.enqueue(Grid.from_dict(grid, folder))
-    # Then what waits runs with it, and what has run stays as it ran
+    # Then the waiting one uses the new order, and the finished one is unchanged
     assert (found.new, found.ran_otherwise) == (0, 1)
     assert [repr(view.params["steps"]) for view in of(client, study)] == [repr(first[0]), repr(again[1])]
     assert repr(claimed(raw, worker, waiting).params["steps"]) == repr(again[1])

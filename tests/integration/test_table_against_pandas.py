@@ -1,4 +1,4 @@
-"""Tables of random studies equal what pandas computes of their frames."""
+"""Tables of random studies equal those that pandas computes from their frames."""
 
 import random
 
@@ -31,7 +31,7 @@ NUMBERS = [
 
 
 def ending(chance, gaps):
-    """Return how an experiment ends by chance: with numbers of any size and kind, and with *gaps* some without."""
+    """Return a random outcome: numbers of any size and type; with *gaps*, some are missing."""
     if chance.random() < gaps:
         return chance.choice(
             [FAILED, None, {"acc": float("nan"), "val": 0.5}, {"val": float("inf"), "acc": 1}, {"val": 1}]
@@ -60,13 +60,13 @@ def random_study(make_study):
 
 
 def replicates(frame, metric, cell, average=()):
-    """Return the replicates of each cell by pandas: means over *average*, NaN where one of their values is."""
+    """Return the replicates of each cell by pandas: means over *average*, NaN if one value is NaN."""
     whole = frame.groupby([*cell, "seed"], sort=False)[metric].agg(lambda values: values.mean(skipna=False))
     return whole.groupby(list(cell), sort=False)
 
 
 def check(table, grouped, scale=1.0):
-    """Compare each cell with pandas: n, expected, center, spread or quartiles; and the order of rows and columns."""
+    """Compare each cell (n, expected, center, spread or quartiles) and the order of rows and columns with pandas."""
     shown = {
         (*row, *column): cell
         for row, cells in zip(table.rows, table.cells, strict=True)
@@ -122,7 +122,7 @@ def test_averages_within_replicates_equal_those_of_pandas(random_study, gaps, se
 @given(seed=st.integers(0, 2**32), maximize=st.booleans())
 @FEW
 def test_the_choice_of_a_cell_equals_that_of_pandas(random_study, seed, maximize):
-    # Given studies without gaps, since pandas takes the mean of survivors
+    # Given studies without gaps, because pandas takes the mean of the remaining values
     study, frame = random_study(seed, 0.0)
     table = study.table(
         "acc", rows="classifier", columns="optimizer.name", average="fold", best="lr", by="val", maximize=maximize
@@ -142,11 +142,11 @@ def test_cells_of_several_studies_equal_those_of_pandas(random_study, seed):
     (second, one), (first, other) = made
     frame = pd.concat([other, one], ignore_index=True)
     names = [first.name, second.name]
-    # When they are columns, beside rows in the order in which the studies have them
+    # When the studies are columns, and rows follow the order of the studies
     table = qexp.table(
         names, "acc", "classifier", "study", average="fold,lr,optimizer.name", allow="missing,nan", client=first.client
     )
-    # Then a cell that no study has is empty
+    # Then a cell without a study is empty
     assert table.columns == ((first.name,), (second.name,))
     assert table.rows == (("svc",), ("x_1",), ("new",), ("a.b.Tree",), ("a.b.Forest",), ("1",))
     assert table.cell("new", second.name) is None

@@ -1,4 +1,4 @@
-"""Roles of axes: replicates, averages, selections and paired tests never flatter."""
+"""Axes as replicates, averages and selections, and paired tests, never give results that look too good."""
 
 import math
 
@@ -16,7 +16,7 @@ from finished_studies import (
 from qexp.errors import SummaryError
 
 
-def test_a_fold_is_no_replicate_by_accident(finished_study):
+def test_a_fold_is_not_a_replicate_by_default(finished_study):
     study = finished_study(SMALL | {"fold": [0, 1, 2]})
     assert study.refusal(columns="") == (
         "fold has several values in one cell, such as 0 and 1; "
@@ -24,7 +24,7 @@ def test_a_fold_is_no_replicate_by_accident(finished_study):
     )
 
 
-def test_an_open_axis_that_is_allowed_pools_its_values_and_says_so(finished_study):
+def test_an_allowed_open_axis_pools_its_values_with_a_note(finished_study):
     study = finished_study(SMALL | {"fold": [0, 1, 2]})
     table = study.table(columns="", allow="open")
     assert [cell.n for cell in cells(table)] == [15, 15]
@@ -55,11 +55,11 @@ def test_a_seed_with_a_missing_fold_is_a_missing_replicate(finished_study):
 
 
 def test_a_seed_whose_fold_is_not_in_the_grid_is_a_missing_replicate(finished_study):
-    # Given a fold that code added for one seed only
+    # Given a fold that code added for one seed
     study = finished_study({"classifier": ["svc"], "seed": {"range": [0, 5]}, "fold": [0, 1]}, folded)
     study.client.extend(study.name, [{"classifier": "svc", "seed": 0, "fold": 2}])
     study.end(folded)
-    # Then the other seeds lack it
+    # Then the other seeds lack this fold
     assert study.refusal(columns="", average="fold") == "4 replicates in svc lack values of fold that others have"
     (cell,) = cells(study.table(columns="", average="fold", allow="missing"))
     assert (cell.n, cell.expected) == (1, 5)
@@ -86,7 +86,7 @@ def test_a_selection_by_the_reported_metric_is_refused(finished_study, by):
         study.table(columns="", best="lr", by=by)
 
 
-def test_a_copy_of_the_reported_metric_is_refused_though_a_run_diverged(finished_study):
+def test_a_copy_of_the_reported_metric_is_refused_even_if_a_run_diverged(finished_study):
     def ending(params):
         diverged = (params["classifier"], params["seed"], params["lr"]) == ("svc", 0, 0.1)
         return tuned(params) | ({"accuracy": math.nan, "again": math.nan} if diverged else {})
@@ -97,7 +97,7 @@ def test_a_copy_of_the_reported_metric_is_refused_though_a_run_diverged(finished
 
 
 def test_a_selection_is_by_the_mean_over_all_seeds(finished_study):
-    # Given a rate that is the best one for three of five seeds, and not by its mean
+    # Given a rate that is best for three of five seeds, but not by its mean
     def ending(params):
         wins = params["lr"] == 0.01 and params["seed"] < 3
         loses = params["lr"] == 0.01 and params["seed"] >= 3
@@ -113,8 +113,8 @@ def test_a_selection_is_by_the_mean_over_all_seeds(finished_study):
     ]
 
 
-def test_a_selection_never_takes_the_mean_of_survivors(finished_study):
-    # Given a rate that diverges for all seeds but one, which is excellent
+def test_a_selection_never_takes_the_mean_of_the_remaining_seeds(finished_study):
+    # Given a rate that diverges for all seeds except an excellent one
     def ending(params):
         found = tuned(params)
         return found | {"val_accuracy": 0.99 if params["seed"] == 0 else math.nan} if params["lr"] == 0.01 else found
@@ -147,7 +147,7 @@ def test_the_direction_of_a_selection_is_that_of_its_own_name(finished_study):
 
 
 def test_unpaired_seeds_are_left_out_of_paired_tests(make_study):
-    # Given two rows that have eight seeds in common, each with others besides, which are far off
+    # Given two rows with eight common seeds, and other seeds with extreme values
     study = make_study().enqueue(parameters={"classifier": CLASSIFIERS, "seed": {"range": [0, 8]}})
     study.client.extend(study.name, [{"classifier": "svc", "seed": seed} for seed in (8, 9)])
     study.client.extend(study.name, [{"classifier": "tree", "seed": seed} for seed in (10, 11)])
@@ -171,13 +171,13 @@ def test_rows_without_a_common_seed_have_no_difference(make_study):
 
 
 def test_the_best_cell_of_a_median_has_the_best_median(finished_study):
-    # Given a row with one excellent seed, so that its mean is the best one and its median is not
+    # Given a row with one excellent seed: it has the best mean, but not the best median
     def ending(params):
         is_lucky = params["classifier"] == "tree" and params["seed"] == 7
         return {"accuracy": 0.99 if is_lucky else 0.5 + params["seed"] / 100 + 0.005 * (params["classifier"] == "svc")}
 
     study = finished_study({"classifier": CLASSIFIERS, "seed": {"range": [0, 8]}}, ending)
-    # Then either kind of bold is by the numbers that the table shows
+    # Then bold cells follow the statistic that the table shows
     for statistic, best in (("mean±std", "tree"), ("median", "svc")):
         for bold in ("best", "tied"):
             table = study.table(columns="", statistic=statistic, bold=bold)
@@ -202,20 +202,20 @@ def test_a_condition_on_results_or_status_is_refused(finished_study, where):
         finished_study(GRID).table(where=where)
 
 
-def test_a_condition_on_a_fact_is_refused_though_a_parameter_has_its_name(finished_study):
+def test_a_condition_on_a_fact_is_refused_even_if_a_parameter_has_its_name(finished_study):
     study = finished_study({"classifier": CLASSIFIERS, "status": ["a", "b"], "seed": [0, 1]})
     with pytest.raises(SummaryError, match="a table is narrowed by parameters only"):
         study.table(columns="", where="status = 'done'")
     assert [cell.n for cell in cells(study.table(columns="", where="param.status = 'a'"))] == [2, 2]
 
 
-def test_a_narrowed_table_says_so(finished_study):
+def test_a_narrowed_table_has_a_note(finished_study):
     table = finished_study(GRID).table(where="seed < 3")
     assert texts(table, "excluded") == ["only experiments for which seed < 3 holds"]
     assert [cell.n for cell in cells(table)] == [3] * 4
 
 
-def test_the_head_of_a_file_has_the_labels_that_no_option_has(finished_study):
+def test_the_head_of_a_file_has_the_labels_that_no_option_can_give(finished_study):
     table = finished_study(SMALL).table(columns="", labels={"svc": "SVM", "accuracy": "acc."})
     assert table.provenance[-2] == "labels: accuracy = acc., svc = SVM"
     assert not any(line.startswith("labels") for line in finished_study(SMALL).table(columns="").provenance)

@@ -45,19 +45,19 @@ def test_a_revision_with_the_same_settings_mixes_nothing(make_study):
 
 
 def test_experiments_that_failed_with_other_settings_mix_nothing(make_study):
-    # Given failures of a first revision that were requeued under a second one, and done results of the second
+    # Given failed experiments of a first revision, requeued under a second one with done results
     study = make_study().enqueue(parameters=GRID, settings={"epochs": 10}).end(lambda _: FAILED)
     study.enqueue(parameters=GRID, settings={"epochs": 20})
     study.client.requeue(parse([study.name], failed=True))
     study.end(accuracy)
-    # Then only the second one is in the table, and in the lines of its file
+    # Then the table and its file contain only the second revision
     table = study.table()
     assert texts(table, "mixed") == []
     assert [line[:11] for line in table.provenance if line.startswith("revision ")] == ["revision 2:"]
 
 
 def with_code(make_study, chosen, imports=IMPORTS, file="experiment.py"):
-    """Return a study whose experiments ran before an edit of a file if *chosen*, the others behind it."""
+    """Return a study whose *chosen* experiments ran before an edit of a file, and the others after it."""
     study = make_study()
     study.write("README.md", "one")
     study.enqueue(parameters=GRID).end(lambda p: accuracy(p) if chosen(p) else None, imports=imports)
@@ -94,7 +94,7 @@ def test_code_of_unknown_imports_counts_as_imported(make_study):
 
 
 def test_results_of_unknown_imports_are_noted(make_study):
-    # Given results of two code versions in different rows, of which no import was recorded
+    # Given results of two code versions in different rows, without recorded imports
     study = with_code(make_study, lambda params: params["classifier"] == "svc", imports=None)
     # Then a note says that all files count
     (said,) = texts(study.table(allow="mixed"), "unknown")
@@ -111,14 +111,14 @@ def test_an_edited_readme_mixes_nothing(make_study):
 
 
 def test_code_of_two_studies_within_a_cell_is_refused(make_study):
-    # Given two studies that have half of the seeds each, with different code
+    # Given two studies with different code and half of the seeds each
     first = make_study().enqueue(parameters=SMALL).end(accuracy)
     second = make_study()
     second.write("experiment.py", "def f(**params): return 2\n")
     second.enqueue(parameters={"classifier": CLASSIFIERS, "seed": {"range": [5, 10]}}).end(accuracy)
-    # Then no cell may have both, but rows may
+    # Then a cell may not mix them, but rows may
     reason = "experiment.py differs within svc, tree; choose --rows study or --columns study"
-    with pytest.raises(RefusedError, match=reason):  # to run one of them again would not help
+    with pytest.raises(RefusedError, match=reason):  # a repeated run of one of them does not help
         qexp.table([first.name, second.name], "accuracy", "classifier", client=first.client)
     table = qexp.table([first.name, second.name], "accuracy", "study", "classifier", client=first.client)
     assert [cell.n for cell in cells(table)] == [5] * 4
@@ -166,14 +166,14 @@ def test_two_versions_of_a_package_that_was_not_imported_mix_nothing(make_study)
     assert texts(table, "mixed") + texts(table, "packages") == []
 
 
-def test_a_package_is_known_by_its_module_wherever_the_table_is_made(make_study):
+def test_a_package_is_known_by_its_module_on_every_machine(make_study):
     imports = Imports(("experiment.py",), ("cv2",))
     versions = ({"packages": {"opencv-python": version}} for version in ("4.9", "4.10"))
     study = on_two_workers(make_study, *versions, imports=imports)
     assert "versions of opencv-python (4.10 and 4.9) differ within" in study.refusal()
 
 
-def test_an_attempt_with_unknown_imports_may_have_imported_what_others_did(make_study):
+def test_an_attempt_with_unknown_imports_may_have_imported_the_files_of_others(make_study):
     study = make_study().enqueue(parameters=GRID)
     study.end(lambda p: accuracy(p) if p["seed"] < 3 else None, worker=study.worker(**OLD))
     study.end(accuracy, worker=study.worker(**NEW), imports=None)
@@ -181,13 +181,13 @@ def test_an_attempt_with_unknown_imports_may_have_imported_what_others_did(make_
 
 
 def test_results_of_an_unknown_environment_are_noted(make_study):
-    # Given a cell in which one result comes from a worker that recorded no environment
+    # Given a cell with one result of a worker without a recorded environment
     study = make_study().enqueue(parameters=GRID)
     study.end(lambda p: accuracy(p) if not is_cell(p, seed=3) else None, worker=study.worker(**OLD))
     nameless = study.worker(**OLD)
     study.raw.execute("UPDATE worker SET environment = NULL WHERE id = %s", [nameless])
     study.end(accuracy, worker=nameless)
-    # Then the table is shown, and a note says that nothing is known of it
+    # Then the table is shown with a note about the unknown environment
     assert texts(study.table(), "unknown") == [
         "the packages and machines of 1 result in svc / iris are not known, so nothing is compared with them"
     ]
@@ -224,7 +224,7 @@ def test_attempt_shopping_is_noted(finished_study):
     assert [cell.n for cell in cells(table)] == [5] * 4
 
 
-def test_attempt_shopping_behind_a_new_revision_is_noted(finished_study):
+def test_attempt_shopping_after_a_new_revision_is_noted(finished_study):
     study = finished_study(GRID)
     study.write("README.md", "a reason for a new revision")
     study.enqueue(parameters=GRID)
@@ -237,7 +237,7 @@ def test_attempt_shopping_behind_a_new_revision_is_noted(finished_study):
 
 
 @pytest.mark.parametrize("change", ["settings", "code"])
-def test_results_that_were_stale_and_ran_again_are_no_shopping(finished_study, change):
+def test_stale_results_that_ran_again_are_no_attempt_shopping(finished_study, change):
     study = finished_study(GRID)
     if change == "code":
         study.write("experiment.py", "def f(**params): return 2\n")

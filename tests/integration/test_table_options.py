@@ -1,4 +1,4 @@
-"""Options of tables that order and compare the cells change what they say that they change."""
+"""Each table option that orders or compares cells does what its help says."""
 
 import pytest
 from finished_studies import GRID
@@ -18,7 +18,7 @@ NOISE = [0.000, 0.013, -0.008, 0.004, 0.021, -0.017, 0.009, -0.002]
 
 
 def scores(params):
-    """The noise of two classifiers at the same seed differs, so that tests have something to tell."""
+    """The noise of two classifiers differs at each seed, so that tests find differences."""
     shift = len(params["classifier"]) * 3 + len(params["dataset"])
     value = CENTERS[params["classifier"], params["dataset"]] + NOISE[(params["seed"] * 3 + shift) % 8]
     return {"accuracy": value, "loss": 1 - value}
@@ -34,7 +34,7 @@ def names(table):
     return [key[0] for key in table.rows]
 
 
-def test_rows_are_in_the_order_that_is_asked_for(study):
+def test_rows_are_in_the_requested_order(study):
     assert names(study.table()) == ["a9", "a10", "b"]
     assert names(study.table(sort="name")) == ["a10", "a9", "b"]
     assert names(study.table(sort="value")) == ["a9", "a10", "b"]
@@ -55,7 +55,7 @@ def test_a_transposed_table_has_its_rows_as_columns(study):
 
 
 def raw_p(study, test):
-    """Return the p of a9 and a10 against b on iris and wine, by scipy."""
+    """Return the p-values of a9 and a10 against b on iris and wine, by scipy."""
     tests = {"ttest": stats.ttest_rel, "wilcoxon": stats.wilcoxon}
 
     def values(classifier, dataset):
@@ -70,7 +70,7 @@ def raw_p(study, test):
 
 
 def shown_p(table):
-    """Return the p of each cell that has one."""
+    """Return the p-value of each cell with one."""
     return {
         (row[0], column[0]): cell.p
         for row, line in zip(table.rows, table.cells, strict=True)
@@ -80,12 +80,12 @@ def shown_p(table):
 
 
 @pytest.mark.parametrize("test", ["ttest", "wilcoxon"])
-def test_a_baseline_is_compared_by_the_test_that_is_asked_for(study, test):
+def test_a_baseline_is_compared_by_the_requested_test(study, test):
     table = study.table(baseline="b", test=test, correction="none")
     assert shown_p(table) == pytest.approx(raw_p(study, test))
 
 
-def test_p_values_are_corrected_as_asked(study):
+def test_p_values_have_the_requested_correction(study):
     raw = raw_p(study, "ttest")
     order = sorted(raw, key=raw.__getitem__)
     holm, fdr, largest = {}, {}, 0.0

@@ -1,4 +1,4 @@
-"""Each way in which a table made by hand goes wrong, planted in a study: refused, or noted, never silent."""
+"""Common mistakes of handmade tables, each in a study: qexp refuses the table or adds a note."""
 
 import math
 import shlex
@@ -27,13 +27,13 @@ from qexp.store.writes import claiming
 
 
 def test_a_retry_is_no_second_sample(finished_study):
-    # Given experiments that failed once and were done at the second attempt
+    # Given experiments that failed once and succeeded at the second attempt
     study = finished_study(GRID, lambda params: FAILED if params["seed"] == 0 else accuracy(params))
     study.client.requeue(parse([study.name], failed=True))
     study.end(accuracy)
-    # When they become a table
+    # When a table shows them
     table = study.table()
-    # Then each counts once, and nothing is noted: the first attempts had no result
+    # Then each counts once, without a note, because the first attempts had no result
     assert [(cell.n, cell.expected) for cell in cells(table)] == [(5, 5)] * 4
     assert texts(table, "repeated") == []
 
@@ -65,14 +65,14 @@ def test_failed_experiments_are_not_averaged_away(finished_study):
     assert study.table(allow="missing").cell("svc", "iris").count_text == "(3/5)"
 
 
-def test_a_cell_with_one_survivor_says_so_and_has_no_spread(finished_study):
+def test_a_cell_with_one_remaining_replicate_has_a_note_and_no_spread(finished_study):
     study = finished_study(GRID, lambda p: FAILED if is_cell(p) and p["seed"] > 0 else accuracy(p))
     assert "4 experiments failed" in study.refusal()
     cell = study.table(allow="missing").cell("svc", "iris")
     assert (cell.count_text, cell.spread, cell.spread_text) == ("(1/5)", None, "—")
 
 
-def test_a_cell_without_any_survivor_is_empty_and_not_bold(finished_study):
+def test_a_cell_without_replicates_is_empty_and_not_bold(finished_study):
     study = finished_study(GRID, lambda p: FAILED if is_cell(p) else accuracy(p))
     cell = study.table(allow="missing").cell("svc", "iris")
     assert (cell.n, cell.expected, cell.center, cell.text, cell.bold) == (0, 5, None, "", False)
@@ -81,7 +81,7 @@ def test_a_cell_without_any_survivor_is_empty_and_not_bold(finished_study):
 @pytest.mark.parametrize("bold", ["best", "tied"])
 @pytest.mark.parametrize(("gap", "allow"), [({"accuracy": float("nan")}, "nan"), (FAILED, "missing")])
 def test_a_cell_that_lacks_replicates_is_neither_best_nor_tied(finished_study, bold, gap, allow):
-    # Given survivors that look better than a row whose seeds are all done, and a third row
+    # Given an incomplete cell that looks better than a complete row, and a third row
     def ending(params):
         if is_cell(params, seed=3):
             return gap
@@ -89,7 +89,7 @@ def test_a_cell_that_lacks_replicates_is_neither_best_nor_tied(finished_study, b
 
     study = finished_study({**GRID, "classifier": [*CLASSIFIERS, "knn"]}, ending)
     table = study.table(allow=allow, bold=bold)
-    # Then the cell is not bold, and a note says why; another one of its column is
+    # Then this cell is not bold and has a note, and another cell of its column is bold
     assert not table.cell("svc", "iris").bold
     assert table.cell("tree", "iris").bold
     assert table.cell("svc", "wine").bold
@@ -97,7 +97,7 @@ def test_a_cell_that_lacks_replicates_is_neither_best_nor_tied(finished_study, b
     assert "a cell that lacks replicates is never bold" not in texts(study.table(allow=allow, bold="none"), "test")
 
 
-def test_a_partial_result_of_a_failed_experiment_never_enters(finished_study):
+def test_a_partial_result_of_a_failed_experiment_is_never_in_a_table(finished_study):
     partial = Outcome(result={"accuracy": 0.999}, error=FAILED.error)
     study = finished_study(GRID, only(partial))
     assert study.refusal().startswith("1 experiment failed (1 error) in svc / iris")
@@ -106,12 +106,12 @@ def test_a_partial_result_of_a_failed_experiment_never_enters(finished_study):
     assert 0.999 not in table.cell("svc", "iris").values
 
 
-def test_an_accepted_partial_result_enters_and_is_noted(finished_study):
-    # Given a failed attempt whose recorded result a person accepted
+def test_an_accepted_partial_result_is_in_the_table_with_a_note(finished_study):
+    # Given a failed attempt whose recorded result a user accepted
     study = finished_study(GRID, only(Outcome(result={"accuracy": 0.999}, error=FAILED.error)))
     (number,) = study.ids("classifier = 'svc' and dataset = 'iris' and seed = 3")
     study.client.accept(parse([str(number)]))
-    # When it is in a table
+    # When a table shows it
     table = study.table()
     # Then a note marks its cell
     assert texts(table, "accepted") == ["results of failed attempts that a person accepted: 1 in svc / iris"]
@@ -156,16 +156,16 @@ def test_studies_are_rows_in_the_order_given(finished_study):
 
 
 def test_a_late_write_of_a_lost_worker_changes_nothing(make_study):
-    # Given a worker that went silent, and a successor that was done
+    # Given a silent worker, and a successor that finished
     study = make_study().enqueue(parameters={"classifier": ["svc"], "seed": [0]})
     (number,) = study.ids()
     silent_worker = study.worker()
     silent = study.claim(number, silent_worker)
     claiming.release(study.raw, silent_worker)
     study.end(lambda _: {"accuracy": 0.5})
-    # When the first one writes
+    # When the first worker writes
     assert claiming.finish(study.raw, silent, Outcome(result={"accuracy": 0.9})) is None
-    # Then the table has the successor's result only
+    # Then the table has only the successor's result
     assert study.table(columns="").cells[0][0].values.tolist() == [0.5]
 
 
@@ -179,19 +179,19 @@ def test_a_requeue_that_failed_leaves_a_gap_and_no_old_result(finished_study):
 
 
 @pytest.mark.parametrize("statistic", ["mean±std", "sem", "ci95", "iqm", "median"])
-def test_a_seed_without_effect_is_warned_of(finished_study, statistic):
+def test_a_seed_without_effect_gives_a_warning(finished_study, statistic):
     study = finished_study(GRID, lambda params: accuracy(params | {"seed": 0}))
     assert (
         "the spread of accuracy is 0 in svc / iris, svc / wine, tree / iris and 1 more: does the function use seed?"
     ) in texts(study.table(statistic=statistic), "warning")
 
 
-def test_equal_arms_are_warned_of(finished_study):
+def test_equal_rows_give_a_warning(finished_study):
     study = finished_study(GRID, lambda params: {"accuracy": 1 / 6 + params["seed"] / 100})
     assert texts(study.table(), "warning") == ["all rows have the same accuracy in iris, wine"]
 
 
-def test_experiments_that_the_grid_leaves_out_are_not_shown_and_noted(finished_study):
+def test_experiments_outside_the_grid_are_left_out_with_a_note(finished_study):
     study = finished_study(GRID)
     study.enqueue(parameters=GRID | {"seed": [0, 1, 2]})
     table = study.table()
@@ -258,14 +258,14 @@ def test_cancelled_experiments_are_missing(finished_study):
 
 
 def run(command):
-    """Run a command as a shell would, with the installed qexp of this interpreter."""
+    """Run a command in a shell, with the installed qexp of this interpreter."""
     program, *words = shlex.split(command)
     assert program == "qexp"
     return subprocess.run([sys.executable, "-m", "qexp", *words], check=True, capture_output=True, text=True).stdout
 
 
 def test_the_commands_of_refusals_work_when_pasted(finished_study):
-    # Given a failed, a cancelled and a running experiment, and one without the metric, of a condition with quotes
+    # Given a failed, a cancelled and a running experiment, one without the metric, and a quoted condition
     endings = {0: FAILED, 1: {"loss": 1.0}, 2: None}
     study = finished_study(GRID | {"name": ['it\'s "so"']}, lambda p: endings.get(p["seed"], accuracy(p)))
     study.client.cancel(parse([study.name], where="seed = 2 and classifier = 'svc'"))
@@ -273,13 +273,13 @@ def test_the_commands_of_refusals_work_when_pasted(finished_study):
     reasons = study.refusals(where="name = 'it''s \"so\"' and seed < 5")
     kinds = [reason.partition("; ")[2] for reason in reasons]
     printed = [run(command) for command in kinds if not command.startswith("qexp wait")]
-    # Then they do what they promise
+    # Then they have the promised effect
     assert [command.split()[1] for command in kinds] == ["requeue", "requeue", "wait", "show"]
     assert [text.split()[:2] for text in printed[:2]] == [["4", "requeued:"], ["2", "requeued:"]]
     assert study.refusals()[0].startswith("8 experiments are not finished yet")
 
 
-def test_reasons_are_short_whatever_the_labels_are(make_study):
+def test_reasons_are_short_for_any_labels(make_study):
     # Given labels of 300 characters, with line breaks, and many of them
     parameters = {"classifier": [f"{n}\n{'x' * 300}" for n in range(5)], "dataset": ["y" * 300, "z"], "seed": [0, 1]}
     study = make_study().enqueue(parameters=parameters | {"open": ["v" * 300, "w" * 300]}, settings={"text": "s" * 300})
@@ -291,7 +291,7 @@ def test_reasons_are_short_whatever_the_labels_are(make_study):
         assert "\n" not in reason
 
 
-def test_the_luckiest_seed_is_no_choice(make_study):
+def test_a_choice_of_the_best_seed_is_refused(make_study):
     study = make_study().enqueue(parameters=GRID).end(accuracy)
     with pytest.raises(SummaryError, match="--best seed: the luckiest seed would be shown"):
         study.table(best="seed", by="val_accuracy")

@@ -1,4 +1,4 @@
-"""Results and parameters of unusual kinds, and requests that cannot be met."""
+"""Results and parameters of unusual types, and invalid requests."""
 
 import pytest
 from finished_studies import (
@@ -50,7 +50,7 @@ def test_a_result_named_like_a_parameter_is_a_metric(finished_study):
     assert [cell.center for cell in cells(study.table("seed", columns=""))] == [4.0, 4.0]
 
 
-def test_a_measured_fact_keeps_its_name_though_a_result_has_it(finished_study):
+def test_a_measured_fact_keeps_its_name_beside_a_result_of_that_name(finished_study):
     study = finished_study(SMALL, lambda params: {"duration": 1000 + params["seed"]})
     assert all(cell.center < 1000 for cell in cells(study.table("duration", columns="", allow="mixed")))
     assert [cell.center for cell in cells(study.table("result.duration", columns=""))] == [1002.0, 1002.0]
@@ -112,7 +112,7 @@ def test_values_of_different_kinds_are_different_rows(finished_study):
     assert [cell.n for cell in cells(table)] == [2] * 7
 
 
-def test_open_values_that_python_takes_for_equal_are_named(finished_study):
+def test_open_values_that_are_equal_in_python_are_named(finished_study):
     study = finished_study({"classifier": CLASSIFIERS, "flag": [1, True], "seed": [0, 1]})
     assert "flag has several values in one cell, such as 1 and true" in study.refusal(columns="")
 
@@ -136,7 +136,7 @@ def test_a_thousand_and_one_rows_ask_for_a_condition(finished_study):
     assert str(error.value) == "--rows x: found 1,001 rows, expected at most 1,000; choose some with --where"
 
 
-def test_a_study_of_which_nothing_is_done_has_no_table(finished_study):
+def test_a_study_without_done_experiments_has_no_table(finished_study):
     study = finished_study(GRID, lambda params: {"accuracy": 1} if params["seed"] == 0 else None)
     with pytest.raises(SummaryError, match="nothing is done yet; 'qexp status"):
         study.table(where="seed = 3")

@@ -1,4 +1,4 @@
-"""What may take long happens outside of transactions: others would wait for the locks in it."""
+"""Slow work happens outside of transactions, because others would wait for their locks."""
 
 import uuid
 
@@ -20,12 +20,12 @@ pathlib.Path({asked!r}).open("a").write(f"{{number}} ")
 
 def f(x): ...
 """
-"""A module that notes, when it is imported, how many transactions wait for their clients."""
+"""A module that records at its import how many transactions wait for their clients."""
 
 
 @pytest.fixture
 def grid(client, tmp_path):
-    """A grid whose function asks, when it is imported, who is in a transaction."""
+    """A grid whose function checks at its import which sessions are in a transaction."""
     (tmp_path / "experiment.py").write_text(
         ASKING.format(url=client.settings.database_url, asked=str(tmp_path / "asked"))
     )
@@ -35,7 +35,7 @@ def grid(client, tmp_path):
 
 @pytest.fixture
 def taken(raw, monkeypatch):
-    """How many transactions waited for their clients, each time that code was packed."""
+    """The number of transactions that waited for their clients, for each packing of code."""
     numbers, of_folder = [], code_provenance.of_folder
 
     def taken(*arguments, **keys):
@@ -47,14 +47,14 @@ def taken(raw, monkeypatch):
     return numbers
 
 
-def test_the_code_of_a_person_is_imported_outside_of_transactions(client, grid, tmp_path):
-    # When a study is made, compared and extended, each time with a module that has changed
+def test_the_code_of_a_user_is_imported_outside_of_transactions(client, grid, tmp_path):
+    # When a study is made, compared and extended, each time with a changed module
     client.enqueue(grid)
     for verb in (client.compare, lambda grid: client.extend(grid.study, [{"x": 7}])):
         with (tmp_path / "experiment.py").open("a") as file:
             file.write("\n")
         verb(grid)
-    # Then nobody was in a transaction whenever it was imported
+    # Then no session was in a transaction during an import
     asked = (tmp_path / "asked").read_text().split()
     assert len(asked) >= 3
     assert set(asked) == {"0"}
@@ -68,8 +68,8 @@ def test_code_is_packed_outside_of_transactions(client, grid, taken):
     assert taken == [0, 0, 0]
 
 
-def test_a_requeue_leaves_newer_code_alone_that_an_enqueue_has_brought_meanwhile(client, grid, tmp_path, monkeypatch):
-    # Given a requeue that has packed the code, and an enqueue with an edited file before it goes on
+def test_a_requeue_keeps_newer_code_of_a_concurrent_enqueue(client, grid, tmp_path, monkeypatch):
+    # Given a requeue that has packed the code, and then an enqueue with an edited file
     client.enqueue(grid)
     client.cancel(Selection(grid.study))
     (tmp_path / "experiment.py").write_text("def f(x): return 1\n")
@@ -83,14 +83,14 @@ def test_a_requeue_leaves_newer_code_alone_that_an_enqueue_has_brought_meanwhile
         return found
 
     monkeypatch.setattr(code_provenance, "of_folder", packed)
-    # When the requeue goes on
+    # When the requeue continues
     assert len(client.requeue(Selection(grid.study)).ids) == 2
-    # Then the study's code is that of the enqueue
+    # Then the study has the code of the enqueue
     assert client.study(grid.study).revision == 2
 
 
 def test_an_extension_is_checked_again_if_its_study_changed_meanwhile(client, grid, tmp_path, monkeypatch):
-    # Given a study whose function is another one by the time that new rows have been checked
+    # Given a study whose function changes while new rows are checked
     from qexp.client import enqueue
 
     client.enqueue(grid)
@@ -104,9 +104,9 @@ def test_an_extension_is_checked_again_if_its_study_changed_meanwhile(client, gr
         return found
 
     monkeypatch.setattr(enqueue, "checked", changed)
-    # When they are added
+    # When the rows are added
     assert client.extend(grid.study, [{"x": 7}]).new == 1
-    # Then they are as the present function has them
+    # Then they fit the new function
     added = client.experiments(Selection(grid.study))[-1].params["x"]
     assert (added, type(added)) == (7, float)
 
@@ -119,14 +119,14 @@ def test_a_requeue_runs_the_code_as_it_is_now(client, grid, tmp_path):
     assert client.study(grid.study).revision == 2
 
 
-def test_nobody_waits_for_a_study_while_its_code_is_packed(client, grid, monkeypatch):
-    # Given a requeue of which the code takes long to pack
+def test_a_study_is_not_locked_while_its_code_is_packed(client, grid, monkeypatch):
+    # Given a requeue whose code takes long to pack
     client.enqueue(grid)
     client.cancel(Selection(grid.study))
     of_folder = code_provenance.of_folder
 
     def packed(*arguments, **keys):
-        # Then the study can be had meanwhile
+        # Then the study is not locked meanwhile
         with connect(client.settings) as other, other.transaction():
             other.execute("SELECT FROM study WHERE name = %s FOR UPDATE NOWAIT", [grid.study])
         return of_folder(*arguments, **keys)

@@ -1,4 +1,4 @@
-"""A study's view is a convenience: nobody waits for it, and it is written again by whoever changes something."""
+"""No command waits for the view of a study, and each change of the study updates the view."""
 
 import json
 import math
@@ -37,13 +37,13 @@ def grid(tmp_path):
 
 @pytest.fixture
 def name(client, grid):
-    """A study that is there."""
+    """An existing study."""
     return client.enqueue(grid()).study
 
 
 @pytest.fixture
 def reader(site, name):
-    """A transaction that has read the study's view, and lasts: a notebook's, or psql's."""
+    """An open transaction that has read the study's view, such as one of psql."""
     with connect(site) as other:
         other.autocommit = False
         other.execute(SQL("SELECT FROM {}").format(Identifier(f"study_{name}")))
@@ -56,7 +56,7 @@ def columns(raw, study):
 
 
 def name_result(client, raw, name):
-    """Bring the name of a result, as a worker does."""
+    """Record the name of a result, like a worker."""
     postgres = ReconnectingConnection(client.settings)
     (study,) = raw.execute("SELECT id FROM study WHERE name = %s", [name]).fetchone()
     postgres.run(lambda raw: outbox._name_results(raw, study, ["newest"]), "a test")
@@ -72,14 +72,12 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("later", ["requeue", "wait", "migrate", "leader"])
-def test_nobody_waits_for_a_view_that_somebody_reads_and_it_is_written_later(
-    client, raw, grid, name, reader, change, later
-):
-    # Given a transaction that has read the view, when names come, then that ends while the transaction lasts
+def test_a_view_in_use_blocks_no_command_and_is_updated_later(client, raw, grid, name, reader, change, later):
+    # Given an open transaction that has read the view, when names arrive, then the write ends before the transaction
     CHANGES[change](client, grid, raw)
     assert "newest" not in columns(raw, name)
     client.cancel(Selection(name))
-    # When the transaction has ended and something is changed again
+    # When the transaction ends and the study changes again
     reader.rollback()
     verbs = {
         "requeue": lambda: client.requeue(Selection(name)),
@@ -92,15 +90,15 @@ def test_nobody_waits_for_a_view_that_somebody_reads_and_it_is_written_later(
     assert "newest" in columns(raw, name)
 
 
-def test_a_look_writes_no_view(client, raw, name):
-    # Given a study whose results got a name without its view, as from a worker that may not write views
+def test_a_read_writes_no_view(client, raw, name):
+    # Given a result name without a view column, like from a worker without rights on views
     raw.execute("UPDATE study SET results = results || ARRAY['newest'] WHERE name = %s", [name])
-    # When somebody looks, then the view is as it was
+    # When a command reads the study, then the view is unchanged
     other = Client(client.settings)
     other.counts()
     other.experiments(Selection(name))
     assert "newest" not in columns(raw, name)
-    # When something is changed, then it is written, once
+    # When a command changes the study, then the view is written once
     other.renew_views()
     assert "newest" in columns(raw, name)
     before = raw.execute("SELECT %s::regclass::oid", [f"study_{name}"]).fetchone()
@@ -108,7 +106,7 @@ def test_a_look_writes_no_view(client, raw, name):
     assert raw.execute("SELECT %s::regclass::oid", [f"study_{name}"]).fetchone() == before
 
 
-def test_the_view_of_a_study_that_somebody_changes_is_left_to_later(client, raw, name, site):
+def test_the_view_of_a_locked_study_is_updated_later(client, raw, name, site):
     raw.execute("UPDATE study SET results = results || ARRAY['newest'] WHERE name = %s", [name])
     with connect(site) as other, other.transaction():
         other.execute("SELECT FROM study WHERE name = %s FOR UPDATE", [name])
@@ -120,7 +118,7 @@ def test_the_view_of_a_study_that_somebody_changes_is_left_to_later(client, raw,
 
 @pytest.fixture
 def record(client, raw, worker, site):
-    """Run the next experiments of a study, as a worker does: these are their results."""
+    """Finish the next experiments of a study with these results."""
     postgres = ReconnectingConnection(site)
     made = outbox.ResultOutbox(site, postgres)
 
@@ -139,21 +137,19 @@ def select(raw, study, what):
 
 
 def values(raw, study, column):
-    """Return what done experiments have in a column, by id."""
+    """Return the values of a column of done experiments, by id."""
     query = SQL("SELECT {} FROM {} WHERE status = 'done' ORDER BY id")
     return [row[0] for row in raw.execute(query.format(Identifier(column), Identifier(f"study_{study}")))]
 
 
 @pytest.mark.parametrize("first", [None, math.nan, math.inf])
 @pytest.mark.parametrize("later", ["wait", "leader"])
-def test_a_column_whose_first_value_says_no_type_is_one_of_numbers_when_numbers_come(
-    client, raw, grid, record, first, later
-):
+def test_a_column_without_a_type_becomes_one_of_numbers_when_numbers_arrive(client, raw, grid, record, first, later):
     study = client.enqueue(grid(n=[1, 2, 3])).study
-    # Given a result that says nothing of its type
+    # Given a result without a type
     record(study, {"acc": first})
     assert str(select(raw, study, "avg(acc)")[0]) == str(first)
-    # When numbers follow, then the view takes them as they come, also those that are no whole numbers
+    # When numbers follow, then the view shows them, also fractions
     record(study, {"acc": 1}, {"acc": 0.5})
     client.cancel(Selection(study))
     jobs = LeaderJobs(Database(client.settings))
@@ -180,7 +176,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("given", "expected"), CASES, ids=json.dumps)
-def test_a_column_shows_values_of_whatever_kinds_come(client, raw, grid, record, given, expected):
+def test_a_column_shows_values_of_any_types(client, raw, grid, record, given, expected):
     study = client.enqueue(grid(n=[1, 2, 3])).study
     for value in given:
         record(study, {"acc": value})
@@ -188,26 +184,26 @@ def test_a_column_shows_values_of_whatever_kinds_come(client, raw, grid, record,
     assert values(raw, study, "acc") == expected
 
 
-def test_a_column_follows_experiments_that_run_again(client, raw, grid, record):
+def test_a_column_changes_its_type_when_experiments_run_again(client, raw, grid, record):
     # Given a column of numbers and text
     study = client.enqueue(grid()).study
     record(study, {"acc": 1}, {"acc": "n/a"})
     client.renew_views()
     with pytest.raises(psycopg.errors.UndefinedFunction):
         select(raw, study, "avg(acc)")
-    # When the text is gone, and the study is enqueued again
+    # When the text disappears, and the study is enqueued again
     client.requeue(Selection(study))
     client.enqueue(grid())
     record(study, {"acc": 1}, {"acc": 2})
-    # Then it is a column of numbers
+    # Then the column is numeric
     assert select(raw, study, "avg(acc)") == [1.5]
 
 
-def test_parameters_of_rows_and_of_code_have_columns_that_hold_them(client, raw, grid):
-    # Given more experiments of whole numbers than are looked at together, and one of text before them
+def test_columns_hold_the_parameters_of_grids_and_of_code(client, raw, grid):
+    # Given more experiments with whole numbers than one check reads, and one with text before them
     study = client.enqueue(grid(size=["all", *range(1500)])).study
     assert set(select(raw, study, "size #>> '{}'")) >= {"all", "7"}
-    # When code adds a number that is not whole to a column of whole ones, and then text
+    # When code adds a fraction to a column of whole numbers, and then text
     client.enqueue(grid(n=[1, 2]))
     assert select(raw, study, "max(n)") == [2]
     client.extend(study, [{"x": 1, "n": 0.5}])
@@ -226,7 +222,7 @@ def test_keys_of_mappings_are_columns_by_the_names_of_frames(client, raw, grid, 
         {"train": {"acc": 0.5}, "loss": {"val": 3}, "finished_at": 1},
     )
     client.renew_views()
-    # Then the view has the columns of the frame, and their values
+    # Then the view has the columns and values of the frame
     frame = client.frame(Selection(study))
     assert set(frame) - {"error"} <= set(columns(raw, study))
     for name in ("train.acc", "result.train.acc", "loss", "loss.val", "train.deep.er", "param.duration", "wide"):
@@ -234,7 +230,7 @@ def test_keys_of_mappings_are_columns_by_the_names_of_frames(client, raw, grid, 
         assert values(raw, study, name) == found.where(found.notna(), None).tolist(), name
     assert values(raw, study, "seconds") == [9, None]
     assert values(raw, study, "finished_at") == [None, 1]
-    # When a key comes that none had, then it is a column
+    # When a new key arrives, then it is a column
     record(study, {"train": {"new": True}, "loss": {}})
     client.renew_views()
     assert values(raw, study, "train.new") == [None, None, True]
@@ -259,29 +255,29 @@ def test_a_parameter_that_sets_a_key_of_a_mapping_is_one_column_with_that_key(cl
     assert [view.params["opt"] for view in chosen] == [{"lr": 5}, {"lr": 0.5}]
 
 
-def test_types_that_could_not_be_written_while_somebody_reads_are_written_later(client, raw, grid, site):
-    # Given a column of numbers that somebody reads, when code adds text to it
+def test_types_of_a_view_in_use_are_updated_later(client, raw, grid, site):
+    # Given a numeric column in an open transaction, when code adds text to it
     study = client.enqueue(grid(n=[1])).study
     with connect(site) as other:
         other.autocommit = False
         other.execute(SQL("SELECT FROM {}").format(Identifier(f"study_{study}")))
         client.extend(study, [{"x": 1, "n": "many"}])
         assert None in select(raw, study, "n")
-    # Then the leader writes the view when nobody reads it
+    # Then the leader updates the view after the transaction
     LeaderJobs(Database(client.settings)).run_due(at_once=True)
     assert "many" in select(raw, study, "n")
 
 
-def test_who_may_read_a_view_may_do_so_after_its_types_have_changed(client, raw, grid, record):
-    # Given a view that its owner lets somebody read
+def test_rights_on_a_view_survive_a_change_of_its_types(client, raw, grid, record):
+    # Given a view that another role may read
     study, role = client.enqueue(grid()).study, f'Reader "{uuid.uuid4().hex[:8]}"'
     raw.execute(SQL("CREATE ROLE {}").format(Identifier(role)))
     raw.execute(SQL("GRANT SELECT ON {} TO {}, PUBLIC").format(Identifier(f"study_{study}"), Identifier(role)))
     before = raw.execute("SELECT relacl::text[] FROM pg_class WHERE relname = %s", [f"study_{study}"]).fetchone()
-    # When it is written again
+    # When the view is written again
     record(study, {"acc": 1}, {"acc": "n/a"})
     client.renew_views()
-    # Then the rights are as before
+    # Then the rights are unchanged
     assert values(raw, study, "acc") == [1, "n/a"]
     after = raw.execute("SELECT relacl::text[] FROM pg_class WHERE relname = %s", [f"study_{study}"]).fetchone()
     assert sorted(after[0]) == sorted(before[0])
@@ -289,7 +285,7 @@ def test_who_may_read_a_view_may_do_so_after_its_types_have_changed(client, raw,
     raw.execute(SQL("DROP ROLE {}").format(Identifier(role)))
 
 
-def test_a_view_whose_values_all_fit_is_not_made_again(client, raw, grid, record):
+def test_a_view_whose_values_all_fit_is_not_rewritten(client, raw, grid, record):
     study = client.enqueue(grid(n=[1, 2])).study
     record(study, {"acc": 0.5, "train": {"loss": 1}})
     before = raw.execute("SELECT %s::regclass::oid", [f"study_{study}"]).fetchone()
@@ -316,8 +312,8 @@ VALUES = st.recursive(
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=1, max_size=6), max_size=3))
-def test_whatever_values_come_none_of_them_is_missing_in_the_view(client, raw, caplog, steps):
-    # Given a study whose results are of any kinds, which come in some steps
+def test_the_view_shows_all_values_of_any_types(client, raw, caplog, steps):
+    # Given a study with results of any types, which arrive in several steps
     name = f"any_{uuid.uuid4().hex[:8]}"
     make = (
         "INSERT INTO study (name, function, queue, revision, parameters) VALUES (%s, 'm:f', 'q', 1, '{}') RETURNING id"
@@ -333,9 +329,9 @@ def test_whatever_values_come_none_of_them_is_missing_in_the_view(client, raw, c
             raw.execute(add, [study, Jsonb(result)])
             if result:
                 claiming.name_results(raw, study, list(result))
-        # When the view follows them
+        # When the view is updated
         client.renew_views()
-    # Then it has every value that a frame has
+    # Then it has every value of the frame
     assert "fit no column" not in caplog.text
     frame = client.frame(Selection(name))
     names = [label for label in frame if label in columns(raw, name)]

@@ -1,4 +1,4 @@
-"""Whoever waits for a study takes one connection and cheap looks, however large it is."""
+"""A wait for a study of any size uses one connection and cheap queries."""
 
 import threading
 import uuid
@@ -15,7 +15,7 @@ from qexp.store.selection.selectors import Selection
 
 @pytest.fixture
 def name(client, tmp_path):
-    """A study of two experiments that nobody runs."""
+    """A study of two experiments without a worker."""
     (tmp_path / "experiment.py").write_text("def f(x): ...\n")
     grid = {"study": f"wait_{uuid.uuid4().hex[:8]}", "function": "experiment:f", "queue": "nobody"}
     return client.enqueue(Grid.from_dict({**grid, "parameters": {"x": [1, 2]}}, tmp_path)).study
@@ -41,7 +41,7 @@ def used():
 
 @pytest.fixture
 def waiting(client, name):
-    """Wait for the study in a thread, over a client of its own; cancel it, and return what the wait has returned."""
+    """Wait for the study in a thread with its own client; cancel the study, and return the result of the wait."""
     found = []
 
     def waiting(**options):
@@ -64,18 +64,18 @@ def counting(sent):
 
 
 def test_a_wait_opens_one_connection_and_counts_at_its_end_only(waiting, used):
-    # Given somebody who waits for a study, for many looks
+    # Given a wait for a study, with many queries
     opened, sent = used
     end = waiting()
     eventually(lambda: len(sent) > 40, "many looks")
-    # Then they went over one connection, and nothing was counted
+    # Then all used one connection, and none counted experiments
     assert len(opened) == 1
     assert counting(sent) == []
-    # When the study is cancelled, then the wait says how it stands
+    # When the study is cancelled, then the wait returns the counts
     assert end().counts["cancelled"] == 2
 
 
-def test_progress_is_told_while_it_waits(waiting, used):
+def test_a_wait_reports_progress(waiting, used):
     opened, told, checked = used[0], [], []
     end = waiting(progress=told.append, check=lambda: checked.append(1))
     eventually(lambda: len(told) > 2, "progress")
@@ -85,8 +85,8 @@ def test_progress_is_told_while_it_waits(waiting, used):
     end()
 
 
-def test_a_wait_goes_on_when_its_connection_is_lost(waiting, used, raw):
-    # Given a wait that has looked
+def test_a_wait_continues_when_its_connection_is_lost(waiting, used, raw):
+    # Given a wait that has sent a query
     opened, sent = used
     end = waiting()
     eventually(lambda: len(sent) > 10, "some looks")
@@ -94,7 +94,7 @@ def test_a_wait_goes_on_when_its_connection_is_lost(waiting, used, raw):
     raw.execute("SELECT pg_terminate_backend(%s)", [opened[0].info.backend_pid])
     seen = len(sent)
     eventually(lambda: len(sent) > seen + 10, "further looks")
-    # Then it goes on over another one
+    # Then the wait continues over another one
     assert end().open == 0
 
 

@@ -1,4 +1,4 @@
-"""--where, --since and --host choose in Postgres what the same words choose in Python."""
+"""--where, --since and --host choose the same experiments in Postgres as a model in Python."""
 
 import json
 import math
@@ -43,7 +43,7 @@ VALUES = [
     ),
     *([], [1, 2], {}, {"k": 1}, {"k": {"deep": "x"}}, {"k": [0.1, True]}, {"k": None}),
 ]
-"""One experiment each, as the parameter x; the results y and "val/loss" have them in other orders."""
+"""One experiment per value of the parameter x; the results y and "val/loss" have the values in other orders."""
 
 
 def ids(client, *targets, **options):
@@ -52,7 +52,7 @@ def ids(client, *targets, **options):
 
 @pytest.fixture(scope="module")
 def rows(site, tmp_path_factory):
-    """A study with a row for each value, as pairs of an id and what names stand for."""
+    """A study with a row for each value, as pairs of an id and the values by name."""
     folder = tmp_path_factory.mktemp("where")
     (folder / "experiment.py").write_text("def f(n, x=None): ...\n")
     name, client = f"where_{uuid.uuid4().hex[:8]}", Client(site)
@@ -82,7 +82,7 @@ COMPARE = {
 
 
 def compared(value, symbol, other):
-    """The three answers of a comparison: null where kinds differ."""
+    """The three answers of a comparison; null for different types."""
     if type(other) is bool:
         return COMPARE[symbol](value, other) if type(value) is bool else None
     if isinstance(other, str):
@@ -204,7 +204,7 @@ def test_postgres_chooses_what_python_chooses(rows, condition):
 
 @pytest.mark.parametrize("value", [value for value in VALUES if isinstance(value, str | int | float)])
 @pytest.mark.parametrize("symbol", COMPARE)
-def test_each_value_compares_with_each_other_one_and_no_row_is_an_error(rows, value, symbol):
+def test_any_two_values_can_be_compared_without_an_error(rows, value, symbol):
     client, name, values = rows
     other = Decimal(repr(value)) if type(value) in (int, float) else value
     text = f"y {symbol} {written(other)}"
@@ -228,8 +228,8 @@ EVIL = [
 ]
 
 
-def test_whatever_is_in_names_and_values_stays_data(client, raw, tmp_path):
-    # Given experiments whose results have names and values that are SQL, JSON or patterns
+def test_names_and_values_are_never_executed(client, raw, tmp_path):
+    # Given experiments with results whose names and values are SQL, JSON or patterns
     (tmp_path / "experiment.py").write_text("def f(n): ...\n")
     name = f"evil_{uuid.uuid4().hex[:8]}"
     parameters = {"n": list(range(len(EVIL)))}
@@ -241,10 +241,10 @@ def test_whatever_is_in_names_and_values_stays_data(client, raw, tmp_path):
     for number, evil in zip(numbers, EVIL, strict=True):
         raw.execute("UPDATE experiment SET result = %s WHERE id = %s", [json.dumps({evil: {evil: evil}}), number])
     for number, evil in zip(numbers, EVIL, strict=True):
-        # When one is asked for
+        # When a condition asks for one
         text, escaped = written(evil), written(re.sub(r"[%_\\]", r"\\\g<0>", evil))
         for right in (f"= {text}", f"in ({text}, 'b', 1)", f"between {text} and {text}", f"like {escaped}"):
-            # Then it is that one
+            # Then it finds this one
             assert ids(client, name, where=f"{spelled(evil)}.{spelled(evil)} {right}") == [number]
         assert ids(client, name, host=evil or "'") == []
         with pytest.raises(SelectorError, match="there is no parameter"):
@@ -257,7 +257,7 @@ LONG = [" and ".join(["x != 99"] * 800), f"n in ({', '.join(map(str, range(1500)
 
 
 @pytest.mark.parametrize("text", ["(" * 40 + "x = 1" + ")" * 40, NESTED, *LONG], ids=range(5))
-def test_what_is_deep_or_long_is_answered(rows, text):
+def test_deep_and_long_conditions_are_answered(rows, text):
     client, name, _ = rows
     assert ids(client, name, where=text)
 
@@ -288,7 +288,7 @@ def study(client, raw, tmp_path):
 
 
 def chosen(client, study, **options):
-    """The parameters `status` of what is chosen, in one word."""
+    """The values of the parameter `status` of the chosen experiments, as one word."""
     return "".join(view.params["status"] for view in client.experiments(parse([study], **options)))
 
 
@@ -340,7 +340,7 @@ def test_facts_parameters_and_results_have_the_names_that_frames_have(client, st
         ("status = true", "column 10: found true or false, expected text"),
     ],
 )
-def test_what_no_experiment_can_have_is_named(client, study, text, words):
+def test_impossible_names_and_values_are_errors(client, study, text, words):
     with pytest.raises(SelectorError, match=re.escape(words)):
         client.experiments(parse([study], where=text))
 
@@ -352,7 +352,7 @@ def test_the_names_are_those_of_all_studies_that_are_chosen(client, study, rows)
         ids(client, *map(str, of_study), where="n = 0")
 
 
-def test_a_name_that_is_two_things_in_two_studies_has_to_say_which(client, raw, study, rows):
+def test_a_name_with_two_meanings_in_two_studies_needs_a_prefix(client, raw, study, rows):
     first, *_ = ids(client, study)
     raw.execute("UPDATE study SET results = results || '{x}' WHERE name = %s", [study])
     both_studies = f"{first},{min(rows[2])}"
@@ -371,7 +371,7 @@ NESTED_RESULTS = [
 
 @pytest.fixture(scope="module")
 def nested(site, tmp_path_factory):
-    """A study with parameters and results that are mappings, some of whose names are the same when they are flat."""
+    """A study with mappings as parameters and results, some with the same flat names."""
     folder = tmp_path_factory.mktemp("nested")
     (folder / "experiment.py").write_text("def f(n, opt, status): ...\n")
     name, client = f"nested_{uuid.uuid4().hex[:8]}", Client(site)
@@ -397,7 +397,7 @@ def test_each_column_of_a_frame_is_chosen_by_its_name(nested, quoted):
     for label in expected:
         for value in frame[label].tolist():
             if isinstance(value, int | float) and not math.isnan(value):
-                # When rows are chosen by a value of a column, then they are those of the frame
+                # When a condition names a value of a column, then it chooses the rows of the frame
                 written_name = spelled("x" + label)[1:] if not quoted else f'"{label}"'
                 found = ids(client, name, where=f"{written_name} = {value}")
                 rows = frame["id"][(frame[label].astype("object") == value).fillna(False)].tolist()
@@ -442,7 +442,7 @@ def test_since_a_moment(client, raw, study):
     now = raw.execute("SELECT now()").fetchone()[0]
     for moment in (now - timedelta(hours=3), (now - timedelta(hours=3)).astimezone(UTC)):
         assert chosen(client, study, since=moment.isoformat()) == "wy"
-    # without an offset: in the time zone in which Postgres, and so `qexp show`, writes moments
+    # without an offset: the time zone of Postgres, which `qexp show` prints
     assert chosen(client, study, since=(now - timedelta(hours=3)).replace(tzinfo=None).isoformat(" ")) == "wy"
     assert chosen(client, study, since="2000-01-01") == "wxyz"
     assert chosen(client, study, since="9999-12-31T23:59:59-12:00") == ""
@@ -453,11 +453,11 @@ def test_since_a_moment(client, raw, study):
     ("host", "expected"),
     [("node_1", "wy"), ("node?1", "wy"), ("node*", "wxy"), ("*.lab", "x"), ("node", ""), ("node%", ""), ("\\*", "")],
 )
-def test_a_host_is_exact_but_for_its_wildcards(client, study, host, expected):
+def test_a_host_is_exact_except_for_its_wildcards(client, study, host, expected):
     assert chosen(client, study, host=host) == expected
 
 
-def test_every_verb_takes_a_condition(client, study):
+def test_every_command_takes_a_condition(client, study):
     narrow = parse([study], where="host like 'node%' and result.lr = 7")
     assert client.size(narrow) == (1, 0)
     assert len(client.show(narrow)) == len(client.frame(narrow)) == 1
