@@ -5,19 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    Double,
-    Select,
-    and_,
-    any_,
-    func,
-    literal,
-    or_,
-    select,
-)
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Double, Select, and_, any_, func, literal, or_, select
 
 from qexp.store.connection import Connection
 from qexp.store.reads.records import begun_again

@@ -334,9 +334,7 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
             environment.cpu,
         )
         .join_from(
-            tables.attempt,
-            tables.revision,
-            (revision.study == columns.study) & (revision.number == columns.revision),
+            tables.attempt, tables.revision, (revision.study == columns.study) & (revision.number == columns.revision)
         )
         .outerjoin(
             tables.earlier_result, (earlier.experiment == columns.experiment) & (earlier.number == columns.number)

@@ -152,10 +152,7 @@ def _place(connection: Connection, experiment: int) -> QueuePosition:
         and_(is_pending, both_pending, due, or_(lower, and_(same, higher))),
     )
     row = connection.execute(
-        select(
-            func.count().filter(queued, level == own_level),
-            func.count().filter(before),
-        )
+        select(func.count().filter(queued, level == own_level), func.count().filter(before))
         .join_from(tables.experiment, tables.study, study.id == columns.study)
         .join(home, home.c.queue == study.queue)
         .join(own, own.c.study == home.c.id)

@@ -186,13 +186,7 @@ def functions(connection: Connection) -> list[Called]:
         .subquery()
     )
     query = (
-        select(
-            study.name,
-            study.function,
-            study.folder,
-            revision.source.is_not(None),
-            func.coalesce(moving.c.open, 0),
-        )
+        select(study.name, study.function, study.folder, revision.source.is_not(None), func.coalesce(moving.c.open, 0))
         .join_from(tables.study, tables.revision, is_newest())
         .outerjoin(moving, moving.c.study == study.id)
         .order_by(study.id.desc())

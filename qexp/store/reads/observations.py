@@ -7,17 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    and_,
-    case,
-    func,
-    literal,
-    or_,
-    select,
-    text,
-)
+from sqlalchemy import ARRAY, BigInteger, and_, case, func, literal, or_, select, text
 
 from qexp.dotted_names import ABSENT
 from qexp.model import NON_FINITE, Failure, Json, Origin, Status

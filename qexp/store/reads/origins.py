@@ -67,9 +67,7 @@ def imports(connection: Connection, experiments: Sequence[int]) -> dict[int, Imp
     query = (
         select(columns.id, imported.files, imported.packages)
         .join_from(
-            tables.experiment,
-            tables.attempt,
-            (attempt.experiment == columns.id) & (attempt.number == columns.attempt),
+            tables.experiment, tables.attempt, (attempt.experiment == columns.id) & (attempt.number == columns.attempt)
         )
         .join(tables.imported, imported.digest == attempt.imported)
         .where(columns.id == any_(literal(list(experiments), ARRAY(BigInteger))))

@@ -190,11 +190,7 @@ def _revision(
     last = select(func.max(past.number)).where(past.experiment == experiment).scalar_subquery()
     ran = (
         select(*columns)
-        .join_from(
-            tables.attempt,
-            tables.revision,
-            (revision.study == past.study) & (revision.number == past.revision),
-        )
+        .join_from(tables.attempt, tables.revision, (revision.study == past.study) & (revision.number == past.revision))
         .where(past.experiment == experiment, past.number == (last if attempt is None else attempt))
     )
     row = connection.execute(ran).one_or_none()

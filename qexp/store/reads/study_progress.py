@@ -7,17 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    and_,
-    exists,
-    func,
-    not_,
-    or_,
-    select,
-    text,
-    true,
-)
+from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, text, true
 
 from qexp.model import CLOSED, OPEN, Status
 from qexp.store.connection import Connection, by_index

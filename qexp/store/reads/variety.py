@@ -5,17 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Boolean,
-    Select,
-    Text,
-    case,
-    cast,
-    column,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import Boolean, Select, Text, case, cast, column, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
 from qexp.model import NON_FINITE, Origin, Status

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Double,
-    cast,
-    func,
-)
+from sqlalchemy import ColumnElement, Double, cast, func
 
 from qexp.store.schema import tables
 

@@ -64,8 +64,7 @@ _STALE = SQL("""
                            WHERE d.refobjid = v.oid AND r.ev_class <> v.oid)
     ORDER  BY s.id
 """).format(
-    start=Literal(_STATE.partition(" that")[0].format("%s", "%s")),
-    form=Literal(r" by (-infinity|[0-9T:.+-]+): \{"),
+    start=Literal(_STATE.partition(" that")[0].format("%s", "%s")), form=Literal(r" by (-infinity|[0-9T:.+-]+): \{")
 )
 _GRANTS = """
     SELECT format('GRANT %%s ON %%I TO %%s%%s', a.privilege_type, v.relname,

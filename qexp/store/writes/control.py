@@ -92,10 +92,7 @@ def cancel(connection: Connection, condition: ColumnElement[bool], reason: str |
                 literal("cancelled"),
                 literal(reason, Text),
                 select(tables.revision.c.source)
-                .where(
-                    tables.revision.c.study == chosen.c.study,
-                    tables.revision.c.number == chosen.c.revision,
-                )
+                .where(tables.revision.c.study == chosen.c.study, tables.revision.c.number == chosen.c.revision)
                 .scalar_subquery(),
             ).where(chosen.c.status == Status.RUNNING),
         )

@@ -8,11 +8,7 @@ from dataclasses import dataclass
 from typing import LiteralString
 
 import psycopg
-from sqlalchemy import (
-    func,
-    select,
-    text,
-)
+from sqlalchemy import func, select, text
 
 from qexp.model import Origin
 from qexp.store.connection import Connection, raw
