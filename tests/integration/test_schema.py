@@ -158,7 +158,7 @@ def test_head_is_the_newest_migration():
 
 
 def test_a_migration_that_fails_leaves_nothing(empty, monkeypatch):
-    monkeypatch.setattr("alembic.op.create_table", lambda *args, **keys: (_ for _ in ()).throw(psycopg.DataError("no")))
+    monkeypatch.setattr("alembic.op.execute", lambda *args, **keys: (_ for _ in ()).throw(psycopg.DataError("no")))
     with pytest.raises(psycopg.DataError):
         Client(empty).migrate()
     with connect(empty) as raw:
