@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, Double, Select, and_, any_, func, literal, or_, select
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Double, Select, and_, func, literal, or_, select
 
 from qexp.store.connection import Connection
 from qexp.store.reads.records import begun_again
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import among
 
 Members = tuple[Sequence[int], Sequence[int]]
 """The ids of experiments, and the number of the group of each."""
 
 _QUARTILES = (0.25, 0.5, 0.75)
-_BIGINTS = ARRAY(BigInteger)
 
 
 def means(connection: Connection, members: Members, name: str) -> list[tuple[float, ...]]:
@@ -58,7 +58,7 @@ def interquartile_means(connection: Connection, members: Members, name: str) -> 
 
 
 def runs(connection: Connection, members: Members, name: str) -> list[tuple[int, int, int]]:
-    """Return each group with two numbers: experiments that have a finite point, experiments that have another one."""
+    """Return each group with its experiments that have a finite point, and those that have another one, counted."""
     point = _points(members, name)
     finite = _is_finite(point.value)
     each = (
@@ -75,16 +75,16 @@ def runs(connection: Connection, members: Members, name: str) -> list[tuple[int,
 def names(connection: Connection, members: Members) -> list[str]:
     """Return the names of the series that some experiments have."""
     columns = tables.metric.c
-    query = select(columns.name).where(columns.experiment == any_(literal(list(members[0]), _BIGINTS))).distinct()
+    query = select(columns.name).where(among(columns.experiment, members[0])).distinct()
     return sorted(connection.execute(query).scalars())
 
 
 def _points(members: Members, name: str) -> Any:
     """Return the columns group, experiment, step and value of the points that `found.series` yields."""
     columns = tables.metric.c
-    given = func.unnest(*(literal(list(numbers), _BIGINTS) for numbers in members))
+    given = func.unnest(*(literal(list(numbers), ARRAY(BigInteger)) for numbers in members))
     member = given.table_valued("id", "group").render_derived()
-    again = begun_again(tables.experiment.c.id == any_(literal(list(members[0]), _BIGINTS)), [name]).c
+    again = begun_again(among(tables.experiment.c.id, members[0]), [name]).c
     same = and_(again.experiment == columns.experiment, again.attempt == columns.attempt, again.name == columns.name)
     query = (
         select(member.c.group, columns.experiment, columns.step, columns.value)
@@ -108,6 +108,6 @@ def _by_step(point: Any, *statistics: ColumnElement[Any]) -> Select[Any]:
 def is_large(connection: Connection, ids: Sequence[int], limit: int) -> bool:
     """Return whether some experiments have more than *limit* points, without counting further."""
     columns = tables.metric.c
-    some = select(literal(1)).where(columns.experiment == any_(literal(list(ids), _BIGINTS))).limit(limit + 1)
+    some = select(literal(1)).where(among(columns.experiment, ids)).limit(limit + 1)
     number: int = connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
     return number > limit

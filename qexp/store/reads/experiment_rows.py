@@ -13,17 +13,14 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     ColumnElement,
     Executable,
     Select,
     Text,
-    any_,
     case,
     cast,
     func,
-    literal,
     select,
 )
 from sqlalchemy.dialects.postgresql import aggregate_order_by
@@ -32,7 +29,7 @@ from qexp import jsonb
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import duration, last_attempt, seconds
+from qexp.store.schema.expressions import among, duration, error_of, is_last_attempt, last_attempt, seconds
 
 
 @dataclass(frozen=True)
@@ -179,7 +176,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
         )
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
-        .outerjoin(tables.attempt, (last.experiment == columns.id) & (last.number == columns.attempt))
+        .outerjoin(tables.attempt, is_last_attempt())
         .where(condition)
         .order_by(columns.id)
     )
@@ -205,10 +202,8 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
     """Yield the chosen experiments in the order of their ids, some thousands at a time."""
     columns, last = tables.experiment.c, tables.attempt.c
     moment = cast(func.extract("epoch", columns.started_at) * 1_000_000, BigInteger)
-    error = (  # looked up for those that have failed: a join would read the attempts of all
-        select(func.concat_ws(": ", last.error_type, func.nullif(last.error_message, "")))
-        .where(last.experiment == columns.id, last.number == columns.attempt, last.error_type.is_not(None))
-        .scalar_subquery()
+    error = (  # looked up only for failed experiments: a join would read all attempts
+        select(error_of()).where(is_last_attempt(), last.error_type.is_not(None)).scalar_subquery()
     )
     facts = {
         "status": columns.status,
@@ -240,9 +235,9 @@ def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
 
 def _columns(connection: Connection, query: Executable) -> Iterator[list[Sequence[Any]]]:
     """
-    Yield what a query finds column by column, some thousands of rows at a time.
+    Yield the rows of a query column by column, some thousands at a time.
 
-    The next ones are read by a thread meanwhile, so that the server and the caller work at the same time.
+    A thread reads the next rows meanwhile, so that the server and the caller work at the same time.
     """
     parts = connection.execute(query.execution_options(yield_per=_BLOCK)).partitions()
 
@@ -260,7 +255,7 @@ def _columns(connection: Connection, query: Executable) -> Iterator[list[Sequenc
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Let nobody look for cycles among many new rows, which have none: it takes as long as to read them."""
+    """Disable garbage collection while rows are built: it takes as long as reading them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -291,7 +286,7 @@ def _read(
 
 
 def _loaded(texts: Iterable[str | None]) -> list[Any]:
-    """Return what many texts of JSON say, read as one: in half the time."""
+    """Parse many texts of JSON as one, which halves the time."""
     with _uncollected():
         found: list[Any] = json.loads(f"[{','.join([text or 'null' for text in texts])}]")
     return found
@@ -342,7 +337,7 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
         .join(tables.study, tables.study.c.id == columns.study)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
         .outerjoin(tables.environment, environment.digest == tables.worker.c.environment)
-        .where(columns.experiment == any_(literal(list(experiments), ARRAY(BigInteger))))
+        .where(among(columns.experiment, experiments))
         .order_by(columns.experiment, columns.number)
     )
     found: dict[int, list[AttemptView]] = {experiment: [] for experiment in experiments}
@@ -376,9 +371,7 @@ def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list
     ]
     query = (
         select(columns.error_fingerprint, func.count(), func.array_agg(columns.id), *newest)
-        .join_from(
-            tables.experiment, tables.attempt, (last.experiment == columns.id) & (last.number == columns.attempt)
-        )
+        .join_from(tables.experiment, tables.attempt, is_last_attempt())
         .where(condition, columns.status == Status.FAILED)
         .group_by(columns.error_fingerprint)
         .order_by(func.count().desc(), func.min(columns.id))

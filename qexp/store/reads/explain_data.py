@@ -17,7 +17,7 @@ from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.reads.workers import WorkerView
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import level_of
+from qexp.store.schema.expressions import is_due, level_of
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _place(connection: Connection, experiment: int) -> QueuePosition:
     queued, both_pending = columns.status == Status.QUEUED, columns.status == own.c.status
     sooner = tuple_(columns.queued_at, columns.id) < tuple_(own.c.queued_at, own.c.id)
     higher = tuple_(-study.priority, study.id, columns.id) < tuple_(-home.c.priority, home.c.id, own.c.id)
-    due = and_(study.paused_at.is_(None), or_(columns.not_before.is_(None), columns.not_before <= func.now()))
+    due = and_(study.paused_at.is_(None), is_due())
     lower, same = level < own_level, level == own_level
     is_queued, is_pending = own.c.status == Status.QUEUED, own.c.status == Status.PENDING
     before = or_(

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from qexp.model import NON_FINITE, Origin, Status
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import duration, last_attempt
+from qexp.store.schema.expressions import duration, is_last_attempt, last_attempt
 from qexp.store.schema.value_columns import KeyPath
 
 ACCEPTED, ADDED, CONTINUED = 1, 2, 4
@@ -51,7 +51,7 @@ _OF_ATTEMPT = frozenset(FACTS) - {"duration", "last_attempt"}
 
 @dataclass(frozen=True)
 class ValueSource:
-    """Where a value stands in the experiments of one study: possible paths in `params` or `result`, or a fact."""
+    """The place of a value in the experiments of one study: possible paths in `params` or `result`, or a fact."""
 
     column: str
     """`params`, `result` or `fact`."""
@@ -75,7 +75,7 @@ class ColumnRequest:
 
 
 def statement(request: ColumnRequest, chosen: ColumnElement[bool], low: int, high: int) -> Select[Any]:
-    """Return the statement for the chosen experiments from one id to before another: one row of packed columns."""
+    """Return the statement that packs the columns of the chosen experiments with *low* ≤ id < *high* into one row."""
     columns = tables.experiment.c
     hashed = [_hash(jsonb_of(source)) for source in request.axes.values()]
     others = [_hash(_rest(request))] if request.others else []
@@ -87,8 +87,7 @@ def statement(request: ColumnRequest, chosen: ColumnElement[bool], low: int, hig
     found += [_packed(func.float8send(_number(source))) for source in request.metrics.values()]
     query: Select[Any] = select(*found).where(chosen, columns.id >= low, columns.id < high)
     if request.with_imports or any(_is_of_attempt(source) for source in request.metrics.values()):
-        joined = (attempt.experiment == columns.id) & (attempt.number == columns.attempt)
-        return query.outerjoin_from(tables.experiment, tables.attempt, joined)
+        return query.outerjoin_from(tables.experiment, tables.attempt, is_last_attempt())
     return query.select_from(tables.experiment)
 
 
@@ -102,13 +101,13 @@ def is_of_last_attempt(source: ValueSource) -> bool:
 
 
 def _packed(column: ColumnElement[Any]) -> ColumnElement[bytes]:
-    """Return the column of all experiments as one text of bytes, which numpy reads without a loop."""
+    """Return the column of all experiments as one byte string, which numpy reads without a loop."""
     return func.string_agg(column, literal(b""))
 
 
 def jsonb_of(source: ValueSource) -> ColumnElement[Any]:
     """Return a value as jsonb; NULL: an experiment does not have it."""
-    values = [func.jsonb_extract_path(_column(source), *map(_text, path)) for path in source.paths]
+    values = [func.jsonb_extract_path(_column(source), *_keys(path)) for path in source.paths]
     return values[0] if len(values) == 1 else func.coalesce(*values)
 
 
@@ -116,8 +115,8 @@ def _column(source: ValueSource) -> ColumnElement[Any]:
     return tables.experiment.c[source.column]
 
 
-def _text(key: str) -> ColumnElement[str]:
-    return literal(key, Text)
+def _keys(path: KeyPath) -> list[ColumnElement[str]]:
+    return [literal(key, Text) for key in path]
 
 
 def _hash(value: ColumnElement[Any]) -> ColumnElement[int]:
@@ -135,11 +134,7 @@ def _rest(request: ColumnRequest) -> ColumnElement[Any]:
 
 
 def _state() -> ColumnElement[int]:
-    """
-    Return revision, flags, failure and status in one number.
-
-    First letter and length tell statuses apart, and failures.
-    """
+    """Return revision, flags, failure and status in one number; first letter and length tell words apart."""
     columns = tables.experiment.c
     failure, revision = func.coalesce(_letter(columns.failure), 0), func.coalesce(columns.revision, 0)
     return ((cast(revision, BigInteger) * 8 + _flags()) * 4096 + failure) * 4096 + _letter(columns.status)
@@ -177,7 +172,7 @@ def _number(source: ValueSource) -> ColumnElement[float]:
 
 def text_and_kind(source: ValueSource) -> tuple[ColumnElement[str], ColumnElement[str]]:
     """Return a value's text and its kind, as jsonb_typeof says it."""
-    values = [func.jsonb_extract_path_text(_column(source), *map(_text, path), type_=Text) for path in source.paths]
+    values = [func.jsonb_extract_path_text(_column(source), *_keys(path), type_=Text) for path in source.paths]
     return values[0] if len(values) == 1 else func.coalesce(*values), func.jsonb_typeof(jsonb_of(source))
 
 

@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ARRAY, BigInteger, and_, case, func, literal, or_, select, text
+from sqlalchemy import and_, case, func, or_, select, text
 
 from qexp.dotted_names import ABSENT
 from qexp.model import NON_FINITE, Failure, Json, Origin, Status
 from qexp.store.connection import Connection
 from qexp.store.reads.observation_sql import ColumnRequest, ValueSource, jsonb_of, statement, text_and_kind
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import among
 
 _PIECE = 50_000
-"""Experiments that one query returns; more of them at once would need more memory."""
+"""Experiments that one query returns; more would need more memory."""
 _SHORT = 2**15
 """Different values that have codes of 16 bits."""
 
@@ -36,9 +37,9 @@ class Observations:
 
     ids: np.ndarray
     status: np.ndarray
-    """The place in `Status`, for each experiment."""
+    """The place of each experiment's status in `Status`."""
     failure: np.ndarray
-    """The place in `Failure`; -1: none."""
+    """The place of each failure in `Failure`; -1: none."""
     revision: np.ndarray
     """The revision that ran last; 0: none."""
     flags: np.ndarray
@@ -74,7 +75,7 @@ class _Coder:
 
 
 def read(connection: Connection, request: ColumnRequest) -> Observations:
-    """Return the experiments of a request, but those that the newest grid leaves out."""
+    """Return the experiments of a request, without those that the newest grid leaves out."""
     columns = tables.experiment.c
     chosen = and_(columns.study == request.study, columns.origin != Origin.ORPHANED)
     if request.condition is not None:
@@ -131,7 +132,7 @@ def _coded_columns(request: ColumnRequest) -> list[str]:
 
 
 class _Columns:
-    """Columns that are filled piece by piece: to join pieces at the end would need twice the memory."""
+    """Columns that are filled piece by piece: joining pieces at the end would need twice the memory."""
 
     def __init__(self, size: int) -> None:
         self._size, self._end = size, 0
@@ -141,7 +142,7 @@ class _Columns:
         return self._end
 
     def add(self, piece: Mapping[str, np.ndarray]) -> None:
-        """Append the values of a piece to each column; there may be more of them than were counted before."""
+        """Append the values of a piece to each column; there may be more values than were counted before."""
         end = self._end + len(piece["ids"])
         for name, part in piece.items():
             column = self._columns.get(name, np.empty(self._size, part.dtype))
@@ -188,7 +189,7 @@ def _observations(
 
 def kinds(connection: Connection, source: ValueSource, ids: Iterable[int]) -> dict[str, list[int]]:
     """
-    Return, for some experiments, those whose metric is `missing`, those where it is `nan`, and `other` kinds.
+    Return the given experiments by the kind of their metric: `missing`, `nan` or `other`.
 
     A number too large for a double counts as `nan`.
     """
@@ -203,15 +204,15 @@ def kinds(connection: Connection, source: ValueSource, ids: Iterable[int]) -> di
         else_="other",
     )
     for start in range(0, len(chosen), _PIECE):
-        piece = literal(chosen[start : start + _PIECE], ARRAY(BigInteger))
-        query = select(columns.id, which).where(columns.id == func.any(piece)).order_by(columns.id)
+        piece = among(columns.id, chosen[start : start + _PIECE])
+        query = select(columns.id, which).where(piece).order_by(columns.id)
         for number, word in connection.execute(query):
             found[word].append(number)
     return found
 
 
 def keys(connection: Connection, study: int, column: str, name: str) -> list[str]:
-    """Return the keys of a parameter or result in one experiment in which it is a mapping, as dotted names."""
+    """Return the keys of a mapping, as dotted names, from one experiment whose parameter or result *name* is one."""
     columns, value = tables.experiment.c, tables.experiment.c[column][name]
     query = select(value).where(columns.study == study, func.jsonb_typeof(value) == "object").limit(1)
     found = connection.execute(query).scalar()
@@ -229,8 +230,6 @@ def _dotted(value: Mapping[str, Json]) -> Iterator[str]:
 def _values(connection: Connection, source: ValueSource, examples: Iterable[int]) -> list[Json]:
     """Return the value of an axis for each of some experiments, or ABSENT."""
     columns, examples, value = tables.experiment.c, list(examples), jsonb_of(source)
-    query = select(columns.id, value.is_(None), value).where(
-        columns.id == func.any(literal(examples, ARRAY(BigInteger)))
-    )
+    query = select(columns.id, value.is_(None), value).where(among(columns.id, examples))
     found = {row[0]: ABSENT if row[1] else row[2] for row in connection.execute(query)}
     return [found[number] for number in examples]

@@ -1,4 +1,4 @@
-"""Where results come from: the imports of attempts, and the environments of the workers that ran them."""
+"""Origins of results: the imports of attempts, and the environments of the workers that ran them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Integer, any_, cast, distinct, exists, func, literal, select
+from sqlalchemy import Integer, cast, distinct, exists, func, select
 
 from qexp.model import Imports
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import seconds
+from qexp.store.schema.expressions import among, is_last_attempt, seconds
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,16 @@ class EnvironmentView:
 
 def varieties(connection: Connection) -> tuple[int, int]:
     """
-    Return how many different sets of packages, and how many different machines, all workers have.
+    Return the numbers of different sets of packages, and of different machines, among all workers.
 
     Workers that recorded no environment count as one more of each.
     """
     columns, worker = tables.environment.c, tables.worker.c
     is_unknown = cast(exists().where(worker.environment.is_(None)), Integer)
-    packages, machines = (
-        func.count(distinct(columns.packages)),
-        func.count(distinct(func.row(columns.cpu, columns.gpus))),
-    )
-    query = select(packages + is_unknown, machines + is_unknown).where(
-        columns.digest.in_(select(worker.environment).distinct())
-    )
-    row = connection.execute(query).one()
+    packages = func.count(distinct(columns.packages))
+    machines = func.count(distinct(func.row(columns.cpu, columns.gpus)))
+    used = columns.digest.in_(select(worker.environment).distinct())
+    row = connection.execute(select(packages + is_unknown, machines + is_unknown).where(used)).one()
     return row[0], row[1]
 
 
@@ -56,7 +52,7 @@ def environments(connection: Connection, experiments: Sequence[int]) -> dict[int
         select(columns.id, environment.packages, environment.cpu, environment.gpus)
         .join_from(tables.experiment, tables.worker, worker.id == columns.worker)
         .join(tables.environment, environment.digest == worker.environment)
-        .where(columns.id == any_(literal(list(experiments), ARRAY(BigInteger))))
+        .where(among(columns.id, experiments))
     )
     return {row[0]: EnvironmentView(row[1], row[2], tuple(row[3])) for row in connection.execute(query)}
 
@@ -66,11 +62,9 @@ def imports(connection: Connection, experiments: Sequence[int]) -> dict[int, Imp
     columns, attempt, imported = tables.experiment.c, tables.attempt.c, tables.imported.c
     query = (
         select(columns.id, imported.files, imported.packages)
-        .join_from(
-            tables.experiment, tables.attempt, (attempt.experiment == columns.id) & (attempt.number == columns.attempt)
-        )
+        .join_from(tables.experiment, tables.attempt, is_last_attempt())
         .join(tables.imported, imported.digest == attempt.imported)
-        .where(columns.id == any_(literal(list(experiments), ARRAY(BigInteger))))
+        .where(among(columns.id, experiments))
     )
     return {row[0]: Imports(tuple(row[1]), tuple(row[2])) for row in connection.execute(query)}
 
@@ -100,14 +94,8 @@ class Machine:
 def machines(connection: Connection, study: int) -> list[Machine]:
     """Return the machines that ran attempts of a study, the busiest first."""
     past, worker, environment = tables.attempt.c, tables.worker.c, tables.environment.c
-    facts = (
-        worker.host,
-        environment.cpu,
-        environment.cores,
-        environment.gpus,
-        environment.python,
-        environment.platform,
-    )
+    names = ("cpu", "cores", "gpus", "python", "platform")
+    facts = [worker.host, *(environment[name] for name in names)]
     wall = func.sum(seconds(past.finished_at - past.started_at))
     query = (
         select(*facts, func.count(), wall)
@@ -122,7 +110,7 @@ def machines(connection: Connection, study: int) -> list[Machine]:
 
 
 def origins(connection: Connection, study: int) -> list[tuple[EnvironmentView, Imports, int]]:
-    """Return the environments and imports of the done attempts of a study, as far as known, with their numbers."""
+    """Return the known environments and imports of a study's done attempts, with the number of these."""
     past, worker, environment, imported = tables.attempt.c, tables.worker.c, tables.environment.c, tables.imported.c
     counted = (
         select(past.imported, worker.environment, func.count().label("count"))

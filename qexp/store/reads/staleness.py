@@ -1,4 +1,4 @@
-"""Which done experiments differ in settings, function or imported code from the newest revision of their study."""
+"""The done experiments whose settings, function or imported code differ from the newest revision of their study."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from qexp.store.reads.outdated import Outdated, Staleness, differences
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import is_last_attempt
 
 
 @dataclass(frozen=True)
 class _Group:
-    """Done experiments of one revision whose attempts imported the same; *source* and *imported* if they matter."""
+    """Done experiments of one revision, with the same snapshot and imports if *has_code*."""
 
     revision: int
     count: int
     source: str | None = None
     imported: UUID | None = None
     has_code: bool = False
-    """The source and what was imported were asked for."""
+    """*source* and *imported* were read."""
 
 
 def of(connection: Connection, study: StudyRow) -> Staleness:
@@ -39,25 +40,24 @@ def of(connection: Connection, study: StudyRow) -> Staleness:
 
 
 def condition(connection: Connection, studies: Iterable[StudyRow]) -> ColumnElement[bool]:
-    """Return as a condition on `experiment` that it is stale; it is false, not null, for experiments never run."""
+    """Return the condition that an experiment is stale; false, not null, for experiments that never ran."""
     columns = tables.experiment.c
     found = [
-        and_(columns.study == study.id, columns.revision == number, _within(groups))
+        and_(columns.study == study.id, columns.revision == number, _imported(groups))
         for study in studies
         for number, groups in _by_number(_judged(connection, study))
     ]
-    is_done = and_(columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
-    return and_(is_done, func.coalesce(or_(*found), False)) if found else false()
+    return and_(_is_done(), func.coalesce(or_(*found), False)) if found else false()
 
 
-def _current(study: StudyRow) -> ColumnElement[bool]:
-    """Return that an experiment is done and that the newest grid has it, or that code added it."""
+def _is_done() -> ColumnElement[bool]:
+    """Say whether an experiment is done and belongs to the newest grid or was added by code."""
     columns = tables.experiment.c
-    return and_(columns.study == study.id, columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
+    return and_(columns.status == Status.DONE, columns.origin != Origin.ORPHANED)
 
 
 def ids(connection: Connection, study: StudyRow) -> list[int]:
-    """Return the done experiments of a study whose settings or code are not those of its newest revision."""
+    """Return the ids of the stale experiments of a study."""
     columns = tables.experiment.c
     query = select(columns.id).where(columns.study == study.id, condition(connection, [study]))
     return list(connection.scalars(query))
@@ -74,21 +74,21 @@ def _by_number(judged: Iterable[tuple[_Group, Outdated | None]]) -> Iterator[tup
             yield number, None if len(stale) == len(groups) else stale
 
 
-def _within(groups: list[_Group] | None) -> ColumnElement[bool]:
-    """Return that the last attempt of an experiment imported what some groups of its revision imported."""
+def _imported(groups: list[_Group] | None) -> ColumnElement[bool]:
+    """Say whether the last attempt of an experiment imported the same as one of these groups; None: it did."""
     if groups is None:
         return true()
-    columns, past = tables.experiment.c, tables.attempt.alias().c  # what is chosen from may have attempts of its own
+    past = tables.attempt.alias()  # the query that gets this condition may read attempts too
     known = [group.imported for group in groups if group.imported is not None]
-    same = [past.imported.in_(known)] if known else []
+    same = [past.c.imported.in_(known)] if known else []
     if len(known) < len(groups):
-        same.append(past.imported.is_(None))
-    last = select(past.experiment).where(past.experiment == columns.id, past.number == columns.attempt, or_(*same))
+        same.append(past.c.imported.is_(None))
+    last = select(past.c.experiment).where(is_last_attempt(past), or_(*same))
     return last.correlate(tables.experiment).exists()
 
 
 def _judged(connection: Connection, study: StudyRow) -> list[tuple[_Group, Outdated | None]]:
-    """Return the done experiments of a study in groups, each with the reasons why it is stale, or None."""
+    """Return the done experiments of a study in groups, each with the reasons why it is stale; None: it is not."""
     known = revisions.revisions(connection, study.id)
     if len(known) < 2:
         return [(group, None) for group in _by_revision(connection, study, list(known))]
@@ -105,7 +105,7 @@ def _by_revision(connection: Connection, study: StudyRow, numbers: Sequence[int]
     columns = tables.experiment.c
     query = (
         select(columns.revision, func.count())
-        .where(_current(study), columns.revision.in_(numbers))
+        .where(columns.study == study.id, _is_done(), columns.revision.in_(numbers))
         .group_by(columns.revision)
         .order_by(columns.revision)
     )
@@ -119,10 +119,8 @@ def _by_code(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
     columns, past = tables.experiment.c, tables.attempt.c
     query = (
         select(columns.revision, func.count(), past.source, past.imported)
-        .join_from(
-            tables.experiment, tables.attempt, (past.experiment == columns.id) & (past.number == columns.attempt)
-        )
-        .where(_current(study), columns.revision.in_(numbers))
+        .join_from(tables.experiment, tables.attempt, is_last_attempt())
+        .where(columns.study == study.id, _is_done(), columns.revision.in_(numbers))
         .group_by(columns.revision, past.source, past.imported)
         .order_by(columns.revision)
     )
@@ -130,7 +128,7 @@ def _by_code(connection: Connection, study: StudyRow, numbers: Sequence[int]) ->
 
 
 def _outdated(group: _Group, own: RevisionView, newest: RevisionView, code: _ComparedSnapshots) -> Outdated | None:
-    """Return why a group is stale, None if it is not."""
+    """Return why a group is stale; None: it is not."""
     settings = differences(own.settings, newest.settings)
     function = None if own.function == newest.function else (own.function, newest.function)
     files = code.changed(group) if group.has_code else ()

@@ -12,13 +12,13 @@ from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, tex
 from qexp.model import CLOSED, OPEN, Status
 from qexp.store.connection import Connection, by_index
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import duration
+from qexp.store.schema.expressions import duration, has
 
 _RECENT = text("interval '5 minutes'")
 
 
 _FIRST = 100
-"""Experiments that are asked when they began, of those that have ended lately."""
+"""Recently ended experiments whose starts are read."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,8 @@ class StudyProgress:
 def is_settled(connection: Connection, study: int) -> bool:
     """Return `StudyProgress.is_settled` of a study by index look-ups, without counting."""
     by_index(connection)
-    columns, studies = tables.experiment.c, tables.study.c
-    pending, queued, running = (
-        exists(columns.id).where(columns.study == study, columns.status == status) for status in OPEN
-    )
+    studies = tables.study.c
+    pending, queued, running = (has(status, study) for status in OPEN)
     paused = exists(studies.id).where(studies.id == study, studies.paused_at.is_not(None))
     query = select(or_(not_(or_(pending, queued, running)), and_(paused, not_(running))))
     return connection.execute(query).scalar_one()
@@ -115,7 +113,7 @@ def _lately() -> tuple[ColumnElement[int], ColumnElement[Any]]:
         columns.status.in_([Status.DONE, Status.FAILED]),
         columns.finished_at > func.now() - _RECENT,
     )
-    first = (  # of those that ended lately the first to end are likely those that began first
+    first = (  # the experiments that ended first are likely those that began first
         select(columns.started_at)
         .where(*ended)
         .order_by(columns.finished_at)

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, select
 
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import is_due
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,7 @@ def named(connection: Connection, names: Iterable[str]) -> list[StudyRow]:
 def waiting(connection: Connection) -> list[StudyRow]:
     """Return the studies that have experiments to announce now, by priority, then age."""
     study, experiment = tables.study.c, tables.experiment.c
-    some = exists(tables.experiment.c.id).where(
-        experiment.study == study.id,
-        experiment.status == Status.PENDING,
-        or_(experiment.not_before.is_(None), experiment.not_before <= func.now()),
-    )
+    some = exists(experiment.id).where(experiment.study == study.id, experiment.status == Status.PENDING, is_due())
     query = select(*COLUMNS).where(study.paused_at.is_(None), some).order_by(study.priority.desc(), study.id)
     return [StudyRow(*row) for row in connection.execute(query)]
 

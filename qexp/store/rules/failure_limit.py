@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, or_, select
+from sqlalchemy import ColumnElement, and_, func, literal, or_, select
 
 from qexp.model import OPEN, Status
 from qexp.store.connection import Connection, by_index
 from qexp.store.reads import experiment_rows
 from qexp.store.reads.revisions import is_newest
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import has
 from qexp.truncation import shortened, single_line
 
 _JUDGED_FROM = 10
-"""The share of failures counts only after so many experiments ended."""
+"""Experiments that must have ended before the share of failures counts."""
 _SHOWN = 120
 """Characters of an error in a reason."""
 
@@ -50,7 +51,8 @@ def exceeded(connection: Connection) -> list[ExceededLimit]:
     query = (
         select(study.id, study.name, failed, since, revision.stop_after)
         .join_from(tables.study, tables.revision, is_newest())
-        .where(study.paused_at.is_(None), revision.stop_after != literal({}, revision.stop_after.type), _open())
+        .where(study.paused_at.is_(None), revision.stop_after != literal({}, revision.stop_after.type))
+        .where(or_(*map(has, OPEN)))
         .order_by(study.id)
     )
     found = [(ExceededLimit(*row[:4]), row[4]) for row in connection.execute(query) if row[2]]
@@ -75,17 +77,6 @@ def _ended(excess: ExceededLimit) -> ColumnElement[bool]:
         columns.study == excess.id,
         columns.finished_at >= excess.since,
         columns.status.in_([Status.DONE, Status.FAILED]),
-    )
-
-
-def _open() -> ColumnElement[bool]:
-    """Say whether a study has open experiments; each status has its own index."""
-    experiment = tables.experiment.c
-    return or_(
-        *(
-            exists(experiment.id).where(experiment.study == tables.study.c.id, experiment.status == status)
-            for status in OPEN
-        )
     )
 
 

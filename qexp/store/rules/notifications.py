@@ -10,16 +10,17 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from qexp.model import Status
+from qexp.model import OPEN, Status
 from qexp.notification_addresses import digest
 from qexp.store.connection import Connection, by_index
 from qexp.store.reads.revisions import is_newest
 from qexp.store.reads.workers import live
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import has
 
 MOST_TRIES = 5
 _FIRST_PAUSE = 30.0
-"""Seconds after the first try; four times as long after each further one. No try takes so long, so no two overlap."""
+"""Seconds after the first try; four times as long after each later one. No try takes so long: tries never overlap."""
 _RECENT = timedelta(hours=1)
 """Older events are not notified, so that a new address does not get the whole history."""
 KEPT = timedelta(days=1)
@@ -75,8 +76,8 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
     """
     Return the studies that somebody wants to hear of, if they have open experiments or had some within the hour.
 
-    *everyone*: somebody wants to hear of all studies. A study is stalled if its experiments wait, none of its queue
-    began or ended within *stalled_after* minutes, and either none runs or no live worker listens.
+    *everyone*: somebody wants to hear of all studies. A study is stalled if its experiments wait while its queue stands
+    still: none began or ended within *stalled_after* minutes, and none runs or no live worker listens.
     """
     by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c
@@ -93,23 +94,15 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
         .limit(1)
     ).scalar_subquery()
     heard = exists(tables.worker.c.id).where(live(lease), study.queue == func.any(tables.worker.c.queues))
-    moving = or_(*(_some(status) for status in (Status.PENDING, Status.QUEUED, Status.RUNNING)))
-    recently = _last_end(study.id) > func.now() - _RECENT
+    moving = or_(*map(has, OPEN))
+    facts = (study.id, study.name, study.queue, revision.notify, study.renewed_at, moving, last_end, failed)
     query = (
-        select(
-            study.id,
-            study.name,
-            study.queue,
-            revision.notify,
-            study.renewed_at,
-            moving,
-            last_end,
-            failed,
-            _stalled(heard, stalled_after),
-            heard,
-        )
+        select(*facts, _stalled(heard, stalled_after), heard)
         .join_from(tables.study, tables.revision, is_newest())
-        .where(or_(moving, recently), func.cardinality(revision.notify) > 0 if not everyone else true())
+        .where(
+            or_(moving, last_end > func.now() - _RECENT),
+            func.cardinality(revision.notify) > 0 if not everyone else true(),
+        )
         .order_by(study.id)
     )
     return [StudyEvents(*row) for row in connection.execute(query)]
@@ -120,12 +113,6 @@ def _last_end(study: ColumnElement[int]) -> ColumnElement[datetime]:
     experiment = tables.experiment.alias("ended").c
     ended = experiment.status.in_([Status.DONE, Status.FAILED])
     return select(func.max(experiment.finished_at)).where(experiment.study == study, ended).scalar_subquery()
-
-
-def _some(status: Status) -> ColumnElement[bool]:
-    """Say whether any experiment of the study has a status: each has its own index."""
-    experiment = tables.experiment.c
-    return exists(experiment.id).where(experiment.study == tables.study.c.id, experiment.status == status)
 
 
 def _stalled(heard: ColumnElement[bool], minutes: float) -> ColumnElement[bool]:
@@ -143,7 +130,7 @@ def _stalled(heard: ColumnElement[bool], minutes: float) -> ColumnElement[bool]:
         experiment.status == Status.PENDING,
         or_(experiment.not_before.is_(None), experiment.not_before < since),
     )
-    waits = or_(waits_long, could_go & ~_some(Status.QUEUED), _some(Status.RUNNING) & ~heard)
+    waits = or_(waits_long, could_go & ~has(Status.QUEUED), has(Status.RUNNING) & ~heard)
     runs = on_queue.where(experiment.status == Status.RUNNING)
     return study.paused_at.is_(None) & (study.renewed_at < since) & waits & or_(~runs, ~heard) & ~moved
 
@@ -195,7 +182,7 @@ def due(connection: Connection) -> list[Notification]:
             columns.due_at <= func.now(),
             columns.created_at > func.now() - KEPT,
         )
-        .order_by(columns.created_at, columns.event)  # a failure comes before the end if both were seen at once
+        .order_by(columns.created_at, columns.event)  # if both are seen together, a failure comes before the end
     )
     return [Notification(*row) for row in connection.execute(query)]
 

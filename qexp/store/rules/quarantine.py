@@ -14,10 +14,11 @@ from qexp.model import Failure, Status
 from qexp.store.connection import Connection
 from qexp.store.reads.workers import live
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import error_of
 from qexp.truncation import shortened, single_line
 
 _IN_A_ROW = 5
-"""So many failures make a worker suspect; so many successes of other workers convict it."""
+"""Failures that make a worker suspect, and successes of other workers that convict it."""
 _WITHIN = timedelta(minutes=10)
 _BEFORE = timedelta(hours=1)
 """Older attempts are not read, neither of the worker nor of others with the same error."""
@@ -47,7 +48,9 @@ def suspects(connection: Connection, lease: float) -> list[Suspect]:
     """
     worker, attempt = tables.worker.c, tables.attempt.c
     last = (
-        select(attempt.study, attempt.outcome, attempt.finished_at, attempt.error_fingerprint, _error().label("error"))
+        select(
+            attempt.study, attempt.outcome, attempt.finished_at, attempt.error_fingerprint, error_of().label("error")
+        )
         .where(attempt.worker == worker.id, attempt.outcome.in_([Status.DONE, *Failure]))
         .order_by(attempt.finished_at.desc())
         .limit(_IN_A_ROW)
@@ -105,11 +108,6 @@ def quarantine(connection: Connection, suspect: Suspect, reason: str, lease: flo
         .values(quarantined_at=func.now(), quarantine_reason=reason)
     )
     return bool(done.rowcount)
-
-
-def _error() -> ColumnElement[str]:
-    attempt = tables.attempt.c
-    return func.concat_ws(": ", attempt.error_type, func.nullif(attempt.error_message, ""))
 
 
 def _alone(lease: float) -> ColumnElement[bool]:

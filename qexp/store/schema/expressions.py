@@ -1,11 +1,13 @@
-"""SQL expressions over the tables: durations, and levels of queues."""
+"""SQL expressions over the tables that several statements share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import ColumnElement, Double, cast, func
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Double, FromClause, any_, cast, exists, func, literal, or_
 
+from qexp.model import Status
 from qexp.store.schema import tables
 
 
@@ -28,3 +30,31 @@ def duration() -> ColumnElement[float]:
 def level_of(priority: ColumnElement[int]) -> ColumnElement[int]:
     """Return the list of a queue for a priority, as `qexp.queueing.messages.level` does, in SQL."""
     return func.least(9, func.greatest(0, 5 - priority))
+
+
+def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
+    """Match these ids, as one array: there may be more ids than a statement may have values."""
+    return column == any_(literal(list(ids), ARRAY(BigInteger)))
+
+
+def is_last_attempt(attempt: FromClause = tables.attempt) -> ColumnElement[bool]:
+    """Return the condition that joins experiments with their last attempts."""
+    columns = tables.experiment.c
+    return (attempt.c.experiment == columns.id) & (attempt.c.number == columns.attempt)
+
+
+def error_of(attempt: FromClause = tables.attempt) -> ColumnElement[str]:
+    """Return the error of an attempt as `Type: message`."""
+    return func.concat_ws(": ", attempt.c.error_type, func.nullif(attempt.c.error_message, ""))
+
+
+def has(status: Status, study: Any = tables.study.c.id) -> ColumnElement[bool]:
+    """Say whether any experiment of a study has a status; an index look-up for one status."""
+    columns = tables.experiment.c
+    return exists(columns.id).where(columns.study == study, columns.status == status)
+
+
+def is_due() -> ColumnElement[bool]:
+    """Say whether an experiment does not wait for the time of a retry."""
+    columns = tables.experiment.c
+    return or_(columns.not_before.is_(None), columns.not_before <= func.now())

@@ -15,7 +15,6 @@ from sqlalchemy import (
     DateTime,
     Interval,
     and_,
-    any_,
     cast,
     exists,
     func,
@@ -30,6 +29,7 @@ from qexp.model import STUDY_NAME, Origin, Status, storable_text
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import among
 from qexp.store.selection import where_parser
 from qexp.store.selection.where_sql import predicate
 from qexp.units import seconds
@@ -42,12 +42,12 @@ _GROUP = re.compile(r"[0-9a-f]{4,}")
 _LARGEST = 2**63 - 1
 _BIGINTS = ARRAY(BigInteger)
 _SHORT = 1_000
-"""Ids of a range up to which it is looked up id by id, in one array with all others."""
+"""The most ids of a range that is looked up id by id, in one array with all others."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Experiments by study, ids, status, error group and so on; what is given must all hold, nothing means all."""
+    """Conditions on experiments by study, ids, status, error group and so on: all must hold, none chooses all."""
 
     study: str | None = None
     ids: tuple[Range, ...] = ()
@@ -56,9 +56,9 @@ class Selection:
     orphaned: bool = False
     where: where_parser.Condition | None = None
     since: timedelta | datetime | None = None
-    """So long before now, or this moment; one without an offset is in the time zone of the database."""
+    """A time before now, or a moment; without an offset it is in the time zone of the database."""
     host: str | None = None
-    """Where the last attempt ran; `*` stands for any characters, `?` for one."""
+    """The host of the last attempt; `*` stands for any characters, `?` for one."""
     stale: bool | None = None
     """True: only stale experiments, see `reads.staleness`; False: all others, also those that are not done."""
 
@@ -149,14 +149,14 @@ def _since(text: str) -> timedelta | datetime:
 
 
 def require_narrow(selection: Selection) -> None:
-    """Raise SelectorError unless more than a study was given: whole studies are not run again by accident."""
+    """Raise SelectorError unless more than a study was given: nobody should run a whole study again by accident."""
     if not selection.is_narrow:
         options = "--failed, --status STATUS, --error GROUP, --orphaned, --stale, --where CONDITION, --since TIME"
         raise SelectorError(f"name the experiments: {options}, --host NAME or ids such as 17,19-23")
 
 
 def require_group(selection: Selection) -> None:
-    """Raise SelectorError unless an error group or ids were given: of other failures no result is taken by accident."""
+    """Raise SelectorError unless an error group or ids were given: others are not accepted by accident."""
     if selection.error is None and not selection.ids:
         raise SelectorError(
             "name the experiments: --error GROUP, as 'qexp errors STUDY' shows it, or ids such as 17,19-23"
@@ -164,7 +164,7 @@ def require_group(selection: Selection) -> None:
 
 
 def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
-    """Return the selection as a condition on `experiment`; an unknown study, id or name in `where` is an error."""
+    """Return the selection as a condition on `experiment`; an unknown study, id or name raises."""
     columns = tables.experiment.c
     study = None if selection.study is None else study_rows.find(connection, selection.study)
     named = columns.id > 0 if study is None else columns.study == study.id
@@ -182,7 +182,7 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
         moment = func.coalesce(columns.finished_at, columns.started_at, columns.created_at)
         chosen.append(moment >= _moment(selection.since))
     if selection.host is not None:
-        places = tables.worker.alias().c  # what is chosen from may have a worker of its own
+        places = tables.worker.alias().c  # the query that gets this condition may read workers too
         chosen.append(columns.worker.in_(select(places.id).where(places.host.like(_pattern(selection.host)))))
     if selection.where is not None or selection.stale is not None:
         known = [study] if study is not None else study_rows.among(connection, named)
@@ -201,21 +201,21 @@ def _moment(since: timedelta | datetime) -> ColumnElement[Any]:
 
 
 def _pattern(host: str) -> str:
-    """Return a shell's pattern as one of LIKE."""
+    """Translate a shell pattern into one of LIKE."""
     return re.sub(r"[%_\\]", r"\\\g<0>", host).replace("*", "%").replace("?", "_")
 
 
 def _within(ranges: Sequence[Range]) -> ColumnElement[bool]:
-    """Return that an id lies in one of the ranges, as one array for all that are short, however many they are."""
+    """Return the condition that an id lies in one of the ranges; all short ranges become one array."""
     columns = tables.experiment.c
     chosen = _merged(ranges)
     short = [number for first, last in chosen if last - first < _SHORT for number in range(first, last + 1)]
     found = [columns.id.between(first, last) for first, last in chosen if last - first >= _SHORT]
-    return or_(columns.id == any_(literal(short, _BIGINTS)), *found) if short else or_(*found)
+    return or_(among(columns.id, short), *found) if short else or_(*found)
 
 
 def _merged(ranges: Sequence[Range]) -> list[Range]:
-    """Return the ranges in order, those that touch as one."""
+    """Return the ranges in order, and join those that touch."""
     merged: list[Range] = []
     for first, last in sorted(map(_bounded, ranges)):
         if merged and first <= merged[-1][1] + 1:
@@ -240,5 +240,5 @@ def _check_ids(connection: Connection, selection: Selection, within: ColumnEleme
 
 
 def _bounded(ids: Range) -> Range:
-    """Return a range as far as Postgres has numbers for ids: a caller's may be of any size."""
+    """Clip a range to the ids that Postgres can hold; a caller may give any number."""
     return max(-_LARGEST, min(ids[0], _LARGEST)), max(-_LARGEST, min(ids[1], _LARGEST))

@@ -1,8 +1,8 @@
 """
-A condition becomes SQL over `experiment`: what a person wrote arrives there as bound values only.
+Translate a condition into SQL over `experiment`; names and values that a person wrote become bound values.
 
-Comparisons have SQL's three answers. One with a missing value, or with a value of another kind, is null: it holds
-neither as it is nor behind `not`. No row makes a query fail: what is in it is looked at before it is cast.
+Comparisons have SQL's three answers. A comparison with a missing value, or one of another kind, is null: neither it nor
+its `not` holds. No row makes a query fail, because the kind of a value is checked before a cast.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from qexp.errors import nearest
 from qexp.model import NON_FINITE, Status
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import duration, last_attempt
+from qexp.store.schema.expressions import duration, error_of, is_last_attempt, last_attempt
 from qexp.store.schema.value_columns import KeyPath, Source, locate
 from qexp.store.selection.where_parser import (
     And,
@@ -75,7 +75,7 @@ class _Field:
     kinds: Mapping[type[Value], ColumnElement[Any]]
     missing: ColumnElement[bool]
     not_a_number: ColumnElement[bool]
-    """Postgres takes NaN for the largest number of all, which it is not: nothing is."""
+    """Postgres sorts NaN above all numbers; a condition must not."""
 
 
 def _fact(kind: type[Value], value: ColumnElement[Any]) -> _Field:
@@ -84,12 +84,10 @@ def _fact(kind: type[Value], value: ColumnElement[Any]) -> _Field:
 
 
 def _facts() -> dict[str, _Field]:
-    """Return what is known of every experiment, by the names that frames have for it."""
-    columns, place, last = tables.experiment.c, tables.worker.alias().c, tables.attempt.alias().c
+    """Return the facts of every experiment, by their names in frames."""
+    columns, place, last = tables.experiment.c, tables.worker.alias().c, tables.attempt.alias()
     host = select(place.host).where(place.id == columns.worker)
-    error = select(func.concat_ws(": ", last.error_type, func.nullif(last.error_message, ""))).where(
-        last.experiment == columns.id, last.number == columns.attempt, columns.status == Status.FAILED
-    )
+    error = select(error_of(last)).where(is_last_attempt(last), columns.status == Status.FAILED)
     began = func.to_char(func.timezone("UTC", columns.started_at), 'YYYY-MM-DD"T"HH24:MI:SS')
     return {
         "id": _fact(Decimal, columns.id),
@@ -108,14 +106,8 @@ def _facts() -> dict[str, _Field]:
 def _data(column: ColumnElement[Any], paths: Sequence[KeyPath]) -> _Field:
     """Return the value at the first of some paths that an experiment has."""
     values = [func.jsonb_extract_path(column, *(literal(key, Text) for key in path)) for path in paths]
-    if len(values) == 1:
-        value: ColumnElement[Any] = values[0]
-        text: ColumnElement[str] = func.jsonb_extract_path_text(
-            column, *(literal(key, Text) for key in paths[0]), type_=Text
-        )
-    else:
-        value = func.coalesce(*values)
-        text = value.op("#>>")(literal([], ARRAY(Text)))
+    value: ColumnElement[Any] = values[0] if len(values) == 1 else func.coalesce(*values)
+    text = value.op("#>>")(literal([], ARRAY(Text)))
     found = func.jsonb_typeof(value)
     return _Field(
         {
@@ -170,7 +162,7 @@ class _Predicate:
                 _seen(field, name, one)
         missing = chosen.pop(type(None), None)
         found = [field.kinds[kind] == any_(literal(values, ARRAY(_TYPES[kind]))) for kind, values in chosen.items()]
-        if len(found) > 1:  # a value is of one of these kinds: null for the others is no answer
+        if len(found) > 1:  # a value has one kind: the null answers of the other kinds must not count
             found = [func.coalesce(case((or_(*found), true())), *found)]
         return or_(*found, *([field.missing] if missing else []))
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import ARRAY, BigInteger, ColumnElement, any_, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, delete, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import among
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The ids of experiments that are done now, and of chosen failed ones that have kept nothing."""
+    """The ids of experiments that are done now, and of chosen failed ones without a result."""
 
     ids: list[int]
     empty: list[int]
@@ -40,13 +41,12 @@ def accept(connection: Connection, condition: ColumnElement[bool], who: str) -> 
     ids = [row[0] for row in chosen if row[1]]
     moment = func.to_char(func.timezone("UTC", func.now()), 'YYYY-MM-DD HH24:MI "UTC"')
     reason = func.concat(f"accepted by {who} at ", moment)
-    these = any_(literal(ids, ARRAY(BigInteger)))
     connection.execute(
         update(tables.experiment)
-        .where(columns.id == these, columns.status == Status.FAILED)
+        .where(among(columns.id, ids), columns.status == Status.FAILED)
         .values(status=Status.DONE, failure=None, error_fingerprint=None, reason=reason)
     )
     kept = tables.checkpoint.c
-    gone = delete(tables.checkpoint).where(kept.experiment == these, ~kept.keep).returning(kept.url)
+    gone = delete(tables.checkpoint).where(among(kept.experiment, ids), ~kept.keep).returning(kept.url)
     urls = [url for url in connection.execute(gone).scalars() if url is not None]
     return Accepted(ids, [row[0] for row in chosen if not row[1]], urls)

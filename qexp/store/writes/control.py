@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
     ColumnElement,
     Text,
     and_,
-    any_,
     case,
     delete,
     exists,
@@ -28,6 +25,7 @@ from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
 from qexp.store.reads.study_progress import count
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import among
 from qexp.store.writes import publishing
 
 
@@ -192,9 +190,5 @@ def requeue(
 def _forget(connection: Connection, ids: list[int]) -> list[str]:
     """Delete the checkpoints of experiments; return the URLs of those that are files."""
     columns = tables.checkpoint.c
-    gone = (
-        delete(tables.checkpoint)
-        .where(columns.experiment == any_(literal(ids, ARRAY(BigInteger))))
-        .returning(columns.url)
-    )
+    gone = delete(tables.checkpoint).where(among(columns.experiment, ids)).returning(columns.url)
     return [url for url in connection.execute(gone).scalars() if url is not None]

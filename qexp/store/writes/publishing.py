@@ -9,16 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     CTE,
-    BigInteger,
     ColumnElement,
     Text,
-    any_,
     cast,
     exists,
     func,
-    literal,
     or_,
     select,
     text,
@@ -29,7 +25,7 @@ from sqlalchemy import (
 from qexp.model import DEATHS_BEFORE_ISOLATION, Json, Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import level_of
+from qexp.store.schema.expressions import among, is_due, level_of
 
 _LONGEST = text(  # expected duration: the mean, over its values, of the mean duration of experiments with that value
     """
@@ -110,9 +106,9 @@ def mark_queued(connection: Connection, study: int, limit: int, longest_first: b
         .where(
             columns.study == study,
             columns.status == Status.PENDING,
-            or_(columns.not_before.is_(None), columns.not_before <= func.now()),
+            is_due(),
             exists(tables.study.c.id).where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
-            true() if first is None else _of(first),
+            true() if first is None else among(columns.id, first),
         )
         .order_by(columns.id)
         .limit(limit)
@@ -156,11 +152,6 @@ def _updated(connection: Connection, chosen: CTE, **values: Any) -> list[QueuedE
     return [QueuedExperiment(*row) for row in rows]
 
 
-def _of(ids: Sequence[int]) -> ColumnElement[bool]:
-    """Match these ids, as one array: a forged message may have more ids than a statement may have values."""
-    return tables.experiment.c.id == any_(literal(list(ids), ARRAY(BigInteger)))
-
-
 def _is_in(chosen: CTE) -> ColumnElement[bool]:
     """
     Match the rows that a part of the statement has locked.
@@ -192,7 +183,7 @@ def queued_of(connection: Connection, study: int) -> int:
 def oldest_queued(connection: Connection, ids: Sequence[int]) -> datetime | None:
     """Return when the first of these experiments was queued; None if none is queued now."""
     columns = tables.experiment.c
-    query = select(func.min(columns.queued_at)).where(_of(ids), columns.status == Status.QUEUED)
+    query = select(func.min(columns.queued_at)).where(among(columns.id, ids), columns.status == Status.QUEUED)
     found: datetime | None = connection.execute(query).scalar_one()
     return found
 
@@ -260,8 +251,8 @@ def mark_pending(connection: Connection, ids: Sequence[int]) -> list[int]:
     Returns the studies of all that are pending now.
     """
     columns = tables.experiment.c
-    _mark_pending(connection, _of(ids))
-    query = select(columns.study).where(_of(ids), columns.status == Status.PENDING).distinct()
+    _mark_pending(connection, among(columns.id, ids))
+    query = select(columns.study).where(among(columns.id, ids), columns.status == Status.PENDING).distinct()
     return list(connection.execute(query).scalars())
 
 
