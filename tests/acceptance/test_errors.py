@@ -123,7 +123,7 @@ def test_the_same_from_python(worker, study):
     made.wait()
     _, third, fourth = (row["id"] for row in made.listed())
     found = qexp.Study(made.name)
-    with pytest.raises(qexp.QexpError, match="say which"):
+    with pytest.raises(qexp.QexpError, match="name the experiments"):
         found.accept()
     assert found.accept(ids=[]) == []
     assert found.accept(ids=third) == [third]

@@ -42,7 +42,7 @@ def test_a_function_is_enqueued_awaited_requeued_and_read(worker, queue, tmp_pat
     assert len(study.requeue(status="failed")) == 2
     study.wait(timeout=120)
     assert study.frame()["attempt"].tolist() == [1, 1, 2, 2, 1]
-    with pytest.raises(qexp.QexpError, match="say which"):
+    with pytest.raises(qexp.QexpError, match="name the experiments"):
         study.requeue()
 
 
