@@ -50,7 +50,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
 
             debugger.post_mortem(error.__traceback__)
         return 1
-    for line in dry_run.left():
+    for line in dry_run.records():
         say(line)
     show_json(result)
     return 0

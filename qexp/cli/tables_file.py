@@ -86,9 +86,9 @@ def check(table: Table, name: str, output: Path | None, macros: Path | None) -> 
     """Check the file of one table and its macros, print a line for each, and return the exit status."""
     from qexp.client import paper_tables
 
-    files = [paper_tables.settle(output, table, check=True)] if output is not None else []
+    files = [paper_tables.write_or_check(output, table, check=True)] if output is not None else []
     if macros is not None:
-        files.append(paper_tables.settle_macros(macros, {name: table}, check=True))
+        files.append(paper_tables.write_or_check_macros(macros, {name: table}, check=True))
     show_files(files, "table")
     return int(any(not file.state.is_good for file in files))
 

@@ -1,4 +1,4 @@
-"""What a person can do, as Python: the command line and notebooks call only this."""
+"""qexp as a Python library; the command line and notebooks call only this package."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: who only looks needs neither grids nor a broker."""
+    """Import a name on first use: commands that only read need neither grids nor a broker."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'client')}"), name)

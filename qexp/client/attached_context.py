@@ -1,4 +1,4 @@
-"""Another process leaves things with an experiment that runs."""
+"""`qexp.attach`: the context of a running attempt, for another process than the attempt's own."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from qexp.worker.context.postgres import PostgresJournal
 
 class Attached(Context):
     """
-    The context of an attempt that another process runs; what is left after the attempt is over is a ContextError.
+    The context of an attempt that another process runs. Raises ContextError once the attempt has ended.
 
-    Used as a context manager, all is written when it ends; `close` does the same.
+    `close` writes buffered values; as a context manager, it closes itself.
     """
 
     def __init__(self, journal: PostgresJournal, flusher: JournalFlusher, view: ExperimentView) -> None:
@@ -44,7 +44,7 @@ class Attached(Context):
         super().append(name, row)
 
     def close(self) -> None:
-        """Write what is buffered; ContextError if the attempt was over before, and some of it was not written."""
+        """Write buffered values. Raises ContextError if the attempt ended before all were written."""
         self._flusher.stop()
         self._written.flush(PATIENCE)
         self._check()
@@ -62,13 +62,13 @@ class Attached(Context):
         self.close()
 
 
-def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - what it is called everywhere
+def attach(id: int, client: Client | None = None) -> Attached:  # noqa: A002 - its name in the whole interface
     """
-    Return the context of the attempt that runs the experiment *id* now, for another process than its own.
+    Return the context of the attempt that runs experiment *id* now, for use in another process.
 
-    A process that the function has started, or a notebook, leaves metrics, parts of the result, rows of lists,
-    checkpoints and artifacts by it: ``with qexp.attach(17) as context: context.metric(step, loss=0.1)``. Metrics need
-    a step where the function records the same series. ContextError unless the experiment is running.
+    A child process of the function, or a notebook, can record metrics, result parts, list rows, checkpoints and
+    artifacts: ``with qexp.attach(17) as context: context.metric(step, loss=0.1)``. If the function records the same
+    series, give each metric a step. Raises ContextError unless the experiment is running.
     """
     client = client or Client()
     (view,) = client.experiments(Selection(ids=((id, id),)))

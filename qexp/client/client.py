@@ -1,4 +1,4 @@
-"""The verbs of a person, each one transaction or a few, on one site."""
+"""The client: one method per verb, over one Postgres and one broker."""
 
 from __future__ import annotations
 
@@ -47,15 +47,16 @@ Progress = Callable[[str, int], None]
 """Receives "written" or "announced", and how many experiments were so far."""
 
 _PAUSES = (0.05, 0.2, 1.0)
-"""Seconds before a transaction that was broken off is done again."""
+"""Seconds before each retry of a transaction that Postgres has aborted."""
 LOCK_TIMEOUT, _NO_TIMEOUT = "10s", "0"
-"""How long another transaction is waited for until that is said, and from then on."""
+"""The first wait for a lock, which ends in a warning, and the wait after the warning."""
 _LOCKED = "55P03"
+"""The SQLSTATE lock_not_available."""
 
 
 @dataclass(frozen=True)
 class Migrated:
-    """The version of the schema by now, and the names of older workers that run, if it was changed under them."""
+    """The current version of the schema, and the names of running workers with an older one."""
 
     version: str
     older: Sequence[str]
@@ -63,33 +64,33 @@ class Migrated:
 
 @dataclass(frozen=True)
 class Requeued:
-    """The ids that will run again, and how many of the chosen ones are open and were left alone."""
+    """The ids that will run again, and how many selected experiments were skipped because they are open."""
 
     ids: list[int]
     still_open: int
 
 
 class Client:
-    """One site: a Postgres and a broker. Connections are opened when needed; with *keeps* one to Postgres stays."""
+    """A Postgres and a broker. It connects when needed; with *keeps* one connection to Postgres stays open."""
 
     def __init__(self, settings: Settings | None = None, keeps: bool = False) -> None:
         self.settings, self._keeps = settings or load(), keeps
 
     def close(self) -> None:
-        """Close the connection that is kept."""
+        """Close the connection to Postgres, if one stayed open."""
         if "_database" in vars(self):
             self._database.close()
 
     @cached_property
     def publisher(self) -> Publisher:
-        """The publisher of ids to the broker."""
+        """The publisher that sends ids to the broker."""
         from qexp.queueing.publisher import Publisher
 
         return Publisher(self._database)
 
     @cached_property
     def _database(self) -> Database:
-        """The database, whose schema is current; TablesError says what to do if it is not."""
+        """The database. Raises TablesError, with a repair, unless its schema is current."""
         database = Database(self.settings, self._keeps)
         with database.begin() as connection:
             schema_version.check(connection)
@@ -97,15 +98,15 @@ class Client:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Give a connection in a transaction that commits at the end, or rolls back on any exception."""
+        """Yield a connection in a transaction that commits at the end, or rolls back on any exception."""
         with self._database.begin() as connection:
             yield connection
 
     def migrate(self, under_workers: bool = False) -> Migrated:
         """
-        Bring the schema and the views up to date.
+        Migrate the schema and the views to the newest version.
 
-        OlderWorkersError names the workers that run with the older schema, unless it is done *under_workers*.
+        Raises OlderWorkersError if workers run with the older schema, unless *under_workers* is set.
         """
         with Database(self.settings).begin() as connection:
             older = schema_version.migrate(connection, self.settings.lease, under_workers)
@@ -113,7 +114,7 @@ class Client:
         return Migrated(schema_version.HEAD, older)
 
     def prepare(self) -> None:
-        """Bring the schema up to date if it is not: what begins something does so, what only looks does not."""
+        """Migrate an old or missing schema. Verbs that start work call it; verbs that only read do not."""
         try:
             _ = self._database
         except (NoTablesError, OldSchemaError):
@@ -121,50 +122,50 @@ class Client:
 
     def renew_views(self, study: int | None = None) -> None:
         """
-        Write the views that lack the newest names or values, if this role may and nobody reads them.
+        Write the views that lack new names or values, if this role may and no reader holds them.
 
-        The view of *study*, if given, is made from all of its experiments, others from those that have ended lately.
+        The view of *study*, if given, is made from all its experiments, other views from recently finished ones.
         """
         views.renew(self._database, study)
 
     def roles(self, worker: str, reader: str) -> str:
-        """Return SQL that makes a role for workers and one for readers; see `qexp.store.schema.roles.script`."""
+        """Return SQL that creates a role for workers and one for readers; see `qexp.store.schema.roles.script`."""
         return roles.script(self.settings, worker, reader)
 
     def enqueue(self, grid: Grid, progress: Progress = lambda *_: None) -> Enqueued:
         """
-        Add the experiments of a grid that its study does not have yet, and publish all that are pending.
+        Add those experiments of a grid that its study lacks, and publish all pending ones.
 
-        The function is checked first, then both services, so that bad input or a lost service leaves nothing written.
+        It checks the function first, then both services: on bad input or a lost service, nothing is written.
         """
         from qexp.client import enqueue
 
         return enqueue.enqueue(self, grid, progress)
 
     def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
-        """Add parameter sets made by code to a study that exists; its function and settings stay as they are."""
+        """Add parameter sets from code to an existing study; its function and settings do not change."""
         from qexp.client import enqueue
 
         return enqueue.extend(self, study, rows)
 
     def compare(self, grid: Grid) -> Difference:
-        """Say what enqueueing a grid would change, writing nothing."""
+        """Return the changes that enqueueing a grid would make; write nothing."""
         from qexp.client import enqueue
 
         return enqueue.compare(self, grid)
 
     def mean_duration(self, study: str) -> float | None:
-        """Return the mean seconds of a study's done experiments, None if there is no such study or none is done."""
+        """Return the mean seconds of a study's done experiments. Returns None without such a study or experiment."""
         with self.begin() as connection:
             return study_progress.mean_duration(connection, study)
 
     def publish(self, study: study_rows.StudyRow, progress: Progress = lambda *_: None) -> int:
-        """Publish the ids of pending experiments of a study, as far as the window has room; return their number."""
+        """Publish ids of a study's pending experiments while the window has room; return their number."""
         with closing(self.publisher) as publisher:
             return publisher.publish(study, partial(progress, "announced"))
 
     def study(self, name: str) -> study_rows.StudyRow:
-        """Return a study; UnknownStudyError names the nearest one."""
+        """Return a study. Raises UnknownStudyError, which suggests a similar name."""
         with self.begin() as connection:
             return study_rows.find(connection, name)
 
@@ -174,7 +175,7 @@ class Client:
             return study_rows.named(connection, names)
 
     def counts(self, study: str | None = None) -> list[study_progress.StudyProgress]:
-        """Return how one study stands, or all of them, the oldest first."""
+        """Return the progress of one study, or of all, the oldest first."""
         try:
             with self.begin() as connection:
                 known = None if study is None else study_rows.find(connection, study).id
@@ -185,7 +186,7 @@ class Client:
             raise
 
     def workers(self, stopped: int = 0) -> list[WorkerView]:
-        """Return the workers that are there, by host and name, then the *stopped* ones that stopped last."""
+        """Return the present workers by host and name, then the last *stopped* ones that stopped."""
         try:
             with self.begin() as connection:
                 return workers.listed(connection, self.settings.lease, stopped)
@@ -193,34 +194,34 @@ class Client:
             return []
 
     def experiments(self, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
-        """Return the chosen experiments in the order of their ids."""
+        """Return the selected experiments in the order of their ids."""
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
             return experiment_queries.experiments(connection, selection, limit)
 
     def size(self, selection: Selection) -> tuple[int, int]:
-        """Return how many of the chosen experiments are closed, and how many are open."""
+        """Return how many of the selected experiments are closed, and how many are open."""
         from qexp.store.selection import selectors
 
         with self.begin() as connection:
             return study_progress.count(connection, selectors.where(connection, selection))
 
     def show(self, selection: Selection) -> list[Shown]:
-        """Return everything about the chosen experiments."""
+        """Return everything about the selected experiments."""
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
             return experiment_queries.show(connection, selection)
 
     def explain(self, experiment: int) -> Explanation:
-        """Say why an experiment is in the state that it is in; also while the broker is down."""
+        """Explain why an experiment is in its state; this works while the broker is down."""
         from qexp.client.explain import explain, gather
 
         return explain(gather(self.settings, self.begin, experiment))
 
     def errors(self, selection: Selection) -> list[ErrorGroup]:
-        """Return the failed among the chosen experiments by error, the largest group first."""
+        """Return the failed ones of the selected experiments by error, the largest group first."""
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
@@ -228,10 +229,10 @@ class Client:
 
     def requeue(self, selection: Selection, fresh: bool = False) -> Requeued:
         """
-        Run the chosen experiments again that have ended, with the code as it is now; their attempts stay.
+        Run the finished ones of the selected experiments again, with the current code; keep their attempts.
 
-        With *fresh* they begin anew, otherwise with their checkpoints where they have any. Stale ones are chosen by the
-        newest revision in the database, before this makes one of the code as it is now.
+        They continue from their checkpoints, with *fresh* from the beginning. A selection of stale experiments
+        refers to the newest revision before this call, which may make another one.
         """
         from qexp.client.study_specs import renew, renewal
         from qexp.files import Files
@@ -244,14 +245,14 @@ class Client:
             digests = [study_rows.current(connection, study)[1] for study in known]
         renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
 
-        def send_back(connection: Connection) -> control.RequeuedRows:
+        def requeue(connection: Connection) -> control.RequeuedRows:
             done = control.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
             control.renewed(connection, done.studies)
             for study in study_rows.rows(connection, done.studies):
                 renew(connection, study, renewals[study.id])
             return done
 
-        done = self.change(send_back)
+        done = self.change(requeue)
         with closing(self.publisher) as publisher:
             publisher.publish_studies(done.studies)
         self.renew_views()
@@ -261,9 +262,9 @@ class Client:
 
     def accept(self, selection: Selection) -> Accepted:
         """
-        Mark the chosen failed experiments as done with the results that they have kept.
+        Mark the selected failed experiments as done, with the parts of their results that were kept.
 
-        Their attempts do not change. Experiments that have kept nothing stay failed.
+        Their attempts do not change. Experiments without a kept part stay failed.
         """
         from qexp.files import Files
         from qexp.store.selection import selectors
@@ -278,34 +279,34 @@ class Client:
 
     def cancel(self, selection: Selection, reason: str | None = None) -> Cancelled:
         """
-        End the chosen experiments that are open.
+        Cancel the open ones of the selected experiments.
 
-        Attempts that run end at once as far as their results go; their workers end them within a few seconds.
+        Results of their running attempts are refused immediately; workers end these attempts within a few seconds.
         """
         from qexp.store.selection import selectors
 
-        said = reason and truncated(reason)
-        return self.change(lambda connection: control.cancel(connection, selectors.where(connection, selection), said))
+        text = reason and truncated(reason)
+        return self.change(lambda connection: control.cancel(connection, selectors.where(connection, selection), text))
 
     def pause(self, study: str, reason: str | None = None) -> bool:
         """
-        Let a study rest: nothing of it begins, and what runs is asked to save and leave, then ended, uncharged.
+        Pause a study: no attempt starts; running attempts may save and are then ended, which costs no retry.
 
-        False: it was paused before, and keeps its reason.
+        Returns False if it was already paused; the earlier reason stays.
         """
         return self.change(lambda connection: control.pause(connection, study, reason and truncated(reason)))
 
     def resume(self, study: str) -> bool:
-        """Let a paused study go on; False: it was not paused."""
+        """Resume a paused study. Returns False if it was not paused."""
         found = self.change(lambda connection: control.resume(connection, study))
         self.publish(self.study(study))
         return found
 
     def change(self, action: Callable[[Connection], T]) -> T:
         """
-        Return what *action* does in a transaction, done again if Postgres has broken it off for another's sake.
+        Run *action* in a transaction and return its value; retry after a deadlock or conflict.
 
-        Somebody else may hold what it needs, as an open psql does: after a while that is said, and waited for.
+        If another session, such as an open psql, holds a lock, a warning names it and the wait continues.
         """
         pauses, patience = iter(_PAUSES), LOCK_TIMEOUT
         while True:
@@ -313,35 +314,35 @@ class Client:
                 with self.begin() as connection:
                     connection.execute(text(f"SET LOCAL lock_timeout = '{patience}'"))
                     return action(connection)
-            except (DBAPIError, psycopg.Error) as error:  # the latter of what goes to Postgres without SQLAlchemy
+            except (DBAPIError, psycopg.Error) as error:  # some statements bypass SQLAlchemy
                 cause = error.orig if isinstance(error, DBAPIError) else error
                 state = str(getattr(cause, "sqlstate", ""))
                 if state == _LOCKED and patience != _NO_TIMEOUT:
-                    self._say_who_holds()
+                    self._warn_of_lock()
                     pause, patience = 0.0, _NO_TIMEOUT
                 elif not state.startswith("40") or (pause := next(pauses, -1.0)) < 0:  # neither deadlock nor conflict
                     raise
             time.sleep(pause)
 
-    def _say_who_holds(self) -> None:
+    def _warn_of_lock(self) -> None:
         with self.begin() as connection:
-            who = locks.holder(connection)
-        if who is not None:
-            log.warning("waiting for a lock of %s: commit there, or end it with pg_terminate_backend", who)
+            holder = locks.holder(connection)
+        if holder is not None:
+            log.warning("waiting for a lock of %s: commit there, or end it with pg_terminate_backend", holder)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
-        """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
+        """Return the selected experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
             return experiment_queries.frame(connection, selection)
 
     def export(self, selection: Selection, path: Path) -> tuple[int, int]:
-        """Write the frame of the chosen experiments of one study to a file; return its numbers of rows and columns."""
+        """Write the selected experiments of one study to a file; return the numbers of rows and columns."""
         from qexp.analysis.export import writer
         from qexp.client import experiment_queries
 
-        save = writer(path)  # before Postgres is asked: it may be no name of a kind that can be written
+        save = writer(path)  # refuses an unknown suffix before Postgres is asked
         with self.begin() as connection:
             return experiment_queries.export(connection, selection, save)
 
@@ -353,10 +354,10 @@ class Client:
         check: Callable[[], None] = lambda: None,
     ) -> study_progress.StudyProgress:
         """
-        Wait until no experiment of a study is open, or it is paused and none runs, and return how it stands then.
+        Wait until no experiment of a study is open, or it is paused and none runs; return its progress.
 
-        *progress* is told the counts now and then, more rarely of a study that takes long to count; *check* is called
-        several times a second. TimeoutError after *timeout* seconds, if given.
+        *progress* receives the counts now and then, and less often if counting is slow. *check* is called several
+        times a second. Raises TimeoutError after *timeout* seconds, if given.
         """
         from qexp.client import wait_for_study
 

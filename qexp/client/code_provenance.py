@@ -1,4 +1,4 @@
-"""What a revision comes from: the code as it is now, what git says of it, and what is installed."""
+"""The provenance of a revision: a snapshot of the code, its state in git, and the installed packages."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 def of(grid: Grid) -> Provenance:
-    """Return where the code of a grid comes from; SourceError if its folder cannot be taken as a snapshot."""
-    file = _shipped(grid)
+    """Return the provenance of a grid's code. Raises SourceError if the folder cannot become a snapshot."""
+    file = _function_file(grid)
     found = of_folder(grid.folder, file is not None)
     if file is not None and found.snapshot is not None and not _has(found.snapshot.files, file):
-        said = [text for text in found.snapshot.warnings if text.startswith(f"{file}:")]
-        why = said[0] if said else f"{file}: left out of the snapshot; the line '!{file}' in .qexpignore takes it"
+        warning = next((text for text in found.snapshot.warnings if text.startswith(f"{file}:")), None)
+        why = warning or f"{file}: left out of the snapshot; the line '!{file}' in .qexpignore takes it"
         raise SourceError(f"{grid.folder}/{why}; workers need it for the function {grid.function}")
     return found
 
 
 def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
-    """Return the folder on this machine with the code that workers run: a snapshot *digest*, otherwise *folder*."""
+    """Return the folder on this host with the code that workers run: the snapshot *digest*, otherwise *folder*."""
     if digest is None:
         return None if folder is None else Path(folder)
 
@@ -44,15 +44,15 @@ def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
 
 
 def warnings(grid: Grid) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a person should know of the snapshot that enqueueing a grid would take, and what `missing` says."""
-    if grid.folder is None or not _shipped(grid):
+    """Return the warnings of the snapshot that an enqueue would take, and the lines of `missing`."""
+    if grid.folder is None or not _function_file(grid):
         return (), ()
     snapshot = take(grid.folder)
     return snapshot.warnings, missing(grid, snapshot)
 
 
 def missing(grid: Grid, snapshot: Snapshot | None) -> tuple[str, ...]:
-    """Return a line for each module that the function imports here, and that workers would not find."""
+    """Return a line for each module that the function imports here and that workers would not find."""
     if snapshot is None or grid.folder is None:
         return ()
     found = unavailable_modules(grid.function, grid.folder, lambda file: _has(snapshot.files, file))
@@ -70,19 +70,19 @@ def _missing(one: UnavailableModule, top: Path) -> str:
     return f"{shown}: imports {one.name} from {one.file}, which the snapshot for workers does not have; {repair}"
 
 
-def _shipped(grid: Grid) -> str | None:
-    """Return the file of the function in the grid's folder, if workers run a snapshot of the folder."""
+def _function_file(grid: Grid) -> str | None:
+    """Return the file of the function in the grid's folder. Returns None if workers run no snapshot of it."""
     if grid.file.source != "snapshot" or grid.folder is None:
         return None
     return file_in(grid.function, grid.folder)
 
 
 def _has(files: Sequence[str], file: str) -> bool:
-    """Say whether a snapshot has a file, or files below a folder."""
+    """Return whether a snapshot has a file, or files below a folder."""
     return any(name == file or name.startswith(f"{file}/") for name in files)
 
 
-def of_folder(folder: Path | None, ships: bool) -> Provenance:
-    """Return the provenance of a folder, with a snapshot of it if it *ships*."""
+def of_folder(folder: Path | None, with_snapshot: bool) -> Provenance:
+    """Return the provenance of a folder."""
     git = state(folder) if folder is not None else None
-    return Provenance(take(folder) if ships and folder is not None else None, git, current())
+    return Provenance(take(folder) if with_snapshot and folder is not None else None, git, current())

@@ -1,4 +1,4 @@
-"""One experiment runs in this process, with the code and the parameters that it has, and nothing is written."""
+"""Run one experiment in this process with its code and parameters, and write nothing: `qexp debug`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from qexp.worker.context.postgres import PostgresJournal
 
 class DryRun:
     """
-    An experiment as its next attempt would run it, here.
+    The next attempt of an experiment, run in this process.
 
-    Its checkpoints are read; nothing is written but code to this host's cache and files below its temporary `workdir`.
-    The working directory is the caller's. With *live* its code is the folder's as it is now.
+    It reads checkpoints. It writes only code into this host's cache, and files into the temporary `workdir`. The
+    working directory is the caller's. With *live* it runs the current code of the grid's folder.
     """
 
     def __init__(self, experiment: int, client: Client | None = None, live: bool = False) -> None:
@@ -41,17 +41,17 @@ class DryRun:
 
     @cached_property
     def folder(self) -> Path | None:
-        """Where its code is on this host; None: only what is installed."""
+        """The folder of its code on this host. None means that only installed code is used."""
         return AttemptCode(self._client.settings, self._postgres).folder(self.claim)
 
     @property
     def code(self) -> str:
-        """What its code is, in words."""
+        """A description of its code."""
         digest, folder = self.claim.source, self.claim.folder
         return f"snapshot {digest[:12]}" if digest else f"the code in {folder}" if folder else "installed code"
 
     def run(self) -> dict[str, Json] | None:
-        """Return the result that the experiment would have; None if it leaves or pauses. Its exceptions come out."""
+        """Return the result. Returns None if the function leaves or pauses. Raises the exceptions of the function."""
         claim = self.claim
         context = function_call.context_of(claim, self.journal)
         switch_folder(self.folder)
@@ -67,8 +67,8 @@ class DryRun:
             return None
         return {**self.journal.recorded, **results.mapping(value, call.result_keys)}
 
-    def left(self) -> Iterator[str]:
-        """Yield a line for each thing, beside its result, that the experiment would have left."""
+    def records(self) -> Iterator[str]:
+        """Yield a line for each series, list, checkpoint and artifact that the experiment recorded."""
         for name, points in self.journal.series.items():
             yield f"series {name}: {len(points)} points, the last {points[-1].value:.6g}"
         for name, rows in self.journal.lists.items():
@@ -80,7 +80,7 @@ class DryRun:
 
 
 def _claim(client: Client, experiment: int) -> Claim:
-    """Return what a worker would be given of an experiment, without taking it."""
+    """Return the claim that a worker would get, without claiming the experiment."""
     (view,) = client.experiments(Selection(ids=((experiment, experiment),)))
     with client.begin() as connection:
         study = study_rows.find(connection, view.study)

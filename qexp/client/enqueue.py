@@ -1,4 +1,4 @@
-"""Add experiments to studies, from a grid or by code."""
+"""Add experiments to studies, from a grid or from code."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Difference:
-    """What enqueueing a grid would do to its study."""
+    """The changes that enqueueing a grid would make to its study."""
 
     study: str
     new: int
     kept: int
     orphaned: int
     changes: Mapping[str, tuple[Json, Json]]
-    """What describes the study and would change: by name, its value before and after."""
+    """The old and the new value of each property of the study that would change, by name."""
 
 
 @dataclass(frozen=True)
 class Enqueued:
-    """What enqueueing a grid did: experiments in the grid, those that were new, those that were announced."""
+    """The result of an enqueue: experiments in the grid, new ones, and announced ones."""
 
     study: str
     total: int
@@ -45,19 +45,19 @@ class Enqueued:
     announced: int
     revision: int
     orphaned: int = 0
-    """Experiments of the study that the grid leaves out."""
+    """Experiments of the study that the grid no longer has."""
     moved_from: tuple[str, str | None] | None = None
-    """The function and folder that the study had, if they are others now: what waits will run with the new ones."""
+    """The former function and folder of the study, if they changed; waiting experiments run with the new ones."""
     waiting: int = 0
-    """Experiments that will be announced as workers take the others, or when the study is resumed."""
+    """Experiments that will be announced when workers have taken others, or when the study is resumed."""
     warnings: tuple[str, ...] = ()
-    """What of the code was left out of its snapshot, or looks like a secret and was not."""
+    """Files that the snapshot leaves out, and files in it that look like secrets."""
     ran_otherwise: int = 0
-    """Experiments that have run, or run, with another order of keys or kind of number than the grid has."""
+    """Experiments that started with another order of keys or kind of number than the grid has."""
     missing: tuple[str, ...] = ()
-    """Modules that the function imports here, and that workers would not find."""
+    """Modules that the function imports here and that workers would not find."""
     stale: int = 0
-    """Done experiments whose settings or imported code differ from the grid's."""
+    """Done experiments whose settings or imported code differ from those of the grid."""
 
     @property
     def known(self) -> int:
@@ -65,7 +65,7 @@ class Enqueued:
 
 
 def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
-    """Do what `Client.enqueue` says."""
+    """Implement `Client.enqueue`."""
     grid = checked(grid)
     broker.check(client.settings)
     spec = study_spec(grid, client.settings)
@@ -87,7 +87,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     with client.begin() as connection:
         waiting = publishing.pending_of(connection, study.id)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
-    client.renew_views(study.id)  # not before: no worker should have to wait for it
+    client.renew_views(study.id)  # last, so that workers can start earlier
     moved = before if before not in (None, (spec.function, spec.folder)) else None
     snapshot = spec.provenance.snapshot
     warnings = snapshot.warnings if snapshot is not None else ()
@@ -115,19 +115,19 @@ def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[e
 
 
 def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
-    """Do what `Client.extend` says."""
+    """Implement `Client.extend`."""
     if isinstance(rows, Mapping):
         raise GridError("add", "found a mapping, expected a list of mappings, one for each experiment")
     broker.check(client.settings)
     include, added = list(rows), None
-    while added is None:  # again if the study has another revision by then, perhaps with another function
+    while added is None:  # again if another process has made a new revision meanwhile
         with client.begin() as connection:
             known = study_rows.find(connection, study)
             settings, digest = study_rows.current(connection, known)
         if not include:  # a grid without rows would be one experiment without parameters
             return Enqueued(study, 0, 0, 0, known.revision)
         data = {"study": study, "function": known.function, "include": include, "settings": settings}
-        # outside of transactions, since it unpacks code and imports the module
+        # outside of a transaction: unpacking and importing code may take long
         code = code_provenance.code(client, known.folder, digest)
         grid = checked(Grid.from_dict(data, code), moves=False)
         added = client.change(partial(_add, known=known, grid=grid))
@@ -137,7 +137,7 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
 
 
 def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> enqueueing.Added | None:
-    """Add parameter sets to a study; None: it has another revision than was *known*, and nothing was added."""
+    """Add parameter sets to a study. Returns None, and adds nothing, if its revision is not the *known* one."""
     names = studies.name_parameters(connection, known, grid.names)
     if names is None:
         return None
@@ -148,7 +148,7 @@ def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> enqu
 
 
 def compare(client: Client, grid: Grid) -> Difference:
-    """Do what `Client.compare` says."""
+    """Implement `Client.compare`."""
     grid = checked(grid)
     spec = study_spec(grid, client.settings)
     new = Difference(grid.study, len(grid), 0, 0, {})

@@ -1,4 +1,4 @@
-"""What is read of chosen experiments: as views, by error, as a frame or a file."""
+"""Read selected experiments from Postgres: as views, grouped by error, as a frame, or into a file."""
 
 from __future__ import annotations
 
@@ -29,60 +29,60 @@ class Shown:
 
 
 def experiments(connection: Connection, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
-    """Return the chosen experiments in the order of their ids."""
+    """Return the selected experiments in the order of their ids."""
     return list(experiment_rows.experiments(connection, selectors.where(connection, selection), limit))
 
 
 def show(connection: Connection, selection: Selection) -> list[Shown]:
-    """Return everything about the chosen experiments."""
+    """Return everything about the selected experiments."""
     found = experiments(connection, selection)
     attempts = experiment_rows.attempts(connection, [view.id for view in found])
     return [Shown(view, attempts[view.id]) for view in found]
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
-    """Return the failed among the chosen experiments by error, the largest group first."""
+    """Return the failed ones of the selected experiments by error, the largest group first."""
     return experiment_rows.error_groups(connection, selectors.where(connection, selection))
 
 
 def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
-    """Return the chosen experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
-    from qexp.analysis.frame import frame as made
+    """Return the selected experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
+    from qexp.analysis.frame import frame as build
 
     condition = selectors.where(connection, selection)
     known = study_rows.of(connection, condition, selection.study)
-    return made(experiment_rows.blocks(connection, condition), known.parameters, known.results)
+    return build(experiment_rows.blocks(connection, condition), known.parameters, known.results)
 
 
 def frame_and_sources(
     connection: Connection, condition: ColumnElement[bool], study: study_rows.StudyRow
 ) -> tuple[pd.DataFrame, dict[str, Source]]:
-    """Return a frame of a study's chosen experiments, and which of its columns are parameters and which are results."""
-    from qexp.analysis.frame import frame_and_sources as made
+    """Return a frame of a study's selected experiments, and the source of each column: parameter or result."""
+    from qexp.analysis.frame import frame_and_sources as build
 
-    return made(experiment_rows.blocks(connection, condition), study.parameters, study.results)
+    return build(experiment_rows.blocks(connection, condition), study.parameters, study.results)
 
 
 def export(
     connection: Connection, selection: Selection, save: Callable[[Iterable[pd.DataFrame]], None]
 ) -> tuple[int, int]:
     """
-    Give the frame of the chosen experiments of one study to *save*, in pieces; return its numbers of rows and columns.
+    Pass the selected experiments of one study to *save* in several frames; return the numbers of rows and columns.
 
-    They are read twice, once for the types of their columns, so that never more than some thousands are in memory.
+    It reads them twice, first for the types of the columns, so that memory holds only some thousands at a time.
     """
     from qexp.analysis.frame import frames
 
     shapes: list[tuple[int, int]] = []
-    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both times the same ones
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both reads see the same rows
     condition = selectors.where(connection, selection)
     known = study_rows.of(connection, condition, selection.study)
     seen, blocks = experiment_rows.values(connection, condition), experiment_rows.blocks(connection, condition)
-    save(_measured(frames(seen, blocks, known.parameters, known.results), shapes))
+    save(_with_shapes(frames(seen, blocks, known.parameters, known.results), shapes))
     return sum(rows for rows, _ in shapes), shapes[0][1]
 
 
-def _measured(pieces: Iterable[pd.DataFrame], shapes: list[tuple[int, int]]) -> Iterator[pd.DataFrame]:
+def _with_shapes(pieces: Iterable[pd.DataFrame], shapes: list[tuple[int, int]]) -> Iterator[pd.DataFrame]:
     for piece in pieces:
         shapes.append(piece.shape)
         yield piece

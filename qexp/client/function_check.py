@@ -1,4 +1,4 @@
-"""A grid and the function it names are held against each other, before anything is written."""
+"""Check a grid against its function, before anything is written."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def checked(grid: Grid, moves: bool = True) -> Grid:
     """
-    Return the grid with values converted for its function, and with the folder that workers import it from.
+    Return the grid with values converted for its function, and with the folder from which workers import it.
 
-    GridError names the line that does not fit. Without *moves* a function in another folder is an error too.
+    Raises GridError with the line that does not fit; without *moves*, also if the function is in another folder.
     """
     if grid.is_bound:
         return grid

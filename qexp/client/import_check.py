@@ -1,4 +1,4 @@
-"""Can these functions be imported here? Asked of a process of its own: importing runs the modules' code."""
+"""Check that functions can be imported, in a separate process, since an import runs code of the user."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from qexp.functions import Signature, importing_from, resolve
 from qexp.module_process import ask_module
 
 Place = tuple[str, str | None]
-"""A function as `module:name`, and the folder that it is looked for in."""
+"""A function as `module:name`, and the folder to import it from."""
 
 
 def problems(places: Sequence[Place], patience: float) -> dict[Place, str | None]:
     """
-    Return what is wrong with each function, None where nothing is.
+    Return the problem of each function, or None for a good one.
 
-    They are looked at in order for *patience* seconds in all. The first that is missing in the answer was being
-    imported then; a module that ends the process is told as what was wrong.
+    They are imported in order, for *patience* seconds in all. After that time, the function being imported and later
+    ones are missing from the answer. A module that ends the process is a problem too.
     """
     found: dict[Place, str | None] = {}
     deadline = time.monotonic() + patience
@@ -48,7 +48,7 @@ def _problem(function: str, folder: Path | None) -> str | None:
 
 def _answer() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the modules print is not an answer
+    os.dup2(2, 1)  # prints of the modules go to stderr
     for function, folder in json.load(sys.stdin):
         problem = _problem(function, None if folder is None else Path(folder))
         answers.write(json.dumps(problem) + "\n")

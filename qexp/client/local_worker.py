@@ -1,4 +1,4 @@
-"""Start workers on this machine, and stop them when this program ends."""
+"""Start a worker on this machine, and stop it when this program ends."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from typing import Self
 from qexp.errors import WorkerError
 from qexp.settings import Settings
 
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_WARM = 10.0
-"""Seconds that a worker gets to finish what it runs before it is told to stop at once."""
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FINISH_TIME = 10.0
+"""Seconds that a worker may use to finish its running experiments."""
 
 
 def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
-    """Return the command line of a worker with the flags that qexp wants, `python -P -m celery -A qexp worker …`."""
-    # -O fair is Celery's default; gossip and mingle are off for every worker of this application
+    """Return the command line of a worker with qexp's flags: `python -P -m celery -A qexp worker …`."""
     line = [sys.executable, "-P", "-m", "celery", "-A", "qexp", "worker", "--hostname", f"qexp-{os.getpid()}@%h"]
     if concurrency is not None:
         line += ["--concurrency", str(concurrency)]
@@ -33,7 +32,7 @@ def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Se
 
 
 class LocalWorker:
-    """A worker with *concurrency* children that logs to a file; used as a context manager, it is stopped at the end."""
+    """A worker with *concurrency* children that logs to a file; as a context manager, it stops itself."""
 
     def __init__(self, settings: Settings, concurrency: int, queue: str) -> None:
         settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,14 +48,14 @@ class LocalWorker:
             )
 
     def check(self) -> None:
-        """Raise WorkerError if the worker has ended by itself."""
+        """Raise WorkerError if the worker has ended on its own."""
         status = self._process.poll()
         if status is not None:
             raise WorkerError(status, _last_line(self.log), self.log)
 
-    def stop(self, patience: float = _WARM) -> None:
-        """Let what runs come to its end for *patience* seconds, then give it back and stop at once; leave nothing."""
-        with _unhurried():
+    def stop(self, patience: float = _FINISH_TIME) -> None:
+        """Let experiments finish for *patience* seconds, then give them back and kill the worker's processes."""
+        with _signals_ignored():
             for number in (signal.SIGTERM, signal.SIGQUIT):
                 if self._process.poll() is None:
                     self._process.send_signal(number)
@@ -72,29 +71,29 @@ class LocalWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop(patience=_WARM if error is None else 2.0)
+        self.stop(patience=_FINISH_TIME if error is None else 2.0)
 
 
 @contextmanager
 def ending_on_signals() -> Iterator[Callable[[], None]]:
     """
-    Let TERM and HUP end what goes on as Ctrl-C does, so that a worker started here is stopped on the way out.
+    Let INT, TERM and HUP raise KeyboardInterrupt, so that a worker started here is stopped before the exit.
 
-    Gives what raises KeyboardInterrupt if one of them has come: Python drops an exception that is raised in a finalizer
-    or a weak reference's callback, and SQLAlchemy has both in every transaction, so 2 of 700 signals were lost.
+    Yields a function that raises it again. It is needed because Python drops exceptions in finalizers and in callbacks
+    of weak references, and every transaction of SQLAlchemy has both.
     """
-    came = False
+    received = False
 
     def interrupt(number: int, frame: object) -> None:
-        nonlocal came
-        came = True
+        nonlocal received
+        received = True
         raise KeyboardInterrupt
 
     def check() -> None:
-        if came:
+        if received:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _ENDING}
+    before = {number: signal.signal(number, interrupt) for number in _STOP_SIGNALS}
     try:
         yield check
     finally:
@@ -103,9 +102,9 @@ def ending_on_signals() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def _unhurried() -> Iterator[None]:
-    """Take no further Ctrl-C while a worker is being stopped: the one way to leave it behind."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
+def _signals_ignored() -> Iterator[None]:
+    """Ignore signals while a worker is being stopped; otherwise a second Ctrl-C would leave it running."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOP_SIGNALS}
     try:
         yield
     finally:
@@ -115,4 +114,4 @@ def _unhurried() -> Iterator[None]:
 
 def _last_line(log: Path) -> str:
     lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "it logged nothing"

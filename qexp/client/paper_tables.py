@@ -1,4 +1,4 @@
-"""The tables of a paper: all of a file of tables, written or compared with the files that are there."""
+"""Write or check the tables of a paper, which a file of tables describes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Made:
-    """A table of a paper, or the error that says why it cannot be made."""
+class PaperTable:
+    """A table of a paper, or the error that prevents it."""
 
     planned: PlannedTable
     table: Table | None
@@ -31,27 +31,27 @@ class Made:
 
 
 class FileState(StrEnum):
-    """A file of a paper after it was written or checked."""
+    """The state of a file of a paper after a write or a check."""
 
     WRITTEN = "written"
     UNCHANGED = "unchanged"
     DIFFERS = "differs"
     MISSING = "missing"
     REFUSED = "refused"
-    """The table would be wrong; the file is as it was."""
+    """The table would be wrong; the file did not change."""
     FAILED = "failed"
-    """The table cannot be made as it was asked for; the file is as it was."""
+    """The table cannot be made; the file did not change."""
     SKIPPED = "skipped"
 
     @property
     def is_good(self) -> bool:
-        """Return whether the file says what the database says, or nobody asked."""
+        """Whether the file agrees with the database, or was skipped."""
         return self in (FileState.WRITTEN, FileState.UNCHANGED, FileState.SKIPPED)
 
 
 @dataclass(frozen=True)
 class FileOutcome:
-    """One file of a paper, its state, and more about it in words."""
+    """One file of a paper, its state, and details as text."""
 
     path: Path
     state: FileState
@@ -60,7 +60,7 @@ class FileOutcome:
 
 @dataclass(frozen=True)
 class PaperProblem:
-    """The reason for which a table, or the file of macros, cannot be made; a refused table has several lines."""
+    """The reason why a table, or the file of macros, cannot be made; several lines for a refused table."""
 
     text: str
     exit_status: int
@@ -68,14 +68,14 @@ class PaperProblem:
 
 @dataclass(frozen=True)
 class PaperOutcome:
-    """All files of a paper, and the problems with tables that could not be made."""
+    """All files of a paper, and the problems of tables that could not be made."""
 
     files: tuple[FileOutcome, ...]
     problems: tuple[PaperProblem, ...]
 
     @property
     def exit_status(self) -> int:
-        """The exit status of the worst problem; 1 if a checked file differs; 0 if all is well."""
+        """The exit status of the worst problem, 1 if a file differs, or 0."""
         differs = any(not file.state.is_good for file in self.files)
         return max([int(differs), *(problem.exit_status for problem in self.problems)])
 
@@ -87,7 +87,7 @@ class _Text:
     path: Path
     text: str
     table: Table | None = None
-    """None: the file has macros."""
+    """None for the file of macros."""
 
     def difference(self, old: str) -> str:
         if self.table is None:
@@ -97,11 +97,11 @@ class _Text:
 
 def tables(path: str | Path, *, client: Client | None = None) -> dict[str, Table]:
     """
-    Return the tables of a file of tables by name, all of one moment; nothing is written.
+    Return the tables of a file of tables by name, all from one snapshot of the database; write nothing.
 
-    A `qexp.QexpError` says why a table cannot be made; its notes name the table.
+    Raises a `qexp.QexpError`, whose notes name the table, if a table cannot be made.
     """
-    made = make_all(client or Client(), load(Path(path)).tables)
+    made = make_tables(client or Client(), load(Path(path)).tables)
     for one in made:
         if one.error is not None:
             one.error.add_note(f"{one.planned.place}: table {one.planned.name}")
@@ -109,27 +109,27 @@ def tables(path: str | Path, *, client: Client | None = None) -> dict[str, Table
     return {one.planned.name: one.table for one in made if one.table is not None}
 
 
-def make_all(client: Client, planned: Iterable[PlannedTable]) -> list[Made]:
-    """Make tables of one moment. If a table cannot be made, the other tables are made all the same."""
+def make_tables(client: Client, planned: Iterable[PlannedTable]) -> list[PaperTable]:
+    """Make tables from one snapshot of the database. An error of one table does not stop the others."""
     made = []
     with snapshot(client) as connection:
         for one in planned:
             try:
-                made.append(Made(one, _signed(build(connection, one.spec), one)))
+                made.append(PaperTable(one, _with_source(build(connection, one.spec), one)))
             except (ServiceError, TablesError):
                 raise
             except QexpError as error:
-                made.append(Made(one, None, error))
+                made.append(PaperTable(one, None, error))
     return made
 
 
-def _signed(table: Table, planned: PlannedTable) -> Table:
-    """Add the entry of the file of tables to the lines that say where a table comes from."""
+def _with_source(table: Table, planned: PlannedTable) -> Table:
+    """Add the file of tables and the table's name to the provenance of a table."""
     return replace(table, provenance=(*table.provenance, f"file: {planned.file}, table {planned.name}"))
 
 
-def chosen(paper: TablesFile, names: Sequence[str]) -> list[PlannedTable]:
-    """Return the tables with these names, or all without names; SummaryError if there is no such table."""
+def selected_tables(paper: TablesFile, names: Sequence[str]) -> list[PlannedTable]:
+    """Return the tables with these names, or all if there are no names. Raises SummaryError for an unknown name."""
     for name in names:
         if name not in paper.names:
             hint = nearest(name, paper.names) or f"; there are {', '.join(paper.names)}"
@@ -139,15 +139,15 @@ def chosen(paper: TablesFile, names: Sequence[str]) -> list[PlannedTable]:
 
 def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: bool = False) -> PaperOutcome:
     """
-    Write the files of a paper; files that say the same already are left alone. With *check* nothing is written.
+    Write those files of a paper that differ; with *check*, write nothing and report the differences.
 
-    ExportError, before anything is read: a file cannot be written. A table that cannot be made leaves its files, and
-    the file of macros, as they are. With *only* some tables, the macros are left alone.
+    Raises ExportError, before it reads Postgres, if a file cannot be written. If a table cannot be made, its files and
+    the file of macros do not change. With *only* some tables, the macros do not change either.
     """
-    planned = chosen(paper, only)
+    planned = selected_tables(paper, only)
     if not check:
         _check_writable(planned, None if only else paper.macros)
-    made = make_all(client, planned)
+    made = make_tables(client, planned)
     files = [outcome for one in made for outcome in _files(one, check)]
     problems = [_problem(one.planned, one.error) for one in made if one.error is not None]
     if paper.macros is not None and only:
@@ -157,21 +157,21 @@ def refresh(client: Client, paper: TablesFile, only: Sequence[str] = (), check: 
     return PaperOutcome(tuple(files), tuple(problems))
 
 
-def settle(path: Path, table: Table, check: bool, siunitx: bool = False) -> FileOutcome:
+def write_or_check(path: Path, table: Table, check: bool, siunitx: bool = False) -> FileOutcome:
     """Write one table to a file, or *check* the file."""
     text = render(table, path.suffix.lower().removeprefix("."), siunitx)
-    return _settled(_Text(path, text, table), check)
+    return _write_or_check(_Text(path, text, table), check)
 
 
-def settle_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutcome:
+def write_or_check_macros(path: Path, named: dict[str, Table], check: bool) -> FileOutcome:
     """Write a macro for each cell of some tables, given by name, to a file, or *check* the file."""
-    return _settled(_Text(path, to_macros(named)), check)
+    return _write_or_check(_Text(path, to_macros(named)), check)
 
 
 def _problem(planned: PlannedTable, error: QexpError) -> PaperProblem:
     text = str(error)
     if isinstance(error, RefusedError):
-        text = text.replace(error.advice, error.advice.replace("--allow ", "allow: "))  # as a file of tables has it
+        text = text.replace(error.advice, error.advice.replace("--allow ", "allow: "))  # the key in a file of tables
     return PaperProblem(f"{planned.place}: table {planned.name}: {text}", error.exit_status)
 
 
@@ -183,35 +183,38 @@ def _check_writable(planned: Iterable[PlannedTable], macros: Path | None) -> Non
         check_macros_file(macros)
 
 
-def _files(made: Made, check: bool) -> Iterator[FileOutcome]:
+def _files(made: PaperTable, check: bool) -> Iterator[FileOutcome]:
     for path in made.planned.files:
         if made.table is None:
-            yield _left(path, FileState.REFUSED if isinstance(made.error, RefusedError) else FileState.FAILED, check)
+            yield _unwritten(
+                path, FileState.REFUSED if isinstance(made.error, RefusedError) else FileState.FAILED, check
+            )
         else:
-            yield settle(path, made.table, check, made.planned.siunitx)
+            yield write_or_check(path, made.table, check, made.planned.siunitx)
 
 
-def _macros(made: Sequence[Made], path: Path, check: bool, problems: list[PaperProblem]) -> FileOutcome:
-    """Settle the file of macros, which needs all tables; add the problem if two cells would have one name."""
+def _macros(made: Sequence[PaperTable], path: Path, check: bool, problems: list[PaperProblem]) -> FileOutcome:
+    """Write or check the file of macros, which needs all tables; add a problem if two cells would share a name."""
     lacking = [one.planned.name for one in made if one.table is None]
     if lacking:
-        left = _left(path, FileState.REFUSED, check)
+        left = _unwritten(path, FileState.REFUSED, check)
         reason = f"it needs {', '.join(lacking)}"
         return FileOutcome(path, left.state, f"{left.detail}; {reason}" if left.detail else reason)
     try:
-        return settle_macros(path, {one.planned.name: one.table for one in made if one.table is not None}, check)
+        tables = {one.planned.name: one.table for one in made if one.table is not None}
+        return write_or_check_macros(path, tables, check)
     except ExportError as error:
         problems.append(PaperProblem(str(error), error.exit_status))
-        return _left(path, FileState.FAILED, check)
+        return _unwritten(path, FileState.FAILED, check)
 
 
-def _left(path: Path, state: FileState, check: bool) -> FileOutcome:
-    """Return that a file was not written."""
+def _unwritten(path: Path, state: FileState, check: bool) -> FileOutcome:
+    """Return the outcome of a file that was not written."""
     return FileOutcome(path, state, "" if check else "left as it was" if path.exists() else "not written")
 
 
-def _settled(wanted: _Text, check: bool) -> FileOutcome:
-    """Write a file, or check it, unless it has the wanted text already."""
+def _write_or_check(wanted: _Text, check: bool) -> FileOutcome:
+    """Write or check a file that does not have the wanted text yet."""
     old = _bytes(wanted.path)
     if old == encoded(wanted.text):
         return FileOutcome(wanted.path, FileState.UNCHANGED)
@@ -224,7 +227,7 @@ def _settled(wanted: _Text, check: bool) -> FileOutcome:
 
 
 def _bytes(path: Path) -> bytes | None:
-    """Return the content of a file; None if there is none."""
+    """Return the content of a file. Returns None if it does not exist."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""A study becomes a picture."""
+"""Draw a picture of a study: `qexp plot`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
     """
-    Return a picture of the chosen experiments of one study, all of one moment.
+    Return a picture of the selected experiments of one study, from one snapshot of the database.
 
-    SummaryError names an option that does not fit the study. RefusedError has a line for each reason why the picture
-    would be wrong: it would pool a parameter, or results of different settings or code.
+    Raises SummaryError if an option does not fit the study. Raises RefusedError if the picture would be wrong, because
+    it pools a parameter, or results of different settings or code.
     """
     require_matplotlib()
     from qexp.analysis.plots.drawing import draw
@@ -52,14 +52,14 @@ def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
 
 
 def _check_selectors(selection: Selection) -> None:
-    """Raise SummaryError for experiments chosen by their status."""
+    """Raise SummaryError if experiments are selected by status."""
     if selection.statuses or selection.error is not None:
         option = "--status, --failed" if selection.statuses else "--error"
         raise SummaryError(f"{option}: pictures show only done experiments; select by parameters with --where")
 
 
 def _check_where(study: StudyRow, selection: Selection) -> None:
-    """Raise SummaryError for experiments chosen by their results."""
+    """Raise SummaryError if experiments are selected by results."""
     if selection.where is not None:
         check_where([study], selection.where, "picture")
 
@@ -72,14 +72,14 @@ def _experiments(connection: Connection, condition: ColumnElement[bool], study: 
 
 
 def _chosen_by(selection: Selection) -> list[str]:
-    """Return a note on experiments chosen by ids, time or host: nobody can tell why from the parameters."""
+    """Return a note if experiments are selected by ids, time or host, since the parameters do not show that."""
     given = {"ids": selection.ids, "--since": selection.since, "--host": selection.host}
     options = [option for option, value in given.items() if value]
     return [f"only experiments chosen by {' and '.join(options)}"] * bool(options)
 
 
 def _mixed(connection: Connection, condition: ColumnElement[bool], selection: Selection, study: StudyRow) -> list[str]:
-    """Return the problem: experiments of other settings or code, unless these are asked for."""
+    """Return a problem if experiments have other settings or code, unless --stale selects them."""
     number = 0 if selection.stale is not None else drawable.stale(connection, condition, study)
     have = "has" if number == 1 else "have"
     return [f"{_count(number)} {have} other settings or code than the newest revision"] * (number > 0)
@@ -90,7 +90,7 @@ def _refusal(study: StudyRow, text: str) -> str:
 
 
 def _left_out(connection: Connection, condition: ColumnElement[bool], selection: Selection) -> list[str]:
-    """Return a note on done experiments that the newest grid leaves out."""
+    """Return a note if the newest grid lacks some of the done experiments."""
     number = 0 if selection.orphaned else drawable.left_out(connection, condition)
     text = f"{_count(number, 'done ')} {'is' if number == 1 else 'are'} not drawn: the newest grid leaves"
     return [f"{text} {'it' if number == 1 else 'them'} out"] * (number > 0)

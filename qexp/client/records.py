@@ -1,4 +1,4 @@
-"""Read what experiments recorded beside their results: output, series, lists, artifacts, code."""
+"""Read the records of experiments: output, series, lists, artifacts and code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Printed:
-    """What an attempt has printed, and whether it may print more."""
+    """The output of an attempt, and whether the attempt still runs."""
 
     attempt: int
     pieces: list[OutputPiece]
@@ -35,7 +35,7 @@ class Records:
         self._client = client or Client()
 
     def output(self, experiment: int, attempt: int | None = None, after: int = 0) -> Printed:
-        """Return what an attempt has printed from byte *after* on; the last attempt's if none is given."""
+        """Return the output of an attempt, by default the last one, from byte *after*."""
         with self._client.begin() as connection:
             selectors.where(connection, Selection(ids=((experiment, experiment),)))
             last, running = records.attempt_of(connection, experiment)
@@ -45,14 +45,14 @@ class Records:
             return Printed(number, records.output(connection, experiment, number, after), running and number == last)
 
     def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
-        """Return the series of the chosen experiments as a long frame; see `qexp.metrics`."""
+        """Return the series of the selected experiments as a long frame; see `qexp.metrics`."""
         from qexp.analysis.series_frames import long_frame
 
         with self._client.begin() as connection:
             return long_frame(records.series(connection, selectors.where(connection, selection), names, every))
 
     def rows(self, selection: Selection, name: str) -> pd.DataFrame:
-        """Return the rows of a list of the chosen experiments: id, attempt, at, then one column per key."""
+        """Return the rows of a list of the selected experiments: id, attempt, at, then one column per key."""
         from qexp.analysis.series_frames import list_frame
 
         with self._client.begin() as connection:
@@ -63,17 +63,17 @@ class Records:
             return list_frame(rows)
 
     def lists(self, selection: Selection) -> list[str]:
-        """Return the names of the lists that the chosen experiments have."""
+        """Return the names of the lists that the selected experiments have."""
         with self._client.begin() as connection:
             return records.lists(connection, selectors.where(connection, selection))
 
     def artifacts(self, selection: Selection) -> list[records.Artifact]:
-        """Return the files that the chosen experiments have left."""
+        """Return the artifacts of the selected experiments."""
         with self._client.begin() as connection:
             return records.artifacts(connection, selectors.where(connection, selection))
 
     def fetch(self, artifact: records.Artifact, target: Path) -> None:
-        """Copy an artifact to a file on this machine; FilesError if it is not what was stored."""
+        """Copy an artifact to a file on this host. Raises FilesError if its checksum differs."""
         Files(self._client.settings.artifacts_root).fetch(artifact.url, target, artifact.sha256)
 
     def content(self, artifact: records.Artifact) -> bytes:
@@ -81,7 +81,7 @@ class Records:
         return Files(self._client.settings.artifacts_root).get(artifact.url)
 
     def origin(self, experiment: int, attempt: int | None = None) -> records.CodeOrigin:
-        """Return the git commit, its diff and the packages that came with the revision of an attempt."""
+        """Return the git commit, the diff and the packages of the revision that an attempt ran."""
         with self._client.begin() as connection:
             selectors.where(connection, Selection(ids=((experiment, experiment),)))
             return records.origin(connection, experiment, attempt)

@@ -1,4 +1,4 @@
-"""The report of a study: from the database to one file."""
+"""Write the report of a study to one .html file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 def write(client: Client, options: Options, path: Path) -> int:
     """
-    Write the report of a study to a .html file, complete or not at all; return its size in bytes.
+    Write the report of a study to a .html file, completely or not at all; return its size in bytes.
 
-    All of it is of one moment. The same data give the same bytes.
+    It comes from one snapshot of the database. The same data give the same bytes.
     """
-    check_target(path, (".html", ".htm"))  # before Postgres is asked
+    check_target(path, (".html", ".htm"))  # before Postgres is read
     with client.begin() as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         found = gather(connection, options)

@@ -1,4 +1,4 @@
-"""How the results of a study differ from its newest revision, and how that revision differs from its folder."""
+"""Find results that differ from a study's newest revision, and files that changed since that revision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 def stale(client: Client, name: str) -> Staleness:
-    """Return which done experiments of a study differ from its newest revision in the database, and why."""
+    """Return which done experiments differ from the study's newest revision, and why."""
     with client.begin() as connection:
         study = study_rows.find(connection, name)
         found = staleness.of(connection, study)
@@ -32,12 +32,12 @@ def stale(client: Client, name: str) -> Staleness:
 
 
 def _edited(folder: Path, digest: str, marks: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the files of a folder that differ from a snapshot; none if the folder cannot be seen or taken here."""
+    """Return the files of a folder that differ from a snapshot. Returns none if this host cannot pack the folder."""
     if not folder.is_dir():
         return ()
     try:
         now = take(folder)
-    except SourceError as error:  # the next enqueue says so; what is in the database was compared all the same
+    except SourceError as error:  # the comparison within the database is still right
         log.warning("the folder was not compared: %s", error)
         return ()
     names = {*marks, *now.files} if now.digest != digest else set()

@@ -1,4 +1,4 @@
-"""Studies in notebooks: enqueue, wait, look, requeue."""
+"""The interface of notebooks: enqueue a grid, and wait for, read or requeue a study."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Study:
-    """A study that exists, by name. Every method asks the database anew: nothing is remembered but the name."""
+    """An existing study, by name. Every method reads the database again."""
 
     def __init__(self, name: str, client: Client | None = None) -> None:
         self._client = client or Client()
@@ -42,11 +42,11 @@ class Study:
         return self._client.counts(self.name)[0]
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Add experiments made by code, one parameter set each, and return how many were new."""
+        """Add parameter sets from code, one per experiment; return how many were new."""
         return self._client.extend(self.name, rows).new
 
     def wait(self, timeout: float | None = None) -> study_progress.StudyProgress:
-        """Wait until every experiment has ended; TimeoutError after *timeout* seconds, if given."""
+        """Wait until every experiment has finished. Raises TimeoutError after *timeout* seconds, if given."""
         return self._client.wait(self.name, timeout=timeout)
 
     def frame(
@@ -92,10 +92,10 @@ class Study:
         """
         Return a matplotlib figure of done experiments; docs/plots.md shows each kind.
 
-        *metric* is a result, or with *kind* `curve` a series. *x*, *by*, *over* and *facet* are parameters: those of
-        the horizontal axis, the lines or boxes, the replicates (default: seed) and the panels. *size* is in inches.
-        RefusedError says why the picture would be wrong, unless *allow* has `open` or `mixed`.
-        `figure.notes` says what was left out; `figure.save(path)` writes the same bytes for the same data.
+        *metric* is a result, or with *kind* `curve` a series. *x*, *by*, *over* and *facet* name parameters: of the
+        horizontal axis, of the lines or boxes, of the replicates (default: seed), of the panels. *size* is in inches.
+        Raises RefusedError if the picture would be wrong, unless *allow* has `open` or `mixed`. `figure.notes` lists
+        omitted data; `figure.save(path)` writes the same bytes for the same data.
         """
         from qexp.analysis.plots import PlotRequest, names_of
         from qexp.client.plotting import plot
@@ -105,7 +105,7 @@ class Study:
         return plot(self._client, _narrowed(self.name, where), request)
 
     def rows(self, name: str) -> pd.DataFrame:
-        """Return the rows of the list *name* that experiments have appended to, with id, attempt and at."""
+        """Return the rows of the list *name* of all experiments, with id, attempt and at."""
         return Records(self._client).rows(Selection(self.name), name)
 
     def table(
@@ -122,16 +122,16 @@ class Study:
 
     def stale(self) -> Staleness:
         """
-        Return how the done experiments differ from the newest revision: how many, which settings, which files.
+        Return how done experiments differ from the newest revision: their number, settings and files.
 
-        What they imported counts, not the whole folder. `requeue(stale=True)` runs them again.
+        Only imported files count. `requeue(stale=True)` runs stale experiments again.
         """
         from qexp.client.staleness import stale
 
         return stale(self._client, self.name)
 
     def coverage(self, rows: str | Sequence[str] = (), columns: str | Sequence[str] = (), **options: Any) -> Coverage:
-        """Return how many experiments of each cell are done, and why the others are not; see `qexp.coverage`."""
+        """Return the done experiments of each cell, and reasons for the others; see `qexp.coverage`."""
         from qexp.client.summaries import coverage
 
         return coverage(self.name, rows, columns, client=self._client, **options)
@@ -152,8 +152,8 @@ class Study:
         """
         Write all about the study to one .html file and return its path.
 
-        *metric* names results, by default all that are numbers. *rows* and *columns* name parameters, by default those
-        that suit the grid. Tables that `qexp.table` would refuse are shown with the reasons.
+        *metric* names results, by default all numeric ones. *rows* and *columns* name parameters, by default chosen by
+        the grid. Tables that `qexp.table` would refuse appear with the reasons.
         """
         from qexp.analysis.report import Options
         from qexp.client.reports import write
@@ -180,9 +180,9 @@ class Study:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
-        *where*, *since*, *host* and *stale* are those of `qexp.load`. What is given must all hold; with nothing given
-        it is refused, since that would run everything again. With *fresh* they begin anew, otherwise with their
-        checkpoints where they have any.
+        *where*, *since*, *host* and *stale* are those of `qexp.load`. Experiments must meet every given condition.
+        Raises SelectorError without any, since that would run everything again. They continue from their checkpoints,
+        with *fresh* from the beginning.
         """
         statuses = [status] if isinstance(status, str) else list(status)
         selection = self._chosen(ids, statuses, error=error, where=where, since=since, host=host, stale=stale)
@@ -197,10 +197,10 @@ class Study:
         host: str | None = None,
     ) -> list[int]:
         """
-        Mark experiments as done that have failed and kept a result, and return their ids.
+        Mark failed experiments as done with the kept parts of their results, and return their ids.
 
-        An attempt fails if a part of its result is not data; use this where another run would be pointless. Experiments
-        are chosen as in `requeue`; their attempts keep their errors.
+        An attempt fails if a part of its result is not data; use this if you need not run it again. The arguments are
+        those of `requeue`. Attempts keep their errors.
         """
         selection = self._chosen(ids, error=error, where=where, since=since, host=host)
         if selection is None:
@@ -211,7 +211,7 @@ class Study:
     def _chosen(
         self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | bool | None
     ) -> Selection | None:
-        """Return the selection in this study, None if *ids* is empty; SelectorError if it is the whole study."""
+        """Return a selection in this study. Returns None for empty *ids*; raises SelectorError for the whole study."""
         if ids is not None and not isinstance(ids, str):
             numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
             if not numbers:
@@ -226,18 +226,18 @@ def enqueue(
     grid: str | Path | Grid | Mapping[str, Any] | Callable[..., Any],
     /,
     *,
-    set: Mapping[str, Any] | None = None,  # noqa: A002 - it is named as the command line's
+    set: Mapping[str, Any] | None = None,  # noqa: A002 - the name of the option on the command line
     **keys: Any,
 ) -> Study:
     """
     Enqueue a grid and return its study.
 
-    *grid* is a grid file, a `qexp.Grid`, a mapping with the keys of a grid file, or the function itself, whose study is
-    named after it unless given: `qexp.enqueue(train, parameters={"lr": [0.1, 0.01]}, study="lr")`. *keys* are keys of a
-    grid file, laid over those that the grid has. *set* overrides or adds parameters by name, as `--set` does:
+    *grid* is a grid file, a `qexp.Grid`, a mapping with the keys of a grid file, or the function itself. A function
+    gives its name to the study by default: `qexp.enqueue(train, parameters={"lr": [0.1, 0.01]}, study="lr")`. *keys*
+    are keys of a grid file and override those of the grid. *set* overrides or adds parameters by name, as `--set` does:
     `qexp.enqueue("grid.yaml", study="other", set={"lr": [0.1], "settings.epochs": 5})`.
 
-    Everything wrong with it is a `qexp.QexpError`, and nothing is written then.
+    Raises a `qexp.QexpError` for a wrong grid, and writes nothing then.
     """
     client = Client()
     return Study(client.enqueue(grid_of(grid, keys, set or {})).study, client)
@@ -282,13 +282,13 @@ def load(
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
 
     Columns: id, one per parameter, one per result, then status, attempt, revision (missing where it never ran), host,
-    started_at (UTC), duration (seconds of the last attempt and of those that it went on from), last_attempt (seconds of
-    that one alone), failure and error. A mapping becomes a column per key, such as `train.acc`.
+    started_at (UTC), duration (seconds of the last attempt and of those whose checkpoints it used), last_attempt
+    (seconds of the last attempt alone), failure and error. A mapping becomes a column per key, such as `train.acc`.
 
-    Only those for which *where* holds, if given: a condition on these columns such as
-    `"lr > 0.1 and dataset = 'wine'"`; those that have ended (else started, else were made) *since* `"6 hours"` or
-    `"2026-01-31T17:05"`; those that ran last on *host* (`"node*"`). With *stale* False those are left out whose
-    settings or code differ from the newest revision, see `Study.stale`; with True only these are returned.
+    *where* is a condition on these columns, such as `"lr > 0.1 and dataset = 'wine'"`. *since*, such as `"6 hours"` or
+    `"2026-01-31T17:05"`, keeps experiments that finished (otherwise started, otherwise were made) later. *host* keeps
+    those whose last attempt ran there (`"node*"`). *stale* keeps only stale experiments (True), or only the others
+    (False); see `Study.stale`.
     """
     return Client().frame(_narrowed(study, where, since, host, stale))
 
@@ -303,10 +303,10 @@ def metrics(
     stale: bool | None = None,
 ) -> pd.DataFrame:
     """
-    Return the series that a study's experiments have recorded as a long pandas DataFrame, one row per point.
+    Return the series of a study's experiments as a long pandas DataFrame, one row per point.
 
-    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. Where
-    an attempt went on from, or began again before, the last step of an earlier one, the later attempt's points count;
-    with *every* all are there. *where*, *since*, *host* and *stale* are those of `qexp.load`.
+    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. If a
+    later attempt repeats steps of an earlier one, the later points count; *every* returns all points. *where*, *since*,
+    *host* and *stale* are those of `qexp.load`.
     """
     return Records().metrics(_narrowed(study, where, since, host, stale), names, every)

@@ -1,4 +1,4 @@
-"""Describe a study for the database: the specification of a grid, with the code as it is now."""
+"""The specification of a study that Postgres stores: keys of the grid, and the current code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from qexp.store.writes import studies
 
 
 def study_spec(grid: Grid, settings: Settings) -> studies.StudySpec:
-    """Return what a grid asks of its study, with its code as it is now."""
+    """Return the specification of a grid's study, with the current code."""
     data = grid.source.data
-    if "notify" in data:  # its addresses hold secrets, and a revision's grid is shown
+    if "notify" in data:  # addresses hold secrets, and qexp shows the grid of a revision
         data = {**data, "notify": [hidden(address) for address in grid.file.notify]}
     return studies.StudySpec(
         name=grid.study,
@@ -45,7 +45,7 @@ def study_spec(grid: Grid, settings: Settings) -> studies.StudySpec:
 
 @dataclass(frozen=True)
 class Renewal:
-    """The code of a study as it is now, which differs from the code of its revision *number*."""
+    """The current code of a study, which differs from the code of its revision *number*."""
 
     number: int
     code: studies.Provenance
@@ -53,18 +53,18 @@ class Renewal:
 
 def renewal(study: study_rows.StudyRow, digest: str | None) -> Renewal | None:
     """
-    Return the code of a study if it runs snapshots, and its folder is there and differs from the snapshot *digest*.
+    Return the current code of a study that runs snapshots. Returns None unless it differs from the snapshot *digest*.
 
-    Call it outside of transactions: to pack a folder and to ask git may take long.
+    It also returns None if the folder is not on this host. Call it outside of transactions, since packing may be slow.
     """
     folder = None if study.folder is None else Path(study.folder)
     if digest is None or folder is None or not folder.is_dir():
         return None
-    now = code_provenance.of_folder(folder, ships=True)
-    return None if now.snapshot is None or now.snapshot.digest == digest else Renewal(study.revision, now)
+    code = code_provenance.of_folder(folder, with_snapshot=True)
+    return None if code.snapshot is None or code.snapshot.digest == digest else Renewal(study.revision, code)
 
 
 def renew(connection: Connection, study: study_rows.StudyRow, found: Renewal | None) -> None:
-    """Make a revision of the code that was found, unless there is a newer revision by now: it has newer code."""
+    """Make a revision with the code of a renewal, unless another process has made a newer revision meanwhile."""
     if found is not None and found.number == study.revision:
         studies.renew(connection, study, found.code)

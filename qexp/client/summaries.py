@@ -1,4 +1,4 @@
-"""Tables of studies: from the database to a table, for the command line and notebooks."""
+"""Tables, coverage and comparisons of studies, for the command line and notebooks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
-    """Return the options of a table, checked; SummaryError names the first one that is wrong."""
+    """Return the validated options of a table. Raises SummaryError for the first wrong one."""
     return _checked(TableSpec, options)
 
 
@@ -49,14 +49,14 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
 
 @contextmanager
 def snapshot(client: Client) -> Iterator[Connection]:
-    """Give a connection to which the database stays as it is at the first statement."""
+    """Yield a connection whose statements all see the database as it is at the first one."""
     with client.begin() as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         yield connection
 
 
 def make(client: Client, spec: TableSpec) -> Table:
-    """Return the table that *spec* asks for, of one moment; see `qexp.analysis.table.build.build`."""
+    """Return the table that *spec* describes, from one snapshot; see `qexp.analysis.table.build.build`."""
     with snapshot(client) as connection:
         return build(connection, spec)
 
@@ -76,7 +76,7 @@ def table(
     *rows* and *columns* name parameters. *options* are those of `qexp table`: over, statistic, average, best, by, bold,
     baseline, test, correction, scale, digits, transpose, sort, where, labels, allow, maximize.
 
-    RefusedError, a `qexp.QexpError`, says why the table would be wrong: replicates are missing, of different settings
+    Raises RefusedError, a `qexp.QexpError`, if the table would be wrong: replicates are missing, of different settings
     or code, or NaN.
     """
     spec = spec_of({"studies": study, "metrics": metric, "rows": rows, "columns": columns, **options})
@@ -96,9 +96,9 @@ def coverage(
     """
     Return how many experiments of the newest grid are done in each cell, and why the others are not.
 
-    Without *rows* and *columns*, the two parameters with the most values are chosen. With *over* its values are counted
-    instead of experiments: a value is done if all its experiments in the cell are. With *metric*, done experiments
-    without a finite value of it count as gaps.
+    *rows* and *columns* default to the two parameters with the most values. With *over*, it counts values of these
+    parameters: a value is done if all its experiments in the cell are. With *metric*, a done experiment without a
+    finite value of the metric is a gap.
     """
     options = {"studies": study, "metrics": metric, "rows": rows, "columns": columns, "over": over, "where": where}
     with snapshot(client or Client()) as connection:
@@ -110,7 +110,7 @@ def compare(*studies: str, metric: str, client: Client | None = None, **options:
     Return a paired comparison of the values of the parameter *by*, or of several studies.
 
     *options* are those of `qexp compare`: by, over, average, per, baseline, test, correction, maximize, ranks, where,
-    allow. RefusedError: the results of one study are of different settings or code.
+    allow. Raises RefusedError if the results of one study are of different settings or code.
     """
     with snapshot(client or Client()) as connection:
         return build_comparison(connection, _checked(CompareSpec, {"studies": studies, "metric": metric, **options}))

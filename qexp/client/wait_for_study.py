@@ -1,4 +1,4 @@
-"""Studies are waited for: a cheap look again and again, over one connection."""
+"""Wait for a study by polling Postgres over one connection."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PULSE = 0.2
-"""Seconds between two looks."""
-_SHARE = 0.05
-"""Of the time that somebody waits so much is spent with counting, however large the study is."""
+POLL_INTERVAL = 0.2
+"""Seconds between two polls."""
+_COUNT_SHARE = 0.05
+"""The largest share of the time that is spent on counting, however large the study is."""
 
 
 def wait(
@@ -27,17 +27,17 @@ def wait(
     check: Callable[[], None],
     timeout: float | None,
 ) -> study_progress.StudyProgress:
-    """Do what `Client.wait` says, over a client that keeps its connection."""
+    """Implement `Client.wait` with a client that keeps its connection."""
     number = client.study(study).id
     deadline = None if timeout is None else time.monotonic() + timeout
     due = 0.0
     while True:
         check()
-        rests = _surely(lambda: _rests(client, number))
+        settled = _with_reconnect(lambda: _is_settled(client, number))
         began = time.monotonic()
         is_late = deadline is not None and not began <= deadline
-        if rests or is_late or (progress is not None and began >= due):
-            (counts,) = _surely(lambda: client.counts(study))
+        if settled or is_late or (progress is not None and began >= due):
+            (counts,) = _with_reconnect(lambda: client.counts(study))
             due = time.monotonic() + pause(time.monotonic() - began)
             if progress is not None:
                 progress(counts)
@@ -45,22 +45,22 @@ def wait(
                 return counts
             if is_late:
                 raise TimeoutError(f"{study}: {counts.open} experiments are unfinished after {timeout:g} s")
-        time.sleep(PULSE)
+        time.sleep(POLL_INTERVAL)
 
 
 def pause(seconds: float) -> float:
-    """Return how long to wait after a count that took *seconds* until the next one."""
-    return max(PULSE, seconds / _SHARE)
+    """Return how long to wait after a count that took *seconds*."""
+    return max(POLL_INTERVAL, seconds / _COUNT_SHARE)
 
 
-def _rests(client: Client, study: int) -> bool:
+def _is_settled(client: Client, study: int) -> bool:
     with client.begin() as connection:
         return study_progress.is_settled(connection, study)
 
 
-def _surely(look: Callable[[], T]) -> T:
-    """Return what a look finds, over another connection if the one that was kept is lost."""
+def _with_reconnect(read: Callable[[], T]) -> T:
+    """Return what *read* returns; call it again, with a new connection, if the kept one was lost."""
     try:
-        return look()
+        return read()
     except DatabaseUnreachableError:
-        return look()
+        return read()

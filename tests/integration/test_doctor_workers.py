@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from qexp.client.doctor import experiment_checks as doctor
-from qexp.client.doctor.finding import Chart, Verdict
+from qexp.client.doctor.finding import DoctorState, Verdict
 from qexp.grid import Grid
 from qexp.model import Outcome
 from qexp.settings import SettingsWithOrigins
@@ -51,7 +51,7 @@ def deaf(client, queue):
 
 def test_a_worker_with_a_free_child_that_takes_nothing_while_experiments_wait_is_named(client, queue, ids, worker):
     assert deaf(client, queue)
-    findings = list(doctor.progress("progress", Chart(SettingsWithOrigins(client.settings, {}))))
+    findings = list(doctor.progress("progress", DoctorState(SettingsWithOrigins(client.settings, {}))))
     assert [finding.verdict for finding in findings] == [Verdict.WARNING]
     assert f"{queue}@here" in findings[0].found
 

@@ -11,7 +11,7 @@ import uuid
 import pytest
 
 from qexp.client.doctor import experiment_checks as doctor
-from qexp.client.doctor.finding import Chart
+from qexp.client.doctor.finding import DoctorState
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Usage
 from qexp.settings import SettingsWithOrigins
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_set_aside_and_the_others_are_delivered(
     assert list(settings.outbox.iterdir()) == []
     assert [found.name for found in settings.unreadable.iterdir()] == ["0.json"]
     assert len([record for record in caplog.records if str(odd) in record.getMessage()]) == 1
-    (finding,) = doctor.left_overs("left-overs", Chart(SettingsWithOrigins(settings, {})))
+    (finding,) = doctor.left_overs("left-overs", DoctorState(SettingsWithOrigins(settings, {})))
     assert str(settings.unreadable / "0.json") in finding.found
 
 

@@ -1,8 +1,8 @@
 """
-Each link between a person and a result, looked at in turn, with the command that repairs it.
+Check every part of qexp, and suggest the command that repairs it: `qexp doctor`.
 
-A check is a function that yields findings. What it has learnt and later checks need, it keeps in the `Chart`; a check
-whose needs were not met is skipped and says so. Nothing is written but a file among the artifacts, which is deleted.
+A check is a function that yields findings. It stores facts for later checks in the `DoctorState`. A check is skipped if
+an earlier one did not meet its needs. The doctor writes only one file among the artifacts, and deletes it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from qexp.client.doctor import experiment_checks, service_checks
-from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict, exit_status
+from qexp.client.doctor.finding import DoctorState, Finding, Findings, Verdict, exit_status
 from qexp.errors import ServiceError, SettingsError
 from qexp.settings import load_with_origins
 
@@ -20,12 +20,12 @@ __all__ = ["Finding", "Verdict", "examine", "exit_status"]
 
 
 class Check(NamedTuple):
-    """A check, the needs it has, and how many times `connect_timeout` it may take."""
+    """A check, its needs, and its time limit as a multiple of `connect_timeout`."""
 
     name: str
-    look: Callable[[str, Chart], Findings]
+    run: Callable[[str, DoctorState], Findings]
     needs: tuple[str, ...] = ()
-    patience: float = 3
+    timeouts: float = 3
 
 
 NEEDS: Mapping[str, str] = {
@@ -34,7 +34,7 @@ NEEDS: Mapping[str, str] = {
     "broker": "the broker",
     "workers": "the workers",
 }
-"""What checks may need, in words."""
+"""The needs that checks may have, and their names in a finding."""
 
 CHECKS = (
     Check("settings", service_checks.origins),
@@ -46,7 +46,7 @@ CHECKS = (
     Check("broker", service_checks.redis),
     Check("memory", service_checks.memory, needs=("broker",)),
     Check("embedded", service_checks.embedded),
-    Check("workers", experiment_checks.crew, needs=("postgres", "tables")),
+    Check("workers", experiment_checks.running_workers, needs=("postgres", "tables")),
     Check("queues", experiment_checks.queues, needs=("postgres", "tables", "workers")),
     Check("progress", experiment_checks.progress, needs=("postgres", "tables", "workers")),
     Check("functions", experiment_checks.functions, ("postgres", "tables"), experiment_checks.IMPORTS + 3),
@@ -57,42 +57,42 @@ CHECKS = (
 
 
 def examine() -> Findings:
-    """Yield what each check finds, as it finds it."""
+    """Run all checks and yield their findings, in order."""
     try:
-        chart = Chart(load_with_origins())
+        state = DoctorState(load_with_origins())
     except SettingsError as error:
         yield Finding("settings", Verdict.FAILED, str(error), repair="correct it, or remove it")
         yield from (_skipped(check, "settings") for check in CHECKS[1:])
         return
     for check in CHECKS:
-        missing = next((need for need in check.needs if need not in chart.met), None)
+        missing = next((need for need in check.needs if need not in state.met), None)
         if missing is not None:
             yield _skipped(check, NEEDS[missing])
         else:
-            yield from _within(check, chart)
+            yield from _run_in_time(check, state)
 
 
 def _skipped(check: Check, need: str) -> Finding:
     return Finding(check.name, Verdict.SKIPPED, f"needs {need}")
 
 
-def _within(check: Check, chart: Chart) -> list[Finding]:
-    """Return what a check finds, or that it took too long: it then goes on in a thread that nobody awaits."""
+def _run_in_time(check: Check, state: DoctorState) -> list[Finding]:
+    """Return the findings of a check. A check that takes too long is a failure; its thread is not awaited."""
     findings: list[Finding] = []
     errors: list[BaseException] = []
 
-    def look() -> None:
+    def run() -> None:
         try:
-            findings.extend(check.look(check.name, chart))
+            findings.extend(check.run(check.name, state))
         except ServiceError as error:
             findings.append(Finding(check.name, Verdict.FAILED, str(error), unreachable=True))
         except OSError as error:
             findings.append(Finding(check.name, Verdict.FAILED, f"{error.filename}: {error.strerror}".lower()))
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
             errors.append(error)
 
-    seconds = check.patience * chart.settings.connect_timeout
-    thread = threading.Thread(target=look, name=f"qexp-doctor-{check.name}", daemon=True)
+    seconds = check.timeouts * state.settings.connect_timeout
+    thread = threading.Thread(target=run, name=f"qexp-doctor-{check.name}", daemon=True)
     thread.start()
     thread.join(seconds)
     if errors:

@@ -1,4 +1,4 @@
-"""Workers, the experiments that wait for them, their functions and their files."""
+"""Checks of workers, queues, functions, artifacts, the outbox and the disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from qexp.client import import_check
-from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
+from qexp.client.doctor.finding import DoctorState, Finding, Findings, Verdict
 from qexp.client.explain import start_worker
 from qexp.errors import FilesError
 from qexp.files import Files
@@ -18,46 +18,46 @@ from qexp.store.reads.workers import WorkerState
 from qexp.truncation import listed
 
 _SCARCE = 1_000_000_000
-"""Bytes of disk."""
+"""Bytes of free disk space below which the doctor warns."""
 _LONG = 120.0
-"""Seconds after which what a worker could take is stuck; what the broker has lost is announced again before that."""
+"""Seconds after which an experiment is stuck beside an idle worker; the leader announces lost ones sooner."""
 _UNDELIVERED = 600.0
 """Seconds after which an outcome in the outbox should have been delivered."""
 _DEAF = 30.0
-"""Seconds after which a worker with room that took nothing is not listening."""
+"""Seconds after which an idle worker should have taken a waiting experiment."""
 IMPORTS = 10
-"""Times `connect_timeout` that all imports together may take: large libraries do."""
+"""Time limit of all imports together, as a multiple of `connect_timeout`; large libraries are slow."""
 
 
-def crew(name: str, chart: Chart) -> Findings:
-    """Count the workers that are there."""
-    with health.reading(chart.settings) as connection:
-        chart.crew = workers.listed(connection, chart.settings.lease)
-    chart.met.add("workers")
-    silent = [worker for worker in chart.crew if worker.state is WorkerState.SILENT]
+def running_workers(name: str, state: DoctorState) -> Findings:
+    """Count the workers, and warn of silent and quarantined ones."""
+    with health.reading(state.settings) as connection:
+        state.workers = workers.listed(connection, state.settings.lease)
+    state.met.add("workers")
+    silent = [worker for worker in state.workers if worker.state is WorkerState.SILENT]
     if silent:
         found = f"{len(silent)} silent, such as {silent[0].name}; its last heartbeat was {silent[0].silence:.0f} s ago"
-        expected = f"a heartbeat every {chart.settings.heartbeat:g} s; other workers run its experiments"
+        expected = f"a heartbeat every {state.settings.heartbeat:g} s; other workers run its experiments"
         yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker")
-    for worker in chart.crew:
+    for worker in state.workers:
         if worker.state is WorkerState.QUARANTINED:
             found = f"{worker.name} is quarantined: {worker.quarantine_reason}"
             repair = f"stop the worker, repair {worker.host}, start it again"
             yield Finding(name, Verdict.WARNING, found, "a worker that takes experiments", repair)
-    if chart.live:
-        hosts, busy = {worker.host for worker in chart.live}, sum(worker.busy for worker in chart.live)
+    if state.live:
+        hosts, busy = {worker.host for worker in state.live}, sum(worker.busy for worker in state.live)
         where = next(iter(hosts)) if len(hosts) == 1 else f"{len(hosts)} hosts"
-        places = sum(worker.concurrency for worker in chart.live)
-        yield Finding(name, Verdict.OK, f"{len(chart.live)} live on {where}, busy {busy}/{places}")
-    elif not chart.crew:
+        places = sum(worker.concurrency for worker in state.live)
+        yield Finding(name, Verdict.OK, f"{len(state.live)} live on {where}, busy {busy}/{places}")
+    elif not state.workers:
         yield Finding(name, Verdict.WARNING, "no worker is running", "at least one", "celery -A qexp worker")
 
 
-def queues(name: str, chart: Chart) -> Findings:
-    """See that a worker listens wherever experiments wait."""
-    with health.reading(chart.settings) as connection:
+def queues(name: str, state: DoctorState) -> Findings:
+    """Check that a worker listens on each queue where experiments wait."""
+    with health.reading(state.settings) as connection:
         waiting = health.waiting(connection)
-    heard = {queue for worker in chart.live for queue in worker.queues}
+    heard = {queue for worker in state.live for queue in worker.queues}
     for queue in [queue for queue in waiting if queue not in heard]:
         found = f"{queue}: {_count(waiting[queue])} waiting, but no live worker listens on it"
         yield Finding(name, Verdict.FAILED, found, "a worker for each queue", start_worker(queue))
@@ -68,11 +68,11 @@ def queues(name: str, chart: Chart) -> Findings:
         )
 
 
-def progress(name: str, chart: Chart) -> Findings:
-    """Look for workers that take nothing, and for experiments that wait long on a queue where nothing begins."""
-    with health.reading(chart.settings) as connection:
+def progress(name: str, state: DoctorState) -> Findings:
+    """Find idle workers that take nothing, and experiments that wait too long beside an idle worker."""
+    with health.reading(state.settings) as connection:
         stuck = health.stuck(connection, _LONG)
-        deaf = health.deaf(connection, chart.settings.lease, _DEAF)
+        deaf = health.deaf(connection, state.settings.lease, _DEAF)
     if deaf:
         yield Finding(
             name,
@@ -82,7 +82,7 @@ def progress(name: str, chart: Chart) -> Findings:
             "restart it: celery -A qexp worker",
         )
         return
-    idle = {queue for worker in chart.live if worker.state is WorkerState.IDLE for queue in worker.queues}
+    idle = {queue for worker in state.live if worker.state is WorkerState.IDLE for queue in worker.queues}
     found = {study: number for queue, study, number in stuck if queue in idle}
     if not found:
         yield Finding(name, Verdict.OK, "nothing looks stuck")
@@ -97,16 +97,16 @@ def progress(name: str, chart: Chart) -> Findings:
     )
 
 
-def functions(name: str, chart: Chart) -> Findings:
-    """Import the function of each study, as enqueueing its grid would."""
-    with health.reading(chart.settings) as connection:
+def functions(name: str, state: DoctorState) -> Findings:
+    """Import the function of each study, as an enqueue does."""
+    with health.reading(state.settings) as connection:
         called = health.functions(connection)
     away = [one.study for one in called if one.folder is not None and not Path(one.folder).is_dir()]
     sharing: dict[import_check.Place, list[health.Called]] = {}
     for one in called:
         if one.study not in away:
             sharing.setdefault((one.function, one.folder), []).append(one)
-    patience = IMPORTS * chart.settings.connect_timeout
+    patience = IMPORTS * state.settings.connect_timeout
     answers = import_check.problems(list(sharing), patience) if sharing else {}
     for where, problem in answers.items():
         if problem is not None:
@@ -129,7 +129,7 @@ _MORE_TIME = "QEXP_CONNECT_TIMEOUT=30 qexp doctor"
 
 
 def _unusable(name: str, studies: list[health.Called], problem: str) -> Finding:
-    """Say what is wrong with a function: no failure where workers have a snapshot, or may have it installed."""
+    """Return the problem of a function: a warning if workers have a snapshot, or may have the function installed."""
     needed = any(study.open and study.folder is not None and not study.snapshot for study in studies)
     snapshot = all(study.snapshot for study in studies)
     return Finding(
@@ -141,9 +141,9 @@ def _unusable(name: str, studies: list[health.Called], problem: str) -> Finding:
     )
 
 
-def artifacts(name: str, chart: Chart) -> Findings:
-    """Write, read and delete a file where files of experiments are kept."""
-    root = chart.settings.artifacts_root
+def artifacts(name: str, state: DoctorState) -> Findings:
+    """Write, read and delete a file in the artifacts root."""
+    root = state.settings.artifacts_root
     files, key, content = Files(root), f"qexp-doctor-{secrets.token_hex(8)}", secrets.token_bytes(16)
     expected = "a place where files can be written, read and deleted"
     repair = "set QEXP_ARTIFACTS to such a place, for every worker and client"
@@ -154,12 +154,12 @@ def artifacts(name: str, chart: Chart) -> Findings:
     except FilesError as error:
         yield Finding(name, Verdict.FAILED, f"{error}", expected, repair)
         return
-    hosts = sorted({worker.host for worker in chart.live})
+    hosts = sorted({worker.host for worker in state.live})
     if found != content:
         yield Finding(
             name, Verdict.FAILED, f"{root}: the bytes that were read differ from those written", expected, repair
         )
-    elif len(hosts) > 1 and not chart.loaded.configured("artifacts"):
+    elif len(hosts) > 1 and not state.loaded.configured("artifacts"):
         yield Finding(
             name,
             Verdict.WARNING,
@@ -171,9 +171,9 @@ def artifacts(name: str, chart: Chart) -> Findings:
         yield Finding(name, Verdict.OK, f"written, read and deleted in {root}")
 
 
-def left_overs(name: str, chart: Chart) -> Findings:
-    """Look for files that qexp could not read, and for outcomes that nobody delivers."""
-    settings = chart.settings
+def left_overs(name: str, state: DoctorState) -> Findings:
+    """Find unreadable files, and outcomes in the outbox that no worker delivers."""
+    settings = state.settings
     unreadable, waiting = _files(settings.unreadable), _files(settings.outbox)
     if unreadable:
         found = f"{len(unreadable)} unreadable files, such as {unreadable[0]}"
@@ -191,14 +191,14 @@ def _files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
-def disk(name: str, chart: Chart) -> Findings:
-    """See that there is room where qexp keeps its data and where attempts have their folders."""
-    folders = dict.fromkeys([chart.settings.home, Path(tempfile.gettempdir())])
+def disk(name: str, state: DoctorState) -> Findings:
+    """Check the free disk space in QEXP_HOME and in the folder of attempts."""
+    folders = dict.fromkeys([state.settings.home, Path(tempfile.gettempdir())])
     free = {folder: shutil.disk_usage(_existing(folder)).free for folder in folders}
     for folder, left in free.items():
         if left < _SCARCE:
             verdict = Verdict.FAILED if left < _SCARCE / 10 else Verdict.WARNING
-            repair = "free some space, or set " + ("QEXP_HOME" if folder == chart.settings.home else "TMPDIR")
+            repair = "free some space, or set " + ("QEXP_HOME" if folder == state.settings.home else "TMPDIR")
             yield Finding(name, verdict, f"{left / 1e6:,.0f} MB free in {folder}", "1 GB or more", repair)
     if min(free.values()) >= _SCARCE:
         shown = ", ".join(f"{left / 1e9:.1f} GB free in {folder}" for folder, left in free.items())

@@ -1,4 +1,4 @@
-"""What a check finds, and what checks learn from each other."""
+"""The findings of checks, and the facts that checks share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qexp.store.reads.workers import WorkerView
 
 
 class Verdict(StrEnum):
-    """How a link is."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check has found, what was expected instead, and the command that repairs it."""
+    """A finding of a check, the expected state, and the command that repairs it."""
 
     name: str
     verdict: Verdict
@@ -30,11 +30,11 @@ class Finding:
     expected: str = ""
     repair: str = ""
     unreachable: bool = False
-    """It has failed because a service is out of reach."""
+    """It failed because a service is out of reach."""
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """Return 0 if nothing has failed, 3 if a service is out of reach, else 2."""
+    """Return 0 if nothing failed, 3 if a service is out of reach, otherwise 2."""
     failed = [finding for finding in findings if finding.verdict is Verdict.FAILED]
     return ServiceError.exit_status if any(finding.unreachable for finding in failed) else 2 * bool(failed)
 
@@ -43,13 +43,13 @@ Findings = Iterator[Finding]
 
 
 @dataclass
-class Chart:
-    """What checks have learnt that later ones need."""
+class DoctorState:
+    """Facts from earlier checks that later ones need."""
 
     loaded: SettingsWithOrigins
     met: set[str] = field(default_factory=set)
-    """Needs of later checks that were found to be met."""
-    crew: Sequence[WorkerView] = ()
+    """Needs of later checks that are met."""
+    workers: Sequence[WorkerView] = ()
 
     @property
     def settings(self) -> Settings:
@@ -57,4 +57,4 @@ class Chart:
 
     @property
     def live(self) -> list[WorkerView]:
-        return [worker for worker in self.crew if worker.live]
+        return [worker for worker in self.workers if worker.live]

@@ -1,8 +1,8 @@
-"""The settings, Postgres, the broker, the embedded pair."""
+"""Checks of the settings, Postgres, the broker and the embedded services."""
 
 from __future__ import annotations
 
-from qexp.client.doctor.finding import Chart, Finding, Findings, Verdict
+from qexp.client.doctor.finding import DoctorState, Finding, Findings, Verdict
 from qexp.errors import BrokerUnreachableError, DatabaseUnreachableError
 from qexp.queueing import broker
 from qexp.settings import Settings, place
@@ -13,21 +13,22 @@ from qexp.truncation import listed
 _OLDEST_POSTGRES = 14
 _OLDEST_REDIS = (6, 2)
 _MOST_SKEW = 2.0
-"""Seconds."""
+"""Seconds between two clocks above which the doctor warns."""
 _FULL = 0.8
-_OURS = {"database_url": ("Postgres", "postgres"), "broker_url": ("Valkey", "broker")}
-"""What `qexp up` starts, by the setting that says where it is: its name, and the need that it meets."""
+"""The share of connections or memory in use above which the doctor warns."""
+_EMBEDDED = {"database_url": ("Postgres", "postgres"), "broker_url": ("Valkey", "broker")}
+"""The embedded services by the setting of their URL: the name, and the need that the service meets."""
 
 
-def origins(name: str, chart: Chart) -> Findings:
-    """Say where the settings came from, and whether they fit each other."""
+def origins(name: str, state: DoctorState) -> Findings:
+    """Show the origin of each setting, and check that lease and heartbeat fit each other."""
     by_origin: dict[str, list[str]] = {}
-    for setting, origin in chart.loaded.origins.items():
+    for setting, origin in state.loaded.origins.items():
         if origin != "default":
             by_origin.setdefault(_shown(origin), []).append(setting)
     found = "; ".join(f"{', '.join(names)} from {origin}" for origin, names in by_origin.items())
     yield Finding(name, Verdict.OK, found or "all are the defaults")
-    heartbeat, lease = chart.settings.heartbeat, chart.settings.lease
+    heartbeat, lease = state.settings.heartbeat, state.settings.lease
     if lease < 2 * heartbeat:
         yield Finding(
             name,
@@ -44,15 +45,15 @@ def _shown(origin: str) -> str:
     return "the environment" if origin.startswith("QEXP_") else origin
 
 
-def postgres(name: str, chart: Chart) -> Findings:
-    """Reach Postgres; say which it is and how far away."""
-    settings = chart.settings
+def postgres(name: str, state: DoctorState) -> Findings:
+    """Connect to Postgres; show its version and latency."""
+    settings = state.settings
     try:
         with health.reading(settings) as connection:
             server = health.server(connection)
     except DatabaseUnreachableError as error:
         expected = f"a Postgres that answers within {settings.connect_timeout:g} s"
-        yield _out_of_reach(name, chart, "database_url", error, expected)
+        yield _out_of_reach(name, state, "database_url", error, expected)
         return
     where = place(settings.database_url or "")
     found = f"{server.version} at {where}, answers in {server.latency * 1000:.1f} ms"
@@ -60,20 +61,20 @@ def postgres(name: str, chart: Chart) -> Findings:
         expected = f"Postgres ≥ {_OLDEST_POSTGRES}"
         yield Finding(name, Verdict.FAILED, found, expected, "upgrade it, or unset QEXP_DATABASE_URL and 'qexp up'")
         return
-    chart.met.add("postgres")
+    state.met.add("postgres")
     yield Finding(name, Verdict.OK, found)
 
 
 def _out_of_reach(
     name: str,
-    chart: Chart,
+    state: DoctorState,
     key: str,
     error: DatabaseUnreachableError | BrokerUnreachableError,
     expected: str,
 ) -> Finding:
-    origin = chart.loaded.origins[key]
+    origin = state.loaded.origins[key]
     setting = origin if origin.startswith("QEXP_") else f"{key} in {origin}"
-    if not chart.loaded.configured(key):
+    if not state.loaded.configured(key):
         repair = "qexp up"
     elif any(word in error.reason for word in ("password", "uthentication")):
         repair = f"correct the user and password of {setting}"
@@ -81,13 +82,13 @@ def _out_of_reach(
         repair = f"create it with createdb, or correct {setting}"
     else:
         repair = f"start it, or correct {setting}; 'qexp config' shows it"
-    where = "" if getattr(chart.settings, key) is None else f"{error.place}: "
+    where = "" if getattr(state.settings, key) is None else f"{error.place}: "
     return Finding(name, Verdict.FAILED, where + error.reason, expected, repair, unreachable=True)
 
 
-def tables(name: str, chart: Chart) -> Findings:
-    """Hold the version of the tables against ours."""
-    with health.reading(chart.settings) as connection:
+def tables(name: str, state: DoctorState) -> Findings:
+    """Compare the version of the tables with the version of this qexp."""
+    with health.reading(state.settings) as connection:
         found = schema_version.version(connection)
     if found is None:
         yield Finding(name, Verdict.OK, "no tables yet; the first enqueue or worker creates them")
@@ -97,13 +98,13 @@ def tables(name: str, chart: Chart) -> Findings:
     elif found < schema_version.HEAD:
         yield Finding(name, Verdict.WARNING, f"version {found}", f"version {schema_version.HEAD}", "qexp db migrate")
     else:
-        chart.met.add("tables")
+        state.met.add("tables")
         yield Finding(name, Verdict.OK, f"version {found} is current")
 
 
-def rights(name: str, chart: Chart) -> Findings:
-    """Find out whether our role can write."""
-    with health.reading(chart.settings) as connection:
+def rights(name: str, state: DoctorState) -> Findings:
+    """Check that the role of QEXP_DATABASE_URL can write."""
+    with health.reading(state.settings) as connection:
         held = health.rights(connection)
     if held.read_only:
         expected = "a server and a role that can write"
@@ -118,7 +119,7 @@ def rights(name: str, chart: Chart) -> Findings:
         repair = f"psql -c 'GRANT {_grant(held, first)} TO \"{held.role}\"', as the owner"
         yield Finding(name, Verdict.FAILED, found, "the rights that qexp needs to write", repair)
         if any(" on schema " not in right and not right.startswith("TEMP") for right in held.missing):
-            chart.met.discard("tables")
+            state.met.discard("tables")
     else:
         yield Finding(name, Verdict.OK, f"{held.role} can write and create tables")
 
@@ -129,9 +130,9 @@ def _grant(held: health.Rights, missing: str) -> str:
     return f'SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "{held.schema}"'
 
 
-def clock(name: str, chart: Chart) -> Findings:
-    """Hold Postgres's clock against ours."""
-    with health.reading(chart.settings) as connection:
+def clock(name: str, state: DoctorState) -> Findings:
+    """Compare the clock of this machine with the clock of Postgres."""
+    with health.reading(state.settings) as connection:
         skew = health.server(connection).skew
     if abs(skew) > _MOST_SKEW:
         found = f"this machine is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} Postgres"
@@ -141,9 +142,9 @@ def clock(name: str, chart: Chart) -> Findings:
         yield Finding(name, Verdict.OK, f"within {max(1, round(abs(skew) * 1000))} ms of Postgres's")
 
 
-def connections(name: str, chart: Chart) -> Findings:
-    """Count the connections that Postgres has left."""
-    with health.reading(chart.settings) as connection:
+def connections(name: str, state: DoctorState) -> Findings:
+    """Count the connections to Postgres."""
+    with health.reading(state.settings) as connection:
         used, most = health.connections(connection)
     found = f"{used} of {most} in use"
     if used > _FULL * most:
@@ -153,28 +154,28 @@ def connections(name: str, chart: Chart) -> Findings:
         yield Finding(name, Verdict.OK, found)
 
 
-def redis(name: str, chart: Chart) -> Findings:
-    """Reach the broker; say which it is and how far away."""
-    settings = chart.settings
+def redis(name: str, state: DoctorState) -> Findings:
+    """Connect to the broker; show its version and latency."""
+    settings = state.settings
     try:
         found = broker.health(settings)
     except BrokerUnreachableError as error:
         expected = f"a Redis or Valkey that answers within {settings.connect_timeout:g} s"
-        yield _out_of_reach(name, chart, "broker_url", error, expected)
+        yield _out_of_reach(name, state, "broker_url", error, expected)
         return
     where = f"{found.product} at {place(settings.broker_url or '')}, answers in {found.latency * 1000:.1f} ms"
     if found.version < _OLDEST_REDIS:
         repair = "upgrade it, or unset QEXP_BROKER_URL and 'qexp up'"
         yield Finding(name, Verdict.FAILED, where, "Redis ≥ 6.2 or Valkey", repair)
         return
-    chart.met.add("broker")
+    state.met.add("broker")
     yield Finding(name, Verdict.OK, where)
 
 
-def memory(name: str, chart: Chart) -> Findings:
-    """See that the broker throws nothing away and is not full."""
-    found = broker.health(chart.settings)
-    command = f"redis-cli -u {_bare(chart.settings)} --askpass CONFIG SET"
+def memory(name: str, state: DoctorState) -> Findings:
+    """Check that the broker deletes no messages and is not full."""
+    found = broker.health(state.settings)
+    command = f"redis-cli -u {_bare(state.settings)} --askpass CONFIG SET"
     if found.policy != "noeviction":
         now = "" if found.limit else "; without maxmemory, Redis deletes nothing"
         yield Finding(
@@ -186,12 +187,12 @@ def memory(name: str, chart: Chart) -> Findings:
         )
     used = f"{found.used / 1e6:.1f} MB"
     of = f" of {found.limit / 1e6:.0f} MB" if found.limit else ", without a limit"
-    kept = "an append-only file" if found.appends else "snapshots" if found.snapshots else "no persistence seen"
+    persistence = "an append-only file" if found.appends else "snapshots" if found.snapshots else "no persistence seen"
     if found.limit and found.used > _FULL * found.limit:
         repair = f"{command} maxmemory {2 * found.limit}"
         yield Finding(name, Verdict.WARNING, used + of, f"less than {_FULL:.0%}", repair)
     elif found.policy == "noeviction":
-        yield Finding(name, Verdict.OK, f"{used}{of}, noeviction, {kept}")
+        yield Finding(name, Verdict.OK, f"{used}{of}, noeviction, {persistence}")
 
 
 def _bare(settings: Settings) -> str:
@@ -200,20 +201,20 @@ def _bare(settings: Settings) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def embedded(name: str, chart: Chart) -> Findings:
-    """Say how the embedded services are."""
-    loaded, file = chart.loaded, chart.settings.services_file
-    ours = {
-        title: (need in chart.met, getattr(loaded.values, key) is not None)
-        for key, (title, need) in _OURS.items()
+def embedded(name: str, state: DoctorState) -> Findings:
+    """Show whether the embedded services are running."""
+    loaded, file = state.loaded, state.settings.services_file
+    services = {
+        title: (need in state.met, getattr(loaded.values, key) is not None)
+        for key, (title, need) in _EMBEDDED.items()
         if not loaded.configured(key)
     }
-    if not ours:
+    if not services:
         yield Finding(name, Verdict.OK, "not used: both URLs are set")
-    elif all(up for up, _ in ours.values()):
-        yield Finding(name, Verdict.OK, f"{' and '.join(ours)} running, in {loaded.values.home}")
+    elif all(up for up, _ in services.values()):
+        yield Finding(name, Verdict.OK, f"{' and '.join(services)} running, in {loaded.values.home}")
     else:
-        down = " and ".join(title for title, (up, _) in ours.items() if not up)
-        stale = any(listed for up, listed in ours.values() if not up)
+        down = " and ".join(title for title, (up, _) in services.items() if not up)
+        stale = any(listed for up, listed in services.values() if not up)
         found = f"{down} not running, though {file} names it" if stale else f"{down} not started, and no URL is set"
         yield Finding(name, Verdict.WARNING, found, "both running, or URLs of other services set", "qexp up")

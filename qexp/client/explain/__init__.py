@@ -1,4 +1,4 @@
-"""Explain why an experiment is in its state: facts are gathered, rules choose sentences, each with a command."""
+"""Explain why an experiment is in its state: rules over facts choose sentences, each with a command."""
 
 from qexp.client.explain.explanation import Explanation, Sentence, explain
 from qexp.client.explain.facts import Facts, QueueState, gather

@@ -10,8 +10,9 @@ from qexp.client.explain.wording import clock, start_worker
 from qexp.model import Status
 
 _LONGEST = 4
+"""Sentences of an explanation."""
 _LAST = 6
-"""The history shows the last attempts and counts the earlier ones."""
+"""Attempts that the history shows; it only counts earlier ones."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Sentence:
     text: str
     command: str | None = None
     effect: str = ""
-    """What the command does."""
+    """The effect of the command."""
 
 
 @dataclass(frozen=True)

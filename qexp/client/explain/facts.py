@@ -20,7 +20,7 @@ from qexp.store.reads.workers import WorkerView
 from qexp.store.writes import publishing
 
 _LONG = timedelta(minutes=2)
-"""An experiment that waits longer beside a free child is stuck: the leader announces lost messages sooner."""
+"""The wait beside a free child after which an experiment is stuck; the leader announces lost ones sooner."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class QueueState:
     """The broker's answer about the queue that an experiment waits in."""
 
     depth: int | None = None
-    """Messages in the queue; None: not asked, or no answer."""
+    """Messages in the queue. None if the broker was not asked or did not answer."""
     next_at: datetime | None = None
     """When the experiments of the next message were announced."""
     trouble: str | None = None
-    """Why the broker did not answer."""
+    """The reason that the broker did not answer."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Facts:
 
     @property
     def leader(self) -> WorkerView | None:
-        """The worker that leads."""
+        """The leader."""
         return next((worker for worker in self.situation.workers if worker.leads), None)
 
     @property
@@ -103,7 +103,7 @@ class Facts:
 
     @property
     def children(self) -> int:
-        """Experiments that the takers can run at once."""
+        """The number of children of the takers."""
         return sum(worker.concurrency for worker in self.takers)
 
     @property
@@ -123,7 +123,7 @@ class Facts:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether it waits for long although a child is free for it."""
+        """Whether it has waited too long although a child is free."""
         queued_at = self.situation.queued_at
         waited = self.situation.now - queued_at if queued_at is not None else timedelta()
         return self.is_queued and self.ahead < self.free and waited > _LONG
@@ -161,7 +161,7 @@ class Facts:
         return (self.situation.now - moment).total_seconds()
 
     def budget(self, kind: str) -> tuple[int, int]:
-        """Return the retries that the study gives to a kind of failure, and those left; -1: it failed once more."""
+        """Return the retries for a kind of failure, and how many are left; -1 after the last failure."""
         now = self.situation
         budget = int(now.retries.get(kind, 0))
         used = sum(attempt.number > now.forgiven and attempt.outcome == kind for attempt in now.attempts)
@@ -172,8 +172,8 @@ def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connec
     """Read the facts about an experiment. If the broker is down, this is one of the facts."""
     with begin() as connection:
         queue = explain_data.waits_on(connection, experiment)
-    # the broker is asked first: an experiment that Postgres still calls queued afterwards was not taken before
-    messages, trouble = (None, None) if queue is None else _ask(settings, queue)
+    # ask the broker first: if Postgres says queued afterwards, no worker had taken the message
+    messages, trouble = (None, None) if queue is None else _waiting_messages(settings, queue)
     with begin() as connection:
         found = explain_data.look(connection, experiment, settings.lease)
         if messages is None:
@@ -182,7 +182,7 @@ def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connec
         return Facts(found, QueueState(messages.number, next_at), settings)
 
 
-def _ask(settings: Settings, queue: tuple[str, int]) -> tuple[broker.WaitingMessages | None, str | None]:
+def _waiting_messages(settings: Settings, queue: tuple[str, int]) -> tuple[broker.WaitingMessages | None, str | None]:
     """Return the messages on a queue, or the reason that the broker did not answer."""
     try:
         with broker.connected(settings) as connection:

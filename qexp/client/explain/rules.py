@@ -1,4 +1,4 @@
-"""The table of explanations: a condition, the sentence that follows from it, and a command with its effect."""
+"""The rules of explanations: a condition, its sentence, and a command with its effect."""
 
 from __future__ import annotations
 
@@ -95,4 +95,4 @@ GROUPS: tuple[tuple[ExplanationRule, ...], ...] = (
         _Rule(lambda f: f.can_be_ended, say.timeout, "qexp cancel {id}", "ends it sooner"),
     ),
 )
-"""Each group gives at most one sentence: that of its first rule whose condition holds."""
+"""Each group gives at most one sentence, from its first rule whose condition holds."""

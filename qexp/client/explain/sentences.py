@@ -1,4 +1,4 @@
-"""The sentences of explanations: facts in words."""
+"""The sentences of explanations, one function each."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def busy(facts: Facts) -> str:
 
 
 def stuck(facts: Facts) -> str:
-    """Say that a free child does not take the experiment."""
+    """Say that a child is free but does not take the experiment."""
     return f"{_turn(facts)}, {_free(facts)}, and yet it has not begun."
 
 
@@ -138,12 +138,12 @@ def recovered_soon(facts: Facts) -> str:
 
 
 def nobody_recovers(facts: Facts) -> str:
-    """Say that no worker is there to recover the experiment from a silent one."""
+    """Say that no live worker can recover the experiment from a silent one."""
     return f"{_silence(facts)[0]} No live worker can recover the experiment. When one does, it {_recovery(facts)}."
 
 
 def _silence(facts: Facts) -> tuple[str, float]:
-    """Return a sentence about a worker that is gone, and for how many seconds it is."""
+    """Return a sentence about a silent or stopped worker, and the seconds since then."""
     worker = facts.runner
     if worker is not None and worker.stopped_at is not None:
         silence = facts.since(worker.stopped_at)

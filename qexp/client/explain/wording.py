@@ -1,4 +1,4 @@
-"""How explanations word times, numbers, reasons and the ends of attempts."""
+"""Times, numbers, reasons and outcomes as explanations write them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ending(attempt: AttemptView) -> str:
     if attempt.error_type == "ProcessDied" and attempt.exit_signal:
         return f"{verb}: its process was killed by {attempt.exit_signal}"
     message = attempt.error_message
-    if attempt.outcome in _SAID_BY_USERS_CODE and message:
+    if attempt.outcome in _FROM_USER_CODE and message:
         message = f"{attempt.error_type}: {message}"
     error = _line(message or attempt.error_type or "")
     place = f" (at {attempt.error_frame})" if attempt.error_frame else ""
@@ -58,8 +58,8 @@ _VERBS = {
     "invalid": "could not start",
     "released": "was released",
 }
-_SAID_BY_USERS_CODE = ("error", "invalid")
-"""For these outcomes the error's type says more than the outcome."""
+_FROM_USER_CODE = ("error", "invalid")
+"""Outcomes whose error comes from code of the user, so that its type is shown."""
 
 
 def reason(text: str | None) -> str:
@@ -77,7 +77,7 @@ def spent(kind: str, budget: int) -> str:
 
 
 def are(number: int) -> str:
-    """Return the verb for a number."""
+    """Return the verb that fits a number."""
     return "is" if number == 1 else "are"
 
 
