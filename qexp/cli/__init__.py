@@ -1,4 +1,4 @@
-"""Parse, call the client, print: the only place that prints or exits."""
+"""The command line: it parses, calls the client and prints. No other package prints or exits."""
 
 from qexp.cli.main import main
 

@@ -1,4 +1,4 @@
-"""compare: methods or studies in pairs."""
+"""The command `qexp compare`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""requeue, accept, resume, pause, cancel."""
+"""The commands requeue, accept, resume, pause and cancel."""
 
 from __future__ import annotations
 

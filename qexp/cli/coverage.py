@@ -1,4 +1,4 @@
-"""coverage: what is done of a study's newest grid, and why the rest is not."""
+"""The command `qexp coverage`."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **option
     """
     Count the done experiments of each cell, with the reason of each gap and the command that fills it.
 
-    What is expected comes from the newest grid. Without --rows and --columns, the two parameters with the most values
-    are chosen. The exit status is 0 if everything is done, otherwise 1.
+    The newest grid gives the expected experiments. --rows and --columns default to the two parameters with the most
+    values. The exit status is 0 if everything is done, otherwise 1.
     """
     from qexp.analysis.atomic_files import check_target
     from qexp.client import Client
@@ -60,7 +60,7 @@ def _write(found: Coverage, path: Path) -> None:
 
 
 def show_lines(lines: Iterable[StyledLine]) -> None:
-    """Print lines in their styles; commands longer than the screen stay one line."""
+    """Print lines in their styles; a command stays on one line, so that it can be copied."""
     from rich.text import Text
 
     screen = console()

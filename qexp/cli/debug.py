@@ -1,4 +1,4 @@
-"""debug."""
+"""The command `qexp debug`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
         result = dry_run.run()
     except (FunctionError, SourceError):
         raise
-    except BaseException as error:  # shown to the person who asked for it
+    except BaseException as error:  # the command shows every exception of the function
         if must_propagate(error):
             raise
         _show(error, dry_run)

@@ -1,4 +1,4 @@
-"""doctor: whether the settings, the services and the workers fit together."""
+"""The command `qexp doctor`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def doctor_(form: str) -> int:
     """
     Check every part of qexp, with the command that repairs it.
 
-    It checks settings, Postgres, broker, embedded services, workers, queues, functions, artifacts and disks. ✓: good,
-    !: may become a problem, ✗: a problem, -: skipped, because it needs a part that failed. The doctor writes only a
-    small file among the artifacts, and deletes it. No check waits much longer than 'connect_timeout'.
+    It checks settings, Postgres, broker, embedded services, workers, queues, functions, artifacts and disks. A ✓ is
+    good, a ! may become a problem, a ✗ is a problem. A - is skipped, because it needs a part that failed. The doctor
+    writes only a small file among the artifacts, and deletes it. No check waits much longer than 'connect_timeout'.
 
     Exit status: 0 without ✗, 3 if a service does not answer, otherwise 2.
     """
@@ -47,7 +47,7 @@ _INDENT = 2 + _NAMES + 2
 
 
 def _shown(findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Print findings as they come and pass them on; those that were skipped for the same reason share a line."""
+    """Print findings and yield them; checks that were skipped for the same reason share a line."""
     skipped: list[Finding] = []
     for finding in findings:
         if skipped and finding.found != skipped[0].found:

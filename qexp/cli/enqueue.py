@@ -1,4 +1,4 @@
-"""enqueue."""
+"""The command `qexp enqueue`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     if done.orphaned:
         say(orphans(done.study, done.orphaned))
     if done.announced:
-        from qexp.client.explain import start_worker  # not before, as no worker should have to wait for it
+        from qexp.client.explain import start_worker  # a late import, so that workers can start earlier
 
         rest = f", {done.waiting} follow as workers empty the queue" if done.waiting else ""
         say(
@@ -60,7 +60,7 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
 
 
 def enqueue_with_progress(grid: Grid) -> Enqueued:
-    """Enqueue a grid with a bar if it takes long, saying first what in it looks like a mistake."""
+    """Warn of likely mistakes in a grid, then enqueue it, with a progress bar if it takes long."""
     from qexp.cli.progress import counting
     from qexp.client import Client
     from qexp.client.function_check import checked
@@ -69,7 +69,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     _warn(grid.warnings())
     with counting(len(grid)) as progress:
         done = Client(keeps=True).enqueue(grid, progress)
-    _warn(done.warnings, _SILENCE)
+    _warn(done.warnings, _IGNORE_HINT)
     _warn(done.missing)
     if done.ran_otherwise:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
@@ -89,7 +89,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     return done
 
 
-_SILENCE = "; list it in .qexpignore to leave it out without this warning"
+_IGNORE_HINT = "; list it in .qexpignore to leave it out without this warning"
 
 
 def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
@@ -100,19 +100,19 @@ def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
 
 
 def summary(done: Enqueued) -> str:
-    """Return the line that says what enqueueing did."""
+    """Return a line about the result of an enqueue."""
     many = "1 experiment" if done.total == 1 else f"{done.total} experiments"
     return f"{done.study}: {many}, {done.new} new, {done.known} already there"
 
 
 def orphans(study: str, number: int) -> str:
-    """Return the line that names experiments which a grid has left out, with the command that cancels them."""
+    """Return a line about experiments that are no longer in the grid, with the command that cancels them."""
     many = "1 experiment is" if number == 1 else f"{number} experiments are"
     return f"{many} no longer in the grid; cancel those that have not run with 'qexp cancel {study} --orphaned'"
 
 
 def stale(study: str, number: int) -> str:
-    """Return the line that says how many results are stale, with the commands that say why and run them again."""
+    """Return a line about stale results, with the commands that explain them and run them again."""
     many = "1 done experiment is" if number == 1 else f"{number} done experiments are"
     return f"{many} stale: 'qexp stale {study}' says why, 'qexp requeue {study} --stale' runs them again"
 
@@ -131,7 +131,7 @@ def _preview(grid: Grid, form: str) -> None:
         return
     _warn(grid.warnings())
     left_out, missing = snapshot_warnings(grid)
-    _warn(left_out, _SILENCE)
+    _warn(left_out, _IGNORE_HINT)
     _warn(missing)
     echo(f"{grid.study}: {total} {'experiment' if total == 1 else 'experiments'} (dry run, nothing written)")
     width = max(map(len, grid.names), default=0)
@@ -166,13 +166,13 @@ def _limits(file: GridFile) -> str:
 def _ends(grid: Grid) -> tuple[dict[str, Json], dict[str, Json]]:
     rows = iter(grid)
     first = last = next(rows)
-    for last in rows:  # noqa: B007 - the last one is what is wanted
+    for last in rows:  # noqa: B007 - only the last one is needed
         pass
     return first, last
 
 
 def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) -> str:
-    """Return the values of an axis, those in the middle of a long one left out."""
+    """Return the values of an axis as text, without the middle of a long axis."""
     ends = [*column[: room - 1], column[-1]] if len(column) > room else column
     shown = [short.get(text, text) for text in map(plain, ends)]
     texts = [shortened(text, 24) for text in shown]
@@ -183,7 +183,7 @@ def _listing(column: Sequence[Json], short: Mapping[str, str], room: int = 5) ->
 
 
 def _mean_duration(study: str) -> float | None:
-    """Return what an experiment of the study has taken so far, as far as a database is at hand to ask."""
+    """Return the mean seconds of the study's done experiments. Returns None without a database or such experiments."""
     from qexp.settings import load
 
     settings = load()

@@ -1,4 +1,4 @@
-"""diff, grid."""
+"""The commands diff and grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables that `run`, `list`, `status` and `errors` print."""
+"""The tables of the commands run, list, status and errors."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from qexp.store.schema.value_columns import Column, columns, shapes
 from qexp.truncation import MAX_LINE, single_line
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
-"""Statuses whose column is left out where it would hold zeros only."""
+"""Statuses without a column if no experiment has them."""
 _MESSAGE = 2_000
 """The most bytes of an error group's message that `qexp errors` shows."""
 SHORT_GROUP = 6
-"""Digits of an error group that a person is shown."""
+"""Digits of an error group's fingerprint in the output."""
 
 
 def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:
@@ -40,12 +40,12 @@ def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:
         ]
         for counts in all_counts
     ]
-    resting = [Text(printable(line)) for counts in all_counts if (line := pause_line(counts))]
-    return Group(table(headings(*names, right=names[1:]), rows), *resting)
+    paused = [Text(printable(line)) for counts in all_counts if (line := pause_line(counts))]
+    return Group(table(headings(*names, right=names[1:]), rows), *paused)
 
 
 def pause_line(counts: StudyProgress) -> str:
-    """Return the line that says why a study is paused; empty if it is not."""
+    """Return a line with the reason of a pause. Returns an empty text if the study is not paused."""
     if counts.paused_at is None:
         return ""
     why = f": {counts.pause_reason}" if counts.pause_reason else ""
@@ -117,7 +117,7 @@ class _ColumnValues:
         return all(value in (None, ABSENT) or isinstance(value, int | float) for value in self.values)
 
     def texts(self) -> list[str]:
-        """Return the cells; a parameter of import paths alone shows their last parts."""
+        """Return the cells. If all values of a parameter are import paths, show only their last parts."""
         short = short_names(self.values) if self.column.source == "params" else {}
         return [
             short[value] if isinstance(value, str) and value in short else value_text(value, value is not ABSENT)
@@ -126,7 +126,7 @@ class _ColumnValues:
 
 
 def error_blocks(groups: Sequence[ErrorGroup], study: str | None) -> RenderableType:
-    """Return each group as a few lines: what failed, where, which experiments, and the command that repeats them."""
+    """Return a few lines per group: the error, its place, the experiments, and the command that requeues them."""
     blocks: list[RenderableType] = []
     for group in groups:
         short = group.fingerprint[:SHORT_GROUP]

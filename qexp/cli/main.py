@@ -1,4 +1,4 @@
-"""The command `qexp`: it imports each command when it is called, and turns errors into one line."""
+"""The command `qexp`: it imports only the called command, and prints an error as one line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 
 class Verb(NamedTuple):
-    """Where a command lives, and the line that `--help` shows without importing it."""
+    """The module of a command, and its line in `--help`, which needs no import."""
 
     module: str
     help: str
@@ -75,7 +75,7 @@ VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.i
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is needed, so that `qexp --help` is quick."""
+    """A group that imports only the called command, so that `qexp --help` is fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -113,13 +113,13 @@ def qexp() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0, 1 if experiments failed, 2 on bad input, 3 if a service is out of reach."""
-    gc.set_threshold(200_000, 10, 10)  # what is being imported is no garbage: 10 % of a short command's time
+    gc.set_threshold(200_000, 10, 10)  # imports create no garbage; collection would take 10 % of a short command
     open_closed()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal that knows ASCII only is no reason to fail
+        if isinstance(stream, TextIOWrapper):  # so that an ASCII terminal causes no error
             stream.reconfigure(errors="backslashreplace")
     status = _status(arguments)
-    gc.freeze()  # the interpreter would search all that was imported for garbage on its way out: 130 ms
+    gc.freeze()  # otherwise the interpreter collects garbage at exit, which takes 130 ms
     raise SystemExit(status)
 
 
@@ -140,7 +140,7 @@ def _status(arguments: Sequence[str] | None) -> int:
         echo("qexp: interrupted", err=True)
         return INTERRUPTED
     except OSError as error:
-        if error.errno == errno.EPIPE:  # the reader of our output, such as `head`, has enough
+        if error.errno == errno.EPIPE:  # the reader of the output, such as `head`, has closed the pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), out().fileno())
             return 0
         echo(f"qexp: {error.filename or 'the output'}: {(error.strerror or str(error)).lower()}", err=True)

@@ -34,14 +34,14 @@ assignments_option = click.option(
 
 
 class Bounded(click.ParamType[Any]):
-    """A number between bounds, refused in qexp's words; stands before one of click's types of numbers."""
+    """A number between bounds, with qexp's error message; a mixin before one of click's number types."""
 
     def __init__(self, expected: str, *bounds: int) -> None:
         super().__init__(*bounds)
         self.expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number; click's error says what was found and what was expected."""
+        """Return the number. Raises BadParameter with the found and the expected value."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
@@ -62,7 +62,7 @@ STATUS = click.Choice([str(status) for status in Status])
 
 
 def selection_options(required: bool = True) -> Callable[[Command], Command]:
-    """Give a command the one grammar for naming experiments; it receives them as `selection`."""
+    """Add the options that select experiments to a command, which receives a `selection`."""
 
     def decorate(command: Command) -> Command:
         @functools.wraps(command)

@@ -1,4 +1,4 @@
-"""How things are printed: data to stdout as a table or JSON, talk to stderr."""
+"""Print data to stdout, as a table or JSON, and messages to stderr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qexp.cli.terminal import data, echo, out, printable
 from qexp.model import Json, Status, plain, strict
 from qexp.truncation import listed
 
-if TYPE_CHECKING:  # commands that draw nothing need not wait for it
+if TYPE_CHECKING:  # slow to import, and not every command prints a table
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -29,11 +29,11 @@ STYLES = {
     Status.PAUSED: "yellow",
 }
 _PIPED_WIDTH = 100_000
-"""Columns where nobody looks at a screen: nothing is cut."""
+"""The width of output to a pipe or a file, so that nothing is cut."""
 
 
 def console(stderr: bool = False) -> Console:
-    """Return a console as wide as the screen, or without bounds where output goes into a pipe or a file."""
+    """Return a console as wide as the screen, or without bounds for a pipe or a file."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else out()
@@ -41,12 +41,12 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    """Print talk."""
+    """Print a message to stderr."""
     echo(text, err=True)
 
 
 def show_json(found: Any) -> None:
-    """Print data as JSON; moments in ISO format, NaN as null, infinities as text."""
+    """Print data as JSON: times in ISO format, NaN as null, infinities as text."""
     data(json.dumps(strict(found), indent=2, ensure_ascii=False, default=_encode, allow_nan=False))
 
 
@@ -58,7 +58,7 @@ def _encode(value: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Heading:
-    """The first line of a table's column, and how the column is set."""
+    """The heading of a table's column, and the layout of the column."""
 
     text: str
     right: bool = False
@@ -116,9 +116,9 @@ _GAP = 2
 """Spaces between two columns."""
 _NARROWEST = 6
 _HEADING = 20
-"""Characters of a heading that are never cut, since headings of nested results begin alike."""
+"""Characters of a heading that are never cut, since headings of nested results have the same beginning."""
 _NAMED = 12
-"""Columns that are named when there is no room for them."""
+"""The most hidden columns that are named below a table."""
 
 
 def _fit(widths: Sequence[int], floors: Sequence[int | None], room: int) -> tuple[dict[int, int], list[int]]:
@@ -142,7 +142,7 @@ def _fit(widths: Sequence[int], floors: Sequence[int | None], room: int) -> tupl
 
 
 def wrapped(text: str, indent: int = 0) -> str:
-    """Return text in lines that fit beside an indent; a path or an address is not broken, so that it can be copied."""
+    """Return text in lines that fit beside an indent, without breaks in a path or address."""
     lines = textwrap.wrap(text, max(20, console().width - indent), break_long_words=False, break_on_hyphens=False)
     return f"\n{'':{indent}}".join(lines)
 
@@ -165,7 +165,7 @@ def value_text(value: Json, present: bool = True) -> str:
 
 def rate(per_second: float | None) -> str:
     """
-    Return a rate in the unit that makes it readable.
+    Return a rate per second, minute or hour, so that the number is readable.
 
     >>> rate(12.34), rate(0.05), rate(None)
     ('12.3/s', '3/min', '')
@@ -178,7 +178,7 @@ def rate(per_second: float | None) -> str:
 
 
 def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
-    """Ask before more than *limit* experiments are affected; without a person to ask, refuse."""
+    """Ask for confirmation if a command affects more than *limit* experiments; without a terminal, refuse."""
     if yes or count <= limit:
         return
     if not sys.stdin.isatty():

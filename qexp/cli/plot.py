@@ -1,4 +1,4 @@
-"""plot: results over parameters, or series over steps, as a picture."""
+"""The command `qexp plot`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def plot_(
       qexp plot digits --kind box -y accuracy --x classifier -o accuracy.svg
       qexp plot digits --kind curve -y loss --by lr -o loss.png
 
-    Only experiments that are done are drawn; a line below the picture counts the others.
+    The picture shows only done experiments; a line below it counts the others.
     """
     from qexp.client import Client
     from qexp.client.plotting import plot
@@ -82,7 +82,7 @@ def plot_(
     require_matplotlib()
     from qexp.analysis.plots.picture import check_target
 
-    check_target(output)  # before Postgres is asked
+    check_target(output)  # before Postgres is read
     picture = plot(Client(), selection, request)
     picture.save(output)
     for note in picture.notes:

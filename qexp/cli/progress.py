@@ -1,4 +1,4 @@
-"""Progress bars on stderr: while a grid is written, while a study runs."""
+"""Progress bars on stderr, of an enqueue and of a running study."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _QUIET_INTERVAL = 30.0
-"""Seconds between lines where stderr is no screen."""
+"""Seconds between two lines if stderr is not a terminal."""
 
 
 @contextmanager
 def counting(total: int) -> Iterator[Callable[[str, int], None]]:
-    """Give what takes progress of an enqueue: it shows a bar with the rate once a second has passed on a screen."""
+    """Yield a function that receives the progress of an enqueue; after a second it shows a bar on a terminal."""
     began = time.monotonic()
     tasks: dict[str, TaskID] = {}
     bar: Progress | None = None
@@ -56,7 +56,7 @@ def _counter() -> Progress:
 def wait_with_progress(
     client: Client, study: str, timeout: float | None = None, check: Callable[[], None] = lambda: None
 ) -> StudyProgress:
-    """Wait for a study with a live bar, or a line now and then in a log; *check* is called at each look."""
+    """Wait for a study with a live bar, or with lines in a log; call *check* at each poll."""
     show = _bar if sys.stderr.isatty() else _lines
     return show(client, study, timeout, check)
 
@@ -81,12 +81,12 @@ def _bar(client: Client, study: str, timeout: float | None, check: Callable[[], 
 
 
 def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> StudyProgress:
-    said = time.monotonic()
+    last = time.monotonic()
 
     def update(counts: StudyProgress) -> None:
-        nonlocal said
-        if counts.open and time.monotonic() - said > _QUIET_INTERVAL:
-            said = time.monotonic()
+        nonlocal last
+        if counts.open and time.monotonic() - last > _QUIET_INTERVAL:
+            last = time.monotonic()
             say(f"{study}: {counts.closed} of {counts.total} finished  {_news(counts)}")
 
     return client.wait(study, update, timeout, check)

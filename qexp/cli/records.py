@@ -1,4 +1,4 @@
-"""logs, metrics, artifacts, source: the records of experiments."""
+"""The commands logs, metrics, artifacts and source."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ _WIDTH = 16
 
 def sparkline(values: pd.Series[float]) -> str:
     """
-    Return a curve of at most 16 characters; each is the mean of its part of the series, gaps are what is not finite.
+    Return a curve of at most 16 characters, each the mean of a part of the series; gaps have no finite value.
 
     >>> import pandas as pd
     >>> sparkline(pd.Series([0.0, 1.0, 2.0, 7.0]))
@@ -131,7 +131,7 @@ def sparkline(values: pd.Series[float]) -> str:
     parts = np.array_split(np.asarray(values, dtype=float), min(_WIDTH, len(values)))
     means = np.array([part[np.isfinite(part)].mean() if np.isfinite(part).any() else np.nan for part in parts])
     low, high = np.nanmin(means, initial=np.inf), np.nanmax(means, initial=-np.inf)
-    if not high - low > 1e-9 * max(abs(low), abs(high)):  # a mean of equal numbers is not quite equal to them
+    if not high - low > 1e-9 * max(abs(low), abs(high)):  # means of equal numbers differ by rounding
         return "".join(" " if np.isnan(mean) else _BARS[0] for mean in means)
     return "".join(" " if np.isnan(m) else _BARS[round((m - low) / (high - low) * (len(_BARS) - 1))] for m in means)
 

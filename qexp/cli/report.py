@@ -1,4 +1,4 @@
-"""report: all about a study in one file."""
+"""The command `qexp report`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""run."""
+"""The command `qexp run`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
 
     reserve()
     loaded = Grid.load(grid, assignments)
-    checked(loaded)  # before anything is started
+    checked(loaded)  # before any service starts
     found, notices = services.up(settings.load_with_origins())
     for notice in notices:
         say(notice)

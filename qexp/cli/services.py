@@ -1,4 +1,4 @@
-"""up, down, config, db."""
+"""The commands up, down, config and db."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""list, show, explain, errors, export."""
+"""The commands list, show, explain, errors and export."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ _LONGEST = 2000
 
 
 def shortened(text: str) -> str:
-    """Return a value's text; of a very long one what fits on a screen."""
+    """Return a value's text, cut to about a screen."""
     if len(text) <= _LONGEST:
         return text
     return f"{text[:_LONGEST]}… ({len(text):,} characters; --format json has all of them)"
 
 
 def usage_line(attempt: AttemptView) -> str:
-    """Return what an attempt used and ran, on one line."""
+    """Return the resources and the code of an attempt on one line."""
     facts = [
         attempt.cpu_seconds is not None and f"cpu {duration(attempt.cpu_seconds)}",
         attempt.peak_memory is not None and f"memory {size_text(attempt.peak_memory)}",
@@ -186,7 +186,7 @@ def errors_(selection: Selection, form: str) -> None:
     from qexp.client import Client
 
     groups = Client().errors(selection)
-    plain = dataclasses.replace(selection, statuses=(), error=None)  # that narrows nothing but by failures
+    plain = dataclasses.replace(selection, statuses=(), error=None)  # the selection without its filters for failures
     target = "" if plain.is_narrow else selection.study
     if form == "json":
         show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])

@@ -1,4 +1,4 @@
-"""stale."""
+"""The command `qexp stale`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""status, wait."""
+"""The commands status and wait."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def status_(study: str | None, watch: bool, form: str) -> None:
 
 
 def counts_json(counts: StudyProgress) -> dict[str, Any]:
-    """Return how a study stands as data."""
+    """Return the progress of a study as data."""
     return {
         "study": counts.study,
         "total": counts.total,
@@ -95,7 +95,7 @@ def wait_(study: str, timeout: float | None, form: str) -> int:
 
 
 def ending(counts: StudyProgress) -> str:
-    """Return the line that says how a study ended, with the command to look at what failed."""
+    """Return a line about a finished study, with the command that shows failures."""
     parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
     from qexp.cli.listings import pause_line
@@ -105,5 +105,5 @@ def ending(counts: StudyProgress) -> str:
 
 
 def exit_status(counts: StudyProgress) -> int:
-    """Return 0 if all experiments are done, else 1."""
+    """Return 0 if all experiments are done, otherwise 1."""
     return 0 if counts.counts[Status.DONE] == counts.total else 1

@@ -1,4 +1,4 @@
-"""table: the table of a paper."""
+"""The command `qexp table`."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def table_(
     """
     Show a metric over parameters, as mean ± std over seeds.
 
-    Each cell has all replicates of the newest grid, of the same settings and code, or the table is refused: exit
-    status 1, with a line for each reason and the command that completes it.
+    Each cell needs all replicates of the newest grid, of the same settings and code. Otherwise qexp refuses the table,
+    with exit status 1, a line for each reason, and the command that completes it.
 
-    A file of tables, such as tables.yaml, has all tables of a paper: each is written into its files.
+    A file of tables, such as tables.yaml, describes all tables of a paper; qexp writes each into its files.
     """
     from qexp.cli import tables_file
 
@@ -97,7 +97,7 @@ def _make(studies: tuple[str, ...], options: dict[str, Any]) -> Table:
 
 
 def is_given(name: str, value: Any) -> bool:
-    """Return whether an option is on the command line; the number 0 is."""
+    """Return whether an option is on the command line; 0 is a value."""
     return name == "maximize" or not (value is None or value is False or value == ())
 
 
@@ -113,7 +113,7 @@ def _check_writable(output: Path | None, macros: Path | None) -> None:
 def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> None:
     from qexp.analysis.writers import save, to_macros, write
 
-    text = to_macros({name: made}) if macros is not None else ""  # before anything is written: names may clash
+    text = to_macros({name: made}) if macros is not None else ""  # before any write, since names of macros may clash
     if output is not None:
         write(made, output)
         say(f"{output}: {len(made.rows)} rows, {len(made.columns)} columns")

@@ -1,4 +1,4 @@
-"""The part of `qexp table` that is about files: all tables of a file of tables, and files that are checked."""
+"""`qexp table` with a file of tables, and `qexp table --check`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from qexp.client.paper_tables import FileOutcome
 
 SUFFIXES = (".yaml", ".yml")
-"""The suffixes of a file of tables. No study can have such a name."""
+"""The suffixes of a file of tables. Names of studies cannot end like this."""
 _OPTIONS = ("studies", "only", "check", "macros", "form")
-"""The parameters of `qexp table` that a file of tables leaves to the command line."""
+"""The parameters of `qexp table` that are allowed together with a file of tables."""
 
 
 def tables_file(arguments: Sequence[str]) -> Path | None:
-    """Return the file of tables that the arguments name; None: they name studies."""
+    """Return the file of tables among the arguments. Returns None if they name studies."""
     files = [argument for argument in arguments if argument.lower().endswith(SUFFIXES)]
     if files and len(arguments) > 1:
         raise click.UsageError(f"found {' '.join(arguments)}, expected one file of tables, or studies")
@@ -32,7 +32,7 @@ def tables_file(arguments: Sequence[str]) -> Path | None:
 
 
 def check_options(path: Path | None, output: Path | None) -> None:
-    """Refuse options of the running command that make no sense with a file of tables, or without one."""
+    """Refuse options that do not fit a file of tables, or that need one."""
     context = click.get_current_context()
     given = [
         parameter
@@ -94,7 +94,7 @@ def check(table: Table, name: str, output: Path | None, macros: Path | None) -> 
 
 
 def show_files(files: Iterable[FileOutcome], form: str) -> None:
-    """Print one line per file: its path, its state and more in words."""
+    """Print one line per file: its path, its state and details."""
     if form == "json":
         show_json([{"file": str(one.path), "state": one.state, "detail": one.detail} for one in files])
         return

@@ -1,7 +1,7 @@
 """
-Text on its way to a terminal or a pipe.
+Write text to a terminal or a pipe.
 
-Stored text cannot control the terminal, and code of users cannot print into data.
+Stored text cannot control the terminal, and code of users cannot print into the data.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import click
 _COLOUR = r"\x1b\[[0-9;:]*m"
 _BEGUN = re.compile(r"\x1b(\[[0-9;:]*)?\Z")
 _RESET = "\x1b[0m"
-# control characters but tab and line feed, and those that reorder a line: https://trojansource.codes
+# control characters except tab and line feed, and characters that reorder a line: https://trojansource.codes
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 _SPECIAL = re.compile(rf"(?P<colour>{_COLOUR})|(?P<returns>\r+\n?)|{_CONTROL}")
 
 _UNESCAPED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""What controls a terminal of what JSON leaves as it is."""
+"""Characters that control a terminal and that JSON does not escape."""
 
 
 _data: TextIO | None = None
 
 
 def open_closed() -> None:
-    """Open the standard streams that a shell has closed (`>&-`) to nowhere, before another file takes their place."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # a file gets the first number that is free
+    """Open closed standard streams (`>&-`) to /dev/null, before another file gets their number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # an opened file gets the first free number
         if getattr(sys, name) is None:
             number = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(number, True)
@@ -40,11 +40,11 @@ def open_closed() -> None:
 
 def reserve() -> None:
     """
-    Keep standard output for data; call it before code of users is imported.
+    Reserve standard output for data; call it before code of users is imported.
 
-    From then on their code prints to stderr: with `print`, from C, in threads and subprocesses, and at exit.
+    Afterwards their code prints to stderr: with `print`, from C, in threads and subprocesses, and at exit.
     """
-    global _data  # noqa: PLW0603 - standard output is the process's, so is this
+    global _data  # noqa: PLW0603 - standard output belongs to the whole process, too
     stream = sys.stdout
     if _data is not None or not isinstance(stream, TextIOWrapper) or stream.fileno() != 1:
         return
@@ -61,7 +61,7 @@ def out() -> TextIO:
 
 def printable(text: str) -> str:
     r"""
-    Return text for one line: every character that is not printable is escaped.
+    Return text for one line, with escapes for all unprintable characters.
 
     >>> printable("a\x1b[31m")
     'a\\x1b[31m'
@@ -73,10 +73,10 @@ def printable(text: str) -> str:
 
 def visible(text: str, colours: bool = False, returns: str | None = None) -> str:
     r"""
-    Return text of several lines in which each character that controls a terminal is escaped.
+    Return text of several lines, with escapes for characters that control a terminal.
 
-    Sequences that set colours stay if *colours* says so; otherwise they are left out. Carriage returns become
-    *returns*, or are escaped; before a line feed they are left out.
+    Sequences that set colours stay with *colours*, and are removed otherwise. Carriage returns become *returns*, or are
+    escaped; before a line feed they are removed.
 
     >>> visible("\x1b[31mred\x1b[0m \x1b]0;title\x07")
     'red \\x1b]0;title\\x07'
@@ -98,7 +98,7 @@ def _escaped(text: str) -> str:
 
 
 def echo(text: str = "", err: bool = False) -> None:
-    """Print lines that may have stored text in them; colours reach a terminal only, and end with the text."""
+    """Print lines that may contain stored text; only a terminal gets colours, which end with the text."""
     stream = sys.stderr if err else out()
     text = visible(text, colours=stream.isatty())
     click.echo(text + _RESET * ("\x1b" in text), stream)
@@ -110,7 +110,7 @@ def exact(text: str) -> None:
 
 
 def data(text: str) -> None:
-    """Print JSON; on a terminal, characters that control one are escaped in JSON's own way."""
+    """Print JSON; on a terminal, with JSON escapes for characters that control it."""
     screen = out().isatty()
     click.echo(_UNESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if screen else text, out())
 
@@ -119,8 +119,8 @@ class Stream:
     """
     Prints the output of an experiment piece by piece; used as a context manager.
 
-    On a terminal, colours and the carriage returns of progress bars pass. Elsewhere colours are left out, and each
-    state of a progress bar is a line, which `grep` finds.
+    A terminal gets colours and the carriage returns of progress bars. A pipe gets no colours, and one line for each
+    state of a progress bar, which `grep` finds.
     """
 
     def __init__(self) -> None:
@@ -128,7 +128,7 @@ class Stream:
         self._rest = ""
 
     def write(self, text: str) -> None:
-        """Print a piece; a sequence that may go on in the next one waits for it."""
+        """Print a piece. An incomplete control sequence at its end waits for the next piece."""
         text = self._rest + text
         begun = _BEGUN.search(text)
         end = begun.start() if begun else len(text.rstrip("\r"))

@@ -1,4 +1,4 @@
-"""Print a table of results in the terminal."""
+"""Print the table of `qexp table` in a terminal."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from qexp.truncation import listed
 
 _GAP = 2
 _NARROWEST = 4
-"""The least width of a row label that is cut."""
+"""The smallest width of a cut row label."""
 _NAMED = 6
-"""Columns that are named where there is no room for them."""
+"""The most hidden columns that are named below a table."""
 _RAISED = dict(zip("abcdefghijklmnoprstuvwxyz0123456789", "ᵃᵇᶜᵈᵉᶠᵍʰⁱʲᵏˡᵐⁿᵒᵖʳˢᵗᵘᵛʷˣʸᶻ⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True))
 
 
 def show_summary(table: Table) -> None:
-    """Print a table; a command that is longer than the screen is one line, so that it can be copied."""
+    """Print a table; a command stays on one line, so that it can be copied."""
     console().print(summary_table(table), soft_wrap=True)
 
 
@@ -33,8 +33,8 @@ def summary_table(table: Table) -> RenderableType:
     """
     Return a table with its notes below.
 
-    A table that is wider than the screen loses whole columns at its right, which are named below. A number is never
-    cut; row labels are, where no column has room otherwise. Print it with soft_wrap=True, as `show_summary` does.
+    If it is wider than the screen, its last columns are hidden and named below. Numbers are never cut; row labels are
+    cut if otherwise no column fits. Print it with soft_wrap=True, as `show_summary` does.
     """
     width, keys = console().width, column_labels(table)
     columns = [_TextColumn.of(table, index, key[-1]) for index, key in enumerate(keys)]
@@ -48,7 +48,7 @@ def summary_table(table: Table) -> RenderableType:
 
 @dataclass(frozen=True)
 class _TextColumn:
-    """The texts of a column: numbers, and what stands behind them."""
+    """The texts of a column: numbers and their suffixes."""
 
     numbers: tuple[str, ...]
     suffixes: tuple[str, ...]
@@ -77,7 +77,7 @@ class _TextColumn:
         return max(self.head, self.number + self.suffix)
 
     def cell(self, row: int, bold: bool) -> Text:
-        """Return a cell: numbers stand right, below each other, and their suffixes behind."""
+        """Return a cell: the number, aligned to the right, and its suffix."""
         text = Text(" " * (self.width - self.suffix - cell_len(self.numbers[row])))
         text.append(self.numbers[row], style="bold" if bold else "")
         return text.append(_left(self.suffixes[row], self.suffix))
@@ -132,7 +132,7 @@ def _head(table: Table, keys: Sequence[Key], stubs: Sequence[int], columns: Sequ
 
 
 def _group(span: Span, columns: Sequence[_TextColumn]) -> str:
-    """Return the label of a group between lines that show how far it goes."""
+    """Return the label of a group, between lines as wide as its columns."""
     inside = columns[span.start : span.start + span.size]
     width = sum(column.width for column in inside) + _GAP * (span.size - 1)
     label = f" {_cut(span.label, width - 2)} " if width > 4 else _cut(span.label, width)
@@ -161,7 +161,7 @@ def _rows(table: Table, stubs: Sequence[int], columns: Sequence[_TextColumn]) ->
 
 
 def _repeated(keys: Sequence[Key], index: int) -> int:
-    """Return how many first labels a row has in common with the row above."""
+    """Return how many first labels a row shares with the row above."""
     if index == 0:
         return 0
     same = [one == other for one, other in zip(keys[index], keys[index - 1], strict=True)]

@@ -1,4 +1,4 @@
-"""worker, monitor: Celery's own programs with qexp's flags."""
+"""The commands worker and monitor: Celery and Flower with qexp's flags."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from qexp.cli.options import CONCURRENCY, WholeNumber
 
 _SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
-"""Options of Flower's that have passwords in them."""
+"""Options of Flower that contain passwords."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
@@ -31,8 +31,8 @@ def worker_(
     """
     Run experiments on this machine until stopped.
 
-    After Ctrl-C or TERM the worker finishes its running experiments; after a second one it gives them back and stops at
-    once. This is 'celery -A qexp worker', whose other options may follow.
+    After Ctrl-C or TERM the worker finishes its running experiments; after a second one it gives them back and stops.
+    This is 'celery -A qexp worker', whose other options may follow.
 
     With a lifetime, the worker starts no experiment that would not finish in time, judged by the last experiments of
     its study. It gives back the experiments that still run 15 s before the end. QEXP_LIFETIME and QEXP_EXIT_WHEN_IDLE
@@ -45,10 +45,10 @@ def worker_(
         os.environ["QEXP_LIFETIME"] = lifetime
     if exit_when_idle:
         os.environ["QEXP_EXIT_WHEN_IDLE"] = "true"
-    settings.load()  # what is wrong with it is said here, rather than by Celery
+    settings.load()  # report wrong settings here, not from Celery
 
-    talk = () if any(option.startswith(("-l", "--loglevel")) for option in celery) else ("--loglevel", "INFO")
-    line = command(concurrency, queues, [*talk, *celery])
+    level = () if any(option.startswith(("-l", "--loglevel")) for option in celery) else ("--loglevel", "INFO")
+    line = command(concurrency, queues, [*level, *celery])
     os.execv(line[0], line)
 
 
@@ -70,8 +70,8 @@ def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     names in QEXP_MONITOR_HOSTS.
 
     To let others see it, set a password and an address: FLOWER_BASIC_AUTH=USER:PASSWORD in the environment, and
-    --address 0.0.0.0. This is 'celery -A qexp flower', whose other options may follow. qexp passes options that hold
-    passwords by the environment, so that 'ps' does not show them.
+    --address 0.0.0.0. This is 'celery -A qexp flower', whose other options may follow. qexp passes options with
+    passwords through the environment, so that 'ps' does not show them.
     """
     more = [f"--address={address}", f"--port={port}", *(option for option in flower if not _is_secret(option))]
     line = [sys.executable, "-P", "-m", "celery", "-A", "qexp", "flower", *more]
@@ -84,6 +84,6 @@ def _is_secret(option: str) -> bool:
 
 
 def _variable(option: str) -> tuple[str, str]:
-    """Return the environment variable that says the same as an option of Flower's: `ps` does not show it."""
+    """Return an option of Flower as an environment variable, which `ps` does not show."""
     name, _, value = option.removeprefix("--").partition("=")
     return f"FLOWER_{name.replace('-', '_').upper()}", value

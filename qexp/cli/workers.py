@@ -1,4 +1,4 @@
-"""workers: who runs experiments."""
+"""The command `qexp workers`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qexp.store.reads.workers import WorkerView
 
 _STOPPED = 20
-"""How many of the workers that have stopped are shown."""
+"""The most stopped workers that are shown."""
 _NONE = "no worker is running; start one with 'celery -A qexp worker'"
 
 

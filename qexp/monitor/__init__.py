@@ -1,4 +1,4 @@
-"""Flower: what it shows of experiments, and who may see it."""
+"""Configure Flower: how it shows experiments, and who has access."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from qexp.queueing import messages
 
 def install(app: Celery, hosts: Collection[str] = ()) -> None:
     """
-    Have Flower, however it is started with this application, listen and show as qexp wants it.
+    Configure Flower whenever it starts with this application: address, access, and the display of experiments.
 
-    *hosts* are names by which a browser may call it beside those of this machine.
+    *hosts* are names that a browser may use for it, beside the names of this machine.
     """
 
     def prepare(**_: Any) -> None:
@@ -28,7 +28,7 @@ def install(app: Celery, hosts: Collection[str] = ()) -> None:
             try:
                 access_control.choose_address(options)
             except MonitorError as error:
-                print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the edge to Celery's command line
+                print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - the user of Celery's command line reads it
                 raise SystemExit(error.exit_status) from error
             access_control.guard(flower_internals.flower_class(), options, hosts)
             if options.format_task is None:
@@ -38,7 +38,7 @@ def install(app: Celery, hosts: Collection[str] = ()) -> None:
 
 
 def as_experiment(task: Any) -> Any:
-    """Show the task of an experiment by study, id and parameters: `digits #17  dataset=wine classifier=SVC`."""
+    """Name the task of an experiment by study, id and parameters: `digits #17  dataset=wine classifier=SVC`."""
     if task.name == messages.TASK and task.args:
         task.name = task.args
     return task

@@ -1,4 +1,4 @@
-"""Who may see the monitor: requests that know its name and, where there is no password, its token."""
+"""Access to the monitor: a request needs a known host name and, without a password, the token."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _LOCKED = (
 
 
 class _Answer(RequestHandler):
-    """What is answered in place of what was asked for."""
+    """Sends a prepared answer instead of the requested page."""
 
     def initialize(self, status: int, text: str, headers: dict[str, str]) -> None:
         self._prepared = status, text, headers
 
     def check_xsrf_cookie(self) -> None:
-        """Nothing is done that could be forged."""
+        """Skip the check, since the answer changes nothing."""
 
     def prepare(self) -> None:
         status, text, headers = self._prepared
@@ -49,9 +49,9 @@ class _Answer(RequestHandler):
 
 def choose_address(options: Any) -> None:
     """
-    Have Flower listen on this machine only, unless its options say otherwise.
+    Let Flower listen only on this machine, unless its options give another address.
 
-    MonitorError if it would listen beyond this machine without a password: everyone could read and control it.
+    Raises MonitorError for a public address without a password: everyone could read and control it.
     """
     options.address = options.address or ADDRESS
     if not (is_loopback(options.address) or options.unix_socket or options.basic_auth or options.auth):
@@ -59,7 +59,7 @@ def choose_address(options: Any) -> None:
 
 
 def is_loopback(address: str) -> bool:
-    """Say whether only this machine reaches an address."""
+    """Return whether only this machine reaches an address."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
@@ -68,24 +68,24 @@ def is_loopback(address: str) -> bool:
 
 def guard(flower: Any, options: Any, hosts: Collection[str]) -> None:
     """
-    Have Flower's application, a class, refuse requests before any of its handlers sees them.
+    Make the class of Flower's application refuse requests before its handlers see them.
 
-    On a loopback address it answers to names of this machine and to *hosts*: a web page elsewhere may have its own
-    name lead to this machine. Without a password it asks for a token, which its printed address has.
+    On a loopback address it accepts only names of this machine and *hosts*: a foreign web page may point its own name
+    at this machine. Without a password it requires the token from its printed address.
     """
     hosts = {host.lower() for host in hosts}
-    local = not options.unix_socket and is_loopback(options.address)
+    is_local = not options.unix_socket and is_loopback(options.address)
     token = None if options.basic_auth or options.auth else secrets.token_urlsafe(24)
 
     def answer(request: HTTPServerRequest) -> dict[str, Any] | None:
-        if local and not _is_ours(request.host_name, hosts):
+        if is_local and not _is_known_host(request.host_name, hosts):
             return _refusal(_OTHER_NAME)
-        if token is not None and not _has(request, token):
-            return _entrance(request, token) or _refusal(_LOCKED)
+        if token is not None and not _has_token(request, token):
+            return _login(request, token) or _refusal(_LOCKED)
         return None
 
     def started(encrypted: bool, port: int | None) -> None:
-        print(f"qexp: {_place(options, encrypted, port, token)}", file=sys.stderr)  # noqa: T201 - for the operator
+        print(f"qexp: {_address_line(options, encrypted, port, token)}", file=sys.stderr)  # noqa: T201 - for the operator
 
     flower_internals.intercept(flower, _Answer, answer)
     flower_internals.announce(flower, started)
@@ -95,35 +95,37 @@ def _refusal(text: str) -> dict[str, Any]:
     return {"status": 403, "text": text, "headers": {}}
 
 
-def _is_ours(name: str, hosts: Collection[str]) -> bool:
+def _is_known_host(name: str, hosts: Collection[str]) -> bool:
     return is_loopback(name.strip("[]")) or name in hosts
 
 
-def _has(request: HTTPServerRequest, token: str) -> bool:
-    """Say whether a request has the token, in its cookie or, of a program, in a header."""
+def _has_token(request: HTTPServerRequest, token: str) -> bool:
+    """Return whether a request has the token, in its cookie or in a header."""
     cookie = request.cookies.get(_COOKIE)
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    return _is(token, cookie.value if cookie else "") or (kind.lower() == "bearer" and _is(token, given.strip()))
+    return _matches(token, cookie.value if cookie else "") or (
+        kind.lower() == "bearer" and _matches(token, given.strip())
+    )
 
 
-def _is(token: str, given: str) -> bool:
+def _matches(token: str, given: str) -> bool:
     return hmac.compare_digest(token.encode(), given.encode("utf-8", "surrogateescape"))
 
 
-def _entrance(request: HTTPServerRequest, token: str) -> dict[str, Any] | None:
-    """Return the answer to the printed address: a cookie, and the same address without the token."""
+def _login(request: HTTPServerRequest, token: str) -> dict[str, Any] | None:
+    """Return the answer to the printed address: a cookie, and a refresh to the same address without the token."""
     pairs = parse_qsl(request.query, keep_blank_values=True)
-    if request.method != "GET" or not any(name == "token" and _is(token, value) for name, value in pairs):
+    if request.method != "GET" or not any(name == "token" and _matches(token, value) for name, value in pairs):
         return None
     rest = urlencode([(name, value) for name, value in pairs if name != "token"])
     target = f"/{request.path.lstrip('/')}{'?' * bool(rest)}{rest}"
     secure = "; Secure" if request.protocol == "https" else ""
     cookie = f"{_COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict{secure}"
-    # not a redirect: a browser sends such a cookie with one only if the link was not on a page of another site
+    # no redirect: after a click on a page of another site, browsers do not send a strict cookie with it
     return {"status": 200, "text": "", "headers": {"Set-Cookie": cookie, "Refresh": f"0; url={target}"}}
 
 
-def _place(options: Any, encrypted: bool, port: int | None, token: str | None) -> str:
+def _address_line(options: Any, encrypted: bool, port: int | None, token: str | None) -> str:
     query = f"?token={token}" if token else ""
     if options.unix_socket:
         return f"the monitor listens on {options.unix_socket}" + f"; open /{query} there first" * bool(token)

@@ -1,5 +1,5 @@
 """
-Every name of Flower that qexp uses and that its documentation does not promise.
+Undocumented names of Flower that qexp uses.
 
 Checked with flower 2.2.0 and tornado 6.6.1; pyproject.toml refuses later minor versions of Flower.
 tests/unit/test_flower_internals.py tests each name by its effect for a user.
@@ -22,7 +22,7 @@ def flower_class() -> Any:
 
 
 def intercept(flower: Any, handler: type[RequestHandler], answer: Callable[[HTTPServerRequest], Any]) -> None:
-    """Call *answer* with each request before Flower; unless it returns None, *handler* is initialized with that."""
+    """Call *answer* with each request first. If it does not return None, *handler* handles the request with it."""
     find_handler = flower.find_handler
 
     def intercepted(self: Any, request: HTTPServerRequest, **more: Any) -> Any:
@@ -35,7 +35,7 @@ def intercept(flower: Any, handler: type[RequestHandler], answer: Callable[[HTTP
 
 
 def announce(flower: Any, started: Callable[[bool, int | None], None]) -> None:
-    """Call *started* with "is it encrypted" and the port when Flower listens, in place of its own "Visit me at"."""
+    """Call *started* with the port, and whether it is encrypted, instead of Flower's own line "Visit me at"."""
     start_http_server = flower.start_http_server
 
     def announced(self: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The embedded Postgres and Valkey: started as the calling user, found through one private file, kept between."""
+"""Start and stop the embedded Postgres and Valkey. A private file stores their URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Service", "down", "up"]
 
 @dataclass(frozen=True)
 class Service:
-    """A service that qexp needs, where it is, and whether it was this call that started or stopped it."""
+    """A service, its URL, and whether this call started or stopped it."""
 
     name: str
     url: str = field(repr=False)
@@ -29,33 +29,33 @@ class Service:
 
 def up(loaded: SettingsWithOrigins) -> tuple[list[Service], list[str]]:
     """
-    Start what is not running and return both services, with notices about what had to be opened for them.
+    Start both services unless they run; return them, with notices about changed permissions.
 
-    A service whose URL a person has set is not ours to start: it is returned as it is. Safe to call at any time, also
-    from two processes at once: the second waits and finds the services running.
+    It does not start a service whose URL you have set. Two processes may call it at the same time: the second one waits
+    and finds the services running.
     """
     settings = loaded.values
     found: list[Service] = []
     notices: list[str] = []
-    with _alone(settings.home):
+    with _locked_home(settings.home):
         urls = _read(settings)
         for name, key, module in (("Postgres", "database_url", postgres), ("Valkey", "broker_url", valkey)):
             if loaded.configured(key):
                 found.append(Service(name, getattr(settings, key), changed=False, embedded=False))
                 continue
-            url, changed, said = module.start(settings, urls.get(key))
+            url, changed, more = module.start(settings, urls.get(key))
             found.append(Service(name, url, changed))
-            notices += said
+            notices += more
             urls[key] = url
         _write(settings, urls)
     return found, notices
 
 
 def down(settings: Settings) -> list[Service]:
-    """Stop what is running and return it; the data stay."""
+    """Stop the running services and return them; keep their data."""
     if not settings.home.is_dir():
         return []
-    with _alone(settings.home):
+    with _locked_home(settings.home):
         urls = _read(settings)
         stopped = [
             Service(name, urls.get(key, ""), changed=True)
@@ -67,13 +67,13 @@ def down(settings: Settings) -> list[Service]:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Hold the lock of this home: one process at a time starts or stops its services."""
+def _locked_home(home: Path) -> Iterator[None]:
+    """Hold the lock of QEXP_HOME: one process at a time starts or stops its services."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(home / LOCK_FILE):
             yield
-    except OSError as error:  # also of what is done meanwhile: a full disk, a share without locks or owners
+    except OSError as error:  # also from the body: a full disk, a file system without locks or owners
         reason = (error.strerror or str(error)).lower()
         raise SettingsError(f"{error.filename or home}: {reason}; set QEXP_HOME to a folder that you own") from error
 

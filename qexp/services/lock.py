@@ -1,4 +1,4 @@
-"""One process at a time: lock files that the system frees when the process that holds them dies."""
+"""Lock files, which the system releases when the process that holds them dies."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from qexp.errors import ServiceError
 
 TIMEOUT = 30.0
-"""Seconds for the processes of a server that was killed to go."""
+"""Seconds until the processes of a killed server must have ended."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of *path*, a file of mode 0600 that is made if need be; wait while another process holds it."""
+    """Hold the lock of *path*, a file of mode 0600; wait while another process holds it."""
     with _opened(path) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -26,9 +26,9 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def inherited(path: Path) -> Iterator[int]:
     """
-    Give a locked descriptor to a server that is started: the lock is held while any process of that server lives.
+    Yield a locked descriptor for a new server to inherit: any living process of that server holds the lock.
 
-    Raises ServiceError if one still lives, here or on another machine that has the same folder.
+    Raises ServiceError if an earlier server still lives, here or on another machine with the same folder.
     """
     with _opened(path) as descriptor:
         deadline = time.monotonic() + TIMEOUT
@@ -44,7 +44,7 @@ def inherited(path: Path) -> Iterator[int]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    # open for writing: NFS grants no exclusive lock otherwise; closed to others, who could hold the lock themselves
+    # writable, because NFS requires it for an exclusive lock; mode 0600, because any reader could hold the lock
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         yield descriptor

