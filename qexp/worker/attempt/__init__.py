@@ -1,1 +1,1 @@
-"""One attempt, in the process that runs it: the function and all that surrounds it. Knows no Celery."""
+"""Runs one attempt in its process: calls the function, measures it, and restores the process. Knows no Celery."""

@@ -1,4 +1,4 @@
-"""What an attempt prints goes to a file: descriptors 1 and 2, which C code and child processes use too, lead there."""
+"""Redirects the output of an attempt, with that of C code and child processes, to a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qexp.this_process import is_this_process
 from qexp.worker.attempt.descendants import has_children
 from qexp.worker.context.output import HEAD, TAIL, Output
 
-_C = ctypes.CDLL(None)  # not PyDLL: a flush that waits for another thread must not keep the GIL from it
+_C = ctypes.CDLL(None)  # unlike PyDLL, it releases the GIL: a flush may wait for another thread
 _LINE_BUFFERED = 1  # C's _IOLBF, the same in glibc, musl and macOS
 _SHAPE = attrgetter("encoding", "errors", "line_buffering", "closed")
 _WANTED = ("utf-8", "backslashreplace", True, False)
@@ -26,49 +26,49 @@ _WANTED = ("utf-8", "backslashreplace", True, False)
 
 class Capture:
     """
-    Sends what this process prints, C code and child processes included, to `FOLDER/PID.out` between start and stop.
+    Sends descriptors 1 and 2 of this process to the file `FOLDER/PID.out` between start and stop.
 
     It is a regular file: with a pipe, C code that prints while it holds the GIL would wait forever for the thread that
-    reads. The file is opened for each process that starts an attempt, and kept as long as nothing came in; an attempt
-    after one that printed, or that had child processes, gets a new one at the same path, so what comes late goes
-    nowhere. Threads that outlive their attempt print into the next one. For the main thread only.
+    reads. A process uses its file again while the file is empty. After an attempt that printed or had child processes,
+    a new file takes the path, so late output of these processes is lost. Threads that outlive their attempt print into
+    the next one. Use it in the main thread only.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._fd, self._pid, self._waited = -1, 0, -1
         self._streams: list[TextIO | None] = [None, None]
-        self._kept: tuple[list[int | None], list[Any]] | None = None
+        self._saved: tuple[list[int | None], list[Any]] | None = None
 
     @property
     def path(self) -> Path:
-        """Where this process's output is, also for whoever looks for it when this process is dead."""
+        """The file of this process's output; other processes find it there when this process is dead."""
         return path_of(self._folder, os.getpid())
 
     def output(self, head: int = HEAD, tail: int = TAIL) -> Output:
-        """Return a reader of the attempt that was started last; it lasts beyond the next start."""
+        """Return a reader of the last started attempt's output; it stays valid after the next start."""
         return Output(self._fd, head, tail)
 
     def start(self) -> None:
-        """Send the output to the file; OSError if there cannot be one. Does nothing after a start without a stop."""
-        if self._kept is not None:
+        """Send the output to the file, unless it was started already. Raises OSError if the file cannot be made."""
+        if self._saved is not None:
             return
         if not self._is_unused():
             self._renew()
         objects = _installed()
         _flush(objects)
-        self._kept = [_copy(1), _copy(2)], objects
+        self._saved = [_copy(1), _copy(2)], objects
         os.dup2(self._fd, 1)
         os.dup2(self._fd, 2)
         self._streams = [_stream(number, old) for number, old in zip((1, 2), self._streams, strict=True)]
         _install(self._streams * 2)
 
     def stop(self) -> None:
-        """Send the output where it went before, with the stream objects of then."""
-        if self._kept is None:
+        """Restore the descriptors and stream objects from before the start."""
+        if self._saved is None:
             return
-        (copies, objects), self._kept = self._kept, None
-        self._mend()
+        (copies, objects), self._saved = self._saved, None
+        self._reopen_closed()
         _flush([*_installed(), *objects])
         for stream in self._streams:
             _flush_or_drop(stream)
@@ -85,7 +85,7 @@ class Capture:
         self._fd, self._pid = -1, 0
 
     def _is_unused(self) -> bool:
-        """Say whether nothing was written to the file and nobody else can still do so."""
+        """Say whether the file is empty, and no other process can write to it."""
         if not is_this_process(self._pid):
             return False
         try:
@@ -98,7 +98,7 @@ class Capture:
     def _renew(self) -> None:
         """Open a new file, above the descriptors of the standard streams."""
         if not is_this_process(self._pid):
-            _C.setvbuf(_c_stdout(), None, _LINE_BUFFERED, 0)  # lines of C code are to be seen soon, and survive a kill
+            _C.setvbuf(_c_stdout(), None, _LINE_BUFFERED, 0)  # lines of C code then appear soon, and survive a kill
         if self._fd >= 0:
             with suppress(OSError):
                 os.close(self._fd)
@@ -109,21 +109,21 @@ class Capture:
         self._fd = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
         os.close(fd)
 
-    def _mend(self) -> None:
-        """Open again what the experiment closed of descriptors 1 and 2, for what is still in buffers."""
+    def _reopen_closed(self) -> None:
+        """Open descriptors 1 and 2 again if the experiment closed them, so that buffers can be flushed."""
         for number in (1, 2):
             if not _is_open(number):
-                with suppress(OSError):  # it closed all descriptors there are
+                with suppress(OSError):  # the experiment closed all descriptors
                     os.dup2(self._fd, number)
 
 
 def path_of(folder: Path, pid: int) -> Path:
-    """Return where the process with this id leaves its output."""
+    """Return the file of a process's output."""
     return folder / f"{pid}.out"
 
 
 def _faults_of_children() -> int:
-    """Return a number that grows with each child that is waited for: it may have left children of its own."""
+    """Return a number that grows with each child that is waited for; a child may have left children of its own."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_minflt
 
 
@@ -132,17 +132,17 @@ def _c_stdout() -> ctypes.c_void_p:
 
 
 def _flush(streams: Iterable[Any]) -> None:
-    for stream in {id(stream): stream for stream in streams}.values():  # most of them are the same
+    for stream in {id(stream): stream for stream in streams}.values():  # most streams are the same object
         try:
             stream.flush()
-        except BaseException as error:  # it may be closed, None, or anything that an experiment made
+        except BaseException as error:  # it may be closed, None, or any object of the experiment
             if is_order(error):
                 raise
     _C.fflush(None)
 
 
 def _flush_or_drop(stream: TextIO | None) -> None:
-    """Flush a stream; what cannot be written (the disk is full) must not appear in the next attempt."""
+    """Flush a stream; drop its buffer if the disk is full, so that the next attempt does not print it."""
     try:
         if stream is not None:
             stream.flush()
@@ -152,11 +152,11 @@ def _flush_or_drop(stream: TextIO | None) -> None:
 
 
 def _stream(number: int, old: TextIO | None) -> TextIO:
-    """Return the text stream of a descriptor: the one of before, which loggers may hold, if it is still good."""
+    """Return the text stream of a descriptor: the old one, which loggers may hold, if it still works."""
     try:
         if _SHAPE(old) != _WANTED:
             old.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)  # type: ignore[union-attr]
-    except (AttributeError, OSError, ValueError):  # there is none yet, or the experiment closed or detached it
+    except (AttributeError, OSError, ValueError):  # there is no old one, or the experiment closed or detached it
         return os.fdopen(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
     assert old is not None  # noqa: S101
     return old

@@ -1,4 +1,4 @@
-"""The code that an attempt runs: the snapshot that came with its revision, unpacked on this host."""
+"""Finds the code that an attempt runs: the snapshot of its revision, unpacked on this host."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qexp.store.reconnecting import ReconnectingConnection
 
 
 class AttemptCode:
-    """The snapshots on this host, under the settings' home; two studies or revisions never share a folder."""
+    """The snapshots on this host, below qexp's home; different code never shares a folder."""
 
     def __init__(self, settings: Settings, postgres: ReconnectingConnection) -> None:
         self._root, self._postgres = settings.home / "sources", postgres
@@ -21,15 +21,15 @@ class AttemptCode:
 
     def folder(self, claim: Claim) -> Path | None:
         """
-        Return where to import a claim's function from: its snapshot, else the grid's folder; None: what is installed.
+        Return the folder to import a claim's function from: its snapshot, or the grid's folder if it has none.
 
-        A snapshot that is not on this host yet comes from Postgres.
+        Returns None if the function is in an installed package. Loads a missing snapshot from Postgres.
         """
         digest = claim.source
         if digest is None:
             return claim.folder
         folder = self._found.get(digest)
-        if folder is not None and os.path.isdir(folder):  # noqa: PTH112 - twenty times as fast as Path's
+        if folder is not None and os.path.isdir(folder):  # noqa: PTH112 - 20 times as fast as Path.is_dir
             return folder
         what = f"the code of {claim.study}"
         folder = unpacked(

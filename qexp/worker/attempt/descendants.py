@@ -1,4 +1,4 @@
-"""Processes that an experiment starts: every way to start them works, and they end with it."""
+"""Lets experiments start processes, and ends those that an attempt leaves running."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from typing import Any
 import psutil
 
 mp_process: Any = _process
-"""With names that are known to its readers only."""
+"""multiprocessing.process, untyped, since private names are used."""
 log = logging.getLogger(__name__)
 
 _CHILD_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
 _ROUNDS = 10
-"""Looks at what is left: a process may start others while it is ended."""
+"""The most rounds of killing: a process may start others while it is killed."""
 _PATIENCE = 5.0
 """Seconds to wait for the death of processes that were killed."""
 _TRACKERS = tuple(
@@ -32,20 +32,20 @@ _TRACKERS = tuple(
 
 def allow() -> None:
     """
-    Let functions start processes in every way that Python has, from this process.
+    Let functions in this process start processes in each way that Python has.
 
-    On Linux what they leave running becomes a child of this process when its own parent ends.
+    On Linux a process that they leave running becomes a child of this process when its parent ends.
     """
     config = mp_process.current_process()._config
-    config["daemon"] = False  # pool children are daemons, which Python forbids children of their own
-    config["authkey"] = mp_process.AuthenticationString(config["authkey"])  # the pool's kind is not sent to children
-    sys.modules["__main__"] = ModuleType("__main__")  # a spawned process would import Celery's
+    config["daemon"] = False  # pool children are daemons, which may not have children of their own
+    config["authkey"] = mp_process.AuthenticationString(config["authkey"])  # billiard's type cannot be sent to children
+    sys.modules["__main__"] = ModuleType("__main__")  # a spawned process would import Celery's main module
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1)
 
 
 def has_children() -> bool:
-    """Say whether this process has children, ended ones that nobody has waited for included."""
+    """Say whether this process has children, including ended ones that were not waited for."""
     if not hasattr(os, "waitid"):  # macOS, before Python 3.13
         return True
     try:
@@ -57,10 +57,10 @@ def has_children() -> bool:
 
 def end(experiment: int, everything: bool = False) -> None:
     """
-    End what an attempt has left running below this process.
+    Kill the processes that an attempt has left running below this process.
 
-    Kept are Python's trackers of shared resources and, without *everything*, processes of multiprocessing that
-    somebody here still holds: those of a pool that a module keeps for the next experiment.
+    Python's trackers of shared resources stay. Unless *everything*, processes of multiprocessing to which an object
+    here refers stay too: a module may keep a pool for the next experiment.
     """
     if not has_children():
         return
@@ -89,17 +89,17 @@ def end(experiment: int, everything: bool = False) -> None:
 
 
 def _is_held(process: Any, active: list[Any]) -> bool:
-    """Say whether anybody refers to a process of multiprocessing, beside that itself and *active*."""
+    """Say whether an object refers to a process of multiprocessing, other than the library and *active*."""
     return any(holder is not mp_process._children and holder is not active for holder in gc.get_referrers(process))
 
 
 def _fork_server() -> Any:
-    """Return the server of the start method "forkserver", None if that was not used."""
+    """Return the server of the start method "forkserver". Returns None if it was not used."""
     return getattr(sys.modules.get("multiprocessing.forkserver"), "_forkserver", None)
 
 
 def _stop_fork_server() -> None:
-    """End it: what it forks has the environment and the output of the attempt that it was started in."""
+    """Kill the fork server: its forks have the environment and output of the attempt that started it."""
     server = _fork_server()
     if server is not None and server._forkserver_pid is not None:
         os.kill(server._forkserver_pid, signal.SIGKILL)
@@ -107,7 +107,7 @@ def _stop_fork_server() -> None:
 
 
 def _helpers() -> Iterator[int | None]:
-    """Yield the ids of processes that Python, or loky, starts once and keeps."""
+    """Yield the ids of processes that Python or loky starts once and keeps."""
     for name in _TRACKERS:
         tracker = getattr(sys.modules.get(name), "_resource_tracker", None)
         yield getattr(tracker, "_pid", None)

@@ -1,4 +1,4 @@
-"""The state of this process that experiments may change for themselves: restored after each of them."""
+"""Restores settings of this process that an experiment may change, such as the environment and loggers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qexp.worker.attempt.process_state import ProcessSetting, ProcessState
 
 log = logging.getLogger(__name__)
 
-_SIGNAL = sys.modules["_signal"]  # as signal, without an enum for each answer
+_SIGNAL = sys.modules["_signal"]  # the module signal without its enums, which cost time
 
 _LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
@@ -44,7 +44,7 @@ class ExperimentState(ProcessState):
 
     @classmethod
     def take(cls) -> ExperimentState:
-        """Note the present state; it does not cover loggers that are made later."""
+        """Note the present state. Loggers that are made later are not restored."""
         loggers, states = _loggers()
         return cls((*_SETTINGS, loggers), [*(setting.read() for setting in _SETTINGS), states])
 
@@ -52,8 +52,8 @@ class ExperimentState(ProcessState):
         """
         Restore changed settings; return the names of those that could not be restored.
 
-        Also stop the timers of signals, reset numpy's error and print settings to their defaults, and let warnings
-        that Python shows once be shown again.
+        Also stop the timers of signals, and reset numpy's error and print settings to their defaults. Let Python show
+        again each warning that it shows only once.
         """
         unrestored = super().restore()
         for setting in _ALWAYS:
@@ -63,12 +63,12 @@ class ExperimentState(ProcessState):
 
 def seed(number: int) -> None:
     """
-    Seed the global random numbers of Python, and of numpy and torch where these are imported already.
+    Seed the global random states of Python, and of numpy and torch if they are imported.
 
-    Call this after the function's modules were imported: an import of either for this alone would cost seconds.
+    Call this after the function's modules are imported: it does not import numpy or torch, which takes seconds.
     """
     random.seed(number)
-    short = number % 2**32  # numpy takes no more
+    short = number % 2**32  # numpy accepts 32 bits
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(short)
     if torch := sys.modules.get("torch"):
@@ -77,19 +77,19 @@ def seed(number: int) -> None:
 
 def _folder() -> str:
     try:
-        return os.getcwd()  # noqa: PTH109 - Path's would cost ten times as much
+        return os.getcwd()  # noqa: PTH109 - ten times as fast as Path.cwd
     except FileNotFoundError:
         return ""
 
 
 def _change_folder(name: str) -> None:
-    """Go to a folder, or to the nearest one above it that is still there."""
+    """Change to a folder, or to its nearest parent that still exists."""
     path = Path(name or "/")
     os.chdir(next(folder for folder in (path, *path.parents) if folder.is_dir()))
 
 
 def _environment() -> tuple[bool, dict[bytes, bytes]]:
-    # the private dict, encoded: to read os.environ costs a microsecond per variable
+    # the private dict of bytes: reading os.environ takes a microsecond per variable
     return os.environ is _ENVIRON, dict(_ENVIRON._data)  # type: ignore[attr-defined]
 
 
@@ -108,12 +108,12 @@ def _umask() -> int:
 
 
 def _handlers() -> list[Any]:
-    return [_SIGNAL.getsignal(number) for number in _SIGNALS]  # those of C compare equal, and cost a tenth
+    return [_SIGNAL.getsignal(number) for number in _SIGNALS]  # ten times as fast as signal.getsignal
 
 
 def _write_handlers(handlers: Iterable[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
-        if handler is not None and signal.getsignal(number) != handler:  # None: of C code, out of reach
+        if handler is not None and signal.getsignal(number) != handler:  # None: C code installed it
             signal.signal(number, handler)
 
 
@@ -130,7 +130,7 @@ def _write_filters(filters: list[Any]) -> None:
 
 
 def _write_showwarning(function: Any) -> None:
-    logging.captureWarnings(function is getattr(logging, "_showwarning", None))  # which remembers whether it is on
+    logging.captureWarnings(function is getattr(logging, "_showwarning", None))  # logging remembers whether it is on
     warnings.showwarning = function
 
 
@@ -170,7 +170,7 @@ def _clear_numpy(_: None) -> None:
 
 
 def _forget_shown_warnings(_: None) -> None:
-    with warnings.catch_warnings():  # leaving it makes the registries of shown warnings obsolete
+    with warnings.catch_warnings():  # its end makes the registries of shown warnings obsolete
         pass
 
 
@@ -194,12 +194,12 @@ _SETTINGS = (
     ProcessSetting("the socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     ProcessSetting("the locale", partial(locale.setlocale, locale.LC_ALL), partial(locale.setlocale, locale.LC_ALL)),
     ProcessSetting(
-        "the decimal context",  # contexts never compare equal, what they are made from does
+        "the decimal context",  # contexts never compare equal, but their arguments do
         lambda: decimal.getcontext().__reduce__()[1],
         lambda value: decimal.setcontext(decimal.Context(*value)),
     ),
     ProcessSetting(
-        "the start method",  # a second set_start_method in a process is an error
+        "the start method",  # without force, a second set_start_method raises
         lambda: multiprocessing.get_start_method(allow_none=True),
         lambda value: multiprocessing.set_start_method(value, force=True),
     ),

@@ -1,4 +1,4 @@
-"""Describe an exception for a person, and give exceptions with the same cause the same fingerprint."""
+"""Describes an exception for people; exceptions with the same cause have the same fingerprint."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
     """
     Return the error that an attempt stores for an exception: type, message, traceback, last frame and fingerprint.
 
-    Frames below *folder*, the grid's, are the user's code, on any host. The fingerprint of qexp's own errors includes
-    their message. The traceback of a failed import is that of its cause. An exception that cannot be formatted is
-    described by its type alone.
+    Frames below the grid's *folder* are the user's code, on any host. The fingerprint of qexp's own errors includes
+    their message. A failed import has the traceback of its cause. An exception that cannot be formatted is described
+    by its type and message.
     """
     kind, message = storable_text(type_of(error)), stored(message_of(error))
     own = issubclass(type(error), QexpError)
@@ -56,11 +56,11 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
 
 
 TIMEOUT = "Timeout"
-"""The type of error of an attempt that has overrun its time."""
+"""The error type of an attempt that ran longer than its timeout."""
 
 
 def placed(outcome: Outcome, folder: Path | None, original: Path | None) -> Outcome:
-    """Return an outcome whose traceback names files where the user has them, rather than in this host's snapshot."""
+    """Return an outcome whose traceback names the user's files, instead of those in this host's snapshot."""
     error = outcome.error
     if error is None or error.traceback is None:
         return outcome
@@ -69,12 +69,12 @@ def placed(outcome: Outcome, folder: Path | None, original: Path | None) -> Outc
 
 
 def relocated(text: str, folder: Path | None, original: Path | None) -> str:
-    """Return a traceback that names files below *original* where it named those below *folder*."""
+    """Return a traceback in which files below *folder* have their names below *original*."""
     return text if folder is None or original is None else text.replace(f"{folder}/", f"{original}/")
 
 
 def frame_of(file: str, line: int, name: str, folder: Path | None) -> str:
-    """Return the text of a line in the user's code, the same on every host."""
+    """Return the text for a line of the user's code, which is the same on each host."""
     return storable_text(f"{_relative(file, folder)}:{line} in {name}")
 
 
@@ -85,10 +85,10 @@ def stored(text: str) -> str:
 
 def fingerprint(kind: str, frames: list[str]) -> str:
     """
-    Return 12 hexadecimal digits that attempts with the same error share: its type and the frames of the user's code.
+    Return 12 hexadecimal digits that are equal for errors of the same type in the same frames of the user's code.
 
-    Line numbers and values are left out, so an edit above the line or another parameter does not make another error;
-    frames that repeat at once (recursion) count once.
+    Line numbers and values are ignored, so an edit above the line or another parameter does not make another error.
+    Equal frames in a row (recursion) count once.
 
     >>> fingerprint("ValueError", ["a.py:f", "a.py:f"]) == fingerprint("ValueError", ["a.py:f"])
     True
@@ -116,7 +116,7 @@ def _user_frames(stack: Iterator[FrameSummary] | list[FrameSummary], folder: Pat
 
 
 def _relative(file: str, folder: Path | None) -> str:
-    """Return a frame's file as it is called on every host: below the grid's folder, or by its name alone."""
+    """Return the name of a frame's file that is equal on each host: its path in the grid's folder, or its name."""
     path = Path(file)
     if folder is not None and path.is_relative_to(folder):
         return str(path.relative_to(folder))

@@ -1,4 +1,4 @@
-"""One attempt: the function is found, called, and what comes of it becomes an outcome. Knows no Celery."""
+"""Calls the function of a claimed experiment, and turns its result or exception into an outcome."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def run(
     restore: Callable[[], object] = lambda: None,
 ) -> Outcome:
     """
-    Run a claimed experiment with the code in *folder* and return its outcome; no exception of the user's gets past.
+    Run a claimed experiment with the code in *folder* and return its outcome.
 
-    That includes SystemExit, KeyboardInterrupt and MemoryError: the last would end a Celery worker that saw it. What
-    does get past is the SystemExit by which the pool answers a signal that tells this process to stop. *restore* is
-    called before an exception is looked at: the function may have left no memory for that.
+    All exceptions of the function become outcomes, also SystemExit, KeyboardInterrupt and MemoryError, which would end
+    a Celery worker. Raises only the SystemExit of the pool's signal handlers, which tells this process to stop.
+    *restore* is called before an exception is described: the function may have left no memory for that.
     """
     process = os.getpid()
     try:
@@ -55,7 +55,7 @@ def run(
             raise
         return Outcome(error=failure.describe(error, Failure.ERROR, folder))
     finally:
-        if not is_this_process(process):  # a fork of the function's that came back: it must not become a second worker
+        if not is_this_process(process):  # the function forked, and the fork returned: it must not continue as a worker
             os._exit(0)
 
 
@@ -76,13 +76,13 @@ def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
 
 
 def returned(call: Call, name: str) -> Any:
-    """Call a function and return its value; an async one runs in an event loop of its own."""
+    """Call a function and return its value; an async function runs in a new event loop."""
     value = call.function(**call.arguments)
     if not inspect.iscoroutine(value):
         return value
     try:
         return asyncio.run(value)
-    except BaseExceptionGroup as group:  # a task group wraps the exception of a task
+    except BaseExceptionGroup as group:  # a task group wraps the exceptions of its tasks
         if order := _order_in(group):
             raise order from group
         raise
@@ -103,7 +103,7 @@ def _order_in(error: BaseException) -> BaseException | None:
 
 
 class Call(NamedTuple):
-    """A function, its arguments, and the types of keys, beside text, that the annotation of its result names."""
+    """A function, its arguments, and the types of keys, beside text, in its result's annotation."""
 
     function: Function
     arguments: dict[str, Any]
@@ -111,7 +111,7 @@ class Call(NamedTuple):
 
 
 def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context: Context) -> Call:
-    """Return how to call the function, the context among its arguments; FunctionError if it cannot be called so."""
+    """Return the call of a function with these values and its context. Raises FunctionError if they do not fit."""
     function = resolve(name, folder)
     note_module_files()
     signature = _signature(function, name)
@@ -120,12 +120,12 @@ def prepare(name: str, folder: Path | None, values: Mapping[str, Json], context:
 
 
 def context_of(claim: Claim, journal: Journal) -> Context:
-    """Return what a function that asks for its context is given."""
+    """Return the context of a claim's attempt."""
     return Context(journal, claim.id, claim.study, claim.attempt, claim.params, claim.settings, seed_of(claim))
 
 
 def seed_of(claim: Claim) -> int:
-    """Return the parameter `seed` if there is one, else 32 bits that the parameters always give."""
+    """Return the parameter `seed` if there is one, otherwise 32 bits of the parameters' fingerprint."""
     seed = claim.params.get("seed")
     if isinstance(seed, int) and not isinstance(seed, bool):
         return seed

@@ -1,4 +1,4 @@
-"""`isolation: process`: an attempt in a Python of its own, for functions that leave threads or GPU memory behind."""
+"""`isolation: process`: runs an attempt in a new Python, for functions that leave threads or GPU memory behind."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from qexp.worker.context.postgres import PostgresJournal
 
 
 def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSignals) -> Outcome:
-    """Run a claimed experiment in a fresh Python and return its outcome; it ends with this process."""
+    """Run a claimed experiment in a new Python process and return its outcome; the process ends with this one."""
     reader, writer = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "qexp.worker.attempt.isolated_process", str(writer)],
@@ -54,27 +54,27 @@ def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSig
 
 
 def _send(process: subprocess.Popen[bytes], request: bytes) -> None:
-    """Write a request; a process that has died before it read all of it is noticed by its answer."""
+    """Write a request; if the process dies before it has read all of it, its missing answer shows that."""
     if process.stdin is not None:
         with contextlib.suppress(BrokenPipeError), process.stdin as stream:
             stream.write(request)
 
 
 _LENGTH = struct.Struct("=q")
-_PULSE = 0.1
-"""Seconds between two looks at a process that has not answered."""
+_INTERVAL = 0.1
+"""Seconds between two checks whether a process without an answer has ended."""
 
 
 def _answer(reader: int, process: subprocess.Popen[bytes]) -> bytes:
     """
-    Return what a process has answered, nothing if it died before.
+    Return the answer of a process. Returns nothing if it died before it answered.
 
-    Its end alone says nothing: what the function has forked and left running holds the pipe open.
+    The pipe may stay open after the process has ended, since forks of the function that still run hold it.
     """
     found, expected = b"", _LENGTH.size
     while len(found) < expected:
         ended = process.poll() is not None
-        if select.select([reader], [], [], 0 if ended else _PULSE)[0]:
+        if select.select([reader], [], [], 0 if ended else _INTERVAL)[0]:
             chunk = os.read(reader, 1 << 20)
             found += chunk
             if not chunk:
@@ -99,7 +99,7 @@ def _outcome(answer: bytes, process: subprocess.Popen[bytes], signals: AttemptSi
 
 
 def main(arguments: list[str]) -> None:
-    """Run what standard input says, and write the outcome to the file descriptor that is the argument."""
+    """Run the claim in standard input, and write its outcome to the descriptor that is the argument."""
     request = json.load(sys.stdin)
     processes.die_with_parent(request["parent"])
     outcome = _attempt(_claim_from(request["claim"]), request["slot"])
@@ -117,7 +117,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     postgres, scratch = ReconnectingConnection(loaded), Scratch(claim.worker)
     signals = AttemptSignals(Board(scratch.board), slot)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # who started this process gets it too, and decides
+        signal.signal(number, signal.SIG_IGN)  # the parent process gets it too, and decides
     signals.install()
     journal = PostgresJournal(
         postgres,
@@ -148,7 +148,7 @@ def _plain_claim(claim: Claim) -> dict[str, Any]:
 
 
 def _claim_from(facts: Mapping[str, Any]) -> Claim:
-    """Return the claim that `_plain_claim` was given."""
+    """Return the claim that `_plain_claim` converted."""
     typed = {
         "worker": uuid.UUID(facts["worker"]),
         "fingerprint": uuid.UUID(facts["fingerprint"]),
@@ -159,7 +159,7 @@ def _claim_from(facts: Mapping[str, Any]) -> Claim:
 
 
 def outcome_from(facts: Mapping[str, Any]) -> Outcome:
-    """Return the outcome of which `dataclasses.asdict` made data."""
+    """Return the outcome that `dataclasses.asdict` converted."""
     error, departure = facts["error"], facts["departure"]
     return Outcome(
         facts["result"],

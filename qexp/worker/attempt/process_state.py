@@ -1,4 +1,4 @@
-"""A setting of this process, and the values of several at a moment, to be restored after an experiment."""
+"""Settings of a process, such as the umask, whose values are restored after an experiment."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProcessSetting:
-    """Something that a whole process shares, such as the umask; later changes do not alter what `read` returned."""
+    """A setting that a whole process shares, such as the umask; `read` returns a copy of its value."""
 
     name: str
     read: Callable[[], Any]
     write: Callable[[Any], object]
 
     def holds(self, value: Any) -> bool:
-        """Say whether the setting has this value now."""
+        """Say whether the setting has this value."""
         try:
             found: bool = self.read() == value
             return found
-        except BaseException as error:  # it cannot be read, or an object of the user's replaced it
+        except BaseException as error:  # it cannot be read, or the user's code replaced it
             if is_order(error):
                 raise
             return False
@@ -41,7 +41,7 @@ class ProcessSetting:
 
 
 class ProcessState:
-    """Settings and their values at a moment. Restore them in the main thread: signal handlers require it."""
+    """Settings with the values to restore. Restore them in the main thread: signal handlers require it."""
 
     def __init__(self, settings: Sequence[ProcessSetting], values: list[Any]) -> None:
         self._reads, self._values = [setting.read for setting in settings], values
@@ -55,10 +55,10 @@ class ProcessState:
         except BaseException as error:  # as in `holds`
             if is_order(error):
                 raise
-        lost = []
-        for setting, value in self._pairs:  # in order, and the builtins come first
+        unrestored = []
+        for setting, value in self._pairs:  # in this order, since the builtins must come first
             if not setting.holds(value):
                 setting.put_back(value)
                 if not setting.holds(value):
-                    lost.append(setting.name)
-        return lost
+                    unrestored.append(setting.name)
+        return unrestored

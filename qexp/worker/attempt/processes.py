@@ -34,22 +34,22 @@ def death_error(post: Post | None, status: int) -> Error:
 
 
 def crash_error(reason: str, signal_name: str | None) -> Error:
-    """Return the error of an attempt whose process died by itself."""
+    """Return the error of an attempt whose process died without an order from qexp."""
     kind = "ProcessDied"
     mark = fingerprint(kind, [reason])
     return Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=mark, signal=signal_name)
 
 
 def die_with_parent(parent: int) -> None:
-    """Make the kernel kill this process when *parent*, which started it, dies; Linux only."""
+    """Let the kernel kill this process when its *parent* dies; Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DIES, signal.SIGKILL)
-        if os.getppid() != parent:  # it has died already
+        if os.getppid() != parent:  # the parent has died already
             os._exit(1)
 
 
 def memory_of(pid: int, tree: bool = True) -> int:
-    """Return the bytes in memory of a process and, with *tree*, of its descendants; shared memory counts once."""
+    """Return the resident bytes of a process and, with *tree*, of its descendants; shared memory counts once."""
     processes = _tree(pid) if tree else _one(pid)
     total = 0
     for process in processes:
@@ -59,7 +59,7 @@ def memory_of(pid: int, tree: bool = True) -> int:
 
 
 def _share(process: psutil.Process) -> int:
-    """Return the proportional set size if the system has one: forks share pages, and each gets a part of them."""
+    """Return the resident bytes of a process; on Linux the forks that share a page each have a part of it."""
     if not psutil.LINUX:
         return int(process.memory_info().rss)
     try:
@@ -70,14 +70,14 @@ def _share(process: psutil.Process) -> int:
 
 def born(pid: int) -> float | None:
     """
-    Return the start time of a process, which no change of the clock moves; None: it is gone, or a zombie.
+    Return the start time of a process, independent of changes of the clock. Returns None if it is dead.
 
-    It identifies a process together with its id, which the system may give to another process later.
+    Id and start time together identify a process, since the system gives the id to another process later.
     """
     try:
         if not psutil.LINUX:
             return float(psutil.Process(pid).create_time())
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - five times a second for each child
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - fast, since it runs often
             state, *fields = file.read().rpartition(b")")[2].split()
         return None if state in b"ZX" else float(fields[18])
     except (OSError, psutil.Error, IndexError):
@@ -85,7 +85,7 @@ def born(pid: int) -> float | None:
 
 
 def kill_tree(pid: int, since: float | None = None) -> None:
-    """Kill a process and its descendants; with *since* only if it started at that time."""
+    """Kill a process and its descendants; with *since*, only if it started at that time."""
     if since is not None and born(pid) != since:
         return
     for process in _tree(pid):
@@ -101,7 +101,7 @@ def _one(pid: int) -> list[psutil.Process]:
 
 
 def _tree(pid: int) -> list[psutil.Process]:
-    """Return a process and its descendants, children first, without those that are gone."""
+    """Return the living processes of a tree, children before their parents."""
     for top in _one(pid):
         with contextlib.suppress(psutil.Error):
             return [*reversed(top.children(recursive=True)), top]

@@ -1,4 +1,4 @@
-"""The state that qexp itself needs in this process: restored after each attempt, otherwise the process is replaced."""
+"""Restores settings of this process that qexp itself needs; if that fails, the process must be replaced."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from qexp.worker.attempt.process_state import ProcessSetting, ProcessState
 
 
 def required_state() -> ProcessState:
-    """Note the present state, without which this process could not record one experiment and run the next."""
+    """Note the present values, which this process needs to record an experiment and to run the next one."""
     settings = [*_SETTINGS, _descriptors()]
     return ProcessState(settings, [setting.read() for setting in settings])
 
 
 def _functions(owner: Any, names: str) -> ProcessSetting:
-    """Return the setting of functions that a module or class of Python's has."""
+    """Return a setting whose value is the functions of a module or class, as an experiment may replace them."""
     known = tuple(name for name in names.split() if hasattr(owner, name))
     read = functools.partial(attrgetter(*known), owner)
     return ProcessSetting(f"functions of {owner.__name__}", read, functools.partial(_write_functions, owner, known))
 
 
 def _write_functions(owner: Any, names: tuple[str, ...], values: tuple[Any, ...], pairs: Any = zip) -> None:
-    for name, value in pairs(names, values):  # zip itself may have been replaced
+    for name, value in pairs(names, values):  # an experiment may have replaced zip
         _SET(owner, name, value)
 
 
-_SET = setattr  # as it is: an experiment may have replaced it
+_SET = setattr  # an experiment may replace it later
 _LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("AS", "CPU", "DATA", "FSIZE", "NOFILE"))
 
 
@@ -48,7 +48,7 @@ def _write_limits(values: list[tuple[int, int]]) -> None:
     for limit, value in zip(_LIMITS, values, strict=True):
         try:
             resource.setrlimit(limit, value)
-        except (OSError, ValueError):  # only root may raise a hard limit; use as much as is allowed
+        except (OSError, ValueError):  # only root may raise a hard limit; use the highest allowed value
             hard = resource.getrlimit(limit)[1]
             resource.setrlimit(limit, (hard, hard))
 
@@ -61,7 +61,7 @@ def _ids() -> tuple[Any, ...]:
 
 def _write_ids(value: tuple[Any, ...]) -> None:
     user, group, groups = value
-    (os.setreuid if sys.platform == "darwin" else os.setresuid)(*user)  # first: only the former user may set the others
+    (os.setreuid if sys.platform == "darwin" else os.setresuid)(*user)  # first, since the former user may set the rest
     if os.getgroups() != groups:
         os.setgroups(groups)
     (os.setregid if sys.platform == "darwin" else os.setresgid)(*group)
@@ -80,9 +80,9 @@ def _write_traces(value: tuple[Any, ...]) -> None:
 
 def _descriptors() -> ProcessSetting:
     """
-    Return the setting "all descriptors of now are open, and fewer than half of the allowed number are open".
+    Return a setting that holds while the present descriptors are open, and fewer than half of the allowed number.
 
-    The lowest free descriptor tells this in most cases; to list all of them takes as long as all other checks.
+    It checks only the lowest free descriptor, since a list of all takes as long as all other checks.
     """
     own, most = os.open(os.devnull, os.O_RDONLY), resource.getrlimit(resource.RLIMIT_NOFILE)[0] / 2
 
@@ -97,7 +97,7 @@ def _descriptors() -> ProcessSetting:
 
 _SETTINGS: tuple[ProcessSetting, ...] = (
     _functions(
-        builtins,  # first of all, since what restores the rest needs them
+        builtins,  # first, since they are needed to restore the rest
         "__import__ all any bool bytes dict float getattr int isinstance issubclass iter len list map max min next "
         "open print range set setattr sorted str sum super tuple type zip",
     ),

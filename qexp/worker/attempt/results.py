@@ -1,4 +1,4 @@
-"""The value that a function returns becomes its result: data is kept, and an error names the rest."""
+"""Turns the value that a function returns into its result: data is kept, and an error names the other parts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from qexp.worker.attempt import failure
 from qexp.worker.context.postgres import LARGEST, check_size
 
 _NAMED = 10
-"""An error names so many refused parts of a result, with reasons, and so many kept ones."""
+"""The most refused parts, and the most kept parts, that an error names."""
 _POSITION = re.compile(r"\[\d+\]")
 _ADVICE = "return numbers, text, lists or mappings of them, and keep other values with context.artifact"
 
@@ -34,16 +34,16 @@ class Result:
 
     kept: Mapping[str, Json]
     refused: Mapping[str, str]
-    """Why each other part cannot be kept, by its place such as `metrics.model`; the whole has an empty place."""
+    """The reason for each part that cannot be kept, by its place such as `metrics.model`; "" is the whole result."""
     types: Mapping[str, str]
     """The type of each refused part, by its place."""
 
 
 def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
     """
-    Return a function's result: the parts that are data, and why each other part is not.
+    Return a function's result: the parts that are data, and the reasons against the other parts.
 
-    *keys* are the types of keys, beside text, that the function's annotation names.
+    *keys* are the types of keys, beside text, in the annotation of the function's result.
     """
     found = partial_data(value, keys)
     refused = {place: refusal.reason for place, refusal in found.refused.items()}
@@ -64,7 +64,7 @@ def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
 
 
 def _fitting(named: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]]:
-    """Return the parts of a result that can be kept where the whole is too large, and why each other part cannot."""
+    """Return the parts to keep of a result that is too large as a whole, and the reasons against the other parts."""
     refused: dict[str, str] = {}
     sizes: dict[str, int] = {}
     for name, data in named.items():
@@ -82,7 +82,7 @@ def _fitting(named: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]
 
 
 def _size(name: str, data: Json) -> int:
-    """Return the bytes of a part of a result; ContextError if it is nested too deeply."""
+    """Return the size of a part of a result in bytes. Raises ContextError if it is nested too deeply."""
     try:
         return len(to_text([[{name: data}]]))
     except ValueError as error:
@@ -90,7 +90,7 @@ def _size(name: str, data: Json) -> int:
 
 
 def mapping(value: Any, keys: KeyTypes = frozenset()) -> dict[str, Json]:
-    """Return a function's result as named data; ResultError names each part that is not data or is too large."""
+    """Return a function's result as named data. Raises ResultError with each part that is not data or too large."""
     found = result_of(value, keys)
     if found.refused:
         raise ResultError(_problem(found))
@@ -99,10 +99,10 @@ def mapping(value: Any, keys: KeyTypes = frozenset()) -> dict[str, Json]:
 
 def error_of(found: Result, function: Callable[..., Any], study: str, folder: Path | None) -> Error:
     """
-    Return the error of an attempt whose function has returned something that is not data.
+    Return the error of an attempt whose function has returned a value that is not data.
 
-    The traceback shows the function's first line, since the function has returned and no other line is at fault. Errors
-    of one function with the same refused names and types are one group.
+    The traceback shows the function's first line, since the line that made the value is unknown. Errors of a function
+    with the same refused names and types are one group.
     """
     kind = type_of(ResultError())
     place = _place(function)
@@ -123,18 +123,18 @@ def _problem(found: Result) -> str:
 
 
 def _marks(found: Result) -> list[str]:
-    """Return what groups errors: places and types of refused parts, but not the positions in lists."""
+    """Return the texts that group errors: places and types of refused parts, without positions in lists."""
     return sorted({f"{_POSITION.sub('[]', place)}: {found.types[place]}" for place in found.refused})
 
 
 def _place(function: Callable[..., Any]) -> tuple[str, int, str] | None:
-    """Return the file, line and name of a function of Python, None for one of C."""
+    """Return the file, line and name of a Python function. Returns None for a C function."""
     code = getattr(inspect.unwrap(code_of(function)), "__code__", None)
     return None if code is None else (code.co_filename, code.co_firstlineno, code.co_name)
 
 
 def _shown(place: tuple[str, int, str] | None) -> list[str]:
-    """Return a place as tracebacks show it."""
+    """Return a place in the form of tracebacks."""
     if place is None:
         return []
     file, line, name = place

@@ -1,4 +1,4 @@
-"""Run attempts in this process, one after the other: limits, output, usage, and cleaning up."""
+"""Runs attempts in this process: prepares the environment of each, and restores the process afterwards."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Run = Callable[[Claim, Path | None, Context, AttemptSignals], Outcome]
 
 class AttemptRunner:
     """
-    Keep what attempts in this process share: signal handlers, captured output and initial state.
+    Runs attempts one after the other, with the signal handlers, output file and initial state that they share.
 
-    *slot* is the number of a pool's child. None: this is the worker's main process, which must not wait for functions
-    that hold the GIL, so each attempt runs in a Python of its own.
+    *slot* is the number of a pool child, or None in the worker's main process. The main process must not wait for
+    functions that hold the GIL, so it runs each attempt in a Python of its own.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class AttemptRunner:
         note_first_modules()
         self.required_state = required_state()
         self.unrestored: list[str] = []
-        """Names of settings that the last attempt changed for good: run no other attempt in this process."""
+        """Names of settings that could not be restored after the last attempt: replace this process."""
 
     def attempt(self, claim: Claim) -> Outcome:
         """
-        Run a claimed experiment, write its journal, restore the state of this process, and return the outcome.
+        Run a claimed experiment, write its journal, restore this process, and return the outcome.
 
-        The outcome is not written yet. Raises SystemExit if a signal stops this process.
+        Does not record the outcome. Raises SystemExit if a signal stops this process.
         """
         shares = self.is_child and claim.isolation != "process"
         environment = AttemptEnvironment(self, claim)
@@ -78,7 +78,7 @@ class AttemptRunner:
             )
         finally:
             environment.close()
-        if outcome.usage == UNKNOWN:  # it ran here
+        if outcome.usage == UNKNOWN:  # it ran in this process
             imports = imports_of(claim.function, claim.source is not None) if shares and outcome.is_done else None
             outcome = Outcome(
                 outcome.result, outcome.error, outcome.departure, outcome.recorded_at, environment.usage, imports
@@ -88,7 +88,7 @@ class AttemptRunner:
         except REFUSALS as error:
             return refused("its records", error, claim, outcome.usage)
         finally:
-            environment.journal.over = True  # a context that the user kept raises from now on
+            environment.journal.over = True  # a context that the user's code keeps raises from now on
         return environment.journal.completed(outcome)
 
 
@@ -119,9 +119,9 @@ class AttemptEnvironment:
         return failure.placed(outcome, folder, self.claim.folder)
 
     def close(self) -> None:
-        """Restore all that the function may have changed."""
+        """Restore all settings that the function may have changed."""
         runner = self.runner
-        runner.unrestored = runner.required_state.restore()  # first of all: the rest needs them
+        runner.unrestored = runner.required_state.restore()  # first, since the rest needs these settings
         runner.flusher.stop()
         runner.experiment_state.restore()
         runner.capture.stop()

@@ -1,4 +1,4 @@
-"""Folders of a worker that go with it: one per attempt, and what its processes share."""
+"""The temporary folder of a worker, with a folder for each attempt and the files that its processes share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LEFT_ALONE = 7 * 24 * 3600.0
 
 
 class Scratch:
-    """A worker's folder, in this user's private one below the system's temporary one (TMPDIR moves it)."""
+    """A worker's folder, below this user's private folder in the system's temporary folder or TMPDIR."""
 
     def __init__(self, worker: UUID) -> None:
         self.folder = private_folders.path_of(f"{_PREFIX}{worker.hex}")
@@ -32,24 +32,24 @@ class Scratch:
         return self.folder / "board"
 
     def make(self) -> None:
-        """Make the folder; SettingsError if the place for it is not this user's alone."""
+        """Make the folder. Raises SettingsError if other users can write to its parent folder."""
         private_folders.folder(self.folder.name)
         self._lock = os.open(self.folder, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)  # children that are forked hold it too
+        fcntl.flock(self._lock, fcntl.LOCK_SH)  # forked children hold it too
 
     def attempt(self, experiment: int, attempt: int) -> Path:
-        """Return the folder of an attempt, which may not be there."""
+        """Return the path of an attempt's folder."""
         return self.folder / f"{experiment}-{attempt}"
 
     def make_attempt(self, experiment: int, attempt: int) -> Path:
-        """Make the folder of an attempt, unless it is there, and return it."""
+        """Make the folder of an attempt if it is missing, and return its path."""
         folder = self.attempt(experiment, attempt)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     def remove_attempt(self, experiment: int, attempt: int) -> None:
-        """Remove the folder of an attempt that is over, with all that is in it."""
-        if os.access(f"{self.folder}/{experiment}-{attempt}", os.F_OK):  # most attempts make none, and Path's is slow
+        """Remove the folder of an ended attempt with its content."""
+        if os.access(f"{self.folder}/{experiment}-{attempt}", os.F_OK):  # fast, since most attempts have no folder
             _remove(self.attempt(experiment, attempt))
 
     def remove(self) -> None:
@@ -58,9 +58,10 @@ class Scratch:
 
     def abandoned(self, is_ours: Callable[[UUID], bool]) -> Iterator[tuple[UUID, Path]]:
         """
-        Yield the folders of workers that were killed, by their ids; nobody holds their locks. They go afterwards.
+        Yield the ids and folders of killed workers, whose locks are free; remove each folder afterwards.
 
-        Those of another site's workers are left to that one, for a week. SettingsError: others may have put them there.
+        Folders of another site's workers stay for a week, since that site may need them. Raises SettingsError if other
+        users can write to the parent folder.
         """
         for folder in private_folders.folder().glob(f"{_PREFIX}*"):
             if not private_folders.is_owned(folder):
@@ -68,7 +69,7 @@ class Scratch:
                 continue
             try:
                 lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            except OSError:  # gone by now
+            except OSError:  # it was removed meanwhile
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,14 +79,14 @@ class Scratch:
                 elif time.time() - folder.stat().st_mtime < _LEFT_ALONE:
                     continue
                 _remove(folder)
-            except (BlockingIOError, ValueError):  # its worker lives, or it is no worker's
+            except (BlockingIOError, ValueError):  # its worker lives, or its name has no id
                 continue
             finally:
                 os.close(lock)
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder; what cannot be removed is logged, since no experiment failed by it."""
+    """Remove a folder; only log an error, since no experiment fails by it."""
     try:
         shutil.rmtree(folder)
     except FileNotFoundError:

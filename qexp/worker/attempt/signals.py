@@ -1,4 +1,4 @@
-"""Signals that reach a running attempt: its timeout is over, or its worker stops."""
+"""Handlers for the signals to a process that runs attempts: a timeout is over, or the process must stop."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from qexp.worker.board import Board, Request
 from qexp.worker.context.context import Leaving
 
 GRACE = 5.0
-"""Seconds in which an attempt that asks `stop_requested` can save and return."""
+"""Seconds in which an attempt that reads `stop_requested` can save and return."""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
 _FORKING = threading.local()
-"""The signals that a thread had blocked before it forked."""
+"""The signals that each thread had blocked before it forked."""
 
 
 class TimeoutReached(Interruption):
@@ -31,13 +31,13 @@ class TimeoutReached(Interruption):
 
 class AttemptSignals:
     """
-    Handlers for a process that runs attempts: SIGUSR1 means "read your request", SIGTERM "this process stops".
+    Handles SIGUSR1, "read the request in the slot", and SIGTERM, "this process stops".
 
-    A function that asks `stop_requested` gets GRACE seconds. Any other is interrupted at once: by *terminate*, or by
-    an exception if only its attempt ends.
+    A function that reads `stop_requested` gets GRACE seconds. Others are interrupted immediately: by *terminate*, or
+    by an exception if only the attempt ends.
 
-    Methods of this class call the pool's own handlers of TERM, QUIT and HUP. Their frames tell the SystemExit of such a
-    handler from a SystemExit of the function, whatever the pool installs.
+    Methods of this class call the pool's handlers of TERM, QUIT and HUP. By their frames, qexp tells the SystemExit of
+    these handlers from a SystemExit of the function.
     """
 
     def __init__(self, board: Board, slot: int, terminate: Handler = signal.SIG_IGN) -> None:
@@ -60,7 +60,7 @@ class AttemptSignals:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let signals interrupt the code inside."""
+        """Let signals interrupt the code in the block."""
         self.stop, self._interruptible = False, True
         try:
             yield
@@ -70,7 +70,7 @@ class AttemptSignals:
                 signal.setitimer(signal.ITIMER_REAL, 0)
 
     def stopping(self) -> bool:
-        """Say whether the attempt should stop, and note that the function asks."""
+        """Say whether the attempt should stop, and note in the slot that the function asks."""
         self.board.cooperate(self.slot)
         return self.stop
 
@@ -114,10 +114,10 @@ class AttemptSignals:
 @functools.cache
 def _guard_forks() -> None:
     """
-    Let SIGTERM end at once the processes that a function forks, as in any other program.
+    Let SIGTERM end the forks of a function immediately, as in other programs.
 
-    A Python handler raises SystemExit, which is lost in a process that is just being forked: a multiprocessing.Pool
-    that ends while one of its processes starts would wait for it for ever.
+    A Python handler raises SystemExit, which is lost during a fork. A multiprocessing.Pool that terminates a starting
+    process would then wait for it forever.
     """
     os.register_at_fork(before=_block_terminate, after_in_parent=_restore_mask, after_in_child=_reset_in_child)
 

@@ -1,4 +1,4 @@
-"""What an attempt used: processor time, memory, GPU memory and, when asked, energy."""
+"""Measures the processor time, memory, GPU memory and, on request, energy of an attempt."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ log = logging.getLogger(__name__)
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _GPU_PATIENCE = 0.05
-"""Seconds below which the end of an attempt does not ask the GPU: that takes longer than most such attempts."""
+"""The end of attempts shorter than so many seconds is not sampled on the GPU: that takes longer than they do."""
 
 
 class Meter:
     """
-    Measures one attempt after another in a process; started and stopped by the same thread.
+    Measures the attempts of a process, one after the other; one thread starts and stops it.
 
-    *energy* is the country of the machine in three letters ("DEU"): it asks for codecarbon, whose first start in a
-    process takes seconds. That cannot fail an attempt: what goes wrong is logged once, and there is no energy.
+    *energy* is the country of the machine in three letters ("DEU"). With it, codecarbon measures energy; its first
+    start in a process takes seconds. Its errors are logged once and fail no attempt.
     """
 
     def __init__(self, energy: str | None = None) -> None:
@@ -48,16 +48,16 @@ class Meter:
         self._cpu, self._children = _cpu_and_children(own)
 
     def sample(self) -> None:
-        """Look at the GPU; to be called now and then by one thread, which has ended before `stop`."""
+        """Sample the memory on GPUs. One thread calls this repeatedly, and stops before `stop`."""
         if (now := _gpu_memory(os.getpid())) is not None:
             self._gpu = max(self._gpu or 0, now)
 
     def stop(self) -> Usage:
-        """Return what was used since the start."""
+        """Return the usage since the start."""
         own = resource.getrusage(resource.RUSAGE_SELF)
         cpu, children = _cpu_and_children(own)
         memory = self._memory.peak(own)
-        if children > self._children:  # else the largest child is of an earlier attempt
+        if children > self._children:  # otherwise the largest child belongs to an earlier attempt
             memory = max(memory, children)
         if time.monotonic() - self._began > _GPU_PATIENCE:
             self.sample()
@@ -66,7 +66,7 @@ class Meter:
 
 
 def _cpu_and_children(own: resource.struct_rusage) -> tuple[float, int]:
-    """Return the seconds used by the process and by waited-for children, and the peak bytes of the largest of these."""
+    """Return the seconds of the process and its waited-for children, and the peak bytes of the largest child."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
     return seconds, children.ru_maxrss * _MAXRSS_UNIT
@@ -74,23 +74,23 @@ def _cpu_and_children(own: resource.struct_rusage) -> tuple[float, int]:
 
 class _Memory:
     """
-    The peak of resident memory since a moment on Linux, since the start of the process elsewhere.
+    Measures the peak of resident memory: on Linux since `start`, elsewhere since the start of the process.
 
-    The kernel is asked only if pages have come in since: without that there is no other peak.
+    It reads the peak only if pages were loaded since the last time, since the peak is otherwise the same.
     """
 
     def __init__(self) -> None:
         self._pid = 0
         self._files: tuple[int, int] | None = None
         self._reset = -1
-        """How many pages had come in when the peak was made the present."""
+        """The number of loaded pages when the peak was reset."""
         self._read_at = -1
+        """The number of loaded pages when the peak was read last; -1 after a reset."""
         self._last = 0
-        """The peak as it was read last, when so many pages had come in, and not made the present since."""
 
     def start(self, own: resource.struct_rusage) -> None:
-        """Make the present the peak, where the kernel offers that; *own* is what the process has used so far."""
-        if not is_this_process(self._pid):  # files in /proc/self, once open, are of the process that opened them
+        """Reset the peak to the present memory if the kernel can; *own* is the usage of the process so far."""
+        if not is_this_process(self._pid):  # an open file of /proc/self belongs to the process that opened it
             self._open()
         elif self._reset == _pages(own):
             return
@@ -124,12 +124,12 @@ class _Memory:
 
 
 def _pages(own: resource.struct_rusage) -> int:
-    """Return how many pages have come into a process's memory."""
+    """Return the number of pages loaded into a process's memory."""
     return own.ru_minflt + own.ru_majflt
 
 
 def _gpu_memory(pid: int) -> int | None:
-    """Return the bytes that a process holds on all GPUs; None if there is no GPU or it holds nothing."""
+    """Return the bytes that a process has on all GPUs. Returns None if there is no GPU, or the process has none."""
     try:
         processes = [process for device in _gpus(pid) for process in _processes(device)]
     except Exception:  # noqa: BLE001 - a driver in trouble must not fail an attempt
@@ -147,7 +147,7 @@ def _processes(device: Any) -> list[Any]:
 
 @functools.lru_cache(maxsize=1)
 def _gpus(pid: int) -> list[Any]:
-    """Return NVIDIA's handles of the GPUs; one library state per process, so *pid* is what remembers it."""
+    """Return NVIDIA's handles of the GPUs, cached by process: each process must initialise the library."""
     try:
         import pynvml
 
@@ -158,7 +158,7 @@ def _gpus(pid: int) -> list[Any]:
 
 
 class _Energy:
-    """codecarbon's offline tracker, which asks no server where this machine is."""
+    """Measures energy with codecarbon's offline tracker, which asks no server for the machine's location."""
 
     def __init__(self, country: str) -> None:
         self._country = country
@@ -194,12 +194,12 @@ class _Energy:
 def _tracker(country: str) -> Any:
     from codecarbon import OfflineEmissionsTracker
 
-    logging.getLogger("codecarbon").setLevel(logging.ERROR)  # it talks before it has seen its log_level
+    logging.getLogger("codecarbon").setLevel(logging.ERROR)  # it logs before it applies its log_level
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # newer versions have another name for save_to_file, older ones only this one
+        warnings.simplefilter("ignore")  # newer versions warn that save_to_file has another name
         return OfflineEmissionsTracker(
             country_iso_code=country,
-            tracking_mode="process",  # the machine's energy would be counted once per pool child
+            tracking_mode="process",  # otherwise each pool child would count the machine's energy
             log_level="error",
             save_to_file=False,
             allow_multiple_runs=True,
