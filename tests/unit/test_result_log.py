@@ -8,7 +8,7 @@ import pytest
 from qexp.model import Claim, Outcome
 from qexp.store.writes.claiming import EncodedResult, encode_result
 from qexp.worker.child import result_log
-from qexp.worker.child.result_log import Left, ResultLog, read
+from qexp.worker.child.result_log import LoggedResults, ResultLog, read
 
 
 def ended(number: int, attempt: int = 1, size: int = 1, text: str = "y") -> EncodedResult:
@@ -29,10 +29,10 @@ def path(tmp_path):
 def test_results_stay_in_the_log_until_they_are_recorded(book, tmp_path):
     book.add(ended(1))
     book.add(ended(2))
-    assert read(tmp_path, 7) == Left([ended(1), ended(2)])
+    assert read(tmp_path, 7) == LoggedResults([ended(1), ended(2)])
     assert result_log.writers(tmp_path) == [7]
     book.keep([])
-    assert read(tmp_path, 7) == Left([])
+    assert read(tmp_path, 7) == LoggedResults([])
 
 
 @pytest.mark.parametrize("text", ["y", "é"])
@@ -41,7 +41,7 @@ def test_an_incomplete_last_line_is_ignored(book, tmp_path, path, text):
     whole = path.read_bytes()
     for cut in range(len(whole)):
         path.write_bytes(whole[:cut])
-        assert read(tmp_path, 7) == Left([])
+        assert read(tmp_path, 7) == LoggedResults([])
     path.write_bytes(whole)
     assert read(tmp_path, 7).results == [ended(1, text=text)]
 
@@ -60,7 +60,7 @@ def test_a_result_of_the_greatest_allowed_depth_is_read(book, tmp_path):
     claim = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
     item = encode_result(claim, Outcome(result={"y": deep}))
     book.add(item)
-    assert read(tmp_path, 7) == Left([item])
+    assert read(tmp_path, 7) == LoggedResults([item])
 
 
 GOOD = ended(5).text.encode()
@@ -85,25 +85,25 @@ def test_an_unreadable_line_does_not_affect_the_others(book, tmp_path, path, lin
     with path.open("ab") as file:
         file.write(line + b"\n")
     book.add(ended(2))
-    assert read(tmp_path, 7) == Left([ended(1), ended(2)], damaged=True)
+    assert read(tmp_path, 7) == LoggedResults([ended(1), ended(2)], damaged=True)
 
 
 def test_a_log_that_is_no_file_is_damaged(tmp_path):
     result_log.path_of(tmp_path, 7).mkdir()
-    assert read(tmp_path, 7) == Left(damaged=True)
+    assert read(tmp_path, 7) == LoggedResults(damaged=True)
 
 
 def test_a_link_is_not_followed(book, tmp_path, path):
     book.add(ended(1))
     result_log.path_of(tmp_path, 8).symlink_to(path)
-    assert read(tmp_path, 8) == Left(damaged=True)
+    assert read(tmp_path, 8) == LoggedResults(damaged=True)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_log_of_another_user_is_ignored(book, tmp_path, path):
     book.add(ended(1))
     os.chown(path, 65534, -1)
-    assert read(tmp_path, 7) == Left(damaged=True)
+    assert read(tmp_path, 7) == LoggedResults(damaged=True)
 
 
 @pytest.mark.parametrize("name", ["results-1-x", "results-1-", "results-1--7", "results-1-²", "results-2-7", "held-7"])

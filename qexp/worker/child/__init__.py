@@ -1,1 +1,1 @@
-"""What a child of a worker does with a message: it claims, runs and records the experiments."""
+"""Handles a message in a child of Celery's pool: claims, runs and records its experiments."""

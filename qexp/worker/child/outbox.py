@@ -1,4 +1,4 @@
-"""Records outcomes in Postgres; while Postgres is away they wait in files, since days of work may be in them."""
+"""Records outcomes in Postgres; while Postgres is unreachable they wait in files, since they may be days of work."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ class UnrecordedResult:
 
 class ResultOutbox:
     """
-    Records outcomes. While Postgres is away, an outcome is also a file in the `outbox` of qexp's home.
+    Records outcomes. While Postgres is unreachable, an outcome is also a file in the `outbox` of qexp's home.
 
-    If its process dies, the next worker of this home records that outcome.
+    If the process dies, the next worker of this home records that outcome.
     """
 
     def __init__(self, settings: Settings, postgres: ReconnectingConnection) -> None:
         self._settings, self._postgres = settings, postgres
         self._files = OutboxFiles(settings)
         self._known_workers: dict[UUID, bool] = {}
-        """Whether this database knows a worker."""
+        """By worker: whether this database has its row."""
         self._names: dict[int, dict[str, None]] = {}
-        """The known names of a study's results, in order."""
+        """By study: the known names of its results, in order."""
         self._registered: set[str] = set()
-        """Digests of imports that Postgres has, since an outcome with their lists was recorded."""
+        """Digests of imports whose lists Postgres has, since an outcome with them was recorded."""
 
     def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> Outcome | None:
-        """Record and return an outcome: an error instead if Postgres refuses the result; None: it came too late."""
+        """Record and return an outcome, or an error if Postgres refuses it. Returns None if it came too late."""
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> claiming.FinishedAttempt | None:
@@ -76,20 +76,20 @@ class ResultOutbox:
         return outcome
 
     def encode(self, claim: Claim, outcome: Outcome, began: float, ended: float) -> UnrecordedResult:
-        """Return a result in the form that `record_together` takes; moments are of time.monotonic."""
+        """Return a result in the form that `record_together` accepts; *began* and *ended* are of time.monotonic."""
         return UnrecordedResult(
             claim, outcome, claiming.encode_result(claim, outcome, began, ended, self.names(claim), self._registered)
         )
 
     def names(self, claim: Claim) -> Collection[str]:
-        """Return the names of results that a claim's study has, in order, as far as this process knows."""
+        """Return the known names of the results of a claim's study, in order."""
         known = self._names.get(claim.study_id, {})
         if len(known) < len(claim.result_names):  # a study only gains names
             known = self._names[claim.study_id] = dict.fromkeys(claim.result_names)
         return known
 
     def record_together(self, items: Sequence[UnrecordedResult]) -> list[tuple[Claim, Outcome | None]]:
-        """Record results together; return the refused ones, each with the outcome that was recorded instead."""
+        """Record results together. If Postgres refuses them, record each alone, and return claims and outcomes."""
         worker = items[0].claim.worker
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:
             try:
@@ -110,10 +110,10 @@ class ResultOutbox:
         patience: float = PATIENCE,
     ) -> Collection[int]:
         """
-        Record results of a worker; return the ids of those that are recorded now.
+        Record results of a worker; return the ids of the experiments whose results Postgres has now.
 
-        Results recorded before are among them: the connection or the process may have died just afterwards. The others
-        belong to another attempt by now, and their results are discarded.
+        They include results recorded before, after which the connection or process died. The results of other
+        experiments are discarded, since these belong to another attempt by now.
         """
 
         def finish(raw: Raw) -> dict[int, claiming.FinishedAttempt]:
@@ -127,7 +127,7 @@ class ResultOutbox:
         return found
 
     def _complete(self, items: Sequence[claiming.EncodedResult], found: Mapping[int, claiming.FinishedAttempt]) -> None:
-        """Delete dropped checkpoints of recorded results, and note the names of the results."""
+        """Delete the checkpoint files of recorded results, and note the names of the results."""
         for item in items:
             if item.id in found:
                 self._delete(found[item.id].urls)
@@ -139,10 +139,10 @@ class ResultOutbox:
         """
         Record the files that dead processes left in the outbox; wait *patience* seconds for Postgres.
 
-        *died* records the death of a child; without it, deaths stay in the outbox. Files for another database stay too.
+        *died* records the death of a child; without it, deaths stay in the outbox. Files for other databases stay too.
         """
         for path, entry in self._files.unlocked():
-            if not self._is_ours(entry.worker, patience):
+            if not self._is_known(entry.worker, patience):
                 continue
             try:
                 if entry.death is not None and died is not None:
@@ -155,11 +155,11 @@ class ResultOutbox:
                 self._files.set_aside(path, single_line(error))
 
     def keep_death(self, death: ChildDeath) -> None:
-        """Write a death to the outbox; a worker of this home records it later. OSError: there is no room."""
+        """Write a death to the outbox; a worker of this home records it later. Raises OSError if the disk is full."""
         self._files.keep_death(death)
 
-    def _is_ours(self, worker: UUID, patience: float) -> bool:
-        """Say whether a worker is one of this database."""
+    def _is_known(self, worker: UUID, patience: float) -> bool:
+        """Say whether this database has the row of a worker."""
         if worker not in self._known_workers:
             known = self._postgres.run(lambda raw: worker_rows.is_known(raw, worker), "workers of this home", patience)
             self._known_workers[worker] = known
@@ -167,13 +167,13 @@ class ResultOutbox:
 
     @contextlib.contextmanager
     def _keeping(self, items: Sequence[tuple[Claim, Outcome]]) -> Iterator[Callable[[], None]]:
-        """Yield a function that writes outcomes to files once, if they must wait; delete the files once recorded."""
-        held: list[int] = []
+        """Yield a function that writes outcomes to files when they must wait; delete the files when recorded."""
+        locks: list[int] = []
 
         def keep() -> None:
-            for claim, outcome in [] if held else items:
+            for claim, outcome in [] if locks else items:
                 try:
-                    held.append(self._files.keep_outcome(claim, outcome))
+                    locks.append(self._files.keep_outcome(claim, outcome))
                 except OSError as error:
                     reason = (error.strerror or str(error)).lower()
                     what = f"the outcome of experiment {claim.id}"
@@ -183,14 +183,14 @@ class ResultOutbox:
 
         try:
             yield keep
-            for claim, _ in items if held else []:
+            for claim, _ in items if locks else []:
                 self._files.of(claim).unlink(missing_ok=True)
         finally:
-            for descriptor in held:
+            for descriptor in locks:
                 os.close(descriptor)
 
     def _note_imports(self, outcome: Outcome) -> None:
-        """Note that the imports of an outcome that was recorded are in Postgres."""
+        """Note that Postgres has the imports of a recorded outcome."""
         if outcome.imports is not None and outcome.is_done:
             self._registered.add(outcome.imports.digest)
 
@@ -202,7 +202,7 @@ class ResultOutbox:
             self._names[study] = dict.fromkeys(found)
 
     def _delete(self, urls: Sequence[str]) -> None:
-        """Delete files of checkpoints; a file that stays is only logged, since the experiment is done."""
+        """Delete files of checkpoints; only log an error, since the experiment is done."""
         for url in urls:
             try:
                 Files(self._settings.artifacts_root).delete(url)

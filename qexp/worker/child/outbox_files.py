@@ -1,4 +1,4 @@
-"""Files in HOME/outbox: outcomes and deaths of children that wait for Postgres, each for one database."""
+"""The files in HOME/outbox: outcomes and deaths of children that wait for Postgres, each for one database."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ChildDeath:
     pid: int
     error: Error
     experiment: int | None = None
-    """The experiment that it ran."""
+    """The experiment that the child ran."""
     attempt: int | None = None
 
 
@@ -42,7 +42,7 @@ class OutboxEntry(BaseModel):
 
     version: Literal[1]
     database: str
-    """The address of the database, for people. qexp tells by the worker whether a file is for its database."""
+    """The address of the database, for people; qexp recognizes its own files by the worker."""
     worker: UUID
     claim: Claim | None = None
     outcome: Outcome | None = None
@@ -56,14 +56,14 @@ class OutboxFiles:
         self.folder, self._unreadable = settings.outbox, settings.unreadable
         self._database = place(settings.database_url or "")
         self._ignored: set[Path] = set()
-        """Files that can neither be read nor be moved away."""
+        """Files that can neither be read nor moved away."""
 
     def keep_outcome(self, claim: Claim, outcome: Outcome) -> int:
-        """Write the outcome of a claim; return a descriptor that holds its lock. OSError: no room."""
+        """Write the outcome of a claim; return a descriptor that locks the file. Raises OSError if the disk is full."""
         return self._keep(self.of(claim), claim.worker, claim=claim, outcome=outcome)
 
     def keep_death(self, death: ChildDeath) -> None:
-        """Write the death of a child. OSError: no room."""
+        """Write the death of a child. Raises OSError if the disk is full."""
         path = self.folder / f"{death.worker.hex}-died-{death.pid}.json"
         os.close(self._keep(path, death.worker, death=death))
 
@@ -72,12 +72,12 @@ class OutboxFiles:
         return self.folder / f"{claim.worker.hex}-{claim.id}-{claim.attempt}.json"
 
     def unlocked(self) -> Iterator[tuple[Path, OutboxEntry]]:
-        """Yield the files that no living process holds, locked meanwhile; set aside those that cannot be read."""
+        """Lock and yield the files that no living process has locked; set unreadable files aside."""
         for path in sorted(self.folder.glob("*.json")) if self.folder.is_dir() else []:
             if path in self._ignored:
                 continue
             try:
-                # NFS locks for one process alone only what it may write
+                # NFS gives an exclusive lock only on a file that is open for writing
                 descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
             except FileNotFoundError:
                 continue
@@ -112,7 +112,7 @@ class OutboxFiles:
         return descriptor
 
     def _read(self, descriptor: int) -> OutboxEntry:
-        """Return the content of a file; ValueError: it is not ours, or of another version."""
+        """Return the content of a file. Raises ValueError if another user or version wrote it."""
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
             raise ValueError("found no file of this user")
@@ -126,9 +126,9 @@ class OutboxFiles:
 
 def set_aside(path: Path, folder: Path, reason: str) -> Path | None:
     """
-    Move a file or folder that cannot be read to *folder*, and log it; return where it is now.
+    Move an unreadable file or folder to *folder*, and log that; return its new path.
 
-    None: it cannot be moved, and is where it was.
+    Returns None if it cannot be moved.
     """
     target = folder / path.name
     number = 0

@@ -1,4 +1,4 @@
-"""A child of Celery's pool, as it starts: separated from the main process, and unable to signal it."""
+"""Prepares a child of Celery's pool: separates it from the main process, and refuses signals to that process."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from qexp.worker.attempt.processes import die_with_parent
 
 def detach(**_: Any) -> None:
     """
-    Separate this child from its main process; it still dies with it.
+    Separate this child from its main process, but let it die with that process.
 
-    The child gets a session of its own, so signals to its process group do not reach the worker. Its standard input is
-    empty: two processes that read a terminal would steal each other's keys.
+    The child gets its own session, so signals to its process group do not reach the worker. Its standard input is
+    empty, since two processes that read one terminal would each get some of the keys.
     """
     signal.set_wakeup_fd(-1)  # the main process has set it, see `celery_internals.wake_on_signals`
     parent = os.getppid()
@@ -30,7 +30,7 @@ def detach(**_: Any) -> None:
 
 
 def _guard(worker: int) -> None:
-    """Refuse signals to the main process; a function that sends one nearly always means itself."""
+    """Refuse signals to the main process; a function that sends one usually means its own process."""
     kill, killpg = os.kill, os.killpg
 
     def guarded(send: Callable[[int, int], None]) -> Callable[[int, int], None]:

@@ -1,4 +1,4 @@
-"""The results of a process that Postgres does not have yet: a file, so that its death costs none of them."""
+"""The file in which a process keeps its unrecorded results, so that none is lost if it dies."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from qexp import private_folders
 from qexp.store.writes.claiming import EncodedResult
 
 _PREFIX = "results-1-"
-"""The number is the version of the format; files of another one are not read."""
+"""The number is the version of the format; files of other versions are not read."""
 _LARGEST = 100_000
-"""Bytes after which a log is written again, with what is still waiting."""
+"""The size in bytes above which a log is rewritten with only the unrecorded results."""
 
 
 class ResultLog:
     """
-    Written by one process, read by others when it is dead. OSError: there is no room for it.
+    Writes the log of this process; others read it when the process is dead. Raises OSError if the disk is full.
 
-    A line is a result. Lines are added, so that a process may be killed at any moment.
+    Each line is a result. Lines are appended, so a kill damages at most the last one.
     """
 
     def __init__(self, folder: Path, pid: int) -> None:
@@ -32,11 +32,11 @@ class ResultLog:
         self._file, self._size = _open(self._path), 0
 
     def add(self, item: EncodedResult) -> None:
-        """Note a result that is to be recorded."""
+        """Append an unrecorded result."""
         self._write(self._file, f"{item.text}\n")
 
     def keep(self, items: Sequence[EncodedResult]) -> None:
-        """Forget all but those *items*: the others are recorded."""
+        """Remove all results but *items*, since the others are recorded."""
         if not items:
             if self._size:
                 os.ftruncate(self._file, 0)
@@ -64,16 +64,16 @@ class ResultLog:
 
 
 @dataclass(frozen=True)
-class Left:
-    """What a process has left in its log."""
+class LoggedResults:
+    """The content of a dead process's log."""
 
     results: Sequence[EncodedResult] = ()
     damaged: bool = False
-    """Some of it cannot be read."""
+    """Whether some lines cannot be read."""
 
 
 class _Line(BaseModel):
-    """What of a result is looked at here; Postgres reads the rest."""
+    """The fields of a result that are checked here; Postgres reads the rest."""
 
     id: int = Field(gt=0, lt=2**63)
     study: int = Field(gt=0, lt=2**31)
@@ -81,13 +81,13 @@ class _Line(BaseModel):
     result: dict[str, Any]
 
 
-def read(folder: Path, pid: int) -> Left:
-    """Return what a process has left. A last line without an end counts for nothing: the process died in it."""
+def read(folder: Path, pid: int) -> LoggedResults:
+    """Return the results in a process's log. An incomplete last line is ignored: the process died as it wrote it."""
     path = path_of(folder, pid)
     if not os.path.lexists(path):
-        return Left()
+        return LoggedResults()
     if not private_folders.is_owned(path) or not path.is_file():
-        return Left(damaged=True)
+        return LoggedResults(damaged=True)
     data = path.read_bytes()
     results, damaged = [], False
     for line in data.split(b"\n")[:-1]:
@@ -97,22 +97,22 @@ def read(folder: Path, pid: int) -> Left:
             damaged = True
         else:
             results.append(EncodedResult(facts.id, facts.study, facts.attempt, tuple(facts.result), line.decode()))
-    return Left(results, damaged)
+    return LoggedResults(results, damaged)
 
 
 def writers(folder: Path) -> list[int]:
-    """Return the ids of the processes that have a log in a worker's folder."""
+    """Return the ids of the processes whose logs are in a worker's folder."""
     names = (path.name.removeprefix(_PREFIX) for path in folder.glob(f"{_PREFIX}*"))
     return [int(name) for name in names if name.isascii() and name.isdecimal() and len(name) < 10]
 
 
 def forget(folder: Path, pid: int) -> None:
-    """Delete the log of a process that is dead, when it was dealt with."""
+    """Delete the log of a dead process after its results are recorded."""
     path_of(folder, pid).unlink(missing_ok=True)
 
 
 def path_of(folder: Path, pid: int) -> Path:
-    """Return where the log of a process is."""
+    """Return the path of a process's log."""
     return folder / f"{_PREFIX}{pid}"
 
 

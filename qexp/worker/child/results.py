@@ -1,4 +1,4 @@
-"""Records results of short experiments together: a commit waits for the disk, and many results share one."""
+"""Records the results of short experiments in batches, since each commit waits for the disk."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 _TOGETHER = 0.05
 """Seconds for which a result waits for others."""
 _SHORT = 0.5
-"""Seconds below which an attempt is short, and the next one may share its commit: a hundred flushes of a disk."""
+"""Seconds below which an attempt is short; the next message then records in batches. It is about 100 commits."""
 
 
 class ResultBatcher:
     """
-    Records the outcomes of attempts: results of a batch together, in a thread; all other outcomes at once.
+    Records the outcomes of attempts: results in batches, in a thread; all other outcomes immediately.
 
-    *claim_ahead* is called in that thread too. An experiment that comes alone after a long one is no batch.
+    The thread also calls *claim_ahead*. A message with one experiment, after a long one, uses no batches.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class ResultBatcher:
         """A line for each experiment of the message that has failed."""
 
     def open(self, number: int) -> None:
-        """Begin with a message of so many experiments."""
+        """Begin a message of so many experiments."""
         self.failures = []
         self._held.batching = False
         if number > 1 or self._was_short:
             self._held.start_batching()
         if self._held.batching:
-            self._thread.start()  # before a function has run: it may leave no memory for a thread
+            self._thread.start()  # now, since a function may leave no memory for a thread
 
     def record(self, claim: Claim, outcome: Outcome, began: float) -> None:
         """
-        Record how an attempt ended; a result of a batch is recorded in a moment.
+        Record the outcome of an attempt; the thread records a result of a batch a moment later.
 
-        SystemExit: this process was told to stop meanwhile. The outcome is recorded, or will be, all the same.
+        Raises SystemExit if this process was told to stop meanwhile. The outcome is recorded even then.
         """
         ended = time.monotonic()
         self._was_short = ended - began < _SHORT
@@ -74,7 +74,7 @@ class ResultBatcher:
             try:
                 if not self._held.has_result(claim):
                     self._record(claim, outcome, began, ended, patience=0)
-            except QexpError as error:  # it is in the outbox
+            except QexpError as error:  # the outcome is in the outbox
                 log.warning("experiment %d: its outcome is not recorded yet: %s", claim.id, single_line(error))
             self._held.running = None
             raise
@@ -87,7 +87,7 @@ class ResultBatcher:
             self.record_now(claim, outcome, patience)
 
     def record_now(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> None:
-        """Record one outcome, and note its failure."""
+        """Record one outcome without a batch, and note its failure."""
         self._held.move_to_outbox(claim)
         recorded = self._outbox.record(claim, outcome, patience)
         self._held.confirm(claim)
@@ -102,18 +102,18 @@ class ResultBatcher:
             self.failures.append(f"{claim.study} #{claim.id}: {recorded.error.line}")
 
     def flush(self) -> None:
-        """Record the results that wait; an experiment may run meanwhile."""
+        """Record the waiting results; an experiment may run meanwhile."""
         with self._lock:
             if not (items := self._held.unrecorded):
                 return
             refused = self._outbox.record_together(items)
             self._held.drop_results(len(items))
-            for claim, outcome in refused:  # their message may be over
+            for claim, outcome in refused:  # log them here, since their message may be over
                 if outcome is not None and outcome.error is not None:
                     log.error("experiment %d: %s", claim.id, outcome.error.line)
 
     def _flush_and_claim(self) -> None:
-        """Record and claim beside the function: no experiment waits for the disk of the one before."""
+        """Record and claim while a function runs, so that no experiment waits for the commit of the one before."""
         try:
             self.flush()
         finally:
