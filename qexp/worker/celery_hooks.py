@@ -19,11 +19,11 @@ from qexp.store.reconnecting import ReconnectingConnection
 from qexp.worker import celery_internals as internals
 from qexp.worker import masking
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.board import SLOTS
 from qexp.worker.child.process import detach
 from qexp.worker.child.task import MessageRunner
 from qexp.worker.main.process import MainProcess
 from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.slots import SLOTS
 
 
 def install(app: Celery, settings: Settings) -> None:
@@ -89,7 +89,7 @@ def install(app: Celery, settings: Settings) -> None:
         main_process.start(stop_taking)
 
     def announce_stop(**_: Any) -> None:
-        main_process.board.stop()
+        main_process.slots.announce_stop()
 
     def shut_down(**_: Any) -> None:
         main_process.shut_down()

@@ -6,8 +6,8 @@ import pytest
 from finished_studies import FinishedStudy, accuracy
 
 from qexp.store.writes import worker_rows
-from qexp.worker.board import Board, Post
 from qexp.worker.child.result_log import ResultLog
+from qexp.worker.slots import SlotEntry, SlotTable
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def worker(raw):
     return worker
 
 
-def post(pid, experiment, attempt=1):
+def entry(pid, experiment, attempt=1):
     """The slot of a process."""
-    return Post(pid, 0.0, experiment, attempt, pid)
+    return SlotEntry(pid, 0.0, experiment, attempt, pid)
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def at_work(tmp_path):
     """Make the log and slot of a process that has claimed experiments and runs the first; return both."""
 
     def at_work(pid, claims):
-        book, board = ResultLog(tmp_path, pid), Board(tmp_path / "board")
-        board.make()
-        board.put(0, post(pid, claims[0].id, claims[0].attempt))
-        return book, board
+        book, slots = ResultLog(tmp_path, pid), SlotTable(tmp_path / "slots")
+        slots.create()
+        slots.write(0, entry(pid, claims[0].id, claims[0].attempt))
+        return book, slots
 
     return at_work
 

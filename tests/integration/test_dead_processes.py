@@ -5,7 +5,7 @@ import threading
 import uuid
 
 import pytest
-from integration.conftest import post
+from integration.conftest import entry
 
 from qexp.errors import DatabaseUnreachableError
 from qexp.grid import Grid
@@ -113,7 +113,7 @@ def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, 
 def test_a_death_that_cannot_be_recorded_waits_in_the_outbox(client, raw, claims, main_process, monkeypatch):
     # Given a child that died during the first of three experiments, while Postgres was down
     first, *rest = claims
-    main_process.board.put(0, post(PID, first.id))
+    main_process.slots.write(0, entry(PID, first.id))
     with monkeypatch.context() as away:
         away.setattr(main_process.recovery, "record_death", raising(DatabaseUnreachableError("it", "away")))
         main_process.record_crash([claim.id for claim in claims], PID, "signal 9 (SIGKILL)")
@@ -122,7 +122,7 @@ def test_a_death_that_cannot_be_recorded_waits_in_the_outbox(client, raw, claims
     main_process._heartbeat.beat()
     assert found(client, [first]) == [("pending", 1)]
     assert all(row in WAITS for row in found(client, rest))
-    assert main_process.board.of(PID) is None
+    assert main_process.slots.find(PID) is None
     (shown,) = client.show(Selection(ids=((first.id, first.id),)))
     assert [(attempt.outcome, attempt.error_message) for attempt in shown.attempts] == [
         ("crashed", "its process died: signal 9 (SIGKILL)")
@@ -132,9 +132,9 @@ def test_a_death_that_cannot_be_recorded_waits_in_the_outbox(client, raw, claims
 
 @pytest.mark.parametrize("damage", ["cut", "garbage", "missing"])
 def test_a_dead_worker_with_unreadable_slots_is_recovered_by_its_lease(client, claims, main_process, tmp_path, damage):
-    board = tmp_path / "board"
+    slots = tmp_path / "slots"
     if damage != "missing":
-        board.write_bytes(b"\xff" * (10 if damage == "cut" else 400_000))
+        slots.write_bytes(b"\xff" * (10 if damage == "cut" else 400_000))
     main_process.recovery.recover_worker(main_process.worker, tmp_path)
     assert found(client, claims) == [("running", 1)] * 3
 
@@ -184,7 +184,7 @@ def main_process(client, claims, tmp_path):
     scratch.make()
     settings = client.settings.model_copy(update={"home": tmp_path, "heartbeat": 0.05})
     made = MainProcess(settings, claims[0].worker, scratch, ShutdownPolicy(settings))
-    made.board.make()
+    made.slots.create()
     yield made
     scratch.remove()
 
@@ -239,10 +239,10 @@ def test_a_worker_that_is_told_to_stop_immediately_does_not_wait_for_an_interrup
 
 
 def test_the_slot_of_a_dead_process_is_empty(claims, tmp_path, at_work):
-    _, board = at_work(PID, claims)
-    assert not Reconciler(board, claims[0].worker, lambda _: None).busy
-    board.put(0, post(os.getpid(), 17))
-    assert Reconciler(board, claims[0].worker, lambda _: None).busy
+    _, slots = at_work(PID, claims)
+    assert not Reconciler(slots, claims[0].worker, lambda _: None).busy
+    slots.write(0, entry(os.getpid(), 17))
+    assert Reconciler(slots, claims[0].worker, lambda _: None).busy
 
 
 def test_outcomes_that_a_worker_cannot_record_are_left_to_the_next_one(client, claims, main_process, monkeypatch):

@@ -14,8 +14,8 @@ from qexp.queueing.sizing import divide
 from qexp.store.reads import study_rows
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, publishing, worker_rows
-from qexp.worker.board import Board
 from qexp.worker.main.leader import Leader
+from qexp.worker.slots import SlotTable
 
 LOST = Error(Failure.LOST, "WorkerLost", "its worker was last heard of at noon", fingerprint="abc")
 
@@ -181,9 +181,9 @@ def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw,
     (_, silent, _), (_, loud, _) = two
     raw.execute("UPDATE worker SET last_seen = now() - interval '1 h' WHERE id = %s", [silent])
     raw.execute("DELETE FROM leader")
-    board = Board(tmp_path / "board")
-    board.make()
-    leader = Leader(client.settings.model_copy(update={"lease": 3}), loud, board, lambda: None)
+    slots = SlotTable(tmp_path / "slots")
+    slots.create()
+    leader = Leader(client.settings.model_copy(update={"lease": 3}), loud, slots, lambda: None)
     look, late = leader._jobs.run_due, []
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.2 * len(late))
     monkeypatch.setattr("qexp.worker.main.leader.time", clock)

@@ -19,7 +19,6 @@ from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.worker.attempt.runner import AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.board import Board
 from qexp.worker.child import result_log
 from qexp.worker.child.held import HeldExperiments
 from qexp.worker.child.outbox import ResultOutbox
@@ -27,6 +26,7 @@ from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.results import ResultBatcher
 from qexp.worker.child.task import MessageRunner
 from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.slots import SlotTable
 
 MANY = 200
 FINE = Outcome(result={"y": 1})
@@ -49,9 +49,9 @@ class Process:
     """The parts of a child process except the attempts."""
 
     def __init__(self, settings, line, scratch, worker):
-        self.board, self.worker = Board(scratch.board), worker
-        self.held = HeldExperiments(self.board, 0, scratch.folder)
-        self.claims = ClaimPrefetcher(settings, worker, line, ShutdownPolicy(settings), self.board, self.held)
+        self.slots, self.worker = SlotTable(scratch.slots), worker
+        self.held = HeldExperiments(self.slots, 0, scratch.folder)
+        self.claims = ClaimPrefetcher(settings, worker, line, ShutdownPolicy(settings), self.slots, self.held)
         self.results = ResultBatcher(settings, line, self.held, self.claims.claim_ahead)
 
     def open(self, ids):
@@ -88,7 +88,7 @@ def study(client, raw, tmp_path):
 def scratch():
     made = Scratch(uuid.uuid4())
     made.make()
-    Board(made.board).make()
+    SlotTable(made.slots).create()
     yield made
     made.remove()
 
@@ -96,7 +96,7 @@ def scratch():
 @pytest.fixture
 def stops(scratch):
     """Stop the whole worker."""
-    Board(scratch.board).stop()
+    SlotTable(scratch.slots).announce_stop()
 
 
 @pytest.fixture
@@ -345,19 +345,19 @@ def test_the_running_experiment_is_released_if_the_worker_stops_too(client, stud
 
 def test_no_attempt_starts_if_the_worker_stops_after_a_claim(client, study, runner, scratch, monkeypatch):
     # Given a worker that stops immediately after its process has claimed experiments
-    board, began = Board(scratch.board), []
+    slots, began = SlotTable(scratch.slots), []
     start_next = HeldExperiments.start_next
 
     def start_and_close(held):
         claim = start_next(held)
-        board.close()
+        slots.refuse_new()
         return claim
 
     monkeypatch.setattr(HeldExperiments, "start_next", start_and_close)
     # When it runs a message, then no attempt starts, and others get the experiments
     runner(began.append).run(list(rows(client, study)))
     assert began == []
-    assert board.get(0) is None
+    assert slots.read(0) is None
     assert set(rows(client, study).values()) <= {("pending", 0), ("queued", 0)}
 
 
@@ -368,10 +368,10 @@ def test_the_slot_names_the_running_experiment_until_its_release(client, study, 
     def told(_):
         raise SystemExit(143)
 
-    monkeypatch.setattr(ResultOutbox, "record", lambda *_: seen.append(Board(scratch.board).get(0)))
+    monkeypatch.setattr(ResultOutbox, "record", lambda *_: seen.append(SlotTable(scratch.slots).read(0)))
     with pytest.raises(SystemExit):
         runner(told).run([first])
-    assert [(post.experiment, post.attempt) for post in seen] == [(first, 1)]
+    assert [(entry.experiment, entry.attempt) for entry in seen] == [(first, 1)]
 
 
 def test_the_slot_names_the_running_experiment_if_its_process_fails_before_the_outcome_is_known(
@@ -385,5 +385,5 @@ def test_the_slot_names_the_running_experiment_if_its_process_fails_before_the_o
 
     with pytest.raises(GeneratorExit):
         runner(fail).run([first])
-    post = Board(scratch.board).get(0)
-    assert (post.experiment, post.attempt) == (first, 1)
+    entry = SlotTable(scratch.slots).read(0)
+    assert (entry.experiment, entry.attempt) == (first, 1)

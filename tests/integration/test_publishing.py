@@ -18,8 +18,8 @@ from qexp.store.connection import Database
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 from qexp.store.writes.publishing import RecentDurations, recent_durations
-from qexp.worker.board import Board, Post, Request
 from qexp.worker.main.reconciler import Reconciler
+from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 DEAD = 2**22 + 7
 """A process id above 2**22, which Linux never assigns."""
@@ -323,11 +323,11 @@ def strays(narrow, raw, enqueue, worker, tmp_path):
         study = enqueue(2)
         claims = claim_all(narrow, raw, study, worker)
         raw.execute("UPDATE experiment SET pid = %s WHERE id = ANY (%s)", [pid, [claim.id for claim in claims]])
-        board, died = Board(tmp_path / "board"), []
-        board.make()
+        slots, died = SlotTable(tmp_path / "slots"), []
+        slots.create()
         if begun:
-            board.put(0, Post(pid, 0.0, claims[0].id, 1, pid, 0.0, 0.0, math.inf, 0, False, Request.NONE))
-        return study, claims, Reconciler(board, worker, died.append), died
+            slots.write(0, SlotEntry(pid, 0.0, claims[0].id, 1, pid, 0.0, 0.0, math.inf, 0, False, Request.NONE))
+        return study, claims, Reconciler(slots, worker, died.append), died
 
     return strays
 

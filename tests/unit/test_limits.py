@@ -6,18 +6,18 @@ import signal
 import pytest
 
 from qexp.worker.attempt.processes import death_error
-from qexp.worker.board import Board, Post, Request
 from qexp.worker.main import limits
 from qexp.worker.main.limits import LimitEnforcer
+from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 CHILD = 4_000_000  # no process has this id where the test would reach it
 BORN = 17.0
 
 
 @pytest.fixture
-def board(tmp_path):
-    made = Board(tmp_path / "board")
-    made.make()
+def slots(tmp_path):
+    made = SlotTable(tmp_path / "slots")
+    made.create()
     return made
 
 
@@ -29,63 +29,65 @@ def signals(monkeypatch):
     return sent
 
 
-def post(experiment, attempt=1, born=BORN, deadline=math.inf):
-    return Post(CHILD, BORN, experiment, attempt, CHILD, born, 0.0, deadline, 0, cooperative=True, request=Request.NONE)
+def entry(experiment, attempt=1, born=BORN, deadline=math.inf):
+    return SlotEntry(
+        CHILD, BORN, experiment, attempt, CHILD, born, 0.0, deadline, 0, asks_to_stop=True, request=Request.NONE
+    )
 
 
-def test_a_process_is_told_what_is_wanted_of_it(board, signals):
-    board.put(3, post(17))
-    limits.send_request(board, 3, post(17), Request.STOP)
-    assert board.get(3).request == Request.STOP
+def test_a_process_is_told_what_is_wanted_of_it(slots, signals):
+    slots.write(3, entry(17))
+    limits.send_request(slots, 3, entry(17), Request.STOP)
+    assert slots.read(3).request == Request.STOP
     assert signals == [(CHILD, signal.SIGUSR1)]
 
 
-@pytest.mark.parametrize("now", [None, post(18), post(17, attempt=2)])
-def test_a_process_that_is_at_something_else_by_now_is_told_nothing(board, signals, now):
+@pytest.mark.parametrize("now", [None, entry(18), entry(17, attempt=2)])
+def test_a_process_that_is_at_something_else_by_now_is_told_nothing(slots, signals, now):
     if now is not None:
-        board.put(3, now)
-    limits.send_request(board, 3, post(17), Request.STOP)
-    assert board.get(3) == now
+        slots.write(3, now)
+    limits.send_request(slots, 3, entry(17), Request.STOP)
+    assert slots.read(3) == now
     assert signals == []
 
 
-def test_a_process_that_has_gone_is_no_error(board, monkeypatch):
+def test_a_process_that_has_gone_is_no_error(slots, monkeypatch):
     def kill(process, number):
         raise ProcessLookupError
 
     monkeypatch.setattr(limits.os, "kill", kill)
     monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
-    board.put(3, post(17))
-    limits.send_request(board, 3, post(17), Request.TIMEOUT)
-    assert board.get(3).request == Request.TIMEOUT
+    slots.write(3, entry(17))
+    limits.send_request(slots, 3, entry(17), Request.TIMEOUT)
+    assert slots.read(3).request == Request.TIMEOUT
 
 
-def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(board, signals, monkeypatch):
+def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(slots, signals, monkeypatch):
     # Given a child that died at an attempt whose time is over, and another process that has its id by now
     killed = []
     monkeypatch.setattr(limits, "kill_tree", lambda *process: killed.append(process))
     monkeypatch.setattr(limits.time, "monotonic", lambda: 1000.0)
-    board.put(0, post(17, born=BORN - 1, deadline=1.0))
+    slots.write(0, entry(17, born=BORN - 1, deadline=1.0))
     # When limits are looked after
-    LimitEnforcer(board, killed.append).enforce()
-    limits.send_request(board, 0, post(17, born=BORN - 1, deadline=1.0), Request.STOP)
+    LimitEnforcer(slots, killed.append).enforce()
+    limits.send_request(slots, 0, entry(17, born=BORN - 1, deadline=1.0), Request.STOP)
     # Then it gets no signal, and no limit is enforced
     assert (signals, killed) == ([], [])
 
 
-def test_a_child_that_does_not_move_on_after_its_function_is_ended(board, monkeypatch):
+def test_a_child_that_does_not_move_on_after_its_function_is_ended(slots, monkeypatch):
     # Given a child whose function is over
     killed = []
     monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
     monkeypatch.setattr(limits, "kill_tree", lambda *process: killed.append(process))
-    board.put(0, post(17))
-    board.finish(0)
-    over = board.get(0).deadline
+    slots.write(0, entry(17))
+    slots.mark_function_over(0)
+    over = slots.read(0).deadline
     assert over < math.inf
     for passed, expected in ((limits._STUCK - 1, []), (limits._STUCK + 1, [(CHILD, BORN)])):
         # When it has not moved on for a while, and then for too long
         monkeypatch.setattr(limits.time, "monotonic", lambda passed=passed: over + passed)
-        LimitEnforcer(board, killed.append).enforce()
+        LimitEnforcer(slots, killed.append).enforce()
         # Then it is ended, and its death says why
         assert killed == expected
-    assert "it hung after" in death_error(board.get(0), -9).message
+    assert "it hung after" in death_error(slots.read(0), -9).message

@@ -18,8 +18,8 @@ from qexp.model import Claim
 from qexp.worker.attempt import function_call
 from qexp.worker.attempt.results import result_of
 from qexp.worker.attempt.signals import AttemptSignals
-from qexp.worker.board import Board
 from qexp.worker.context.context import Context
+from qexp.worker.slots import SlotTable
 
 
 class Estimator:
@@ -238,11 +238,11 @@ def outcome(tmp_path):
         path = tmp_path / folder
         path.mkdir(exist_ok=True)
         (path / "experiment.py").write_text(source)
-        board = Board(tmp_path / f"{folder}.board")
-        board.make()
+        slots = SlotTable(tmp_path / f"{folder}.slots")
+        slots.create()
         claim = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "digits", "experiment:f", path, ())
         try:
-            return function_call.run(claim, path, Context.local(), AttemptSignals(board, 0))
+            return function_call.run(claim, path, Context.local(), AttemptSignals(slots, 0))
         finally:
             switch_folder(None)
 

@@ -10,7 +10,7 @@ SCRIPT = """
 import json, os, signal, sys, tempfile
 from pathlib import Path
 from qexp.worker.attempt.signals import AttemptSignals
-from qexp.worker.board import Board
+from qexp.worker.slots import SlotTable
 
 def leave(*_):
     raise SystemExit(1)
@@ -20,10 +20,10 @@ def stop_at_once():  # as a pool does that ends while a process of it begins
 
 os.register_at_fork(after_in_child=stop_at_once)
 with tempfile.TemporaryDirectory() as folder:
-    board = Board(Path(folder) / "board")
-    board.make()
+    slots = SlotTable(Path(folder) / "slots")
+    slots.create()
     signal.signal(signal.SIGTERM, leave)
-    AttemptSignals(board, 0).install()
+    AttemptSignals(slots, 0).install()
     {change}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     child = os.fork()
@@ -60,16 +60,16 @@ from pathlib import Path
 from billiard import common
 from qexp.functions.user_code import is_order
 from qexp.worker.attempt.signals import AttemptSignals
-from qexp.worker.board import Board
+from qexp.worker.slots import SlotTable
 
 def renamed(number, frame):  # as another version of billiard might do it
     sys.exit(-(256 - number))
 
 with tempfile.TemporaryDirectory() as folder:
-    board = Board(Path(folder) / "board")
-    board.make()
+    slots = SlotTable(Path(folder) / "slots")
+    slots.create()
     common.reset_signals(handler={handler})
-    AttemptSignals(board, 0).install()
+    AttemptSignals(slots, 0).install()
     try:
         {function}
     except SystemExit as error:

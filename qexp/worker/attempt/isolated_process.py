@@ -27,10 +27,10 @@ from qexp.worker.attempt.required_state import required_state
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.attempt.usage import Meter
-from qexp.worker.board import Board
 from qexp.worker.context.context import Context
 from qexp.worker.context.flusher import JournalFlusher
 from qexp.worker.context.postgres import PostgresJournal
+from qexp.worker.slots import SlotTable
 
 
 def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSignals) -> Outcome:
@@ -45,7 +45,7 @@ def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSig
     os.close(writer)
     try:
         with signals.interruptible(), os.fdopen(reader, "rb") as answer:
-            signals.board.run_in(signals.slot, process.pid, processes.born(process.pid) or 0.0)
+            signals.slots.set_process(signals.slot, process.pid, processes.born(process.pid) or 0.0)
             _send(process, _request(claim, folder, signals))
             return _outcome(_answer(answer.fileno(), process), process, signals)
     finally:
@@ -94,8 +94,8 @@ def _request(claim: Claim, folder: Path | None, signals: AttemptSignals) -> byte
 def _outcome(answer: bytes, process: subprocess.Popen[bytes], signals: AttemptSignals) -> Outcome:
     if answer:
         return outcome_from(json.loads(answer))
-    post = signals.board.get(signals.slot)
-    return Outcome(error=processes.death_error(post, process.wait()))
+    entry = signals.slots.read(signals.slot)
+    return Outcome(error=processes.death_error(entry, process.wait()))
 
 
 def main(arguments: list[str]) -> None:
@@ -115,7 +115,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     loaded = settings.load()
     masking.know(loaded)
     postgres, scratch = ReconnectingConnection(loaded), Scratch(claim.worker)
-    signals = AttemptSignals(Board(scratch.board), slot)
+    signals = AttemptSignals(SlotTable(scratch.slots), slot)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)  # the parent process gets it too, and decides
     signals.install()

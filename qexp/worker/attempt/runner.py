@@ -22,10 +22,10 @@ from qexp.worker.attempt.required_state import required_state
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.attempt.usage import Meter
-from qexp.worker.board import Board
 from qexp.worker.context.context import Context
 from qexp.worker.context.flusher import JournalFlusher
 from qexp.worker.context.postgres import PostgresJournal
+from qexp.worker.slots import SlotTable
 
 Run = Callable[[Claim, Path | None, Context, AttemptSignals], Outcome]
 
@@ -50,8 +50,8 @@ class AttemptRunner:
         self.slot, self.is_child = slot or 0, slot is not None
         if self.is_child:
             descendants.allow()
-        self.board = Board(scratch.board)
-        self.signals = AttemptSignals(self.board, self.slot)
+        self.slots = SlotTable(scratch.slots)
+        self.signals = AttemptSignals(self.slots, self.slot)
         self.signals.install()
         self.capture = Capture(scratch.folder)
         self.meter = Meter(settings.energy)
@@ -128,5 +128,5 @@ class AttemptEnvironment:
         if runner.is_child:
             descendants.end(self.claim.id)
         self.usage = runner.meter.stop()
-        runner.board.finish(runner.slot)
+        runner.slots.mark_function_over(runner.slot)
         runner.scratch.remove_attempt(self.claim.id, self.claim.attempt)

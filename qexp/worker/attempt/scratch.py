@@ -27,9 +27,9 @@ class Scratch:
         self._lock: int | None = None
 
     @property
-    def board(self) -> Path:
+    def slots(self) -> Path:
         """The file by which the main process knows what the children are at."""
-        return self.folder / "board"
+        return self.folder / "slots"
 
     def make(self) -> None:
         """Make the folder. Raises SettingsError if other users can write to its parent folder."""

@@ -13,8 +13,8 @@ from typing import Any
 
 from qexp.functions import Interruption
 from qexp.functions.user_code import gives_order
-from qexp.worker.board import Board, Request
 from qexp.worker.context.context import Leaving
+from qexp.worker.slots import Request, SlotTable
 
 GRACE = 5.0
 """Seconds in which an attempt that reads `stop_requested` can save and return."""
@@ -40,8 +40,8 @@ class AttemptSignals:
     these handlers from a SystemExit of the function.
     """
 
-    def __init__(self, board: Board, slot: int, terminate: Handler = signal.SIG_IGN) -> None:
-        self.board, self.slot = board, slot
+    def __init__(self, slots: SlotTable, slot: int, terminate: Handler = signal.SIG_IGN) -> None:
+        self.slots, self.slot = slots, slot
         self.stop = False
         self._interruptible = False
         self._terminate = terminate
@@ -71,26 +71,26 @@ class AttemptSignals:
 
     def stopping(self) -> bool:
         """Say whether the attempt should stop, and note in the slot that the function asks."""
-        self.board.cooperate(self.slot)
+        self.slots.mark_asks_to_stop(self.slot)
         return self.stop
 
     def _on_request(self, number: int, frame: FrameType | None) -> None:
-        post = self.board.get(self.slot)
-        if post is None or not self._interruptible:
+        entry = self.slots.read(self.slot)
+        if entry is None or not self._interruptible:
             return
-        if post.request == Request.STOP and post.cooperative:
+        if entry.request == Request.STOP and entry.asks_to_stop:
             self.stop = True
-        elif post.request == Request.STOP:
+        elif entry.request == Request.STOP:
             self._interruptible = False
             raise Leaving
-        elif post.request == Request.TIMEOUT:
+        elif entry.request == Request.TIMEOUT:
             self._interruptible = False
-            raise TimeoutReached(timeout_message(post.deadline - post.started))
+            raise TimeoutReached(timeout_message(entry.deadline - entry.started))
 
     @gives_order
     def _on_terminate(self, number: int, frame: FrameType | None) -> None:
-        post = self.board.get(self.slot)
-        if self._interruptible and not self.stop and post is not None and post.cooperative:
+        entry = self.slots.read(self.slot)
+        if self._interruptible and not self.stop and entry is not None and entry.asks_to_stop:
             self.stop = True
             signal.signal(signal.SIGALRM, self._on_grace_over)
             signal.setitimer(signal.ITIMER_REAL, GRACE)

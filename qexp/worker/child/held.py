@@ -13,9 +13,9 @@ from pathlib import Path
 
 from qexp.model import Claim
 from qexp.worker.attempt.processes import born
-from qexp.worker.board import Board, Post
 from qexp.worker.child.outbox import UnrecordedResult
 from qexp.worker.child.result_log import ResultLog
+from qexp.worker.slots import SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,9 @@ class HeldExperiments:
     between any two lines, so an experiment enters its next state before it leaves the last one.
     """
 
-    def __init__(self, board: Board, slot: int, folder: Path) -> None:
-        self._board, self._slot, self._folder = board, slot, folder
-        board.take(slot)
+    def __init__(self, slots: SlotTable, slot: int, folder: Path) -> None:
+        self._slots, self._slot, self._folder = slots, slot, folder
+        slots.occupy(slot)
         self._born = born(os.getpid()) or 0.0
         self._lock = threading.RLock()
         """Held for moments, never while Postgres or the broker is waited for."""
@@ -67,12 +67,12 @@ class HeldExperiments:
 
     def expect(self, experiment: int) -> None:
         """Name in the slot an experiment that is about to be claimed, since the answer of a claim may be lost."""
-        post = Post(os.getpid(), self._born, experiment, started=time.monotonic())
-        self._board.put(self._slot, post)
+        entry = SlotEntry(os.getpid(), self._born, experiment, started=time.monotonic())
+        self._slots.write(self._slot, entry)
 
     def mark_claiming(self, is_claiming: bool) -> None:
         """Say in the slot whether a claim is under way."""
-        self._board.claiming(self._slot, is_claiming)
+        self._slots.mark_claiming(self._slot, is_claiming)
 
     def add(self, claims: Sequence[Claim]) -> None:
         """Hold new claims."""
@@ -97,8 +97,8 @@ class HeldExperiments:
             now, pid = time.monotonic(), os.getpid()
             deadline = now + claim.timeout if claim.timeout else math.inf
             memory = claim.memory or 0
-            post = Post(pid, self._born, claim.id, claim.attempt, pid, self._born, now, deadline, memory)
-            self._board.put(self._slot, post)
+            entry = SlotEntry(pid, self._born, claim.id, claim.attempt, pid, self._born, now, deadline, memory)
+            self._slots.write(self._slot, entry)
             return claim
 
     def unstart(self) -> None:
@@ -146,7 +146,7 @@ class HeldExperiments:
 
     def clear_slot(self) -> None:
         """Say in the slot that nothing runs: the last outcome is recorded, or in a file."""
-        self._board.clear(self._slot)
+        self._slots.clear(self._slot)
 
     def start_batching(self) -> None:
         """Claim and record several experiments at once from now on, if the file can be made."""

@@ -18,9 +18,9 @@ from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import claiming
 from qexp.truncation import listed
-from qexp.worker.board import Board
 from qexp.worker.child.held import HeldExperiments
 from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +39,11 @@ class ClaimPrefetcher:
         worker: UUID,
         postgres: ReconnectingConnection,
         shutdown_policy: ShutdownPolicy,
-        board: Board,
+        slots: SlotTable,
         held: HeldExperiments,
     ) -> None:
         self._settings, self._worker, self._postgres = settings, worker, postgres
-        self._shutdown_policy, self._board, self._held = shutdown_policy, board, held
+        self._shutdown_policy, self._slots, self._held = shutdown_policy, slots, held
         self._lock = threading.RLock()
         """Held while experiments are claimed or given back, so also while Postgres and the broker are waited for."""
         self._waiting: deque[int] = deque()
@@ -63,10 +63,10 @@ class ClaimPrefetcher:
 
     def next(self) -> Claim | None:
         """Begin the next experiment and return its claim; None: none is left, or the worker stops at once."""
-        claim = None if self._board.closed else self._start_next()
-        if not self._board.closed:
+        claim = None if self._slots.refuses_new else self._start_next()
+        if not self._slots.refuses_new:
             return claim
-        self._held.unstart()  # the main process closes the board before it reads the slots, so it sees all that begins
+        self._held.unstart()  # the main process closes the slots before it reads the slots, so it sees all that begins
         self.give_back()
         return None
 
@@ -76,7 +76,7 @@ class ClaimPrefetcher:
         with self._lock:  # a thread may be claiming it
             while (claim := self._held.start_next()) is None:
                 ids = self._take()
-                if self._board.closed or not (ids or self._answer_lost):
+                if self._slots.refuses_new or not (ids or self._answer_lost):
                     return None
                 if ids:
                     self._held.expect(ids[0])
@@ -87,7 +87,7 @@ class ClaimPrefetcher:
         """Claim the next batch while an experiment runs, so that the process need not wait for it later."""
         with self._lock:
             is_enough = 2 * len(self._held.claimed_ids) >= self._batch_size
-            if is_enough or self._held.running is None or not self._held.batching or self._board.closed:
+            if is_enough or self._held.running is None or not self._held.batching or self._slots.refuses_new:
                 return
             if ids := self._take():
                 self._claim(ids, patience=0)
@@ -137,7 +137,7 @@ class ClaimPrefetcher:
         """Claim experiments; those that cannot be claimed within *patience* seconds wait again."""
         self._held.mark_claiming(True)
         try:
-            if not self._board.closed:  # the main process closes it, and then awaits the claims that are under way
+            if not self._slots.refuses_new:  # the main process closes it, and then awaits the claims that are under way
                 self._claim_now(ids, patience)
         except BaseException:
             claimed = set(self._held.claimed_ids)

@@ -17,11 +17,11 @@ from qexp.truncation import single_line
 from qexp.worker.attempt import failure
 from qexp.worker.attempt.runner import AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.board import Board
 from qexp.worker.child.held import HeldExperiments
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.results import ResultBatcher
 from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ class MessageRunner:
         retire: Callable[[], None] = lambda: None,
     ) -> None:
         self._postgres, self._retire = postgres, retire
-        self._board = Board(scratch.board)
-        self._held = HeldExperiments(self._board, slot or 0, scratch.folder)
-        self._claims = ClaimPrefetcher(settings, worker, postgres, shutdown_policy, self._board, self._held)
+        self._slots = SlotTable(scratch.slots)
+        self._held = HeldExperiments(self._slots, slot or 0, scratch.folder)
+        self._claims = ClaimPrefetcher(settings, worker, postgres, shutdown_policy, self._slots, self._held)
         self._results = ResultBatcher(settings, postgres, self._held, self._claims.claim_ahead)
         self._runner = AttemptRunner(settings, postgres, scratch, slot, self._each_second)
 
@@ -138,7 +138,7 @@ class MessageRunner:
     def _worker_stops(self) -> bool:
         """Say whether the whole worker was told to stop; its main process may notice that a moment later."""
         deadline = time.monotonic() + _NOTICED
-        while not (self._board.stopping or self._board.closed):
+        while not (self._slots.worker_stops or self._slots.refuses_new):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)

@@ -61,7 +61,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """Renew the lease now, and end attempts that this worker has lost."""
-        stopping = self._reconciler.board.stopping
+        stopping = self._reconciler.slots.worker_stops
         pulse = self._postgres.run(
             lambda raw: worker_rows.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
         )
@@ -82,7 +82,7 @@ class Heartbeat:
 
     def _beat_if_due(self) -> None:
         """Beat if it is time, or if the worker was told to stop: Postgres must know before the worker is gone."""
-        if time.monotonic() < self._due and (self._told or not self._reconciler.board.stopping):
+        if time.monotonic() < self._due and (self._told or not self._reconciler.slots.worker_stops):
             return
         try:
             self.beat()

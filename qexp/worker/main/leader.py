@@ -19,9 +19,9 @@ from qexp.store.reconnecting import translated
 from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt.failure import fingerprint
-from qexp.worker.board import Board
 from qexp.worker.main.leader_jobs import LeaderJobs
 from qexp.worker.periodic import PeriodicThread
+from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ class Leader:
     Its work is safe to do twice, so two leaders for a moment do no harm.
     """
 
-    def __init__(self, settings: Settings, worker: UUID, board: Board, recover: Callable[[], None]) -> None:
-        self.settings, self.worker, self._board, self._recover = settings, worker, board, recover
+    def __init__(self, settings: Settings, worker: UUID, slots: SlotTable, recover: Callable[[], None]) -> None:
+        self.settings, self.worker, self._slots, self._recover = settings, worker, slots, recover
         self._database = Database(settings, keeps=True)
         self._publisher = Publisher(self._database)
         self._lost = LostMessages(self._database, self._publisher)
@@ -126,7 +126,7 @@ class Leader:
 
     def _is_idle(self) -> bool:
         """Say whether nothing is open, as far as this worker knows, so that the next run can wait."""
-        return not self._active and not self._board.busy() and time.monotonic() < self._looked + _CALM
+        return not self._active and not self._slots.occupied() and time.monotonic() < self._looked + _CALM
 
     def _mark(self, site: UUID) -> None:
         """Set a key on the broker that expires soon: a leader reaches Postgres."""

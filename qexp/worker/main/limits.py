@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from qexp.store.reconnecting import PATIENCE
 from qexp.worker.attempt.processes import born, kill_tree, memory_of
-from qexp.worker.board import Board, Post, Request
 from qexp.worker.periodic import PeriodicThread
+from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +29,11 @@ _STUCK = 3 * PATIENCE
 
 
 class LimitEnforcer(PeriodicThread):
-    """A thread in a worker's main process that watches the board; started after the pool has forked its children."""
+    """A thread in a worker's main process that watches the slots; started after the pool has forked its children."""
 
-    def __init__(self, board: Board, killed: Callable[[Post], None]) -> None:
+    def __init__(self, slots: SlotTable, killed: Callable[[SlotEntry], None]) -> None:
         super().__init__("qexp-limits", self.enforce, _PULSE, "limits could not be checked")
-        self.board = board
+        self.slots = slots
         self._killed = killed
         """Called for an attempt whose processes were killed."""
         self._looks = 0
@@ -41,41 +41,41 @@ class LimitEnforcer(PeriodicThread):
     def enforce(self) -> None:
         """Check each attempt now."""
         now = time.monotonic()
-        for slot, post in self.board.busy().items():
-            if post.attempt and not post.process and now > post.deadline + _STUCK:
-                self._end_stuck(slot, post)
-            if born(post.process) != post.process_born:
+        for slot, entry in self.slots.occupied().items():
+            if entry.attempt and not entry.process and now > entry.deadline + _STUCK:
+                self._end_stuck(slot, entry)
+            if born(entry.process) != entry.process_born:
                 continue  # it is dead, which Celery or the reconciler notices
-            if now > post.deadline + _GRACE:
-                self._end(slot, post, Request.TIMEOUT)
-            elif now > post.deadline and post.request != Request.TIMEOUT:
-                send_request(self.board, slot, post, Request.TIMEOUT)
-            elif post.memory and memory_of(post.process, self._looks % _EACH_TREE == 0) > post.memory:
-                self._end(slot, post, Request.MEMORY)
+            if now > entry.deadline + _GRACE:
+                self._end(slot, entry, Request.TIMEOUT)
+            elif now > entry.deadline and entry.request != Request.TIMEOUT:
+                send_request(self.slots, slot, entry, Request.TIMEOUT)
+            elif entry.memory and memory_of(entry.process, self._looks % _EACH_TREE == 0) > entry.memory:
+                self._end(slot, entry, Request.MEMORY)
         self._looks += 1
 
-    def _end_stuck(self, slot: int, post: Post) -> None:
+    def _end_stuck(self, slot: int, entry: SlotEntry) -> None:
         """Kill a child whose function ended long ago, unless it has just continued."""
-        if post.pid == os.getpid() or self.board.get(slot) != post or born(post.pid) != post.born:
+        if entry.pid == os.getpid() or self.slots.read(slot) != entry or born(entry.pid) != entry.born:
             return
-        log.error("process %d hangs since experiment %d ended: killed", post.pid, post.experiment)
-        self.board.ask(slot, Request.STUCK)
-        kill_tree(post.pid, post.born)
+        log.error("process %d hangs since experiment %d ended: killed", entry.pid, entry.experiment)
+        self.slots.request(slot, Request.STUCK)
+        kill_tree(entry.pid, entry.born)
 
-    def _end(self, slot: int, post: Post, why: Request) -> None:
-        if post.process == os.getpid() or self.board.get(slot) != post:
+    def _end(self, slot: int, entry: SlotEntry, why: Request) -> None:
+        if entry.process == os.getpid() or self.slots.read(slot) != entry:
             return  # a pool without children can only be asked; or the attempt has just ended
-        self.board.ask(slot, why)
-        kill_tree(post.process, post.process_born)
-        self._killed(post._replace(request=why))
+        self.slots.request(slot, why)
+        kill_tree(entry.process, entry.process_born)
+        self._killed(entry._replace(request=why))
 
 
-def send_request(board: Board, slot: int, post: Post, request: Request) -> None:
+def send_request(slots: SlotTable, slot: int, entry: SlotEntry, request: Request) -> None:
     """Write a request to a slot and signal its process, unless that runs another attempt by now."""
-    now = board.get(slot)
-    if now is None or (now.experiment, now.attempt) != (post.experiment, post.attempt):
+    now = slots.read(slot)
+    if now is None or (now.experiment, now.attempt) != (entry.experiment, entry.attempt):
         return
-    board.ask(slot, request)
-    if born(post.process) == post.process_born:
+    slots.request(slot, request)
+    if born(entry.process) == entry.process_born:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(post.process, signal.SIGUSR1)
+            os.kill(entry.process, signal.SIGUSR1)

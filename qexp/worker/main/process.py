@@ -27,7 +27,6 @@ from qexp.this_process import user_name
 from qexp.worker.attempt.processes import crash_error, death_error
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import GRACE
-from qexp.worker.board import Board, Post, Request
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.main.heartbeat import Heartbeat
 from qexp.worker.main.leader import Leader
@@ -35,6 +34,7 @@ from qexp.worker.main.limits import LimitEnforcer, send_request
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import PATIENCE, Recovery
 from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,11 @@ class MainProcess:
 
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, shutdown_policy: ShutdownPolicy) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
-        self.board = Board(scratch.board)
-        self.recovery = recovery = Recovery(settings, worker, scratch, self.board)
-        self._leader = Leader(settings, worker, self.board, recovery.recover_dead_workers)
-        self._limits = LimitEnforcer(self.board, self._record_kill)
-        reconciler = Reconciler(self.board, worker, recovery.note_death)
+        self.slots = SlotTable(scratch.slots)
+        self.recovery = recovery = Recovery(settings, worker, scratch, self.slots)
+        self._leader = Leader(settings, worker, self.slots, recovery.recover_dead_workers)
+        self._limits = LimitEnforcer(self.slots, self._record_kill)
+        reconciler = Reconciler(self.slots, worker, recovery.note_death)
         self._heartbeat = Heartbeat(settings, recovery, reconciler, shutdown_policy)
 
     def register(self, name: str, queues: Sequence[str], concurrency: int) -> None:
@@ -64,7 +64,7 @@ class MainProcess:
         views.renew(database)
         self.recovery.recover_dead_workers()
         self.scratch.make()
-        self.board.make()
+        self.slots.create()
         environment = current()
         with database.begin() as connection:
             sources.keep_environment(connection, environment)
@@ -98,29 +98,29 @@ class MainProcess:
         """End the attempt that dead child *pid* ran, and publish the other experiments of its message again."""
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
-        post = self.board.of(pid)
-        if post is not None and post.request is not Request.NONE and post.process in (pid, 0):
-            error = death_error(post, -signal.SIGKILL)
+        entry = self.slots.find(pid)
+        if entry is not None and entry.request is not Request.NONE and entry.process in (pid, 0):
+            error = death_error(entry, -signal.SIGKILL)
         else:
             error = crash_error(reason, name)
-        self.recovery.note_death(_death(self.worker, pid, error, post))
+        self.recovery.note_death(_death(self.worker, pid, error, entry))
         with self._logging_losses(), open_publisher(self.settings) as publisher:
             publisher.republish(ids)
 
-    def _record_kill(self, post: Post) -> None:
+    def _record_kill(self, entry: SlotEntry) -> None:
         """End an attempt whose process was killed because it exceeded a limit."""
-        if post.process == post.pid:  # a child records the death of a process of its own
-            self.recovery.note_death(_death(self.worker, post.pid, death_error(post, -signal.SIGKILL), post))
+        if entry.process == entry.pid:  # a child records the death of a process of its own
+            self.recovery.note_death(_death(self.worker, entry.pid, death_error(entry, -signal.SIGKILL), entry))
 
     def ask_to_stop(self) -> None:
         """Ask functions that check `stop_requested` to stop, and wait up to GRACE seconds for them."""
-        waiting = {slot: post for slot, post in self.board.busy().items() if post.cooperative}
-        for slot, post in waiting.items():
-            send_request(self.board, slot, post, Request.STOP)
+        waiting = {slot: entry for slot, entry in self.slots.occupied().items() if entry.asks_to_stop}
+        for slot, entry in waiting.items():
+            send_request(self.slots, slot, entry, Request.STOP)
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline and any(
-            (now := self.board.get(slot)) is not None and now.experiment == post.experiment
-            for slot, post in waiting.items()
+            (now := self.slots.read(slot)) is not None and now.experiment == entry.experiment
+            for slot, entry in waiting.items()
         ):
             time.sleep(0.05)
 
@@ -130,7 +130,7 @@ class MainProcess:
 
         *taken* are the ids in messages that this worker has taken, begun or not.
         """
-        self.board.close()
+        self.slots.refuse_new()
         self.recovery.reconnect()
         self.ask_to_stop()
         self._stop_threads(hurry=True)
@@ -152,7 +152,7 @@ class MainProcess:
     def _await_claims(self) -> None:
         """Wait for claims under way, so that they can be released; the children begin no more."""
         deadline = time.monotonic() + _CLAIMING
-        while time.monotonic() < deadline and any(psutil.pid_exists(pid) for pid in self.board.claims()):
+        while time.monotonic() < deadline and any(psutil.pid_exists(pid) for pid in self.slots.claiming_processes()):
             time.sleep(0.02)
 
     def shut_down(self) -> None:
@@ -184,10 +184,10 @@ class MainProcess:
             log.error("%s", error)
 
 
-def _death(worker: UUID, pid: int, error: Error, post: Post | None) -> ChildDeath:
-    if post is None:
+def _death(worker: UUID, pid: int, error: Error, entry: SlotEntry | None) -> ChildDeath:
+    if entry is None:
         return ChildDeath(worker, pid, error)
-    return ChildDeath(worker, pid, error, post.experiment, post.attempt)
+    return ChildDeath(worker, pid, error, entry.experiment, entry.attempt)
 
 
 def _boot() -> str | None:

@@ -14,10 +14,10 @@ from qexp.store.connection import Raw
 from qexp.store.writes import claiming, worker_rows
 from qexp.worker.attempt.processes import crash_error, kill_tree
 from qexp.worker.attempt.signals import GRACE
-from qexp.worker.board import Board, Post, Request
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.main.limits import send_request
+from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ _UNSEEN = 10.0
 class Reconciler:
     """Runs with each heartbeat; calls *died* for dead children whose rows still run."""
 
-    def __init__(self, board: Board, worker: UUID, died: Callable[[ChildDeath], None]) -> None:
-        self.board, self.worker, self._died = board, worker, died
+    def __init__(self, slots: SlotTable, worker: UUID, died: Callable[[ChildDeath], None]) -> None:
+        self.slots, self.worker, self._died = slots, worker, died
         self._asked: dict[tuple[int, int], float] = {}
         """When each unwanted attempt was asked to stop."""
         self._missed: dict[tuple[int, int], float] = {}
@@ -38,27 +38,27 @@ class Reconciler:
     @property
     def busy(self) -> bool:
         """Whether a child runs something."""
-        return bool(self._posts(_living()))
+        return bool(self._entries(_living()))
 
-    def _posts(self, living: set[int]) -> dict[int, Post]:
+    def _entries(self, living: set[int]) -> dict[int, SlotEntry]:
         """Return the entries of living children; those of dead ones stay until their deaths are recorded."""
-        return {slot: post for slot, post in self.board.busy().items() if post.pid in living}
+        return {slot: entry for slot, entry in self.slots.occupied().items() if entry.pid in living}
 
     def reconcile(self, raw: Raw, grace: float = GRACE) -> None:
         """Reconcile once; ask unwanted attempts to stop, and kill them after *grace* seconds."""
         living = _living()
-        posts = self._posts(living)
-        self._end_unwanted(raw, {slot: post for slot, post in posts.items() if post.process}, grace)
-        now, strays = time.monotonic(), worker_rows.strays(raw, self.worker, {post.pid for post in posts.values()})
+        entries = self._entries(living)
+        self._end_unwanted(raw, {slot: entry for slot, entry in entries.items() if entry.process}, grace)
+        now, strays = time.monotonic(), worker_rows.strays(raw, self.worker, {entry.pid for entry in entries.values()})
         self._missed = {stray: self._missed.get(stray, now) for stray in strays}
         late = {stray for stray, since in self._missed.items() if now - since > _UNSEEN}
         for pid in {pid for _, pid in strays} - living:
-            post = self.board.of(pid)
-            if post is None:  # its claim was made after its death was recorded
+            entry = self.slots.find(pid)
+            if entry is None:  # its claim was made after its death was recorded
                 self._died(ChildDeath(self.worker, pid, crash_error("nothing is left of it", None)))
             elif any(number == pid for _, number in late):
                 error = crash_error("nothing is left of it", None)
-                self._died(ChildDeath(self.worker, pid, error, post.experiment, post.attempt))
+                self._died(ChildDeath(self.worker, pid, error, entry.experiment, entry.attempt))
         for experiment, pid in late:
             if pid in living and experiment not in self._logged(pid):
                 claiming.release(raw, self.worker, [experiment])
@@ -66,33 +66,33 @@ class Reconciler:
 
     def _logged(self, pid: int) -> set[int]:
         """Return the experiments whose results a child has in its log."""
-        return {item.id for item in result_log.read(self.board.path.parent, pid).results}
+        return {item.id for item in result_log.read(self.slots.path.parent, pid).results}
 
     def kill_all(self) -> None:
         """Kill all attempts; outcomes in the outbox stay there."""
-        for post in self.board.busy().values():
-            if post.process and post.process != os.getpid():
-                kill_tree(post.process, post.process_born)
+        for entry in self.slots.occupied().values():
+            if entry.process and entry.process != os.getpid():
+                kill_tree(entry.process, entry.process_born)
 
-    def _end_unwanted(self, raw: Raw, posts: dict[int, Post], grace: float) -> None:
-        held = [(post.experiment, post.attempt) for post in posts.values()]
+    def _end_unwanted(self, raw: Raw, entries: dict[int, SlotEntry], grace: float) -> None:
+        held = [(entry.experiment, entry.attempt) for entry in entries.values()]
         unwanted = (
             {(item.id, item.attempt): item for item in worker_rows.unwanted(raw, self.worker, held)} if held else {}
         )
         self._asked = {key: at for key, at in self._asked.items() if key in unwanted}
-        for slot, post in posts.items():
-            key = post.experiment, post.attempt
+        for slot, entry in entries.items():
+            key = entry.experiment, entry.attempt
             if key not in unwanted:
                 continue
             asked = self._asked.setdefault(key, time.monotonic())
             if time.monotonic() - asked < grace:
                 log.info("experiment %d: attempt %d is told to stop", *key)
-                send_request(self.board, slot, post, Request.STOP)
-            elif post.process != os.getpid():
+                send_request(self.slots, slot, entry, Request.STOP)
+            elif entry.process != os.getpid():
                 if unwanted[key].own:
-                    claiming.release(raw, self.worker, [post.experiment])
+                    claiming.release(raw, self.worker, [entry.experiment])
                 log.warning("experiment %d: attempt %d is killed", *key)
-                kill_tree(post.process, post.process_born)
+                kill_tree(entry.process, entry.process_born)
 
 
 def _living() -> set[int]:

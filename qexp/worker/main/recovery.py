@@ -21,11 +21,11 @@ from qexp.truncation import single_line
 from qexp.worker.attempt import failure
 from qexp.worker.attempt.capture import path_of
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.board import Board
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath, set_aside
 from qexp.worker.context.output import Output
+from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ PATIENCE = 2.0
 class Recovery:
     """Records what dead processes of this worker, and of killed workers on this machine, have left."""
 
-    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, board: Board) -> None:
-        self.settings, self.worker, self.scratch, self.board = settings, worker, scratch, board
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, slots: SlotTable) -> None:
+        self.settings, self.worker, self.scratch, self.slots = settings, worker, scratch, slots
         self.postgres = ReconnectingConnection(settings)
         self.outbox = ResultOutbox(settings, self.postgres)
 
@@ -70,7 +70,7 @@ class Recovery:
             )
             self.scratch.remove_attempt(died.experiment, died.attempt)
         if died.worker == self.worker:
-            self.board.forget(died.pid)
+            self.slots.clear_dead(died.pid)
 
     def _end_attempt(self, raw: Raw, folder: Path, died: ChildDeath, experiment: int) -> None:
         """End the attempt that a dead child ran."""
@@ -142,22 +142,22 @@ class Recovery:
         running = self.postgres.run(
             lambda raw: claiming.processes(raw, worker), "the experiments of a worker", PATIENCE
         )
-        board = Board(folder / "board")
+        slots = SlotTable(folder / "slots")
         for pid in {*running, *result_log.writers(folder)}:
-            self.recover_process(worker, folder, pid, _begun(board, pid))
+            self.recover_process(worker, folder, pid, _begun(slots, pid))
 
     def _knows(self, worker: UUID) -> bool:
         """Say whether a worker belongs to this site."""
         return self.postgres.run(lambda raw: worker_rows.is_known(raw, worker), "workers of this machine")
 
 
-def _begun(board: Board, pid: int) -> Sequence[int] | None:
+def _begun(slots: SlotTable, pid: int) -> Sequence[int] | None:
     """Return the experiment that a process runs or ran; None: the slots cannot be read, so the lease must expire."""
     try:
-        if not private_folders.is_owned(board.path):
+        if not private_folders.is_owned(slots.path):
             raise ValueError("it does not exist, or belongs to another user")
-        post = board.of(pid)
+        entry = slots.find(pid)
     except (OSError, ValueError) as error:
-        log.error("%s cannot be read: %s", board.path, error)
+        log.error("%s cannot be read: %s", slots.path, error)
         return None
-    return [post.experiment] if post is not None and post.attempt else []
+    return [entry.experiment] if entry is not None and entry.attempt else []

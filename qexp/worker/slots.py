@@ -1,0 +1,199 @@
+"""One slot per child of a worker, in memory shared with the main process: the attempt that the child runs."""
+
+from __future__ import annotations
+
+import math
+import mmap
+import struct
+import time
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qexp.errors import SettingsError
+
+_SLOT = struct.Struct("=qdqqqdddqBBB5x")
+_PID, _BORN, _EXPERIMENT, _PROCESS, _DEADLINE = 0, 8, 16, 32, 56
+_ASKS_TO_STOP, _REQUEST, _CLAIMING = 72, 73, 74
+"""Offsets within a slot."""
+SLOTS = 4096
+"""Children that a worker can have."""
+_REFUSES_NEW, _STOPPING = SLOTS * _SLOT.size, SLOTS * _SLOT.size + 1
+_SIZE = _STOPPING + 1
+
+
+class Request(IntEnum):
+    """A request of the main process to a child."""
+
+    NONE = 0
+    STOP = 1
+    """The attempt should save and stop."""
+    TIMEOUT = 2
+    """The attempt ran longer than its timeout."""
+    MEMORY = 3
+    """The attempt exceeded its memory limit; its process is killed."""
+    STUCK = 4
+    """The function ended and its process does not continue; it is killed."""
+
+
+class SlotEntry(NamedTuple):
+    """The attempt that a child runs."""
+
+    pid: int
+    """The pool's child."""
+    born: float
+    """When that process started; see `qexp.worker.attempt.processes.born`."""
+    experiment: int
+    attempt: int = 0
+    """0 while the child claims."""
+    process: int = 0
+    """The process that runs the function: the child or its subprocess; 0 when the function has ended."""
+    process_born: float = 0.0
+    started: float = 0.0
+    """Times are those of time.monotonic, which processes of a machine share."""
+    deadline: float = math.inf
+    """Infinite without a limit; after the function has ended, that time."""
+    memory: int = 0
+    """Bytes; 0 without a limit."""
+    asks_to_stop: bool = False
+    """The function has called `stop_requested`, so it may stop by itself."""
+    request: Request = Request.NONE
+
+
+class SlotTable:
+    """
+    A file that the main process and its children map into their memory, with a slot for each child.
+
+    The child writes its slot; the main process writes the request, and clears the slots of dead children. Two flags
+    follow the slots: whether children may begin attempts, and whether the worker stops.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._memory: mmap.mmap | None = None
+
+    @property
+    def _map(self) -> mmap.mmap:
+        if self._memory is None:
+            with self.path.open("r+b") as file:
+                self._memory = mmap.mmap(file.fileno(), _SIZE)
+        return self._memory
+
+    def create(self) -> None:
+        """
+        Create the file before the pool forks its children. Raises SettingsError if the disk has no room for it.
+
+        The file has no holes: a process that touches a mapped hole on a full disk is killed by SIGBUS.
+        """
+        try:
+            self.path.write_bytes(bytes(_SIZE))
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise SettingsError(f"{self.path}: {reason}; make room there, or set TMPDIR to another folder") from error
+        _ = self._map
+
+    def write(self, slot: int, entry: SlotEntry) -> None:
+        """Write the attempt that the child of *slot* begins."""
+        claiming = self._map[slot * _SLOT.size + _CLAIMING]
+        _SLOT.pack_into(self._map, slot * _SLOT.size, *entry, claiming)
+
+    def read(self, slot: int) -> SlotEntry | None:
+        """Return the attempt of a slot; None: it is free."""
+        return _entry(self._map[slot * _SLOT.size : (slot + 1) * _SLOT.size])
+
+    def clear(self, slot: int) -> None:
+        """Free a slot."""
+        start = slot * _SLOT.size + _EXPERIMENT  # after the process, which tells whose slot it is
+        self._map[start : start + 8] = bytes(8)
+
+    def mark_function_over(self, slot: int) -> None:
+        """Write that the function of a slot has ended; its outcome is not recorded yet."""
+        start = slot * _SLOT.size
+        struct.pack_into("=q", self._map, start + _PROCESS, 0)
+        struct.pack_into("=dqB", self._map, start + _DEADLINE, time.monotonic(), 0, False)
+
+    def mark_claiming(self, slot: int, is_claiming: bool) -> None:
+        """Write whether the child of a slot is claiming."""
+        self._map[slot * _SLOT.size + _CLAIMING] = is_claiming
+
+    def claiming_processes(self) -> list[int]:
+        """Return the ids of the processes that are claiming."""
+        slots = (slot * _SLOT.size for slot in range(self._used()))
+        return [_SLOT.unpack_from(self._map, start)[0] for start in slots if self._map[start + _CLAIMING]]
+
+    def refuse_new(self) -> None:
+        """Forbid children to begin attempts: the worker stops at once."""
+        self._map[_REFUSES_NEW] = 1
+
+    @property
+    def refuses_new(self) -> bool:
+        """Whether children may begin no more attempts."""
+        return bool(self._map[_REFUSES_NEW])
+
+    def announce_stop(self) -> None:
+        """Write that the worker was told to stop."""
+        self._map[_STOPPING] = 1
+
+    @property
+    def worker_stops(self) -> bool:
+        """Whether the worker was told to stop."""
+        return bool(self._map[_STOPPING])
+
+    def mark_asks_to_stop(self, slot: int) -> None:
+        """Write that the function of a slot has called `stop_requested`."""
+        self._map[slot * _SLOT.size + _ASKS_TO_STOP] = 1
+
+    def set_process(self, slot: int, process: int, born: float) -> None:
+        """Write that a subprocess of the child runs the function."""
+        struct.pack_into("=qd", self._map, slot * _SLOT.size + _PROCESS, process, born)
+
+    def request(self, slot: int, request: Request) -> None:
+        """Write a request to the child of a slot."""
+        self._map[slot * _SLOT.size + _REQUEST] = request
+
+    def occupied(self) -> dict[int, SlotEntry]:
+        """Return the attempts of all children, by slot."""
+        used = self._used()
+        return {slot: entry for slot in range(used) if (entry := self.read(slot)) is not None}
+
+    def occupy(self, slot: int) -> None:
+        """
+        Occupy a slot as a new child; save the attempt of its dead predecessor to a file until its death is recorded.
+
+        Raises OSError if the disk has no room for that file.
+        """
+        if (entry := self.read(slot)) is not None:
+            start = slot * _SLOT.size
+            self._saved_path(entry.pid).write_bytes(self._map[start : start + _SLOT.size])
+        self._map[slot * _SLOT.size : (slot + 1) * _SLOT.size] = bytes(_SLOT.size)
+
+    def find(self, pid: int) -> SlotEntry | None:
+        """Return the attempt that a child runs, or ran when it died; None: no attempt is known."""
+        found = next((entry for entry in self.occupied().values() if entry.pid == pid), None)
+        if found is None and (path := self._saved_path(pid)).is_file():
+            data = path.read_bytes()
+            return _entry(data) if len(data) == _SLOT.size else None
+        return found
+
+    def clear_dead(self, pid: int) -> None:
+        """Free the slot of a dead child: its death is recorded."""
+        for slot, entry in self.occupied().items():
+            if entry.pid == pid:
+                self.clear(slot)
+        self._saved_path(pid).unlink(missing_ok=True)
+
+    def _saved_path(self, pid: int) -> Path:
+        return self.path.with_name(f"{self.path.name}-{pid}")
+
+    def _used(self) -> int:
+        """Return how many slots were ever occupied; children occupy the lowest free one."""
+        number = 0
+        while number < SLOTS and self._map[number * _SLOT.size : number * _SLOT.size + 8] != bytes(8):
+            number += 1
+        return number
+
+
+def _entry(data: bytes) -> SlotEntry | None:
+    fields: list[Any] = list(_SLOT.unpack(data)[:-1])
+    fields[9:] = bool(fields[9]), Request(fields[10])
+    return SlotEntry(*fields) if fields[2] else None
