@@ -1,4 +1,4 @@
-"""A site of its own for the tests: an embedded Postgres and Valkey in a temporary home, ended with the session."""
+"""A site for the tests: an embedded Postgres and Valkey in a temporary home, which end with the session."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from qexp.client import Client
 from qexp.store.connection import Raw, connect
 
 for name in [name for name in os.environ if name.startswith("QEXP_")]:
-    del os.environ[name]  # a developer's own site is not the tests'
+    del os.environ[name]  # the tests never use a developer's own site
 
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[settings.Settings]:
-    """Both services, running, as the environment of this process and its children has them."""
+    """Both running services, which the environment of this process and its children names."""
     with tempfile.TemporaryDirectory(prefix="qexp-tests-") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("QEXP_HOME", str(Path(folder) / "home"))
         patch.setenv("HOME", folder)
@@ -38,7 +38,7 @@ def site() -> Iterator[settings.Settings]:
 
 @pytest.fixture
 def client(site: settings.Settings) -> Client:
-    """A client of a site whose tables exist; studies of earlier tests are still there."""
+    """A client of a site with tables and with studies of earlier tests."""
     made = Client(site)
     made.migrate()
     return made
@@ -53,7 +53,7 @@ def raw(client: Client) -> Iterator[Raw]:
 
 @pytest.fixture
 def service() -> Iterator[SimpleNamespace]:
-    """A service that takes messages, or refuses them, or hangs: its address, and what it was told."""
+    """A service that accepts, refuses or delays messages: its address and its received messages."""
     told: list[str] = []
     release = threading.Event()
     state = SimpleNamespace(status=200, hangs=False)

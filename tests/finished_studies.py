@@ -1,4 +1,4 @@
-"""Studies whose experiments have ended without a worker process, for the tests of tables and comparisons."""
+"""Finished studies without worker processes, for the tests of tables and comparisons."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Ending = Mapping[str, Any] | Outcome | None
 
 
 class FinishedStudy:
-    """A study in a folder of its own, that no worker listens to."""
+    """A study in its own folder, on a queue without workers."""
 
     def __init__(self, client: Client, raw: Raw, folder: Path) -> None:
         self.client, self.raw, self.folder = client, raw, folder
@@ -38,7 +38,7 @@ class FinishedStudy:
         self.write("experiment.py", "def f(**params): ...\n")
 
     def write(self, file: str, text: str) -> None:
-        """Write a file of the study's folder; the next enqueue takes it."""
+        """Write a file into the study's folder for the next enqueue."""
         self.folder.mkdir(exist_ok=True)
         (self.folder / file).write_text(text)
 
@@ -67,7 +67,7 @@ class FinishedStudy:
         worker: uuid.UUID | None = None,
         imports: Imports | None = IMPORTS,
     ) -> FinishedStudy:
-        """End open experiments as *ending* says of their parameters."""
+        """Finish open experiments with the result of *ending* for their parameters."""
         worker = worker or self.worker()
         self.raw.execute(
             "UPDATE experiment e SET status = 'queued' FROM study s "
@@ -103,7 +103,7 @@ class FinishedStudy:
         return claimed
 
     def ids(self, where: str | None = None) -> list[int]:
-        """Return the ids of experiments for which a condition holds."""
+        """Return the ids of experiments that satisfy a condition."""
         return [view.id for view in self.client.experiments(parse([self.name], where=where))]
 
     def table(
@@ -146,7 +146,7 @@ def is_cell(params: Mapping[str, Any], classifier: str = "svc", dataset: str = "
 
 
 def only(ending: Ending) -> Callable[[dict[str, Any]], Ending]:
-    """Return a function that ends svc / iris at seed 3 so, and all other experiments with an accuracy."""
+    """Return a function with this ending for svc / iris at seed 3, and an accuracy for all other experiments."""
     return lambda params: ending if is_cell(params, seed=3) else accuracy(params)
 
 

@@ -1,4 +1,4 @@
-"""A reader of reports: it refuses pages that are not whole, or that ask for anything outside of them."""
+"""A parser of reports that refuses incomplete pages and references to other files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Studies with results, made without a worker: experiments are claimed and finished by the test itself."""
+"""Studies with results: the test itself claims and finishes experiments, without a worker."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 
 Results = Callable[[Mapping[str, Any]], "Mapping[str, Any] | Failure | None"]
-"""Parameters become a result, a failure, or None: the experiment stays as it is."""
+"""A function from parameters to a result, a failure, or None for no change."""
 
 
 class Made:
-    """A study whose experiments this test finishes."""
+    """A study whose experiments the test finishes."""
 
     def __init__(self, client: Client, raw: Raw, folder: Path, name: str) -> None:
         self.client, self.raw, self.folder, self.name = client, raw, folder, name
@@ -35,7 +35,7 @@ class Made:
         return self
 
     def queue(self) -> None:
-        """Queue what is pending, as an announcement does."""
+        """Queue pending experiments, like an announcement."""
         self.raw.execute(
             "update experiment set status = 'queued' where status = 'pending'"
             " and study = (select id from study where name = %s)",
@@ -43,7 +43,7 @@ class Made:
         )
 
     def finish(self, results: Results, where: str | None = None) -> Made:
-        """Run each queued experiment: *results* says its outcome."""
+        """Finish each queued experiment with its outcome by *results*."""
         from qexp.store.selection.selectors import parse
 
         chosen = Selection(self.name) if where is None else parse([self.name], where=where)
@@ -67,7 +67,7 @@ class Made:
             claiming.finish(self.raw, claim, Outcome(result=outcome))
 
     def start(self, where: str) -> None:
-        """Let queued experiments run, without an end."""
+        """Start queued experiments without finishing them."""
         from qexp.store.selection.selectors import parse
 
         for view in self.client.experiments(parse([self.name], where=where)):

@@ -15,7 +15,7 @@ NASTY = (
     "--lr", "`code`", "{'a': 1}", " spaced  out ", "ﬁ Ω ≥ 3 ± ½", "a\x1b[31m", "\u202eabc", "日本語",
     "@user #12 :smile:", "-->",
 )  # fmt: skip
-"""Labels that mean something in one format or another."""
+"""Labels with special characters of the formats."""
 
 
 def cell(center: float | None = 0.91, spread: float | None = 0.02, n: int = 5, expected: int | None = None, **facts):
@@ -49,7 +49,7 @@ def table(
 
 
 def rich_table() -> Table:
-    """Return a table with everything: two row axes, two column axes, bold, missing, marks, notes."""
+    """Return a table with two row axes, two column axes, bold and missing cells, marks and notes."""
     rows = list(itertools.product(("SVC", "decision tree"), ("raw", "scaled")))
     columns = list(itertools.product(("digits", "iris"), ("accuracy", "loss")))
     cells = [
@@ -76,7 +76,7 @@ def rich_table() -> Table:
 
 
 def nasty_table() -> Table:
-    """Return a table whose labels, axes, marks and notes are nasty."""
+    """Return a table whose labels, axes, marks and notes have special characters."""
     cells = [[cell(0.5, marks=("†", "a_b")) for _ in NASTY] for _ in NASTY]
     notes = tuple(Note("warning", text, text, text) for text in NASTY)
     return table(NASTY, NASTY, cells, ("a_b",), ("50%",), ("$x$",), notes=notes, provenance=NASTY)

@@ -1,4 +1,4 @@
-"""What tests of several floors use."""
+"""Helpers for unit, integration and acceptance tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qexp.settings import Settings
 from qexp.worker.context.checkpoint import decode, encode
 
 T0KEN = "T0kenThatNobodyMaySee"
-"""A part of the address of the service that `service` gives."""
+"""A part of the address of the fixture `service`."""
 
 PATIENCE = 120.0
 """Seconds that a condition may take on a busy machine before a test gives up."""
@@ -33,7 +33,7 @@ def eventually(condition: Callable[[], object], what: str, seconds: float = PATI
 
 
 def signal_all(pid: int, number: int) -> None:
-    """Send a signal to a process and to all below it, as batch systems and service managers do."""
+    """Send a signal to a process and its descendants, like batch systems and service managers."""
     with contextlib.suppress(psutil.NoSuchProcess):
         main = psutil.Process(pid)
         for process in [main, *main.children(recursive=True)]:
@@ -42,13 +42,13 @@ def signal_all(pid: int, number: int) -> None:
 
 
 def again(value: Any) -> Any:
-    """Return a value as a checkpoint gives it back."""
+    """Return a value after a round trip through a checkpoint."""
     encoded = encode(value)
     return decode(encoded.kind, encoded.data)
 
 
 def signature_of(annotation: Any) -> Signature:
-    """Return the signature of a function of x, which is annotated so, and y."""
+    """Return the signature of a function of x, which has this annotation, and y."""
 
     def f(x, y=0): ...
 

@@ -1,10 +1,10 @@
-"""Comparisons of tensors bit for bit, for tests that have made sure that torch is installed."""
+"""Bitwise comparisons of tensors, for tests that need torch."""
 
 import torch
 
 
 def carried(tensor):
-    """Return a view of a type that torch can copy and fill, whatever the tensor's is."""
+    """Return a view of the tensor with a type that torch can copy and fill."""
     types = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64, 16: torch.complex128}
     return tensor.detach().view(types[tensor.itemsize])
 
@@ -15,7 +15,7 @@ def bits(value):
         flat = carried(value).contiguous().reshape(-1)
         return type(value), value.dtype, value.shape, value.requires_grad, flat.numpy().tobytes()
     if isinstance(value, dict):
-        attributes = getattr(value, "__dict__", {})  # torch keeps the versions of modules there
+        attributes = getattr(value, "__dict__", {})  # torch stores the versions of modules there
         return type(value), [(key, bits(item)) for key, item in value.items()], bits(list(attributes.items()))
     if isinstance(value, list | tuple):
         return type(value), [bits(item) for item in value]

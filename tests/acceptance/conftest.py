@@ -1,4 +1,4 @@
-"""Installed qexp, real workers, as processes that end with the test."""
+"""Fixtures with the installed qexp and real workers, whose processes end with the test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests_support import eventually
 
 
 class Worker:
-    """A Celery worker as a user starts it, in a process group of its own."""
+    """A Celery worker, started like by a user in its own process group."""
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.log = folder / f"worker-{uuid.uuid4().hex[:8]}.log"
@@ -41,7 +41,7 @@ class Worker:
 
 @pytest.fixture(scope="module")
 def start_worker(site, tmp_path_factory):
-    """Start workers on a queue of the module's own; they are killed with their children at its end."""
+    """Start workers on the module's own queue; they and their children are killed at its end."""
     started: list[Worker] = []
 
     def start_worker(*options: str) -> Worker:
@@ -56,7 +56,7 @@ def start_worker(site, tmp_path_factory):
 
 @pytest.fixture
 def brief(monkeypatch):
-    """Workers that take each other for lost after three seconds."""
+    """Workers with a lease of three seconds."""
     monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
     monkeypatch.setenv("QEXP_LEASE", "3")
 
@@ -68,7 +68,7 @@ def queue():
 
 @pytest.fixture
 def qexp(site, tmp_path):
-    """Run the command line as a user does, in a folder of its own."""
+    """Run the command line like a user, in its own folder."""
 
     def qexp(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, **dict(options.pop("environ", {}))}
@@ -89,7 +89,7 @@ def qexp(site, tmp_path):
 
 @pytest.fixture
 def study(qexp, tmp_path, queue):
-    """Write a function and a grid, and give ways to enqueue, await and read the study."""
+    """Write a function and a grid; return functions that enqueue, await and read the study."""
     name = f"s_{uuid.uuid4().hex[:8]}"
 
     def study(source: str, parameters: dict, **keys: object) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""Functions of every kind run as one would expect, or are refused at enqueue."""
+"""Callables of every type run as expected, or the enqueue refuses them."""
 
 import pytest
 
@@ -34,7 +34,7 @@ partial = functools.partial(f, x=1.0)
 
 
 @pytest.mark.parametrize("isolation", ["child", "process"])
-def test_async_functions_run_to_their_end_or_fail_or_overrun_their_time(worker, study, isolation):
+def test_async_functions_finish_fail_or_time_out(worker, study, isolation):
     made = study(SOURCE, {"x": [1, 3, 4]}, timeout="5s", isolation=isolation)
     made.enqueue()
     assert made.wait() == 1
@@ -49,7 +49,7 @@ def test_async_functions_run_to_their_end_or_fail_or_overrun_their_time(worker, 
     ("name", "expected"),
     [("model", [{"y": 3.0}, {"y": 6.0}]), ("partial", [{"early": 1.0, "y": 2.0}, {"early": 2.0, "y": 4.0}])],
 )
-def test_objects_and_partials_run_as_functions_do(worker, study, name, expected):
+def test_objects_and_partials_run_like_functions(worker, study, name, expected):
     made = study(SOURCE, {"x": [1, 2]}, function=f"experiment:{name}")
     made.enqueue()
     assert made.wait() == 0

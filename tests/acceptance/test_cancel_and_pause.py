@@ -1,4 +1,4 @@
-"""Cancel and pause reach what runs: asked to leave first, then ended; nothing is charged or counted twice."""
+"""Cancel and pause first ask running experiments to stop, then end them, without a charge."""
 
 import json
 import time
@@ -38,20 +38,20 @@ def workers(start_worker, queue):
 
 @pytest.fixture
 def running(study, queue, tmp_path, workers):
-    """Three experiments that run until they are stopped: one that asks, one that does not, one that resists."""
+    """Three experiments that run until they are stopped: one cooperates, one ignores the request, one resists."""
     made = study(SOURCE, {"kind": KINDS}, settings={"folder": str(tmp_path)}, queue=f"{queue}_control")
     made.enqueue()
     eventually(lambda: len(list(tmp_path.glob("*-1"))) == 3, "all to run")
     return made
 
 
-def test_cancelled_experiments_end_whatever_they_do(qexp, running, tmp_path):
+def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path):
     done = qexp("cancel", running.name, "--reason", "wrong data")
     assert done.stdout.startswith("3 cancelled: ") and "3 of them are running" in done.stderr
     assert {row["status"] for row in running.listed()} == {"cancelled"}
     eventually((tmp_path / "stubborn-left").exists, "the stubborn one to be told")
     assert (tmp_path / "plain-left").read_text() == "Leaving"
-    # Then their places are free again, whatever they did
+    # Then their children are free again
     (tmp_path / "go").touch()
     assert qexp("requeue", running.name, "--status", "cancelled").returncode == 0
     assert running.wait() == 0
@@ -60,7 +60,7 @@ def test_cancelled_experiments_end_whatever_they_do(qexp, running, tmp_path):
         assert row["attempts"][0]["error_message"] == "wrong data"
 
 
-def test_a_paused_study_gives_back_what_runs_and_goes_on_when_it_is_resumed(qexp, running, tmp_path):
+def test_a_paused_study_releases_its_experiments_and_continues_after_a_resume(qexp, running, tmp_path):
     assert qexp("pause", running.name, "--reason", "the disk is full").returncode == 0
     eventually(lambda: {row["status"] for row in running.listed()} == {"pending"}, "all to be given back")
     assert "the disk is full" in qexp("status", running.name).stdout
@@ -75,7 +75,7 @@ def test_a_paused_study_gives_back_what_runs_and_goes_on_when_it_is_resumed(qexp
     assert shown["plain"]["result"] == {"from": None}
 
 
-def test_a_worker_that_ends_when_idle_runs_all_there_is_and_goes(study, start_worker, queue, monkeypatch):
+def test_a_worker_that_ends_when_idle_runs_all_experiments_and_exits(study, start_worker, queue, monkeypatch):
     own = f"{queue}_idle"
     made = study("def f(x): return x", {"x": [1, 2, 3]}, queue=own)
     made.enqueue()
@@ -88,8 +88,10 @@ def test_a_worker_that_ends_when_idle_runs_all_there_is_and_goes(study, start_wo
     assert "there is nothing to do" in worker.text()
 
 
-def test_what_would_not_end_in_a_workers_lifetime_waits_for_another_one(study, start_worker, queue, raw, monkeypatch):
-    # Given a study whose experiments have taken an hour, and one whose experiments take no time
+def test_experiments_longer_than_a_workers_lifetime_wait_for_another_worker(
+    study, start_worker, queue, raw, monkeypatch
+):
+    # Given a study with experiments of an hour, and one with experiments of no time
     own = f"{queue}_lifetime"
     long = study("def f(x): return x", {"x": [1, 2]}, queue=own)
     long.enqueue()
@@ -99,20 +101,22 @@ def test_what_would_not_end_in_a_workers_lifetime_waits_for_another_one(study, s
         "finished_at = now() WHERE id = %s",
         [ids[0]],
     )
-    # When there is a worker for ten minutes
+    # When a worker has a lifetime of ten minutes
     monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
     monkeypatch.setenv("QEXP_LIFETIME", "10m")
     first = start_worker("-Q", own, "-c", "1").await_ready()
     eventually(lambda: "no waiting experiment fits" in first.text(), "the worker to take nothing any more")
     assert long.listed()[1]["status"] in ("queued", "pending")
-    # Then another one, which has the time, runs it
+    # Then another worker without this limit runs them
     monkeypatch.delenv("QEXP_LIFETIME")
     start_worker("-Q", own, "-c", "1").await_ready()
     assert long.wait() == 0
     assert [len(row["attempts"]) for row in long.shown()] == [0, 1]
 
 
-def test_what_runs_at_the_end_of_a_workers_lifetime_is_given_back(study, start_worker, queue, monkeypatch, tmp_path):
+def test_experiments_that_run_at_the_end_of_a_workers_lifetime_are_released(
+    study, start_worker, queue, monkeypatch, tmp_path
+):
     own = f"{queue}_end"
     source = """
 import pathlib, time

@@ -1,4 +1,4 @@
-"""What a loop of a real worker keeps: classes of the experiment's own module, and estimators that joblib writes."""
+"""Checkpoints in real workers: classes of the experiment's own module, and estimators that joblib writes."""
 
 import random
 
@@ -65,7 +65,7 @@ def worker(start_worker, queue):
 
 @pytest.mark.usefixtures("worker")
 @pytest.mark.parametrize("source", [OWN_CLASSES, ESTIMATOR], ids=["classes", "estimator"])
-def test_a_loop_that_is_killed_in_any_epoch_ends_as_an_undisturbed_one(study, source):
+def test_a_loop_that_is_killed_in_any_epoch_ends_like_an_undisturbed_one(study, source):
     at = random.randrange(EPOCHS)
     settings = {"at": at, "epochs": EPOCHS}
     made = study(source, {"killed": [False, True]}, settings=settings, retries={"crashed": 1, "delay": "1s"})
@@ -77,7 +77,7 @@ def test_a_loop_that_is_killed_in_any_epoch_ends_as_an_undisturbed_one(study, so
 
 
 @pytest.mark.usefixtures("worker")
-def test_what_cannot_be_saved_fails_after_its_first_epoch_with_place_and_repair(study):
+def test_a_state_that_cannot_be_saved_fails_after_its_first_epoch_with_place_and_repair(study):
     made = study(REFUSED, {"x": [1]})
     made.enqueue()
     assert made.wait() == 1

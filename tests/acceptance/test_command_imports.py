@@ -1,4 +1,4 @@
-"""Commands import what they need and no more: that is what makes them quick, on any machine."""
+"""Commands import only the modules that they need, which keeps them fast on any machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HEAVY = {"pandas", "numpy", "celery", "kombu", "redis", "sqlalchemy", "psycopg",
 
 
 def imported(*arguments: str, **environment: str) -> set[str]:
-    """Return the modules that a command has imported when it ends."""
+    """Return the modules that a command has imported by its end."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "qexp", *arguments],
         capture_output=True,
@@ -34,5 +34,5 @@ def test_completion_imports_neither_a_service_nor_frames():
     assert not HEAVY & imported(**asked)
 
 
-def test_a_command_that_looks_imports_neither_the_broker_nor_frames_nor_grids(client):
+def test_a_read_command_imports_neither_the_broker_nor_frames_nor_grids(client):
     assert not {"pandas", "numpy", "celery", "kombu", "redis", "alembic", "qexp.grid"} & imported("status")

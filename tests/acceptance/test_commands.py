@@ -1,4 +1,4 @@
-"""The command line as a person uses it: output, exit statuses, bad input."""
+"""The command line: output, exit statuses, bad input."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def one_line(done, status):
     return done.stderr
 
 
-def test_enqueueing_says_what_is_new_and_the_second_time_that_nothing_is(study):
+def test_an_enqueue_reports_new_experiments_and_the_second_one_reports_none(study):
     made = study(SQUARES, {"x": [1, 2, 3]})
     assert made.enqueue() == f"{made.name}: 3 experiments, 3 new, 0 already there\n"
     assert made.enqueue() == f"{made.name}: 3 experiments, 0 new, 3 already there\n"
@@ -47,14 +47,14 @@ def test_a_dry_run_needs_no_service_and_shows_the_ends(qexp, study, tmp_path):
 
 
 def test_an_enqueue_says_how_many_experiments_ran_with_another_order_of_keys(qexp, study, worker):
-    # Given two experiments that have run
+    # Given two finished experiments
     source = "def f(steps): return {'first': next(iter(steps))}"
     made = study(source, {"steps": {"values": [{"b": 1, "a": 1}, {"c": 1}]}})
     made.enqueue()
     assert made.wait() == 0
     # When the grid has one of their mappings in another order
     done = qexp("enqueue", "grid.yaml", "--set", "steps={values: [{a: 1, b: 1}, {c: 1}]}")
-    # Then the enqueue names it, and nothing runs again
+    # Then the enqueue names it, and neither runs again
     assert done.stdout == f"{made.name}: 2 experiments, 0 new, 2 already there\n"
     assert done.stderr == (
         "warning: 1 experiment has run with another order of keys or kind of number (1e22 is no integer) than the grid "
@@ -89,7 +89,7 @@ def test_a_dry_run_lists_each_axis_and_what_a_run_would_take(qexp, study, worker
     assert "of work in all" in qexp("enqueue", "grid.yaml", "--dry-run").stdout
 
 
-def test_a_grid_is_changed_from_the_command_line_and_what_it_leaves_out_is_cancelled(qexp, study, tmp_path):
+def test_a_grid_is_changed_from_the_command_line_and_omitted_experiments_are_cancelled(qexp, study, tmp_path):
     made = study(SQUARES, {"x": [1, 2]}, queue="nobody")
     made.enqueue()
     before = qexp("status", made.name).stdout
@@ -106,7 +106,7 @@ def test_a_grid_is_changed_from_the_command_line_and_what_it_leaves_out_is_cance
     assert [row["status"] for row in made.listed()] == ["cancelled", "queued", "queued", "queued"]
 
 
-def test_what_a_snapshot_leaves_out_and_what_in_it_looks_like_a_secret_is_said(qexp, study, tmp_path):
+def test_omitted_files_of_a_snapshot_and_likely_secrets_in_it_are_named(qexp, study, tmp_path):
     made = study(SQUARES, {"x": [1]}, queue="nobody")
     outside = tmp_path.parent / f"{tmp_path.name}-outside"
     outside.mkdir()
@@ -263,20 +263,20 @@ def test_the_life_of_a_study(qexp, study, worker, tmp_path):
 
 
 def test_a_grid_in_a_folder_of_its_own_names_the_folder_of_its_code(qexp, study, worker, tmp_path):
-    # Given code in one folder and a grid in another below it
+    # Given code in one folder and a grid in a folder below it
     made = study("import helper\ndef f(x): return helper.double(x)", {"x": [1, 2]}, folder="..")
     (tmp_path / "helper.py").write_text("def double(x): return 2 * x\n")
     (tmp_path / "configs").mkdir()
     (tmp_path / "grid.yaml").rename(tmp_path / "configs" / "grid.yaml")
-    # When it is enqueued from elsewhere
+    # When it is enqueued from a third folder
     assert qexp("enqueue", "configs/grid.yaml").returncode == 0
     assert made.wait() == 0
-    # Then its snapshot had the code, and nothing but the code has changed since
+    # Then its snapshot has the code, and only the code has changed since
     assert [row["result"] for row in made.listed()] == [{"value": 2}, {"value": 4}]
     (tmp_path / "helper.py").write_text("def double(x): return 3 * x\n")
     (change,) = json.loads(qexp("diff", "configs/grid.yaml", "--format", "json").stdout)["changes"]
     assert change == "code"
-    # And the new code is found where the grid says, here and by a requeue
+    # And an enqueue and a requeue find the new code in the folder that the grid names
     debugged = qexp("debug", made.listed()[0]["id"], "--live")
     assert '"value": 3' in debugged.stdout, debugged.stderr
     assert qexp("requeue", made.name, "--status", "done", "-y").returncode == 0
@@ -307,7 +307,7 @@ def test_a_study_of_one_experiment_without_parameters(qexp, study, worker, tmp_p
     assert qexp_module.Study(made.name).add([]) == 0
 
 
-def test_text_that_is_likely_a_slip_warns_once_wherever_a_grid_is_checked(qexp, study):
+def test_text_that_is_likely_a_slip_warns_once_in_every_command_that_checks_a_grid(qexp, study):
     study("def f(x, y: str): return 1", {"x": 1, "y": 1}, queue="nobody")
     said = "warning: --set x=None: parameter 'x': 'None' is text here; write null, or quote it if it is meant as text\n"
     for more in (["--dry-run"], []):
@@ -333,7 +333,7 @@ def test_experiments_are_chosen_by_a_condition_a_time_and_a_host(qexp, study, wo
     condition = "y >= 16 and half < 12 or x = 3"
     listed = json.loads(qexp("list", made.name, "--where", condition, "--since", "6 hours", "--format", "json").stdout)
     assert [row["params"]["x"] for row in listed] == list(range(3, 24))
-    # what is asked about is what is chosen
+    # the question counts the chosen experiments
     done = qexp("requeue", made.name, "--where", condition, "--status", "done")
     assert "20 experiments would run again. Add -y" in one_line(done, 2)
     assert f"again   qexp requeue {listed[0]['id']} --error" in qexp("errors", made.name, "--where", "x < 9").stdout
@@ -462,7 +462,7 @@ def test_help_imports_nothing_heavy():
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
 
 
-def test_every_command_explains_itself_as_the_overview_says(qexp):
+def test_the_help_of_every_command_begins_with_its_line_in_the_overview(qexp):
     from qexp.cli.main import VERBS
 
     overview = qexp("--help").stdout
@@ -473,7 +473,7 @@ def test_every_command_explains_itself_as_the_overview_says(qexp):
         assert re.search(rf"^  {name} +{re.escape(verb.help)}$", overview, re.MULTILINE), name
 
 
-def test_a_reader_that_has_enough_is_no_error(study):
+def test_a_closed_pipe_is_no_error(study):
     made = study("def f(x): ...", {"x": list(range(500))})
     made.enqueue()
     line = f"{sys.executable} -m qexp list {made.name} --limit 0 | head -n 1"
@@ -502,16 +502,16 @@ def test_a_worker_started_by_qexp_runs_experiments_and_stops_on_term(study, site
             process.wait()
 
 
-def test_a_module_in_the_working_directory_stands_in_for_no_library(study, tmp_path):
-    # Given a folder with files that are named like libraries, and a grid elsewhere
+def test_a_module_in_the_working_directory_replaces_no_library(study, tmp_path):
+    # Given a folder with files that are named like libraries, and a grid in another folder
     made = study(SQUARES, {"x": [1, 2]}, isolation="process")
     here = tmp_path / "here"
     here.mkdir()
     for library in ("celery", "psutil", "psycopg", "redis", "socket"):
         (here / f"{library}.py").write_text("raise SystemExit('imported from the working directory')\n")
-    # When a person runs the grid there, with each experiment in a Python of its own
+    # When the grid is run from the first folder, with each experiment in its own process
     line = [sys.executable, "-P", "-m", "qexp", "run", str(made.folder / "grid.yaml"), "-c", "1"]
     done = subprocess.run(line, cwd=here, capture_output=True, text=True, check=False, timeout=600)
-    # Then its worker and its experiments find the libraries
+    # Then the worker and the experiments import the libraries
     assert done.returncode == 0, done.stderr
     assert "2 done" in done.stderr

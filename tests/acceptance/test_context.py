@@ -1,4 +1,4 @@
-"""What an experiment does while it runs, in real workers: it lasts through whatever ends the attempt."""
+"""The context in real workers: recorded data survive every end of an attempt."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def output(raw, experiment, attempt=1):
     return rows(raw, query, experiment, attempt)[0][0] or ""
 
 
-def test_a_context_says_whose_attempt_it_is(study):
+def test_a_context_identifies_its_attempt(study):
     source = """
 import os
 import qexp
@@ -62,7 +62,7 @@ def f(x, scale, *, context: qexp.Context):
     assert len({row["result"]["seed"] for row in made.listed()}) == 2
 
 
-def test_parts_of_a_result_stay_when_the_experiment_fails_and_join_what_it_returns(study):
+def test_recorded_parts_survive_a_failure_and_are_merged_with_the_returned_result(study):
     source = """
 import qexp
 def f(fails, context: qexp.Context):
@@ -107,7 +107,7 @@ LINES = ["from python", "from a descriptor", "from C", "from a process", "from t
 
 
 @pytest.mark.parametrize("how", ["return", "raise"])
-def test_series_lists_and_output_are_there_when_an_attempt_has_ended(study, raw, how):
+def test_series_lists_and_output_are_stored_when_an_attempt_ends(study, raw, how):
     made = study(RECORDS_AND_WAITS, {"how": how}, settings={"pid": ""})
     made.enqueue()
     assert made.wait() == (how == "raise")
@@ -120,7 +120,7 @@ def test_series_lists_and_output_are_there_when_an_attempt_has_ended(study, raw,
     assert all(line in text for line in LINES), text
 
 
-def test_what_was_recorded_two_seconds_before_a_kill_is_kept_and_its_output_too(study, raw, tmp_path):
+def test_data_and_output_from_two_seconds_before_a_kill_are_kept(study, raw, tmp_path):
     made = study(RECORDS_AND_WAITS, {"how": "wait"}, settings={"pid": str(tmp_path / "pid")})
     made.enqueue()
     eventually(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the experiment to wait")
@@ -135,7 +135,7 @@ def test_what_was_recorded_two_seconds_before_a_kill_is_kept_and_its_output_too(
     assert len(series(raw, row["id"])) == 4
 
 
-def test_the_last_words_of_a_process_that_dies_at_once_are_kept(study, raw):
+def test_the_last_output_of_a_process_that_dies_suddenly_is_kept(study, raw):
     made = study("import os\ndef f(x):\n    os.write(1, b'last words')\n    os.abort()\n", {"x": 1})
     made.enqueue()
     assert made.wait() == 1
@@ -143,7 +143,7 @@ def test_the_last_words_of_a_process_that_dies_at_once_are_kept(study, raw):
     assert output(raw, row["id"]) == "last words"
 
 
-def test_of_much_output_head_and_tail_are_kept(study, raw):
+def test_the_head_and_tail_of_long_output_are_kept(study, raw):
     source = "def f(x):\n    for number in range(200_000):\n        print(f'line {number}')\n"
     made = study(source, {"x": 1}, output="10 KB")
     made.enqueue()
@@ -176,13 +176,13 @@ def f(x, log, context: qexp.Context):
 """
 
 
-def test_an_attempt_goes_on_behind_the_last_step_that_was_saved(study, raw, tmp_path):
+def test_an_attempt_continues_after_the_last_saved_step(study, raw, tmp_path):
     made = study(RESUMES, {"x": 1}, settings={"log": str(tmp_path / "log")}, retries={"crashed": 1, "delay": "1s"})
     made.enqueue()
     assert made.wait() == 0
     (row,) = made.shown()
     assert (tmp_path / "log").read_text() == "1:0 1:1 1:2 1:3 2:3 2:4 2:5 "
-    # what an undisturbed attempt would have left, each epoch once
+    # the data of an undisturbed attempt, each epoch once
     recorded = {f"epoch {epoch}": 1 + (epoch >= 3) for epoch in range(6)}
     assert row["result"] == {"weights": [15.0] * 3, "history": [0, 1, 2, 3, 4, 5], **recorded}
     assert qexp.metrics(made.name, "counted")[["step", "value"]].values.tolist() == [[n, n] for n in range(6)]
@@ -191,7 +191,7 @@ def test_an_attempt_goes_on_behind_the_last_step_that_was_saved(study, raw, tmp_
     assert rows(raw, "SELECT name FROM checkpoint WHERE experiment = %s", row["id"]) == []
 
 
-def test_checkpoints_over_the_limit_lie_in_files_that_go_with_them(study, raw, site):
+def test_large_checkpoints_are_stored_in_files_and_removed_with_them(study, raw, site):
     source = """
 import qexp
 def f(x, context: qexp.Context):
@@ -217,7 +217,7 @@ def f(x, context: qexp.Context):
     assert str(failed["id"]) in files[0].parts
 
 
-def test_a_requeue_goes_on_from_checkpoints_unless_it_is_to_be_fresh(study, qexp_command, site):
+def test_a_requeue_continues_from_checkpoints_unless_it_is_fresh(study, qexp_command, site):
     source = """
 import qexp
 def f(x, context: qexp.Context):
@@ -239,7 +239,7 @@ def f(x, context: qexp.Context):
     assert len([path for path in (site.home / "artifacts" / made.name).rglob("*") if path.is_file()]) == 1
 
 
-def test_an_experiment_that_pauses_says_why_and_goes_on_when_it_is_resumed(study, qexp_command):
+def test_an_experiment_that_pauses_gives_its_reason_and_continues_after_a_resume(study, qexp_command):
     source = """
 import qexp
 def f(x, context: qexp.Context):
@@ -259,7 +259,7 @@ def f(x, context: qexp.Context):
     assert [row["result"] for row in made.listed()] == [{"seen": 1}, {"seen": 2}]
 
 
-def test_a_timeout_ends_an_attempt_whatever_it_does(study):
+def test_a_timeout_ends_any_attempt(study):
     source = """
 import time
 def f(how):
@@ -329,7 +329,7 @@ def f(x):
     assert first[0]["leak"] is None
 
 
-def test_what_an_attempt_used_is_known(study):
+def test_the_usage_of_an_attempt_is_recorded(study):
     source = """
 import time
 def f(x):
@@ -379,7 +379,7 @@ def f(x, folder, context: qexp.Context):
 
 
 @pytest.mark.parametrize("way", ["QUIT", "TERM to all of it"])
-def test_a_function_that_asks_may_save_and_leave_when_its_node_goes_away(study, start_worker, queue, tmp_path, way):
+def test_a_function_may_save_and_stop_when_its_node_shuts_down(study, start_worker, queue, tmp_path, way):
     own = f"{queue}_{way.split()[0]}"
     first = start_worker("-Q", own, "-c", "2").await_ready()
     made = study(STOPS, {"x": [1, 2]}, settings={"folder": str(tmp_path)}, queue=own)
@@ -397,7 +397,7 @@ def test_a_function_that_asks_may_save_and_leave_when_its_node_goes_away(study, 
         assert row["result"]["rounds"] > 0
 
 
-def test_an_experiment_in_a_process_of_its_own_has_everything_that_others_have(study, raw):
+def test_an_isolated_experiment_has_the_whole_context(study, raw):
     source = """
 import os, sys
 import qexp
@@ -434,7 +434,7 @@ def f(x, context: qexp.Context):
     assert (one["id"],) not in names
 
 
-def test_a_process_of_its_own_is_held_to_its_limits(study):
+def test_limits_apply_to_an_isolated_process(study):
     source = """
 import time
 def f(how):
@@ -455,7 +455,7 @@ def f(how):
     assert (sleeps["attempts"][0]["exit_signal"], stubborn["attempts"][0]["exit_signal"]) == (None, "SIGKILL")
 
 
-def test_another_process_may_leave_things_until_the_experiment_is_over(study, raw, client, tmp_path):
+def test_another_process_may_record_data_until_the_experiment_ends(study, raw, client, tmp_path):
     source = """
 import pathlib, time
 import qexp
@@ -529,7 +529,7 @@ def test_workers_without_the_folders_run_two_studies_whose_modules_have_the_same
         (folder / "data.txt").write_text(name)
         grid = {"study": name, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(6))}}
         (folder / "grid.yaml").write_text(json.dumps(grid))
-    # Given that the folders are gone before a worker could look into them: announced in turns, they share its children
+    # Given folders that are deleted before a worker starts, and studies that alternate in its children
     for name in names:
         assert qexp_command("enqueue", tmp_path / name / "grid.yaml").returncode == 0
         shutil.rmtree(tmp_path / name)
@@ -538,7 +538,7 @@ def test_workers_without_the_folders_run_two_studies_whose_modules_have_the_same
         assert qexp.load(name)[["name", "data"]].values.tolist() == [[name, name]] * 6
 
 
-def test_what_was_left_is_read_back_by_commands(study, qexp_command, client, tmp_path):
+def test_commands_read_the_recorded_data(study, qexp_command, client, tmp_path):
     source = """
 import qexp
 def f(x, context: qexp.Context):
@@ -605,7 +605,7 @@ def f(x):
 """
 
 
-def test_results_come_back_as_what_they_were(study):
+def test_results_are_returned_with_their_types(study):
     made = study(RESULTS, {"x": 1})
     made.enqueue()
     assert made.wait() == 0
@@ -646,7 +646,7 @@ def f(kind, context: qexp.Context):
 """
 
 
-def test_what_cannot_be_stored_is_refused_at_the_call_and_the_rest_is_kept(study, raw):
+def test_data_that_cannot_be_stored_is_refused_at_the_call_and_the_rest_is_kept(study, raw):
     kinds = ["step", "large", "series", "list", "name", "steps", "forked", "reason"]
     made = study(HOSTILE, {"kind": kinds})
     made.enqueue()
@@ -659,7 +659,7 @@ def test_what_cannot_be_stored_is_refused_at_the_call_and_the_rest_is_kept(study
     assert "use 'with qexp.attach(" in output(raw, shown["forked"]["id"])
 
 
-def test_of_two_checkpoints_the_later_one_says_what_was_recorded(study):
+def test_the_later_of_two_checkpoints_decides_which_records_count(study):
     source = """
 import qexp
 def f(x, context: qexp.Context):
@@ -682,7 +682,7 @@ def f(x, context: qexp.Context):
     assert row["result"] == {"phase": "two", "n": 102, "attached": True}
 
 
-def test_a_process_that_is_left_running_does_not_hold_the_place_of_its_attempt(study):
+def test_a_process_that_is_left_running_does_not_block_the_child(study):
     source = """
 import os, time
 def f(x):
@@ -699,8 +699,8 @@ def f(x):
     assert len(row["result"]["value"]) == 300_000
 
 
-def test_the_duration_is_that_of_all_attempts_which_count_towards_the_result(study, raw, qexp_command):
-    # Given attempts: one that saves and leaves, one that begins anew and leaves, one that goes on from the first
+def test_the_duration_sums_all_attempts_that_contribute_to_the_result(study, raw, qexp_command):
+    # Given three attempts: one saves and stops, one starts fresh and stops, one continues from the first
     source = """
 import qexp
 def f(x, context: qexp.Context):
@@ -712,15 +712,15 @@ def f(x, context: qexp.Context):
 """
     made = study(source, {"x": [1]})
     made.enqueue()
-    # When it is done
+    # When the experiment is done
     assert made.wait() == 0
-    # Then its duration has the first and the last in it, and not the one whose work is lost
+    # Then its duration includes the first and last attempt, but not the one whose work is lost
     (row,) = made.shown()
     first, lost, last = (attempt["duration"] for attempt in row["attempts"])
     assert row["last_attempt"] == pytest.approx(last)
     assert row["duration"] == pytest.approx(first + last)
     assert lost > 0
-    # And frames, views, conditions and pages say the same
+    # And frames, views, conditions and pages agree
     import qexp
 
     (found,) = qexp.load(made.name).to_dict("records")
@@ -729,7 +729,7 @@ def f(x, context: qexp.Context):
     assert seen == (row["duration"], row["last_attempt"])
     assert len(qexp.load(made.name, where=f"duration >= {first + last - 1e-3} and last_attempt < {last + 1e-3}")) == 1
     assert "with the attempts whose checkpoints it used" in qexp_command("show", str(row["id"])).stdout
-    # And a requeue that begins anew begins at nothing
+    # And a fresh requeue starts from zero
     assert qexp_command("requeue", made.name, "--status", "done", "--fresh").returncode == 0
     assert made.wait() == 0
     (row,) = made.listed()

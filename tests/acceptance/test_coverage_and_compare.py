@@ -1,4 +1,4 @@
-"""`qexp coverage` and `qexp compare` as a person sees them: 80 columns, exit statuses, bad input."""
+"""`qexp coverage` and `qexp compare`: lines of 80 columns, exit statuses, bad input."""
 
 import json
 import os
@@ -24,7 +24,7 @@ GRID = {
 
 @pytest.fixture
 def finished(client, raw, tmp_path):
-    """Return a study whose experiments are done, but the first one, which has failed."""
+    """Return a study whose first experiment has failed and whose others are done."""
 
     def result(params):
         if params["seed"] == 0 and params["dataset"] == "dataset_a" and "SVC" in params["classifier"]:
@@ -43,14 +43,14 @@ def on_a_screen(*arguments):
     started = subprocess.Popen([sys.executable, "-m", "qexp", *arguments], stdout=theirs, stderr=theirs, env=environ)
     os.close(theirs)
     found = b""
-    with suppress(OSError):  # Linux says so where nobody writes any more
+    with suppress(OSError):  # Linux reports a closed terminal like this
         while part := os.read(ours, 65_536):
             found += part
     os.close(ours)
     return found.decode().splitlines(), started.wait()
 
 
-def test_coverage_on_a_screen_keeps_whole_columns_and_names_the_others(finished):
+def test_coverage_on_a_terminal_keeps_whole_columns_and_names_the_others(finished):
     lines, status = on_a_screen("coverage", finished.name, "--rows", "classifier", "--columns", "dataset")
     assert status == 1
     assert lines[0] == "classifier              dataset_a  dataset_b  dataset_c  dataset_d  dataset_e"
@@ -67,11 +67,11 @@ def test_coverage_on_a_screen_keeps_whole_columns_and_names_the_others(finished)
 def test_coverage_ends_with_0_once_everything_is_done(finished, qexp, client):
     # Given a study with a gap
     assert qexp("coverage", finished.name).returncode == 1
-    # When the command that it names has been run and the experiment has ended
+    # When its command has run and the experiment has ended
     assert qexp("requeue", finished.name, "--failed").returncode == 0
     finished.queue()
     finished.finish(lambda params: {"accuracy": 0.9})
-    # Then it is complete
+    # Then the study is complete
     done = qexp("coverage", finished.name)
     assert done.returncode == 0, done.stdout
     assert "60 of 60 done\n" in done.stdout
@@ -87,7 +87,7 @@ def test_coverage_as_json_and_as_files(finished, qexp, tmp_path):
         assert (tmp_path / f"cells.{suffix}").stat().st_size > 100
 
 
-def test_compare_on_a_screen_says_one_pair_in_words(finished):
+def test_compare_on_a_terminal_describes_one_pair_in_words(finished):
     lines, status = on_a_screen("compare", finished.name, "--by", "classifier", "--metric", "accuracy")
     assert status == 0
     assert lines[0] == f"{finished.name}: accuracy by classifier, higher is better"
@@ -99,7 +99,7 @@ def test_compare_on_a_screen_says_one_pair_in_words(finished):
     assert max(map(len, lines)) <= 80
 
 
-def test_compare_on_a_screen_shows_several_pairs_as_a_table(finished):
+def test_compare_on_a_terminal_shows_several_pairs_as_a_table(finished):
     lines, status = on_a_screen(
         "compare", finished.name, "--by", "dataset", "--metric", "accuracy", "--baseline", "dataset_b"
     )

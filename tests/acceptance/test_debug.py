@@ -1,4 +1,4 @@
-"""qexp debug: one experiment in this process, with its own code, and nothing written."""
+"""`qexp debug` runs one experiment in this process with its own code, and writes nothing."""
 
 import json
 
@@ -26,7 +26,7 @@ def made(study):
     return made
 
 
-def test_an_experiment_is_run_here_and_nothing_of_it_is_written(qexp, made):
+def test_an_experiment_runs_in_this_process_and_nothing_is_written(qexp, made):
     first, _ = (row["id"] for row in made.listed())
     done = qexp("debug", str(first))
     assert json.loads(done.stdout) == {"early": 1, "sum": 1}
@@ -36,7 +36,7 @@ def test_an_experiment_is_run_here_and_nothing_of_it_is_written(qexp, made):
     assert qexp("metrics", str(first), "--format", "csv").stdout.strip().count("\n") == 0
 
 
-def test_its_error_is_shown_with_the_lines_of_the_users_file(qexp, made):
+def test_an_error_is_shown_with_the_lines_of_the_users_file(qexp, made):
     _, second = (row["id"] for row in made.listed())
     done = qexp("debug", str(second))
     assert done.returncode == 1
@@ -44,7 +44,7 @@ def test_its_error_is_shown_with_the_lines_of_the_users_file(qexp, made):
     assert f'File "{made.folder}/' in done.stderr
 
 
-def test_it_has_the_code_as_it_was_enqueued_unless_told_otherwise(qexp, made):
+def test_the_enqueued_code_runs_by_default(qexp, made):
     first, _ = (row["id"] for row in made.listed())
     (source,) = made.folder.glob("*.py")
     source.write_text(SOURCE.replace('"sum": state["sum"]}', '"changed": True}'))

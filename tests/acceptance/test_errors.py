@@ -1,4 +1,4 @@
-"""A person gets of errors what helps, and no more than can be kept and read."""
+"""Errors are reported with their helpful parts, within limits of size."""
 
 import json
 
@@ -14,10 +14,10 @@ LONG = "def f(x):\n    raise ValueError('begin' + 'x' * 1_900_000 + 'end')\n"
 
 
 def test_errors_of_megabytes_leave_64_kb_each_and_a_line_in_the_log(worker, study, qexp):
-    # Given experiments whose errors have 1.9 MB
+    # Given experiments with errors of 1.9 MB
     made = study(LONG, {"x": [*range(20)]})
     made.enqueue()
-    # When they have failed
+    # When the experiments have failed
     assert made.wait() == 1
     # Then rows have the beginning and the end
     for one in made.shown():
@@ -26,7 +26,7 @@ def test_errors_of_megabytes_leave_64_kb_each_and_a_line_in_the_log(worker, stud
         assert len(attempt["traceback"].encode()) <= 65_536
         assert attempt["error_message"].startswith("begin")
         assert attempt["error_message"].endswith("end")
-    # And tables, and what the worker and monitors are told, have a line each
+    # And listings, the worker's log and monitors have one line each
     assert all(len(line) < 1_000 for line in qexp("list", made.name).stdout.splitlines())
     assert all(len(line) < 3_000 for line in qexp("errors", made.name).stdout.splitlines())
     assert "ValueError: begin" in worker.text()
@@ -49,15 +49,15 @@ def f(x, context: qexp.Context):
 """
 
 
-def test_what_a_failed_experiment_has_kept_becomes_its_result_when_a_person_accepts_it(worker, study, qexp):
-    # Given experiments, of which some return what is no data
+def test_the_kept_parts_of_a_failed_experiment_become_its_result_by_an_accept(worker, study, qexp):
+    # Given experiments with and without values that are no data
     made = study(REFUSED, {"x": [1, 2, 3, 4]}, retries={"error": 0})
     made.enqueue()
     assert made.wait() == 1
     first, second, third, fourth = made.listed()
     assert (second["status"], third["status"]) == ("failed", "failed")
     assert third["result"] == {"early": 3, "accuracy": 0.3, "seconds": 7200}
-    # Then the error says which parts, why, and by which command the rest is taken
+    # Then the error names the parts, the reasons, and the command that accepts the rest
     (group,) = [
         group
         for group in json.loads(qexp("errors", made.name, "--format", "json").stdout)
@@ -69,9 +69,9 @@ def test_what_a_failed_experiment_has_kept_becomes_its_result_when_a_person_acce
     command = f"qexp accept {made.name} --error {group['fingerprint'][:6]}"
     assert command in group["error_message"]
     assert f'File "{made.folder}/experiment.py", line 4, in f' in made.shown()[2]["attempts"][0]["traceback"]
-    # When that command is given
+    # When that command runs
     done = qexp(*command.split()[1:])
-    # Then they are done, and their attempts still say what happened
+    # Then the experiments are done, and their attempts keep the error
     assert (done.returncode, done.stdout.strip()) == (0, f"2 accepted: {third['id']}-{fourth['id']}")
     third = made.listed()[2]
     assert (third["status"], third["failure"], third["error_message"]) == ("done", None, None)
@@ -80,7 +80,7 @@ def test_what_a_failed_experiment_has_kept_becomes_its_result_when_a_person_acce
     assert "done: accepted by " in shown.stdout
     assert "raw: a bytes is not data" in shown.stdout
     assert "Its result was accepted by " in qexp("explain", str(third["id"])).stdout.replace("\n", " ")
-    # And neither the other two nor a second accept changes anything
+    # And the other two are unchanged, and a second accept changes nothing
     again = qexp(*command.split()[1:], "--format", "json")
     assert json.loads(again.stdout) == {"accepted": [], "without_result": []}
     assert made.listed()[:2] == [first, second]
@@ -94,7 +94,7 @@ def test_what_a_failed_experiment_has_kept_becomes_its_result_when_a_person_acce
 NOTHING = "def f(x):\n    return b''\n"
 
 
-def test_what_has_kept_nothing_is_left_alone_and_whole_studies_are_not_accepted_by_accident(worker, study, qexp):
+def test_experiments_without_kept_parts_stay_failed_and_a_whole_study_is_not_accepted_by_default(worker, study, qexp):
     made = study(NOTHING, {"x": [*range(12)]}, retries={"error": 0})
     made.enqueue()
     made.wait()
@@ -115,7 +115,7 @@ def test_what_has_kept_nothing_is_left_alone_and_whole_studies_are_not_accepted_
     assert {row["status"] for row in made.listed()} == {"failed"}
 
 
-def test_the_same_from_python(worker, study):
+def test_python_accepts_kept_parts_too(worker, study):
     import qexp
 
     made = study(REFUSED, {"x": [2, 3, 4]}, retries={"error": 0})

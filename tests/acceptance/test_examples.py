@@ -1,4 +1,4 @@
-"""The examples of workers/ give the results that are known of them."""
+"""The examples of workers/ give their known results."""
 
 import math
 import shutil
@@ -36,7 +36,7 @@ def test_sine_gives_thirty_known_results(run):
 
 
 def test_digits_gives_the_known_accuracies_and_their_tables(run, qexp, tmp_path):
-    # figures: Memento's demo, restated with scikit-learn's own data
+    # figures of Memento's demo with the data of scikit-learn
     done = run("digits")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(" done ") == 10
@@ -50,7 +50,7 @@ def test_digits_gives_the_known_accuracies_and_their_tables(run, qexp, tmp_path)
         assert found["digits", scaler, "RandomForestClassifier"] == pytest.approx(96.8, abs=1)
         assert found["wine", scaler, "RandomForestClassifier"] == pytest.approx(97.5, abs=1.5)
     assert ("digits", "MinMaxScaler", "SVC") not in found
-    # And the tables beside the grid are written; neither they nor another enqueue of the same grid change anything
+    # And the tables are written beside the grid, and a second enqueue of the grid adds nothing
     written = qexp("table", "digits/tables.yaml")
     assert (written.returncode, written.stderr) == (0, "")
     assert (
@@ -70,7 +70,7 @@ def test_errors_fails_five_times_the_same_way_and_all_are_done_after_the_fix(run
     assert group.error_message == "Found input variables with inconsistent numbers of samples: [178, 177]"
     assert group.error_frame == "experiment.py:15 in evaluate"
 
-    # the fix that data.py names: delete the line with the mistake and the one above
+    # the fix that data.py names: delete the wrong line and the one above
     data = tmp_path / "errors" / "data.py"
     lines = data.read_text().splitlines(keepends=True)
     (mistake,) = [number for number, line in enumerate(lines) if "the mistake" in line]

@@ -1,4 +1,4 @@
-"""`qexp explain` says why an experiment is in its state, and names the command that changes it."""
+"""`qexp explain` gives the reason for an experiment's state and the command that changes it."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def f(kind, folder, context: qexp.Context):
 
 @pytest.fixture
 def explained(qexp):
-    """Return what is said of the first experiment of a study, or of another one, as data."""
+    """Return the explanation of the first experiment of a study, or of another one, as data."""
 
     def explained(study, index=0, **environ):
         number = study.listed()[index]["id"]
@@ -41,7 +41,7 @@ def explained(qexp):
 
 @pytest.fixture
 def enqueue(study, queue, tmp_path, request):
-    """Enqueue one experiment per kind on a queue of the test's own, named by the study's `queue`."""
+    """Enqueue one experiment per kind on the test's own queue, the study's `queue`."""
 
     def enqueue(*kinds, **keys):
         own = f"{queue}_{request.node.name[-40:]}"
@@ -55,7 +55,7 @@ def enqueue(study, queue, tmp_path, request):
 
 @pytest.fixture
 def start(start_worker, monkeypatch):
-    """Start a worker with one child that beats fast and is killed with the test."""
+    """Start a worker with one child and fast heartbeats; it is killed with the test."""
     monkeypatch.setenv("QEXP_HEARTBEAT", "0.2")
     started = []
 
@@ -72,19 +72,19 @@ def becomes(study, status, index=0):
     eventually(lambda: study.listed()[index]["status"] == status, f"experiment {index} to be {status}")
 
 
-def test_what_waits_on_a_queue_without_workers_names_the_worker_to_start(qexp, enqueue, explained):
+def test_an_experiment_on_a_queue_without_workers_names_the_worker_to_start(qexp, enqueue, explained):
     study = enqueue("waits", "waits too")
     found = explained(study, 1)
     assert (found["status"], found["study"], found["history"]) == ("queued", study.name, "")
     assert "It was announced on the queue" in found["text"]
     assert found["commands"] == [f"celery -A qexp worker -Q {study.queue}"]
-    # And people read the same, in lines that fit
+    # And the text has the same sentences in lines that fit
     text = qexp("explain", found["id"], environ={"COLUMNS": "80"}).stdout
     assert text.startswith(f"{study.name} #{found['id']}  queued\nIt was announced on the queue")
     assert f"\n  celery -A qexp worker -Q {study.queue}  # starts one\n" in text
 
 
-def test_what_waits_behind_a_busy_worker_says_how_many_are_before_it(enqueue, explained, start, tmp_path):
+def test_an_experiment_behind_a_busy_worker_counts_those_before_it(enqueue, explained, start, tmp_path):
     study = enqueue("first", "second", "third")
     start(study)
     becomes(study, "running")
@@ -97,7 +97,7 @@ def test_what_waits_behind_a_busy_worker_says_how_many_are_before_it(enqueue, ex
     assert "Attempt 1 succeeded" in explained(study, 2)["text"]
 
 
-def test_what_does_not_fit_the_window_says_so(qexp, enqueue, explained, monkeypatch):
+def test_an_experiment_outside_the_window_names_the_window(qexp, enqueue, explained, monkeypatch):
     monkeypatch.setenv("QEXP_WINDOW", "2")
     study = enqueue(*"abcd")
     found = explained(study, 3)
@@ -105,7 +105,7 @@ def test_what_does_not_fit_the_window_says_so(qexp, enqueue, explained, monkeypa
     assert "is full (2 announced, setting 'window': 2), and 3 are before it." in found["text"]
 
 
-def test_what_runs_says_where_and_what_it_has_recorded(enqueue, explained, start):
+def test_a_running_experiment_names_its_worker_and_its_recorded_data(enqueue, explained, start):
     study = enqueue("runs", timeout="1h")
     start(study)
     becomes(study, "running")
@@ -121,19 +121,19 @@ def test_what_runs_says_where_and_what_it_has_recorded(enqueue, explained, start
     assert found["history"] == "1 running"
 
 
-def test_what_a_killed_worker_ran_says_that_it_is_taken_back(enqueue, explained, start):
+def test_an_experiment_of_a_killed_worker_is_being_recovered(enqueue, explained, start):
     study = enqueue("runs", "waits")
     worker = start(study)
     becomes(study, "running")
     worker.kill()
     eventually(lambda: "Its worker is silent" in explained(study, QEXP_LEASE="1")["text"], "the worker to be silent")
     assert "runs again as attempt 2" in explained(study, QEXP_LEASE="1")["text"]
-    # And what waits for it says that it is silent, too
+    # And an experiment that waits for this worker says that it is silent, too
     text = explained(study, 1, QEXP_LEASE="1")["text"]
     assert f"{study.name}@" in text and "has been silent for" in text
 
 
-def test_what_fails_says_how_and_that_no_retry_is_left(enqueue, explained, start):
+def test_a_failed_experiment_names_its_error_and_that_no_retry_is_left(enqueue, explained, start):
     study = enqueue("fails")
     start(study)
     becomes(study, "failed")
@@ -144,7 +144,7 @@ def test_what_fails_says_how_and_that_no_retry_is_left(enqueue, explained, start
     assert found["history"].startswith("1 error ")
 
 
-def test_what_waits_for_a_retry_says_when_it_is_due(enqueue, explained, start):
+def test_an_experiment_that_waits_for_a_retry_names_its_time(enqueue, explained, start):
     study = enqueue("fails", retries={"error": 3, "delay": "600s"})
     start(study)
     eventually(lambda: study.listed()[0]["not_before"], "the first attempt to fail")
@@ -154,7 +154,7 @@ def test_what_waits_for_a_retry_says_when_it_is_due(enqueue, explained, start):
     assert found["text"].endswith("After this retry, 2 of 3 retries for 'error' are left.")
 
 
-def test_what_its_function_has_paused_names_how_to_resume_it(qexp, enqueue, explained, start):
+def test_an_experiment_that_its_function_paused_names_the_resume_command(qexp, enqueue, explained, start):
     study = enqueue("pauses")
     start(study)
     becomes(study, "paused")
@@ -165,7 +165,7 @@ def test_what_its_function_has_paused_names_how_to_resume_it(qexp, enqueue, expl
     eventually(lambda: ", resumed, 2 paused " in explained(study)["history"], "the second attempt to pause")
 
 
-def test_what_was_cancelled_says_why_and_is_taken_back_by_the_command(qexp, enqueue, explained):
+def test_a_cancelled_experiment_gives_the_reason_and_a_working_requeue_command(qexp, enqueue, explained):
     study = enqueue("waits")
     assert qexp("cancel", study.name, "--reason", "wrong data").returncode == 0
     found = explained(study)
@@ -174,7 +174,7 @@ def test_what_was_cancelled_says_why_and_is_taken_back_by_the_command(qexp, enqu
     assert explained(study)["status"] == "queued"
 
 
-def test_what_waits_of_a_paused_study_says_why_and_goes_on_by_the_command(qexp, enqueue, explained):
+def test_an_experiment_of_a_paused_study_gives_the_reason_and_a_working_resume_command(qexp, enqueue, explained):
     study = enqueue("waits")
     assert qexp("pause", study.name, "--reason", "the disk is full").returncode == 0
     found = explained(study)
@@ -198,7 +198,7 @@ def test_a_broker_that_is_down_is_one_of_the_reasons(qexp, enqueue, explained):
     assert found["commands"] == ["qexp doctor", f"celery -A qexp worker -Q {study.queue}"]
 
 
-def test_without_postgres_nothing_can_be_said(qexp):
+def test_without_postgres_explain_fails(qexp):
     done: subprocess.CompletedProcess[str] = qexp(
         "explain", 1, environ={"QEXP_DATABASE_URL": "postgresql://me@127.0.0.1:1/lab"}
     )
@@ -206,7 +206,7 @@ def test_without_postgres_nothing_can_be_said(qexp):
     assert done.stderr.startswith("qexp: cannot reach Postgres at 127.0.0.1:1")
 
 
-def test_an_id_that_there_is_not_is_refused(qexp):
+def test_an_unknown_id_is_refused(qexp):
     done = qexp("explain", 999_999_999)
     assert done.returncode == 2
     assert "no experiment has the id 999999999" in done.stderr

@@ -1,4 +1,4 @@
-"""What the workers look after by themselves: a study that fails too much, a worker that fails alone."""
+"""Workers pause a study with too many failures and quarantine a worker that fails alone."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ def f(x):
 
 @pytest.fixture
 def start(start_worker, queue):
-    """Start workers that beat fast, on a queue of the test's own; they end with it."""
+    """Start workers with fast heartbeats on the test's own queue; they end with the test."""
     started = []
 
     def start(where, *options, **environ):
@@ -35,7 +35,7 @@ def start(start_worker, queue):
 
 @pytest.fixture
 def led(qexp):
-    """Wait until one of the workers that live leads: the lease of one that another test killed has to run out."""
+    """Wait until a live worker leads, after the lease of a killed leader of another test has expired."""
 
     def led():
         found = json.loads(qexp("workers", "--format", "json").stdout)
@@ -44,7 +44,7 @@ def led(qexp):
     return lambda: eventually(led, "a leader")
 
 
-def test_a_brake_stops_a_study_of_typos_and_a_resume_goes_on(qexp, study, start, led, queue):
+def test_a_failure_limit_pauses_a_study_with_a_typo_and_a_resume_continues_it(qexp, study, start, led, queue):
     start(f"{queue}_brake", "-c", "2").await_ready()
     made = study(TYPO, {"x": list(range(600))}, queue=f"{queue}_brake", stop_after={"failures": 20})
 
@@ -60,15 +60,15 @@ def test_a_brake_stops_a_study_of_typos_and_a_resume_goes_on(qexp, study, start,
     (status,) = json.loads(qexp("status", made.name, "--format", "json").stdout)
     told = f"failed, most by NameError: name 'sine' is not defined; see 'qexp errors {made.name}'"
     assert told in status["pause_reason"]
-    # When it goes on failing after a resume, it is stopped again, but not at once
+    # When it keeps failing after a resume, it is paused again, but not immediately
     assert qexp("resume", made.name).returncode == 0
     assert made.wait() == 1
     assert failed() >= before + 20
-    # When the typo is mended
+    # When the typo is fixed
     (made.folder / "experiment.py").write_text(TYPO.replace("sine(x)", "x").replace("0.2", "0"))
     assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
     qexp("resume", made.name)
-    # Then it goes on to its end
+    # Then the study finishes
     assert made.wait() == 0
 
 
@@ -84,7 +84,7 @@ def f(x):
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
 def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study, start, led, queue, pool):
-    # Given a worker whose environment makes everything fail, beside a good one
+    # Given a worker whose environment fails every attempt, and a good worker
     where = f"{queue}_{pool}"
     bad = start(where, "-n", f"bad_{pool}@%h", "-c", "1", "-P", pool, BROKEN="1").await_ready()
     start(where, "-n", f"good_{pool}@%h", "-c", "1").await_ready()
@@ -94,7 +94,7 @@ def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study,
     made.enqueue()
     eventually(lambda: f"Canceling queue {where}" in bad.text(), "the quarantine")
     made.wait()
-    # Then it is named with its reason, and all that it did not spoil was done by the other
+    # Then the bad worker is quarantined with a reason, and the good one runs the rest
     (found,) = [
         row for row in json.loads(qexp("workers", "--format", "json").stdout) if row["name"].startswith(f"bad_{pool}")
     ]
@@ -106,17 +106,15 @@ def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study,
     failed = [row for row in rows if row["status"] == "failed"]
     assert 5 <= len(failed) < 25
     assert {row["error_type"] for row in failed} == {"OSError"}
-    # with solo, what a thread of the main process logs may be part of what the experiment prints that is running there
+    # in a solo pool, logs of the main process may appear in the output of the experiment
     assert pool == "solo" or "this worker is quarantined and takes no more" in bad.text()
-    # And what failed there runs elsewhere when it is asked for
+    # And its failed experiments run on the good worker after a requeue
     assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
     assert made.wait() == 0
     assert bad.process.poll() is None
 
 
-def test_people_are_told_once_though_two_workers_run_and_also_when_the_last_one_stops(
-    qexp, study, start, queue, service
-):
+def test_events_are_notified_once_with_two_workers_and_also_when_the_last_one_stops(qexp, study, start, queue, service):
     workers = [start(f"{queue}_told", "-n", f"told{number}@%h", "-c", "1").await_ready() for number in (1, 2)]
     source = "def f(x):\n    return 1 / x\n"
     made = study(source, {"x": list(range(6))}, queue=f"{queue}_told", notify=service.address)
@@ -126,7 +124,7 @@ def test_people_are_told_once_though_two_workers_run_and_also_when_the_last_one_
     first, second = service.told
     assert first.startswith(f"{made.name}: the first failure") and "ZeroDivisionError" in first
     assert second.splitlines()[0] == f"{made.name}: finished: 5 done, 1 failed"
-    # When the failed one is mended and the workers are stopped as soon as it is done
+    # When the failed one is fixed and the workers stop as soon as it is done
     (made.folder / "experiment.py").write_text("def f(x):\n    return x\n")
     assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
     assert made.wait() == 0
@@ -134,7 +132,7 @@ def test_people_are_told_once_though_two_workers_run_and_also_when_the_last_one_
         worker.process.send_signal(signal.SIGTERM)
     for worker in workers:
         worker.process.wait(timeout=60)
-    # Then that was told too, once, and nobody has written the address anywhere
+    # Then this is notified once, too, and no log or row contains the address
     assert [text.splitlines()[0] for text in service.told[2:]] == [f"{made.name}: finished: 6 done"]
     assert not any(T0KEN in worker.text() for worker in workers)
     assert T0KEN not in qexp("diff", "grid.yaml", "--set", "notify=json://elsewhere/x").stdout

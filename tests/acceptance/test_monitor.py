@@ -1,4 +1,4 @@
-"""Flower shows experiments, on this machine only unless there is a password."""
+"""Flower shows experiments; without a password, it listens on this machine only."""
 
 import http.client
 import json
@@ -79,7 +79,7 @@ def test_the_monitor_refuses_to_be_open_to_others_without_a_password(flower, tmp
 
 
 @pytest.mark.parametrize("start", STARTS, ids=["celery", "qexp"])
-def test_with_a_password_another_address_is_allowed_and_the_password_asked_for(flower, start):
+def test_with_a_password_another_address_is_allowed_and_the_password_required(flower, start):
     port = free_port()
     flower(*start, "--address=0.0.0.0", f"--port={port}", FLOWER_BASIC_AUTH="me:secret")
     eventually(lambda: listens("127.0.0.1", port), "the monitor to listen")
@@ -90,7 +90,7 @@ def test_with_a_password_another_address_is_allowed_and_the_password_asked_for(f
 
 @pytest.fixture
 def monitor(flower, tmp_path):
-    """Start a monitor without a password: where it listens, the token in the address that it prints, and `ask`."""
+    """Start a monitor without a password; return its address, the printed token, and `ask`."""
 
     def monitor(*line, **environ):
         flower(*line, **environ)
@@ -119,9 +119,9 @@ PATHS = ("/", "/workers", "/tasks", "/tasks/datatable", "/broker", "/metrics", "
 
 
 @pytest.mark.parametrize("start", STARTS, ids=["celery", "qexp"])
-def test_without_a_password_nothing_is_shown_without_the_token_that_the_printed_address_has(monitor, start):
+def test_without_a_password_pages_need_the_token_of_the_printed_address(monitor, start):
     made = monitor(*start, "--port=0", FLOWER_UNAUTHENTICATED_API="1")
-    # Given requests that have no token, or a wrong one
+    # Given requests without a token or with a wrong one
     cookie = f"qexp_monitor={made.token}"
     for path in PATHS:
         for headers in ({}, {"Cookie": cookie[:-1]}, {"Authorization": "Bearer wrong"}, {"Cookie": "qexp_monitor=ä"}):
@@ -135,7 +135,7 @@ def test_without_a_password_nothing_is_shown_without_the_token_that_the_printed_
     assert made.ask("/?token=wrong").status == 403
     # When the printed address is opened
     entered = made.ask(f"/tasks?token={made.token}&x=1")
-    # Then the token is in a cookie, and out of the address
+    # Then the token moves from the address to a cookie
     assert entered.status == 200
     assert entered.headers["Set-Cookie"] == f"{cookie}; Path=/; HttpOnly; SameSite=Strict"
     assert entered.headers["Refresh"] == "0; url=/tasks?x=1"
@@ -149,7 +149,7 @@ def test_without_a_password_nothing_is_shown_without_the_token_that_the_printed_
 
 
 @pytest.mark.parametrize("start", STARTS, ids=["celery", "qexp"])
-def test_the_monitor_answers_only_to_names_of_this_machine_and_to_those_that_are_given(monitor, start):
+def test_the_monitor_answers_only_to_names_of_this_machine_and_to_configured_names(monitor, start):
     made = monitor(*start, "--port=0", QEXP_MONITOR_HOSTS="monitor.lab, other.lab")
     allowed = {"Authorization": f"Bearer {made.token}"}
     for name in ("localhost", "LOCALHOST", "127.0.0.1", "127.0.0.9", "[::1]", "monitor.lab", "Other.lab"):
@@ -163,7 +163,7 @@ def test_the_monitor_answers_only_to_names_of_this_machine_and_to_those_that_are
             assert "Set-Cookie" not in refused.headers
 
 
-def test_a_password_takes_the_place_of_the_token_and_names_are_checked_all_the_same(flower):
+def test_a_password_replaces_the_token_and_names_are_still_checked(flower):
     port = free_port()
     flower("qexp", "monitor", f"--port={port}", FLOWER_BASIC_AUTH="me:secret")
     eventually(lambda: listens("127.0.0.1", port), "the monitor to listen")
@@ -176,13 +176,13 @@ def test_a_password_takes_the_place_of_the_token_and_names_are_checked_all_the_s
         except urllib.error.HTTPError as error:
             return error.code
 
-    assert status("/healthcheck") == 200  # what compose.yaml asks
+    assert status("/healthcheck") == 200  # the request of compose.yaml
     assert status("/tasks") == 401
     assert status("/tasks", Authorization="Basic bWU6c2VjcmV0") == 200
     assert status("/tasks", Authorization="Basic bWU6c2VjcmV0", Host="evil.example") == 403
 
 
-def test_the_token_is_asked_for_below_a_prefix_and_on_another_loopback_address_too(monitor):
+def test_the_token_is_required_below_a_prefix_and_on_another_loopback_address_too(monitor):
     made = monitor("qexp", "monitor", "--address=localhost", "--port=0", "--url-prefix=flower")
     assert f"/flower/?token={made.token}" in made.log.read_text()
     assert made.ask("/flower/").status == 403

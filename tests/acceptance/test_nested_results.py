@@ -1,4 +1,4 @@
-"""Results of any shape are columns of the same names wherever a person looks at them."""
+"""Nested results have the same column names in every command, file and view."""
 
 import json
 import math
@@ -53,12 +53,12 @@ def test_a_view_follows_the_results_of_workers_without_another_enqueue(site, mad
     assert rows[3][:3] == (1, 1, True)
 
 
-def test_the_leader_has_a_view_follow_while_nobody_waits(site, study, worker):
-    # Given a study whose first result says no type, and its view
+def test_the_leader_updates_a_view_while_no_command_waits(site, study, worker):
+    # Given a study whose first result has no type, and its view
     made = study("def f(n): return {'acc': None if n == 0 else 'n/a' if n == 2 else n / 2}", {"n": [0]})
     made.enqueue()
     assert made.wait() == 0
-    # When code adds an experiment with a number, and one with text, and nobody waits for them
+    # When code adds an experiment with a number and one with text, and no command waits for them
     package.Study(made.name).add([{"n": 1}, {"n": 2}])
     query = SQL("SELECT acc FROM {} ORDER BY id").format(Identifier(f"study_{made.name}"))
 
@@ -97,7 +97,7 @@ def test_lists_files_and_conditions_have_the_names_of_frames(qexp, made, site, t
     assert frame["kind"].tolist() == ["1", "2.5", "n/a", "true"]
 
 
-def test_what_is_printed_or_written_as_json_is_json(qexp, made, tmp_path):
+def test_printed_and_written_json_is_valid(qexp, made, tmp_path):
     assert qexp("export", made.name, "-o", "x.json").returncode == 0
     rows = json.loads((tmp_path / "x.json").read_text(), parse_constant=refuse_constant)
     assert [row["train.curve"] for row in rows] == [[None, "Infinity"]] * 4

@@ -1,4 +1,4 @@
-"""A value arrives at the function as it was written, by whichever way, and a result comes back as it was returned."""
+"""Parameter values reach the function unchanged from every source, and results come back unchanged."""
 
 import json
 import subprocess
@@ -123,7 +123,7 @@ def test_values_of_python_and_of_added_rows_arrive_as_they_were_written(study, q
 
 
 @pytest.mark.parametrize("isolation", ["child", "process"])
-def test_a_result_comes_back_with_its_order_and_its_kinds_of_numbers(study, isolation):
+def test_a_result_comes_back_with_its_order_and_its_types_of_numbers(study, isolation):
     made = study(SOURCE, {"x": [1, 2]}, isolation=isolation)
     text = (made.folder / "grid.yaml").read_text().replace("experiment:f", "experiment:g")
     (made.folder / "grid.yaml").write_text(text)

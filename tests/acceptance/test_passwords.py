@@ -1,4 +1,4 @@
-"""The passwords of the services and of the monitor are nowhere but where a person has put them."""
+"""The passwords of the services and of the monitor appear only where the user has put them."""
 
 import io
 import json
@@ -39,7 +39,7 @@ FLOWER_PASSWORD = "a-password-of-flower"
 
 
 class Watch:
-    """Runs commands in a site of its own, and keeps all that they say and every command line that they were seen by."""
+    """Runs commands in a separate site, and records their output and all command lines of processes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class Watch:
         self._started: list[subprocess.Popen[bytes]] = []
 
     def run(self, *line: str, **environ: str) -> str:
-        """Run a command to its end, watching the command lines of its family; return what it said."""
+        """Run a command to its end and record the command lines of its processes; return its output."""
         process, log = self.start(*line, **environ)
         eventually(lambda: self.look() or process.poll() is not None, f"the end of {line}")
         process.wait()
@@ -72,7 +72,7 @@ class Watch:
         return process, log
 
     def look(self) -> None:
-        """Note the command lines of all processes of this user: services leave the family of who starts them."""
+        """Record the command lines of all processes of this user, because services detach from their parent."""
         for process in psutil.process_iter(["cmdline"]):
             self.lines.add(" ".join(process.info["cmdline"] or []))
 
@@ -103,14 +103,14 @@ PAGES = ["/", "/workers", "/tasks", "/broker", "/metrics", "/api/workers?refresh
 
 
 def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_path):
-    # Given a site, whose home lies beside the grid, and the passwords that it has
+    # Given a site with a home beside the grid, and its passwords
     watch.run("qexp", "up")
     loaded = settings.load({"QEXP_HOME": watch.environ["QEXP_HOME"]}, tmp_path)
     urls = {"QEXP_DATABASE_URL": loaded.database_url, "QEXP_BROKER_URL": loaded.broker_url}
     secrets = [*(urlsplit(url).password for url in urls.values()), FLOWER_PASSWORD]
     assert all(secrets)
     said = []
-    # When experiments end in every way, also those of 'qexp run', and someone watches
+    # When experiments end in every way, also in 'qexp run', under observation
     monitor_port = free_port()
     _, worker_log = watch.start("celery", "-A", "qexp", "worker", "-c", "1", "-E", "--loglevel", "DEBUG")
     options = (f"--port={monitor_port}", f"--basic-auth=me:{FLOWER_PASSWORD}", "--logging=debug")
@@ -127,7 +127,7 @@ def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_p
     said.append(watch.run("qexp", "run", "grid.yaml", "-c", "1", "--set", "study=other"))
     said.append(watch.run("qexp", "config"))
     said.append(watch.run("qexp", "up", "--format", "json"))
-    # And services are out of reach, for each that needs them
+    # And the services are unreachable for each command
     database, broker = urls["QEXP_DATABASE_URL"], urls["QEXP_BROKER_URL"]
     port = urlsplit(broker).port
     wrong = [
@@ -145,14 +145,14 @@ def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_p
         for line in (("qexp", "enqueue", "grid.yaml", "--set", "study=third"), ("celery", "-A", "qexp", "worker")):
             said.append(watch.run(*line, **environ))
             assert "qexp: " in said[-1], (line, environ, said[-1])
-    # And they go away under a worker and the monitor
+    # And the services stop under a worker and the monitor
     watch.run("qexp", "down")
     eventually(lambda: "heartbeat failed" in worker_log.read_text(), "the worker to miss Postgres")
     eventually(
         lambda: "onnect" in monitor_log.read_text().rpartition("monitor is at")[2], "the monitor to miss the broker"
     )
     watch.run("qexp", "up")
-    # Then no password is in what was said, shown, logged, stored, or listed by 'ps'
+    # Then no output, page, log, row or listing of 'ps' contains a password
     logs = [path for path in tmp_path.rglob("*") if path.is_file() and ("log" in path.name or "said" in path.name)]
     assert any("worker-" in path.name for path in logs)
     texts = {str(path): path.read_text(errors="replace") for path in logs}
@@ -164,7 +164,7 @@ def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_p
             texts[f"table {table}"] = "\n".join(row[0] for row in rows)
         for (archive,) in raw.execute("SELECT archive FROM source", binary=True):
             assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["experiment.py", "grid.yaml"]
-    # a person's own command line has what the person wrote, until it has become Flower's a moment later
+    # the command line of the user shows it until Flower replaces it a moment later
     texts["ps"] = "\n".join(line for line in watch.lines if "--basic-auth" not in line)
     assert "celery -A qexp flower" in texts["ps"]
     found = {place for place, text in texts.items() for secret in secrets if secret in text}

@@ -1,4 +1,4 @@
-"""A whole study through PgBouncer in transaction mode, where each transaction may meet another server process."""
+"""A study through PgBouncer in transaction mode, where each transaction may use another server process."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from qexp.store.connection import connect
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no program 'pgbouncer' here; apt-get install pgbouncer")
 
 CONNECTIONS = 3
-"""To the server, for all clients: fewer than there are processes, so that they are handed around."""
+"""Server connections for all clients: fewer than processes, so that clients share them."""
 
 STEPS = list(range(6))
 
@@ -42,7 +42,7 @@ def f(way, folder, *, context: qexp.Context):
 
 @pytest.fixture(scope="module")
 def pooled(site, tmp_path_factory):
-    """PgBouncer in front of the site's Postgres, which this process and its children reach no other way."""
+    """PgBouncer in front of the site's Postgres, as the only address for this process and its children."""
     made = PgBouncer(site, tmp_path_factory.mktemp("pgbouncer"), CONNECTIONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QEXP_DATABASE_URL", made.settings.database_url)
@@ -53,7 +53,7 @@ def pooled(site, tmp_path_factory):
 def test_a_study_runs_through_a_pool_of_fewer_connections_than_processes(
     pooled, study, qexp, queue, start_worker, tmp_path
 ):
-    # Given workers with six processes that know nothing but PgBouncer
+    # Given workers with six processes that know only PgBouncer
     for _ in range(2):
         start_worker("-Q", queue, "-c", "2").await_ready()
     values = ["killed", "fails", *(f"plain{number}" for number in range(60))]
@@ -64,7 +64,7 @@ def test_a_study_runs_through_a_pool_of_fewer_connections_than_processes(
             rows = f"{rows} JOIN study s ON s.id = e.study WHERE s.name = %s"
             return raw.execute(f"SELECT count(*) FROM {rows}", [made.name]).fetchone()[0]
 
-    # When a study is enqueued, one of its processes is killed, and what has failed runs again
+    # When a study runs, one of its processes is killed, and failed experiments run again
     assert f"{len(values)} new" in made.enqueue()
     eventually((tmp_path / "pid").exists, "the one that is to be killed to be in its fourth epoch")
     metric = "experiment e JOIN metric m ON m.experiment = e.id AND m.step = 3 AND e.params->>'way' = 'killed'"
@@ -77,7 +77,7 @@ def test_a_study_runs_through_a_pool_of_fewer_connections_than_processes(
     (tmp_path / "fixed").touch()
     assert qexp("requeue", made.name, "--failed").returncode == 0
     assert made.wait() == 0
-    # Then all of it is there: results, steps gone on from a checkpoint, series, lists, output, files
+    # Then all data exist: results, resumed steps, series, lists, output, files
     frame = load(made.name).set_index("way")
     assert sorted(frame.index) == sorted(values)
     assert (frame["steps"] == len(STEPS)).all()
@@ -92,12 +92,12 @@ def test_a_study_runs_through_a_pool_of_fewer_connections_than_processes(
     assert "printed by killed" in qexp("logs", frame.loc["killed", "id"]).stdout
     assert len(json.loads(qexp("artifacts", made.name, "--format", "json").stdout)) >= len(values)
     assert "✓ Postgres" in qexp("doctor").stdout
-    # And fewer server processes have done it than clients were there
+    # And there were fewer server processes than clients
     [pool] = [row for row in pooled.show("POOLS") if row["pool_mode"] == "transaction"]
     assert pool["sv_active"] + pool["sv_idle"] + pool["sv_used"] <= CONNECTIONS < pool["cl_active"]
 
 
-def test_only_pooled_connections_do_without_prepared_statements(site, pooled):
+def test_only_pooled_connections_use_no_prepared_statements(site, pooled):
     with connect(site) as direct, connect(pooled.settings) as through:
         assert direct.prepare_threshold is not None
         assert through.prepare_threshold is None

@@ -1,4 +1,4 @@
-"""`qexp plot` draws a study that workers have run, and refuses in one line what it cannot draw."""
+"""`qexp plot` draws a study that workers have run, and refuses impossible requests in one line."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def worker(start_worker, queue):
 
 @pytest.fixture(scope="module")
 def ran(worker, queue, site, tmp_path_factory):
-    """A study of 12 experiments: one has failed, the result of one is NaN."""
+    """A study of 12 experiments; one has failed, and one has the result NaN."""
     from qexp import enqueue
 
     folder = tmp_path_factory.mktemp("study")
@@ -53,7 +53,7 @@ def ran(worker, queue, site, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [*zip(KINDS, [*STARTS, ".pdf", ".svg"], strict=True)])
-def test_each_kind_becomes_a_file_and_says_what_it_leaves_out(qexp, ran, tmp_path, kind, suffix):
+def test_each_type_of_plot_is_written_and_reports_omitted_experiments(qexp, ran, tmp_path, kind, suffix):
     done = qexp("plot", ran.name, "--kind", kind, *KINDS[kind], "-o", f"x{suffix}")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"x{suffix}: {kind} of {KINDS[kind][1]}\n"
@@ -80,7 +80,7 @@ def test_the_same_data_give_the_same_bytes(ran, tmp_path, kind, suffix):
     assert written[0] == written[1]
 
 
-def test_a_pdf_embeds_its_letters_as_a_font_that_publishers_take(qexp, ran, tmp_path):
+def test_a_pdf_embeds_a_font_type_that_publishers_accept(qexp, ran, tmp_path):
     qexp("plot", ran.name, *KINDS["line"], "-o", "x.pdf")
     content = (tmp_path / "x.pdf").read_bytes()
     assert b"/Type3" not in content
@@ -164,7 +164,7 @@ def test_without_a_library_one_line_says_what_to_install(qexp, ran, tmp_path, li
     assert one_line(done) == f"qexp: {purpose} needs {library}; install it with pip install 'qexp[analysis]'\n"
 
 
-def test_experiments_may_be_pooled_where_that_is_asked_for_and_the_picture_says_so(qexp, ran):
+def test_requested_pooling_is_noted_in_the_picture(qexp, ran):
     done = qexp("plot", ran.name, "-y", "score", "--x", "lr", "--allow", "open", "-o", "x.png")
     assert done.returncode == 0, done.stderr
     assert done.stderr.startswith("pooled over different values of model (--allow open)\n")
@@ -187,7 +187,7 @@ def test_several_parameters_may_be_replicates(qexp, ran, over):
     assert "pooled" not in done.stderr
 
 
-def test_a_picture_of_experiments_chosen_by_host_says_so(qexp, ran):
+def test_a_picture_of_experiments_chosen_by_host_has_a_note(qexp, ran):
     done = qexp("plot", ran.name, *KINDS["line"], "--host", "*", "-o", "x.png")
     assert done.stderr.startswith("only experiments chosen by --host\n")
 
@@ -204,13 +204,13 @@ def test_a_notebook_gets_a_figure_that_shows_itself(ran):
 
 
 def test_a_curve_is_the_mean_of_the_series_and_dashed_where_runs_have_ended(ran):
-    # Given series of three seeds, of which one ends after five steps
+    # Given series of three seeds, one of five steps
     points = metrics(ran.name, "loss", where="lr = 0.01 and model = 'tree'")
     expected = points.groupby("step")["value"].mean()
-    # When they are drawn
+    # When the curve is drawn
     panel = Study(ran.name).plot("loss", "curve", where="lr = 0.01 and model = 'tree'").axes[0]
     full, fewer = panel.lines[:2]
-    # Then the line is their mean, solid as far as all have points
+    # Then the line is their mean, and is solid while all seeds have points
     assert full.get_linestyle() == "-"
     assert fewer.get_linestyle() == "--"
     np.testing.assert_allclose(full.get_ydata()[:5], expected[:5])
@@ -220,12 +220,12 @@ def test_a_curve_is_the_mean_of_the_series_and_dashed_where_runs_have_ended(ran)
 
 
 @pytest.mark.parametrize("statistic", ["mean±std", "iqm", "median"])
-def test_the_line_of_a_curve_is_the_statistic_that_is_asked_for(ran, statistic):
-    # Given series of 11 runs, of which some end early
+def test_the_line_of_a_curve_is_the_requested_statistic(ran, statistic):
+    # Given series of 11 runs; some runs end early
     points = metrics(ran.name, "loss", where="status = 'done'").groupby("step")["value"]
     expected = [float(describe(part.to_numpy(), statistic).center) for _, part in points]
-    # When they become one line
+    # When one line shows them
     panel = Study(ran.name).plot("loss", "curve", statistic=statistic, allow="open").axes[0]
     solid, dashed = (line.get_ydata() for line in panel.lines[:2])
-    # Then it has their statistic at each step
+    # Then the line has their statistic at each step
     np.testing.assert_allclose(np.where(np.isnan(solid), dashed, solid), expected, rtol=1e-12)

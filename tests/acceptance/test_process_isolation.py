@@ -1,4 +1,4 @@
-"""What an experiment does to its process harms no other experiment, whether it can be put back or not."""
+"""Changes of an experiment to its process affect no other experiment."""
 
 import os
 
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.usefixtures("workers")
 
 @pytest.fixture(scope="module")
 def workers(start_worker, queue):
-    """A worker with one child, which runs one experiment after the other."""
+    """A worker with one child."""
     return start_worker("-Q", queue, "-c", "1").await_ready()
 
 
@@ -59,15 +59,15 @@ def f(x):
 
 
 @pytest.mark.parametrize("spoiler", SPOILERS)
-def test_what_an_experiment_does_to_its_process_harms_no_other(study, workers, spoiler):
+def test_changes_of_an_experiment_to_its_process_affect_no_other(study, workers, spoiler):
     if spoiler in AS_ROOT and os.geteuid():
         pytest.skip("only root may do that")
-    # Given short experiments, which share claims, and one of them spoils the process that all of them run in
+    # Given short experiments that share claims, and one that damages their process
     made = study(SOURCE.replace("{code}", SPOILERS[spoiler]), {"x": list(range(-4, 5))}, timeout="20s")
-    # When they are run
+    # When they run
     made.enqueue()
     made.wait()
-    # Then none but that one may have failed, and none has been begun in vain
+    # Then at most this one has failed, and no attempt was started in vain
     rows = made.shown()
     others = [row for row in rows if row["params"]["x"]]
     assert [(row["status"], len(row["attempts"])) for row in others] == [("done", 1)] * 8, others
@@ -77,29 +77,29 @@ def test_what_an_experiment_does_to_its_process_harms_no_other(study, workers, s
 
 
 @pytest.mark.parametrize("which", ["soft", "hard"])
-def test_a_process_that_has_no_memory_from_the_start_holds_up_nothing(study, start_worker, queue, which):
-    # Given a new process, in which qexp starts a thread when results wait for each other
+def test_a_process_without_memory_delays_no_other_experiment(study, start_worker, queue, which):
+    # Given a new process, in which qexp starts a thread for batches
     own = f"{queue}_memory_{which}"
     start_worker("-Q", own, "-c", "1").await_ready()
     code = f"    if x == 1:\n        limit(resource.RLIMIT_AS, 1, {which!r})\n"
     source = SOURCE.replace("    if x == 0:\n        {code}\n", code)
     made = study(source, {"x": list(range(8))}, queue=own, timeout="20s")
-    # When its second experiment leaves it no memory
+    # When its second experiment uses all memory
     made.enqueue()
     # Then all are done
     assert made.wait() == 0
     assert {(row["status"], len(row["attempts"])) for row in made.shown()} == {("done", 1)}
 
 
-def test_processes_that_are_given_up_are_replaced_and_no_message_is_lost(study, start_worker, queue):
-    # Given two children, and experiments that come one by one
+def test_damaged_processes_are_replaced_and_no_message_is_lost(study, start_worker, queue):
+    # Given two children, and messages of one experiment each
     own = f"{queue}_given_up"
     worker = start_worker("-Q", own, "-c", "2").await_ready()
     code = "    if x % 5 == 0:\n        leave_open()\n    time.sleep(0.1)\n"
     made = study(SOURCE.replace("    if x == 0:\n        {code}\n", code), {"x": list(range(30))}, queue=own)
-    # When each fifth of them leaves its process unfit for the next one
+    # When every fifth experiment damages its process
     made.enqueue()
-    # Then all are done at once, by others, and nothing counts as an accident
+    # Then other processes run the rest without delay, and none counts as crashed
     assert made.wait() == 0
     assert {(row["status"], len(row["attempts"])) for row in made.shown()} == {("done", 1)}
     text = worker.text()

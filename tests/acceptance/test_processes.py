@@ -1,4 +1,4 @@
-"""Processes that experiments start: every way to start them works, and they end with their experiment."""
+"""Experiments can start processes in every way, and these end with their experiment."""
 
 import psutil
 import pytest
@@ -9,7 +9,7 @@ ISOLATIONS = pytest.mark.parametrize("isolation", ["child", "process"])
 
 @pytest.fixture(scope="module")
 def workers(start_worker, queue):
-    """A worker with one child, which runs one experiment after the other."""
+    """A worker with one child."""
     return start_worker("-Q", queue, "-c", "1").await_ready()
 
 
@@ -59,15 +59,15 @@ WAYS = {
 
 @ISOLATIONS
 @pytest.mark.parametrize("way", WAYS)
-def test_an_experiment_may_start_processes_in_every_way(study, way, isolation):
+def test_an_experiment_can_start_processes_in_every_way(study, way, isolation):
     if way == "torch":
         pytest.importorskip("torch")
     # Given a function that starts processes, which import its module from the snapshot
     helpers = "import os\n\ndef square(x):\n    return x * x\n\ndef put(queue, value):\n    queue.put(value)\n"
     made = study(f"{helpers}\ndef f(x):{WAYS[way]}\n", {"x": [1, 2, 3]}, isolation=isolation)
-    # When it is run several times in one process
+    # When it runs several times in one process
     made.enqueue()
-    # Then it has what they return
+    # Then it receives their results
     assert made.wait() == 0, made.shown()
     assert [row["result"] for row in made.listed()] == [{"y": [x * x, 16]} for x in (1, 2, 3)]
 
@@ -114,14 +114,14 @@ def f(x):
 
 
 @ISOLATIONS
-def test_what_an_experiment_leaves_running_ends_with_it(study, qexp, tmp_path, isolation, workers):
+def test_processes_left_running_end_with_their_experiment(study, qexp, tmp_path, isolation, workers):
     (folder := tmp_path / "pids").mkdir()
-    # Given experiments that leave processes running: children, those of a shell, and daemons in sessions of their own
+    # Given experiments that leave children, shell processes and daemons in other sessions running
     made = study(LEAVES, {"x": [0, 1, 2]}, settings={"folder": str(folder)}, isolation=isolation)
-    # When they have ended, well or not
+    # When the experiments have succeeded or failed
     made.enqueue()
     made.wait()
-    # Then none of the processes is left, and the worker says how many there were
+    # Then no process is left, and the worker logs their number
     assert [row["status"] for row in made.shown()] == ["done", "failed", "done"]
     pids = [int(path.name) for path in folder.iterdir()]
     assert len(pids) == 33
@@ -131,8 +131,8 @@ def test_what_an_experiment_leaves_running_ends_with_it(study, qexp, tmp_path, i
     assert f"experiment {first['id']}: killed 11 processes that it left running" in said
 
 
-def test_what_a_killed_process_of_an_experiment_leaves_running_ends_too(study, tmp_path):
-    # Given an experiment in a Python of its own, which dies after it has started a process in a session of its own
+def test_processes_left_by_a_killed_isolated_experiment_end_too(study, tmp_path):
+    # Given an isolated experiment that dies after it has started a process in another session
     source = """
 import os, subprocess
 def f(file):
@@ -141,10 +141,10 @@ def f(file):
     os.kill(os.getpid(), 9)
 """
     made = study(source, {"file": str(tmp_path / "pid")}, isolation="process")
-    # When its attempt is over
+    # When its attempt has ended
     made.enqueue()
     made.wait()
-    # Then that process is, too
+    # Then this process has ended, too
     assert [row["failure"] for row in made.shown()] == ["crashed"]
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 

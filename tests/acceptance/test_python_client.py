@@ -1,4 +1,4 @@
-"""The same from Python, as in a notebook."""
+"""The Python client: enqueue, wait, requeue and read."""
 
 import subprocess
 import sys
@@ -55,7 +55,7 @@ def test_a_grid_file_is_enqueued(queue, tmp_path):
     assert qexp.enqueue(str(tmp_path / "grid.yaml")).status().total == 2
 
 
-def test_keys_and_values_are_laid_over_a_grid_file(queue, tmp_path):
+def test_keys_and_values_override_a_grid_file(queue, tmp_path):
     (tmp_path / "experiment.py").write_text(SOURCE)
     (tmp_path / "grid.yaml").write_text("function: experiment:train\nqueue: none\nparameters: {lr: [1, 2]}\n")
     study = qexp.enqueue(tmp_path / "grid.yaml", study=f"over_{queue}", seeds=2, set={"lr": [0.1, 0.2, 0.3]})
@@ -67,7 +67,7 @@ def test_an_unknown_study_is_refused():
         qexp.Study("no_such_study")
 
 
-def test_the_public_names_are_there():
+def test_the_public_names_exist():
     code = "import qexp; print(sorted(n for n in qexp.__all__ if getattr(qexp, n) is None), qexp.__version__[:1])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[] 0\n"
 
@@ -80,7 +80,7 @@ def test_a_script_names_a_function_in_a_file_beside_it_and_workers_find_it(worke
     (tmp_path / "sweep.py").write_text(
         f"import qexp\nstudy = qexp.enqueue({grid!r})\nassert study.add([{{'lr': 0.5}}]) == 1\n"
     )
-    # When it is run from elsewhere
+    # When the script runs from another folder
     subprocess.run([sys.executable, tmp_path / "sweep.py"], check=True, cwd="/")
-    # Then workers have its folder's code
+    # Then workers have the code of the script's folder
     assert qexp.Study(name).wait(timeout=120).counts["done"] == 3

@@ -1,4 +1,4 @@
-"""The README's way from a function to a table runs as it stands there."""
+"""The tour of the README from a function to a table works as written."""
 
 import json
 import re
@@ -17,7 +17,7 @@ def commands(block: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("file", [TOUR[0], TOUR[1]], ids=["experiment.py", "grid.yaml"])
-def test_the_files_of_the_tour_say_their_names(file):
+def test_the_files_of_the_tour_begin_with_their_names(file):
     assert re.match(r"# (experiment.py|grid.yaml)\n", file)
 
 
@@ -28,7 +28,7 @@ def test_the_tour_ends_with_the_table_that_it_shows(qexp, tmp_path, start_worker
     (tmp_path / "grid.yaml").write_text(grid)
     assert [line[0] for line in commands(first)] == ["qexp", "qexp", "celery", "qexp", "qexp"]
     start_worker()
-    # When a person enters the first commands
+    # When the first commands run
     for line in commands(first):
         if line[0] == "qexp" and line[1] != "errors":
             done = qexp(*line[1:])
@@ -36,14 +36,14 @@ def test_the_tour_ends_with_the_table_that_it_shows(qexp, tmp_path, start_worker
     # Then three experiments have failed
     (group,) = json.loads(qexp("errors", "logistic", "--format", "json").stdout)
     assert (group["count"], group["error_type"]) == (3, "OverflowError")
-    # And with the fix, the further commands end with the table
+    # And with the fix, the other commands end with the table
     (fix,) = re.findall(r"Fix it: `(.*)`", README)
     (tmp_path / "experiment.py").write_text(function.replace("return 1 / (1 + math.exp(-z))", fix))
     for line in commands(second):
         done = qexp(*line[1:], *(["-y"] if "--stale" in line else []))
         assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(table)
-    # And the frame has what the table has
+    # And the frame has the values of the table
     names: dict[str, object] = {}
     exec(frame.replace("frame.groupby", "means = frame.groupby"), names)  # noqa: S102
     assert names["means"].loc[(0.01, 4)] == pytest.approx(0.852)

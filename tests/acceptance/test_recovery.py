@@ -1,4 +1,4 @@
-"""What goes away comes back, and nothing is left behind: services under a running worker, a run that is interrupted."""
+"""Workers survive restarts of the services, and an interrupted run leaves nothing behind."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def f(x, folder):
 
 @pytest.fixture
 def own(tmp_path):
-    """A site of the test's own, a study on it, and what runs a command there."""
+    """A separate site, a study on it, and a function that runs commands there."""
     environ = {**os.environ, "QEXP_HOME": str(tmp_path / "home")}
     (tmp_path / "experiment.py").write_text(SOURCE)
     grid = {
@@ -61,27 +61,27 @@ def own(tmp_path):
     qexp("down")
 
 
-def test_results_wait_for_services_that_are_away(own, tmp_path):
+def test_results_wait_for_services_that_are_down(own, tmp_path):
     # Given two running experiments
     qexp, start, began, statuses = own
     qexp("up")
     qexp("enqueue", "grid.yaml")
     start("celery", "-A", "qexp", "worker", "-c", "2")
     eventually(began, "both experiments to run")
-    # When they end while Postgres and the broker are away
+    # When they end while Postgres and the broker are down
     qexp("down")
     (tmp_path / "go").touch()
     waiting = re.compile(r"the outcome of experiment (\d+) waits for Postgres")
     eventually(lambda: len(set(waiting.findall((tmp_path / "log").read_text()))) == 2, "both to end")
     qexp("up")
-    # Then their results arrive, and the same worker takes the next experiments
+    # Then their results arrive, and the same worker runs the next experiments
     eventually(lambda: statuses() == ["done", "done"], "both results")
     qexp("requeue", "s", "--status", "done")
     assert qexp("wait", "s", "--timeout", "120").returncode == 0
 
 
-def test_a_result_outlasts_its_worker_while_postgres_is_away(own, tmp_path):
-    # Given two experiments that have ended while Postgres and the broker are away, and whose worker was killed then
+def test_a_result_survives_its_worker_while_postgres_is_down(own, tmp_path):
+    # Given two experiments that ended while both services were down, and a killed worker
     qexp, start, began, statuses = own
     qexp("up")
     qexp("enqueue", "grid.yaml")
@@ -94,10 +94,10 @@ def test_a_result_outlasts_its_worker_while_postgres_is_away(own, tmp_path):
     assert {path.stat().st_mode & 0o777 for path in outbox.iterdir()} == {0o600}
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
-    # When both are back, and another worker is there
+    # When both services are back, and another worker starts
     qexp("up")
     start("celery", "-A", "qexp", "worker", "-c", "2")
-    # Then it delivers the results, and nothing runs again
+    # Then this worker delivers the results, and nothing runs again
     eventually(lambda: statuses() == ["done", "done"], "both results")
     shown = json.loads(qexp("show", "1,2", "--format", "json").stdout)
     assert [(row["result"], len(row["attempts"])) for row in shown] == [({"value": 1}, 1), ({"value": 2}, 1)]
@@ -105,7 +105,7 @@ def test_a_result_outlasts_its_worker_while_postgres_is_away(own, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_ended_takes_its_worker_along_and_gives_back_what_ran(own, number):
+def test_an_interrupted_run_ends_its_worker_and_releases_its_experiments(own, number):
     _, start, began, statuses = own
     run = start("qexp", "run", "grid.yaml", "-c", "2")
     eventually(began, "both experiments to run")

@@ -1,4 +1,4 @@
-"""`qexp report` writes all about a study that workers have run, and refuses in one line what it cannot write."""
+"""`qexp report` writes one page about a study, and refuses impossible requests in one line."""
 
 import json
 
@@ -25,7 +25,7 @@ def worker(start_worker, queue):
 
 @pytest.fixture(scope="module")
 def ran(worker, queue, site, tmp_path_factory):
-    """A study of 18 experiments of which one has failed."""
+    """A study of 17 done experiments and a failed one."""
     from qexp import enqueue
 
     folder = tmp_path_factory.mktemp("study")

@@ -1,4 +1,4 @@
-"""Roles of 'qexp db roles': a worker that may do its work and no more, a reader that may look and change nothing."""
+"""Roles of `qexp db roles`: workers have only the rights that they need, and readers cannot change anything."""
 
 import json
 import uuid
@@ -61,7 +61,7 @@ PLAIN = "def f(x):\n    return {'y': x}\n"
 
 @pytest.fixture(scope="module")
 def roles(site):
-    """Settings of the owner of a database of its own, and the same as the worker's role and the reader's."""
+    """Settings for a separate database as its owner, as the worker role and as the reader role."""
     with connect(site) as raw:
         raw.execute("DROP DATABASE IF EXISTS roles WITH (FORCE)")
         raw.execute("CREATE DATABASE roles")
@@ -69,7 +69,7 @@ def roles(site):
     Client(owner).migrate()
     script = Client(owner).roles(WORKER, READER)
     with connect(owner) as raw:
-        for _ in range(2):  # it can be run again
+        for _ in range(2):  # a second run succeeds
             raw.execute(script)
         for name in (WORKER, READER):
             raw.execute(SQL("ALTER ROLE {} PASSWORD {}").format(Identifier(name), Literal(PASSWORD)))
@@ -87,7 +87,7 @@ def roles(site):
 
 @pytest.fixture
 def start(roles, start_worker, monkeypatch):
-    """Start workers that log in as the role for workers, on a queue of the test's own."""
+    """Start workers with the worker role on the test's own queue."""
     queue = f"q_{uuid.uuid4().hex[:8]}"
 
     def start(*options):
@@ -103,7 +103,7 @@ def start(roles, start_worker, monkeypatch):
 
 @pytest.fixture
 def enqueue(roles, start, qexp, tmp_path):
-    """Enqueue a study as the owner, and return its name and what runs commands as the owner."""
+    """Enqueue a study as the owner; return its name and a function that runs commands as the owner."""
 
     def as_owner(*arguments):
         return qexp(*arguments, environ={"QEXP_DATABASE_URL": roles.owner.database_url})
@@ -128,8 +128,8 @@ def columns(settings, name):
         return {row[0] for row in rows}
 
 
-def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_path):
-    # Given workers with the role, and experiments that use all that experiments can do
+def test_the_worker_role_has_all_rights_that_workers_need(roles, start, enqueue, tmp_path):
+    # Given workers with the role, and experiments that use every feature
     ways = ["returns", "raises", "again", "crashes", "saves", "pauses", "attached", "silent"]
     retries = {"error": 1, "crashed": 0, "lost": 5, "delay": "0.1s"}
     name, as_owner = enqueue(SOURCE, {"way": ways}, settings={"folder": str(tmp_path)}, retries=retries)
@@ -142,10 +142,10 @@ def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_pat
         return {row["params"]["way"]: row["status"] for row in rows}
 
     eventually(lambda: list(statuses().values()).count("running") == 1, "all others to end")
-    # When one of them goes silent
+    # When one of them becomes silent
     first.kill()
     eventually(lambda: statuses()["silent"] == "done", "the leader to give it to the other one")
-    # Then each has ended as it should, with all that it left
+    # Then each experiment has the expected end and all recorded data
     ends = {"raises": "failed", "crashes": "failed", "pauses": "paused"}
     assert statuses() == {way: ends.get(way, "done") for way in ways}
     shown = json.loads(as_owner("show", name, "--format", "json").stdout)
@@ -162,12 +162,12 @@ def test_a_worker_needs_no_more_than_its_role_may(roles, start, enqueue, tmp_pat
     refused = [line for worker in (first, second) for line in worker.text().splitlines() if "must be owner" in line]
     assert all("is written later" in line for line in refused)
     assert "permission denied" not in first.text() + second.text()
-    # And the view, which a worker cannot write, has the new columns when the owner has waited for the study
+    # And the view, which workers cannot write, has the new columns after a wait of the owner
     as_owner("wait", name)
     assert {"way", "score", "early"} <= columns(roles.owner, name)
 
 
-def test_a_worker_may_look_after_studies_workers_and_people(roles, view):
+def test_the_worker_role_may_act_as_leader(roles, view):
     suspect = quarantine.Suspect(uuid.uuid4(), "w@here", "here", [1], ["x"], "ValueError")
     with Client(roles.worker).begin() as connection:
         assert failure_limit.exceeded(connection) == []
@@ -235,7 +235,7 @@ def view(roles, tmp_path_factory):
 
 
 @pytest.mark.parametrize("statement", FORBIDDEN)
-def test_a_worker_may_do_nothing_else(roles, view, statement):
+def test_the_worker_role_may_do_nothing_more(roles, view, statement):
     with connect(roles.worker) as raw, pytest.raises(psycopg.errors.InsufficientPrivilege):
         raw.execute(statement.format(view=view))
 
@@ -289,7 +289,7 @@ def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
     with connect(roles.reader) as raw:
         rows = raw.execute(SQL("SELECT way, score FROM {} ORDER BY id").format(Identifier(f"study_{name}"))).fetchall()
     assert rows == [("returns", 1.5), ("raises", None)]
-    # And what it may not do is said in one line
+    # And a forbidden command is an error of one line
     for command in (("enqueue", "grid.yaml"), ("requeue", name, "--failed", "-y"), ("cancel", name, "-y")):
         done = look(*command)
         assert done.returncode == 3, (command, done.stderr)
@@ -298,7 +298,7 @@ def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
         assert PASSWORD not in done.stderr
 
 
-def test_a_worker_whose_role_may_not_work_says_so_and_ends(roles, start_worker, monkeypatch):
+def test_a_worker_whose_role_lacks_rights_ends_with_an_error(roles, start_worker, monkeypatch):
     monkeypatch.setenv("QEXP_DATABASE_URL", roles.reader.database_url)
     worker = start_worker("-c", "1")
     eventually(lambda: worker.process.poll() is not None, "the worker to end")
@@ -307,7 +307,7 @@ def test_a_worker_whose_role_may_not_work_says_so_and_ends(roles, start_worker, 
     assert "Traceback" not in worker.text()
 
 
-def test_a_worker_cannot_bring_the_schema_up_to_date_and_says_who_can(roles, qexp):
+def test_a_worker_cannot_migrate_the_schema_and_names_who_can(roles, qexp):
     with connect(roles.owner) as raw:
         raw.execute("DELETE FROM alembic_version")
     try:
@@ -320,7 +320,7 @@ def test_a_worker_cannot_bring_the_schema_up_to_date_and_says_who_can(roles, qex
             raw.execute("INSERT INTO alembic_version VALUES (%s)", [schema_version.HEAD])
 
 
-def test_the_roles_are_printed_and_not_made(qexp, roles):
+def test_the_sql_of_roles_is_printed_and_not_executed(qexp, roles):
     environ = {"QEXP_DATABASE_URL": roles.owner.database_url}
     done = qexp("db", "roles", "--worker", "w", "--reader", "r", environ=environ)
     assert done.returncode == 0
@@ -334,7 +334,7 @@ NO_NAMES = [("qexp", "r"), ("x" * 64, "r"), ("ü" * 32, "r"), ("w", ""), ("w", "
 
 
 @pytest.mark.parametrize("names", NO_NAMES, ids=repr)
-def test_names_that_cannot_be_those_of_two_roles_are_refused(roles, names):
+def test_invalid_names_of_roles_are_refused(roles, names):
     with pytest.raises(RoleError, match="expected") as caught:
         Client(roles.owner).roles(*names)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Passwords that a worker has in its environment reach no function, and nothing that functions leave."""
+"""Passwords in a worker's environment reach no function and no recorded data."""
 
 import json
 from urllib.parse import unquote, urlsplit
@@ -55,7 +55,7 @@ def test_no_password_of_the_environment_reaches_a_function_or_a_row(study, worke
     rows = made.shown()
     outcomes = {row["params"]["way"]: row["attempts"][0]["outcome"] for row in rows}
     assert outcomes == {"returns": "done", "raises": "error", "crashes": "crashed"}
-    # Then each has found the services
+    # Then each function has found the services
     for row in rows:
         steps = raw.execute("SELECT step FROM metric WHERE experiment = %s AND attempt = 1", [row["id"]]).fetchall()
         assert sorted(steps) == [(1,), (2,)]
@@ -67,7 +67,7 @@ def test_no_password_of_the_environment_reaches_a_function_or_a_row(study, worke
         found = raw.execute(SQL("SELECT row_to_json(t)::text FROM {} AS t").format(Identifier(table))).fetchall()
         texts[table] = "\n".join(row[0] for row in found)
     assert [table for table, text in texts.items() if any(password in text for password in passwords)] == []
-    # And what stands around one is there
+    # And the text around a masked password is stored
     raised = next(row for row in rows if row["params"]["way"] == "raises")["attempts"][0]
     assert "nobody answers at ('postgresql://" in raised["error_message"]
     assert ":***@" in raised["error_message"]

@@ -1,4 +1,4 @@
-"""Stale results, with real workers: what attempts have imported decides."""
+"""Stale results with real workers depend on the recorded imports of attempts."""
 
 import json
 import uuid
@@ -11,7 +11,7 @@ KINDS = {"prefork": ("prefork", "child"), "process": ("prefork", "process"), "so
 
 @pytest.fixture(params=KINDS)
 def project(request, qexp, start_worker, tmp_path):
-    """Two studies with functions in one folder, with results, and a worker that runs both in one process if it can."""
+    """Two studies with results and functions in one folder, and a worker that runs both."""
     pool, isolation = KINDS[request.param]
     queue = f"q_{uuid.uuid4().hex[:8]}"
     names = {which: f"{which}_{queue}" for which in ("one", "two")}
@@ -41,14 +41,14 @@ def project(request, qexp, start_worker, tmp_path):
 
 
 def stale(qexp, name):
-    """Return how many of a study are stale, and the files that made them so."""
+    """Return the number of stale experiments of a study, and the changed files."""
     found = json.loads(qexp("stale", name, "--format", "json").stdout)
     return found["stale"], sorted({file for group in found["groups"] for file in group["files"]})
 
 
-def test_only_what_imported_an_edited_file_is_stale_and_runs_again(project, qexp, raw):
+def test_only_results_that_imported_an_edited_file_are_stale_and_run_again(project, qexp, raw):
     one, two = project.names.values()
-    # Given results whose files and packages are known
+    # Given results with recorded files and packages
     lists = (
         "SELECT DISTINCT i.files, i.packages FROM attempt a JOIN imported i ON i.digest = a.imported "
         "JOIN study s ON s.id = a.study WHERE s.name = %s"
@@ -71,7 +71,7 @@ def test_only_what_imported_an_edited_file_is_stale_and_runs_again(project, qexp
     assert [stale(qexp, name) for name in (one, two)] == [(3, ["only_one.py"]), (0, [])]
     assert len(json.loads(qexp("list", one, "--stale", "--format", "json").stdout)) == 3
     assert json.loads(qexp("list", two, "--stale", "--format", "json").stdout) == []
-    # When they run again, then they are current, with what the new code gives
+    # When they run again, then they are current, with results of the new code
     assert qexp("requeue", one, "--stale").stdout.startswith("3 requeued")
     project.wait("one")
     assert stale(qexp, one) == (0, [])
@@ -80,7 +80,7 @@ def test_only_what_imported_an_edited_file_is_stale_and_runs_again(project, qexp
 
 
 @pytest.mark.parametrize("project", ["prefork"], indirect=True)
-def test_a_look_names_settings_files_and_the_command_and_the_folder_that_was_edited_since(project, qexp):
+def test_stale_lists_settings_files_the_command_and_the_folder_edited_since(project, qexp):
     one = project.names["one"]
     grid = json.loads((project.folder / "one.yaml").read_text())
     (project.folder / "one.py").write_text("def f(x, epochs=1): return 0\n")

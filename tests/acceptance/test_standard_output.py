@@ -1,4 +1,4 @@
-"""Standard output has data and nothing else, whatever the user's code prints, and when."""
+"""Standard output contains only data, for any output of the user's code."""
 
 import json
 import subprocess
@@ -35,14 +35,14 @@ def f(x: annotation()):
 
 
 @pytest.mark.parametrize("command", [("enqueue",), ("enqueue", "--dry-run"), ("diff",), ("run", "-c", "1")])
-def test_json_is_all_that_a_command_prints_whatever_the_users_module_prints(qexp, study, command):
-    # Given a module that prints in every way while it is imported, and afterwards
+def test_json_output_contains_nothing_that_the_users_module_prints(qexp, study, command):
+    # Given a module that prints in every way during its import and later
     made = study(PRINTS, {"x": [1, 2]})
     if command == ("diff",):
         made.enqueue()
     # When a command that imports it prints JSON
     done = qexp(*command, "grid.yaml", "--format", "json")
-    # Then there is nothing else on standard output, and all that was printed is on the other stream
+    # Then standard output has only the JSON, and stderr has the module's output
     assert done.returncode == 0, done.stderr
     assert made.name == json.loads(done.stdout)["study"]
     for said in ("import: print", "import: __stdout__", "import: descriptor", "import: subprocess", "at exit: print"):
@@ -50,7 +50,7 @@ def test_json_is_all_that_a_command_prints_whatever_the_users_module_prints(qexp
     assert "annotation: descriptor" in done.stderr
 
 
-def test_the_result_is_all_that_debug_prints_into_a_pipe(qexp, study):
+def test_debug_prints_only_the_result_into_a_pipe(qexp, study):
     made = study(PRINTS, {"x": [1]})
     made.enqueue()
     (one,) = made.listed()
@@ -61,13 +61,13 @@ def test_the_result_is_all_that_debug_prints_into_a_pipe(qexp, study):
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "| head -c 0"])
-def test_closed_streams_do_not_turn_data_into_talk(site, study, closed):
-    # Given a module that prints, and a shell that has closed streams of the command
+def test_closed_streams_do_not_mix_data_and_messages(site, study, closed):
+    # Given a module that prints, and a command with closed streams
     made = study("print('import: print')\ndef f(x): return x\n", {"x": [1]})
     script = f"exec {sys.executable} -m qexp enqueue grid.yaml --dry-run --format json {closed}"
-    # When it runs
+    # When the command runs
     done = subprocess.run(["sh", "-c", script], cwd=made.folder, capture_output=True, text=True, check=False)
-    # Then data go to standard output or nowhere, and what the module prints to the other stream or nowhere
+    # Then data go only to standard output, and the module's output only to stderr
     assert done.returncode == 0, done.stderr
     if closed == "2>&-":
         assert json.loads(done.stdout)["study"] == made.name
@@ -76,7 +76,7 @@ def test_closed_streams_do_not_turn_data_into_talk(site, study, closed):
     assert done.stderr.splitlines() == ([] if "2>&-" in closed else ["import: print"])
 
 
-def test_what_a_script_prints_from_other_threads_while_qexp_imports_stays_where_it_was(tmp_path):
+def test_output_of_other_threads_stays_on_standard_output_during_an_import(tmp_path):
     # Given a module whose import waits until another thread has written to standard output
     (tmp_path / "experiment.py").write_text(
         "import builtins\nbuiltins.begun.set()\nbuiltins.written.wait()\nprint('import')\ndef f(x): return x\n"
@@ -95,6 +95,6 @@ checked(Grid.from_dict({"study": "a", "function": "experiment:f", "parameters": 
 """
     # When the script checks a grid of that module
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    # Then the thread's output is the script's, and the module's goes to stderr
+    # Then the thread's output goes to stdout, and the module's to stderr
     assert (done.stdout, done.returncode) == ("mine\n", 0), done.stderr
     assert done.stderr == "import\n"

@@ -1,4 +1,4 @@
-"""`qexp table tables.yaml`: all tables of a paper, written, checked, and kept where they would be wrong."""
+"""`qexp table tables.yaml` writes and checks all tables of a paper, and keeps the old file of a refused table."""
 
 import json
 import os
@@ -26,14 +26,14 @@ PARAMETERS = {"classifier": ["svc", "tree"], "dataset": ["iris", "wine"], "seed"
 
 
 def accuracy(params, shift=0.0):
-    """Return a result that only the parameters and *shift* decide."""
+    """Return a result that depends only on the parameters and *shift*."""
     base = {"svc": 0.9, "tree": 0.8}[params["classifier"]]
     return {"accuracy": base + params["seed"] / 100 + shift}
 
 
 @pytest.fixture
 def finished(client, raw, tmp_path):
-    """Make a study whose experiments have ended as *result* says; None leaves an experiment queued."""
+    """Make a study of experiments that have ended with *result*; None leaves an experiment queued."""
 
     def finished(result=accuracy, parameters=PARAMETERS):
         name = f"s_{uuid.uuid4().hex[:8]}"
@@ -50,7 +50,7 @@ def finished(client, raw, tmp_path):
 
 
 def finish(client, raw, name, result):
-    """End the experiments of a study that are queued or pending."""
+    """Finish the queued and pending experiments of a study."""
     raw.execute(
         "UPDATE experiment SET status = 'queued' "
         "WHERE status = 'pending' AND study = (SELECT id FROM study WHERE name = %s)",
@@ -66,14 +66,14 @@ def finish(client, raw, name, result):
 
 
 def run_again(client, raw, name, result):
-    """Requeue all experiments of a study, and end them as *result* says."""
+    """Requeue all experiments of a study, and finish them with *result*."""
     client.requeue(Selection(name))
     finish(client, raw, name, result)
 
 
 @pytest.fixture
 def paper(finished, tmp_path):
-    """A study and a file with two tables of it and macros, in a folder of its own."""
+    """A study, and a file with two of its tables and macros, in a separate folder."""
     name, folder = finished(), tmp_path / "paper"
     folder.mkdir()
     (folder / "tables.yaml").write_text(f"""
@@ -93,7 +93,7 @@ def texts(folder):
 def test_every_table_is_written_and_the_same_data_leave_the_files_alone(paper, qexp):
     # When the tables are written
     done = qexp("table", "paper/tables.yaml")
-    # Then each file has a line and is there
+    # Then each file exists and has a line of output
     assert (done.returncode, done.stderr) == (0, "")
     names = ["accuracy.tex", "accuracy.md", "accuracy.csv", "all.tex", "numbers.tex"]
     assert done.stdout.splitlines() == [f"paper/{name}  written" for name in names]
@@ -110,15 +110,15 @@ def test_every_table_is_written_and_the_same_data_leave_the_files_alone(paper, q
     assert (checked.returncode, checked.stdout) == (0, again.stdout)
 
 
-def test_a_check_names_what_differs_from_the_database_and_writes_nothing(paper, qexp, client, raw):
-    # Given written tables, one of which was lost, and other results since
+def test_a_check_names_differences_from_the_database_and_writes_nothing(paper, qexp, client, raw):
+    # Given written tables, one of them deleted, and newer results
     qexp("table", paper.file)
     (paper.folder / "all.tex").unlink()
     run_again(client, raw, paper.study, lambda params: accuracy(params, 0.02 * (params["dataset"] == "iris")))
     before = texts(paper.folder)
     # When the files are checked
     done = qexp("table", "paper/tables.yaml", "--check")
-    # Then the exit status is 1, and each line says what differs
+    # Then the exit status is 1, and each line names a difference
     assert (done.returncode, done.stderr) == (1, "")
     lines = dict(line.split("  ", 1) for line in done.stdout.splitlines())
     iris = "Support vectors / iris: **0.91 ± 0.01** → **0.93 ± 0.01**"
@@ -128,7 +128,7 @@ def test_a_check_names_what_differs_from_the_database_and_writes_nothing(paper, 
     assert lines["paper/all.tex"] == "missing"
     assert lines["paper/numbers.tex"].startswith(r"differs: 4 cells (\accuracySupportVectorsIris: 0.91 ± 0.01 → 0.93 ±")
     assert texts(paper.folder) == before
-    # And a table by itself is checked alike
+    # And a single table is checked in the same way
     only = qexp("table", "paper/tables.yaml", "--check", "--only", "all", "--format", "json")
     assert only.returncode == 1
     assert json.loads(only.stdout) == [
@@ -139,7 +139,7 @@ def test_a_check_names_what_differs_from_the_database_and_writes_nothing(paper, 
 
 
 def test_a_refused_table_keeps_its_old_file_and_the_others_are_written(paper, qexp, finished):
-    # Given a table that lacks two replicates, one that names no result, and their files of before
+    # Given a table without two replicates, one with an unknown result, and their older files
     partial = finished(lambda params: None if (params["dataset"], params["seed"]) == ("wine", 2) else accuracy(params))
     with paper.file.open("a") as file:
         file.write("x-notes: mine\n")
@@ -152,9 +152,9 @@ macros:""",
     paper.file.write_text(text)
     (paper.folder / "part.tex").write_text("old\n")
     (paper.folder / "numbers.tex").write_text("old numbers\n")
-    # When all are written
+    # When all tables are written
     done = qexp("table", "paper/tables.yaml")
-    # Then the good ones are there, and the others are as they were
+    # Then the valid ones are new, and the others are unchanged
     assert done.returncode == 2
     assert done.stdout.splitlines() == [
         "paper/accuracy.tex  written",
@@ -168,14 +168,14 @@ macros:""",
     assert (paper.folder / "part.tex").read_text() == "old\n"
     assert (paper.folder / "numbers.tex").read_text() == "old numbers\n"
     assert not (paper.folder / "wrong.tex").exists()
-    # And each reason is a line with its place, in words of the file
+    # And each reason is a line with its place in the file
     first, reason, advice, other = done.stderr.splitlines()
     assert first == "qexp: paper/tables.yaml, line 6: table part: the table would be wrong:"
     assert reason.startswith("- 2 experiments are not finished yet in svc / wine, tree / wine; qexp wait ")
     assert advice == "allow: missing shows the table with marks and notes"
     assert other.startswith("qexp: paper/tables.yaml, line 7: table wrong: the study")
     assert "(did you mean 'accuracy'?)" in other
-    # And a check of the refused one alone ends with 1; with the key that is advised it is written
+    # And a check of the refused one ends with 1; with the advised key it is written
     assert qexp("table", "paper/tables.yaml", "--check", "--only", "part").returncode == 1
     paper.file.write_text(text.replace(f"study: {partial},", f"study: {partial}, allow: missing,"))
     allowed = qexp("table", "paper/tables.yaml", "--only", "part,all")
@@ -185,7 +185,7 @@ macros:""",
 
 
 def test_a_reader_can_check_without_the_source(paper, qexp, site, raw):
-    # Given a role that may only look, and tables that the owner has written
+    # Given a role that may only read, and tables that the owner has written
     qexp("table", paper.file)
     role, password = f"reader_{uuid.uuid4().hex[:8]}", "secret"
     raw.execute(Client(site).roles("table_worker", role))
@@ -196,9 +196,9 @@ def test_a_reader_can_check_without_the_source(paper, qexp, site, raw):
         reader = connect(site.model_copy(update={"database_url": url}))
         with reader, pytest.raises(psycopg.errors.InsufficientPrivilege):
             reader.execute("UPDATE study SET name = 'x'")
-        # When the reader checks them, the folder of the study's code being gone
+        # When the reader checks them without the folder of the study's code
         done = qexp("table", "paper/tables.yaml", "--check", environ={"QEXP_DATABASE_URL": url})
-        # Then all is as the database says
+        # Then all tables match the database
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.count("  unchanged\n") == 5
     finally:
@@ -207,15 +207,15 @@ def test_a_reader_can_check_without_the_source(paper, qexp, site, raw):
 
 
 def test_files_that_cannot_be_written_are_one_line_and_nothing_is_written(paper, qexp):
-    # Given a second table for a folder that is not there
+    # Given a second table in a missing folder
     text = paper.file.read_text()
     paper.file.write_text(text.replace("{average: dataset}", "{average: dataset, files: no/all.tex}"))
-    # When the tables are written, then nothing is
+    # When the tables are written, then none is changed
     done = qexp("table", "paper/tables.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == ("qexp: paper/no/all.tex: there is no folder paper/no; make it with 'mkdir -p paper/no'\n")
     assert [path.name for path in paper.folder.iterdir()] == ["tables.yaml"]
-    # And likewise for a file that is a folder, also where files are checked
+    # And the same holds for a folder in place of a file, also for a check
     paper.file.write_text(text)
     (paper.folder / "numbers.tex").mkdir()
     done = qexp("table", "paper/tables.yaml")
@@ -230,7 +230,7 @@ def texts_of_files(folder):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_the_right_to_write_is_one_line(paper, qexp):
+def test_a_read_only_folder_is_an_error_of_one_line(paper, qexp):
     paper.folder.chmod(0o555)
     try:
         done = qexp("table", "paper/tables.yaml")
@@ -315,7 +315,7 @@ def test_the_file_and_macros_of_one_table_are_written_and_checked(finished, qexp
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "one.tex: 2 rows, 2 columns\nm.tex: a macro for each of 4 cells\n"
     assert "SvcIris}{$0.91 \\pm 0.01$}" in (tmp_path / "m.tex").read_text()
-    # When one of them is edited by hand, then the check says so
+    # When a user edits one of them, then the check names it
     edited = (tmp_path / "one.tex").read_text().replace("0.81", "0.95")
     (tmp_path / "one.tex").write_text(edited)
     done = qexp(*line, "-o", "one.tex", "--macros", "m.tex", "--check")
@@ -337,7 +337,7 @@ def test_python_reads_the_tables_and_writes_nothing(paper, client):
     assert list(found) == ["accuracy", "all"]
     assert found["accuracy"].cell("Support vectors", "iris").text == "0.91"
     assert [path.name for path in paper.folder.iterdir()] == ["tables.yaml"]
-    # And a table that cannot be made is named
+    # And an impossible table is named
     text = paper.file.read_text()
     paper.file.write_text(text.replace("average: dataset", "where: lr < 1"))
     with pytest.raises(SelectorError) as failed:

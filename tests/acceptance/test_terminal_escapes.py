@@ -1,4 +1,4 @@
-"""What an experiment has stored controls no terminal on which a person looks at it."""
+"""Stored text of an experiment cannot control the terminal that shows it."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def ended(study):
 
 
 def on_a_terminal(folder, *arguments):
-    """Run a command whose three standard streams are a terminal, and return what came there."""
+    """Run a command with a terminal as its three standard streams; return the terminal's text."""
     controller, terminal = pty.openpty()
     command = [sys.executable, "-m", "qexp", *map(str, arguments)]
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": "200"}
@@ -85,12 +85,12 @@ def test_colours_and_progress_bars_of_an_experiment_reach_a_terminal(ended):
     assert "\x1b[31mmessage\x1b[0m \\x1b]0;owned\\x07" in shown
 
 
-def test_into_a_pipe_logs_are_without_colours_and_each_state_of_a_progress_bar_is_a_line(ended, qexp):
+def test_logs_in_a_pipe_have_no_colours_and_one_line_per_state_of_a_progress_bar(ended, qexp):
     one = ended.listed()[0]["id"]
     assert qexp("logs", one).stdout == "red \\x1b]0;owned\\x07\\x1b[2J\\x9b6n\\u202e\n10%\n100%\nend\n"
 
 
-def test_json_and_files_of_code_are_what_was_stored(ended, qexp):
+def test_json_and_code_files_are_exactly_the_stored_data(ended, qexp):
     odd = "\x1b]0;owned\x07\x1b[2J\x9b6n\u202e"
     one, two = ended.listed()
     failed, _ = ended.shown()

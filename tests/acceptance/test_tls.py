@@ -1,4 +1,4 @@
-"""Postgres and the broker over TLS: with the right CA everything works, with a wrong one or a wrong host nothing."""
+"""Postgres and the broker over TLS: a right CA works, and a wrong CA or host name is refused."""
 
 import base64
 import contextlib
@@ -27,9 +27,9 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 class Terminator:
     """
-    A TLS end on a port of this machine, before a service that was built without.
+    A TLS endpoint on a port of this machine, in front of a service without TLS.
 
-    Clients of a Postgres *ask* for TLS first. What they have entrusted to it is counted in `received`, in bytes.
+    Clients of Postgres *ask* for TLS first. `received` counts the bytes that clients send.
     """
 
     def __init__(self, context, connect, ask):
@@ -50,7 +50,7 @@ class Terminator:
                 threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client):
-        with client, contextlib.suppress(OSError):  # who does not trust us hangs up
+        with client, contextlib.suppress(OSError):  # a client that does not trust the certificate closes the connection
             if self._ask:
                 assert client.recv(8, socket.MSG_WAITALL) == _SSL_REQUEST
                 client.sendall(b"S")
@@ -71,7 +71,7 @@ def unix(path):
 
 @pytest.fixture(scope="module")
 def tls(site, tmp_path_factory):
-    """Both services behind TLS for `localhost`, the files of the right CA and of a wrong one, and URLs with either."""
+    """Both services behind TLS for `localhost`, and the files and URLs of a right and a wrong CA."""
     folder = tmp_path_factory.mktemp("tls")
     ca, other = trustme.CA(), trustme.CA()
     ca.cert_pem.write_to_path(folder / "ca.pem")
@@ -115,7 +115,7 @@ def f(x, context: qexp.Context):
 
 
 def test_everything_works_over_tls(tls, over_tls, start_worker, study, queue, tmp_path):
-    # Given a worker and a monitor that reach both services over TLS only
+    # Given a worker and a monitor that reach both services only over TLS
     worker = start_worker("-Q", queue, "-c", "1", "-E")
     port = free_port()
     line = [sys.executable, "-m", "qexp", "monitor", f"--port={port}"]
@@ -136,7 +136,7 @@ def test_everything_works_over_tls(tls, over_tls, start_worker, study, queue, tm
         # When experiments are enqueued
         made = study(SOURCE, {"x": [1, 2]})
         made.enqueue()
-        # Then they run, and the monitor sees them, and the length of the queue
+        # Then they run, and the monitor shows them and the length of the queue
         assert made.wait() == 0
         assert [row["result"] for row in made.listed()] == [{"y": 2}, {"y": 4}]
         eventually(lambda: len(fetch("/api/tasks")) == 2, "the monitor to know both")
@@ -170,7 +170,7 @@ WRONG = {"ca": {"ca": "other.pem"}, "host": {"host": "127.0.0.1"}}
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_postgres_that_cannot_prove_who_it_is_is_refused(tls, over_tls, qexp, tmp_path, wrong, start_worker):
+def test_a_postgres_with_an_untrusted_certificate_is_refused(tls, over_tls, qexp, tmp_path, wrong, start_worker):
     url = tls.database_url(**WRONG[wrong])
     before = tls.postgres.received
     check(tls, qexp("status", environ={"QEXP_DATABASE_URL": url}), "cannot reach Postgres at ", "certificate")
@@ -179,13 +179,13 @@ def test_a_postgres_that_cannot_prove_who_it_is_is_refused(tls, over_tls, qexp, 
 
 
 @pytest.mark.parametrize("wrong", [*WRONG, "system"])
-def test_a_broker_that_cannot_prove_who_it_is_is_refused(tls, over_tls, qexp, study, tmp_path, wrong):
+def test_a_broker_with_an_untrusted_certificate_is_refused(tls, over_tls, qexp, study, tmp_path, wrong):
     url = tls.broker_url(**{**WRONG, "system": {"ca": None}}[wrong])
     made = study(SOURCE, {"x": [1, 2]})
     done = qexp("enqueue", made.folder / "grid.yaml", environ={"QEXP_BROKER_URL": url})
     check(tls, done, "cannot reach the broker at ", "certificate")
     check(tls, celery(tmp_path, QEXP_BROKER_URL=url), "cannot reach the broker at ", "certificate")
-    # nor by kombu, which by default checks no certificate
+    # and kombu refuses it, although its default checks no certificate
     code = """
 from qexp import settings
 from qexp.queueing import broker
@@ -212,7 +212,7 @@ def check(tls, done, *words):
     assert not any(password in done.stdout + done.stderr for password in tls.passwords)
 
 
-def test_whoever_asks_for_no_check_of_the_broker_gets_none(tls, over_tls, study, qexp):
+def test_the_check_of_the_brokers_certificate_can_be_disabled(tls, over_tls, study, qexp):
     made = study(SOURCE, {"x": [1]}, queue="nobody")
     environ = {"QEXP_BROKER_URL": tls.broker_url(ca=None, host="127.0.0.1", ssl_cert_reqs="none")}
     assert qexp("enqueue", made.folder / "grid.yaml", environ=environ).returncode == 0

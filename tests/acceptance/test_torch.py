@@ -1,4 +1,4 @@
-"""A training of torch whose process or worker is killed in any epoch ends with the parameters of an undisturbed one."""
+"""A torch training that is killed in any epoch ends with the parameters of an undisturbed one."""
 
 import json
 import random
@@ -51,7 +51,7 @@ def test_the_example_learns_and_leaves_series_and_weights(qexp, tmp_path):
 def test_a_killed_training_ends_with_the_parameters_of_an_undisturbed_one(
     study, qexp, start_worker, queue, tmp_path, killed, outcome
 ):
-    # Given a training that nobody disturbs, and then one that is killed in some epoch, after that epoch's metrics
+    # Given an undisturbed training, and one that is killed in an epoch after its metrics
     own, at = f"{queue}_{outcome}", random.randrange(EPOCHS)
     first = start_worker("-Q", own, "-c", "1").await_ready()
     shutil.copy(EXAMPLE / "experiment.py", tmp_path / "torch_example.py")
@@ -60,7 +60,7 @@ def test_a_killed_training_ends_with_the_parameters_of_an_undisturbed_one(
         KILLING, {"killed": ["nobody", killed]}, settings=settings, queue=own, retries={"crashed": 1, "delay": "1s"}
     )
     made.enqueue()
-    # When another attempt has gone on, on another worker if the first is gone
+    # When another attempt resumes, on another worker if the first is dead
     if killed == "worker":
         eventually((tmp_path / "reached").exists, f"epoch {at}")
         first.kill()
@@ -79,7 +79,7 @@ def test_a_killed_training_ends_with_the_parameters_of_an_undisturbed_one(
 
 
 def parameters(qexp, folder, number):
-    """Return the parameters that an experiment left."""
+    """Return the parameters that an experiment stored."""
     done = qexp("artifacts", number, "--get", "net.pt", "-o", folder / f"{number}.pt")
     assert done.returncode == 0, done.stderr
     return torch.load(folder / f"{number}.pt")

@@ -1,4 +1,4 @@
-"""A training whose worker is killed goes on from the last epoch, and ends with the numbers of an undisturbed one."""
+"""A training of a killed worker resumes from the last epoch, with the numbers of an undisturbed one."""
 
 import json
 import os
@@ -50,11 +50,11 @@ def test_the_example_learns_and_leaves_series_and_weights(qexp, tmp_path):
 
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("outcome", ["lost", "crashed"])
-def test_a_killed_training_goes_on_from_the_last_epoch(study, raw, start_worker, queue, tmp_path, outcome):
+def test_a_killed_training_resumes_from_the_last_epoch(study, raw, start_worker, queue, tmp_path, outcome):
     def count(query, *values):
         return raw.execute(f"SELECT count(*) FROM {query}", values).fetchone()[0]
 
-    # Given a training in the middle of an epoch whose metrics are written already, and an undisturbed one that is done
+    # Given a training within an epoch with written metrics, and a finished undisturbed one
     own = f"{queue}_{outcome}"
     first = start_worker("-Q", own, "-c", "2").await_ready()
     shutil.copy(EXAMPLE / "experiment.py", tmp_path / "training.py")
@@ -64,14 +64,14 @@ def test_a_killed_training_goes_on_from_the_last_epoch(study, raw, start_worker,
     eventually(lambda: [row["status"] for row in made.listed()] == ["running", "done"], "one to be done")
     held, undisturbed = (row["id"] for row in made.listed())
     eventually(lambda: count("metric WHERE experiment = %s AND step = %s", held, HELD) == 2, "the epoch's metrics")
-    # When its worker is killed and another one comes, or only its process is killed
+    # When its worker is killed and another one starts, or only its process is killed
     if outcome == "lost":
         first.kill()
         start_worker("-Q", own, "-c", "2").await_ready()
     else:
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
     assert made.wait() == 0
-    # Then the second attempt ran the rest only, and no number differs
+    # Then the second attempt runs only the rest, and no number differs
     broken, whole = made.shown()
     assert [attempt["outcome"] for attempt in broken["attempts"]] == [outcome, "done"]
     assert [attempt["outcome"] for attempt in whole["attempts"]] == ["done"]

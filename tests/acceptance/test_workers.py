@@ -1,4 +1,4 @@
-"""Real workers: one execution per experiment, and every way of failing ends as an attempt that says how."""
+"""Real workers run each experiment once, and every failure becomes an attempt with its error."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def test_the_same_ids_published_three_times_are_run_once_each(study, client, sit
     assert [row["result"]["y"] for row in made.listed()] == [x * x for x in range(40)]
 
 
-def test_messages_of_unknown_ids_are_dropped_and_the_worker_goes_on(study, site, queue):
+def test_messages_of_unknown_ids_are_dropped_and_the_worker_survives(study, site, queue):
     publish(site, Message(queue, (2**62, -1), 1, "forged"))
     made = study("def f(x): return x", {"x": 1})
     made.enqueue()
@@ -59,7 +59,7 @@ def test_messages_of_unknown_ids_are_dropped_and_the_worker_goes_on(study, site,
 
 
 class Exploit:
-    """Would make a file in whoever unpickles it."""
+    """Makes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -68,11 +68,11 @@ class Exploit:
         return Path.touch, (Path(self.path),)
 
 
-def test_messages_that_are_not_json_or_not_ids_run_nothing_and_the_worker_goes_on(study, site, workers, tmp_path):
+def test_messages_without_json_or_ids_run_nothing_and_the_worker_survives(study, site, workers, tmp_path):
     own, log = f"q_{uuid.uuid4().hex[:8]}", tmp_path / "worker.log"
     made = study("def f(x): return x", {"x": 1}, queue=own)
     line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-Q", own, "-c", "1", "-l", "INFO"]
-    # Given messages that would run code, and others that name no experiments
+    # Given messages with code, and messages without experiments
     headers = {"task": TASK, "id": str(uuid.uuid4()), "lang": "py"}
     exploit = ([[Exploit(str(tmp_path / "hacked"))]], {}, {})
     yaml = f"!!python/object/apply:os.mknod ['{tmp_path / 'hacked'}']"
@@ -85,12 +85,12 @@ def test_messages_that_are_not_json_or_not_ids_run_nothing_and_the_worker_goes_o
             encoding = "binary" if "json" not in kind else "utf-8"
             publish = {"content_type": kind, "content_encoding": encoding, "headers": headers}
             producer.publish(body, routing_key=own, exchange="", **publish)
-    # When a worker takes them
+    # When a worker receives them
     with log.open("wb") as file:
         worker = subprocess.Popen(line, stdout=file, stderr=file, cwd=tmp_path, start_new_session=True)
     try:
         made.enqueue()
-        # Then it runs nothing that they hold, and goes on
+        # Then it runs none of the code and survives
         assert made.wait() == 0
         assert log.read_text().count("] received") == len(bodies) + 1
         assert not (tmp_path / "hacked").exists()
@@ -132,7 +132,7 @@ WAYS_TO_END = {
 }
 
 
-def test_every_way_of_failing_ends_as_an_attempt_and_the_workers_go_on(study, workers):
+def test_every_failure_becomes_an_attempt_and_the_workers_survive(study, workers):
     branches = "".join(f"    if how == {how!r}:\n        {code}\n" for how, (code, _, _) in WAYS_TO_END.items())
     made = study(f"def f(how):\n{branches}    return 'fine'\n", {"how": [*WAYS_TO_END, *"abcdef"]})
     made.enqueue()
@@ -161,17 +161,15 @@ IMPORTS = {
 
 @pytest.mark.parametrize("isolation", ["child", "process"])
 @pytest.mark.parametrize("how", IMPORTS)
-def test_a_module_that_cannot_be_imported_on_the_node_ends_its_attempt_as_what_happened(
-    study, monkeypatch, how, isolation
-):
-    # Given a module that can be imported where it is enqueued, and not in a worker
+def test_an_attempt_whose_module_fails_on_the_node_has_the_outcome_of_the_failure(study, monkeypatch, how, isolation):
+    # Given a module that the client can import, but not a worker
     code, failure, message = IMPORTS[how]
     monkeypatch.setenv("ENQUEUES", "1")
     source = f"import os, sys, time\nif 'ENQUEUES' not in os.environ:\n    {code}\ndef f(x): return x\n"
     made = study(source, {"x": 1}, timeout="5s" if how == "waits" else "10m", isolation=isolation)
-    # When its experiment is run
+    # When its experiment runs
     made.enqueue()
-    # Then it fails as the module has ended
+    # Then it fails like the import of the module
     assert made.wait() == 1
     (row,) = made.shown()
     assert row["failure"] == failure, row
@@ -239,7 +237,7 @@ def test_special_characters_survive_in_parameters_results_and_errors(study):
             assert row["result"] == {"text": text}
 
 
-def test_bytes_that_postgres_cannot_keep_become_visible(study):
+def test_bytes_that_postgres_cannot_store_become_visible(study):
     made = study("def f(x):\n    raise ValueError('nul \\0 and \\ud800')\n", {"x": 1})
     made.enqueue()
     made.wait()
@@ -267,7 +265,7 @@ def requeue(made, *options):
     return subprocess.run(line, check=True, capture_output=True, text=True).stdout
 
 
-def test_failed_ids_run_again_after_the_code_was_mended(study):
+def test_failed_experiments_run_again_after_the_code_was_fixed(study):
     made = study("def f(x):\n    if x > 1:\n        raise ValueError(x)\n    return x\n", {"x": [0, 1, 2, 3]})
     made.enqueue()
     assert made.wait() == 1
@@ -279,7 +277,7 @@ def test_failed_ids_run_again_after_the_code_was_mended(study):
     assert "ValueError: 3" in made.shown()[3]["attempts"][0]["traceback"]
 
 
-def test_settings_arrive_with_the_parameters_and_results_of_all_kinds_come_back(study):
+def test_functions_receive_settings_and_parameters_and_results_of_all_types_come_back(study):
     source = """
 import dataclasses, datetime, math
 import numpy as np
@@ -331,8 +329,10 @@ WAYS_TO_STOP = [
 
 
 @pytest.mark.parametrize("signals", WAYS_TO_STOP, ids=str)
-def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, start_worker, queue, tmp_path, signals):
-    # Given a worker with two experiments under way
+def test_a_worker_that_must_stop_immediately_releases_its_experiments(
+    study, client, start_worker, queue, tmp_path, signals
+):
+    # Given a worker that runs two experiments
     own = f"{queue}_{'_'.join(str(s) for s in signals)}".replace(" ", "_")
     log = tmp_path / "log"
     log.touch()
@@ -340,14 +340,14 @@ def test_a_worker_that_must_stop_at_once_gives_back_what_it_runs(study, client, 
     first = start_worker("-Q", own, "-c", "2").await_ready()
     made.enqueue()
     eventually(lambda: len(log.read_text().split()) == 2, "both experiments to run")
-    # When it is told to stop at once
+    # When it is told to stop immediately
     all_of_it = signals[0] == "all processes"
     for number in [] if all_of_it else signals[:-1]:
         first.process.send_signal(number)
         eventually(lambda: "Warm shutdown" in first.text(), "the warm shutdown to begin")
     (signal_all if all_of_it else os.kill)(first.process.pid, signals[-1])
     eventually(lambda: first.process.poll() is not None, "the worker to stop")
-    # Then both run again elsewhere, and neither counts as a failure
+    # Then both run again on another worker, and neither counts as failed
     start_worker("-Q", own, "-c", "2").await_ready()
     assert made.wait() == 0
     assert [[a["outcome"] for a in row["attempts"]] for row in made.shown()] == [["released", "done"]] * 2

@@ -1,4 +1,4 @@
-"""What a person sees of a site as a whole: its workers, and whether all of it hangs together."""
+"""`qexp workers` lists the workers of a site, and `qexp doctor` checks the whole site."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ A_WORKER = (
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory):
-    """Services of the module's own, as an environment; ended with it."""
+    """An environment with separate services for this module; they end with it."""
     environ = {**os.environ, "QEXP_HOME": str(tmp_path_factory.mktemp("site") / "home"), "QEXP_HEARTBEAT": "0.2"}
 
     def qexp(*arguments, cwd=None, **more):
@@ -53,7 +53,7 @@ def services(tmp_path_factory):
 
 @pytest.fixture
 def site(services, tmp_path):
-    """An empty site: what runs a command, starts a worker, enqueues and diagnoses there."""
+    """An empty site, with functions that run commands, start workers, enqueue and diagnose."""
     with raw(services) as connection, redis.Redis.from_url(services.broker) as broker:
         connection.execute("TRUNCATE study, worker, leader CASCADE")
         broker.flushdb()
@@ -85,7 +85,7 @@ def site(services, tmp_path):
         return json.loads(qexp("workers", *options, "--format", "json", **environ).stdout)
 
     def doctor(**environ):
-        """Return the exit status that the command would have, and the first finding of each check."""
+        """Return the exit status of the command, and the first finding of each check."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path)
             for name, value in (services.environ | environ).items():
@@ -123,14 +123,14 @@ def skipped(found):
 OF_POSTGRES = {"schema", "rights", "clock", "connections", "workers", "queues", "progress", "functions"}
 
 
-def test_without_a_worker_it_is_said_how_to_start_one(site):
+def test_without_workers_the_list_names_the_command_to_start_one(site):
     done = site.qexp("workers")
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "no worker is running; start one with 'celery -A qexp worker'\n"
     assert site.workers() == []
 
 
-def test_an_idle_worker_is_shown_with_its_queues_and_that_it_leads(site):
+def test_an_idle_worker_is_shown_with_its_queues_and_as_the_leader(site):
     site.start("-c", "2", "-Q", "qexp,gpu", "-n", "first@%h")
     eventually(lambda: site.workers()[0]["leads"], "the worker to lead")
     (worker,) = site.workers()
@@ -141,7 +141,7 @@ def test_an_idle_worker_is_shown_with_its_queues_and_that_it_leads(site):
     assert lines_fit(text)
 
 
-def test_a_busy_worker_is_shown_with_what_it_runs(site):
+def test_a_busy_worker_is_shown_with_its_experiments(site):
     site.start("-c", "2")
     site.enqueue(WAITS, settings={"folder": str(site.folder)})
     eventually(lambda: site.workers()[0]["state"] == "busy", "the experiment to run")
@@ -155,24 +155,24 @@ def test_a_busy_worker_is_shown_with_what_it_runs(site):
     eventually(lambda: site.workers()[0]["state"] == "idle", "the experiment to end")
 
 
-def test_a_killed_worker_becomes_silent_and_lost_when_another_gives_it_up(site):
+def test_a_killed_worker_becomes_silent_and_is_lost_after_its_recovery(site):
     # Given a worker that is killed while it runs an experiment
     killed = site.start("-c", "1", "-n", "killed@%h")
     site.enqueue(WAITS, settings={"folder": str(site.folder)})
     eventually(lambda: site.workers()[0]["state"] == "busy", "the experiment to run")
     kill(killed)
-    # Then it is silent once the lease is over
+    # Then it is silent after the lease
     eventually(lambda: site.workers(QEXP_LEASE="1")[0]["state"] == "silent", "the worker to be silent")
     assert "silent" in site.qexp("workers", QEXP_LEASE="1").stdout
     _, found = site.doctor(QEXP_LEASE="1")
     assert (found["workers"]["verdict"], found["workers"]["repair"]) == ("warning", "celery -A qexp worker")
-    # And shown with --all only, when another has given it up and runs what it ran
+    # And after another worker has recovered its experiment, only --all shows it
     site.start("-c", "1", "-n", "other@%h", QEXP_LEASE="1")
     eventually(lambda: [worker["name"][:6] for worker in site.workers()] == ["other@"], "the other to be alone")
     assert [worker["state"] for worker in site.workers("--all", QEXP_LEASE="1")][1:] == ["lost"]
 
 
-def test_a_worker_that_has_stopped_is_shown_with_all_only(site):
+def test_a_stopped_worker_is_shown_only_with_all(site):
     stopped = site.start("-c", "1")
     stopped.terminate()
     eventually(lambda: stopped.poll() is not None, "the worker to stop")
@@ -184,7 +184,7 @@ def test_a_worker_that_has_stopped_is_shown_with_all_only(site):
     assert "celery -A qexp worker" in done.stderr
 
 
-def test_a_site_that_is_well_has_nothing_to_repair(site, services):
+def test_a_healthy_site_has_no_findings(site, services):
     site.enqueue("def f(x): return x")
     site.start("-c", "1")
     assert site.qexp("wait", "digits", "--timeout", "120").returncode == 0
@@ -197,7 +197,7 @@ def test_a_site_that_is_well_has_nothing_to_repair(site, services):
     assert (done.returncode, {finding["verdict"] for finding in json.loads(done.stdout)}) == (0, {"ok"})
 
 
-def test_a_postgres_that_is_down_is_named_and_what_needs_it_is_skipped(site):
+def test_a_postgres_that_is_down_is_named_and_its_checks_are_skipped(site):
     status, found = site.doctor(QEXP_DATABASE_URL="postgresql://me:hidden@127.0.0.1:1/lab")
     assert status == 3
     assert failed(found) == {"Postgres"}
@@ -217,7 +217,7 @@ def test_embedded_services_that_are_not_up_are_repaired_by_up(site, tmp_path):
     assert found["Postgres"]["repair"] == found["broker"]["repair"] == found["embedded"]["repair"] == "qexp up"
 
 
-def test_a_file_that_names_services_which_are_gone_is_called_stale(site, tmp_path):
+def test_a_services_file_of_dead_services_is_called_stale(site, tmp_path):
     (tmp_path / "home").mkdir()
     urls = {"database_url": "postgresql://me@127.0.0.1:1/lab", "broker_url": "redis://127.0.0.1:1/0"}
     (tmp_path / "home" / "services.json").write_text(json.dumps(urls))
@@ -227,7 +227,7 @@ def test_a_file_that_names_services_which_are_gone_is_called_stale(site, tmp_pat
     assert found["embedded"]["repair"] == "qexp up"
 
 
-def test_a_wrong_password_is_told_from_a_server_that_is_down(site, services):
+def test_a_wrong_password_differs_from_a_server_that_is_down(site, services):
     wrong = services.database.replace("qexp:", "qexp:hidden", 1)
     status, found = site.doctor(QEXP_DATABASE_URL=wrong)
     assert (status, failed(found)) == (3, {"Postgres"})
@@ -239,12 +239,12 @@ def test_a_wrong_password_is_told_from_a_server_that_is_down(site, services):
     assert "hidden" not in json.dumps(found)
 
 
-def test_a_broker_that_is_down_is_named_and_what_needs_it_is_skipped(site):
+def test_a_broker_that_is_down_is_named_and_its_checks_are_skipped(site):
     status, found = site.doctor(QEXP_BROKER_URL="redis://:hidden@127.0.0.1:1/0")
     assert (status, failed(found), skipped(found)) == (3, {"broker"}, {"memory"})
 
 
-def test_services_that_do_not_answer_are_given_up(site):
+def test_services_that_do_not_answer_time_out(site):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
@@ -258,7 +258,7 @@ def test_services_that_do_not_answer_are_given_up(site):
     assert all("no answer within 2 s" in found[name]["found"] for name in ("Postgres", "broker"))
 
 
-def test_a_broker_that_throws_messages_away_is_a_failure_when_its_memory_has_a_limit(site, tmp_path):
+def test_a_broker_with_eviction_is_a_failure_if_its_memory_has_a_limit(site, tmp_path):
     path = tmp_path / "socket"
     line = [valkey.server_program(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", tmp_path]
     options = ["--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb"]
@@ -285,7 +285,7 @@ def test_a_broker_that_throws_messages_away_is_a_failure_when_its_memory_has_a_l
         process.wait()
 
 
-def test_a_queue_that_nobody_listens_to_is_named_with_the_worker_to_start(site):
+def test_a_queue_without_workers_is_named_with_the_worker_to_start(site):
     site.start("-c", "1")
     site.enqueue("def f(x): return x", queue="gpu", parameters={"x": [1, 2]})
     done = site.qexp("doctor")
@@ -294,7 +294,7 @@ def test_a_queue_that_nobody_listens_to_is_named_with_the_worker_to_start(site):
     assert "repair    celery -A qexp worker -Q gpu\n" in done.stdout
 
 
-def test_experiments_that_an_idle_worker_does_not_take_are_noticed(site, services):
+def test_experiments_that_an_idle_worker_does_not_take_are_reported(site, services):
     site.enqueue("def f(x): return x")
     with raw(services) as connection:
         connection.execute(A_WORKER, ["node1"])
@@ -320,7 +320,7 @@ def test_a_quarantined_worker_counts_for_no_queue(site, services):
     assert [worker["state"] for worker in site.workers()] == ["quarantined"]
 
 
-def test_what_waits_of_a_paused_study_needs_no_worker(site):
+def test_waiting_experiments_of_a_paused_study_need_no_worker(site):
     site.enqueue("def f(x): return x")
     assert failed(site.doctor()[1]) == {"queues"}
     assert site.qexp("pause", "digits").returncode == 0
@@ -350,7 +350,7 @@ def test_a_function_that_cannot_be_imported_any_more_is_named(site, now, words):
         assert words in found["functions"]["found"]
 
 
-def test_imports_that_do_not_end_are_given_up(site):
+def test_imports_that_do_not_end_time_out(site):
     site.enqueue("def f(x): return x")
     (site.folder / "experiment.py").write_text("import threading\nthreading.Event().wait()\n")
     _, found = site.doctor(QEXP_CONNECT_TIMEOUT="0.3")
@@ -369,7 +369,7 @@ def test_a_folder_that_is_not_on_this_host_is_a_note(site, services):
     )
 
 
-def test_settings_that_cannot_be_read_are_named_and_all_else_is_skipped(site):
+def test_unreadable_settings_are_named_and_all_other_checks_are_skipped(site):
     (site.folder / "qexp.toml").write_text("home = ")
     status, found = site.doctor()
     assert (status, failed(found)) == (2, {"settings"})
@@ -393,7 +393,7 @@ def test_tables_of_another_version_are_named(site, services, version, verdict, r
     assert skipped(found) == {"workers", "queues", "progress", "functions"}
 
 
-def test_a_role_that_cannot_write_is_told_what_it_lacks(site, services):
+def test_the_missing_rights_of_a_read_only_role_are_named(site, services):
     url = services.database.replace(services.database.partition("//")[2].partition("@")[0], "reader:secret")
     with raw(services) as connection:
         connection.execute("CREATE ROLE reader LOGIN PASSWORD 'secret'")
@@ -413,7 +413,7 @@ def test_a_role_that_cannot_write_is_told_what_it_lacks(site, services):
             connection.execute("DROP ROLE reader")
 
 
-def test_files_that_workers_of_other_hosts_do_not_see_are_warned_of(site, services):
+def test_files_that_workers_of_other_hosts_cannot_see_give_a_warning(site, services):
     with raw(services) as connection:
         for host in ("node1", "node2"):
             connection.execute(A_WORKER, [host])

@@ -174,7 +174,7 @@ def test_two_studies_are_paired_by_all_parameters_and_their_differences_named(cl
     one = made().enqueue(GRID, settings={"epochs": 10}).finish(noisy(random.Random(5)))
     other = made().enqueue({**GRID, "seed": {"range": [0, 4]}}, "def f(**given): return 1\n", settings={"epochs": 20})
     other.finish(noisy(random.Random(6), base=0.7))
-    # When the models are compared
+    # When the studies are compared
     found = qexp.compare(one.name, other.name, metric="accuracy", client=client)
     # Then each combination of model and dataset is a pair over the common seeds
     (pair,) = found.pairs

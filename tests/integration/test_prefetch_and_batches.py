@@ -354,7 +354,7 @@ def test_no_attempt_starts_if_the_worker_stops_after_a_claim(client, study, runn
         return claim
 
     monkeypatch.setattr(HeldExperiments, "start_next", start_and_close)
-    # When it runs a message, then no attempt starts, and others get the experiments
+    # When the process runs a message, then no attempt starts, and others get the experiments
     runner(began.append).run(list(rows(client, study)))
     assert began == []
     assert slots.read(0) is None

@@ -317,7 +317,7 @@ def test_running_experiments_are_cancelled_with_their_attempt(narrow, raw, enque
 
 @pytest.fixture
 def strays(narrow, raw, enqueue, worker, tmp_path):
-    """Two experiments that run by their rows in some process, and what a worker's reconciler takes for deaths."""
+    """Two experiments that run according to their rows, and the deaths that the reconciler of a worker detects."""
 
     def strays(pid, begun):
         study = enqueue(2)

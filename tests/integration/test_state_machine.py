@@ -374,7 +374,7 @@ class Machine(RuleBasedStateMachine):
         self.paused.pop(study, None)
         self.announced([study])
 
-    # the dispatcher
+    # the leader
 
     @rule(pick=PICK)
     def a_retry_becomes_due(self, pick):

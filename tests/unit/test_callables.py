@@ -159,7 +159,7 @@ def test_a_partial_that_no_module_holds_is_refused_with_advice(module):
 
 
 def test_a_decorated_function_is_not_confused_with_the_function_inside(module):
-    # Given a decorated function with the name of the function inside, which is in the module, too
+    # Given a decorated function with the name of the function inside, both in the module
     # When Python passes it, then its own name counts
     assert reference(module.wrapped)[0] == "kinds_of:wrapped"
 

@@ -80,7 +80,7 @@ def test_an_attempt_that_was_cut_short_before_it_began_needs_no_execution():
 
 
 def test_an_open_experiment_is_stuck():
-    # Given an experiment that runs its second attempt, which has no row yet
+    # Given a running experiment its second attempt, which has no row yet
     facts = but(
         GOOD, experiments=[but(RETURNS, status="running", result=None), RAISES, EXITS], attempts=ROWS[:1] + ROWS[2:]
     )

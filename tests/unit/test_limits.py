@@ -1,4 +1,4 @@
-"""Who is told to leave: the process that is at an attempt, and nobody who is at something else by now."""
+"""Stop requests and limits reach only the process that runs the attempt."""
 
 import math
 import signal
@@ -10,7 +10,7 @@ from qexp.worker.main import limits
 from qexp.worker.main.limits import LimitEnforcer
 from qexp.worker.slots import Request, SlotEntry, SlotTable
 
-CHILD = 4_000_000  # no process has this id where the test would reach it
+CHILD = 4_000_000  # a process id that no process has
 BORN = 17.0
 
 
@@ -35,7 +35,7 @@ def entry(experiment, attempt=1, born=BORN, deadline=math.inf):
     )
 
 
-def test_a_process_is_told_what_is_wanted_of_it(slots, signals):
+def test_a_process_gets_the_signal_of_its_request(slots, signals):
     slots.write(3, entry(17))
     limits.send_request(slots, 3, entry(17), Request.STOP)
     assert slots.read(3).request == Request.STOP
@@ -43,7 +43,7 @@ def test_a_process_is_told_what_is_wanted_of_it(slots, signals):
 
 
 @pytest.mark.parametrize("now", [None, entry(18), entry(17, attempt=2)])
-def test_a_process_that_is_at_something_else_by_now_is_told_nothing(slots, signals, now):
+def test_a_process_that_runs_another_attempt_gets_no_signal(slots, signals, now):
     if now is not None:
         slots.write(3, now)
     limits.send_request(slots, 3, entry(17), Request.STOP)
@@ -51,7 +51,7 @@ def test_a_process_that_is_at_something_else_by_now_is_told_nothing(slots, signa
     assert signals == []
 
 
-def test_a_process_that_has_gone_is_no_error(slots, monkeypatch):
+def test_a_dead_process_is_no_error(slots, monkeypatch):
     def kill(process, number):
         raise ProcessLookupError
 
@@ -62,21 +62,21 @@ def test_a_process_that_has_gone_is_no_error(slots, monkeypatch):
     assert slots.read(3).request == Request.TIMEOUT
 
 
-def test_a_process_that_has_the_id_of_a_dead_one_is_left_alone(slots, signals, monkeypatch):
-    # Given a child that died at an attempt whose time is over, and another process that has its id by now
+def test_a_process_that_reuses_the_id_of_a_dead_one_gets_no_signal(slots, signals, monkeypatch):
+    # Given a child that died in an overdue attempt, and another process that reuses its id
     killed = []
     monkeypatch.setattr(limits, "kill_tree", lambda *process: killed.append(process))
     monkeypatch.setattr(limits.time, "monotonic", lambda: 1000.0)
     slots.write(0, entry(17, born=BORN - 1, deadline=1.0))
-    # When limits are looked after
+    # When limits are enforced
     LimitEnforcer(slots, killed.append).enforce()
     limits.send_request(slots, 0, entry(17, born=BORN - 1, deadline=1.0), Request.STOP)
-    # Then it gets no signal, and no limit is enforced
+    # Then this process gets no signal
     assert (signals, killed) == ([], [])
 
 
-def test_a_child_that_does_not_move_on_after_its_function_is_ended(slots, monkeypatch):
-    # Given a child whose function is over
+def test_a_child_that_hangs_after_its_function_is_killed(slots, monkeypatch):
+    # Given a child whose function has returned
     killed = []
     monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
     monkeypatch.setattr(limits, "kill_tree", lambda *process: killed.append(process))
@@ -85,9 +85,9 @@ def test_a_child_that_does_not_move_on_after_its_function_is_ended(slots, monkey
     over = slots.read(0).deadline
     assert over < math.inf
     for passed, expected in ((limits._STUCK - 1, []), (limits._STUCK + 1, [(CHILD, BORN)])):
-        # When it has not moved on for a while, and then for too long
+        # When it hangs for a while, and then for too long
         monkeypatch.setattr(limits.time, "monotonic", lambda passed=passed: over + passed)
         LimitEnforcer(slots, killed.append).enforce()
-        # Then it is ended, and its death says why
+        # Then it is killed, and its error gives the reason
         assert killed == expected
     assert "it hung after" in death_error(slots.read(0), -9).message

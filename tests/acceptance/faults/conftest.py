@@ -1,4 +1,4 @@
-"""A site of the faults' own, whole again after each test."""
+"""A separate site for faults, repaired after each test."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def ruin() -> Iterator[Site]:
 
 @pytest.fixture
 def own(ruin: Site) -> Iterator[Site]:
-    """The site, with both services up; the workers that a test starts end with it."""
+    """The site with both services up; workers end with the test that starts them."""
     ruin.up()
     yield ruin
     ruin.end_workers()

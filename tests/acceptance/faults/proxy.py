@@ -1,4 +1,4 @@
-"""A TCP proxy that stands for the network between a host and a service: it can be slow, silent or cut."""
+"""A TCP proxy that simulates a slow, silent or cut network between a host and a service."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Proxy:
     """
     Forwards connections to *target*: (host, port), or the path of a socket.
 
-    `delay`: seconds that each piece of data takes. `silence`: nothing passes and nothing is refused, as when packets
-    are dropped; what was sent arrives after `heal`. `cut`: connections are reset, and new ones refused, until `heal`.
+    `delay`: seconds of delay for each piece of data. `silence`: data wait until `heal`, like dropped packets.
+    `cut`: connections are reset, and new ones refused, until `heal`.
     """
 
     def __init__(self, target: tuple[str, int] | str) -> None:
@@ -40,7 +40,7 @@ class Proxy:
         self.reset()
 
     def reset(self) -> None:
-        """Cut the connections that there are; new ones may be made at once."""
+        """Cut the open connections; new ones are accepted immediately."""
         with self._lock:
             pairs, self._pairs = self._pairs, []
         for pair in pairs:
@@ -61,7 +61,7 @@ class Proxy:
         while not self._closed:
             try:
                 inner, _ = self._listener.accept()
-            except OSError:  # it was closed
+            except OSError:  # the proxy is closed
                 return
             if self._refusing:
                 _reset(inner)
@@ -72,7 +72,7 @@ class Proxy:
         self._open.wait()
         try:
             outer = _connect(self._target)
-        except OSError:  # the service is away
+        except OSError:  # the service is down
             _reset(inner)
             return
         with self._lock:

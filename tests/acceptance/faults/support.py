@@ -1,4 +1,4 @@
-"""A site that tests may break, workers in groups of their own, a function that keeps a log, and what must hold."""
+"""A site that tests may break, workers in separate groups, a function with a log, and checks of invariants."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)  # shown if a test fails
 
 HEARTBEAT, LEASE = 0.5, 3.0
 PATIENCE = float(os.environ.get("FAULTS_PATIENCE", "60"))
-"""Seconds that a study may take to close."""
+"""Timeout in seconds until all experiments of a study are finished."""
 PACE = {"QEXP_HEARTBEAT": str(HEARTBEAT), "QEXP_LEASE": str(LEASE)}
-"""Short, so that what is lost is found within a test's time."""
+"""Short, so that a lost worker is recovered during a test."""
 
 SOURCE = '''
 import os, pathlib, time
@@ -54,11 +54,11 @@ def f(x, log, seconds=0.0, gate=None, *, context: qexp.Context):
     note(log, context, "end")
     return {"y": 2 * x, "attempt": context.attempt}
 '''
-"""Sleeps for `seconds`, and until the file `gate` is there."""
+"""Sleeps for `seconds`, and until the file `gate` exists."""
 
 
 class Worker:
-    """A worker in a process group of its own, which can be stopped and killed as a whole."""
+    """A worker in its own process group, which can be stopped and killed as a whole."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], *options: str):
         self.name = uuid.uuid4().hex[:8]
@@ -91,7 +91,7 @@ class Worker:
         return self.process.poll() is None
 
     def signal(self, number: int) -> None:
-        """Send a signal to the main process and to all below it, as batch systems and service managers do."""
+        """Send a signal to the main process and its descendants, like batch systems and service managers."""
         signal_all(self.process.pid, number)
 
     def kill(self) -> None:
@@ -100,7 +100,7 @@ class Worker:
 
 
 class Site:
-    """Both services in a home of their own, to be killed, stopped, restarted and wiped."""
+    """Both services in a separate home, which tests kill, stop, restart and wipe."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -118,7 +118,7 @@ class Site:
         return Client(self.settings)
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        """Return what Postgres has, over a connection of its own, which no fault has touched."""
+        """Return rows of Postgres over a separate connection without faults."""
         with connect(self.settings) as raw:
             found = raw.execute(query, values)  # type: ignore[arg-type]
             return found.fetchall() if found.description is not None else []
@@ -132,14 +132,14 @@ class Site:
         services.up(self._loaded)
 
     def kill_postgres(self) -> None:
-        """Kill the server and all of its processes, as when the power goes."""
+        """Kill the server and all of its processes, like a power failure."""
         breaking.kill(breaking.postgres(self.home))
 
     def kill_broker(self) -> None:
         breaking.kill(breaking.broker(self.settings.broker_url))
 
     def restart_broker(self) -> None:
-        """Kill the broker and start it with the data that it had."""
+        """Kill the broker and restart it with its data."""
         self.kill_broker()
         self.up()
 
@@ -153,7 +153,7 @@ class Site:
     def home(self) -> Path:
         return self.settings.home
 
-    # what works on it
+    # workers
 
     def worker(self, *options: str, **environ: str) -> Worker:
         made = Worker(self.folder, {**self.environ, **environ}, *options)
@@ -165,7 +165,7 @@ class Site:
         return [worker.await_ready() for worker in [self.worker(*options) for _ in range(number)]]
 
     def told(self, ids: Iterable[int]) -> str:
-        """Return what the logs of workers say of some experiments, or may say of each."""
+        """Return the log lines of workers about some experiments, or about any experiment."""
         named = re.compile(rf"\b({'|'.join(map(str, ids))})\b|silent|published again|forgotten|Postgres")
         return "\n".join(
             f"{worker.name} {line[:200]}"
@@ -188,12 +188,12 @@ class Site:
     # studies
 
     def study(self, number: int, source: str = SOURCE, **keys: Any) -> Study:
-        """Make a study of the function above, with *number* values of x, on a queue of its own; nothing is enqueued."""
+        """Make a study of the function above with *number* values of x and its own queue, without an enqueue."""
         return Study(self, f"s_{uuid.uuid4().hex[:8]}", number, source, keys)
 
 
 class Study:
-    """A study, and the log that its function keeps."""
+    """A study and the log of its function."""
 
     def __init__(self, site: Site, name: str, number: int, source: str, keys: dict[str, Any]) -> None:
         self.site, self.name, self.queue = site, name, f"q_{name}"
@@ -222,18 +222,18 @@ class Study:
         self.gate.touch()
 
     def executions(self) -> list[Execution]:
-        """Return what the function has logged, in order."""
+        """Return the log of the function, in order."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [Execution(int(i), int(a), int(p), w) for i, a, p, w in (line.split() for line in lines)]
 
     def running(self) -> list[Execution]:
-        """Return the executions that have begun and not ended, dead ones among them."""
+        """Return the executions that started and did not end, also dead ones."""
         found = self.executions()
         ended = {(one.experiment, one.attempt) for one in found if one.what == "end"}
         return [one for one in found if one.what == "begin" and (one.experiment, one.attempt) not in ended]
 
     def strangers(self) -> list[Execution]:
-        """Return the executions that have begun and are no attempt, neither one that has ended nor one that runs."""
+        """Return the executions that belong to no finished or running attempt."""
         query = (
             "SELECT e.id, unnest(e.attempt || ARRAY(SELECT a.number FROM attempt a WHERE a.experiment = e.id)) "
             "FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s"
@@ -242,7 +242,7 @@ class Study:
         return [one for one in self.executions() if (one.experiment, one.attempt) not in known]
 
     def await_begun(self, number: int) -> list[Execution]:
-        """Wait until *number* executions have begun; return those that have not ended."""
+        """Wait until *number* executions have started; return those that have not ended."""
         eventually(
             lambda: sum(one.what == "begin" for one in self.executions()) >= number, f"{number} to begin", PATIENCE
         )
@@ -260,7 +260,7 @@ class Study:
         eventually(lambda: self.statuses()["done"] >= number, f"{number} to be done", seconds)
 
     def await_closed(self, seconds: float = PATIENCE) -> Study:
-        """Wait until no experiment is open any more."""
+        """Wait until all experiments are finished."""
 
         def closed() -> bool:
             return not self.statuses().keys() - {"done", "failed", "cancelled"}
@@ -275,7 +275,7 @@ class Study:
 
 @dataclass(frozen=True)
 class Execution:
-    """A line of the log: that an execution of an attempt has begun, or that it has ended."""
+    """A line of the log: the start or the end of an execution of an attempt."""
 
     experiment: int
     attempt: int
@@ -284,7 +284,7 @@ class Execution:
 
 
 CUT_SHORT = frozenset({"lost", "crashed", "released"})
-"""Outcomes of attempts that may have ended before their function was called."""
+"""Outcomes of attempts that may have ended before the call of their function."""
 
 
 def assert_consistent(
@@ -296,9 +296,9 @@ def assert_consistent(
     unbegun: bool = False,
 ) -> None:
     """
-    Hold the tables against the log that the function has kept.
+    Compare the tables with the log of the function.
 
-    *outcomes*: how many attempts ended how, exactly; or *among*: which ways there may be. *failed*: how many
+    *outcomes*: the exact number of attempts by outcome; or *among*: the allowed outcomes. *failed*: how many
     experiments end as failed, by failure; the others are done. *unbegun*: attempts that were cut short may lack
     an execution.
     """
@@ -319,7 +319,7 @@ def assert_consistent(
     by_experiment: dict[int, list[Any]] = {row[0]: [] for row in experiments}
     for row in attempts:
         by_experiment[row[0]].append(row)
-    # every experiment is there once, and closed
+    # every experiment has one row, and is finished
     assert sorted(row[6]["x"] for row in experiments) == list(range(number))
     failures = Counter(row[4] for row in experiments if row[1] == "failed")
     assert failures == Counter(failed or {})
@@ -329,14 +329,14 @@ def assert_consistent(
     )
     for id_, status, last, result, failure, worker, params in experiments:
         mine = by_experiment[id_]
-        # attempts are counted without gaps, and only the last one counts
+        # numbers of attempts have no gaps, and only the last attempt counts
         assert [row[1] for row in mine] == [*range(1, last + 1)], mine
         assert [row[1] for row in mine if row[2] == "done"] == ([last] if status == "done" else []), (id_, mine)
         assert mine[-1][2] == (failure or "done"), (id_, mine)
         assert mine[-1][3] == worker
         if status == "done":
             assert result == {"y": 2 * params["x"], "attempt": last}, (id_, result, mine)
-    # each attempt was executed once, each execution is an attempt, in the process that the attempt names
+    # each attempt has one execution, in the process that its row names, and the reverse
     keys = {(row[0], row[1]): row for row in attempts}
     twice = [one for one in study.executions() if begun[one.experiment, one.attempt] > 1]
     assert not twice, f"executed more than once: {twice}\n{site.told({one.experiment for one in twice})}"
@@ -345,7 +345,7 @@ def assert_consistent(
     missing = [keys[key] for key in keys.keys() - begun.keys()]
     assert not [row for row in missing if not (unbegun and row[2] in CUT_SHORT)], "an attempt without an execution"
     assert not [key for key, row in keys.items() if row[2] == "done" and ended[key] != 1], "done, and did not end"
-    # and each says what happened
+    # and each attempt has the expected outcome
     found = Counter(row[2] for row in attempts)
     if outcomes is not None:
         assert found == Counter(outcomes), found
@@ -354,6 +354,6 @@ def assert_consistent(
 
 
 def temporary_site() -> tuple[tempfile.TemporaryDirectory[str], Site]:
-    """Make a site in a folder whose path is short enough for a socket."""
+    """Make a site in a folder with a path short enough for a socket."""
     folder = tempfile.TemporaryDirectory(prefix="qexp-faults-", ignore_cleanup_errors=True)
     return folder, Site(Path(folder.name))

@@ -1,4 +1,4 @@
-"""Short experiments share messages, claims and commits, and yet each stands or falls alone."""
+"""Short experiments share messages, claims and commits, but each fails or succeeds alone."""
 
 import re
 import signal
@@ -8,7 +8,7 @@ from acceptance.faults.support import SOURCE, assert_consistent
 from tests_support import eventually
 
 NUMBER = 600
-"""The first 40 go one by one, as nobody knows yet that they are short."""
+"""The first 40 have one message each, because their duration is unknown."""
 ODD = 400
 KILLS = SOURCE.replace(
     "    time.sleep(seconds)\n", f"    if x == {ODD}:\n        os.kill(os.getpid(), 9)\n    time.sleep(seconds)\n"
@@ -17,11 +17,11 @@ WAITS = SOURCE.replace("while gate is not None and", f"while x == {ODD} and")
 
 
 def messages(worker):
-    """How many messages a worker has had."""
+    """The number of messages that a worker has received."""
     return len(re.findall(r"Task qexp\.run\[\S+\] received", worker.text()))
 
 
-def test_an_experiment_that_always_kills_its_process_fails_and_takes_no_other_with_it(own):
+def test_an_experiment_that_always_kills_its_process_fails_and_affects_no_other(own):
     study = own.study(NUMBER, source=KILLS, retries={"crashed": 2, "delay": "0.1s"})
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_closed()
@@ -29,7 +29,7 @@ def test_an_experiment_that_always_kills_its_process_fails_and_takes_no_other_wi
     assert messages(worker) < NUMBER / 2, "most had company in their messages"
 
 
-def test_an_experiment_that_takes_long_keeps_no_other_waiting(own):
+def test_a_long_experiment_does_not_delay_others(own):
     study = own.study(NUMBER, source=WAITS, gated=True)
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_done(NUMBER - 1)
@@ -53,7 +53,7 @@ def test_workers_are_killed_with_all_of_their_processes(own):
 
 
 @pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGTERM], ids=lambda how: how.name)
-def test_workers_that_are_told_to_stop_give_back_what_they_have_not_begun(own, how):
+def test_workers_that_are_told_to_stop_release_their_unstarted_experiments(own, how):
     study = own.study(3 * NUMBER, settings={"seconds": 0.002})
     workers = own.workers(2, "-Q", study.queue, "-c", "1")
     study.enqueue().await_done(NUMBER)
@@ -79,7 +79,7 @@ def test_postgres_is_killed_between_claims_and_results(own):
 
 @pytest.fixture
 def dead_leader(own):
-    """A leader that is dead, and whose lease lasts as long as the test."""
+    """A dead leader whose lease lasts as long as the test."""
     query = "INSERT INTO leader (worker, until) VALUES (gen_random_uuid(), now() + interval '1 h')"
     own.rows(f"{query} ON CONFLICT (one) DO UPDATE SET worker = EXCLUDED.worker, until = EXCLUDED.until")
     yield
@@ -87,18 +87,18 @@ def dead_leader(own):
 
 
 @pytest.mark.usefixtures("dead_leader")
-def test_what_follows_a_studys_first_experiments_is_announced_though_nobody_leads(own):
-    # Given a study of which nobody knows how long its experiments take
+def test_later_experiments_of_a_study_are_announced_without_a_leader(own):
+    # Given a study with an unknown duration of experiments
     study = own.study(NUMBER, settings={"seconds": 0.001})
     study.enqueue()
     assert study.statuses()["pending"] > NUMBER / 2
-    # When a worker has the first ones, then it sees to the others
+    # When a worker runs the first ones, then it announces the others
     own.workers(1, "-Q", study.queue, "-c", "2")
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_the_broker_is_wiped_while_messages_are_at_work(own):
+def test_the_broker_is_wiped_while_messages_are_processed(own):
     study = own.study(3 * NUMBER, settings={"seconds": 0.002})
     own.workers(2, "-Q", study.queue, "-c", "1")
     study.enqueue().await_done(NUMBER)

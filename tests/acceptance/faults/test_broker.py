@@ -1,4 +1,4 @@
-"""The broker is a doorbell: killed, wiped, flushed or short of memory, it loses messages and no experiment."""
+"""A broker that is killed, wiped, flushed or out of memory loses messages but no experiment."""
 
 import pytest
 import redis
@@ -11,7 +11,7 @@ NUMBER = 100
 
 
 def under_load(own):
-    """Return a study in whose midst two workers are."""
+    """Return a study that two workers are running."""
     study = own.study(NUMBER, settings={"seconds": 0.03})
     own.workers(2, "-Q", study.queue, "-c", "2")
     study.enqueue()
@@ -19,21 +19,21 @@ def under_load(own):
     return study
 
 
-def test_a_broker_that_is_killed_and_comes_back_with_its_data_costs_time_only(own):
+def test_a_broker_that_is_killed_and_restarted_with_its_data_only_costs_time(own):
     study = under_load(own)
     own.restart_broker()
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_what_a_broker_has_lost_that_comes_back_empty_is_announced_again(own):
+def test_messages_of_a_broker_that_restarts_empty_are_announced_again(own):
     study = under_load(own)
     own.wipe_broker()
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_what_was_flushed_is_announced_again(own):
+def test_flushed_messages_are_announced_again(own):
     study = under_load(own)
     for number in (35, 50):
         with own.broker() as broker:
@@ -44,8 +44,8 @@ def test_what_was_flushed_is_announced_again(own):
 
 
 def test_a_queue_that_was_evicted_is_announced_again(own):
-    """A broker that may throw keys away under pressure throws away a queue as a whole, and nobody is told."""
-    # Given workers that are busy, so that the queue is what was not used for the longest time
+    """A broker with an eviction policy drops a whole queue without a message to anyone."""
+    # Given busy workers, so that the queue is the least recently used key
     study = own.study(NUMBER, gated=True)
     own.workers(2, "-Q", study.queue, "-c", "2")
     study.enqueue()
@@ -59,14 +59,14 @@ def test_a_queue_that_was_evicted_is_announced_again(own):
         finally:
             broker.config_set("maxmemory", 0)
             broker.config_set("maxmemory-policy", "noeviction")
-    # Then all experiments are run nevertheless
+    # Then all experiments run nevertheless
     study.open_gate()
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_a_broker_that_is_full_costs_time_only(own):
-    """With the policy that qexp's own has, a full broker refuses what is new, and it is announced later."""
+def test_a_full_broker_only_costs_time(own):
+    """With the policy of the embedded broker, a full broker refuses new messages, and qexp announces them later."""
     study = own.study(NUMBER, settings={"seconds": 0.01})
     own.workers(2, "-Q", study.queue, "-c", "2")
     with own.broker() as broker:
@@ -81,7 +81,7 @@ def test_a_broker_that_is_full_costs_time_only(own):
 
 
 def evicted(broker: redis.Redis, queue: str) -> bool:
-    """Write something, and say whether the queue is gone."""
+    """Write a value, and return whether the queue is gone."""
     with broker.pipeline(transaction=False) as pipeline:
         for number in range(200):
             pipeline.set(f"filler{number}", "x" * 5_000, ex=20)

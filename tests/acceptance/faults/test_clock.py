@@ -1,4 +1,4 @@
-"""The clock of a node is off by an hour: what counts is Postgres's."""
+"""The clock of a node may be wrong by an hour, because qexp uses the clock of Postgres."""
 
 import os
 import signal
@@ -16,20 +16,20 @@ time.time_ns = lambda: int(time.time() * 1e9)
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
-def test_a_worker_whose_clock_is_off_neither_takes_nor_loses_anything(own, tmp_path, seconds):
-    # Given a worker that is an hour ahead or behind, and leads, and one whose clock is right
+def test_a_worker_with_a_wrong_clock_recovers_nothing_and_loses_nothing(own, tmp_path, seconds):
+    # Given a leader whose clock is an hour ahead or behind, and a worker with a right clock
     (tmp_path / "sitecustomize.py").write_text(OFF.format(seconds=seconds))
     study = own.study(4, gated=True).enqueue()
     wrong = own.worker("-Q", study.queue, "-c", "2", PYTHONPATH=str(tmp_path))
     study.await_begun(2)
     own.worker("-Q", study.queue, "-c", "2")
     begun = study.await_begun(4)
-    # When a child of it dies, whose retry is due soon, and both have beaten their hearts for several leases
+    # When a child of the leader dies with a retry due soon, and both send heartbeats for several leases
     victim = begun[0]
     os.kill(victim.pid, signal.SIGKILL)
     eventually(lambda: study.outcomes()["crashed"], "the death to be noticed")
     study.await_begun(5)
-    # Then nothing was taken from either, and nothing is early or late by an hour
+    # Then neither worker was recovered, and no time is wrong by an hour
     assert wrong.alive
     study.open_gate()
     study.await_closed()

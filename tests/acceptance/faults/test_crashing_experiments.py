@@ -1,4 +1,4 @@
-"""Experiments that end the process, the group or the worker that runs them: they fail by name, and nobody else does."""
+"""Experiments that kill their process, group or worker fail by name, and no others fail."""
 
 import pytest
 from acceptance.faults.support import SOURCE, assert_consistent
@@ -6,13 +6,13 @@ from acceptance.faults.support import SOURCE, assert_consistent
 NUMBER, ODD = 6, 3
 
 
-def poisonous(body: str) -> str:
-    """Return the source of a function that does this for one value of x."""
+def crashing(body: str) -> str:
+    """Return the source of a function that runs this code for one value of x."""
     return SOURCE.replace("    time.sleep(seconds)\n", f"    if x == {ODD}:\n        {body}\n    time.sleep(seconds)\n")
 
 
 def odd(study):
-    """The attempts at the experiment that is poisonous: outcome and type of error."""
+    """The attempts of the crashing experiment: outcome and type of error."""
     query = (
         "SELECT a.outcome, a.error_type FROM attempt a JOIN experiment e ON e.id = a.experiment "
         "JOIN study s ON s.id = e.study WHERE s.name = %s AND e.params->'x' = %s ORDER BY a.number"
@@ -29,7 +29,7 @@ ALONE = {
 
 @pytest.mark.parametrize("body", ALONE.values(), ids=ALONE)
 def test_a_signal_that_reaches_one_child_is_charged_and_ends_no_worker(own, body):
-    study = own.study(NUMBER, source=poisonous(body), retries={"crashed": 2, "delay": "0.1s"})
+    study = own.study(NUMBER, source=crashing(body), retries={"crashed": 2, "delay": "0.1s"})
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_closed()
     assert odd(study) == [("crashed", "ProcessStopped")] * 3
@@ -47,7 +47,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("body", REFUSED.values(), ids=REFUSED)
 def test_a_function_may_not_signal_its_worker(own, body):
-    study = own.study(NUMBER, source=poisonous(body))
+    study = own.study(NUMBER, source=crashing(body))
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_closed()
     assert odd(study) == [("error", "PermissionError")]
@@ -61,13 +61,13 @@ KILLS = """import psutil
         time.sleep(600)"""
 
 
-def test_an_experiment_that_kills_its_worker_ends_three_at_most_and_fails_alone(own):
-    # Given four workers, and an experiment that kills whichever runs it
-    study = own.study(NUMBER, source=poisonous(KILLS))
+def test_an_experiment_that_kills_its_worker_ends_at_most_three_and_fails_alone(own):
+    # Given four workers, and an experiment that kills its worker
+    study = own.study(NUMBER, source=crashing(KILLS))
     workers = own.workers(4, "-Q", study.queue, "-c", "1")
-    # When they run it
+    # When the workers run it
     study.enqueue().await_closed(3 * 60)
-    # Then two workers died before it ran alone, one with it, and it has failed by name
+    # Then two workers die before it runs isolated, a third dies with it, and it fails by name
     assert odd(study) == [("lost", "WorkerLost"), ("lost", "WorkerLost"), ("crashed", "WorkerKilled")]
     assert study.statuses() == {"done": NUMBER - 1, "failed": 1}
     assert study.outcomes() == {"done": NUMBER - 1, "lost": 2, "crashed": 1}

@@ -1,4 +1,4 @@
-"""The disk of a worker is full, or its files may not grow: the attempt says so, and the worker goes on."""
+"""If the disk of a worker is full or its files may not grow, the attempt fails by name and the worker survives."""
 
 import os
 import resource
@@ -41,7 +41,7 @@ def outcomes_of(study):
     return study.site.rows(query, study.name)
 
 
-def test_an_attempt_that_fills_the_disk_by_printing_says_so(own, small):
+def test_an_attempt_that_fills_the_disk_with_output_mentions_it(own, small):
     study = own.study(6, PRINTS)
     worker = own.worker("-Q", study.queue, "-c", "2", TMPDIR=str(small)).await_ready()
     study.enqueue()
@@ -51,7 +51,7 @@ def test_an_attempt_that_fills_the_disk_by_printing_says_so(own, small):
     assert worker.alive
 
 
-def test_files_of_experiments_that_find_a_full_disk_fail_their_attempt(own, small):
+def test_an_experiment_that_writes_to_a_full_disk_fails(own, small):
     study = own.study(6, KEEPS)
     worker = own.worker("-Q", study.queue, "-c", "2", QEXP_ARTIFACTS=str(small / "kept")).await_ready()
     study.enqueue()
@@ -61,8 +61,8 @@ def test_files_of_experiments_that_find_a_full_disk_fail_their_attempt(own, smal
     assert worker.alive
 
 
-def test_a_disk_that_is_full_before_an_attempt_begins_ends_it_by_name(own, small):
-    """The code cannot be unpacked, and nothing can be captured."""
+def test_a_disk_that_is_full_before_an_attempt_fails_it_by_name(own, small):
+    """The worker can neither unpack code nor capture output."""
     study = own.study(6)
     worker = own.worker("-Q", study.queue, "-c", "2", TMPDIR=str(small)).await_ready()
     other = own.worker("-Q", study.queue, "-c", "1", QEXP_HOME=str(home_like(own, small))).await_ready()
@@ -74,27 +74,27 @@ def test_a_disk_that_is_full_before_an_attempt_begins_ends_it_by_name(own, small
     assert worker.alive and other.alive
 
 
-def test_outcomes_that_find_postgres_away_and_the_disk_full_wait_in_memory(own, small):
-    # Given two experiments that run, in a worker whose home has no room
+def test_outcomes_wait_in_memory_while_postgres_is_down_and_the_disk_is_full(own, small):
+    # Given two running experiments in a worker with a full home
     study = own.study(2, gated=True)
     home = home_like(own, small)
     worker = own.worker("-Q", study.queue, "-c", "2", QEXP_HOME=str(home)).await_ready()
     study.enqueue()
     study.await_begun(2)
     fill(small)
-    # When they end while Postgres is away
+    # When they end while Postgres is down
     own.kill_postgres()
     study.open_gate()
     worker.await_text("is kept in memory only")
     eventually(lambda: len(study.running()) == 0, "both to end")
     own.up()
-    # Then their outcomes are recorded as soon as it is back
+    # Then their outcomes are recorded when it is back
     study.await_closed()
     assert_consistent(study, 2, {"done": 2})
 
 
-def test_a_worker_that_has_too_little_room_says_so_at_once(own, small):
-    """Rather than be killed by SIGBUS in mid-work, by memory that is mapped from a file with holes."""
+def test_a_worker_with_too_little_disk_space_fails_at_its_start(own, small):
+    """Otherwise SIGBUS would kill it later, when it writes to memory mapped from a sparse file."""
     fill(small)
     os.truncate(small / "filler", (small / "filler").stat().st_size - 100_000)
     worker = own.worker("-Q", "nothing", TMPDIR=str(small))
@@ -103,9 +103,9 @@ def test_a_worker_that_has_too_little_room_says_so_at_once(own, small):
     assert "no space left on device" in worker.text().splitlines()[-1]
 
 
-def test_an_attempt_that_has_no_place_to_run_ends_by_name(own):
-    """Such as when something else has taken the place of the worker's temporary folder."""
-    # Given a worker at the first of two experiments
+def test_an_attempt_without_a_folder_fails_by_name(own):
+    """For example, another file has replaced the worker's temporary folder."""
+    # Given a worker that runs the first of two experiments
     study = own.study(2, gated=True, retries={"crashed": 0})
     folder = own.folder / "tmp"
     folder.mkdir()
@@ -117,7 +117,7 @@ def test_an_attempt_that_has_no_place_to_run_ends_by_name(own):
     shutil.rmtree(scratch)
     scratch.touch()
     study.open_gate()
-    # Then the second one says why it could not begin
+    # Then the second one fails with the reason
     study.await_closed()
     assert sorted(row[1] for row in outcomes_of(study)) == ["crashed", "done"]
     assert "FileExistsError" in [row[2] for row in outcomes_of(study)]
@@ -141,7 +141,7 @@ def test_a_limit_on_the_size_of_files_ends_attempts_and_not_the_worker(own, sour
 
 
 def home_like(own, folder: Path) -> Path:
-    """Make a home in *folder* from which the site's services are found."""
+    """Make a home in *folder* that refers to the site's services."""
     home = folder / "home"
     home.mkdir(mode=0o700)
     (home / "services.json").write_text((own.home / "services.json").read_text())
@@ -149,7 +149,7 @@ def home_like(own, folder: Path) -> Path:
 
 
 def fill(folder: Path) -> None:
-    """Leave no room in a file system."""
+    """Fill a file system."""
     with (folder / "filler").open("wb", buffering=0) as file:
         try:
             while True:

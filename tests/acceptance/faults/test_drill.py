@@ -1,4 +1,4 @@
-"""A short drill: faults drawn from a seed, each second, and every experiment still ends as it should."""
+"""A short drill: random faults in each second, and every experiment still ends correctly."""
 
 import json
 import os
@@ -8,8 +8,8 @@ import sys
 from benchmarks.site import ROOT
 
 
-def test_random_faults_lose_nothing_double_nothing_and_charge_nobody(tmp_path_factory):
-    # Given a folder whose path leaves room for a socket's
+def test_random_faults_neither_lose_nor_repeat_nor_charge_experiments(tmp_path_factory):
+    # Given a folder with a path short enough for a socket
     folder = tmp_path_factory.getbasetemp()
     line = [sys.executable, "-m", "benchmarks.drill", "--seed", "1", "--minutes", "0.3"]
     # When faults happen for 20 seconds
@@ -21,7 +21,7 @@ def test_random_faults_lose_nothing_double_nothing_and_charge_nobody(tmp_path_fa
         text=True,
         check=False,
     )
-    # Then all holds that is promised, and nothing is left
+    # Then all invariants hold, and no process is left
     found = json.loads(done.stdout)
     assert not [verdict for verdict in found["verdicts"] if not verdict["passed"]], done.stderr
     assert done.returncode == 0

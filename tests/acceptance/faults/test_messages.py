@@ -1,4 +1,4 @@
-"""Messages are hints: whatever is on the queue, workers go on, and each experiment is run once."""
+"""Messages are hints: for any content of the queue, workers survive, and each experiment runs once."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ NUMBER = 20
 
 @pytest.fixture
 def study(own):
-    """A study that waits for its messages, and a worker that has nothing else to do."""
+    """A study without messages, and an idle worker."""
     study = own.study(NUMBER)
     own.worker("-Q", study.queue, "-c", "2").await_ready()
     return study
@@ -32,7 +32,7 @@ def publish(study, *messages: tuple[int, ...]) -> None:
     tests_support.publish(study.site.settings, *found)
 
 
-def test_messages_that_come_thrice_and_in_any_order_run_each_experiment_once(study):
+def test_messages_that_arrive_three_times_and_in_any_order_run_each_experiment_once(study):
     study.enqueue()
     found = ids(study)
     messages = [(number,) for number in found] * 2
@@ -42,14 +42,14 @@ def test_messages_that_come_thrice_and_in_any_order_run_each_experiment_once(stu
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_messages_that_come_before_their_experiments_do_no_harm(study):
+def test_messages_that_arrive_before_their_experiments_do_no_harm(study):
     publish(study, *[(number,) for number in range(10**6)][-100:])
     study.enqueue()
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_a_message_with_a_million_ids_does_not_keep_a_worker_from_its_experiments(study):
+def test_a_message_with_a_million_ids_does_not_block_a_worker(study):
     publish(study, tuple(range(10**9, 10**9 + 10**6)))
     publish(study, tuple(range(10**9, 10**9 + 10**6)))
     study.enqueue()
@@ -73,7 +73,7 @@ WRONG_IDS = {
 }
 
 
-def test_ids_of_other_types_are_dropped_and_those_beside_them_are_run(study):
+def test_ids_of_other_types_are_dropped_and_the_valid_ones_beside_them_run(study):
     study.enqueue()
     with study.site.broker() as server:
         server.delete(study.queue, *(f"{study.queue}\x06\x16{level}" for level in range(10)))
@@ -86,7 +86,7 @@ def test_ids_of_other_types_are_dropped_and_those_beside_them_are_run(study):
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
-def test_messages_of_other_tasks_are_thrown_away(study):
+def test_messages_of_other_tasks_are_dropped(study):
     for name in ("qexp.other", "", "celery.chord_unlock", "os.system"):
         put(study, task([[1]], name))
     study.enqueue()
@@ -106,7 +106,7 @@ GARBAGE = {
 }
 
 
-def test_what_is_no_message_at_all_is_thrown_away(study):
+def test_data_that_is_no_message_is_dropped(study):
     with study.site.broker() as server:
         server.lpush(study.queue, *GARBAGE.values())
     study.enqueue()
@@ -117,8 +117,8 @@ def test_what_is_no_message_at_all_is_thrown_away(study):
 BODIES = ["not base64 !", *(base64.b64encode(body).decode() for body in (b"not json", b"[]", b"{}", b"[[], {}]", b"5"))]
 
 
-def test_messages_that_can_be_read_in_part_are_thrown_away_for_good(study):
-    """Those that nobody answers would take the place of others for as long as the worker lives."""
+def test_partly_readable_messages_are_dropped_for_good(study):
+    """Unacknowledged messages would take the place of others as long as the worker lives."""
     for body in BODIES:
         put(study, {**task([[1]]), "body": body})
     put(study, {**task([[1]]), "content-type": "application/x-python-serialize"})
@@ -146,11 +146,11 @@ ODD = {
     "qexp_probe": ["x", -1, 2**40, [1]],
     "task": [TASK],
 }
-"""Headers that Celery reads, some of them after it has reserved a child's place."""
+"""Headers that Celery reads, some of them after it has reserved a child."""
 
 
-def test_odd_headers_take_no_childs_place_and_change_nothing(own):
-    # Given a worker with one child, and forged messages before those of its study
+def test_odd_headers_block_no_child_and_change_nothing(own):
+    # Given a worker with one child, and forged messages before the messages of its study
     study = own.study(NUMBER)
     own.worker("-Q", study.queue, "-c", "1").await_ready()
     study.enqueue()
@@ -164,13 +164,13 @@ def test_odd_headers_take_no_childs_place_and_change_nothing(own):
     steps = [{"task": TASK, "args": [[found[2]]], "options": {}}]
     body = json.dumps([[[found[1]]], {}, {"callbacks": steps, "errbacks": 5, "chain": ["x"], "chord": {"a": 1}}])
     put(study, {**callbacks, "body": base64.b64encode(body.encode()).decode()})
-    # When it works, then each experiment is run once, in time
+    # When it runs, then each experiment runs once, in time
     study.await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER})
 
 
 def task(arguments: list[object], name: str = TASK) -> dict[str, object]:
-    """Return a message as Celery puts it on a queue of Redis."""
+    """Return a message in Celery's format for a queue of Redis."""
     number = str(uuid.uuid4())
     body = json.dumps([arguments, {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
     return {

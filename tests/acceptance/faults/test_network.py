@@ -38,7 +38,7 @@ def given_up(own, worker):
 
 @pytest.mark.parametrize("fault", ["cut", "silence"])
 def test_a_short_break_between_a_worker_and_postgres_changes_nothing(own, postgres, fault):
-    # Given a worker that is at two experiments, and is cut off from Postgres
+    # Given a worker that runs two experiments and is cut off from Postgres
     proxy, environ = postgres
     study = own.study(6, gated=True)
     worker = own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()
@@ -51,21 +51,21 @@ def test_a_short_break_between_a_worker_and_postgres_changes_nothing(own, postgr
     if fault == "cut":
         worker.await_text("waits for Postgres")
     proxy.heal()
-    # Then both are recorded, and the worker does the others
+    # Then both are recorded, and the worker runs the others
     study.await_closed()
     assert_consistent(study, 6, {"done": 6})
 
 
 @pytest.mark.parametrize("fault", LONG)
-def test_what_a_worker_runs_that_is_cut_off_from_postgres_is_run_elsewhere(own, postgres, fault):
-    # Given a worker at two experiments, and another one that leads
+def test_experiments_of_a_worker_that_is_cut_off_from_postgres_run_elsewhere(own, postgres, fault):
+    # Given a worker that runs two experiments, and another worker that leads
     proxy, environ = postgres
     study = own.study(2, gated=True, retries={"crashed": 0, "lost": 9, "delay": "0.1s"})
     other = own.worker("-Q", "nothing", "-c", "1").await_ready()
     worker = own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()
     study.enqueue()
     study.await_begun(2)
-    # When it is cut off for longer than the lease, and heals after another one has taken over
+    # When it is cut off for longer than the lease, and reconnects after the recovery
     getattr(proxy, fault)()
     given_up(own, worker)
     own.worker("-Q", study.queue, "-c", "2")
@@ -79,8 +79,8 @@ def test_what_a_worker_runs_that_is_cut_off_from_postgres_is_run_elsewhere(own, 
     assert worker.alive and other.alive
 
 
-def test_a_worker_that_comes_back_after_the_lease_ends_nothing_that_it_has_begun_since(own, postgres):
-    """To end it would fail what does not retry crashes."""
+def test_a_worker_that_comes_back_after_the_lease_keeps_its_new_attempts(own, postgres):
+    """An end of them would fail experiments without retries of crashes."""
     proxy, environ = postgres
     study = own.study(60, settings={"seconds": 0.2}, retries={"crashed": 0, "lost": 9, "delay": "0.1s"})
     own.worker("-Q", "nothing", "-c", "1").await_ready()
@@ -94,7 +94,7 @@ def test_a_worker_that_comes_back_after_the_lease_ends_nothing_that_it_has_begun
     assert_consistent(study, 60, among={"lost"}, unbegun=True)
 
 
-def test_a_slow_network_to_postgres_costs_time_only(own, postgres):
+def test_a_slow_network_to_postgres_only_costs_time(own, postgres):
     proxy, environ = postgres
     study = own.study(10)
     own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()
@@ -104,7 +104,7 @@ def test_a_slow_network_to_postgres_costs_time_only(own, postgres):
     assert_consistent(study, 10, {"done": 10})
 
 
-def test_connections_to_postgres_that_are_reset_again_and_again_lose_nothing(own, postgres):
+def test_repeated_resets_of_connections_to_postgres_lose_nothing(own, postgres):
     proxy, environ = postgres
     study = own.study(120, settings={"seconds": 0.01})
     own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()
@@ -117,8 +117,8 @@ def test_connections_to_postgres_that_are_reset_again_and_again_lose_nothing(own
 
 
 @pytest.mark.parametrize("fault", LONG)
-def test_a_worker_that_is_cut_off_from_the_broker_ends_what_it_runs_and_comes_back(own, broker, fault):
-    # Given a worker at two experiments, and cut off from the broker for longer than the lease
+def test_a_worker_that_is_cut_off_from_the_broker_finishes_its_experiments_and_reconnects(own, broker, fault):
+    # Given a worker that runs two experiments and is cut off from the broker for longer than the lease
     proxy, environ = broker
     study = own.study(6, gated=True)
     worker = own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()
@@ -131,12 +131,12 @@ def test_a_worker_that_is_cut_off_from_the_broker_ends_what_it_runs_and_comes_ba
     query = "SELECT FROM worker WHERE name ~ %s AND last_seen > started_at + make_interval(secs => %s)"
     eventually(lambda: own.rows(query, worker.name, LEASE + 1), "the worker to be heard for longer than the lease")
     proxy.heal()
-    # Then it does the others when the network has healed
+    # Then it runs the others when the network has healed
     study.await_closed()
     assert_consistent(study, 6, {"done": 6})
 
 
-def test_connections_to_the_broker_that_are_reset_again_and_again_lose_nothing(own, broker):
+def test_repeated_resets_of_connections_to_the_broker_lose_nothing(own, broker):
     proxy, environ = broker
     study = own.study(120, settings={"seconds": 0.01})
     own.worker("-Q", study.queue, "-c", "2", **environ).await_ready()

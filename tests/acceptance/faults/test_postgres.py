@@ -1,4 +1,4 @@
-"""Postgres is killed with all of its processes and comes back; a client dies in mid-enqueue."""
+"""Postgres is killed with all of its processes and restarts, or a client dies during an enqueue."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ from qexp.errors import DatabaseUnreachableError
 MANY = 60_000
 
 
-def test_what_runs_while_postgres_is_killed_is_neither_lost_nor_run_again(own):
+def test_experiments_that_run_while_postgres_is_killed_are_neither_lost_nor_repeated(own):
     study = own.study(2, gated=True).enqueue()
     own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(2)
@@ -24,7 +24,7 @@ def test_what_runs_while_postgres_is_killed_is_neither_lost_nor_run_again(own):
     assert_consistent(study, 2, {"done": 2})
 
 
-def test_what_ends_while_postgres_is_away_is_recorded_when_it_is_back(own):
+def test_outcomes_while_postgres_is_down_are_recorded_when_it_is_back(own):
     study = own.study(4, gated=True).enqueue()
     worker = own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(2)
@@ -36,7 +36,7 @@ def test_what_ends_while_postgres_is_away_is_recorded_when_it_is_back(own):
     assert_consistent(study, 4, {"done": 4})
 
 
-def test_postgres_is_killed_again_and_again_while_experiments_begin_and_end(own):
+def test_repeated_kills_of_postgres_while_experiments_start_and_end_lose_nothing(own):
     study = own.study(160, settings={"seconds": 0.02})
     own.workers(2, "-Q", study.queue, "-c", "2")
     study.enqueue()
@@ -57,18 +57,18 @@ def test_an_enqueue_during_which_postgres_is_killed_can_be_repeated(own):
     own.kill_postgres()
     _, said = client.communicate(timeout=60)
     own.up()
-    # Then all experiments are there or none, as the client says, which names what was out of reach
+    # Then all experiments exist or none, as the client says; it names the unreachable service
     there = sum(study.statuses().values())
     assert (client.returncode, there) in ((3, 0), (3, MANY), (0, MANY)), said
     assert "Traceback" not in said
     assert client.returncode == 0 or "Postgres" in said.splitlines()[-1], said
-    # And it completes when it is repeated
+    # And a repeated enqueue succeeds
     assert enqueueing(study).wait() == 0
     assert sum(study.statuses().values()) == MANY
     assert not study.statuses().keys() - {"pending", "queued"}
 
 
-def test_an_enqueue_in_python_during_which_postgres_goes_says_so(own):
+def test_an_enqueue_in_python_names_a_postgres_that_goes_down(own):
     study = own.study(10)
     own.kill_postgres()
     try:
@@ -98,7 +98,7 @@ def test_a_client_that_is_killed_before_its_experiments_are_committed_leaves_non
 
 
 def enqueueing(study: Study) -> subprocess.Popen[str]:
-    """Enqueue a study from a process of its own."""
+    """Enqueue a study from a separate process."""
     (study.folder / "grid.yaml").write_text(json.dumps(study.grid))
     return subprocess.Popen(
         [sys.executable, "-m", "qexp", "enqueue", "grid.yaml"],
@@ -111,6 +111,6 @@ def enqueueing(study: Study) -> subprocess.Popen[str]:
 
 
 def has_begun(study: Study) -> bool:
-    """Say whether a client is copying experiments to Postgres."""
+    """Return whether a client is copying experiments to Postgres."""
     query = "SELECT FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state <> 'idle' AND query ~ 'staged'"
     return bool(study.site.rows(query))

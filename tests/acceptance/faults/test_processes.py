@@ -1,4 +1,4 @@
-"""Children and workers die, stop and come back: what they ran is run elsewhere, and counts once."""
+"""Children and workers die, stop and come back; their experiments run elsewhere and count once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from tests_support import eventually
 
 
 def test_an_attempt_whose_child_is_killed_ends_as_crashed_and_the_next_one_counts(own):
-    # Given four experiments that two children are at
+    # Given four experiments and two children
     study = own.study(4, gated=True).enqueue()
     own.worker("-Q", study.queue, "-c", "2")
     victim = study.await_begun(2)[0]
@@ -17,28 +17,28 @@ def test_an_attempt_whose_child_is_killed_ends_as_crashed_and_the_next_one_count
     os.kill(victim.pid, signal.SIGKILL)
     eventually(lambda: study.outcomes()["crashed"], "the death to be noticed")
     study.open_gate()
-    # Then its experiment is run again, and nothing else is
+    # Then only its experiment runs again
     study.await_closed()
     assert_consistent(study, 4, {"done": 4, "crashed": 1})
 
 
-def test_a_child_that_is_killed_while_postgres_is_away_is_not_forgotten(own):
-    # Given an experiment that runs
+def test_the_death_of_a_child_while_postgres_is_down_is_recorded_later(own):
+    # Given a running experiment
     study = own.study(1, gated=True).enqueue()
     worker = own.worker("-Q", study.queue, "-c", "1")
     (victim,) = study.await_begun(1)
-    # When its child dies, and Postgres cannot be told
+    # When its child dies while Postgres is down
     own.kill_postgres()
     os.kill(victim.pid, signal.SIGKILL)
     worker.await_text("WorkerLostError")
     own.up()
-    # Then Postgres is told as soon as it is back
+    # Then the death is recorded when Postgres is back
     study.open_gate()
     study.await_closed()
     assert_consistent(study, 1, {"done": 1, "crashed": 1})
 
 
-def test_what_a_killed_worker_ran_is_run_by_another_one(own):
+def test_experiments_of_a_killed_worker_run_on_another_one(own):
     study = own.study(4, gated=True).enqueue()
     first = own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(2)
@@ -51,7 +51,7 @@ def test_what_a_killed_worker_ran_is_run_by_another_one(own):
 
 
 def test_two_of_three_workers_die_under_load(own):
-    # Given three workers in the midst of many short experiments
+    # Given three workers that run many short experiments
     study = own.study(150, settings={"seconds": 0.02})
     workers = own.workers(3, "-Q", study.queue, "-c", "1")
     study.enqueue()
@@ -59,22 +59,22 @@ def test_two_of_three_workers_die_under_load(own):
     # When two are killed with all of their processes
     for worker in workers[:2]:
         worker.kill()
-    # Then the third one does the rest
+    # Then the third one runs the rest
     study.await_closed()
     assert_consistent(study, 150, among={"lost"}, unbegun=True)
     assert study.outcomes()["lost"] <= 2
 
 
-def test_a_worker_that_was_stopped_for_longer_than_the_lease_comes_too_late(own):
-    # Given two experiments that run in one worker, while another one leads
+def test_outcomes_of_a_worker_stopped_for_longer_than_the_lease_do_not_count(own):
+    # Given a worker that runs two experiments, and another worker that leads
     study = own.study(2, gated=True).enqueue()
     stopped = own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(2)
-    # When that one stops for longer than the lease, so that both are run by the other
+    # When the first worker is stopped for longer than the lease, so that the other runs both
     stopped.signal(signal.SIGSTOP)
     own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(4)
-    # Then what it did is not counted when it goes on, and it ends what is not its own any more
+    # Then its outcomes do not count when it resumes, and it ends the recovered attempts
     stopped.signal(signal.SIGCONT)
     stopped.await_text("missed its lease")
     old = {one.pid for one in study.executions() if one.attempt == 1}
@@ -86,15 +86,15 @@ def test_a_worker_that_was_stopped_for_longer_than_the_lease_comes_too_late(own)
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
-def test_a_function_that_holds_the_interpreter_for_longer_than_the_lease_is_not_lost(own, pool):
-    # Given C code that lets no other thread of its process run, and another worker that would take over
+def test_a_function_that_holds_the_interpreter_for_longer_than_the_lease_is_not_recovered(own, pool):
+    # Given C code that holds the interpreter lock, and another worker that could recover it
     holds = f"import ctypes\n    ctypes.PyDLL(None).sleep({3 * LEASE:.0f})"
     study = own.study(2, SOURCE.replace("time.sleep(seconds)", holds))
     own.workers(1, "-Q", f"{study.queue}_other", "-c", "1")
     own.workers(1, "-Q", study.queue, "-c", "1", "-P", pool)
-    # When it runs
+    # When the code runs
     study.enqueue()
-    # Then its worker is heard of all the time
+    # Then its worker keeps sending heartbeats
     study.await_closed()
     assert study.outcomes() == {"done": 2}
     assert len(study.executions()) == 4
@@ -110,13 +110,13 @@ def test_a_timeout_ends_a_function_that_holds_the_interpreter(own, pool):
     assert worker.alive
 
 
-def test_a_worker_that_was_stopped_and_ends_what_was_taken_finishes_too_late(own):
-    # Given an experiment whose worker stops before it ends
+def test_a_stopped_worker_that_finishes_a_recovered_attempt_is_too_late(own):
+    # Given an experiment whose worker is stopped before its end
     study = own.study(1, gated=True).enqueue()
     stopped = own.worker("-Q", study.queue, "-c", "1")
     study.await_begun(1)
     stopped.signal(signal.SIGSTOP)
-    # When another one has run it, and the first one goes on with the gate open
+    # When another worker has run it, and the first one resumes with the gate open
     own.worker("-Q", study.queue, "-c", "1")
     study.await_begun(2)
     study.open_gate()
@@ -128,9 +128,9 @@ def test_a_worker_that_was_stopped_and_ends_what_was_taken_finishes_too_late(own
 
 
 @pytest.mark.slow
-def test_a_worker_that_comes_back_ends_only_what_was_taken_from_it(own):
-    """What it has claimed since is its own: to end it would fail experiments that do not retry crashes."""
-    # Given a worker whose main process alone is stopped, as when it swaps, while its children go on
+def test_a_worker_that_comes_back_ends_only_its_recovered_attempts(own):
+    """It keeps its later claims; an end of them would fail experiments without retries of crashes."""
+    # Given a worker with a stopped main process, like under heavy swapping, and running children
     study = own.study(40, settings={"seconds": 0.25}, retries={"crashed": 0, "lost": 9, "delay": "0.1s"}).enqueue()
     first, second = own.workers(2, "-Q", study.queue, "-c", "2")
     study.await_done(4)
@@ -150,7 +150,7 @@ def test_a_worker_that_comes_back_ends_only_what_was_taken_from_it(own):
     assert second.alive and first.alive
 
 
-def test_a_worker_group_that_is_told_to_stop_gives_back_what_it_runs(own):
+def test_a_worker_group_that_is_told_to_stop_releases_its_experiments(own):
     study = own.study(4, gated=True).enqueue()
     first = own.worker("-Q", study.queue, "-c", "2")
     study.await_begun(2)
