@@ -1,7 +1,7 @@
 """Statistics of few replicates: pure functions over numpy arrays, for tables, comparisons and reports."""
 
 from qexp.analysis.statistics.corrections import adjust
-from qexp.analysis.statistics.descriptive import Description, describe
+from qexp.analysis.statistics.descriptive import describe
 from qexp.analysis.statistics.digits import MISSING, NumberFormat, column_format, p_text
 from qexp.analysis.statistics.names import (
     Correction,
@@ -11,31 +11,20 @@ from qexp.analysis.statistics.names import (
     paired_test_of,
     statistic_of,
 )
-from qexp.analysis.statistics.paired import PairedComparison, PairedP, compare, paired_p
-from qexp.analysis.statistics.ranks import (
-    Friedman,
-    average_ranks,
-    critical_difference,
-    friedman,
-    indistinguishable,
-)
+from qexp.analysis.statistics.paired import PairedComparison, compare, paired_p
+from qexp.analysis.statistics.ranks import average_ranks, critical_difference, friedman, indistinguishable
 from qexp.analysis.statistics.required_pairs import least_n, least_p
-from qexp.analysis.statistics.ties import Tied, best_rows, tied_with_best
+from qexp.analysis.statistics.ties import tied_with_best
 
 __all__ = [
     "MISSING",
     "Correction",
-    "Description",
-    "Friedman",
     "NumberFormat",
     "PairedComparison",
-    "PairedP",
     "PairedTest",
     "Statistic",
-    "Tied",
     "adjust",
     "average_ranks",
-    "best_rows",
     "column_format",
     "compare",
     "correction_of",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from qexp.analysis.statistics import Statistic, statistic_of
 from qexp.analysis.table.spec import ALLOWED, TableSpec
@@ -33,80 +35,44 @@ _DIGITS = {"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 0, "maxim
 _LABELS = {"type": "object", "additionalProperties": _TEXT}
 
 
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
+def _reader(kind: Any) -> Read:
+    """Return the function that reads a value of a type and converts nothing."""
+    return TypeAdapter[Any](kind, config=ConfigDict(strict=True)).validate_python
 
 
-def _flag(value: Json) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _number(value: Json) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError
-    return float(value)
+_text, _flag, _number = _reader(str), _reader(bool), _reader(float)
+_texts, _labels = _reader(list[str]), _reader(dict[str, str])
+_digits = _reader(Literal["auto"] | Annotated[int, Field(ge=0, le=_MOST_DIGITS)])
 
 
 def _names(value: Json) -> tuple[str, ...]:
     """Read one name, names with commas, or a list of names."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
-    if not isinstance(value, list):
-        raise ValueError
-    return tuple(map(_text, value))
+    return tuple(_texts(value))
 
 
 def _files(value: Json) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else _names(value)
 
 
-def _digits(value: Json) -> int | str:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_DIGITS:
-        raise ValueError
-    return value
-
-
-def _labels(value: Json) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise ValueError
-    return {name: _text(label) for name, label in value.items()}
-
-
 def _statistic(value: Json) -> str:
     try:
-        return statistic_of(_text(value)).value
+        return str(statistic_of(_text(value)))
     except StatisticsError as error:
         raise ValueError from error
 
 
-def _one_of(*choices: str) -> Read:
-    def read(value: Json) -> str:
-        if value not in choices:
-            raise ValueError
-        return _text(value)
-
-    return read
-
-
-def _some_of(*choices: str) -> Read:
-    def read(value: Json) -> tuple[str, ...]:
-        names = _names(value)
-        if not set(names) <= set(choices):
-            raise ValueError
-        return names
-
-    return read
+def _allowed(value: Json) -> tuple[str, ...]:
+    names = _names(value)
+    if not set(names) <= set(ALLOWED):
+        raise ValueError
+    return names
 
 
 def _choice(field: str) -> Key:
-    choices = get_args(TableSpec.model_fields[field].annotation)
-    return Key(field, _one_of(*choices), _either(choices), {"enum": [*choices]})
+    kind = TableSpec.model_fields[field].annotation
+    return Key(field, _reader(kind), _either(get_args(kind)), {"enum": [*get_args(kind)]})
 
 
 def _either(choices: tuple[str, ...]) -> str:
@@ -144,7 +110,7 @@ KEYS: Mapping[str, Key] = {
     "sort": Key("sort", _text, "grid, name, value or the label of a column as text", _TEXT),
     "where": Key("where", _text, 'a condition as text, such as "lr < 0.1"', _TEXT),
     "labels": Key("labels", _labels, "a mapping from names and values to other texts", _LABELS),
-    "allow": Key("allow", _some_of(*ALLOWED), f"some of {', '.join(ALLOWED)}", _NAMES),
+    "allow": Key("allow", _allowed, f"some of {', '.join(ALLOWED)}", _NAMES),
     "files": Key("files", _files, "the path of a file, or a list of paths", _NAMES),
     "siunitx": Key("siunitx", _flag, "true or false", _FLAG),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qexp.analysis.table.model import Cell, Note, Table
+from qexp.analysis.axis_columns import axis_columns
+from qexp.analysis.table.model import Cell, Table
 from qexp.model import Json, strict
 
 if TYPE_CHECKING:
@@ -18,27 +20,16 @@ _FACTS = ("metric", "n", "expected", "center", "spread", "low", "high", "differe
 _QUOTED = re.compile(r'[",\r\n]')
 
 
-def axis_columns(table: Table) -> list[str]:
+def _columns(table: Table) -> list[str]:
     """
-    Return the columns of the row and column axes.
+    Return the columns of a table's data: the row and column axes, then the facts of a cell.
 
     The axis `metric` of several metrics is the column `metric`; an axis named like another column is `param.NAME`.
     """
-    taken = set(_FACTS)
-    names = []
-    for axis in _axes(table):
-        while axis in taken:
-            axis = f"param.{axis}"
-        taken.add(axis)
-        names.append(axis)
-    return names
-
-
-def _axes(table: Table) -> list[str]:
     axes = [*table.row_axes, *table.column_axes]
     if (place := _metric_place(table)) is not None:
         del axes[place]
-    return axes
+    return [*axis_columns(axes, _FACTS), *_FACTS]
 
 
 def _metric_place(table: Table) -> int | None:
@@ -78,7 +69,7 @@ def to_csv(table: Table) -> str:
 
     Numbers have every digit, bold is true or false, marks are separated by spaces, and a missing number is empty.
     """
-    lines = [[*axis_columns(table), *_FACTS], *records(table)]
+    lines = [_columns(table), *records(table)]
     return "".join(",".join(map(_csv_field, line)) + "\n" for line in lines)
 
 
@@ -94,7 +85,7 @@ def to_frame(table: Table) -> pd.DataFrame:
     """Return a frame with the lines and columns of `to_csv`; missing numbers are NaN."""
     import pandas as pd
 
-    names = [*axis_columns(table), *_FACTS]
+    names = _columns(table)
     columns = list(zip(*records(table), strict=True)) or [()] * len(names)
     types = dict.fromkeys(("center", "spread", "low", "high", "difference", "p"), "float64")
     types |= {"n": "int64", "expected": "int64", "bold": "bool"}
@@ -122,7 +113,7 @@ def to_data(table: Table) -> dict[str, Json]:
         "rows": [[*key] for key in table.rows],
         "columns": [[*key] for key in table.columns],
         "cells": [[_cell_data(cell) for cell in cells] for cells in table.cells],
-        "notes": [_note_data(note) for note in table.notes],
+        "notes": [dataclasses.asdict(note) for note in table.notes],
         "provenance": [*table.provenance],
     }
     data: dict[str, Json] = strict(found)
@@ -145,8 +136,3 @@ def _cell_data(cell: Cell | None) -> Json:
         "bold": cell.bold,
         "marks": [*cell.marks],
     }
-
-
-def _note_data(note: Note) -> Json:
-    names = ("kind", "text", "mark", "command", "advice")
-    return {name: getattr(note, name) for name in names}
