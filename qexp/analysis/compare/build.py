@@ -16,13 +16,11 @@ from qexp.analysis.statistics import adjust, compare, correction_of, paired_test
 from qexp.analysis.table import labels
 from qexp.analysis.table.problems import nothing_done
 from qexp.errors import SummaryError
-from qexp.model import Status
 from qexp.store.connection import Connection
 
 MOST = 6
 """The most methods for which all pairs are compared without a baseline."""
 _ALPHA = 0.05
-_DONE = list(Status).index(Status.DONE)
 
 
 def build(connection: Connection, spec: CompareSpec) -> Comparison:
@@ -33,7 +31,7 @@ def build(connection: Connection, spec: CompareSpec) -> Comparison:
     RefusedError if the results of one study have different settings or code.
     """
     pairing = pair_up(connection, spec)
-    if not (pairing.observed.status == _DONE).any():
+    if not pairing.observed.is_done.any():
         raise nothing_done(pairing.observed, spec.where)
     heads = labels.keys(pairing.methods, {})
     problems = notes.mixed(connection, pairing)

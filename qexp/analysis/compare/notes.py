@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.compare.code_differences import between_studies
 from qexp.analysis.compare.pairing import Pairing
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.table import labels, problems
 from qexp.analysis.table import mixed_results as differences
 from qexp.analysis.table.checks import without_number
 from qexp.analysis.table.model import Note
-from qexp.analysis.table.names import STUDY, metric_source
+from qexp.analysis.table.names import STUDY
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.remarks import remarks
 from qexp.analysis.table.replicates import Axes, units
@@ -23,13 +22,16 @@ from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, with_studies
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
-from qexp.model import OPEN, Json, Status, compact, plain, short_names
+from qexp.model import OPEN, Status, compact, short_names
 from qexp.store.connection import Connection
+from qexp.store.reads import snapshots
 from qexp.truncation import listed
 
 _STATUSES = list(Status)
 _DONE = _STATUSES.index(Status.DONE)
 _SHOWN = 3
+_FILES = 6
+"""Files that a note names."""
 _FEW = 6
 """The fewest combinations with which a Wilcoxon test can reach 0.05."""
 
@@ -62,12 +64,10 @@ def refuse(found: Sequence[Problem], spec: CompareSpec) -> None:
 def require_numbers(connection: Connection, pairing: Pairing) -> None:
     """Raise SummaryError if the metric is text, a list or a mapping in some results."""
     observed, metric = pairing.observed, pairing.spec.metric
-    strange = np.flatnonzero((observed.status == _DONE) & ~np.isfinite(observed.metrics[metric]))
+    strange = np.flatnonzero(observed.is_done & ~np.isfinite(observed.metrics[metric]))
     for at, study in enumerate(observed.studies):
         ids = observed.ids[strange[observed.study[strange] == at]]
-        source = metric_source(study, metric)
-        if len(ids) and source is not None:
-            without_number(connection, study, metric, source, ids)
+        without_number(connection, study, metric, ids)
 
 
 def unit(pairing: Pairing) -> str:
@@ -117,7 +117,7 @@ def all_notes(
         )
         yield Note("average", f"the averages are over different values of {', '.join(pairing.spec.average)}: {said}")
     if STUDY in pairing.spec.compared:
-        yield from between_studies(connection, pairing.observed)
+        yield from _code(connection, pairing.observed)
     names = _varying(pairing)
     if len(names) > 1:
         text = f"each combination of {', '.join(names)} counts as an independent result; average what is none"
@@ -126,13 +126,25 @@ def all_notes(
         yield Note("unit", advice)
 
 
+def _code(connection: Connection, observed: TableExperiments) -> Iterator[Note]:
+    """Yield a note on the Python files that differ between the last revisions of the studies that ran."""
+    ran = [observed.revision[(observed.study == at) & observed.is_done] for at in range(len(observed.studies))]
+    last = [known.get(int(some.max())) for known, some in zip(observed.revisions, ran, strict=True) if len(some)]
+    digests = [one.source for one in last if one is not None and one.source]
+    marks = snapshots.marks(connection, set(digests)) if len(set(digests)) > 1 else {}
+    files = sorted({name for one in marks.values() for name in one if name.endswith(".py")})
+    differing = [name for name in files if len({marks.get(digest, {}).get(name) for digest in digests}) > 1]
+    if differing:
+        yield Note("code", f"files that differ: {listed(differing, _FILES)}")
+
+
 def _values(pairing: Pairing, name: str, methods: Sequence[str]) -> str:
     """Return the value that a parameter has for each method."""
     column, said = pairing.observed.axes[name], []
     for method, label in enumerate(methods):
         codes = column.codes[pairing.methods.codes == method]
         value = column.values[codes[0]] if len(codes) else ABSENT
-        said.append(f"{_text(value)} for {label}")
+        said.append(f"{labels.text(value)} for {label}")
     return listed(said, 8)
 
 
@@ -223,11 +235,7 @@ def _words(axes: Axes, code: int) -> Iterator[str]:
     """Yield the values of a key; a value that is not text gets the name of its axis."""
     for at, (name, value) in enumerate(zip(axes.names, axes.keys[code], strict=True)):
         short = short_names([key[at] for key in axes.keys if key[at] is not ABSENT])
-        yield short.get(value, value) if isinstance(value, str) else f"{name} {_text(value)}"
-
-
-def _text(value: Json) -> str:
-    return labels.NO_VALUE if value is ABSENT else plain(value)
+        yield short.get(value, value) if isinstance(value, str) else f"{name} {labels.text(value)}"
 
 
 def _advice(pairing: Pairing) -> str:

@@ -16,12 +16,10 @@ from qexp.analysis.table.replicates import Axes, axes
 from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError
-from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
 from qexp.store.reads.study_rows import StudyRow
 
-_DONE = list(Status).index(Status.DONE)
 _MOST = 100
 """The most methods that are compared."""
 
@@ -201,7 +199,7 @@ def _matrix(
     observed: TableExperiments, metric: str, methods: Axes, keys: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean of each method and key over the axes that are averaged, and the first experiment without it."""
-    found = np.where(observed.status == _DONE, observed.metrics[metric], np.nan)
+    found = np.where(observed.is_done, observed.metrics[metric], np.nan)
     found = np.where(np.isfinite(found), found, np.nan)
     cell = methods.codes.astype(np.int64) * count + keys
     order = np.lexsort((np.isfinite(found), cell))

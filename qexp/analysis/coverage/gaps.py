@@ -19,16 +19,6 @@ from qexp.store.reads import staleness
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.selection.where_parser import spelled
 
-_STATUSES = list(Status)
-_DONE = _STATUSES.index(Status.DONE)
-_OF = {
-    Status.FAILED: "failed",
-    Status.CANCELLED: "cancelled",
-    Status.PAUSED: "paused",
-    Status.RUNNING: "running",
-    Status.PENDING: "pending",
-    Status.QUEUED: "pending",
-}
 _NO_NUMBERS = "('NaN', 'Infinity', '-Infinity')"
 
 
@@ -54,26 +44,19 @@ def reasons(connection: Connection, observed: TableExperiments, metrics: Sequenc
 
     Raises SummaryError if a metric is text, a list or a mapping.
     """
-    of_status = np.array([KINDS.index(_OF[one]) if one in _OF else -1 for one in _STATUSES], dtype=np.int8)
-    codes = of_status[observed.status]
+    kinds = ["pending" if status is Status.QUEUED else str(status) for status in Status]
+    codes = np.array([KINDS.index(kind) if kind in KINDS else -1 for kind in kinds], dtype=np.int8)[observed.status]
     for study in observed.studies:
         if stale := staleness.ids(connection, study):
             codes[np.isin(observed.ids, stale)] = KINDS.index("stale")
     for metric in metrics:
-        strange = np.flatnonzero((observed.status == _DONE) & ~np.isfinite(observed.metrics[metric]))
+        strange = np.flatnonzero(observed.is_done & ~np.isfinite(observed.metrics[metric]))
         codes[strange] = KINDS.index("diverged")
         for at, study in enumerate(observed.studies):
-            missing = _without_value(connection, study, metric, observed.ids[strange[observed.study[strange] == at]])
+            ids = observed.ids[strange[observed.study[strange] == at]]
+            missing = without_number(connection, study, metric, ids)["missing"]
             codes[strange[np.isin(observed.ids[strange], missing)]] = KINDS.index("valueless")
     return Reasons(observed, codes, metrics, where)
-
-
-def _without_value(connection: Connection, study: StudyRow, metric: str, ids: np.ndarray) -> list[int]:
-    """Return the done experiments of a study that have no value of a metric."""
-    source = metric_source(study, metric)
-    if source is None or not len(ids):
-        return []
-    return without_number(connection, study, metric, source, ids)["missing"]
 
 
 def gaps(found: Reasons, cell: np.ndarray) -> Iterator[Gap]:
@@ -111,18 +94,13 @@ def _word(text: str) -> str:
 def _command(found: Reasons, kind: str, study: StudyRow, ids: np.ndarray) -> list[str]:
     narrowed = ["--where", found.where] if found.where else []
     match kind:
-        case "failed":
-            return ["requeue", study.name, "--failed", *narrowed]
-        case "stale":
-            return ["requeue", study.name, "--stale", *narrowed]
+        case "failed" | "stale":
+            return ["requeue", study.name, f"--{kind}", *narrowed]
         case "cancelled":
             return ["requeue", study.name, "--status", "cancelled", *narrowed]
-        case "paused":
-            return ["resume", study.name]
-        case "pending" if study.paused_at is not None:
-            return ["resume", study.name]
-        case "running" | "pending":
-            return ["wait", study.name]
+        case "paused" | "running" | "pending":
+            is_paused = kind == "paused" or (kind == "pending" and study.paused_at is not None)
+            return ["resume" if is_paused else "wait", study.name]
     return _of_values(found, kind, study, ids)
 
 

@@ -20,7 +20,6 @@ from qexp.analysis.table.replicates import open_experiments, units
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.errors import SummaryError
-from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.truncation import listed
 
@@ -28,7 +27,6 @@ __all__ = ["ComputedTable", "build", "gather", "laid_out"]
 
 METRIC = "metric"
 """The last column axis of a table with several metrics."""
-_DONE = list(Status).index(Status.DONE)
 
 
 def build(connection: Connection, spec: TableSpec) -> Table:
@@ -51,7 +49,7 @@ def gather(connection: Connection, spec: TableSpec, observed: TableExperiments |
     """
     statistic_of(spec.statistic)
     observed = observe(connection, spec) if observed is None else observed
-    if not (observed.status == _DONE).any():
+    if not observed.is_done.any():
         raise nothing_done(observed, spec.where)
     found = units(observed, spec.rows, spec.columns, spec.best, spec.average)
     opened = open_experiments(observed, found, spec.average)
@@ -100,10 +98,9 @@ def _by_maximize(by: str, spec: TableSpec) -> bool:
 
 def _check_by(observed: TableExperiments, spec: TableSpec, by: str) -> None:
     """Refuse a selection by a copy of the metric that the table shows, also if some experiments diverged."""
-    done = observed.status == _DONE
-    chosen = observed.metrics[by][done]
+    chosen = observed.metrics[by][observed.is_done]
     for metric in spec.metrics:
-        shown = observed.metrics[metric][done]
+        shown = observed.metrics[metric][observed.is_done]
         is_known = np.isfinite(chosen) | np.isfinite(shown)
         if is_known.any() and np.array_equal(chosen[is_known], shown[is_known]):
             raise same_metric(by, f"it equals {metric} in every experiment")

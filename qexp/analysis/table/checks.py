@@ -15,14 +15,12 @@ from qexp.analysis.table.replicates import Units
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
-from qexp.model import Json, Status, canonical, plain
+from qexp.model import Json, canonical, plain
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_rows, observations, revisions
 from qexp.store.reads.observation_sql import FACTS, ValueSource
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
-
-_DONE = list(Status).index(Status.DONE)
 
 
 def check(
@@ -39,7 +37,7 @@ def check(
     found += problems.missing(observed, cells)
     found += problems.short_averages(spec.average, units, cells)
     found += _planned(connection, observed)
-    for metric in dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else []))):
+    for metric in dict.fromkeys(spec.all_metrics):
         found += _values(connection, observed, metric, cells)
     return [*found, *remarks(connection, observed, spec, cells)]
 
@@ -91,10 +89,15 @@ def lost_and_left_out(connection: Connection, observed: TableExperiments, at: in
     return (0 if total is None else max(0, total - there)), left_out
 
 
-def without_number(
-    connection: Connection, study: StudyRow, metric: str, source: ValueSource, ids: np.ndarray
-) -> Mapping[str, list[int]]:
-    """Return those of some experiments whose metric is `missing` or `nan`. Raises SummaryError if some are text."""
+def without_number(connection: Connection, study: StudyRow, metric: str, ids: np.ndarray) -> Mapping[str, list[int]]:
+    """
+    Return those of some experiments whose metric is `missing` or `nan`; none if the study has no such metric.
+
+    Raises SummaryError if the metric of some is text.
+    """
+    source = metric_source(study, metric)
+    if source is None or not len(ids):
+        return {"missing": [], "nan": []}
     said = observations.kinds(connection, source, ids.tolist())
     if said["other"]:
         raise problems.not_a_number(metric, said["other"], study.name)
@@ -104,15 +107,15 @@ def without_number(
 def _values(connection: Connection, observed: TableExperiments, metric: str, cells: Cells) -> list[Problem]:
     """Return the done experiments whose metric is missing, NaN or infinite; text is an error."""
     found: list[Problem] = []
-    strange = (observed.status == _DONE) & ~np.isfinite(observed.metrics[metric])
+    strange = observed.is_done & ~np.isfinite(observed.metrics[metric])
     for at, study in enumerate(observed.studies):
         places = np.flatnonzero(strange & (observed.study == at))
         source = metric_source(study, metric)
         if not len(places) or source is None:
             continue
         places = places[np.argsort(observed.ids[places])]
-        said = without_number(connection, study, metric, source, observed.ids[places])
-        if len(said["missing"]) == int(((observed.status == _DONE) & (observed.study == at)).sum()):
+        said = without_number(connection, study, metric, observed.ids[places])
+        if len(said["missing"]) == int((observed.is_done & (observed.study == at)).sum()):
             raise _unknown(connection, study, metric, source)
         for ids, problem in ((said["missing"], problems.without_value), (said["nan"], problems.not_finite)):
             if ids:

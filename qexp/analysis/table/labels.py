@@ -29,22 +29,23 @@ def keys(axes: Axes, labels: Mapping[str, str]) -> list[Key]:
 def _texts(values: Sequence[Json], labels: Mapping[str, str]) -> list[str]:
     """Return a text for each value of one axis; texts that different values share are replaced by longer ones."""
     short = short_names([value for value in values if value is not ABSENT and value is not None])
-    wanted = [_label(text := _text(value), short.get(text, text), labels) for value in values]
+    wanted = [_label(text(value), short, labels) for value in values]
     identities = [_exact(value) for value in values]
-    for longer in ([_text(value) for value in values], identities):
+    for longer in ([text(value) for value in values], identities):
         meant: dict[str, set[str]] = {}
-        for text, identity in zip(wanted, identities, strict=True):
-            meant.setdefault(text, set()).add(identity)
-        wanted = [long if len(meant[text]) > 1 else text for text, long in zip(wanted, longer, strict=True)]
+        for label, identity in zip(wanted, identities, strict=True):
+            meant.setdefault(label, set()).add(identity)
+        wanted = [long if len(meant[label]) > 1 else label for label, long in zip(wanted, longer, strict=True)]
     return wanted if len(set(wanted)) == len(set(identities)) else identities
 
 
-def _label(text: str, short: str, labels: Mapping[str, str]) -> str:
+def _label(whole: str, short: Mapping[str, str], labels: Mapping[str, str]) -> str:
     """Return the label of a value, which *labels* may give by its text or by its short name."""
-    return labels.get(text, labels.get(short, short))
+    return labels.get(whole, labels.get(brief := short.get(whole, whole), brief))
 
 
-def _text(value: Json) -> str:
+def text(value: Json) -> str:
+    """Return the value of a parameter as text."""
     return NO_VALUE if value is ABSENT else plain(value)
 
 
@@ -55,7 +56,7 @@ def _exact(value: Json) -> str:
 
 def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
     """Return the place of a row or column by its label or value, or by several with commas between; None: unknown."""
-    words = [tuple(_text(value) for value in key) for key in axes.keys]
+    words = [tuple(text(value) for value in key) for key in axes.keys]
     for known in (found, words):
         for at, key in enumerate(known):
             if wanted in (",".join(key), " / ".join(key)):
@@ -75,4 +76,4 @@ def baseline(found: Sequence[Key], axes: Axes, wanted: str, noun: str) -> int:
 
 def values(key: Sequence[Json]) -> str:
     """Return the values of several axes as one text."""
-    return ", ".join(map(_text, key))
+    return ", ".join(map(text, key))

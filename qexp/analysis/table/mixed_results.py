@@ -11,7 +11,7 @@ from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.versions import PLACE, Versions, conflicting, conflicts, packages
-from qexp.model import Imports, Json, Status, canonical, plain
+from qexp.model import Imports, Json, canonical, plain
 from qexp.store.connection import Connection
 from qexp.store.reads import origins
 from qexp.store.reads.code import RevisionCode
@@ -21,7 +21,6 @@ from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.study_rows import StudyRow
 from qexp.truncation import listed, shortened
 
-_DONE = list(Status).index(Status.DONE)
 _UNSET = "not set"
 _SHOWN = 3
 _LONGEST = 24
@@ -37,12 +36,11 @@ def mixed(connection: Connection, observed: TableExperiments, spec: TableSpec, c
     within a cell; between cells they are noted only. Several studies may not differ in settings or code within a cell.
     Machines may not differ if a metric depends on them.
     """
-    is_done = observed.status == _DONE
-    done = np.flatnonzero(is_done).astype(np.int32)  # half the memory for a million experiments
+    done = np.flatnonzero(observed.is_done).astype(np.int32)  # half the memory for a million experiments
     known = observed.revisions
     found: list[Problem] = []
     for at, study in enumerate(observed.studies):
-        found += _settings(study, known[at], observed.revision[is_done & (observed.study == at)])
+        found += _settings(study, known[at], observed.revision[observed.is_done & (observed.study == at)])
     found += _across(observed, known, done, cells) if not found else []
     found += _code(connection, observed, known, done, cells)
     environments = origins.environments(connection, observed.worker.values)
@@ -258,7 +256,7 @@ def _hardware(
     observed: TableExperiments, environments: Mapping[int, EnvironmentView], done: np.ndarray, spec: TableSpec
 ) -> Iterator[Problem]:
     """Compare the machines, if a metric depends on them."""
-    metrics = [metric for metric in (*spec.metrics, *([spec.by] if spec.by else ())) if is_time_like(metric)]
+    metrics = [metric for metric in spec.all_metrics if is_time_like(metric)]
     if not metrics:
         return
     used = np.unique(observed.worker.codes[done]).tolist()

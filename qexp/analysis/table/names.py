@@ -33,7 +33,7 @@ def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str])
     _check_directions(spec)
     for name in (*spec.axes, *over):
         _check_axis(known, name)
-    for name in (*spec.metrics, *([spec.by] if spec.by else [])):
+    for name in spec.all_metrics:
         _check_metric(known, name)
     _check_by(known, spec)
     if spec.where is not None:

@@ -12,10 +12,8 @@ from qexp.analysis.table import labels
 from qexp.analysis.table.cell_statistics import CellStatistics
 from qexp.analysis.table.computed_table import ComputedTable
 from qexp.analysis.table.model import Note
-from qexp.model import Status
 from qexp.truncation import listed
 
-_DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
 _FEWEST = 3
 """The fewest replicates for which a spread of 0 is suspicious."""
@@ -188,7 +186,7 @@ def provenance(parts: ComputedTable) -> list[str]:
 
 def _study(parts: ComputedTable, at: int) -> Iterable[str]:
     study, known = parts.observed.studies[at], parts.observed.revisions[at]
-    is_done = (parts.observed.study == at) & (parts.observed.status == _DONE)
+    is_done = (parts.observed.study == at) & parts.observed.is_done
     ran = np.unique(parts.observed.revision[is_done]).tolist()
     yield f"study: {study.name}, revision {study.revision}, function {known[study.revision].function}"
     for number in ran:

@@ -10,12 +10,11 @@ from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.problems import Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.model import Status, compact
+from qexp.model import compact
 from qexp.store.connection import Connection
 from qexp.store.reads import repeats
 from qexp.store.reads.observation_sql import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
 
-_DONE = list(Status).index(Status.DONE)
 _SHOWN = 12
 
 
@@ -24,7 +23,7 @@ def remarks(connection: Connection, observed: TableExperiments, spec: TableSpec,
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
         if ids := repeats.ids(connection, study.id, observed.revisions[at]):
-            places = np.flatnonzero(_done(observed) & (observed.study == at) & np.isin(observed.ids, ids))
+            places = np.flatnonzero(observed.is_done & (observed.study == at) & np.isin(observed.ids, ids))
             what = "results that replaced another one of the same settings and code"
             yield from _remark("repeated", observed, places, cells, what)
 
@@ -33,7 +32,7 @@ def _flagged(observed: TableExperiments, spec: TableSpec, cells: Cells) -> Itera
     """Yield the remarks on accepted results, added experiments, and measures of a last attempt only."""
 
     def chosen(flag: int) -> np.ndarray:
-        return np.flatnonzero(_done(observed) & (observed.flags & flag > 0))
+        return np.flatnonzero(observed.is_done & (observed.flags & flag > 0))
 
     accepted = "results of failed attempts that a person accepted"
     yield from _remark("accepted", observed, chosen(ACCEPTED), cells, accepted)
@@ -46,10 +45,6 @@ def _flagged(observed: TableExperiments, spec: TableSpec, cells: Cells) -> Itera
 
 def _is_of_last_attempt(observed: TableExperiments, metric: str) -> bool:
     return any((source := metric_source(study, metric)) and is_of_last_attempt(source) for study in observed.studies)
-
-
-def _done(observed: TableExperiments) -> np.ndarray:
-    return np.asarray(observed.status == _DONE)
 
 
 def _remark(kind: str, observed: TableExperiments, places: np.ndarray, cells: Cells, what: str) -> Iterator[Problem]:

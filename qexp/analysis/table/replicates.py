@@ -10,9 +10,8 @@ import numpy as np
 from qexp.analysis.table.names import STUDY
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
-from qexp.model import Json, Status
+from qexp.model import Json
 
-_DONE = list(Status).index(Status.DONE)
 _SHORT = 2**15
 """The most values with codes of 16 bits."""
 _MOST = 1_000
@@ -143,7 +142,7 @@ def units(
     of_choice, replicates = np.divmod(key[start], count)
     del key, cell, replicate, is_first  # of a million experiments each needs megabytes
     cells, choices = np.divmod(of_choice, len(choice.keys))
-    done = observed.status[order] == _DONE
+    done = observed.is_done[order]
     size = np.diff(start, append=np.int32(len(order)))
     size = size.astype(np.min_scalar_type(size.max(initial=0)))
     return Units(

@@ -78,6 +78,11 @@ class TableSpec(BaseModel):
         """All parameters that have a role."""
         return (*self.rows, *self.columns, *(self.over or ()), *self.average, *self.best)
 
+    @property
+    def all_metrics(self) -> tuple[str, ...]:
+        """The metrics in the cells, and the one in `by`."""
+        return (*self.metrics, self.by) if self.by else self.metrics
+
     def command(self) -> str:
         """Return the command line that makes this table; labels have no option and are left out."""
         words = ["qexp", "table", *self.studies]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from qexp.analysis.table.metric_directions import is_time_like
 from qexp.analysis.table.names import STUDY, axis_source, check_names, metric_source, over_of, unknown_key
 from qexp.analysis.table.spec import TableSpec
 from qexp.dotted_names import ABSENT
-from qexp.model import Json, canonical
+from qexp.model import Json, Status, canonical
 from qexp.store.connection import Connection
 from qexp.store.reads import observations, origins, revisions, study_rows
 from qexp.store.reads.observation_sql import ColumnRequest, ValueSource
@@ -49,6 +50,11 @@ class TableExperiments:
     has_workers: bool = False
     """*worker* was read: some workers have other packages or machines than others."""
 
+    @cached_property
+    def is_done(self) -> np.ndarray:
+        """Return which experiments are done."""
+        return np.asarray(self.status == list(Status).index(Status.DONE))
+
     def newest(self, at: int) -> RevisionView:
         """Return the newest revision of a study, which is given by its place."""
         return self.revisions[at][self.studies[at].revision]
@@ -70,7 +76,7 @@ def observe(
     over = over_of(known, spec)
     check_names(known, spec, over)
     axes = [*dict.fromkeys((*spec.rows, *spec.columns, *over, *spec.average, *spec.best))]
-    metrics = [*dict.fromkeys((*spec.metrics, *([spec.by] if spec.by else [])))]
+    metrics = [*dict.fromkeys(spec.all_metrics)]
     condition = None if spec.where is None else where_parser.parse(spec.where)
     has_packages, has_machines = _differences(connection, metrics)
     has_workers = has_packages or has_machines
