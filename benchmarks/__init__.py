@@ -1,1 +1,1 @@
-"""What qexp costs and how fast it recovers, measured on the machine at hand."""
+"""Measurements of qexp's costs and recovery times on this machine."""

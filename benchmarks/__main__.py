@@ -1,4 +1,4 @@
-"""`python -m benchmarks [CASE…]`: measure qexp beside its limits, print how it stands, record it and write the page."""
+"""`python -m benchmarks [CASE…]`: measure qexp and its limits, print and record the results, and write the page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ THEMES: Sequence[Theme] = (
     ("Idle workers", idle.LINES),
 )
 LINES: Sequence[Line] = [line for _, lines in THEMES for line in lines]
-# rates leave studies behind that no worker runs any more, and whoever leads looks after them
+# last: rates leave unfinished studies, which cost later leaders time
 MEASURES = (*idle.MEASURES, *commands.MEASURES, *rates.MEASURES, *summaries.MEASURES, *bulk.MEASURES)
 NOTES = {
     title: module.NOTE for (title, _), module in zip(THEMES, (rates, bulk, summaries, commands, idle), strict=True)
@@ -32,7 +32,7 @@ NOTES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what is asked for; 0 however fast it was, 1 if something could not be measured."""
+    """Measure the requested cases; return 0, or 1 if a measure failed."""
     asked = _parser().parse_args(arguments)
     if asked.list:
         for line in LINES:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def write_page(record: Record, folder: Path) -> None:
-    """Write performance.md and its pictures; without matplotlib the pictures stay as they are."""
+    """Write performance.md and its pictures; without matplotlib, the pictures stay unchanged."""
     pictures = folder / "performance"
     if importlib.util.find_spec("matplotlib") is None:
         _say("the pictures are not drawn: matplotlib is not installed; pip install 'qexp[bench]'")
@@ -91,8 +91,8 @@ def write_page(record: Record, folder: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="what to measure, by name; default: all")
-    parser.add_argument("--rounds", type=_rounds, default=5, help="how often, default 5")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="names of cases to measure; default: all")
+    parser.add_argument("--rounds", type=_rounds, default=5, help="number of rounds; default 5")
     parser.add_argument("--size", type=_size, default=1.0, help="a factor for the cases of a million rows")
     parser.add_argument("--into", type=Path, metavar="FOLDER", help="write record, page and pictures there instead")
     parser.add_argument("--list", action="store_true", help="list the cases")

@@ -1,4 +1,4 @@
-"""How the processes of a site are found, signalled and killed: for the drill and for tests of faults."""
+"""Functions that find, signal and kill the processes of a site, for the drill and tests of faults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import psutil
 import redis
 
 _PATIENCE = 30.0
-"""Seconds that killed processes get to be gone."""
+"""Seconds to wait for the end of killed processes."""
 
 
 def postgres(home: Path) -> list[psutil.Process]:
@@ -29,26 +29,26 @@ def broker(url: str) -> list[psutil.Process]:
 
 
 def having(variable: str, *values: str) -> list[psutil.Process]:
-    """Return the processes that were started with an environment variable of one of these values."""
+    """Return the processes whose environment variable has one of these values."""
     return [process for process in psutil.process_iter() if _variable(process, variable) in values]
 
 
 def _variable(process: psutil.Process, name: str) -> str | None:
     try:
         return str(process.environ().get(name))
-    except (psutil.Error, OSError):  # another user's, or gone by now
+    except (psutil.Error, OSError):  # of another user, or gone
         return None
 
 
 def send(processes: Sequence[psutil.Process], number: int) -> None:
-    """Send a signal to those processes that are still there."""
+    """Send a signal to the processes that still exist."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(number)
 
 
 def kill(processes: Sequence[psutil.Process]) -> None:
-    """Kill processes, as when the power goes, and wait until they are gone; TimeoutError if they stay."""
+    """Kill processes, like a power failure, and wait for their end. Raises TimeoutError if they survive."""
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
@@ -56,7 +56,7 @@ def kill(processes: Sequence[psutil.Process]) -> None:
 
 
 def await_gone(processes: Sequence[psutil.Process]) -> None:
-    """Wait until processes have ended, as zombies too; TimeoutError if they go on."""
+    """Wait until processes have ended or are zombies. Raises TimeoutError if they survive."""
     deadline = time.monotonic() + _PATIENCE
     while left := list(_living(processes)):
         if time.monotonic() > deadline:
@@ -72,7 +72,7 @@ def _living(processes: Sequence[psutil.Process]) -> Iterator[psutil.Process]:
 
 
 def forget_messages(home: Path) -> None:
-    """Remove what the embedded broker, which is down, has kept; its address stays."""
+    """Remove the data of the stopped embedded broker, but keep its address."""
     for path in (home / "valkey").iterdir():
         if path.name != "valkey.conf":
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""A million experiments: enqueued, counted, claimed from among, exported, changed."""
+"""Measures of a million experiments: enqueue, count, claim, export and change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from qexp.store.writes import claiming, worker_rows
 
 STUDY = "bulk"
 PROBES = 1_500
-"""Pairs of claim and finish that are timed at a number of finished rows."""
+"""Number of timed pairs of claim and finish."""
 MEGABYTE = 1e6
 
 _FINISHED = f"""
@@ -42,7 +42,7 @@ _ATTEMPTS = """
 
 
 class Bulk:
-    """A site with a large study, whose rows come to be when a measure first needs them."""
+    """A site with a large study, whose rows are made when a measure first needs them."""
 
     def __init__(self, site: Site, rows: int) -> None:
         self.site, self.rows = site, rows
@@ -58,16 +58,16 @@ class Bulk:
 
     @cached_property
     def copied(self) -> Took:
-        """What expanding the grid and copying its rows took."""
+        """Costs of expanding the grid and copying its rows."""
         return self.site.timed("-m", "benchmarks.copying", "in", self._grid)
 
     @cached_property
     def enqueued(self) -> Took:
-        """What enqueueing the grid took."""
+        """Costs of enqueueing the grid."""
         return self.site.timed("-m", "qexp", "enqueue", self._grid)
 
     def finish(self, number: int) -> None:
-        """See to it that so many experiments are there, all of them done, and vacuumed as a running site's are."""
+        """Make this number of done experiments, vacuumed like on a running site."""
         _ = self.copied
         if self._finished < 0:
             self._begin_anew()
@@ -81,7 +81,7 @@ class Bulk:
         self.vacuum()
 
     def _begin_anew(self) -> None:
-        """Leave the study and nothing in it."""
+        """Empty the study."""
         small = self.site.grid("noop", {"lr": 0.5, "x": 0, "seed": 0}, STUDY)
         self.site.qexp("enqueue", f"{small}.yaml")
         with self.site.raw() as raw:
@@ -98,16 +98,16 @@ class Bulk:
     def vacuum(self) -> None:
         with self.site.raw() as raw:
             raw.execute(b"VACUUM (ANALYZE) experiment, attempt")
-            raw.execute(b"CHECKPOINT")  # what was written until now is on disk before anything is timed
+            raw.execute(b"CHECKPOINT")  # write all earlier data to disk before the measurement
 
     def claim_and_finish(self) -> float:
-        """Return the milliseconds of a claim and a finish, without the disk's share: it is always the same."""
+        """Return the milliseconds of a claim and a finish without the constant share of the disk."""
         probe = self.site.grid("noop", {"lr": 0.1, "x": 0}, seeds=PROBES)
         self.site.qexp("enqueue", f"{probe}.yaml")
         with self.site.raw() as raw:
             query = b"SELECT e.id FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id"
             ids = [row[0] for row in raw.execute(query, [probe])]
-            raw.execute(b"UPDATE experiment SET status = 'queued' WHERE id = ANY(%s)", [ids])  # as if announced
+            raw.execute(b"UPDATE experiment SET status = 'queued' WHERE id = ANY(%s)", [ids])  # like an announcement
             raw.execute(b"SET synchronous_commit = off")
             times = []
             for experiment in ids:
@@ -120,7 +120,7 @@ class Bulk:
         return 1000 * statistics.median(times)
 
     def bare_update(self, change: str) -> float:
-        """Return the seconds of one UPDATE of all rows, which is taken back."""
+        """Return the seconds of one UPDATE of all rows, which is rolled back."""
         self.vacuum()
         with self.site.raw() as raw, raw.transaction(force_rollback=True):
             began = time.perf_counter()
@@ -139,7 +139,7 @@ def filled(options: Options) -> Iterator[Bulk]:
 
 
 def enqueue(bulk: Bulk) -> Mapping[str, float]:
-    """Copy, then enqueue, with nothing of a broker used before."""
+    """Copy, then enqueue, with an unused broker."""
     copied, took = bulk.copied, bulk.enqueued
     with bulk.site.broker() as broker:
         info = broker.info("memory")
@@ -170,7 +170,7 @@ def status(bulk: Bulk) -> Mapping[str, float]:
     took = min(bulk.site.timed("-m", "qexp", "status").seconds for _ in range(3))
     empty = min(bulk.site.timed("-c", "pass").seconds for _ in range(3))
     with Database(bulk.site.settings).begin() as connection:
-        study_progress.counts(connection, None)  # what SQLAlchemy does the first time is no part of it
+        study_progress.counts(connection, None)  # exclude the first-time costs of SQLAlchemy
         began = time.perf_counter()
         study_progress.counts(connection, None)
         seconds = time.perf_counter() - began
@@ -208,7 +208,7 @@ def requeue(bulk: Bulk) -> Mapping[str, float]:
 
 
 def cancel(bulk: Bulk) -> Mapping[str, float]:
-    """Cancel what waits; without a requeue before, what is done is made to wait by hand."""
+    """Cancel the waiting experiments; without an earlier requeue, SQL makes done ones wait."""
     bulk.finish(bulk.rows)
     with bulk.site.raw() as raw:
         raw.execute(b"UPDATE experiment SET status = 'pending' WHERE status = 'done'")

@@ -1,4 +1,4 @@
-"""What a person waits for: help, a first start, a small grid."""
+"""Times that a user waits for: help, a first start, a small grid."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ STARTS = 3
 
 
 def help_(site: Site) -> Mapping[str, float]:
-    """Take both in turns, and of each the quickest: what is above it is the machine's other business."""
+    """Time both in turns and take the fastest run of each, because other programs slow the rest."""
     times = [(site.timed("-m", "qexp", "--help").seconds, site.timed("-c", "pass").seconds) for _ in range(5)]
     return {"help": min(row[0] for row in times), "help empty": min(row[1] for row in times)}
 
 
 def start(site: Site) -> Mapping[str, float]:
-    """From the start of the command `qexp enqueue` to the start of the first experiment, with a worker that is idle."""
+    """Time `qexp enqueue` until the start of the first experiment on an idle worker."""
     first = site.grid("noop", {"x": 0})
     site.worker(first, 2)
-    times = [_start(site, first) for _ in range(1 + STARTS)]  # the first lets the children import what they need
+    times = [
+        _start(site, first) for _ in range(1 + STARTS)
+    ]  # the first experiment lets the children import their modules
     return {"start": statistics.median(times[1:])}
 
 
 def imports(site: Site) -> Mapping[str, float]:
-    """Import the libraries that `qexp enqueue` needs, as it does, and nothing of qexp's."""
+    """Import the libraries that `qexp enqueue` needs, in its order, without qexp."""
     libraries = "click, kombu.transport.redis, psycopg, pydantic.main, sqlalchemy.dialects.postgresql, yaml"
     line = f"import gc, os; gc.disable(); import {libraries}; os._exit(0)"
     return {"imports": statistics.median(site.timed("-c", line).seconds for _ in range(STARTS))}

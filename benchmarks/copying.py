@@ -1,7 +1,7 @@
 """
 The limits of writing and reading a million rows: `python -m benchmarks.copying in GRID` and `… out STUDY`.
 
-Commands of their own, so that they begin with an empty Python, as the commands of qexp do that stand beside them.
+Both are separate commands, so that they start with a new Python like the compared commands of qexp.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TABLE = "beside"
 
 
 def write(grid: Path) -> None:
-    """Expand a grid and copy its rows into a table with the indexes and checks that qexp's own has."""
+    """Expand a grid and copy its rows into a table with the indexes and checks of qexp's table."""
     rows = Grid.load(grid).encoded()
     with connect(load(folder=grid.parent)) as raw, raw.transaction():
         raw.execute(f"DROP TABLE IF EXISTS {TABLE}")
@@ -28,7 +28,7 @@ def write(grid: Path) -> None:
 
 
 def read(study: str) -> None:
-    """Copy the rows of a study out, and let go of them."""
+    """Copy the rows of a study out, and drop them."""
     query = (
         "COPY (SELECT e.id, e.params, e.result, e.status, e.attempt, e.started_at, e.finished_at, e.failure "
         "FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id) TO STDOUT"

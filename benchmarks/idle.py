@@ -1,4 +1,4 @@
-"""What a worker costs that has nothing to do."""
+"""Costs of an idle worker."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from benchmarks.site import Site
 from benchmarks.suite import How, Line, Measure
 
 WATCHED = 30.0
-"""Seconds for which the queries of an idle worker are counted."""
+"""Seconds of counting the queries of an idle worker."""
 _QUERY = re.compile(rb"LOG:  (statement|execute [^:]*): ")
 
 
 def memory(pid: int) -> float:
-    """Return the megabytes of a process and all below it; what several share is counted once, where Linux says so."""
+    """Return the megabytes of a process and its descendants; shared memory counts once if Linux reports it."""
     parent = psutil.Process(pid)
     infos = [process.memory_full_info() for process in (parent, *parent.children(recursive=True))]
     return float(sum(getattr(info, "pss", info.rss) for info in infos)) / 1e6
 
 
 def worker(site: Site) -> Mapping[str, float]:
-    """Look at a worker with two children that were never given anything, and at what it asks of Postgres."""
+    """Measure the memory and queries of a worker with two unused children."""
     log = Path(site.settings.home / "postgres/log")
     made = site.worker("nothing", 2)
     with site.raw() as raw:
         for change in (b"ALTER SYSTEM SET log_statement = 'all'", b"SELECT pg_reload_conf()"):
             raw.execute(change)
-        time.sleep(WATCHED / 6)  # what a worker does once, as it begins, is no part of being idle
+        time.sleep(WATCHED / 6)  # exclude the work of the start
         before = len(_QUERY.findall(log.read_bytes()))
         time.sleep(WATCHED)
         asked = len(_QUERY.findall(log.read_bytes())) - before

@@ -1,4 +1,4 @@
-"""What a measurement was taken on."""
+"""Description of the machine of a measurement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qexp.services import postgres
 
 
 def describe() -> dict[str, str]:
-    """Return what figures depend on, by name; no name of the machine itself."""
+    """Return the facts that affect figures, by name, without the name of the machine."""
     return {
         "CPU": f"{_cpu()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
@@ -29,7 +29,7 @@ def describe() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Return the commit of qexp, with a + where files differ from it; without git its version."""
+    """Return the commit of qexp, with a + if files differ from it, or its version without git."""
     line = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=10", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()

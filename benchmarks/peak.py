@@ -1,7 +1,7 @@
 """
-Run a command and write what it took into a file: `python peak.py FILE COMMAND…`.
+Run a command and write its seconds and peak memory into a file: `python peak.py FILE COMMAND…`.
 
-A process of its own, and a small one: the most memory that Linux remembers of a process includes what its parent had.
+This is a separate small process, because the peak memory that Linux reports includes the parent's.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode in front of a Postgres, for the tests and the measurements of docs/scaling.md."""
+"""PgBouncer in transaction mode for the tests and the measurements of docs/scaling.md."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ log_connections = 0
 log_disconnections = 0
 """
 _PATIENCE = 30.0
-"""Seconds for it to answer."""
+"""Seconds until it must answer."""
 
 
 class PgBouncer:
-    """One that hands few connections around: each transaction may get any of them."""
+    """PgBouncer with few server connections; each transaction may use any of them."""
 
     def __init__(self, settings: Settings, folder: Path, connections: int) -> None:
-        account, self.log = Account.here(), folder / "pgbouncer.log"  # it refuses to run as root, as Postgres does
+        account, self.log = Account.here(), folder / "pgbouncer.log"  # like Postgres, it refuses to run as root
         account.open_way(folder / "users")
         server = conninfo_to_dict(settings.database_url or "")
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -55,7 +55,7 @@ class PgBouncer:
             account.give(folder / name)
         self._url = f"postgresql://{server['user']}:{server['password']}@127.0.0.1:{port}"
         self.settings = settings.model_copy(update={"database_url": f"{self._url}/{server['dbname']}"})
-        """Those of a client that knows nothing but this."""
+        """Settings of a client that connects only through PgBouncer."""
         with self.log.open("wb") as log:
             line = [str(PROGRAM), str(folder / "pgbouncer.ini")]
             self.process = subprocess.Popen(line, stdout=log, stderr=log, **account.options())
@@ -73,9 +73,11 @@ class PgBouncer:
         return True
 
     def show(self, what: str) -> list[dict[str, Any]]:
-        """Return what its console says, such as POOLS or CLIENTS."""
+        """Return the rows of a console command such as POOLS or CLIENTS."""
         with psycopg.connect(f"{self._url}/pgbouncer", autocommit=True, connect_timeout=3) as connection:
-            cursor = psycopg.ClientCursor(connection, row_factory=dict_row)  # the console speaks the simple protocol
+            cursor = psycopg.ClientCursor(
+                connection, row_factory=dict_row
+            )  # the console supports only the simple protocol
             return cursor.execute(f"SHOW {what}").fetchall()
 
     def stop(self) -> None:

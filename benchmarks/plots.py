@@ -1,4 +1,4 @@
-"""The record as pictures."""
+"""Pictures of the record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GOOD, _BAD, _BESIDE = "#2a7f62", "#c8553d", "#b8bfc6"
 
 def draw(themes: Sequence[Theme], record: Record, folder: Path) -> dict[str, str]:
     """
-    Draw the record into a folder and return the files' names by title; matplotlib must be there.
+    Draw the record into a folder and return the files' names by title. Needs matplotlib.
 
     The same record gives the same files.
     """
@@ -51,7 +51,7 @@ def _figure(rows: float) -> tuple[Any, Any]:
 
 
 def _targets(lines: Sequence[Line], record: Record) -> Any:
-    """Draw how each line stands to its target, on a scale of factors, with what single rounds gave."""
+    """Draw each line relative to its target on a logarithmic scale, with the range of single rounds."""
     figure, axes = _figure(len(lines))
     for row, line in enumerate(lines):
         found = record.lines[line.name]
@@ -83,7 +83,7 @@ def _targets(lines: Sequence[Line], record: Record) -> Any:
 
 
 def _clipped(line: Line, value: float) -> float:
-    """Return how good a value is beside its target, within what can be drawn."""
+    """Return the quality of a value relative to its target, clipped to the axis."""
     return min(40.0, max(1 / 70, line.share(value, line.target)))
 
 
@@ -94,7 +94,7 @@ def _said(line: Line, value: float) -> str:
 
 
 def _pairs(lines: Sequence[Line], record: Record) -> Any:
-    """Draw the figures of qexp and of what stands beside it, each pair on a scale of its own."""
+    """Draw the figures of qexp and their references, each pair on its own scale."""
     figure, axes = _figure(2.1 * len(lines))
     for row, line in enumerate(lines):
         found = record.lines[line.name]

@@ -1,8 +1,8 @@
 """
-A TCP proxy that delays what passes through it, each direction by half: `python -m benchmarks.proxy SECONDS TARGET…`.
+A TCP proxy that delays each direction by half of SECONDS: `python -m benchmarks.proxy SECONDS TARGET…`.
 
-TARGET is HOST:PORT or the path of a socket. A line on standard output has the ports, in order, as JSON. What was sent
-together arrives together: it is latency that is added, not bandwidth that is taken away.
+TARGET is HOST:PORT or the path of a socket. A line on standard output has the ports, in order, as JSON. It adds
+latency, but does not limit the bandwidth.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Writer = asyncio.StreamWriter
 
 
 async def pump(reader: Reader, writer: Writer, delay: float) -> None:
-    """Pass on what comes, *delay* seconds later, until the end of it."""
+    """Forward data after *delay* seconds until the end of the stream."""
     clock = asyncio.get_running_loop().time
     waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 
@@ -32,7 +32,7 @@ async def pump(reader: Reader, writer: Writer, delay: float) -> None:
             waiting.put_nowait((clock() + delay, data))
 
     taking = asyncio.create_task(take())
-    with contextlib.suppress(ConnectionError):  # one end has gone, and so goes the other
+    with contextlib.suppress(ConnectionError):  # one end has closed, so close the other
         while True:
             due, data = await waiting.get()
             if (rest := due - clock()) > 0:
@@ -46,7 +46,7 @@ async def pump(reader: Reader, writer: Writer, delay: float) -> None:
 
 
 def serving(target: str, delay: float) -> Callable[[Reader, Writer], Awaitable[None]]:
-    """Return what joins a connection with the target; the way there and back of its opening is waited for, too."""
+    """Return a handler that connects a client to the target, also delaying the opening of the connection."""
 
     async def serve(reader: Reader, writer: Writer) -> None:
         await asyncio.sleep(delay)

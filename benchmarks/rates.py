@@ -1,4 +1,4 @@
-"""How many experiments a second workers run: no-ops beside raw Celery, sleeps, and workers that are far away."""
+"""Experiments per second: no-ops compared with raw Celery, sleeps, and workers with a slow network."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from qexp.settings import Settings
 
 RAW, NOOPS, SLEEPS = 5_000, 40_000, 2_000
 CHILDREN = 16
-"""That sleep."""
+"""Number of children that run sleeps."""
 AWAY = 0.02
-"""Seconds of a round trip to services that are far away."""
+"""Seconds of a round trip to distant services."""
 AT_MOST = 15.0
-"""Seconds after which a rate is taken of what has ended by then."""
+"""Seconds after which a rate covers only the finished experiments."""
 
 
 @contextmanager
 def ordinary(options: Options) -> Iterator[Site]:
-    """Make a site for measures that need no million rows."""
+    """Make a site for measures without a million rows."""
     with opened() as site:
         yield site
 
 
 @contextmanager
 def quiet(options: Options) -> Iterator[Site]:
-    """Make a site of its own: elsewhere Postgres cleans up after no-ops, and their workers look for more."""
+    """Make a separate site, because vacuums and workers of no-ops would disturb the measure."""
     with opened() as site:
         yield site
 
 
 def rate(site: Site, study: str, wanted: int, seconds: float = 180.0) -> float:
-    """Return the experiments of a study that ended in a second, from its first start to its last end."""
+    """Return the finished experiments per second of a study, from its first start to its last end."""
     with site.raw() as raw:
         query = b"SELECT count(*) FROM experiment JOIN study s ON s.id = study WHERE s.name = %s AND status = %s"
 
@@ -63,7 +63,7 @@ def rate(site: Site, study: str, wanted: int, seconds: float = 180.0) -> float:
 
 
 def raw_noops(site: Site) -> Mapping[str, float]:
-    """Fill a queue of Celery's, start a worker, and time how the queue becomes empty."""
+    """Fill a Celery queue, start a worker, and time until the queue is empty."""
     app.conf.broker_url = site.broker_url
     with app.connection_for_write() as connection, connection.Producer() as producer, producer.batch():
         for number in range(RAW):
@@ -88,13 +88,13 @@ def noops(site: Site) -> Mapping[str, float]:
 
 
 def one_each(site: Site) -> Mapping[str, float]:
-    """Run no-ops with one id per message, as experiments that take long have it."""
+    """Run no-ops with one id per message, like long experiments."""
     names = {"bundle", "bundle_seconds"} & set(Settings.model_fields)
     return {"one": _noops(site, RAW, {f"QEXP_{name.upper()}": "0" for name in names})}
 
 
 def sleeps(site: Site) -> Mapping[str, float]:
-    """Run sleeps on children that have run something before, and say which part of their time they slept."""
+    """Run sleeps on warm children, and return the share of time that they sleep."""
     few = 4 * CHILDREN
     warm = site.grid("sleep", {"x": {"range": [0, few]}}, settings={"seconds": 0.1})
     study = site.grid("sleep", {"x": {"range": [0, SLEEPS]}}, settings={"seconds": 0.1}, queue=warm)
@@ -106,7 +106,7 @@ def sleeps(site: Site) -> Mapping[str, float]:
 
 
 def pool_sleeps(site: Site) -> Mapping[str, float]:
-    """Have Python's own pool run the same sleeps: what this machine makes of them without a queue or a database."""
+    """Run the same sleeps in Python's own pool, without a queue or a database."""
     with multiprocessing.get_context("forkserver").Pool(CHILDREN) as pool:
         pool.map(time.sleep, [0.1] * 4 * CHILDREN, chunksize=1)
         began = time.monotonic()
@@ -116,7 +116,7 @@ def pool_sleeps(site: Site) -> Mapping[str, float]:
 
 @contextmanager
 def proxied(site: Site, seconds: float) -> Iterator[Mapping[str, str]]:
-    """Give the environment of a worker to which both services are so many seconds away."""
+    """Give the environment of a worker whose network delays both services by these seconds."""
     settings = site.settings
     database, broker = urlsplit(settings.database_url or ""), urlsplit(settings.broker_url or "")
     socket = f"{parse_qs(database.query)['host'][0]}/.s.PGSQL.5432"
@@ -135,7 +135,7 @@ def proxied(site: Site, seconds: float) -> Iterator[Mapping[str, str]]:
 
 
 def _through(site: Site, seconds: float) -> tuple[float, float]:
-    """Return the rates of experiments of a second and of no-ops through the proxy, on 8 children."""
+    """Return the rates of experiments of 1 s and of no-ops through the proxy, on 8 children."""
     long = site.grid("sleep", {"x": {"range": [0, 64]}}, settings={"seconds": 1.0})
     warm = site.grid("noop", {"x": {"range": [0, 16]}}, queue=long)
     quick = site.grid("noop", {"x": {"range": [0, 10_000]}}, queue=long)

@@ -1,4 +1,4 @@
-"""Celery alone, with a task that does nothing: what qexp's rates and its idle worker are measured beside."""
+"""Celery alone with an empty task, the reference for qexp's rates and idle worker."""
 
 import os
 

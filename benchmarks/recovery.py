@@ -1,7 +1,7 @@
 """
-How long it takes until what has died is made good, with the default settings: `python -m benchmarks.recovery`.
+Recovery times after the death of processes, with the default settings: `python -m benchmarks.recovery`.
 
-A site of its own is started in a temporary folder, real processes are killed, and seconds are printed, a line each.
+It starts a site in a temporary folder, kills real processes, and prints the seconds of each recovery.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def enqueue(site: Site, name: str, *values: str) -> None:
 
 
 def began(site: Site, value: str) -> list[tuple[float, int]]:
-    """Return when, and in which processes, the experiment with this value began."""
+    """Return the times and processes of the starts of the experiment with this value."""
     path = site.folder / "began"
     rows = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
     return [(float(row[1]), int(row[2])) for row in rows if row[0] == value]
 
 
 def child(site: Site, raw: Raw, number: int) -> float:
-    """From the kill of a child to its attempt's end."""
+    """Time from the kill of a child to the end of its attempt."""
     name, value = f"child{number}", f"c{number}"
     site.worker(name)
     enqueue(site, name, value)
@@ -52,7 +52,7 @@ def child(site: Site, raw: Raw, number: int) -> float:
 
 
 def node(site: Site, raw: Raw, number: int) -> float:
-    """From the kill of a whole worker to the next execution of what it ran, on another one."""
+    """Time from the kill of a worker to the next execution of its experiments on another one."""
     name, value = f"node{number}", f"n{number}"
     first = site.worker(name)
     enqueue(site, name, value)
@@ -65,10 +65,10 @@ def node(site: Site, raw: Raw, number: int) -> float:
 
 
 def broker(site: Site, raw: Raw, number: int) -> float:
-    """From the return of a broker that was killed and came back empty to the first execution."""
+    """Time from the empty restart of a killed broker to the first execution."""
     name, value = f"broker{number}", f"b{number}"
     enqueue(site, name, value)
-    site.worker(name + "x")  # leads, and listens elsewhere
+    site.worker(name + "x")  # leads, and listens on another queue
     breaking.kill(breaking.broker(site.broker_url))
     breaking.forget_messages(site.settings.home)
     site.qexp("up")
@@ -79,7 +79,7 @@ def broker(site: Site, raw: Raw, number: int) -> float:
 
 
 def leader(site: Site, raw: Raw, number: int) -> float:
-    """From the kill of the leader to the next one."""
+    """Time from the kill of the leader to the next leader."""
     one, two = site.worker(f"leader{number}"), site.worker(f"leader{number}")
     led = "worker w JOIN leader l ON l.worker = w.id WHERE l.until > now() AND w.pid = %s"
 
@@ -99,7 +99,7 @@ def count(raw: Raw, rows: str, *values: object) -> int:
 
 
 def main() -> None:
-    """Measure each, and print the seconds of each round and their median."""
+    """Measure each recovery, and print the seconds of each round and their median."""
     with opened() as site:
         for measure in (child, node, leader, broker):
             found = []

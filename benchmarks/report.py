@@ -1,4 +1,4 @@
-"""What was measured becomes a record, and the record a table and a page."""
+"""The record of measurements, and its table and page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Theme = tuple[str, Sequence[Line]]
 
 @dataclass
 class Record:
-    """The last figures of each line, with when, by which commit and on which of the machines they were taken."""
+    """The last figures of each line, each with its time, commit and machine."""
 
     lines: dict[str, dict[str, Any]] = field(default_factory=dict)
     machines: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Record:
         path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     def add(self, results: Iterable[Result], machine: Mapping[str, str], commit: str, date: str, rows: int) -> None:
-        """Put results in the place of those of the same lines; the other lines stay as they are."""
+        """Replace the results of the same lines; the other lines stay unchanged."""
         mark = hashlib.blake2b(json.dumps(machine, sort_keys=True).encode(), digest_size=4).hexdigest()
         self.machines[mark] = dict(machine)
         for result in results:
@@ -58,7 +58,7 @@ class Record:
         self.machines = {mark: facts for mark, facts in self.machines.items() if mark in used}
 
     def forget(self, names: Iterable[str]) -> None:
-        """Leave out lines that there are no figures for any more."""
+        """Remove lines that the suite no longer has."""
         for name in names:
             self.lines.pop(name, None)
 
@@ -68,7 +68,7 @@ def _rounded(value: float) -> float:
 
 
 def fallen(lines: Iterable[Line], results: Iterable[Result], record: Record, rows: int) -> list[str]:
-    """Return a sentence for each result that is under 70 % of what is recorded for as many rows."""
+    """Return a sentence for each result under 70 % of the record for the same number of rows."""
     by_name = {line.name: line for line in lines}
     found = []
     for result in results:
@@ -87,12 +87,12 @@ def fallen(lines: Iterable[Line], results: Iterable[Result], record: Record, row
 
 
 def spaced(unit: str) -> str:
-    """Return a unit as it stands behind a number."""
+    """Return a unit as text after a number."""
     return f" {unit}" if unit[:1].isalnum() or unit == TIMES else unit
 
 
 def cells(line: Line, record: Record, without: Mapping[str, str]) -> tuple[str, str, str, str, str]:
-    """Return a line's figures as text: qexp's, those beside it, the value, the target, and whether it is reached."""
+    """Return a line's figures as text: qexp's, the reference, the value, the target, and whether it is reached."""
     target = f"{'≥' if line.least is not None else '≤'} {short(line.target)}{spaced(line.value_unit)}"
     if line.how is How.MORE:
         target += " more"
@@ -125,7 +125,7 @@ def show(themes: Sequence[Theme], record: Record, without: Mapping[str, str]) ->
 
 
 TUNING = "## Tuning history\n"
-"""The heading of the part of the page that people write; a new page keeps it."""
+"""The heading of the handwritten part of the page, which a new page keeps."""
 
 _INTRODUCTION = """\
 # How fast qexp is
@@ -176,7 +176,7 @@ def page(
 
 
 def _where(record: Record) -> str:
-    """Return the machines, and what was measured when on which."""
+    """Return the machines, and the lines and times measured on each."""
     parts = ["## Where and when it was measured\n"]
     for mark, facts in record.machines.items():
         parts.append("; ".join(f"{name} {value}" for name, value in facts.items()) + ".\n")

@@ -1,8 +1,8 @@
 """
-What 1,000 workers with 8 children each ask of Postgres and of the broker: `python -m benchmarks.scaling [PART…]`.
+The load of 1,000 workers with 8 children each on Postgres and the broker: `python -m benchmarks.scaling [PART…]`.
 
-One real worker is looked at first, and then simulated ones speak the same statements (qexp.store) and commands, as
-far as this machine carries them; the rest is computed, and marked by `~`. Parts: real, postgres, pooled, broker.
+It measures one real worker, then simulated workers with the same statements (qexp.store) and commands, as many as
+this machine carries. Computed figures are marked by `~`. Parts: real, postgres, pooled, broker.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ DURATIONS = {"1 s": 1.0, "10 s": 10.0, "60 s": 60.0, "1 h": 3600.0}
 SECONDS = 15.0
 """Length of a measurement."""
 MOST = 900.0
-"""Experiments per second that are simulated at most on one machine that is client and server at once."""
+"""Limit of simulated experiments per second, because this machine is both client and server."""
 QUEUE = "scaling"
 FUNCTION = "import time\ndef f(x, seconds):\n    time.sleep(seconds)\n    return {'y': x}\n"
 
 
 @contextlib.contextmanager
 def site(connections: int = 300) -> Iterator[tuple[Settings, Path]]:
-    """Start services in a folder of their own, whose Postgres takes so many connections."""
+    """Start services in a separate folder, with this many connections to Postgres."""
     with tempfile.TemporaryDirectory(prefix="qexp-scaling-") as name:
         folder = Path(name)
         folder.chmod(0o711)
@@ -77,18 +77,18 @@ def enqueue(folder: Path, number: int, seconds: float = 0.0) -> list[int]:
     line = [sys.executable, "-m", "qexp", "enqueue", "grid.yaml"]
     subprocess.run(line, cwd=folder, check=True, capture_output=True)
     with connect(settings.load()) as raw:
-        if not seconds:  # no real worker takes these: they can be claimed without having been announced
+        if not seconds:  # no real worker takes these, so they are claimed without an announcement
             raw.execute("UPDATE experiment SET status = 'queued' WHERE status = 'pending'")
         query = "SELECT e.id FROM experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id"
         return [row[0] for row in raw.execute(query, [name])]
 
 
-# -- what the services have done ---------------------------------------------------------------------------------------
+# -- work of the services ----------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Reading:
-    """Counters of both services at a moment; their difference over a time is what somebody asked of them."""
+    """Counters of both services; their differences over time are the load of the clients."""
 
     at: float
     postgres_cpu: float
@@ -117,7 +117,7 @@ class Reading:
         )  # fmt: skip
 
     def rates_until(self, later: Reading) -> Reading:
-        """Return what was done per second between two readings."""
+        """Return the rates per second between two readings."""
         took = later.at - self.at
         counters = {
             name: (getattr(later, name) - getattr(self, name)) / took
@@ -128,14 +128,14 @@ class Reading:
         return Reading(at=took, **counters, calls=calls)
 
     def less(self, other: Reading) -> Reading:
-        """Return these rates without those of *other*: of the leader and of the looking itself."""
+        """Return these rates minus *other*, the rates of the leader and of the measurement."""
         counters = {name: getattr(self, name) - getattr(other, name) for name in vars(self) if name != "calls"}
         calls: Any = {name: rate - other.calls.get(name, 0) for name, rate in self.calls.items()}
         return Reading(**counters, calls=calls)
 
 
 def cpu_of_postgres(raw: Raw) -> float:
-    """Return the seconds of CPU that all processes of a server have had, those that ended included."""
+    """Return the CPU seconds of all processes of a server, also of ended ones."""
     row = raw.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
     postmaster = psutil.Process(int(row[0].split()[0])) if row else psutil.Process()
     ended = postmaster.cpu_times()
@@ -148,7 +148,7 @@ def cpu_of_postgres(raw: Raw) -> float:
 
 
 def memory_of_postgres(raw: Raw) -> float:
-    """Return the bytes that the server's processes share with nobody."""
+    """Return the unshared bytes of the server's processes."""
     row = raw.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
     postmaster = psutil.Process(int(row[0].split()[0])) if row else psutil.Process()
     total = 0
@@ -159,7 +159,7 @@ def memory_of_postgres(raw: Raw) -> float:
 
 
 def bytes_of(settings: Settings, action: Callable[[Raw], object]) -> tuple[int, int]:
-    """Return the bytes that an action sends to Postgres and gets back, once its statements are prepared."""
+    """Return the bytes that an action with prepared statements sends to Postgres and receives."""
     with connect(settings) as raw, tempfile.TemporaryFile("w+") as file:
         for _ in range(10):
             action(raw)
@@ -180,7 +180,7 @@ def bytes_of(settings: Settings, action: Callable[[Raw], object]) -> tuple[int, 
 
 @contextlib.contextmanager
 def worker(folder: Path, *options: str) -> Iterator[None]:
-    """Run a real worker as long as this lasts."""
+    """Run a real worker during this context."""
     log = folder / f"worker-{uuid.uuid4().hex[:6]}.log"
     line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-l", "INFO", "-n", f"{log.stem}@%h", *options]
     with log.open("wb") as output:
@@ -198,7 +198,7 @@ def worker(folder: Path, *options: str) -> Iterator[None]:
 
 
 def real() -> None:
-    """Print what one worker with 8 children keeps open and asks for, without what its leader does."""
+    """Print the connections and requests of one worker with 8 children, without those of the leader."""
     with site() as (here, folder), connect(here) as raw, redis.Redis.from_url(here.broker_url or "") as broker:
 
         def open_now() -> tuple[int, int]:
@@ -249,7 +249,7 @@ def real() -> None:
 
 @dataclass
 class Timings:
-    """How long statements took, in seconds, and how many were asked for in vain."""
+    """Seconds of statements, and the number of refused claims."""
 
     seconds: dict[str, list[float]] = field(default_factory=dict)
     refused: int = 0
@@ -270,11 +270,11 @@ class Timings:
         return f"{1000 * found[len(found) // 2]:.1f} / {1000 * found[math.ceil(0.99 * len(found)) - 1]:.1f}"
 
 
-def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) -> Timings:
+def main_processes(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) -> Timings:
     """
-    Be the main processes of workers until *stop*: two connections each, a heartbeat and a look for the leader in 5 s.
+    Simulate main processes of workers until *stop*: two connections, a heartbeat and a leader check in 5 s.
 
-    A few threads share the workers; a real worker is a process of its own.
+    A few threads share the workers, while a real worker has its own process.
     """
     threads = 10
 
@@ -284,18 +284,18 @@ def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) 
         ready.release()
         began, number = time.monotonic(), 0
         while not stop.is_set():
-            worker, heart, dispatcher = lines[number % len(lines)]
+            worker, heartbeats, leader = lines[number % len(lines)]
             number += 1
             stop.wait(max(0.0, began + here.heartbeat * number / len(lines) - time.monotonic()))
             start = time.perf_counter()
-            worker_rows.beat(heart, worker)
-            worker_rows.unwanted(heart, worker, [])
-            worker_rows.strays(heart, worker, [])
+            worker_rows.beat(heartbeats, worker)
+            worker_rows.unwanted(heartbeats, worker, [])
+            worker_rows.strays(heartbeats, worker, [])
             found.add("beat", start)
-            worker_rows.lead(dispatcher, worker, 10.0, 30.0)
-        for _, heart, dispatcher in lines:
-            heart.close()
-            dispatcher.close()
+            worker_rows.lead(leader, worker, 10.0, 30.0)
+        for _, heartbeats, leader in lines:
+            heartbeats.close()
+            leader.close()
         return found
 
     total = Timings()
@@ -305,11 +305,13 @@ def hearts(here: Settings, workers: Sequence[uuid.UUID], ready: Any, stop: Any) 
     return total
 
 
-def children(here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float, anew: bool, seconds: float) -> Timings:
+def children(
+    here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float, reconnect: bool, seconds: float
+) -> Timings:
     """
-    Be children that finish an experiment and claim the next one, *rate* times a second in all; 0: as fast as can be.
+    Simulate children that finish an experiment and claim the next, *rate* times a second; 0: without a limit.
 
-    *anew*: each time over a new connection, as after experiments of more than ten seconds.
+    *reconnect*: open a new connection each time, like after experiments of more than ten seconds.
     """
     threads, waiting, lock = 12, iter(ids), threading.Lock()
     began = time.monotonic()
@@ -324,7 +326,7 @@ def children(here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float,
                     break
                 time.sleep(max(0.0, due - now))
                 number += threads
-            if anew:
+            if reconnect:
                 raw.close()
                 start = time.perf_counter()
                 raw = connect(here)
@@ -349,8 +351,8 @@ def children(here: Settings, worker: uuid.UUID, ids: Sequence[int], rate: float,
     return total
 
 
-def crowd(here: Settings, number: int, ready: Any, stop: Any) -> None:
-    """Be children that keep a connection and say nothing until *stop*."""
+def idle_children(here: Settings, number: int, ready: Any, stop: Any) -> None:
+    """Simulate children that keep an idle connection until *stop*."""
     with ThreadPoolExecutor(8) as pool:
         lines = list(pool.map(lambda _: connect(here), range(number)))
     ready.release()
@@ -372,19 +374,26 @@ def table() -> None:
 
 
 def load(
-    title: str, here: Settings, direct: Settings, ids: list[int], rate: float, beating: int, anew: bool, idle: int = 0
+    title: str,
+    here: Settings,
+    direct: Settings,
+    ids: list[int],
+    rate: float,
+    beating: int,
+    reconnect: bool,
+    idle: int = 0,
 ) -> None:
     """Simulate a load for a while, and print a line of the table."""
     context = get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(3, mp_context=context) as pool, connect(direct) as raw:
         ready, stop = manager.Semaphore(0), manager.Event()
         workers = register(raw, max(1, beating))
-        jobs = [pool.submit(hearts, here, workers, ready, stop)] if beating else []
-        crowds = [pool.submit(crowd, here, idle, ready, stop)] if idle else []
+        jobs = [pool.submit(main_processes, here, workers, ready, stop)] if beating else []
+        crowds = [pool.submit(idle_children, here, idle, ready, stop)] if idle else []
         for _ in range(10 * bool(beating) + bool(idle)):
             ready.acquire()
         with redis.Redis.from_url(direct.broker_url or "") as broker:
-            running = pool.submit(children, here, workers[0], ids, rate, anew, SECONDS + 2) if ids else None
+            running = pool.submit(children, here, workers[0], ids, rate, reconnect, SECONDS + 2) if ids else None
             time.sleep(1.5)
             before = Reading.take(raw, broker)
             time.sleep(SECONDS - 2)
@@ -404,7 +413,7 @@ def load(
 
 
 def postgres() -> None:
-    """Print what simulated workers ask of Postgres directly."""
+    """Print the load of simulated workers on Postgres."""
     with site(2 * WORKERS + 100) as (here, folder), connect(here) as raw:
         ids = enqueue(folder, 60_000)
         [worker], sample = register(raw, 1), iter(ids[:40])
@@ -436,7 +445,7 @@ def postgres() -> None:
 
 
 def pooled() -> None:
-    """Print what the same is through PgBouncer, with the connections of all children."""
+    """Print the same load through PgBouncer, with the connections of all children."""
     if PROGRAM is None:
         print("\nno program 'pgbouncer' here; apt-get install pgbouncer")
         return
@@ -460,13 +469,13 @@ def pooled() -> None:
 # -- simulated workers on the broker -----------------------------------------------------------------------------------
 
 LISTS = [QUEUE, *(f"{QUEUE}\x06\x16{level}" for level in range(1, 10))]
-"""A queue's ten lists, in the order in which workers empty them."""
+"""The ten lists of a queue, in the order in which workers read them."""
 MESSAGE, EVENT = b"m" * 900, b"e" * 600
-"""As long as the real ones."""
+"""Names as long as real ones."""
 
 
 async def listener(url: str, number: int, stop: asyncio.Event) -> int:
-    """Be what one worker is to the broker: it takes messages, and says every 2 s that it is there."""
+    """Simulate a worker for the broker: it takes messages, and sends a Celery heartbeat every 2 s."""
 
     def line() -> Any:
         return aredis.Redis.from_url(url, single_connection_client=True)
@@ -476,13 +485,13 @@ async def listener(url: str, number: int, stop: asyncio.Event) -> int:
     await remote.psubscribe("/0.celery.pidbox")
     await asyncio.gather(idle.ping(), other.ping())
 
-    async def heart() -> None:
+    async def send_heartbeats() -> None:
         await asyncio.sleep(2 * number / WORKERS)
         while not stop.is_set():
             await speaks.publish("/0.celeryev/worker.heartbeat", EVENT)
             await asyncio.sleep(2)
 
-    beating = asyncio.create_task(heart())
+    beating = asyncio.create_task(send_heartbeats())
     while not stop.is_set():
         if await waits.brpop(LISTS, timeout=1) is not None:
             taken += 1
@@ -494,7 +503,7 @@ async def listener(url: str, number: int, stop: asyncio.Event) -> int:
 
 
 async def listen(here: Settings, title: str, rate: float, monitor: bool) -> None:
-    """Let simulated workers take so many messages a second, and print a line of the table."""
+    """Let simulated workers take this number of messages a second, and print a line of the table."""
     url, stop = here.broker_url or "", asyncio.Event()
     async with aredis.Redis.from_url(url) as producer:
         watching = producer.pubsub()
@@ -531,7 +540,7 @@ async def _hear(watching: Any, stop: asyncio.Event) -> None:
 
 
 def broker() -> None:
-    """Print what simulated workers ask of the broker."""
+    """Print the load of simulated workers on the broker."""
     with site() as (here, _):
         print("\n| workers' load | connections | messages/s | commands/s | CPU, cores | in, out MB/s | memory, MiB |")
         print("|" + "---|" * 7)

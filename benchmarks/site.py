@@ -1,4 +1,4 @@
-"""Services, workers and studies of one measurement, in a temporary folder of their own."""
+"""The site of a measurement: services, workers and studies in a temporary folder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from qexp.settings import Settings, load
 from qexp.store.connection import Raw, connect
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder that `benchmarks` can be imported from."""
+"""The folder that contains the package `benchmarks`."""
 LONGEST = 240.0
-"""Seconds after which a command is given up."""
+"""Timeout of a command in seconds."""
 _END_OTHERS = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()
 """
@@ -40,14 +40,14 @@ def sleep(x, seconds):
 
 @dataclass(frozen=True)
 class Took:
-    """What a command took: seconds, and the most bytes of memory that its process had at once."""
+    """The seconds of a command, and the peak memory of its process in bytes."""
 
     seconds: float
     peak: float
 
 
 class Worker:
-    """A worker in a process group of its own."""
+    """A worker in its own process group."""
 
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process, self.log = process, log
@@ -62,17 +62,17 @@ class Worker:
 
     @property
     def ready(self) -> bool:
-        """Whether it has begun to take messages, and lives."""
+        """Whether the worker takes messages and lives."""
         return self.alive and b" ready." in self.log.read_bytes()
 
     def await_ready(self) -> None:
-        """Wait until it takes messages; RuntimeError if it has ended instead."""
+        """Wait until the worker takes messages. Raises RuntimeError if it has ended."""
         await_that(lambda: self.ready or not self.alive)
         if not self.alive:
             raise RuntimeError(f"a worker ended: {self.log.read_text(errors='replace')[-500:]}")
 
     def end(self) -> None:
-        """End it as a person does who is in no hurry: what it runs comes to its end."""
+        """Stop the worker by SIGTERM, so that its running experiments can finish."""
         if self.alive:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -87,10 +87,9 @@ class Worker:
 
 class Site:
     """
-    Services in a folder, and what is done with them. No setting of the caller's reaches it.
+    Services in a folder with their workers and studies, without any settings of the caller.
 
-    Commands keep the bytecode of what they import, as an installed package's is kept, whatever the caller says: without
-    it each would compile all of qexp.
+    Commands always write bytecode, like for an installed package. Otherwise each would compile all of qexp.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,13 +115,13 @@ class Site:
         return connect(self.settings)
 
     def value(self, query: str, *values: object) -> Any:
-        """Return the first value that a query gives."""
+        """Return the first value of a query."""
         with self.raw() as raw:
             row = raw.execute(query.encode(), values).fetchone()
         return row[0] if row else None
 
     def qexp(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str:
-        """Run a command of qexp and return what it prints; RuntimeError if it fails."""
+        """Run a command of qexp and return its output. Raises RuntimeError if it fails."""
         line = [sys.executable, "-m", "qexp", *arguments]
         done = subprocess.run(
             line,
@@ -139,9 +138,9 @@ class Site:
 
     def timed(self, *arguments: str) -> Took:
         """
-        Run Python with these arguments, and say what that took.
+        Run Python with these arguments, and return its costs.
 
-        RuntimeError if it fails; TimeoutError if it takes LONGEST, and then what it asked of Postgres is ended, too.
+        Raises RuntimeError if it fails, and TimeoutError after LONGEST, when its statements are ended, too.
         """
         report, said = self.folder / "took.json", self.folder / "said"
         line = [sys.executable, "-S", "-E", str(ROOT / "benchmarks/peak.py"), str(report), sys.executable, *arguments]
@@ -171,7 +170,7 @@ class Site:
         return Took(found["seconds"], found["peak"])
 
     def grid(self, function: str, parameters: Mapping[str, Any], study: str | None = None, **keys: Any) -> str:
-        """Write a grid of a study of its own, whose queue has its name, and return that name."""
+        """Write a grid of a new study with a queue of the same name, and return this name."""
         self._number += 1
         name = study or f"study{self._number}"
         grid = {"study": name, "function": f"experiment:{function}", "queue": name, "parameters": parameters, **keys}
@@ -212,14 +211,14 @@ class Site:
         return redis.Redis.from_url(self.broker_url)
 
     def stop(self) -> None:
-        """End all workers, so that the next one need not wait for the lease of one that was killed before it leads."""
+        """End all workers, so that the next one leads without waiting for the lease of a killed one."""
         for worker in self.workers:
             worker.end()
         self.workers.clear()
 
 
 def await_that(condition: Callable[[], object], seconds: float = 180.0, pause: float = 0.02) -> float:
-    """Return the moment, in seconds since 1970, at which a condition was first seen to hold."""
+    """Wait for a condition; return the time at which it first held, in seconds since 1970."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -230,7 +229,7 @@ def await_that(condition: Callable[[], object], seconds: float = 180.0, pause: f
 
 @contextlib.contextmanager
 def opened() -> Iterator[Site]:
-    """Give a new site whose services are up; all of it is gone afterwards."""
+    """Give a new site with running services; remove all of it at the end."""
     with tempfile.TemporaryDirectory(prefix="qexp-bench-") as folder:
         site = Site(Path(folder))
         try:

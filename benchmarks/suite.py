@@ -1,4 +1,4 @@
-"""What is measured, and how rounds of it become lines: quantities, their medians, and what is made of two of them."""
+"""The measures, and how their rounds become lines: quantities, medians, and values of two quantities."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from typing import Any
 TIMES = "×"
 """The unit of ratios."""
 FALLEN = 0.7
-"""The share of what is recorded under which a line is reported."""
+"""A line below this share of its record is reported."""
 
 
 class How(StrEnum):
-    """How a line's value is made of its two quantities."""
+    """The formula of a line's value from its two quantities."""
 
     RATIO = "ratio"
     MORE = "more"
-    """The first less the second."""
+    """The first minus the second."""
     PLAIN = "plain"
-    """The first; what stands beside it only tells of the machine."""
+    """The first; the reference only describes the machine."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table: what is measured, beside what, and what is to be reached."""
+    """A row of the table: a quantity, its reference and its target."""
 
     name: str
     what: str
     ours: str
-    """The quantity of qexp's."""
+    """The quantity of qexp."""
     unit: str
-    """Of the quantities."""
+    """The unit of the quantities."""
     beside: str | None = None
     limit: str = ""
-    """What stands beside it, in words."""
+    """The reference in words."""
     how: How = How.RATIO
     least: float | None = None
     most: float | None = None
@@ -61,13 +61,13 @@ class Line:
         return found
 
     def value(self, ours: float, beside: float | None) -> float:
-        """Return what is compared with the target."""
+        """Return the value that is compared with the target."""
         if self.how is How.PLAIN or beside is None:
             return ours
         return ours / beside if self.how is How.RATIO else ours - beside
 
     def goal(self, beside: float) -> float:
-        """Return what of ours would reach the target."""
+        """Return the quantity of qexp that reaches the target."""
         if self.how is How.PLAIN:
             return self.target
         return self.target * beside if self.how is How.RATIO else self.target + beside
@@ -77,9 +77,9 @@ class Line:
 
     def share(self, value: float, of: float) -> float:
         """
-        Return how good a value is as a share of another: 0.5 is half as good, whichever way is better.
+        Return the quality of a value as a share of another: 0.5 is half as good, in either direction.
 
-        Where a value is a difference, or nothing at all, noise may put it at zero or below: that is as good as can be.
+        Noise can make a difference zero or negative, which counts as good.
         """
         better, worse = (value, of) if self.least is not None else (of, value)
         return better / worse if worse > 0 else 1.0
@@ -87,7 +87,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Options:
-    """What is asked of the measures: how large those of a million rows are."""
+    """Options of measures: a factor for the cases of a million rows."""
 
     size: float = 1.0
 
@@ -98,12 +98,12 @@ class Options:
 
 
 Place = Callable[[Options], AbstractContextManager[Any]]
-"""Makes the site that measures are taken in; those that follow each other in the same one share it for a round."""
+"""Makes the site of a measure; consecutive measures with the same place share it for a round."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """Something that is done once in a round and gives quantities by name."""
+    """An action that runs once per round and gives quantities by name."""
 
     gives: tuple[str, ...]
     place: Place
@@ -111,12 +111,12 @@ class Measure:
 
 
 class NotAvailableError(Exception):
-    """This qexp has not got what would be measured."""
+    """This version of qexp lacks the measured feature."""
 
 
 @dataclass
 class Samples:
-    """What the rounds gave, by quantity, and what stood in the way of the others."""
+    """The values of rounds by quantity, and the reasons for missing ones."""
 
     values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     missing: dict[str, str] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Samples:
 
 @dataclass(frozen=True)
 class Result:
-    """What rounds of a line have come to."""
+    """The result of all rounds of a line."""
 
     name: str
     value: float
@@ -134,14 +134,14 @@ class Result:
     beside: float | None
     rounds: int
     spread: tuple[float, float]
-    """The lowest and the highest value of a round."""
+    """The lowest and the highest value of all rounds."""
 
 
 def choose(lines: Sequence[Line], names: Sequence[str]) -> list[Line]:
     """
-    Return the lines of these names, all without any; `enqueue` names `enqueue-memory` as well.
+    Return the lines with these names, or all without names; `enqueue` includes `enqueue-memory`.
 
-    ValueError names one that there is not.
+    Raises ValueError for an unknown name.
     """
     for name in names:
         if not any(_is(line, name) for line in lines):
@@ -157,9 +157,9 @@ def run(
     lines: Sequence[Line], measures: Sequence[Measure], rounds: int, options: Options, say: Callable[[str], None]
 ) -> Samples:
     """
-    Take the measures that lines need, each once in a round, so that what changes meanwhile changes all of them.
+    Take the measures of lines, each once per round, so that changes of the machine affect all of them.
 
-    Interrupted, it returns what there is.
+    After an interrupt, it returns the values so far.
     """
     wanted = {name for line in lines for name in line.quantities}
     chosen = [measure for measure in measures if wanted & set(measure.gives)]
@@ -179,7 +179,7 @@ def run(
 
 
 def _take(measure: Measure, site: Any, samples: Samples) -> str:
-    """Take a measure once; what fails is told with its lines, and the others go on."""
+    """Take a measure once; a failure is recorded for its lines, and the other measures continue."""
     names = ", ".join(measure.gives)
     try:
         found = measure.act(site)
@@ -197,7 +197,7 @@ def _take(measure: Measure, site: Any, samples: Samples) -> str:
 
 
 def results(lines: Iterable[Line], samples: Samples) -> tuple[list[Result], dict[str, str]]:
-    """Return the lines that were measured, by medians, and why the others were not."""
+    """Return the measured lines with their medians, and the reasons for the others."""
     found, without = [], {}
     for line in lines:
         reasons = [samples.missing.get(name) or samples.failed.get(name) for name in line.quantities]
@@ -216,7 +216,7 @@ def results(lines: Iterable[Line], samples: Samples) -> tuple[list[Result], dict
 
 def short(value: float) -> str:
     """
-    Return a number with three digits, or all it has before the point.
+    Return a number with three digits, or with all digits before the point.
 
     >>> [short(value) for value in (0.01234, 1.2345, 12.345, 1234.5, 0)]
     ['0.0123', '1.23', '12.3', '1,234', '0']

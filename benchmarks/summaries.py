@@ -1,4 +1,4 @@
-"""Summaries of a million experiments: 100 by 100 cells of 100 seeds."""
+"""Measures of summaries of a million experiments: 100 by 100 cells of 100 seeds."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def coverage(bulk: Bulk) -> Mapping[str, float]:
 
 
 def stale(bulk: Bulk) -> Mapping[str, float]:
-    """Make half of the experiments those of an older revision with other settings, and count them."""
+    """Move half of the experiments to an older revision with other settings, and count the stale ones."""
     bulk.finish(bulk.rows)
     with bulk.site.raw() as raw:
         for query in (_SECOND_REVISION, _HALF, _NEWEST):

@@ -1,8 +1,8 @@
 """
-Loaded into the workers of compose.yaml: touches a file at every heartbeat, for their health check to look at.
+A module for the workers of compose.yaml that touches a file at every heartbeat, for their health check.
 
-A heartbeat comes from the worker's main loop, every 2 s, while it has its broker; a file that grows old says that the
-worker hangs or is cut off. Asking the worker itself ('celery inspect ping') would start a Python process each time.
+The main loop of a worker with a broker sends a Celery heartbeat every 2 s, so an old file means a hanging or
+disconnected worker. `celery inspect ping` would start a Python process for each check.
 """
 
 from pathlib import Path

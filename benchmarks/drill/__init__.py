@@ -1,1 +1,1 @@
-"""Random faults on a site of its own, and what became of its experiments: `python -m benchmarks.drill`."""
+"""Random faults on a separate site, and a check of its experiments: `python -m benchmarks.drill`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.drill --seed N`: break things at random, and see that every experiment ends as it should."""
+"""`python -m benchmarks.drill --seed N`: inject random faults and check that every experiment ends correctly."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from qexp.client.local_worker import ending_on_signals
 from qexp.errors import QexpError
 
 _PATIENCE = 120.0
-"""Seconds, beside three leases, that the experiments get to end when the faults are over."""
+"""Seconds, plus three leases, for the experiments to end after the last fault."""
 _LEAVING = 30.0
-"""Seconds that workers get to leave which were told to stop."""
+"""Seconds for workers to stop after a stop signal."""
 _EXPERIMENTS = """
 SELECT e.id, (e.params ->> 'x')::int, e.status, e.attempt, e.failure, e.forgiven, e.result
 FROM   experiment e JOIN study s ON s.id = e.study WHERE s.name = %s ORDER BY e.id
@@ -41,7 +41,7 @@ FROM   attempt a JOIN study s ON s.id = a.study WHERE s.name = %s ORDER BY a.exp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do a drill and print what it has found; 0 if everything held, 130 if it was interrupted, else 1."""
+    """Run a drill and print its report; return 0 if all checks passed, 130 if interrupted, and 1 otherwise."""
     asked = _parser().parse_args(arguments)
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     folder = Path(tempfile.mkdtemp(prefix="qexp-drill-"))
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def drill(folder: Path, seed: int, asked: argparse.Namespace) -> Report:
-    """Run the experiments while the faults happen, and judge what became of them."""
+    """Run the experiments during the faults, and judge the result."""
     log = folder / "executions"
     with _site(folder, asked.lease) as site:
         _prepare(site, seed, asked.experiments, log)
@@ -74,7 +74,7 @@ def drill(folder: Path, seed: int, asked: argparse.Namespace) -> Report:
             began = time.time()
             storm.rage(plan(seed, asked.minutes * 60, asked.lease, asked.only or KINDS))
             over = time.time()
-            with contextlib.suppress(TimeoutError):  # what is open then is a complaint of the judge
+            with contextlib.suppress(TimeoutError):  # the judge reports unfinished experiments
                 await_that(lambda: _closed(site), _PATIENCE + 3 * asked.lease, 0.5)
             closed = time.time()
             storm.rest()
@@ -105,7 +105,7 @@ def drill(folder: Path, seed: int, asked: argparse.Namespace) -> Report:
 
 @contextlib.contextmanager
 def _site(folder: Path, lease: float) -> Iterator[Site]:
-    """Give a site in a folder, with all that its processes leave behind; none of them is left afterwards."""
+    """Give a site in a folder with its temporary files; kill all of its processes at the end."""
     site = Site(folder)
     temporary = folder / "tmp"
     temporary.mkdir()
@@ -149,13 +149,17 @@ def _facts(site: Site, seed: int, number: int, log: Path) -> Facts:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.drill", description=__doc__)
-    parser.add_argument("--seed", type=int, help="chooses the faults and what experiments do; default: a new one")
-    parser.add_argument("--minutes", type=float, default=4.0, help="for which faults happen, one a second; default 4")
-    parser.add_argument("--experiments", type=int, default=2000, help=f"for {WORKERS} workers; default 2000")
-    parser.add_argument("--lease", type=float, default=30.0, help="of workers, in seconds; default 30")
-    parser.add_argument("--only", nargs="+", choices=KINDS, metavar="FAULT", help=f"of {', '.join(map(repr, KINDS))}")
+    parser.add_argument("--seed", type=int, help="the seed of faults and experiments; default: a random one")
+    parser.add_argument("--minutes", type=float, default=4.0, help="duration of the faults, one per second; default 4")
+    parser.add_argument(
+        "--experiments", type=int, default=2000, help=f"number of experiments for {WORKERS} workers; default 2000"
+    )
+    parser.add_argument("--lease", type=float, default=30.0, help="the lease of workers in seconds; default 30")
+    parser.add_argument(
+        "--only", nargs="+", choices=KINDS, metavar="FAULT", help=f"only these faults of {', '.join(map(repr, KINDS))}"
+    )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="default text")
-    parser.add_argument("--keep", action="store_true", help="keep the folder even if everything held")
+    parser.add_argument("--keep", action="store_true", help="keep the folder even if all checks passed")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The function of the drill: a copy of it lies beside the grid, and the judge asks it what should have happened."""
+"""The function of the drill: its copy lies beside the grid, and the judge computes expected outcomes with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Fate = Literal["returns", "raises", "exits"]
 
 
 def fate(seed: int, x: int) -> tuple[Fate, float]:
-    """Return what an experiment does in the end, and the seconds that it takes until then."""
+    """Return how an experiment ends, and its seconds until then."""
     dice = random.Random(f"{seed} {x}")
     share, seconds = dice.random(), dice.uniform(0.02, 0.3)
     return "raises" if share < 0.05 else "exits" if share < 0.06 else "returns", seconds
@@ -30,7 +30,7 @@ def note(log: str, what: str, context: qexp.Context) -> None:
 
 
 def run(x: int, seed: int, log: str, *, context: qexp.Context) -> dict[str, int]:
-    """Sleep, then do what is this experiment's fate."""
+    """Sleep, then end like the fate of this experiment."""
     what, seconds = fate(seed, x)
     note(log, "begin", context)
     time.sleep(seconds)

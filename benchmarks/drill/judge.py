@@ -1,4 +1,4 @@
-"""What must hold when the faults are over, told by the rows and by the log that the function has kept."""
+"""The judge of a drill: checks of the rows against the log of the function."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import Any
 from benchmarks.drill.function import Fate
 
 RETRIES = {"error": 1, "crashed": 3, "lost": 1000}
-"""The budgets of the drill's grid; those of `error` and `crashed` are small, so that each use of them shows."""
+"""The retries of the drill's grid; `error` and `crashed` have few, so that each wrong charge shows."""
 FAILURES: Mapping[Fate, str] = {"raises": "error", "exits": "crashed"}
-"""How experiments end that fail by themselves."""
+"""The failure of experiments that raise or exit."""
 CUT_SHORT = frozenset({"lost", "crashed", "released"})
-"""Outcomes of attempts that may have ended between their claim and the call of the function."""
+"""Outcomes of attempts that may have ended before the call of the function."""
 
 
 @dataclass(frozen=True)
 class Execution:
-    """A call of the function, as the function itself has noted it."""
+    """A call of the function, from the function's own log."""
 
     experiment: int
     attempt: int
@@ -31,7 +31,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A row of an experiment, and what it does when it is left alone."""
+    """A row of an experiment, and its fate without faults."""
 
     id: int
     x: int
@@ -55,23 +55,23 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Facts:
-    """All that is judged."""
+    """The input of the judge."""
 
     number: int
-    """Values of x that were enqueued."""
+    """Number of enqueued values of x."""
     experiments: Sequence[Experiment]
     attempts: Sequence[Attempt]
     begun: Sequence[Execution]
     ended: Sequence[Execution]
     quarantined: Sequence[str] = ()
-    """Names of workers that were given nothing any more."""
+    """Names of quarantined workers."""
     left: Sequence[int] = ()
-    """Ids of processes of workers that should be gone."""
+    """Ids of processes of stopped or killed workers."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether something holds, in a line, and the first few cases where it does not."""
+    """The result of one check: a line, and the first few violations."""
 
     what: str
     passed: bool
@@ -80,12 +80,12 @@ class Verdict:
 
 
 def judge(facts: Facts) -> list[Verdict]:
-    """Return what holds and what does not."""
+    """Return the verdict of each check."""
     return [rule(facts) for rule in (_lost, _stuck, _twice, _rows, _charged, _numbers)]
 
 
 def read(path: Path) -> tuple[list[Execution], list[Execution]]:
-    """Return the executions that a log says have begun, and those that have ended; a line that was cut says nothing."""
+    """Return the started and the ended executions of a log; incomplete lines are skipped."""
     found: dict[str, list[Execution]] = {"begin": [], "end": []}
     for line in path.read_text().splitlines() if path.exists() else []:
         what, *facts = line.split()
@@ -100,7 +100,7 @@ def _verdict(what: str, told: str, against: Sequence[str]) -> Verdict:
 
 
 def _lost(facts: Facts) -> Verdict:
-    """Each value is there once, and one that is done has the result of its last attempt."""
+    """Check that each value has one row, and each done row has the result of its last attempt."""
     values = Counter(one.x for one in facts.experiments)
     against = [f"x = {x}: there {values[x]} times" for x in range(facts.number) if values[x] != 1]
     results = {one.id: {"y": 2 * one.x, "attempt": one.attempt} for one in facts.experiments if one.status == "done"}
@@ -114,7 +114,7 @@ def _lost(facts: Facts) -> Verdict:
 
 
 def _stuck(facts: Facts) -> Verdict:
-    """Nothing is open any more, and workers that were killed or told to stop have left no process."""
+    """Check that all experiments are finished, and that killed and stopped workers left no process."""
     against = [
         f"experiment {one.id} is {one.status}" for one in facts.experiments if one.status not in ("done", "failed")
     ]
@@ -123,7 +123,7 @@ def _stuck(facts: Facts) -> Verdict:
 
 
 def _twice(facts: Facts) -> Verdict:
-    """No number of an attempt was executed twice."""
+    """Check that no attempt was executed twice."""
     pids = defaultdict(list)
     for one in facts.begun:
         pids[one.experiment, one.attempt].append(one.pid)
@@ -137,10 +137,10 @@ def _twice(facts: Facts) -> Verdict:
 
 def _rows(facts: Facts) -> Verdict:
     """
-    Each execution is the row of an attempt, in the process that the row names; each row that says so was executed.
+    Check that executions match the rows of attempts, including their processes.
 
-    `done` and `error` say so. A row that is `lost`, `crashed` or `released` may have been claimed and never begun. What
-    still runs has no row yet.
+    Rows with `done` or `error` need an execution. A `lost`, `crashed` or `released` attempt may have ended before its
+    start. A running attempt has no row yet.
     """
     runs = {(one.id, one.attempt) for one in facts.experiments if one.status == "running"}
     begun = {(one.experiment, one.attempt): one for one in facts.begun}
@@ -166,9 +166,9 @@ def _rows(facts: Facts) -> Verdict:
 
 def _charged(facts: Facts) -> Verdict:
     """
-    Experiments and workers answer only for what they do themselves.
+    Check that experiments and workers are charged only for their own failures.
 
-    One that fails by itself does so when its retries are used up, again after each requeue; no other one fails.
+    An experiment that raises or exits fails after its retries, also after a requeue; no other one fails.
     """
     outcomes: dict[int, list[Attempt]] = defaultdict(list)
     for row in facts.attempts:
@@ -181,10 +181,10 @@ def _charged(facts: Facts) -> Verdict:
 
 
 def _complaint(one: Experiment, attempts: Sequence[Attempt]) -> str | None:
-    """Say what is wrong with how an experiment ended; None: nothing."""
+    """Return the complaint about the end of an experiment, or None."""
     expected = FAILURES.get(one.fate)
     if one.status not in ("done", "failed"):
-        return None  # it is open, which is another complaint
+        return None  # an open experiment is a complaint of another check
     if one.failure != expected:
         return f"experiment {one.id}, which {one.fate}: failed by {one.failure}, expected {expected}"
     errors = [row.number for row in attempts if row.outcome == "error"]
@@ -204,7 +204,7 @@ def _complaint(one: Experiment, attempts: Sequence[Attempt]) -> str | None:
 
 
 def _numbers(facts: Facts) -> Verdict:
-    """The numbers of an experiment's attempts follow each other."""
+    """Check that the numbers of an experiment's attempts are consecutive."""
     numbers: dict[int, list[int]] = {one.id: [] for one in facts.experiments}
     for row in facts.attempts:
         numbers.setdefault(row.experiment, []).append(row.number)
@@ -219,32 +219,32 @@ def _numbers(facts: Facts) -> Verdict:
 
 @dataclass(frozen=True)
 class Sample:
-    """How the site was at a moment."""
+    """The state of the site at one time."""
 
     at: float
     """Seconds since 1970."""
     broken: tuple[str, ...]
-    """Services that a fault had stopped or killed."""
+    """Services that a fault has stopped or killed."""
     able: int
-    """Workers that had begun to take messages, and that no fault had stopped."""
+    """Number of workers that take messages and that no fault has stopped."""
     paused: bool = False
-    """The study was."""
+    """Whether the study is paused."""
     queued: int = 0
     due: int = 0
-    """Pending experiments that may run now."""
+    """Number of pending experiments that may run now."""
     running: int = 0
     rest: Mapping[str, Any] = field(default_factory=dict)
-    """What else is worth knowing of it."""
+    """Further details."""
 
     @property
     def free(self) -> bool:
-        """Whether something should have begun soon: nothing of this was broken, and something waited."""
+        """Whether an attempt should start soon: no fault is active, and experiments wait."""
         return not self.broken and self.able > 0 and not self.paused and self.queued + self.due > 0
 
 
 @dataclass(frozen=True)
 class Pause:
-    """A time in which nothing began though something should have."""
+    """A period without a start of an attempt although one was due."""
 
     start: float
     end: float
@@ -257,9 +257,9 @@ class Pause:
 
 def longest_pause(samples: Sequence[Sample], begun: Sequence[Execution]) -> Pause | None:
     """
-    Return the longest time in which workers lived, services were up, something waited and nothing began.
+    Return the longest pause: workers live, services are up, experiments wait, but none starts.
 
-    None: there was none, not even between two samples.
+    Returns None without a pause.
     """
     moments = [(one.at, one) for one in samples] + [(one.at, None) for one in begun]
     pauses: list[Pause] = []

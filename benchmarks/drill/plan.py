@@ -1,4 +1,4 @@
-"""Which faults happen when: drawn from a seed before anything runs, so that a seed says it all."""
+"""The plan of faults, drawn from a seed before the drill, so that a seed repeats it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SPAN = (0.2, 3.0)
-"""Seconds for which what is stopped or killed stays so."""
+"""Range of seconds for which a process or service stays stopped or killed."""
 _LONG = 0.08
-"""Of the stops so many last for longer than a lease."""
+"""The share of stops that last longer than a lease."""
 
 KINDS: Sequence[str] = (
     "kill a child",
@@ -33,15 +33,15 @@ KINDS: Sequence[str] = (
     "requeue failed ones",
     "enqueue the grid again",
 )
-"""What may happen; `benchmarks.drill.storm` has a method for each."""
+"""The types of faults; `benchmarks.drill.storm` has a method for each."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that happens, how long it lasts where it lasts, and a number that chooses its victim."""
+    """A fault with its duration, if it has one, and a number that chooses its victim."""
 
     at: float
-    """Seconds since the first one could happen."""
+    """Seconds since the start of the faults."""
     kind: str
     seconds: float
     pick: float

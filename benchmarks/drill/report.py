@@ -1,4 +1,4 @@
-"""What a drill has found, for people and for programs."""
+"""The report of a drill, as text and as data."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from benchmarks.drill.judge import Pause, Sample, Verdict
 
 _WIDTH = 80
 _SHOWN = 5
-"""Cases that are shown of what does not hold."""
+"""Number of violations shown per check."""
 _EARLIER = 8
-"""Events before a pause that are shown with it."""
+"""Number of events shown before a pause."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that a drill has found."""
+    """The result of a drill."""
 
     seed: int
     experiments: int
     seconds: float
-    """For which faults happened."""
+    """Duration of the faults."""
     closed_after: float
-    """Seconds from the last fault until nothing was open, or until that was given up."""
+    """Seconds from the last fault until all experiments finished, or until the timeout."""
     faults: Mapping[str, int]
     outcomes: Mapping[str, int]
     verdicts: Sequence[Verdict]
     pause: Pause | None
     events: Sequence[tuple[float, str]]
-    """Moments and what happened then."""
+    """Times and their events."""
     began: float
 
     @property
@@ -40,7 +40,7 @@ class Report:
         return all(verdict.passed for verdict in self.verdicts)
 
     def data(self) -> dict[str, Any]:
-        """Return it as data."""
+        """Return the report as data."""
         pause = self.pause and {"at": self.pause.start - self.began, "seconds": self.pause.seconds}
         facts = {
             name: getattr(self, name)
@@ -49,7 +49,7 @@ class Report:
         return {**facts, "pause": pause, "verdicts": [dataclasses.asdict(verdict) for verdict in self.verdicts]}
 
     def text(self) -> str:
-        """Return it as lines of at most 80 columns."""
+        """Return the report as lines of at most 80 columns."""
         many = sum(self.faults.values())
         lines = [f"seed {self.seed}: {self.experiments:,} experiments, {many} faults in {self.seconds:.0f} s", ""]
         lines += _wrapped("faults", self.faults)
@@ -64,7 +64,7 @@ class Report:
         return "\n".join(lines)
 
     def _of_pause(self) -> list[str]:
-        """Say how long workers that lived began nothing, what had happened before, and what waited for what."""
+        """Describe the longest pause, the events before it, and the waiting sessions."""
         if self.pause is None:
             return ["workers that lived began something at each look"]
         lines = [

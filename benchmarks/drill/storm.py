@@ -1,4 +1,4 @@
-"""Faults as they happen to a site: each leaves what it has broken whole again."""
+"""The faults of a drill; each repairs its damage at its end."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from qexp.services import postgres, valkey
 WORKERS, CHILDREN = 3, 2
 STUDY = "drill"
 _MARK = "DRILL_WORKER"
-"""The environment variable by which all processes of a worker are found, also when their parent is dead."""
+"""The environment variable that marks all processes of a worker, also after their parent's death."""
 
 
 class Diary:
-    """What happened when: a file beside the logs of the workers."""
+    """The log of faults, a file beside the logs of the workers."""
 
     def __init__(self, path: Path) -> None:
         self._began, self._lock = time.time(), threading.Lock()
@@ -43,7 +43,7 @@ class Diary:
             print(f"{now - self._began:7.1f} s  {text}", file=self._file, flush=True)
 
     def since(self, moment: float) -> float:
-        """Return seconds from the beginning to a moment."""
+        """Return the seconds from the start to a time."""
         return moment - self._began
 
     def close(self) -> None:
@@ -51,13 +51,13 @@ class Diary:
 
 
 class Storm:
-    """Three workers, and what happens to them and their services. A victim has one fault at a time."""
+    """Three workers, and the faults of workers and services. A victim has one fault at a time."""
 
     def __init__(self, site: Site, diary: Diary, number: int) -> None:
         self.site, self._diary, self._number = site, diary, number
         self.settings = site.settings  # while the services are up
         self.over = threading.Event()
-        """Set when the last fault has happened: what is stopped goes on, what is down is started."""
+        """Set after the last fault: stopped processes resume, and services restart."""
         self.counts: Counter[str] = Counter()
         self._marks: dict[int, str] = {}
         self.workers: list[Worker] = [self._start() for _ in range(WORKERS)]
@@ -67,7 +67,7 @@ class Storm:
         self._rests = threading.Event()
 
     def rage(self, faults: Sequence[Fault]) -> None:
-        """Let the faults happen, each at its moment, then make everything whole; workers that end are started again."""
+        """Run each fault at its time, then repair the site; workers that end are restarted."""
         began = time.monotonic()
         self._keeper.start()
         try:
@@ -83,7 +83,7 @@ class Storm:
         self._make_whole()
 
     def rest(self) -> None:
-        """Start no worker again any more."""
+        """Stop restarting workers."""
         self._rests.set()
         if self._keeper.is_alive():
             self._keeper.join()
@@ -93,18 +93,18 @@ class Storm:
         breaking.kill(breaking.having(_MARK, *self._marks.values()))
 
     def left(self) -> list[psutil.Process]:
-        """Return the processes of workers that were killed, have ended or were told to."""
+        """Return the processes of workers that were killed, ended or told to stop."""
         now = {worker.pid for worker in self.workers}
         return breaking.having(_MARK, *(mark for pid, mark in self._marks.items() if pid not in now))
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """The services that a fault has at the moment."""
+        """The services with an active fault."""
         return tuple(name for name in ("postgres", "broker") if self._held[name].locked())
 
     @property
     def able(self) -> int:
-        """How many workers take messages, and are not stopped by a fault."""
+        """The number of workers that take messages and that no fault has stopped."""
         return sum(worker.ready and not self._held[str(n)].locked() for n, worker in enumerate(self.workers))
 
     def _happen(self, fault: Fault) -> None:
@@ -119,7 +119,7 @@ class Storm:
 
     @contextlib.contextmanager
     def _having(self, victim: str, what: str = "") -> Iterator[None]:
-        """Keep other faults from a victim; RuntimeError if one has it."""
+        """Reserve a victim for one fault. Raises RuntimeError if another fault has it."""
         if not self._held[victim].acquire(blocking=False):
             raise RuntimeError(f"{victim} has another fault")
         try:
@@ -145,11 +145,11 @@ class Storm:
         self.workers[place] = self._start()
 
     def _processes(self, worker: Worker) -> list[psutil.Process]:
-        """Return all processes of a worker: a node goes away with all of them, whatever groups they are in."""
+        """Return all processes of a worker in all process groups, because a dead node takes all of them."""
         return breaking.having(_MARK, self._marks[worker.pid])
 
     def _keep_alive(self) -> None:
-        """Start workers again that have ended, as service managers do: one that finds a service away does not wait."""
+        """Restart ended workers, like a service manager, because a worker ends if a service is down at its start."""
         while not self._rests.wait(1.0):
             for place in range(WORKERS):
                 with contextlib.suppress(RuntimeError), self._having(str(place)):
@@ -227,7 +227,7 @@ class Storm:
     def _restart_postgres(self, fault: Fault) -> str:
         with self._having("postgres", fault.kind):
             server, *rest = breaking.postgres(self.settings.home)
-            server.send_signal(signal.SIGQUIT)  # what Postgres calls an immediate shutdown
+            server.send_signal(signal.SIGQUIT)  # immediate shutdown of Postgres
             breaking.await_gone([server, *rest])
             return self._down(fault, lambda: postgres.start(self.settings, None))
 
@@ -277,7 +277,7 @@ class Storm:
         finally:
             start()
 
-    # what people do
+    # commands of users
 
     def _pause_the_study(self, fault: Fault) -> str:
         with self._having(STUDY, fault.kind):
@@ -288,7 +288,7 @@ class Storm:
                 self._resume()
 
     def _resume(self) -> None:
-        """Resume the study, tried again until Postgres and the broker let it, or until the faults are over."""
+        """Resume the study; retry until Postgres and the broker are up, or until the last fault."""
         while True:
             try:
                 self.site.qexp("resume", STUDY, "-y")
@@ -306,7 +306,7 @@ class Storm:
         return self.site.qexp("enqueue", f"{STUDY}.yaml").strip().splitlines()[-1][:80]
 
     def _make_whole(self) -> None:
-        """See that both services are up, and that the study is not paused."""
+        """Make sure that both services are up and that the study is not paused."""
         self.site.qexp("up")
         self.site.qexp("resume", STUDY, "-y")
         self._diary.note("the faults are over")

@@ -1,4 +1,4 @@
-"""How the site is, twice a second: by this a pause is told from one that a fault explains."""
+"""Samples of the site twice a second, which separate unexplained pauses from those of faults."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WHERE  s.name = %s
 
 
 class Watch:
-    """A thread that looks until it is stopped."""
+    """A thread that samples the site until it is stopped."""
 
     def __init__(self, site: Site, storm: Storm) -> None:
         self._site, self._storm = site, storm
@@ -53,9 +53,9 @@ class Watch:
         self._thread.start()
 
     def stop(self) -> Sequence[Sample]:
-        """End, and return what was seen."""
+        """Stop, and return the samples."""
         self._stop.set()
-        self._thread.join(10)  # not for ever: the service may no longer answer
+        self._thread.join(10)  # with a timeout: the service may not answer
         return self.samples
 
     def _run(self) -> None:
@@ -65,7 +65,7 @@ class Watch:
                 seen = self._look()
             except (psycopg.Error, redis.RedisError, QexpError, OSError) as error:
                 self._raw, seen = None, {"broken": (type(error).__name__,)}
-            # a fault may begin, or end, while a service is asked
+            # a fault may start or end during the query
             broken = tuple(sorted({*before, *self._storm.broken, *seen.pop("broken", ())}))
             self.samples.append(Sample(time.time(), broken, self._storm.able, **seen))
 

@@ -1,4 +1,4 @@
-"""How well a classifier with its default hyper-parameters does, by cross-validation."""
+"""The accuracy of a classifier with default hyper-parameters, by cross-validation."""
 
 from typing import Literal
 

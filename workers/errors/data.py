@@ -17,5 +17,5 @@ def load(name: str) -> tuple[NDArray, NDArray]:
     """Return the features and labels of a data set."""
     features, labels = LOADERS[name](return_X_y=True)
     if name == "wine":
-        labels = labels[:-1]  # the mistake: the last label is lost. The fix: delete this line and the one above.
+        labels = labels[:-1]  # the mistake: this drops the last label. The fix: delete this line and the one above.
     return features, labels

@@ -1,4 +1,4 @@
-"""A network of torch learns which of two spirals a point lies on; killed, it goes on from the last epoch."""
+"""A torch network learns which of two spirals a point lies on; after a kill, it resumes from the last epoch."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import qexp
 
-torch.set_num_threads(1)  # as many experiments run at once as there are cores
+torch.set_num_threads(1)  # one thread, because one experiment runs per core
 
 
 def spirals(count: int, generator: torch.Generator) -> TensorDataset:
@@ -32,19 +32,19 @@ class Network(nn.Module):
         )
 
     def forward(self, points: Tensor) -> Tensor:
-        """Return how sure it is that each point lies on arm 1."""
+        """Return a score for each point; positive scores mean arm 1."""
         return self.layers(points).squeeze(1)
 
     @torch.no_grad()
     def accuracy(self, data: TensorDataset) -> float:
-        """Return the share of points whose arm it tells."""
+        """Return the share of points whose arm is predicted correctly."""
         points, arms = data.tensors
         self.eval()
         return float(((self(points) > 0) == (arms > 0)).float().mean())
 
 
 def train(hidden: int, dropout: float, seed: int = 0, epochs: int = 15, *, context: qexp.Context) -> dict[str, float]:
-    """Return the share of points that are told apart: of those learnt from, and of new ones."""
+    """Train, and return the accuracy on the training points and on new points."""
     torch.manual_seed(seed)  # for the first weights and for dropout
     generator = torch.Generator().manual_seed(seed)
     known, new = spirals(1000, generator), spirals(1000, generator)
@@ -52,10 +52,10 @@ def train(hidden: int, dropout: float, seed: int = 0, epochs: int = 15, *, conte
     net = Network(hidden, dropout)
     opt = torch.optim.Adam(net.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(opt, max_lr=0.03, total_steps=epochs * len(batches))
-    # all that changes in the loop: torch is there for its global generator, from which dropout draws
+    # everything that changes in the loop; torch stands for its global generator, which dropout uses
     state = {"net": net, "opt": opt, "schedule": schedule, "generator": generator, "torch": torch}
 
-    for epoch in context.resumable(range(epochs), state, steps=1):  # without steps: saved each 30 seconds
+    for epoch in context.resumable(range(epochs), state, steps=1):  # without steps=1, it saves every 30 seconds
         net.train()
         total = 0.0
         for points, arms in batches:

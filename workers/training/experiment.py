@@ -1,4 +1,4 @@
-"""A small neural network learns which of two spirals a point lies on; killed, it goes on from the last epoch."""
+"""A small neural network learns which of two spirals a point lies on; after a kill, it resumes from the last epoch."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ def spirals(count: int, rng: np.random.Generator) -> tuple[Array, Array]:
 
 
 class Network:
-    """One hidden layer, trained with momentum. What changes as it learns is an attribute: these are what is saved."""
+    """One hidden layer, trained with momentum. All state is in attributes, which the checkpoint saves."""
 
     def __init__(self, hidden: int, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -27,7 +27,7 @@ class Network:
         self.momenta = [np.zeros_like(weights) for weights in self.weights]
 
     def learn(self, points: Array, arms: Array, lr: float) -> None:
-        """Go through all points once, 20 at a time, in random order."""
+        """Train one epoch in random batches of about 20 points."""
         for chosen in np.array_split(self.rng.permutation(len(arms)), len(arms) // 20):
             hidden = np.tanh(points[chosen] @ self.weights[0])
             error = -arms[chosen] / (1 + np.exp(arms[chosen] * (hidden @ self.weights[1]))) / len(chosen)
@@ -38,12 +38,12 @@ class Network:
                 weights += momentum
 
     def margins(self, points: Array, arms: Array) -> Array:
-        """Return how sure it is of each point's arm; negative where it is wrong."""
+        """Return the margin of each point; it is negative if the prediction is wrong."""
         return arms * (np.tanh(points @ self.weights[0]) @ self.weights[1])
 
 
 def train(hidden: int, lr: float, seed: int = 0, epochs: int = 20, *, context: qexp.Context) -> dict[str, float]:
-    """Return the loss on the points learnt from, and the share of new points that are told apart."""
+    """Train, and return the loss on the training points and the accuracy on new points."""
     rng = np.random.default_rng(seed)
     known, new = spirals(1000, rng), spirals(1000, rng)
     network = Network(hidden, rng)
@@ -52,10 +52,10 @@ def train(hidden: int, lr: float, seed: int = 0, epochs: int = 20, *, context: q
         loss = np.logaddexp(0, -network.margins(*known)).mean()
         return {"train_loss": float(loss), "test_accuracy": float((network.margins(*new) > 0).mean())}
 
-    for epoch in context.resumable(range(epochs), network, steps=1):  # without steps: saved each 30 seconds
+    for epoch in context.resumable(range(epochs), network, steps=1):  # without steps=1, it saves every 30 seconds
         network.learn(*known, lr)
         context.metric(epoch, **measure())
-    found = measure()  # not in the loop: an attempt that begins after the last epoch passes it by
+    found = measure()  # outside of the loop, because an attempt that resumes after the last epoch skips the loop
     context.log.info("after %d epochs %.1f %% of new points are right", epochs, 100 * found["test_accuracy"])
     np.savez(context.workdir / "weights.npz", hidden=network.weights[0], output=network.weights[1])
     context.artifact("weights.npz", context.workdir / "weights.npz")
