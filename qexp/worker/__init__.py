@@ -1,1 +1,1 @@
-"""What happens on a node: a claim is run, its outcome recorded, and whatever dies is noticed."""
+"""Runs experiments on a node: the main process of a worker, its children, and their attempts."""

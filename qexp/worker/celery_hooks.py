@@ -28,7 +28,7 @@ from qexp.worker.slots import SLOTS
 
 def install(app: Celery, settings: Settings) -> None:
     """Make the workers of a Celery application run experiments."""
-    masking.know(settings)
+    masking.set_passwords(settings)
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     shutdown_policy = ShutdownPolicy(settings)

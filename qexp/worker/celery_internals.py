@@ -1,5 +1,5 @@
 """
-Every name of Celery, billiard, kombu and redis-py that qexp uses and that their documentation does not promise.
+All uses of names in Celery, billiard, kombu and redis-py that their documentation does not guarantee.
 
 Checked with celery 5.7.0, billiard 4.3.2, kombu 5.7.0 and redis-py 8.1.0; pyproject.toml refuses later minor versions.
 tests/integration/test_celery_internals.py says for each name what a user loses without it.
@@ -41,21 +41,21 @@ class Channel(redis.Channel):
     """
 
     _identified: Any = None
-    """The socket that `_client_id` belongs to."""
+    """The socket whose id on the broker is `_client_id`."""
     _client_id: int | None = None
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         connection = self.client.connection
         if connection._sock is None or connection._sock is not self._identified:
             self._client_id = None
-            with contextlib.suppress(self.ResponseError):  # where the broker forbids it, `close` waits a second
+            with contextlib.suppress(self.ResponseError):  # if the broker forbids it, `close` waits a second
                 connection.send_command("CLIENT", "ID")
                 self._client_id = connection.read_response()
             self._identified = connection._sock
         super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Ask the broker to end its wait for a message; a message that it has already found is still read."""
+        """Let the broker end its wait for a message; a message that it has already sent is still read."""
         if self._in_poll and self._client_id is not None:
             ignored = contextlib.suppress(self.ResponseError, *self.connection_errors)
             with ignored, self.conn_or_acquire() as client:
@@ -71,37 +71,37 @@ class Channel(redis.Channel):
         except Exception as error:
             log.exception("a message that is not qexp's was dropped")
             tag = next(reversed(self.qos._delivered), None)
-            if tag not in (None, before):  # read in part: without an answer it would come back in an hour
+            if tag not in (None, before):  # partly read: without a reject, the broker sends it again after an hour
                 self.qos.reject(tag, requeue=False)
             raise Empty from error
 
 
 class Transport(redis.Transport):
-    """Redis, read through `Channel`."""
+    """kombu's Redis transport with our `Channel`."""
 
     Channel = Channel
 
     def _deliver(self, message: Any, queue: str) -> None:
-        """Hand a message to Celery with only those fields that qexp itself writes."""
+        """Give a message to Celery with only those fields that qexp writes."""
         super()._deliver(messages.sanitised(message), queue)  # type: ignore[no-untyped-call]
 
 
 def use_own_transport() -> None:
-    """Read queues through `Channel` in this process, whatever connects to them."""
+    """Let all connections to queues in this process use `Channel`."""
     TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{Transport.__name__}"))
 
 
 class Pool(prefork.TaskPool):  # type: ignore[misc]
-    """Celery's pool of processes; it kills idle children, while billiard would sleep a second for each of its steps."""
+    """Celery's pool of processes, which kills idle children: billiard's own stop takes seconds."""
 
     def on_stop(self) -> None:
-        """Wait for running experiments; at this point the worker takes no more messages."""
+        """Wait for running experiments; the worker takes no more messages."""
         pool = self._pool
-        if pool is None or pool._cache:  # a child runs a message, or its answer was not read yet
+        if pool is None or pool._cache:  # a child runs a message, or its answer is not read yet
             super().on_stop()
             return
-        pool._state = TERMINATE  # so that billiard replaces no child
-        pool._terminate.cancel()  # billiard would wait for the children when the interpreter exits
+        pool._state = TERMINATE  # otherwise billiard replaces the children
+        pool._terminate.cancel()  # otherwise billiard waits for the children when the interpreter exits
         for child in pool._pool:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child.pid, signal.SIGKILL)
@@ -117,7 +117,7 @@ class MainWorker(Worker):  # type: ignore[misc]
         super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
 
     def wait_for_soft_shutdown(self) -> None:
-        """Call `before_kill` at the last moment before a cold shutdown kills the children."""
+        """Call `before_kill` just before a cold shutdown kills the children."""
         super().wait_for_soft_shutdown()
         self.before_kill([request.args for request in state.active_requests])
 
@@ -126,15 +126,15 @@ class MainWorker(Worker):  # type: ignore[misc]
 
 
 class MessageRequest(Request):  # type: ignore[misc]
-    """A message as the main process sees it: a child takes it, and may die."""
+    """A message in the main process, which learns when a child takes it or dies."""
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
-        """Call `child_accepted`, as Celery's thread reads that a child has taken the message."""
+        """Call `child_accepted` when Celery's thread reads that a child has taken the message."""
         self.child_accepted(self.request_dict)
         super().on_accepted(pid, time_accepted)
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> Any:
-        """Call `child_died` if the child ended, rather than the message."""
+        """Call `child_died` if the child died while it ran the message."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(error, WorkerLostError | SystemExit | KeyboardInterrupt) and self.worker_pid:
             self.child_died(self.args, self.worker_pid, str(error))
@@ -148,7 +148,7 @@ class MessageRequest(Request):  # type: ignore[misc]
 
 
 def use(app: Celery, worker: type[MainWorker]) -> None:
-    """Make `celery worker` start this class, with `Pool` unless -P names another one."""
+    """Make `celery worker` start this class, with `Pool` unless the option -P names another pool."""
     app.conf.worker_pool = f"{Pool.__module__}:{Pool.__name__}"
     app.Worker = app.subclass_with_self(worker)
 
@@ -166,16 +166,16 @@ def queues_of(app: Celery) -> list[str]:
 
 
 def stop_taking(consumer: Any, queues: Iterable[str]) -> None:
-    """Stop reading *queues*; any thread may call this, Celery's own thread does it."""
+    """Stop reading *queues*, in Celery's own thread; any thread may call this."""
     for queue in queues:
         consumer.call_soon(consumer.cancel_task_queue, queue)
 
 
 def wake_on_signals(consumer: Any) -> None:
     """
-    Make Celery's event loop handle a signal at once; otherwise it waits up to a second for the broker first.
+    Make Celery's event loop handle a signal immediately, instead of after up to a second.
 
-    Children inherit the file descriptor: `child.process.detach` resets it there.
+    Children inherit the file descriptor; `child.process.detach` resets it there.
     """
     if consumer.hub is None:  # the pool "solo" has no event loop
         return
@@ -187,15 +187,15 @@ def wake_on_signals(consumer: Any) -> None:
 
 
 def child_index() -> int | None:
-    """Return the number of this child in its pool; None: this process is the main process, as with the pool "solo"."""
+    """Return the number of this child in its pool. Returns None in the main process, as with the pool "solo"."""
     return getattr(current_process(), "index", None)
 
 
 def retire_child() -> None:
     """
-    End this child when its message ends; the pool replaces it, as after `--max-tasks-per-child`.
+    End this child after its message; the pool replaces it, as with `--max-tasks-per-child`.
 
-    The pool gives a message that it has already sent to this child to another one.
+    If the pool has already sent it another message, another child gets that message.
     """
-    with contextlib.suppress(OSError):  # the experiment has closed the pipe
+    with contextlib.suppress(OSError):  # the experiment may have closed the pipe
         current_process().inq._reader.close()

@@ -1,4 +1,4 @@
-"""Passwords of the services: out of sight of functions, and masked in what is stored of them."""
+"""Masks the services' passwords in stored text, and hides them from functions."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ log = logging.getLogger(__name__)
 
 MASK = "***"
 _SHORTEST = 6
-"""Characters below which a password is not masked: it is part of too much else."""
+"""Shorter passwords are not masked, since they occur in other text."""
 
 _passwords: tuple[str, ...] = ()
 _encoded: tuple[bytes, ...] = ()
 
 
-def know(settings: Settings) -> None:
-    """Mask the passwords of these settings' services from now on, in this process and those that it forks."""
-    global _passwords, _encoded  # noqa: PLW0603 - what a process stores passes here from many places
+def set_passwords(settings: Settings) -> None:
+    """Mask the passwords in these settings from now on, in this process and its later forks."""
+    global _passwords, _encoded  # noqa: PLW0603 - many places in a process mask text
     urls = [url for url in (settings.database_url, settings.broker_url) if url]
     spellings = {spelling for url in urls for password in _in(url) for spelling in _spellings(password)}
     _passwords = tuple(sorted((text for text in spellings if len(text) >= _SHORTEST), key=len, reverse=True))
@@ -31,15 +31,15 @@ def know(settings: Settings) -> None:
 
 
 def mask(text: str) -> str:
-    """Return text without the passwords that are known here."""
+    """Return text without the passwords from `set_passwords`."""
     for password in _passwords:
         if password in text:
             text = text.replace(password, MASK)
     return text
 
 
-def unfinished(data: bytes) -> int:
-    """Return how many bytes at the end of *data* may be the beginning of a password, of which the rest follows."""
+def partial_length(data: bytes) -> int:
+    """Return the number of bytes at the end of *data* that may be the start of a password."""
     longest = 0
     for password in _encoded:
         start = data.find(password[:1], max(0, len(data) - len(password) + 1))
@@ -50,18 +50,18 @@ def unfinished(data: bytes) -> int:
     return longest
 
 
-def conceal(folder: Path) -> None:
+def hide_from_functions(folder: Path) -> None:
     """
-    Take what holds passwords out of the environment of this process, and so of those that it starts.
+    Move variables with passwords from the environment of this process to a file in *folder*.
 
-    A file in *folder* that only this user can read has it instead; `settings.load` finds that by a variable.
+    Only this user can read the file; `settings.load` finds it by a variable.
     """
     found = {name: value for name in SECRET_VARIABLES if (value := os.environ.pop(name, None))}
     if not found:
         return
     path = folder / "settings.json"
     try:
-        if not path.exists():  # another process of this worker was first
+        if not path.exists():  # otherwise another process of this worker has written it
             with replacing(path) as file:
                 file.write(json.dumps(found).encode())
     except OSError as error:
@@ -76,6 +76,6 @@ def _in(url: str) -> list[str]:
 
 
 def _spellings(password: str) -> set[str]:
-    """Return a password as a URL has it, as it is, and as Python and JSON show it."""
+    """Return a password in its spellings: bare, and escaped as in URLs, Python and JSON."""
     bare = unquote(password)
     return {password, bare, quote(bare, safe=""), repr(bare)[1:-1], json.dumps(bare)[1:-1]}

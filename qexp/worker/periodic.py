@@ -1,4 +1,4 @@
-"""A thread of a worker that does one thing again and again until it is stopped."""
+"""A thread that calls a function periodically until it is stopped."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class PeriodicThread:
     """
     Calls *action* after each pause of *pause* seconds, and earlier if it is woken.
 
-    An action that raises is logged with the sentence *failure*, and is called again after the next pause. A pause of
-    None lasts until the thread is woken. After a wake the thread waits *gather* seconds for more to come. The daemon
-    thread calls *last* once after it was stopped.
+    If the action raises, the thread logs the sentence *failure* and calls it again after the next pause. A pause of
+    None lasts until the thread is woken. After a wake the thread waits *gather* seconds, so that one call serves
+    several wakes. The daemon thread calls *last* once when it is stopped.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class PeriodicThread:
         self._pid = 0
 
     def start(self) -> None:
-        """Start the thread unless this process has it; a fork takes no threads along."""
+        """Start the thread if it does not run in this process; a fork has no threads."""
         if not is_this_process(self._pid):
             self._thread, self._pid = threading.Thread(target=self._run, name=self.name, daemon=True), os.getpid()
             self._thread.start()
 
     def wake(self) -> None:
         """End the present pause."""
-        if not self._woken.is_set():  # cheaper than `set`
+        if not self._woken.is_set():  # faster than `set`
             self._woken.set()
 
     def stop(self, patience: float | None = None) -> bool:
-        """Stop the thread and wait *patience* seconds for its end; None: without limit. Return whether it has ended."""
+        """Stop the thread, wait *patience* seconds (None: without limit), and say whether it has ended."""
         self._stops = True
         self._woken.set()
         if self._thread is None:

@@ -31,7 +31,7 @@ URLS = {
 def known(monkeypatch):
     monkeypatch.setattr(masking, "_passwords", ())
     monkeypatch.setattr(masking, "_encoded", ())
-    masking.know(Settings(home="/x", **URLS))
+    masking.set_passwords(Settings(home="/x", **URLS))
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,11 @@ def test_passwords_are_masked_however_they_are_spelled(text, masked):
 
 
 def test_a_password_in_the_options_of_a_url_is_masked_and_a_short_one_is_not():
-    masking.know(Settings(home="/x", database_url="postgresql:///qexp?password=long-enough&sslpassword=of-the-key"))
+    masking.set_passwords(
+        Settings(home="/x", database_url="postgresql:///qexp?password=long-enough&sslpassword=of-the-key")
+    )
     assert masking.mask("long-enough of-the-key") == "*** ***"
-    masking.know(Settings(home="/x", database_url="postgresql://me:qexp@db/qexp"))
+    masking.set_passwords(Settings(home="/x", database_url="postgresql://me:qexp@db/qexp"))
     assert masking.mask("postgresql://me:qexp@db/qexp") == "postgresql://me:qexp@db/qexp"
 
 
@@ -100,7 +102,7 @@ def test_variables_with_passwords_leave_the_environment_and_qexp_processes_find_
     before = settings_.load(folder=tmp_path)
     # When a process removes them
     monkeypatch.setenv("QEXP_ATTACH", "")  # so that the test removes it
-    masking.conceal(tmp_path)
+    masking.hide_from_functions(tmp_path)
     # Then no environment has them, and settings stay the same, here and in other processes
     environ = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
     assert not [text for text in (OTHER, "p%40ss", "T0ken") if text in environ + str(os.environ)]
@@ -118,7 +120,7 @@ def test_variables_with_passwords_leave_the_environment_and_qexp_processes_find_
 def test_without_passwords_in_the_environment_nothing_is_written(tmp_path, monkeypatch):
     for name in ("QEXP_DATABASE_URL", "QEXP_BROKER_URL", "QEXP_NOTIFY", "QEXP_ATTACH"):
         monkeypatch.delenv(name, raising=False)
-    masking.conceal(tmp_path)
+    masking.hide_from_functions(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert "QEXP_ATTACH" not in os.environ
 

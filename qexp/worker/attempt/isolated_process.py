@@ -113,7 +113,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     descendants.allow()
     loaded = settings.load()
-    masking.know(loaded)
+    masking.set_passwords(loaded)
     postgres, scratch = ReconnectingConnection(loaded), Scratch(claim.worker)
     signals = AttemptSignals(SlotTable(scratch.slots), slot)
     for number in (signal.SIGTERM, signal.SIGINT):

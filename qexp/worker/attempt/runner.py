@@ -57,7 +57,7 @@ class AttemptRunner:
         self.meter = Meter(settings.energy)
         self.flusher = JournalFlusher(postgres, self.meter.sample, each_second)
         self.code = AttemptCode(settings, postgres)
-        masking.conceal(scratch.folder)
+        masking.hide_from_functions(scratch.folder)
         self.experiment_state = ExperimentState.take()
         note_first_modules()
         self.required_state = required_state()

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from qexp.model import storable_text
-from qexp.worker.masking import mask, unfinished
+from qexp.worker.masking import mask, partial_length
 
 HEAD = TAIL = 65_536
 """Bytes of an attempt's output that are kept at its beginning and at its end."""
@@ -110,8 +110,8 @@ class Output:
         while data:
             decoder, piece = _UTF_8("replace"), data[:_PIECE]
             last = final and len(piece) == len(data)
-            if not last and (begun := unfinished(piece)):  # the rest of a password may come next
-                piece = piece[:-begun]
+            if not last and (length := partial_length(piece)):  # the rest of a password may come next
+                piece = piece[:-length]
             text = decoder.decode(piece, last)
             size = len(piece) - len(decoder.getstate()[0])
             if not size:
