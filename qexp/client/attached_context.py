@@ -15,8 +15,8 @@ from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker.context.context import Context
-from qexp.worker.context.flusher import JournalFlusher
-from qexp.worker.context.postgres import PostgresJournal
+from qexp.worker.context.journal_flusher import JournalFlusher
+from qexp.worker.context.postgres_journal import PostgresJournal
 
 
 class Attached(Context):

@@ -14,11 +14,11 @@ from qexp.store.reads import study_rows
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes.journal import AttemptFence
-from qexp.worker.attempt import experiment_state, function_call, results
+from qexp.worker.attempt import function_call, process_state_for_experiments, returned_value
 from qexp.worker.attempt.code import AttemptCode
 from qexp.worker.context.context import Leaving
-from qexp.worker.context.memory import MemoryJournal
-from qexp.worker.context.postgres import PostgresJournal
+from qexp.worker.context.memory_journal import MemoryJournal
+from qexp.worker.context.postgres_journal import PostgresJournal
 
 
 class DryRun:
@@ -56,7 +56,7 @@ class DryRun:
         context = function_call.context_of(claim, self.journal)
         switch_folder(self.folder)
         call = function_call.prepare(claim.function, self.folder, {**claim.settings, **claim.params}, context)
-        experiment_state.seed(context.seed)
+        process_state_for_experiments.seed(context.seed)
         try:
             value = function_call.returned(call, claim.function)
         except Leaving:
@@ -65,7 +65,7 @@ class DryRun:
             self._postgres.release()
         if isinstance(value, Departure):
             return None
-        return {**self.journal.recorded, **results.mapping(value, call.result_keys)}
+        return {**self.journal.recorded, **returned_value.mapping(value, call.result_keys)}
 
     def records(self) -> Iterator[str]:
         """Yield a line for each series, list, checkpoint and artifact that the experiment recorded."""

@@ -17,10 +17,10 @@ from qexp.queueing import messages
 from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.worker import celery_internals as internals
-from qexp.worker import masking
+from qexp.worker import password_masking
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.child.process import detach
-from qexp.worker.child.task import MessageRunner
+from qexp.worker.child.message_runner import MessageRunner
+from qexp.worker.child.startup import detach
 from qexp.worker.main.process import MainProcess
 from qexp.worker.shutdown import ShutdownPolicy
 from qexp.worker.slots import SLOTS
@@ -28,7 +28,7 @@ from qexp.worker.slots import SLOTS
 
 def install(app: Celery, settings: Settings) -> None:
     """Make the workers of a Celery application run experiments."""
-    masking.set_passwords(settings)
+    password_masking.set_passwords(settings)
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     shutdown_policy = ShutdownPolicy(settings)

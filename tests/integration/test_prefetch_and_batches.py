@@ -20,11 +20,11 @@ from qexp.store.selection.selectors import Selection
 from qexp.worker.attempt.runner import AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
-from qexp.worker.child.held import HeldExperiments
+from qexp.worker.child.held_experiments import HeldExperiments
+from qexp.worker.child.message_runner import MessageRunner
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.prefetch import ClaimPrefetcher
-from qexp.worker.child.results import ResultBatcher
-from qexp.worker.child.task import MessageRunner
+from qexp.worker.child.result_batcher import ResultBatcher
 from qexp.worker.shutdown import ShutdownPolicy
 from qexp.worker.slots import SlotTable
 

@@ -203,7 +203,7 @@ def test_of_a_long_message_the_beginning_and_the_end_are_stored(error):
 
 def test_a_password_at_the_cut_is_masked_whole(error, monkeypatch):
     # Given a message with a password at the place where it is cut
-    monkeypatch.setattr("qexp.worker.masking._passwords", ("s3cr3t-of-postgres",))
+    monkeypatch.setattr("qexp.worker.password_masking._passwords", ("s3cr3t-of-postgres",))
     source = "def f(n):\n    raise ValueError('x' * n + 's3cr3t-of-postgres' * 20 + 'y' * 200_000)\n"
     for shift in range(20):
         # When the message is stored

@@ -8,7 +8,7 @@ import pytest
 from qexp.errors import ResultError
 from qexp.model import Claim, Outcome
 from qexp.store.writes.claiming import encode_result
-from qexp.worker.attempt.results import mapping
+from qexp.worker.attempt.returned_value import mapping
 
 CLAIM = Claim(1, 1, uuid.UUID(int=1), {}, uuid.UUID(int=2), {}, 3, "s", "m:f", None, ())
 

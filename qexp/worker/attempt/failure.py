@@ -12,10 +12,11 @@ from pathlib import Path
 from traceback import FrameSummary
 from types import TracebackType
 
-from qexp.errors import QexpError
+from qexp.errors import QexpError, ResultError
 from qexp.functions.user_code import is_order, message_of, traceback_of, type_of
 from qexp.model import Error, Failure, Outcome, storable_text
-from qexp.worker.masking import mask
+from qexp.truncation import single_line
+from qexp.worker.password_masking import mask
 
 _OWN = f"{Path(__file__).resolve().parents[2]}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")
@@ -53,6 +54,11 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
         fingerprint=fingerprint(kind, [*marks, message] if own else marks),
         traceback=f"{text.rstrip()}\n\n{kind}: {message}" if shown is not error else text,
     )
+
+
+def not_storable(what: str, error: Exception, folder: Path | None) -> Error:
+    """Return the error of an attempt whose result or records Postgres refuses."""
+    return describe(ResultError(f"{what} cannot be stored: {single_line(error)}"), Failure.ERROR, folder)
 
 
 TIMEOUT = "Timeout"

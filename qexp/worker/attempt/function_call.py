@@ -17,8 +17,8 @@ from qexp.functions.user_code import is_order
 from qexp.model import Claim, Departure, Failure, Json, Outcome
 from qexp.serialization import KeyTypes
 from qexp.this_process import is_this_process
-from qexp.worker.attempt import experiment_state, failure
-from qexp.worker.attempt.results import error_of, result_of
+from qexp.worker.attempt import failure, process_state_for_experiments
+from qexp.worker.attempt.returned_value import error_of, result_of
 from qexp.worker.attempt.signals import AttemptSignals, TimeoutReached
 from qexp.worker.context.context import Context, Journal, Leaving
 
@@ -65,7 +65,7 @@ def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
         call = prepare(claim.function, folder, {**claim.settings, **claim.params}, context)
     except FunctionError as error:
         return Outcome(error=failure.describe(error, Failure.INVALID, folder))
-    experiment_state.seed(context.seed)
+    process_state_for_experiments.seed(context.seed)
     value = returned(call, claim.function)
     if isinstance(value, Departure):
         return Outcome(result={}, departure=context.departure or value)

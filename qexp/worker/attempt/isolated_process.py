@@ -21,15 +21,15 @@ from qexp.functions import imports_of, note_first_modules
 from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes.journal import AttemptFence
-from qexp.worker import masking
+from qexp.worker import password_masking
 from qexp.worker.attempt import descendants, function_call, processes
-from qexp.worker.attempt.required_state import required_state
+from qexp.worker.attempt.process_state_for_qexp import state_for_qexp
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.context.context import Context
-from qexp.worker.context.flusher import JournalFlusher
-from qexp.worker.context.postgres import PostgresJournal
+from qexp.worker.context.journal_flusher import JournalFlusher
+from qexp.worker.context.postgres_journal import PostgresJournal
 from qexp.worker.slots import SlotTable
 
 
@@ -113,7 +113,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     descendants.allow()
     loaded = settings.load()
-    masking.set_passwords(loaded)
+    password_masking.set_passwords(loaded)
     postgres, scratch = ReconnectingConnection(loaded), Scratch(claim.worker)
     signals = AttemptSignals(SlotTable(scratch.slots), slot)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -130,7 +130,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
     flusher = JournalFlusher(postgres, meter.sample)
     meter.start()
     flusher.start(journal)
-    restore = required_state().restore
+    restore = state_for_qexp().restore
     note_first_modules()
     outcome = function_call.run(claim, claim.folder, function_call.context_of(claim, journal), signals, restore)
     restore()

@@ -12,19 +12,18 @@ from qexp.model import UNKNOWN, Claim, Failure, Outcome
 from qexp.settings import Settings
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.store.writes.journal import AttemptFence
-from qexp.worker import masking
+from qexp.worker import password_masking
 from qexp.worker.attempt import descendants, failure, function_call, isolated_process
-from qexp.worker.attempt.capture import Capture
 from qexp.worker.attempt.code import AttemptCode
-from qexp.worker.attempt.experiment_state import ExperimentState
-from qexp.worker.attempt.refusal import refused
-from qexp.worker.attempt.required_state import required_state
+from qexp.worker.attempt.output_capture import Capture
+from qexp.worker.attempt.process_state_for_experiments import StateForExperiments
+from qexp.worker.attempt.process_state_for_qexp import state_for_qexp
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.attempt.usage import Meter
 from qexp.worker.context.context import Context
-from qexp.worker.context.flusher import JournalFlusher
-from qexp.worker.context.postgres import PostgresJournal
+from qexp.worker.context.journal_flusher import JournalFlusher
+from qexp.worker.context.postgres_journal import PostgresJournal
 from qexp.worker.slots import SlotTable
 
 Run = Callable[[Claim, Path | None, Context, AttemptSignals], Outcome]
@@ -57,10 +56,10 @@ class AttemptRunner:
         self.meter = Meter(settings.energy)
         self.flusher = JournalFlusher(postgres, self.meter.sample, each_second)
         self.code = AttemptCode(settings, postgres)
-        masking.hide_from_functions(scratch.folder)
-        self.experiment_state = ExperimentState.take()
+        password_masking.hide_from_functions(scratch.folder)
+        self.state_for_experiments = StateForExperiments.take()
         note_first_modules()
-        self.required_state = required_state()
+        self.state_for_qexp = state_for_qexp()
         self.unrestored: list[str] = []
         """Names of settings that could not be restored after the last attempt: replace this process."""
 
@@ -74,7 +73,7 @@ class AttemptRunner:
         environment = AttemptEnvironment(self, claim)
         try:
             outcome = environment.run(
-                partial(function_call.run, restore=self.required_state.restore) if shares else isolated_process.run
+                partial(function_call.run, restore=self.state_for_qexp.restore) if shares else isolated_process.run
             )
         finally:
             environment.close()
@@ -86,7 +85,7 @@ class AttemptRunner:
         try:
             environment.journal.flush(PATIENCE, final=True)
         except REFUSALS as error:
-            return refused("its records", error, claim, outcome.usage)
+            return Outcome(error=failure.not_storable("its records", error, claim.folder), usage=outcome.usage)
         finally:
             environment.journal.over = True  # a context that the user's code keeps raises from now on
         return environment.journal.completed(outcome)
@@ -121,9 +120,9 @@ class AttemptEnvironment:
     def close(self) -> None:
         """Restore all settings that the function may have changed."""
         runner = self.runner
-        runner.unrestored = runner.required_state.restore()  # first, since the rest needs these settings
+        runner.unrestored = runner.state_for_qexp.restore()  # first, since the rest needs these settings
         runner.flusher.stop()
-        runner.experiment_state.restore()
+        runner.state_for_experiments.restore()
         runner.capture.stop()
         if runner.is_child:
             descendants.end(self.claim.id)

@@ -18,7 +18,7 @@ from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.store.schema import views
 from qexp.store.writes import claiming, worker_rows
 from qexp.truncation import single_line
-from qexp.worker.attempt.refusal import refused
+from qexp.worker.attempt import failure
 from qexp.worker.child.outbox_files import ChildDeath, OutboxFiles
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class ResultOutbox:
             try:
                 recorded = self._postgres.run(finish, what, patience, waiting)
             except REFUSALS as error:
-                outcome = refused("the result", error, claim, outcome.usage)
+                outcome = Outcome(error=failure.not_storable("the result", error, claim.folder), usage=outcome.usage)
                 recorded = self._postgres.run(finish, what, patience, waiting)
         self._files.of(claim).unlink(missing_ok=True)  # another process may have left it
         if recorded is None:

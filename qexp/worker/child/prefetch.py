@@ -18,7 +18,7 @@ from qexp.store.connection import Raw
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import claiming
 from qexp.truncation import listed
-from qexp.worker.child.held import HeldExperiments
+from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.shutdown import ShutdownPolicy
 from qexp.worker.slots import SlotTable
 

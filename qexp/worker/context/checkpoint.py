@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.checkpoint_codec import CheckpointReader, CheckpointWriter, from_text, read_npy, to_text
+from qexp.worker.context.checkpoint_zip import CheckpointReader, CheckpointWriter, from_text, read_npy, to_text
 from qexp.worker.context.state_protocols import is_array
 
 Dump = Callable[[Any, BinaryIO], None]

@@ -20,7 +20,7 @@ from qexp.worker.context.checkpoint import Dump, EncodedCheckpoint, Load, encode
 from qexp.worker.context.loop_state import State
 
 if TYPE_CHECKING:
-    from qexp.worker.context.memory import MemoryJournal
+    from qexp.worker.context.memory_journal import MemoryJournal
 
 T = TypeVar("T")
 
@@ -308,7 +308,9 @@ class Local(Context):
     """A context in memory. Its `journal` has all that the function saved; give it to another one to continue."""
 
     def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:
-        from qexp.worker.context.memory import MemoryJournal  # functions that only annotate Context load no psycopg
+        from qexp.worker.context.memory_journal import (
+            MemoryJournal,  # functions that only annotate Context load no psycopg
+        )
 
         self.journal = journal or MemoryJournal()
         super().__init__(self.journal, **facts)

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from qexp.model import storable_text
-from qexp.worker.masking import mask, partial_length
+from qexp.worker.password_masking import mask, partial_length
 
 HEAD = TAIL = 65_536
 """Bytes of an attempt's output that are kept at its beginning and at its end."""

@@ -9,7 +9,7 @@ from typing import Any
 from qexp.errors import CheckpointError, article
 from qexp.model import SCALARS
 from qexp.worker.context import class_codec, tensor_codec
-from qexp.worker.context.checkpoint_codec import has_known_factory
+from qexp.worker.context.checkpoint_zip import has_known_factory
 from qexp.worker.context.state_path import Traversal
 from qexp.worker.context.state_protocols import (
     OwnState,

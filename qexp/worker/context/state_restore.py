@@ -10,7 +10,7 @@ from qexp.model import SCALARS
 from qexp.truncation import single_line
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.checkpoint import encode
-from qexp.worker.context.checkpoint_codec import has_known_factory
+from qexp.worker.context.checkpoint_zip import has_known_factory
 from qexp.worker.context.state_capture import Memory, described, is_dataclass, memory_of, parts_of, require_state
 from qexp.worker.context.state_path import Traversal
 from qexp.worker.context.state_protocols import OwnState, attributes, has_attributes, is_array, is_estimator, own_state

@@ -14,7 +14,7 @@ from qexp.store.writes import worker_rows
 from qexp.worker.attempt.signals import GRACE
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import Recovery
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.periodic_thread import PeriodicThread
 from qexp.worker.shutdown import ShutdownPolicy
 
 log = logging.getLogger(__name__)

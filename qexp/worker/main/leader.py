@@ -20,7 +20,7 @@ from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt.failure import fingerprint
 from qexp.worker.main.leader_jobs import LeaderJobs
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.periodic_thread import PeriodicThread
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from qexp.store.reconnecting import PATIENCE
 from qexp.worker.attempt.processes import born, kill_tree, memory_of
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.periodic_thread import PeriodicThread
 from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from qexp.store.rules import notifications
 from qexp.store.rules.notifications import Event, StudyEvents
 from qexp.store.schema import tables
 from qexp.truncation import shortened, single_line
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import psutil
 
 from qexp import private_folders
-from qexp.errors import ResultError, ServiceError
-from qexp.model import Failure, OutputPiece
+from qexp.errors import ServiceError
+from qexp.model import OutputPiece
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
 from qexp.store.connection import Raw
@@ -19,7 +19,7 @@ from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
 from qexp.store.writes import claiming, journal, worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt import failure
-from qexp.worker.attempt.capture import path_of
+from qexp.worker.attempt.output_capture import path_of
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
@@ -118,9 +118,7 @@ class Recovery:
                     self._record(worker, pid, [item])
                 return
             (item,) = items
-            reason = failure.describe(
-                ResultError(f"the result cannot be stored: {single_line(error)}"), Failure.ERROR, None
-            )
+            reason = failure.not_storable("the result", error, None)
             self.postgres.run(
                 lambda raw: claiming.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
                 "a refused result",

@@ -13,9 +13,9 @@ from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.truncation import single_line
-from qexp.worker.child.held import HeldExperiments
+from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.outbox import ResultOutbox
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 

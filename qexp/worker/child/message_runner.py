@@ -17,9 +17,9 @@ from qexp.truncation import single_line
 from qexp.worker.attempt import failure
 from qexp.worker.attempt.runner import AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
-from qexp.worker.child.held import HeldExperiments
+from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.prefetch import ClaimPrefetcher
-from qexp.worker.child.results import ResultBatcher
+from qexp.worker.child.result_batcher import ResultBatcher
 from qexp.worker.shutdown import ShutdownPolicy
 from qexp.worker.slots import SlotTable
 

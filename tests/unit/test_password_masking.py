@@ -15,7 +15,7 @@ from qexp import settings as settings_
 from qexp.errors import SettingsError
 from qexp.model import Failure
 from qexp.settings import Settings
-from qexp.worker import masking
+from qexp.worker import password_masking
 from qexp.worker.attempt import failure
 from qexp.worker.context import output
 from qexp.worker.context.output import Output
@@ -29,9 +29,9 @@ URLS = {
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch):
-    monkeypatch.setattr(masking, "_passwords", ())
-    monkeypatch.setattr(masking, "_encoded", ())
-    masking.set_passwords(Settings(home="/x", **URLS))
+    monkeypatch.setattr(password_masking, "_passwords", ())
+    monkeypatch.setattr(password_masking, "_encoded", ())
+    password_masking.set_passwords(Settings(home="/x", **URLS))
 
 
 @pytest.mark.parametrize(
@@ -46,16 +46,16 @@ def known(monkeypatch):
     ],
 )
 def test_passwords_are_masked_however_they_are_spelled(text, masked):
-    assert masking.mask(text) == masked
+    assert password_masking.mask(text) == masked
 
 
 def test_a_password_in_the_options_of_a_url_is_masked_and_a_short_one_is_not():
-    masking.set_passwords(
+    password_masking.set_passwords(
         Settings(home="/x", database_url="postgresql:///qexp?password=long-enough&sslpassword=of-the-key")
     )
-    assert masking.mask("long-enough of-the-key") == "*** ***"
-    masking.set_passwords(Settings(home="/x", database_url="postgresql://me:qexp@db/qexp"))
-    assert masking.mask("postgresql://me:qexp@db/qexp") == "postgresql://me:qexp@db/qexp"
+    assert password_masking.mask("long-enough of-the-key") == "*** ***"
+    password_masking.set_passwords(Settings(home="/x", database_url="postgresql://me:qexp@db/qexp"))
+    assert password_masking.mask("postgresql://me:qexp@db/qexp") == "postgresql://me:qexp@db/qexp"
 
 
 def test_an_exception_is_stored_without_passwords():
@@ -88,7 +88,7 @@ def test_output_is_stored_without_passwords_however_its_bytes_are_split(tmp_path
             chunks += reader.take()
         chunks += reader.take(final=True)
     # Then only the passwords are missing, and positions count the bytes
-    assert "".join(chunk.text for chunk in chunks) == masking.mask("".join(parts))
+    assert "".join(chunk.text for chunk in chunks) == password_masking.mask("".join(parts))
     assert [chunk.end for chunk in chunks[:-1]] == [chunk.position for chunk in chunks[1:]]
     assert sum(chunk.size for chunk in chunks) == len(data)
 
@@ -102,7 +102,7 @@ def test_variables_with_passwords_leave_the_environment_and_qexp_processes_find_
     before = settings_.load(folder=tmp_path)
     # When a process removes them
     monkeypatch.setenv("QEXP_ATTACH", "")  # so that the test removes it
-    masking.hide_from_functions(tmp_path)
+    password_masking.hide_from_functions(tmp_path)
     # Then no environment has them, and settings stay the same, here and in other processes
     environ = subprocess.run(["env"], capture_output=True, text=True, check=True).stdout
     assert not [text for text in (OTHER, "p%40ss", "T0ken") if text in environ + str(os.environ)]
@@ -120,7 +120,7 @@ def test_variables_with_passwords_leave_the_environment_and_qexp_processes_find_
 def test_without_passwords_in_the_environment_nothing_is_written(tmp_path, monkeypatch):
     for name in ("QEXP_DATABASE_URL", "QEXP_BROKER_URL", "QEXP_NOTIFY", "QEXP_ATTACH"):
         monkeypatch.delenv(name, raising=False)
-    masking.hide_from_functions(tmp_path)
+    password_masking.hide_from_functions(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert "QEXP_ATTACH" not in os.environ
 

@@ -8,13 +8,13 @@ import pytest
 
 PRELUDE = """
 import builtins, json, os, resource, sys, threading, time
-from qexp.worker.attempt.required_state import required_state
+from qexp.worker.attempt.process_state_for_qexp import state_for_qexp
 
 def broken(*arguments, **named):
     raise SystemExit("broken by an experiment")
 
 dumps, out = json.dumps, os.dup(1)
-state = required_state()
+state = state_for_qexp()
 """
 ENDING = """
 lost = state.restore()
@@ -67,6 +67,6 @@ def test_required_state_is_restored(change):
 )
 def test_required_state_that_cannot_be_restored_is_named(change):
     lost, again, _ = restored(
-        f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); state = required_state()\n{change}"
+        f"resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); state = state_for_qexp()\n{change}"
     )
     assert (lost, again) == (["open descriptors"], ["open descriptors"])

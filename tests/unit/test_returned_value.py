@@ -16,7 +16,7 @@ from qexp.errors import ContextError
 from qexp.functions import switch_folder
 from qexp.model import Claim
 from qexp.worker.attempt import function_call
-from qexp.worker.attempt.results import result_of
+from qexp.worker.attempt.returned_value import result_of
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.context.context import Context
 from qexp.worker.slots import SlotTable

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from qexp.worker.attempt.experiment_state import seed
+from qexp.worker.attempt.process_state_for_experiments import seed
 
 PRELUDE = """
 import decimal, gc, json, locale, logging, multiprocessing, os, pathlib, signal, socket, sys, threading, warnings
-from qexp.worker.attempt.experiment_state import ExperimentState, seed
+from qexp.worker.attempt.process_state_for_experiments import StateForExperiments, seed
 
 def handle(*_): pass
 
@@ -83,7 +83,7 @@ def test_changes_by_an_experiment_are_undone(script, look, change):
     import logging.config
     {"import numpy" if "numpy" in look else ""}
     logging.getLogger("old")
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     for _ in range(2):
         show({look})
         {change}
@@ -97,7 +97,7 @@ def test_changes_by_an_experiment_are_undone(script, look, change):
 
 def test_captured_warnings_can_be_captured_again(script):
     source = """
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     before = warnings.showwarning
     for _ in range(2):
         logging.captureWarnings(True)
@@ -112,7 +112,7 @@ def test_warnings_that_were_captured_before_are_captured_after(script):
     source = """
     logging.captureWarnings(True)
     captured = warnings.showwarning
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     logging.captureWarnings(False)
     state.restore()
     show(warnings.showwarning is captured)
@@ -121,14 +121,16 @@ def test_warnings_that_were_captured_before_are_captured_after(script):
 
 
 def test_each_experiment_sees_its_own_warnings(script):
-    source = "state = ExperimentState.take()\nfor _ in range(2):\n    warnings.warn('careful')\n    state.restore()\n"
+    source = (
+        "state = StateForExperiments.take()\nfor _ in range(2):\n    warnings.warn('careful')\n    state.restore()\n"
+    )
     assert script(source)[1].count("careful") == 2
 
 
 def test_a_folder_that_is_gone_is_replaced_by_the_one_above(script, tmp_path):
     source = """
     os.makedirs("a/b"); os.chdir("a/b")
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     os.chdir("../.."); os.removedirs("a/b")
     state.restore()
     show(os.getcwd())
@@ -138,7 +140,7 @@ def test_a_folder_that_is_gone_is_replaced_by_the_one_above(script, tmp_path):
 
 def test_timers_and_handlers_of_an_experiment_are_reset(script):
     source = """
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     signal.signal(signal.SIGALRM, lambda *_: show("rang"))
     signal.setitimer(signal.ITIMER_REAL, 1000, 1000)
     state.restore()
@@ -151,7 +153,7 @@ def test_timers_and_handlers_of_an_experiment_are_reset(script):
 def test_a_change_that_cannot_be_undone_is_logged_and_the_others_are_undone(script):
     source = """
     limit = sys.getrecursionlimit()
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     os.chdir = None
     os.environ["X"] = "1"
     sys.setrecursionlimit(limit + 1)
@@ -167,7 +169,7 @@ def test_a_change_that_cannot_be_undone_is_logged_and_the_others_are_undone(scri
 
 def test_a_baseline_without_numpy_resets_later_numpy_settings(script):
     source = """
-    state = ExperimentState.take()
+    state = StateForExperiments.take()
     import numpy
     numpy.seterr(all="raise"); numpy.set_printoptions(precision=2)
     state.restore()

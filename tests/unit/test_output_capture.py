@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from qexp.worker.attempt.capture import path_of
+from qexp.worker.attempt.output_capture import path_of
 from qexp.worker.context.output import Output, render
 
 PRELUDE = """
 import ctypes, os, pathlib, subprocess, sys
-from qexp.worker.attempt.capture import Capture
+from qexp.worker.attempt.output_capture import Capture
 capture = Capture(pathlib.Path(sys.argv[1]))
 shown = pathlib.Path(sys.argv[1]) / "shown"
 C = ctypes.CDLL(None)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from qexp.store.reconnecting import ReconnectingConnection
-from qexp.worker.context.postgres import PostgresJournal
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.context.postgres_journal import PostgresJournal
+from qexp.worker.periodic_thread import PeriodicThread
 
 _INTERVAL = 1.0
 """Seconds between two flushes."""

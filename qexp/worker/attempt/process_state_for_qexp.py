@@ -22,7 +22,7 @@ from typing import Any
 from qexp.worker.attempt.process_state import ProcessSetting, ProcessState
 
 
-def required_state() -> ProcessState:
+def state_for_qexp() -> ProcessState:
     """Note the present values, which this process needs to record an experiment and to run the next one."""
     settings = [*_SETTINGS, _descriptors()]
     return ProcessState(settings, [setting.read() for setting in settings])

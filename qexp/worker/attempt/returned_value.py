@@ -20,7 +20,7 @@ from qexp.partial_data import partial_data
 from qexp.serialization import KeyTypes
 from qexp.truncation import listed
 from qexp.worker.attempt import failure
-from qexp.worker.context.postgres import LARGEST, check_size
+from qexp.worker.context.postgres_journal import LARGEST, check_size
 
 _NAMED = 10
 """The most refused parts, and the most kept parts, that an error names."""

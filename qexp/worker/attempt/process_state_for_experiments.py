@@ -39,11 +39,11 @@ _NUMPY_PRINTS |= {"legacy": False}
 _ENVIRON = os.environ
 
 
-class ExperimentState(ProcessState):
+class StateForExperiments(ProcessState):
     """The environment, signal handlers, loggers, hooks and more, as they were before an experiment."""
 
     @classmethod
-    def take(cls) -> ExperimentState:
+    def take(cls) -> StateForExperiments:
         """Note the present state. Loggers that are made later are not restored."""
         loggers, states = _loggers()
         return cls((*_SETTINGS, loggers), [*(setting.read() for setting in _SETTINGS), states])

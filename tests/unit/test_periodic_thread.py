@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from qexp.errors import ServiceError
-from qexp.worker.periodic import PeriodicThread
+from qexp.worker.periodic_thread import PeriodicThread
 
 
 @pytest.fixture
