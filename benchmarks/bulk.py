@@ -114,7 +114,7 @@ class Bulk:
                 began = time.perf_counter()
                 claim = claiming.claim(raw, experiment, self._worker, os.getpid())
                 if claim is None or claiming.finish(raw, claim, Outcome(result={"y": 1})) is None:
-                    raise RuntimeError(f"experiment {experiment} was not to be had")
+                    raise RuntimeError(f"experiment {experiment} could not be claimed")
                 times.append(time.perf_counter() - began)
             raw.execute(b"DELETE FROM study WHERE name = %s", [probe])
         return 1000 * statistics.median(times)

@@ -49,7 +49,7 @@ def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path):
     done = qexp("cancel", running.name, "--reason", "wrong data")
     assert done.stdout.startswith("3 cancelled: ") and "3 of them are running" in done.stderr
     assert {row["status"] for row in running.listed()} == {"cancelled"}
-    eventually((tmp_path / "stubborn-left").exists, "the stubborn one to be told")
+    eventually((tmp_path / "stubborn-left").exists, "the resisting one to get a signal")
     assert (tmp_path / "plain-left").read_text() == "Leaving"
     # Then their children are free again
     (tmp_path / "go").touch()
@@ -62,7 +62,7 @@ def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path):
 
 def test_a_paused_study_releases_its_experiments_and_continues_after_a_resume(qexp, running, tmp_path):
     assert qexp("pause", running.name, "--reason", "the disk is full").returncode == 0
-    eventually(lambda: {row["status"] for row in running.listed()} == {"pending"}, "all to be given back")
+    eventually(lambda: {row["status"] for row in running.listed()} == {"pending"}, "all to be released")
     assert "the disk is full" in qexp("status", running.name).stdout
     (tmp_path / "go").touch()
     done = qexp("resume", running.name)
@@ -71,7 +71,7 @@ def test_a_paused_study_releases_its_experiments_and_continues_after_a_resume(qe
     shown = {row["params"]["kind"]: row for row in running.shown()}
     for row in shown.values():
         assert [attempt["outcome"] for attempt in row["attempts"]] == ["released", "done"]
-    assert json.dumps(shown["asks"]["result"]["from"]).isdigit(), "it had saved before it left"
+    assert json.dumps(shown["asks"]["result"]["from"]).isdigit(), "it saved before it stopped"
     assert shown["plain"]["result"] == {"from": None}
 
 
@@ -105,7 +105,7 @@ def test_experiments_longer_than_a_workers_lifetime_wait_for_another_worker(
     monkeypatch.setenv("QEXP_HEARTBEAT", "0.5")
     monkeypatch.setenv("QEXP_LIFETIME", "10m")
     first = start_worker("-Q", own, "-c", "1").await_ready()
-    eventually(lambda: "no waiting experiment fits" in first.text(), "the worker to take nothing any more")
+    eventually(lambda: "no waiting experiment fits" in first.text(), "the worker to stop taking messages")
     assert long.listed()[1]["status"] in ("queued", "pending")
     # Then another worker without this limit runs them
     monkeypatch.delenv("QEXP_LIFETIME")

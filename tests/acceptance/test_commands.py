@@ -69,7 +69,7 @@ def test_a_dry_run_says_under_which_condition_a_parameter_exists(qexp, study):
     assert re.search(r"^  y +5, 6  \(if x=1\|2, deep=true\)$", qexp("enqueue", "grid.yaml", "--dry-run").stdout, re.M)
 
 
-def test_a_dry_run_says_what_limits_each_attempt(qexp, study):
+def test_a_dry_run_names_the_limits_of_each_attempt(qexp, study):
     study(SQUARES, {"x": [1, 2, 3]}, timeout="1-12:00:00", memory="4GiB", retries={"lost": 0, "delay": "90s"})
     assert (
         "  each attempt: timeout 1 d 12 h, memory 4.3 GB; retries: 1 after crashed, 100 after released, "
@@ -79,7 +79,7 @@ def test_a_dry_run_says_what_limits_each_attempt(qexp, study):
     assert (found["timeout"], found["memory"], found["retries"]["delay"]) == (129_600, 2**32, 90)
 
 
-def test_a_dry_run_lists_each_axis_and_what_a_run_would_take(qexp, study, worker):
+def test_a_dry_run_lists_each_axis_and_the_expected_duration(qexp, study, worker):
     made = study(SQUARES, {"x": {"range": [10, 30]}})
     text = qexp("enqueue", "grid.yaml", "--dry-run").stdout
     assert re.search(r"^  x  10, 11, 12, 13, …, 29  \(20 values\)$", text, re.MULTILINE)

@@ -120,7 +120,7 @@ def test_events_are_notified_once_with_two_workers_and_also_when_the_last_one_st
     made = study(source, {"x": list(range(6))}, queue=f"{queue}_told", notify=service.address)
     made.enqueue()
     assert made.wait() == 1
-    eventually(lambda: len(service.told) == 2, "the first failure and the end to be told")
+    eventually(lambda: len(service.told) == 2, "notifications of the first failure and the end")
     first, second = service.told
     assert first.startswith(f"{made.name}: the first failure") and "ZeroDivisionError" in first
     assert second.splitlines()[0] == f"{made.name}: finished: 5 done, 1 failed"

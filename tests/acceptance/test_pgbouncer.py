@@ -66,7 +66,7 @@ def test_a_study_runs_through_a_pool_of_fewer_connections_than_processes(
 
     # When a study runs, one of its processes is killed, and failed experiments run again
     assert f"{len(values)} new" in made.enqueue()
-    eventually((tmp_path / "pid").exists, "the one that is to be killed to be in its fourth epoch")
+    eventually((tmp_path / "pid").exists, "the experiment to be in its fourth epoch")
     metric = "experiment e JOIN metric m ON m.experiment = e.id AND m.step = 3 AND e.params->>'way' = 'killed'"
     eventually(lambda: count(metric) == 1, "its metrics to be written")
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)

@@ -155,7 +155,7 @@ def test_a_refused_picture_leaves_the_earlier_file_as_it_was(qexp, ran, tmp_path
     ("library", "options", "purpose"),
     [("matplotlib", KINDS["line"], "a picture"), ("scipy", [*KINDS["line"], "--stat", "ci95"], "a t quantile")],
 )
-def test_without_a_library_one_line_says_what_to_install(qexp, ran, tmp_path, library, options, purpose):
+def test_without_a_library_one_line_names_the_package_to_install(qexp, ran, tmp_path, library, options, purpose):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     (hidden / f"{library}.py").write_text("raise ImportError('none')")

@@ -14,7 +14,7 @@ def workers(start_worker, queue):
 
 
 AS_ROOT = ("setuid", "setgid", "chroot")
-SPOILERS = {
+CHANGES = {
     "setuid": "os.setuid(65534)",
     "seteuid": "os.seteuid(65534)",
     "setgid": "os.setgroups([]); os.setgid(65534)",
@@ -58,12 +58,12 @@ def f(x):
 """
 
 
-@pytest.mark.parametrize("spoiler", SPOILERS)
-def test_changes_of_an_experiment_to_its_process_affect_no_other(study, workers, spoiler):
-    if spoiler in AS_ROOT and os.geteuid():
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_of_an_experiment_to_its_process_affect_no_other(study, workers, change):
+    if change in AS_ROOT and os.geteuid():
         pytest.skip("only root may do that")
     # Given short experiments that share claims, and one that damages their process
-    made = study(SOURCE.replace("{code}", SPOILERS[spoiler]), {"x": list(range(-4, 5))}, timeout="20s")
+    made = study(SOURCE.replace("{code}", CHANGES[change]), {"x": list(range(-4, 5))}, timeout="20s")
     # When they run
     made.enqueue()
     made.wait()

@@ -134,7 +134,7 @@ def test_the_worker_role_has_all_rights_that_workers_need(roles, start, enqueue,
     retries = {"error": 1, "crashed": 0, "lost": 5, "delay": "0.1s"}
     name, as_owner = enqueue(SOURCE, {"way": ways}, settings={"folder": str(tmp_path)}, retries=retries)
     first = start("-c", "2")
-    eventually((tmp_path / "began").exists, "the experiment that will be lost to run")
+    eventually((tmp_path / "began").exists, "the experiment of the silent worker to run")
     second = start("-c", "1")
 
     def statuses():
@@ -144,7 +144,7 @@ def test_the_worker_role_has_all_rights_that_workers_need(roles, start, enqueue,
     eventually(lambda: list(statuses().values()).count("running") == 1, "all others to end")
     # When one of them becomes silent
     first.kill()
-    eventually(lambda: statuses()["silent"] == "done", "the leader to give it to the other one")
+    eventually(lambda: statuses()["silent"] == "done", "the leader to recover it for the other one")
     # Then each experiment has the expected end and all recorded data
     ends = {"raises": "failed", "crashes": "failed", "pauses": "paused"}
     assert statuses() == {way: ends.get(way, "done") for way in ways}

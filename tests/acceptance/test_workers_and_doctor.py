@@ -168,7 +168,7 @@ def test_a_killed_worker_becomes_silent_and_is_lost_after_its_recovery(site):
     assert (found["workers"]["verdict"], found["workers"]["repair"]) == ("warning", "celery -A qexp worker")
     # And after another worker has recovered its experiment, only --all shows it
     site.start("-c", "1", "-n", "other@%h", QEXP_LEASE="1")
-    eventually(lambda: [worker["name"][:6] for worker in site.workers()] == ["other@"], "the other to be alone")
+    eventually(lambda: [worker["name"][:6] for worker in site.workers()] == ["other@"], "only the other worker")
     assert [worker["state"] for worker in site.workers("--all", QEXP_LEASE="1")][1:] == ["lost"]
 
 

@@ -126,7 +126,7 @@ def test_inq_reader_without_it_a_damaged_process_runs_the_next_experiment(worker
     eventually(lambda: not psutil.pid_exists(pid), "the child to be replaced")
     worker.send(1)
     worker.says(r"ended \[1\]")
-    assert "died" not in worker.text(), "it has ended in order"
+    assert "died" not in worker.text(), "it has ended normally"
 
 
 def test_call_soon_and_cancel_task_queue_without_them_a_quarantined_worker_takes_more_work(worker, site):
@@ -160,7 +160,7 @@ def test_cache_without_it_a_stopping_worker_kills_its_experiments(worker):
     worker.says(r"ended \[4\]")
 
 
-def test_wait_for_soft_shutdown_without_it_experiments_of_a_worker_that_must_stop_at_once_count_as_crashed(worker):
+def test_wait_for_soft_shutdown_without_it_experiments_of_an_immediately_stopped_worker_count_as_crashed(worker):
     worker.send(4)
     worker.says("begun")
     worker.process.send_signal(signal.SIGQUIT)

@@ -109,7 +109,7 @@ def fail(raw, experiment, worker, failure=Failure.ERROR):
     return claim
 
 
-def stand(raw, experiment):
+def status_and_delay(raw, experiment):
     """Return an experiment's status and the seconds until it is due, None if it is not waiting."""
     query = "SELECT status, extract(epoch FROM not_before - now())::float8 FROM experiment WHERE id = %s"
     return raw.execute(query, [experiment.id]).fetchone()
@@ -120,13 +120,13 @@ def test_a_failure_is_retried_later_each_time_until_its_budget_is_spent(client, 
     waits = []
     for _ in range(2):
         fail(raw, experiment, same)
-        status, seconds = stand(raw, experiment)
+        status, seconds = status_and_delay(raw, experiment)
         assert status == "pending"
         waits.append(seconds)
     assert 70 < waits[0] <= 125
     assert 140 < waits[1] <= 250
     fail(raw, experiment, same)
-    assert stand(raw, experiment) == ("failed", None)
+    assert status_and_delay(raw, experiment) == ("failed", None)
     assert [attempt.outcome for attempt in get(client, experiment.id).attempts] == ["error"] * 3
 
 
@@ -134,12 +134,12 @@ def test_each_way_of_failing_has_a_budget_of_its_own(raw, experiment, worker):
     same = worker()
     for failure, status in [("error", "pending"), ("crashed", "pending"), ("error", "pending"), ("crashed", "failed")]:
         fail(raw, experiment, same, Failure(failure))
-        assert stand(raw, experiment)[0] == status
+        assert status_and_delay(raw, experiment)[0] == status
 
 
 def test_a_function_that_cannot_be_called_is_not_retried(raw, experiment, worker):
     fail(raw, experiment, worker(), Failure.INVALID)
-    assert stand(raw, experiment) == ("failed", None)
+    assert status_and_delay(raw, experiment) == ("failed", None)
 
 
 def test_a_requeue_resets_the_budget(client, raw, experiment, worker):
@@ -148,7 +148,7 @@ def test_a_requeue_resets_the_budget(client, raw, experiment, worker):
         fail(raw, experiment, same)
     client.requeue(Selection(ids=((experiment.id, experiment.id),)))
     fail(raw, experiment, same)
-    assert stand(raw, experiment)[0] == "pending"
+    assert status_and_delay(raw, experiment)[0] == "pending"
 
 
 def waiting(client):

@@ -89,7 +89,7 @@ def test_two_concurrent_enqueues_of_one_grid_write_each_experiment_once(client, 
         thread.join()
     assert len(results) == 4
     assert sum(done.new for done in results) == 500
-    assert sum(done.announced for done in results) == 40, "the window of a study of which nothing is known"
+    assert sum(done.announced for done in results) == 40, "the window of a study with unknown durations"
     assert client.counts(made.study)[0].total == 500
 
 

@@ -31,13 +31,13 @@ def study(client, raw, tmp_path):
     return name, grid
 
 
-def turn_round(raw, numbers):
+def reverse_rows(raw, numbers):
     """Rewrite rows in descending order, as retries and requeues do over time."""
     for number in reversed(numbers):
         raw.execute("UPDATE experiment SET pid = 1 WHERE id = %s", [number])
 
 
-def verbs(settings, study, numbers, worker):
+def commands(settings, study, numbers, worker):
     """Return each command by its name: the status that it needs, and a function that runs it on its own connection."""
 
     def raw(action):
@@ -72,7 +72,7 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
     numbers = [view.id for view in client.experiments(Selection(name))]
     worker = uuid.uuid4()
     worker_rows.register(raw, worker, worker_rows.WorkerInfo("here", 1, "worker@here", ["nobody"], 4))
-    status, do = verbs(client.settings, study, numbers, worker)[verb]
+    status, do = commands(client.settings, study, numbers, worker)[verb]
     for number in numbers:
         if status is not Status.QUEUED:
             claim = claiming.claim(raw, number, worker, 1)
@@ -81,7 +81,7 @@ def test_experiments_are_locked_in_the_order_of_their_ids(client, raw, study, ve
             claiming.finish(raw, claim, Outcome(result={"y": 1}, error=error))
         if status is Status.PAUSED:
             claiming.finish(raw, claim, Outcome(result={"y": 1}, departure=Departure("paused")))
-    turn_round(raw, numbers)
+    reverse_rows(raw, numbers)
     with connect(client.settings) as other, other.transaction():
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[2]])
         holder = other.execute("SELECT pg_backend_pid()").fetchone()[0]
@@ -163,7 +163,7 @@ def test_a_command_that_postgres_ended_in_a_deadlock_is_repeated(site, client, r
         thread = threading.Thread(target=lambda: done.append(client.cancel(Selection(name))))
         thread.start()
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        eventually(lambda: raw.execute(waits).fetchone(), "the verb to wait")
+        eventually(lambda: raw.execute(waits).fetchone(), "the command to wait")
         # When both wait for each other, so that Postgres ends the command
         other.execute("SELECT FROM experiment WHERE id = %s FOR UPDATE", [numbers[0]])
     thread.join()
@@ -197,7 +197,7 @@ def test_a_command_names_the_session_whose_lock_it_waits_for_and_continues_after
         thread.start()
         eventually(
             lambda: f"waiting for a lock of process {holder} of" in caplog.text,
-            "the verb to name the process that holds the lock",
+            "the command to name the process that holds the lock",
         )
         await_waiting(raw, holder, verb)
         assert not done

@@ -188,12 +188,12 @@ def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw,
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.2 * len(late))
     monkeypatch.setattr("qexp.worker.main.leader.time", clock)
 
-    def looks_long(at_once=False):
+    def check_slowly(at_once=False):
         """Advance the leader's clock by 1.2 s, more than a third of the lease, like a busy machine."""
         late.append(at_once)
         return look(at_once)
 
-    leader._jobs.run_due = looks_long
+    leader._jobs.run_due = check_slowly
 
     def taken_back():
         worker_rows.beat(raw, loud)
@@ -203,7 +203,7 @@ def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw,
 
     # When it checks for longer than a lease, then it recovers the experiments of that worker
     try:
-        eventually(taken_back, "the experiment to be taken back")
+        eventually(taken_back, "the experiment to be recovered")
     finally:
         raw.execute("DELETE FROM leader")
         leader.stop(hurry=True)

@@ -70,17 +70,17 @@ def test_the_first_failure_and_the_end_are_notified_once_despite_two_leaders(stu
     study.end(name, FINE, TYPO, TYPO)
     for one in leaders * 2:
         one.note_news()
-    eventually(lambda: len(service.told) == 1, "the first failure to be told")
+    eventually(lambda: len(service.told) == 1, "a notification of the first failure")
     assert service.told[0].startswith(f"{name}: the first failure\n#")
     assert "x=1\nNameError: name 'sine' is not defined\nsee: qexp show" in service.told[0]
     study.end(name, FINE)
     for one in leaders * 2:
         one.note_news()
-    eventually(lambda: len(service.told) == 2, "the end to be told")
+    eventually(lambda: len(service.told) == 2, "a notification of the end")
     first, *lines = service.told[1].splitlines()
     assert first == f"{name}: finished: 2 done, 2 failed"
     assert lines[1:] == ["failed: 2 error", f"see: qexp errors {name}"]
-    eventually(lambda: all(sent for _, sent, _, _ in study.noted(name)), "all to be noted as sent")
+    eventually(lambda: all(sent for _, sent, _, _ in study.noted(name)), "all to be marked as sent")
     assert [(event, tries) for event, _, tries, _ in study.noted(name)] == [("failed", 1), ("finished", 1)]
     for one in leaders:
         one.stop()
@@ -91,11 +91,11 @@ def test_after_a_requeue_the_same_events_are_notified_again(client, study, servi
     name, one = study(1, [service.address]), leader()
     study.end(name, TYPO)
     one.note_news()
-    eventually(lambda: len(service.told) == 2, "the first round to be told")
+    eventually(lambda: len(service.told) == 2, "notifications of the first round")
     client.requeue(Selection(name))
     study.end(name, FINE)
     one.note_news()
-    eventually(lambda: len(service.told) == 3, "the second round to be told")
+    eventually(lambda: len(service.told) == 3, "notifications of the second round")
     assert service.told[2].splitlines()[0] == f"{name}: finished: 1 done"
     assert f"qexp export {name}" in service.told[2]
 
@@ -106,7 +106,7 @@ def test_a_reached_failure_limit_is_notified_with_its_pause(client, study, servi
     jobs = LeaderJobs(Database(client.settings))
     jobs.start()
     jobs.run_due()
-    eventually(lambda: any("paused" in text for text in service.told), "the pause to be told")
+    eventually(lambda: any("paused" in text for text in service.told), "a notification of the pause")
     jobs.stop()
     (text,) = [text for text in service.told if "paused" in text]
     assert text.startswith(f"{name}: paused\n2 of 2 failed, most by NameError")
@@ -131,7 +131,7 @@ def test_a_study_without_workers_is_notified_as_stalled_and_a_paused_or_running_
     assert study.noted(waiting) == [], "something runs on a live worker"
     worker_rows.leave(raw, study.worker)
     one.note_news()
-    eventually(lambda: len(service.told) == 1, "the stall to be told")
+    eventually(lambda: len(service.told) == 1, "a notification of the stall")
     assert service.told[0].startswith(
         f"{waiting}: no progress for 5 min\n2 open, 1 of them running; no worker listens to"
     )
@@ -157,11 +157,13 @@ def test_a_failing_service_is_retried_later_and_its_secret_is_not_stored(study, 
     assert T0KEN not in caplog.text and "message to json://***@127.0.0.1" in caplog.text
     # When its next attempt is due
     one.note_news()
-    assert {row[2] for row in study.noted(name)} == {1}, "not at once"
+    assert {row[2] for row in study.noted(name)} == {1}, "no retry yet"
     service.status = 200
     raw.execute("UPDATE notice SET due_at = now() WHERE sent_at IS NULL")
     one.note_news()
-    eventually(lambda: {row[1] for row in study.noted(name)} == {True, False}, "the one that is up again to be told")
+    eventually(
+        lambda: {row[1] for row in study.noted(name)} == {True, False}, "a notification by the restarted service"
+    )
     # Then the notifier gives up eventually
     raw.execute("UPDATE notice SET due_at = now(), tries = 5 WHERE sent_at IS NULL")
     one.note_news()
@@ -175,11 +177,11 @@ def test_a_hanging_service_delays_only_its_own_message(study, service, leader, m
     name, one = study(2, service.address), leader()
     study.end(name, TYPO)
     one.note_news()
-    eventually(lambda: study.noted(name)[0][2] == 1, "it to be tried")
+    eventually(lambda: study.noted(name)[0][2] == 1, "an attempt to notify")
     study.end(name, FINE)
     one.note_news()
-    assert [row[0] for row in study.noted(name)] == ["failed", "finished"], "it is noted meanwhile"
-    eventually(lambda: study.noted(name)[0][3] == "no answer within 2 s", "it to be given up for now")
+    assert [row[0] for row in study.noted(name)] == ["failed", "finished"], "it is recorded meanwhile"
+    eventually(lambda: study.noted(name)[0][3] == "no answer within 2 s", "the attempt to fail")
 
 
 def test_a_new_address_gets_no_old_events(client, study, service, leader, raw, site):
@@ -194,7 +196,7 @@ def test_a_new_address_gets_no_old_events(client, study, service, leader, raw, s
     fresh = study(1, [])
     study.end(fresh, FINE)
     everyone.note_news()
-    eventually(lambda: any(fresh in text for text in service.told), "the setting's address to be told")
+    eventually(lambda: any(fresh in text for text in service.told), "a notification to the address of the setting")
 
 
 def test_an_address_is_hidden_in_every_revision_and_its_change_is_shown(client, study, tmp_path, raw):

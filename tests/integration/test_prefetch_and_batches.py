@@ -316,7 +316,7 @@ def test_a_process_may_be_told_to_stop_at_any_moment(client, raw, tmp_path, runn
         _, *found = rows(client, study).values()
         return all(row == final or (row[0] in ("pending", "queued") and row[1] <= 1) for row in found)
 
-    eventually(all_ended_well, "all experiments to be recorded or given back")
+    eventually(all_ended_well, "all experiments to be recorded or released")
     assert number > 50
 
 

@@ -212,7 +212,7 @@ def test_a_forged_message_of_very_many_ids_does_not_stop_announcements(narrow, s
             server.rpop(f"{queue}\x06\x165")
         (backlog,) = broker.waiting(server, [(queue, 5)]).values()
     assert len(backlog.next_ids) == 100_000
-    assert again(known) == 0, "nobody knows when it was announced"
+    assert again(known) == 0, "its announcement has no time"
     narrow.publisher.republish([*backlog.next_ids, *(view.id for view in narrow.experiments(Selection(study)))])
     assert depth() == 5
     assert statuses(narrow, study) == ["queued"] * 4
@@ -336,7 +336,7 @@ def test_the_experiment_of_a_dead_child_is_ended_after_a_while(raw, strays, monk
     _, (one, _), reconciler, died = strays(DEAD, begun=True)
     for _ in range(2):
         reconciler.reconcile(raw)
-    assert died == [], "Celery is still to say how its process died"
+    assert died == [], "Celery has not yet reported the death"
     monkeypatch.setattr("qexp.worker.main.reconciler._UNSEEN", 0.0)
     reconciler.reconcile(raw)
     (death,) = died

@@ -54,13 +54,13 @@ def site(client, raw, tmp_path):
 def test_a_worker_that_fails_alone_is_quarantined_with_the_reason_and_the_repair(site, raw):
     bad, good = site.start("cellar"), site.start("attic")
     site.end(bad, *[error()] * 5)
-    assert site.look() == {}, "nobody has done any of it yet"
+    assert site.look() == {}, "no experiment is done yet"
     site.end(good, *[FINE] * 5)
     (reason,) = site.look().values()
     assert "No module named 'torch'" in reason and "repair cellar, then restart the worker" in reason
     assert worker_rows.beat(raw, bad).quarantine == reason
     assert worker_rows.beat(raw, good).quarantine is None
-    assert site.look() == {}, "once is enough"
+    assert site.look() == {}, "it is quarantined only once"
 
 
 def test_a_quarantined_worker_gets_no_experiments_and_returns_its_messages(site, raw, client):
@@ -122,10 +122,10 @@ def test_the_last_live_worker_of_a_queue_is_never_quarantined(site, raw):
     bad, good = site.start("cellar", site.queue, f"{site.queue}_gpu"), site.start("attic")
     site.end(bad, *[error()] * 5)
     site.end(good, *[FINE] * 5)
-    assert site.look() == {}, "nobody else listens to the other queue"
+    assert site.look() == {}, "no other worker listens to the other queue"
     other = site.start("barn", f"{site.queue}_gpu")
     worker_rows.leave(raw, other)
-    assert site.look() == {}, "and who has stopped does not count"
+    assert site.look() == {}, "and a stopped worker does not count"
     site.start("barn", f"{site.queue}_gpu")
     assert set(site.look()) == {bad}
 

@@ -197,7 +197,7 @@ def test_an_incomplete_table_is_marked_and_gaps_have_commands(enqueue, finish, r
     assert "all17" in told.texts["cost"]
 
 
-def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path):
+def test_revisions_list_the_changes_between_them(enqueue, finish, read, tmp_path):
     name = enqueue(settings={"epochs": 10})
     finish(name, lambda params: score(params) if params["data"] == "iris" else None)
     (tmp_path / "experiment.py").write_text("def f(**params): return 1\n")
@@ -221,7 +221,7 @@ def test_revisions_say_what_changed_between_them(enqueue, finish, read, tmp_path
 
 
 @pytest.mark.parametrize("gone", ["lr", "seed"])
-def test_a_parameter_that_only_an_earlier_grid_had_is_no_row(enqueue, finish, read, gone):
+def test_a_parameter_of_an_earlier_grid_only_is_no_row(enqueue, finish, read, gone):
     # Given a study whose newest grid lacks an earlier parameter
     grid = {"model": ["svm", "tree"], "data": ["iris"], "seed": [0], "lr": [0.1, 0.2]}
     name = enqueue(parameters=grid)

@@ -238,7 +238,7 @@ class Machine(RuleBasedStateMachine):
     def pick(self, number):
         return self.rows[number % len(self.rows)]
 
-    def old_or_current(self, number, late):
+    def experiment_and_claim(self, number, late):
         """Return an experiment and one of its claims, or None without a claim; unless *late*, the experiment runs."""
         running = [] if late > 1 else [row for row in self.rows if row.status == "running"]
         claimed = running or [row for row in self.rows if row.claims]
@@ -400,11 +400,11 @@ class Machine(RuleBasedStateMachine):
         assert [item.id for item in taken] == [row.id for row in queued[:limit]]
 
     @rule()
-    def time_goes_by(self):
+    def advance_clock(self):
         self.clock += TICK
 
     @rule()
-    def look_for_the_silent(self):
+    def find_silent_workers(self):
         limit = self.clock - timedelta(seconds=LEASE)
         running = {worker: [row.id for row in self.rows if row.runs_on(worker)] for worker in self.workers}
         gone = [worker for worker in self.workers if worker not in self.stopped and self.seen[worker] < limit]
@@ -499,7 +499,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, late=LATE, result=RESULT)
     def finish(self, pick, late, result):
-        row, claim = self.old_or_current(pick, late)
+        row, claim = self.experiment_and_claim(pick, late)
         if claim is not None:
             done = claiming.finish(self.raw, claim, Outcome(result=result or {}), self.clock)
             assert (done is not None) == row.is_current(claim)
@@ -508,7 +508,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, late=LATE, failure=st.sampled_from(list(Failure)), result=RESULT)
     def fail(self, pick, late, failure, result):
-        row, claim = self.old_or_current(pick, late)
+        row, claim = self.experiment_and_claim(pick, late)
         if claim is not None:
             error = Error(failure, "ValueError", "bad", fingerprint="feed0001")
             before = self.due(row)
@@ -526,7 +526,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, late=LATE, outcome=st.sampled_from(["released", "paused"]), reason=REASON, result=RESULT)
     def depart(self, pick, late, outcome, reason, result):
-        row, claim = self.old_or_current(pick, late)
+        row, claim = self.experiment_and_claim(pick, late)
         if claim is not None:
             departure = Departure(outcome, reason)
             done = claiming.finish(self.raw, claim, Outcome(result=result, departure=departure), self.clock)
@@ -536,7 +536,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(pick=PICK, late=LATE)
     def give_back(self, pick, late):
-        row, claim = self.old_or_current(pick, late)
+        row, claim = self.experiment_and_claim(pick, late)
         if claim is not None:
             given = claiming.give_back(self.raw, claim, self.clock)
             assert given == row.is_current(claim)
@@ -579,7 +579,7 @@ class Machine(RuleBasedStateMachine):
 
     def writer(self, pick, late, attached):
         """Return an experiment, a writer of one of its attempts, and whether that attempt runs, or None."""
-        row, claim = self.old_or_current(pick, late)
+        row, claim = self.experiment_and_claim(pick, late)
         if claim is None:
             return None
         writer = journal.AttemptFence(row.id, claim.attempt, None if attached else claim.worker)
@@ -626,7 +626,7 @@ class Machine(RuleBasedStateMachine):
                 row.saved[name] = writer.attempt, data, keep, self.keys, row.result or {}
 
     @rule(pick=PICK, name=st.sampled_from(["", "best"]))
-    def go_on(self, pick, name):
+    def resume_attempt(self, pick, name):
         row = self.pick(pick)
         saved = journal.saved(self.raw, row.id, name)
         assert (saved is not None) == (name in row.saved)
@@ -641,7 +641,7 @@ class Machine(RuleBasedStateMachine):
     # invariants
 
     @invariant()
-    def rows_are_as_the_model_has_them(self):
+    def rows_match_the_model(self):
         assert self.raw.execute(ROWS).fetchall() == [row.row() for row in self.rows]
         assert self.raw.execute(ATTEMPTS).fetchall() == [
             (row.id, number, past.outcome, past.worker, past.pid, past.result, past.message)
@@ -650,7 +650,7 @@ class Machine(RuleBasedStateMachine):
         ]
 
     @invariant()
-    def what_attempts_have_left_is_as_the_model_has_it(self):
+    def recorded_data_match_the_model(self):
         checkpoints = "SELECT experiment, name, attempt, data, keep FROM checkpoint ORDER BY 1, 2"
         assert self.raw.execute(checkpoints).fetchall() == [
             (row.id, name, *saved[:3]) for row in self.rows for name, saved in sorted(row.saved.items())
@@ -666,14 +666,14 @@ class Machine(RuleBasedStateMachine):
         ]
 
     @invariant()
-    def studies_and_workers_are_as_the_model_has_them(self):
+    def studies_and_workers_match_the_model(self):
         paused = "SELECT name, pause_reason FROM study WHERE paused_at IS NOT NULL"
         assert dict(self.raw.execute(paused).fetchall()) == self.paused
         stopped = self.raw.execute("SELECT id FROM worker WHERE stopped_at IS NOT NULL").fetchall()
         assert {row[0] for row in stopped} == set(self.stopped)
 
     @invariant()
-    def rules_of_the_tables_hold(self):
+    def table_invariants_hold(self):
         check_rules(self.raw)
 
     def teardown(self):
@@ -684,7 +684,7 @@ class Machine(RuleBasedStateMachine):
                     assert claiming.finish(self.raw, claim, Outcome(result={"late": 1})) is None
                     assert not claiming.give_back(self.raw, claim)
         if self.rows:
-            self.rows_are_as_the_model_has_them()
+            self.rows_match_the_model()
             for counts in self.client.counts():
                 expected = [row.status for row in self.of(counts.study)]
                 assert (counts.total, counts.open) == (len(expected), sum(status in OPEN for status in expected))
@@ -756,7 +756,7 @@ def test_many_random_operations_leave_the_rows_that_a_model_predicts(own, folder
 SIZE = 6
 
 
-def hammer(client, raw, worker, folder, seed, operations):
+def run_random_operations(client, raw, worker, folder, seed, operations):
     """Run random operations on the experiments of one study; return the finished attempts."""
     rng, claims, finished = random.Random(seed), [], []
     error = Error(Failure.CRASHED, "ProcessDied", "signal 9", fingerprint="feed0003")
@@ -814,7 +814,7 @@ def hammer(client, raw, worker, folder, seed, operations):
     return finished
 
 
-def run_hammers(own, folder, threads, operations):
+def run_concurrently(own, folder, threads, operations):
     Client(own).migrate()
     Client(own).enqueue(grid_of("one", SIZE, folder))
     with connect(own) as raw:
@@ -824,7 +824,7 @@ def run_hammers(own, folder, threads, operations):
 
         def work(number):
             with connect(own) as mine:
-                return hammer(Client(own), mine, workers[number % 2], folder, number, operations)
+                return run_random_operations(Client(own), mine, workers[number % 2], folder, number, operations)
 
         with ThreadPoolExecutor(threads) as pool:
             finished = [item for found in pool.map(work, range(threads)) for item in found]
@@ -838,9 +838,9 @@ def run_hammers(own, folder, threads, operations):
 
 
 def test_concurrent_operations_do_not_deadlock_and_keep_the_invariants(own, folder):
-    run_hammers(own, folder, threads=6, operations=60)
+    run_concurrently(own, folder, threads=6, operations=60)
 
 
 @pytest.mark.slow
 def test_many_concurrent_operations_do_not_deadlock_and_keep_the_invariants(own, folder):
-    run_hammers(own, folder, threads=8, operations=1000)
+    run_concurrently(own, folder, threads=8, operations=1000)

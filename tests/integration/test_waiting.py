@@ -67,7 +67,7 @@ def test_a_wait_opens_one_connection_and_counts_at_its_end_only(waiting, used):
     # Given a wait for a study, with many queries
     opened, sent = used
     end = waiting()
-    eventually(lambda: len(sent) > 40, "many looks")
+    eventually(lambda: len(sent) > 40, "many queries")
     # Then all used one connection, and none counted experiments
     assert len(opened) == 1
     assert counting(sent) == []
@@ -89,11 +89,11 @@ def test_a_wait_continues_when_its_connection_is_lost(waiting, used, raw):
     # Given a wait that has sent a query
     opened, sent = used
     end = waiting()
-    eventually(lambda: len(sent) > 10, "some looks")
+    eventually(lambda: len(sent) > 10, "some queries")
     # When Postgres ends its connection
     raw.execute("SELECT pg_terminate_backend(%s)", [opened[0].info.backend_pid])
     seen = len(sent)
-    eventually(lambda: len(sent) > seen + 10, "further looks")
+    eventually(lambda: len(sent) > seen + 10, "further queries")
     # Then the wait continues over another one
     assert end().open == 0
 

@@ -142,7 +142,7 @@ def test_the_same_record_is_the_same_file(tmp_path):
     assert json.loads((tmp_path / "one").read_text())["lines"]["slow"]["spread"] == [3.0, 3.0]
 
 
-def test_a_table_fits_80_columns_and_says_what_is_reached_and_what_is_not_available():
+def test_a_table_fits_80_columns_and_marks_reached_and_unavailable_lines():
     console = Console(width=80)
     with console.capture() as captured:
         console.print(table(THEMES, recorded(), {"memory": "not available: there is no setting 'durability'"}))
@@ -190,7 +190,7 @@ def test_a_name_stands_for_a_case_and_those_that_go_with_it():
         choose(LINES, ["sloow"])
 
 
-def test_rounds_are_interleaved_and_only_what_a_line_needs_is_measured():
+def test_rounds_are_interleaved_and_only_the_needed_measures_run():
     # Given three measures, the first two on one site
     order, sites = [], []
 

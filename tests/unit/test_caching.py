@@ -78,7 +78,7 @@ def test_a_second_call_is_not_computed(computed):
     assert computed == [2, 3]
 
 
-def test_another_process_finds_what_one_has_computed(tmp_path):
+def test_a_computed_result_is_found_by_another_process(tmp_path):
     path = script(tmp_path, STEP + CALL)
     assert said(path) == ["computing", "abab"]
     assert said(path) == ["abab"]
@@ -240,7 +240,7 @@ def test_ignored_arguments_do_not_tell_results_apart(computed):
     assert computed == [1, 2]
 
 
-def test_arguments_are_told_apart_by_value_and_type(computed):
+def test_arguments_differ_by_value_and_type(computed):
     @cached
     def load(x, *more, **named):
         COMPUTED.append(x)

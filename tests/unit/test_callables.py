@@ -131,7 +131,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_other_callables_are_refused_with_what_to_write(module, name):
+def test_other_callables_are_refused_with_advice(module, name):
     with pytest.raises(FunctionError) as caught:
         resolve(f"kinds_of:{name}")
     assert REFUSED[name] in str(caught.value)

@@ -210,7 +210,7 @@ def test_random_generators_continue_at_their_position():
     assert (python.random(), numpy.random(), old.rand()) == expected
 
 
-def test_later_changes_do_not_reach_what_was_encoded():
+def test_later_changes_do_not_reach_encoded_values():
     array, buffer, items = np.zeros(3), bytearray(b"a"), [1]
     one, tree = encode(array), encode({"array": array, "buffer": buffer, "items": (items,)})
     array[0], buffer[0] = 1, 0

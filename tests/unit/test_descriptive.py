@@ -187,7 +187,7 @@ def test_a_median_does_not_follow_from_a_mean(statistic):
         around_mean(np.array([3]), np.array([1.0]), np.array([0.5]), statistic)
 
 
-def test_scipy_is_imported_only_by_what_needs_it():
+def test_scipy_is_imported_only_by_functions_that_need_it():
     program = (
         "import sys; sys.modules['scipy'] = None\n"
         "from qexp.analysis.statistics import describe, column_format, adjust, paired_p, tied_with_best\n"

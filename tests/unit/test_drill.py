@@ -135,7 +135,7 @@ FREE, BROKEN, EMPTY, STOPPED = ((), 2, 5), (("broker",), 2, 5), ((), 2, 0), ((),
         ([BROKEN, EMPTY, STOPPED], [], None),
     ],
 )
-def test_a_pause_is_a_time_in_which_something_should_have_begun(states, begun, seconds):
+def test_a_pause_is_a_time_in_which_an_attempt_should_have_started(states, begun, seconds):
     found = longest_pause(samples(*states), [Execution(1, 1, 1, at) for at in begun])
     assert (found and found.seconds) == seconds
 

@@ -84,7 +84,7 @@ def test_a_retry_names_its_time_its_error_and_the_retries_left():
         "After this retry, 2 of 3 retries for 'timeout' are left. [qexp cancel 17]"
     ]
     (one,) = told(view, attempts=[attempt(1, "timeout"), attempt(2, "timeout")], retries={"timeout": 3}, forgiven=1)
-    assert "2 of 3 retries" in one, "what was before a requeue is not counted"
+    assert "2 of 3 retries" in one, "attempts before a requeue do not count"
 
 
 def test_a_full_window_is_named_with_its_setting():

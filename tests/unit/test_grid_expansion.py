@@ -472,7 +472,7 @@ WORD = 2**63
         ({"stop_after": {"failures": WORD}}, "a number of at most 2147483647"),
     ],
 )
-def test_a_number_that_is_too_large_is_refused_with_what_is_expected(keys, expected):
+def test_a_number_that_is_too_large_is_refused_with_the_expected_range(keys, expected):
     with pytest.raises(GridError, match=re.escape(expected)) as caught:
         Grid.from_dict({"study": "g", "function": "m:f", "parameters": {"x": 1}, **keys})
     assert "\n" not in str(caught.value)

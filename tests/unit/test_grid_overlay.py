@@ -26,7 +26,7 @@ def write(tmp_path):
     return write
 
 
-def test_a_grid_takes_over_what_its_base_says(write):
+def test_a_grid_inherits_the_keys_of_its_base(write):
     write(HEAD + "parameters:\n  a: [1]\n  b: [1, 2]\nsettings: {k: 1, l: 2}\nseeds: 2\n", "root.yaml")
     write("base: ../root.yaml\nparameters:\n  b: [3]\n  c: [4]\n", "below/mid.yaml")
     grid = Grid.load(write("base: below/mid.yaml\nstudy: mine\nseeds: 1\nsettings: {l: 3}\n"))
@@ -80,7 +80,7 @@ def test_a_folder_from_outside_is_relative_to_the_working_folder(write, tmp_path
     assert Grid.from_dict(data).folder == (tmp_path / "configs").resolve()
 
 
-def test_a_folder_that_is_not_there_is_refused_with_its_line(write):
+def test_a_missing_folder_is_refused_with_its_line(write):
     with pytest.raises(GridError, match=r"line 3: folder: there is no folder .*/code"):
         Grid.load(write(HEAD + "folder: code\nparameters: {a: 1}\n"))
     with pytest.raises(GridError, match=r"line 3: folder: found 3, expected"):
@@ -172,16 +172,16 @@ def test_a_grid_may_lift_the_limit_of_its_base(write):
     assert (file.timeout, file.memory) == (None, None)
 
 
-def test_the_schema_in_docs_is_the_programs():
+def test_the_schema_in_docs_is_up_to_date():
     path = Path(__file__).parents[2] / "docs" / "grid.schema.json"
-    assert json.loads(path.read_text()) == json_schema(), "write it anew: qexp grid schema > docs/grid.schema.json"
+    assert json.loads(path.read_text()) == json_schema(), "update it: qexp grid schema > docs/grid.schema.json"
 
 
 CASES = [case for case in json.loads(DATA.read_text()) if "error" not in case]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_the_schema_accepts_what_the_program_accepts(case):
+def test_the_schema_accepts_the_grids_that_qexp_accepts(case):
     jsonschema.validate(parse(case["grid"], "grid").data(), json_schema())
 
 
@@ -196,7 +196,7 @@ def test_the_schema_accepts_what_the_program_accepts(case):
     ],
     ids=str,
 )
-def test_the_schema_refuses_what_the_program_refuses(grid):
+def test_the_schema_refuses_the_grids_that_qexp_refuses(grid):
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(grid, json_schema())
     with pytest.raises(GridError):

@@ -54,7 +54,7 @@ def script(tmp_path):
         "os.system('echo hello >&2')",
     ],
 )
-def test_whatever_prints_is_captured_and_nothing_else(script, statement):
+def test_every_print_of_an_attempt_is_captured_and_nothing_else(script, statement):
     source = f"print('before'); C.puts(b'before')\nattempt(lambda: {statement})\nprint('after'); C.puts(b'after')"
     shown, rest = script(source)
     assert shown == "hello\n|"
@@ -224,7 +224,7 @@ def test_a_printer_of_a_million_lines_is_captured_whole(script):
     assert script("if 1:" + source)[0] == "6888890 999999\n"
 
 
-def test_a_killed_process_leaves_what_it_printed(tmp_path):
+def test_the_output_of_a_killed_process_is_kept(tmp_path):
     # Given a process that prints through Python and C, and whose first line is stored
     source = """
 told = os.dup(1)

@@ -126,7 +126,7 @@ def test_without_passwords_in_the_environment_nothing_is_written(tmp_path, monke
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "no such file or directory"), ("{", "damaged")])
-def test_a_process_that_outlives_its_worker_is_told_why_there_are_no_addresses(tmp_path, content, reason):
+def test_a_process_that_outlives_its_worker_gets_an_error_about_missing_addresses(tmp_path, content, reason):
     path = tmp_path / "settings.json"
     if content is not None:
         path.write_text(content)

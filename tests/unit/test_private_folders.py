@@ -40,7 +40,7 @@ def test_a_folder_is_made_that_only_its_user_can_enter(above):
         assert path.stat().st_uid == os.geteuid()
 
 
-def test_a_folder_is_found_again_with_what_is_in_it(above):
+def test_a_folder_is_found_again_with_its_files(above):
     (private_folders.folder("w-1") / "kept").touch()
     assert (private_folders.folder("w-1") / "kept").exists()
 

@@ -41,7 +41,7 @@ def test_the_folder_of_a_killed_worker_is_returned_once_and_removed(killed):
     worker, folder = killed()
     given = Scratch(uuid.uuid4()).abandoned(lambda _: True)
     assert next(given) == (worker, folder)
-    assert folder.is_dir(), "what is in it is read first"
+    assert folder.is_dir(), "its files are read first"
     assert list(given) == []
     assert not folder.exists()
     assert found({worker}) == []

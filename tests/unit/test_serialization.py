@@ -128,7 +128,7 @@ def test_keys_become_text_where_an_annotation_names_their_type():
     assert key_types(dict[str, float] | None) == frozenset()
 
 
-def test_keys_that_collide_as_text_are_refused_whatever_the_annotation_says():
+def test_keys_that_collide_as_text_are_refused_for_any_annotation():
     with pytest.raises(NotDataError, match="found the key '0' twice"):
         to_json({0: 1.0, "0": 2.0}, keys=frozenset({int}))
 

@@ -23,11 +23,13 @@ def test_children_that_begin_together_do_not_end_their_messages_together():
     sizes = [len(message) for message in divide(items, 8, 16, is_tail=False)]
     ends = Counter(sizes[:16])
     assert set(ends) == {6, 7, 8, 9, 10}
-    assert max(ends.values()) <= 5, "as many of each size as may be"
+    assert max(ends.values()) <= 5, "the sizes are evenly distributed"
     assert sum(sizes[:-1]) / len(sizes[:-1]) == pytest.approx(8, abs=0.1)
     tail = [len(message) for message in divide(items, 8, 16, is_tail=True)]
     assert sum(tail) == 1000 and tail[-20:] == [1] * 20
-    assert [len(message) for message in divide(items[:5], 1, 2, is_tail=False)] == [1] * 5, "alone is alone"
+    assert [len(message) for message in divide(items[:5], 1, 2, is_tail=False)] == [1] * 5, (
+        "without a tail, each has its own message"
+    )
 
 
 def test_one_long_experiment_makes_messages_smaller():

@@ -111,7 +111,7 @@ def test_a_changed_content_name_or_executable_bit_gives_another_digest(tmp_path,
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_what_is_ignored_is_what_git_ignores(repository, seed):
+def test_a_snapshot_ignores_the_files_that_git_ignores(repository, seed):
     # Given a repository whose folders have ignore files at random
     rng = random.Random(seed)
 
@@ -171,7 +171,7 @@ def test_a_qexpignore_overrules_every_gitignore_and_needs_no_repository(tmp_path
         *(".tox/a", ".DS_Store", "a.egg-info/PKG-INFO", ".idea/a", ".vscode/a", ".git/config"),
     ],
 )
-def test_secrets_and_noise_are_left_out_whatever_the_ignore_files_say(tmp_path, name):
+def test_secrets_and_noise_are_left_out_despite_ignore_files(tmp_path, name):
     content = f"KEY = '''{KEY}'''" if name == "key.py" else ""
     write(tmp_path, {".qexpignore": "!*", "a.py": "", ".env.example": ""})
     for folder in (tmp_path, tmp_path / "lib"):
@@ -376,7 +376,7 @@ def test_a_file_that_the_disk_does_not_give_is_named(tmp_path, monkeypatch):
         take(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_named(tmp_path):
+def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(SourceError, match="absent: cannot be read: No such file"):
         take(tmp_path / "absent")
 
@@ -642,7 +642,7 @@ def test_a_clean_repository_is_its_commit(repository):
     assert state(repository) == git.GitState(run_git(repository, "rev-parse", "HEAD").strip(), False, "")
 
 
-def test_the_diff_has_what_is_staged_and_what_is_not_of_the_whole_repository(repository):
+def test_the_diff_has_staged_and_unstaged_changes_of_the_whole_repository(repository):
     # Given a change that is staged, one that is not, and new files
     commit(repository, a_py="X = 1\n", b_py="Y = 1\n")
     write(repository, {"a.py": "X = 2\n"})

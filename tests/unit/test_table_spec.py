@@ -128,7 +128,7 @@ def test_a_scale_of_zero_is_an_option_and_is_refused():
         ({"wher": "x"}, "there is no option 'wher' (did you mean 'where'?)"),
     ],
 )
-def test_a_wrong_option_is_named_with_what_was_found_and_expected(option, said):
+def test_a_wrong_option_is_named_with_the_found_and_expected_values(option, said):
     with pytest.raises(SummaryError) as refused:
         spec_of({"studies": "s", "metrics": "accuracy", **option})
     assert str(refused.value) == said

@@ -32,7 +32,7 @@ NAMES = {"params": ["lr", "opt", "n", "status"], "result": ["train", "train.acc"
         (None, ["lrs", "x"], None),
     ],
 )
-def test_a_name_means_what_frames_have_under_it(prefix, parts, expected):
+def test_a_name_refers_to_the_column_of_frames(prefix, parts, expected):
     assert locate(NAMES, prefix, parts) == expected
 
 

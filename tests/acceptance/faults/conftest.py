@@ -9,7 +9,7 @@ from acceptance.faults.support import Site, temporary_site
 
 
 @pytest.fixture(scope="session")
-def ruin() -> Iterator[Site]:
+def faulty_site() -> Iterator[Site]:
     folder, site = temporary_site()
     with folder:
         try:
@@ -19,9 +19,9 @@ def ruin() -> Iterator[Site]:
 
 
 @pytest.fixture
-def own(ruin: Site) -> Iterator[Site]:
+def own(faulty_site: Site) -> Iterator[Site]:
     """The site with both services up; workers end with the test that starts them."""
-    ruin.up()
-    yield ruin
-    ruin.end_workers()
-    ruin.up()
+    faulty_site.up()
+    yield faulty_site
+    faulty_site.end_workers()
+    faulty_site.up()

@@ -26,7 +26,7 @@ def test_an_experiment_that_always_kills_its_process_fails_and_affects_no_other(
     worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
     study.enqueue().await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER - 1, "crashed": 3}, failed={"crashed": 1})
-    assert messages(worker) < NUMBER / 2, "most had company in their messages"
+    assert messages(worker) < NUMBER / 2, "most shared their message with others"
 
 
 def test_a_long_experiment_does_not_delay_others(own):
@@ -49,7 +49,7 @@ def test_workers_are_killed_with_all_of_their_processes(own):
     own.worker("-Q", study.queue, "-c", "2")
     study.await_closed()
     assert_consistent(study, 3 * NUMBER, among=("done", "lost"), unbegun=True)
-    assert study.outcomes()["lost"] <= 2, "what was in company is told apart: done, lost, or not begun"
+    assert study.outcomes()["lost"] <= 2, "each experiment of a batch is done, lost or unstarted"
 
 
 @pytest.mark.parametrize("how", [signal.SIGQUIT, signal.SIGTERM], ids=lambda how: how.name)
@@ -62,7 +62,7 @@ def test_workers_that_are_told_to_stop_release_their_unstarted_experiments(own, 
     own.worker("-Q", study.queue, "-c", "2")
     study.await_closed()
     assert_consistent(study, 3 * NUMBER, among=("done", "released"), unbegun=True)
-    assert study.outcomes()["released"] <= 2, "what was not begun is given back as if it had never been claimed"
+    assert study.outcomes()["released"] <= 2, "unstarted experiments are released like unclaimed ones"
     for worker in workers:
         eventually(lambda: not worker.alive, "a worker to end")  # noqa: B023 - called within the loop
 

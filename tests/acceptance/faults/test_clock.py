@@ -27,7 +27,7 @@ def test_a_worker_with_a_wrong_clock_recovers_nothing_and_loses_nothing(own, tmp
     # When a child of the leader dies with a retry due soon, and both send heartbeats for several leases
     victim = begun[0]
     os.kill(victim.pid, signal.SIGKILL)
-    eventually(lambda: study.outcomes()["crashed"], "the death to be noticed")
+    eventually(lambda: study.outcomes()["crashed"], "the death to be recorded")
     study.await_begun(5)
     # Then neither worker was recovered, and no time is wrong by an hour
     assert wrong.alive

@@ -33,7 +33,7 @@ def broker(own):
 
 def given_up(own, worker):
     query = "SELECT FROM worker WHERE stopped_at IS NOT NULL AND name ~ %s"
-    eventually(lambda: own.rows(query, worker.name), "the worker to be given up")
+    eventually(lambda: own.rows(query, worker.name), "the worker to be recovered")
 
 
 @pytest.mark.parametrize("fault", ["cut", "silence"])
@@ -129,7 +129,7 @@ def test_a_worker_that_is_cut_off_from_the_broker_finishes_its_experiments_and_r
     study.open_gate()
     study.await_done(2)
     query = "SELECT FROM worker WHERE name ~ %s AND last_seen > started_at + make_interval(secs => %s)"
-    eventually(lambda: own.rows(query, worker.name, LEASE + 1), "the worker to be heard for longer than the lease")
+    eventually(lambda: own.rows(query, worker.name, LEASE + 1), "heartbeats for longer than the lease")
     proxy.heal()
     # Then it runs the others when the network has healed
     study.await_closed()

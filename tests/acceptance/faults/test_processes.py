@@ -15,7 +15,7 @@ def test_an_attempt_whose_child_is_killed_ends_as_crashed_and_the_next_one_count
     victim = study.await_begun(2)[0]
     # When one of the children is killed
     os.kill(victim.pid, signal.SIGKILL)
-    eventually(lambda: study.outcomes()["crashed"], "the death to be noticed")
+    eventually(lambda: study.outcomes()["crashed"], "the death to be recorded")
     study.open_gate()
     # Then only its experiment runs again
     study.await_closed()
@@ -138,12 +138,12 @@ def test_a_worker_that_comes_back_ends_only_its_recovered_attempts(own):
         os.kill(first.process.pid, signal.SIGSTOP)
         eventually(
             lambda: own.rows("SELECT FROM worker WHERE stopped_at IS NOT NULL AND pid = %s", first.process.pid),
-            "the first worker to be given up",
+            "the first worker to be recovered",
         )
         os.kill(first.process.pid, signal.SIGCONT)
         eventually(
             lambda: own.rows("SELECT FROM worker WHERE stopped_at IS NULL AND pid = %s", first.process.pid),
-            "it to be back",
+            "the worker to be back",
         )
     study.await_closed()
     assert_consistent(study, 40, among={"lost"})
