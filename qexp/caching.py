@@ -1,4 +1,4 @@
-"""The decorator `qexp.cached`, which keeps results of functions on disk; a module `cached` would hide it."""
+"""The decorator `qexp.cached`, which keeps results of functions on disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A grid file becomes parameter sets; this room knows no database and no broker."""
+"""A grid file becomes parameter sets, without a database and a broker."""
 
 from qexp.grid.assignments import assignments_of
 from qexp.grid.binding import bind

@@ -1,4 +1,4 @@
-"""How a grid writes the values of a parameter: one class per form, each listing or drawing what it stands for."""
+"""The forms in which a grid gives the values of a parameter: one class per form, which lists or draws them."""
 
 from __future__ import annotations
 

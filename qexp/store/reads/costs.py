@@ -1,4 +1,4 @@
-"""How long the experiments of a study took and how much they used, over all of their attempts."""
+"""The durations and the costs of a study's experiments, over all of their attempts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds what a verb waits for."""
+"""The transaction that blocks a command on rows of a study or an experiment."""
 
 from __future__ import annotations
 

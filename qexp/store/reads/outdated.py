@@ -1,4 +1,4 @@
-"""How done experiments differ from the newest revision of their study, as facts and as lines for a person."""
+"""The differences of done experiments from the newest revision of their study, as data and as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool child does with a message: it runs the experiments one after the other."""
+"""Run the experiments of a message in a pool child, one after the other."""
 
 from __future__ import annotations
 

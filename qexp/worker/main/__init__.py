@@ -1,1 +1,1 @@
-"""The main process of a worker: it registers the worker, beats, enforces limits, recovers, and may lead."""
+"""The main process of a worker: it registers the worker, sends heartbeats, enforces limits, recovers, and may lead."""

@@ -1,4 +1,4 @@
-"""The work of the leader: take back what silent workers ran, publish what is pending, look after the rest."""
+"""The leader, one worker by a lease: it rescues experiments of silent workers, publishes, and runs periodic jobs."""
 
 from __future__ import annotations
 

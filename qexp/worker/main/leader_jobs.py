@@ -1,4 +1,4 @@
-"""What the leader looks after, beside publishing: studies that fail too much, workers that fail alone, people."""
+"""The periodic jobs of the leader: failure limits, quarantine, notifications, views."""
 
 from __future__ import annotations
 
