@@ -7,19 +7,17 @@ from typing import Any
 import click
 
 from qexp.cli.coverage import show_lines
-from qexp.cli.options import format_option
+from qexp.cli.options import NAMES, format_option
 from qexp.cli.output import console, show_json
-
-_NAMES = "NAME[,NAME]"
 
 
 @click.command()
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
-@click.option("--by", metavar=_NAMES, help="The parameter whose values are compared.  [default: the studies are]")
+@click.option("--by", metavar=NAMES, help="The parameter whose values are compared.  [default: the studies are]")
 @click.option("--metric", required=True, metavar="NAME", help="The result to compare.")
-@click.option("--over", metavar=_NAMES, help="The parameters whose values are replicates.  [default: seed]")
-@click.option("--average", metavar=_NAMES, help="Parameters to average over within each replicate, such as fold.")
-@click.option("--per", metavar=_NAMES, help="Compare separately for each value of these parameters.")
+@click.option("--over", metavar=NAMES, help="The parameters whose values are replicates.  [default: seed]")
+@click.option("--average", metavar=NAMES, help="Parameters to average over within each replicate, such as fold.")
+@click.option("--per", metavar=NAMES, help="Compare separately for each value of these parameters.")
 @click.option("--baseline", metavar="VALUE", help="Compare all with this one.  [default: all pairs]")
 @click.option("--test", type=click.Choice(["wilcoxon", "permutation", "ttest"]), help="[default: wilcoxon]")
 @click.option("--correct", "correction", type=click.Choice(["holm", "fdr", "none"]), help="[default: holm]")

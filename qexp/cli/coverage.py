@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import format_option
+from qexp.cli.options import NAMES, format_option
 from qexp.cli.output import console, say, show_json
 from qexp.cli.terminal import printable
 
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from qexp.analysis.coverage import Coverage
     from qexp.analysis.text_layout import StyledLine
 
-_NAMES = "NAME[,NAME]"
 _SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
 
 
 @click.command()
 @click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
-@click.option("--rows", metavar=_NAMES, help="The parameters whose values are rows; study: one row per study.")
-@click.option("--columns", metavar=_NAMES, help="The parameters whose values are columns.")
-@click.option("--over", metavar=_NAMES, help="Count values of these parameters, such as seed.  [default: experiments]")
+@click.option("--rows", metavar=NAMES, help="The parameters whose values are rows; study: one row per study.")
+@click.option("--columns", metavar=NAMES, help="The parameters whose values are columns.")
+@click.option("--over", metavar=NAMES, help="Count values of these parameters, such as seed.  [default: experiments]")
 @click.option("--metric", multiple=True, metavar="NAME", help="Count results with this metric; repeatable.")
 @click.option("--where", metavar="CONDITION", help='Only experiments with such parameters: "lr < 0.1".')
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="A .pdf, .svg, .png, .csv or .json file.")

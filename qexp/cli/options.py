@@ -56,6 +56,7 @@ class Number(Bounded, click.FloatRange):
     """A number between bounds."""
 
 
+NAMES = "NAME[,NAME]"
 EXPERIMENT = WholeNumber("the id of an experiment, such as 17", 1, 2**63 - 1)
 CONCURRENCY = WholeNumber("a whole number from 1 to 10000", 1, 10_000)
 STATUS = click.Choice([str(status) for status in Status])

@@ -26,12 +26,9 @@ def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str
 
     It needs no network. A table that 'qexp table' would refuse is shown with the reasons.
     """
+    from qexp.analysis.plots import names_of
     from qexp.analysis.report import Options
     from qexp.client import Client, reports
 
-    written = reports.write(Client(), Options(study, metrics, _names(rows), _names(columns)), output)
+    written = reports.write(Client(), Options(study, metrics, names_of(rows or ()), names_of(columns or ())), output)
     echo(f"{output}: {size_text(written)}")
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())

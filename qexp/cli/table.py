@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import Command, Number
+from qexp.cli.options import NAMES, Command, Number
 from qexp.cli.output import say
 from qexp.cli.terminal import data, exact
 
@@ -16,11 +16,10 @@ if TYPE_CHECKING:
     from qexp.analysis.table import Table
 
 _FORMATS = ("table", "json", "csv", "md", "tex", "html")
-_NAMES = "NAME[,NAME]"
 
 
 def _list_option(name: str, help_: str) -> Callable[[Command], Command]:
-    return click.option(name, metavar=_NAMES, help=help_)
+    return click.option(name, metavar=NAMES, help=help_)
 
 
 @click.command()

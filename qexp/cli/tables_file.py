@@ -69,13 +69,14 @@ def _check_apart(macros: Path | None, files: Iterable[Path]) -> None:
 
 def refresh(path: Path, only: str | None, check: bool, macros: Path | None, form: str) -> int:
     """Write or check all files of a file of tables, print a line for each, and return the exit status."""
+    from qexp.analysis.plots import names_of
     from qexp.analysis.tables_file import load
     from qexp.client import Client, paper_tables
 
     found = load(path)
     _check_apart(macros, [file for planned in found.tables for file in planned.files])
-    names = [name.strip() for name in (only or "").split(",") if name.strip()]
-    outcome = paper_tables.refresh(Client(), replace(found, macros=macros) if macros else found, names, check)
+    found = replace(found, macros=macros) if macros else found
+    outcome = paper_tables.refresh(Client(), found, names_of(only or ()), check)
     show_files(outcome.files, form)
     for problem in outcome.problems:
         say(f"qexp: {problem.text}")

@@ -55,7 +55,7 @@ class LocalWorker:
 
     def stop(self, patience: float = _FINISH_TIME) -> None:
         """Let experiments finish for *patience* seconds, then give them back and kill the worker's processes."""
-        with _signals_ignored():
+        with _handled_by(signal.SIG_IGN):  # otherwise a second Ctrl-C would leave the worker running
             for number in (signal.SIGTERM, signal.SIGQUIT):
                 if self._process.poll() is None:
                     self._process.send_signal(number)
@@ -93,23 +93,18 @@ def ending_on_signals() -> Iterator[Callable[[], None]]:
         if received:
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in _STOP_SIGNALS}
-    try:
+    with _handled_by(interrupt):
         yield check
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
-def _signals_ignored() -> Iterator[None]:
-    """Ignore signals while a worker is being stopped; otherwise a second Ctrl-C would leave it running."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOP_SIGNALS}
+def _handled_by(handler: Callable[[int, object], None] | signal.Handlers) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in _STOP_SIGNALS}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def _last_line(log: Path) -> str:

@@ -13,6 +13,7 @@ from qexp.analysis.table.names import check_where
 from qexp.client import experiment_queries
 from qexp.client.summaries import snapshot
 from qexp.errors import SummaryError
+from qexp.model import counted
 from qexp.store.connection import Connection
 from qexp.store.reads import drawable, study_rows
 from qexp.store.reads.study_rows import StudyRow
@@ -82,7 +83,7 @@ def _mixed(connection: Connection, condition: ColumnElement[bool], selection: Se
     """Return a problem if experiments have other settings or code, unless --stale selects them."""
     number = 0 if selection.stale is not None else drawable.stale(connection, condition, study)
     have = "has" if number == 1 else "have"
-    return [f"{_count(number)} {have} other settings or code than the newest revision"] * (number > 0)
+    return [f"{counted(number, 'experiment')} {have} other settings or code than the newest revision"] * (number > 0)
 
 
 def _refusal(study: StudyRow, text: str) -> str:
@@ -92,9 +93,5 @@ def _refusal(study: StudyRow, text: str) -> str:
 def _left_out(connection: Connection, condition: ColumnElement[bool], selection: Selection) -> list[str]:
     """Return a note if the newest grid lacks some of the done experiments."""
     number = 0 if selection.orphaned else drawable.left_out(connection, condition)
-    text = f"{_count(number, 'done ')} {'is' if number == 1 else 'are'} not drawn: the newest grid leaves"
+    text = f"{counted(number, 'done experiment')} {'is' if number == 1 else 'are'} not drawn: the newest grid leaves"
     return [f"{text} {'it' if number == 1 else 'them'} out"] * (number > 0)
-
-
-def _count(number: int, kind: str = "") -> str:
-    return f"{number:,} {kind}experiment{'' if number == 1 else 's'}"

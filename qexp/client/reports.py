@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-
 from qexp.analysis.atomic_files import atomic_file, check_target
 from qexp.analysis.report import gather
 from qexp.analysis.report.page import page
+from qexp.client.summaries import snapshot
 
 if TYPE_CHECKING:
     from qexp.analysis.report import Options
@@ -23,8 +22,7 @@ def write(client: Client, options: Options, path: Path) -> int:
     It comes from one snapshot of the database. The same data give the same bytes.
     """
     check_target(path, (".html", ".htm"))  # before Postgres is read
-    with client.begin() as connection:
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+    with snapshot(client) as connection:
         found = gather(connection, options)
     data = page(found).encode("utf-8", "backslashreplace")
     with atomic_file(path) as draft:

@@ -16,7 +16,7 @@ from qexp.model.canonical import (
     to_text,
 )
 from qexp.model.status import CLOSED, DEATHS_BEFORE_ISOLATION, OPEN, Failure, Origin, Status
-from qexp.model.text import ago, compact, describe, duration, plain, short_names, shown, storable_text
+from qexp.model.text import ago, compact, counted, describe, duration, plain, short_names, shown, storable_text
 
 __all__ = [
     "CLOSED",
@@ -42,6 +42,7 @@ __all__ = [
     "ago",
     "canonical",
     "compact",
+    "counted",
     "describe",
     "duration",
     "encode_float",

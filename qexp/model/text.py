@@ -35,6 +35,16 @@ def plain(value: Json) -> str:
     return value if isinstance(value, str) else to_text(value)
 
 
+def counted(number: int, noun: str) -> str:
+    """
+    Return a number with its noun.
+
+    >>> counted(1, "file"), counted(1200, "file")
+    ('1 file', '1,200 files')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def shown(value: Any, width: int = 60) -> str:
     """
     Return a value for a message: text in quotes, data as JSON, at most *width* characters.

@@ -12,6 +12,7 @@ from qexp.analysis.compare.model import Comparison, Pair, Ranks
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
 from qexp.analysis.text_layout import StyledLine, StyledText
 from qexp.analysis.writers.labels import sentence
+from qexp.model import counted
 
 _ALPHA = 0.05
 _HEADS = ("difference", "95 % interval", "p", "n", "w/t/l", "dz")
@@ -80,7 +81,7 @@ def _conclusion(found: Comparison, pair: Pair) -> str:
     if not figures.n:
         return f"{pair.first} and {pair.second} cannot be paired."
     if pair.p is None:
-        pairs = _count(figures.n, "pair")
+        pairs = counted(figures.n, "pair")
         return f"The {found.test} cannot tell {pair.first} and {pair.second} apart with {pairs}."
     if pair.p > _ALPHA:
         return f"{pair.first} and {pair.second} cannot be told apart."
@@ -88,10 +89,6 @@ def _conclusion(found: Comparison, pair: Pair) -> str:
     if figures.difference * figures.rank_biserial <= 0:  # the mean and the ranks point to different methods
         return f"{pair.first} and {pair.second} differ in {found.metric}."
     return f"{pair.first} has a {word} {found.metric} than {pair.second}."
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _several(found: Comparison, width: int) -> Iterator[StyledLine]:

@@ -9,7 +9,7 @@ from typing import Any
 from qexp.analysis.markup import Child, Html, command, join, rows, tag
 from qexp.analysis.report import texts
 from qexp.analysis.report.data import Effort, Options, Report
-from qexp.model import Status, describe, duration, short_names
+from qexp.model import Status, counted, describe, duration, short_names
 from qexp.store.reads.costs import Cost, Durations
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.units import size_text
@@ -24,7 +24,7 @@ def durations(found: Durations | None) -> Html:
     if found is None:
         return tag("p", "Nothing is done yet.", class_="note")
     text = (
-        f"Of {texts.count(found.count, 'done experiment')}: median {duration(found.median)}, "
+        f"Of {counted(found.count, 'done experiment')}: median {duration(found.median)}, "
         f"90 % within {duration(found.p90)}, longest {duration(found.longest)}."
     )
     scale = "The time axis is logarithmic." if found.is_log else None
@@ -40,7 +40,7 @@ def _histogram(found: Durations) -> Html:
     bars = [
         tag(
             "rect",
-            tag("title", f"{texts.count(count, 'experiment')}: {duration(low)} to {duration(high)}"),
+            tag("title", f"{counted(count, 'experiment')}: {duration(low)} to {duration(high)}"),
             x=f"{at * step + 0.5:.2f}",
             y=f"{_HEIGHT - _HEIGHT * count / highest:.2f}",
             width=f"{step - 1:.2f}",
@@ -73,7 +73,7 @@ def cost(found: Sequence[Cost]) -> Html:
     parts = [*found, _total(found)] if len(found) > 1 else [*found]
     body = [_cost(one, has_gpu, has_energy) for one in parts]
     unmeasured = sum(one.attempts - one.with_cpu for one in found)
-    note = f"CPU time and memory of {texts.count(unmeasured, 'attempt')} were not measured." if unmeasured else None
+    note = f"CPU time and memory of {counted(unmeasured, 'attempt')} were not measured." if unmeasured else None
     return join(
         rows(heads, body, numbers=range(1, len(heads))), tag("p", note, class_="note") if note else None, _energy(found)
     )

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from qexp.analysis.coverage import Coverage
 from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
-from qexp.analysis.report import texts
 from qexp.analysis.report.data import Errors, Results
 from qexp.analysis.report.result_tables import MOST_CELLS, MetricTable
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.labels import shown, with_axis
+from qexp.model import counted
 from qexp.store.reads.failures import Failed
 from qexp.store.reads.outdated import Staleness
 from qexp.truncation import single_line, truncated
@@ -129,13 +129,13 @@ def errors(found: Errors, study: str) -> Html:
     if not found.groups:
         return tag("p", "Nothing has failed.")
     more = found.total - len(found.groups)
-    note = f"{texts.count(more, 'more group')}; 'qexp errors {study}' shows all."
+    note = f"{counted(more, 'more group')}; 'qexp errors {study}' shows all."
     return join([_group(one, study) for one in found.groups], tag("p", note, class_="note") if more > 0 else None)
 
 
 def _group(found: Failed, study: str) -> Html:
     short = (found.fingerprint or "")[:SHORT_GROUP]
-    title = f"{texts.count(found.count, 'experiment')}: {found.failure}, {found.error_type or 'no error recorded'}"
+    title = f"{counted(found.count, 'experiment')}: {found.failure}, {found.error_type or 'no error recorded'}"
     again = f"qexp requeue {study} --error {short}" if short else f"qexp requeue {study} --failed"
     trace = None
     if found.traceback:

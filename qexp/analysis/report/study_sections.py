@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
 from qexp.analysis.report import texts
 from qexp.analysis.report.data import CodeSection, Head, History, Machines, PlanSection
-from qexp.model import Status
+from qexp.model import Status, counted
 from qexp.store.reads.history import Revision
 
 _MOST_FILES, _MOST_PACKAGES, _MOST_CHANGES, _MOST_STALE = 200, 100, 30, 10
@@ -90,7 +90,7 @@ def history(found: History, newest: int) -> Html:
         for one in found.revisions
     ]
     older = newest - len(found.revisions)
-    more = tag("p", f"{texts.count(older, 'older revision')} not shown.", class_="note") if older > 0 else None
+    more = tag("p", f"{counted(older, 'older revision')} not shown.", class_="note") if older > 0 else None
     return join(_stale(found), rows(heads, body, numbers=[0, 3]), more)
 
 
@@ -105,7 +105,7 @@ def _stale(found: History) -> Html:
     more = len(groups) - _MOST_STALE
     return join(
         tag("p", text, ":", class_="warning"),
-        tag("ul", lines, tag("li", texts.count(more, "more group")) if more > 0 else None),
+        tag("ul", lines, tag("li", counted(more, "more group")) if more > 0 else None),
         command(f"qexp requeue {stale.study} --stale"),
     )
 
@@ -133,7 +133,7 @@ def code(found: CodeSection) -> Html:
         state = "with uncommitted changes" if one.git_dirty else "clean"
         facts.append(["git commit", [tag("code", one.git_commit), f", {state}"]])
     facts.append(["made with", f"qexp {one.qexp}, Python {one.python}"])
-    files = fold(texts.count(len(found.files), "file"), _listed(found.files, _MOST_FILES)) if found.files else None
+    files = fold(counted(len(found.files), "file"), _listed(found.files, _MOST_FILES)) if found.files else None
     return join(rows(["what", "value"], facts, facts=True), files, _packages(found.packages))
 
 
@@ -152,14 +152,14 @@ def _packages(packages: Mapping[str, Mapping[str, int]]) -> Iterable[Child]:
         tag("h3", "Packages that done attempts have imported"),
         tag("p", f"Several versions: {', '.join(several)}.", class_="warning") if several else None,
         tag("ul", shown, class_="plain packages"),
-        tag("p", f"{texts.count(more, 'more package')}.", class_="note") if more > 0 else None,
+        tag("p", f"{counted(more, 'more package')}.", class_="note") if more > 0 else None,
     ]
 
 
 def _versions(versions: Mapping[str, int]) -> str:
     if len(versions) == 1:
         return next(iter(versions))
-    return ", ".join(f"{version} ({texts.count(number, 'attempt')})" for version, number in sorted(versions.items()))
+    return ", ".join(f"{version} ({counted(number, 'attempt')})" for version, number in sorted(versions.items()))
 
 
 def machines(found: Machines) -> Html:
@@ -170,7 +170,7 @@ def machines(found: Machines) -> Html:
     body = [
         [
             one.host or "not known",
-            f"{one.cpu}, {texts.count(one.cores, 'core')}" if one.cpu and one.cores else one.cpu or "—",
+            f"{one.cpu}, {counted(one.cores, 'core')}" if one.cpu and one.cores else one.cpu or "—",
             ", ".join(one.gpus) or "—",
             one.python or "—",
             one.platform or "—",
@@ -182,5 +182,5 @@ def machines(found: Machines) -> Html:
     more = found.total - len(found.machines)
     return join(
         rows(heads, body, numbers=[5, 6]),
-        tag("p", f"{texts.count(more, 'more machine')}.", class_="note") if more > 0 else None,
+        tag("p", f"{counted(more, 'more machine')}.", class_="note") if more > 0 else None,
     )

@@ -22,16 +22,6 @@ def value(given: Json) -> str:
     return single_line(text, _LONGEST)
 
 
-def count(number: int, noun: str) -> str:
-    """
-    Return a number with its noun.
-
-    >>> count(1, "file"), count(1200, "file")
-    ('1 file', '1,200 files')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def hours(seconds: float | None) -> str:
     """
     Return a sum of times: hours if there are many.

@@ -14,7 +14,7 @@ from qexp.analysis.table.replicates import Units
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import RefusedError, SummaryError
-from qexp.model import OPEN, Failure, Status, compact
+from qexp.model import OPEN, Failure, Status, compact, counted
 from qexp.truncation import listed, shortened, single_line
 
 _STATUSES, _FAILURES = list(Status), list(Failure)
@@ -120,7 +120,7 @@ def _open_experiments(observed: TableExperiments, cells: Cells) -> list[Problem]
 
 def _missing(cells: Cells, places: np.ndarray, how: str, command: str) -> Problem:
     concerned = np.unique(cells.of[places]).tolist()
-    text = f"{_count(len(places), 'experiment')} {how} in {cells.listed(concerned)}"
+    text = f"{counted(len(places), 'experiment')} {how} in {cells.listed(concerned)}"
     return Problem("missing", text, command, tuple(concerned))
 
 
@@ -139,14 +139,14 @@ def without_value(metric: str, ids: Sequence[int], places: np.ndarray, cells: Ce
     """Return the problem: done experiments have no value of a metric in their results."""
     concerned = np.unique(cells.of[places]).tolist()
     have = "has" if len(ids) == 1 else "have"
-    text = f"{_count(len(ids), 'done experiment')} {have} no {metric} in {cells.listed(concerned)}"
+    text = f"{counted(len(ids), 'done experiment')} {have} no {metric} in {cells.listed(concerned)}"
     return Problem("missing", text, f"qexp show {_ids(ids)}", tuple(concerned))
 
 
 def not_finite(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells) -> Problem:
     """Return the problem: experiments diverged, so a metric is NaN or infinite."""
     concerned = np.unique(cells.of[places]).tolist()
-    text = f"{metric} is NaN or infinite in {_count(len(ids), 'experiment')} of {cells.listed(concerned)}"
+    text = f"{metric} is NaN or infinite in {counted(len(ids), 'experiment')} of {cells.listed(concerned)}"
     return Problem("nan", text, f"qexp show {_ids(ids)}", tuple(concerned))
 
 
@@ -161,20 +161,20 @@ def nothing_done(observed: TableExperiments, where: str | None) -> SummaryError:
 
 def not_a_number(metric: str, ids: Sequence[int], study: str) -> SummaryError:
     """Return the error for a metric that is text, a list or a mapping in some results."""
-    where = f"in {_count(len(ids), 'experiment')} of {study}"
+    where = f"in {counted(len(ids), 'experiment')} of {study}"
     return SummaryError(f"{metric} is text, a list or a mapping {where}, expected a number; qexp show {_ids(ids)}")
 
 
 def lost_rows(study: str, number: int) -> Problem:
     """Return the problem: the newest grid has more experiments than the database."""
     verb = "is" if number == 1 else "are"
-    text = f"{_count(number, 'experiment')} of the newest grid of {study} {verb} not in the database"
+    text = f"{counted(number, 'experiment')} of the newest grid of {study} {verb} not in the database"
     return Problem("missing", text, "qexp enqueue grid.yaml")
 
 
 def left_out(study: str, number: int) -> Problem:
     """Return the note: the newest grid leaves out done experiments, which are not in the table."""
-    text = f"not shown: {_count(number, 'done experiment')} of {study} that the newest grid leaves out"
+    text = f"not shown: {counted(number, 'done experiment')} of {study} that the newest grid leaves out"
     return Problem("excluded", text, f"qexp list {study} --orphaned")
 
 
@@ -184,7 +184,7 @@ def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[P
     if not concerned:
         return []
     names, number = ", ".join(average), int(units.is_short.sum())
-    text = f"{_count(number, 'replicate')} in {cells.listed(concerned)} {'lacks' if number == 1 else 'lack'}"
+    text = f"{counted(number, 'replicate')} in {cells.listed(concerned)} {'lacks' if number == 1 else 'lack'}"
     return [Problem("missing", f"{text} values of {names} that others have", cells=tuple(concerned))]
 
 
@@ -216,7 +216,3 @@ def _lengths(texts: Iterable[str]) -> Iterator[int]:
 
 def _ids(ids: Sequence[int]) -> str:
     return compact(list(ids[:_SHOWN]))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -13,6 +13,7 @@ from qexp.client.doctor.finding import DoctorState, Finding, Findings, Verdict
 from qexp.client.explain import start_worker
 from qexp.errors import FilesError
 from qexp.files import Files
+from qexp.model import counted
 from qexp.store.reads import health, workers
 from qexp.store.reads.workers import WorkerState
 from qexp.truncation import listed
@@ -59,7 +60,7 @@ def queues(name: str, state: DoctorState) -> Findings:
         waiting = health.waiting(connection)
     heard = {queue for worker in state.live for queue in worker.queues}
     for queue in [queue for queue in waiting if queue not in heard]:
-        found = f"{queue}: {_count(waiting[queue])} waiting, but no live worker listens on it"
+        found = f"{queue}: {counted(waiting[queue], 'experiment')} waiting, but no live worker listens on it"
         yield Finding(name, Verdict.FAILED, found, "a worker for each queue", start_worker(queue))
     if heard.issuperset(waiting):
         listed = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
@@ -87,7 +88,7 @@ def progress(name: str, state: DoctorState) -> Findings:
     if not found:
         yield Finding(name, Verdict.OK, "nothing looks stuck")
         return
-    first, many = next(iter(found)), _count(sum(found.values()))
+    first, many = next(iter(found)), counted(sum(found.values()), "experiment")
     yield Finding(
         name,
         Verdict.WARNING,
@@ -207,7 +208,3 @@ def disk(name: str, state: DoctorState) -> Findings:
 
 def _existing(folder: Path) -> Path:
     return next(level for level in (folder, *folder.parents) if level.exists())
-
-
-def _count(number: int) -> str:
-    return "1 experiment" if number == 1 else f"{number:,} experiments"
