@@ -1,4 +1,4 @@
-"""Connect qexp to Celery: the task, the death of a child, and the start and stop of a worker. No behaviour is here."""
+"""Connects qexp to Celery: the task, the death of a child, and the start and stop of a worker."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def install(app: Celery, settings: Settings) -> None:
                 found = f"found {sender.concurrency}, expected at most {SLOTS}"
                 raise SettingsError(f"--concurrency: {found}; start several workers")
             main_process.register(sender.hostname, internals.queues_of(app), sender.concurrency)
-        except QexpError as error:  # Celery only logs the exception of a signal's receiver; a worker must stop
-            print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - this is the edge where Celery has no way to fail
+        except QexpError as error:  # Celery would only log the exception, but the worker must stop
+            print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - Celery offers no way to fail here
             raise SystemExit(error.exit_status) from error
         except Exception as error:
             traceback.print_exc()

@@ -1,4 +1,4 @@
-"""When a worker ends by itself: its lifetime is over, or it has had nothing to do for a while."""
+"""Ends a worker whose lifetime is over, or that has nothing to do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 _MARGIN = GRACE + 10.0
 """Seconds before the end of its lifetime at which a worker gives back its experiments."""
 _IDLE = 2
-"""Checks in a row, one with each heartbeat, that find nothing to do before a worker ends."""
+"""The number of checks in a row, one with each heartbeat, that find nothing to do before a worker ends."""
 
 
 class ShutdownPolicy:
     """
-    Ends the worker when it is time; children ask it before they claim.
+    Ends the worker in time; children ask it before they claim.
 
-    Make it before the pool forks its children, so that all processes know the same end.
+    Make it before the pool forks its children, so that all processes have the same end of the lifetime.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,20 +43,20 @@ class ShutdownPolicy:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds in which an experiment has to end; None: it has all the time."""
+        """Seconds in which an experiment must end; None without a limit."""
         return None if self._ends == math.inf else self._ends - time.monotonic() - _MARGIN
 
     def allows(self, raw: Raw, experiment: int) -> bool:
         """
         Say whether an experiment may begin here; one that would not end in time waits for another worker.
 
-        Its time is the longest that its study's last ones have taken; where none is known it may begin.
+        Its expected duration is the longest of its study's last experiments. Without any, it may begin.
         """
         left = self.seconds_left
         return left is None or not claiming.decline(raw, experiment, left)
 
     def check(self, raw: Raw, busy: bool) -> None:
-        """Signal this worker to stop if it is time."""
+        """Signal this worker to stop if its lifetime is over, or if it was idle for long enough."""
         left = self.seconds_left
         if left is not None and left <= 0:
             log.warning("the lifetime of this worker is over: its running experiments are given back")

@@ -17,7 +17,7 @@ _PID, _BORN, _EXPERIMENT, _PROCESS, _DEADLINE = 0, 8, 16, 32, 56
 _ASKS_TO_STOP, _REQUEST, _CLAIMING = 72, 73, 74
 """Offsets within a slot."""
 SLOTS = 4096
-"""Children that a worker can have."""
+"""The most children that a worker can have."""
 _REFUSES_NEW, _STOPPING = SLOTS * _SLOT.size, SLOTS * _SLOT.size + 1
 _SIZE = _STOPPING + 1
 
@@ -42,7 +42,7 @@ class SlotEntry(NamedTuple):
     pid: int
     """The pool's child."""
     born: float
-    """When that process started; see `qexp.worker.attempt.processes.born`."""
+    """The start time of that process; see `qexp.worker.attempt.processes.born`."""
     experiment: int
     attempt: int = 0
     """0 while the child claims."""
@@ -52,7 +52,7 @@ class SlotEntry(NamedTuple):
     started: float = 0.0
     """Times are those of time.monotonic, which processes of a machine share."""
     deadline: float = math.inf
-    """Infinite without a limit; after the function has ended, that time."""
+    """Infinite without a limit; after the function has ended, the time of its end."""
     memory: int = 0
     """Bytes; 0 without a limit."""
     asks_to_stop: bool = False
@@ -98,7 +98,7 @@ class SlotTable:
         _SLOT.pack_into(self._map, slot * _SLOT.size, *entry, claiming)
 
     def read(self, slot: int) -> SlotEntry | None:
-        """Return the attempt of a slot; None: it is free."""
+        """Return the attempt of a slot. Returns None if it is free."""
         return _entry(self._map[slot * _SLOT.size : (slot + 1) * _SLOT.size])
 
     def clear(self, slot: int) -> None:
@@ -122,7 +122,7 @@ class SlotTable:
         return [_SLOT.unpack_from(self._map, start)[0] for start in slots if self._map[start + _CLAIMING]]
 
     def refuse_new(self) -> None:
-        """Forbid children to begin attempts: the worker stops at once."""
+        """Forbid children to begin attempts, since the worker stops now."""
         self._map[_REFUSES_NEW] = 1
 
     @property
@@ -168,7 +168,7 @@ class SlotTable:
         self._map[slot * _SLOT.size : (slot + 1) * _SLOT.size] = bytes(_SLOT.size)
 
     def find(self, pid: int) -> SlotEntry | None:
-        """Return the attempt that a child runs, or ran when it died; None: no attempt is known."""
+        """Return the attempt that a child runs, or ran when it died. Returns None if no attempt is known."""
         found = next((entry for entry in self.occupied().values() if entry.pid == pid), None)
         if found is None and (path := self._saved_path(pid)).is_file():
             data = path.read_bytes()
@@ -186,7 +186,7 @@ class SlotTable:
         return self.path.with_name(f"{self.path.name}-{pid}")
 
     def _used(self) -> int:
-        """Return how many slots were ever occupied; children occupy the lowest free one."""
+        """Return the number of slots that were ever occupied; children occupy the lowest free one."""
         number = 0
         while number < SLOTS and self._map[number * _SLOT.size : number * _SLOT.size + 8] != bytes(8):
             number += 1

@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 
 class HeldExperiments:
     """
-    Says what a process holds; it writes the slot in shared memory and the file of unrecorded results accordingly.
+    Knows the experiments that a process holds, and writes them to its slot and to its file of unrecorded results.
 
-    If the process dies, its main process reads both: it records the results in the file, ends the attempt in the
-    slot, and takes back the other claims. Threads claim and record beside the function, and SystemExit may come
-    between any two lines, so an experiment enters its next state before it leaves the last one.
+    If the process dies, the main process reads both. It records the results in the file, ends the attempt in the slot,
+    and undoes the other claims. Threads claim and record while the function runs, and SystemExit may come between any
+    two lines. So an experiment enters its next state before it leaves the last one.
     """
 
     def __init__(self, slots: SlotTable, slot: int, folder: Path) -> None:
@@ -34,44 +34,44 @@ class HeldExperiments:
         slots.occupy(slot)
         self._born = born(os.getpid()) or 0.0
         self._lock = threading.RLock()
-        """Held for moments, never while Postgres or the broker is waited for."""
+        """Held only for moments, never during calls to Postgres or the broker."""
         self._claimed: deque[Claim] = deque()
         self.running: Claim | None = None
         self._unrecorded: list[UnrecordedResult] = []
         self._in_outbox: set[int] = set()
-        """Experiments whose outcomes went to the outbox; Postgres has not confirmed them."""
+        """Experiments whose outcomes the outbox has, and Postgres has not confirmed yet."""
         self._log: ResultLog | None = None
         self.batching = False
-        """Several experiments are claimed and recorded at once; without the file they are not."""
+        """Whether experiments are claimed and recorded in batches, which needs the file."""
         self.ended = 0
         """The number of attempts that this process has ended."""
 
     @property
     def ids(self) -> list[int]:
-        """The experiments that this process runs by their rows, as far as it knows."""
+        """The experiments whose rows say that this process runs them, as far as it knows."""
         with self._lock:
             running = [] if self.running is None else [self.running.id]
             return [*self.claimed_ids, *running, *(item.claim.id for item in self._unrecorded), *self._in_outbox]
 
     @property
     def claimed_ids(self) -> list[int]:
-        """The experiments that are claimed and not begun."""
+        """The experiments that are claimed but not begun."""
         with self._lock:
             return [claim.id for claim in self._claimed]
 
     @property
     def unrecorded(self) -> list[UnrecordedResult]:
-        """The results that wait to be recorded together."""
+        """The results that wait for the next batch."""
         with self._lock:
             return list(self._unrecorded)
 
     def expect(self, experiment: int) -> None:
-        """Name in the slot an experiment that is about to be claimed, since the answer of a claim may be lost."""
+        """Write to the slot the experiment that is claimed next, since the answer of a claim may be lost."""
         entry = SlotEntry(os.getpid(), self._born, experiment, started=time.monotonic())
         self._slots.write(self._slot, entry)
 
     def mark_claiming(self, is_claiming: bool) -> None:
-        """Say in the slot whether a claim is under way."""
+        """Write to the slot whether a claim is under way."""
         self._slots.mark_claiming(self._slot, is_claiming)
 
     def add(self, claims: Sequence[Claim]) -> None:
@@ -81,14 +81,14 @@ class HeldExperiments:
             self._in_outbox.difference_update(claim.id for claim in claims)
 
     def drop_claimed(self) -> list[int]:
-        """Forget the claims that are not begun, and return their experiments."""
+        """Remove the claims that are not begun, and return their experiments."""
         with self._lock:
             ids = self.claimed_ids
             self._claimed.clear()
             return ids
 
     def start_next(self) -> Claim | None:
-        """Begin the next claimed experiment, also in the slot; None: none is claimed."""
+        """Begin the next claimed experiment, and write it to the slot. Returns None if none is claimed."""
         with self._lock:
             if not self._claimed:
                 return None
@@ -102,7 +102,7 @@ class HeldExperiments:
             return claim
 
     def unstart(self) -> None:
-        """Make the running experiment one that is claimed and not begun."""
+        """Turn the running experiment back into one that is claimed but not begun."""
         with self._lock:
             if self.running is not None:
                 self._claimed.appendleft(self.running)
@@ -124,7 +124,7 @@ class HeldExperiments:
         return any(item.claim is claim for item in self.unrecorded)
 
     def drop_results(self, number: int) -> None:
-        """Forget the first results, which are recorded, and drop them from the file."""
+        """Remove the first results, which are recorded, also from the file."""
         with self._lock:
             del self._unrecorded[:number]
             if self._log is not None:
@@ -134,22 +134,22 @@ class HeldExperiments:
                     self._stop_batching(error)
 
     def move_to_outbox(self, claim: Claim) -> None:
-        """Leave the running experiment, or another one whose outcome is recorded alone, to the outbox."""
+        """Note that the outbox has the outcome of an experiment, usually the running one."""
         with self._lock:
             self._in_outbox.add(claim.id)
             self.running = None
 
     def confirm(self, claim: Claim) -> None:
-        """Note that Postgres has the outcome that went to the outbox."""
+        """Note that Postgres has the outcome that the outbox had."""
         with self._lock:
             self._in_outbox.discard(claim.id)
 
     def clear_slot(self) -> None:
-        """Say in the slot that nothing runs: the last outcome is recorded, or in a file."""
+        """Free the slot: the last outcome is recorded, or in a file."""
         self._slots.clear(self._slot)
 
     def start_batching(self) -> None:
-        """Claim and record several experiments at once from now on, if the file can be made."""
+        """Claim and record experiments in batches from now on, if the file can be made."""
         try:
             self._log = self._log or ResultLog(self._folder, os.getpid())
             self.batching = True

@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 _SHOWN = 2_000
 """The most bytes that a monitor receives about the failures of one message."""
-_BRIEFLY = 5.0
-"""Seconds for which a process that is replaced waits for Postgres: a change made by its function may be in the way."""
-_NOTICED = 2.0
-"""Seconds in which a signal to all processes of a worker reaches its main process."""
+_PATIENCE_OF_RETIRED = 5.0
+"""Seconds that a process to be replaced waits for Postgres: a change made by its function may break connections."""
+_SIGNAL_DELAY = 2.0
+"""Seconds within which a signal to all processes of a worker reaches its main process."""
 
 STOPPED = Error(
     Failure.CRASHED,
@@ -42,10 +42,10 @@ STOPPED = Error(
 
 class MessageRunner:
     """
-    Runs the experiments of messages. It is made in a pool child, since a fork copies no threads and connections.
+    Runs the experiments of messages. Make it in the pool child, since a fork cannot use its threads and connections.
 
-    *slot* is the number of the child; None: this is the worker's main process. *retire* ends this process after the
-    message, and another one takes its place.
+    *slot* is the number of the child, or None in the worker's main process. *retire* ends this process after the
+    message; the pool replaces it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class MessageRunner:
         self._runner = AttemptRunner(settings, postgres, scratch, slot, self._each_second)
 
     def run(self, ids: Sequence[int]) -> None:
-        """Run those of the announced experiments that can be claimed; ExperimentFailedError if any fails."""
+        """Run the experiments that can be claimed. Raises ExperimentFailedError if any fails."""
         if len(ids) > LARGEST:  # the message is forged; most of its experiments are not queued
             ids = self._postgres.run(lambda raw: claiming.queued(raw, ids), "the published experiments")
         ids = list(dict.fromkeys(ids))
@@ -78,24 +78,24 @@ class MessageRunner:
                 self._held.clear_slot()
             self._held.clear_slot()
         except SystemExit:  # this process was told to stop, perhaps with its whole group
-            self._stop()  # if that cannot be done, the slot says what had begun
+            self._stop()  # if this fails, the slot still has the running attempt
             raise
         except BaseException:
-            if self._held.running is None:  # otherwise the slot tells the main process
+            if self._held.running is None:  # otherwise the main process needs the slot
                 self._held.clear_slot()
             raise
         if failures := self._results.failures:
             raise ExperimentFailedError(single_line("; ".join(failures), _SHOWN))
 
     def _attempt(self, claim: Claim) -> None:
-        """Make an attempt, and record how it ended; a process that is changed for good retires."""
+        """Make an attempt, and record its outcome; retire this process if it could not be restored."""
         began = time.monotonic()
         outcome = self._outcome(claim)
         lost = self._runner.unrestored
         if lost:
             what = ", ".join(lost)
             log.warning("experiment %d: its process is replaced, because it cannot undo a change: %s", claim.id, what)
-            self._postgres.most_patience = _BRIEFLY
+            self._postgres.most_patience = _PATIENCE_OF_RETIRED
             self._held.batching = False
             self._retire()
         self._results.record(claim, outcome, began)
@@ -104,7 +104,7 @@ class MessageRunner:
             self._claims.give_back()
 
     def _outcome(self, claim: Claim) -> Outcome:
-        """Return how an attempt ended; it crashed if this machine lacks what an attempt needs."""
+        """Return the outcome of an attempt: a crash if its folder or output file cannot be made."""
         try:
             return self._runner.attempt(claim)
         except Exception as error:
@@ -114,16 +114,16 @@ class MessageRunner:
             return Outcome(error=failure.describe(error, Failure.CRASHED, claim.folder))
 
     def _each_second(self) -> None:
-        """Let no result and no experiment wait for one that takes longer than others did."""
+        """Record waiting results, and give back waiting experiments, while a long experiment runs."""
         self._results.flush()
         self._claims.give_back_if_late()
 
     def _stop(self) -> None:
         """
-        End the running experiment, give back those that are not begun, and record results: this process is to stop.
+        End the running experiment, give back those that are not begun, and record results.
 
-        The running experiment is given back if the worker was told to stop too. Otherwise its attempt has crashed: a
-        signal to one process alone comes from its function, or from a person who wants the attempt to end.
+        If the whole worker stops, the running experiment is given back. Otherwise its attempt has crashed: a signal to
+        one process comes from its function, or from a person who wants to end the attempt.
         """
         if claim := self._held.running:
             if self._worker_stops():
@@ -136,8 +136,8 @@ class MessageRunner:
         self._results.flush()
 
     def _worker_stops(self) -> bool:
-        """Say whether the whole worker was told to stop; its main process may notice that a moment later."""
-        deadline = time.monotonic() + _NOTICED
+        """Say whether the whole worker was told to stop; its main process may know it a moment later."""
+        deadline = time.monotonic() + _SIGNAL_DELAY
         while not (self._slots.worker_stops or self._slots.refuses_new):
             if time.monotonic() > deadline:
                 return False

@@ -1,4 +1,4 @@
-"""Claims the experiments of a message ahead of their turn: short ones several at a time, beside what runs."""
+"""Claims the experiments of a message ahead of their turn: short ones in batches, while another one runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _AHEAD = 0.5
 """Seconds of work in a batch of claims; the next batch is claimed when less than half of it is left."""
 _LATE = 2.0
-"""Seconds that a message may take longer than planned until its other experiments are given to other processes."""
+"""Seconds that a message may take longer than planned; then other processes get its other experiments."""
 
 
 class ClaimPrefetcher:
@@ -45,35 +45,35 @@ class ClaimPrefetcher:
         self._settings, self._worker, self._postgres = settings, worker, postgres
         self._shutdown_policy, self._slots, self._held = shutdown_policy, slots, held
         self._lock = threading.RLock()
-        """Held while experiments are claimed or given back, so also while Postgres and the broker are waited for."""
+        """Held while experiments are claimed or given back, also during calls to Postgres and the broker."""
         self._waiting: deque[int] = deque()
         """Experiments of the message that are not claimed yet."""
         self._answer_lost = False
-        """Postgres may have made claims that are not held here."""
+        """Whether Postgres may have made claims whose answer did not arrive."""
         self._opened_at = 0.0
         self._batch_size = 1
         self._sized_at, self._ended_before = 0.0, 0
-        """When the size of a batch was computed, and how many attempts had ended by then."""
+        """The time at which the size of a batch was computed last, and the attempts that had ended by then."""
 
     def open(self, ids: Sequence[int]) -> None:
-        """Begin with the experiments of a message."""
+        """Begin a message with these experiments."""
         with self._lock:
             self._waiting = deque(ids)
             self._opened_at = time.monotonic()
 
     def next(self) -> Claim | None:
-        """Begin the next experiment and return its claim; None: none is left, or the worker stops at once."""
+        """Begin the next experiment and return its claim. Returns None if none is left, or if the worker stops now."""
         claim = None if self._slots.refuses_new else self._start_next()
         if not self._slots.refuses_new:
             return claim
-        self._held.unstart()  # the main process closes the slots before it reads the slots, so it sees all that begins
+        self._held.unstart()  # the main process sets `refuses_new` before it reads slots, so it misses no begun attempt
         self.give_back()
         return None
 
     def _start_next(self) -> Claim | None:
         if claim := self._held.start_next():
             return claim
-        with self._lock:  # a thread may be claiming it
+        with self._lock:  # a thread may claim it just now
             while (claim := self._held.start_next()) is None:
                 ids = self._take()
                 if self._slots.refuses_new or not (ids or self._answer_lost):
@@ -84,7 +84,7 @@ class ClaimPrefetcher:
             return claim
 
     def claim_ahead(self) -> None:
-        """Claim the next batch while an experiment runs, so that the process need not wait for it later."""
+        """Claim the next batch while an experiment runs, so that the process does not wait for it later."""
         with self._lock:
             is_enough = 2 * len(self._held.claimed_ids) >= self._batch_size
             if is_enough or self._held.running is None or not self._held.batching or self._slots.refuses_new:
@@ -93,7 +93,7 @@ class ClaimPrefetcher:
                 self._claim(ids, patience=0)
 
     def give_back(self) -> None:
-        """Give the experiments that are not begun to other processes."""
+        """Publish the experiments that are not begun again, for other processes."""
         with self._lock:
             self._answer_lost |= bool(self._held.claimed_ids)  # until Postgres has undone these claims
             ids = [*self._held.drop_claimed(), *self._waiting]
@@ -110,7 +110,7 @@ class ClaimPrefetcher:
                     publisher.republish(ids)
 
     def give_back_if_late(self) -> None:
-        """Give the rest of a message to other processes if an experiment takes much longer than others did."""
+        """Give the rest of a message to other processes if an experiment takes much longer than the others did."""
         with self._lock:
             number = len(self._held.claimed_ids) + len(self._waiting)
             if number and time.monotonic() - self._opened_at > self._settings.bundle + _LATE:
@@ -118,11 +118,11 @@ class ClaimPrefetcher:
                 self.give_back()
 
     def _take(self) -> list[int]:
-        """Take the next batch of experiments from the message."""
+        """Remove the next batch of experiments from the message."""
         return [self._waiting.popleft() for _ in range(min(self._size(), len(self._waiting)))]
 
     def _size(self) -> int:
-        """Return how many experiments fit into a batch, by the time that the last ones took."""
+        """Return the number of experiments in the next batch, from the durations of the last ones."""
         if not self._held.batching:
             return 1
         now, ended = time.monotonic(), self._held.ended
@@ -134,10 +134,10 @@ class ClaimPrefetcher:
         return self._batch_size
 
     def _claim(self, ids: Sequence[int], patience: float = PATIENCE) -> None:
-        """Claim experiments; those that cannot be claimed within *patience* seconds wait again."""
+        """Claim experiments, and wait *patience* seconds for Postgres; put them back after an error."""
         self._held.mark_claiming(True)
         try:
-            if not self._slots.refuses_new:  # the main process closes it, and then awaits the claims that are under way
+            if not self._slots.refuses_new:  # the main process sets it, and then awaits running claims
                 self._claim_now(ids, patience)
         except BaseException:
             claimed = set(self._held.claimed_ids)
@@ -157,17 +157,17 @@ class ClaimPrefetcher:
             return found + (claiming.claims(raw, rest, self._worker, pid) if rest else [])
 
         claims = self._postgres.run(claim, f"claim of {_shown(ids)}", patience)
-        self._held.add(claims)  # at once, since SystemExit may come at any moment
+        self._held.add(claims)  # first, since SystemExit may come at any moment
         self._answer_lost = False
         if missing := set(ids) - {item.id for item in claims}:
             self._skip(sorted(missing))
 
     def _skip(self, ids: Sequence[int]) -> None:
-        """Log why experiments were not claimed; put them back for others if this worker may not have them."""
-        handed = self._postgres.run(lambda raw: claiming.hand_over(raw, ids, self._worker), "skipped experiments")
-        if handed:
-            log.warning("experiments %s: given back, because this worker is quarantined", _shown(handed))
-        if rest := sorted(set(ids) - set(handed)):
+        """Log why experiments were not claimed; give them back if this worker is quarantined."""
+        given_back = self._postgres.run(lambda raw: claiming.hand_over(raw, ids, self._worker), "skipped experiments")
+        if given_back:
+            log.warning("experiments %s: given back, because this worker is quarantined", _shown(given_back))
+        if rest := sorted(set(ids) - set(given_back)):
             log.info("experiments %s: paused or already taken: skipped", _shown(rest))
 
 
