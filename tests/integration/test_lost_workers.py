@@ -188,10 +188,10 @@ def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw,
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.2 * len(late))
     monkeypatch.setattr("qexp.worker.main.leader.time", clock)
 
-    def check_slowly(at_once=False):
+    def check_slowly(run_all=False):
         """Advance the leader's clock by 1.2 s, more than a third of the lease, like a busy machine."""
-        late.append(at_once)
-        return look(at_once)
+        late.append(run_all)
+        return look(run_all)
 
     leader._jobs.run_due = check_slowly
 

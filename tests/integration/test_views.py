@@ -83,7 +83,7 @@ def test_a_view_in_use_blocks_no_command_and_is_updated_later(client, raw, grid,
         "requeue": lambda: client.requeue(Selection(name)),
         "wait": lambda: client.wait(name),
         "migrate": client.migrate,
-        "leader": lambda: LeaderJobs(Database(client.settings)).run_due(at_once=True),
+        "leader": lambda: LeaderJobs(Database(client.settings)).run_due(run_all=True),
     }
     verbs[later]()
     # Then the view has the names
@@ -153,7 +153,7 @@ def test_a_column_without_a_type_becomes_one_of_numbers_when_numbers_arrive(clie
     record(study, {"acc": 1}, {"acc": 0.5})
     client.cancel(Selection(study))
     jobs = LeaderJobs(Database(client.settings))
-    {"wait": lambda: client.wait(study), "leader": lambda: jobs.run_due(at_once=True)}[later]()
+    {"wait": lambda: client.wait(study), "leader": lambda: jobs.run_due(run_all=True)}[later]()
     assert values(raw, study, "acc")[1:] == [1, 0.5]
     assert select(raw, study, "sum(acc) FILTER (WHERE acc < 10)") == [1.5]
     assert select(raw, study, "pg_typeof(acc)::text")[0] == "double precision"
@@ -264,7 +264,7 @@ def test_types_of_a_view_in_use_are_updated_later(client, raw, grid, site):
         client.extend(study, [{"x": 1, "n": "many"}])
         assert None in select(raw, study, "n")
     # Then the leader updates the view after the transaction
-    LeaderJobs(Database(client.settings)).run_due(at_once=True)
+    LeaderJobs(Database(client.settings)).run_due(run_all=True)
     assert "many" in select(raw, study, "n")
 
 

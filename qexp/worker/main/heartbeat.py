@@ -1,4 +1,4 @@
-"""The heartbeat of a worker, from its main process: a child may be busy for days."""
+"""Sends the heartbeat of a worker in its main process, since a child may run for days."""
 
 from __future__ import annotations
 
@@ -36,56 +36,56 @@ class Heartbeat:
         self.settings, self._worker, self._record_death = settings, recovery.worker, recovery.record_death
         self._postgres, self._outbox = recovery.postgres, recovery.outbox
         self._reconciler, self._shutdown_policy = reconciler, shutdown_policy
-        self._told = False
-        """Postgres knows that the worker stops."""
-        self._heard = time.monotonic()
+        self._stop_is_known = False
+        """Whether Postgres knows that the worker stops."""
+        self._sent_at = time.monotonic()
         self._site: UUID | None = None
         self._stop_taking: Callable[[], None] | None = None
         self._due = 0.0
-        self._thread = PeriodicThread("qexp-heartbeat", self._beat_if_due, self._pause, "heartbeat failed")
+        self._thread = PeriodicThread("qexp-heartbeat", self._send_if_due, self._pause, "heartbeat failed")
 
     def start(self, stop_taking: Callable[[], None] | None = None) -> None:
         """
         Start the thread, after the pool has forked its children.
 
-        It calls *stop_taking* when the worker is quarantined.
+        The thread calls *stop_taking* when the worker is quarantined.
         """
         self._stop_taking = stop_taking
         self._due = time.monotonic() + self.settings.heartbeat
         self._thread.start()
 
     def stop(self, patience: float | None = None) -> None:
-        """Stop the thread; wait at most *patience* seconds for the beat under way."""
+        """Stop the thread; wait at most *patience* seconds for a heartbeat under way."""
         if self._thread.stop(patience):
             self._postgres.release()
 
-    def beat(self) -> None:
+    def send(self) -> None:
         """Renew the lease now, and end attempts that this worker has lost."""
         stopping = self._reconciler.slots.worker_stops
-        pulse = self._postgres.run(
+        reply = self._postgres.run(
             lambda raw: worker_rows.beat(raw, self._worker, stopping=stopping), "the heartbeat", patience=0
         )
-        self._told = stopping
-        self._heard, self._site = time.monotonic(), pulse.site
-        if pulse.quarantine is not None and self._stop_taking is not None:
-            log.error("this worker is quarantined and takes no more experiments: %s", pulse.quarantine)
+        self._stop_is_known = stopping
+        self._sent_at, self._site = time.monotonic(), reply.site
+        if reply.quarantine is not None and self._stop_taking is not None:
+            log.error("this worker is quarantined and takes no more experiments: %s", reply.quarantine)
             self._stop_taking()
             self._stop_taking = None
         self._outbox.drain(died=self._record_death)
-        if pulse.given_up:
+        if reply.given_up:
             log.error("this worker missed its lease: its experiments run elsewhere and are killed here")
-        grace = 0.0 if pulse.given_up else GRACE
+        grace = 0.0 if reply.given_up else GRACE
         self._postgres.run(lambda raw: self._reconciler.reconcile(raw, grace), "reconciling", patience=0)
         self._postgres.run(
             lambda raw: self._shutdown_policy.check(raw, self._reconciler.busy), "the shutdown policy", patience=0
         )
 
-    def _beat_if_due(self) -> None:
-        """Beat if it is time, or if the worker was told to stop: Postgres must know before the worker is gone."""
-        if time.monotonic() < self._due and (self._told or not self._reconciler.slots.worker_stops):
+    def _send_if_due(self) -> None:
+        """Send a heartbeat if it is due, or if Postgres does not know yet that the worker stops."""
+        if time.monotonic() < self._due and (self._stop_is_known or not self._reconciler.slots.worker_stops):
             return
         try:
-            self.beat()
+            self.send()
         except ServiceError:
             self._give_up_if_cut_off()
             raise
@@ -97,19 +97,19 @@ class Heartbeat:
 
     def _give_up_if_cut_off(self) -> None:
         """
-        Kill the attempts of this worker if other workers run them by now.
+        Kill the attempts of this worker if other workers may run them by now.
 
-        They do if this worker could not renew its lease while others could: the leader then keeps a key on the broker.
-        If nobody reaches Postgres, nobody takes experiments, and long ones continue.
+        That is so if the lease has expired and a leader's key on the broker shows that other workers reach Postgres. If
+        no worker reaches Postgres, none takes experiments, and the attempts here continue.
         """
-        if time.monotonic() - self._heard <= self.settings.lease or self._site is None:
+        if time.monotonic() - self._sent_at <= self.settings.lease or self._site is None:
             return
         try:
             with broker.connected(self.settings) as connection:
-                others_are_heard = bool(connection.exists(broker.leader_key(self._site)))
+                is_led = bool(connection.exists(broker.leader_key(self._site)))
         except ServiceError as error:
             log.warning("the heartbeats of other workers are unknown: %s", error)
             return
-        if others_are_heard:
+        if is_led:
             log.error("this worker missed its lease while others did not: its experiments are killed here")
             self._reconciler.kill_all()

@@ -25,23 +25,23 @@ from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
 
-_PULSE = 1.0
+_INTERVAL = 1.0
 """Seconds between two runs."""
-_CALM = 3.0
-"""Seconds between two runs while nothing is open: the client that enqueues experiments publishes them."""
-_SOON = 0.05
+_IDLE_INTERVAL = 3.0
+"""Seconds between two runs while no experiment is open; the client publishes the experiments that it enqueues."""
+_SHORTEST_INTERVAL = 0.05
 """Seconds from a probe until the next run."""
 _STAYS_ACTIVE = 10.0
-"""Seconds after the last change in which the leader stays active: a worker may only have been out of reach."""
+"""Seconds for which the leader stays active after the last open experiment, since a worker may reappear."""
 _LEASE = 10.0
 """Seconds after which another worker replaces a silent leader; less if workers' leases are shorter."""
 
 
 class Leader:
     """
-    A thread in the main process of each worker; one of them leads, by a lease in Postgres.
+    A thread in the main process of each worker; the worker with the leader's lease in Postgres leads.
 
-    Its work is safe to do twice, so two leaders for a moment do no harm.
+    All work is safe to do twice, so two leaders at a time do no harm.
     """
 
     def __init__(self, settings: Settings, worker: UUID, slots: SlotTable, recover: Callable[[], None]) -> None:
@@ -53,21 +53,21 @@ class Leader:
         self._lease = min(_LEASE, settings.lease)
         self._raw: Raw | None = None
         self._reached = self._answered = 0.0
-        """Since when Postgres is reachable, as far as is known, and when it answered last."""
-        self._looked, self._active, self._moved = 0.0, True, -math.inf
-        self._flows = True
-        """The last run published something, so more may follow soon."""
+        """The known start of the time in which Postgres is reachable, and the time of its last answer."""
+        self._ran_at, self._active, self._had_work_at = 0.0, True, -math.inf
+        self._has_published = True
+        """Whether the last run published experiments, so that more may follow soon."""
         self._hurry = False
         self._leads = True
-        """As far as is known: a worker that has just started tries at once."""
+        """Whether this worker leads, as far as it knows; a new worker tries to lead immediately."""
         self._probed: dict[int, float] = {}
-        """Studies whose probes were taken here and have not ended yet, and when the first of them was taken."""
+        """Studies whose probes this worker took and that have not ended, with the time of the first one."""
         self._thread = PeriodicThread(
             "qexp-leader",
             self._lead_if_due,
             self._pause,
             "the leader could not do its work",
-            gather=_SOON,
+            gather=_SHORTEST_INTERVAL,
             last=self._finish,
         )
 
@@ -78,9 +78,9 @@ class Leader:
 
     def stop(self, hurry: bool = False, patience: float | None = None) -> None:
         """
-        Stop the thread and resign, so that another worker leads at once; without *hurry*, send the last messages first.
+        Stop the thread and resign, so that another worker can lead. Without *hurry*, send the last notifications first.
 
-        Wait at most *patience* seconds for the run under way.
+        Wait at most *patience* seconds for a run under way.
         """
         self._hurry = hurry
         self._thread.stop(patience)
@@ -91,68 +91,66 @@ class Leader:
         """
         Run soon, because a child of this worker has taken a probe of a study.
 
-        When the probe ends, this worker publishes the rest of the study even if another worker leads: the leader may be
+        After the probe ends, this worker publishes the rest of the study even if it does not lead: the leader may be
         dead.
         """
         self._probed.setdefault(study, time.monotonic())
         self._thread.wake()
 
     def run_once(self) -> bool:
-        """Do the work of the leader now; return False if another worker leads."""
+        """Do the work of the leader now. Returns False if another worker leads."""
         raw = self._connection()
         lead = worker_rows.lead(raw, self.worker, self._lease, self.settings.lease)
         self._answered = time.monotonic()
         if lead is None:
-            self._active = True  # another leader may leave work, if this one leads again
+            self._active = True  # if this worker leads again, the other leader may have left work
             return False
-        self._looked = time.monotonic()
+        self._ran_at = time.monotonic()
         if not lead.has_work and not self._active:
             self._mark(lead.site)
             return True
         self._active = True
         if lead.has_work:
-            self._moved = time.monotonic()
-        self._rescue(raw)
+            self._had_work_at = time.monotonic()
+        self._recover_silent(raw)
         try:
             self._mark(lead.site)
             self._publish(lead)
-        finally:  # the jobs do not need the broker
-            # the last change may leave something to notify
-            well = self._jobs.run_due(at_once=not lead.has_work)
-            if well:  # otherwise a slow machine would look like an unreachable Postgres
+        finally:  # the jobs do not need the broker; the end of the last experiment may be news
+            succeeded = self._jobs.run_due(run_all=not lead.has_work)
+            if succeeded:  # otherwise a slow machine would look like an unreachable Postgres
                 self._answered = time.monotonic()
-            self._active = not well or time.monotonic() < self._moved + _STAYS_ACTIVE
+            self._active = not succeeded or time.monotonic() < self._had_work_at + _STAYS_ACTIVE
         return True
 
     def _is_idle(self) -> bool:
-        """Say whether nothing is open, as far as this worker knows, so that the next run can wait."""
-        return not self._active and not self._slots.occupied() and time.monotonic() < self._looked + _CALM
+        """Say whether no experiment is open, as far as this worker knows, so that the next run can wait."""
+        return not self._active and not self._slots.occupied() and time.monotonic() < self._ran_at + _IDLE_INTERVAL
 
     def _mark(self, site: UUID) -> None:
-        """Set a key on the broker that expires soon: a leader reaches Postgres."""
+        """Set a key on the broker that expires soon; it says that a leader reaches Postgres."""
         with self._publisher.broker.use() as connection:
-            connection.set(broker.leader_key(site), "a leader reaches Postgres", px=round(5000 * _PULSE))
+            connection.set(broker.leader_key(site), "a leader reaches Postgres", px=round(5000 * _INTERVAL))
 
     def _publish(self, lead: worker_rows.Leadership) -> None:
-        """Publish what the broker has lost, then pending experiments: a new broker cannot have lost those yet."""
+        """Publish the experiments of lost messages, and then pending ones, whose messages cannot be lost yet."""
         try:
             again = self._lost.republish(lead.site, lead.is_first)
             if again:
                 log.warning("%d experiments were published again: the broker had lost their messages", again)
-        finally:  # pending experiments are published even if lost ones cannot be
-            self._flows = self._publisher.publish_all() > 0
+        finally:  # also after an error above
+            self._has_published = self._publisher.publish_all() > 0
 
     def _close(self) -> None:
         self._publisher.close()
         self._database.close()
 
-    def _rescue(self, raw: Raw) -> None:
+    def _recover_silent(self, raw: Raw) -> None:
         """
-        Recover the experiments of silent workers; their retries are due at once.
+        Recover the experiments of silent workers; their retries are due immediately.
 
-        Files of silent workers on this machine say which attempts ended and which did not begin.
-
-        After an outage of Postgres all workers look silent, so wait for one lease first.
+        The files of silent workers on this machine show which attempts ended and which did not begin. After an outage
+        of Postgres all workers look silent, so wait for one lease first.
         """
         lease = self.settings.lease
         if time.monotonic() - self._reached < lease:
@@ -161,7 +159,7 @@ class Leader:
         if gone:
             try:
                 self._recover()
-            except SettingsError as error:  # their files cannot be trusted, so all their attempts count as lost
+            except SettingsError as error:  # other users may have written the files, so all attempts count as lost
                 log.error("files of silent workers on this machine cannot be read: %s", error)
         for silent in gone:
             message = f"the last heartbeat of its worker {silent.name} was at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
@@ -188,10 +186,10 @@ class Leader:
             raise
         for study, since in probed.items():
             if study not in self._publisher.awaiting or time.monotonic() - since > self._lease:
-                del self._probed[study]  # its durations are known, or take so long that the leader is in time
+                del self._probed[study]  # its durations are known, or the leader has had enough time
 
     def _finish(self) -> None:
-        """Resign, so that another worker leads at once."""
+        """Note the last news, and resign, so that another worker can lead."""
         if self._raw is not None and self._leads:
             if not self._hurry:
                 self._jobs.note_last_news()
@@ -201,11 +199,11 @@ class Leader:
         """
         Return the seconds until the next run.
 
-        While a study waits for its probes, the pauses begin short and become longer and longer.
+        While a study waits for its probes, the pauses are short at first, and grow with the time since the probe.
         """
         waited = time.monotonic() - max([*self._probed.values()], default=-math.inf)
-        pulse = self._lease / 2 if not self._leads else _PULSE / 2 if self._flows else _PULSE
-        return min(pulse, max(_SOON, waited / 2))
+        pause = self._lease / 2 if not self._leads else _INTERVAL / 2 if self._has_published else _INTERVAL
+        return min(pause, max(_SHORTEST_INTERVAL, waited / 2))
 
     def _resign(self, raw: Raw) -> None:
         try:

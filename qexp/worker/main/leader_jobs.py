@@ -17,12 +17,12 @@ from qexp.worker.main.notifier import Notifier
 log = logging.getLogger(__name__)
 
 _SHARE = 0.05
-"""The largest share of time that a job may run, however large the tables are."""
+"""The largest share of time that a job may take; its interval grows if the tables are large."""
 
 
 @dataclass
 class PeriodicJob:
-    """A job that runs every few seconds, and does no harm if it runs twice."""
+    """A job that runs every few seconds, and is safe to run twice."""
 
     name: str
     do: Callable[[], None]
@@ -44,11 +44,11 @@ class LeaderJobs:
         ]
 
     def start(self) -> None:
-        """Start the thread that sends messages, after the pool has forked its children."""
+        """Start the notifier's thread, after the pool has forked its children."""
         self._notifier.start()
 
     def stop(self, hurry: bool = False) -> None:
-        """Stop that thread; without *hurry*, wait a little for it to send the last messages."""
+        """Stop the notifier's thread; without *hurry*, wait a little while it sends the last notifications."""
         self._notifier.stop(hurry)
 
     def note_last_news(self) -> None:
@@ -60,12 +60,12 @@ class LeaderJobs:
         except Exception:
             log.exception("messages to people are left to the next worker")
 
-    def run_due(self, at_once: bool = False) -> bool:
-        """Run the jobs that are due, or all *at_once*; return False if one failed."""
-        well = True
+    def run_due(self, run_all: bool = False) -> bool:
+        """Run the jobs that are due, or all. Returns False if one failed."""
+        succeeded = True
         for job in self._jobs:
             began = time.monotonic()
-            if began < job.due and not at_once:
+            if began < job.due and not run_all:
                 continue
             try:
                 job.do()
@@ -74,10 +74,10 @@ class LeaderJobs:
                 return False
             except Exception:
                 log.exception("%s failed", job.name)  # the next run may succeed
-                well = False
+                succeeded = False
             took = time.monotonic() - began
             job.due = began + max(job.every, took / _SHARE)
-        return well
+        return succeeded
 
     def _pause_failing_studies(self) -> None:
         """Pause studies with more failures than their grids allow."""

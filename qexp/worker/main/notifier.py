@@ -1,4 +1,4 @@
-"""Notify people of their studies: the leader notes the news in Postgres, a thread sends it."""
+"""Notifies people of their studies: the leader notes news in Postgres, and a thread sends the notifications."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from qexp.worker.periodic_thread import PeriodicThread
 log = logging.getLogger(__name__)
 
 _SHOWN = 300
-"""Characters of an error in a message."""
+"""The most characters of an error in a notification."""
 _LAST = 5.0
-"""Seconds that a worker which ends waits for messages to be sent; the next leader tries again."""
+"""Seconds that an ending worker waits for the last notifications; the next leader sends the others."""
 
 
 class Notifier:
-    """Sends each noted message once; a service that is down delays and fails nothing else."""
+    """Sends each notification once, in its own thread, so that an unreachable service delays nothing else."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -39,7 +39,7 @@ class Notifier:
         self._thread.start()
 
     def stop(self, hurry: bool = False) -> None:
-        """Stop the thread; without *hurry*, wait a little for it to send the last messages."""
+        """Stop the thread; without *hurry*, wait a little while it sends the last notifications."""
         self._thread.stop(0.0 if hurry else _LAST)
 
     def note_news(self) -> None:
@@ -58,7 +58,7 @@ class Notifier:
         self._thread.wake()
 
     def note_paused(self, connection: Connection, name: str, reason: str) -> None:
-        """Note that the brake has paused a study, in the transaction that does so."""
+        """Note that the failure limit has paused a study, in the same transaction."""
         study = study_rows.find(connection, name)
         addresses = study_rows.addresses(connection, study) or self._database.settings.notify
         text = f"{name}: paused\n{reason}\nafter the fix: qexp requeue {name} --failed; qexp resume {name}"
@@ -91,7 +91,7 @@ class Notifier:
 
 
 def _text(connection: Connection, event: Event, news: StudyEvents, stalled_after: float) -> str:
-    """Return a message: its title, what has happened, and the command that goes on from there."""
+    """Return the text of a notification: a title, facts, and the next command."""
     title, *lines = {Event.FAILED: _failed, Event.STALLED: _stalled, Event.FINISHED: _finished}[event](
         connection, news, stalled_after
     )
@@ -120,9 +120,9 @@ def _stalled(connection: Connection, news: StudyEvents, minutes: float) -> list[
 
 def _finished(connection: Connection, news: StudyEvents, _: float) -> list[str]:
     (counts,) = study_progress.counts(connection, news.id)
-    stand = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
+    numbers = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     took = timedelta(seconds=round(((news.last_end or news.renewed_at) - news.renewed_at).total_seconds()))
-    lines = [f"finished: {stand}", f"after {took}"]
+    lines = [f"finished: {numbers}", f"after {took}"]
     if not counts.counts[Status.FAILED]:
         return [*lines, f"next: qexp export {news.name} -o {news.name}.parquet"]
     kinds = ", ".join(f"{number} {kind}" for kind, number in experiment_rows.failures(connection, news.id))

@@ -38,13 +38,12 @@ from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
-
 _CLAIMING = 1.0
 """Seconds to wait for claims under way before the children are killed."""
 
 
 class MainProcess:
-    """What Celery calls in the main process of a worker."""
+    """Answers Celery's signals in the main process of a worker."""
 
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, shutdown_policy: ShutdownPolicy) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
@@ -95,7 +94,7 @@ class MainProcess:
         self._leader.wake(study)
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
-        """End the attempt that dead child *pid* ran, and publish the other experiments of its message again."""
+        """End the attempt that the dead child *pid* ran, and publish the other experiments of its message again."""
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
         entry = self.slots.find(pid)
@@ -109,11 +108,11 @@ class MainProcess:
 
     def _record_kill(self, entry: SlotEntry) -> None:
         """End an attempt whose process was killed because it exceeded a limit."""
-        if entry.process == entry.pid:  # a child records the death of a process of its own
+        if entry.process == entry.pid:  # otherwise the child records the death of its subprocess
             self.recovery.note_death(_death(self.worker, entry.pid, death_error(entry, -signal.SIGKILL), entry))
 
     def ask_to_stop(self) -> None:
-        """Ask functions that check `stop_requested` to stop, and wait up to GRACE seconds for them."""
+        """Ask functions that read `stop_requested` to stop, and wait up to GRACE seconds for them."""
         waiting = {slot: entry for slot, entry in self.slots.occupied().items() if entry.asks_to_stop}
         for slot, entry in waiting.items():
             send_request(self.slots, slot, entry, Request.STOP)
@@ -126,9 +125,9 @@ class MainProcess:
 
     def give_back(self, taken: Iterable[int]) -> None:
         """
-        Release running experiments in Postgres, publish them again, and deregister: the children are killed next.
+        Release running experiments in Postgres, publish them again, and deregister, before the children are killed.
 
-        *taken* are the ids in messages that this worker has taken, begun or not.
+        *taken* are the ids in messages that this worker has taken.
         """
         self.slots.refuse_new()
         self.recovery.reconnect()
@@ -140,9 +139,7 @@ class MainProcess:
             released = self.recovery.postgres.run(
                 lambda raw: claiming.release(raw, self.worker), "the experiments of this worker", PATIENCE
             )
-            self.recovery.postgres.run(
-                lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", PATIENCE
-            )
+            self._deregister()
             for experiment, _ in released:
                 log.warning("experiment %d: given back, because the worker stops now", experiment)
             with open_publisher(self.settings) as publisher:
@@ -150,34 +147,32 @@ class MainProcess:
                 publisher.republish(list(taken))
 
     def _await_claims(self) -> None:
-        """Wait for claims under way, so that they can be released; the children begin no more."""
+        """Wait for claims under way, so that they can be released; the children make no new ones."""
         deadline = time.monotonic() + _CLAIMING
         while time.monotonic() < deadline and any(psutil.pid_exists(pid) for pid in self.slots.claiming_processes()):
             time.sleep(0.02)
 
     def shut_down(self) -> None:
-        """Record what the children have left, and deregister the worker."""
+        """Recover the work of the children, and deregister the worker."""
         self._stop_threads()
         with self._logging_losses():
             self.recovery.recover_own()
-            self.recovery.postgres.run(
-                lambda raw: worker_rows.leave(raw, self.worker), "the end of this worker", PATIENCE
-            )
-            self.scratch.remove()  # otherwise the next worker on this machine recovers it
+            self._deregister()
+            self.scratch.remove()  # after an error, the next worker on this machine recovers the work
 
     def _deregister(self) -> None:
         end = "the end of this worker"
         self.recovery.postgres.run(lambda raw: worker_rows.leave(raw, self.worker), end, PATIENCE)
 
     def _stop_threads(self, hurry: bool = False) -> None:
-        patience = GRACE if hurry else None  # they may wait for a lock of interrupted code
+        patience = GRACE if hurry else None  # threads may wait for a lock that interrupted code holds
         self._leader.stop(hurry, patience)
         self._limits.stop(patience)
         self._heartbeat.stop(patience)
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:
-        """Log that a service is out of reach; the main process continues without it."""
+        """Log that a service is unreachable, and continue."""
         try:
             yield
         except ServiceError as error:
@@ -191,8 +186,8 @@ def _death(worker: UUID, pid: int, error: Error, entry: SlotEntry | None) -> Chi
 
 
 def _boot() -> str | None:
-    """Return the id of this boot of the host; None: the host has none."""
+    """Return the id of the host's last boot. Returns None except on Linux."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:  # only Linux has it
+    except OSError:
         return None

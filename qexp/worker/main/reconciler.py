@@ -1,4 +1,4 @@
-"""Reconcile slots with rows: end attempts that Postgres does not want, and notice deaths that Celery missed."""
+"""Reconciles the slots with the rows in Postgres: ends unwanted attempts, and finds deaths that Celery missed."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ from qexp.worker.slots import Request, SlotEntry, SlotTable
 log = logging.getLogger(__name__)
 
 _UNSEEN = 10.0
-"""Seconds without a child until an attempt ends; Celery sees deaths earlier, with their reason."""
+"""Seconds after which an attempt without a child is ended; Celery usually notices deaths earlier, with a reason."""
 
 
 class Reconciler:
-    """Runs with each heartbeat; calls *died* for dead children whose rows still run."""
+    """Reconciles with each heartbeat; calls *died* for a dead child whose experiment still has the status running."""
 
     def __init__(self, slots: SlotTable, worker: UUID, died: Callable[[ChildDeath], None]) -> None:
         self.slots, self.worker, self._died = slots, worker, died
         self._asked: dict[tuple[int, int], float] = {}
-        """When each unwanted attempt was asked to stop."""
+        """By experiment and attempt: the time at which an unwanted attempt was asked to stop."""
         self._missed: dict[tuple[int, int], float] = {}
-        """Since when no child runs an experiment, by its id and its former process."""
+        """By experiment and process: the time since which no child runs the experiment."""
 
     @property
     def busy(self) -> bool:
-        """Whether a child runs something."""
+        """Whether a child runs an attempt."""
         return bool(self._entries(_living()))
 
     def _entries(self, living: set[int]) -> dict[int, SlotEntry]:
-        """Return the entries of living children; those of dead ones stay until their deaths are recorded."""
+        """Return the slots of living children; slots of dead ones stay until their deaths are recorded."""
         return {slot: entry for slot, entry in self.slots.occupied().items() if entry.pid in living}
 
     def reconcile(self, raw: Raw, grace: float = GRACE) -> None:
@@ -54,7 +54,7 @@ class Reconciler:
         late = {stray for stray, since in self._missed.items() if now - since > _UNSEEN}
         for pid in {pid for _, pid in strays} - living:
             entry = self.slots.find(pid)
-            if entry is None:  # its claim was made after its death was recorded
+            if entry is None:  # Postgres made its claim after its death was recorded
                 self._died(ChildDeath(self.worker, pid, crash_error("nothing is left of it", None)))
             elif any(number == pid for _, number in late):
                 error = crash_error("nothing is left of it", None)
@@ -96,7 +96,7 @@ class Reconciler:
 
 
 def _living() -> set[int]:
-    """Return the ids of this process, which may be a child itself, and of its children that are not dead."""
+    """Return the ids of this process, which runs attempts in the pool "solo", and of its living children."""
     found = {os.getpid()}
     for child in psutil.Process().children():
         try:

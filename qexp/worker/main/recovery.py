@@ -1,4 +1,4 @@
-"""Recover the work of dead children and workers: record their results, and publish what they did not begin."""
+"""Recovers the work of dead children and workers: records their results, and publishes other claims again."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from qexp.worker.slots import SlotTable
 log = logging.getLogger(__name__)
 
 PATIENCE = 2.0
-"""Seconds that the main process waits for Postgres: Celery's event loop stands still meanwhile."""
+"""Seconds that the main process waits for Postgres: Celery's event loop is blocked meanwhile."""
 
 
 class Recovery:
-    """Records what dead processes of this worker, and of killed workers on this machine, have left."""
+    """Recovers the work of dead processes of this worker, and of killed workers on this machine."""
 
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, slots: SlotTable) -> None:
         self.settings, self.worker, self.scratch, self.slots = settings, worker, scratch, slots
@@ -42,24 +42,24 @@ class Recovery:
         self.outbox = ResultOutbox(settings, self.postgres)
 
     def reconnect(self) -> None:
-        """Use another connection from now on: a signal may have interrupted a statement on this one."""
+        """Use a new connection from now on, since a signal may have interrupted a statement on the old one."""
         self.postgres = ReconnectingConnection(self.settings)
         self.outbox = ResultOutbox(self.settings, self.postgres)
 
     def note_death(self, died: ChildDeath) -> None:
-        """Record the death of a child; while Postgres is away, keep it in the outbox."""
+        """Record the death of a child, or keep it in the outbox if Postgres is unreachable."""
         try:
             self.record_death(died)
         except ServiceError as error:
             log.warning("the death of process %d is not recorded yet: %s", died.pid, single_line(error))
             try:
                 self.outbox.keep_death(died)
-            except OSError as problem:  # its slot still has it, and the next heartbeat tries again
+            except OSError as problem:  # the slot still has the attempt, and the next heartbeat tries again
                 log.error("the death of process %d is kept in memory only: %s", died.pid, problem)
 
     def record_death(self, died: ChildDeath) -> None:
         """Record the results of a dead process, undo claims that it did not begin, and end the attempt that it ran."""
-        self.outbox.drain(PATIENCE)  # its outcome may be in a file
+        self.outbox.drain(PATIENCE)  # it may have left the outcome in a file
         folder = Scratch(died.worker).folder
         self.recover_process(
             died.worker, folder, died.pid, [died.experiment] if died.attempt and died.experiment else []
@@ -74,13 +74,13 @@ class Recovery:
 
     def _end_attempt(self, raw: Raw, folder: Path, died: ChildDeath, experiment: int) -> None:
         """End the attempt that a dead child ran."""
-        for one in claiming.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
-            again = "" if one.due is None else f"; its next attempt is due at {one.due:%H:%M:%S %Z}"
-            log.error("experiment %d: %s%s", one.id, died.error.message, again)
-            self._keep_output(raw, folder, one, died)
+        for failed in claiming.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
+            retry = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
+            log.error("experiment %d: %s%s", failed.id, died.error.message, retry)
+            self._keep_output(raw, folder, failed, died)
 
     def _keep_output(self, raw: Raw, folder: Path, failed: claiming.FailedAttempt, died: ChildDeath) -> None:
-        """Store the output that a dead child had not sent."""
+        """Store the output that a dead child had not stored."""
         writer = journal.AttemptFence(failed.id, failed.attempt, died.worker)
         rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)
         if pieces := [OutputPiece(chunk.position, chunk.size, chunk.text) for chunk in rest]:
@@ -90,11 +90,11 @@ class Recovery:
         """
         Record the results of a process, and undo its claims except those that it has *begun*.
 
-        None: nobody knows what it has begun, so no claim is undone.
+        If *begun* is None, that is unknown, so no claim is undone.
         """
-        left = result_log.read(folder, pid)
-        if left.results:
-            self._record(worker, pid, left.results)
+        logged = result_log.read(folder, pid)
+        if logged.results:
+            self._record(worker, pid, logged.results)
         if begun is not None and (
             undone := self.postgres.run(
                 lambda raw: claiming.undo(raw, worker, pid, begun), "experiments that did not start", PATIENCE
@@ -102,13 +102,13 @@ class Recovery:
         ):
             with open_publisher(self.settings) as publisher:
                 publisher.republish(undone)
-        if left.damaged:
+        if logged.damaged:
             set_aside(result_log.path_of(folder, pid), self.settings.unreadable, "a line of it is no result")
         elif not psutil.pid_exists(pid):
             result_log.forget(folder, pid)
 
     def _record(self, worker: UUID, pid: int, items: Sequence[claiming.EncodedResult]) -> None:
-        """Record results of a dead process; a result that Postgres refuses becomes an error of its experiment."""
+        """Record results of a dead process. A result that Postgres refuses becomes an error of its experiment."""
         try:
             if recorded := self.outbox.record_encoded(worker, items, patience=PATIENCE):
                 log.info("recorded %d results of a dead process", len(recorded))
@@ -136,7 +136,7 @@ class Recovery:
             self.recover_worker(worker, folder)
 
     def recover_worker(self, worker: UUID, folder: Path) -> None:
-        """Recover the work of the processes of one worker."""
+        """Recover the work of a worker's processes."""
         running = self.postgres.run(
             lambda raw: claiming.processes(raw, worker), "the experiments of a worker", PATIENCE
         )
@@ -150,7 +150,7 @@ class Recovery:
 
 
 def _begun(slots: SlotTable, pid: int) -> Sequence[int] | None:
-    """Return the experiment that a process runs or ran; None: the slots cannot be read, so the lease must expire."""
+    """Return the experiment that a process runs or ran. Returns None if the slots cannot be read."""
     try:
         if not private_folders.is_owned(slots.path):
             raise ValueError("it does not exist, or belongs to another user")
