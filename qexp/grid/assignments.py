@@ -1,4 +1,4 @@
-"""Assignments of `--set NAME=VALUES` and of Python: each goes to a parameter, a setting or a key of the grid."""
+"""Assignments from `--set NAME=VALUES` and from Python, which override values of a grid."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ KeyPath = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Assignment:
-    """A name and its values, set from outside of a grid file."""
+    """A name and its values, given outside of the grid file."""
 
     name: str
     written: Any
     """Text if it comes from the command line, data if it comes from Python."""
     place: str
-    """The text by which an error names it; it has no values of `notify`, which hold secrets."""
+    """The text that names it in errors; without values of `notify`, which hold secrets."""
     is_text: bool = True
 
     @classmethod
@@ -44,7 +44,7 @@ class Assignment:
 
     @classmethod
     def from_data(cls, name: str, value: Any, argument: str) -> Assignment:
-        """Take a value from Python; errors name it *argument*."""
+        """Make an assignment from a value in Python; *argument* names it in errors."""
         if not isinstance(name, str):
             raise GridError(argument, f"found {name!r} as a name, expected text")
         try:
@@ -73,7 +73,7 @@ class Assignment:
         return only if is_form else self._list()
 
     def _list(self) -> Node:
-        """Return the values, separated by commas; one list alone is the list of values."""
+        """Return the values, separated by commas; a single list is the list of values."""
         values = self._parse(f"[{self.written}]")
         only: Node = values.value[0] if len(values.value) == 1 else values
         return only if isinstance(only.value, list) else values
@@ -84,10 +84,10 @@ class Assignment:
 
 def target_of(root: Node, one: Assignment) -> KeyPath:
     """
-    Return the keys that lead to the target of an assignment in a grid; GridError if there could be several targets.
+    Return the keys that lead to the target of an assignment. Raises GridError if several targets are possible.
 
-    A name alone is a key of the grid if there is such a key, otherwise a parameter. `parameters.NAME`, `settings.NAME`
-    and `grid.KEY` say which one is meant.
+    A plain name is a key of the grid if this key exists, otherwise a parameter. `parameters.NAME`, `settings.NAME` and
+    `grid.KEY` are unambiguous.
     """
     name = one.name
     named = _parameters(root)
@@ -119,7 +119,7 @@ def _key(one: Assignment, name: str) -> KeyPath:
 
 
 def _check_parameter(root: Node, one: Assignment, name: str, named: Mapping[str, tuple[str, str]]) -> None:
-    """Refuse a parameter that another section gives, where an axis cannot replace it."""
+    """Refuse a parameter of another section if an axis cannot replace it."""
     section, place = named.get(name, ("", ""))
     if section not in ("zip", "when") and name in _names(root, "settings"):
         problem = f"{name!r} is a setting: write settings.{name}=…, or take it out of 'settings' to vary it"
@@ -139,7 +139,7 @@ def _names(root: Node, section: str) -> Mapping[str, Node]:
 
 
 def _parameters(root: Node) -> dict[str, tuple[str, str]]:
-    """Return the names of a grid's parameters, each with the section that gives its values and the place in it."""
+    """Return the parameters of a grid by name, each with its section and its place."""
     found: dict[str, tuple[str, str]] = {}
     for section, name, node in given_values(root):
         if section != "settings":
@@ -158,7 +158,7 @@ def given_values(root: Node) -> Iterator[tuple[str, str, Node]]:
 
 
 def assignments_of(keys: Mapping[str, Any], values: Mapping[str, Any]) -> list[Assignment]:
-    """Return the assignments of a caller in Python: *keys* of the grid, and *values* by the names that `--set` has."""
+    """Return the assignments from Python: *keys* of the grid, and *values* by the names that `--set` uses."""
     if not isinstance(values, Mapping):
         raise GridError("set", f"found {values!r:.60}, expected a mapping such as {{'lr': [0.1, 0.01]}}")
     found = [Assignment.from_data(f"grid.{name}", value, f"argument {name!r}") for name, value in keys.items()]

@@ -1,4 +1,4 @@
-"""Axes, and how the sections of a grid file become axes: parameters, zip, when, draws, seeds, slowest first."""
+"""Axes of a grid, made from its sections in this order: parameters, zip, when, draws, seeds."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from qexp.model import Json, canonical
 
 @dataclass(frozen=True)
 class Axis:
-    """Names that vary together and the column of values of each, all of one length."""
+    """Names that vary together, and a column of values for each; all columns have the same length."""
 
     names: tuple[str, ...]
     columns: tuple[Sequence[Json], ...]
     locations: tuple[Location, ...]
-    """Where in the grid the values of each name are written."""
+    """The location of each name's values in the grid."""
     condition: Rule | None = None
-    """The axis exists only where this holds; axes of one entry of `when` share the object."""
+    """The axis exists only if this holds. Axes of one entry of `when` share the object."""
     drawn: bool = False
     repeats: int = 0
-    """Drawn rows that were equal to others and left out."""
+    """The number of drawn rows that were dropped because they repeat others."""
 
     def __len__(self) -> int:
         return len(self.columns[0])
 
     def location_of(self, name: str) -> Location:
-        """Return where in the grid the values of one of the names are written."""
+        """Return the location of a name's values in the grid."""
         return self.locations[self.names.index(name)]
 
     def sets(self) -> Iterator[dict[str, Json]]:
@@ -43,7 +43,7 @@ class Axis:
 
 
 def axes_of(source: LocatedData, file: GridFile) -> Iterator[Axis]:
-    """Yield the axes that a grid file describes; a GridError says at which line one has no values, or unequal ones."""
+    """Yield the axes of a grid file. Raises GridError if an axis has no values, or columns of different lengths."""
     drawn = {name: form for name, form in file.parameters.items() if isinstance(form, DrawnForm)}
     for name, written in file.parameters.items():
         if name not in drawn:
@@ -84,7 +84,7 @@ def _conditional(source: LocatedData, file: GridFile, section: When, location: L
 
 
 def _under(sampling: Sampling, condition: Mapping[str, Json]) -> Sampling:
-    """Return how parameters are drawn under a condition: from streams of its own, which no other entry changes."""
+    """Return the sampling of an entry of `when`, with its own seed, so that other entries do not change its draws."""
     text = f"{sampling.seed}:{canonical(condition)}"
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return sampling.model_copy(update={"seed": int.from_bytes(digest)})

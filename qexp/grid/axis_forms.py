@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, StrictFloat, S
 from qexp.model import Json
 
 MAX_VALUES = 10_000_000
-"""Values that one axis may have."""
+"""The most values of an axis."""
 
 Number = StrictInt | StrictFloat
 
@@ -31,7 +31,7 @@ class ListedForm(Form):
     """A form that lists its values."""
 
     def listing(self) -> Sequence[Json]:
-        """Return the values in order; ValueError says what is wrong with the arguments."""
+        """Return the values in order. Raises ValueError for wrong arguments."""
         raise AssertionError(f"{type(self).__name__} lists nothing")
 
 
@@ -47,7 +47,7 @@ class DrawnForm(Form):
 
 
 class Values(ListedForm):
-    """A list of values, where a bare mapping or scalar could be misread: `{values: [{name: svc}]}`."""
+    """A list of values, needed if a value is a mapping: `{values: [{name: svc}]}`."""
 
     values: list[Json] = Field(description="the values, as they are")
 
@@ -107,12 +107,12 @@ class Geomspace(ListedForm):
 
 
 class Stepped(DrawnForm):
-    """A distribution whose values may be rounded to multiples of `step`, within the bounds that it has."""
+    """A distribution whose values may be rounded to multiples of `step`, within its bounds."""
 
     step: Number | None = Field(None, description="round to multiples of this; a whole step gives whole numbers")
 
     def bounds(self) -> Sequence[float] | None:
-        """Return the lowest and the highest value; None: there is none."""
+        """Return the lowest and the highest value. Returns None if the distribution has no bounds."""
         return None
 
     def check(self) -> None:
@@ -234,7 +234,7 @@ class Choice(DrawnForm):
 
 def tidy(number: float) -> float:
     """
-    Return a number to 12 significant digits: what logarithms give is the same on every machine only that far.
+    Return a number with 12 significant digits, which logarithms give equally on every machine.
 
     >>> tidy(0.1 + 0.2)
     0.3
@@ -243,13 +243,13 @@ def tidy(number: float) -> float:
 
 
 def _exact(number: float) -> Fraction:
-    """Return a number exactly as a person wrote it: a float is its shortest spelling."""
+    """Return the exact value of a number's shortest spelling, as it stands in the grid."""
     return Fraction(Decimal(repr(number)))
 
 
 @functools.lru_cache(maxsize=64)
 def _multiples(low: float, high: float, step: float) -> Any:
-    """Return the factors by which a step stays within bounds; `range` is the name of a form here."""
+    """Return the factors of a step whose multiples lie within bounds."""
     return _integers(math.ceil(_exact(low) / _exact(step)), math.floor(_exact(high) / _exact(step)) + 1)
 
 
@@ -257,7 +257,7 @@ _exact_step = functools.lru_cache(maxsize=64)(_exact)
 
 _LARGEST_LOGARITHM = 709.0
 _FINEST = 2.0**-54
-"""Half of the smallest quantile above 0 that is drawn; at 0 and 1 a normal distribution has no value."""
+"""Half of the smallest drawn quantile above 0; a normal distribution has no value at 0 and 1."""
 
 
 def _normal(form: Sequence[float], quantile: float) -> float:
@@ -280,7 +280,7 @@ def _bounds(numbers: list[int | float]) -> tuple[int | float, int | float, int |
     return numbers[0], numbers[1], numbers[2] if len(numbers) == 3 else 1
 
 
-_integers = range
+_integers = range  # here, the name `range` belongs to a form
 
 
 def _ends(numbers: list[int | float]) -> tuple[int | float, int | float, int]:
@@ -299,10 +299,10 @@ def _check_count(count: int) -> None:
 
 
 def _check_floats(name: str, ends: Sequence[float]) -> None:
-    """Raise ValueError unless both ends, and how far they are apart, are finite as floats."""
+    """Raise ValueError unless both ends and their difference are finite floats."""
     try:
         finite = all(map(math.isfinite, [*ends, float(ends[1]) - float(ends[0])]))
-    except OverflowError:  # a whole number that no float can be
+    except OverflowError:  # a whole number too large for a float
         finite = False
     if not finite:
         raise ValueError(f"{name}: found ends that are too large or too far apart, expected at most 1.8e308")
@@ -331,11 +331,11 @@ DRAWN: Mapping[str, type[DrawnForm]] = {
 FORMS: Mapping[str, type[Form]] = {**LISTED, **DRAWN}
 
 TAG = "form "
-"""What marks, in the location of a pydantic error, the form that was taken; it is no key of the file."""
+"""The prefix of a form's tag in the location of a pydantic error; such a part is no key of the file."""
 
 
 def kind_of(value: Any) -> str | None:
-    """Return which way of writing values *value* is; None: a mapping of no known form."""
+    """Return the tag of the form of *value*. Returns None for a mapping of no known form."""
     if isinstance(value, Form):
         return TAG + next(name for name, form in FORMS.items() if type(value) is form)
     if isinstance(value, Mapping):
@@ -361,14 +361,14 @@ AxisForm = Annotated[
 
 
 def listed(axis: Any) -> Sequence[Json]:
-    """Return the values of one axis as validated; ValueError says what is wrong with them."""
+    """Return the values of a validated axis. Raises ValueError for a drawn form or wrong arguments."""
     if isinstance(axis, DrawnForm):
         raise ValueError("a drawn parameter stands under 'parameters' only; all draws form one axis")
     return axis.listing() if isinstance(axis, ListedForm) else axis if isinstance(axis, list) else [axis]
 
 
 def columns_of(drawn: Mapping[str, DrawnForm], quantiles: Iterable[Sequence[float]]) -> dict[str, Sequence[Json]]:
-    """Return the values of drawn parameters, one column each, from one row of quantiles per sample."""
+    """Return a column of values per drawn parameter, from one row of quantiles per sample."""
     columns: dict[str, Any] = {
         name: array("d") if isinstance(form, Stepped) and not isinstance(form.step, int) else []
         for name, form in drawn.items()

@@ -1,4 +1,4 @@
-"""Axes that exist together, and the rows that they give to each combination."""
+"""Groups of axes that exist together, and the rows that they add to each combination."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from qexp.grid.rule_masks import ALL, RuleMasks, concerned_bits, matching_bits
 from qexp.model import Json, canonical, to_text
 
 _HELD = 10_000
-"""Rows of an axis that are held in memory; rows of a longer axis are made again in each pass."""
+"""The most rows of an axis in memory; rows of a longer axis are built again in each pass."""
 
 
 class Row(NamedTuple):
-    """One row of an axis, ready to be combined."""
+    """One row of an axis, encoded for combinations."""
 
     params: Mapping[str, Json]
     text: str
@@ -27,17 +27,17 @@ class Row(NamedTuple):
     """Each parameter as canonical JSON."""
     bits: int
     exact: str = ""
-    """The changes that jsonb would make in the parameters, as JSON without the braces; see `qexp.jsonb.exact`."""
+    """The changes that jsonb would make in the parameters, as JSON without braces; see `qexp.jsonb.exact`."""
 
 
 class JsonbChanges:
-    """Whether any row so far has a value that jsonb changes."""
+    """Whether an earlier row has a value that jsonb changes."""
 
     exact = False
 
 
 def grouped(axes: Sequence[Axis]) -> list[list[Axis]]:
-    """Return neighbouring axes of one condition, or of none, in groups; a long axis is a group of its own."""
+    """Group neighbouring axes with the same condition, or without one; a long axis is its own group."""
     groups: list[list[Axis]] = []
     for axis in axes:
         joins = groups and len(axis) <= _HELD and len(groups[-1][-1]) <= _HELD
@@ -50,16 +50,16 @@ def grouped(axes: Sequence[Axis]) -> list[list[Axis]]:
 
 @dataclass
 class ConditionalNames:
-    """Bits for names that several groups give, each group under a condition of its own."""
+    """Bits for names that several groups give, each group under another condition."""
 
     not_given: dict[str, int]
-    """For each such name of this group, the bit that is set while no group has given it yet."""
+    """For each such name of this group, the bit that is set until a group gives the name."""
     last: list[tuple[int, int]]
-    """That bit, and the bits of the rules that look at the name, for each such name that no later group gives."""
+    """For each such name that no later group gives: that bit, and the bits of the rules that read the name."""
 
 
 def conditional_names(groups: Sequence[Sequence[Axis]], masks: RuleMasks, first: int) -> list[ConditionalNames]:
-    """Return the conditional names of each group; their bits begin with number *first*."""
+    """Return the conditional names of each group; *first* is the number of their first bit."""
     giving: dict[str, list[int]] = {}
     for number, axes in enumerate(groups):
         for axis in axes:
@@ -99,7 +99,7 @@ class AxisGroup:
         self._held: list[list[Row]] | None = None
 
     def _bits(self, params: Mapping[str, Json]) -> int:
-        """Return the bits of the rules that a row does not contradict, without `not_given` bits of its names."""
+        """Return the bits of the rules that a row does not contradict, without the `not_given` bits of its names."""
         bits = matching_bits(params, self._masks)
         for name, bit in self._conditional.not_given.items():
             if name in params:
@@ -107,7 +107,7 @@ class AxisGroup:
         return bits
 
     def _kinds_of(self, axis: Axis, concern: bool) -> list[tuple[int, int, Mapping[str, Json]]]:
-        """Return each set of bits among the rows of an axis, with the number of such rows and the first one."""
+        """Return the distinct sets of bits of an axis's rows, each with the number of rows and the first row."""
         if not concern:
             return [(ALL, len(axis), next(axis.sets()))]
         kinds: dict[int, tuple[int, Mapping[str, Json]]] = {}
@@ -118,7 +118,7 @@ class AxisGroup:
         return [(bits, count, first) for bits, (count, first) in kinds.items()]
 
     def left_out(self, bits: int) -> int:
-        """Return the bits of a combination without these axes: a rule about a missing name does not hold."""
+        """Return the bits of a combination without these axes; rules about missing names do not hold."""
         bits &= self._absent
         for not_given, concerned in self._conditional.last:
             if bits & not_given:
@@ -126,7 +126,7 @@ class AxisGroup:
         return bits
 
     def is_absent(self, bits: int) -> bool:
-        """Say whether the rows of earlier groups, which share *bits*, contradict the condition of these axes."""
+        """Return whether the rows of earlier groups, which share *bits*, contradict the condition of these axes."""
         return bool(self.condition) and not bits & self.condition
 
     def shared(self, bits: int, combination: tuple[Row, ...]) -> int:
@@ -136,7 +136,7 @@ class AxisGroup:
         return bits
 
     def reduced(self, counts: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-        """Yield numbers of combinations and the bits they share; *counts* has those before this group, by bits."""
+        """Yield numbers of combinations with their shared bits; *counts* has the numbers before this group, by bits."""
         for before, number in counts.items():
             if self.is_absent(before):
                 yield number, self.left_out(before)
@@ -149,7 +149,7 @@ class AxisGroup:
                 yield count, bits
 
     def examples(self, before: int) -> Iterator[tuple[Mapping[str, Json], int]]:
-        """Yield one combination per set of bits, with its bits, after rows that share the bits *before*."""
+        """Yield one combination per set of bits, with its bits; earlier rows share the bits *before*."""
         if self.is_absent(before):
             yield {}, self.left_out(before)
             return
@@ -172,7 +172,7 @@ class AxisGroup:
         axis, concern = self.axes[index], self._concerns[index]
         names = axis.names
         spaced, tight = [f"{to_text(name)}: " for name in names], [f"{to_text(name)}:" for name in names]
-        if len(names) == 1 and not concern:  # twice as fast, for the axes that are long
+        if len(names) == 1 and not concern:  # a path that is twice as fast, for long axes
             (name,), (key,), (short,) = names, spaced, tight
             for value in axis.columns[0]:
                 exact = self._exact(names, (value,)) if type(value) is not int and jsonb.is_changed(value) else ""
@@ -181,7 +181,7 @@ class AxisGroup:
         for values in zip(*axis.columns, strict=True):
             params = dict(zip(names, values, strict=True))
             texts = [repr(value) if type(value) in _NUMBERS else to_text(value) for value in values]
-            # a number that is no whole float is spelled the same in both
+            # JSON and canonical JSON agree on integers and on floats that are not whole
             same = [
                 text if (kind := type(value)) is int or (kind is float and not value.is_integer()) else canonical(value)
                 for value, text in zip(values, texts, strict=True)
@@ -196,9 +196,9 @@ class AxisGroup:
 
 
 _NUMBERS = (int, float)
-"""Types whose JSON is their repr: the floats of a grid are finite."""
+"""Types whose repr is JSON, since the floats of a grid are finite."""
 
 
 def _concerned(axis: Axis, masks: RuleMasks) -> bool:
-    """Say whether a rule looks at any name of an axis."""
+    """Return whether a rule reads a name of an axis."""
     return any(name in masks for name in axis.names)

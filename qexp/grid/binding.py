@@ -1,4 +1,4 @@
-"""Check a grid against its function: names, and values converted as the annotations say."""
+"""Check the names of a grid against its function, and convert values to the annotated types."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qexp.grid.yaml_source import Location
 from qexp.model import Json, canonical, describe
 
 
-class Taker(Protocol):
+class FunctionSignature(Protocol):
     """The parts of a function's signature that a grid needs."""
 
     @property
@@ -28,29 +28,29 @@ class Taker(Protocol):
     def required(self) -> tuple[str, ...]: ...
 
     def accepts(self, name: str) -> bool:
-        """Say whether the function takes a name, or has an argument that a dotted name sets a key of."""
+        """Return whether the function has an argument for a name, or for the first part of a dotted name."""
 
     def converts(self, name: str) -> bool:
-        """Say whether the argument that a name belongs to has an annotation."""
+        """Return whether the argument of a name has an annotation."""
 
     def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
-        """Return a value as the annotation spells it, converted together with the values *beside* it; or ValueError."""
+        """Return a value converted to the annotation, together with the values *beside* it. Raises ValueError."""
 
 
-def bind(grid: Grid, taker: Taker) -> Grid:
-    """Return the grid with its values as the function takes them; GridError names the parameter that does not fit."""
-    _check_names(grid, taker)
-    bound = _Binding(grid, taker).bound()
-    _check_required(bound, taker)
-    _check_arguments(bound, taker)
+def bind(grid: Grid, signature: FunctionSignature) -> Grid:
+    """Return the grid with values converted for the function. Raises GridError for a parameter that does not fit."""
+    _check_names(grid, signature)
+    bound = _Binding(grid, signature).bound()
+    _check_required(bound, signature)
+    _check_arguments(bound, signature)
     names = [*grid.names, *grid.settings]
-    return dataclasses.replace(bound, untyped=frozenset(name for name in names if not taker.converts(name)))
+    return dataclasses.replace(bound, untyped=frozenset(name for name in names if not signature.converts(name)))
 
 
-def _check_names(grid: Grid, taker: Taker) -> None:
+def _check_names(grid: Grid, signature: FunctionSignature) -> None:
     for name in [*grid.names, *grid.settings]:
-        if not taker.accepts(name):
-            problem = f"the function {grid.function} takes no {head(name)!r}{nearest(name, taker.names)}"
+        if not signature.accepts(name):
+            problem = f"the function {grid.function} takes no {head(name)!r}{nearest(name, signature.names)}"
             if "." in name:
                 problem += f"; {name!r} sets a key of it"
             if not head(name).isidentifier() or keyword.iskeyword(head(name)):
@@ -61,17 +61,17 @@ def _check_names(grid: Grid, taker: Taker) -> None:
     rows = rows or [(("function",), ())]  # one experiment, without parameters
     for location, names in rows:
         arguments = {head(name) for name in [*names, *grid.settings]}
-        for name in taker.required:
+        for name in signature.required:
             if name not in arguments:
                 raise grid.source.error(
                     f"the function {grid.function} requires {name!r}, which is not given", *location
                 )
 
 
-def _check_required(grid: Grid, taker: Taker) -> None:
-    """Refuse a grid if a combination lacks a required argument because no condition for it holds."""
+def _check_required(grid: Grid, signature: FunctionSignature) -> None:
+    """Refuse a combination without a required argument, which conditions may cause."""
     settings = set(map(head, grid.settings))
-    for argument in taker.required:
+    for argument in signature.required:
         names = [name for name in grid.axes_by_name if head(name) == argument]
         giving = [axis for name in names for axis in grid.axes_by_name[name]]
         if not giving or argument in settings or any(axis.condition is None for axis in giving):
@@ -86,10 +86,10 @@ def _check_required(grid: Grid, taker: Taker) -> None:
 
 
 _TRIED = 10_000
-"""Combinations whose mappings are assembled and converted here; those beyond are checked when they run."""
+"""The most combinations whose mappings are converted here; later ones are checked when they run."""
 
 
-def _check_arguments(grid: Grid, taker: Taker) -> None:
+def _check_arguments(grid: Grid, signature: FunctionSignature) -> None:
     """Refuse an argument whose dotted names do not fit together."""
     arguments = {head(name) for name in [*grid.names, *grid.settings] if "." in name}
     seen: set[str] = set()
@@ -102,20 +102,20 @@ def _check_arguments(grid: Grid, taker: Taker) -> None:
             text = canonical(part)
             if text not in seen:
                 seen.add(text)
-                _check_argument(grid, taker, part)
+                _check_argument(grid, signature, part)
 
 
-def _check_argument(grid: Grid, taker: Taker, part: Mapping[str, Json]) -> None:
+def _check_argument(grid: Grid, signature: FunctionSignature, part: Mapping[str, Json]) -> None:
     name = max(part, key=lambda name: name.count("."))
     try:
-        taker.canonical(name, part[name], part)
+        signature.canonical(name, part[name], part)
     except ValueError as error:
         raise _misfit(grid, error, name, part) from error
 
 
 def _misfit(grid: Grid, error: ValueError, name: str, part: Mapping[str, Json]) -> GridError:
-    """Return the error about an argument of several names, at the name that it concerns if it says which."""
-    if (above := getattr(error, "above", None)) is not None:  # a key of a value that is no mapping
+    """Return the error about an argument of several names, at the wrong name if the error tells it."""
+    if (above := getattr(error, "above", None)) is not None:  # the error is about a key of a value that is no mapping
         found = owner(above, part)
         other = f" ({grid.source.place(*_written(grid, found[0], part))})" if found else ""
         return grid.source.error(f"{error}{other}", *grid.location_of(getattr(error, "name", name)), key=True)
@@ -127,7 +127,7 @@ def _misfit(grid: Grid, error: ValueError, name: str, part: Mapping[str, Json]) 
 
 
 def _written(grid: Grid, name: str, part: Mapping[str, Json]) -> Location:
-    """Return the location of the value that a combination has of a name, or of the name."""
+    """Return the location of a name's value in a combination, otherwise the location of the name."""
     for axis in grid.axes_by_name.get(name, ()):
         column = axis.columns[axis.names.index(name)]
         if part[name] in column:
@@ -139,10 +139,10 @@ def _written(grid: Grid, name: str, part: Mapping[str, Json]) -> Location:
 class _Binding:
     """Converts the values of a grid: first arguments with one name, then arguments with several names."""
 
-    def __init__(self, grid: Grid, taker: Taker) -> None:
-        self._grid, self._taker = grid, taker
+    def __init__(self, grid: Grid, signature: FunctionSignature) -> None:
+        self._grid, self._signature = grid, signature
         dotted = [name for name in [*grid.names, *grid.settings] if "." in name]
-        self._arguments = {head(name) for name in dotted if taker.converts(name)}
+        self._arguments = {head(name) for name in dotted if signature.converts(name)}
         self._examples = Examples(grid)
 
     def bound(self) -> Grid:
@@ -159,7 +159,7 @@ class _Binding:
         return self._grid.with_values(examples.current_axes(), include, examples.exclude)
 
     def _convert_together(self) -> None:
-        """Convert arguments with several names, in the order of the axes: a condition looks at the axes above it."""
+        """Convert arguments with several names, in the order of the axes, since a condition reads earlier axes."""
         examples, converted = self._examples, set()
         for number, axis in enumerate(examples.current_axes()):
             if axis.condition is not None and (entry := int(axis.condition.location[1])) not in converted:
@@ -175,14 +175,14 @@ class _Binding:
         return head(name) in self._arguments
 
     def _column(self, axis: Axis, name: str) -> Sequence[Json]:
-        """Return the converted column, or the same object if conversion changes nothing: it may be long."""
+        """Return the converted column, or the same object if nothing changes, since a column may be long."""
         column = axis.columns[axis.names.index(name)]
         if self._is_together(name):
             return column
         changed: list[Json] | None = None
         for index, value in enumerate(column):
             try:
-                converted = self._taker.canonical(name, value)
+                converted = self._signature.canonical(name, value)
             except ValueError as error:
                 location = axis.location_of(name)
                 below = item(self._grid.source.data, location, index)
@@ -194,7 +194,7 @@ class _Binding:
         return column if changed is None else changed
 
     def _columns_together(self, number: int) -> list[Sequence[Json]]:
-        """Return the columns of an axis; each value is converted within its argument, in an example combination."""
+        """Return the columns of an axis; convert each value within its argument, in an example combination."""
         axis = self._examples.axes[number]
         columns: list[list[Json]] = [[] for _ in axis.names]
         for row in axis.sets():
@@ -204,7 +204,7 @@ class _Binding:
                 if self._is_together(name):
                     others = same_argument(name, params)
                     try:
-                        value = self._taker.canonical(name, value, others)
+                        value = self._signature.canonical(name, value, others)
                     except ValueError as error:
                         if is_real:
                             raise _misfit(self._grid, error, name, others) from error
@@ -222,16 +222,16 @@ class _Binding:
                 continue  # _check_arguments converts them together with parameters
             try:
                 beside = {**settings, **row} if self._is_together(name) else None
-                converted[name] = self._taker.canonical(name, value, beside)
+                converted[name] = self._signature.canonical(name, value, beside)
             except ValueError as error:
                 raise self._grid.source.error(f"{location[0]}: {name!r}: {error}", *location, name) from error
         return converted
 
     def _convert_rule(self, rule: dict[str, Json], alone: bool) -> bool:
         """
-        Convert the values of a rule, and return whether any has changed.
+        Convert the values of a rule; return whether any changed.
 
-        A value that cannot be converted stays: it matches nothing, and a warning says so.
+        A value that cannot be converted stays. It matches nothing, which causes a warning.
         """
         before = dict(rule)
         for name, values in before.items():
@@ -245,15 +245,15 @@ class _Binding:
 
     def _alone(self, name: str, value: Json) -> Json:
         try:
-            return self._taker.canonical(name, value)
+            return self._signature.canonical(name, value)
         except ValueError:
             return value
 
     def _together(self, name: str, value: Json) -> Json:
-        if self._taker.converts(name):
+        if self._signature.converts(name):
             for beside in self._examples.candidates(name):
                 try:
-                    return self._taker.canonical(name, value, beside)
+                    return self._signature.canonical(name, value, beside)
                 except ValueError:
                     continue
         return value

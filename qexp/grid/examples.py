@@ -1,4 +1,4 @@
-"""Example combinations of a grid: an argument of several dotted names can only be converted as a whole."""
+"""Example combinations of a grid, needed because arguments of several dotted names are converted as a whole."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from qexp.grid.rules import Rule
 from qexp.model import Json
 
 _EXAMPLES = 2_000
-"""Examples that are searched for; each serves all rows of an axis that have the same rule bits."""
+"""The most examples to find; all rows of an axis with the same rule bits share one."""
 _CANDIDATES = 20
-"""Rows of an axis with which a rule's value is tried."""
+"""Rows of an axis that are tried with a rule's value."""
 
 _Current = tuple[list[Axis], list[Rule], RuleMasks]
 
 
 class Examples:
-    """The axes and rules of a grid while they are converted, and combinations that they give in between."""
+    """The axes and rules of a grid during conversion, and example combinations of their current values."""
 
     def __init__(self, grid: ParameterSets) -> None:
         self._settings = grid.settings
@@ -36,13 +36,13 @@ class Examples:
         self.forget()
 
     def set_columns(self, number: int, columns: Sequence[Sequence[Json]]) -> None:
-        """Give an axis other values."""
+        """Replace the values of an axis."""
         if any(new is not old for new, old in zip(columns, self.axes[number].columns, strict=True)):
             self.axes[number] = dataclasses.replace(self.axes[number], columns=tuple(columns))
             self.forget()
 
     def forget(self) -> None:
-        """Forget all combinations, since a value of an axis or rule has changed."""
+        """Forget all combinations after a value of an axis or rule has changed."""
         self._current: _Current | None = None
         self._found: dict[tuple[int, int], tuple[Mapping[str, Json], bool]] = {}
         self._latest: dict[int, Mapping[str, Json]] = {}
@@ -59,10 +59,9 @@ class Examples:
 
     def with_row(self, number: int, row: Mapping[str, Json]) -> tuple[dict[str, Json], bool]:
         """
-        Return a combination in which an axis has a row, with the settings, and whether the grid has it.
+        Return a combination in which an axis has a row, with the settings, and whether the grid has the combination.
 
-        If rules exclude every such combination, it is one that ignores `exclude`. If the axis never exists, it is the
-        row alone.
+        If rules exclude every such combination, it ignores `exclude`. If the axis never exists, it is only the row.
         """
         if self._current is None:
             axes, exclude = self.current_axes(), [Rule.of(rule) for rule in self.exclude]
@@ -77,7 +76,7 @@ class Examples:
         return {**self._settings, **found, **row}, is_real
 
     def candidates(self, name: str) -> Iterator[Mapping[str, Json]]:
-        """Yield the values of an argument with which a rule's value of *name* may occur, by name."""
+        """Yield values of an argument, by name, beside which a rule's value of *name* may occur."""
         for number, axis in enumerate(self.axes):
             if owner(name, axis.names) is not None:
                 for row in islice(axis.sets(), _CANDIDATES):
@@ -86,12 +85,12 @@ class Examples:
 
 
 def same_argument(name: str, params: Mapping[str, Json]) -> dict[str, Json]:
-    """Return those of some parameters that belong to the same argument as *name*."""
+    """Return the parameters that belong to the same argument as *name*."""
     return {other: value for other, value in params.items() if head(other) == head(name)}
 
 
 def _example(current: _Current, number: int, row: Mapping[str, Json]) -> tuple[Mapping[str, Json], bool]:
-    """Return a combination in which an axis has a row, and whether no rule excludes it; {} if none exists."""
+    """Return a combination in which an axis has a row, and whether no rule excludes it. Returns {} without one."""
     axes, exclude, _ = current
     alone = dataclasses.replace(axes[number], columns=tuple([row[name]] for name in axes[number].names))
     axes = [*axes[:number], alone, *axes[number + 1 :]]

@@ -1,4 +1,4 @@
-"""Axes become parameter sets, without holding them all."""
+"""Expand axes into parameter sets one at a time, without holding all in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qexp.model import Json, canonical, to_text
 
 
 class Expansion:
-    """The combinations of axes, the last varying fastest, less those that a rule of *exclude* drops."""
+    """The combinations of axes, the last varying fastest, without those that a rule of *exclude* drops."""
 
     def __init__(self, axes: Sequence[Axis], exclude: Sequence[Rule]) -> None:
         self.axes, self.exclude = axes, exclude
@@ -67,11 +67,11 @@ class Expansion:
             yield digest, text, "{" + ", ".join(exact) + "}" if exact else None
 
     def total(self) -> int:
-        """Return the number of combinations; `len` has no room for one beyond `sys.maxsize`."""
+        """Return the number of combinations, which may exceed `sys.maxsize`, the limit of `len`."""
         return sum(count for count, bits in self._reduced() if not bits & self._drop)
 
     def holds(self, rows: Sequence[Mapping[str, Json]]) -> list[bool]:
-        """Say for each row whether it is one of the combinations; each axis is walked once for all rows."""
+        """Return for each row whether it is one of the combinations; one pass over each axis serves all rows."""
         held: list[bool] = []
         asked: list[dict[str, list[int]]] = [{} for _ in self.axes]
         for number, row in enumerate(rows):
@@ -88,7 +88,7 @@ class Expansion:
         return held
 
     def _axes_at(self, row: Mapping[str, Json]) -> list[int]:
-        """Return the numbers of the axes that exist beside the values of a row; none if a rule drops the row."""
+        """Return the numbers of the axes that exist for the values of a row. Returns none if a rule drops the row."""
         matching = matching_bits(row, self._masks)
         for name, masks in self._masks.items():
             matching &= ALL if name in row else ~concerned_bits(masks)
@@ -98,7 +98,7 @@ class Expansion:
         return [index for index, bit in enumerate(bits) if not bit or matching & bit]
 
     def unmatched_rules(self) -> list[Rule]:
-        """Return the rules of *exclude*, and the conditions of axes, that match no combination."""
+        """Return the rules of *exclude* and the conditions of axes that match no combination."""
         seen = 0
         for _, bits in self._reduced():
             seen |= bits
@@ -107,9 +107,9 @@ class Expansion:
 
     def example(self, present: Sequence[Axis] = (), absent: Sequence[Axis] = ()) -> dict[str, Json] | None:
         """
-        Return a combination in which the axes *present* exist and the axes *absent* do not, or None.
+        Return a combination with the axes *present* and without the axes *absent*. Returns None if there is none.
 
-        Rows of an axis with the same bits count as one row, so this takes no longer than `total`.
+        It is as fast as `total`, because it tries only one of the rows of an axis that have the same bits.
         """
         wanted = {self._bits_of(axis.condition) for axis in present if axis.condition is not None}
         unwanted = functools.reduce(or_, (self._bits_of(axis.condition) for axis in absent), 0)
@@ -118,7 +118,7 @@ class Expansion:
             following: dict[int, dict[str, Json]] = {}
             for before, params in found.items():
                 for more, bits in group.examples(before):
-                    if bits not in following and all(bits & rule for rule in wanted):  # none holds again
+                    if bits not in following and all(bits & rule for rule in wanted):  # a cleared bit stays cleared
                         following[bits] = {**params, **more} if more else params
             found = following
         for bits, params in found.items():
@@ -127,8 +127,8 @@ class Expansion:
         return None
 
     def _walk(self, depth: int, rows: tuple[Row, ...], bits: int, active: int) -> Iterator[tuple[tuple[Row, ...], int]]:
-        """Yield the rows of each combination and the groups that they come from, one bit per group."""
-        while depth < len(self._groups):  # a loop, since there may be thousands of groups
+        """Yield the rows of each combination and their groups, one bit per group."""
+        while depth < len(self._groups):  # a loop, since recursion fails with thousands of groups
             here = self._groups[depth]
             if here.is_absent(bits):
                 bits = here.left_out(bits)
@@ -153,7 +153,7 @@ class Expansion:
                 yield rows + combination, active
 
     def _reduced(self) -> Iterator[tuple[int, int]]:
-        """Yield numbers of combinations and the bits they share; rows with the same bits are counted, not walked."""
+        """Yield numbers of combinations with their shared bits; rows with the same bits are only counted."""
         if not self._groups:
             return
         counts = {ALL: 1}

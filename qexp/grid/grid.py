@@ -1,4 +1,4 @@
-"""A grid: parameter sets in order, known to be good before the first one is used."""
+"""The grid of a study, validated before its first parameter set is used."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Grid(ParameterSets):
     @classmethod
     def load(cls, path: str | Path, assignments: Sequence[str | Assignment] = ()) -> Grid:
         """
-        Read a grid file, with *assignments* such as `lr=1e-3,1e-4` laid over it.
+        Read a grid file and apply *assignments* such as `lr=1e-3,1e-4`.
 
-        GridError names the file, the line and what was expected there.
+        Raises GridError with the file, the line and the expected value.
         """
         path = Path(path)
         parsed = [Assignment.from_text(one) if isinstance(one, str) else one for one in assignments]
@@ -45,7 +45,7 @@ class Grid(ParameterSets):
     def from_dict(
         cls, data: Mapping[str, Any], folder: Path | None = None, assignments: Sequence[Assignment] = ()
     ) -> Grid:
-        """Take a grid as a mapping with the keys of a grid file; numpy values, tuples and ranges are data too."""
+        """Make a grid from a mapping with the keys of a grid file; numpy values, tuples and ranges are allowed."""
         try:
             plain = marked(to_json(dict(data), finite=True, keys=KEY_TYPES), data)
         except NotDataError as error:
@@ -56,7 +56,7 @@ class Grid(ParameterSets):
         return dataclasses.replace(grid, instances=instances_in(data))
 
     def over(self, assignments: Sequence[Assignment]) -> Grid:
-        """Return the grid with *assignments* laid over it, as `load` does."""
+        """Return the grid after *assignments*, as `load` applies them."""
         source = overlaid(self.source, assignments)
         grid = self._of(source, validate(source, self.study), self.folder)
         return dataclasses.replace(grid, instances=self.instances)
@@ -77,7 +77,7 @@ class Grid(ParameterSets):
         return grid
 
     def warnings(self) -> list[str]:
-        """Return sentences about likely mistakes that are no errors."""
+        """Return warnings about likely mistakes."""
         idle = [
             f"{self.source.place(*rule.location)}: {_IDLE[str(rule.location[0])]}"
             for rule in self.expansion.unmatched_rules()
@@ -111,7 +111,7 @@ class Grid(ParameterSets):
         include: Sequence[Mapping[str, Json]],
         exclude: Sequence[Mapping[str, Json]],
     ) -> Grid:
-        """Return the grid with converted values; GridError if two of them have become equal."""
+        """Return the grid with converted values. Raises GridError if two of them have become equal."""
         grid = dataclasses.replace(
             self, axes=tuple(axes), include=tuple(include), exclude=tuple(exclude), is_bound=True
         )

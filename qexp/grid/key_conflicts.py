@@ -1,4 +1,4 @@
-"""Dotted names that set a key which a mapping has already: beside a setting that is a mistake, else it is told."""
+"""Find dotted names that set an existing key of a mapping: a setting is an error, a parameter a warning."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from qexp.model import Json
 
 
 def refuse_settings(grid: ParameterSets) -> None:
-    """Refuse a setting that overwrites a key of a parameter; a parameter may overwrite one of a setting."""
+    """Refuse a setting that overwrites a key of a parameter. The reverse is allowed."""
     for setting in grid.settings:
         for above, keys in prefixes(setting):
             for location in _locations(grid, above, keys) if keys else ():
@@ -34,7 +34,7 @@ def _has(value: Json, keys: Sequence[str]) -> bool:
 
 
 def _locations(grid: ParameterSets, name: str, keys: tuple[str, ...]) -> Iterator[Location]:
-    """Yield where parameters give the mappings of a name that have something below some keys."""
+    """Yield the locations of a parameter's mappings that have a value below some keys."""
     for axis in grid.axes_by_name.get(name, ()):
         for index in _rows_with(axis, name, keys):
             location = axis.location_of(name)
@@ -52,7 +52,7 @@ def _rows_with(axis: Axis, name: str, keys: tuple[str, ...]) -> list[int]:
 
 
 def warnings(grid: ParameterSets) -> Iterator[str]:
-    """Yield a warning for each dotted name that hides values of mappings in a combination."""
+    """Yield a warning for each dotted name that hides a value of a mapping."""
     for name, axes in grid.axes_by_name.items():
         for above, keys in prefixes(name):
             for other in grid.axes_by_name.get(above, ()) if keys else ():
@@ -66,7 +66,7 @@ def warnings(grid: ParameterSets) -> Iterator[str]:
 
 
 def _together(grid: ParameterSets, axis: Axis, other: Axis, rows: list[int]) -> bool:
-    """Say whether a combination has an axis beside one of some rows of another one."""
+    """Return whether a combination has an axis together with one of these rows of another axis."""
     columns = tuple([column[index] for index in rows] for column in other.columns)
     fewer = dataclasses.replace(other, columns=columns)
     if axis is other:

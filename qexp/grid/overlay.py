@@ -1,4 +1,4 @@
-"""A grid file over its `base`, and assignments over both: one tree that knows the place of each node."""
+"""Merge a grid file with its `base` and with assignments into one tree that keeps the place of each node."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from qexp.grid.yaml_source import LocatedData, Node, nodes_of, read
 from qexp.model import Json
 
 _MERGED = ("parameters", "settings", "sampling", "retries", "stop_after")
-"""Sections in which a grid overrides its base key by key; any other key replaces that of the base."""
+"""Sections that a grid merges with its base key by key; any other key replaces the base's value."""
 _NOTES = "x-"
-"""Keys with this prefix are the user's own: a place for anchors."""
+"""The prefix of keys that qexp ignores; users put anchors there."""
 
 
 def layered(path: Path, assignments: Sequence[Assignment] = ()) -> LocatedData:
-    """Read a grid file with its bases and lay *assignments* over it; GridError names the file, line or assignment."""
+    """Read a grid file with its bases and apply *assignments*. Raises GridError."""
     return _assembled(str(path), _own(read(path), path.parent), [path.resolve()], assignments)
 
 
 def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> LocatedData:
-    """Do the same as `layered` for a grid from Python; its paths are relative to the working folder."""
+    """Do the same for a grid from Python; its paths are relative to the working folder."""
     if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
         return LocatedData(name, dict(data))
     return overlaid(LocatedData(name, data, nodes_of(dict(data), name)), assignments)
 
 
 def overlaid(source: LocatedData, assignments: Sequence[Assignment]) -> LocatedData:
-    """Lay *assignments* over a grid that was read before, and its `base` under it."""
+    """Apply *assignments* to a grid that was read before, and merge its `base`."""
     root = source.root if source.root is not None else nodes_of(source.data, source.name)
     return _assembled(source.name, _own(root, Path()), [], assignments)
 
 
 def _assembled(name: str, own: Node, seen: list[Path], assignments: Sequence[Assignment]) -> LocatedData:
-    """Return the *own* layer of a grid over its bases and under *assignments*."""
+    """Return the *own* layer of a grid, merged with its bases and *assignments*."""
     root, assumed = _over_base(own, seen), {}
     if not isinstance(root.value, dict):
         return LocatedData.of(name, root)
@@ -71,7 +71,7 @@ def _own(root: Node, folder: Path) -> Node:
 
 
 def _over_base(root: Node, seen: Sequence[Path]) -> Node:
-    """Return a layer over the bases that it names; *seen* are the files that lead to it."""
+    """Return a layer merged with its bases; *seen* are the files that lead to it."""
     if not isinstance(root.value, dict) or "base" not in root.value:
         return root
     base = root.value["base"]
@@ -92,7 +92,7 @@ def _over_base(root: Node, seen: Sequence[Path]) -> Node:
 
 
 def _over(below: Node, above: Node) -> Node:
-    """Return *above* laid over *below*: keys of the base first, in their order."""
+    """Return *below* overridden by *above*; the keys of *below* come first."""
     merged = Node({**below.value}, above.place, {**below.key_places})
     for key, node in above.value.items():
         merged.value[key] = _merged(key, merged.value[key], node) if key in merged.value else node
@@ -108,7 +108,7 @@ def _merged(key: str, below: Node, above: Node) -> Node:
 
 
 def _as_section(key: str, node: Node) -> Node:
-    """Write `retries: 3` as the section that it is short for."""
+    """Expand the short form `retries: 3` to a section."""
     if key == "retries" and isinstance(node.value, int) and not isinstance(node.value, bool):
         return _mapping(node.place, "error", node)
     return node

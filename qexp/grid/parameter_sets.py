@@ -20,21 +20,21 @@ from qexp.model import Json, fingerprint, to_text
 
 @dataclass(frozen=True)
 class ParameterSets:
-    """The parameter sets of a grid that may still have mistakes. Iterating yields them: axes first, `include` last."""
+    """The parameter sets of a grid, not validated yet. Iterating yields them: axes first, `include` last."""
 
     file: GridFile
     axes: tuple[Axis, ...]
     include: tuple[Mapping[str, Json], ...]
     exclude: tuple[Mapping[str, Json], ...]
     folder: Path | None
-    """The folder that the function is imported from first; None: it is installed."""
+    """The folder from which the function is imported. None means that it is installed."""
     source: LocatedData
     untyped: frozenset[str] = frozenset()
-    """Names that the function does not annotate, so their values stay as written; empty before `bind`."""
+    """Names without an annotation in the function, whose values are not converted; empty before `bind`."""
     is_bound: bool = False
-    """Its values are converted for its function."""
+    """Whether its values are converted for its function."""
     instances: Mapping[Location, Any] = dataclasses.field(default_factory=dict, repr=False, compare=False)
-    """Objects that were given from Python, by their places in the grid."""
+    """Objects from Python, by their locations in the grid."""
 
     @property
     def study(self) -> str:
@@ -48,7 +48,7 @@ class ParameterSets:
 
     @property
     def settings(self) -> Mapping[str, Json]:
-        """What the function is given with the parameters."""
+        """Arguments of the function that do not vary."""
         return self.file.settings
 
     @cached_property
@@ -90,7 +90,7 @@ class ParameterSets:
 
     @cached_property
     def axes_by_name(self) -> Mapping[str, Sequence[Axis]]:
-        """The axes of each name; if there are several, no two of their conditions hold together."""
+        """The axes of each name. If a name has several, no two of their conditions hold together."""
         found: dict[str, list[Axis]] = {}
         for axis in self.axes:
             for name in axis.names:

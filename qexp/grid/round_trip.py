@@ -1,4 +1,4 @@
-"""Objects given from Python as parameters: they become data, and must come back equal from it."""
+"""Check that objects given as parameters in Python are equal after conversion to data and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ABSENT: Any = object()
 
 
 def instances_in(data: Mapping[str, Any]) -> dict[Location, Any]:
-    """Return the objects that are parameters in a grid given from Python, by their places."""
+    """Return the objects among the parameters of a grid from Python, by their locations."""
     found: dict[Location, Any] = {}
     for section in _SECTIONS:
         if section in data:
@@ -38,9 +38,9 @@ def _inside(value: Any, location: Location) -> Iterator[tuple[Location, Any]]:
 
 def check_instances(grid: ParameterSets, convert: Callable[[str, Json], Any]) -> None:
     """
-    Raise GridError if an object given from Python does not come back equal when its argument is converted.
+    Raise GridError if an object from Python is not equal after its argument is converted.
 
-    *grid* is bound. An argument whose annotation asks for no class with fields receives what it asks for.
+    *grid* is bound. An annotation without fields may ask for another type; then no check is needed.
     """
     for location, given in grid.instances.items():
         if (found := _value_at(grid, location, given)) is None:
@@ -62,7 +62,7 @@ _REPAIR = "write its fields as a mapping, annotate its own class, or make it ins
 
 
 def _value_at(grid: ParameterSets, location: Location, given: Any) -> tuple[str, Json, Location] | None:
-    """Return the parameter that an object belongs to: its name, its value and the path inside; None if replaced."""
+    """Return the name and value of an object's parameter, and the path inside. Returns None if it was replaced."""
     written = _part_of(grid.source.data, location)
     if written is _ABSENT or written != to_json(given, finite=True, keys=KEY_TYPES):
         return None  # an assignment has replaced it
@@ -101,7 +101,7 @@ def _part_of(value: Any, path: Sequence[Part]) -> Any:
 
 
 def _is_changed(given: Any, arrived: Any) -> bool:
-    """Say whether an object has changed; a mapping in its place is no change, since the annotation asks for it."""
+    """Return whether an object has changed. A mapping in its place is no change: the annotation asks for it."""
     if isinstance(given, Decimal):
         return isinstance(arrived, str)
     return (_is_secret(given) or fields_of(arrived) is not None) and not _is_same(given, arrived)
@@ -119,7 +119,7 @@ def _is_same(given: Any, arrived: Any) -> bool:
         return all(map(_is_same, given, arrived))
     try:
         return bool(given == arrived or _data(given) == _data(arrived))
-    except ValueError:  # arrays do not say so in one word
+    except ValueError:  # arrays have no single truth value
         return bool(_data(given) == _data(arrived))
 
 

@@ -1,11 +1,11 @@
 """
-The rules of a grid as bits, by the parameters that they look at.
+The rules of a grid as bits, by the parameters that they read.
 
 Every rule is a bit. A row of an axis has the bits of the rules that it does not contradict. The bits that all rows of a
-combination share are the rules that hold for it. So a combination costs one AND per axis that a rule looks at.
+combination share are the rules that hold for it. So a combination costs one AND per axis that a rule reads.
 
-A rule on `o.lr` has several bits if axes give both `o.lr` and `o`: one holds where `o.lr` is given and has the value,
-another where it is not given and the mapping of `o` has the value. The rule holds if any of its bits does.
+A rule on `o.lr` has several bits if axes give both `o.lr` and `o`. One bit means that `o.lr` is given with the value.
+Another means that `o.lr` is not given and the mapping of `o` has the value. The rule holds if any of its bits does.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from qexp.grid.rules import Rule
 from qexp.model import Json, canonical
 
 ALL = -1
-"""Every bit set: nothing is contradicted."""
+"""All bits: no rule is contradicted."""
 
 
 class RuleMask(NamedTuple):
-    """The rules that look at a parameter, or at its value below some keys."""
+    """The rules that read a parameter, or its value below some keys."""
 
     keys: tuple[str, ...]
     looking: int
-    """The bits of the rules that look at it."""
+    """The bits of the rules that read it."""
     allowing: Mapping[str, int] | None
-    """By value, as canonical JSON, the bits of the rules that allow the value; None: they hold without it."""
+    """The bits of the rules that allow a value, by its canonical JSON. None: the rules hold without the parameter."""
 
 
 RuleMasks = Mapping[str, Sequence[RuleMask]]
@@ -38,9 +38,9 @@ RuleMasks = Mapping[str, Sequence[RuleMask]]
 
 def masks_of(rules: Sequence[Rule], known: Collection[str]) -> tuple[RuleMasks, list[int]]:
     """
-    Return rules by the *known* names that they look at, and the bits of each rule.
+    Return the masks of rules by the *known* names that they read, and the bits of each rule.
 
-    So a row finds its bits without a walk over all rules.
+    With the masks, a row finds its bits without a loop over all rules.
     """
     found: dict[tuple[str, tuple[str, ...]], tuple[int, dict[str, int]]] = {}
     without: dict[str, int] = {}
@@ -67,7 +67,7 @@ def masks_of(rules: Sequence[Rule], known: Collection[str]) -> tuple[RuleMasks, 
 
 
 def _giving(name: str, known: Collection[str]) -> Iterator[tuple[str, tuple[str, ...], tuple[str, ...]]]:
-    """Yield each known name that may have the value of a name, the keys inside, and the names that come before it."""
+    """Yield each known name that may contain the value of a name, the keys inside, and the longer known names."""
     longer: tuple[str, ...] = ()
     for above, keys in prefixes(name):
         if above in known:
@@ -78,7 +78,7 @@ def _giving(name: str, known: Collection[str]) -> Iterator[tuple[str, tuple[str,
 
 
 def concerned_bits(masks: Sequence[RuleMask]) -> int:
-    """Return the bits of the rules that hold only where a parameter is given."""
+    """Return the bits of the rules that hold only if a parameter is given."""
     bits = 0
     for mask in masks:
         if mask.allowing is not None:

@@ -1,4 +1,4 @@
-"""Conditions on parameters: the rules of `exclude`, the `if` of `when`."""
+"""Conditions on parameters: the rules of `exclude`, and the `if` of `when`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Rule:
     """Equality on some parameters: keys are ANDed, a list means any of its values; absent keys are wildcards."""
 
     allowed: Mapping[str, frozenset[str]]
-    """By parameter, the canonical texts of the values it may have."""
+    """The allowed values of each parameter, as canonical JSON."""
     location: Location = ()
-    """Where in the grid it is written."""
+    """Its location in the grid."""
 
     @classmethod
     def of(cls, written: Mapping[str, Json], location: Location = ()) -> Rule:
@@ -28,10 +28,10 @@ class Rule:
         return cls(allowed, location)
 
     def __str__(self) -> str:
-        """Return it as a person reads it: `kernel=rbf|poly, deep=true`."""
+        """Return it as text, such as `kernel=rbf|poly, deep=true`."""
         texts = {name: sorted(plain(json.loads(text)) for text in texts) for name, texts in self.allowed.items()}
         return ", ".join(f"{name}={'|'.join(values)}" for name, values in texts.items())
 
     def contradicts(self, other: Rule) -> bool:
-        """Say whether a parameter would need two values for both to hold; False: they may still never do."""
+        """Return whether both can never hold, judged by single parameters. False does not mean that both can hold."""
         return any(self.allowed[name].isdisjoint(other.allowed[name]) for name in self.allowed.keys() & other.allowed)

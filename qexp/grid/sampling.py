@@ -12,7 +12,7 @@ from qexp.grid.axis_forms import MAX_VALUES
 
 
 class Sampling(BaseModel):
-    """How drawn parameters are drawn; the draws form one axis."""
+    """The number, seed and method of draws, which form one axis."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -22,11 +22,11 @@ class Sampling(BaseModel):
 
     def quantiles(self, names: Sequence[str]) -> Iterator[Sequence[float]]:
         """
-        Yield one row of quantiles in [0, 1) per sample, one column per name; ValueError if a library is missing.
+        Yield one row of quantiles in [0, 1) per sample, one column per name. Raises ValueError without scipy.
 
-        `random` gives each name a stream of its own from Python's Mersenne Twister, whose stability Python promises:
-        more samples go on where fewer ended, and another drawn parameter changes none of the others. The other two are
-        scipy.stats.qmc's, scrambled by numpy's PCG64: as stable as these are.
+        `random` gives each name its own stream of Python's Mersenne Twister, which is stable by Python's promise. More
+        samples continue the stream, and a new drawn parameter changes no other. The other methods are those of
+        scipy.stats.qmc, scrambled by numpy's PCG64, and as stable as these.
         """
         if self.method == "random":
             streams = [random.Random(f"{self.seed}:{name}") for name in names]
@@ -44,5 +44,5 @@ class Sampling(BaseModel):
         generator = np.random.Generator(np.random.PCG64(self.seed))
         if self.method == "latin_hypercube":
             return qmc.LatinHypercube(dimensions, rng=generator).random(self.samples)
-        power = (self.samples - 1).bit_length()  # a Sobol sequence is balanced over powers of two; the rest is cut off
+        power = (self.samples - 1).bit_length()  # a Sobol sequence is balanced over powers of two
         return qmc.Sobol(dimensions, rng=generator).random_base2(power)[: self.samples]

@@ -1,4 +1,4 @@
-"""The keys of a grid file, as a pydantic model, and its errors as sentences with a line."""
+"""The keys of a grid file as a pydantic model, and its errors as messages with a line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _LONGEST_NAME = 200
 
 
 def _parameter_name(value: Any) -> Any:
-    """A dotted name sets one key of a mapping; a name that Python takes for no argument is for **params."""
+    """Allow dotted names, which set a key of a mapping, and names that only **params accepts."""
     if isinstance(value, KeyText):
         raise ValueError("expected text; quote it")
     if isinstance(value, str) and not (
@@ -57,7 +57,7 @@ def _function_name(value: str) -> str:
 
 
 def _function_hint(module: str, attribute: str) -> str:
-    """Return the module and name that were likely meant by a file, a call, or a dot in place of the colon."""
+    """Return the probable module and name for a file, a call, or a dot instead of the colon."""
     path, name = PurePosixPath(module.removesuffix(".py")), attribute.strip(":").removesuffix("()")
     stem = path.name
     if not name and not module.endswith(".py"):
@@ -70,7 +70,7 @@ def _function_hint(module: str, attribute: str) -> str:
 
 
 def _limit(value: Any) -> float | None:
-    """0 is no limit, which a grid over a base may want."""
+    """Let 0 mean no limit, so that a grid can remove the limit of its base."""
     return None if value is None else span(value) or None
 
 
@@ -79,12 +79,12 @@ def _memory(value: Any) -> int | None:
 
 
 def _budgets(value: Any) -> Any:
-    """One number is the budget for errors."""
+    """Let one number be the budget for errors."""
     return {"error": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _limited(value: Any) -> Any:
-    """A brake without a limit would never act."""
+    """Refuse `stop_after` without a limit."""
     if not isinstance(value, Mapping) or all(limit is None for limit in value.values()):
         raise ValueError("expected a limit such as {failures: 20} or {rate: 0.5}")
     return value
@@ -109,7 +109,7 @@ Rule = Annotated[dict[Name, Json], Field(min_length=1)]
 Axes = Annotated[dict[Name, AxisForm], Field(min_length=1)]
 Seeds = Annotated[list[StrictInt], Field(min_length=1)]
 _MOST = 2**31 - 1
-"""The largest whole number that Postgres counts with here."""
+"""The largest value of an integer column in Postgres."""
 Budget = Annotated[StrictInt, Field(ge=0, le=_MOST)]
 _TIME = WithJsonSchema({"anyOf": [{"type": "string"}, {"enum": [0, None]}], "examples": ["2h", "90s", "12:00:00"]})
 _SIZE = WithJsonSchema({"anyOf": [{"type": "string"}, {"enum": [0, None]}], "examples": ["4GB", "500MB"]})
@@ -132,7 +132,7 @@ class When(_Section):
 
 
 class Retries(_Section):
-    """How often an attempt that failed is followed by another, by the way it failed."""
+    """The retries for each kind of failure."""
 
     error: Budget = 0
     timeout: Budget = 0
@@ -145,7 +145,7 @@ class Retries(_Section):
 
 
 class StopAfter(_Section):
-    """The brake: how much may fail before a study is paused."""
+    """The failure limit, which pauses the study."""
 
     failures: Annotated[StrictInt, Field(ge=1, le=_MOST)] | None = Field(
         None, description="so many experiments have failed"
@@ -225,7 +225,7 @@ class GridFile(_Section):
 
 
 def json_schema() -> dict[str, Any]:
-    """Return the JSON schema of a grid file, for editors; `study` may be left out, the file's name gives it."""
+    """Return the JSON schema of a grid file, for editors; `study` defaults to the file's name."""
     schema = GridFile.model_json_schema(by_alias=True)
     schema["required"] = ["function"]
     schema["patternProperties"] = {"^x-": {"description": "yours: a place for anchors"}}
@@ -234,7 +234,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def validate(source: LocatedData, default_study: str | None) -> GridFile:
-    """Return the grid file that *source* holds; the first thing wrong with it is the GridError."""
+    """Return the validated grid file. Raises GridError for the first mistake."""
     data = source.data
     if data is None:
         raise source.error("the grid is empty; expected a mapping with 'function' and 'parameters'")
@@ -253,7 +253,7 @@ def validate(source: LocatedData, default_study: str | None) -> GridFile:
 
 
 def _sentence(source: LocatedData, errors: list[dict[str, Any]]) -> GridError:
-    """Turn pydantic's errors into one sentence about the first of them: found, expected, and the nearest known word."""
+    """Return a message about pydantic's first error: found, expected, and the most similar known word."""
     unknown = [item for item in errors if item["type"] == "extra_forbidden"]
     error = (unknown or errors)[0]
     location = tuple(part for part in error["loc"] if not str(part).startswith(TAG))
@@ -315,7 +315,7 @@ def _unknown_form(source: LocatedData, location: tuple[str | int, ...], found: A
 
 
 def _named(location: tuple[str | int, ...]) -> str:
-    """Return what an error is about: a parameter, or a key with the key inside of it if it is a section."""
+    """Return the beginning of an error: the name of the parameter or key."""
     if "parameters" in location[:-1]:
         return f"parameter {location[location.index('parameters') + 1]!r}: "
     inside = location[1:2] if location and location[0] in _SECTIONS else ()

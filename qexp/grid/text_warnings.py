@@ -1,4 +1,4 @@
-"""Warn about text in a grid file that was likely meant as another value; it stays text."""
+"""Warnings about text in a grid file that was probably meant as another value, such as `None` or `1_000`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CALLS = {
     "interval": "uniform",
     "randint": "integers",
 }
-"""Functions of numpy and other tools, and the forms that do the same."""
+"""Functions of numpy and other tools, and the equivalent forms."""
 _CALL = re.compile(rf"(?:np\.|numpy\.)?({'|'.join(_CALLS)})\(.*")
 _UNDERSCORES = re.compile(r"[-+]?[0-9][0-9_]*_[0-9_]*(?:\.[0-9_]+)?(?:[eE][-+]?[0-9]+)?")
 _COMMA = re.compile(r"[-+]?[0-9]+,[0-9]+(?:[eE][-+]?[0-9]+)?")
@@ -28,7 +28,7 @@ _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def warnings(root: Node, names: Collection[str]) -> Iterator[str]:
-    """Yield a warning, with its place, for each text in the parameters and settings *names* that is likely a slip."""
+    """Yield a warning, with its place, for each suspicious text of the parameters and settings *names*."""
     for section, name, node in given_values(root):
         if name in names:
             yield from _below(f"{'setting' if section == 'settings' else 'parameter'} {name!r}", node)
@@ -65,6 +65,6 @@ def advice(text: str) -> str | None:
         return "write a finite number"
     if "${" in text:
         return "use an anchor, since nothing replaces ${…}"
-    if match := _CALL.fullmatch(text):  # in a list in brackets a comma may have cut the call in two
+    if match := _CALL.fullmatch(text):  # inside a list, a comma cuts the call in two
         return f"write {{{_CALLS[match[1]]}: […]}}"
     return "write a list, […]" if text.startswith("(") else None

@@ -1,4 +1,4 @@
-"""Checks of a grid beyond its schema: names used twice, values listed twice, rules about unknown names, its size."""
+"""Checks of a grid beyond its schema: repeated names and values, rules about unknown names, the size."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from qexp.grid.yaml_source import Location
 from qexp.model import Json, canonical, describe, plain
 
 MAX_EXPERIMENTS = 100_000_000
-"""Experiments beyond which a grid is a mistake."""
+"""The most experiments of a grid."""
 
 
 def size(grid: ParameterSets) -> None:
-    """Refuse a grid without experiments, and one with more than anybody runs."""
+    """Refuse a grid without experiments or with too many."""
     if not grid.total:
         raise grid.source.error("the grid is empty: every combination is excluded")
     if grid.total > MAX_EXPERIMENTS:
@@ -48,16 +48,16 @@ def names(grid: ParameterSets) -> None:
 
 
 def _conditions(grid: ParameterSets) -> None:
-    """Refuse a condition about a name that no axis above it gives, or that an axis below it gives too."""
+    """Refuse a condition about a name that no earlier axis gives, or that a later axis gives too."""
     condition: Rule | None = None
     above: Counter[str] = Counter()
     known: Collection[str] = ()
     for axis in grid.axes:
         if axis.condition is not None and axis.condition is not condition:
-            condition, known = axis.condition, set(above)  # a condition does not look at parameters of its own entry
+            condition, known = axis.condition, set(above)  # a condition does not read parameters of its own entry
             for name in condition.allowed:
                 _require(grid, name, known, (*condition.location, name), "above")
-                for given, _ in prefixes(name):  # a dotted name is given by itself, or inside of one above it
+                for given, _ in prefixes(name):  # an axis gives a dotted name itself, or a mapping that contains it
                     if above[given] < len(grid.axes_by_name.get(given, ())):
                         problem = f"the name {given!r} is given further below too; move this entry below that"
                         raise grid.source.error(problem, *condition.location, name, key=True)
@@ -80,14 +80,14 @@ def overlaps(grid: ParameterSets) -> None:
 
 
 def concerned(params: Mapping[str, Json], *axes: Axis) -> str:
-    """Return the parameters that the conditions of axes look at, as `name=value` pairs."""
+    """Return the parameters that the conditions of axes read, as `name=value` pairs."""
     named = {name for axis in axes if axis.condition is not None for name in axis.condition.allowed}
     found = {known[0] for name in named if (known := owner(name, params)) is not None}
     return describe({name: value for name, value in params.items() if name in found})
 
 
 def _doubtful(axes: Sequence[Axis]) -> Iterator[tuple[Axis, Axis]]:
-    """Yield pairs of conditional axes whose conditions may hold together, judged by the conditions alone."""
+    """Yield pairs of conditional axes whose conditions do not exclude each other."""
     rules = [axis.condition.allowed for axis in axes if axis.condition is not None]
     for name in rules[0] if len(rules) > 1 else ():
         values = [rule[name] for rule in rules if name in rule]
@@ -115,10 +115,10 @@ def _is_seeds(axis: Axis) -> bool:
 
 
 def repeats(grid: ParameterSets) -> None:
-    """Refuse a value that an axis has twice, and an experiment that `include` has twice."""
+    """Refuse a value that an axis repeats, and an experiment that `include` repeats."""
     for axis in grid.axes:
-        if axis.drawn or all(_is_sequence_of_its_own(column) for column in axis.columns):
-            continue  # draws may repeat; ranges cannot
+        if axis.drawn or all(_is_generated(column) for column in axis.columns):
+            continue  # draws may repeat; generated numbers cannot
         seen: set[str] = set()
         for index, params in enumerate(axis.sets()):
             text = canonical(params)
@@ -140,7 +140,7 @@ def repeats(grid: ParameterSets) -> None:
         rows.add(text)
 
 
-def _is_sequence_of_its_own(column: Sequence[Json]) -> bool:
+def _is_generated(column: Sequence[Json]) -> bool:
     return isinstance(column, range | array)
 
 
@@ -149,7 +149,7 @@ def _shown(params: Mapping[str, Json]) -> str:
 
 
 def item(data: Any, location: Location, index: int) -> Location:
-    """Return the path from the location of an axis to its *index*-th value; the form `values` is one level deeper."""
+    """Return the path from an axis's location to its value *index*; the form `values` is one level deeper."""
     written: Any = data
     for part in location:
         written = written[part]

@@ -1,4 +1,4 @@
-"""Text becomes plain data that remembers its lines: YAML 1.2's core schema over libyaml's events."""
+"""Read YAML 1.2 (core schema) into nodes that keep their lines, from the events of libyaml."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_BYTES = 10_000_000
 MAX_DEPTH = 64
 _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 MAX_ALIASED = 100_000
-"""Nodes that aliases may repeat, all in all: far beyond any use, far below a "billion laughs"."""
+"""The most nodes that aliases may repeat in total, against a "billion laughs" attack."""
 
 _TAG = "tag:yaml.org,2002:"
 Part = str | int
@@ -38,7 +38,7 @@ _NON_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 @dataclass(frozen=True)
 class FileKind:
-    """What messages of the reader say of a file, and the class of its errors."""
+    """The words and the error class for messages about a kind of file."""
 
     noun: str
     expected: str
@@ -50,14 +50,14 @@ GRID = FileKind("grid", "a mapping with 'function' and 'parameters'", GridError)
 
 @dataclass(slots=True)
 class Node:
-    """One YAML node: a scalar, a list of nodes, or a mapping from keys to nodes, and where it begins."""
+    """One YAML node: a scalar, a list of nodes or a mapping from keys to nodes, and its place."""
 
     value: Any
     place: str
     key_places: dict[str, str] = field(default_factory=dict)
     size: int = 1
     bare: bool = False
-    """It is text without quotes."""
+    """Whether it is text without quotes."""
 
     def data(self) -> Json:
         """Return the plain data below this node."""
@@ -69,7 +69,7 @@ class Node:
 
 
 def nodes_of(data: Json, name: str, location: Location | None = ()) -> Node:
-    """Return the tree of data from Python; `LocatedData` names its places. Without *location* all are *name*."""
+    """Return the tree of data from Python, with places as in `LocatedData`; without *location*, each is *name*."""
     place = name if location is None else _at(name, location)
 
     def inner(value: Json, part: Part) -> Node:
@@ -89,12 +89,12 @@ def _at(name: str, location: Sequence[Part]) -> str:
 
 
 class LocatedData:
-    """Where a grid was written: its data and, for any place inside, how to name that place to a person."""
+    """The data of a grid, with the place of each value for messages."""
 
     def __init__(self, name: str, data: Json, root: Node | None = None) -> None:
         self.name, self.data, self.root = name, data, root
         self.assumed: dict[str, str] = {}
-        """Names of assignments that were taken for keys of the grid by default, each with its place."""
+        """Plain names of assignments that set keys of the grid, each with its place."""
 
     @classmethod
     def of(cls, name: str, root: Node) -> LocatedData:
@@ -103,9 +103,9 @@ class LocatedData:
 
     def place(self, *location: Part, key: bool = False) -> str:
         """
-        Return `FILE, line N` of the node at *location*, or of its key; parts that lead nowhere are passed over.
+        Return `FILE, line N` of the node at *location*, or of its key; unknown parts are skipped.
 
-        For data given from Python it is `grid, at parameters.lr`.
+        Data from Python have places such as `grid, at parameters.lr`.
         """
         if self.root is None:
             return _at(self.name, location)
@@ -120,12 +120,12 @@ class LocatedData:
         return place
 
     def error(self, problem: str, *location: Part, key: bool = False) -> GridError:
-        """Return the error that says *problem* of the node at *location*."""
+        """Return the error about the *problem* of the node at *location*."""
         return GridError(self.place(*location, key=key), problem)
 
 
 def read(path: Path, kind: FileKind = GRID) -> Node:
-    """Read a YAML file; everything that can be wrong with it is an error of its kind."""
+    """Read a YAML file. Raises the error class of its kind for any mistake."""
     return parse(_text(path, kind), str(path), kind=kind)
 
 
@@ -161,7 +161,7 @@ def parse(text: str, name: str, numbered: bool = True, kind: FileKind = GRID) ->
         what = error.problem or error.context or "not YAML"
         context = f" {error.context}" if error.context and error.context != what else ""
         place = f"{name}, line {mark.line + 1 if mark else 1}" if numbered else name
-        too_deep = "nesting depth" in what  # some versions of libyaml count levels, too, and look ahead
+        too_deep = "nesting depth" in what  # some versions of libyaml have their own limit
         raise kind.error(place, _TOO_DEEP if too_deep else f"not YAML: {what}{context}") from error
     except yaml.YAMLError as error:
         raise kind.error(f"{name}, line 1", f"not YAML: {str(error).splitlines()[0]}") from error
@@ -169,18 +169,18 @@ def parse(text: str, name: str, numbered: bool = True, kind: FileKind = GRID) ->
 
 @dataclass(slots=True)
 class _Open:
-    """A list or mapping whose end has not come yet."""
+    """An unfinished list or mapping."""
 
     node: Node
     anchor: str | None
     key: tuple[str | None, str] | None = None
     """The key that waits for its value, and its place; a key of None is a merge key."""
     merged: set[str] | None = None
-    """Keys from a merge key, which keys of the mapping itself override; None: it has no merge key so far."""
+    """Keys from a merge key, which the mapping's own keys override. None before a merge key."""
 
 
 class _Composer:
-    """Builds nodes from parser events without recursion, so that no nesting can exhaust the stack."""
+    """Builds nodes from parser events without recursion, so that deep nesting cannot exhaust the stack."""
 
     def __init__(self, name: str, numbered: bool, kind: FileKind) -> None:
         self.name, self.numbered, self.kind = name, numbered, kind
@@ -208,7 +208,7 @@ class _Composer:
         return self.root
 
     def place(self, line: int) -> str:
-        """Return how a line is named; neighbours on it share the text."""
+        """Return the place of a line; nodes on the same line share the text."""
         if not self.numbered:
             return self.name
         if line != self.line:
@@ -319,7 +319,7 @@ class _Composer:
 
 
 def resolve(text: str) -> Json:
-    """Return what a plain scalar means in YAML 1.2's core schema (section 10.3.2 of the specification)."""
+    """Return the value of a plain scalar in YAML 1.2's core schema (section 10.3.2 of the specification)."""
     if _NON_FINITE.fullmatch(text):
         raise ValueError(f"found {text}, expected a finite number")
     if _NULL.fullmatch(text):
@@ -330,7 +330,7 @@ def resolve(text: str) -> Json:
 
 
 def _number(text: str) -> Json:
-    """Return the number that a text spells, or the text."""
+    """Return a text as a number if it is one, otherwise the text."""
     try:
         if _INT.fullmatch(text):
             return int(text)

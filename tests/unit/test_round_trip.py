@@ -141,7 +141,7 @@ def test_a_decimal_arrives_as_the_float_that_is_asked_for():
 
 
 def test_a_decimal_of_more_digits_than_a_float_needs_an_annotation():
-    text = r"^grid, at parameters\.x\.0: found Decimal.* but as str; annotate 'x' as Decimal, or write a float$"
+    text = r"^grid, at parameters\.x\.0: found Decimal.* as str; annotate 'x' as Decimal, or write a float$"
     with pytest.raises(GridError, match=text):
         arrives(None, [Decimal("1.10")])
 
