@@ -18,14 +18,14 @@ Connection = sqlalchemy.Connection
 
 
 class Raw(psycopg.Connection[tuple[Any, ...]]):
-    """psycopg's connection."""
+    """A psycopg connection with what its process remembers about statements and revisions."""
 
     @cached_property
-    def again(self) -> psycopg.Cursor[tuple[Any, ...]]:
+    def repeated(self) -> psycopg.Cursor[tuple[Any, ...]]:
         """
-        A cursor for repeated statements whose rows are read before the next statement.
+        A cursor for repeated statements; read its rows before the next statement.
 
-        It remembers how to read columns, which is a quarter of a claim's time in its process.
+        It remembers how to read columns, which saves a quarter of a claim's time.
         """
         return self.cursor()
 
@@ -35,21 +35,14 @@ class Raw(psycopg.Connection[tuple[Any, ...]]):
         return {}
 
 
-# a dead network path is noticed within half a minute instead of hours
-_NOTICE_DEATH: Any = {
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
-
-
+_KEEPALIVE: Any = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 25_000}
+"""Options by which a dead network path is noticed within half a minute instead of hours."""
 _GREETING = """
 SELECT pg_backend_pid(),
        CASE WHEN pg_backend_pid() = %s THEN set_config('plan_cache_mode', 'force_generic_plan', false)
          || set_config('enable_seqscan', 'off', false) || set_config('jit', 'off', false) END
 """
-"""Asks which process answers. Sets planner options unless a pooler is there, whose next client would inherit them."""
+"""Asks which process answers, and sets planner options; not behind a pooler, whose next client would inherit them."""
 
 
 def connect(settings: Settings) -> Raw:
@@ -57,16 +50,16 @@ def connect(settings: Settings) -> Raw:
     Open a psycopg connection in autocommit mode. Raises DatabaseUnreachableError with the place and the reason.
 
     Repeated statements are prepared, which saves two thirds of the time of a claim and a finish. Behind PgBouncer they
-    are not: the next transaction may meet another server process. PgBouncer is there if the process that answers is
-    not the one that accepted the connection.
+    are not: the next transaction may meet another server process. PgBouncer is there if another process answers than
+    the one that accepted the connection.
 
-    A prepared statement is planned once, by indexes. To plan each claim would take twice as long as the claim itself,
-    and a plan from a small table would read all of it when it is large.
+    A prepared statement is planned once, and by indexes only: a plan made for a small table would read all of a large
+    one. Planning each claim would take twice as long as the claim itself.
     """
     made = _open(settings)
     try:
         row = made.execute(_GREETING, [made.info.backend_pid]).fetchone()
-    except psycopg.OperationalError as error:  # a pool greets clients though the server behind it is away
+    except psycopg.OperationalError as error:  # a pooler accepts connections while its server is away
         made.close()
         raise unreachable(settings, error) from error
     if row is None or row[0] != made.info.backend_pid:
@@ -83,7 +76,7 @@ def _open(settings: Settings) -> Raw:
             autocommit=True,
             connect_timeout=max(2, round(settings.connect_timeout)),
             application_name="qexp",
-            **_NOTICE_DEATH,
+            **_KEEPALIVE,
         )
     except psycopg.OperationalError as error:
         raise unreachable(settings, error) from error
@@ -94,7 +87,7 @@ def _open(settings: Settings) -> Raw:
 
 
 def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachableError:
-    """Translate what psycopg said, which never holds the password, into our error."""
+    """Translate an error of psycopg, whose text never holds the password, into ours."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in reversed(lines) if "rror" in line or "failed" in line), lines[-1] if lines else "")
     reason = reason.rpartition("failed: ")[2].removeprefix("FATAL: ").strip()
@@ -105,9 +98,9 @@ def unreachable(settings: Settings, error: BaseException) -> DatabaseUnreachable
 
 class Database:
     """
-    SQLAlchemy Core on connections of ours. A connection is opened when asked for and closed afterwards.
+    SQLAlchemy Core on our connections. Each transaction opens a connection and closes it afterwards.
 
-    With *keeps* one stays until `close`, for who asks all the time: to open one takes 5 ms, and six round trips.
+    With *keeps* one connection stays open until `close`: to open one takes 5 ms and six round trips.
     """
 
     def __init__(self, settings: Settings, keeps: bool = False) -> None:
@@ -118,13 +111,13 @@ class Database:
         )
 
     def close(self) -> None:
-        """Close what was kept; a connection is opened when asked for again."""
+        """Close the kept connection; the next transaction opens one again."""
         self._engine.dispose()
 
     def _creator(self) -> Raw:
         made = _open(self.settings)
         made.autocommit = False
-        made.prepare_threshold = None  # one transaction: nothing is repeated often enough to ask what stands between
+        made.prepare_threshold = None  # it serves one transaction, which repeats few statements
         return made
 
     @contextmanager
@@ -153,9 +146,9 @@ def raw(connection: Connection) -> Raw:
 
 def by_index(connection: Connection) -> None:
     """
-    Have what is asked in the rest of a transaction answered by indexes.
+    Read by indexes only in the rest of a transaction.
 
-    Where much of a table is as a question asks, the planner begins at the table's start for the first row of that kind,
-    as if they lay anywhere: of a study they lie together, often behind all that has ended.
+    If many rows match, the planner scans from the table's start for the first one, as if they were spread evenly. The
+    rows of a study lie together, often behind all that have ended.
     """
     connection.execute(sqlalchemy.text("SET LOCAL enable_seqscan = off"))

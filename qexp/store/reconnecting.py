@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PATIENCE = 600.0
-"""Seconds to wait for a Postgres that is away: the result of an attempt may have taken days."""
+"""Seconds to wait for Postgres: the result of an attempt may have taken days."""
 REFUSALS = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -33,7 +33,7 @@ REFUSALS = (
     ValueError,
     OverflowError,
 )
-"""Errors by which Postgres or its driver refuses a statement or a value; a repetition would fail again."""
+"""Errors by which Postgres or its driver refuses a statement or a value; a retry would fail too."""
 
 
 class ReconnectingConnection:
@@ -49,7 +49,7 @@ class ReconnectingConnection:
         self._pid = 0
         self._lock = threading.RLock()
         self.most_patience = PATIENCE
-        """The most seconds to wait in any call; fewer where this process itself may be the reason."""
+        """The most seconds to wait in any call; smaller while this process itself may be the reason."""
 
     def run(
         self,

@@ -60,7 +60,7 @@ def commands(settings, study, numbers, worker):
         "pause": (Status.QUEUED, lambda: Client(settings).pause(name)),
         "put_back": (Status.QUEUED, put_back),
         "release": (Status.RUNNING, raw(lambda connection: claiming.release(connection, worker))),
-        "rescue": (Status.RUNNING, raw(lambda connection: worker_rows.rescue(connection, lost, LOST))),
+        "rescue": (Status.RUNNING, raw(lambda connection: worker_rows.recover(connection, lost, LOST))),
         "enqueue": (Status.RUNNING, lambda: Client(settings).enqueue(grid(1))),
     }
 

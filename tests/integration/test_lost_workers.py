@@ -50,7 +50,7 @@ def test_experiments_of_a_silent_worker_run_again_immediately_and_charge_only_th
     worker_rows.beat(raw, loud, in_a_minute())
     (gone,) = [worker for worker in worker_rows.silent(raw, 30, in_a_minute()) if worker.experiments]
     assert (gone.worker, gone.experiments) == (silent, [number])
-    (failed,) = worker_rows.rescue(raw, gone, LOST)
+    (failed,) = worker_rows.recover(raw, gone, LOST)
     assert (failed.id, failed.attempt) == (number, 1)
     with client.begin() as connection:
         assert claim.study_id in [study.id for study in study_rows.waiting(connection)]
@@ -64,7 +64,7 @@ def test_a_worker_is_recovered_once_and_informed_when_it_comes_back(raw, two):
     (_, silent, _), (_, loud, _) = two
     worker_rows.beat(raw, loud, in_a_minute())
     assert [worker.worker for worker in worker_rows.silent(raw, 30, in_a_minute())] == [silent]
-    worker_rows.rescue(raw, worker_rows.SilentWorker(silent, "", "", in_a_minute(), False, [two[0][0]]), LOST)
+    worker_rows.recover(raw, worker_rows.SilentWorker(silent, "", "", in_a_minute(), False, [two[0][0]]), LOST)
     assert worker_rows.silent(raw, 30, in_a_minute()) == []
     assert worker_rows.beat(raw, silent).given_up
     assert not worker_rows.beat(raw, silent).given_up
@@ -85,7 +85,7 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
             client.publisher.publish_studies([claim.study_id])
             claim = claiming.claim(raw, number, worker, 1)
         assert claim.attempt == attempt
-        (failed,) = worker_rows.rescue(
+        (failed,) = worker_rows.recover(
             raw, worker_rows.SilentWorker(worker, "", "", in_a_minute(), False, [number]), LOST
         )
         assert (failed.due is None) == (attempt == 6)
@@ -121,7 +121,7 @@ def test_an_experiment_that_was_running_in_two_deaths_of_workers_runs_alone_and_
         if attempt > 1:
             client.publisher.publish_studies([claim.study_id])
             isolations.append(claiming.claim(raw, number, current, 1).isolation)
-        worker_rows.rescue(raw, died(raw, current, number), LOST)
+        worker_rows.recover(raw, died(raw, current, number), LOST)
     # Then its third attempt had its own process
     assert isolations == ["child", "process"]
     # And the third death fails this experiment by name and charges no other

@@ -424,7 +424,7 @@ class Machine(RuleBasedStateMachine):
             error = Error(Failure.LOST, "WorkerLost", "silent", fingerprint="feed0002")
             self.failed(
                 [row for row in self.rows if row.runs_on(silent.worker) and row.id in silent.experiments],
-                worker_rows.rescue(self.raw, silent, error, self.clock),
+                worker_rows.recover(self.raw, silent, error, self.clock),
                 error,
             )
 
@@ -784,7 +784,9 @@ def run_random_operations(client, raw, worker, folder, seed, operations):
                 finished.append((claim.id, claim.attempt))
 
     def rescue():
-        worker_rows.rescue(raw, worker_rows.SilentWorker(worker, "", "", None, False, rng.sample(numbers, SIZE)), error)
+        worker_rows.recover(
+            raw, worker_rows.SilentWorker(worker, "", "", None, False, rng.sample(numbers, SIZE)), error
+        )
 
     def mark_pending():
         with client.begin() as connection:

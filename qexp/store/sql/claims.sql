@@ -1,14 +1,14 @@
--- Where ids are given, a status is tested by IS TRUE. Otherwise the planner expects few rows of that status and reads all
--- of them (thousands, by the index on it) for each claim, instead of looking up the ids.
--- New values of a result replace the entries of the same names in result_exact (see qexp/jsonb.py), and the order.
+-- A statement that is given ids tests a status by IS TRUE. Otherwise the planner expects few rows of that status: it reads
+-- thousands of them by the index on it for each claim, instead of looking up the ids.
+-- New values of a result replace the order and the entries of the same names in result_exact (see qexp/jsonb.py).
 -- worker_deaths is compared with 2: DEATHS_BEFORE_ISOLATION in qexp/model/status.py.
 
--- queued: those of many ids that a claim may find. No row: none of them waits.
+-- queued: return the ids among many whose experiments are queued. No row: none is.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
--- claim: take queued experiments for one attempt each. One that two workers died with runs alone: a worker has one of
--- these at a time. No row: another message came first, it was cancelled, its study is paused, the worker is quarantined
--- or unknown, or has another one of these.
+-- claim: take queued experiments for one attempt each. An experiment with which two workers died runs alone: a worker has
+-- one such experiment at a time. No row: another message came first, it was cancelled, its study is paused, or the worker
+-- is quarantined or unknown, or runs another experiment that must run alone.
 WITH chosen AS (
   SELECT e.id FROM experiment e
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
@@ -27,13 +27,13 @@ FROM   chosen c, study s JOIN revision r ON r.study = s.id AND r.number = s.revi
 WHERE  e.id = c.id AND s.id = e.study AND s.paused_at IS NULL
 RETURNING e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, s.id, r.number;
 
--- revision: the study and revision of a claim. No row: the study was deleted.
+-- revision: return the study and revision of a claim. No row: the study was deleted.
 SELECT r.settings::text, s.parameters, s.name, s.function, s.folder, s.results, r.source, r.timeout, r.memory, r.isolation, r.output
 FROM   study s JOIN revision r ON r.study = s.id
 WHERE  s.id = %(study)s AND r.number = %(number)s;
 
--- undo: take back claims of a process whose experiments were never begun, as if they had not been made: all but those
--- that it has begun. No row: it holds no others.
+-- undo: take back the claims of a process, as if they had not been made, except those that it has begun.
+-- No row: it has no other claims.
 WITH chosen AS (
   SELECT id FROM experiment
   WHERE  worker = %(worker)s AND status = 'running' AND pid = %(pid)s AND id <> ALL (%(begun)s::bigint[])
@@ -45,11 +45,11 @@ SET    status = 'pending', attempt = e.attempt - 1, worker = NULL, pid = NULL, s
 FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
 
--- processes: those of a worker that have claimed something. No row: it runs nothing.
+-- processes: return the processes of a worker that run experiments. No row: it runs nothing.
 SELECT DISTINCT pid FROM experiment WHERE worker = %(worker)s AND status = 'running';
 
--- hand_over: put announced experiments back that their claims were refused for, as the worker is quarantined, or runs
--- another one that has to run alone. No row: that was not the reason.
+-- hand_over: put announced experiments back that a worker may not claim, because it is quarantined or runs another
+-- experiment that must run alone. No row: that was not why the claim found nothing.
 WITH chosen AS (
   SELECT e.id, e.worker_deaths >= 2 AS alone FROM experiment e JOIN worker w ON w.id = %(worker)s
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
@@ -62,9 +62,9 @@ SET    status = 'pending', not_before = CASE WHEN c.alone THEN now() + interval 
 FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
 
--- finish: end attempts with their results, fenced by worker and attempt, and drop their checkpoints; the files of some
--- must go too. An outcome has lists of imports unless its process knows that they are in their table. Moments are seconds
--- of the clock that is given. No row: another worker has it.
+-- finish: end attempts with their results, fenced by worker and attempt. Their checkpoints are dropped; the caller deletes
+-- the files that are returned. An outcome has lists of imports unless its process knows that they are stored. Moments are
+-- seconds of the given clock. No row: another worker has the experiment.
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
            id bigint, attempt int, result jsonb, result_exact jsonb, recorded_at jsonb, source text, began float8, ended float8,
@@ -106,14 +106,23 @@ WITH given AS (
 )
 SELECT id, ARRAY(SELECT url FROM dropped d WHERE d.experiment = ended.id AND url IS NOT NULL) FROM ended;
 
--- recorded_before: attempts of a worker that already have this outcome. No row: none has.
+-- recorded_before: return the attempts of a worker that already have this outcome. No row: none has.
 SELECT a.experiment FROM attempt a JOIN unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS g (id, attempt)
        ON a.experiment = g.id AND a.number = g.attempt
 WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.outcome = %(outcome)s;
 
--- fail: end attempts by a failure; one that its study's retries still cover waits for its next attempt, longer each
--- time, give or take a quarter; a lost node is no reason to wait. An experiment whose worker died a third time, when it
--- ran alone, has killed it. No row: other workers have them.
+-- kept_result: part of fail and depart: the result of an ended attempt, and the parts that it recorded before.
+         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found,
+         CASE WHEN result_exact IS NULL OR %(result)s::jsonb IS NULL THEN coalesce(%(result_exact)s::jsonb, result_exact)
+              ELSE result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(%(result)s::jsonb) AS name)
+                   - 'order'::text || coalesce(%(result_exact)s::jsonb, '{}')
+         END AS found_exact,
+         CASE WHEN %(recorded_at)s::jsonb IS NULL THEN recorded_at
+              ELSE coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb END AS found_at;
+
+-- fail: end attempts by a failure. An attempt that the retries of its study cover waits for the next one: longer each
+-- time, give or take a quarter, but not after a lost worker. An experiment whose worker dies a third time, while it runs
+-- alone, has killed that worker. No row: other workers have the experiments.
 WITH chosen AS (
   SELECT e.*, r.source, r.retries, (
            SELECT count(*) FROM attempt a
@@ -134,11 +143,7 @@ WITH chosen AS (
               ELSE least(3600, coalesce((retries ->> 'delay')::float8, 10) * 2 ^ least(failures, 20))
                    * (0.75 + 0.5 * random())
          END AS delay,
-         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found,
-         CASE WHEN result_exact IS NULL OR %(result)s::jsonb IS NULL THEN coalesce(%(result_exact)s::jsonb, result_exact)
-              ELSE result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(%(result)s::jsonb) AS name)
-                   - 'order'::text || coalesce(%(result_exact)s::jsonb, '{}')
-         END AS found_exact
+         {kept_result}
   FROM   charged
 ), ended AS (
   UPDATE experiment e
@@ -149,9 +154,7 @@ WITH chosen AS (
          not_before = CASE WHEN j.again THEN coalesce(%(now)s, now()) + make_interval(secs => j.delay) END,
          result = CASE WHEN NOT j.again THEN j.found END,
          result_exact = CASE WHEN NOT j.again THEN j.found_exact END,
-         recorded_at = CASE WHEN NOT j.again THEN
-                         CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
-                              ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
+         recorded_at = CASE WHEN NOT j.again THEN j.found_at END,
          started_at = CASE WHEN NOT j.again THEN e.started_at END,
          finished_at = CASE WHEN NOT j.again THEN coalesce(%(now)s, now()) END
   FROM   judged j
@@ -170,8 +173,8 @@ WITH chosen AS (
 )
 SELECT id, attempt, not_before FROM ended ORDER BY id;
 
--- depart: end attempts without a verdict: 'released' ones run again at once, 'paused' ones when a person resumes them.
--- One that is given back more often than its study's retries allow has failed. No row: other workers have them.
+-- depart: end attempts without a verdict: a 'released' experiment runs again, a 'paused' one when a person resumes it.
+-- An experiment that is given back more often than its retries allow fails. No row: other workers have the experiments.
 WITH chosen AS (
   SELECT * FROM experiment
   WHERE  worker = %(worker)s AND status = 'running' AND (%(ids)s::bigint[] IS NULL OR id = ANY(%(ids)s))
@@ -182,11 +185,7 @@ WITH chosen AS (
   SELECT c.*, r.source, coalesce((now.retries ->> 'released')::int, 100) AS most, (
            SELECT count(*) FROM attempt a
            WHERE  a.experiment = c.id AND a.number > c.forgiven AND a.outcome = 'released') AS times,
-         CASE WHEN %(result)s::jsonb IS NULL THEN result ELSE coalesce(result, '{}') || %(result)s::jsonb END AS found,
-         CASE WHEN result_exact IS NULL OR %(result)s::jsonb IS NULL THEN coalesce(%(result_exact)s::jsonb, result_exact)
-              ELSE result_exact - ARRAY(SELECT '=' || name FROM jsonb_object_keys(%(result)s::jsonb) AS name)
-                   - 'order'::text || coalesce(%(result_exact)s::jsonb, '{}')
-         END AS found_exact
+         {kept_result}
   FROM   chosen c JOIN revision r ON r.study = c.study AND r.number = c.revision
          JOIN study s ON s.id = c.study JOIN revision now ON now.study = s.id AND now.number = s.revision
 ), judged AS (
@@ -199,9 +198,7 @@ WITH chosen AS (
          failure = CASE WHEN j.next = 'failed' THEN 'crashed' END,
          result = CASE WHEN j.next <> 'pending' THEN j.found END,
          result_exact = CASE WHEN j.next <> 'pending' THEN j.found_exact END,
-         recorded_at = CASE WHEN j.next <> 'pending' THEN
-                         CASE WHEN %(recorded_at)s::jsonb IS NULL THEN e.recorded_at
-                              ELSE coalesce(e.recorded_at, '{}') || %(recorded_at)s::jsonb END END,
+         recorded_at = CASE WHEN j.next <> 'pending' THEN j.found_at END,
          started_at = CASE WHEN j.next <> 'pending' THEN e.started_at END,
          finished_at = CASE WHEN j.next <> 'pending' THEN coalesce(%(now)s, now()) END
   FROM   judged j
@@ -218,20 +215,19 @@ WITH chosen AS (
 )
 SELECT id, study FROM judged ORDER BY id;
 
--- adopt: return the claims of a process whose answer was lost: all but those that it knows.
--- No row: nothing was claimed.
+-- adopt: return the claims of a process that it does not know, because the answer was lost. No row: there are none.
 SELECT e.id, e.attempt, e.params, e.params_exact, e.fingerprint, e.worker_deaths, e.study, e.revision
 FROM   experiment e
 WHERE  e.worker = %(worker)s AND e.status = 'running' AND e.pid = %(pid)s AND e.id <> ALL (%(known)s::bigint[])
 ORDER  BY e.id;
 
--- longest_recent: part of decline and wanted: the most seconds that one of the last experiments of study s took.
+-- longest_recent: part of decline and wanted: the longest duration, in seconds, of study s's last experiments.
   SELECT max(extract(epoch FROM last.finished_at - last.started_at))
   FROM  (SELECT d.started_at, d.finished_at FROM experiment d
          WHERE  d.study = s.id AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last;
 
--- decline: leave a queued experiment for others if its study's last ones have taken longer than so many seconds.
--- No row: it fits, as far as is known, or it is not queued.
+-- decline: leave a queued experiment to other workers if its study's last ones took longer than so many seconds.
+-- No row: no last one took longer, or the experiment is not queued.
 UPDATE experiment e
 SET    status = 'pending', not_before = coalesce(%(now)s, now()) + interval '10 s'
 FROM   study s
@@ -239,7 +235,7 @@ WHERE  e.id = %(id)s AND s.id = e.study AND e.status = 'queued' AND %(seconds)s 
 {longest_recent})
 RETURNING e.id;
 
--- wanted: whether some queues have, or will have within a minute, an experiment that would end within so many seconds.
+-- wanted: say whether queues have, or will have within a minute, an experiment that would end within so many seconds.
 -- No row: they have none.
 SELECT 1 FROM study s
 WHERE  s.queue = ANY(%(queues)s) AND s.paused_at IS NULL
@@ -250,11 +246,11 @@ WHERE  s.queue = ANY(%(queues)s) AND s.paused_at IS NULL
 {longest_recent}), false)
 LIMIT  1;
 
--- name_results: results of new names become columns of the study, in the order they came. No row: all were known.
+-- name_results: add new names of results to a study, in the order of their arrival. No row: all were known.
 UPDATE study
 SET    results = results || ARRAY(SELECT name FROM unnest(%(names)s::text[]) AS name WHERE name <> ALL (results))
 WHERE  id = %(study)s AND NOT results @> %(names)s::text[]
 RETURNING results;
 
--- result_names: the results of a study, in the order they came. No row: it was deleted.
+-- result_names: return the names of a study's results, in the order of their arrival. No row: it was deleted.
 SELECT results FROM study WHERE id = %(study)s;

@@ -1,8 +1,8 @@
--- current: whether an attempt still runs; for the one that runs it, its worker is given too. No row: it is over.
+-- current: say whether an attempt still runs; its own worker gives its id too. No row: it is over.
 SELECT 1 FROM experiment
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker);
 
--- record: keep parts of a result, with when they came. No row: the attempt is over.
+-- record: store parts of a result, with their times. No row: the attempt is over.
 UPDATE experiment
 SET    result = coalesce(result, '{}') || %(result)s::jsonb,
        result_exact = CASE WHEN result_exact IS NULL THEN %(result_exact)s::jsonb
@@ -12,7 +12,7 @@ SET    result = coalesce(result, '{}') || %(result)s::jsonb,
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
 RETURNING id;
 
--- points: add points to one series; a step that is there already takes the newer value.
+-- points: add points to one series; a step that is stored already takes the newer value.
 INSERT INTO metric (experiment, attempt, name, step, value, at)
 SELECT %(id)s, %(attempt)s, %(name)s, step, value, to_timestamp(at)
 FROM   unnest(%(steps)s::bigint[], %(values)s::float8[], %(ats)s::float8[]) AS point (step, value, at)
@@ -24,7 +24,7 @@ SELECT %(id)s, %(attempt)s, list, key, data::json, to_timestamp(at)
 FROM   unnest(%(lists)s::text[], %(keys)s::uuid[], %(rows)s::text[], %(ats)s::float8[]) AS row (list, key, data, at)
 ON CONFLICT DO NOTHING;
 
--- print: keep pieces of output.
+-- print: store pieces of output.
 INSERT INTO output (experiment, attempt, position, size, text)
 SELECT %(id)s, %(attempt)s, position, size, text
 FROM   unnest(%(positions)s::bigint[], %(sizes)s::int[], %(texts)s::text[]) AS piece (position, size, text)
@@ -34,12 +34,12 @@ ON CONFLICT DO NOTHING;
 DELETE FROM output
 WHERE  experiment = %(id)s AND attempt = %(attempt)s AND position >= %(first)s AND position + size <= %(last)s;
 
--- printed: the bytes of an attempt's output that were stored so far.
+-- printed: return how many bytes of an attempt's output were stored so far.
 SELECT coalesce(max(position + size), 0) FROM output
 WHERE  experiment = %(id)s AND attempt = %(attempt)s;
 
--- checkpoint: replace a checkpoint, while the attempt still runs; the URL of the one before comes back, which has to
--- go then. No row: the attempt is over.
+-- checkpoint: replace a checkpoint while the attempt still runs, and return the URL of the old one, which the caller
+-- deletes. No row: the attempt is over.
 WITH before AS (SELECT url FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s)
 INSERT INTO checkpoint (experiment, name, attempt, kind, size, sha256, data, url, keep, progress)
 SELECT id, %(name)s, attempt, %(kind)s, %(size)s, %(sha256)s, %(data)s, %(url)s, %(keep)s,
@@ -53,23 +53,23 @@ SET    attempt = EXCLUDED.attempt, kind = EXCLUDED.kind, size = EXCLUDED.size, s
        at = now()
 RETURNING (SELECT url FROM before);
 
--- stored: a checkpoint as it was saved last. No row: there is none.
+-- stored: return a checkpoint as it was saved last. No row: there is none.
 SELECT kind, data, url, sha256, attempt, progress FROM checkpoint WHERE experiment = %(id)s AND name = %(name)s;
 
--- carry: copy to an attempt the rows of lists that the attempt before appended before the checkpoint.
+-- carry: copy to an attempt the rows of lists that the previous attempt appended before its checkpoint.
 INSERT INTO entry (experiment, attempt, list, key, data, at)
 SELECT experiment, %(attempt)s, list, key, data, at FROM entry
 WHERE  experiment = %(id)s AND attempt = %(before)s AND key <= %(last)s
 ON CONFLICT DO NOTHING;
 
--- went_on: store the total time of the attempts that this one continues. No row: it is over.
+-- continued: store the total time of the attempts that this one continues. No row: it is over.
 UPDATE experiment
 SET    seconds_before = (SELECT sum(extract(epoch FROM a.finished_at - a.started_at)) FROM attempt a
                          WHERE a.experiment = %(id)s AND a.number = ANY(%(before)s::int[]))
 WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker = coalesce(%(worker)s, worker)
 RETURNING id;
 
--- artifact: note a file that an attempt has left.
+-- artifact: store a file that an attempt has left. No row: the attempt is over.
 INSERT INTO artifact (experiment, attempt, name, url, size, sha256)
 SELECT id, attempt, %(name)s, %(url)s, %(size)s, %(sha256)s
 FROM   experiment

@@ -8,7 +8,7 @@ from typing import LiteralString
 
 
 def statements(file: str) -> dict[str, LiteralString]:
-    """Return the statements of a file of this package by their names; {NAME} stands for a part that several share."""
+    """Return the statements of a file of this package by their names; `{NAME}` is replaced by the part of that name."""
     text = files(__package__).joinpath(file).read_text(encoding="utf-8")
     pieces = re.split(r"^-- (\w+): .*$", text, flags=re.MULTILINE)[1:]
     bodies = {name: body.strip().rstrip(";") for name, body in zip(*[iter(pieces)] * 2, strict=True)}

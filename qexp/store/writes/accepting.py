@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import ColumnElement, delete, func, literal, select, update
+from sqlalchemy import ColumnElement, func, literal, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import among
+from qexp.store.writes.control import drop_checkpoints
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,5 @@ def accept(connection: Connection, condition: ColumnElement[bool], who: str) -> 
         .where(among(columns.id, ids), columns.status == Status.FAILED)
         .values(status=Status.DONE, failure=None, error_fingerprint=None, reason=reason)
     )
-    kept = tables.checkpoint.c
-    gone = delete(tables.checkpoint).where(among(kept.experiment, ids), ~kept.keep).returning(kept.url)
-    urls = [url for url in connection.execute(gone).scalars() if url is not None]
+    urls = drop_checkpoints(connection, ids, kept=False)
     return Accepted(ids, [row[0] for row in chosen if not row[1]], urls)

@@ -1,4 +1,4 @@
-"""Claim experiments and finish their attempts: the statements of claims.sql, by raw psycopg in autocommit."""
+"""Claim experiments and finish their attempts, by raw psycopg in autocommit."""
 
 from __future__ import annotations
 
@@ -24,52 +24,52 @@ SQL = statements("claims.sql")
 
 
 def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
-    """Take a queued experiment for one attempt; None: it is not queued any more, or the worker is quarantined."""
+    """Take a queued experiment for one attempt. Returns None if `claims` takes nothing."""
     return next(iter(claims(raw, [experiment], worker, pid, now=now)), None)
 
 
 def claims(raw: Raw, ids: Sequence[int], worker: UUID, pid: int, now: datetime | None = None) -> list[Claim]:
-    """Take those of some experiments that are queued, for one attempt each, in the order of their ids."""
+    """Take the queued ones among some experiments for one attempt each, in the order of their ids."""
     values = {"ids": sorted(ids), "worker": worker, "pid": pid, "now": now}
-    rows = raw.again.execute(SQL["claim"], values)
+    rows = raw.repeated.execute(SQL["claim"], values)
     return sorted(_made(raw, rows, worker), key=attrgetter("id"))
 
 
 def undo(raw: Raw, worker: UUID, pid: int, begun: Iterable[int] = ()) -> list[int]:
-    """Take back what a process has claimed and not *begun*; return the ids of that."""
+    """Take back the claims of a process that it has not *begun*, and return their ids."""
     return [row[0] for row in raw.execute(SQL["undo"], {"worker": worker, "pid": pid, "begun": list(begun)})]
 
 
 def processes(raw: Raw, worker: UUID) -> list[int]:
-    """Return the ids of the processes of a worker that run something by its rows."""
+    """Return the ids of the processes of a worker that run experiments, by their rows."""
     return [row[0] for row in raw.execute(SQL["processes"], {"worker": worker})]
 
 
 def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
-    """Return those of many ids whose experiments wait, in the order given: most of a forged message's do not."""
+    """Return those of many ids whose experiments are queued, in the given order: in a forged message most are not."""
     found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
     return [number for number in dict.fromkeys(ids) if number in found]
 
 
 def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
-    """Put experiments back that the worker may not run now. Returns their ids; none if other workers have them."""
+    """Put experiments back that the worker may not run now, and return their ids."""
     return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
 
 
 def adopt(raw: Raw, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[Claim]:
-    """Return the claims of a process that are not *known* to it: their answers were lost with a connection."""
+    """Return the claims of a process without the *known* ones: their answers were lost with a connection."""
     rows = raw.execute(SQL["adopt"], {"worker": worker, "pid": pid, "known": list(known)})
     return list(_made(raw, rows, worker))
 
 
 def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
-    """Yield claims, with what their revisions say: that never changes, and is asked once for a connection."""
+    """Yield claims with the facts of their revisions, which never change and are read once for a connection."""
     for id_, attempt, stored, exact, fingerprint, deaths, study, number in list(rows):
-        said = raw.revisions.get((study, number))
-        if said is None or not stored.keys() <= said[1].keys():  # names may have come since
-            said = _revision(raw, study, number)
-        if said is not None:  # else it was deleted just now, with all of its experiments
-            settings, names, *rest = said
+        facts = raw.revisions.get((study, number))
+        if facts is None or not stored.keys() <= facts[1].keys():  # the study may have got parameters since
+            facts = _revision(raw, study, number)
+        if facts is not None:  # otherwise it was deleted just now, with all of its experiments
+            settings, names, *rest = facts
             params = jsonb.restored(stored, exact, names)
             claim = Claim(id_, attempt, worker, params, fingerprint, json.loads(settings), study, *rest)
             yield claim._replace(isolation="process") if deaths >= DEATHS_BEFORE_ISOLATION else claim
@@ -119,10 +119,10 @@ def encode_result(
     registered: Container[str] = (),
 ) -> EncodedResult:
     """
-    Return a result as it is recorded; moments are of time.monotonic, None: when it was claimed, and now.
+    Return a result as it is recorded; *began* and *ended* are of time.monotonic, None: when it was claimed, and now.
 
     *names* are the known names of the study's results, in order; None: the names of the claim. *registered* has the
-    digests of imports that are in Postgres for sure: their lists are not sent again.
+    digests of imports that Postgres surely has: their lists are not sent again.
     """
     imports = outcome.imports
     facts: dict[str, Any] = {
@@ -147,7 +147,7 @@ def encode_result(
 def finish_all(
     raw: Raw, worker: UUID, items: Sequence[EncodedResult], now: datetime | None = None
 ) -> dict[int, FinishedAttempt]:
-    """Record results of a worker. Experiments that are missing in the answer belong to other workers now."""
+    """Record results of a worker. Experiments that are missing from the answer belong to other workers now."""
     values = {
         "outcomes": f"[{','.join(item.text for item in items)}]",
         "ids": [item.id for item in items],
@@ -167,7 +167,7 @@ def finish(
     registered: Container[str] = (),
 ) -> FinishedAttempt | None:
     """
-    Record how an attempt ended; None: the experiment is someone else's by now, and nothing was recorded.
+    Record how an attempt ended. Returns None, and records nothing, if another worker has the experiment.
 
     *names* and *registered* are as in `encode_result`.
     """
@@ -182,14 +182,14 @@ def finish(
 
 
 def recorded_before(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
-    """Return those experiments, of {id: attempt}, whose attempts have this outcome already: the answer was lost."""
+    """Return the experiments of {id: attempt} whose attempts have this outcome already: the answer was lost."""
     values = {"ids": list(attempts), "attempts": list(attempts.values()), "worker": worker, "outcome": outcome}
     return [row[0] for row in raw.execute(SQL["recorded_before"], values)]
 
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt that ended by a failure, and when the next attempt is due; None: there is none."""
+    """An attempt that failed, and when the next attempt is due; None: there is none."""
 
     id: int
     attempt: int
@@ -207,9 +207,9 @@ def crash(
     worker_died: bool = False,
 ) -> list[FailedAttempt]:
     """
-    End the attempts, among *ids*, that ran in a process which died, None: in any of the worker's; return them.
+    End the attempts of *ids* that ran in a process that died, or in any process of the worker, and return them.
 
-    With *attempt* only those of that number. *worker_died*: the worker died, and its host kept running.
+    With *attempt* only those of that number end. *worker_died*: the worker died, and its host kept running.
     """
     values = {"ids": list(ids), "worker": worker, "attempt": attempt, "pid": pid, "worker_died": worker_died}
     return _fail(raw, values, error, Outcome(), None, now)
@@ -218,12 +218,12 @@ def crash(
 def release(
     raw: Raw, worker: UUID, ids: Sequence[int] | None = None, now: datetime | None = None
 ) -> list[tuple[int, int]]:
-    """Give back what *worker* runs, all of it or some; return the experiments, each with its study's id."""
+    """Give back all or some experiments that *worker* runs. Returns each with its study's id."""
     return _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)
 
 
 def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
-    """Give back one claim whose process was told to stop; False: it was given back already."""
+    """Give back the claim of a process that was told to stop. Returns False if it was given back before."""
     return bool(_depart(raw, claim.worker, Departure("released"), Outcome(), claim, now))
 
 
@@ -272,37 +272,37 @@ def _depart(
 def _found(outcome: Outcome) -> dict[str, Any]:
     return {
         **{name: None if data is None else Jsonb(data) for name, data in _result(outcome, ()).items()},
-        "recorded_at": None if not outcome.recorded_at else Jsonb(outcome.recorded_at),
+        "recorded_at": Jsonb(outcome.recorded_at) if outcome.recorded_at else None,
         **vars(outcome.usage),
     }
 
 
 def _result(outcome: Outcome, names: Iterable[str]) -> dict[str, Any]:
-    """Return the two columns of a result, for readers who know the order of *names*."""
+    """Return the two columns of a result; readers know the order of *names*."""
     if outcome.result is None:
         return {"result": None, "result_exact": None}
     return {"result": jsonb.encoded(outcome.result), "result_exact": jsonb.exact(outcome.result, names)}
 
 
 def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:
-    """Leave a queued experiment for others if it would take longer than *seconds*; False: it would not, or is gone."""
+    """Leave a queued experiment to other workers if it would take longer than *seconds*. Returns whether it did."""
     values = {"id": experiment, "seconds": seconds, "now": now}
     return raw.execute(SQL["decline"], values).fetchone() is not None
 
 
 def is_wanted(raw: Raw, queues: Sequence[str], seconds: float | None, now: datetime | None = None) -> bool:
-    """Say whether *queues* have something to do that would end within *seconds*."""
+    """Say whether *queues* have an experiment that would end within *seconds*."""
     values = {"queues": list(queues), "seconds": seconds, "now": now}
     return raw.execute(SQL["wanted"], values).fetchone() is not None
 
 
 def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None:
-    """Add names of results to a study; return all it has then, None if it knew them all."""
+    """Add names of results to a study and return all of its names. Returns None if it knew these."""
     row = raw.execute(SQL["name_results"], {"study": study, "names": list(names)}).fetchone()
     return None if row is None else list(row[0])
 
 
 def result_names(raw: Raw, study: int) -> list[str]:
-    """Return the names of a study's results, in order; none if the study was deleted."""
+    """Return the names of a study's results, in order. Returns none if the study was deleted."""
     row = raw.execute(SQL["result_names"], {"study": study}).fetchone()
     return [] if row is None else list(row[0])

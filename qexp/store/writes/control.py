@@ -1,4 +1,4 @@
-"""Pause, resume, cancel and requeue."""
+"""Pause and resume studies; cancel and requeue experiments."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from sqlalchemy import (
     literal,
     null,
     select,
+    true,
     update,
 )
 
@@ -42,9 +43,9 @@ def pause(connection: Connection, name: str, reason: str | None) -> bool:
 
 def resume(connection: Connection, name: str) -> bool:
     """
-    Resume a study. False: it was not paused.
+    Resume a study. Returns False if it was not paused.
 
-    Ids that were published while it was being paused have to be published again, since no worker took them.
+    Ids that were published while it was being paused are published again, since no worker took them.
     """
     known = study_rows.find(connection, name, lock=True)
     if known.paused_at is not None:
@@ -68,7 +69,7 @@ class Cancelled:
 
 
 def cancel(connection: Connection, condition: ColumnElement[bool], reason: str | None) -> Cancelled:
-    """End the chosen experiments that are open; the attempts of those that run end here and now."""
+    """End the chosen experiments that are open, and the attempts of those that run."""
     columns, past = tables.experiment.c, tables.attempt.c
     names = ("worker", "pid", "started_at", "study", "revision", "result", "result_exact")
     chosen = (
@@ -114,17 +115,24 @@ def cancel(connection: Connection, condition: ColumnElement[bool], reason: str |
 
 @dataclass(frozen=True)
 class RequeuedRows:
-    """The ids that go back to pending, the studies they belong to, and how many others were chosen but still open."""
+    """The requeued ids, their studies, and how many others were chosen but still open."""
 
     ids: list[int]
     studies: list[int]
     still_open: int
     urls: list[str] = field(default_factory=list)
-    """Files of checkpoints that were forgotten."""
+    """Files of deleted checkpoints; the caller deletes them."""
+
+
+_CLEARED = (
+    *("result", "result_exact", "recorded_at", "failure", "error_fingerprint", "reason", "not_before"),
+    *("started_at", "finished_at", "seconds_before", "worker", "pid"),
+)
+"""Columns that a requeue empties."""
 
 
 def closed_studies(connection: Connection, condition: ColumnElement[bool]) -> list[study_rows.StudyRow]:
-    """Return the studies whose experiments `requeue` would send back, the oldest first."""
+    """Return the studies whose experiments `requeue` would make pending, the oldest first."""
     return study_rows.among(connection, and_(condition, tables.experiment.c.status.in_(CLOSED)))
 
 
@@ -132,10 +140,9 @@ def requeue(
     connection: Connection, condition: ColumnElement[bool], among: Sequence[int], fresh: bool = False
 ) -> RequeuedRows:
     """
-    Send the chosen closed experiments of some studies back to pending, with all of their retries ahead of them.
+    Make the chosen closed experiments of some studies pending again, with all of their retries.
 
-    Their attempts stay, each with what it had found: a result is the experiment's only while it lasts.
-    With *fresh* their checkpoints go; the URLs of files that have to go too are in what is returned.
+    Their attempts stay, and take over the results. With *fresh* their checkpoints are deleted.
     """
     columns, earlier, study = tables.experiment.c, tables.earlier_result, tables.study.c
     _, still_open = count(connection, condition)
@@ -144,9 +151,9 @@ def requeue(
     locked = connection.execute(select(study.id).where(study.id.in_(affected)).order_by(study.id).with_for_update())
     # only in the locked studies: experiments of others may have ended since
     chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
-    # counted, all are locked before the first is changed; that costs less than to join them by their ids
+    # the count below locks all rows before the first change, and costs less than a join by ids
     held = select(columns.id).where(chosen).order_by(columns.id).with_for_update().cte("held")
-    kept = (  # in the same statement, which looks once: what is done afterwards stays done
+    kept = (  # in the same statement: both see the same done experiments
         insert(earlier)
         .from_select(
             [earlier.c.experiment, earlier.c.number, earlier.c.result, earlier.c.result_exact],
@@ -159,36 +166,20 @@ def requeue(
     sent = (
         update(tables.experiment)
         .where(chosen, select(func.count()).select_from(held).scalar_subquery() > 0)
-        .values(
-            status=Status.PENDING,
-            result=null(),
-            result_exact=null(),
-            recorded_at=null(),
-            failure=None,
-            error_fingerprint=None,
-            reason=None,
-            not_before=None,
-            forgiven=columns.attempt,
-            worker_deaths=0,
-            started_at=None,
-            finished_at=None,
-            seconds_before=None,
-            worker=None,
-            pid=None,
-        )
+        .values(status=Status.PENDING, forgiven=columns.attempt, worker_deaths=0, **dict.fromkeys(_CLEARED, null()))
         .returning(columns.id, columns.study)
         .cte("sent")
     )
-    rows = connection.execute(
-        select(sent.c.study, func.array_agg(sent.c.id)).group_by(sent.c.study).add_cte(kept)
-    ).all()
+    by_study = select(sent.c.study, func.array_agg(sent.c.id)).group_by(sent.c.study).add_cte(kept)
+    rows = connection.execute(by_study).all()
     ids = sorted(number for _, numbers in rows for number in numbers)
-    urls = _forget(connection, ids) if fresh else []
+    urls = drop_checkpoints(connection, ids) if fresh else []
     return RequeuedRows(ids, sorted(study for study, _ in rows), still_open, urls)
 
 
-def _forget(connection: Connection, ids: list[int]) -> list[str]:
-    """Delete the checkpoints of experiments; return the URLs of those that are files."""
+def drop_checkpoints(connection: Connection, ids: Sequence[int], kept: bool = True) -> list[str]:
+    """Delete the checkpoints of experiments, and return the URLs of their files; without *kept* those to keep stay."""
     columns = tables.checkpoint.c
-    gone = delete(tables.checkpoint).where(among(columns.experiment, ids)).returning(columns.url)
+    chosen = (among(columns.experiment, ids), true() if kept else ~columns.keep)
+    gone = delete(tables.checkpoint).where(*chosen).returning(columns.url)
     return [url for url in connection.execute(gone).scalars() if url is not None]

@@ -26,12 +26,12 @@ class AttemptFence:
     worker: UUID | None
 
     def values(self, **more: Any) -> dict[str, Any]:
-        """Return the parameters that every statement has, with *more*."""
+        """Return the parameters of a statement: those of the fence, and *more*."""
         return {**vars(self), **more}
 
 
 class Point(NamedTuple):
-    """One value of a series: at which step, and when in seconds since 1970."""
+    """One value of a series with its step, and its time in seconds since 1970."""
 
     step: int
     value: float
@@ -39,7 +39,7 @@ class Point(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One row of a list, a key that sorts by time and makes it safe to repeat, and when, in seconds since 1970."""
+    """One row of a list, and its time in seconds since 1970; the key sorts by time and makes repeats harmless."""
 
     list: str
     key: UUID
@@ -87,7 +87,7 @@ def add_points(raw: Raw, writer: AttemptFence, name: str, points: Sequence[Point
     """Add points to a series; of several at one step the last counts."""
     last = {point.step: point for point in points}.values()
     steps, numbers, ats = zip(*last, strict=True)
-    # arrays as text: a third of the time that the driver takes for lists of numbers
+    # as text: lists of numbers take the driver three times as long
     values = {"name": name, "steps": _array(steps), "values": _array(numbers), "ats": _array(ats)}
     raw.execute(SQL["points"], writer.values(**values))
 
@@ -115,7 +115,7 @@ def forget_output(raw: Raw, writer: AttemptFence, first: int, last: int) -> None
 
 
 def printed(raw: Raw, writer: AttemptFence) -> int:
-    """Return how many bytes of output were stored so far, those of the middle that was left out included."""
+    """Return how many bytes of output were printed so far; the middle that was left out counts too."""
     row = raw.execute(SQL["printed"], writer.values()).fetchone()
     return 0 if row is None else int(row[0])
 
@@ -124,7 +124,7 @@ def save(raw: Raw, writer: AttemptFence, name: str, saved: Saved, size: int, kee
     """
     Replace a checkpoint in one statement: a reader sees the old one or the new one.
 
-    Return the URL of the old one's file, an empty text if it had none; None: the attempt is over.
+    Returns the URL of the old one's file, or "" if it had none. Returns None if the attempt is over.
     """
     values = {**vars(saved), **writer.values(name=name, size=size, keep=keep, progress=Jsonb(saved.progress))}
     row = raw.execute(SQL["checkpoint"], values).fetchone()
@@ -132,22 +132,22 @@ def save(raw: Raw, writer: AttemptFence, name: str, saved: Saved, size: int, kee
 
 
 def saved(raw: Raw, experiment: int, name: str) -> Saved | None:
-    """Return a checkpoint as it was saved last, None if there is none."""
+    """Return a checkpoint as it was saved last. Returns None if there is none."""
     row = raw.execute(SQL["stored"], {"id": experiment, "name": name}).fetchone()
     return None if row is None else Saved(*row)
 
 
 def carry(raw: Raw, writer: AttemptFence, before: int, last: UUID) -> None:
-    """Give an attempt the rows of lists, up to a key, that the attempt *before* has appended."""
+    """Copy to an attempt the rows of lists, up to the key *last*, that the attempt *before* appended."""
     raw.execute(SQL["carry"], writer.values(before=before, last=last))
 
 
-def went_on(raw: Raw, writer: AttemptFence, before: Iterable[int]) -> None:
+def note_continued(raw: Raw, writer: AttemptFence, before: Iterable[int]) -> None:
     """Store the total time of the attempts *before*, which this attempt continues."""
-    raw.execute(SQL["went_on"], writer.values(before=sorted(before)))
+    raw.execute(SQL["continued"], writer.values(before=sorted(before)))
 
 
 def note_artifact(raw: Raw, writer: AttemptFence, name: str, url: str, size: int, sha256: str) -> bool:
-    """Note a file that an attempt has left; False: the attempt is over."""
+    """Store a file that an attempt has left. Returns False if the attempt is over."""
     values = writer.values(name=name, url=url, size=size, sha256=sha256)
     return raw.execute(SQL["artifact"], values).fetchone() is not None

@@ -1,4 +1,4 @@
-"""Store snapshots of code and environments: one row for all that are equal."""
+"""Store snapshots of code and environments; equal ones share a row."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def keep(connection: Connection, snapshot: Snapshot) -> None:
-    """Store a snapshot, unless it is there."""
+    """Store a snapshot unless it is stored already."""
     row = {
         "digest": snapshot.digest,
         "archive": snapshot.archive,
@@ -26,6 +26,6 @@ def keep(connection: Connection, snapshot: Snapshot) -> None:
 
 
 def keep_environment(connection: Connection, environment: Environment) -> None:
-    """Store what is installed, unless it is there."""
+    """Store an environment unless it is stored already."""
     row = {**asdict(environment), "gpus": list(environment.gpus)}
     connection.execute(upsert(tables.environment).values(**row).on_conflict_do_nothing())

@@ -1,4 +1,4 @@
-"""Rows of `worker` and `leader`: heartbeats, leases, rescue, leadership; raw psycopg in autocommit."""
+"""Store heartbeats, recover silent workers, and keep the leader's lease, by raw psycopg in autocommit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SQL = statements("workers.sql")
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """A worker as others see it: where it runs and what it listens to."""
+    """A worker as it registers: its host, process and queues."""
 
     host: str
     pid: int
@@ -27,9 +27,9 @@ class WorkerInfo:
     concurrency: int
     user: str | None = None
     environment: str | None = None
-    """The digest of what is installed there."""
+    """The digest of its environment."""
     boot: str | None = None
-    """An id of the host's last start; None: not known."""
+    """An id of the host's last boot; None: not known."""
 
 
 def register(raw: Raw, worker: UUID, info: WorkerInfo) -> None:
@@ -38,7 +38,7 @@ def register(raw: Raw, worker: UUID, info: WorkerInfo) -> None:
 
 
 def is_known(raw: Raw, worker: UUID) -> bool:
-    """Say whether a worker is one of this database's."""
+    """Say whether this database has a worker."""
     return raw.execute(SQL["known"], {"id": worker}).fetchone() is not None
 
 
@@ -47,11 +47,11 @@ class HeartbeatReply:
     """The answer to a heartbeat."""
 
     given_up: bool
-    """It was silent for too long, and other workers have its experiments."""
+    """The worker was silent for too long, and other workers have its experiments."""
     site: UUID | None
     """None: no worker has led yet."""
     quarantine: str | None
-    """Why it takes no experiments; None: it takes them."""
+    """Why the worker takes no experiments; None: it takes them."""
 
 
 def beat(raw: Raw, worker: UUID, now: datetime | None = None, stopping: bool = False) -> HeartbeatReply:
@@ -67,21 +67,18 @@ class Unwanted:
     id: int
     attempt: int
     own: bool
-    """Its study is paused. False: another worker has it, or it was cancelled."""
+    """It is still the worker's, but its study is paused. False: another worker has it, or it was cancelled."""
 
 
 def unwanted(raw: Raw, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[Unwanted]:
     """Return those of the attempts, (id, number), that the children of a worker should stop."""
-    values = {
-        "worker": worker,
-        "ids": [number for number, _ in attempts],
-        "attempts": [number for _, number in attempts],
-    }
+    ids, numbers = ([pair[at] for pair in attempts] for at in (0, 1))
+    values = {"worker": worker, "ids": ids, "attempts": numbers}
     return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
 
 
 def strays(raw: Raw, worker: UUID, busy: Iterable[int]) -> list[tuple[int, int]]:
-    """Return (id, process id) of experiments that run by their rows, but in none of the worker's *busy* processes."""
+    """Return the id and process id of experiments that run, by their rows, in none of a worker's *busy* processes."""
     return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "busy": list(busy)})]
 
 
@@ -103,7 +100,7 @@ def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[SilentWo
     return [SilentWorker(*row) for row in raw.execute(SQL["silent"], {"lease": lease, "now": now})]
 
 
-def rescue(raw: Raw, silent: SilentWorker, error: Error, now: datetime | None = None) -> list[FailedAttempt]:
+def recover(raw: Raw, silent: SilentWorker, error: Error, now: datetime | None = None) -> list[FailedAttempt]:
     """End the attempts of a silent worker as lost, and return them."""
     return crash(raw, silent.experiments, silent.worker, None, error, now, worker_died=silent.died)
 
@@ -136,5 +133,5 @@ def lead(raw: Raw, worker: UUID, lease: float, silence: float, now: datetime | N
 
 
 def resign(raw: Raw, worker: UUID) -> None:
-    """Let another worker lead at once."""
+    """Give up the leader's lease, so that another worker can lead."""
     raw.execute(SQL["resign"], {"worker": worker})

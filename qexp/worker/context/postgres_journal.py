@@ -178,7 +178,7 @@ class PostgresJournal:
             self._unsent.append((name, value, moment))
         self._before |= {saved.attempt, *progress.get("before", ())}  # older versions of qexp do not write "before"
         self._postgres.run(
-            lambda raw: journal.went_on(raw, self.writer, self._before), "the checkpoint of this attempt"
+            lambda raw: journal.note_continued(raw, self.writer, self._before), "the checkpoint of this attempt"
         )
         last = UUID(bytes=progress["last_key"].to_bytes(8, "big") + b"\xff" * 8)
         self._postgres.run(lambda raw: journal.carry(raw, self.writer, saved.attempt, last), "rows of lists")

@@ -165,7 +165,7 @@ class Leader:
             message = f"the last heartbeat of its worker {silent.name} was at {silent.last_seen:%Y-%m-%d %H:%M:%S %Z}"
             message += ", and its host is alive" if silent.died else ""
             mark = fingerprint("WorkerLost", [])
-            lost = worker_rows.rescue(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
+            lost = worker_rows.recover(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
                 many = "1 experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
                 log.warning("%s is silent: %s recovered from it", silent.name, many)
