@@ -94,7 +94,7 @@ class _SeenValues:
 
     def _see_inside(self, source: Source, name: str, values: Sequence[Json]) -> None:
         shape, found = self._shapes[source, name], defaultdict[KeyPath, list[Json]](list)
-        shape.see(values)
+        shape.add(values)
         for value in values:
             for path, item in shape.items(value, (name,)):
                 found[path].append(item)
@@ -110,7 +110,7 @@ class _SeenValues:
         for (source, name), shape in self._shapes.items():
             if self._kinds[source, (name,)].has_values:
                 shape.kinds.add("json")
-            shape.settle()
+            shape.limit()
             shapes[source][name] = shape
         found = columns(shapes["params"], shapes["result"])
         return [(column, self._kind(column)) for column in found]

@@ -13,7 +13,7 @@ from qexp.client.function_check import checked
 from qexp.client.study_specs import study_spec
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
-from qexp.model import Json
+from qexp.model import Json, Status
 from qexp.queueing import broker
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
@@ -85,7 +85,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     before, study, added = client.change(add)
     announced = client.publish(study, progress)
     with client.begin() as connection:
-        waiting = publishing.pending_of(connection, study.id)
+        waiting = publishing.number_of(connection, study.id, Status.PENDING)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
     client.renew_views(study.id)  # last, so that workers can start earlier
     moved = before if before not in (None, (spec.function, spec.folder)) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
-from qexp.model import describe, short_names
+from qexp.model import Status, describe, short_names
 from qexp.queueing import broker, sizing
 from qexp.queueing.broker import BrokerConnection
 from qexp.queueing.messages import Message, level
@@ -67,7 +67,7 @@ class Publisher:
             room = self.settings.window - publishing.queued_on(connection, study.queue, level(study.priority))
             if is_probe:
                 self.awaiting.add(study.id)
-                room = min(room, sizing.probes(children) - publishing.queued_of(connection, study.id))
+                room = min(room, sizing.probes(children) - publishing.number_of(connection, study.id, Status.QUEUED))
             size = sizing.batch_size(room, self.settings.window, published)
             batch = publishing.mark_queued(connection, study.id, size, study.longest_first) if size else []
         if not batch:

@@ -9,6 +9,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
 from qexp.client import Client
+from qexp.model import Status
 from qexp.store.connection import Database, connect
 from qexp.store.reads import study_progress, study_rows
 from qexp.store.rules import failure_limit, notifications, quarantine
@@ -151,11 +152,11 @@ LOOKS = {
     "top-up window": lambda connection: publishing.queued_on(connection, "large", 5),
     "announce": lambda connection: publishing.mark_queued(connection, 1, 1000),
     "announce again": lambda connection: publishing.mark_republished(connection, 1, an_hour_ago(connection), 1000),
-    "of a study": lambda connection: publishing.queued_of(connection, 1),
+    "of a study": lambda connection: publishing.number_of(connection, 1, Status.QUEUED),
     "of a message": lambda connection: publishing.oldest_queued(connection, VALUES["ids"]),
     "pace": lambda connection: publishing.recent_durations(connection, 1),
     "waiting": study_rows.waiting,
-    "still waiting": lambda connection: publishing.pending_of(connection, 1),
+    "still waiting": lambda connection: publishing.number_of(connection, 1, Status.PENDING),
     "lost": publishing.backlogs,
     "counts": study_progress.counts,
     "counts of one": lambda connection: study_progress.counts(connection, 1),

@@ -43,8 +43,8 @@ def test_a_name_with_too_many_keys_for_columns_is_explained():
 
 def test_a_shape_becomes_data_and_comes_back():
     shape = Shape()
-    shape.see([1, 0.5, math.nan, "a", True, [], {"z": {"b": 1}, "a": {}}, {"w": dict.fromkeys(map(str, range(999)))}])
-    shape.settle()
+    shape.add([1, 0.5, math.nan, "a", True, [], {"z": {"b": 1}, "a": {}}, {"w": dict.fromkeys(map(str, range(999)))}])
+    shape.limit()
     data = json.loads(json.dumps(shape.data()))
     assert Shape.of(data).data() == data
     assert [path for path, _ in Shape.of(data).paths(("x",))] == [

@@ -103,7 +103,7 @@ def functions(name: str, state: DoctorState) -> Findings:
     with health.reading(state.settings) as connection:
         called = health.functions(connection)
     away = [one.study for one in called if one.folder is not None and not Path(one.folder).is_dir()]
-    sharing: dict[import_check.Place, list[health.Called]] = {}
+    sharing: dict[import_check.Place, list[health.StudyFunction]] = {}
     for one in called:
         if one.study not in away:
             sharing.setdefault((one.function, one.folder), []).append(one)
@@ -129,7 +129,7 @@ def functions(name: str, state: DoctorState) -> Findings:
 _MORE_TIME = "QEXP_CONNECT_TIMEOUT=30 qexp doctor"
 
 
-def _unusable(name: str, studies: list[health.Called], problem: str) -> Finding:
+def _unusable(name: str, studies: list[health.StudyFunction], problem: str) -> Finding:
     """Return the problem of a function: a warning if workers have a snapshot, or may have the function installed."""
     needed = any(study.open and study.folder is not None and not study.snapshot for study in studies)
     snapshot = all(study.snapshot for study in studies)

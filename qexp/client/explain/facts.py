@@ -175,7 +175,7 @@ def gather(settings: Settings, begin: Callable[[], AbstractContextManager[Connec
     # ask the broker first: if Postgres says queued afterwards, no worker had taken the message
     messages, trouble = (None, None) if queue is None else _waiting_messages(settings, queue)
     with begin() as connection:
-        found = explain_data.look(connection, experiment, settings.lease)
+        found = explain_data.situation(connection, experiment, settings.lease)
         if messages is None:
             return Facts(found, QueueState(trouble=trouble), settings)
         next_at = publishing.oldest_queued(connection, messages.next_ids)

@@ -58,7 +58,7 @@ def of_attempts(connection: Connection, study: int) -> list[Cost]:
 
 
 def period(connection: Connection, study: int) -> tuple[datetime | None, datetime | None]:
-    """Return when the first attempt of a study began and when the last one ended; None: there is none."""
+    """Return when the first attempt of a study began and when the last one ended; None if there is none."""
     columns, running = tables.attempt.c, tables.experiment.c
     ended = select(func.min(columns.started_at), func.max(columns.finished_at)).where(columns.study == study)
     first, last = connection.execute(ended).one()
@@ -76,20 +76,20 @@ class Durations:
     p90: float
     longest: float
     bounds: Sequence[float]
-    """The limits of the bins, one more than *counts*; evenly apart, or evenly in logarithms if *is_log*."""
+    """The limits of the bins, one more than *counts*; their distances, or ratios if *is_log*, are equal."""
     counts: Sequence[int]
     is_log: bool
 
 
 _BINS = 30
 _RATIO = 50.0
-"""The longest and the shortest duration differ so much that bins of equal width would put most into one."""
+"""A ratio of the longest to the shortest duration above which most would fall into one bin of equal width."""
 _SHORTEST = 1e-3
-"""Seconds below which durations of logarithmic bins are not told apart."""
+"""Seconds that are the lower limit of logarithmic bins."""
 
 
 def durations(connection: Connection, study: int) -> Durations | None:
-    """Return the durations of a study's done experiments; None: nothing is done."""
+    """Return the durations of a study's done experiments. Returns None if none is done."""
     taken = duration()
     chosen = and_(tables.experiment.c.study == study, tables.experiment.c.status == Status.DONE)
     both = func.percentile_cont(literal([0.5, 0.9])).within_group(taken)
@@ -123,22 +123,13 @@ def _binned(
 def slowest(connection: Connection, study: int, limit: int) -> list[int]:
     """Return the ids of the experiments that took longest, the longest first."""
     columns = tables.experiment.c
-    query = (
-        select(columns.id)
-        .where(columns.study == study, columns.finished_at.is_not(None), columns.started_at.is_not(None))
-        .order_by(duration().desc(), columns.id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).scalars())
+    ran = (columns.study == study, columns.finished_at.is_not(None), columns.started_at.is_not(None))
+    query = select(columns.id).where(*ran).order_by(duration().desc(), columns.id)
+    return list(connection.scalars(query.limit(limit)))
 
 
 def most_retried(connection: Connection, study: int, limit: int) -> list[int]:
     """Return the ids of the experiments with the most attempts, at least two, the most first."""
     columns = tables.experiment.c
-    query = (
-        select(columns.id)
-        .where(columns.study == study, columns.attempt > 1)
-        .order_by(columns.attempt.desc(), columns.id)
-        .limit(limit)
-    )
-    return list(connection.execute(query).scalars())
+    query = select(columns.id).where(columns.study == study, columns.attempt > 1)
+    return list(connection.scalars(query.order_by(columns.attempt.desc(), columns.id).limit(limit)))

@@ -1,4 +1,4 @@
-"""The experiments that a picture of a study may show, and how many others there are."""
+"""The experiments that a figure of a study may show, and the numbers of stale and left-out ones."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from qexp.store.schema import tables
 
 
 def planned(chosen: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the condition on `experiment` for the chosen ones that the newest grid has."""
+    """Return the condition for the chosen experiments that the newest grid has, or that code added."""
     return and_(chosen, tables.experiment.c.origin != Origin.ORPHANED)
 
 
 def stale(connection: Connection, chosen: ColumnElement[bool], study: StudyRow) -> int:
     """Return how many of the chosen experiments that the newest grid has are stale; see `reads.staleness`."""
-    closed, _ = study_progress.count(connection, and_(planned(chosen), staleness.condition(connection, [study])))
-    return closed
+    return study_progress.count(connection, and_(planned(chosen), staleness.condition(connection, [study])))[0]
 
 
 def left_out(connection: Connection, chosen: ColumnElement[bool]) -> int:
     """Return how many of the chosen experiments are done, but not in the newest grid."""
     columns = tables.experiment.c
     is_left_out = and_(chosen, columns.origin == Origin.ORPHANED, columns.status == Status.DONE)
-    closed, _ = study_progress.count(connection, is_left_out)
-    return closed
+    return study_progress.count(connection, is_left_out)[0]

@@ -29,7 +29,7 @@ from qexp import jsonb
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import among, duration, error_of, is_last_attempt, last_attempt, seconds
+from qexp.store.schema.expressions import LARGEST_ID, among, duration, error_of, is_last_attempt, last_attempt, seconds
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class ExperimentView:
     not_before: datetime | None
     """When its next attempt is due, if it waits for one."""
     recorded_at: Mapping[str, str] | None
-    """When parts of the result came, where that was before the end."""
+    """When parts of the result were recorded before the end."""
     fingerprint: UUID
 
     @property
@@ -125,7 +125,7 @@ def experiments(
 ) -> Iterator[ExperimentView]:
     """Yield the chosen experiments in the order of their ids, read in batches."""
     names = {name: (parameters, results) for name, parameters, results in connection.execute(_NAMES)}
-    query = _experiments(condition).limit(None if limit is None else min(limit, _LARGEST))
+    query = _experiments(condition).limit(None if limit is None else min(limit, LARGEST_ID))
     for row in connection.execute(query.execution_options(yield_per=5_000)):
         id_, study, params, params_exact, status, attempt, revision, result, result_exact, *rest = row
         parameters, results = names[study]
@@ -142,9 +142,6 @@ def _result(stored: Json, exact: jsonb.Exact | None, names: Sequence[str]) -> di
     return None if stored is None else jsonb.restored(jsonb.decoded(stored), exact, names)
 
 
-_LARGEST = 2**63 - 1
-
-
 def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
     columns, last = tables.experiment.c, tables.attempt.c
     failed = columns.status == Status.FAILED
@@ -152,27 +149,15 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
         select(
             columns.id,
             tables.study.c.name,
-            columns.params,
-            columns.params_exact,
-            columns.status,
-            columns.attempt,
-            columns.revision,
-            columns.result,
-            columns.result_exact,
-            columns.failure,
+            *_named(columns, "params params_exact status attempt revision result result_exact failure"),
             case((failed, last.error_type)),
             case((failed, last.error_message)),
             columns.error_fingerprint,
             tables.worker.c.host,
-            columns.created_at,
-            columns.started_at,
-            columns.finished_at,
+            *_named(columns, "created_at started_at finished_at"),
             duration(),
             last_attempt(),
-            columns.reason,
-            columns.not_before,
-            columns.recorded_at,
-            columns.fingerprint,
+            *_named(columns, "reason not_before recorded_at fingerprint"),
         )
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
@@ -184,7 +169,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
 
 @dataclass(frozen=True)
 class Block:
-    """Some experiments column by column, as a frame is made of them."""
+    """Some experiments column by column, as frames need them."""
 
     ids: Sequence[int]
     params: Sequence[Mapping[str, Json]]
@@ -194,7 +179,7 @@ class Block:
 
 
 MISSING = -(2**63)
-"""Stands for no moment, in numpy too."""
+"""The number that stands for no moment, in numpy too."""
 _BLOCK = 20_000
 
 
@@ -298,35 +283,18 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
     earlier = tables.earlier_result.c
     query = (
         select(
-            columns.experiment,
-            columns.number,
-            columns.revision,
-            columns.outcome,
+            *_named(columns, "experiment number revision outcome"),
             tables.worker.c.host,
-            columns.pid,
-            columns.started_at,
-            columns.finished_at,
+            *_named(columns, "pid started_at finished_at"),
             seconds(columns.finished_at - columns.started_at),
-            columns.error_type,
-            columns.error_message,
-            columns.error_frame,
-            columns.error_fingerprint,
-            columns.traceback,
-            columns.exit_signal,
+            *_named(columns, "error_type error_message error_frame error_fingerprint traceback exit_signal"),
             func.coalesce(columns.result, earlier.result),
             func.coalesce(columns.result_exact, earlier.result_exact),
             tables.study.c.results,
-            columns.source,
-            columns.cpu_seconds,
-            columns.peak_memory,
-            columns.gpu_memory,
-            columns.energy_kwh,
-            revision.git_commit,
-            revision.git_dirty,
+            *_named(columns, "source cpu_seconds peak_memory gpu_memory energy_kwh"),
+            *_named(revision, "git_commit git_dirty"),
             tables.worker.c.user,
-            environment.python,
-            environment.platform,
-            environment.cpu,
+            *_named(environment, "python platform cpu"),
         )
         .join_from(
             tables.attempt, tables.revision, (revision.study == columns.study) & (revision.number == columns.revision)
@@ -347,11 +315,15 @@ def attempts(connection: Connection, experiments: Sequence[int]) -> dict[int, li
     return found
 
 
+def _named(columns: Any, names: str) -> list[ColumnElement[Any]]:
+    return [columns[name] for name in names.split()]
+
+
 _RESULT = list(AttemptView.__dataclass_fields__).index("result")
 
 
 def failures(connection: Connection, study: int) -> list[tuple[str, int]]:
-    """Return how many experiments of a study have failed in which way, the most frequent first."""
+    """Return the kinds of failures of a study with their numbers, the most frequent first."""
     columns = tables.experiment.c
     query = (
         select(columns.failure, func.count())

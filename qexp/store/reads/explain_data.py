@@ -1,4 +1,4 @@
-"""The data that explain why an experiment is in its state."""
+"""Read the data that explain why an experiment is in its state."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.reads.workers import WorkerView
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import is_due, level_of
+from qexp.store.schema.expressions import LARGEST_ID, is_due, level_of
 
 
 @dataclass(frozen=True)
 class QueuePosition:
-    """Where an experiment that waits stands in its queue."""
+    """The position of a waiting experiment in its queue."""
 
     window: int
-    """Experiments that are announced on its list of the queue: the queue's, for its priority."""
+    """Announced experiments on its list of the queue, which is that of its priority."""
     ahead: int
-    """Experiments that workers come to before it."""
+    """Experiments that workers take before it."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +44,30 @@ class Situation:
 
     experiment: ExperimentView
     attempts: list[AttemptView]
-    """Those that have ended, the first one first."""
+    """Its ended attempts, the first one first."""
     study: StudyRow
     now: datetime
     workers: list[WorkerView]
-    """Those that have not stopped."""
+    """The workers that have not stopped."""
     runner: WorkerView | None
-    """The one that ran it last, or runs it."""
+    """The worker that runs it or ran it last."""
     pid: int | None
     queued_at: datetime | None
     forgiven: int
-    """The last attempt that retries do not count any more."""
+    """The last attempt that retries no longer count."""
     retries: Mapping[str, float]
     timeout: float | None
-    """Of the attempt that runs, in seconds."""
+    """Seconds, for the running attempt."""
     place: QueuePosition | None
-    """Where it stands in its queue while it waits."""
+    """Its position in the queue while it waits."""
     sign: LastRecord | None = None
     printed: int = 0
-    """Bytes that the attempt which runs has printed."""
+    """Bytes that the running attempt has printed."""
 
 
 def waits_on(connection: Connection, experiment: int) -> tuple[str, int] | None:
     """
-    Return the queue that an experiment waits in and its level there, or None if it does not wait.
+    Return the queue of a waiting experiment and its level there. Returns None if it does not wait.
 
     Raises UnknownExperimentError if there is no such experiment.
     """
@@ -75,14 +75,14 @@ def waits_on(connection: Connection, experiment: int) -> tuple[str, int] | None:
     query = select(columns.status, study.queue, level_of(study.priority)).join_from(
         tables.experiment, tables.study, columns.study == study.id
     )
-    row = connection.execute(query.where(columns.id == experiment)).one_or_none()
+    row = connection.execute(query.where(columns.id == min(experiment, LARGEST_ID))).one_or_none()
     if row is None:
         raise UnknownExperimentError(str(experiment), None, connection.execute(select(func.max(columns.id))).scalar())
     status, queue, level = row
     return (queue, level) if status in (Status.PENDING, Status.QUEUED) else None
 
 
-def look(connection: Connection, experiment: int, lease: float) -> Situation:
+def situation(connection: Connection, experiment: int, lease: float) -> Situation:
     """
     Return the situation of an experiment at one moment; call this first in a transaction.
 
@@ -91,18 +91,18 @@ def look(connection: Connection, experiment: int, lease: float) -> Situation:
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     (view,) = experiment_rows.experiments(connection, tables.experiment.c.id == experiment)
     row = _row(connection, experiment)
-    crew = workers.listed(connection, lease)
+    present = workers.listed(connection, lease)
     runner = None
     if row.worker is not None:
-        present = next((worker for worker in crew if worker.id == row.worker), None)
-        runner = present or workers.find(connection, row.worker, lease)
+        runner = next((worker for worker in present if worker.id == row.worker), None)
+        runner = runner or workers.find(connection, row.worker, lease)
     waits, runs = view.status in (Status.PENDING, Status.QUEUED), view.status is Status.RUNNING
     return Situation(
         view,
         experiment_rows.attempts(connection, [experiment])[experiment],
         study_rows.find(connection, view.study),
         row.now,
-        crew,
+        present,
         runner,
         row.pid,
         row.queued_at,
@@ -136,7 +136,7 @@ def _row(connection: Connection, experiment: int) -> Any:
 
 
 def _place(connection: Connection, experiment: int) -> QueuePosition:
-    """Count what is in the queue; what waits for a retry or is paused is not, nor is what no window has let in."""
+    """Count announced experiments, and for a pending one also the due ones that are announced before it."""
     columns, study = tables.experiment.c, tables.study.c
     own, home = tables.experiment.alias("own"), tables.study.alias("home")
     level, own_level = level_of(study.priority), level_of(home.c.priority)
@@ -162,7 +162,7 @@ def _place(connection: Connection, experiment: int) -> QueuePosition:
 
 
 def _sign(connection: Connection, view: ExperimentView) -> LastRecord | None:
-    """Return what the attempt that runs has recorded last."""
+    """Return the newest record of the running attempt."""
     kinds = [
         (tables.metric, func.concat(tables.metric.c.name, " of step ", tables.metric.c.step)),
         (tables.entry, func.concat("a row of ", tables.entry.c.list)),

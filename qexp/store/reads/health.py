@@ -1,4 +1,4 @@
-"""Facts about Postgres and the queues for a diagnosis. Nothing here writes or migrates."""
+"""Read facts about Postgres and the queues for a diagnosis; nothing is written or migrated."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from qexp.store.reads import workers
 from qexp.store.reads.revisions import is_newest
 from qexp.store.schema import tables
 
-_LOOKS = 3
+_ROUND_TRIPS = 3
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
 
 @contextmanager
 def reading(settings: Settings) -> Iterator[Connection]:
-    """Give a connection that can only read; whatever Postgres refuses or delays becomes a DatabaseUnreachableError."""
+    """Give a read-only connection. Raises DatabaseUnreachableError if Postgres refuses or delays a statement."""
     try:
         with Database(settings).begin() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))
@@ -36,7 +36,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
 
 @dataclass(frozen=True)
 class Server:
-    """A Postgres, seen from here."""
+    """The version of a Postgres server, its latency and its clock."""
 
     version: str
     major: int
@@ -47,16 +47,16 @@ class Server:
 
 
 def server(connection: Connection) -> Server:
-    """Look at a Postgres from here."""
+    """Measure the latency and the clock of a Postgres server."""
     number = int(connection.execute(text("SHOW server_version_num")).scalar_one())
     version = str(connection.execute(text("SHOW server_version")).scalar_one()).split()[0]
-    looks = []
-    for _ in range(_LOOKS):
+    trips = []
+    for _ in range(_ROUND_TRIPS):
         began, started = time.time(), time.perf_counter()
         theirs = connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one()
         took = time.perf_counter() - started
-        looks.append((took, float(theirs) - (began + took / 2)))
-    latency, skew = min(looks)
+        trips.append((took, float(theirs) - (began + took / 2)))
+    latency, skew = min(trips)
     return Server(version, number // 10_000, latency, skew)
 
 
@@ -73,7 +73,7 @@ class Rights:
 
 
 def rights(connection: Connection) -> Rights:
-    """Look up what our role may do in the schema that tables are, or would be, in."""
+    """Return the rights of our role in the schema that has, or would have, the tables."""
     role, schema, database, read_only = connection.execute(
         text(
             "SELECT current_user, current_schema(), current_database(),"
@@ -90,7 +90,7 @@ def rights(connection: Connection) -> Rights:
 
 
 def connections(connection: Connection) -> tuple[int, int]:
-    """Return how many connections the server has, and how many it gives to those who are not its superuser."""
+    """Return the number of the server's connections, and of those that other roles than the superuser may open."""
     row = connection.execute(
         text(
             "SELECT (SELECT sum(numbackends) FROM pg_stat_database)::int,"
@@ -101,7 +101,7 @@ def connections(connection: Connection) -> tuple[int, int]:
 
 
 def waiting(connection: Connection) -> dict[str, int]:
-    """Return by queue how many experiments wait for a worker, those of paused studies left out."""
+    """Return the number of waiting experiments by queue, without those of paused studies."""
     columns, study = tables.experiment.c, tables.study.c
     query = (
         select(study.queue, func.count())
@@ -114,7 +114,7 @@ def waiting(connection: Connection) -> dict[str, int]:
 
 
 def stuck(connection: Connection, seconds: float) -> list[tuple[str, str, int]]:
-    """Return queue, study and number of what was announced *seconds* ago, where no experiment has begun since."""
+    """Return queue, study and number of experiments announced *seconds* ago, for queues where none began since."""
     columns, study = tables.experiment.c, tables.study.c
     others, neighbour = tables.experiment.alias(), tables.study.alias()
     since = func.now() - timedelta(seconds=seconds)
@@ -135,9 +135,9 @@ def stuck(connection: Connection, seconds: float) -> list[tuple[str, str, int]]:
 
 def deaf(connection: Connection, lease: float, seconds: float) -> list[str]:
     """
-    Return the live workers that have room and take nothing, by name.
+    Return the names of live workers that have free children and take nothing.
 
-    On a queue of theirs an experiment has waited for *seconds*, in which they have neither begun nor ended any.
+    An experiment waited on one of their queues for *seconds*, and they began and ended none in this time.
     """
     columns, study, worker, attempt = (
         table.c for table in (tables.experiment, tables.study, tables.worker, tables.attempt)
@@ -165,18 +165,18 @@ def deaf(connection: Connection, lease: float, seconds: float) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Called:
-    """The function of a study, and where it is looked for."""
+class StudyFunction:
+    """The function of a study and the folder of its code."""
 
     study: str
     function: str
     folder: str | None
     snapshot: bool
-    """Workers run the code as it was enqueued, not what they find."""
+    """Workers run the enqueued snapshot, not the code on their host."""
     open: int
 
 
-def functions(connection: Connection) -> list[Called]:
+def functions(connection: Connection) -> list[StudyFunction]:
     """Return the function of each study, the newest study first."""
     columns, study, revision = tables.experiment.c, tables.study.c, tables.revision.c
     moving = (
@@ -191,4 +191,4 @@ def functions(connection: Connection) -> list[Called]:
         .outerjoin(moving, moving.c.study == study.id)
         .order_by(study.id.desc())
     )
-    return [Called(*row) for row in connection.execute(query)]
+    return [StudyFunction(*row) for row in connection.execute(query)]

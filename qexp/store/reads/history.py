@@ -1,4 +1,4 @@
-"""The revisions of a study with the differences from one to the next, as a report tells them."""
+"""Read the revisions of a study, with the differences from one to the next, for a report."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _changes(before: Any, after: Any) -> dict[str, tuple[Json, Json]]:
 
 
 def _files(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the files that differ between two snapshots; nothing if either is unknown."""
+    """Return the files that differ between two snapshots, or none if either is unknown."""
     if before is None or after is None:
         return {}
     words = {name: "added" if name not in before else "removed" for name in before.keys() ^ after.keys()}
@@ -105,10 +105,8 @@ def _files(before: Mapping[str, str] | None, after: Mapping[str, str] | None) ->
 
 
 def example(connection: Connection, study: StudyRow) -> int | None:
-    """Return an experiment that ran the newest revision of a study, otherwise any; None: there is none."""
+    """Return the first experiment that ran the newest revision of a study, otherwise the first. None: it has none."""
     columns = tables.experiment.c
-    ran = select(func.min(columns.id)).where(columns.study == study.id, columns.revision == study.revision)
-    found = connection.execute(ran).scalar()
-    if found is not None:
-        return int(found)
-    return connection.execute(select(func.min(columns.id)).where(columns.study == study.id)).scalar()
+    newest = func.min(columns.id).filter(columns.revision == study.revision)
+    query = select(func.coalesce(newest, func.min(columns.id))).where(columns.study == study.id)
+    return connection.execute(query).scalar()

@@ -20,5 +20,5 @@ _HOLDER = text(
 
 
 def holder(connection: Connection) -> str | None:
-    """Return, in words, the oldest transaction that may hold rows of studies or experiments; None: there is none."""
+    """Describe the oldest transaction that may hold rows of studies or experiments. Returns None if there is none."""
     return connection.execute(_HOLDER).scalar()

@@ -20,19 +20,16 @@ _MOST_GROUPS, _MOST_FILES, _MOST_SETTINGS = 20, 12, 12
 
 def differences(before: Mapping[str, Json], after: Mapping[str, Json]) -> dict[str, tuple[Json, Json]]:
     """
-    Return the values that two revisions do not share, by name: before and after, ABSENT where one has none.
+    Return the values that differ between two revisions, by name: before and after, or ABSENT.
 
     >>> differences({"epochs": 1, "rate": 0.1}, {"epochs": True, "rate": 0.1, "decay": 0})
     {'epochs': (1, True), 'decay': ('(absent)', 0)}
     """
     names = dict.fromkeys([*before, *after])
     pairs = {name: (before.get(name, ABSENT), after.get(name, ABSENT)) for name in names}
-    return {name: pair for name, pair in pairs.items() if name in before.keys() ^ after.keys() or not _is_same(*pair)}
-
-
-def _is_same(one: Json, other: Json) -> bool:
-    """Compare values as text: Python takes true for 1, and mappings in different order for equal."""
-    return to_text(one) == to_text(other)
+    one_sided = before.keys() ^ after.keys()
+    # as text: to Python, true equals 1, and the order of a mapping's keys does not matter
+    return {name: (a, b) for name, (a, b) in pairs.items() if name in one_sided or to_text(a) != to_text(b)}
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class Outdated:
 
     def lines(self) -> Iterator[str]:
         """Yield the reasons, each on a line of its own or on several."""
-        for name, (before, after) in _some(self.settings, _MOST_SETTINGS):
+        for name, (before, after) in list(self.settings.items())[:_MOST_SETTINGS]:
             yield f"{name}: {_short(before)} → {_short(after)}"
         if len(self.settings) > _MOST_SETTINGS:
             yield f"and {len(self.settings) - _MOST_SETTINGS} more settings"
@@ -98,7 +95,7 @@ class Staleness:
             yield f"  and {len(self.outdated) - _MOST_GROUPS} more groups"
 
     def hint(self) -> str | None:
-        """Return the line that says that the folder was edited since the newest revision, None if it was not."""
+        """Return the line about a folder that was edited since the newest revision. Returns None if it was not."""
         if not self.edited:
             return None
         files = listed(self.edited, 3)
@@ -106,10 +103,6 @@ class Staleness:
 
     def __repr__(self) -> str:
         return "\n".join([*self.lines(), *filter(None, [self.hint()])])
-
-
-def _some(settings: Mapping[str, tuple[Json, Json]], most: int) -> list[tuple[str, tuple[Json, Json]]]:
-    return list(settings.items())[:most]
 
 
 def _short(value: Json) -> str:

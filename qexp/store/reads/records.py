@@ -1,4 +1,4 @@
-"""Records of attempts: output, series, rows of lists, artifacts, and the code that they ran."""
+"""Read the records of attempts: output, series, rows of lists, artifacts, and the code that they ran."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from qexp.store.schema import tables
 
 _CHUNK = 50_000
 _MOST_ATTEMPTS = 2**31 - 1
-"""The largest number of an attempt that Postgres has room for."""
+"""The largest number of an attempt that Postgres can hold."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class CodeSnapshot:
-    """The code that an experiment ran, or would run: a zip, and the revision that it came with."""
+    """The code that an experiment ran, or would run, as a zip."""
 
     digest: str
     archive: bytes
@@ -45,7 +45,7 @@ class CodeSnapshot:
 
 
 def output(connection: Connection, experiment: int, attempt: int, after: int = 0) -> list[OutputPiece]:
-    """Return what an attempt has printed from byte *after* on, in order; a gap shows in the positions."""
+    """Return the output of an attempt from byte *after* on, in order; the positions show gaps."""
     columns = tables.output.c
     query = (
         select(columns.position, columns.size, columns.text)
@@ -61,8 +61,8 @@ def series(
     """
     Yield the points of the chosen experiments: id, attempt, name, step, value, moment, in that order.
 
-    Of a step that several attempts have passed, and of what an attempt had recorded behind the step from which a later
-    one began, only the later attempt's points count; with *every* all do.
+    If a later attempt began again at a step, the points of earlier attempts from that step on are left out; with
+    *every* all points are yielded.
     """
     columns = tables.metric.c
     query = (
@@ -82,7 +82,7 @@ def series(
 
 
 def begun_again(condition: ColumnElement[bool], names: Sequence[str] = ()) -> Subquery:
-    """Return, for each series of an attempt, the first step that later attempts have of it; None: none has."""
+    """Return, for each series of an attempt, the first step that later attempts recorded; None: none did."""
     columns = tables.metric.c
     query = (
         select(columns.experiment, columns.name, columns.attempt, func.min(columns.step).label("step"))
@@ -100,7 +100,7 @@ def begun_again(condition: ColumnElement[bool], names: Sequence[str] = ()) -> Su
 
 
 def entries(connection: Connection, condition: ColumnElement[bool], name: str) -> list[tuple[int, int, datetime, Json]]:
-    """Return the rows of a list of the chosen experiments, of the last attempt that has any: id, attempt, at, data."""
+    """Return id, attempt, time and data of a list's rows, from the last attempt of each experiment that has any."""
     columns = tables.entry.c
     last = (
         select(columns.experiment, func.max(columns.attempt).label("attempt"))
@@ -133,7 +133,7 @@ def lists(connection: Connection, condition: ColumnElement[bool]) -> list[str]:
 
 
 def artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[Artifact]:
-    """Return the files that the chosen experiments have left, each by its last attempt that has left it."""
+    """Return the artifacts of the chosen experiments, each from the last attempt that left it."""
     columns = tables.artifact.c
     query = (
         select(*columns)
@@ -147,23 +147,21 @@ def artifacts(connection: Connection, condition: ColumnElement[bool]) -> list[Ar
 
 def source(connection: Connection, experiment: int, attempt: int | None = None) -> CodeSnapshot:
     """
-    Return the code that an attempt ran; by default the last attempt, or what the first one would run.
+    Return the code that an attempt ran; by default the last attempt, or the code that the first one would run.
 
-    UnknownSourceError if there is no such attempt, or it ran no snapshot.
+    Raises UnknownSourceError if there is no such attempt, or it ran no snapshot.
     """
     columns = tables.source.c
-    digest = _revision(connection, experiment, attempt, tables.revision.c.source)
-    row = connection.execute(
-        select(columns.digest, columns.archive, columns.files).where(columns.digest == digest)
-    ).one_or_none()
-    if row is None:
+    facts = _revision(connection, experiment, attempt, tables.revision.c.source)
+    query = select(columns.digest, columns.archive, columns.files).where(columns.digest == (facts and facts[0]))
+    if (row := connection.execute(query).one_or_none()) is None:
         raise UnknownSourceError(experiment, attempt)
     return CodeSnapshot(row[0], bytes(row[1]), list(row[2]))
 
 
 @dataclass(frozen=True)
 class CodeOrigin:
-    """Where the code of a revision came from."""
+    """The origin of a revision's code."""
 
     git_commit: str | None
     git_diff: str | None
@@ -171,19 +169,17 @@ class CodeOrigin:
 
 
 def origin(connection: Connection, experiment: int, attempt: int | None = None) -> CodeOrigin:
-    """Return where the code of an attempt came from; UnknownSourceError if there is no such attempt."""
+    """Return the origin of an attempt's code. Raises UnknownSourceError if there is no such attempt."""
     revision, environment = tables.revision.c, tables.environment.c
     packages = select(environment.packages).where(environment.digest == revision.environment).scalar_subquery()
-    row = _revision(connection, experiment, attempt, revision.git_commit, revision.git_diff, packages, whole=True)
+    row = _revision(connection, experiment, attempt, revision.git_commit, revision.git_diff, packages)
     if row is None:
         raise UnknownSourceError(experiment, attempt)
     return CodeOrigin(row[0], row[1], dict(sorted((row[2] or {}).items())))
 
 
-def _revision(
-    connection: Connection, experiment: int, attempt: int | None, *columns: ColumnElement[Any], whole: bool = False
-) -> Any:
-    """Return columns of the revision that an attempt ran, or, before there was one, the first would run."""
+def _revision(connection: Connection, experiment: int, attempt: int | None, *columns: ColumnElement[Any]) -> Any:
+    """Return columns of the revision that an attempt ran, or that the first attempt would run."""
     if attempt is not None and attempt > _MOST_ATTEMPTS:
         return None
     past, first, study, revision = tables.attempt.c, tables.experiment.c, tables.study.c, tables.revision.c
@@ -202,11 +198,11 @@ def _revision(
             .where(first.id == experiment)
         )
         row = connection.execute(would).one_or_none()
-    return row if whole or row is None else row[0]
+    return row
 
 
 def attempt_of(connection: Connection, experiment: int) -> tuple[int, bool]:
-    """Return the number of an experiment's last attempt, 0 if there was none, and whether it still runs."""
+    """Return the number of an experiment's last attempt, or 0, and whether it still runs."""
     columns = tables.experiment.c
     row = connection.execute(select(columns.attempt, columns.status).where(columns.id == experiment)).one()
     return row[0], row[1] == "running"

@@ -1,4 +1,4 @@
-"""Experiments that ran again with the same settings and code: which, and whether they had the same result."""
+"""Compare results of experiments that ran again with the same settings and code."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ class Agreement:
     agree: int
     total: int
     has_more: bool
-    """There are more repeats; those of the first experiments are compared."""
+    """There are more repeats; only those of the first experiments are compared."""
     names: tuple[str, ...]
-    """The results that differ in any of the others."""
+    """The results that differ in any other repeat."""
     ids: tuple[int, ...]
-    """The experiments of the others."""
+    """The experiments with a repeat that differs."""
 
 
 def ids(connection: Connection, study: int, known: Mapping[int, RevisionView]) -> list[int]:
-    """Return the done experiments that had another result of the same settings and code; *known* has all revisions."""
+    """Return the done experiments that ran again with the same settings and code; *known* has all revisions."""
     columns, same = tables.experiment.c, _same_code(connection, study, known)
     query = _repeated(study, columns.id).where(same).distinct().order_by(columns.id)
     return list(connection.scalars(query))
@@ -45,9 +45,9 @@ def agreement(
     connection: Connection, study: int, known: Mapping[int, RevisionView], metrics: Sequence[str] = ()
 ) -> Agreement:
     """
-    Compare earlier results of done experiments with their results, if both are of the same settings and code.
+    Compare earlier results of done experiments with their results, if both have the same settings and code.
 
-    *known* has all revisions. Only *metrics* are compared, if given. At most 10,000 earlier results are.
+    *known* has all revisions. If *metrics* are given, only these are compared. At most 10,000 repeats are compared.
     """
     columns, earlier = tables.experiment.c, tables.earlier_result.c
     same = _same_code(connection, study, known)
@@ -66,7 +66,7 @@ def agreement(
 
 @dataclass(frozen=True)
 class _Kind:
-    """Repeats of one kind."""
+    """Repeats with the same two revisions and the same imports."""
 
     before: int
     """The revision of the earlier result."""
@@ -85,7 +85,7 @@ class _Kind:
 
 
 def _same_code(connection: Connection, study: int, known: Mapping[int, RevisionView]) -> ColumnElement[bool]:
-    """Return as a condition that both results of a repeat are of the same settings, function and imported files."""
+    """Return the condition that both results of a repeat have the same settings, function and imported files."""
     attempt = tables.attempt.c
     columns = (attempt.revision, tables.experiment.c.revision, attempt.imported)
     kinds = [_Kind(*row) for row in connection.execute(_repeated(study, *columns).distinct().order_by(*columns))]

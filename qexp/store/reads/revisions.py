@@ -1,4 +1,4 @@
-"""The revisions of a study, as a table or a report names them."""
+"""Read the revisions of a study for tables and reports."""
 
 from __future__ import annotations
 

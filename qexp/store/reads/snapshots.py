@@ -1,18 +1,14 @@
-"""Snapshots of code: their archives, and the marks of their files."""
+"""Read snapshots of code: their archives, and the marks of their files (hashes of the content)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from qexp.errors import SourceError
 from qexp.store.connection import Connection, Raw
 from qexp.store.schema import tables
-
-if TYPE_CHECKING:
-    pass
 
 
 def marks(connection: Connection, digests: Collection[str]) -> dict[str, Mapping[str, str]]:

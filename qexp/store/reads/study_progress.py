@@ -16,14 +16,13 @@ from qexp.store.schema.expressions import duration, has
 
 _RECENT = text("interval '5 minutes'")
 
-
 _FIRST = 100
 """Recently ended experiments whose starts are read."""
 
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """How a study stands."""
+    """The progress of a study."""
 
     study: str
     counts: Mapping[Status, int]
@@ -78,7 +77,7 @@ def mean_duration(connection: Connection, study: str) -> float | None:
 
 
 def counts(connection: Connection, study: int | None = None) -> list[StudyProgress]:
-    """Return how the studies stand, in one query that reads indexes only, the oldest study first."""
+    """Return the progress of studies, the oldest study first, by one query that reads indexes only."""
     columns, studies = tables.experiment.c, tables.study.c
     chosen = true() if study is None else studies.id == study
     numbers = (
@@ -132,7 +131,7 @@ def _counts(row: Sequence[Any]) -> StudyProgress:
 
 
 def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int]:
-    """Return how many of the chosen experiments are closed, so that they can be requeued, and how many are open."""
+    """Return how many of the chosen experiments are closed, and how many are open."""
     columns = tables.experiment.c
     closed = func.count().filter(columns.status.in_(CLOSED))
     row = connection.execute(select(closed, func.count()).select_from(tables.experiment).where(condition)).one()

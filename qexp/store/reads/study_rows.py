@@ -1,4 +1,4 @@
-"""Rows of `study`, by name, by id or by their experiments."""
+"""Read rows of `study` by name, by id or by their experiments."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COLUMNS = [tables.study.c[name] for name in StudyRow.__dataclass_fields__]
 
 
 def place(connection: Connection, name: str) -> tuple[str, str | None] | None:
-    """Return the function and folder of a study, None if there is no study of this name."""
+    """Return the function and folder of a study. Returns None if there is no study of this name."""
     query = select(tables.study.c.function, tables.study.c.folder).where(tables.study.c.name == name)
     row = connection.execute(query).one_or_none()
     return None if row is None else (row[0], row[1])
@@ -50,21 +50,23 @@ def names(connection: Connection) -> list[str]:
 
 def rows(connection: Connection, ids: Sequence[int]) -> list[StudyRow]:
     """Return the studies of these ids, the oldest first."""
-    query = select(*COLUMNS).where(tables.study.c.id.in_(ids)).order_by(tables.study.c.id)
-    return [StudyRow(*row) for row in connection.execute(query)]
+    return _rows(connection, tables.study.c.id.in_(ids))
 
 
 def named(connection: Connection, names: Iterable[str]) -> list[StudyRow]:
     """Return the studies of these names, the oldest first."""
-    query = select(*COLUMNS).where(tables.study.c.name.in_(names)).order_by(tables.study.c.id)
-    return [StudyRow(*row) for row in connection.execute(query)]
+    return _rows(connection, tables.study.c.name.in_(names))
 
 
 def waiting(connection: Connection) -> list[StudyRow]:
     """Return the studies that have experiments to announce now, by priority, then age."""
     study, experiment = tables.study.c, tables.experiment.c
     some = exists(experiment.id).where(experiment.study == study.id, experiment.status == Status.PENDING, is_due())
-    query = select(*COLUMNS).where(study.paused_at.is_(None), some).order_by(study.priority.desc(), study.id)
+    return sorted(_rows(connection, study.paused_at.is_(None), some), key=lambda row: -row.priority)
+
+
+def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[StudyRow]:
+    query = select(*COLUMNS).where(*conditions).order_by(tables.study.c.id)
     return [StudyRow(*row) for row in connection.execute(query)]
 
 
@@ -75,7 +77,7 @@ def among(connection: Connection, condition: ColumnElement[bool]) -> list[StudyR
 
 
 def of(connection: Connection, condition: ColumnElement[bool], name: str | None) -> StudyRow:
-    """Return the study *name*, or the one of the chosen experiments; SelectorError if they are of several."""
+    """Return the study *name*, or the one of the chosen experiments. Raises SelectorError if they have several."""
     if name is not None:
         return find(connection, name)
     found = among(connection, condition)
@@ -93,7 +95,7 @@ def current(connection: Connection, study: StudyRow) -> tuple[dict[str, Json], s
 
 
 def addresses(connection: Connection, study: StudyRow) -> list[str]:
-    """Return where a study's present revision wants messages to go."""
+    """Return the addresses that a study's present revision notifies."""
     columns = tables.revision.c
     query = select(columns.notify).where(columns.study == study.id, columns.number == study.revision)
     return list(connection.execute(query).scalar_one())
@@ -109,7 +111,7 @@ def find(connection: Connection, name: str, lock: bool = False) -> StudyRow:
 
 
 def described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:
-    """Return what a grid says, each parameter and setting by itself."""
+    """Return the entries of a grid, each parameter and setting by itself."""
     flat = {key: value for key, value in grid.items() if key not in ("parameters", "settings", "study", "function")}
     flat |= {f"parameters.{name}": value for name, value in (grid.get("parameters") or {}).items()}
     return flat | {f"settings.{name}": value for name, value in settings.items()}

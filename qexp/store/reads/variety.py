@@ -1,4 +1,4 @@
-"""Which parameters the experiments of a study have, and which of its results are numbers."""
+"""The parameters that experiments of a study have, and the results that are numbers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from qexp.store.connection import Connection
 from qexp.store.schema import tables
 
 _DEEPEST = 3
-"""Levels of mappings in results that are looked into."""
+"""Levels of mappings in results that are searched."""
 
 
 def present(connection: Connection, study: int, names: Sequence[str]) -> list[str]:
-    """Return those of some parameters that any experiment has which the newest grid does not leave out."""
+    """Return the parameters among *names* that any experiment has; those that the grid leaves out do not count."""
     if not names:
         return []
     columns = tables.experiment.c
@@ -44,7 +44,7 @@ def numeric_results(connection: Connection, study: int, names: Sequence[str]) ->
 
 
 def _kinds(study: int, path: tuple[str, ...]) -> Select[Any]:
-    """Return a query for the keys below a path: each with whether its values are numbers, and whether mappings."""
+    """Return a query for the keys below a path, each with two answers: are its values numbers, is any a mapping."""
     columns = tables.experiment.c
     whole = func.jsonb_extract_path(columns.result, *(literal(key, Text) for key in path)) if path else columns.result
     mapping = case((func.jsonb_typeof(whole) == "object", whole), else_=cast(literal("{}"), JSONB))

@@ -1,4 +1,4 @@
-"""Workers, as a person reads them."""
+"""Read workers for a person: their state, and the experiments that they run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, FromClause, Row, Select, cast, exists, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, exists, func, literal, select
 
 from qexp.model import Status
 from qexp.store.connection import Connection
 from qexp.store.schema import tables
+from qexp.store.schema.expressions import seconds
 
 
 class WorkerState(StrEnum):
@@ -34,14 +35,14 @@ LIVE = (WorkerState.IDLE, WorkerState.BUSY)
 
 
 def live(lease: float, worker: FromClause = tables.worker) -> ColumnElement[bool]:
-    """Say whether a worker is there and takes experiments."""
+    """Say whether a worker sends heartbeats and takes experiments."""
     columns = worker.c
     heard = columns.last_seen > func.clock_timestamp() - timedelta(seconds=lease)
     return columns.stopped_at.is_(None) & columns.quarantined_at.is_(None) & heard
 
 
 def children(connection: Connection, queue: str, lease: float) -> int:
-    """Return how many experiments the live workers of a queue can run at once."""
+    """Return how many child processes the live workers of a queue have."""
     columns = tables.worker.c
     query = select(func.coalesce(func.sum(columns.concurrency), 0)).where(
         live(lease), literal(queue) == func.any(columns.queues)
@@ -62,7 +63,7 @@ class WorkerView:
     concurrency: int
     queues: list[str]
     running: Mapping[str, list[int]]
-    """Ids of what it runs, by study."""
+    """Ids of the experiments that it runs, by study."""
     leads: bool
     """It announces experiments that are due, and recovers those of silent workers."""
     started_at: datetime
@@ -105,20 +106,21 @@ def find(connection: Connection, worker: UUID, lease: float) -> WorkerView:
     return _view(row, _running(connection).get(worker, {}), lease)
 
 
+_COLUMNS = (
+    *("id", "name", "host", "pid", "user", "concurrency", "queues"),
+    *("started_at", "last_seen", "stopped_at", "quarantined_at", "quarantine_reason"),
+)
+
+
 def _workers() -> Select[Any]:
     columns, leader = tables.worker.c, tables.leader.c
-    now = func.clock_timestamp()  # not now(): a beat may come after the transaction's beginning
+    now = func.clock_timestamp()  # not now(): a heartbeat may come after the transaction began
     return select(
-        *(columns[name] for name in ("id", "name", "host", "pid", "user", "concurrency", "queues")),
-        columns.started_at,
-        columns.last_seen,
-        columns.stopped_at,
-        columns.quarantined_at,
-        columns.quarantine_reason,
+        *(columns[name] for name in _COLUMNS),
         exists().where(leader.worker == columns.id, leader.until > now).label("leads"),
-        cast(func.extract("epoch", now - columns.started_at), Double).label("age"),
-        cast(func.extract("epoch", now - columns.last_seen), Double).label("silence"),
-        cast(func.extract("epoch", columns.stopped_at - columns.last_seen), Double).label("last_words"),
+        seconds(now - columns.started_at).label("age"),
+        seconds(now - columns.last_seen).label("silence"),
+        seconds(columns.stopped_at - columns.last_seen).label("last_silence"),
     )
 
 
@@ -139,9 +141,9 @@ def _running(connection: Connection) -> dict[UUID, dict[str, list[int]]]:
 
 def _view(row: Row[Any], running: Mapping[str, list[int]], lease: float) -> WorkerView:
     values = dict(row._mapping)
-    last_words, quarantined_at = values.pop("last_words"), values.pop("quarantined_at")
+    last_silence, quarantined_at = values.pop("last_silence"), values.pop("quarantined_at")
     if values["stopped_at"] is not None:
-        state = WorkerState.LOST if last_words > lease else WorkerState.STOPPED
+        state = WorkerState.LOST if last_silence > lease else WorkerState.STOPPED
     elif values["silence"] > lease:
         state = WorkerState.SILENT
     elif quarantined_at is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.model import OPEN, Status
@@ -35,13 +35,13 @@ class Event(StrEnum):
     BRAKED = "braked"
     """The failure limit paused the study."""
     STALLED = "stalled"
-    """No experiment of it moves, and none runs that the others wait for."""
+    """Its experiments wait, and no experiment of its queue begins or ends."""
     FINISHED = "finished"
 
 
 @dataclass(frozen=True)
 class StudyEvents:
-    """A study and the facts from which its events follow."""
+    """A study and the facts that determine its events."""
 
     id: int
     name: str
@@ -74,9 +74,9 @@ class StudyEvents:
 
 def news(connection: Connection, everyone: bool, lease: float, stalled_after: float) -> list[StudyEvents]:
     """
-    Return the studies that somebody wants to hear of, if they have open experiments or had some within the hour.
+    Return studies that have open experiments, or had some within the hour, and addresses; with *everyone* no addresses.
 
-    *everyone*: somebody wants to hear of all studies. A study is stalled if its experiments wait while its queue stands
+    A study is stalled if its experiments wait while its queue stands
     still: none began or ended within *stalled_after* minutes, and none runs or no live worker listens.
     """
     by_index(connection)
@@ -209,10 +209,5 @@ def refused(connection: Connection, notice: Notification, error: str) -> None:
 
 
 def _is(notice: Notification) -> ColumnElement[bool]:
-    columns = tables.notice.c
-    return (
-        (columns.study == notice.study)
-        & (columns.event == notice.event)
-        & (columns.since == notice.since)
-        & (columns.recipient == notice.recipient)
-    )
+    names = ("study", "event", "since", "recipient")
+    return and_(*(tables.notice.c[name] == getattr(notice, name) for name in names))

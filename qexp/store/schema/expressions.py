@@ -10,6 +10,9 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, Double, FromClause, any
 from qexp.model import Status
 from qexp.store.schema import tables
 
+LARGEST_ID = 2**63 - 1
+"""The largest id that Postgres can hold."""
+
 
 def seconds(interval: ColumnElement[Any]) -> ColumnElement[float]:
     """Return an interval in seconds."""

@@ -1,4 +1,4 @@
-"""SQL that makes two roles: one that may do what a worker does and no more, one that may look and change nothing."""
+"""SQL that makes two roles: one with the rights of a worker, and one that may only read."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     "checkpoint": "SELECT, INSERT, UPDATE, DELETE",
     "artifact": "SELECT, INSERT, UPDATE",
 }
-"""The rights that a worker needs. Columns are named where a worker may not read or change the others."""
+"""The rights that a worker needs. Columns are named if a worker may not read or change all of them."""
 
 _LONGEST = 63
-"""Bytes of an identifier: Postgres would cut a longer name, and the role would have another one."""
+"""Bytes of an identifier: Postgres would cut a longer name to another one."""
 
 _SCRIPT = SQL("""\
--- Roles for qexp: {worker} may do what workers do, {reader} may read all but addresses of messages and change nothing.
--- Run this as the owner of the tables, once they are there ('qexp db migrate'), and again after each upgrade of qexp.
--- It sets no passwords, and without one nobody gets in. Afterwards, in psql:
+-- Roles for qexp: {worker} may do what workers do, {reader} may read everything except addresses of notifications.
+-- Run this as the owner of the tables after 'qexp db migrate', and again after each upgrade of qexp.
+-- It sets no passwords, so nobody can log in as these roles yet. Set the passwords in psql:
 --   \\password {worker}
 --   \\password {reader}
 BEGIN;
@@ -62,7 +62,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {worker}, {reader};
 {granted}
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader};
--- the addresses of messages hold secrets
+-- the addresses of notifications hold secrets
 REVOKE SELECT ON revision FROM {reader};
 GRANT SELECT ({shown}) ON revision TO {reader};
 -- the views of studies are made again when results have new names
@@ -71,9 +71,7 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {reader};
 GRANT TEMPORARY ON DATABASE {database} TO {reader};
 COMMIT;
 """)
-_CREATED = SQL(
-    "DO {};"  # a text in quotes, which no name can leave, rather than between dollars
-)
+_CREATED = SQL("DO {};")  # a quoted literal: a name could end a text between dollars
 _IF_MISSING = SQL(
     "BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {}) THEN CREATE ROLE {} LOGIN; END IF; END"
 )
@@ -81,10 +79,10 @@ _IF_MISSING = SQL(
 
 def script(settings: Settings, worker: str, reader: str) -> str:
     """
-    Return the SQL that gives two roles their rights in the database of *settings*, and makes them where there are none.
+    Return the SQL that makes two roles, unless they exist, and grants them their rights in the database of *settings*.
 
-    It can be run again: rights that an earlier version gave and this one does not are taken back. RoleError for names
-    that cannot be those of two roles beside that of the settings, which owns the tables.
+    It can be run again: it revokes rights that an earlier version granted and this one does not. Raises RoleError if
+    the names are unusable, are the same, or one is the name of the tables' owner.
     """
     if settings.database_url is None:
         raise DatabaseUnreachableError

@@ -1,4 +1,4 @@
-"""The tables. Columns read well in `SELECT *`; what must always hold is a CHECK that reads as a sentence."""
+"""The tables. Each CHECK has a sentence as its name, and holds what must always be true."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ study = Table(
     Column("pause_reason", Text),
     # the failure limit counts from this time on
     Column("resumed_at", _moment),
-    # when it last got work: made, enqueued with new experiments, requeued or resumed
+    # when it last got work: it was made, enqueued with new experiments, requeued or resumed
     Column("renewed_at", _moment, nullable=False, server_default=_now),
     Column("created_at", _moment, nullable=False, server_default=_now),
     UniqueConstraint("name", name="a_study_name_is_unique"),
@@ -155,9 +155,9 @@ worker = Table(
     # it takes no experiments: its attempts failed while other workers succeeded
     Column("quarantined_at", _moment),
     Column("quarantine_reason", Text),
-    # the same for all workers of a host until that is started again
+    # an id of the host's last boot
     Column("boot", Text),
-    # if so, its end does not mean that an experiment killed it
+    # its end then does not count as killed by an experiment
     Column("told_to_stop", Boolean, nullable=False, server_default="false"),
     comment="one Celery worker process with its children",
 )
@@ -174,8 +174,8 @@ leader = Table(
     comment="the worker that leads, until its lease ends",
 )
 
-# No change of a status can be a HOT update, as indexes depend on it: each index here costs every experiment three or
-# four entries if it is of all rows, and one if it is of those in a status.
+# A change of a status is never a HOT update, because indexes depend on the status. An index of all rows costs every
+# experiment three or four entries; an index of the rows in one status costs one.
 experiment = Table(
     "experiment",
     metadata,
@@ -257,8 +257,8 @@ attempt = Table(
     Column("error_fingerprint", Text),
     Column("traceback", Text),
     Column("exit_signal", Text),
-    # results that it recorded before a failure or departure; a done attempt's result is in the experiment's row, and
-    # after a requeue in earlier_result
+    # what it recorded before it failed or was given back; a done attempt's result is in the experiment's row, and after
+    # a requeue in earlier_result
     Column("result", JSONB),
     Column("result_exact", JSONB),
     Column("source", Text),
@@ -268,8 +268,7 @@ attempt = Table(
     Column("peak_memory", BigInteger),
     Column("gpu_memory", BigInteger),
     Column("energy_kwh", Double),
-    # no foreign keys for revision and worker: they are the experiment's, and a check for each attempt would cost a
-    # fifth of Postgres's time for a short experiment
+    # no foreign keys for revision and worker: their checks would cost a fifth of Postgres's time for a short experiment
     CheckConstraint(
         "outcome IN ('done', 'released', 'paused', 'cancelled') OR " + _one_of("outcome", Failure),
         name="an_outcome_is_one_of_nine",
@@ -284,7 +283,7 @@ attempt = Table(
     comment="one try at running an experiment, written once, when it ends",
 )
 
-# not a column of attempt: an update of the attempt's row takes longer than an insert here
+# a table, not a column of attempt: an insert takes less time than an update of the attempt's row
 earlier_result = Table(
     "earlier_result",
     metadata,
@@ -297,7 +296,7 @@ earlier_result = Table(
 
 
 def _of_attempt() -> list[Column[object]]:
-    """Return the two columns that say whose a row is."""
+    """Return the two columns that name the attempt of a row."""
     return [
         Column("experiment", BigInteger, ForeignKey("experiment.id", ondelete="CASCADE"), primary_key=True),
         Column("attempt", Integer, primary_key=True),
@@ -320,7 +319,7 @@ entry = Table(
     metadata,
     *_of_attempt(),
     Column("list", Text, primary_key=True),
-    # sorts by time, and by chance what several processes append at one moment
+    # sorts by time; rows of the same moment are in random order
     Column("key", Uuid, primary_key=True),
     # not JSONB: no query looks into it, and JSON keeps the order of keys
     Column("data", JSON, nullable=False),
@@ -376,13 +375,13 @@ notice = Table(
     Column("event", Text, primary_key=True),
     # tells two events of a kind apart: when the study got work, was paused, or moved last
     Column("since", _moment, primary_key=True),
-    # a digest of the URL that it is sent to, since the URL holds secrets
+    # a digest of the address, which holds secrets
     Column("recipient", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("created_at", _moment, nullable=False, server_default=_now),
     Column("sent_at", _moment),
     Column("tries", Integer, nullable=False, server_default=text("0")),
-    # a worker may try to send it from this time on; it sets a later time before it tries
+    # when the next try may begin; a worker sets a later time before it tries
     Column("due_at", _moment, nullable=False, server_default=_now),
     Column("error", Text),
     comment="a message about an event of a study, sent once to those that its grid or the settings name",

@@ -1,4 +1,4 @@
-"""Columns of parameters and results in frames, views and tables: a mapping has several, and names are unique."""
+"""Columns of parameters and results in frames, views and tables: a mapping has several, and labels are unique."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FACTS = {
     "failure": "str",
     "error": "str",
 }
-"""The columns that tables of experiments have beside `id`, parameters and results, with their types in frames."""
+"""The other columns of tables of experiments beside `id`, with their types in frames."""
 WIDEST = 200
 """The most columns that one mapping becomes; a mapping with more keys, such as a histogram, stays a value."""
 DEEPEST = 10
@@ -46,23 +46,23 @@ class Shape:
     def __init__(self) -> None:
         self.keys: dict[str, Shape] = {}
         self.kinds: set[str] = set()
-        """Of values that are no mapping: whole, number, nan, text, bool, json."""
+        """The kinds of values that are not mappings: whole, number, nan, text, bool, json."""
         self.wide = False
         """There are too many keys: mappings are values."""
 
-    def see(self, values: Iterable[Json], depth: int = 0) -> None:
+    def add(self, values: Iterable[Json], depth: int = 0) -> None:
         """Add values to the shape; *depth* is their depth in a parameter or result, and None changes nothing."""
         for value in values:
             if type(value) is dict and value:
-                self._see_keys(value, depth + 1)
+                self._add_keys(value, depth + 1)
             elif value is not None:
                 self.kinds.add(_kind(value))
 
-    def _see_keys(self, mapping: Mapping[str, Json], depth: int) -> None:
+    def _add_keys(self, mapping: Mapping[str, Json], depth: int) -> None:
         if self.wide:
             return
         for key, value in mapping.items() if depth <= DEEPEST else ():
-            self.keys.setdefault(key, Shape()).see([value], depth)
+            self.keys.setdefault(key, Shape()).add([value], depth)
         if depth > DEEPEST or len(self.keys) > WIDEST:
             self._fold()
 
@@ -71,16 +71,16 @@ class Shape:
         self.keys.clear()
         self.kinds.add("json")
 
-    def settle(self) -> int:
-        """Make values of mappings that would have too many columns, inner ones first; return the number of columns."""
-        width = sum(shape.settle() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
+    def limit(self) -> int:
+        """Keep mappings with too many columns as values, inner ones first. Returns the number of columns."""
+        width = sum(shape.limit() for shape in self.keys.values()) + (bool(self.kinds) or not self.keys)
         if width <= WIDEST:
             return width
         self._fold()
         return 1
 
     def paths(self, path: KeyPath) -> Iterator[tuple[KeyPath, Shape]]:
-        """Yield the columns of a settled shape: paths below *path*, each with the shape of its values."""
+        """Yield the columns below *path* after `limit`: paths, each with the shape of its values."""
         if self.kinds or not self.keys:
             yield path, self
         for key, shape in self.keys.items():
@@ -135,7 +135,6 @@ class Column:
     """Mappings among its values have columns of their own, and are absent in this one."""
     folds: bool = False
     """Mappings among its values stay values, since they have too many keys."""
-
     base: KeyPath = ()
     """The path to the key that a dotted parameter sets, for experiments that have it in a mapping instead."""
 
@@ -156,8 +155,8 @@ def shapes(names: Iterable[str], rows: Sequence[Mapping[str, Json] | None]) -> d
     """Return the shape of each parameter or result of some experiments."""
     found = {name: Shape() for name in names}
     for name, shape in found.items():
-        shape.see((row or {}).get(name) for row in rows)
-        shape.settle()
+        shape.add((row or {}).get(name) for row in rows)
+        shape.limit()
     return found
 
 
@@ -182,8 +181,8 @@ def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> li
     """
     Return the columns of parameters, then results, of these shapes, in their order.
 
-    A key of a mapping has the label of that mapping, a dot, and its name. A parameter with such a name sets this key,
-    so that both are one column. Of results the one with a dot in its name comes first, unless it has no values at all.
+    A key of a mapping has the label of the mapping, a dot, and its own name. A parameter with such a dotted name sets
+    this key, so both are one column. A result with such a name takes the label from the key, unless it has no values.
     """
     tops = top_labels(parameters, results)
     taken = {"id", *FACTS, *tops.values()}
@@ -231,7 +230,7 @@ def locate(
     text = ".".join(parts)
     if prefix is None and (found := _locate(names, None, text, parts)) is not None:
         return found
-    if prefix is None:  # all of it may stand in quotes
+    if prefix is None:  # quotes may enclose the prefix too
         prefix, _, text = text.partition(".")
         parts = [text]
     return _locate(names, prefix, text, parts)
@@ -266,7 +265,7 @@ def _leading(
 
 
 def _paths(text: str, parts: Sequence[str], known: Iterable[tuple[str, str]]) -> list[KeyPath]:
-    """Return the paths that a text may stand for, by labels and names that it begins with."""
+    """Return the paths that a text may mean, by the labels and names that it begins with."""
     found: dict[KeyPath, None] = {}
     for label, name in known:
         rest = text[len(label) + 1 :]
@@ -277,7 +276,7 @@ def _paths(text: str, parts: Sequence[str], known: Iterable[tuple[str, str]]) ->
 
 
 def _splits(text: str) -> Iterator[KeyPath]:
-    """Yield the ways in which a text may be keys with dots between them, most keys first."""
+    """Yield the ways to split a text into keys at its dots, most keys first."""
     keys = text.split(".")
     if len(keys) > _MOST_DOTS + 1:
         yield tuple(keys)

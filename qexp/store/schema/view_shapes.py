@@ -23,12 +23,12 @@ Shapes = Mapping[Source, Mapping[str, Shape]]
 _SOME = 1_000
 """Experiments that one query reads."""
 _LATE = timedelta(seconds=5)
-"""Results may be committed so long after the end of their experiment."""
+"""The most time between the end of an experiment and the commit of its result."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """Which experiments of a study to scan."""
+    """The experiments of a study to scan."""
 
     sources: Sequence[Source]
     """Scan parameters, results or both; a scan of results alone leaves out experiments without one."""
@@ -54,8 +54,8 @@ def widen(raw: Raw, study: int, shapes: Shapes, scan: Scan) -> None:
         before, given = _data(shapes), _given(rows)
         for source in scan.sources:
             for name, shape in shapes[source].items():
-                shape.see(data.get(name) for data in given[source])
-                shape.settle()
+                shape.add(data.get(name) for data in given[source])
+                shape.limit()
         if started and _data(shapes) == before:
             log.error("study %d: some values fit no column of its view, which was created for %s", study, before)
             return

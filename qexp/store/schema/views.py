@@ -75,7 +75,7 @@ _GRANTS = """
 """
 """The statements that grant other roles their present rights on a view."""
 _PATIENCE = "100ms"
-"""How long to wait for a view that somebody reads."""
+"""The time to wait for a view that somebody reads."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Basis:
 
     @classmethod
     def of(cls, study: int, comment: str | None) -> _Basis | None:
-        """Read the comment of a view; None: another version of qexp has written it."""
+        """Read the comment of a view. Returns None if another version of qexp wrote it."""
         match = _READ.fullmatch(comment or "")
         if match is None:
             return None
@@ -125,9 +125,8 @@ def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
     """
     Update the view of a study for experiments that have ended since it was written, or *wholly* for all.
 
-    The view is a convenience, so nobody waits for it: if it cannot be written now, the old one stays and `stale` lists
-    it. A long transaction may read it, another view of the user's may depend on it, or the role, such as that of a
-    worker, may not create views.
+    Nobody waits for a view: if it cannot be written now, the old one stays and `stale` lists it. Reasons are a
+    transaction that reads it, a user's view that depends on it, and a role, such as a worker's, without the right.
     """
     row = raw.execute(_KNOWN.format(Literal(study))).fetchone()
     if row is None:
@@ -137,7 +136,7 @@ def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
         log.info("the view of study %s is written later, by a role with the right to do so", name)
         return
     before = _Basis.of(study, comment)
-    present = _Basis.of(study, comment)  # another one, whose shapes are widened below
+    present = _Basis.of(study, comment)  # a copy, whose shapes are widened below
     whole = wholly or present is None or present.names[0] != parameters
     known: Shapes = {"params": {}, "result": {}} if whole or present is None else present.shapes
     shapes: dict[Source, dict[str, Shape]] = {
@@ -146,11 +145,11 @@ def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
     }
     view_shapes.widen(raw, study, shapes, _scan(whole, present, results))
     if not _write(raw, name, _Basis(study, shapes, until), before) and wholly:
-        _note(raw, name)
+        _mark_stale(raw, name)
 
 
 def _scan(whole: bool, present: _Basis | None, results: list[str]) -> Scan:
-    """Return which experiments to scan: an experiment may have recorded a new name before the study knew it."""
+    """Return the experiments to scan: all, if a name is new, since they may have recorded it before."""
     if whole or present is None:
         return Scan(("params", "result"))
     return Scan(("result",), present.until if present.names[1] == results else None)
@@ -175,7 +174,7 @@ def stale(raw: Raw) -> list[int]:
 
 
 def _write(raw: Raw, name: str, basis: _Basis, before: _Basis | None) -> bool:
-    """Write a view, or only its comment if nothing else has changed; False: write it later."""
+    """Write a view, or only its comment if nothing else has changed. Returns False if it must be written later."""
     view, definition = Identifier(f"study_{name}"), basis.definition()
     try:
         with raw.transaction():
@@ -198,7 +197,7 @@ def _write(raw: Raw, name: str, basis: _Basis, before: _Basis | None) -> bool:
     return True
 
 
-def _note(raw: Raw, name: str) -> None:
+def _mark_stale(raw: Raw, name: str) -> None:
     """Make `stale` list a view: its comment can change while somebody reads it."""
     try:
         with raw.transaction():

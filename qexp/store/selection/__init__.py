@@ -1,1 +1,1 @@
-"""Which experiments a person means: selectors and `--where` become SQL conditions."""
+"""Translate a person's choice of experiments, by selectors and `--where`, into SQL conditions."""

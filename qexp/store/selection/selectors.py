@@ -29,7 +29,7 @@ from qexp.model import STUDY_NAME, Origin, Status, storable_text
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import among
+from qexp.store.schema.expressions import LARGEST_ID, among
 from qexp.store.selection import where_parser
 from qexp.store.selection.where_sql import predicate
 from qexp.units import seconds
@@ -39,7 +39,6 @@ Range = tuple[int, int]
 
 _IDS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _GROUP = re.compile(r"[0-9a-f]{4,}")
-_LARGEST = 2**63 - 1
 _BIGINTS = ARRAY(BigInteger)
 _SHORT = 1_000
 """The most ids of a range that is looked up id by id, in one array with all others."""
@@ -119,8 +118,8 @@ def parse(
 def _range(text: str) -> Range:
     parts = text.split("-")
     for part in parts:
-        if len(part.lstrip("0")) > len(str(_LARGEST)) or int(part) > _LARGEST:
-            raise SelectorError(f"found the id {where_parser.shown(part)}, expected one of at most {_LARGEST}")
+        if len(part.lstrip("0")) > len(str(LARGEST_ID)) or int(part) > LARGEST_ID:
+            raise SelectorError(f"found the id {where_parser.shown(part)}, expected one of at most {LARGEST_ID}")
     first, last = int(parts[0]), int(parts[-1])
     if first > last:
         raise SelectorError(f"found the range {text}, expected its first id before its last")
@@ -241,4 +240,4 @@ def _check_ids(connection: Connection, selection: Selection, within: ColumnEleme
 
 def _bounded(ids: Range) -> Range:
     """Clip a range to the ids that Postgres can hold; a caller may give any number."""
-    return max(-_LARGEST, min(ids[0], _LARGEST)), max(-_LARGEST, min(ids[1], _LARGEST))
+    return max(-LARGEST_ID, min(ids[0], LARGEST_ID)), max(-LARGEST_ID, min(ids[1], LARGEST_ID))

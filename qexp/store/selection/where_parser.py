@@ -1,4 +1,4 @@
-"""The text of `--where` becomes a condition: a tree of comparisons of names with values. Knows no SQL and no study."""
+"""Parse the text of `--where` into a condition: a tree that compares names with values, without SQL or studies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class WhereName:
 
     path: tuple[str, ...]
     prefix: str | None
-    """`param` or `result`, where it was given."""
+    """`param`, `result` or None."""
     text: str
     """As it was written."""
     column: int
@@ -85,9 +85,9 @@ def names(condition: Condition) -> Iterator[WhereName]:
 _LONGEST = 10_000
 """Characters of a condition."""
 _DEEPEST = 40
-"""Parentheses inside of each other; each is several calls of Python's, here and where it becomes SQL."""
+"""The most nested parentheses: each one nests several calls of Python, here and in the translation to SQL."""
 _LARGEST_EXPONENT = 1_000
-"""Far beyond every float, and well within what Postgres takes for a number."""
+"""Beyond every float, and within the numbers of Postgres."""
 
 _KEYWORDS = frozenset({"and", "or", "not", "in", "like", "is", "null", "between", "true", "false"})
 _RESERVED = _KEYWORDS | {"param", "result"}
@@ -129,7 +129,7 @@ def refuse(column: int, problem: str) -> NoReturn:
 
 def parse(text: str) -> Condition:
     """
-    Read a condition; SelectorError says at which column what was found and what was expected.
+    Read a condition. Raises SelectorError with the column, the text found there and the expected one.
 
     >>> parse("lr > 1e-4").operator
     '>'
@@ -141,7 +141,7 @@ def parse(text: str) -> Condition:
 
 def spelled(name: str) -> str:
     """
-    Return a name as a condition has it, in double quotes where it needs them.
+    Return a name as a condition writes it, in double quotes if needed.
 
     >>> spelled("lr"), spelled("train.acc"), spelled("val/loss")
     ('lr', 'train.acc', '"val/loss"')
@@ -262,7 +262,7 @@ class _Parser:
         return WhereComparison(name, self._operator(_OPERATOR), self._literal())
 
     def _ranged(self, name: WhereName, expected: str) -> Condition:
-        """Read what `not` may stand before."""
+        """Read in, like or between; `not` may stand before these."""
         if self._accept("in"):
             return OneOf(name, self._list())
         if self._accept("like"):
@@ -337,7 +337,7 @@ class _Parser:
 def _number(token: Token) -> Decimal:
     try:
         number = Decimal(token.text)
-    except InvalidOperation:  # an exponent that even Decimal has no room for
+    except InvalidOperation:  # Decimal cannot hold the exponent
         number = Decimal("Infinity")
     if not number.is_finite() or abs(number.adjusted()) > _LARGEST_EXPONENT:
         refuse(token.column, f"found {shown(token.text)}, expected a number between 1e-1000 and 1e1000")

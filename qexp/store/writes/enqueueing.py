@@ -19,7 +19,7 @@ _STAGE = text(
 )
 
 
-# identity values are drawn for new rows only, so that ids have no gaps where a grid is enqueued again
+# ids are drawn for new rows only, so that a repeated enqueue leaves no gaps
 _MERGE = text(
     """
     INSERT INTO experiment (study, fingerprint, params, params_exact, origin)
@@ -31,8 +31,7 @@ _MERGE = text(
     """
 )
 
-
-_MARK = text(  # experiments are locked in the order of their ids, here as everywhere: no two verbs wait for each other
+_MARK = text(  # experiments are locked in the order of their ids, as everywhere, so that no two statements deadlock
     """
     WITH chosen AS (
       SELECT e.id, (e.origin = 'grid') = (s.fingerprint IS NULL) AS moves, s.params, s.params_exact,
@@ -55,7 +54,6 @@ _MARK = text(  # experiments are locked in the order of their ids, here as every
     """
 )
 
-
 _RAN_OTHERWISE = text(
     """
     SELECT count(DISTINCT e.id) FROM experiment e JOIN staged s ON s.fingerprint = e.fingerprint
@@ -65,11 +63,9 @@ _RAN_OTHERWISE = text(
     """
 )
 
-
 _COPY = "COPY experiment (study, fingerprint, params, params_exact) FROM STDIN"
 
-
-_COMPARE = text(  # a join: EXISTS inside of FILTER would look through all staged rows for each experiment
+_COMPARE = text(  # a join: EXISTS inside FILTER would scan all staged rows for each experiment
     """
     SELECT count(s.fingerprint), count(*) FILTER (WHERE e.origin <> 'code' AND s.fingerprint IS NULL)
     FROM   experiment e LEFT JOIN staged s ON s.fingerprint = e.fingerprint
@@ -77,10 +73,8 @@ _COMPARE = text(  # a join: EXISTS inside of FILTER would look through all stage
     """
 )
 
-
 _AT_ONCE = 1_000
 """Rows that are sent to the server together."""
-
 
 Encoded = tuple[bytes, str, str | None]
 """A parameter set as its 16-byte fingerprint, its JSON text, and the text of `qexp.jsonb.exact` if jsonb changes it."""
@@ -88,7 +82,7 @@ Encoded = tuple[bytes, str, str | None]
 
 @dataclass(frozen=True)
 class Added:
-    """How many experiments a grid has, how many of them were new, and how many of the study's it leaves out."""
+    """The numbers of experiments in a grid, of new ones, and of the study's that the grid leaves out."""
 
     total: int
     new: int
@@ -101,8 +95,8 @@ def add(connection: Connection, study: int, rows: Callable[[], Iterable[Encoded]
     """
     Add the parameter sets of a grid that its study does not have yet, and mark those that the grid leaves out.
 
-    Those that are still to run take the order of keys, and the kinds of numbers, that the grid has now. The study's row
-    is locked. *rows* returns a new iterator over the sets at each call.
+    Experiments that have not run take the grid's order of keys and kinds of numbers. The caller has locked the study's
+    row. *rows* returns a new iterator over the sets at each call.
     """
     if (total := _add_first(connection, study, rows)) is not None:
         return Added(total, total)
@@ -145,22 +139,22 @@ def compare(connection: Connection, study: int, rows: Iterable[Encoded]) -> Adde
 
 
 def _stage(connection: Connection, rows: Iterable[Encoded]) -> int:
-    """Send rows through COPY into a table of this transaction; return how many they were."""
+    """Send rows through COPY into a table of this transaction, and return their number."""
     connection.execute(_STAGE)
     total = _copy(connection, "COPY staged FROM STDIN", enumerate(rows, 1))
     connection.execute(text("ANALYZE staged"))
-    # the planner does not know yet how many experiments this transaction adds; taking them for few, it would loop
+    # the planner does not know how many experiments this transaction adds, and would loop over them
     connection.execute(text("SET LOCAL enable_nestloop = off"))
     return total
 
 
 def _copy(connection: Connection, statement: LiteralString, rows: Iterable[tuple[int, Encoded]]) -> int:
-    """Send rows, each after a number, through COPY; return how many they were."""
+    """Send rows, each after a number, through COPY, and return the number of rows."""
     rows, total = iter(rows), 0
     with raw(connection).cursor() as cursor, cursor.copy(statement) as copy:
         while batch := list(itertools.islice(rows, _AT_ONCE)):
             total += len(batch)
-            # in COPY's text format only the backslash has a meaning that JSON text can hold
+            # of the characters in JSON text, only the backslash has a meaning in COPY's text format
             lines = [
                 f"{number}\t{digest.hex()}\t{params.replace(_BACKSLASH, _ESCAPED)}\t"
                 f"{_NULL if exact is None else exact.replace(_BACKSLASH, _ESCAPED)}"

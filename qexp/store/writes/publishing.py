@@ -1,4 +1,4 @@
-"""Rows of experiments while their ids are published: marked as queued, counted, and marked as pending again."""
+"""Mark experiments as queued before their ids are published, count them, and mark them as pending again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from qexp.store.connection import Connection
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import among, is_due, level_of
 
-_LONGEST = text(  # expected duration: the mean, over its values, of the mean duration of experiments with that value
+_LONGEST = text(  # expected duration: for each value the mean of experiments with it, and the mean of these means
     """
     WITH past AS (
       SELECT params, extract(epoch FROM finished_at - started_at) AS seconds FROM experiment
@@ -49,9 +49,8 @@ _LONGEST = text(  # expected duration: the mean, over its values, of the mean du
     """
 )
 
-
 _RECENT = 50
-"""Experiments that ended last, whose durations predict those of others."""
+"""The most recently ended experiments whose durations predict those of others."""
 
 
 @dataclass(frozen=True)
@@ -79,16 +78,15 @@ _ALONE = text(
     """
 )
 
-
 _LOCK = 0x71657870  # "qexp"
 
 
 def lock_study(connection: Connection, study: int) -> None:
     """
-    Take a study's publish lock until the transaction ends; its free window cannot change meanwhile.
+    Take a study's publish lock until the transaction ends, so that its free window cannot change.
 
-    The transaction also reads by indexes only. Postgres takes a new table for a small one during its first minute, and
-    would read and sort all its pending rows.
+    The transaction also reads by indexes only. For a minute Postgres believes that a new table is small, and would read
+    and sort all of its pending rows.
     """
     connection.execute(_ALONE, {"lock": _LOCK, "study": study})
 
@@ -101,19 +99,13 @@ def mark_queued(connection: Connection, study: int, limit: int, longest_first: b
     """
     columns = tables.experiment.c
     first = connection.execute(_LONGEST, {"study": study, "limit": limit}).scalars().all() if longest_first else None
-    chosen = (
-        select(columns.id)
-        .where(
-            columns.study == study,
-            columns.status == Status.PENDING,
-            is_due(),
-            exists(tables.study.c.id).where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
-            true() if first is None else among(columns.id, first),
-        )
-        .order_by(columns.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
+    chosen = _locked(
+        columns.study == study,
+        columns.status == Status.PENDING,
+        is_due(),
+        exists(tables.study.c.id).where(tables.study.c.id == study, tables.study.c.paused_at.is_(None)),
+        true() if first is None else among(columns.id, first),
+        limit=limit,
     )
     places = None if first is None else {number: place for place, number in enumerate(first)}
     found = _updated(connection, chosen, status=Status.QUEUED, queued_at=func.now())
@@ -121,25 +113,22 @@ def mark_queued(connection: Connection, study: int, limit: int, longest_first: b
 
 
 def mark_republished(connection: Connection, study: int, before: datetime, limit: int) -> list[QueuedExperiment]:
-    """Return experiments of a study that were queued before a time, and set the time of their queueing to now."""
+    """Return experiments of a study that were queued before a time, and count them as queued now."""
     columns = tables.experiment.c
-    chosen = (
-        select(columns.id)
-        .where(
-            columns.study == study,
-            columns.status == Status.QUEUED,
-            or_(columns.queued_at.is_(None), columns.queued_at < before),
-        )
-        .order_by(columns.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("chosen")
-    )
+    is_old = or_(columns.queued_at.is_(None), columns.queued_at < before)
+    chosen = _locked(columns.study == study, columns.status == Status.QUEUED, is_old, limit=limit)
     return sorted(_updated(connection, chosen, queued_at=func.now()), key=lambda item: item.id)
 
 
+def _locked(*conditions: ColumnElement[bool], limit: int | None = None) -> CTE:
+    """Lock experiments in the order of their ids; with a *limit*, skip those that others have locked."""
+    columns = tables.experiment.c
+    chosen = select(columns.id).where(*conditions).order_by(columns.id).limit(limit)
+    return chosen.with_for_update(skip_locked=limit is not None).cte("chosen")
+
+
 def _updated(connection: Connection, chosen: CTE, **values: Any) -> list[QueuedExperiment]:
-    """Set columns of the chosen experiments, and return these."""
+    """Set columns of the chosen experiments, and return the experiments."""
     columns = tables.experiment.c
     rows = connection.execute(
         update(tables.experiment)
@@ -156,8 +145,8 @@ def _is_in(chosen: CTE) -> ColumnElement[bool]:
     """
     Match the rows that a part of the statement has locked.
 
-    Postgres always looks an array up by id. A join on the status could become a loop over all waiting rows, because
-    after a million changes the planner still expects none.
+    Postgres always looks up the ids of an array. A join could become a loop over all waiting rows, because the planner
+    expects none even after a million changes.
     """
     return tables.experiment.c.id == func.any(func.array(select(chosen.c.id).scalar_subquery()))
 
@@ -173,15 +162,15 @@ def queued_on(connection: Connection, queue: str, level: int) -> int:
     return connection.execute(query).scalar_one()
 
 
-def queued_of(connection: Connection, study: int) -> int:
-    """Return the number of queued experiments of a study."""
+def number_of(connection: Connection, study: int, status: Status) -> int:
+    """Return the number of experiments of a study that have a status."""
     columns = tables.experiment.c
-    query = select(func.count()).where(columns.study == study, columns.status == Status.QUEUED)
+    query = select(func.count()).where(columns.study == study, columns.status == status)
     return connection.execute(query).scalar_one()
 
 
 def oldest_queued(connection: Connection, ids: Sequence[int]) -> datetime | None:
-    """Return when the first of these experiments was queued; None if none is queued now."""
+    """Return when the first of these experiments was queued. Returns None if none is queued now."""
     columns = tables.experiment.c
     query = select(func.min(columns.queued_at)).where(among(columns.id, ids), columns.status == Status.QUEUED)
     found: datetime | None = connection.execute(query).scalar_one()
@@ -197,7 +186,7 @@ class RecentDurations:
 
 
 def recent_durations(connection: Connection, study: int) -> RecentDurations | None:
-    """Return how long the last experiments of a study took; None if none has ended."""
+    """Return how long the last experiments of a study took. Returns None if none has ended."""
     columns = tables.experiment.c
     last = (
         select(func.extract("epoch", columns.finished_at - columns.started_at).label("seconds"))
@@ -212,13 +201,6 @@ def recent_durations(connection: Connection, study: int) -> RecentDurations | No
     return None if median is None else RecentDurations(float(median), float(longest))
 
 
-def pending_of(connection: Connection, study: int) -> int:
-    """Return the number of pending experiments of a study."""
-    columns = tables.experiment.c
-    query = select(func.count()).where(columns.study == study, columns.status == Status.PENDING)
-    return connection.execute(query).scalar_one()
-
-
 @dataclass(frozen=True)
 class QueuedBacklog:
     """The queued experiments of a study."""
@@ -226,7 +208,7 @@ class QueuedBacklog:
     study: int
     queue: str
     level: int
-    """Which list of the queue."""
+    """The list of the queue, by priority."""
     oldest: datetime | None
     """When the first of them was queued."""
     now: datetime
@@ -263,11 +245,5 @@ def mark_study_pending(connection: Connection, study: int) -> None:
 
 def _mark_pending(connection: Connection, condition: ColumnElement[bool]) -> None:
     columns = tables.experiment.c
-    chosen = (
-        select(columns.id)
-        .where(condition, columns.status == Status.QUEUED)
-        .order_by(columns.id)
-        .with_for_update()
-        .cte("chosen")
-    )
+    chosen = _locked(condition, columns.status == Status.QUEUED)
     connection.execute(update(tables.experiment).where(columns.id == chosen.c.id).values(status=Status.PENDING))

@@ -39,7 +39,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the code of a revision comes from."""
+    """The origin of a revision's code."""
 
     snapshot: Snapshot | None
     git: GitState | None
@@ -68,7 +68,7 @@ def save(connection: Connection, spec: StudySpec) -> StudyRow:
     """
     Make or update the study that *spec* describes, with a new revision if anything but its description changed.
 
-    The study's row stays locked until the transaction ends: of two callers, the second sees what the first did.
+    The study's row stays locked until the transaction ends, so that a second caller sees the first one's revision.
     """
     head = {
         name: getattr(spec, name)
@@ -91,7 +91,7 @@ def save(connection: Connection, spec: StudySpec) -> StudyRow:
 
 
 def count(connection: Connection, study: StudyRow, total: int) -> None:
-    """Note how many experiments the grid of a study's present revision has, unless that is known."""
+    """Store the number of experiments in the grid of a study's present revision, unless it is known."""
     columns = tables.revision.c
     chosen = (columns.study == study.id, columns.number == study.revision, columns.total.is_(None))
     connection.execute(update(tables.revision).where(*chosen).values(total=total))
@@ -113,9 +113,9 @@ def renew(connection: Connection, study: StudyRow, provenance: Provenance) -> in
 
 def name_parameters(connection: Connection, study: StudyRow, parameters: list[str]) -> list[str] | None:
     """
-    Add names of parameters that a study has not had so far, after those it has; return all; its row stays locked.
+    Add new names of parameters to a study, and return all of its names; its row stays locked.
 
-    None: it has another revision by now, and nothing was added.
+    Returns None, and adds nothing, if the study has another revision by now.
     """
     known = study_rows.find(connection, study.name, lock=True)
     if known.revision != study.revision:
@@ -126,12 +126,12 @@ def name_parameters(connection: Connection, study: StudyRow, parameters: list[st
 
 
 def _merged(known: StudyRow, parameters: list[str]) -> list[str]:
-    """Return the names of parameters that a study has had, then those that are new."""
+    """Return the names of parameters that a study has, then the new ones."""
     return list(dict.fromkeys([*known.parameters, *parameters]))
 
 
 def changes(connection: Connection, known: StudyRow, spec: StudySpec) -> dict[str, tuple[Json, Json]]:
-    """Return what a spec would change of a study's present revision: by name, the value before and after."""
+    """Return the changes that a spec makes to a study's present revision: by name, the value before and after."""
     columns = tables.revision.c
     before = connection.execute(
         select(columns.grid, columns.settings, columns.function, columns.folder, columns.source).where(
@@ -147,16 +147,16 @@ def changes(connection: Connection, known: StudyRow, spec: StudySpec) -> dict[st
         if present != list(spec.run_options.notify):
             old["notify"], new["notify"] = map(_countable, (present, spec.run_options.notify))
     names = [*old, *(name for name in new if name not in old)]
-    # as text: Python takes true for 1, and mappings in different order for equal
+    # as text: to Python, true equals 1, and the order of a mapping's keys does not matter
     return {name: (old.get(name), new.get(name)) for name in names if to_text(old.get(name)) != to_text(new.get(name))}
 
 
 _MAY_READ_ADDRESSES = select(func.has_column_privilege("revision", "notify", "SELECT"))
-"""A role that only reads may not; what it compares says nothing of them."""
+"""Whether this role may read addresses; otherwise they are not compared."""
 
 
 def _countable(addresses: Sequence[str]) -> list[str]:
-    """Return addresses as they may be shown; a mark tells one that is shown like another from it."""
+    """Return addresses as they may be shown, each with a mark that tells equal-looking ones apart."""
     return [f"{hidden(address)} ({digest(address)[:4]})" for address in addresses]
 
 
@@ -174,7 +174,7 @@ def _revision(spec: StudySpec) -> dict[str, Json]:
 
 
 def _provenance(connection: Connection, provenance: Provenance) -> dict[str, Json]:
-    """Return the columns that say where a revision comes from, with what they point to stored."""
+    """Store the snapshot and environment of a revision, and return its columns of provenance."""
     git, snapshot, environment = provenance.git, provenance.snapshot, provenance.environment
     sources.keep_environment(connection, environment)
     if snapshot is not None:
