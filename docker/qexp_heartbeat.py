@@ -1,8 +1,8 @@
 """
 A module for the workers of compose.yaml that touches a file at every heartbeat, for their health check.
 
-The main loop of a worker with a broker sends a Celery heartbeat every 2 s, so an old file means a hanging or
-disconnected worker. `celery inspect ping` would start a Python process for each check.
+The main loop of a connected worker sends a Celery heartbeat every 2 s. An old file means that the worker hangs or has
+lost its broker. `celery inspect ping` would start a Python process for each check.
 """
 
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Reconnecting connections retry lost connections, and pass other errors on."""
+
 import psycopg
 import pytest
 

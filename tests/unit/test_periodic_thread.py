@@ -1,3 +1,5 @@
+"""Periodic threads repeat an action until they are stopped."""
+
 import logging
 import os
 import threading
