@@ -1,4 +1,4 @@
-"""Finds messages that the broker has lost, by comparing it with Postgres, and publishes their ids again."""
+"""Find messages that the broker has lost, by comparing it with Postgres, and publish their ids again."""
 
 from __future__ import annotations
 

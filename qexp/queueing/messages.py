@@ -62,8 +62,8 @@ def ids_of(arguments: Sequence[Any]) -> list[int]:
     >>> ids_of(([3, "4", True, None, 2**80],)), ids_of(("5",)), ids_of(())
     ([3], [], [])
     """
-    found = arguments[0] if arguments else None
-    return [item for item in found if type(item) is int and abs(item) < 2**63] if isinstance(found, list) else []
+    ids = arguments[0] if arguments else None
+    return [item for item in ids if type(item) is int and abs(item) < 2**63] if isinstance(ids, list) else []
 
 
 def ids_in(encoded: bytes | None) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ def sanitised(envelope: Any) -> Any:
     headers = envelope.get("headers") if isinstance(envelope, dict) else None
     if not isinstance(headers, dict) or headers.get("task") != TASK:
         return envelope
-    found, line, probe = headers.get("id"), headers.get("argsrepr"), headers.get(PROBE)
+    number, line, probe = headers.get("id"), headers.get("argsrepr"), headers.get(PROBE)
     properties = envelope.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     info, tag = properties.get("delivery_info"), properties.get("delivery_tag")
@@ -99,7 +99,7 @@ def sanitised(envelope: Any) -> Any:
     return _envelope(
         _ids_in(envelope),
         _headers(
-            found if isinstance(found, str) and len(found) <= _LONGEST_ID else str(uuid4()),
+            number if isinstance(number, str) and len(number) <= _LONGEST_ID else str(uuid4()),
             line[:_LONGEST_LINE] if isinstance(line, str) else "",
             probe if type(probe) is int and 0 < probe < 2**31 else None,
         ),

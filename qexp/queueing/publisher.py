@@ -1,4 +1,4 @@
-"""Publishes ids of pending experiments on the broker, as many as a queue's window has room for."""
+"""Publish ids of pending experiments on the broker, as many as a queue's window has room for."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ class Publisher:
     def publish_studies(self, ids: Iterable[int]) -> None:
         """Publish pending experiments of the studies with these ids."""
         with self._database.begin() as connection:
-            found = study_rows.rows(connection, sorted(ids))
-        for study in found:
+            studies = study_rows.rows(connection, sorted(ids))
+        for study in studies:
             self.publish(study)
 
     def republish(self, ids: Sequence[int]) -> None:

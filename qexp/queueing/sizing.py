@@ -69,16 +69,16 @@ def divide(
     worker's main process. Messages shrink at the end of a study, so that all children end at about the same time:
     guided self-scheduling (Polychronopoulos and Kuck, 1987). An experiment that runs alone has its own message.
     """
-    found: list[Sequence[QueuedExperiment]] = [[item] for item in items if item.alone]
-    items = [item for item in items if not item.alone] if found else items
+    messages: list[Sequence[QueuedExperiment]] = [[item] for item in items if item.alone]
+    items = [item for item in items if not item.alone] if messages else items
     start = 0
     shares = 2 * (children or _EXPECTED)
     most = min(most, math.ceil(len(items) / shares))
     while start < len(items):
         left = len(items) - start
         share = math.ceil(left / shares) if is_tail else left
-        uneven = round(most * (0.75 + len(found) * _GOLDEN % 1 / 2))
+        uneven = round(most * (0.75 + len(messages) * _GOLDEN % 1 / 2))
         number = share if share <= most else min(share, uneven, LARGEST)
-        found.append(items[start : start + number])
+        messages.append(items[start : start + number])
         start += number
-    return found
+    return messages

@@ -1,1 +1,1 @@
-"""Runs experiments on a node: the main process of a worker, its children, and their attempts."""
+"""Run experiments on a node: the main process of a worker, its children, and their attempts."""

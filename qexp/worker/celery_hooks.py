@@ -1,4 +1,4 @@
-"""Connects qexp to Celery: the task, the death of a child, and the start and stop of a worker."""
+"""Connect qexp to Celery: the task, the death of a child, and the start and stop of a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks the services' passwords in stored text, and hides them from functions."""
+"""Mask the services' passwords in stored text, and hide them from functions."""
 
 from __future__ import annotations
 

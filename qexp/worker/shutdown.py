@@ -1,4 +1,4 @@
-"""Ends a worker whose lifetime is over, or that has nothing to do."""
+"""End a worker whose lifetime is over, or that has nothing to do."""
 
 from __future__ import annotations
 

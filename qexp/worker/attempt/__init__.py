@@ -1,1 +1,1 @@
-"""Runs one attempt in its process: calls the function, measures it, and restores the process. Knows no Celery."""
+"""Run one attempt in its process: call the function, measure it, and restore the process. It does not use Celery."""

@@ -1,4 +1,4 @@
-"""Finds the code that an attempt runs: the snapshot of its revision, unpacked on this host."""
+"""Find the code that an attempt runs: the snapshot of its revision, unpacked on this host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lets experiments start processes, and ends those that an attempt leaves running."""
+"""Let experiments start processes, and end those that an attempt leaves running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describes an exception for people; exceptions with the same cause have the same fingerprint."""
+"""Describe an exception for people; exceptions with the same cause have the same fingerprint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls the function of a claimed experiment, and turns its result or exception into an outcome."""
+"""Call the function of a claimed experiment, and turn its result or exception into an outcome."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def run(
     except Leaving:
         return Outcome(departure=context.departure or Departure("released"))
     except TimeoutReached as error:
-        found = failure.describe(error, Failure.TIMEOUT, folder)
-        return Outcome(error=dataclasses.replace(found, type=failure.TIMEOUT))
+        described = failure.describe(error, Failure.TIMEOUT, folder)
+        return Outcome(error=dataclasses.replace(described, type=failure.TIMEOUT))
     except BaseException as error:
         if is_order(error):
             raise
@@ -69,10 +69,10 @@ def _called(claim: Claim, folder: Path | None, context: Context) -> Outcome:
     value = returned(call, claim.function)
     if isinstance(value, Departure):
         return Outcome(result={}, departure=context.departure or value)
-    found = result_of(value, call.result_keys)
-    if found.refused:
-        return Outcome(found.kept or None, error_of(found, call.function, claim.study, folder))
-    return Outcome(found.kept, departure=context.departure)
+    result = result_of(value, call.result_keys)
+    if result.refused:
+        return Outcome(result.kept or None, error_of(result, call.function, claim.study, folder))
+    return Outcome(result.kept, departure=context.departure)
 
 
 def returned(call: Call, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Redirects the output of an attempt, with that of C code and child processes, to a file."""
+"""Redirect the output of an attempt, with that of C code and child processes, to a file."""
 
 from __future__ import annotations
 

@@ -23,8 +23,7 @@ class ProcessSetting:
     def holds(self, value: Any) -> bool:
         """Say whether the setting has this value."""
         try:
-            found: bool = self.read() == value
-            return found
+            return bool(self.read() == value)
         except BaseException as error:  # it cannot be read, or the user's code replaced it
             if is_order(error):
                 raise

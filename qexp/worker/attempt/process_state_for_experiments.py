@@ -1,4 +1,4 @@
-"""Restores settings of this process that an experiment may change, such as the environment and loggers."""
+"""Restore settings of this process that an experiment may change, such as the environment and loggers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Restores settings of this process that qexp itself needs; if that fails, the process must be replaced."""
+"""Restore settings of this process that qexp itself needs; if that fails, the process must be replaced."""
 
 from __future__ import annotations
 

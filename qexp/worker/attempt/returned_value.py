@@ -1,4 +1,4 @@
-"""Turns the value that a function returns into its result: data is kept, and an error names the other parts."""
+"""Turn the value that a function returns into its result: data is kept, and an error names the other parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs attempts in this process: prepares the environment of each, and restores the process afterwards."""
+"""Run attempts in this process: prepare the environment of each, and restore the process afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures the processor time, memory, GPU memory and, on request, energy of an attempt."""
+"""Measure the processor time, memory, GPU memory and, on request, energy of an attempt."""
 
 from __future__ import annotations
 
@@ -141,8 +141,7 @@ def _gpu_memory(pid: int) -> int | None:
 def _processes(device: Any) -> list[Any]:
     import pynvml
 
-    found: list[Any] = pynvml.nvmlDeviceGetComputeRunningProcesses(device)
-    return found
+    return list(pynvml.nvmlDeviceGetComputeRunningProcesses(device))
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,1 +1,1 @@
-"""Handles a message in a child of Celery's pool: claims, runs and records its experiments."""
+"""Handle a message in a child of Celery's pool: claim, run and record its experiments."""

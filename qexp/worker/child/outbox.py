@@ -1,4 +1,4 @@
-"""Records outcomes in Postgres; while Postgres is unreachable they wait in files, since they may be days of work."""
+"""Record outcomes in Postgres; while Postgres is unreachable they wait in files, since they may be days of work."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from qexp.errors import FilesError
@@ -55,10 +55,10 @@ class ResultOutbox:
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: Raw) -> claiming.FinishedAttempt | None:
-            found = claiming.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
-            if found is None and claiming.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
+            ended = claiming.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
+            if ended is None and claiming.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
                 return claiming.FinishedAttempt()
-            return found
+            return ended
 
         with self._keeping([(claim, outcome)]) as waiting:
             try:
@@ -117,23 +117,19 @@ class ResultOutbox:
         """
 
         def finish(raw: Raw) -> dict[int, claiming.FinishedAttempt]:
-            found = claiming.finish_all(raw, worker, items)
-            if missing := {item.id: item.attempt for item in items if item.id not in found}:
-                found |= dict.fromkeys(claiming.recorded_before(raw, missing, worker), claiming.FinishedAttempt())
-            return found
+            ended = claiming.finish_all(raw, worker, items)
+            if missing := {item.id: item.attempt for item in items if item.id not in ended}:
+                ended |= dict.fromkeys(claiming.recorded_before(raw, missing, worker), claiming.FinishedAttempt())
+            return ended
 
-        found = self._postgres.run(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
-        self._complete(items, found)
-        return found
-
-    def _complete(self, items: Sequence[claiming.EncodedResult], found: Mapping[int, claiming.FinishedAttempt]) -> None:
-        """Delete the checkpoint files of recorded results, and note the names of the results."""
+        ended = self._postgres.run(finish, f"the outcomes of {len(items)} experiments", patience, waiting)
         for item in items:
-            if item.id in found:
-                self._delete(found[item.id].urls)
+            if item.id in ended:
+                self._delete(ended[item.id].urls)
                 self._add_names(item.study, item.names)
             else:
                 log.warning("experiment %d: an attempt came too late: its result is discarded", item.id)
+        return ended
 
     def drain(self, patience: float = 0.0, died: Callable[[ChildDeath], None] | None = None) -> None:
         """
@@ -198,8 +194,8 @@ class ResultOutbox:
         """Add new names of results to the study's row, and to the names that this process knows."""
         known = self._names.get(study, {})
         if new := [name for name in names if name not in known]:
-            found = self._postgres.run(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
-            self._names[study] = dict.fromkeys(found)
+            names = self._postgres.run(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
+            self._names[study] = dict.fromkeys(names)
 
     def _delete(self, urls: Sequence[str]) -> None:
         """Delete files of checkpoints; only log an error, since the experiment is done."""
@@ -212,8 +208,8 @@ class ResultOutbox:
 
 def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
     """Add names of results to a study, and return all of its names."""
-    found = claiming.name_results(raw, study, names)
-    if found is None:
+    all_names = claiming.name_results(raw, study, names)
+    if all_names is None:
         return claiming.result_names(raw, study)
     views.refresh(raw, study)
-    return found
+    return all_names

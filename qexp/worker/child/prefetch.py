@@ -1,4 +1,4 @@
-"""Claims the experiments of a message ahead of their turn: short ones in batches, while another one runs."""
+"""Claim the experiments of a message ahead of their turn: short ones in batches, while another one runs."""
 
 from __future__ import annotations
 
@@ -150,11 +150,11 @@ class ClaimPrefetcher:
         pid = os.getpid()
 
         def claim(raw: Raw) -> list[Claim]:
-            found = claiming.adopt(raw, self._worker, pid, self._held.ids) if self._answer_lost else []
+            adopted = claiming.adopt(raw, self._worker, pid, self._held.ids) if self._answer_lost else []
             self._answer_lost = True
-            adopted = {item.id for item in found}
-            rest = [number for number in ids if number not in adopted and self._shutdown_policy.allows(raw, number)]
-            return found + (claiming.claims(raw, rest, self._worker, pid) if rest else [])
+            known = {item.id for item in adopted}
+            new = [number for number in ids if number not in known and self._shutdown_policy.allows(raw, number)]
+            return adopted + (claiming.claims(raw, new, self._worker, pid) if new else [])
 
         claims = self._postgres.run(claim, f"claim of {_shown(ids)}", patience)
         self._held.add(claims)  # first, since SystemExit may come at any moment

@@ -1,4 +1,4 @@
-"""Records the results of short experiments in batches, since each commit waits for the disk."""
+"""Record the results of short experiments in batches, since each commit waits for the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prepares a child of Celery's pool: separates it from the main process, and refuses signals to that process."""
+"""Prepare a child of Celery's pool: separate it from the main process, and refuse signals to that process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encodes the value of a checkpoint as bytes and decodes it, without a database."""
+"""Encode the value of a checkpoint as bytes and decode it, without a database."""
 
 from __future__ import annotations
 

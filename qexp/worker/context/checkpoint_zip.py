@@ -1,4 +1,4 @@
-"""Writes nested data with arrays as a zip, and reads it: a JSON skeleton and a file per array, without pickle."""
+"""Write nested data with arrays as a zip, and read it: a JSON skeleton and a file per array, without pickle."""
 
 from __future__ import annotations
 

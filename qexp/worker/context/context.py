@@ -111,10 +111,10 @@ class Context(Injected):
         They become part of the experiment's result, and they stay if the function fails later. Raises ContextError that
         names parts that are not data; the other parts are recorded.
         """
-        found = partial_data(values)
-        self._journal.record(found.data if isinstance(found.data, dict) else {}, time.time())
-        if found.refused:
-            reasons = "; ".join(refusal.reason for refusal in found.refused.values())
+        parts = partial_data(values)
+        self._journal.record(parts.data if isinstance(parts.data, dict) else {}, time.time())
+        if parts.refused:
+            reasons = "; ".join(refusal.reason for refusal in parts.refused.values())
             raise ContextError(f"record: {reasons}; keep other values with context.artifact or context.save")
 
     def metric(self, step: int | None = None, **values: Any) -> None:
@@ -221,13 +221,13 @@ class Context(Injected):
             save()
 
     def _resume(self, name: str, held: State, dump: Dump | None, load: Load | None) -> int:
-        found = self.load(name=name, load=load)
-        if found is None:
-            encode(held.taken(), dump)  # fail now, not hours into the loop, if the state cannot be saved
+        saved = self.load(name=name, load=load)
+        if saved is None:
+            encode(held.taken(), dump)  # if the state cannot be saved, fail now and not hours later
             return 0
-        held.restore(found["state"])
-        self.log.info("continues after %d finished steps", found["done"])
-        return int(found["done"])
+        held.restore(saved["state"])
+        self.log.info("continues after %d finished steps", saved["done"])
+        return int(saved["done"])
 
     def artifact(self, name: str, content: bytes | str | Path) -> str:
         """Store a file, given as bytes or by its path, with the experiment; return its URL."""

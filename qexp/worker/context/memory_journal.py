@@ -55,8 +55,8 @@ class MemoryJournal:
 
     def load(self, name: str, default: Any, load: Load | None) -> Any:
         """Return a checkpoint that this or an earlier attempt saved. Returns *default* if there is none."""
-        found = self.checkpoints.get(name) or self._stored(name)
-        return default if found is None else decode(found.kind, found.data, load)
+        encoded = self.checkpoints.get(name) or self._stored(name)
+        return default if encoded is None else decode(encoded.kind, encoded.data, load)
 
     def artifact(self, name: str, content: bytes | Path) -> str:
         """Keep a file's content or path."""

@@ -1,4 +1,4 @@
-"""Reads the output of an attempt, while it runs and afterwards: its head and its tail, in chunks for the database."""
+"""Read the output of an attempt, while it runs and afterwards: its head and its tail, in chunks for the database."""
 
 from __future__ import annotations
 

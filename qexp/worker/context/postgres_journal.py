@@ -143,8 +143,8 @@ class PostgresJournal:
     def load(self, name: str, default: Any, load: Load | None) -> Any:
         """Return a checkpoint of this or an earlier attempt. Returns *default* if there is none."""
         self._check()
-        found = self.encoded(name)
-        return default if found is None else decode(found.kind, found.data, load)
+        encoded = self.encoded(name)
+        return default if encoded is None else decode(encoded.kind, encoded.data, load)
 
     def encoded(self, name: str) -> EncodedCheckpoint | None:
         """Return a stored checkpoint. Returns None if there is none."""

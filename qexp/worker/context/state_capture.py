@@ -1,4 +1,4 @@
-"""Captures the state of a loop as data, and notes the places of the captured objects."""
+"""Capture the state of a loop as data, and note the places of the captured objects."""
 
 from __future__ import annotations
 

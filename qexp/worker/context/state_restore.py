@@ -1,4 +1,4 @@
-"""Restores the state of a loop in place, in the objects that a function uses."""
+"""Restore the state of a loop in place, in the objects that a function uses."""
 
 from __future__ import annotations
 

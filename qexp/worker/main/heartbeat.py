@@ -1,4 +1,4 @@
-"""Sends the heartbeat of a worker in its main process, since a child may run for days."""
+"""Send the heartbeat of a worker in its main process, since a child may run for days."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The leader, one worker by a lease: it rescues experiments of silent workers, publishes, and runs periodic jobs."""
+"""The leader, one worker by a lease: it recovers experiments of silent workers, publishes, and runs periodic jobs."""
 
 from __future__ import annotations
 

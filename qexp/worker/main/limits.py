@@ -1,4 +1,4 @@
-"""Enforces the limits of attempts in time and memory: sends a signal first, then kills their processes."""
+"""Enforce the limits of attempts in time and memory: send a signal first, then kill their processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notifies people of their studies: the leader notes news in Postgres, and a thread sends the notifications."""
+"""Notify people of their studies: the leader notes news in Postgres, and a thread sends the notifications."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ class Notifier:
         """Note the news of studies, and wake the thread that sends it."""
         settings = self._database.settings
         with self._database.begin() as connection:
-            found = notifications.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
-            known = notifications.told(connection, [news.id for news in found])
-            for news in found:
+            studies = notifications.news(connection, bool(settings.notify), settings.lease, settings.stalled_after)
+            known = notifications.told(connection, [news.id for news in studies])
+            for news in studies:
                 for event, since in news.events().items():
                     wanted = news.addresses or settings.notify
                     new = [to for to in wanted if (news.id, event, since, digest(to)) not in known]

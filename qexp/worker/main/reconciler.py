@@ -1,7 +1,8 @@
-"""Reconciles the slots with the rows in Postgres: ends unwanted attempts, and finds deaths that Celery missed."""
+"""Reconcile the slots with the rows in Postgres: end unwanted attempts, and find deaths that Celery missed."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -97,11 +98,9 @@ class Reconciler:
 
 def _living() -> set[int]:
     """Return the ids of this process, which runs attempts in the pool "solo", and of its living children."""
-    found = {os.getpid()}
+    living = {os.getpid()}
     for child in psutil.Process().children():
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             if child.status() != psutil.STATUS_ZOMBIE:
-                found.add(child.pid)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+                living.add(child.pid)
+    return living

@@ -1,4 +1,4 @@
-"""Recovers the work of dead children and workers: records their results, and publishes other claims again."""
+"""Recover the work of dead children and workers: record their results, and publish their other claims again."""
 
 from __future__ import annotations
 
