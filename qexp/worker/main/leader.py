@@ -125,7 +125,8 @@ class Leader:
 
     def _is_idle(self) -> bool:
         """Say whether no experiment is open, as far as this worker knows, so that the next run can wait."""
-        return not self._active and not self._slots.occupied() and time.monotonic() < self._ran_at + _IDLE_INTERVAL
+        is_open = self._active or self._probed or self._slots.occupied()
+        return not is_open and time.monotonic() < self._ran_at + _IDLE_INTERVAL
 
     def _mark(self, site: UUID) -> None:
         """Set a key on the broker that expires soon; it says that a leader reaches Postgres."""
