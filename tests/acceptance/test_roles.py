@@ -313,7 +313,7 @@ def test_a_worker_cannot_migrate_the_schema_and_names_who_can(roles, qexp):
     try:
         done = qexp("db", "migrate", environ={"QEXP_DATABASE_URL": roles.worker.database_url})
         assert done.returncode == 2
-        assert f"the database has no tables of qexp's, this qexp needs schema {schema_version.HEAD}" in done.stderr
+        assert f"the database has no tables of qexp, this qexp needs schema {schema_version.HEAD}" in done.stderr
         assert len(done.stderr.splitlines()) == 1
     finally:
         with connect(roles.owner) as raw:
