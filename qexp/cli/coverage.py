@@ -30,7 +30,7 @@ _SUFFIXES = (".pdf", ".svg", ".png", ".csv", ".json")
 @format_option
 def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **options: Any) -> int:
     """
-    Count the done experiments of each cell, with the reason of each gap and the command that fills it.
+    Count the done experiments of each cell, with reasons for gaps and the commands that fill them.
 
     The newest grid gives the expected experiments. --rows and --columns default to the two parameters with the most
     values. The exit status is 0 if everything is done, otherwise 1.

@@ -55,7 +55,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
     },
     "Summarize them": {
         "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
-        "coverage": Verb("coverage", "Count the done experiments of each cell, with the reason of each gap."),
+        "coverage": Verb("coverage", "Count the done experiments of each cell, with reasons for gaps."),
         "compare": Verb("compare", "Compare methods or studies in pairs: difference, wins, p."),
         "plot": Verb("plot", "Draw results over parameters, or series over steps."),
         "report": Verb("report", "Write all about a study to one .html file."),
