@@ -7,7 +7,6 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from qexp.analysis import markup
 from qexp.truncation import listed
 
 WIDTH = 80
@@ -138,13 +137,3 @@ def _left(text: str, width: int) -> str:
             text = text[:-1]
         text += "…"
     return text + " " * (width - width_of(text))
-
-
-def html_table(heads: Sequence[str], rows: Iterable[Sequence[str]], colors: Sequence[Sequence[str]] = ()) -> str:
-    """Return an HTML table; *colors* has a background for each cell, or an empty text."""
-    return markup.table(heads, rows, shades=colors)
-
-
-def html_lines(texts: Iterable[str]) -> str:
-    """Return a paragraph for each text."""
-    return markup.join([markup.tag("p", text) for text in texts])

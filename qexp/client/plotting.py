@@ -33,8 +33,8 @@ def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
     it pools a parameter, or results of different settings or code.
     """
     require_matplotlib()
+    from qexp.analysis.plots.curves import series_of
     from qexp.analysis.plots.drawing import draw
-    from qexp.analysis.plots.series import series_of
 
     _check_selectors(selection)
     series = None

@@ -12,7 +12,7 @@ import numpy as np
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.table import labels
 from qexp.analysis.table.names import DEFAULT_OVER, STUDY, axis_source, parameters
-from qexp.analysis.table.replicates import Axes, axes
+from qexp.analysis.table.replicates import Axes, axes, joint_codes
 from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError
@@ -66,7 +66,7 @@ class Pairing:
 
         A unit is a block of its group. In a group of a single block, each key is a unit: replicates are compared.
         """
-        block, single = _code(self.group, self.block), np.arange(len(self.group))
+        block, single = joint_codes(self.group, self.block), np.arange(len(self.group))
         count = np.array([self.count_blocks(group) for group in range(len(self.groups.keys))])
         return np.where(count[self.group] > 1, block, len(block) + single)
 
@@ -153,7 +153,7 @@ def _aligned(
     """Return the values of all methods side by side."""
     groups, replicates = axes(observed, spec.per), axes(observed, observed.over)
     blocks = _with_rest(axes(observed, block_names), observed, methods, spec)
-    together = _code(_code(groups.codes, blocks.codes), replicates.codes)
+    together = joint_codes(joint_codes(groups.codes, blocks.codes), replicates.codes)
     keys, first = np.unique(together, return_index=True)
     values, place = _matrix(observed, spec.metric, methods, together, len(keys))
     inner = axes(observed, spec.average)
@@ -181,18 +181,12 @@ def _with_rest(blocks: Axes, observed: TableExperiments, methods: Axes, spec: Co
     A rest that is one within each method belongs to the method. Several studies are paired by whole parameters.
     """
     rest = observed.rest.astype(np.int64)
-    within = np.unique(_code(methods.codes, rest))
+    within = np.unique(joint_codes(methods.codes, rest))
     if STUDY in spec.compared or len(within) == len(methods.keys):
         return blocks
-    _, first, codes = np.unique(_code(blocks.codes, rest), return_index=True, return_inverse=True)
+    _, first, codes = np.unique(joint_codes(blocks.codes, rest), return_index=True, return_inverse=True)
     keys = [(*blocks.keys[blocks.codes[at]], number) for number, at in enumerate(first.tolist())]
     return Axes((*blocks.names, "other keys"), keys, codes.astype(np.int32))
-
-
-def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return one code for pairs of codes; the codes count from 0 without gaps."""
-    width = int(second.max(initial=0)) + 1
-    return np.unique(first.astype(np.int64) * width + second, return_inverse=True)[1].astype(np.int64)
 
 
 def _matrix(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qexp.analysis import text_layout
+from qexp.analysis import markup, text_layout
 from qexp.analysis.compare.model import Comparison, Pair, Ranks
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
 from qexp.analysis.text_layout import StyledLine, StyledText
@@ -65,14 +65,11 @@ def _sentences(found: Comparison, pair: Pair) -> Iterator[tuple[str, str]]:
     means = column_format([pair.first_mean, pair.second_mean])
     yield "means", f"{means.text(pair.first_mean)} and {means.text(pair.second_mean)}"
     yield "difference", f"{_signed(form, figures.difference)}, 95 % interval {_interval(form, pair)}"
-    yield "pairs", f"n = {figures.n}: {found.unit}{_from_results(pair)}"
+    results = f" ({pair.results} results each)" if pair.results != figures.n else ""
+    yield "pairs", f"n = {figures.n}: {found.unit}{results}"
     yield "wins", f"{pair.first} {figures.wins}, {pair.second} {figures.losses}, ties {figures.ties}"
     yield "effect size", f"dz = {_effect(figures.cohens_dz)}, rank-biserial {_effect(figures.rank_biserial)}"
     yield "test", figures.reason or f"{p_text(figures.p or 0.0)}, {found.test}"
-
-
-def _from_results(pair: Pair) -> str:
-    return f" ({pair.results} results each)" if pair.results != pair.figures.n else ""
 
 
 def _conclusion(found: Comparison, pair: Pair) -> str:
@@ -232,12 +229,12 @@ def page(found: Comparison) -> str:
         [*pair.group, pair.name, *(piece.text for piece in cells)]
         for pair, cells in zip(found.pairs, _cells(found.pairs), strict=True)
     ]
-    parts = [text_layout.html_lines([_title(found)]), text_layout.html_table([*stubs, *_HEADS], rows)]
+    parts = [markup.tag("p", _title(found)), markup.table([*stubs, *_HEADS], rows)]
     said = [f"pairs: {found.unit}", f"p: {found.test}, {found.correction}", _LEGEND]
     said += [f"no p: {one}" for one in dict.fromkeys(p.figures.reason for p in found.pairs if p.figures.reason)]
     if found.ranks is not None:
         ranked = [[name, f"{rank:.2f}"] for name, rank in zip(found.ranks.methods, found.ranks.ranks, strict=True)]
-        parts.append(text_layout.html_table(["method", "average rank"], ranked))
+        parts.append(markup.table(["method", "average rank"], ranked))
         said += _of_ranks(found.ranks, found.unit)
     said += [f"{sentence(note)}: {note.command}" if note.command else sentence(note) for note in found.notes]
-    return "".join(parts) + text_layout.html_lines(said)
+    return markup.join(parts, [markup.tag("p", text) for text in said])

@@ -15,17 +15,14 @@ from qexp.analysis.table.checks import lost_and_left_out
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.names import DEFAULT_OVER, parameters
 from qexp.analysis.table.problems import nothing_done
-from qexp.analysis.table.replicates import Axes, axes
+from qexp.analysis.table.replicates import axes, require_few
 from qexp.analysis.table.table_experiments import TableExperiments, observe, with_studies
-from qexp.errors import SummaryError
 from qexp.model import compact
 from qexp.store.connection import Connection
 from qexp.store.reads import repeats, study_rows
 from qexp.truncation import listed
 
 _SHOWN = 6
-_MOST = 1_000
-"""Rows or columns."""
 
 
 def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
@@ -56,7 +53,8 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
 def counted(connection: Connection, observed: TableExperiments, roles: Roles, found: Reasons) -> Coverage:
     """Count experiments that have been read. Raises SummaryError if there are more than 1,000 rows or columns."""
     rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
-    _require_few(rows, columns)
+    for option, some in (("--rows", rows), ("--columns", columns)):
+        require_few(option, some, "choose some with --where")
     shape = len(rows.keys), len(columns.keys)
     cell = rows.codes.astype(np.intp) * shape[1] + columns.codes  # bincount copies narrower integers
     cells = shape[0] * shape[1]
@@ -81,13 +79,6 @@ def counted(connection: Connection, observed: TableExperiments, roles: Roles, fo
         },
         notes=tuple(_notes(connection, observed, roles, found, [left_out for _, left_out in plans])),
     )
-
-
-def _require_few(rows: Axes, columns: Axes) -> None:
-    for option, found in (("--rows", rows), ("--columns", columns)):
-        if len(found.keys) > _MOST:
-            number = f"found {len(found.keys):,} values, expected at most {_MOST:,}"
-            raise SummaryError(f"{option} {','.join(found.names)}: {number}; choose some with --where")
 
 
 def _counts(observed: TableExperiments, found: Reasons, cell: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qexp.analysis import text_layout
+from qexp.analysis import markup, text_layout
 from qexp.analysis.axis_columns import axis_columns
 from qexp.analysis.table.model import Key, Note
 from qexp.analysis.text_layout import WIDTH, StyledLine, StyledText
@@ -171,7 +171,7 @@ class Coverage:
 
     def figure(self) -> Picture:
         """Return a matplotlib figure: a heat map of the share that is done, with the counts."""
-        from qexp.analysis.coverage.figure import coverage_figure
+        from qexp.analysis.coverage.files import coverage_figure
 
         return coverage_figure(self)
 
@@ -199,4 +199,5 @@ class Coverage:
         said = [self.summary]
         said += [": ".join([self.sentence(gap), *gap.commands]) for gap in self.gaps]
         said += [f"{note.text}: {note.command}" if note.command else note.text for note in self.notes]
-        return text_layout.html_table([*self.row_axes, *self._heads()], rows, colors) + text_layout.html_lines(said)
+        table = markup.table([*self.row_axes, *self._heads()], rows, shades=colors)
+        return markup.join(table, [markup.tag("p", text) for text in said])

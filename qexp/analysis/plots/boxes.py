@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from qexp.analysis.plots.data import Chosen, samples
 from qexp.analysis.plots.layout import PlotText, n_text, over
-from qexp.analysis.plots.lines import groups
+from qexp.analysis.plots.lines import groups, legend
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import categories
@@ -39,7 +38,10 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotTe
         panel.set_xlim(-0.5, len(chosen.x.values) - 0.5)
         for edge in range(1, len(chosen.x.values) if count > 1 else 0):
             panel.axvline(edge - 0.5, color="0.9", linewidth=0.6, zorder=0)
-    return PlotText(_sentence(chosen, [len(sample) for sample in values.values()]), _legend(chosen))
+    entries = legend(
+        chosen.by, lambda style: Patch(facecolor=_light(style.color), edgecolor=style.color, hatch=style.hatch)
+    )
+    return PlotText(_sentence(chosen, [len(sample) for sample in values.values()]), entries)
 
 
 def _box(panel: Axes, place: float, width: float, sample: npt.NDArray[np.float64], style: GroupStyle) -> None:
@@ -73,16 +75,6 @@ def _light(color: str) -> tuple[float, float, float]:
     """Return a colour mixed with white."""
     red, green, blue = (0.25 * part + 0.75 for part in to_rgb(color))
     return red, green, blue
-
-
-def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
-    if chosen.by is None:
-        return []
-    styles = [group_style(place) for place in groups(chosen.by)]
-    return [
-        (label, Patch(facecolor=_light(style.color), edgecolor=style.color, hatch=style.hatch))
-        for label, style in zip(chosen.by.labels, styles, strict=True)
-    ]
 
 
 def _sentence(chosen: Chosen, counts: Sequence[int]) -> str:

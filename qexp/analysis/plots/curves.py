@@ -21,7 +21,9 @@ from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.statistics.names import Statistic
-from qexp.errors import SummaryError
+from qexp.errors import SummaryError, nearest
+from qexp.store.connection import Connection
+from qexp.store.reads import curves as reads
 
 _LONG = 1_000
 """The points of a line from which on it is thin."""
@@ -29,6 +31,7 @@ _MOST_COUNTS = 3
 """The most changes of n written beside a line; of more, only the last is written."""
 _MARKS = 8
 """Markers on a line."""
+_READ = {Statistic.MEDIAN: reads.quartiles, Statistic.IQM: reads.interquartile_means}
 
 
 @dataclass(frozen=True)
@@ -161,3 +164,21 @@ def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
     if odd:
         notes.append(f"NaN or infinite points of {odd:,} {'run' if odd == 1 else 'runs'} are left out")
     return dataclasses.replace(chosen, left_out=left_out, notes=tuple(notes), drawn=runs)
+
+
+def series_of(connection: Connection, chosen: Chosen, request: PlotRequest) -> tuple[dict[Key, Curve], Chosen]:
+    """Return the curves, and the chosen experiments that have points. Raises SummaryError if none has."""
+    chosen_groups = (chosen.ids.tolist(), members(chosen).tolist())
+    counts = reads.runs(connection, chosen_groups, request.metric)
+    runs = {group: drawn for group, drawn, _ in counts if drawn}
+    if not runs:
+        known = reads.names(connection, chosen_groups)
+        if request.metric in known:
+            raise SummaryError(f"--metric {request.metric}: no point of the series is finite")
+        guess = nearest(request.metric, known) or f", expected one of {', '.join(known) or 'none'}"
+        raise SummaryError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
+    rows = _READ.get(request.center, reads.means)(connection, chosen_groups, request.metric)
+    odd = sum(odd for _, _, odd in counts)
+    return curves_of(rows, runs, chosen, request.center), without_series(
+        chosen, request.metric, sum(runs.values()), odd
+    )

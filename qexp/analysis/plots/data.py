@@ -85,11 +85,15 @@ def choose(experiments: Experiments, request: PlotRequest, mixed: Sequence[str] 
     if not done.any():
         raise SummaryError(f"{_place(experiments)}: nothing is done yet ({_counts(statuses)}); see 'qexp status'")
     left_out: dict[str, int] = {str(status): statuses[status] for status in _ORDER if statuses[status]}
-    y, drawn = _metric(experiments, request, done, left_out)
-    x_numbers, drawn = _numeric_x(experiments, request, drawn, left_out)
+    y, drawn, x_numbers = np.empty(0), done, None
+    if request.kind != "curve":
+        y, drawn = _numbers_of(frame, "--metric", request.metric, done, left_out)
+    if request.kind in ("line", "scatter") and request.x is not None:
+        x_numbers, drawn = _numbers_of(frame, "--x", request.x, drawn, left_out)
     if not drawn.any():
         raise SummaryError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
-    roles = {name: _axis(frame, getattr(request, name), request) for name in ("x", "by", "facet")}
+    names = {"x": None if request.kind == "scatter" else request.x, "by": request.by, "facet": request.facet}
+    roles = {role: None if name is None else axis_of(name, frame[name]) for role, name in names.items()}
     free = _free(experiments, request, drawn, over) if request.kind != "scatter" else []
     _refuse(free, mixed, request, over)
     found = Chosen(
@@ -143,23 +147,6 @@ def _unknown(option: str, noun: str, name: str, known: Sequence[str]) -> str:
     return f"{option}: no {noun} is named {name!r}" + (guess or f", expected one of {listed(known, 12) or 'none'}")
 
 
-def _metric(
-    experiments: Experiments, request: PlotRequest, done: Mask, left_out: dict[str, int]
-) -> tuple[npt.NDArray[np.float64], Mask]:
-    """Return the values of the metric, and which experiments are done and have a finite one."""
-    if request.kind == "curve":
-        return np.empty(0), done
-    return _numbers_of(experiments.frame, "--metric", request.metric, done, left_out)
-
-
-def _numeric_x(
-    experiments: Experiments, request: PlotRequest, drawn: Mask, left_out: dict[str, int]
-) -> tuple[npt.NDArray[np.float64] | None, Mask]:
-    if request.kind not in ("line", "scatter") or request.x is None:
-        return None, drawn
-    return _numbers_of(experiments.frame, "--x", request.x, drawn, left_out)
-
-
 def _numbers_of(
     frame: pd.DataFrame, option: str, name: str, among: Mask, left_out: dict[str, int]
 ) -> tuple[npt.NDArray[np.float64], Mask]:
@@ -189,12 +176,6 @@ def _shortened(value: Any) -> Any:
     return repr(shortened(text, 40))
 
 
-def _axis(frame: pd.DataFrame, name: str | None, request: PlotRequest) -> PlotAxis | None:
-    if name is None or (request.kind == "scatter" and name == request.x):
-        return None
-    return axis_of(name, frame[name])
-
-
 def _free(experiments: Experiments, request: PlotRequest, drawn: Mask, over: Sequence[str]) -> list[PlotAxis]:
     """Return the parameters that differ inside of one line's point, box or cell."""
     frame = experiments.frame
@@ -211,8 +192,8 @@ def _free(experiments: Experiments, request: PlotRequest, drawn: Mask, over: Seq
 def _refuse(free: Sequence[PlotAxis], mixed: Sequence[str], request: PlotRequest, over: Sequence[str]) -> None:
     """Raise RefusedError with a line for each reason that the request does not allow."""
     reasons = {
-        "open": [_pooling(free, request, over)] if free and not request.pools else [],
-        "mixed": [] if request.mixes else mixed,
+        "open": [_pooling(free, request, over)] if free and "open" not in request.allowed else [],
+        "mixed": [] if "mixed" in request.allowed else mixed,
     }
     if lines := [line for kind in ALLOWED for line in reasons[kind]]:
         kinds = ",".join(kind for kind in ALLOWED if reasons[kind] or kind in request.allowed)
@@ -268,11 +249,8 @@ def _cells(axes: Sequence[PlotAxis | None], total: int) -> tuple[list[Cell], npt
 
 def _check_sizes(found: Chosen, request: PlotRequest) -> None:
     """Raise SummaryError if there are more lines, panels or categories than a reader can tell apart."""
-    limits = [("--facet", found.facet, _MOST_PANELS)]
-    if request.kind == "heatmap":
-        limits += [("--by", found.by, _MOST_CATEGORIES["heatmap"])]
-    else:
-        limits += [("--by", found.by, MOST_GROUPS)]
+    most_groups = _MOST_CATEGORIES["heatmap"] if request.kind == "heatmap" else MOST_GROUPS
+    limits = [("--facet", found.facet, _MOST_PANELS), ("--by", found.by, most_groups)]
     if request.kind in _MOST_CATEGORIES:
         limits += [("--x", found.x, _MOST_CATEGORIES[request.kind])]
     for option, axis, limit in limits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +37,10 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotTe
             counts += found.n.tolist()
             fewer |= bool((found.n < found.n.max()).any())
         number_ticks(panel, chosen.x, "x" in request.log)
-    return PlotText(_sentence(chosen, request.center, counts, fewer), legend(chosen.by))
+    entries = legend(
+        chosen.by, lambda style: Line2D([], [], color=style.color, marker=style.marker, linestyle=style.dash)
+    )
+    return PlotText(_sentence(chosen, request.center, counts, fewer), entries)
 
 
 def groups(by: PlotAxis | None) -> range:
@@ -67,13 +70,9 @@ def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: GroupSt
         panel.vlines(x[alone], found.low[alone], found.high[alone], color=style.color, alpha=0.5)
 
 
-def legend(by: PlotAxis | None) -> list[tuple[str, Artist]]:
-    """Return an entry per group: its line and its marker."""
-    styles = [group_style(place) for place in groups(by)]
-    return [] if by is None else [
-        (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=style.dash))
-        for label, style in zip(by.labels, styles, strict=True)
-    ]  # fmt: skip
+def legend(by: PlotAxis | None, sample: Callable[[GroupStyle], Artist]) -> list[tuple[str, Artist]]:
+    """Return the label and the sample of each group; nothing without --by."""
+    return [] if by is None else [(label, sample(group_style(place))) for place, label in enumerate(by.labels)]
 
 
 def _sentence(chosen: Chosen, statistic: Statistic, counts: Sequence[int], fewer: bool) -> str:

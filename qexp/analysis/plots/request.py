@@ -53,7 +53,12 @@ class PlotRequest:
     style: str = "paper"
     """One of STYLES."""
     allow: str = ""
-    """`open`, `mixed` or both with a comma: see `pools` and `mixes`."""
+    """
+    `open`, `mixed` or both with a comma.
+
+    `open`: one line, box or cell may pool experiments that differ in other parameters. `mixed`: experiments with other
+    settings or code than the newest revision are drawn too.
+    """
 
     def __post_init__(self) -> None:
         self._check_choices()
@@ -75,16 +80,6 @@ class PlotRequest:
         from qexp.analysis.statistics.names import Statistic, statistic_of
 
         return Statistic.MEAN_STD if self.statistic is None else statistic_of(self.statistic)
-
-    @property
-    def pools(self) -> bool:
-        """Whether one line, box or cell may pool experiments that differ in other parameters."""
-        return "open" in self.allowed
-
-    @property
-    def mixes(self) -> bool:
-        """Whether experiments with other settings or code than the newest revision are drawn too."""
-        return "mixed" in self.allowed
 
     @property
     def allowed(self) -> tuple[str, ...]:

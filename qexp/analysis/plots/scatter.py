@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.layout import PlotText
-from qexp.analysis.plots.lines import groups
+from qexp.analysis.plots.lines import groups, legend
 from qexp.analysis.plots.request import PlotRequest
 from qexp.analysis.plots.style import group_style
 
@@ -39,14 +38,5 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotTe
                 markeredgewidth=0,
                 rasterized=len(chosen.y) > _MANY,
             )
-    return PlotText(f"one point per experiment, n = {len(chosen.y):,}", _legend(chosen))
-
-
-def _legend(chosen: Chosen) -> list[tuple[str, Artist]]:
-    if chosen.by is None:
-        return []
-    styles = [group_style(place) for place in groups(chosen.by)]
-    return [
-        (label, Line2D([], [], color=style.color, marker=style.marker, linestyle=""))
-        for label, style in zip(chosen.by.labels, styles, strict=True)
-    ]
+    entries = legend(chosen.by, lambda style: Line2D([], [], color=style.color, marker=style.marker, linestyle=""))
+    return PlotText(f"one point per experiment, n = {len(chosen.y):,}", entries)

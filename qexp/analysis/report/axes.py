@@ -6,16 +6,12 @@ from collections.abc import Sequence
 
 from qexp.analysis.table.arrangement import Arrangement, arranged, with_roles
 from qexp.analysis.table.names import DEFAULT_OVER, STUDY
-from qexp.analysis.table.replicates import axes
+from qexp.analysis.table.replicates import axes, require_few
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, observe
-from qexp.errors import SummaryError
 from qexp.store.connection import Connection
 from qexp.store.reads import variety
 from qexp.store.reads.study_rows import StudyRow
-
-_MOST = 1_000
-"""Rows or columns of parameters that are named."""
 
 
 def read(
@@ -30,7 +26,7 @@ def read(
         return _fitting(connection, study, metrics)
     observed = observe(connection, spec_of(study, metrics, rows, columns))
     for option, names in (("--rows", rows), ("--columns", columns)):
-        _require_few(observed, option, names)
+        require_few(option, axes(observed, names), "name parameters with fewer values")
     return observed, Arrangement(rows, columns)
 
 
@@ -59,12 +55,3 @@ def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) ->
     observed = observe(connection, spec_of(study, metrics, (), free, over), with_rest=False)
     found = arranged({name: observed.axes[name] for name in free})
     return with_roles(observed, found), found
-
-
-def _require_few(observed: TableExperiments, option: str, names: Sequence[str]) -> None:
-    count = len(axes(observed, names).keys)
-    if count > _MOST:
-        raise SummaryError(
-            f"{option} {','.join(names)}: found {count:,} values, expected at most {_MOST:,}; "
-            "name parameters with fewer values"
-        )

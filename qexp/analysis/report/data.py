@@ -13,7 +13,7 @@ from qexp.analysis.coverage import Coverage
 from qexp.analysis.coverage.build import counted
 from qexp.analysis.coverage.default_axes import Roles
 from qexp.analysis.coverage.gaps import reasons
-from qexp.analysis.plots.request import require_matplotlib
+from qexp.analysis.plots.request import names_of, require_matplotlib
 from qexp.analysis.report import axes, grid_yaml, result_tables
 from qexp.analysis.report.result_tables import MetricTable
 from qexp.analysis.table.arrangement import Arrangement
@@ -21,7 +21,7 @@ from qexp.analysis.table.names import metric_source
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.versions import packages as versions_of
 from qexp.errors import MissingLibraryError, SummaryError
-from qexp.model import Json, Status
+from qexp.model import Json
 from qexp.store.connection import Connection
 from qexp.store.reads import (
     costs,
@@ -165,7 +165,7 @@ def gather(connection: Connection, options: Options) -> Report:
     """Read a report. Raises SummaryError or UnknownStudyError for an option that the study does not have."""
     study = study_rows.find(connection, options.study)
     metrics, left = _metrics(connection, study, options)
-    rows, columns = _names(options.rows), _names(options.columns)
+    rows, columns = names_of(options.rows), names_of(options.columns)
     observed, arrangement = axes.read(connection, study, metrics, rows, columns)
     shown = history.revisions(connection, study, _MOST_REVISIONS)
     return Report(
@@ -181,11 +181,6 @@ def gather(connection: Connection, options: Options) -> Report:
         _effort(connection, study),
         history.example(connection, study),
     )
-
-
-def _names(given: Sequence[str]) -> tuple[str, ...]:
-    """Return names, each once; a person may have written several with commas between."""
-    return tuple(dict.fromkeys(name.strip() for names in given for name in names.split(",") if name.strip()))
 
 
 def _head(connection: Connection, study: StudyRow) -> Head:
@@ -210,7 +205,7 @@ def _machines(connection: Connection, study: StudyRow) -> Machines:
 def _metrics(connection: Connection, study: StudyRow, options: Options) -> tuple[Sequence[str], Sequence[str]]:
     """Return the metrics that have tables, and the results that are numbers and have none."""
     if options.metrics:
-        return _names(options.metrics), ()
+        return names_of(options.metrics), ()
     numeric = [".".join(path) for path in variety.numeric_results(connection, study.id, study.results)]
     known = [name for name in numeric if metric_source(study, name) is not None]
     return known[:MOST_METRICS], known[MOST_METRICS:]
@@ -270,8 +265,3 @@ def _views(connection: Connection, ids: Sequence[int]) -> list[ExperimentView]:
     places = {number: place for place, number in enumerate(ids)}
     found = experiment_rows.experiments(connection, tables.experiment.c.id.in_(ids))
     return sorted(found, key=lambda view: places[view.id])
-
-
-def is_done(report: Report) -> bool:
-    """Return whether any experiment of a report is done."""
-    return report.head.counts.counts[Status.DONE] > 0

@@ -6,7 +6,8 @@ from importlib.resources import files
 
 from qexp.analysis.markup import Html, join, tag
 from qexp.analysis.report import effort_sections, outcome_sections, study_sections
-from qexp.analysis.report.data import Report, is_done
+from qexp.analysis.report.data import Report
+from qexp.model import Status
 
 
 def page(report: Report) -> str:
@@ -29,14 +30,14 @@ def page(report: Report) -> str:
 
 def _sections(report: Report) -> list[tuple[str, str, Html]]:
     """Return the id, the title and the content of each section."""
-    study = report.head.study
+    study, is_done = report.head.study, report.head.counts.counts[Status.DONE] > 0
     found = [
         ("plan", "What was run", study_sections.plan(report.plan, study.function)),
         ("revisions", "Revisions", study_sections.history(report.history, study.revision)),
         ("code", "Code", study_sections.code(report.code)),
         ("machines", "Machines", study_sections.machines(report.machines)),
         ("coverage", "Coverage", outcome_sections.coverage(report.coverage)),
-        ("results", "Results", outcome_sections.results(report.results, report.history.stale, is_done(report))),
+        ("results", "Results", outcome_sections.results(report.results, report.history.stale, is_done)),
         ("pictures", "Pictures", outcome_sections.pictures(report.results)),
         ("errors", "Errors", outcome_sections.errors(report.errors, study.name)),
         ("durations", "Durations", effort_sections.durations(report.effort.durations)),

@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from qexp.analysis.markup import Html, visible
+from qexp.analysis.plots.curves import series_of
 from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
 from qexp.analysis.plots.picture import Picture, applied
 from qexp.analysis.plots.request import PlotRequest
-from qexp.analysis.plots.series import series_of
 from qexp.analysis.table.arrangement import Arrangement
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError
@@ -51,17 +50,16 @@ class Drawing:
 
 
 def of_result(parts: ComputedTable, arrangement: Arrangement, place: int) -> Drawing:
-    """Draw a metric over the rows: lines over a number, boxes otherwise; *place* makes the ids of pictures differ."""
+    """Draw a metric over the rows: lines over a number, boxes otherwise."""
     metric = parts.metrics[0].name
     title = " by ".join([f"{metric} over {arrangement.rows[-1]}", *arrangement.columns])
-    try:
+
+    def make() -> Picture:
         request = _request(parts.observed, arrangement, metric)
         frame, names = _frame(parts.observed, arrangement, metric)
-        chosen = choose(Experiments(frame, names, [metric], parts.observed.studies[0].name), request)
-        with _any_letter():
-            return Drawing(title, svg(draw(chosen, request), f"p{place}"))
-    except SummaryError as error:
-        return Drawing(title, None, str(error))
+        return draw(choose(Experiments(frame, names, [metric], parts.observed.studies[0].name), request), request)
+
+    return _drawing(title, place, make)
 
 
 def _request(observed: TableExperiments, arrangement: Arrangement, metric: str) -> PlotRequest:
@@ -122,7 +120,7 @@ def _frame(observed: TableExperiments, arrangement: Arrangement, metric: str | N
 def of_series(
     connection: Connection, observed: TableExperiments, arrangement: Arrangement, place: int
 ) -> list[Drawing]:
-    """Draw the series that experiments have recorded, a picture for each name; *place* makes their ids differ."""
+    """Draw the series that experiments have recorded, a picture for each name."""
     ids = observed.ids.tolist()
     if curves.is_large(connection, ids, _MOST_POINTS):
         text = f"there are more than {_MOST_POINTS:,} points; draw some with 'qexp plot {observed.studies[0].name}"
@@ -146,22 +144,25 @@ def _curve(
     style, size = _look(facet)
     by, facet = by and _label(by, None), facet and _label(facet, None)
     request = PlotRequest("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
-    try:
+
+    def make() -> Picture:
         frame, names = _frame(observed, arrangement, None)
         chosen = choose(Experiments(frame, names, [], observed.studies[0].name), request)
-        series, chosen = series_of(connection, chosen, request)
-        with _any_letter():
-            return Drawing(title, svg(draw(chosen, request, series), f"p{place}"))
+        series, drawn = series_of(connection, chosen, request)
+        return draw(drawn, request, series)
+
+    return _drawing(title, place, make)
+
+
+def _drawing(title: str, place: int, make: Callable[[], Picture]) -> Drawing:
+    """Return the picture that *make* draws, or the reason why it cannot; *place* makes the ids of pictures differ."""
+    try:
+        with warnings.catch_warnings():
+            # the browser has a font for letters that matplotlib's font lacks
+            warnings.filterwarnings("ignore", "Glyph .* missing from")
+            return Drawing(title, svg(make(), f"p{place}"))
     except SummaryError as error:
         return Drawing(title, None, str(error))
-
-
-@contextmanager
-def _any_letter() -> Iterator[None]:
-    """Draw letters that matplotlib's font lacks without a warning: the browser writes them in a font of its own."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
-        yield
 
 
 def svg(picture: Picture, prefix: str) -> Html:

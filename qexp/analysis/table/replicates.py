@@ -89,6 +89,13 @@ def axes(observed: TableExperiments, names: Sequence[str]) -> Axes:
     return Axes(tuple(names), keys, codes)
 
 
+def require_few(option: str, found: Axes, advice: str, noun: str = "values") -> None:
+    """Raise SummaryError with an advice if there are more than 1,000 rows or columns."""
+    if len(found.keys) > _MOST:
+        number = f"found {len(found.keys):,} {noun}, expected at most {_MOST:,}"
+        raise SummaryError(f"{option} {','.join(found.names)}: {number}; {advice}")
+
+
 def _in_order(observed: TableExperiments, name: str) -> tuple[list[Json], np.ndarray]:
     """Return the values of an axis, ordered by study and then by the first experiment that has each, and its codes."""
     values, codes = observed.axes[name].values, observed.axes[name].codes
@@ -121,15 +128,11 @@ def units(
     """
     row, column, choice = axes(observed, rows), axes(observed, columns), axes(observed, best)
     for what, found in (("rows", row), ("columns", column)):
-        if len(found.keys) > _MOST:
-            raise SummaryError(
-                f"--{what} {','.join(found.names)}: found {len(found.keys):,} {what}, expected at most {_MOST:,}; "
-                "choose some with --where"
-            )
+        require_few(f"--{what}", found, "choose some with --where", what)
     replicate = axes(observed, observed.over).codes
     if pools:
-        replicate = _code(replicate, observed.rest)
-        replicate = replicate if STUDY in (*rows, *columns) else _code(replicate, observed.study)
+        replicate = joint_codes(replicate, observed.rest)
+        replicate = replicate if STUDY in (*rows, *columns) else joint_codes(replicate, observed.study)
     cell = row.codes.astype(np.int32) * len(column.keys) + column.codes
     count = int(replicate.max(initial=0)) + 1
     is_small = len(row.keys) * len(column.keys) * len(choice.keys) * count < 2**31
@@ -177,8 +180,8 @@ def _short(of_choice: np.ndarray, size: np.ndarray) -> np.ndarray:
     return np.asarray(size < largest[group])
 
 
-def _code(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return one code for pairs of codes."""
+def joint_codes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return one code for pairs of codes; the codes count from 0 without gaps."""
     width = int(second.max(initial=0)) + 1
     return np.unique(first.astype(np.int64) * width + second, return_inverse=True)[1]
 
