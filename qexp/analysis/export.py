@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from qexp.analysis.atomic_files import atomic_file, check_target
+from qexp.analysis.writers.labels import is_json
 from qexp.model import Json, strict
 
 Tables = Iterable[pd.DataFrame]
@@ -92,12 +93,4 @@ def _text(value: Any) -> str | None:
         return None
     if not isinstance(value, str):
         return json.dumps(strict(value) if isinstance(value, list | dict) else value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False) if _is_json(value) else value
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return not text.strip()
-    return True
+    return json.dumps(value, ensure_ascii=False) if not value.strip() or is_json(value) else value

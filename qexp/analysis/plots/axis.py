@@ -36,7 +36,7 @@ class PlotAxis:
     def is_numeric(self) -> bool:
         """Return whether all values are numbers; experiments without the parameter do not matter."""
         known = [value for value in self.values if value is not None]
-        return bool(known) and all(type(value) in (int, float) for value in known)
+        return bool(known) and _are_numbers(known)
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
@@ -59,7 +59,8 @@ def axis_of(name: str, column: pd.Series[Any]) -> PlotAxis:
         codes, _ = pd.factorize(column)
     firsts = np.unique(codes[codes >= 0], return_index=True)[1]
     present = np.flatnonzero(codes >= 0)[firsts]
-    values = [_plain(column.iloc[place]) for place in present]
+    found = [column.iloc[place] for place in present]
+    values = [value.item() if isinstance(value, np.generic) else value for value in found]
     order = sorted(range(len(values)), key=lambda place: values[place]) if _are_numbers(values) else range(len(values))
     places = np.empty(len(values) + 1, dtype=np.int64)
     places[list(order)] = np.arange(len(values))
@@ -74,7 +75,3 @@ def _are_numbers(values: list[Any]) -> bool:
 
 def _is_missing(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
-
-
-def _plain(value: Any) -> Json:
-    return value.item() if isinstance(value, np.generic) else value

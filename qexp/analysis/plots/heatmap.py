@@ -56,17 +56,13 @@ def _cells(panel: Axes, facet: int, centers: Mapping[Cell, float], x: PlotAxis, 
     for (cell_facet, column, row), center in centers.items():
         if cell_facet == facet:
             image[row, column] = center
-    _hatch_gaps(panel, image)
+    for row, column in np.argwhere(np.isnan(image)).tolist():
+        gap = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="0.7", hatch="////", linewidth=0)
+        panel.add_patch(gap)
     panel.imshow(image, cmap=COLORMAP, norm=scale, aspect="auto", origin="lower", interpolation="nearest")
     categories(panel, x.labels)
     categories(panel, by.labels, "y")
     panel.spines[:].set_visible(False)
-
-
-def _hatch_gaps(panel: Axes, image: npt.NDArray[np.float64]) -> None:
-    for row, column in np.argwhere(np.isnan(image)).tolist():
-        gap = Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor="white", edgecolor="0.7", hatch="////", linewidth=0)
-        panel.add_patch(gap)
 
 
 def _numbers(

@@ -28,7 +28,9 @@ def coverage(found: Coverage) -> Html:
     text = f"{found.total_done:,} of {found.total:,} experiments of the newest grid are done."
     if not found.expected.any():
         text = "There are no experiments."
-    notes = [[tag("p", note.text, class_="note"), _optional(note.command)] for note in found.notes]
+    notes = [
+        [tag("p", note.text, class_="note"), command(note.command) if note.command else None] for note in found.notes
+    ]
     return join(tag("p", text), _cells(found), _gaps(found), notes)
 
 
@@ -63,10 +65,6 @@ def _gaps(found: Coverage) -> Iterable[Child]:
     for gap in found.gaps:
         yield tag("p", found.sentence(gap), ":" if gap.commands else None)
         yield [command(line) for line in gap.commands]
-
-
-def _optional(line: str) -> Html | None:
-    return command(line) if line else None
 
 
 def results(found: Results, stale: Staleness, is_done: bool) -> Html:

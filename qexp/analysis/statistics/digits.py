@@ -111,11 +111,7 @@ def _decimals_of_centers(centers: Floats) -> int:
     exponent = _exponent(float(sizes.max()), 4)
     most, usual = _clamped(3 - exponent), _clamped(2 - exponent)
     chosen = most if _distinct(centers, most) > _distinct(centers, usual) else usual
-    return max(_needed_decimals(fixed(center, chosen)) for center in centers)
-
-
-def _needed_decimals(text: str) -> int:
-    return len(text.partition(".")[2].rstrip("0"))
+    return max(len(fixed(center, chosen).partition(".")[2].rstrip("0")) for center in centers)
 
 
 def _mantissa_decimals(centers: Floats, spreads: Floats) -> int:

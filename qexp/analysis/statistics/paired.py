@@ -93,7 +93,8 @@ def compare(
     differences = paired_differences(a, b)
     n = differences.size
     if reason := _why_unusable(differences):
-        return _without_figures(chosen, n, reason)
+        nan = math.nan
+        return PairedComparison(chosen, n, nan, nan, nan, 0, 0, 0, nan, nan, None, None, reason)
     low, high = _t_interval(differences)
     better = differences if maximize else -differences
     p, needed, reason = _tested(differences, chosen, alpha, comparisons, correction)
@@ -154,11 +155,6 @@ def _why_unusable(differences: Floats) -> str:
     if not differences.size:
         return "there is no pair"
     return "" if np.isfinite(differences).all() else "a value is NaN or infinite"
-
-
-def _without_figures(test: PairedTest, n: int, reason: str) -> PairedComparison:
-    nan = math.nan
-    return PairedComparison(test, n, nan, nan, nan, 0, 0, 0, nan, nan, None, None, reason)
 
 
 def _mean(differences: Floats) -> float:

@@ -83,7 +83,7 @@ def critical_difference(methods: int, blocks: int, alpha: float = 0.05) -> float
     """Return how far two average ranks must be apart to differ at *alpha* (Nemenyi 1963). Needs scipy."""
     _require_enough(blocks, methods)
     quantile = float(studentized_range().ppf(1 - alpha, methods, np.inf))
-    return quantile / math.sqrt(2) * _rank_error(methods, blocks)
+    return quantile / math.sqrt(2) * math.sqrt(methods * (methods + 1) / (6 * blocks))
 
 
 def indistinguishable(ranks: Sequence[float] | Floats, difference: float) -> list[tuple[int, ...]]:
@@ -102,10 +102,6 @@ def indistinguishable(ranks: Sequence[float] | Floats, difference: float) -> lis
         if len(group) > 1 and not (groups and set(group) <= set(groups[-1])):
             groups.append(group)
     return groups
-
-
-def _rank_error(methods: int, blocks: int) -> float:
-    return math.sqrt(methods * (methods + 1) / (6 * blocks))
 
 
 def _require_enough(blocks: int, methods: int) -> None:

@@ -45,7 +45,8 @@ def arranged(axes: Mapping[str, Coded]) -> Arrangement:
     columns = [
         name
         for name in by_size[1:]
-        if values[name] <= _MOST_COLUMNS and _combinations(axes, _without(taken, name)) * values[name] == cells
+        if values[name] <= _MOST_COLUMNS
+        and _combinations(axes, [other for other in taken if other != name]) * values[name] == cells
     ][:1]
     rows = [name for name in reversed(by_size) if name not in columns]
     return Arrangement(tuple(rows), tuple(columns), tuple(pooled))
@@ -87,10 +88,6 @@ def _crossed(cell: np.ndarray, cells: int, axis: Coded) -> tuple[np.ndarray, int
     is_there[both] = True
     place = np.cumsum(is_there, dtype=np.int32) - 1
     return place[both], int(is_there.sum())
-
-
-def _without(names: Sequence[str], left: str) -> list[str]:
-    return [name for name in names if name != left]
 
 
 def with_roles(observed: TableExperiments, found: Arrangement) -> TableExperiments:

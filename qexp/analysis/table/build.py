@@ -58,7 +58,8 @@ def gather(connection: Connection, spec: TableSpec, observed: TableExperiments |
     metrics = tuple(Metric(name, _maximize(name, spec)) for name in spec.metrics)
     choice, by_maximize = everything(found), True
     if spec.by is not None:
-        by_maximize = _by_maximize(spec.by, spec)
+        known = known_direction(spec.by)
+        by_maximize = _maximize(spec.metrics[0], spec) if known is None else known
         _check_by(observed, spec, spec.by)
         choice = choose(found, found.means(observed.metrics[spec.by]), by_maximize)
     rows, columns = labels.keys(found.rows, spec.labels), labels.keys(found.columns, spec.labels)
@@ -67,7 +68,7 @@ def gather(connection: Connection, spec: TableSpec, observed: TableExperiments |
         metric.name: figures(
             found,
             choice.taken,
-            _scaled(choice.of(found, found.means(observed.metrics[metric.name])), spec.scale),
+            choice.of(found, found.means(observed.metrics[metric.name])) * spec.scale,
             spec.statistic,
         )
         for metric in metrics
@@ -82,18 +83,8 @@ def gather(connection: Connection, spec: TableSpec, observed: TableExperiments |
     )
 
 
-def _scaled(means: np.ndarray, scale: float) -> np.ndarray:
-    return means if scale == 1 else means * scale
-
-
 def _maximize(name: str, spec: TableSpec) -> bool:
     return is_better_large(name) if spec.maximize is None else spec.maximize
-
-
-def _by_maximize(by: str, spec: TableSpec) -> bool:
-    """Return whether larger is better for the metric *by*: by its name, otherwise as for the table's metric."""
-    known = known_direction(by)
-    return _maximize(spec.metrics[0], spec) if known is None else known
 
 
 def _check_by(observed: TableExperiments, spec: TableSpec, by: str) -> None:
@@ -178,7 +169,8 @@ def _column(parts: ComputedTable, column: int, metric: Metric, marks: dict[int, 
     cells = np.arange(len(parts.rows)) * len(parts.columns) + column
     digits = None if parts.spec.digits == "auto" else parts.spec.digits
     written = column_format(found.center[cells], found.spread[cells], digits)
-    has_spread = _has_spread(parts)
+    has_replicates = bool(parts.observed.over) or any((some.n > 1).any() for some in parts.figures.values())
+    has_spread = has_replicates and "±" in statistic_of(parts.spec.statistic).label
     made: list[Cell | None] = []
     for cell in cells.tolist():
         if not found.expected[cell]:
@@ -204,9 +196,3 @@ def _column(parts: ComputedTable, column: int, metric: Metric, marks: dict[int, 
             )
         )
     return made
-
-
-def _has_spread(parts: ComputedTable) -> bool:
-    """Return whether cells show a spread: the statistic has one, and some cell of the table has replicates."""
-    has_replicates = bool(parts.observed.over) or any((found.n > 1).any() for found in parts.figures.values())
-    return has_replicates and "±" in statistic_of(parts.spec.statistic).label

@@ -90,13 +90,9 @@ def _differences(described: Sequence[tuple[Mapping[str, Json], str]]) -> str:
             words[key] = shortened(plain(one[name]), _LONGEST) if name in one else _UNSET
             values.setdefault(key, []).append(where)
         if len(values) > 1:
-            shown = [f"{words[key]} {_joined(where)}" for key, where in values.items()]
+            shown = [f"{words[key]} {listed(where, 1)}" for key, where in values.items()]
             said.append(f"{name} = {listed(shown, _SHOWN)}")
     return listed(said, _SHOWN, "; ")
-
-
-def _joined(where: Sequence[str]) -> str:
-    return listed(where, 1)
 
 
 def _across(
@@ -148,7 +144,10 @@ def _code(
         if among := conflicting(own):
             text = f"{study.name}: {listed(among, _SHOWN)} {_differ(among)} between cells"
             yield Problem("mixed", text, f"qexp requeue {study.name} --stale")
-        elif changed := _changed(own, code.files(newest[at], Imports(tuple(dict.fromkeys(_names(own))), ()))):
+            continue
+        names = dict.fromkeys(name for one in own for name in one if name != PLACE)
+        current = code.files(newest[at], Imports(tuple(names), ()))
+        if changed := sorted({name for one in own for name in one if current.get(name, one[name]) != one[name]}):
             text = f"{study.name}: {listed(changed, _SHOWN)} {_differ(changed)} from the newest revision"
             yield Problem("code", text, f"qexp stale {study.name}")
 
@@ -173,15 +172,6 @@ def _classes(observed: TableExperiments, done: np.ndarray) -> tuple[list[tuple[i
 
 def _of(imports: Mapping[int, Imports], observed: TableExperiments, place: int) -> Imports | None:
     return imports.get(observed.imported.values[place])
-
-
-def _names(versions: Sequence[Versions]) -> Iterator[str]:
-    for one in versions:
-        yield from (name for name in one if name != PLACE)
-
-
-def _changed(own: Sequence[Versions], newest: Versions) -> list[str]:
-    return sorted({name for one in own for name, mark in one.items() if name in newest and newest[name] != mark})
 
 
 def _differ(names: Sequence[str]) -> str:
@@ -211,7 +201,8 @@ def _packages(
         imported = _of(imports, observed, place) or known
         versions.append({} if environment is None else packages(environment, imported))
     within, among = conflicts(cells.of[done], classes, versions)
-    said = listed([f"{name} ({' and '.join(_found(versions, name))})" for name in among], _SHOWN)
+    found = {name: sorted({one[name] for one in versions if name in one})[:_SHOWN] for name in among}
+    said = listed([f"{name} ({' and '.join(some)})" for name, some in found.items()], _SHOWN)
     if within:
         yield Problem("mixed", f"versions of {said} differ within {cells.listed(within)}", cells=tuple(within))
     elif among:
@@ -246,10 +237,6 @@ def _is_known(column: Coded, found: Mapping[int, object]) -> np.ndarray:
 def _results(places: np.ndarray, cells: Cells) -> str:
     results = f"{len(places):,} result{'' if len(places) == 1 else 's'}"
     return f"{results} in {cells.listed(np.unique(cells.of[places]).tolist())}"
-
-
-def _found(versions: Sequence[Versions], name: str) -> list[str]:
-    return sorted({one[name] for one in versions if name in one})[:_SHOWN]
 
 
 def _hardware(

@@ -46,12 +46,13 @@ def marks(parts: ComputedTable) -> dict[int, tuple[str, ...]]:
 
 def all_notes(parts: ComputedTable) -> list[Note]:
     """Return the notes of a table: what a cell shows, what is missing, chosen, compared and suspicious."""
+    where = parts.spec.where
     return [
         *_statistic(parts),
         *(note for _, note, _ in _marked(parts)),
         *_choices(parts),
         *_tests(parts),
-        *_narrowed(parts),
+        *([Note("excluded", f"only experiments for which {where} holds")] if where else []),
         *_suspicious(parts),
     ]
 
@@ -119,11 +120,6 @@ def _tests(parts: ComputedTable) -> Iterator[Note]:
                 yield note
 
 
-def _narrowed(parts: ComputedTable) -> Iterator[Note]:
-    if parts.spec.where:
-        yield Note("excluded", f"only experiments for which {parts.spec.where} holds")
-
-
 def _suspicious(parts: ComputedTable) -> Iterator[Note]:
     """Warn of a spread of 0, of columns in which all rows are equal, and of cells that differ in n."""
     rows, columns = len(parts.rows), len(parts.columns)
@@ -176,7 +172,7 @@ def provenance(parts: ComputedTable) -> list[str]:
     spec, statistic = parts.spec, statistic_of(parts.spec.statistic)
     lines = [line for at in range(len(parts.observed.studies)) for line in _study(parts, at)]
     lines.append(f"statistic: {statistic.label}{over_text(parts)}, {replicates(parts)}")
-    lines += _remarks(parts)
+    lines += [f"{note.kind}: {note.text}" for _, note, _ in _marked(parts)]
     if spec.baseline is not None or spec.bold == "tied":
         lines.append(f"test: {paired_test_of(spec.test).label}, {correction_of(spec.correction).label}")
     if spec.labels:
@@ -194,8 +190,3 @@ def _study(parts: ComputedTable, at: int) -> Iterable[str]:
         source = f"source {one.source}" if one.source else "the installed code"
         commit = f", commit {one.git_commit}{' with changes' if one.git_dirty else ''}" if one.git_commit else ""
         yield f"revision {number}: {source}{commit}"
-
-
-def _remarks(parts: ComputedTable) -> Iterator[str]:
-    for _, note, _ in _marked(parts):
-        yield f"{note.kind}: {note.text}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,8 @@ class Cells:
 
     def listed(self, cells: Sequence[int]) -> str:
         """Return some cells in words: the first one by name, and up to three if their names are short."""
-        shown = max(1, sum(1 for one in _lengths(self.name(cell) for cell in cells[:_SHOWN]) if one <= _WIDTH))
+        lengths = itertools.accumulate(len(self.name(cell)) + 2 for cell in cells[:_SHOWN])
+        shown = max(1, sum(length <= _WIDTH for length in lengths))
         names = ", ".join(map(self.name, cells[:shown]))
         return names if len(cells) <= shown else f"{names} and {len(cells) - shown:,} more"
 
@@ -207,11 +208,6 @@ def open_studies(names: Sequence[str]) -> Problem:
 
 def _short(text: str, most: int = _LONGEST) -> str:
     return shortened(single_line(text), most)
-
-
-def _lengths(texts: Iterable[str]) -> Iterator[int]:
-    """Yield the length of the first text, of the first two, and so on."""
-    return itertools.accumulate(len(text) + 2 for text in texts)
 
 
 def _ids(ids: Sequence[int]) -> str:

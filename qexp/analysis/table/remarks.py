@@ -37,14 +37,11 @@ def _flagged(observed: TableExperiments, spec: TableSpec, cells: Cells) -> Itera
     accepted = "results of failed attempts that a person accepted"
     yield from _remark("accepted", observed, chosen(ACCEPTED), cells, accepted)
     yield from _remark("added", observed, chosen(ADDED), cells, "experiments that code added beside the grid")
-    partial = [metric for metric in spec.metrics if _is_of_last_attempt(observed, metric)]
+    sources = {name: [metric_source(study, name) for study in observed.studies] for name in spec.metrics}
+    partial = [name for name, found in sources.items() if any(one and is_of_last_attempt(one) for one in found)]
     if partial:
         what = f"experiments that continued from a checkpoint, so {', '.join(partial)} counts the last attempt only"
         yield from _remark("continued", observed, chosen(CONTINUED), cells, what)
-
-
-def _is_of_last_attempt(observed: TableExperiments, metric: str) -> bool:
-    return any((source := metric_source(study, metric)) and is_of_last_attempt(source) for study in observed.studies)
 
 
 def _remark(kind: str, observed: TableExperiments, places: np.ndarray, cells: Cells, what: str) -> Iterator[Problem]:

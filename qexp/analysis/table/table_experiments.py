@@ -16,7 +16,7 @@ from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, canonical
 from qexp.store.connection import Connection
 from qexp.store.reads import observations, origins, revisions, study_rows
-from qexp.store.reads.observation_sql import ColumnRequest, ValueSource
+from qexp.store.reads.observation_sql import ColumnRequest
 from qexp.store.reads.observations import Coded, Observations
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.study_rows import StudyRow
@@ -78,19 +78,20 @@ def observe(
     axes = [*dict.fromkeys((*spec.rows, *spec.columns, *over, *spec.average, *spec.best))]
     metrics = [*dict.fromkeys(spec.all_metrics)]
     condition = None if spec.where is None else where_parser.parse(spec.where)
-    has_packages, has_machines = _differences(connection, metrics)
-    has_workers = has_packages or has_machines
+    packages, machines = origins.varieties(connection)
+    has_workers = packages > 1 or (machines > 1 and any(map(is_time_like, metrics)))
     past = tuple(revisions.revisions(connection, study.id) for study in known)
-    has_imports = has_packages or len({one.source for some in past for one in some.values()}) > 1
+    has_imports = packages > 1 or len({one.source for some in past for one in some.values()}) > 1
     read = []
     for study in known:
         found = {name: source for name in axes if name != STUDY and (source := axis_source(study, name)) is not None}
+        whole = {path[0] for source in found.values() for path in source.paths if len(path) == 1}
         request = ColumnRequest(
             study.id,
             found,
             {name: source for name in metrics if (source := metric_source(study, name)) is not None},
             None if condition is None else predicate(condition, [study]),
-            others=with_rest and _has_others(study, found),
+            others=with_rest and not set(study.parameters) <= whole,
             with_workers=has_workers,
             with_imports=has_imports,
         )
@@ -117,18 +118,6 @@ def with_studies(observed: TableExperiments) -> TableExperiments:
     """Return the experiments with the axis that tells their studies apart."""
     names = Coded(observed.study, [study.name for study in observed.studies])
     return dataclasses.replace(observed, axes={**observed.axes, STUDY: names})
-
-
-def _differences(connection: Connection, metrics: Sequence[str]) -> tuple[bool, bool]:
-    """Return whether workers have different packages, and whether their machines differ and a metric is a time."""
-    packages, machines = origins.varieties(connection)
-    return packages > 1, machines > 1 and any(map(is_time_like, metrics))
-
-
-def _has_others(study: StudyRow, axes: Mapping[str, ValueSource]) -> bool:
-    """Return whether a study has parameters, or keys of them, that are no axes."""
-    whole = {path[0] for source in axes.values() for path in source.paths if len(path) == 1}
-    return not set(study.parameters) <= whole
 
 
 def _merged(

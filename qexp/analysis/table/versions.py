@@ -6,7 +6,7 @@ import functools
 import itertools
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.metadata import packages_distributions
 
 import numpy as np
@@ -33,6 +33,9 @@ _DISTRIBUTIONS = {
 """Packages whose modules have other names, wherever the table is made; installed packages are known besides."""
 
 
+_installed = functools.cache(packages_distributions)
+
+
 def packages(environment: EnvironmentView, imports: Imports) -> Versions:
     """Return the versions of the packages that were imported."""
     names = {package for module in imports.packages for package in _distributions(module)}
@@ -44,11 +47,6 @@ def _distributions(module: str) -> frozenset[str]:
     """Return the names of the packages that a top-level module may belong to: sklearn to scikit-learn."""
     known = (module, *_installed().get(module, []), *_DISTRIBUTIONS.get(module, "").split())
     return frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in known)
-
-
-@functools.cache
-def _installed() -> Mapping[str, list[str]]:
-    return packages_distributions()
 
 
 def conflicts(cells: np.ndarray, classes: np.ndarray, versions: Sequence[Versions]) -> tuple[list[int], list[str]]:

@@ -46,7 +46,8 @@ def load(path: Path) -> TablesFile:
     source = LocatedData.of(str(path), read(path, KIND))
     data = _top(source)
     defaults = _layer(source, "defaults", data=data.get("defaults"))
-    _check_defaults(source, defaults)
+    if entry := defaults.get("files"):
+        raise _error(source, "found 'files' in 'defaults', expected it in a table", *entry.location, key=True)
     tables = tuple(_table(source, path, name, defaults) for name in _tables(source, data))
     macros = _macros(source, path, data.get("macros"))
     _check_targets(source, tables, macros)
@@ -110,11 +111,6 @@ def _value(source: LocatedData, key: str, value: Json, location: Location) -> An
         return KEYS[key].read(value)
     except ValueError as error:
         raise _error(source, f"{key}: found {shown(value)}, expected {KEYS[key].expected}", *location) from error
-
-
-def _check_defaults(source: LocatedData, defaults: _Layer) -> None:
-    if entry := defaults.get("files"):
-        raise _error(source, "found 'files' in 'defaults', expected it in a table", *entry.location, key=True)
 
 
 def _table(source: LocatedData, path: Path, name: str, defaults: _Layer) -> PlannedTable:

@@ -48,14 +48,10 @@ def first_line(old: str, new: str) -> str:
     """
     for number, (before, after) in enumerate(zip_longest(old.splitlines(), new.splitlines()), start=1):
         if before != after:
-            one, other = _squeezed(before), _squeezed(after)
+            one, other = (None if line is None else single_line(line) for line in (before, after))
             start = max(0, _agreeing(one or "", other or "") - _LEAD)
             return f"line {number}: {_brief(one, start)} → {_brief(other, start)}"
     return "line ends"
-
-
-def _squeezed(line: str | None) -> str | None:
-    return None if line is None else single_line(line)
 
 
 def _agreeing(one: str, other: str) -> int:

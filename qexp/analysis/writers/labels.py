@@ -53,10 +53,11 @@ def column_labels(table: Table) -> list[Key]:
 
 def with_axis(axis: str, label: str) -> str:
     """Return the label of a column; a label that is a number or other JSON gets the name of its axis."""
-    return f"{shown(axis)} = {shown(label)}" if not label or _is_json(label) else shown(label)
+    return f"{shown(axis)} = {shown(label)}" if not label or is_json(label) else shown(label)
 
 
-def _is_json(text: str) -> bool:
+def is_json(text: str) -> bool:
+    """Return whether a text is JSON, such as a number."""
     try:
         json.loads(text)
     except (ValueError, RecursionError):

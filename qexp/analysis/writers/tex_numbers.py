@@ -65,7 +65,8 @@ class NumberWidths:
     def of(cls, cells: Iterable[Cell], escape: TexText) -> NumberWidths:
         """Return the widths of the numbers in the cells of one column."""
         shown = [cell for cell in cells if is_decimal(cell.text)]
-        notes = [(_note_width(cell), note_after(cell, escape)) for cell in shown]
+        lengths = [2 * len(cell.count_text) + len(",".join(cell.marks)) for cell in shown]
+        notes = [(length, note_after(cell, escape)) for length, cell in zip(lengths, shown, strict=True)]
         return cls(
             digits=max((len(_whole(cell)) for cell in shown), default=0),
             has_sign=any(cell.text.startswith("-") for cell in shown),
@@ -107,10 +108,6 @@ def note_after(cell: Cell, escape: TexText) -> str:
     """Return the count and the marks behind a number: `(4/5)$^{a}$`; nothing if there are none."""
     count = rf"\,{cell.count_text}" if cell.count_text else ""
     return count + marks(cell.marks, escape)
-
-
-def _note_width(cell: Cell) -> int:
-    return 2 * len(cell.count_text) + len(",".join(cell.marks))
 
 
 def marks(texts: Iterable[str], escape: TexText) -> str:

@@ -16,7 +16,7 @@ def column_type(cells: Sequence[Cell], widths: NumberWidths) -> str:
     numbers = [cell for cell in cells if _is_plain(cell)]
     if not numbers:
         return "c"
-    decimals = max(len(_decimals(cell.text)) for cell in numbers)
+    decimals = max(len(cell.text.partition(".")[2]) for cell in numbers)
     spread = max(_spread_digits(cell.spread_text) for cell in numbers)
     whole = f"{'-' if widths.has_sign else ''}{widths.digits}"
     form = whole + (f".{decimals}" if decimals else "") + (f"({spread})" if spread else "")
@@ -35,10 +35,6 @@ def cell_text(cell: Cell, note: str, escape: TexText) -> str:
 
 def _is_plain(cell: Cell) -> bool:
     return is_decimal(cell.text) and not cell.interval and (not cell.spread_text or is_decimal(cell.spread_text))
-
-
-def _decimals(text: str) -> str:
-    return text.partition(".")[2]
 
 
 def _spread_digits(text: str) -> int:
