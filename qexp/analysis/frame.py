@@ -200,7 +200,7 @@ class ColumnType:
             self._dates = self._are_dates([value for value in values if value is not None])
 
     def column(self, values: Sequence[Any]) -> pd.Series[Any]:
-        """Return values, which were seen, as a column of this kind."""
+        """Return values as a column of this type; `see` has seen them all."""
         dtype = self._dtype()
         column = pd.Series(values, dtype=dtype)
         return self._moments(column) if dtype == "str" and self._dates else column

@@ -12,7 +12,7 @@ _VOID = frozenset({"br", "hr", "meta"})
 
 
 class Html(str):
-    """Text that is HTML, so that it is not escaped again."""
+    """Text that is HTML and is not escaped again."""
 
     __slots__ = ()
 

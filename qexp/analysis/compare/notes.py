@@ -71,7 +71,7 @@ def require_numbers(connection: Connection, pairing: Pairing) -> None:
 
 
 def unit(pairing: Pairing) -> str:
-    """Return a pair in words."""
+    """Return the unit of a pair in words."""
     over = ", ".join(pairing.observed.over)
     single = f"values of {over}" if over else "single results"
     counts = [pairing.count_blocks(group) for group in _groups(pairing)]
@@ -112,10 +112,12 @@ def all_notes(
             "fixed", f"{name} differs with {', '.join(pairing.methods.names)}: {_values(pairing, name, methods)}"
         )
     if pairing.averaged:
-        said = "; ".join(
+        averages = "; ".join(
             f"{listed(values, _SHOWN)} for {method}" for method, values in zip(methods, pairing.averaged, strict=True)
         )
-        yield Note("average", f"the averages are over different values of {', '.join(pairing.spec.average)}: {said}")
+        yield Note(
+            "average", f"the averages are over different values of {', '.join(pairing.spec.average)}: {averages}"
+        )
     if STUDY in pairing.spec.compared:
         yield from _code(connection, pairing.observed)
     names = _varying(pairing)
@@ -140,12 +142,12 @@ def _code(connection: Connection, observed: TableExperiments) -> Iterator[Note]:
 
 def _values(pairing: Pairing, name: str, methods: Sequence[str]) -> str:
     """Return the value that a parameter has for each method."""
-    column, said = pairing.observed.axes[name], []
+    column, values = pairing.observed.axes[name], []
     for method, label in enumerate(methods):
         codes = column.codes[pairing.methods.codes == method]
         value = column.values[codes[0]] if len(codes) else ABSENT
-        said.append(f"{labels.text(value)} for {label}")
-    return listed(said, 8)
+        values.append(f"{labels.text(value)} for {label}")
+    return listed(values, 8)
 
 
 @dataclass(frozen=True)
@@ -166,19 +168,19 @@ def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
         for lack in _lacks(pairing, method):
             lacks.setdefault((lack.reason, lack.keys), []).append((name, lack))
     for (reason, keys), found in lacks.items():
-        text = f"not paired: {_of(found, len(keys), len(methods))}, {reason}: {_listed(pairing, keys)}"
-        yield Note("unpaired", text, command=_together([lack for _, lack in found]))
+        text = f"not paired: {_lacking_results(found, len(keys), len(methods))}, {reason}: {_key_list(pairing, keys)}"
+        yield Note("unpaired", text, command=_shared_command([lack for _, lack in found]))
 
 
-def _of(found: Sequence[tuple[str, _Lack]], count: int, methods: int) -> str:
+def _lacking_results(found: Sequence[tuple[str, _Lack]], count: int, methods: int) -> str:
     """Return the number of missing results with their methods, such as `3 of svm, tree`."""
     if len(found) == methods:
         return f"{count:,} result{'' if count == 1 else 's'} of each method"
     return f"{count:,} of {', '.join(name for name, _ in found)}"
 
 
-def _together(lacks: Sequence[_Lack]) -> str:
-    """Return the command that completes or shows what several methods lack."""
+def _shared_command(lacks: Sequence[_Lack]) -> str:
+    """Return the command that completes or shows the results that several methods lack."""
     if ids := sorted(number for lack in lacks for number in lack.ids):
         return f"qexp show {compact(ids[:_SHOWN])}"
     return "; ".join(dict.fromkeys(lack.command for lack in lacks if lack.command))
@@ -216,7 +218,7 @@ def _command(pairing: Pairing, status: Status, places: np.ndarray) -> str:
     return "; ".join(shlex.join(["qexp", "requeue", name, "--status", str(status), *narrowed]) for name in names)
 
 
-def _listed(pairing: Pairing, keys: Sequence[int]) -> str:
+def _key_list(pairing: Pairing, keys: Sequence[int]) -> str:
     return listed([_key(pairing, key) for key in keys], _SHOWN, "; ")
 
 
@@ -227,8 +229,8 @@ def _key(pairing: Pairing, key: int) -> str:
         (pairing.blocks, pairing.block[key]),
         (pairing.replicates, pairing.replicate[key]),
     ]
-    said = [word for axes, code in parts for word in _words(axes, int(code))]
-    return ", ".join(said) or "the only result"
+    words = [word for axes, code in parts for word in _words(axes, int(code))]
+    return ", ".join(words) or "the only result"
 
 
 def _words(axes: Axes, code: int) -> Iterator[str]:

@@ -83,7 +83,7 @@ def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
     observed = observe(connection, spec.table(others), implied=others)
     methods = axes(observed, spec.compared)
     _require_methods(spec, methods)
-    fixed, blocks = _told_apart(observed, methods, others)
+    fixed, blocks = _fixed_and_paired(observed, methods, others)
     return _aligned(spec, observed, methods, blocks, fixed)
 
 
@@ -114,7 +114,7 @@ def _require_methods(spec: CompareSpec, methods: Axes) -> None:
         raise SummaryError(f"nothing to compare: {names} is {found}; {how}")
 
 
-def _told_apart(
+def _fixed_and_paired(
     observed: TableExperiments, methods: Axes, others: Sequence[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """
@@ -250,8 +250,8 @@ def _means(unit: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def scores(pairing: Pairing) -> np.ndarray:
     """Return the units that all methods share, as units x methods."""
-    everyone = np.isfinite(pairing.values).all(axis=0)
-    return np.array([_means(pairing.unit[everyone], row[everyone]) for row in pairing.values]).T
+    is_complete = np.isfinite(pairing.values).all(axis=0)
+    return np.array([_means(pairing.unit[is_complete], row[is_complete]) for row in pairing.values]).T
 
 
 def own_means(pairing: Pairing) -> list[float]:

@@ -230,11 +230,11 @@ def page(found: Comparison) -> str:
         for pair, cells in zip(found.pairs, _cells(found.pairs), strict=True)
     ]
     parts = [markup.tag("p", _title(found)), markup.table([*stubs, *_HEADS], rows)]
-    said = [f"pairs: {found.unit}", f"p: {found.test}, {found.correction}", _LEGEND]
-    said += [f"no p: {one}" for one in dict.fromkeys(p.figures.reason for p in found.pairs if p.figures.reason)]
+    texts = [f"pairs: {found.unit}", f"p: {found.test}, {found.correction}", _LEGEND]
+    texts += [f"no p: {one}" for one in dict.fromkeys(p.figures.reason for p in found.pairs if p.figures.reason)]
     if found.ranks is not None:
         ranked = [[name, f"{rank:.2f}"] for name, rank in zip(found.ranks.methods, found.ranks.ranks, strict=True)]
         parts.append(markup.table(["method", "average rank"], ranked))
-        said += _of_ranks(found.ranks, found.unit)
-    said += [f"{sentence(note)}: {note.command}" if note.command else sentence(note) for note in found.notes]
-    return markup.join(parts, [markup.tag("p", text) for text in said])
+        texts += _of_ranks(found.ranks, found.unit)
+    texts += [f"{sentence(note)}: {note.command}" if note.command else sentence(note) for note in found.notes]
+    return markup.join(parts, [markup.tag("p", text) for text in texts])

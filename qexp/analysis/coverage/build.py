@@ -109,14 +109,18 @@ def _notes(
         if number:
             text = f"{number:,} done of {study.name} are not counted: the newest grid leaves them out"
             yield Note("excluded", text, command=f"qexp list {study.name} --orphaned")
-        said = repeats.agreement(connection, study.id, known, found.metrics)
-        if said.total:
-            yield Note("repeated", *_repeated(said))
+        repeated = repeats.agreement(connection, study.id, known, found.metrics)
+        if repeated.total:
+            yield Note("repeated", *_repeated(repeated))
 
 
-def _repeated(said: repeats.Agreement) -> tuple[str, str, str]:
-    first = "the first " if said.has_more else ""
-    text = f"{said.agree:,} of {first}{said.total:,} repeats with the same settings and code agree"
-    if said.agree == said.total:
+def _repeated(repeated: repeats.Agreement) -> tuple[str, str, str]:
+    first = "the first " if repeated.has_more else ""
+    text = f"{repeated.agree:,} of {first}{repeated.total:,} repeats with the same settings and code agree"
+    if repeated.agree == repeated.total:
         return text, "", ""
-    return f"{text}; the others differ in {listed(said.names, _SHOWN)}", "", f"qexp show {compact(list(said.ids[:3]))}"
+    return (
+        f"{text}; the others differ in {listed(repeated.names, _SHOWN)}",
+        "",
+        f"qexp show {compact(list(repeated.ids[:3]))}",
+    )

@@ -14,7 +14,7 @@ _MOST = 60
 
 @dataclass(frozen=True)
 class Roles:
-    """The axes of the rows and of the columns, and how they were chosen."""
+    """The axes of the rows and of the columns, and the reason for this choice."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -34,10 +34,14 @@ def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence
     if len(observed.studies) > 1:
         ranked = [STUDY, *ranked]
     rows, columns = tuple(ranked[:1]), tuple(ranked[1:2])
-    return Roles(rows, columns, "; ".join(_said(sizes, rows, columns, [name for name in parameters if name in over])))
+    return Roles(
+        rows, columns, "; ".join(_in_words(sizes, rows, columns, [name for name in parameters if name in over]))
+    )
 
 
-def _said(sizes: Mapping[str, int], rows: Sequence[str], columns: Sequence[str], over: Sequence[str]) -> Iterator[str]:
+def _in_words(
+    sizes: Mapping[str, int], rows: Sequence[str], columns: Sequence[str], over: Sequence[str]
+) -> Iterator[str]:
     chosen = [f"{role} {names[0]}" for role, names in (("--rows", rows), ("--columns", columns)) if names]
     if chosen:
         left = f", {', '.join(over)} left out" if over else ""

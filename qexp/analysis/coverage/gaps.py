@@ -87,7 +87,7 @@ def _commands(found: Reasons, kind: str, places: np.ndarray) -> Iterator[str]:
 
 
 def _word(text: str) -> str:
-    """Return a word for a shell, in double quotes if it contains single ones, as conditions do."""
+    """Quote a word for a shell. A condition, which has single quotes, gets double ones."""
     return f'"{text}"' if "'" in text and not set(text) & set('"$`\\!') else shlex.quote(text)
 
 

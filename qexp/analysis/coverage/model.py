@@ -53,9 +53,9 @@ class Coverage:
     done: np.ndarray
     """For each row and column; an integer."""
     expected: np.ndarray
-    """Likewise; 0: the grid has no experiment there."""
+    """For each row and column; 0: the grid has no experiment there."""
     lost: int
-    """Experiments that the newest grid has and the database has not: they belong to no cell."""
+    """Experiments of the newest grid that are not in the database: they belong to no cell."""
     gaps: tuple[Gap, ...]
     counts: dict[str, np.ndarray]
     """The experiments of each gap, for each row and column."""
@@ -63,12 +63,12 @@ class Coverage:
 
     @property
     def total_done(self) -> int:
-        """How many are done."""
+        """The number that is done."""
         return int(self.done.sum())
 
     @property
     def total(self) -> int:
-        """How many the newest grid has."""
+        """The number in the newest grid."""
         return int(self.expected.sum()) + self.lost
 
     @property
@@ -196,8 +196,8 @@ class Coverage:
         rows = [[*key, *(piece.text for piece in cells)] for key, cells in zip(self.rows, self._cells(), strict=True)]
         shades = {"green": "#e3f4e3", "bold yellow": "#fff2c9", "bold red": "#fbdcd6", "dim": ""}
         colors = [[*[""] * len(self.row_axes), *(shades[piece.style] for piece in cells)] for cells in self._cells()]
-        said = [self.summary]
-        said += [": ".join([self.sentence(gap), *gap.commands]) for gap in self.gaps]
-        said += [f"{note.text}: {note.command}" if note.command else note.text for note in self.notes]
+        texts = [self.summary]
+        texts += [": ".join([self.sentence(gap), *gap.commands]) for gap in self.gaps]
+        texts += [f"{note.text}: {note.command}" if note.command else note.text for note in self.notes]
         table = markup.table([*self.row_axes, *self._heads()], rows, shades=colors)
-        return markup.join(table, [markup.tag("p", text) for text in said])
+        return markup.join(table, [markup.tag("p", text) for text in texts])

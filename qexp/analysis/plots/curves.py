@@ -26,9 +26,9 @@ from qexp.store.connection import Connection
 from qexp.store.reads import curves as reads
 
 _LONG = 1_000
-"""The points of a line from which on it is thin."""
+"""A line with more points is thin."""
 _MOST_COUNTS = 3
-"""The most changes of n written beside a line; of more, only the last is written."""
+"""The most changes of n that are written beside a line; if there are more, only the last n is written."""
 _MARKS = 8
 """Markers on a line."""
 _READ = {Statistic.MEDIAN: reads.quartiles, Statistic.IQM: reads.interquartile_means}

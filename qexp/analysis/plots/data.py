@@ -56,11 +56,11 @@ class Chosen:
     y: npt.NDArray[np.float64]
     """Values of the metric; empty for series, which the database summarizes."""
     total: int
-    """The experiments that were selected, whatever their status."""
+    """The number of selected experiments, of any status."""
     left_out: Mapping[str, int]
-    """How many experiments are not drawn, by reason."""
+    """The number of experiments that are not drawn, by reason."""
     drawn: int
-    """The experiments that are drawn."""
+    """The number of drawn experiments."""
     over: tuple[str, ...] = ()
     pooled: tuple[str, ...] = ()
     """Parameters that differ inside of a line, box or cell, since the request allows it."""

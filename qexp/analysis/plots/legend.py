@@ -42,7 +42,7 @@ def add(
 
 
 def _width(labels: Sequence[str]) -> float:
-    """Return the width of a legend in inches, as far as it can be told from the number of characters."""
+    """Return about the width of a legend in inches, by its number of characters."""
     return float((max(map(len, labels)) * WIDTH + _HANDLE) * matplotlib.rcParams["font.size"] / 72)
 
 

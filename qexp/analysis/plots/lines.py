@@ -44,7 +44,7 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotTe
 
 
 def groups(by: PlotAxis | None) -> range:
-    """Return the places of the groups: one if there is no --by."""
+    """Return the places of the groups; there is one without --by."""
     return range(1 if by is None else len(by.values))
 
 

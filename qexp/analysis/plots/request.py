@@ -49,7 +49,7 @@ class PlotRequest:
     """A name of `qexp.analysis.statistics`. None: mean±std; the cells of a heat map show the mean alone."""
     title: str | None = None
     size: tuple[float, float] | None = None
-    """Width and height in inches. None: as the style and the number of panels ask for."""
+    """Width and height in inches. None: by the style and the number of panels."""
     style: str = "paper"
     """One of STYLES."""
     allow: str = ""

@@ -21,7 +21,7 @@ COLORMAP = "cividis"
 
 @dataclass(frozen=True)
 class GroupStyle:
-    """How one group is drawn."""
+    """The style of one group."""
 
     color: str
     marker: str

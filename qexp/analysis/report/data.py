@@ -122,7 +122,7 @@ class Results:
     pooled: Sequence[str]
     """Parameters that have neither rows nor columns, since they have too many values."""
     no_pictures: str
-    """Why nothing is drawn, and how to get pictures; empty if they can be drawn."""
+    """The reason why nothing is drawn, and how to get pictures; empty if they can be drawn."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report says."""
+    """All facts of a report."""
 
     options: Options
     head: Head
@@ -243,7 +243,7 @@ def _results(
 
 
 def _missing_library() -> str:
-    """Return the line that says how to get pictures, nothing if they can be drawn."""
+    """Return how to get pictures; empty if they can be drawn."""
     try:
         require_matplotlib()
     except MissingLibraryError as error:

@@ -64,7 +64,7 @@ def _ticks(found: Durations) -> list[Html]:
 
 
 def cost(found: Sequence[Cost]) -> Html:
-    """Return the sums over all attempts, by the way in which they ended."""
+    """Return the sums over all attempts, by outcome."""
     if not found:
         return tag("p", "No attempt has ended yet.", class_="note")
     has_energy, has_gpu = any(one.with_energy for one in found), any(one.gpu_memory for one in found)
@@ -107,16 +107,16 @@ def _total(found: Sequence[Cost]) -> Cost:
         "all",
         sum(one.attempts for one in found),
         sum(one.wall_seconds for one in found),
-        _over(sum, [one.cpu_seconds for one in found]),
-        _over(sum, [one.energy_kwh for one in found]),
-        _over(max, [one.peak_memory for one in found]),
-        _over(max, [one.gpu_memory for one in found]),
+        _of_known(sum, [one.cpu_seconds for one in found]),
+        _of_known(sum, [one.energy_kwh for one in found]),
+        _of_known(max, [one.peak_memory for one in found]),
+        _of_known(max, [one.gpu_memory for one in found]),
         sum(one.with_cpu for one in found),
         sum(one.with_energy for one in found),
     )
 
 
-def _over(combine: Callable[[Iterable[Any]], Any], values: Sequence[float | None]) -> Any:
+def _of_known(combine: Callable[[Iterable[Any]], Any], values: Sequence[float | None]) -> Any:
     known = [value for value in values if value is not None]
     return combine(known) if known else None
 
@@ -163,7 +163,7 @@ def again(report: Report) -> Html:
             tag("p", "Get the code and the list of packages of the newest revision:"),
             command(_code(report, example)),
             tag("p", "Run all of it again as another study, in the folder with that code:"),
-            command(_elsewhere(report)),
+            command(_run_again(report)),
         ]
     parts += [tag("p", "Make this report again:"), command(_report(report.options))]
     return join(parts)
@@ -177,7 +177,7 @@ def _code(report: Report, example: int) -> str:
     return "\n".join(lines)
 
 
-def _elsewhere(report: Report) -> str:
+def _run_again(report: Report) -> str:
     name = report.head.study.name
     file = next((one for one in report.code.files if one in ("grid.yaml", "grid.yml")), None)
     comment = "" if file else "  # the grid of this report, in a file"

@@ -18,7 +18,7 @@ _WIDTH = 100
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text in quotes if qexp would otherwise read another value."""
+    """Writes text in quotes if qexp would read another value without them."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -68,13 +68,13 @@ def _request(observed: TableExperiments, arrangement: Arrangement, metric: str) 
     facet = next((name for name in outer if len(observed.axes[name].values) <= _MOST_PANELS), None)
     by = next(iter(arrangement.columns), None)
     kind = "line" if is_numeric else "box"
-    style, size = _look(facet)
+    style, size = _style_and_size(facet)
     log = "x" if is_numeric and _is_geometric(observed.axes[x].values) else ""
     x, by, facet = _label(x, metric), by and _label(by, metric), facet and _label(facet, metric)
     return PlotRequest(kind, metric, x, by, facet=facet, log=log, style=style, size=size, allow="open,mixed")
 
 
-def _look(facet: str | None) -> tuple[str, tuple[float, float] | None]:
+def _style_and_size(facet: str | None) -> tuple[str, tuple[float, float] | None]:
     """Return the style and the size: pictures with panels are wider, and have smaller letters."""
     return ("screen", _SIZE) if facet is None else ("paper", None)
 
@@ -141,7 +141,7 @@ def _curve(
     by = next((one for one in axes if 1 < len(observed.axes[one].values) <= _MOST_LINES), None)
     facet = next((one for one in axes if one != by and 1 < len(observed.axes[one].values) <= _MOST_PANELS), None)
     title = f"{name} over steps{f', by {by}' if by else ''}"
-    style, size = _look(facet)
+    style, size = _style_and_size(facet)
     by, facet = by and _label(by, None), facet and _label(facet, None)
     request = PlotRequest("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
 
@@ -188,7 +188,7 @@ _COLORS = {
 
 
 def _cleaned(text: str, prefix: str) -> str:
-    """Return the drawing of a file of matplotlib's; only its tags are changed, and text of users is between them."""
+    """Return the drawing in a file of matplotlib. Only tags are changed: text of users stands between them."""
     text = visible(text[text.index("<svg") :])
     for what in (r"<metadata>.*?</metadata>", r"<style[^>]*>.*?</style>", r"<!--.*?-->"):
         text = re.sub(what, "", text, flags=re.DOTALL)

@@ -12,9 +12,9 @@ from qexp.analysis.statistics.rounding import Floats
 
 def adjust(pvalues: Sequence[float | None] | Floats, method: str = Correction.HOLM) -> Floats:
     """
-    Return adjusted p-values, in the order given and at most 1: compare them with alpha itself.
+    Return adjusted p-values of at most 1, to compare with alpha itself.
 
-    None and NaN stay NaN and do not count as comparisons. A smaller p never becomes larger than a larger one.
+    None becomes NaN. NaN stays NaN and is no comparison. A smaller p never becomes larger than a larger one.
     `holm` bounds the chance of any false finding (Holm 1979). `fdr` bounds the expected share of false
     findings (Benjamini and Hochberg 1995).
 

@@ -100,7 +100,7 @@ def _median(replicates: Floats) -> Description:
 
 
 def _quantile(replicates: Floats, share: float) -> Floats:
-    """Interpolate as numpy does by default, but between two equal infinities too."""
+    """Interpolate as numpy does by default, and also between two equal infinities."""
     position = (replicates.shape[-1] - 1) * share
     below, above = replicates[..., math.floor(position)], replicates[..., math.ceil(position)]
     between = np.where(below == above, below, below + (above - below) * (position % 1))

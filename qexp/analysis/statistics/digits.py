@@ -19,7 +19,7 @@ LARGE, SMALL = 1e6, 1e-4
 
 @dataclass(frozen=True)
 class NumberFormat:
-    """How every number of one column is written."""
+    """The format of all numbers in one column."""
 
     decimals: int
     """Digits behind the point; in scientific notation those of the mantissa."""

@@ -22,7 +22,7 @@ class Tied:
     """The rows that tie with the best one."""
 
     mask: Bools
-    """True for the best row and each row that the test cannot tell from it."""
+    """True for the best row, and for each row that the test cannot tell from it."""
     best: Bools
     """True for the row with the best center; several rows if their centers are equal."""
     reason: str = ""

@@ -34,8 +34,8 @@ def arranged(axes: Mapping[str, Coded]) -> Arrangement:
     Return rows and columns for some parameters of the same experiments.
 
     A parameter that others determine is left out: it follows from them in each cell. The parameter with most values has
-    the innermost rows. The next one has the columns, if it is crossed with all others and has few values. Others have
-    the outer rows; parameters that every experiment has come first. Parameters with too many values are pooled.
+    the innermost rows. The next one has the columns, if it is crossed with all others and has few values. The others
+    have the outer rows; parameters that every experiment has come first. Parameters with too many values are pooled.
     """
     values = {name: len(axis.values) for name, axis in axes.items() if len(axis.values) > 1}
     names = sorted(values, key=lambda name: ABSENT in axes[name].values)
@@ -92,7 +92,7 @@ def _crossed(cell: np.ndarray, cells: int, axis: Coded) -> tuple[np.ndarray, int
 
 def with_roles(observed: TableExperiments, found: Arrangement) -> TableExperiments:
     """
-    Return experiments whose other parameters are their `rest`.
+    Return the experiments with a `rest`: a number for each combination of the parameters that have no role.
 
     All parameters must have been read as axes.
     """

@@ -165,7 +165,7 @@ def _natural(text: str) -> tuple[float, str]:
 
 
 def _column(parts: ComputedTable, column: int, metric: Metric, marks: dict[int, tuple[str, ...]]) -> list[Cell | None]:
-    found, said = parts.figures[metric.name], parts.compared[metric.name]
+    found, compared_cells = parts.figures[metric.name], parts.compared[metric.name]
     cells = np.arange(len(parts.rows)) * len(parts.columns) + column
     digits = None if parts.spec.digits == "auto" else parts.spec.digits
     written = column_format(found.center[cells], found.spread[cells], digits)
@@ -188,10 +188,10 @@ def _column(parts: ComputedTable, column: int, metric: Metric, marks: dict[int, 
                 interval=(float(found.low[cell]), float(found.high[cell])) if quartiles else None,
                 text="" if center is None else written.text(center),
                 spread_text=written.spread_text(found.spread[cell]) if has_spread and center is not None else "",
-                bold=cell in said.bold,
-                marks=(*marks.get(cell, ()), *(("*",) if cell in said.differs else ())),
-                difference=said.difference.get(cell),
-                p=said.p.get(cell),
+                bold=cell in compared_cells.bold,
+                marks=(*marks.get(cell, ()), *(("*",) if cell in compared_cells.differs else ())),
+                difference=compared_cells.difference.get(cell),
+                p=compared_cells.p.get(cell),
                 values=found.of(cell),
             )
         )

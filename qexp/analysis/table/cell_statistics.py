@@ -53,8 +53,8 @@ def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) 
     values, replicates = (means, units.replicate) if finite.all() else (means[finite], units.replicate[finite])
     found = np.full((4, cells), np.nan)
     for count, where in _by_count(n):
-        said = describe(values[start[where][:, None] + np.arange(count)], statistic)
-        found[:, where] = said.center, said.spread, said.low, said.high
+        described = describe(values[start[where][:, None] + np.arange(count)], statistic)
+        found[:, where] = described.center, described.spread, described.low, described.high
     return CellStatistics(expected, n, start, values, replicates, *found)
 
 

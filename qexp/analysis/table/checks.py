@@ -98,10 +98,10 @@ def without_number(connection: Connection, study: StudyRow, metric: str, ids: np
     source = metric_source(study, metric)
     if source is None or not len(ids):
         return {"missing": [], "nan": []}
-    said = observations.kinds(connection, source, ids.tolist())
-    if said["other"]:
-        raise problems.not_a_number(metric, said["other"], study.name)
-    return said
+    kinds = observations.kinds(connection, source, ids.tolist())
+    if kinds["other"]:
+        raise problems.not_a_number(metric, kinds["other"], study.name)
+    return kinds
 
 
 def _values(connection: Connection, observed: TableExperiments, metric: str, cells: Cells) -> list[Problem]:
@@ -114,10 +114,10 @@ def _values(connection: Connection, observed: TableExperiments, metric: str, cel
         if not len(places) or source is None:
             continue
         places = places[np.argsort(observed.ids[places])]
-        said = without_number(connection, study, metric, observed.ids[places])
-        if len(said["missing"]) == int((observed.is_done & (observed.study == at)).sum()):
+        kinds = without_number(connection, study, metric, observed.ids[places])
+        if len(kinds["missing"]) == int((observed.is_done & (observed.study == at)).sum()):
             raise _unknown(connection, study, metric, source)
-        for ids, problem in ((said["missing"], problems.without_value), (said["nan"], problems.not_finite)):
+        for ids, problem in ((kinds["missing"], problems.without_value), (kinds["nan"], problems.not_finite)):
             if ids:
                 found.append(problem(metric, ids, places[np.searchsorted(observed.ids[places], ids)], cells))
     return found

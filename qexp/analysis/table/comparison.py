@@ -68,7 +68,7 @@ def _tied(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: Tab
     matrix = _common(found, cells)
     if matrix.shape[1] < max(found.n[cells]):
         made.note(f"bold compares the {matrix.shape[1]} replicates that all rows of a column have")
-    said = tied_with_best(
+    tied = tied_with_best(
         matrix,
         maximize=maximize,
         test=spec.test,
@@ -76,9 +76,9 @@ def _tied(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: Tab
         alpha=_ALPHA,
         statistic=statistic_of(spec.statistic),
     )
-    if said.reason:
-        made.note(f"bold cells cannot be told apart: {said.reason}")
-    return {cell for cell, is_tied in zip(cells, said.mask, strict=True) if is_tied}
+    if tied.reason:
+        made.note(f"bold cells cannot be told apart: {tied.reason}")
+    return {cell for cell, is_tied in zip(cells, tied.mask, strict=True) if is_tied}
 
 
 def _common(found: CellStatistics, cells: Sequence[int]) -> np.ndarray:
@@ -99,12 +99,12 @@ def _against(found: CellStatistics, rows: int, columns: int, spec: TableSpec, ba
     raw: list[float | None] = []
     for cell, other in pairs:
         first, second = found.paired(cell, other)
-        said = paired_p(first, second, test, alpha=_ALPHA, comparisons=len(pairs), correction=correction)
-        raw.append(said.p)
-        if np.isfinite(said.difference):
-            made.difference[cell] = said.difference
-        if said.reason:
-            reasons[said.reason] = None
+        tested = paired_p(first, second, test, alpha=_ALPHA, comparisons=len(pairs), correction=correction)
+        raw.append(tested.p)
+        if np.isfinite(tested.difference):
+            made.difference[cell] = tested.difference
+        if tested.reason:
+            reasons[tested.reason] = None
     for (cell, _), p in zip(pairs, adjust(raw, correction).tolist(), strict=True):
         if np.isfinite(p):
             made.p[cell] = p

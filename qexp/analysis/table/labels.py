@@ -55,7 +55,7 @@ def _exact(value: Json) -> str:
 
 
 def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
-    """Return the place of a row or column by its label or value, or by several with commas between; None: unknown."""
+    """Return the place of a row or column by its labels or values, with commas between; None if it is unknown."""
     words = [tuple(text(value) for value in key) for key in axes.keys]
     for known in (found, words):
         for at, key in enumerate(known):

@@ -24,7 +24,7 @@ _HIGHER = _RATES | _set("""
     iou dice psnr ssim
     """)
 _NO_CLOCK = frozenset(("series", "step", "steps", "point", "points"))
-"""Words after `time` that make it no measured time, as in time_series_accuracy."""
+"""Words after `time` in names of metrics that are no times, such as time_series_accuracy."""
 
 
 def _words(metric: str) -> list[str]:

@@ -56,13 +56,13 @@ def _settings(study: StudyRow, known: Mapping[int, RevisionView], ran: np.ndarra
     named = [
         (_described(known[number]), count) for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
     ]
-    said = _differences([(one, f"in {count:,}") for one, count in _counted(named)])
-    text = f"the experiments of {study.name} have different settings: {said}"
-    if not said and named:
+    differing = _differences([(one, f"in {count:,}") for one, count in _counted(named)])
+    text = f"the experiments of {study.name} have different settings: {differing}"
+    if not differing and named:
         newest = _described(known[study.revision])
-        said = _differences([(named[0][0], "in the results"), (newest, "in the newest grid")])
-        text = f"the results of {study.name} are of earlier settings: {said}"
-    if said:
+        differing = _differences([(named[0][0], "in the results"), (newest, "in the newest grid")])
+        text = f"the results of {study.name} are of earlier settings: {differing}"
+    if differing:
         yield Problem("mixed", text, f"qexp requeue {study.name} --stale")
 
 
@@ -81,7 +81,7 @@ def _counted(named: Sequence[tuple[dict[str, Json], int]]) -> list[tuple[dict[st
 
 def _differences(described: Sequence[tuple[Mapping[str, Json], str]]) -> str:
     """Return the settings that differ, as `epochs = 10 in 40, 20 in 11`; empty if none does."""
-    said = []
+    parts = []
     for name in dict.fromkeys(name for one, _ in described for name in one):
         values: dict[str, list[str]] = {}
         words: dict[str, str] = {}
@@ -91,8 +91,8 @@ def _differences(described: Sequence[tuple[Mapping[str, Json], str]]) -> str:
             values.setdefault(key, []).append(where)
         if len(values) > 1:
             shown = [f"{words[key]} {listed(where, 1)}" for key, where in values.items()]
-            said.append(f"{name} = {listed(shown, _SHOWN)}")
-    return listed(said, _SHOWN, "; ")
+            parts.append(f"{name} = {listed(shown, _SHOWN)}")
+    return listed(parts, _SHOWN, "; ")
 
 
 def _across(
@@ -106,12 +106,12 @@ def _across(
     versions = [{name: canonical(one[name]) if name in one else "" for name in names} for one in described]
     within, _ = conflicts(cells.of[done], observed.study[done], versions)
     ran = np.unique(observed.study[done]).tolist()
-    said = _differences([(described[at], f"in {observed.studies[at].name}") for at in ran])
+    differing = _differences([(described[at], f"in {observed.studies[at].name}") for at in ran])
     if within:
-        text = f"{cells.listed(within)}: studies of different settings: {said}"
+        text = f"{cells.listed(within)}: studies of different settings: {differing}"
         yield Problem("mixed", text, cells=tuple(within), advice=BY_STUDY)
-    elif said:
-        yield Problem("settings", f"the studies have different settings: {said}")
+    elif differing:
+        yield Problem("settings", f"the studies have different settings: {differing}")
 
 
 def _code(
@@ -130,11 +130,13 @@ def _code(
     code = RevisionCode(connection, [*ran, *newest])
     imports = origins.imports(connection, observed.imported.values)
     yield from _unknown_imports(observed, imports, done, cells)
-    versions = [code.files(one, _of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)]
+    versions = [
+        code.files(one, _imports_of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)
+    ]
     within, among = conflicts(cells.of[done], classes, versions)
     if within:
         commands = "; ".join(
-            f"qexp requeue {name} --stale" for name in _inwardly(observed, done, cells, classes, versions)
+            f"qexp requeue {name} --stale" for name in _studies_in_conflict(observed, done, cells, classes, versions)
         )
         text = f"{listed(among, _SHOWN)} {_differ(among)} within {cells.listed(within)}"
         yield Problem("mixed", text, commands, tuple(within), advice="" if commands else BY_STUDY)
@@ -152,7 +154,7 @@ def _code(
             yield Problem("code", text, f"qexp stale {study.name}")
 
 
-def _inwardly(
+def _studies_in_conflict(
     observed: TableExperiments, done: np.ndarray, cells: Cells, classes: np.ndarray, versions: Sequence[Versions]
 ) -> list[str]:
     """Return the studies with conflicts between their own results in a cell."""
@@ -170,7 +172,7 @@ def _classes(observed: TableExperiments, done: np.ndarray) -> tuple[list[tuple[i
     return [(one // width // most, one // width % most, one % width) for one in found.tolist()], classes
 
 
-def _of(imports: Mapping[int, Imports], observed: TableExperiments, place: int) -> Imports | None:
+def _imports_of(imports: Mapping[int, Imports], observed: TableExperiments, place: int) -> Imports | None:
     return imports.get(observed.imported.values[place])
 
 
@@ -197,22 +199,22 @@ def _packages(
     versions: list[Versions] = []
     for worker, place in (divmod(pair, width) for pair in pairs.tolist()):
         environment = environments.get(observed.worker.values[worker])
-        # an attempt whose imports are unknown may have imported what the others did
-        imported = _of(imports, observed, place) or known
+        # an attempt with unknown imports may have imported all packages of the others
+        imported = _imports_of(imports, observed, place) or known
         versions.append({} if environment is None else packages(environment, imported))
     within, among = conflicts(cells.of[done], classes, versions)
     found = {name: sorted({one[name] for one in versions if name in one})[:_SHOWN] for name in among}
-    said = listed([f"{name} ({' and '.join(some)})" for name, some in found.items()], _SHOWN)
+    packages_text = listed([f"{name} ({' and '.join(some)})" for name, some in found.items()], _SHOWN)
     if within:
-        yield Problem("mixed", f"versions of {said} differ within {cells.listed(within)}", cells=tuple(within))
+        yield Problem("mixed", f"versions of {packages_text} differ within {cells.listed(within)}", cells=tuple(within))
     elif among:
-        yield Problem("packages", f"versions of {said} differ between cells")
+        yield Problem("packages", f"versions of {packages_text} differ between cells")
 
 
 def _unknown_imports(
     observed: TableExperiments, imports: Mapping[int, Imports], done: np.ndarray, cells: Cells
 ) -> Iterator[Problem]:
-    """Note results whose imports were not recorded; files and packages differ somewhere."""
+    """Note results whose imports are unknown, so that all files and packages count for them."""
     places = done[~_is_known(observed.imported, imports)[observed.imported.codes[done]]]
     if len(places):
         text = f"the imports of {_results(places, cells)} are not known, so all files and packages count"

@@ -47,7 +47,7 @@ class Cell:
     difference: float | None = None
     """The mean difference from the baseline's cell over the replicates that both have."""
     p: float | None = None
-    """The corrected p of that difference; None without a baseline, or if so few replicates cannot reach 0.05."""
+    """The corrected p of that difference; None without a baseline, or if p cannot reach 0.05 with n replicates."""
     values: np.ndarray | None = field(default=None, repr=False, compare=False)
     """The replicates, in the order of the axes that the statistic is over."""
 

@@ -47,7 +47,7 @@ def parameters(known: Sequence[StudyRow]) -> tuple[str, ...]:
 
 
 def axis_source(study: StudyRow, name: str) -> ValueSource | None:
-    """Return where a study has a parameter; None: it has none of this name."""
+    """Return the place of a parameter in a study. Returns None if the study has none of this name."""
     for prefix in (None, "param"):
         found = _locate(study, prefix, name)
         if found is not None and found.column == "params":
@@ -56,7 +56,7 @@ def axis_source(study: StudyRow, name: str) -> ValueSource | None:
 
 
 def metric_source(study: StudyRow, name: str) -> ValueSource | None:
-    """Return where a study has a metric; None: it has none of this name. Names are those of frames."""
+    """Return the place of a metric, named as in frames. Returns None if the study has none of this name."""
     if name in FACTS and name in COLUMNS:
         return ValueSource("fact", ((name,),))
     for prefix in (None, "result"):

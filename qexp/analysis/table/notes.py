@@ -73,7 +73,7 @@ def _statistic(parts: ComputedTable) -> Iterator[Note]:
 
 
 def over_text(parts: ComputedTable) -> str:
-    """Return what the statistic is over, such as ` over seed`; empty for single results."""
+    """Return the axes of the replicates as text, such as ` over seed`; empty for single results."""
     names = _over(parts)
     return f" over {', '.join(names)}" if names else ""
 
@@ -97,24 +97,24 @@ def _choices(parts: ComputedTable) -> Iterator[Note]:
     names = ", ".join(spec.best)
     which = "highest" if parts.by_maximize else "lowest"
     yield Note("choice", f"{names}: in each cell the value with the {which} mean {spec.by} over all replicates")
-    said = []
+    chosen_values = []
     for cell, chosen in enumerate(parts.choice.chosen.tolist()):
         if chosen >= 0:
-            said.append(f"{_cell_name(parts, cell)}: {labels.values(parts.units.choices.keys[chosen])}")
-    yield Note("choice", f"chosen {names}: {listed(said, _SHOWN, '; ')}")
+            chosen_values.append(f"{_cell_name(parts, cell)}: {labels.values(parts.units.choices.keys[chosen])}")
+    yield Note("choice", f"chosen {names}: {listed(chosen_values, _SHOWN, '; ')}")
 
 
 def _tests(parts: ComputedTable) -> Iterator[Note]:
     spec, seen = parts.spec, set[Note]()
     told = f"{paired_test_of(spec.test).label}, {correction_of(spec.correction).label}, p ≤ 0.05"
-    if any(said.differs for said in parts.compared.values()):
+    if any(compared.differs for compared in parts.compared.values()):
         yield Note("test", f"differs from {spec.baseline}: {told}", "*")
-    elif any(said.p for said in parts.compared.values()):
+    elif any(compared.p for compared in parts.compared.values()):
         yield Note("test", f"no cell differs from {spec.baseline}: {told}")
     if spec.bold == "tied":
         yield Note("test", f"bold: the best cell, and cells that a paired test cannot tell from it: {told}")
-    for said in parts.compared.values():
-        for note in said.notes:
+    for compared in parts.compared.values():
+        for note in compared.notes:
             if note not in seen:
                 seen.add(note)
                 yield note

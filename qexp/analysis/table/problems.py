@@ -37,7 +37,7 @@ class Problem:
     text: str
     command: str = ""
     cells: tuple[int, ...] = ()
-    """The cells it is about; empty: the whole table."""
+    """The cells of the problem; empty: the whole table."""
     advice: str = ""
     """The options to choose, where no command repairs it."""
 

@@ -23,7 +23,7 @@ class Axes:
     """
     The rows or the columns of a table: the values of their axes.
 
-    They are in the order of the first axis, then of the second one. An axis has its values in the order of the grid.
+    Keys are sorted by the first axis, then by the second one. The values of an axis are in the order of the grid.
     """
 
     names: tuple[str, ...]

@@ -41,7 +41,7 @@ class TableExperiments:
     """As in `store.observations.Observations`."""
     axes: Mapping[str, Coded]
     rest: np.ndarray
-    """Equal where all parameters are equal that are no axes."""
+    """Equal for experiments with the same values of all parameters that are no axes."""
     worker: Coded
     imported: Coded
     metrics: Mapping[str, np.ndarray]

@@ -30,7 +30,7 @@ _DISTRIBUTIONS = {
     "tensorflow": "tensorflow-cpu tensorflow-gpu",
     "yaml": "pyyaml",
 }
-"""Packages whose modules have other names, wherever the table is made; installed packages are known besides."""
+"""Packages by modules of another name; the metadata of installed packages adds to them."""
 
 
 _installed = functools.cache(packages_distributions)

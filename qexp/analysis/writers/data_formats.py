@@ -58,7 +58,7 @@ def _facts(cell: Cell) -> list[Any]:
 
 
 def _float(number: float | None) -> float | None:
-    """Return a number as Python's float: that of numpy has another repr."""
+    """Return a number as a float of Python, because a float of numpy has another repr."""
     return None if number is None else float(number)
 
 
@@ -74,7 +74,7 @@ def to_csv(table: Table) -> str:
 
 
 def _csv_field(value: str | float | bool | None) -> str:
-    """Return a value between commas; the csv module leaves a carriage return without quotes."""
+    """Return a value as text for CSV; Python's csv module does not quote a carriage return."""
     if value is None:
         return ""
     text = str(value).lower() if isinstance(value, bool) else str(value)

@@ -25,7 +25,7 @@ def column_type(cells: Sequence[Cell], widths: NumberWidths) -> str:
 
 
 def cell_text(cell: Cell, note: str, escape: TexText) -> str:
-    r"""Return a cell: a number that siunitx reads, or a formula in braces that it leaves as it is."""
+    r"""Return a cell: a number for siunitx, or a formula in braces, which siunitx does not change."""
     text = formula(cell, escape)
     if not _is_plain(cell):
         shown = rf"\mathbf{{{text}}}" if cell.bold else text
