@@ -43,12 +43,12 @@ def test_a_long_command_stays_on_one_line():
 
 def test_html_is_escaped():
     assert "<td>&lt;i&gt;</td>" in markup.table(["a"], [["<i>"]])
-    assert text_layout.html_lines(["a & b"]) == "<p>a &amp; b</p>"
+    assert markup.tag("p", "a & b") == "<p>a &amp; b</p>"
 
 
 def test_characters_that_turn_a_line_around_are_shown_in_html():
     assert "<td>a\\u202eb</td>" in markup.table(["a"], [["a\u202eb"]])
-    assert text_layout.html_lines(["\x1b[31m"]) == "<p>\\x1b[31m</p>"
+    assert markup.tag("p", "\x1b[31m") == "<p>\\x1b[31m</p>"
 
 
 def test_a_cell_has_the_background_that_is_given_for_it():
