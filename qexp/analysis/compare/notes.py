@@ -22,7 +22,7 @@ from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, with_studies
 from qexp.dotted_names import ABSENT
 from qexp.errors import RefusedError
-from qexp.model import OPEN, Status, compact, short_names
+from qexp.model import OPEN, Status, compact, counted, short_names
 from qexp.store.connection import Connection
 from qexp.store.reads import snapshots
 from qexp.truncation import listed
@@ -175,7 +175,7 @@ def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
 def _lacking_results(found: Sequence[tuple[str, _Lack]], count: int, methods: int) -> str:
     """Return the number of missing results with their methods, such as `3 of svm, tree`."""
     if len(found) == methods:
-        return f"{count:,} result{'' if count == 1 else 's'} of each method"
+        return f"{counted(count, 'result')} of each method"
     return f"{count:,} of {', '.join(name for name, _ in found)}"
 
 

@@ -22,6 +22,7 @@ from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.statistics.names import Statistic
 from qexp.errors import SummaryError, nearest
+from qexp.model import counted
 from qexp.store.connection import Connection
 from qexp.store.reads import curves as reads
 
@@ -162,7 +163,7 @@ def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
     if missing := len(chosen.ids) - runs:
         left_out[f"without a finite {name}"] = missing
     if odd:
-        notes.append(f"NaN or infinite points of {odd:,} {'run' if odd == 1 else 'runs'} are left out")
+        notes.append(f"NaN or infinite points of {counted(odd, 'run')} are left out")
     return dataclasses.replace(chosen, left_out=left_out, notes=tuple(notes), drawn=runs)
 
 

@@ -11,7 +11,7 @@ from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.versions import PLACE, Versions, conflicting, conflicts, packages
-from qexp.model import Imports, Json, canonical, plain
+from qexp.model import Imports, Json, canonical, counted, plain
 from qexp.store.connection import Connection
 from qexp.store.reads import origins
 from qexp.store.reads.code import RevisionCode
@@ -237,8 +237,7 @@ def _is_known(column: Coded, found: Mapping[int, object]) -> np.ndarray:
 
 
 def _results(places: np.ndarray, cells: Cells) -> str:
-    results = f"{len(places):,} result{'' if len(places) == 1 else 's'}"
-    return f"{results} in {cells.listed(np.unique(cells.of[places]).tolist())}"
+    return f"{counted(len(places), 'result')} in {cells.listed(np.unique(cells.of[places]).tolist())}"
 
 
 def _hardware(

@@ -8,6 +8,7 @@ from itertools import zip_longest
 
 from qexp.analysis.table.model import Table
 from qexp.analysis.writers.labels import column_labels, row_labels
+from qexp.model import counted
 from qexp.truncation import shortened, single_line
 
 Rows = list[list[str]]
@@ -71,7 +72,7 @@ def _brief(line: str | None, start: int) -> str:
 def _cells(cells: Sequence[tuple[str, str, str]]) -> str:
     named = "; ".join(f"{name}: {before} → {after}" for name, before, after in cells[:_SHOWN])
     more = "; …" if len(cells) > _SHOWN else ""
-    return f"{len(cells):,} cell{'' if len(cells) == 1 else 's'} ({named}{more})"
+    return f"{counted(len(cells), 'cell')} ({named}{more})"
 
 
 def _changed_cells(old: Rows, new: Rows, table: Table) -> list[tuple[str, str, str]]:
