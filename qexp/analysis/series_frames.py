@@ -32,7 +32,7 @@ def long_frame(points: Iterable[tuple[int, int, str, int, float, datetime]]) -> 
 
 
 def list_frame(rows: Iterable[tuple[int, int, datetime, Json]]) -> pd.DataFrame:
-    """Return one row per row of a list: id, attempt, at (UTC), then a column per key in the order they came."""
+    """Return one row per row of a list: id, attempt, at (UTC), then a column per key in order of appearance."""
     rows = list(rows)
     keys = list(dict.fromkeys(key for row in rows for key in row[3]))
     facts = {name: COLUMNS[name] for name in ("id", "attempt", "at")}

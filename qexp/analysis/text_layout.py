@@ -90,7 +90,7 @@ def table(
 
 
 def _narrowed(stubs: Sequence[int], width: int, cells: int) -> list[int]:
-    """Return the widths of labels that leave room for all cells; if there are none, labels take half the line."""
+    """Return widths of labels that leave room for all cells; if that is impossible, labels take half the line."""
     for room in (width - cells, width // 2):
         made = list(stubs)
         while made and sum(made) + len(_GAP) * (len(made) - 1) > room and max(made) > _NARROWEST:

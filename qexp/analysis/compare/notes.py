@@ -162,7 +162,7 @@ class _Lack:
 
 
 def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
-    """Yield a note on unpaired results for each reason, with the command; methods with the same lack share it."""
+    """Yield a note for each reason of unpaired results; methods that lack the same results share a note."""
     lacks: dict[tuple[str, tuple[int, ...]], list[tuple[str, _Lack]]] = {}
     for method, name in enumerate(methods):
         for lack in _lacks(pairing, method):

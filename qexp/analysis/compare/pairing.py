@@ -208,7 +208,7 @@ def _matrix(
 
 
 def _are_uneven(methods: Axes, keys: np.ndarray, inner: Axes) -> bool:
-    """Return whether methods that have the same key are averaged over different values."""
+    """Return whether methods with a common key are averaged over different values."""
     many, width = len(methods.keys), len(inner.keys)
     having = np.bincount(np.unique(keys * many + methods.codes) // many)
     values = np.unique((keys * width + inner.codes) * many + methods.codes) // many

@@ -18,9 +18,9 @@ from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import categories
 
 _FEW = 10
-"""Values below which each one is a point beside its box."""
+"""With fewer values, each one is a point beside its box."""
 _TOO_FEW = 3
-"""Values below which there is no box, since its quartiles would be made up."""
+"""With fewer values there is no box, because quartiles would mean nothing."""
 
 
 def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:

@@ -40,7 +40,7 @@ def spec_of(
     """
     Return the question that a table of a report answers.
 
-    Names are not parsed: those of a study may have commas, and without numbers in its results there is no metric.
+    Names are not parsed, because names of a study may have commas. A study without numeric results has no metric.
     """
     return TableSpec.model_construct(
         studies=(study.name,), metrics=tuple(metrics), rows=rows, columns=columns, over=over

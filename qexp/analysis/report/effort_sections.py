@@ -1,4 +1,4 @@
-"""Sections on the effort: durations, cost, the slowest and most retried experiments, and how to run it again."""
+"""Sections on the effort: durations, cost, slow and retried experiments, and commands that repeat the study."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def least_p(test: str, n: int) -> float:
 
 def least_n(test: str, alpha: float = 0.05, comparisons: int = 1, correction: str = Correction.HOLM) -> int:
     """
-    Return the pairs that a test needs, so that a difference can be significant at *alpha*.
+    Return the number of pairs from which on a difference can be significant at *alpha*.
 
     With several comparisons, Holm's correction holds the smallest p against alpha / comparisons. Benjamini-Hochberg
     holds it against alpha if all comparisons have the smallest p, so more comparisons need no more pairs.

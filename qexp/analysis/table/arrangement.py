@@ -13,7 +13,7 @@ from qexp.dotted_names import ABSENT
 from qexp.store.reads.observations import Coded
 
 _MOST_VALUES = 40
-"""Values of a parameter that has rows; a parameter with more, such as one drawn at random, is pooled."""
+"""The most values of a parameter with rows; one with more, such as a random parameter, is pooled."""
 _MOST_COLUMNS = 8
 _MOST_CELLS = 240
 

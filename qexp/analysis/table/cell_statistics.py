@@ -59,7 +59,7 @@ def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) 
 
 
 def _by_count(n: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield each number of replicates with cells that have it, some at a time to save memory."""
+    """Yield each number of replicates with its cells, at most 1,000 at a time to save memory."""
     for count in np.unique(n[n > 0]).tolist():
         cells = np.flatnonzero(n == count)
         for start in range(0, len(cells), _SOME):

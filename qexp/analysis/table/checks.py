@@ -31,7 +31,7 @@ def check(
     units: Units,
     opened: tuple[int, int] | None,
 ) -> list[Problem]:
-    """Return all reasons why the table would be wrong, the most telling first, and notes."""
+    """Return the reasons to refuse the table, the most important first, and notes."""
     found = [] if opened is None else [_open(connection, observed, opened)]
     found += mixed(connection, observed, spec, cells)
     found += problems.missing(observed, cells)
@@ -67,7 +67,7 @@ def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
 
 
 def _planned(connection: Connection, observed: TableExperiments) -> list[Problem]:
-    """Compare the rows of each newest grid with the number that the grid has, and count done ones outside of it."""
+    """Return the experiments of newest grids that the database lacks, and the done ones that these grids leave out."""
     found = []
     for at, study in enumerate(observed.studies):
         lost, left_out = lost_and_left_out(connection, observed, at)
@@ -91,7 +91,7 @@ def lost_and_left_out(connection: Connection, observed: TableExperiments, at: in
 
 def without_number(connection: Connection, study: StudyRow, metric: str, ids: np.ndarray) -> Mapping[str, list[int]]:
     """
-    Return those of some experiments whose metric is `missing` or `nan`; none if the study has no such metric.
+    Return which of some experiments have a `missing` or `nan` metric; none if the study has no such metric.
 
     Raises SummaryError if the metric of some is text.
     """

@@ -48,7 +48,7 @@ def compared(
 
 
 def _bold(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
-    """Return the bold cells of a column; only cells with all replicates compete, because survivors look better."""
+    """Return the bold cells of a column, never those that lack replicates: the missing ones may be the worst."""
     whole = [cell for cell in cells if found.n[cell] and found.n[cell] == found.expected[cell]]
     if any(found.n[cell] < found.expected[cell] for cell in cells):
         made.note("a cell that lacks replicates is never bold")

@@ -77,7 +77,7 @@ class Cells:
         return " / ".join(map(_short, (*self._rows[row], *self._columns[column]))) or "the only cell"
 
     def listed(self, cells: Sequence[int]) -> str:
-        """Return some cells in words: the first one by name, and up to three if their names are short."""
+        """Return some cells in words: the first by name, or up to three if their names are short."""
         lengths = itertools.accumulate(len(self.name(cell)) + 2 for cell in cells[:_SHOWN])
         shown = max(1, sum(length <= _WIDTH for length in lengths))
         names = ", ".join(map(self.name, cells[:shown]))

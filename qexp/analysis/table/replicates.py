@@ -164,7 +164,7 @@ def units(
 
 
 def _order(key: np.ndarray) -> np.ndarray:
-    """Return the places that sort *key*; grids are expanded in the order of their axes, so it often is sorted."""
+    """Return the places that sort *key*, which often is sorted: a grid is expanded in the order of its axes."""
     if not len(key) or bool((key[1:] >= key[:-1]).all()):
         return np.arange(len(key), dtype=np.int32)
     return np.argsort(key, kind="stable").astype(np.int32)

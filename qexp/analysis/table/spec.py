@@ -61,7 +61,7 @@ class TableSpec(BaseModel):
     digits: Literal["auto"] | Annotated[int, Field(ge=0, le=12)] = "auto"
     transpose: bool = False
     sort: str = "grid"
-    """`grid`: as the grid has them; `name`; `value`: best mean first; or a column's label: best there first."""
+    """`grid`: the order of the grid; `name`; `value`: the best mean first; or a column's label: its best first."""
     where: str | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Other texts for names and values in the table."""

@@ -21,7 +21,7 @@ _LEAD = 40
 
 def difference(old: str, new: str, form: str, table: Table) -> str:
     """
-    Return how two texts of a table differ: the cells of LaTeX; otherwise, or if more than cells differ, the first line.
+    Return how two texts of a table differ: the cells, if only cells of LaTeX do, otherwise the first line.
 
     *new* is the text of *table* in the format *form*.
     """
