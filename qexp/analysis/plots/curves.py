@@ -171,7 +171,7 @@ def series_of(connection: Connection, chosen: Chosen, request: PlotRequest) -> t
     """Return the curves, and the chosen experiments that have points. Raises SummaryError if none has."""
     chosen_groups = (chosen.ids.tolist(), members(chosen).tolist())
     counts = reads.runs(connection, chosen_groups, request.metric)
-    runs = {group: drawn for group, drawn, _ in counts if drawn}
+    runs = {group: count for group, count, _ in counts if count}
     if not runs:
         known = reads.names(connection, chosen_groups)
         if request.metric in known:
@@ -180,6 +180,5 @@ def series_of(connection: Connection, chosen: Chosen, request: PlotRequest) -> t
         raise SummaryError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
     rows = _READ.get(request.center, reads.means)(connection, chosen_groups, request.metric)
     odd = sum(odd for _, _, odd in counts)
-    return curves_of(rows, runs, chosen, request.center), without_series(
-        chosen, request.metric, sum(runs.values()), odd
-    )
+    drawn = without_series(chosen, request.metric, sum(runs.values()), odd)
+    return curves_of(rows, runs, chosen, request.center), drawn

@@ -94,6 +94,7 @@ def choose(experiments: Experiments, request: PlotRequest, mixed: Sequence[str] 
         raise SummaryError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
     names = {"x": None if request.kind == "scatter" else request.x, "by": request.by, "facet": request.facet}
     roles = {role: None if name is None else axis_of(name, frame[name]) for role, name in names.items()}
+    axes = [roles[name] for name in ("facet", "x", "by")]
     free = _free(experiments, request, drawn, over) if request.kind != "scatter" else []
     _refuse(free, mixed, request, over)
     found = Chosen(
@@ -105,9 +106,7 @@ def choose(experiments: Experiments, request: PlotRequest, mixed: Sequence[str] 
         left_out=left_out,
         over=over,
         pooled=tuple(axis.name for axis in free),
-        planned=_planned([roles[name] for name in ("facet", "x", "by")], len(frame))
-        if request.kind == "heatmap"
-        else {},
+        planned=_planned(axes, len(frame)) if request.kind == "heatmap" else {},
         x=_drawn(roles["x"], drawn, request),
         by=_drawn(roles["by"], drawn, request),
         facet=_drawn(roles["facet"], drawn, request),

@@ -31,7 +31,9 @@ class Statistic(StatisticalName):
     MEAN_STD = "mean±std", "mean ± std", "std sd mean±sd", "mean ± sample standard deviation (n - 1)"
     MEAN_SEM = "sem", "mean ± sem", "mean±sem mean±se", "mean ± standard error of the mean"
     MEAN_CI95 = (
-        *("ci95", "mean ± 95 % CI", "mean±ci95 mean±ci mean±95%ci ci"),
+        "ci95",
+        "mean ± 95 % CI",
+        "mean±ci95 mean±ci mean±95%ci ci",
         "mean ± half the width of the 95 % t interval of the mean",
     )
     IQM = "iqm", "IQM", "interquartilemean", "interquartile mean: the mean without the lowest and the highest quarter"
