@@ -44,7 +44,7 @@ def _period(found: Head) -> list[str]:
 
 
 def _bar(counts: Mapping[Status, int], total: int) -> Html | None:
-    """Return a bar with a part for each status; the line above says the same in texts."""
+    """Return a bar with a part for each status; the line above has the same numbers in words."""
     if not total:
         return None
     parts = [
