@@ -18,7 +18,7 @@ Connection = sqlalchemy.Connection
 
 
 class Raw(psycopg.Connection[tuple[Any, ...]]):
-    """A psycopg connection with what its process remembers about statements and revisions."""
+    """A psycopg connection that caches cursors and revisions."""
 
     @cached_property
     def repeated(self) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -1,4 +1,8 @@
-"""Series of many experiments, summarized by group and step in Postgres: a million points become a few thousand rows."""
+"""
+Series of many experiments, summarized in Postgres: a million points become a few thousand rows.
+
+Rows are in the order of group and step, and count finite points only.
+"""
 
 from __future__ import annotations
 
@@ -19,33 +23,21 @@ _QUARTILES = (0.25, 0.5, 0.75)
 
 
 def means(connection: Connection, members: Members, name: str) -> list[tuple[float, ...]]:
-    """
-    Return group, step, n, mean and standard deviation (ddof = 1) of the finite points of a series.
-
-    Rows are in the order of group and step. The deviation is NaN if n is 1.
-    """
+    """Return group, step, n, mean and standard deviation (ddof = 1; NaN if n is 1) of a series."""
     point = _points(members, name)
     deviation = func.coalesce(func.stddev_samp(point.value), literal(float("nan"), Double))
     return [tuple(row) for row in connection.execute(_by_step(point, func.avg(point.value), deviation))]
 
 
 def quartiles(connection: Connection, members: Members, name: str) -> list[tuple[float, ...]]:
-    """
-    Return group, step, n and the three quartiles of the finite points of a series, as numpy interpolates them.
-
-    Rows are in the order of group and step.
-    """
+    """Return group, step, n and the three quartiles of a series, as numpy interpolates them."""
     point = _points(members, name)
     found = func.percentile_cont(literal(list(_QUARTILES), ARRAY(Double))).within_group(point.value)
     return [(group, step, n, *three) for group, step, n, three in connection.execute(_by_step(point, found))]
 
 
 def interquartile_means(connection: Connection, members: Members, name: str) -> list[tuple[float, ...]]:
-    """
-    Return group, step, n and the mean without the lowest and the highest n // 4 finite points of a series.
-
-    Rows are in the order of group and step.
-    """
+    """Return group, step, n and the mean of a series without its lowest and highest n // 4 points."""
     point = _points(members, name)
     cell = [point.group, point.step]
     place = func.row_number().over(partition_by=cell, order_by=point.value).label("place")
@@ -58,7 +50,7 @@ def interquartile_means(connection: Connection, members: Members, name: str) -> 
 
 
 def runs(connection: Connection, members: Members, name: str) -> list[tuple[int, int, int]]:
-    """Return each group with its experiments that have a finite point, and those that have another one, counted."""
+    """Return for each group how many experiments have a finite point, and how many have another one."""
     point = _points(members, name)
     finite = _is_finite(point.value)
     each = (
@@ -80,7 +72,7 @@ def names(connection: Connection, members: Members) -> list[str]:
 
 
 def _points(members: Members, name: str) -> Any:
-    """Return the columns group, experiment, step and value of the points that `found.series` yields."""
+    """Return the columns group, experiment, step and value of the points that `records.series` yields."""
     columns = tables.metric.c
     given = func.unnest(*(literal(list(numbers), ARRAY(BigInteger)) for numbers in members))
     member = given.table_valued("id", "group").render_derived()

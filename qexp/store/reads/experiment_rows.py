@@ -34,7 +34,7 @@ from qexp.store.schema.expressions import LARGEST_ID, among, duration, error_of,
 
 @dataclass(frozen=True)
 class ExperimentView:
-    """An experiment as a person reads it: its row, where it ran, and its last error."""
+    """An experiment for a person: its row, its host, and its last error."""
 
     id: int
     study: str

@@ -25,7 +25,7 @@ class QueuePosition:
     """The position of a waiting experiment in its queue."""
 
     window: int
-    """Announced experiments on its list of the queue, which is that of its priority."""
+    """Announced experiments on its list of the queue; each priority has a list."""
     ahead: int
     """Experiments that workers take before it."""
 
@@ -40,7 +40,7 @@ class LastRecord:
 
 @dataclass(frozen=True)
 class Situation:
-    """One experiment and what it depends on; all times are the database's."""
+    """One experiment with the facts that its state depends on; all times are the database's."""
 
     experiment: ExperimentView
     attempts: list[AttemptView]

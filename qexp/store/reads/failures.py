@@ -1,4 +1,4 @@
-"""The errors of a study's failed experiments, one traceback for each group."""
+"""Read the errors of a study's failed experiments, with one traceback for each group."""
 
 from __future__ import annotations
 

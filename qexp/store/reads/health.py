@@ -150,15 +150,13 @@ def deaf(connection: Connection, lease: float, seconds: float) -> list[str]:
         .where(study.queue == func.any(worker.queues))
     )
     running = tables.experiment.alias()
-    runs = select(func.count()).where(running.c.worker == worker.id, running.c.status == Status.RUNNING)
-    began = exists().where(
-        running.c.worker == worker.id, running.c.status == Status.RUNNING, running.c.started_at > since
-    )
+    runs = (running.c.worker == worker.id) & (running.c.status == Status.RUNNING)
+    began = exists().where(runs, running.c.started_at > since)
     ended = exists().where(attempt.worker == worker.id, attempt.finished_at > since)
     query = (
         select(worker.name)
         .where(workers.live(lease), worker.started_at < since, waits, ~began, ~ended)
-        .where(runs.scalar_subquery() < worker.concurrency)
+        .where(select(func.count()).where(runs).scalar_subquery() < worker.concurrency)
         .order_by(worker.name)
     )
     return list(connection.execute(query).scalars())

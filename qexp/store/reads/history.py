@@ -21,7 +21,7 @@ from qexp.store.schema import tables
 
 @dataclass(frozen=True)
 class Revision(RevisionView):
-    """One revision with the person who made it, and its differences from the one before."""
+    """One revision with its author, and its differences from the previous revision."""
 
     created_at: datetime
     user: str

@@ -31,8 +31,8 @@ from qexp.store.schema.value_columns import KeyPath
 
 ACCEPTED, ADDED, CONTINUED = 1, 2, 4
 """
-A person accepted the result of a failed attempt; code added the experiment beside the grid; its last attempt continued
-from the checkpoint of an earlier one.
+Flags of an experiment. A person accepted its result after a failure; code added it beside the grid; its last attempt
+continued from a checkpoint.
 """
 _NAN = cast(literal("NaN"), Double)
 _LONGEST_NUMBER = 300
@@ -86,13 +86,10 @@ def statement(request: ColumnRequest, chosen: ColumnElement[bool], low: int, hig
     found: list[Any] = [_packed(func.int8send(number)) for number in numbers]
     found += [_packed(func.float8send(_number(source))) for source in request.metrics.values()]
     query: Select[Any] = select(*found).where(chosen, columns.id >= low, columns.id < high)
-    if request.with_imports or any(_is_of_attempt(source) for source in request.metrics.values()):
+    facts = {source.paths[0][0] for source in request.metrics.values() if source.column == "fact"}
+    if request.with_imports or facts & _OF_ATTEMPT:
         return query.outerjoin_from(tables.experiment, tables.attempt, is_last_attempt())
     return query.select_from(tables.experiment)
-
-
-def _is_of_attempt(source: ValueSource) -> bool:
-    return source.column == "fact" and source.paths[0][0] in _OF_ATTEMPT
 
 
 def is_of_last_attempt(source: ValueSource) -> bool:

@@ -43,7 +43,7 @@ class Observations:
     revision: np.ndarray
     """The revision that ran last; 0: none."""
     flags: np.ndarray
-    """The sum of ACCEPTED, ADDED and CONTINUED, where they apply."""
+    """The sum of the flags ACCEPTED, ADDED and CONTINUED that apply."""
     axes: dict[str, Coded]
     rest: Coded
     """Codes of all other parameters together; its values are ids of experiments that have them."""
@@ -52,7 +52,7 @@ class Observations:
     imported: Coded
     """Its values are ids of experiments whose attempt has this list of imports."""
     metrics: dict[str, np.ndarray]
-    """Floats; NaN also where the value is no number or missing, see `kinds`."""
+    """Floats; NaN also if the value is missing or no number, see `kinds`."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -46,7 +46,7 @@ def varieties(connection: Connection) -> tuple[int, int]:
 
 
 def environments(connection: Connection, experiments: Sequence[int]) -> dict[int, EnvironmentView]:
-    """Return the environment in which the last attempt of each experiment ran, where it is known."""
+    """Return the known environments in which the last attempts of experiments ran, by experiment."""
     columns, worker, environment = tables.experiment.c, tables.worker.c, tables.environment.c
     query = (
         select(columns.id, environment.packages, environment.cpu, environment.gpus)
@@ -58,7 +58,7 @@ def environments(connection: Connection, experiments: Sequence[int]) -> dict[int
 
 
 def imports(connection: Connection, experiments: Sequence[int]) -> dict[int, Imports]:
-    """Return the imports of the last attempt of each experiment, where they are known."""
+    """Return the known imports of the last attempts of experiments, by experiment."""
     columns, attempt, imported = tables.experiment.c, tables.attempt.c, tables.imported.c
     query = (
         select(columns.id, imported.files, imported.packages)
@@ -78,7 +78,7 @@ def lists(connection: Connection, digests: Sequence[UUID]) -> dict[UUID, Imports
 
 @dataclass(frozen=True)
 class Machine:
-    """A host with what is installed there, and the attempts that it ran."""
+    """A host with its environment, and the attempts that it ran."""
 
     host: str | None
     """None: the worker of these attempts is not known."""
@@ -110,7 +110,7 @@ def machines(connection: Connection, study: int) -> list[Machine]:
 
 
 def origins(connection: Connection, study: int) -> list[tuple[EnvironmentView, Imports, int]]:
-    """Return the known environments and imports of a study's done attempts, with the number of these."""
+    """Return the known environments and imports of a study's done attempts, each with its number of attempts."""
     past, worker, environment, imported = tables.attempt.c, tables.worker.c, tables.environment.c, tables.imported.c
     counted = (
         select(past.imported, worker.environment, func.count().label("count"))

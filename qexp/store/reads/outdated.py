@@ -81,7 +81,7 @@ class Staleness:
         return sum(group.count for group in self.outdated)
 
     def lines(self) -> Iterator[str]:
-        """Yield how many are stale and why, in lines of at most 80 characters where names allow that."""
+        """Yield the number of stale experiments and the reasons; lines have at most 80 characters if names allow it."""
         if not self.count:
             yield f"{self.study}: nothing is stale, the newest revision is {self.revision}"
             return

@@ -72,7 +72,7 @@ class _Kind:
     """The revision of the earlier result."""
     now: int
     imported: UUID | None
-    """The digest of what the attempt with the earlier result imported; None: not known."""
+    """The digest of the imports of the attempt with the earlier result; None: not known."""
 
     @property
     def condition(self) -> ColumnElement[bool]:
@@ -122,9 +122,6 @@ def _differing(before: Json, after: Json, metrics: Sequence[str]) -> list[str]:
     """Return the names of results with different values; a result that is no mapping is named `result`."""
     if not (isinstance(before, dict) and isinstance(after, dict)):
         return [] if canonical(before) == canonical(after) else ["result"]
-    names = [name for name in {**before, **after} if not metrics or name in metrics or _holds(name, metrics)]
+    compared = [f"{metric}." for metric in metrics]
+    names = [name for name in {**before, **after} if not metrics or any(m.startswith(f"{name}.") for m in compared)]
     return [name for name in names if canonical(before.get(name)) != canonical(after.get(name))]
-
-
-def _holds(name: str, metrics: Sequence[str]) -> bool:
-    return any(metric.startswith(f"{name}.") for metric in metrics)

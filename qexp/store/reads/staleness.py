@@ -156,7 +156,7 @@ class _ComparedSnapshots:
         self._imports = origins.lists(connection, sorted(known))
 
     def is_known(self, group: _Group) -> bool:
-        """Say whether it is known what a group imported."""
+        """Say whether the imports of a group are known."""
         return group.imported in self._imports
 
     def changed(self, group: _Group) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ class StudyProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the present rate; None if nothing is open or nothing has ended lately."""
+        """The time left at the present rate; None if no experiment is open or none has ended recently."""
         return self.open / self.rate if self.rate and self.open else None
 
 
@@ -105,7 +105,7 @@ def counts(connection: Connection, study: int | None = None) -> list[StudyProgre
 
 
 def _lately() -> tuple[ColumnElement[int], ColumnElement[Any]]:
-    """Return how many experiments of a study have ended lately, and within how many seconds."""
+    """Return the number of a study's recently ended experiments, and the seconds in which they ended."""
     columns = tables.experiment.c
     ended = (
         columns.study == tables.study.c.id,

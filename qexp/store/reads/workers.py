@@ -65,7 +65,7 @@ class WorkerView:
     running: Mapping[str, list[int]]
     """Ids of the experiments that it runs, by study."""
     leads: bool
-    """It announces experiments that are due, and recovers those of silent workers."""
+    """It announces due experiments, and recovers the experiments of silent workers."""
     started_at: datetime
     last_seen: datetime
     stopped_at: datetime | None

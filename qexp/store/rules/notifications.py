@@ -76,8 +76,8 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
     """
     Return studies that have open experiments, or had some within the hour, and addresses; with *everyone* no addresses.
 
-    A study is stalled if its experiments wait while its queue stands
-    still: none began or ended within *stalled_after* minutes, and none runs or no live worker listens.
+    A study is stalled if its experiments wait, and its queue does not move. A queue does not move if no experiment of
+    it began or ended within *stalled_after* minutes, and none runs or no live worker listens.
     """
     by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c

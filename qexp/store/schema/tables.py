@@ -129,7 +129,7 @@ revision = Table(
     Column("retries", JSONB, nullable=False, server_default="{}"),
     Column("isolation", Text, nullable=False, server_default="child"),
     Column("output", Integer, nullable=False, server_default="65536"),
-    # the failure limit: after so many failures, or such a share of failures, the study is paused
+    # the failure limit: the number or share of failures that pauses the study
     Column("stop_after", JSONB, nullable=False, server_default="{}"),
     Column("notify", ARRAY(Text), nullable=False, server_default="{}"),
     Column("created_at", _moment, nullable=False, server_default=_now),
@@ -226,13 +226,13 @@ experiment = Table(
     CheckConstraint("attempt >= 0", name="attempts_count_up"),
     # serves: publish, the next pending experiments of a study in order
     Index("experiment_to_publish", "study", "id", postgresql_where=text("status = 'pending'")),
-    # serves: counts; the window of a queue, what was announced and lost, whether anything of a study is open
+    # serves: counts; the window of a queue, lost messages, whether a study is open
     Index("experiment_by_status", "study", "status"),
     # serves: failure limits and notifications, the experiments of a study that ended since a moment
     Index("experiment_ended", "study", "finished_at", postgresql_where=text("status IN ('done', 'failed')")),
     # serves: due, the retries to announce next
     Index("experiment_due", "not_before", postgresql_where=text("status = 'pending' AND not_before IS NOT NULL")),
-    # serves: fail and depart, what a worker is running
+    # serves: fail and depart, the experiments that a worker runs
     Index("experiment_running_on", "worker", postgresql_where=text("status = 'running'")),
     # serves: errors and the selector --error
     Index("experiment_by_error", "study", "error_fingerprint", postgresql_where=text("error_fingerprint IS NOT NULL")),

@@ -225,7 +225,7 @@ def _merged(ranges: Sequence[Range]) -> list[Range]:
 
 
 def _check_ids(connection: Connection, selection: Selection, within: ColumnElement[bool]) -> None:
-    """Raise UnknownExperimentError for the first of the given ranges in which there is no experiment."""
+    """Raise UnknownExperimentError for the first given range that has no experiment."""
     columns = tables.experiment.c
     given = func.unnest(*(literal(ends, _BIGINTS) for ends in zip(*map(_bounded, selection.ids), strict=True)))
     ranges = given.table_valued("first", "last", with_ordinality="place").render_derived()

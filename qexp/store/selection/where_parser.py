@@ -17,7 +17,7 @@ Value = Decimal | str | bool | None
 
 @dataclass(frozen=True)
 class WhereName:
-    """A parameter, a result or a fact, and the path to a value inside of it."""
+    """A parameter, a result or a fact, with the path to a value inside it."""
 
     path: tuple[str, ...]
     prefix: str | None
@@ -29,7 +29,7 @@ class WhereName:
 
 @dataclass(frozen=True)
 class Literal:
-    """A value and where it stands."""
+    """A value and its column in the text."""
 
     value: Value
     column: int
@@ -174,7 +174,7 @@ def _stray(character: str, column: int) -> NoReturn:
 
 
 def shown(text: str) -> str:
-    """Return what was written, on one line and not too long."""
+    """Return a written text on one line, shortened."""
     return shortened(text if text.isprintable() else ascii(text), 40)
 
 

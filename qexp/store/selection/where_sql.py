@@ -70,7 +70,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], ColumnElement[bool]]] = {
 
 @dataclass(frozen=True)
 class _Field:
-    """A name as each kind of value that it may have; null where it has another kind."""
+    """A name as an expression for each kind of value; null if the value has another kind."""
 
     kinds: Mapping[type[Value], ColumnElement[Any]]
     missing: ColumnElement[bool]
@@ -185,12 +185,10 @@ class _Predicate:
             known |= dict.fromkeys(study.results if name.prefix != "param" else [])
         words = {"param": "parameter", "result": "result", None: "parameter or result"}
         names = list(map(spelled, known))
-        hint = nearest(name.text, names) or nearest(name.path[0], names) or _some(names)
+        hint = nearest(name.text, names) or nearest(name.path[0], names)
+        if names and not hint:
+            hint = f"; there are {listed([*map(shown, names)], 8)}"
         return f"there is no {words[name.prefix]} {name.path[0]!r}{hint}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return f"; there are {listed([*map(shown, names)], 8)}" if names else ""
 
 
 def _seen(field: _Field, name: WhereName, value: Literal) -> ColumnElement[Any]:

@@ -1,5 +1,5 @@
--- A statement that is given ids tests a status by IS TRUE. Otherwise the planner expects few rows of that status: it reads
--- thousands of them by the index on it for each claim, instead of looking up the ids.
+-- A statement that is given ids tests a status by IS TRUE. Otherwise the planner expects few rows of that status. For each
+-- claim it then reads thousands of rows by the index on the status, instead of looking up the ids.
 -- New values of a result replace the order and the entries of the same names in result_exact (see qexp/jsonb.py).
 -- worker_deaths is compared with 2: DEATHS_BEFORE_ISOLATION in qexp/model/status.py.
 
@@ -7,8 +7,8 @@
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
 -- claim: take queued experiments for one attempt each. An experiment with which two workers died runs alone: a worker has
--- one such experiment at a time. No row: another message came first, it was cancelled, its study is paused, or the worker
--- is quarantined or unknown, or runs another experiment that must run alone.
+-- one such experiment at a time. No row: another message came first, it was cancelled, or its study is paused. Or the
+-- worker is quarantined or unknown, or runs another experiment that must run alone.
 WITH chosen AS (
   SELECT e.id FROM experiment e
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
@@ -120,9 +120,9 @@ WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.out
          CASE WHEN %(recorded_at)s::jsonb IS NULL THEN recorded_at
               ELSE coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb END AS found_at;
 
--- fail: end attempts by a failure. An attempt that the retries of its study cover waits for the next one: longer each
--- time, give or take a quarter, but not after a lost worker. An experiment whose worker dies a third time, while it runs
--- alone, has killed that worker. No row: other workers have the experiments.
+-- fail: end attempts by a failure. If retries are left, the next attempt waits: longer each time, give or take a quarter,
+-- but not after a lost worker. An experiment whose worker dies a third time, while it runs alone, has killed that worker.
+-- No row: other workers have the experiments.
 WITH chosen AS (
   SELECT e.*, r.source, r.retries, (
            SELECT count(*) FROM attempt a
@@ -226,7 +226,7 @@ ORDER  BY e.id;
   FROM  (SELECT d.started_at, d.finished_at FROM experiment d
          WHERE  d.study = s.id AND d.status = 'done' ORDER BY d.id DESC LIMIT 50) last;
 
--- decline: leave a queued experiment to other workers if its study's last ones took longer than so many seconds.
+-- decline: leave a queued experiment to other workers if its study's last ones took longer than the given seconds.
 -- No row: no last one took longer, or the experiment is not queued.
 UPDATE experiment e
 SET    status = 'pending', not_before = coalesce(%(now)s, now()) + interval '10 s'
@@ -235,7 +235,7 @@ WHERE  e.id = %(id)s AND s.id = e.study AND e.status = 'queued' AND %(seconds)s 
 {longest_recent})
 RETURNING e.id;
 
--- wanted: say whether queues have, or will have within a minute, an experiment that would end within so many seconds.
+-- wanted: say whether queues have, or will have within a minute, an experiment that would end within the given seconds.
 -- No row: they have none.
 SELECT 1 FROM study s
 WHERE  s.queue = ANY(%(queues)s) AND s.paused_at IS NULL

@@ -46,7 +46,7 @@ def processes(raw: Raw, worker: UUID) -> list[int]:
 
 
 def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
-    """Return those of many ids whose experiments are queued, in the given order: in a forged message most are not."""
+    """Return the ids whose experiments are queued, in the given order: most ids of a forged message are not."""
     found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
     return [number for number in dict.fromkeys(ids) if number in found]
 

@@ -26,7 +26,7 @@ class AttemptFence:
     worker: UUID | None
 
     def values(self, **more: Any) -> dict[str, Any]:
-        """Return the parameters of a statement: those of the fence, and *more*."""
+        """Return the parameters of a statement: the fence, and *more*."""
         return {**vars(self), **more}
 
 
@@ -58,7 +58,7 @@ class Saved:
     attempt: int
     """The attempt that saved it."""
     progress: Mapping[str, Any]
-    """How much the attempt had recorded by then."""
+    """The amount that the attempt had recorded before it."""
 
 
 def is_current(raw: Raw, writer: AttemptFence) -> bool:

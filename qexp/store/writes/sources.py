@@ -16,13 +16,9 @@ if TYPE_CHECKING:
 
 def keep(connection: Connection, snapshot: Snapshot) -> None:
     """Store a snapshot unless it is stored already."""
-    row = {
-        "digest": snapshot.digest,
-        "archive": snapshot.archive,
-        "files": list(snapshot.files),
-        "contents": dict(snapshot.marks),
-    }
-    connection.execute(upsert(tables.source).values(**row).on_conflict_do_nothing())
+    row = {"digest": snapshot.digest, "archive": snapshot.archive, "files": list(snapshot.files)}
+    stored = upsert(tables.source).values(**row, contents=dict(snapshot.marks))
+    connection.execute(stored.on_conflict_do_nothing())
 
 
 def keep_environment(connection: Connection, environment: Environment) -> None:

@@ -71,7 +71,7 @@ class Unwanted:
 
 
 def unwanted(raw: Raw, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[Unwanted]:
-    """Return those of the attempts, (id, number), that the children of a worker should stop."""
+    """Return the attempts, given as (id, number), that the children of a worker should stop."""
     ids, numbers = ([pair[at] for pair in attempts] for at in (0, 1))
     values = {"worker": worker, "ids": ids, "attempts": numbers}
     return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
