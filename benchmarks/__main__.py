@@ -14,7 +14,7 @@ from benchmarks import bulk, commands, idle, machine, rates, summaries
 from benchmarks.report import TUNING, Record, Theme, fallen, page, show
 from benchmarks.site import ROOT
 from benchmarks.suite import Line, Options, choose, results, run
-from qexp.client.local_worker import ending_on_signals
+from qexp.client.worker_subprocess import ending_on_signals
 
 THEMES: Sequence[Theme] = (
     ("Rates", rates.LINES),

@@ -13,7 +13,7 @@ import time
 
 from benchmarks import breaking
 from benchmarks.site import Site, Worker, await_that, opened
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 
 ROUNDS = 3
 
@@ -40,7 +40,7 @@ def began(site: Site, value: str) -> list[tuple[float, int]]:
     return [(float(row[1]), int(row[2])) for row in rows if row[0] == value]
 
 
-def child(site: Site, raw: Raw, number: int) -> float:
+def child(site: Site, raw: RawConnection, number: int) -> float:
     """Time from the kill of a child to the end of its attempt."""
     name, value = f"child{number}", f"c{number}"
     site.worker(name)
@@ -51,7 +51,7 @@ def child(site: Site, raw: Raw, number: int) -> float:
     return await_that(lambda: count(raw, "attempt WHERE outcome = 'crashed' AND pid = %s", pid)) - killed
 
 
-def node(site: Site, raw: Raw, number: int) -> float:
+def node(site: Site, raw: RawConnection, number: int) -> float:
     """Time from the kill of a worker to the next execution of its experiments on another one."""
     name, value = f"node{number}", f"n{number}"
     first = site.worker(name)
@@ -64,7 +64,7 @@ def node(site: Site, raw: Raw, number: int) -> float:
     return began(site, value)[1][0] - killed
 
 
-def broker(site: Site, raw: Raw, number: int) -> float:
+def broker(site: Site, raw: RawConnection, number: int) -> float:
     """Time from the empty restart of a killed broker to the first execution."""
     name, value = f"broker{number}", f"b{number}"
     enqueue(site, name, value)
@@ -78,7 +78,7 @@ def broker(site: Site, raw: Raw, number: int) -> float:
     return began(site, value)[0][0] - back
 
 
-def leader(site: Site, raw: Raw, number: int) -> float:
+def leader(site: Site, raw: RawConnection, number: int) -> float:
     """Time from the kill of the leader to the next leader."""
     one, two = site.worker(f"leader{number}"), site.worker(f"leader{number}")
     led = "worker w JOIN leader l ON l.worker = w.id WHERE l.until > now() AND w.pid = %s"
@@ -93,7 +93,7 @@ def leader(site: Site, raw: Raw, number: int) -> float:
     return await_that(lambda: leads(second)) - killed
 
 
-def count(raw: Raw, rows: str, *values: object) -> int:
+def count(raw: RawConnection, rows: str, *values: object) -> int:
     row = raw.execute(f"SELECT count(*) FROM {rows}".encode(), values).fetchone()
     return int(row[0]) if row else 0
 

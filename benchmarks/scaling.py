@@ -36,7 +36,7 @@ from qexp import services, settings
 from qexp.client import Client
 from qexp.model import Outcome
 from qexp.settings import Settings
-from qexp.store.connection import Raw, connect
+from qexp.store.connection import RawConnection, connect
 from qexp.store.writes import claiming, worker_rows
 
 WORKERS, CHILDREN = 1_000, 8
@@ -101,7 +101,7 @@ class Reading:
     calls: dict[str, int]
 
     @classmethod
-    def take(cls, raw: Raw, broker: redis.Redis) -> Reading:
+    def take(cls, raw: RawConnection, broker: redis.Redis) -> Reading:
         row = raw.execute(
             "SELECT xact_commit + xact_rollback, pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"
             " FROM pg_stat_database WHERE datname = current_database()"
@@ -134,7 +134,7 @@ class Reading:
         return Reading(**counters, calls=calls)
 
 
-def cpu_of_postgres(raw: Raw) -> float:
+def cpu_of_postgres(raw: RawConnection) -> float:
     """Return the CPU seconds of all processes of a server, also of ended ones."""
     row = raw.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
     postmaster = psutil.Process(int(row[0].split()[0])) if row else psutil.Process()
@@ -147,7 +147,7 @@ def cpu_of_postgres(raw: Raw) -> float:
     return total
 
 
-def memory_of_postgres(raw: Raw) -> float:
+def memory_of_postgres(raw: RawConnection) -> float:
     """Return the unshared bytes of the server's processes."""
     row = raw.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
     postmaster = psutil.Process(int(row[0].split()[0])) if row else psutil.Process()
@@ -158,7 +158,7 @@ def memory_of_postgres(raw: Raw) -> float:
     return total
 
 
-def bytes_of(settings: Settings, action: Callable[[Raw], object]) -> tuple[int, int]:
+def bytes_of(settings: Settings, action: Callable[[RawConnection], object]) -> tuple[int, int]:
     """Return the bytes that an action with prepared statements sends to Postgres and receives."""
     with connect(settings) as raw, tempfile.TemporaryFile("w+") as file:
         for _ in range(10):
@@ -361,7 +361,7 @@ def idle_children(here: Settings, number: int, ready: Any, stop: Any) -> None:
         line.close()
 
 
-def register(raw: Raw, number: int) -> list[uuid.UUID]:
+def register(raw: RawConnection, number: int) -> list[uuid.UUID]:
     workers = [uuid.uuid4() for _ in range(number)]
     for worker in workers:
         worker_rows.register(raw, worker, worker_rows.WorkerInfo("node", 1, "simulated", [QUEUE], CHILDREN))
@@ -418,12 +418,12 @@ def postgres() -> None:
         ids = enqueue(folder, 60_000)
         [worker], sample = register(raw, 1), iter(ids[:40])
 
-        def experiment(line: Raw) -> None:
+        def experiment(line: RawConnection) -> None:
             claim = claiming.claim(line, next(sample), worker, 1)
             assert claim is not None  # noqa: S101 - nobody else takes any
             claiming.finish(line, claim, Outcome({"y": 1}))
 
-        def beat(line: Raw) -> None:
+        def beat(line: RawConnection) -> None:
             worker_rows.beat(line, worker)
             worker_rows.unwanted(line, worker, [])
             worker_rows.strays(line, worker, [])

@@ -19,7 +19,7 @@ from typing import Any
 import redis
 
 from qexp.settings import Settings, load
-from qexp.store.connection import Raw, connect
+from qexp.store.connection import RawConnection, connect
 
 ROOT = Path(__file__).resolve().parent.parent
 """The folder that contains the package `benchmarks`."""
@@ -110,7 +110,7 @@ class Site:
     def broker_url(self) -> str:
         return self.settings.broker_url or ""
 
-    def raw(self) -> Raw:
+    def raw(self) -> RawConnection:
         """Open a connection to Postgres."""
         return connect(self.settings)
 

@@ -9,11 +9,11 @@ from qexp.errors import QexpError
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
-    from qexp.caching import cached
     from qexp.client.attached_context import attach
     from qexp.client.paper_tables import tables
     from qexp.client.study import Study, enqueue, load, metrics
-    from qexp.client.summaries import compare, coverage, table
+    from qexp.client.tables_and_comparisons import compare, coverage, table
+    from qexp.disk_cache import cached
     from qexp.grid import Grid
     from qexp.worker.context.context import Context
 
@@ -40,13 +40,13 @@ _HOMES = {
     "Study": "qexp.client.study",
     "Table": "qexp.analysis.table",
     "attach": "qexp.client.attached_context",
-    "cached": "qexp.caching",
-    "compare": "qexp.client.summaries",
-    "coverage": "qexp.client.summaries",
+    "cached": "qexp.disk_cache",
+    "compare": "qexp.client.tables_and_comparisons",
+    "coverage": "qexp.client.tables_and_comparisons",
     "enqueue": "qexp.client.study",
     "load": "qexp.client.study",
     "metrics": "qexp.client.study",
-    "table": "qexp.client.summaries",
+    "table": "qexp.client.tables_and_comparisons",
     "tables": "qexp.client.paper_tables",
 }
 

@@ -159,18 +159,18 @@ class MissingLibraryError(QexpError):
         self.purpose, self.library = purpose, library
 
 
-class TablesError(QexpError):
+class DatabaseTablesError(QexpError):
     """The tables in the database do not fit this program."""
 
 
-class NoTablesError(TablesError):
+class NoTablesError(DatabaseTablesError):
     """The database has none of qexp's tables."""
 
     def __init__(self) -> None:
         super().__init__("the database has no tables of qexp yet: start with 'qexp enqueue grid.yaml'")
 
 
-class OldSchemaError(TablesError):
+class OldSchemaError(DatabaseTablesError):
     """The tables are older than this program."""
 
     def __init__(self, found: str, known: str) -> None:
@@ -179,7 +179,7 @@ class OldSchemaError(TablesError):
         )
 
 
-class OlderWorkersError(TablesError):
+class OlderWorkersError(DatabaseTablesError):
     """The tables are older than this program, and older workers use them."""
 
     def __init__(self, found: str, known: str, workers: Sequence[str]) -> None:
@@ -189,7 +189,7 @@ class OlderWorkersError(TablesError):
         )
 
 
-class SchemaError(TablesError):
+class NewerSchemaError(DatabaseTablesError):
     """The tables in the database are newer than those that this program knows."""
 
     def __init__(self, found: str, known: str) -> None:
@@ -199,7 +199,7 @@ class SchemaError(TablesError):
         )
 
 
-class SchemaRightsError(TablesError):
+class SchemaRightsError(DatabaseTablesError):
     """The tables are older than this program, and its role may not change them."""
 
     def __init__(self, found: str | None, known: str) -> None:
@@ -273,7 +273,7 @@ class MonitorError(QexpError):
         )
 
 
-class PoolError(QexpError):
+class UnsupportedPoolError(QexpError):
     """A worker would run several experiments in one process."""
 
     def __init__(self, pool: str) -> None:

@@ -16,7 +16,7 @@ from tests_support import T0KEN
 
 from qexp import services, settings
 from qexp.client import Client
-from qexp.store.connection import Raw, connect
+from qexp.store.connection import RawConnection, connect
 
 for name in [name for name in os.environ if name.startswith("QEXP_")]:
     del os.environ[name]  # the tests never use a developer's own site
@@ -45,7 +45,7 @@ def client(site: settings.Settings) -> Client:
 
 
 @pytest.fixture
-def raw(client: Client) -> Iterator[Raw]:
+def raw(client: Client) -> Iterator[RawConnection]:
     """A psycopg connection in autocommit mode."""
     with connect(client.settings) as connection:
         yield connection

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from qexp.analysis.table import Table
-from qexp.client import Client, summaries
+from qexp.client import Client, tables_and_comparisons
 from qexp.errors import RefusedError
 from qexp.grid import Grid
 from qexp.model import Claim, Error, Failure, Imports, Outcome
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.selection.selectors import parse
 from qexp.store.writes import claiming, worker_rows
 
@@ -32,7 +32,7 @@ Ending = Mapping[str, Any] | Outcome | None
 class FinishedStudy:
     """A study in its own folder, on a queue without workers."""
 
-    def __init__(self, client: Client, raw: Raw, folder: Path) -> None:
+    def __init__(self, client: Client, raw: RawConnection, folder: Path) -> None:
         self.client, self.raw, self.folder = client, raw, folder
         self.name = f"table_{uuid.uuid4().hex[:8]}"
         self.write("experiment.py", "def f(**params): ...\n")
@@ -110,7 +110,7 @@ class FinishedStudy:
         self, metric: str = "accuracy", rows: str = "classifier", columns: str = "dataset", **options: Any
     ) -> Table:
         """Return a table of this study."""
-        return summaries.table(self.name, metric, rows, columns, client=self.client, **options)
+        return tables_and_comparisons.table(self.name, metric, rows, columns, client=self.client, **options)
 
     def refusal(
         self, metric: str = "accuracy", rows: str = "classifier", columns: str = "dataset", **options: Any

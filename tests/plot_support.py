@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from qexp.analysis.frame import typed
-from qexp.analysis.plots import PlotRequest
+from qexp.analysis.plots import PlotSpec
 from qexp.analysis.plots.curves import Curve
-from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
+from qexp.analysis.plots.selection import Experiments, choose
 from qexp.analysis.plots.spread import summary_of_rows
 from qexp.analysis.statistics import Statistic
 
@@ -25,7 +25,7 @@ def experiments(score, status=lambda row: "done", **parameters):
 
 
 def picture(found, *arguments, **options):
-    request = PlotRequest(*arguments, **options)
+    request = PlotSpec(*arguments, **options)
     return draw(choose(found, request), request)
 
 

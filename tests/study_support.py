@@ -10,7 +10,7 @@ from typing import Any
 from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 
@@ -21,7 +21,7 @@ Results = Callable[[Mapping[str, Any]], "Mapping[str, Any] | Failure | None"]
 class Made:
     """A study whose experiments the test finishes."""
 
-    def __init__(self, client: Client, raw: Raw, folder: Path, name: str) -> None:
+    def __init__(self, client: Client, raw: RawConnection, folder: Path, name: str) -> None:
         self.client, self.raw, self.folder, self.name = client, raw, folder, name
         self.worker = uuid.uuid4()
         worker_rows.register(raw, self.worker, worker_rows.WorkerInfo("here", 1, "w@here", ["nobody"], 1))
@@ -80,7 +80,7 @@ class Made:
         return [view.id for view in self.client.experiments(parse([self.name], where=where))]
 
 
-def made_study(client: Client, raw: Raw, folder: Path, prefix: str = "study") -> Made:
+def made_study(client: Client, raw: RawConnection, folder: Path, prefix: str = "study") -> Made:
     """Return a study of a new name that has no experiments yet."""
     folder.mkdir(parents=True, exist_ok=True)
     return Made(client, raw, folder, f"{prefix}_{uuid.uuid4().hex[:8]}")

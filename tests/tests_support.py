@@ -14,7 +14,7 @@ from qexp.functions import Signature
 from qexp.queueing import broker
 from qexp.queueing.messages import Message
 from qexp.settings import Settings
-from qexp.worker.context.checkpoint import decode, encode
+from qexp.worker.context.checkpoint_encoding import decode, encode
 
 T0KEN = "T0kenThatNobodyMaySee"
 """A part of the address of the fixture `service`."""

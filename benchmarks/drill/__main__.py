@@ -23,7 +23,7 @@ from benchmarks.drill.report import Report
 from benchmarks.drill.storm import STUDY, WORKERS, Diary, Storm
 from benchmarks.drill.watch import Watch
 from benchmarks.site import Site, await_that
-from qexp.client.local_worker import ending_on_signals
+from qexp.client.worker_subprocess import ending_on_signals
 from qexp.errors import QexpError
 
 _PATIENCE = 120.0

@@ -16,7 +16,7 @@ from benchmarks.site import Site
 from qexp.errors import QexpError
 from qexp.queueing import broker
 from qexp.queueing.messages import level
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 
 _EVERY = 0.5
 _QUERY = """
@@ -44,7 +44,7 @@ class Watch:
 
     def __init__(self, site: Site, storm: Storm) -> None:
         self._site, self._storm = site, storm
-        self._raw: Raw | None = None
+        self._raw: RawConnection | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.samples: list[Sample] = []

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from qexp.model import Json
-from qexp.store.reads.experiment_rows import Block
+from qexp.store.reads.experiment_rows import ColumnBlock
 from qexp.store.schema.value_columns import FACTS, Column, KeyPath, Shape, Source, columns, value_or_none
 
 
-def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
+def frame(blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
     """
     Return one row per experiment in the order of ids, indexed from 0.
 
@@ -31,7 +31,7 @@ def frame(blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[
 
 
 def frame_and_sources(
-    blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]
+    blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[str, Source]]:
     """Return the frame that `frame` returns, and which of its columns are parameters and which are results."""
     ids: list[int] = []
@@ -50,7 +50,7 @@ def frame_and_sources(
 
 
 def frames(
-    seen: Iterable[Block], blocks: Iterable[Block], parameters: Sequence[str], results: Sequence[str]
+    seen: Iterable[ColumnBlock], blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str]
 ) -> Iterator[pd.DataFrame]:
     """
     Yield the frame that `frame` returns in pieces of the same columns and types, at least one.
@@ -60,7 +60,7 @@ def frames(
     found = _SeenValues(parameters, results)
     for block in seen:
         found.see(_values(block, parameters, results))
-    nothing = Block((), (), (), dict.fromkeys(FACTS, ()))
+    nothing = ColumnBlock((), (), (), dict.fromkeys(FACTS, ()))
     first = next(blocks := iter(blocks), nothing)
     for block in itertools.chain([first], blocks):
         yield _table(block.ids, _values(block, parameters, results), block.facts, found)
@@ -130,7 +130,7 @@ def _is_nested(value: Json) -> bool:
     return type(value) is dict and bool(value)
 
 
-def _values(block: Block, parameters: Sequence[str], results: Sequence[str]) -> Iterator[list[Json]]:
+def _values(block: ColumnBlock, parameters: Sequence[str], results: Sequence[str]) -> Iterator[list[Json]]:
     """Yield the values of each parameter, then of each result."""
     for name in parameters:
         yield [params.get(name) for params in block.params]

@@ -34,7 +34,7 @@ def compare_(studies: tuple[str, ...], form: str, **options: Any) -> None:
     datasets, seeds are averaged and each combination is one pair: they are the units of the test.
     """
     from qexp.client import Client
-    from qexp.client.summaries import compare
+    from qexp.client.tables_and_comparisons import compare
 
     given = {name: value for name, value in options.items() if value or (name == "maximize" and value is not None)}
     found = compare(*studies, client=Client(), **given)

@@ -37,7 +37,7 @@ def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **option
     """
     from qexp.analysis.atomic_files import check_target
     from qexp.client import Client
-    from qexp.client.summaries import coverage
+    from qexp.client.tables_and_comparisons import coverage
 
     if output is not None:
         check_target(output, _SUFFIXES)
@@ -52,7 +52,7 @@ def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **option
 
 
 def _write(found: Coverage, path: Path) -> None:
-    from qexp.analysis.coverage.files import write
+    from qexp.analysis.coverage.export import write
 
     write(found, path)
     say(f"{path}: {found.summary}")

@@ -14,7 +14,7 @@ from qexp.errors import FunctionError, SourceError
 from qexp.model import Failure
 
 if TYPE_CHECKING:
-    from qexp.client.dry_run import DryRun
+    from qexp.client.debug_run import DebugRun
 
 
 @click.command()
@@ -30,12 +30,12 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     It uses the code, the checkpoints and the context that a worker would use; breakpoint() works. At the end it lists
     the series, rows and artifacts that a real attempt would keep.
     """
-    from qexp.client.dry_run import DryRun
-    from qexp.functions.user_code import must_propagate
+    from qexp.client.debug_run import DebugRun
+    from qexp.functions.guarded_calls import must_propagate
 
     if not sys.stdout.isatty():  # a debugger needs the terminal as it is
         reserve()
-    dry_run = DryRun(experiment, live=live)
+    dry_run = DebugRun(experiment, live=live)
     say(f"{dry_run.claim.study} #{experiment} as attempt {dry_run.claim.attempt}, with {dry_run.code}")
     try:
         result = dry_run.run()
@@ -56,7 +56,7 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
     return 0
 
 
-def _show(error: BaseException, dry_run: DryRun) -> None:
+def _show(error: BaseException, dry_run: DebugRun) -> None:
     from qexp.worker.attempt.failure import describe, relocated
 
     found = describe(error, Failure.ERROR, dry_run.folder)

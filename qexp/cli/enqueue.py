@@ -10,7 +10,7 @@ import click
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo, reserve
-from qexp.errors import ServiceError, TablesError
+from qexp.errors import DatabaseTablesError, ServiceError
 from qexp.model import Json, describe, duration, plain, short_names
 from qexp.truncation import shortened
 from qexp.units import size_text
@@ -193,5 +193,5 @@ def _mean_duration(study: str) -> float | None:
 
     try:
         return Client(settings).mean_duration(study)
-    except (ServiceError, TablesError):
+    except (ServiceError, DatabaseTablesError):
         return None

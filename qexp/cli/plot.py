@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.analysis.plots.request import (
+from qexp.analysis.plots.spec import (
     KINDS,
     LOGS,
     STYLES,
-    PlotRequest,
+    PlotSpec,
     names_of,
     require_matplotlib,
     size_of,
@@ -76,11 +76,9 @@ def plot_(
 
     inches = size_of(size) if size is not None else None
     replicates = names_of(over) or None
-    request = PlotRequest(
-        kind, metric, x, by, replicates, facet, log or "", statistic, title, inches, style, allow or ""
-    )
+    request = PlotSpec(kind, metric, x, by, replicates, facet, log or "", statistic, title, inches, style, allow or "")
     require_matplotlib()
-    from qexp.analysis.plots.picture import check_target
+    from qexp.analysis.plots.figure import check_target
 
     check_target(output)  # before Postgres is read
     picture = plot(Client(), selection, request)

@@ -17,7 +17,7 @@ from qexp.units import size_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.client.records import Printed
+    from qexp.client.attempt_records import Printed
     from qexp.store.reads.records import Artifact, CodeSnapshot
     from qexp.store.selection.selectors import Selection
 

@@ -35,7 +35,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     from qexp.cli.status import exit_status
     from qexp.client import Client
     from qexp.client.function_check import checked
-    from qexp.client.local_worker import LocalWorker, ending_on_signals
+    from qexp.client.worker_subprocess import LocalWorker, ending_on_signals
     from qexp.grid import Grid
 
     reserve()
@@ -64,7 +64,7 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
 
 
 def _report(client: Client, counts: StudyProgress, form: str) -> None:
-    from qexp.cli.listings import experiment_table
+    from qexp.cli.listing_tables import experiment_table
     from qexp.cli.show import experiment_json, names_of
     from qexp.cli.status import counts_json, ending
     from qexp.store.selection.selectors import Selection

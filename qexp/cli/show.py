@@ -33,7 +33,7 @@ _SHOWN = 50
 @format_option
 def list_(selection: Selection, limit: int | None, form: str) -> None:
     """List experiments with their parameters and results."""
-    from qexp.cli.listings import experiment_table
+    from qexp.cli.listing_tables import experiment_table
     from qexp.client import Client
 
     client = Client()
@@ -182,7 +182,7 @@ def errors_(selection: Selection, form: str) -> None:
 
     A group is the type of an exception and the lines of your code that it passed through.
     """
-    from qexp.cli.listings import error_blocks
+    from qexp.cli.listing_tables import error_blocks
     from qexp.client import Client
 
     groups = Client().errors(selection)

@@ -11,7 +11,7 @@ from qexp.cli.output import say, show_json
 from qexp.cli.terminal import echo
 
 if TYPE_CHECKING:
-    from qexp.store.reads.outdated import Outdated, Staleness
+    from qexp.store.reads.staleness_model import Outdated, Staleness
 
 
 @click.command()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @format_option
 def status_(study: str | None, watch: bool, form: str) -> None:
     """Count the experiments of one study, or of all, by status."""
-    from qexp.cli.listings import status_table
+    from qexp.cli.listing_tables import status_table
     from qexp.client import Client
 
     if watch:
@@ -54,7 +54,7 @@ def counts_json(counts: StudyProgress) -> dict[str, Any]:
 def _watch(client: Client, study: str | None) -> None:
     from rich.live import Live
 
-    from qexp.cli.listings import status_table
+    from qexp.cli.listing_tables import status_table
     from qexp.client.wait_for_study import pause
 
     with Live(console=console(), auto_refresh=False) as live:
@@ -98,7 +98,7 @@ def ending(counts: StudyProgress) -> str:
     """Return a line about a finished study, with the command that shows failures."""
     parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
-    from qexp.cli.listings import pause_line
+    from qexp.cli.listing_tables import pause_line
 
     pause = pause_line(counts)
     return f"{counts.study}: {parts or 'no experiments'}{hint}" + f"\n{pause}" * bool(pause)

@@ -86,7 +86,7 @@ def table_(
 
 def _make(studies: tuple[str, ...], options: dict[str, Any]) -> Table:
     from qexp.client import Client
-    from qexp.client.summaries import make, spec_of
+    from qexp.client.tables_and_comparisons import make, spec_of
 
     options["metrics"] = ",".join(options["metrics"])
     given = {name: value for name, value in options.items() if is_given(name, value)}

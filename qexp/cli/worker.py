@@ -39,7 +39,7 @@ def worker_(
     set the same.
     """
     from qexp import settings
-    from qexp.client.local_worker import command
+    from qexp.client.worker_subprocess import command
 
     if lifetime is not None:
         os.environ["QEXP_LIFETIME"] = lifetime

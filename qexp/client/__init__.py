@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from qexp.client.attempt_records import Records
     from qexp.client.client import Client
     from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.experiment_queries import Shown
-    from qexp.client.records import Records
     from qexp.client.study import Study
 
 __all__ = ["Client", "Difference", "Enqueued", "Records", "Shown", "Study"]

@@ -17,14 +17,14 @@ from sqlalchemy.exc import DBAPIError
 
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
+from qexp.process_identity import user_name
 from qexp.settings import Settings, load
 from qexp.store.connection import Connection, Database
-from qexp.store.reads import locks, study_progress, study_rows, workers
+from qexp.store.reads import lock_holders, study_progress, study_rows, workers
 from qexp.store.reads.workers import WorkerView
 from qexp.store.schema import roles, schema_version, views
 from qexp.store.writes import control
 from qexp.store.writes.control import Cancelled
-from qexp.this_process import user_name
 from qexp.truncation import truncated
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from qexp.queueing.publisher import Publisher
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
     from qexp.store.selection.selectors import Selection
-    from qexp.store.writes.accepting import Accepted
+    from qexp.store.writes.accepted_results import Accepted
 
 
 log = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ class Client:
         refers to the newest revision before this call, which may make another one.
         """
         from qexp.client.study_specs import renew, renewal
-        from qexp.files import Files
+        from qexp.file_storage import Files
         from qexp.queueing import broker
         from qexp.store.selection import selectors
 
@@ -266,12 +266,14 @@ class Client:
 
         Their attempts do not change. Experiments without a kept part stay failed.
         """
-        from qexp.files import Files
+        from qexp.file_storage import Files
         from qexp.store.selection import selectors
-        from qexp.store.writes import accepting
+        from qexp.store.writes import accepted_results
 
         who = user_name()
-        done = self.change(lambda connection: accepting.accept(connection, selectors.where(connection, selection), who))
+        done = self.change(
+            lambda connection: accepted_results.accept(connection, selectors.where(connection, selection), who)
+        )
         self.renew_views()
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
@@ -326,7 +328,7 @@ class Client:
 
     def _warn_of_lock(self) -> None:
         with self.begin() as connection:
-            holder = locks.holder(connection)
+            holder = lock_holders.holder(connection)
         if holder is not None:
             log.warning("waiting for a lock of %s: commit there, or end it with pg_terminate_backend", holder)
 

@@ -15,7 +15,7 @@ from qexp.store.writes.studies import Provenance
 
 if TYPE_CHECKING:
     from qexp.client.client import Client
-    from qexp.functions.unavailable_modules import UnavailableModule
+    from qexp.functions.local_only_modules import UnavailableModule
     from qexp.grid import Grid
     from qexp.source import Snapshot
 

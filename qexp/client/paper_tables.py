@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from qexp.analysis.table.build import build
 from qexp.analysis.tables_file import load
 from qexp.analysis.writers import check_macros_file, check_table_file, encoded, render, save, to_macros
-from qexp.analysis.writers.differences import difference, macro_difference
+from qexp.analysis.writers.text_diff import difference, macro_difference
 from qexp.client.client import Client
-from qexp.client.summaries import snapshot
-from qexp.errors import ExportError, QexpError, RefusedError, ServiceError, SummaryError, TablesError, nearest
+from qexp.client.tables_and_comparisons import snapshot
+from qexp.errors import DatabaseTablesError, ExportError, QexpError, RefusedError, ServiceError, SummaryError, nearest
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
@@ -116,7 +116,7 @@ def make_tables(client: Client, planned: Iterable[PlannedTable]) -> list[PaperTa
         for one in planned:
             try:
                 made.append(PaperTable(one, _with_source(build(connection, one.spec), one)))
-            except (ServiceError, TablesError):
+            except (ServiceError, DatabaseTablesError):
                 raise
             except QexpError as error:
                 made.append(PaperTable(one, None, error))

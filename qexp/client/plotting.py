@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement
 
-from qexp.analysis.plots.data import Experiments, choose
-from qexp.analysis.plots.request import PlotRequest, require_matplotlib
-from qexp.analysis.table.names import check_where
+from qexp.analysis.plots.selection import Experiments, choose
+from qexp.analysis.plots.spec import PlotSpec, require_matplotlib
+from qexp.analysis.table.name_resolution import check_where
 from qexp.client import experiment_queries
-from qexp.client.summaries import snapshot
+from qexp.client.tables_and_comparisons import snapshot
 from qexp.errors import SummaryError
 from qexp.model import counted
 from qexp.store.connection import Connection
-from qexp.store.reads import drawable, study_rows
+from qexp.store.reads import plotted_experiments, study_rows
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
-    from qexp.analysis.plots.picture import Picture
+    from qexp.analysis.plots.figure import Picture
     from qexp.client.client import Client
 
 
-def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
+def plot(client: Client, selection: Selection, request: PlotSpec) -> Picture:
     """
     Return a picture of the selected experiments of one study, from one snapshot of the database.
 
@@ -44,7 +44,7 @@ def plot(client: Client, selection: Selection, request: PlotRequest) -> Picture:
         _check_where(study, selection)
         mixed = _mixed(connection, condition, selection, study)
         notes = [*_chosen_by(selection), *mixed, *_left_out(connection, condition, selection)]
-        shown = condition if selection.orphaned else drawable.planned(condition)
+        shown = condition if selection.orphaned else plotted_experiments.planned(condition)
         chosen = choose(_experiments(connection, shown, study), request, [_refusal(study, text) for text in mixed])
         chosen = replace(chosen, notes=(*chosen.notes, *notes))
         if request.kind == "curve":
@@ -81,7 +81,7 @@ def _chosen_by(selection: Selection) -> list[str]:
 
 def _mixed(connection: Connection, condition: ColumnElement[bool], selection: Selection, study: StudyRow) -> list[str]:
     """Return a problem if experiments have other settings or code, unless --stale selects them."""
-    number = 0 if selection.stale is not None else drawable.stale(connection, condition, study)
+    number = 0 if selection.stale is not None else plotted_experiments.stale(connection, condition, study)
     have = "has" if number == 1 else "have"
     return [f"{counted(number, 'experiment')} {have} other settings or code than the newest revision"] * (number > 0)
 
@@ -92,6 +92,6 @@ def _refusal(study: StudyRow, text: str) -> str:
 
 def _left_out(connection: Connection, condition: ColumnElement[bool], selection: Selection) -> list[str]:
     """Return a note if the newest grid lacks some of the done experiments."""
-    number = 0 if selection.orphaned else drawable.left_out(connection, condition)
+    number = 0 if selection.orphaned else plotted_experiments.left_out(connection, condition)
     text = f"{counted(number, 'done experiment')} {'is' if number == 1 else 'are'} not drawn: the newest grid leaves"
     return [f"{text} {'it' if number == 1 else 'them'} out"] * (number > 0)

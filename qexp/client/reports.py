@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qexp.analysis.atomic_files import atomic_file, check_target
 from qexp.analysis.report import gather
 from qexp.analysis.report.page import page
-from qexp.client.summaries import snapshot
+from qexp.client.tables_and_comparisons import snapshot
 
 if TYPE_CHECKING:
     from qexp.analysis.report import Options

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from qexp.errors import SourceError
 from qexp.source import take
 from qexp.store.reads import snapshots, staleness, study_rows
-from qexp.store.reads.outdated import Staleness
+from qexp.store.reads.staleness_model import Staleness
 
 if TYPE_CHECKING:
     from qexp.client.client import Client

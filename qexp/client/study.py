@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qexp.client.attempt_records import Records
 from qexp.client.client import Client
-from qexp.client.records import Records
 from qexp.functions import reference
 from qexp.store.reads import experiment_rows, study_progress
 from qexp.store.selection import selectors
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from qexp.analysis.compare import Comparison
     from qexp.analysis.coverage import Coverage
-    from qexp.analysis.plots.picture import Picture
+    from qexp.analysis.plots.figure import Picture
     from qexp.analysis.table import Table
     from qexp.grid import Grid
-    from qexp.store.reads.outdated import Staleness
+    from qexp.store.reads.staleness_model import Staleness
 
 
 class Study:
@@ -97,11 +97,11 @@ class Study:
         Raises RefusedError if the picture would be wrong, unless *allow* has `open` or `mixed`. `figure.notes` lists
         omitted data; `figure.save(path)` writes the same bytes for the same data.
         """
-        from qexp.analysis.plots import PlotRequest, names_of
+        from qexp.analysis.plots import PlotSpec, names_of
         from qexp.client.plotting import plot
 
         replicates, allowed = None if over is None else names_of(over), ",".join(names_of(allow))
-        request = PlotRequest(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, allowed)
+        request = PlotSpec(kind, metric, x, by, replicates, facet, log, statistic, title, size, style, allowed)
         return plot(self._client, _narrowed(self.name, where), request)
 
     def rows(self, name: str) -> pd.DataFrame:
@@ -116,7 +116,7 @@ class Study:
         **options: Any,
     ) -> Table:
         """Return a table of a metric, by default its mean ± std over seeds; see `qexp.table`."""
-        from qexp.client.summaries import table
+        from qexp.client.tables_and_comparisons import table
 
         return table(self.name, metric, rows, columns, client=self._client, **options)
 
@@ -132,13 +132,13 @@ class Study:
 
     def coverage(self, rows: str | Sequence[str] = (), columns: str | Sequence[str] = (), **options: Any) -> Coverage:
         """Return the done experiments of each cell, and reasons for the others; see `qexp.coverage`."""
-        from qexp.client.summaries import coverage
+        from qexp.client.tables_and_comparisons import coverage
 
         return coverage(self.name, rows, columns, client=self._client, **options)
 
     def compare(self, by: str | Sequence[str], metric: str, **options: Any) -> Comparison:
         """Return a paired comparison of the values of a parameter; see `qexp.compare`."""
-        from qexp.client.summaries import compare
+        from qexp.client.tables_and_comparisons import compare
 
         return compare(self.name, by=by, metric=metric, client=self._client, **options)
 

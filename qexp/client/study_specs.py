@@ -44,14 +44,14 @@ def study_spec(grid: Grid, settings: Settings) -> studies.StudySpec:
 
 
 @dataclass(frozen=True)
-class Renewal:
+class CodeRenewal:
     """The current code of a study, which differs from the code of its revision *number*."""
 
     number: int
     code: studies.Provenance
 
 
-def renewal(study: study_rows.StudyRow, digest: str | None) -> Renewal | None:
+def renewal(study: study_rows.StudyRow, digest: str | None) -> CodeRenewal | None:
     """
     Return the current code of a study that runs snapshots. Returns None unless it differs from the snapshot *digest*.
 
@@ -61,10 +61,10 @@ def renewal(study: study_rows.StudyRow, digest: str | None) -> Renewal | None:
     if digest is None or folder is None or not folder.is_dir():
         return None
     code = code_provenance.of_folder(folder, with_snapshot=True)
-    return None if code.snapshot is None or code.snapshot.digest == digest else Renewal(study.revision, code)
+    return None if code.snapshot is None or code.snapshot.digest == digest else CodeRenewal(study.revision, code)
 
 
-def renew(connection: Connection, study: study_rows.StudyRow, found: Renewal | None) -> None:
+def renew(connection: Connection, study: study_rows.StudyRow, found: CodeRenewal | None) -> None:
     """Make a revision with the code of a renewal, unless another process has made a newer revision meanwhile."""
     if found is not None and found.number == study.revision:
         studies.renew(connection, study, found.code)

@@ -13,10 +13,10 @@ from typing import Any
 
 from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import require_function
+from qexp.functions.guarded_calls import action_of, calling, must_propagate
 from qexp.functions.importability import is_importable
 from qexp.functions.module_folders import importing_from, is_installed, origin
 from qexp.functions.signature import Function
-from qexp.functions.user_code import action_of, calling, must_propagate
 
 
 def resolve(name: str, folder: Path | None = None) -> Function:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from qexp.functions.user_code import contained
+from qexp.functions.guarded_calls import contained
 
 _STDLIB = f"{sysconfig.get_paths()['stdlib']}/"
 _INSTALLED = ("/site-packages/", "/dist-packages/")

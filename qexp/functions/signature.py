@@ -15,9 +15,9 @@ from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import annotated
 from qexp.functions.canonical_values import canonical_value
 from qexp.functions.converters import converter_of
-from qexp.functions.default_keys import own_without_defaults, unmarked, without_defaults
-from qexp.functions.ignored_keys import refuse_ignored_keys
-from qexp.functions.user_code import action_of, calling, message_of, must_propagate
+from qexp.functions.default_removal import own_without_defaults, unmarked, without_defaults
+from qexp.functions.guarded_calls import action_of, calling, message_of, must_propagate
+from qexp.functions.unused_keys import refuse_ignored_keys
 from qexp.model import SCALARS, Json
 from qexp.pydantic_errors import expected
 from qexp.serialization import KeyTypes, key_types

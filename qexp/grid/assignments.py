@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from qexp.default_fields import marked
+from qexp.default_field_marks import marked
 from qexp.errors import GridError, nearest
 from qexp.grid.axis_forms import FORMS
 from qexp.grid.schema import GridFile

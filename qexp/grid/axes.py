@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from qexp.grid.axis_forms import DRAWN, DrawnForm, columns_of, listed
+from qexp.grid.quantiles import Sampling
 from qexp.grid.rules import Rule
-from qexp.grid.sampling import Sampling
 from qexp.grid.schema import GridFile, When
 from qexp.grid.yaml_source import LocatedData, Location
 from qexp.model import Json, canonical

@@ -11,7 +11,7 @@ from typing import Protocol
 from qexp.dotted_names import head, owner
 from qexp.errors import GridError, nearest
 from qexp.grid.axes import Axis
-from qexp.grid.examples import Examples, same_argument
+from qexp.grid.example_combinations import Examples, same_argument
 from qexp.grid.grid import Grid
 from qexp.grid.validation import concerned, item
 from qexp.grid.yaml_source import Location

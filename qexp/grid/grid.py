@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qexp.default_fields import marked
+from qexp.default_field_marks import marked
 from qexp.grid import key_conflicts, text_warnings, validation
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
+from qexp.grid.object_parameters import instances_in
 from qexp.grid.overlay import layered, layered_data, overlaid
 from qexp.grid.parameter_sets import ParameterSets
-from qexp.grid.round_trip import instances_in
 from qexp.grid.schema import GridFile, validate
 from qexp.grid.yaml_source import LocatedData, Location
 from qexp.model import Json

@@ -19,7 +19,7 @@ from pydantic import (
 
 from qexp.errors import GridError, nearest
 from qexp.grid.axis_forms import FORMS, LISTED, MAX_VALUES, TAG, AxisForm
-from qexp.grid.sampling import Sampling
+from qexp.grid.quantiles import Sampling
 from qexp.grid.yaml_source import LocatedData
 from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, shown
 from qexp.notification_addresses import addresses, hidden

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qexp.errors import SettingsError
-from qexp.files import replacing
+from qexp.file_storage import replacing
 from qexp.services import postgres, valkey
 from qexp.services.lock import locked
 from qexp.settings import LOCK_FILE, Settings, SettingsWithOrigins

@@ -20,7 +20,7 @@ import psycopg
 
 from qexp import private_folders
 from qexp.errors import ServiceError, SettingsError
-from qexp.files import replacing
+from qexp.file_storage import replacing
 from qexp.services.lock import inherited
 from qexp.services.postgres_account import Account
 from qexp.settings import Settings, socket_url

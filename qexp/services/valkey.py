@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 
 from qexp.errors import ServiceError
-from qexp.files import replacing
+from qexp.file_storage import replacing
 from qexp.services.lock import inherited
 from qexp.settings import Settings
 

@@ -17,7 +17,7 @@ from qexp.settings import Settings, place
 Connection = sqlalchemy.Connection
 
 
-class Raw(psycopg.Connection[tuple[Any, ...]]):
+class RawConnection(psycopg.Connection[tuple[Any, ...]]):
     """A psycopg connection that caches cursors and revisions."""
 
     @cached_property
@@ -45,7 +45,7 @@ SELECT pg_backend_pid(),
 """Asks which process answers, and sets planner options; not behind a pooler, whose next client would inherit them."""
 
 
-def connect(settings: Settings) -> Raw:
+def connect(settings: Settings) -> RawConnection:
     """
     Open a psycopg connection in autocommit mode. Raises DatabaseUnreachableError with the place and the reason.
 
@@ -67,11 +67,11 @@ def connect(settings: Settings) -> Raw:
     return made
 
 
-def _open(settings: Settings) -> Raw:
+def _open(settings: Settings) -> RawConnection:
     if settings.database_url is None:
         raise DatabaseUnreachableError
     try:
-        return Raw.connect(
+        return RawConnection.connect(
             settings.database_url,
             autocommit=True,
             connect_timeout=max(2, round(settings.connect_timeout)),
@@ -114,7 +114,7 @@ class Database:
         """Close the kept connection; the next transaction opens one again."""
         self._engine.dispose()
 
-    def _creator(self) -> Raw:
+    def _creator(self) -> RawConnection:
         made = _open(self.settings)
         made.autocommit = False
         made.prepare_threshold = None  # it serves one transaction, which repeats few statements
@@ -138,7 +138,7 @@ class Database:
             raise
 
 
-def raw(connection: Connection) -> Raw:
+def raw(connection: Connection) -> RawConnection:
     """Return the psycopg connection under a SQLAlchemy one, for COPY."""
     found: Any = connection.connection.driver_connection
     return found  # type: ignore[no-any-return]

@@ -13,9 +13,9 @@ from typing import TypeVar
 import psycopg
 
 from qexp.errors import DatabaseUnreachableError, ServiceError
+from qexp.process_identity import is_this_process
 from qexp.settings import Settings, place
-from qexp.store.connection import Raw, connect, unreachable
-from qexp.this_process import is_this_process
+from qexp.store.connection import RawConnection, connect, unreachable
 from qexp.truncation import single_line
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class ReconnectingConnection:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._raw: Raw | None = None
+        self._raw: RawConnection | None = None
         self._pid = 0
         self._lock = threading.RLock()
         self.most_patience = PATIENCE
@@ -53,7 +53,7 @@ class ReconnectingConnection:
 
     def run(
         self,
-        action: Callable[[Raw], T],
+        action: Callable[[RawConnection], T],
         what: str,
         patience: float = PATIENCE,
         waiting: Callable[[], None] | None = None,
@@ -88,7 +88,7 @@ class ReconnectingConnection:
             if raw is not None and is_this_process(self._pid):
                 raw.close()
 
-    def _connection(self) -> Raw:
+    def _connection(self) -> RawConnection:
         if self._raw is None or self._raw.closed or not is_this_process(self._pid):
             self._raw, self._pid = connect(self.settings), os.getpid()
         return self._raw

@@ -22,7 +22,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child.message_runner import MessageRunner
 from qexp.worker.child.startup import detach
 from qexp.worker.main.process import MainProcess
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 from qexp.worker.slots import SLOTS
 
 

@@ -26,7 +26,7 @@ from celery.worker import state
 from celery.worker.request import Request
 from kombu.transport import TRANSPORT_ALIASES, redis
 
-from qexp.errors import PoolError
+from qexp.errors import UnsupportedPoolError
 from qexp.queueing import messages
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def check_pool(worker: Any) -> None:
     """Raise PoolError for pools whose children share a process: limits, output and clean-up are per process."""
     pool = get_implementation(worker.pool_cls)
     if not issubclass(pool, prefork.TaskPool | solo.TaskPool):
-        raise PoolError(pool.__module__.rpartition(".")[2])
+        raise UnsupportedPoolError(pool.__module__.rpartition(".")[2])
 
 
 def queues_of(app: Celery) -> list[str]:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from qexp.files import replacing
+from qexp.file_storage import replacing
 from qexp.settings import ATTACH_VARIABLE, SECRET_VARIABLES, Settings
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from qexp.errors import QexpError
-from qexp.this_process import is_this_process
+from qexp.process_identity import is_this_process
 from qexp.truncation import single_line
 
 log = logging.getLogger(__name__)

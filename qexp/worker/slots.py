@@ -42,7 +42,7 @@ class SlotEntry(NamedTuple):
     pid: int
     """The pool's child."""
     born: float
-    """The start time of that process; see `qexp.worker.attempt.processes.born`."""
+    """The start time of that process; see `qexp.worker.attempt.process_control.born`."""
     experiment: int
     attempt: int = 0
     """0 while the child claims."""

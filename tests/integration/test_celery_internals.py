@@ -22,7 +22,7 @@ from kombu.asynchronous import Hub
 from kombu.transport import TRANSPORT_ALIASES, resolve_transport
 from tests_support import eventually, publish
 
-from qexp.errors import PoolError
+from qexp.errors import UnsupportedPoolError
 from qexp.queueing import broker, messages
 from qexp.queueing.messages import Message
 from qexp.worker import celery_internals as internals
@@ -168,7 +168,7 @@ def test_wait_for_soft_shutdown_without_it_experiments_of_an_immediately_stopped
 @pytest.mark.parametrize("pool", ["prefork", "solo", f"{internals.Pool.__module__}:Pool"])
 def test_get_implementation_without_it_an_unsupported_pool_is_not_refused(pool):
     internals.check_pool(SimpleNamespace(pool_cls=pool))
-    with pytest.raises(PoolError):
+    with pytest.raises(UnsupportedPoolError):
         internals.check_pool(SimpleNamespace(pool_cls="threads"))
 
 

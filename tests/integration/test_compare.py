@@ -14,7 +14,7 @@ from study_support import made_study
 
 import qexp
 from qexp.client import Study
-from qexp.client.summaries import compare
+from qexp.client.tables_and_comparisons import compare
 from qexp.errors import RefusedError, SummaryError
 from qexp.model import Failure
 from qexp.store.selection.selectors import parse

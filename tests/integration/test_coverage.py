@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from study_support import made_study
 
 import qexp
-from qexp.analysis.coverage.files import write
+from qexp.analysis.coverage.export import write
 from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.client import Study
-from qexp.client.summaries import coverage
+from qexp.client.tables_and_comparisons import coverage
 from qexp.errors import SummaryError, UnknownStudyError
 from qexp.model import Failure
-from qexp.store.reads import repeats
+from qexp.store.reads import reproduced_results
 from qexp.store.selection.selectors import parse
 
 GRID = {"model": ["svm", "tree", "mlp"], "dataset": ["iris", "wine"], "seed": {"range": [0, 4]}}
@@ -215,7 +215,7 @@ def test_results_of_changed_code_that_ran_again_are_no_repeats(client, made):
 
 
 def test_repeats_that_are_not_compared_are_noted(client, made, monkeypatch):
-    monkeypatch.setattr(repeats, "_MOST", 3)
+    monkeypatch.setattr(reproduced_results, "_MOST", 3)
     study = made().enqueue({"seed": {"range": [0, 4]}}).finish(accuracy)
     client.requeue(parse([study.name], statuses=["done"]))
     study.queue()

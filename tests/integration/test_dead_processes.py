@@ -20,7 +20,7 @@ from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.child.result_log import ResultLog
 from qexp.worker.main.process import MainProcess
 from qexp.worker.main.reconciler import Reconciler
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 
 PID = 2**22 + 7
 """A process id above 2**22, which Linux never assigns."""

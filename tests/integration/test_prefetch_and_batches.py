@@ -25,7 +25,7 @@ from qexp.worker.child.message_runner import MessageRunner
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.result_batcher import ResultBatcher
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 from qexp.worker.slots import SlotTable
 
 MANY = 200

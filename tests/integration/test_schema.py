@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from qexp.client import Client
-from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError
+from qexp.errors import NewerSchemaError, NoTablesError, OlderWorkersError, OldSchemaError
 from qexp.grid import Grid
 from qexp.store.connection import Database, connect
 from qexp.store.schema import schema_version
@@ -52,7 +52,7 @@ def test_a_newer_schema_is_refused(empty):
     with connect(empty) as raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     for verb in (Client(empty).counts, Client(empty).migrate, Client(empty).prepare):
-        with pytest.raises(SchemaError, match=r"9999.*pip install --upgrade qexp"):
+        with pytest.raises(NewerSchemaError, match=r"9999.*pip install --upgrade qexp"):
             verb()
 
 

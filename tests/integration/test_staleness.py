@@ -9,8 +9,8 @@ from qexp.client import Study, staleness
 from qexp.errors import RefusedError, SummaryError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome
-from qexp.store.reads import drawable, snapshots
-from qexp.store.reads.outdated import ABSENT
+from qexp.store.reads import plotted_experiments, snapshots
+from qexp.store.reads.staleness_model import ABSENT
 from qexp.store.selection.selectors import Selection, parse
 from qexp.store.writes import claiming
 
@@ -352,14 +352,14 @@ def test_a_picture_shows_the_results_at_its_start(client, raw, enqueue, run, nam
     enqueue()
     claiming.name_results(raw, client.study(name).id, ["y"])
     run(0, 1)
-    left_out = drawable.left_out
+    left_out = plotted_experiments.left_out
 
     def left_out_while_a_worker_finishes(*arguments):
         run(2)
         return left_out(*arguments)
 
     # When a third one ends while the picture is drawn
-    monkeypatch.setattr(drawable, "left_out", left_out_while_a_worker_finishes)
+    monkeypatch.setattr(plotted_experiments, "left_out", left_out_while_a_worker_finishes)
     drawn = Study(name, client).plot("y", "scatter", x="x")
     # Then the picture omits it
     assert drawn.notes == ("2 of 5 experiments: 3 queued",)

@@ -572,7 +572,7 @@ class Machine(RuleBasedStateMachine):
         row, worker = self.pick(pick), self.workers[worker]
         attempt = row.attempt - back
         own = row.runs_on(worker) and back == 0
-        expected = [] if own and row.study not in self.paused else [worker_rows.Unwanted(row.id, attempt, own)]
+        expected = [] if own and row.study not in self.paused else [worker_rows.UnwantedAttempt(row.id, attempt, own)]
         assert worker_rows.unwanted(self.raw, worker, [(row.id, attempt)]) == expected
 
     # data of attempts

@@ -22,7 +22,7 @@ from hypothesis.extra import numpy as hnp
 from tests_support import again
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.checkpoint import decode, encode
+from qexp.worker.context.checkpoint_encoding import decode, encode
 from qexp.worker.context.loop_state import restore_into, state_of
 
 DTYPES = (
@@ -302,7 +302,7 @@ def test_numpy_is_not_imported_for_values_without_it():
     code = """
 import sys
 from qexp.worker.context.loop_state import restore_into, state_of
-from qexp.worker.context.checkpoint import decode, encode
+from qexp.worker.context.checkpoint_encoding import decode, encode
 for value in ({"a": 1}, ({1: b"x"}, {2, 3}), b"x"):
     encoded = encode(value)
     assert decode(encoded.kind, encoded.data) == value

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.checkpoint import decode, encode
+from qexp.worker.context.checkpoint_encoding import decode, encode
 
 SAMPLES = [encode({"a": np.arange(4.0), "b": (1, b"x", np.int8(3))}), encode(np.arange(4)), encode({"a": [1, "x"]})]
 

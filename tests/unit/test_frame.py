@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from qexp.analysis.frame import frame, frames, typed
-from qexp.store.reads.experiment_rows import Block
+from qexp.store.reads.experiment_rows import ColumnBlock
 from qexp.store.schema.value_columns import DEEPEST, FACTS, WIDEST
 
 
@@ -14,7 +14,7 @@ def block(results, params=None, first=1):
     count = len(results)
     given = params or [{} for _ in results]
     ids = range(first, first + count)
-    return Block(ids, given, results, {name: [facts.get(name)] * count for name in FACTS})
+    return ColumnBlock(ids, given, results, {name: [facts.get(name)] * count for name in FACTS})
 
 
 def names(table):

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from qexp.worker.attempt.processes import death_error
+from qexp.worker.attempt.process_control import death_error
 from qexp.worker.main import limits
 from qexp.worker.main.limits import LimitEnforcer
 from qexp.worker.slots import Request, SlotEntry, SlotTable

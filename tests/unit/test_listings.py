@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from qexp.cli import output
-from qexp.cli.listings import experiment_table
+from qexp.cli.listing_tables import experiment_table
 from qexp.model import Status
 from qexp.store.reads.experiment_rows import ExperimentView
 

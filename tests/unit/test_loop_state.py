@@ -16,7 +16,7 @@ from tests_support import again
 
 import qexp
 from qexp.errors import CheckpointError, ContextError
-from qexp.worker.context.checkpoint import encode
+from qexp.worker.context.checkpoint_encoding import encode
 from qexp.worker.context.loop_state import restore_into, state_of
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from plot_support import LINES, caption, curve, picture
 
-from qexp.analysis.plots import PlotRequest
+from qexp.analysis.plots import PlotSpec
 from qexp.analysis.plots.curves import without_series
-from qexp.analysis.plots.data import choose
 from qexp.analysis.plots.drawing import draw
-from qexp.analysis.plots.request import size_of
+from qexp.analysis.plots.selection import choose
+from qexp.analysis.plots.spec import size_of
 from qexp.errors import SummaryError
 
 
@@ -48,16 +48,16 @@ def test_styles_differ_in_size():
 
 @pytest.mark.parametrize("log", ["x", "y"])
 def test_a_curve_through_zero_has_no_logarithmic_axis(log):
-    chosen = choose(LINES, PlotRequest("curve", "loss", by="model", allow="open"))
+    chosen = choose(LINES, PlotSpec("curve", "loss", by="model", allow="open"))
     series = {(0, 0): curve([3, 3], [0, 1])}
     with pytest.raises(SummaryError, match=f"--log {log}: found 0, expected numbers above 0"):
-        draw(chosen, PlotRequest("curve", "loss", by="model", log=log), series)
+        draw(chosen, PlotSpec("curve", "loss", by="model", log=log), series)
 
 
 def test_points_that_a_curve_leaves_out_are_counted():
-    chosen = choose(LINES, PlotRequest("curve", "loss", by="model", allow="open"))
+    chosen = choose(LINES, PlotSpec("curve", "loss", by="model", allow="open"))
     told = without_series(dataclasses.replace(chosen, notes=()), "loss", len(chosen.ids) - 2, 1)
-    figure = draw(told, PlotRequest("curve", "loss", by="model"), {(0, 0): curve([3], [1])})
+    figure = draw(told, PlotSpec("curve", "loss", by="model"), {(0, 0): curve([3], [1])})
     said = " ".join(caption(figure))
     assert "2 without a finite loss" in said
     assert "NaN or infinite points of 1 run are left out" in said

@@ -11,13 +11,13 @@ from plot_support import LINES, caption, curve, experiments, noisy, picture
 from scipy import stats
 
 from qexp.analysis.frame import typed
-from qexp.analysis.plots import PlotRequest
+from qexp.analysis.plots import PlotSpec
 from qexp.analysis.plots.axis import axis_of
 from qexp.analysis.plots.curves import curves_of, members
-from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
 from qexp.analysis.plots.labels import labels_of
-from qexp.analysis.plots.request import names_of, size_of
+from qexp.analysis.plots.selection import Experiments, choose
+from qexp.analysis.plots.spec import names_of, size_of
 from qexp.analysis.plots.spread import summary
 from qexp.analysis.plots.style import COLORS, MOST_GROUPS, group_style
 from qexp.analysis.statistics import Statistic, describe
@@ -103,7 +103,7 @@ def test_a_parameter_that_would_be_pooled_is_named_with_its_values_and_the_ways_
 
 
 def test_a_picture_that_would_be_wrong_has_a_line_for_each_reason():
-    request = PlotRequest("line", "score", x="lr")
+    request = PlotSpec("line", "score", x="lr")
     with pytest.raises(RefusedError) as refused:
         choose(LINES, request, ["2 experiments are old"])
     lines = str(refused.value).splitlines()
@@ -113,7 +113,7 @@ def test_a_picture_that_would_be_wrong_has_a_line_for_each_reason():
 
 
 def test_an_allowed_reason_stays_in_the_advice():
-    request = PlotRequest("line", "score", x="lr", allow="open")
+    request = PlotSpec("line", "score", x="lr", allow="open")
     with pytest.raises(RefusedError) as refused:
         choose(LINES, request, ["2 experiments are old"])
     assert refused.value.reasons == ["2 experiments are old"]
@@ -191,8 +191,8 @@ def test_a_value_without_done_experiments_stays_in_a_heat_map():
 
 
 def test_a_curve_is_dashed_from_where_runs_have_ended_and_says_how_many_are_left():
-    request = PlotRequest("curve", "loss", by="model")
-    chosen = choose(LINES, PlotRequest("curve", "loss", by="model", allow="open"))
+    request = PlotSpec("curve", "loss", by="model")
+    chosen = choose(LINES, PlotSpec("curve", "loss", by="model", allow="open"))
     series = {(0, 0): curve([3, 3, 2, 1], [4, 3, 2, 1]), (0, 1): curve([3, 3, 3], [5, 5, 5])}
     figure = draw(chosen, request, series)
     solid, dashed = figure.axes[0].lines[:2]
@@ -205,7 +205,7 @@ def test_a_curve_is_dashed_from_where_runs_have_ended_and_says_how_many_are_left
 
 
 def test_rows_of_the_database_become_the_curves_of_their_groups():
-    chosen = choose(LINES, PlotRequest("curve", "loss", by="model", facet="lr"))
+    chosen = choose(LINES, PlotSpec("curve", "loss", by="model", facet="lr"))
     assert members(chosen).tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 5, 5, 5]
     rows = [(1, 0, 3, 1.0, 0.5), (1, 7, 1, 2.0, float("nan")), (4, 0, 2, 3.0, 0.1)]
     found = curves_of(rows, {1: 3, 4: 2}, chosen, Statistic.MEAN_STD)
@@ -327,7 +327,7 @@ def test_an_invalid_size_is_refused(text):
 
 def test_an_unknown_statistic_is_refused_as_in_tables():
     with pytest.raises(StatisticsError, match="statistic: found 'avg', expected one of mean±std, sem, ci95, iqm"):
-        PlotRequest("line", "score", x="lr", statistic="avg")
+        PlotSpec("line", "score", x="lr", statistic="avg")
 
 
 def test_names_have_commas_or_are_a_list():

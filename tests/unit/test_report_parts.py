@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_support import Page
 
-from qexp.analysis.markup import Html, escaped, join, tag, visible
-from qexp.analysis.report import grid_yaml, texts
-from qexp.analysis.report.data import Errors
+from qexp.analysis.html_elements import Html, escaped, join, tag, visible
+from qexp.analysis.report import formatting, grid_yaml
 from qexp.analysis.report.effort_sections import cost, durations
+from qexp.analysis.report.gathering import Errors
 from qexp.analysis.report.outcome_sections import errors
 from qexp.grid.yaml_source import parse
 from qexp.store.reads.costs import Cost, Durations
@@ -94,8 +94,8 @@ def test_costs_are_summed_over_outcomes_and_unmeasured_ones_are_counted():
 
 
 def test_values_of_any_length_take_one_line():
-    assert texts.value("a\nb") == "a b"
-    assert len(texts.value("x" * 10_000).encode()) <= 160
+    assert formatting.value("a\nb") == "a b"
+    assert len(formatting.value("x" * 10_000).encode()) <= 160
 
 
 def test_a_long_traceback_loses_its_middle():

@@ -58,7 +58,7 @@ ORDERS = """
 import os, signal, sys, tempfile
 from pathlib import Path
 from billiard import common
-from qexp.functions.user_code import is_order
+from qexp.functions.guarded_calls import is_order
 from qexp.worker.attempt.signals import AttemptSignals
 from qexp.worker.slots import SlotTable
 

@@ -14,7 +14,7 @@ from qexp.analysis.table.replicates import axes, open_experiments, units
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
 from qexp.model import Status
-from qexp.store.reads.observations import Coded
+from qexp.store.reads.observations import CodedColumn
 from qexp.store.reads.study_rows import StudyRow
 
 DONE, FAILED = list(Status).index(Status.DONE), list(Status).index(Status.FAILED)
@@ -30,9 +30,9 @@ def observed(rows, over=("seed",), names=("row", "column", "seed", "fold", "lr")
 
     def coded(name):
         values = list(dict.fromkeys(row[name] for row in rows))
-        return Coded(np.array([values.index(row[name]) for row in rows], dtype=np.int32), values)
+        return CodedColumn(np.array([values.index(row[name]) for row in rows], dtype=np.int32), values)
 
-    nothing = Coded(np.zeros(size, dtype=np.int8), [1])
+    nothing = CodedColumn(np.zeros(size, dtype=np.int8), [1])
     return TableExperiments(
         studies=(study("s"),),
         over=over,

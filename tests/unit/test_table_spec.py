@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qexp.analysis.table.metric_directions import is_better_large, is_time_like, known_direction
 from qexp.analysis.table.spec import TableSpec
 from qexp.cli.table import is_given, table_
-from qexp.client.summaries import spec_of
+from qexp.client.tables_and_comparisons import spec_of
 from qexp.errors import SummaryError
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests_support import again
 
 from qexp.errors import CheckpointError
-from qexp.worker.context.checkpoint import decode, encode
+from qexp.worker.context.checkpoint_encoding import decode, encode
 from qexp.worker.context.loop_state import restore_into, state_of
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
@@ -176,7 +176,7 @@ def test_torch_is_imported_neither_to_write_nor_to_read():
     data = encode({"x": torch.ones(1)}).data
     code = f"""
 import sys
-from qexp.worker.context.checkpoint import decode
+from qexp.worker.context.checkpoint_encoding import decode
 try:
     decode("tree", {data!r})
 except Exception as error:

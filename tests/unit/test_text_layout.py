@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qexp.analysis import markup, text_layout
+from qexp.analysis import html_elements, text_layout
 from qexp.analysis.text_layout import StyledText
 
 WORDS = st.text(st.sampled_from("abcdefgh数é"), min_size=1, max_size=40)
@@ -42,16 +42,16 @@ def test_a_long_command_stays_on_one_line():
 
 
 def test_html_is_escaped():
-    assert "<td>&lt;i&gt;</td>" in markup.table(["a"], [["<i>"]])
-    assert markup.tag("p", "a & b") == "<p>a &amp; b</p>"
+    assert "<td>&lt;i&gt;</td>" in html_elements.table(["a"], [["<i>"]])
+    assert html_elements.tag("p", "a & b") == "<p>a &amp; b</p>"
 
 
 def test_characters_that_turn_a_line_around_are_shown_in_html():
-    assert "<td>a\\u202eb</td>" in markup.table(["a"], [["a\u202eb"]])
-    assert markup.tag("p", "\x1b[31m") == "<p>\\x1b[31m</p>"
+    assert "<td>a\\u202eb</td>" in html_elements.table(["a"], [["a\u202eb"]])
+    assert html_elements.tag("p", "\x1b[31m") == "<p>\\x1b[31m</p>"
 
 
 def test_a_cell_has_the_background_that_is_given_for_it():
-    assert '<td style="background:#eee">1</td><td>2</td>' in markup.table(
+    assert '<td style="background:#eee">1</td><td>2</td>' in html_elements.table(
         ["a", "b"], [["1", "2"]], shades=[["#eee", ""]]
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import qexp
-from qexp.worker.context.context import Local
+from qexp.worker.context.context import LocalContext
 
 EXAMPLE = Path(__file__).parents[2] / "workers" / "training" / "experiment.py"
 EPOCHS = 6
@@ -24,7 +24,7 @@ class PowerError(Exception):
     """Stands for a power failure."""
 
 
-class Dying(Local):
+class Dying(LocalContext):
     """A context with one power failure, while it stores the metrics of an epoch or the file."""
 
     at: int | str

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from qexp.worker.attempt import usage
-from qexp.worker.attempt.usage import Meter
+from qexp.worker.attempt.usage import UsageMeter
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux resets the peak")
 PRELUDE = """
@@ -135,7 +135,7 @@ def test_a_machine_whose_gpu_is_broken_has_none(measured, tmp_path):
 
 def test_energy_that_cannot_be_measured_is_logged_once_and_fails_nothing(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "codecarbon", None)
-    meter = Meter(energy="DEU")
+    meter = UsageMeter(energy="DEU")
     for _ in range(2):
         meter.start()
         assert meter.stop().energy_kwh is None
@@ -152,7 +152,7 @@ def test_a_tracker_that_breaks_fails_nothing(monkeypatch, caplog, broken):
             return lambda: None
 
     monkeypatch.setattr(usage, "_tracker", lambda country: Tracker())
-    meter = Meter(energy="DEU")
+    meter = UsageMeter(energy="DEU")
     meter.start()
     assert meter.stop().energy_kwh is None
     assert "no sensor" in caplog.text
@@ -160,7 +160,7 @@ def test_a_tracker_that_breaks_fails_nothing(monkeypatch, caplog, broken):
 
 def test_no_energy_is_measured_unless_asked(monkeypatch):
     monkeypatch.setattr(usage, "_tracker", lambda country: pytest.fail("it was not asked for"))
-    meter = Meter()
+    meter = UsageMeter()
     meter.start()
     assert meter.stop().energy_kwh is None
 

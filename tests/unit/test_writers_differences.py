@@ -6,7 +6,7 @@ import pytest
 from table_support import cell, nasty_table, rich_table, table
 
 from qexp.analysis.writers import FORMATS, render, to_macros
-from qexp.analysis.writers.differences import difference, first_line, macro_difference
+from qexp.analysis.writers.text_diff import difference, first_line, macro_difference
 
 
 def changed(made, row, column, new):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from table_support import NASTY, cell, nasty_table, rich_table, table
 
 from qexp.analysis.table import Note
-from qexp.analysis.writers import tex_characters, to_latex, to_macros
-from qexp.analysis.writers.tex_text import TexText
+from qexp.analysis.writers import tex_character_table, to_latex, to_macros
+from qexp.analysis.writers.tex_escaping import TexText
 
 
 def has_package(name):
@@ -139,7 +139,7 @@ def test_tables_compile_with_booktabs_alone(tmp_path):
 @needs_latex
 @pytest.mark.parametrize("fonts", ["", r"\usepackage[T1]{fontenc}"])
 def test_every_character_that_has_a_command_compiles(tmp_path, fonts):
-    tables = [value for name, value in vars(tex_characters).items() if name.isupper() and name != "ACCENTS"]
+    tables = [value for name, value in vars(tex_character_table).items() if name.isupper() and name != "ACCENTS"]
     known = [character for characters in tables for character in characters]
     accented = [chr(code) for code in range(0xA0, 0x2000) if "\\" in TexText()(chr(code)) and chr(code).isalpha()]
     assert unicodedata.normalize("NFC", "e\u0301") in accented

@@ -14,7 +14,7 @@ from qexp.analysis.compare.ranking import ranked
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of
 from qexp.analysis.table import labels
-from qexp.analysis.table.problems import nothing_done
+from qexp.analysis.table.refusal_reasons import nothing_done
 from qexp.errors import SummaryError
 from qexp.store.connection import Connection
 

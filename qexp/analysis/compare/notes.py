@@ -10,13 +10,13 @@ import numpy as np
 
 from qexp.analysis.compare.pairing import Pairing
 from qexp.analysis.compare.spec import CompareSpec
-from qexp.analysis.table import labels, problems
+from qexp.analysis.table import labels, refusal_reasons
 from qexp.analysis.table import mixed_results as differences
 from qexp.analysis.table.checks import without_number
+from qexp.analysis.table.disclosures import remarks
 from qexp.analysis.table.model import Note
-from qexp.analysis.table.names import STUDY
-from qexp.analysis.table.problems import Cells, Problem
-from qexp.analysis.table.remarks import remarks
+from qexp.analysis.table.name_resolution import STUDY
+from qexp.analysis.table.refusal_reasons import Cells, Problem
 from qexp.analysis.table.replicates import Axes, units
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, with_studies
@@ -151,7 +151,7 @@ def _values(pairing: Pairing, name: str, methods: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Lack:
+class _MissingKeys:
     """Keys for which a method has no value, for one reason."""
 
     reason: str
@@ -163,7 +163,7 @@ class _Lack:
 
 def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
     """Yield a note for each reason of unpaired results; methods that lack the same results share a note."""
-    lacks: dict[tuple[str, tuple[int, ...]], list[tuple[str, _Lack]]] = {}
+    lacks: dict[tuple[str, tuple[int, ...]], list[tuple[str, _MissingKeys]]] = {}
     for method, name in enumerate(methods):
         for lack in _lacks(pairing, method):
             lacks.setdefault((lack.reason, lack.keys), []).append((name, lack))
@@ -172,21 +172,21 @@ def _unpaired(pairing: Pairing, methods: Sequence[str]) -> Iterator[Note]:
         yield Note("unpaired", text, command=_shared_command([lack for _, lack in found]))
 
 
-def _lacking_results(found: Sequence[tuple[str, _Lack]], count: int, methods: int) -> str:
+def _lacking_results(found: Sequence[tuple[str, _MissingKeys]], count: int, methods: int) -> str:
     """Return the number of missing results with their methods, such as `3 of svm, tree`."""
     if len(found) == methods:
         return f"{counted(count, 'result')} of each method"
     return f"{count:,} of {', '.join(name for name, _ in found)}"
 
 
-def _shared_command(lacks: Sequence[_Lack]) -> str:
+def _shared_command(lacks: Sequence[_MissingKeys]) -> str:
     """Return the command that completes or shows the results that several methods lack."""
     if ids := sorted(number for lack in lacks for number in lack.ids):
         return f"qexp show {compact(ids[:_SHOWN])}"
     return "; ".join(dict.fromkeys(lack.command for lack in lacks if lack.command))
 
 
-def _lacks(pairing: Pairing, method: int) -> Iterator[_Lack]:
+def _lacks(pairing: Pairing, method: int) -> Iterator[_MissingKeys]:
     """Yield the keys without a value of a method, by reason."""
     lacking = np.flatnonzero(~np.isfinite(pairing.values[method]))
     places = pairing.place[method, lacking]
@@ -197,7 +197,7 @@ def _lacks(pairing: Pairing, method: int) -> Iterator[_Lack]:
             reason = "not in the grid" if code < 0 else _reason(pairing, _STATUSES[code], some)
             command = "" if code in (-1, _DONE) else _command(pairing, _STATUSES[code], some)
             ids = tuple(pairing.observed.ids[some].tolist()) if code == _DONE else ()
-            yield _Lack(reason, tuple(keys.tolist()), command, ids)
+            yield _MissingKeys(reason, tuple(keys.tolist()), command, ids)
 
 
 def _reason(pairing: Pairing, status: Status, places: np.ndarray) -> str:
@@ -205,7 +205,7 @@ def _reason(pairing: Pairing, status: Status, places: np.ndarray) -> str:
         return f"done without a finite {pairing.spec.metric}"
     if status is not Status.FAILED:
         return str(status)
-    return f"failed ({problems.failures(pairing.observed, places)})"
+    return f"failed ({refusal_reasons.failures(pairing.observed, places)})"
 
 
 def _command(pairing: Pairing, status: Status, places: np.ndarray) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.table import labels
-from qexp.analysis.table.names import DEFAULT_OVER, STUDY, axis_source, parameters
+from qexp.analysis.table.name_resolution import DEFAULT_OVER, STUDY, axis_source, parameters
 from qexp.analysis.table.replicates import Axes, axes, joint_codes
 from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.dotted_names import ABSENT

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from qexp.analysis.table.names import STUDY
+from qexp.analysis.table.name_resolution import STUDY
 from qexp.analysis.table.spec import Names, TableSpec, is_better_large
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qexp.analysis import markup, text_layout
+from qexp.analysis import html_elements, text_layout
 from qexp.analysis.compare.model import Comparison, Pair, Ranks
 from qexp.analysis.statistics import MISSING, NumberFormat, column_format, p_text
 from qexp.analysis.text_layout import StyledLine, StyledText
@@ -229,12 +229,12 @@ def page(found: Comparison) -> str:
         [*pair.group, pair.name, *(piece.text for piece in cells)]
         for pair, cells in zip(found.pairs, _cells(found.pairs), strict=True)
     ]
-    parts = [markup.tag("p", _title(found)), markup.table([*stubs, *_HEADS], rows)]
+    parts = [html_elements.tag("p", _title(found)), html_elements.table([*stubs, *_HEADS], rows)]
     texts = [f"pairs: {found.unit}", f"p: {found.test}, {found.correction}", _LEGEND]
     texts += [f"no p: {one}" for one in dict.fromkeys(p.figures.reason for p in found.pairs if p.figures.reason)]
     if found.ranks is not None:
         ranked = [[name, f"{rank:.2f}"] for name, rank in zip(found.ranks.methods, found.ranks.ranks, strict=True)]
-        parts.append(markup.table(["method", "average rank"], ranked))
+        parts.append(html_elements.table(["method", "average rank"], ranked))
         texts += _of_ranks(found.ranks, found.unit)
     texts += [f"{sentence(note)}: {note.command}" if note.command else sentence(note) for note in found.notes]
-    return markup.join(parts, [markup.tag("p", text) for text in texts])
+    return html_elements.join(parts, [html_elements.tag("p", text) for text in texts])

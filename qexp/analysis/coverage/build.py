@@ -6,20 +6,20 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qexp.analysis.coverage.default_axes import Roles, choose
+from qexp.analysis.coverage.default_axes import RowsAndColumns, choose
 from qexp.analysis.coverage.gaps import Reasons, gaps, reasons
 from qexp.analysis.coverage.model import KINDS, Coverage, Gap
 from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.analysis.table import labels
 from qexp.analysis.table.checks import lost_and_left_out
 from qexp.analysis.table.model import Note
-from qexp.analysis.table.names import DEFAULT_OVER, parameters
-from qexp.analysis.table.problems import nothing_done
+from qexp.analysis.table.name_resolution import DEFAULT_OVER, parameters
+from qexp.analysis.table.refusal_reasons import nothing_done
 from qexp.analysis.table.replicates import axes, require_few
 from qexp.analysis.table.table_experiments import TableExperiments, observe, with_studies
 from qexp.model import compact
 from qexp.store.connection import Connection
-from qexp.store.reads import repeats, study_rows
+from qexp.store.reads import reproduced_results, study_rows
 from qexp.truncation import listed
 
 _SHOWN = 6
@@ -43,14 +43,14 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     observed = with_studies(observed) if len(known) > 1 else observed
     if not len(observed):
         raise nothing_done(observed, spec.where)
-    roles = Roles(spec.rows, spec.columns)
+    roles = RowsAndColumns(spec.rows, spec.columns)
     if is_chosen:
         roles = choose(observed, names, spec.over or (DEFAULT_OVER,))
     found = reasons(connection, observed, spec.metrics, spec.where)
     return counted(connection, observed, roles, found)
 
 
-def counted(connection: Connection, observed: TableExperiments, roles: Roles, found: Reasons) -> Coverage:
+def counted(connection: Connection, observed: TableExperiments, roles: RowsAndColumns, found: Reasons) -> Coverage:
     """Count experiments that have been read. Raises SummaryError if there are more than 1,000 rows or columns."""
     rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
     for option, some in (("--rows", rows), ("--columns", columns)):
@@ -101,7 +101,7 @@ def _lost(observed: TableExperiments, numbers: Sequence[int]) -> Iterator[Gap]:
 
 
 def _notes(
-    connection: Connection, observed: TableExperiments, roles: Roles, found: Reasons, left_out: Sequence[int]
+    connection: Connection, observed: TableExperiments, roles: RowsAndColumns, found: Reasons, left_out: Sequence[int]
 ) -> Iterator[Note]:
     if roles.text:
         yield Note("choice", roles.text)
@@ -109,12 +109,12 @@ def _notes(
         if number:
             text = f"{number:,} done of {study.name} are not counted: the newest grid leaves them out"
             yield Note("excluded", text, command=f"qexp list {study.name} --orphaned")
-        repeated = repeats.agreement(connection, study.id, known, found.metrics)
+        repeated = reproduced_results.agreement(connection, study.id, known, found.metrics)
         if repeated.total:
             yield Note("repeated", *_repeated(repeated))
 
 
-def _repeated(repeated: repeats.Agreement) -> tuple[str, str, str]:
+def _repeated(repeated: reproduced_results.Agreement) -> tuple[str, str, str]:
     first = "the first " if repeated.has_more else ""
     text = f"{repeated.agree:,} of {first}{repeated.total:,} repeats with the same settings and code agree"
     if repeated.agree == repeated.total:

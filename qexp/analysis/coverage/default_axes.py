@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from qexp.analysis.table.names import STUDY
+from qexp.analysis.table.name_resolution import STUDY
 from qexp.analysis.table.table_experiments import TableExperiments
 
 _MOST = 60
@@ -13,7 +13,7 @@ _MOST = 60
 
 
 @dataclass(frozen=True)
-class Roles:
+class RowsAndColumns:
     """The axes of the rows and of the columns, and the reason for this choice."""
 
     rows: tuple[str, ...]
@@ -22,7 +22,7 @@ class Roles:
     """The choice in words; empty if a person made it."""
 
 
-def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence[str]) -> Roles:
+def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence[str]) -> RowsAndColumns:
     """
     Choose the two parameters with the most values, except those in *over*; the larger one becomes the rows.
 
@@ -34,7 +34,7 @@ def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence
     if len(observed.studies) > 1:
         ranked = [STUDY, *ranked]
     rows, columns = tuple(ranked[:1]), tuple(ranked[1:2])
-    return Roles(
+    return RowsAndColumns(
         rows, columns, "; ".join(_in_words(sizes, rows, columns, [name for name in parameters if name in over]))
     )
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qexp.analysis.coverage.model import KINDS, Gap
-from qexp.analysis.table import problems
+from qexp.analysis.table import refusal_reasons
 from qexp.analysis.table.checks import without_number
-from qexp.analysis.table.names import metric_source
+from qexp.analysis.table.name_resolution import metric_source
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.model import Status, compact
 from qexp.store.connection import Connection
@@ -71,7 +71,7 @@ def gaps(found: Reasons, cell: np.ndarray) -> Iterator[Gap]:
 def _text(found: Reasons, kind: str, places: np.ndarray) -> str:
     number, metrics = f"{len(places):,}", " or ".join(found.metrics)
     if kind == "failed":
-        return f"{number} failed ({problems.failures(found.observed, places)})"
+        return f"{number} failed ({refusal_reasons.failures(found.observed, places)})"
     if kind == "stale":
         return f"{number} done with other settings or code"
     if kind == "valueless":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from qexp.analysis import markup, text_layout
+from qexp.analysis import html_elements, text_layout
 from qexp.analysis.axis_columns import axis_columns
 from qexp.analysis.table.model import Key, Note
 from qexp.analysis.text_layout import WIDTH, StyledLine, StyledText
@@ -17,7 +17,7 @@ from qexp.truncation import listed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.analysis.plots.picture import Picture
+    from qexp.analysis.plots.figure import Picture
 
 KINDS = ("failed", "stale", "valueless", "diverged", "cancelled", "paused", "running", "pending")
 """Reasons why an experiment is not done, in the order in which they are shown."""
@@ -171,7 +171,7 @@ class Coverage:
 
     def figure(self) -> Picture:
         """Return a matplotlib figure: a heat map of the share that is done, with the counts."""
-        from qexp.analysis.coverage.files import coverage_figure
+        from qexp.analysis.coverage.export import coverage_figure
 
         return coverage_figure(self)
 
@@ -199,5 +199,5 @@ class Coverage:
         texts = [self.summary]
         texts += [": ".join([self.sentence(gap), *gap.commands]) for gap in self.gaps]
         texts += [f"{note.text}: {note.command}" if note.command else note.text for note in self.notes]
-        table = markup.table([*self.row_axes, *self._heads()], rows, shades=colors)
-        return markup.join(table, [markup.tag("p", text) for text in texts])
+        table = html_elements.table([*self.row_axes, *self._heads()], rows, shades=colors)
+        return html_elements.join(table, [html_elements.tag("p", text) for text in texts])

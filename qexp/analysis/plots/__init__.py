@@ -1,5 +1,5 @@
 """Plots of a study: matplotlib figures of experiments or series, with a caption that explains them."""
 
-from qexp.analysis.plots.request import KINDS, LOGS, STYLES, PlotRequest, names_of
+from qexp.analysis.plots.spec import KINDS, LOGS, STYLES, PlotSpec, names_of
 
-__all__ = ["KINDS", "LOGS", "STYLES", "PlotRequest", "names_of"]
+__all__ = ["KINDS", "LOGS", "STYLES", "PlotSpec", "names_of"]

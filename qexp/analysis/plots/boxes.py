@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
-from qexp.analysis.plots.data import Chosen, samples
 from qexp.analysis.plots.layout import PlotText, n_text, over
 from qexp.analysis.plots.lines import groups, legend
-from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.selection import Chosen, samples
+from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import categories
 
@@ -23,7 +23,7 @@ _TOO_FEW = 3
 """With fewer values there is no box, because quartiles would mean nothing."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
     """Draw a box per category and value of --by in each panel."""
     if chosen.x is None:
         raise ValueError("boxes have an x axis")

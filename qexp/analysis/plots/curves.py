@@ -14,13 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from qexp.analysis.plots.data import Chosen
 from qexp.analysis.plots.layout import PlotText, n_text, over
 from qexp.analysis.plots.lines import band, groups
-from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.selection import Chosen
+from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
 from qexp.analysis.plots.style import GroupStyle, group_style
-from qexp.analysis.statistics.names import Statistic
+from qexp.analysis.statistics.statistic_names import Statistic
 from qexp.errors import SummaryError, nearest
 from qexp.model import counted
 from qexp.store.connection import Connection
@@ -80,7 +80,7 @@ def curves_of(
     return found
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest, curves: Mapping[Key, Curve]) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec, curves: Mapping[Key, Curve]) -> PlotText:
     """Draw a line per group in each panel, dashed where fewer runs have a point than began."""
     _check_logs(curves, request)
     fewer = False
@@ -94,7 +94,7 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest, curves: M
     return PlotText(f"{line_in_words(request.center, over(chosen))}{dashed}", _legend(chosen, curves))
 
 
-def _check_logs(curves: Mapping[Key, Curve], request: PlotRequest) -> None:
+def _check_logs(curves: Mapping[Key, Curve], request: PlotSpec) -> None:
     for letter in request.log:
         for curve in curves.values():
             numbers = curve.steps if letter == "x" else curve.values.center
@@ -167,7 +167,7 @@ def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
     return dataclasses.replace(chosen, left_out=left_out, notes=tuple(notes), drawn=runs)
 
 
-def series_of(connection: Connection, chosen: Chosen, request: PlotRequest) -> tuple[dict[Key, Curve], Chosen]:
+def series_of(connection: Connection, chosen: Chosen, request: PlotSpec) -> tuple[dict[Key, Curve], Chosen]:
     """Return the curves, and the chosen experiments that have points. Raises SummaryError if none has."""
     chosen_groups = (chosen.ids.tolist(), members(chosen).tolist())
     counts = reads.runs(connection, chosen_groups, request.metric)

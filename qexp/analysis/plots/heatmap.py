@@ -15,21 +15,21 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from qexp.analysis.plots.axis import PlotAxis
-from qexp.analysis.plots.data import Cell, Chosen, samples
 from qexp.analysis.plots.labels import shown
 from qexp.analysis.plots.layout import PlotText, n_text, over
-from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.selection import Cell, Chosen, samples
+from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.spread import Summary, in_words, summary
 from qexp.analysis.plots.style import COLORMAP
 from qexp.analysis.plots.ticks import categories
 from qexp.analysis.statistics.digits import column_format
-from qexp.analysis.statistics.names import Statistic
+from qexp.analysis.statistics.statistic_names import Statistic
 
 _SMALLEST = 3.5
 """The smallest font size in points for numbers in cells."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
     """Fill the cells of each panel with colours and numbers; a cell without any value is hatched."""
     if chosen.x is None or chosen.by is None:
         raise ValueError("heat maps have two axes")
@@ -77,7 +77,7 @@ def _numbers(
 
 
 def _texts(
-    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: PlotRequest
+    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: PlotSpec
 ) -> dict[Cell, str]:
     """Return the text of each cell: center, spread if --stat asks for it, n if the cell lacks replicates."""
     median = request.center is Statistic.MEDIAN
@@ -108,7 +108,7 @@ def _font(panel: Axes, x: PlotAxis, by: PlotAxis, texts: Iterable[str]) -> float
     return float(min(matplotlib.rcParams["font.size"], width / (0.68 * longest), height / 2.4))
 
 
-def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: PlotRequest) -> str:
+def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: PlotSpec) -> str:
     name = f"mean{over(chosen)}" if request.statistic is None else in_words(request.center, over(chosen))
     counts = {cell: len(sample) for cell, sample in values.items()}
     text = f"{name}, {n_text(list(counts.values()))} per cell"

@@ -13,10 +13,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 
 from qexp.analysis.plots import legend, ticks
-from qexp.analysis.plots.data import Chosen
+from qexp.analysis.plots.figure import Picture
 from qexp.analysis.plots.labels import WIDTH, shown, text_of
-from qexp.analysis.plots.picture import Picture
-from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.selection import Chosen
+from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.style import GREY, SIZES
 from qexp.truncation import listed
 
@@ -32,7 +32,7 @@ class PlotText:
     """Notes for readers, except on experiments that were left out."""
 
 
-def begin(chosen: Chosen, request: PlotRequest) -> tuple[Picture, list[Axes]]:
+def begin(chosen: Chosen, request: PlotSpec) -> tuple[Picture, list[Axes]]:
     """Return an empty picture and its panels: one per value of the facet, in order."""
     count = 1 if chosen.facet is None else len(chosen.facet.values)
     columns = min(count, 3) if count != 4 else 2
@@ -48,14 +48,14 @@ def begin(chosen: Chosen, request: PlotRequest) -> tuple[Picture, list[Axes]]:
     return picture, panels[:count]
 
 
-def _size(request: PlotRequest, rows: int, columns: int) -> tuple[float, float]:
+def _size(request: PlotSpec, rows: int, columns: int) -> tuple[float, float]:
     width, height = SIZES[request.style]
     if columns == 1:
         return width, height
     return width * 0.55 * columns, height * (0.35 + 0.55 * rows)
 
 
-def _head(panel: Axes, place: int, count: int, columns: int, chosen: Chosen, request: PlotRequest) -> None:
+def _head(panel: Axes, place: int, count: int, columns: int, chosen: Chosen, request: PlotSpec) -> None:
     if chosen.facet is not None:
         panel.set_title(_title(chosen.facet.name, chosen.facet.labels[place], panel, columns))
     below = place + columns < count
@@ -79,7 +79,7 @@ def _title(name: str, label: str, panel: Axes, columns: int) -> str:
     return shown(text if fits else f"{name} =\n{label}")
 
 
-def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: PlotRequest, drawn: PlotText) -> None:
+def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: PlotSpec, drawn: PlotText) -> None:
     """Add legend, title and caption, and keep labels from overlapping."""
     notes = [*drawn.notes, *left_out(chosen)]
     picture.notes = tuple(notes)

@@ -10,8 +10,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.transforms import Bbox
 
+from qexp.analysis.plots.figure import Picture
 from qexp.analysis.plots.labels import WIDTH, shown
-from qexp.analysis.plots.picture import Picture
 
 _MOST_INSIDE = 6
 """Entries of a legend inside of the axes; a longer one stands beside them."""

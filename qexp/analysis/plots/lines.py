@@ -11,16 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from qexp.analysis.plots.axis import PlotAxis
-from qexp.analysis.plots.data import Chosen, samples
 from qexp.analysis.plots.layout import PlotText, n_text, over
-from qexp.analysis.plots.request import PlotRequest
+from qexp.analysis.plots.selection import Chosen, samples
+from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.spread import Summary, line_in_words, summary
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import number_ticks
-from qexp.analysis.statistics.names import Statistic
+from qexp.analysis.statistics.statistic_names import Statistic
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotRequest) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
     """Draw a line per value of --by in each panel; a marker is hollow where n is smaller than elsewhere on its line."""
     if chosen.x is None:
         raise ValueError("lines have an x axis")

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qexp.analysis.statistics.descriptive import Description, around_mean, describe
-from qexp.analysis.statistics.names import Statistic
+from qexp.analysis.statistics.statistic_names import Statistic
 
 Numbers = npt.NDArray[np.float64]
 

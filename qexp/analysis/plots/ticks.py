@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from qexp.analysis.plots.axis import PlotAxis
+from qexp.analysis.plots.figure import Picture
 from qexp.analysis.plots.labels import shown
-from qexp.analysis.plots.picture import Picture
 
 _MOST_TICKS = 12
 _GAP = 3

@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from qexp.analysis.markup import Child, Html, command, join, rows, tag
-from qexp.analysis.report import texts
-from qexp.analysis.report.data import Effort, Options, Report
+from qexp.analysis.html_elements import Child, Html, command, join, rows, tag
+from qexp.analysis.report import formatting
+from qexp.analysis.report.gathering import Effort, Options, Report
 from qexp.model import Status, counted, describe, duration, short_names
 from qexp.store.reads.costs import Cost, Durations
 from qexp.store.reads.experiment_rows import ExperimentView
@@ -83,8 +83,8 @@ def _cost(one: Cost, has_gpu: bool, has_energy: bool) -> list[Child]:
     cells: list[Child] = [
         one.outcome,
         f"{one.attempts:,}",
-        texts.hours(one.wall_seconds),
-        texts.hours(one.cpu_seconds),
+        formatting.hours(one.wall_seconds),
+        formatting.hours(one.cpu_seconds),
         _size(one.peak_memory),
     ]
     cells += [_size(one.gpu_memory)] * has_gpu

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from qexp.analysis.coverage import Coverage
-from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
-from qexp.analysis.report.data import Errors, Results
+from qexp.analysis.html_elements import Child, Html, command, fold, join, rows, tag
+from qexp.analysis.report.gathering import Errors, Results
 from qexp.analysis.report.result_tables import MOST_CELLS, MetricTable
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.labels import shown, with_axis
 from qexp.model import counted
 from qexp.store.reads.failures import Failed
-from qexp.store.reads.outdated import Staleness
+from qexp.store.reads.staleness_model import Staleness
 from qexp.truncation import single_line, truncated
 
 SHORT_GROUP = 6

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from qexp.analysis.markup import Html, join, tag
+from qexp.analysis.html_elements import Html, join, tag
 from qexp.analysis.report import effort_sections, outcome_sections, study_sections
-from qexp.analysis.report.data import Report
+from qexp.analysis.report.gathering import Report
 from qexp.model import Status
 
 

@@ -13,13 +13,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 
-from qexp.analysis.markup import Html, visible
+from qexp.analysis.html_elements import Html, visible
 from qexp.analysis.plots.curves import series_of
-from qexp.analysis.plots.data import Experiments, choose
 from qexp.analysis.plots.drawing import draw
-from qexp.analysis.plots.picture import Picture, applied
-from qexp.analysis.plots.request import PlotRequest
-from qexp.analysis.table.arrangement import Arrangement
+from qexp.analysis.plots.figure import Picture, applied
+from qexp.analysis.plots.selection import Experiments, choose
+from qexp.analysis.plots.spec import PlotSpec
+from qexp.analysis.table.default_layout import DefaultLayout
 from qexp.dotted_names import ABSENT
 from qexp.errors import SummaryError
 from qexp.model import Json, Status
@@ -49,7 +49,7 @@ class Drawing:
     problem: str = ""
 
 
-def of_result(parts: ComputedTable, arrangement: Arrangement, place: int) -> Drawing:
+def of_result(parts: ComputedTable, arrangement: DefaultLayout, place: int) -> Drawing:
     """Draw a metric over the rows: lines over a number, boxes otherwise."""
     metric = parts.metrics[0].name
     title = " by ".join([f"{metric} over {arrangement.rows[-1]}", *arrangement.columns])
@@ -62,7 +62,7 @@ def of_result(parts: ComputedTable, arrangement: Arrangement, place: int) -> Dra
     return _drawing(title, place, make)
 
 
-def _request(observed: TableExperiments, arrangement: Arrangement, metric: str) -> PlotRequest:
+def _request(observed: TableExperiments, arrangement: DefaultLayout, metric: str) -> PlotSpec:
     x, outer = arrangement.rows[-1], arrangement.rows[:-1]
     is_numeric = all(_is_number(value) for value in observed.axes[x].values)
     facet = next((name for name in outer if len(observed.axes[name].values) <= _MOST_PANELS), None)
@@ -71,7 +71,7 @@ def _request(observed: TableExperiments, arrangement: Arrangement, metric: str) 
     style, size = _style_and_size(facet)
     log = "x" if is_numeric and _is_geometric(observed.axes[x].values) else ""
     x, by, facet = _label(x, metric), by and _label(by, metric), facet and _label(facet, metric)
-    return PlotRequest(kind, metric, x, by, facet=facet, log=log, style=style, size=size, allow="open,mixed")
+    return PlotSpec(kind, metric, x, by, facet=facet, log=log, style=style, size=size, allow="open,mixed")
 
 
 def _style_and_size(facet: str | None) -> tuple[str, tuple[float, float] | None]:
@@ -102,7 +102,9 @@ def _label(axis: str, metric: str | None) -> str:
     return f"param.{axis}" if axis in ("id", "status", metric) else axis
 
 
-def _frame(observed: TableExperiments, arrangement: Arrangement, metric: str | None) -> tuple[pd.DataFrame, list[str]]:
+def _frame(
+    observed: TableExperiments, arrangement: DefaultLayout, metric: str | None
+) -> tuple[pd.DataFrame, list[str]]:
     """Return the experiments with the columns that a picture needs, and the columns that are parameters."""
     columns: dict[str, Any] = {"id": observed.ids, "status": np.array(list(map(str, Status)))[observed.status]}
     axes = {
@@ -118,7 +120,7 @@ def _frame(observed: TableExperiments, arrangement: Arrangement, metric: str | N
 
 
 def of_series(
-    connection: Connection, observed: TableExperiments, arrangement: Arrangement, place: int
+    connection: Connection, observed: TableExperiments, arrangement: DefaultLayout, place: int
 ) -> list[Drawing]:
     """Draw the series that experiments have recorded, a picture for each name."""
     ids = observed.ids.tolist()
@@ -135,7 +137,7 @@ def of_series(
 
 
 def _curve(
-    connection: Connection, observed: TableExperiments, arrangement: Arrangement, name: str, place: int
+    connection: Connection, observed: TableExperiments, arrangement: DefaultLayout, name: str, place: int
 ) -> Drawing:
     axes = [*reversed(arrangement.rows), *arrangement.columns]
     by = next((one for one in axes if 1 < len(observed.axes[one].values) <= _MOST_LINES), None)
@@ -143,7 +145,7 @@ def _curve(
     title = f"{name} over steps{f', by {by}' if by else ''}"
     style, size = _style_and_size(facet)
     by, facet = by and _label(by, None), facet and _label(facet, None)
-    request = PlotRequest("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
+    request = PlotSpec("curve", name, by=by, facet=facet, style=style, size=size, allow="open,mixed")
 
     def make() -> Picture:
         frame, names = _frame(observed, arrangement, None)

@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qexp.analysis.report import axes
+from qexp.analysis.report import experiments
 from qexp.analysis.table import notes
-from qexp.analysis.table.arrangement import Arrangement
 from qexp.analysis.table.build import ComputedTable, gather, laid_out
+from qexp.analysis.table.default_layout import DefaultLayout
 from qexp.analysis.table.model import Table
-from qexp.analysis.table.names import over_of
-from qexp.analysis.table.problems import refuse
+from qexp.analysis.table.name_resolution import over_of
+from qexp.analysis.table.refusal_reasons import refuse
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import RefusedError, SummaryError
@@ -35,9 +35,9 @@ class MetricTable:
     """The reasons for which `qexp table` refuses it; the table has them as notes."""
 
 
-def spec_of(observed: TableExperiments, arrangement: Arrangement, metric: str) -> TableSpec:
+def spec_of(observed: TableExperiments, arrangement: DefaultLayout, metric: str) -> TableSpec:
     """Return the question that the table of one metric answers."""
-    spec = axes.spec_of(observed.studies[0], [metric], arrangement.rows, arrangement.columns)
+    spec = experiments.spec_of(observed.studies[0], [metric], arrangement.rows, arrangement.columns)
     is_usual = over_of(observed.studies, spec) == observed.over
     return spec if is_usual else spec.model_copy(update={"over": observed.over})
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from qexp.analysis.markup import Child, Html, command, fold, join, rows, tag
-from qexp.analysis.report import texts
-from qexp.analysis.report.data import CodeSection, Head, History, Machines, PlanSection
+from qexp.analysis.html_elements import Child, Html, command, fold, join, rows, tag
+from qexp.analysis.report import formatting
+from qexp.analysis.report.gathering import CodeSection, HeadSection, History, Machines, PlanSection
 from qexp.model import Status, counted
-from qexp.store.reads.history import Revision
+from qexp.store.reads.revision_history import Revision
 
 _MOST_FILES, _MOST_PACKAGES, _MOST_CHANGES, _MOST_STALE = 200, 100, 30, 10
 _ORDER = (Status.DONE, Status.FAILED, Status.RUNNING, Status.QUEUED, Status.PENDING, Status.PAUSED, Status.CANCELLED)
 
 
-def head(found: Head) -> Html:
+def head(found: HeadSection) -> Html:
     """Return the title with the line that sums the study up."""
     counts, name = found.counts, found.study.name
     done = f"{counts.counts[Status.DONE]:,} of {counts.total:,} done"
@@ -23,7 +23,7 @@ def head(found: Head) -> Html:
     paused = None
     if counts.paused_at is not None:
         why = f": {counts.pause_reason}" if counts.pause_reason else ""
-        paused = tag("p", f"Paused since {texts.moment(counts.paused_at)}{why}.", class_="warning")
+        paused = tag("p", f"Paused since {formatting.moment(counts.paused_at)}{why}.", class_="warning")
     return tag(
         "header",
         tag("h1", name),
@@ -34,13 +34,13 @@ def head(found: Head) -> Html:
     )
 
 
-def _period(found: Head) -> list[str]:
+def _period(found: HeadSection) -> list[str]:
     if found.began is None:
         return ["not begun"]
-    began = f"began {texts.moment(found.began)}"
+    began = f"began {formatting.moment(found.began)}"
     if found.ended is None:
         return [began]
-    return [began, f"{'last attempt ended' if found.counts.open else 'ended'} {texts.moment(found.ended)}"]
+    return [began, f"{'last attempt ended' if found.counts.open else 'ended'} {formatting.moment(found.ended)}"]
 
 
 def _bar(counts: Mapping[Status, int], total: int) -> Html | None:
@@ -65,7 +65,7 @@ def plan(found: PlanSection, function: str) -> Html:
     cut = tag("p", "The middle of long lists is left out.", class_="note") if found.is_cut else None
     settings: Child = None
     if found.settings:
-        pairs = [[tag("code", name), texts.value(value)] for name, value in found.settings.items()]
+        pairs = [[tag("code", name), formatting.value(value)] for name, value in found.settings.items()]
         settings = [tag("h3", "Settings"), rows(["setting", "value"], pairs)]
     return join(
         tag("p", "Function: ", tag("code", function)),
@@ -82,7 +82,7 @@ def history(found: History, newest: int) -> Html:
     body = [
         [
             str(one.number),
-            texts.moment(one.created_at),
+            formatting.moment(one.created_at),
             f"{one.user} on {one.host}",
             f"{one.done:,}",
             _changes(one),
@@ -112,7 +112,7 @@ def _stale(found: History) -> Html:
 
 def _changes(one: Revision) -> Html:
     lines: list[Child] = [
-        [tag("code", name), f": {texts.value(before)} → {texts.value(after)}"]
+        [tag("code", name), f": {formatting.value(before)} → {formatting.value(after)}"]
         for name, (before, after) in one.changes.items()
     ]
     lines += [[tag("code", name), f" {word}"] for name, word in one.files.items()]
@@ -175,7 +175,7 @@ def machines(found: Machines) -> Html:
             one.python or "—",
             one.platform or "—",
             f"{one.attempts:,}",
-            texts.hours(one.wall_seconds),
+            formatting.hours(one.wall_seconds),
         ]
         for one in found.machines
     ]

@@ -3,7 +3,10 @@
 from qexp.analysis.statistics.corrections import adjust
 from qexp.analysis.statistics.descriptive import describe
 from qexp.analysis.statistics.digits import MISSING, NumberFormat, column_format, p_text
-from qexp.analysis.statistics.names import (
+from qexp.analysis.statistics.paired import PairedComparison, compare, paired_p
+from qexp.analysis.statistics.ranks import average_ranks, critical_difference, friedman, indistinguishable
+from qexp.analysis.statistics.required_pairs import least_n, least_p
+from qexp.analysis.statistics.statistic_names import (
     Correction,
     PairedTest,
     Statistic,
@@ -11,10 +14,7 @@ from qexp.analysis.statistics.names import (
     paired_test_of,
     statistic_of,
 )
-from qexp.analysis.statistics.paired import PairedComparison, compare, paired_p
-from qexp.analysis.statistics.ranks import average_ranks, critical_difference, friedman, indistinguishable
-from qexp.analysis.statistics.required_pairs import least_n, least_p
-from qexp.analysis.statistics.ties import tied_with_best
+from qexp.analysis.statistics.tied_with_best import tied_with_best
 
 __all__ = [
     "MISSING",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qexp.analysis.statistics.names import Correction, correction_of
-from qexp.analysis.statistics.rounding import Floats
+from qexp.analysis.statistics.float_noise import Floats
+from qexp.analysis.statistics.statistic_names import Correction, correction_of
 
 
 def adjust(pvalues: Sequence[float | None] | Floats, method: str = Correction.HOLM) -> Floats:

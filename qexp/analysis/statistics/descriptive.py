@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qexp.analysis.statistics.distributions import t_quantile
-from qexp.analysis.statistics.names import Statistic, statistic_of
-from qexp.analysis.statistics.rounding import Floats
+from qexp.analysis.statistics.float_noise import Floats
+from qexp.analysis.statistics.scipy_distributions import t_quantile
+from qexp.analysis.statistics.statistic_names import Statistic, statistic_of
 from qexp.errors import StatisticsError
 
 

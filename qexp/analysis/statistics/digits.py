@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qexp.analysis.statistics.rounding import Floats
+from qexp.analysis.statistics.float_noise import Floats
 
 MISSING = "—"
 """The text of a spread that does not exist."""

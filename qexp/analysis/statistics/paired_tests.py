@@ -7,10 +7,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from qexp.analysis.statistics.distributions import t_two_sided
-from qexp.analysis.statistics.names import PairedTest
+from qexp.analysis.statistics.float_noise import Floats
 from qexp.analysis.statistics.ranks import average_rank
-from qexp.analysis.statistics.rounding import Floats
+from qexp.analysis.statistics.scipy_distributions import t_two_sided
+from qexp.analysis.statistics.statistic_names import PairedTest
 
 EXACT_RANKS = 50
 """Up to this many differences, the rank test uses every combination of signs; above, the normal approximation."""

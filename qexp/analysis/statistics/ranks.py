@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from qexp.analysis.statistics.distributions import chi2_tail, studentized_range
-from qexp.analysis.statistics.rounding import Floats, without_noise
+from qexp.analysis.statistics.float_noise import Floats, without_noise
+from qexp.analysis.statistics.scipy_distributions import chi2_tail, studentized_range
 from qexp.errors import StatisticsError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qexp.analysis.statistics.names import Correction, PairedTest, correction_of, paired_test_of
+from qexp.analysis.statistics.statistic_names import Correction, PairedTest, correction_of, paired_test_of
 
 
 def least_p(test: str, n: int) -> float:

@@ -11,14 +11,14 @@ from qexp.analysis.table import labels, notes
 from qexp.analysis.table.cell_statistics import choose, everything, figures
 from qexp.analysis.table.checks import check
 from qexp.analysis.table.comparison import compared
-from qexp.analysis.table.computed_table import ComputedTable
 from qexp.analysis.table.metric_directions import is_better_large, known_direction
 from qexp.analysis.table.model import Cell, Metric, Note, Table
-from qexp.analysis.table.names import same_metric
-from qexp.analysis.table.problems import Cells, nothing_done, refuse
+from qexp.analysis.table.name_resolution import same_metric
+from qexp.analysis.table.refusal_reasons import Cells, nothing_done, refuse
 from qexp.analysis.table.replicates import open_experiments, units
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, observe
+from qexp.analysis.table.unformatted_table import ComputedTable
 from qexp.errors import SummaryError
 from qexp.store.connection import Connection
 from qexp.truncation import listed

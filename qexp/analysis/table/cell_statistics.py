@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qexp.analysis.statistics import describe
-from qexp.analysis.table.replicates import Units
+from qexp.analysis.table.replicates import Replicates
 
 _SOME = 1_000
 """The most cells whose statistics are computed together."""
@@ -43,7 +43,7 @@ class CellStatistics:
         return self.of(first)[here], self.of(second)[there]
 
 
-def figures(units: Units, taken: np.ndarray, means: np.ndarray, statistic: str) -> CellStatistics:
+def figures(units: Replicates, taken: np.ndarray, means: np.ndarray, statistic: str) -> CellStatistics:
     """Compute the statistic of every cell over the *taken* units; *means* has the metric of all units."""
     cells = len(units.rows.keys) * len(units.columns.keys)
     finite = taken & np.isfinite(means)
@@ -75,12 +75,12 @@ class BestValues:
     chosen: np.ndarray
     """The place of the value, for each cell; -1: no value has a replicate with the other metric."""
 
-    def of(self, units: Units, means: np.ndarray) -> np.ndarray:
+    def of(self, units: Replicates, means: np.ndarray) -> np.ndarray:
         """Return the means of units, NaN in cells for which no value could be chosen."""
         return means if (self.chosen >= 0).all() else np.where(self.chosen[units.cell] < 0, np.nan, means)
 
 
-def choose(units: Units, by: np.ndarray, maximize: bool) -> BestValues:
+def choose(units: Replicates, by: np.ndarray, maximize: bool) -> BestValues:
     """
     Choose for each cell the value with the best mean of *by* over its replicates; the first of equal ones.
 
@@ -103,7 +103,7 @@ def choose(units: Units, by: np.ndarray, maximize: bool) -> BestValues:
     return BestValues(units.choice == shown[units.cell], chosen)
 
 
-def everything(units: Units) -> BestValues:
+def everything(units: Replicates) -> BestValues:
     """Return the choice of a table without `--best`."""
     cells = len(units.rows.keys) * len(units.columns.keys)
     return BestValues(np.ones(len(units.cell), dtype=bool), np.zeros(cells, dtype=np.int64))

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from qexp.analysis.table import labels, problems
+from qexp.analysis.table import labels, refusal_reasons
+from qexp.analysis.table.disclosures import remarks
 from qexp.analysis.table.mixed_results import mixed
-from qexp.analysis.table.names import STUDY, metric_source, unknown_key
-from qexp.analysis.table.problems import Cells, Problem
-from qexp.analysis.table.remarks import remarks
-from qexp.analysis.table.replicates import Units
+from qexp.analysis.table.name_resolution import STUDY, metric_source, unknown_key
+from qexp.analysis.table.refusal_reasons import Cells, Problem
+from qexp.analysis.table.replicates import Replicates
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
@@ -28,14 +28,14 @@ def check(
     observed: TableExperiments,
     cells: Cells,
     spec: TableSpec,
-    units: Units,
+    units: Replicates,
     opened: tuple[int, int] | None,
 ) -> list[Problem]:
     """Return the reasons to refuse the table, the most important first, and notes."""
     found = [] if opened is None else [_open(connection, observed, opened)]
     found += mixed(connection, observed, spec, cells)
-    found += problems.missing(observed, cells)
-    found += problems.short_averages(spec.average, units, cells)
+    found += refusal_reasons.missing(observed, cells)
+    found += refusal_reasons.short_averages(spec.average, units, cells)
     found += _planned(connection, observed)
     for metric in dict.fromkeys(spec.all_metrics):
         found += _values(connection, observed, metric, cells)
@@ -46,7 +46,7 @@ def _open(connection: Connection, observed: TableExperiments, opened: tuple[int,
     """Name the parameters in which two experiments of one replicate differ."""
     first, second = opened
     if observed.study[first] != observed.study[second]:
-        return problems.open_studies([study.name for study in observed.studies])
+        return refusal_reasons.open_studies([study.name for study in observed.studies])
     ids = [int(observed.ids[place]) for place in opened]
     params = [
         _flat(dict(view.params)) for view in experiment_rows.experiments(connection, tables.experiment.c.id.in_(ids))
@@ -55,7 +55,7 @@ def _open(connection: Connection, observed: TableExperiments, opened: tuple[int,
     differing = [name for name in {**params[0], **params[1]} if texts[0].get(name) != texts[1].get(name)]
     values = [plain(one[differing[0]]) if differing[0] in one else labels.NO_VALUE for one in params]
     names = [f"param.{name}" if name == STUDY else name for name in differing]
-    return problems.open_axes(names, values, observed.over)
+    return refusal_reasons.open_axes(names, values, observed.over)
 
 
 def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
@@ -72,9 +72,9 @@ def _planned(connection: Connection, observed: TableExperiments) -> list[Problem
     for at, study in enumerate(observed.studies):
         lost, left_out = lost_and_left_out(connection, observed, at)
         if lost:
-            found.append(problems.lost_rows(study.name, lost))
+            found.append(refusal_reasons.lost_rows(study.name, lost))
         if left_out:
-            found.append(problems.left_out(study.name, left_out))
+            found.append(refusal_reasons.left_out(study.name, left_out))
     return found
 
 
@@ -100,7 +100,7 @@ def without_number(connection: Connection, study: StudyRow, metric: str, ids: np
         return {"missing": [], "nan": []}
     kinds = observations.kinds(connection, source, ids.tolist())
     if kinds["other"]:
-        raise problems.not_a_number(metric, kinds["other"], study.name)
+        raise refusal_reasons.not_a_number(metric, kinds["other"], study.name)
     return kinds
 
 
@@ -117,7 +117,10 @@ def _values(connection: Connection, observed: TableExperiments, metric: str, cel
         kinds = without_number(connection, study, metric, observed.ids[places])
         if len(kinds["missing"]) == int((observed.is_done & (observed.study == at)).sum()):
             raise _unknown(connection, study, metric, source)
-        for ids, problem in ((kinds["missing"], problems.without_value), (kinds["nan"], problems.not_finite)):
+        for ids, problem in (
+            (kinds["missing"], refusal_reasons.without_value),
+            (kinds["nan"], refusal_reasons.not_finite),
+        ):
             if ids:
                 found.append(problem(metric, ids, places[np.searchsorted(observed.ids[places], ids)], cells))
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from qexp.analysis.statistics import adjust, correction_of, paired_p, paired_test_of, statistic_of, tied_with_best
-from qexp.analysis.statistics.ties import best_rows
+from qexp.analysis.statistics.tied_with_best import best_rows
 from qexp.analysis.table.cell_statistics import CellStatistics
 from qexp.analysis.table.model import Note
 from qexp.analysis.table.spec import TableSpec

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from qexp.analysis.table.metric_directions import is_time_like
-from qexp.analysis.table.problems import BY_STUDY, Cells, Problem
+from qexp.analysis.table.refusal_reasons import BY_STUDY, Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.analysis.table.versions import PLACE, Versions, conflicting, conflicts, packages
+from qexp.analysis.table.version_conflicts import PLACE, Versions, conflicting, conflicts, packages
 from qexp.model import Imports, Json, canonical, counted, plain
 from qexp.store.connection import Connection
-from qexp.store.reads import origins
-from qexp.store.reads.code import RevisionCode
-from qexp.store.reads.observations import Coded
-from qexp.store.reads.origins import EnvironmentView
+from qexp.store.reads import imports_and_environments
+from qexp.store.reads.imported_files import RevisionCode
+from qexp.store.reads.imports_and_environments import EnvironmentView
+from qexp.store.reads.observations import CodedColumn
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.study_rows import StudyRow
 from qexp.truncation import listed, shortened
@@ -43,7 +43,7 @@ def mixed(connection: Connection, observed: TableExperiments, spec: TableSpec, c
         found += _settings(study, known[at], observed.revision[observed.is_done & (observed.study == at)])
     found += _across(observed, known, done, cells) if not found else []
     found += _code(connection, observed, known, done, cells)
-    environments = origins.environments(connection, observed.worker.values)
+    environments = imports_and_environments.environments(connection, observed.worker.values)
     found += _packages(connection, observed, environments, done, cells)
     found += _hardware(observed, environments, done, spec)
     found += _unknown_environments(observed, environments, done, cells)
@@ -128,7 +128,7 @@ def _code(
     used, classes = _classes(observed, done)
     ran = [known[study][number] for study, number, _ in used]
     code = RevisionCode(connection, [*ran, *newest])
-    imports = origins.imports(connection, observed.imported.values)
+    imports = imports_and_environments.imports(connection, observed.imported.values)
     yield from _unknown_imports(observed, imports, done, cells)
     versions = [
         code.files(one, _imports_of(imports, observed, place)) for one, (_, _, place) in zip(ran, used, strict=True)
@@ -193,7 +193,7 @@ def _packages(
     width = len(observed.imported.values)
     key = observed.worker.codes[done].astype(np.int64) * width + observed.imported.codes[done]
     pairs, classes = np.unique(key, return_inverse=True)
-    imports = origins.imports(connection, observed.imported.values)
+    imports = imports_and_environments.imports(connection, observed.imported.values)
     yield from _unknown_imports(observed, imports, done, cells)
     known = Imports((), tuple(sorted({name for one in imports.values() for name in one.packages})))
     versions: list[Versions] = []
@@ -231,7 +231,7 @@ def _unknown_environments(
         yield Problem("unknown", text)
 
 
-def _is_known(column: Coded, found: Mapping[int, object]) -> np.ndarray:
+def _is_known(column: CodedColumn, found: Mapping[int, object]) -> np.ndarray:
     """Return, for each code of a column, whether its example was found."""
     return np.array([example in found for example in column.values], dtype=bool)
 

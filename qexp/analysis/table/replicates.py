@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qexp.analysis.table.names import STUDY
+from qexp.analysis.table.name_resolution import STUDY
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import SummaryError
 from qexp.model import Json
@@ -33,7 +33,7 @@ class Axes:
 
 
 @dataclass(frozen=True)
-class Units:
+class Replicates:
     """
     The replicates of all cells. A replicate has one experiment, or several that are averaged first.
 
@@ -120,7 +120,7 @@ def units(
     best: Sequence[str] = (),
     average: Sequence[str] = (),
     pools: bool = False,
-) -> Units:
+) -> Replicates:
     """
     Sort experiments into units. Raises SummaryError if there are more than 1,000 rows or columns.
 
@@ -148,7 +148,7 @@ def units(
     done = observed.is_done[order]
     size = np.diff(start, append=np.int32(len(order)))
     size = size.astype(np.min_scalar_type(size.max(initial=0)))
-    return Units(
+    return Replicates(
         rows=row,
         columns=column,
         choices=choice,
@@ -186,7 +186,7 @@ def joint_codes(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.unique(first.astype(np.int64) * width + second, return_inverse=True)[1]
 
 
-def open_experiments(observed: TableExperiments, found: Units, average: Sequence[str]) -> tuple[int, int] | None:
+def open_experiments(observed: TableExperiments, found: Replicates, average: Sequence[str]) -> tuple[int, int] | None:
     """
     Return two experiments of a unit that differ in an open axis, by their places; None: there is no open axis.
 

@@ -10,14 +10,14 @@ from functools import cached_property
 import numpy as np
 
 from qexp.analysis.table.metric_directions import is_time_like
-from qexp.analysis.table.names import STUDY, axis_source, check_names, metric_source, over_of, unknown_key
+from qexp.analysis.table.name_resolution import STUDY, axis_source, check_names, metric_source, over_of, unknown_key
 from qexp.analysis.table.spec import TableSpec
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, canonical
 from qexp.store.connection import Connection
-from qexp.store.reads import observations, origins, revisions, study_rows
+from qexp.store.reads import imports_and_environments, observations, revisions, study_rows
 from qexp.store.reads.observation_sql import ColumnRequest
-from qexp.store.reads.observations import Coded, Observations
+from qexp.store.reads.observations import CodedColumn, Observations
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.selection import where_parser
@@ -39,11 +39,11 @@ class TableExperiments:
     """The number of the revision that ran last; 0: none."""
     flags: np.ndarray
     """As in `store.observations.Observations`."""
-    axes: Mapping[str, Coded]
+    axes: Mapping[str, CodedColumn]
     rest: np.ndarray
     """Equal for experiments with the same values of all parameters that are no axes."""
-    worker: Coded
-    imported: Coded
+    worker: CodedColumn
+    imported: CodedColumn
     metrics: Mapping[str, np.ndarray]
     revisions: tuple[Mapping[int, RevisionView], ...] = ()
     """The revisions of each study by number."""
@@ -78,7 +78,7 @@ def observe(
     axes = [*dict.fromkeys((*spec.rows, *spec.columns, *over, *spec.average, *spec.best))]
     metrics = [*dict.fromkeys(spec.all_metrics)]
     condition = None if spec.where is None else where_parser.parse(spec.where)
-    packages, machines = origins.varieties(connection)
+    packages, machines = imports_and_environments.varieties(connection)
     has_workers = packages > 1 or (machines > 1 and any(map(is_time_like, metrics)))
     past = tuple(revisions.revisions(connection, study.id) for study in known)
     has_imports = packages > 1 or len({one.source for some in past for one in some.values()}) > 1
@@ -116,7 +116,7 @@ def _check_values(connection: Connection, observed: TableExperiments, axes: Sequ
 
 def with_studies(observed: TableExperiments) -> TableExperiments:
     """Return the experiments with the axis that tells their studies apart."""
-    names = Coded(observed.study, [study.name for study in observed.studies])
+    names = CodedColumn(observed.study, [study.name for study in observed.studies])
     return dataclasses.replace(observed, axes={**observed.axes, STUDY: names})
 
 
@@ -125,7 +125,7 @@ def _merged(
 ) -> TableExperiments:
     sizes = [len(one) for one in read]
     study = np.repeat(np.arange(len(read), dtype=np.int16), sizes)
-    names = Coded(study, [one.name for one in known])
+    names = CodedColumn(study, [one.name for one in known])
     return TableExperiments(
         studies=known,
         over=over,
@@ -147,7 +147,7 @@ def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
-def _united(parts: Sequence[Coded | None], sizes: Sequence[int]) -> Coded:
+def _united(parts: Sequence[CodedColumn | None], sizes: Sequence[int]) -> CodedColumn:
     """Return one axis of several studies: equal values have equal codes; in a study without it, it is absent."""
     if len(parts) == 1 and parts[0] is not None:
         return parts[0]
@@ -155,24 +155,24 @@ def _united(parts: Sequence[Coded | None], sizes: Sequence[int]) -> Coded:
     values: list[Json] = []
     columns = []
     for part, size in zip(parts, sizes, strict=True):
-        part = part or Coded(np.zeros(size, dtype=np.int32), [ABSENT] if size else [])
+        part = part or CodedColumn(np.zeros(size, dtype=np.int32), [ABSENT] if size else [])
         for value in part.values:
             if places.setdefault(_identity(value), len(places)) == len(values):
                 values.append(value)
         codes = np.array([places[_identity(value)] for value in part.values], dtype=np.int32)
         columns.append(codes[part.codes] if size else part.codes)
-    return Coded(_joined(columns), values)
+    return CodedColumn(_joined(columns), values)
 
 
 def _identity(value: Json) -> str:
     return "" if value is ABSENT else canonical(value)
 
 
-def _apart(parts: Sequence[Coded]) -> Coded:
+def _apart(parts: Sequence[CodedColumn]) -> CodedColumn:
     """Return a column in which codes of different studies differ."""
     values: list[Json] = []
     columns = []
     for part in parts:
         columns.append(part.codes.astype(np.int32) + len(values) if values else part.codes)
         values += part.values
-    return Coded(_joined(columns), values)
+    return CodedColumn(_joined(columns), values)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.writers import tex_siunitx
 from qexp.analysis.writers.labels import column_labels, row_labels, sentence, shown, spans, stub_heads
+from qexp.analysis.writers.tex_escaping import TexText, describe
 from qexp.analysis.writers.tex_numbers import NumberWidths, formula, marks, note_after
-from qexp.analysis.writers.tex_text import TexText, describe
 
 
 def to_latex(table: Table, siunitx: bool = False) -> str:

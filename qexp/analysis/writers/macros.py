@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from qexp.analysis.table.model import Cell, Table
 from qexp.analysis.writers.labels import shown
 from qexp.analysis.writers.latex import comments
+from qexp.analysis.writers.tex_escaping import TexText, describe
 from qexp.analysis.writers.tex_numbers import formula
-from qexp.analysis.writers.tex_text import TexText, describe
 from qexp.errors import ExportError
 
 _SPELLED = {

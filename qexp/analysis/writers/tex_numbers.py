@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from qexp.analysis.table.model import Cell
 from qexp.analysis.writers.labels import NOTHING
-from qexp.analysis.writers.tex_text import TexText
+from qexp.analysis.writers.tex_escaping import TexText
 
 _NUMBER = re.compile(r"([-+]?)(\d+)(\.\d+)?(?:[eE]([-+]?\d+))?")
 _WORDS = {"inf": r"\infty", "-inf": r"-\infty", "nan": r"\mathrm{nan}", NOTHING: r"\mbox{---}"}

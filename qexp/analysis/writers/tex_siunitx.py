@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qexp.analysis.table.model import Cell
+from qexp.analysis.writers.tex_escaping import TexText
 from qexp.analysis.writers.tex_numbers import NumberWidths, formula, is_decimal
-from qexp.analysis.writers.tex_text import TexText
 
 _OPTIONS = "uncertainty-mode=separate, table-align-uncertainty=false, retain-zero-uncertainty, detect-weight"
 

@@ -8,11 +8,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from qexp.client import import_check
+from qexp.client.doctor import import_check
 from qexp.client.doctor.finding import DoctorState, Finding, Findings, Verdict
 from qexp.client.explain import start_worker
 from qexp.errors import FilesError
-from qexp.files import Files
+from qexp.file_storage import Files
 from qexp.model import counted
 from qexp.store.reads import health, workers
 from qexp.store.reads.workers import WorkerState

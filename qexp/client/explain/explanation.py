@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qexp.client.explain.facts import Facts
+from qexp.client.explain.formatting import clock, start_worker
 from qexp.client.explain.rules import GROUPS
-from qexp.client.explain.wording import clock, start_worker
 from qexp.model import Status
 
 _LONGEST = 4

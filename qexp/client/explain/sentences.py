@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from qexp.client.explain.facts import Facts
-from qexp.client.explain.wording import (
+from qexp.client.explain.formatting import (
     are,
     dated,
     ending,

@@ -168,7 +168,7 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
 
 
 @dataclass(frozen=True)
-class Block:
+class ColumnBlock:
     """Some experiments column by column, as frames need them."""
 
     ids: Sequence[int]
@@ -183,7 +183,7 @@ MISSING = -(2**63)
 _BLOCK = 20_000
 
 
-def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Block]:
+def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[ColumnBlock]:
     """Yield the chosen experiments in the order of their ids, some thousands at a time."""
     columns, last = tables.experiment.c, tables.attempt.c
     moment = cast(func.extract("epoch", columns.started_at) * 1_000_000, BigInteger)
@@ -209,13 +209,13 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[B
     )
     for ids, *data in _columns(connection, query):
         params, results = _read(*data[:4])
-        yield Block(ids, params, results, dict(zip(facts, data[4:], strict=True)))
+        yield ColumnBlock(ids, params, results, dict(zip(facts, data[4:], strict=True)))
 
 
-def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[Block]:
+def values(connection: Connection, condition: ColumnElement[bool]) -> Iterator[ColumnBlock]:
     """Yield the parameters and results of the chosen experiments in any order."""
     for data in _columns(connection, select(*_texts()).where(condition)):
-        yield Block((), *_read(*data), {})
+        yield ColumnBlock((), *_read(*data), {})
 
 
 def _columns(connection: Connection, query: Executable) -> Iterator[list[Sequence[Any]]]:

@@ -23,7 +23,7 @@ _SHORT = 2**15
 
 
 @dataclass
-class Coded:
+class CodedColumn:
     """A column of JSON values: each experiment has the place of its value in *values*."""
 
     codes: np.ndarray
@@ -44,12 +44,12 @@ class Observations:
     """The revision that ran last; 0: none."""
     flags: np.ndarray
     """The sum of the flags ACCEPTED, ADDED and CONTINUED that apply."""
-    axes: dict[str, Coded]
-    rest: Coded
+    axes: dict[str, CodedColumn]
+    rest: CodedColumn
     """Codes of all other parameters together; its values are ids of experiments that have them."""
-    worker: Coded
+    worker: CodedColumn
     """Its values are ids of experiments that ran on the worker."""
-    imported: Coded
+    imported: CodedColumn
     """Its values are ids of experiments whose attempt has this list of imports."""
     metrics: dict[str, np.ndarray]
     """Floats; NaN also if the value is missing or no number, see `kinds`."""
@@ -162,10 +162,10 @@ def _observations(
 ) -> Observations:
     ids = found.take("ids", np.int64)
 
-    def coded(name: str, values: list[Json]) -> Coded:
+    def coded(name: str, values: list[Json]) -> CodedColumn:
         if name not in coders:
-            return Coded(np.zeros(len(ids), dtype=np.int8), values)
-        return Coded(found.take(name, np.int16 if len(values) <= _SHORT else np.int32), values)
+            return CodedColumn(np.zeros(len(ids), dtype=np.int8), values)
+        return CodedColumn(found.take(name, np.int16 if len(values) <= _SHORT else np.int32), values)
 
     def examples(name: str) -> list[Json]:
         return list(coders[name].examples) if name in coders else ids[:1].tolist()

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import select
 
 from qexp.errors import SourceError
-from qexp.store.connection import Connection, Raw
+from qexp.store.connection import Connection, RawConnection
 from qexp.store.schema import tables
 
 
@@ -18,7 +18,7 @@ def marks(connection: Connection, digests: Collection[str]) -> dict[str, Mapping
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def archive(raw: Raw, digest: str) -> bytes:
+def archive(raw: RawConnection, digest: str) -> bytes:
     """Return the zip of a snapshot."""
     row = raw.execute("SELECT archive FROM source WHERE digest = %s", [digest], binary=True).fetchone()
     if row is None:

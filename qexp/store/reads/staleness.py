@@ -11,9 +11,9 @@ from sqlalchemy import ColumnElement, and_, false, func, or_, select, true
 
 from qexp.model import Imports, Origin, Status, to_text
 from qexp.store.connection import Connection
-from qexp.store.reads import origins, revisions, snapshots
-from qexp.store.reads.outdated import Outdated, Staleness, differences
+from qexp.store.reads import imports_and_environments, revisions, snapshots
 from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.staleness_model import Outdated, Staleness, differences
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import is_last_attempt
@@ -153,7 +153,7 @@ class _ComparedSnapshots:
         self._marks = snapshots.marks(connection, {*digests, str(newest)}) if with_code else {}
         self._newest = self._marks.get(str(newest), {})
         known = {group.imported for group in with_code if group.imported is not None}
-        self._imports = origins.lists(connection, sorted(known))
+        self._imports = imports_and_environments.lists(connection, sorted(known))
 
     def is_known(self, group: _Group) -> bool:
         """Say whether the imports of a group are known."""

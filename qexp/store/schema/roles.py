@@ -10,9 +10,9 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from qexp.errors import DatabaseUnreachableError, RoleError
+from qexp.process_identity import user_name
 from qexp.settings import Settings
 from qexp.store.schema import tables
-from qexp.this_process import user_name
 
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",

@@ -8,7 +8,7 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
-from qexp.errors import NoTablesError, OlderWorkersError, OldSchemaError, SchemaError, SchemaRightsError
+from qexp.errors import NewerSchemaError, NoTablesError, OlderWorkersError, OldSchemaError, SchemaRightsError
 from qexp.store.connection import Connection
 
 HEAD = "0001"
@@ -31,7 +31,7 @@ def check(connection: Connection) -> None:
     if found is None:
         raise NoTablesError
     if found > HEAD:
-        raise SchemaError(found, HEAD)
+        raise NewerSchemaError(found, HEAD)
     if found < HEAD:
         raise OldSchemaError(found, HEAD)
 
@@ -49,7 +49,7 @@ def migrate(connection: Connection, lease: float, under_workers: bool = False) -
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     found = version(connection)
     if found is not None and found > HEAD:
-        raise SchemaError(found, HEAD)
+        raise NewerSchemaError(found, HEAD)
     older: list[str] = []
     if found is not None and found < HEAD:
         older += connection.execute(_RUNNING, {"lease": lease}).scalars()

@@ -12,7 +12,7 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from qexp import jsonb
 from qexp.model import Json
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.schema.value_columns import Shape, Source
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Scan:
         return query + SQL(" AND {} LIMIT {}").format(condition, Literal(_SOME))
 
 
-def widen(raw: Raw, study: int, shapes: Shapes, scan: Scan) -> None:
+def widen(raw: RawConnection, study: int, shapes: Shapes, scan: Scan) -> None:
     """Add the values of experiments to the shapes until all of them fit."""
     started = any(shape.data() != Shape().data() for source in scan.sources for shape in shapes[source].values())
     condition = _misfit(shapes, scan) if started else SQL("true")

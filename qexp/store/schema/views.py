@@ -14,7 +14,7 @@ from typing import LiteralString
 import psycopg
 from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
-from qexp.store.connection import Database, Raw
+from qexp.store.connection import Database, RawConnection
 from qexp.store.connection import raw as raw_of
 from qexp.store.schema import view_shapes
 from qexp.store.schema.value_columns import Column, Shape, Source, columns
@@ -121,7 +121,7 @@ class _Basis:
         return _QUERY.format(SQL(", ").join([SQL("e.id"), SQL("e.status"), *names, SQL(facts)]), Literal(self.study))
 
 
-def refresh(raw: Raw, study: int, wholly: bool = False) -> None:
+def refresh(raw: RawConnection, study: int, wholly: bool = False) -> None:
     """
     Update the view of a study for experiments that have ended since it was written, or *wholly* for all.
 
@@ -168,12 +168,12 @@ def renew(database: Database, study: int | None = None) -> None:
             refresh(raw_of(connection), number, wholly=number == study)
 
 
-def stale(raw: Raw) -> list[int]:
+def stale(raw: RawConnection) -> list[int]:
     """Return the studies whose views lack the newest names or values, and may be written by this role."""
     return [study for (study,) in raw.execute(_STALE)]
 
 
-def _write(raw: Raw, name: str, basis: _Basis, before: _Basis | None) -> bool:
+def _write(raw: RawConnection, name: str, basis: _Basis, before: _Basis | None) -> bool:
     """Write a view, or only its comment if nothing else has changed. Returns False if it must be written later."""
     view, definition = Identifier(f"study_{name}"), basis.definition()
     try:
@@ -197,7 +197,7 @@ def _write(raw: Raw, name: str, basis: _Basis, before: _Basis | None) -> bool:
     return True
 
 
-def _mark_stale(raw: Raw, name: str) -> None:
+def _mark_stale(raw: RawConnection, name: str) -> None:
     """Make `stale` list a view: its comment can change while somebody reads it."""
     try:
         with raw.transaction():

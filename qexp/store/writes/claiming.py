@@ -17,52 +17,52 @@ from pydantic_core import to_json
 
 from qexp import jsonb
 from qexp.model import DEATHS_BEFORE_ISOLATION, Claim, Departure, Error, Outcome
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.sql.loader import statements
 
 SQL = statements("claims.sql")
 
 
-def claim(raw: Raw, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
+def claim(raw: RawConnection, experiment: int, worker: UUID, pid: int, now: datetime | None = None) -> Claim | None:
     """Take a queued experiment for one attempt. Returns None if `claims` takes nothing."""
     return next(iter(claims(raw, [experiment], worker, pid, now=now)), None)
 
 
-def claims(raw: Raw, ids: Sequence[int], worker: UUID, pid: int, now: datetime | None = None) -> list[Claim]:
+def claims(raw: RawConnection, ids: Sequence[int], worker: UUID, pid: int, now: datetime | None = None) -> list[Claim]:
     """Take the queued ones among some experiments for one attempt each, in the order of their ids."""
     values = {"ids": sorted(ids), "worker": worker, "pid": pid, "now": now}
     rows = raw.repeated.execute(SQL["claim"], values)
     return sorted(_made(raw, rows, worker), key=attrgetter("id"))
 
 
-def undo(raw: Raw, worker: UUID, pid: int, begun: Iterable[int] = ()) -> list[int]:
+def undo(raw: RawConnection, worker: UUID, pid: int, begun: Iterable[int] = ()) -> list[int]:
     """Take back the claims of a process that it has not *begun*, and return their ids."""
     return [row[0] for row in raw.execute(SQL["undo"], {"worker": worker, "pid": pid, "begun": list(begun)})]
 
 
-def processes(raw: Raw, worker: UUID) -> list[int]:
+def processes(raw: RawConnection, worker: UUID) -> list[int]:
     """Return the ids of the processes of a worker that run experiments, by their rows."""
     return [row[0] for row in raw.execute(SQL["processes"], {"worker": worker})]
 
 
-def queued(raw: Raw, ids: Sequence[int]) -> list[int]:
+def queued(raw: RawConnection, ids: Sequence[int]) -> list[int]:
     """Return the ids whose experiments are queued, in the given order: most ids of a forged message are not."""
     found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
     return [number for number in dict.fromkeys(ids) if number in found]
 
 
-def hand_over(raw: Raw, ids: Sequence[int], worker: UUID) -> list[int]:
+def hand_over(raw: RawConnection, ids: Sequence[int], worker: UUID) -> list[int]:
     """Put experiments back that the worker may not run now, and return their ids."""
     return [row[0] for row in raw.execute(SQL["hand_over"], {"ids": list(ids), "worker": worker})]
 
 
-def adopt(raw: Raw, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[Claim]:
+def adopt(raw: RawConnection, worker: UUID, pid: int, known: Iterable[int] = ()) -> list[Claim]:
     """Return the claims of a process without the *known* ones: their answers were lost with a connection."""
     rows = raw.execute(SQL["adopt"], {"worker": worker, "pid": pid, "known": list(known)})
     return list(_made(raw, rows, worker))
 
 
-def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
+def _made(raw: RawConnection, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[Claim]:
     """Yield claims with the facts of their revisions, which never change and are read once for a connection."""
     for id_, attempt, stored, exact, fingerprint, deaths, study, number in list(rows):
         facts = raw.revisions.get((study, number))
@@ -75,7 +75,7 @@ def _made(raw: Raw, rows: Iterable[tuple[Any, ...]], worker: UUID) -> Iterator[C
             yield claim._replace(isolation="process") if deaths >= DEATHS_BEFORE_ISOLATION else claim
 
 
-def _revision(raw: Raw, study: int, number: int) -> tuple[Any, ...] | None:
+def _revision(raw: RawConnection, study: int, number: int) -> tuple[Any, ...] | None:
     """
     Return the settings of a revision, the names of its study's parameters in order, and the rest of a claim.
 
@@ -145,7 +145,7 @@ def encode_result(
 
 
 def finish_all(
-    raw: Raw, worker: UUID, items: Sequence[EncodedResult], now: datetime | None = None
+    raw: RawConnection, worker: UUID, items: Sequence[EncodedResult], now: datetime | None = None
 ) -> dict[int, FinishedAttempt]:
     """Record results of a worker. Experiments that are missing from the answer belong to other workers now."""
     values = {
@@ -159,7 +159,7 @@ def finish_all(
 
 
 def finish(
-    raw: Raw,
+    raw: RawConnection,
     claim: Claim,
     outcome: Outcome,
     now: datetime | None = None,
@@ -181,7 +181,7 @@ def finish(
     return finish_all(raw, claim.worker, [item], now).get(claim.id)
 
 
-def recorded_before(raw: Raw, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
+def recorded_before(raw: RawConnection, attempts: Mapping[int, int], worker: UUID, outcome: str = "done") -> list[int]:
     """Return the experiments of {id: attempt} whose attempts have this outcome already: the answer was lost."""
     values = {"ids": list(attempts), "attempts": list(attempts.values()), "worker": worker, "outcome": outcome}
     return [row[0] for row in raw.execute(SQL["recorded_before"], values)]
@@ -197,7 +197,7 @@ class FailedAttempt:
 
 
 def crash(
-    raw: Raw,
+    raw: RawConnection,
     ids: Sequence[int],
     worker: UUID,
     pid: int | None,
@@ -216,19 +216,19 @@ def crash(
 
 
 def release(
-    raw: Raw, worker: UUID, ids: Sequence[int] | None = None, now: datetime | None = None
+    raw: RawConnection, worker: UUID, ids: Sequence[int] | None = None, now: datetime | None = None
 ) -> list[tuple[int, int]]:
     """Give back all or some experiments that *worker* runs. Returns each with its study's id."""
     return _depart(raw, worker, Departure("released"), Outcome(), now=now, ids=ids)
 
 
-def give_back(raw: Raw, claim: Claim, now: datetime | None = None) -> bool:
+def give_back(raw: RawConnection, claim: Claim, now: datetime | None = None) -> bool:
     """Give back the claim of a process that was told to stop. Returns False if it was given back before."""
     return bool(_depart(raw, claim.worker, Departure("released"), Outcome(), claim, now))
 
 
 def _fail(
-    raw: Raw, values: dict[str, Any], error: Error, outcome: Outcome, source: str | None, now: datetime | None
+    raw: RawConnection, values: dict[str, Any], error: Error, outcome: Outcome, source: str | None, now: datetime | None
 ) -> list[FailedAttempt]:
     values |= {
         "source": source,
@@ -246,7 +246,7 @@ def _fail(
 
 
 def _depart(
-    raw: Raw,
+    raw: RawConnection,
     worker: UUID,
     departure: Departure,
     outcome: Outcome,
@@ -284,25 +284,25 @@ def _result(outcome: Outcome, names: Iterable[str]) -> dict[str, Any]:
     return {"result": jsonb.encoded(outcome.result), "result_exact": jsonb.exact(outcome.result, names)}
 
 
-def decline(raw: Raw, experiment: int, seconds: float, now: datetime | None = None) -> bool:
+def decline(raw: RawConnection, experiment: int, seconds: float, now: datetime | None = None) -> bool:
     """Leave a queued experiment to other workers if it would take longer than *seconds*. Returns whether it did."""
     values = {"id": experiment, "seconds": seconds, "now": now}
     return raw.execute(SQL["decline"], values).fetchone() is not None
 
 
-def is_wanted(raw: Raw, queues: Sequence[str], seconds: float | None, now: datetime | None = None) -> bool:
+def is_wanted(raw: RawConnection, queues: Sequence[str], seconds: float | None, now: datetime | None = None) -> bool:
     """Say whether *queues* have an experiment that would end within *seconds*."""
     values = {"queues": list(queues), "seconds": seconds, "now": now}
     return raw.execute(SQL["wanted"], values).fetchone() is not None
 
 
-def name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str] | None:
+def name_results(raw: RawConnection, study: int, names: Sequence[str]) -> list[str] | None:
     """Add names of results to a study and return all of its names. Returns None if it knew these."""
     row = raw.execute(SQL["name_results"], {"study": study, "names": list(names)}).fetchone()
     return None if row is None else list(row[0])
 
 
-def result_names(raw: Raw, study: int) -> list[str]:
+def result_names(raw: RawConnection, study: int) -> list[str]:
     """Return the names of a study's results, in order. Returns none if the study was deleted."""
     row = raw.execute(SQL["result_names"], {"study": study}).fetchone()
     return [] if row is None else list(row[0])

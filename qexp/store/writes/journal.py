@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from qexp import jsonb
 from qexp.model import Json, OutputPiece
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.sql.loader import statements
 
 SQL = statements("journal.sql")
@@ -61,13 +61,13 @@ class Saved:
     """The amount that the attempt had recorded before it."""
 
 
-def is_current(raw: Raw, writer: AttemptFence) -> bool:
+def is_current(raw: RawConnection, writer: AttemptFence) -> bool:
     """Say whether the attempt still runs."""
     return raw.execute(SQL["current"], writer.values()).fetchone() is not None
 
 
 def record(
-    raw: Raw,
+    raw: RawConnection,
     writer: AttemptFence,
     result: Mapping[str, Json],
     recorded_at: Mapping[str, str],
@@ -83,7 +83,7 @@ def record(
     return raw.execute(SQL["record"], values).fetchone() is not None
 
 
-def add_points(raw: Raw, writer: AttemptFence, name: str, points: Sequence[Point]) -> None:
+def add_points(raw: RawConnection, writer: AttemptFence, name: str, points: Sequence[Point]) -> None:
     """Add points to a series; of several at one step the last counts."""
     last = {point.step: point for point in points}.values()
     steps, numbers, ats = zip(*last, strict=True)
@@ -96,31 +96,31 @@ def _array(numbers: Sequence[float]) -> str:
     return f"{{{','.join(map(repr, numbers))}}}"
 
 
-def add_entries(raw: Raw, writer: AttemptFence, entries: Sequence[Entry]) -> None:
+def add_entries(raw: RawConnection, writer: AttemptFence, entries: Sequence[Entry]) -> None:
     """Append rows to lists."""
     lists, keys, rows, ats = (list(column) for column in zip(*entries, strict=True))
     values = {"lists": lists, "keys": keys, "rows": [jsonb.row_text(row) for row in rows], "ats": ats}
     raw.execute(SQL["entries"], writer.values(**values))
 
 
-def add_output(raw: Raw, writer: AttemptFence, pieces: Sequence[OutputPiece]) -> None:
+def add_output(raw: RawConnection, writer: AttemptFence, pieces: Sequence[OutputPiece]) -> None:
     """Keep pieces of output."""
     positions, sizes, texts = (list(column) for column in zip(*pieces, strict=True))
     raw.execute(SQL["print"], writer.values(positions=positions, sizes=sizes, texts=texts))
 
 
-def forget_output(raw: Raw, writer: AttemptFence, first: int, last: int) -> None:
+def forget_output(raw: RawConnection, writer: AttemptFence, first: int, last: int) -> None:
     """Drop the pieces of output that begin at *first* or later and end at *last* or before."""
     raw.execute(SQL["forget"], writer.values(first=first, last=last))
 
 
-def printed(raw: Raw, writer: AttemptFence) -> int:
+def printed(raw: RawConnection, writer: AttemptFence) -> int:
     """Return how many bytes of output were printed so far; the middle that was left out counts too."""
     row = raw.execute(SQL["printed"], writer.values()).fetchone()
     return 0 if row is None else int(row[0])
 
 
-def save(raw: Raw, writer: AttemptFence, name: str, saved: Saved, size: int, keep: bool) -> str | None:
+def save(raw: RawConnection, writer: AttemptFence, name: str, saved: Saved, size: int, keep: bool) -> str | None:
     """
     Replace a checkpoint in one statement: a reader sees the old one or the new one.
 
@@ -131,23 +131,23 @@ def save(raw: Raw, writer: AttemptFence, name: str, saved: Saved, size: int, kee
     return None if row is None else row[0] or ""
 
 
-def saved(raw: Raw, experiment: int, name: str) -> Saved | None:
+def saved(raw: RawConnection, experiment: int, name: str) -> Saved | None:
     """Return a checkpoint as it was saved last. Returns None if there is none."""
     row = raw.execute(SQL["stored"], {"id": experiment, "name": name}).fetchone()
     return None if row is None else Saved(*row)
 
 
-def carry(raw: Raw, writer: AttemptFence, before: int, last: UUID) -> None:
+def carry(raw: RawConnection, writer: AttemptFence, before: int, last: UUID) -> None:
     """Copy to an attempt the rows of lists, up to the key *last*, that the attempt *before* appended."""
     raw.execute(SQL["carry"], writer.values(before=before, last=last))
 
 
-def note_continued(raw: Raw, writer: AttemptFence, before: Iterable[int]) -> None:
+def note_continued(raw: RawConnection, writer: AttemptFence, before: Iterable[int]) -> None:
     """Store the total time of the attempts *before*, which this attempt continues."""
     raw.execute(SQL["continued"], writer.values(before=sorted(before)))
 
 
-def note_artifact(raw: Raw, writer: AttemptFence, name: str, url: str, size: int, sha256: str) -> bool:
+def note_artifact(raw: RawConnection, writer: AttemptFence, name: str, url: str, size: int, sha256: str) -> bool:
     """Store a file that an attempt has left. Returns False if the attempt is over."""
     values = writer.values(name=name, url=url, size=size, sha256=sha256)
     return raw.execute(SQL["artifact"], values).fetchone() is not None

@@ -13,12 +13,12 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.model import Json, to_text
 from qexp.notification_addresses import digest, hidden
+from qexp.process_identity import user_name
 from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
 from qexp.store.reads.study_rows import COLUMNS, StudyRow, addresses, described
 from qexp.store.schema import tables
 from qexp.store.writes import sources
-from qexp.this_process import user_name
 
 if TYPE_CHECKING:
     from qexp.source import Environment, GitState, Snapshot

@@ -8,7 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from qexp.model import Error
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.rules.notifications import KEPT, MOST_TRIES
 from qexp.store.sql.loader import statements
 from qexp.store.writes.claiming import FailedAttempt, crash
@@ -32,12 +32,12 @@ class WorkerInfo:
     """An id of the host's last boot; None: not known."""
 
 
-def register(raw: Raw, worker: UUID, info: WorkerInfo) -> None:
+def register(raw: RawConnection, worker: UUID, info: WorkerInfo) -> None:
     """Store a worker before it takes experiments."""
     raw.execute(SQL["register"], {"id": worker, **vars(info), "queues": list(info.queues)})
 
 
-def is_known(raw: Raw, worker: UUID) -> bool:
+def is_known(raw: RawConnection, worker: UUID) -> bool:
     """Say whether this database has a worker."""
     return raw.execute(SQL["known"], {"id": worker}).fetchone() is not None
 
@@ -54,14 +54,14 @@ class HeartbeatReply:
     """Why the worker takes no experiments; None: it takes them."""
 
 
-def beat(raw: Raw, worker: UUID, now: datetime | None = None, stopping: bool = False) -> HeartbeatReply:
+def beat(raw: RawConnection, worker: UUID, now: datetime | None = None, stopping: bool = False) -> HeartbeatReply:
     """Store a heartbeat of a worker, and whether it was told to stop."""
     row = raw.execute(SQL["beat"], {"id": worker, "now": now, "stopping": stopping}).fetchone()
     return HeartbeatReply(True, None, None) if row is None else HeartbeatReply(*row)
 
 
 @dataclass(frozen=True)
-class Unwanted:
+class UnwantedAttempt:
     """An attempt that a child should stop."""
 
     id: int
@@ -70,14 +70,14 @@ class Unwanted:
     """It is still the worker's, but its study is paused. False: another worker has it, or it was cancelled."""
 
 
-def unwanted(raw: Raw, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[Unwanted]:
+def unwanted(raw: RawConnection, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[UnwantedAttempt]:
     """Return the attempts, given as (id, number), that the children of a worker should stop."""
     ids, numbers = ([pair[at] for pair in attempts] for at in (0, 1))
     values = {"worker": worker, "ids": ids, "attempts": numbers}
-    return [Unwanted(*row) for row in raw.execute(SQL["unwanted"], values)]
+    return [UnwantedAttempt(*row) for row in raw.execute(SQL["unwanted"], values)]
 
 
-def strays(raw: Raw, worker: UUID, busy: Iterable[int]) -> list[tuple[int, int]]:
+def strays(raw: RawConnection, worker: UUID, busy: Iterable[int]) -> list[tuple[int, int]]:
     """Return the id and process id of experiments that run, by their rows, in none of a worker's *busy* processes."""
     return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "busy": list(busy)})]
 
@@ -95,17 +95,17 @@ class SilentWorker:
     experiments: list[int]
 
 
-def silent(raw: Raw, lease: float, now: datetime | None = None) -> list[SilentWorker]:
+def silent(raw: RawConnection, lease: float, now: datetime | None = None) -> list[SilentWorker]:
     """Mark workers without a heartbeat for *lease* seconds as stopped, and return them."""
     return [SilentWorker(*row) for row in raw.execute(SQL["silent"], {"lease": lease, "now": now})]
 
 
-def recover(raw: Raw, silent: SilentWorker, error: Error, now: datetime | None = None) -> list[FailedAttempt]:
+def recover(raw: RawConnection, silent: SilentWorker, error: Error, now: datetime | None = None) -> list[FailedAttempt]:
     """End the attempts of a silent worker as lost, and return them."""
     return crash(raw, silent.experiments, silent.worker, None, error, now, worker_died=silent.died)
 
 
-def leave(raw: Raw, worker: UUID) -> None:
+def leave(raw: RawConnection, worker: UUID) -> None:
     """Store that a worker stopped."""
     raw.execute(SQL["leave"], {"id": worker})
 
@@ -121,7 +121,9 @@ class Leadership:
     """Experiments may move, a worker is silent, or a notification waits."""
 
 
-def lead(raw: Raw, worker: UUID, lease: float, silence: float, now: datetime | None = None) -> Leadership | None:
+def lead(
+    raw: RawConnection, worker: UUID, lease: float, silence: float, now: datetime | None = None
+) -> Leadership | None:
     """
     Take or prolong the leader's lease for *lease* seconds. Returns None if another worker leads.
 
@@ -132,6 +134,6 @@ def lead(raw: Raw, worker: UUID, lease: float, silence: float, now: datetime | N
     return None if row is None else Leadership(*row)
 
 
-def resign(raw: Raw, worker: UUID) -> None:
+def resign(raw: RawConnection, worker: UUID) -> None:
     """Give up the leader's lease, so that another worker can lead."""
     raw.execute(SQL["resign"], {"worker": worker})

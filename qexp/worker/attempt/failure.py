@@ -13,7 +13,7 @@ from traceback import FrameSummary
 from types import TracebackType
 
 from qexp.errors import QexpError, ResultError
-from qexp.functions.user_code import is_order, message_of, traceback_of, type_of
+from qexp.functions.guarded_calls import is_order, message_of, traceback_of, type_of
 from qexp.model import Error, Failure, Outcome, storable_text
 from qexp.truncation import single_line
 from qexp.worker.password_masking import mask

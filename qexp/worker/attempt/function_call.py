@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from qexp.errors import FunctionError
 from qexp.functions import Function, Signature, note_module_files, resolve, switch_folder
-from qexp.functions.user_code import is_order
+from qexp.functions.guarded_calls import is_order
 from qexp.model import Claim, Departure, Failure, Json, Outcome
+from qexp.process_identity import is_this_process
 from qexp.serialization import KeyTypes
-from qexp.this_process import is_this_process
 from qexp.worker.attempt import failure, process_state_for_experiments
 from qexp.worker.attempt.returned_value import error_of, result_of
 from qexp.worker.attempt.signals import AttemptSignals, TimeoutReached
-from qexp.worker.context.context import Context, Journal, Leaving
+from qexp.worker.context.context import AttemptLeft, Context, Journal
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
         except BaseException:
             restore()
             raise
-    except Leaving:
+    except AttemptLeft:
         return Outcome(departure=context.departure or Departure("released"))
     except TimeoutReached as error:
         described = failure.describe(error, Failure.TIMEOUT, folder)

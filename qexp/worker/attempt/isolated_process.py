@@ -22,11 +22,11 @@ from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker import password_masking
-from qexp.worker.attempt import descendants, function_call, processes
+from qexp.worker.attempt import descendants, function_call, process_control
 from qexp.worker.attempt.process_state_for_qexp import state_for_qexp
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
-from qexp.worker.attempt.usage import Meter
+from qexp.worker.attempt.usage import UsageMeter
 from qexp.worker.context.context import Context
 from qexp.worker.context.journal_flusher import JournalFlusher
 from qexp.worker.context.postgres_journal import PostgresJournal
@@ -45,11 +45,11 @@ def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSig
     os.close(writer)
     try:
         with signals.interruptible(), os.fdopen(reader, "rb") as answer:
-            signals.slots.set_process(signals.slot, process.pid, processes.born(process.pid) or 0.0)
+            signals.slots.set_process(signals.slot, process.pid, process_control.born(process.pid) or 0.0)
             _send(process, _request(claim, folder, signals))
             return _outcome(_answer(answer.fileno(), process), process, signals)
     finally:
-        processes.kill_tree(process.pid)
+        process_control.kill_tree(process.pid)
         process.wait()
 
 
@@ -95,13 +95,13 @@ def _outcome(answer: bytes, process: subprocess.Popen[bytes], signals: AttemptSi
     if answer:
         return outcome_from(json.loads(answer))
     entry = signals.slots.read(signals.slot)
-    return Outcome(error=processes.death_error(entry, process.wait()))
+    return Outcome(error=process_control.death_error(entry, process.wait()))
 
 
 def main(arguments: list[str]) -> None:
     """Run the claim in standard input, and write its outcome to the descriptor that is the argument."""
     request = json.load(sys.stdin)
-    processes.die_with_parent(request["parent"])
+    process_control.die_with_parent(request["parent"])
     outcome = _attempt(_claim_from(request["claim"]), request["slot"])
     data = json.dumps(dataclasses.asdict(outcome)).encode()
     with os.fdopen(int(arguments[0]), "wb") as answer:
@@ -126,7 +126,7 @@ def _attempt(claim: Claim, slot: int) -> Outcome:
         signals.stopping,
         claim.study,
     )
-    meter = Meter(loaded.energy)
+    meter = UsageMeter(loaded.energy)
     flusher = JournalFlusher(postgres, meter.sample)
     meter.start()
     flusher.start(journal)

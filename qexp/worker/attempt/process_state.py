@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from qexp.functions.user_code import is_order, one_line
+from qexp.functions.guarded_calls import is_order, one_line
 
 log = logging.getLogger(__name__)
 

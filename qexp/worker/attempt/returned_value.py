@@ -14,9 +14,9 @@ from pydantic_core import to_json as to_text
 
 from qexp.errors import ContextError, ResultError
 from qexp.functions.callables import code_of
-from qexp.functions.user_code import type_of
+from qexp.functions.guarded_calls import type_of
 from qexp.model import Error, Failure, Json
-from qexp.partial_data import partial_data
+from qexp.partial_serialization import partial_data
 from qexp.serialization import KeyTypes
 from qexp.truncation import listed
 from qexp.worker.attempt import failure

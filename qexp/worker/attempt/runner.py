@@ -20,7 +20,7 @@ from qexp.worker.attempt.process_state_for_experiments import StateForExperiment
 from qexp.worker.attempt.process_state_for_qexp import state_for_qexp
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
-from qexp.worker.attempt.usage import Meter
+from qexp.worker.attempt.usage import UsageMeter
 from qexp.worker.context.context import Context
 from qexp.worker.context.journal_flusher import JournalFlusher
 from qexp.worker.context.postgres_journal import PostgresJournal
@@ -53,7 +53,7 @@ class AttemptRunner:
         self.signals = AttemptSignals(self.slots, self.slot)
         self.signals.install()
         self.capture = Capture(scratch.folder)
-        self.meter = Meter(settings.energy)
+        self.meter = UsageMeter(settings.energy)
         self.flusher = JournalFlusher(postgres, self.meter.sample, each_second)
         self.code = AttemptCode(settings, postgres)
         password_masking.hide_from_functions(scratch.folder)

@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any
 
 from qexp.functions import Interruption
-from qexp.functions.user_code import gives_order
-from qexp.worker.context.context import Leaving
+from qexp.functions.guarded_calls import gives_order
+from qexp.worker.context.context import AttemptLeft
 from qexp.worker.slots import Request, SlotTable
 
 GRACE = 5.0
@@ -82,7 +82,7 @@ class AttemptSignals:
             self.stop = True
         elif entry.request == Request.STOP:
             self._interruptible = False
-            raise Leaving
+            raise AttemptLeft
         elif entry.request == Request.TIMEOUT:
             self._interruptible = False
             raise TimeoutReached(timeout_message(entry.deadline - entry.started))

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from qexp.model import Usage
-from qexp.this_process import is_this_process
+from qexp.process_identity import is_this_process
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ _GPU_PATIENCE = 0.05
 """The end of attempts shorter than so many seconds is not sampled on the GPU: that takes longer than they do."""
 
 
-class Meter:
+class UsageMeter:
     """
     Measures the attempts of a process, one after the other; one thread starts and stops it.
 

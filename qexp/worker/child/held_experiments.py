@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qexp.model import Claim
-from qexp.worker.attempt.processes import born
+from qexp.worker.attempt.process_control import born
 from qexp.worker.child.outbox import UnrecordedResult
 from qexp.worker.child.result_log import ResultLog
 from qexp.worker.slots import SlotEntry, SlotTable

@@ -20,7 +20,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.result_batcher import ResultBatcher
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)

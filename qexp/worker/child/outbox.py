@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from uuid import UUID
 
 from qexp.errors import FilesError
-from qexp.files import Files
+from qexp.file_storage import Files
 from qexp.model import Claim, Outcome
 from qexp.settings import Settings
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.store.schema import views
 from qexp.store.writes import claiming, worker_rows
@@ -54,7 +54,7 @@ class ResultOutbox:
         """Record and return an outcome, or an error if Postgres refuses it. Returns None if it came too late."""
         what = f"the outcome of experiment {claim.id}"
 
-        def finish(raw: Raw) -> claiming.FinishedAttempt | None:
+        def finish(raw: RawConnection) -> claiming.FinishedAttempt | None:
             ended = claiming.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
             if ended is None and claiming.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
                 return claiming.FinishedAttempt()
@@ -116,7 +116,7 @@ class ResultOutbox:
         experiments are discarded, since these belong to another attempt by now.
         """
 
-        def finish(raw: Raw) -> dict[int, claiming.FinishedAttempt]:
+        def finish(raw: RawConnection) -> dict[int, claiming.FinishedAttempt]:
             ended = claiming.finish_all(raw, worker, items)
             if missing := {item.id: item.attempt for item in items if item.id not in ended}:
                 ended |= dict.fromkeys(claiming.recorded_before(raw, missing, worker), claiming.FinishedAttempt())
@@ -206,7 +206,7 @@ class ResultOutbox:
                 log.warning("the file of a deleted checkpoint remains: %s", error)
 
 
-def _name_results(raw: Raw, study: int, names: Sequence[str]) -> list[str]:
+def _name_results(raw: RawConnection, study: int, names: Sequence[str]) -> list[str]:
     """Add names of results to a study, and return all of its names."""
     all_names = claiming.name_results(raw, study, names)
     if all_names is None:

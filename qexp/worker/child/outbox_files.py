@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from qexp.files import replacing
+from qexp.file_storage import replacing
 from qexp.model import Claim, Error, Outcome
 from qexp.settings import Settings, place
 

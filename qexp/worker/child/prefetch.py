@@ -14,12 +14,12 @@ from qexp.model import Claim
 from qexp.queueing.messages import LARGEST
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import claiming
 from qexp.truncation import listed
 from qexp.worker.child.held_experiments import HeldExperiments
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ class ClaimPrefetcher:
     def _claim_now(self, ids: Sequence[int], patience: float) -> None:
         pid = os.getpid()
 
-        def claim(raw: Raw) -> list[Claim]:
+        def claim(raw: RawConnection) -> list[Claim]:
             adopted = claiming.adopt(raw, self._worker, pid, self._held.ids) if self._answer_lost else []
             self._answer_lost = True
             known = {item.id for item in adopted}

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from qexp.worker.attempt.processes import die_with_parent
+from qexp.worker.attempt.process_control import die_with_parent
 
 
 def detach(**_: Any) -> None:

@@ -15,7 +15,7 @@ from qexp.errors import CheckpointError, article
 from qexp.model import Json
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.scalar_codec import SCALAR_TYPES, is_reversible
-from qexp.worker.context.state_path import Traversal
+from qexp.worker.context.state_path import PathVisitor
 from qexp.worker.context.state_protocols import is_estimator, own_state
 
 _PLAIN = (NoneType, bool, float, str)
@@ -47,7 +47,7 @@ def has_known_factory(value: defaultdict[Any, Any]) -> bool:
     return any(factory is value.default_factory for factory in _FACTORIES.values())
 
 
-class CheckpointWriter(Traversal):
+class CheckpointWriter(PathVisitor):
     """
     Writes a value as JSON in which `{"$tuple": […]}` stands for a tuple and `{"$array": 0}` for the array in 0.npy.
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from qexp.errors import ContextError, article
 from qexp.functions import Injected, Interruption
 from qexp.model import Departure, Json, storable_text
-from qexp.partial_data import partial_data
+from qexp.partial_serialization import partial_data
 from qexp.serialization import to_json
-from qexp.worker.context.checkpoint import Dump, EncodedCheckpoint, Load, encode
-from qexp.worker.context.loop_state import State
+from qexp.worker.context.checkpoint_encoding import Dump, EncodedCheckpoint, Load, encode
+from qexp.worker.context.loop_state import LoopState
 
 if TYPE_CHECKING:
     from qexp.worker.context.memory_journal import MemoryJournal
@@ -29,7 +29,7 @@ CHECKPOINT = "checkpoint"
 """The default name of a checkpoint."""
 
 
-class Leaving(Interruption):
+class AttemptLeft(Interruption):
     """Ends the function of an attempt that has saved its checkpoint."""
 
 
@@ -92,9 +92,9 @@ class Context(Injected):
         return _logger(f"{self.study} #{self.id}")
 
     @classmethod
-    def local(cls, **facts: Any) -> Local:
+    def local(cls, **facts: Any) -> LocalContext:
         """Return a context that keeps everything in memory, for calling a function by hand or in a test."""
-        return Local(**facts)
+        return LocalContext(**facts)
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         raise ContextError(f"a context stays in its process; use 'with qexp.attach({self.id}) as context:' in others")
@@ -196,7 +196,7 @@ class Context(Injected):
         if name in self._loops:
             raise ContextError(f"resumable: a loop named {name!r} has started before; give each loop its own name=")
         self._loops.add(name)
-        held = State(state, whole=dump is not None)
+        held = LoopState(state, whole=dump is not None)
 
         def save() -> None:
             value = {"done": number, "state": held.taken()}
@@ -216,11 +216,11 @@ class Context(Injected):
                 saved_at, saved = time.monotonic(), number
             if stop:
                 self.leave()
-                raise Leaving
+                raise AttemptLeft
         if done < saved < number:  # code after the loop may fail too
             save()
 
-    def _resume(self, name: str, held: State, dump: Dump | None, load: Load | None) -> int:
+    def _resume(self, name: str, held: LoopState, dump: Dump | None, load: Load | None) -> int:
         saved = self.load(name=name, load=load)
         if saved is None:
             encode(held.taken(), dump)  # if the state cannot be saved, fail now and not hours later
@@ -304,7 +304,7 @@ def _row(row: Any, what: str) -> dict[str, Json]:
     return data
 
 
-class Local(Context):
+class LocalContext(Context):
     """A context in memory. Its `journal` has all that the function saved; give it to another one to continue."""
 
     def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:

@@ -8,7 +8,7 @@ from qexp.worker.context.state_capture import StateCapture
 from qexp.worker.context.state_restore import StateRestore
 
 
-class State:
+class LoopState:
     """
     The objects that the body of a loop changes.
 
@@ -51,4 +51,4 @@ def restore_into(target: Any, value: Any) -> None:
     tensors of another shape or type are replaced. Raises CheckpointError if the value does not fit.
     """
     if target is not None:
-        State(target).restore(value)
+        LoopState(target).restore(value)

@@ -9,7 +9,7 @@ from typing import Any
 
 from qexp.model import Json
 from qexp.store.writes.journal import Point
-from qexp.worker.context.checkpoint import EncodedCheckpoint, Load, decode
+from qexp.worker.context.checkpoint_encoding import EncodedCheckpoint, Load, decode
 
 Stored = Callable[[str], EncodedCheckpoint | None]
 """A function that returns the checkpoint of a name, or None."""

@@ -20,16 +20,16 @@ from pydantic_core import to_json
 
 from qexp import jsonb
 from qexp.errors import ContextError
-from qexp.files import Files
+from qexp.file_storage import Files
 from qexp.model import Json, Outcome, OutputPiece
+from qexp.process_identity import is_this_process
 from qexp.settings import Settings
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import journal
 from qexp.store.writes.journal import AttemptFence, Entry, Point
-from qexp.this_process import is_this_process
-from qexp.worker.context.checkpoint import EncodedCheckpoint, Load, decode
-from qexp.worker.context.output import Output
+from qexp.worker.context.captured_output import Output
+from qexp.worker.context.checkpoint_encoding import EncodedCheckpoint, Load, decode
 
 log = logging.getLogger(__name__)
 
@@ -239,7 +239,7 @@ class PostgresJournal:
         if self._output is not None:
             batch.pieces += [OutputPiece(chunk.position, chunk.size, chunk.text) for chunk in self._output.take(final)]
 
-    def _write(self, raw: Raw) -> None:
+    def _write(self, raw: RawConnection) -> None:
         with raw.transaction():
             if not journal.is_current(raw, self.writer):
                 self.over = True

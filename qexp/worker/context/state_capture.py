@@ -10,7 +10,7 @@ from qexp.errors import CheckpointError, article
 from qexp.model import SCALARS
 from qexp.worker.context import class_codec, tensor_codec
 from qexp.worker.context.checkpoint_zip import has_known_factory
-from qexp.worker.context.state_path import Traversal
+from qexp.worker.context.state_path import PathVisitor
 from qexp.worker.context.state_protocols import (
     OwnState,
     attributes,
@@ -26,7 +26,7 @@ Memory = tuple[int, int]
 """The address of the numbers of an array or tensor, and their size in bytes."""
 
 
-class StateCapture(Traversal):
+class StateCapture(PathVisitor):
     """Captures a state, and notes the place and type of each object; *known* has the places from the loop's start."""
 
     def __init__(self, whole: bool, known: dict[Place, type] | None) -> None:

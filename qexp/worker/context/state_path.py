@@ -10,7 +10,7 @@ from qexp.errors import CheckpointError
 DEEPEST = 100  # low, so that a function with a deep stack can read data written from a shallow one
 
 
-class Traversal:
+class PathVisitor:
     """The base of classes that visit a nested state and know their path; errors omit its first *outer* keys."""
 
     def __init__(self, outer: int = 0) -> None:

@@ -9,17 +9,17 @@ from qexp.errors import CheckpointError
 from qexp.model import SCALARS
 from qexp.truncation import single_line
 from qexp.worker.context import class_codec, tensor_codec
-from qexp.worker.context.checkpoint import encode
+from qexp.worker.context.checkpoint_encoding import encode
 from qexp.worker.context.checkpoint_zip import has_known_factory
 from qexp.worker.context.state_capture import Memory, described, is_dataclass, memory_of, parts_of, require_state
-from qexp.worker.context.state_path import Traversal
+from qexp.worker.context.state_path import PathVisitor
 from qexp.worker.context.state_protocols import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
 
 _FRESH = "'qexp requeue ID --fresh' starts again without checkpoints"
 _CHANGING = (dict, OrderedDict, defaultdict, Counter, list, deque, set, bytearray)
 
 
-class StateRestore(Traversal):
+class StateRestore(PathVisitor):
     """
     Restores a state.
 

@@ -15,7 +15,7 @@ from qexp.worker.attempt.signals import GRACE
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import Recovery
 from qexp.worker.periodic_thread import PeriodicThread
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 
 log = logging.getLogger(__name__)
 

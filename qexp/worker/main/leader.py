@@ -14,7 +14,7 @@ from qexp.queueing import broker
 from qexp.queueing.lost import LostMessages
 from qexp.queueing.publisher import Publisher
 from qexp.settings import Settings
-from qexp.store.connection import Database, Raw, connect
+from qexp.store.connection import Database, RawConnection, connect
 from qexp.store.reconnecting import translated
 from qexp.store.writes import worker_rows
 from qexp.truncation import single_line
@@ -51,7 +51,7 @@ class Leader:
         self._lost = LostMessages(self._database, self._publisher)
         self._jobs = LeaderJobs(self._database)
         self._lease = min(_LEASE, settings.lease)
-        self._raw: Raw | None = None
+        self._raw: RawConnection | None = None
         self._reached = self._answered = 0.0
         """The known start of the time in which Postgres is reachable, and the time of its last answer."""
         self._ran_at, self._active, self._had_work_at = 0.0, True, -math.inf
@@ -146,7 +146,7 @@ class Leader:
         self._publisher.close()
         self._database.close()
 
-    def _recover_silent(self, raw: Raw) -> None:
+    def _recover_silent(self, raw: RawConnection) -> None:
         """
         Recover the experiments of silent workers; their retries are due immediately.
 
@@ -206,7 +206,7 @@ class Leader:
         pause = self._lease / 2 if not self._leads else _INTERVAL / 2 if self._has_published else _INTERVAL
         return min(pause, max(_SHORTEST_INTERVAL, waited / 2))
 
-    def _resign(self, raw: Raw) -> None:
+    def _resign(self, raw: RawConnection) -> None:
         try:
             with translated(self.settings):
                 worker_rows.resign(raw, self.worker)
@@ -214,7 +214,7 @@ class Leader:
         except ServiceError as error:
             log.warning("the leader's lease was not given up, and ends by itself: %s", single_line(error))
 
-    def _connection(self) -> Raw:
+    def _connection(self) -> RawConnection:
         if self._raw is None or self._raw.closed:
             self._raw, now = connect(self.settings), time.monotonic()
             if now - self._answered > self.settings.lease / 3:  # otherwise only the connection was lost

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from qexp.store.reconnecting import PATIENCE
-from qexp.worker.attempt.processes import born, kill_tree, memory_of
+from qexp.worker.attempt.process_control import born, kill_tree, memory_of
 from qexp.worker.periodic_thread import PeriodicThread
 from qexp.worker.slots import Request, SlotEntry, SlotTable
 

@@ -16,6 +16,7 @@ import psutil
 
 from qexp.errors import ServiceError
 from qexp.model import Error
+from qexp.process_identity import user_name
 from qexp.queueing import broker
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
@@ -23,8 +24,7 @@ from qexp.source import current
 from qexp.store.connection import Database, connect
 from qexp.store.schema import schema_version, views
 from qexp.store.writes import claiming, sources, worker_rows
-from qexp.this_process import user_name
-from qexp.worker.attempt.processes import crash_error, death_error
+from qexp.worker.attempt.process_control import crash_error, death_error
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import GRACE
 from qexp.worker.child.outbox_files import ChildDeath
@@ -33,7 +33,7 @@ from qexp.worker.main.leader import Leader
 from qexp.worker.main.limits import LimitEnforcer, send_request
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import PATIENCE, Recovery
-from qexp.worker.shutdown import ShutdownPolicy
+from qexp.worker.shutdown_policy import ShutdownPolicy
 from qexp.worker.slots import Request, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)

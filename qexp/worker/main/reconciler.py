@@ -11,9 +11,9 @@ from uuid import UUID
 
 import psutil
 
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.writes import claiming, worker_rows
-from qexp.worker.attempt.processes import crash_error, kill_tree
+from qexp.worker.attempt.process_control import crash_error, kill_tree
 from qexp.worker.attempt.signals import GRACE
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox_files import ChildDeath
@@ -45,7 +45,7 @@ class Reconciler:
         """Return the slots of living children; slots of dead ones stay until their deaths are recorded."""
         return {slot: entry for slot, entry in self.slots.occupied().items() if entry.pid in living}
 
-    def reconcile(self, raw: Raw, grace: float = GRACE) -> None:
+    def reconcile(self, raw: RawConnection, grace: float = GRACE) -> None:
         """Reconcile once; ask unwanted attempts to stop, and kill them after *grace* seconds."""
         living = _living()
         entries = self._entries(living)
@@ -75,7 +75,7 @@ class Reconciler:
             if entry.process and entry.process != os.getpid():
                 kill_tree(entry.process, entry.process_born)
 
-    def _end_unwanted(self, raw: Raw, entries: dict[int, SlotEntry], grace: float) -> None:
+    def _end_unwanted(self, raw: RawConnection, entries: dict[int, SlotEntry], grace: float) -> None:
         held = [(entry.experiment, entry.attempt) for entry in entries.values()]
         unwanted = (
             {(item.id, item.attempt): item for item in worker_rows.unwanted(raw, self.worker, held)} if held else {}

@@ -14,7 +14,7 @@ from qexp.errors import ServiceError
 from qexp.model import OutputPiece
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
 from qexp.store.writes import claiming, journal, worker_rows
 from qexp.truncation import single_line
@@ -24,7 +24,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath, set_aside
-from qexp.worker.context.output import Output
+from qexp.worker.context.captured_output import Output
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
@@ -72,14 +72,14 @@ class Recovery:
         if died.worker == self.worker:
             self.slots.clear_dead(died.pid)
 
-    def _end_attempt(self, raw: Raw, folder: Path, died: ChildDeath, experiment: int) -> None:
+    def _end_attempt(self, raw: RawConnection, folder: Path, died: ChildDeath, experiment: int) -> None:
         """End the attempt that a dead child ran."""
         for failed in claiming.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
             retry = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
             log.error("experiment %d: %s%s", failed.id, died.error.message, retry)
             self._keep_output(raw, folder, failed, died)
 
-    def _keep_output(self, raw: Raw, folder: Path, failed: claiming.FailedAttempt, died: ChildDeath) -> None:
+    def _keep_output(self, raw: RawConnection, folder: Path, failed: claiming.FailedAttempt, died: ChildDeath) -> None:
         """Store the output that a dead child had not stored."""
         writer = journal.AttemptFence(failed.id, failed.attempt, died.worker)
         rest = Output(path_of(folder, died.pid), position=journal.printed(raw, writer)).take(final=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.dotted_names import ABSENT
-from qexp.store.reads.observations import Coded
+from qexp.store.reads.observations import CodedColumn
 
 _MOST_VALUES = 40
 """The most values of a parameter with rows; one with more, such as a random parameter, is pooled."""
@@ -19,7 +19,7 @@ _MOST_CELLS = 240
 
 
 @dataclass(frozen=True)
-class Arrangement:
+class DefaultLayout:
     """The parameters of rows and columns."""
 
     rows: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Arrangement:
     """Parameters with too many values for rows."""
 
 
-def arranged(axes: Mapping[str, Coded]) -> Arrangement:
+def arranged(axes: Mapping[str, CodedColumn]) -> DefaultLayout:
     """
     Return rows and columns for some parameters of the same experiments.
 
@@ -49,10 +49,10 @@ def arranged(axes: Mapping[str, Coded]) -> Arrangement:
         and _combinations(axes, [other for other in taken if other != name]) * values[name] == cells
     ][:1]
     rows = [name for name in reversed(by_size) if name not in columns]
-    return Arrangement(tuple(rows), tuple(columns), tuple(pooled))
+    return DefaultLayout(tuple(rows), tuple(columns), tuple(pooled))
 
 
-def _taken(axes: Mapping[str, Coded], names: Sequence[str]) -> tuple[list[str], list[str]]:
+def _taken(axes: Mapping[str, CodedColumn], names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the parameters that tell cells apart, and those that would make too many cells."""
     pooled = [name for name in names if len(axes[name].values) > _MOST_VALUES]
     taken: list[str] = []
@@ -69,19 +69,19 @@ def _taken(axes: Mapping[str, Coded], names: Sequence[str]) -> tuple[list[str], 
     return taken, pooled
 
 
-def _combinations(axes: Mapping[str, Coded], names: Sequence[str]) -> int:
+def _combinations(axes: Mapping[str, CodedColumn], names: Sequence[str]) -> int:
     cell, cells = _whole(axes)
     for name in names:
         cell, cells = _crossed(cell, cells, axes[name])
     return cells
 
 
-def _whole(axes: Mapping[str, Coded]) -> tuple[np.ndarray, int]:
+def _whole(axes: Mapping[str, CodedColumn]) -> tuple[np.ndarray, int]:
     """Return one cell that has all experiments."""
     return np.zeros(max((len(axis.codes) for axis in axes.values()), default=0), dtype=np.int32), 1
 
 
-def _crossed(cell: np.ndarray, cells: int, axis: Coded) -> tuple[np.ndarray, int]:
+def _crossed(cell: np.ndarray, cells: int, axis: CodedColumn) -> tuple[np.ndarray, int]:
     """Return the cell of each experiment when each cell is split by the values of an axis, and their number."""
     both = cell.astype(np.int64) * len(axis.values) + axis.codes
     is_there = np.zeros(cells * len(axis.values), dtype=bool)
@@ -90,7 +90,7 @@ def _crossed(cell: np.ndarray, cells: int, axis: Coded) -> tuple[np.ndarray, int
     return place[both], int(is_there.sum())
 
 
-def with_roles(observed: TableExperiments, found: Arrangement) -> TableExperiments:
+def with_roles(observed: TableExperiments, found: DefaultLayout) -> TableExperiments:
     """
     Return the experiments with a `rest`: a number for each combination of the parameters that have no role.
 

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from qexp import settings
 from qexp.errors import CacheError
-from qexp.files import make_folders, replacing
+from qexp.file_storage import make_folders, replacing
 
 P = ParamSpec("P")
 R = TypeVar("R")

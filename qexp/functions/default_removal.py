@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from qexp.default_fields import DefaultKey
+from qexp.default_field_marks import DefaultKey
 from qexp.dotted_names import ABSENT
-from qexp.functions.conversion_effects import Convert, Path, has_effect, replaced
+from qexp.functions.key_effects import Convert, Path, has_effect, replaced
 from qexp.model import Json
 
 

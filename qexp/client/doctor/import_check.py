@@ -27,7 +27,7 @@ def problems(places: Sequence[Place], patience: float) -> dict[Place, str | None
     found: dict[Place, str | None] = {}
     deadline = time.monotonic() + patience
     while rest := places[len(found) :]:
-        lines, status = ask_module("qexp.client.import_check", rest, deadline - time.monotonic())
+        lines, status = ask_module("qexp.client.doctor.import_check", rest, deadline - time.monotonic())
         answers = [json.loads(line) for line in lines.splitlines()]
         found |= zip(rest, answers, strict=False)
         if status is None:

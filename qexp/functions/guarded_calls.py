@@ -12,7 +12,7 @@ from types import CodeType, TracebackType
 from typing import Any, NoReturn, TypeVar
 
 from qexp.errors import FunctionError
-from qexp.this_process import is_this_process
+from qexp.process_identity import is_this_process
 from qexp.truncation import single_line
 
 _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from qexp.settings import Settings
-from qexp.store.connection import Raw
+from qexp.store.connection import RawConnection
 from qexp.store.writes import claiming
 from qexp.worker.attempt.signals import GRACE
 
@@ -46,7 +46,7 @@ class ShutdownPolicy:
         """Seconds in which an experiment must end; None without a limit."""
         return None if self._ends == math.inf else self._ends - time.monotonic() - _MARGIN
 
-    def allows(self, raw: Raw, experiment: int) -> bool:
+    def allows(self, raw: RawConnection, experiment: int) -> bool:
         """
         Say whether an experiment may begin here; one that would not end in time waits for another worker.
 
@@ -55,7 +55,7 @@ class ShutdownPolicy:
         left = self.seconds_left
         return left is None or not claiming.decline(raw, experiment, left)
 
-    def check(self, raw: Raw, busy: bool) -> None:
+    def check(self, raw: RawConnection, busy: bool) -> None:
         """Signal this worker to stop if its lifetime is over, or if it was idle for long enough."""
         left = self.seconds_left
         if left is not None and left <= 0:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from qexp.analysis.table.cell_statistics import BestValues, CellStatistics
 from qexp.analysis.table.comparison import Compared
 from qexp.analysis.table.model import Key, Metric
-from qexp.analysis.table.problems import Problem
-from qexp.analysis.table.replicates import Units
+from qexp.analysis.table.refusal_reasons import Problem
+from qexp.analysis.table.replicates import Replicates
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 
@@ -19,7 +19,7 @@ class ComputedTable:
 
     spec: TableSpec
     observed: TableExperiments
-    units: Units
+    units: Replicates
     choice: BestValues
     metrics: tuple[Metric, ...]
     figures: dict[str, CellStatistics]

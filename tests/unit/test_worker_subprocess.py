@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from qexp.client.local_worker import ending_on_signals
+from qexp.client.worker_subprocess import ending_on_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

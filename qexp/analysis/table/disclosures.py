@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from qexp.analysis.table.names import metric_source
-from qexp.analysis.table.problems import Cells, Problem
+from qexp.analysis.table.name_resolution import metric_source
+from qexp.analysis.table.refusal_reasons import Cells, Problem
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.model import compact
 from qexp.store.connection import Connection
-from qexp.store.reads import repeats
+from qexp.store.reads import reproduced_results
 from qexp.store.reads.observation_sql import ACCEPTED, ADDED, CONTINUED, is_of_last_attempt
 
 _SHOWN = 12
@@ -22,7 +22,7 @@ def remarks(connection: Connection, observed: TableExperiments, spec: TableSpec,
     """Yield remarks on done experiments; results that may be incomplete mark their cells."""
     yield from _flagged(observed, spec, cells)
     for at, study in enumerate(observed.studies):
-        if ids := repeats.ids(connection, study.id, observed.revisions[at]):
+        if ids := reproduced_results.ids(connection, study.id, observed.revisions[at]):
             places = np.flatnonzero(observed.is_done & (observed.study == at) & np.isin(observed.ids, ids))
             what = "results that replaced another one of the same settings and code"
             yield from _remark("repeated", observed, places, cells, what)

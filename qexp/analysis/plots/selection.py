@@ -13,7 +13,7 @@ import pandas as pd
 
 from qexp.analysis.plots.axis import PlotAxis, axis_of
 from qexp.analysis.plots.labels import text_of
-from qexp.analysis.plots.request import ALLOWED, PlotRequest
+from qexp.analysis.plots.spec import ALLOWED, PlotSpec
 from qexp.analysis.plots.style import MOST_GROUPS
 from qexp.errors import RefusedError, SummaryError, nearest
 from qexp.model import Status
@@ -70,7 +70,7 @@ class Chosen:
     """Of a heat map: the number of selected experiments in each cell, done or not."""
 
 
-def choose(experiments: Experiments, request: PlotRequest, mixed: Sequence[str] = ()) -> Chosen:
+def choose(experiments: Experiments, request: PlotSpec, mixed: Sequence[str] = ()) -> Chosen:
     """
     Return the experiments to draw. Raises SummaryError for a name, value or parameter that does not fit.
 
@@ -123,7 +123,7 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {name}" for name, number in counts.items())
 
 
-def _check_names(experiments: Experiments, request: PlotRequest) -> tuple[str, ...]:
+def _check_names(experiments: Experiments, request: PlotSpec) -> tuple[str, ...]:
     """Return the parameters whose values are the replicates. Raises SummaryError for a name that the study lacks."""
     known = list(experiments.parameters)
     for option, name in request.roles:
@@ -175,7 +175,7 @@ def _shortened(value: Any) -> Any:
     return repr(shortened(text, 40))
 
 
-def _free(experiments: Experiments, request: PlotRequest, drawn: Mask, over: Sequence[str]) -> list[PlotAxis]:
+def _free(experiments: Experiments, request: PlotSpec, drawn: Mask, over: Sequence[str]) -> list[PlotAxis]:
     """Return the parameters that differ inside of one line's point, box or cell."""
     frame = experiments.frame
     kept = [name for name in (request.x, request.by, request.facet) if name is not None]
@@ -188,7 +188,7 @@ def _free(experiments: Experiments, request: PlotRequest, drawn: Mask, over: Seq
     return [axis for axis in axes if len(axis.values) > 1 and _differs(axis, cells)]
 
 
-def _refuse(free: Sequence[PlotAxis], mixed: Sequence[str], request: PlotRequest, over: Sequence[str]) -> None:
+def _refuse(free: Sequence[PlotAxis], mixed: Sequence[str], request: PlotSpec, over: Sequence[str]) -> None:
     """Raise RefusedError with a line for each reason that the request does not allow."""
     reasons = {
         "open": [_pooling(free, request, over)] if free and "open" not in request.allowed else [],
@@ -206,7 +206,7 @@ def _differs(axis: PlotAxis, cells: npt.NDArray[np.int64]) -> bool:
     return bool((first[cells] != axis.codes).any())
 
 
-def _pooling(free: Sequence[PlotAxis], request: PlotRequest, over: Sequence[str]) -> str:
+def _pooling(free: Sequence[PlotAxis], request: PlotSpec, over: Sequence[str]) -> str:
     unit = {"box": "box", "heatmap": "cell", "line": "point", "curve": "line"}[request.kind]
     name = free[0].name
     values = [f"{axis.name} ({listed(axis.labels, 4)})" for axis in free]
@@ -217,7 +217,7 @@ def _pooling(free: Sequence[PlotAxis], request: PlotRequest, over: Sequence[str]
     return f"one {unit} would pool different values of {' and '.join(values)}; choose with {', '.join(options)}"
 
 
-def _drawn(axis: PlotAxis | None, drawn: Mask, request: PlotRequest) -> PlotAxis | None:
+def _drawn(axis: PlotAxis | None, drawn: Mask, request: PlotSpec) -> PlotAxis | None:
     """Return the parameter of the drawn experiments; a heat map keeps values without done experiments."""
     if axis is None:
         return None
@@ -246,7 +246,7 @@ def _cells(axes: Sequence[PlotAxis | None], total: int) -> tuple[list[Cell], npt
     return [(facet, x, by) for facet, x, by in places], codes
 
 
-def _check_sizes(found: Chosen, request: PlotRequest) -> None:
+def _check_sizes(found: Chosen, request: PlotSpec) -> None:
     """Raise SummaryError if there are more lines, panels or categories than a reader can tell apart."""
     most_groups = _MOST_CATEGORIES["heatmap"] if request.kind == "heatmap" else MOST_GROUPS
     limits = [("--facet", found.facet, _MOST_PANELS), ("--by", found.by, most_groups)]

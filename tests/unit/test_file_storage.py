@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from qexp.errors import FilesError
-from qexp.files import Files, _at
+from qexp.file_storage import Files, _at
 
 MIB = 1 << 20
 
@@ -223,5 +223,5 @@ def test_a_password_in_a_url_is_refused_and_not_shown(url):
 
 
 def test_fsspec_is_imported_only_for_a_store(tmp_path):
-    code = "import sys, qexp.files as f; f.Files(sys.argv[1]).put('a', b''); assert 'fsspec' not in sys.modules"
+    code = "import sys, qexp.file_storage as f; f.Files(sys.argv[1]).put('a', b''); assert 'fsspec' not in sys.modules"
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, cwd=Path(__file__).parents[2])

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qexp.analysis.table.arrangement import Arrangement, arranged, with_roles
-from qexp.analysis.table.names import DEFAULT_OVER, STUDY
+from qexp.analysis.table.default_layout import DefaultLayout, arranged, with_roles
+from qexp.analysis.table.name_resolution import DEFAULT_OVER, STUDY
 from qexp.analysis.table.replicates import axes, require_few
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.store.connection import Connection
-from qexp.store.reads import variety
+from qexp.store.reads import available_names
 from qexp.store.reads.study_rows import StudyRow
 
 
 def read(
     connection: Connection, study: StudyRow, metrics: Sequence[str], rows: tuple[str, ...], columns: tuple[str, ...]
-) -> tuple[TableExperiments, Arrangement]:
+) -> tuple[TableExperiments, DefaultLayout]:
     """
     Return the experiments with *metrics*, and the rows and columns: the named ones, or those that fit.
 
@@ -27,7 +27,7 @@ def read(
     observed = observe(connection, spec_of(study, metrics, rows, columns))
     for option, names in (("--rows", rows), ("--columns", columns)):
         require_few(option, axes(observed, names), "name parameters with fewer values")
-    return observed, Arrangement(rows, columns)
+    return observed, DefaultLayout(rows, columns)
 
 
 def spec_of(
@@ -47,9 +47,9 @@ def spec_of(
     )
 
 
-def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) -> tuple[TableExperiments, Arrangement]:
+def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) -> tuple[TableExperiments, DefaultLayout]:
     """Return the experiments and the rows and columns that fit; an earlier grid may have had other parameters."""
-    names = variety.present(connection, study.id, study.parameters)
+    names = available_names.present(connection, study.id, study.parameters)
     free = tuple(f"param.{name}" if name == STUDY else name for name in names if name != DEFAULT_OVER)
     over = (DEFAULT_OVER,) if DEFAULT_OVER in names else ()
     observed = observe(connection, spec_of(study, metrics, (), free, over), with_rest=False)

@@ -13,8 +13,8 @@ from sqlalchemy import func, select
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import snapshots
-from qexp.store.reads.outdated import differences
 from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.staleness_model import differences
 from qexp.store.reads.study_rows import StudyRow, described
 from qexp.store.schema import tables
 

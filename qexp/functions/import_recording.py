@@ -127,7 +127,7 @@ class _FolderRecord:
     def _judge(self) -> None:
         """Find new modules that no import statement explains."""
         new = [name for name in self.modules if name not in self._judged]
-        reaches: dict[str | None, _Reach] = {}
+        reaches: dict[str | None, _ReachableFiles] = {}
         for name in new:
             function = self._importers[name]
             if function not in reaches:
@@ -137,9 +137,9 @@ class _FolderRecord:
                 self._by_name.add(function)
         self._judged.update(new)
 
-    def _reach(self, starts: Iterable[str], beyond: bool = False) -> _Reach:
+    def _reach(self, starts: Iterable[str], beyond: bool = False) -> _ReachableFiles:
         """Follow import statements to loaded modules of the folder, and with *beyond* also to modules not loaded."""
-        reach = _Reach()
+        reach = _ReachableFiles()
         pending = [part for name in starts for part in _with_parents(name)]
         seen = set(pending)
         while pending:
@@ -173,7 +173,7 @@ class _FolderRecord:
 
 
 @dataclass
-class _Reach:
+class _ReachableFiles:
     """The files and names that import statements lead to."""
 
     files: set[str] = field(default_factory=set)

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from qexp.analysis.writers import tex_characters as characters
+from qexp.analysis.writers import tex_character_table as characters
 from qexp.analysis.writers.labels import shown
 
 _LIGATURE = re.compile(r"([-',])(?=\1)")

@@ -12,8 +12,8 @@ from importlib.metadata import packages_distributions
 import numpy as np
 
 from qexp.model import Imports
-from qexp.store.reads.code import PLACE, Versions
-from qexp.store.reads.origins import EnvironmentView
+from qexp.store.reads.imported_files import PLACE, Versions
+from qexp.store.reads.imports_and_environments import EnvironmentView
 
 __all__ = ["PLACE", "Versions", "conflicting", "conflicts", "packages"]
 

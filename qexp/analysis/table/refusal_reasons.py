@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qexp.analysis.table.model import Key, Note
-from qexp.analysis.table.replicates import Units
+from qexp.analysis.table.replicates import Replicates
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.errors import RefusedError, SummaryError
@@ -65,7 +65,12 @@ class Cells:
     """Names cells in sentences, and experiments in commands."""
 
     def __init__(
-        self, observed: TableExperiments, units: Units, spec: TableSpec, rows: Sequence[Key], columns: Sequence[Key]
+        self,
+        observed: TableExperiments,
+        units: Replicates,
+        spec: TableSpec,
+        rows: Sequence[Key],
+        columns: Sequence[Key],
     ) -> None:
         self._observed, self._spec, self._rows, self._columns = observed, spec, rows, columns
         self.of = units.rows.codes.astype(np.int32) * len(columns) + units.columns.codes
@@ -179,7 +184,7 @@ def left_out(study: str, number: int) -> Problem:
     return Problem("excluded", text, f"qexp list {study} --orphaned")
 
 
-def short_averages(average: Sequence[str], units: Units, cells: Cells) -> list[Problem]:
+def short_averages(average: Sequence[str], units: Replicates, cells: Cells) -> list[Problem]:
     """Return the problem: some replicates have fewer experiments to average than others of their cell."""
     concerned = np.unique(units.cell[units.is_short]).tolist()
     if not concerned:

@@ -11,35 +11,35 @@ from typing import TYPE_CHECKING
 
 from qexp.analysis.coverage import Coverage
 from qexp.analysis.coverage.build import counted
-from qexp.analysis.coverage.default_axes import Roles
+from qexp.analysis.coverage.default_axes import RowsAndColumns
 from qexp.analysis.coverage.gaps import reasons
-from qexp.analysis.plots.request import names_of, require_matplotlib
-from qexp.analysis.report import axes, grid_yaml, result_tables
+from qexp.analysis.plots.spec import names_of, require_matplotlib
+from qexp.analysis.report import experiments, grid_yaml, result_tables
 from qexp.analysis.report.result_tables import MetricTable
-from qexp.analysis.table.arrangement import Arrangement
-from qexp.analysis.table.names import metric_source
+from qexp.analysis.table.default_layout import DefaultLayout
+from qexp.analysis.table.name_resolution import metric_source
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.analysis.table.versions import packages as versions_of
+from qexp.analysis.table.version_conflicts import packages as versions_of
 from qexp.errors import MissingLibraryError, SummaryError
 from qexp.model import Json
 from qexp.store.connection import Connection
 from qexp.store.reads import (
+    available_names,
     costs,
     experiment_rows,
     failures,
-    history,
-    origins,
+    imports_and_environments,
+    revision_history,
     staleness,
     study_progress,
     study_rows,
-    variety,
 )
 from qexp.store.reads.costs import Cost, Durations
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reads.failures import Failed
-from qexp.store.reads.history import Revision
-from qexp.store.reads.origins import Machine
-from qexp.store.reads.outdated import Staleness
+from qexp.store.reads.imports_and_environments import Machine
+from qexp.store.reads.revision_history import Revision
+from qexp.store.reads.staleness_model import Staleness
 from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema import tables
@@ -63,7 +63,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadSection:
     """The study as a whole."""
 
     study: StudyRow
@@ -148,7 +148,7 @@ class Report:
     """All facts of a report."""
 
     options: Options
-    head: Head
+    head: HeadSection
     plan: PlanSection
     history: History
     code: CodeSection
@@ -166,12 +166,14 @@ def gather(connection: Connection, options: Options) -> Report:
     study = study_rows.find(connection, options.study)
     metrics, left = _metrics(connection, study, options)
     rows, columns = names_of(options.rows), names_of(options.columns)
-    observed, arrangement = axes.read(connection, study, metrics, rows, columns)
-    shown = history.revisions(connection, study, _MOST_REVISIONS)
+    observed, arrangement = experiments.read(connection, study, metrics, rows, columns)
+    shown = revision_history.revisions(connection, study, _MOST_REVISIONS)
     return Report(
         options,
         _head(connection, study),
-        PlanSection(*grid_yaml.written(history.grid(connection, study)), study_rows.current(connection, study)[0]),
+        PlanSection(
+            *grid_yaml.written(revision_history.grid(connection, study)), study_rows.current(connection, study)[0]
+        ),
         History(shown, staleness.of(connection, study)),
         _code(connection, study, shown[0]),
         _machines(connection, study),
@@ -179,26 +181,26 @@ def gather(connection: Connection, options: Options) -> Report:
         _results(connection, observed, arrangement, metrics, left, bool(options.metrics)),
         Errors(*failures.groups(connection, study.id, _MOST_GROUPS)),
         _effort(connection, study),
-        history.example(connection, study),
+        revision_history.example(connection, study),
     )
 
 
-def _head(connection: Connection, study: StudyRow) -> Head:
+def _head(connection: Connection, study: StudyRow) -> HeadSection:
     (counts,) = study_progress.counts(connection, study.id)
-    return Head(study, history.about(connection, study), counts, *costs.period(connection, study.id))
+    return HeadSection(study, revision_history.about(connection, study), counts, *costs.period(connection, study.id))
 
 
 def _code(connection: Connection, study: StudyRow, newest: Revision) -> CodeSection:
     counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for environment, imports, number in origins.origins(connection, study.id):
+    for environment, imports, number in imports_and_environments.origins(connection, study.id):
         for name, version in versions_of(environment, imports).items():
             counts[name][version] += number
     packages = {name: dict(counts[name]) for name in sorted(counts)}
-    return CodeSection(newest, history.files(connection, newest.source) if newest.source else (), packages)
+    return CodeSection(newest, revision_history.files(connection, newest.source) if newest.source else (), packages)
 
 
 def _machines(connection: Connection, study: StudyRow) -> Machines:
-    found = origins.machines(connection, study.id)
+    found = imports_and_environments.machines(connection, study.id)
     return Machines(found[:_MOST_MACHINES], len(found))
 
 
@@ -206,13 +208,13 @@ def _metrics(connection: Connection, study: StudyRow, options: Options) -> tuple
     """Return the metrics that have tables, and the results that are numbers and have none."""
     if options.metrics:
         return names_of(options.metrics), ()
-    numeric = [".".join(path) for path in variety.numeric_results(connection, study.id, study.results)]
+    numeric = [".".join(path) for path in available_names.numeric_results(connection, study.id, study.results)]
     known = [name for name in numeric if metric_source(study, name) is not None]
     return known[:MOST_METRICS], known[MOST_METRICS:]
 
 
-def _coverage(connection: Connection, observed: TableExperiments, arrangement: Arrangement) -> Coverage:
-    roles = Roles(arrangement.rows, arrangement.columns)
+def _coverage(connection: Connection, observed: TableExperiments, arrangement: DefaultLayout) -> Coverage:
+    roles = RowsAndColumns(arrangement.rows, arrangement.columns)
     experiments = dataclasses.replace(observed, over=())  # a report counts experiments, not seeds
     return counted(connection, experiments, roles, reasons(connection, experiments, (), None))
 
@@ -220,7 +222,7 @@ def _coverage(connection: Connection, observed: TableExperiments, arrangement: A
 def _results(
     connection: Connection,
     observed: TableExperiments,
-    arrangement: Arrangement,
+    arrangement: DefaultLayout,
     metrics: Sequence[str],
     left: Sequence[str],
     is_named: bool,

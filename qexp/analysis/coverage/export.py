@@ -14,7 +14,7 @@ from qexp.analysis.plots.style import COLORMAP
 from qexp.errors import MissingLibraryError
 
 if TYPE_CHECKING:
-    from qexp.analysis.plots.picture import Picture
+    from qexp.analysis.plots.figure import Picture
 
 _PICTURES = (".pdf", ".svg", ".png")
 _MOST_WRITTEN = 400
@@ -43,7 +43,7 @@ def coverage_figure(found: Coverage) -> Picture:
     Cells that the grid does not have are white. Above 400 cells no counts are written.
     """
     try:
-        from qexp.analysis.plots.picture import Picture, applied
+        from qexp.analysis.plots.figure import Picture, applied
     except ImportError as error:
         raise MissingLibraryError("a figure", "matplotlib") from error
     with applied("paper"):

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from qexp.analysis.statistics.corrections import adjust
 from qexp.analysis.statistics.descriptive import describe
-from qexp.analysis.statistics.names import Correction, PairedTest, Statistic, paired_test_of
+from qexp.analysis.statistics.float_noise import Floats
 from qexp.analysis.statistics.paired import paired_differences, too_few
 from qexp.analysis.statistics.paired_tests import p_values
-from qexp.analysis.statistics.rounding import Floats
+from qexp.analysis.statistics.statistic_names import Correction, PairedTest, Statistic, paired_test_of
 
 Bools = npt.NDArray[np.bool_]
 

@@ -16,12 +16,12 @@ from qexp.store.selection.selectors import Selection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker.attempt import function_call, process_state_for_experiments, returned_value
 from qexp.worker.attempt.code import AttemptCode
-from qexp.worker.context.context import Leaving
+from qexp.worker.context.context import AttemptLeft
 from qexp.worker.context.memory_journal import MemoryJournal
 from qexp.worker.context.postgres_journal import PostgresJournal
 
 
-class DryRun:
+class DebugRun:
     """
     The next attempt of an experiment, run in this process.
 
@@ -59,7 +59,7 @@ class DryRun:
         process_state_for_experiments.seed(context.seed)
         try:
             value = function_call.returned(call, claim.function)
-        except Leaving:
+        except AttemptLeft:
             value = context.departure
         finally:
             self._postgres.release()

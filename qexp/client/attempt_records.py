@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qexp.client.client import Client
 from qexp.errors import ContextError
-from qexp.files import Files
+from qexp.file_storage import Files
 from qexp.model import OutputPiece
 from qexp.store.reads import records, study_rows
 from qexp.store.selection import selectors

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import qexp
-from qexp.caching import cached
+from qexp.disk_cache import cached
 from qexp.errors import CacheError
 
 COMPUTED: list = []

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_, select
 
 from qexp.model import Json, Origin, Status, canonical
 from qexp.store.connection import Connection
-from qexp.store.reads import origins
-from qexp.store.reads.code import RevisionCode
+from qexp.store.reads import imports_and_environments
+from qexp.store.reads.imported_files import RevisionCode
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.schema import tables
 
@@ -96,7 +96,7 @@ def _same(connection: Connection, known: Mapping[int, RevisionView], kinds: Sequ
     if not kinds:
         return
     code = RevisionCode(connection, known.values())
-    imports = origins.lists(connection, [kind.imported for kind in kinds if kind.imported])
+    imports = imports_and_environments.lists(connection, [kind.imported for kind in kinds if kind.imported])
     for kind in kinds:
         imported = imports.get(kind.imported) if kind.imported else None
         if code.is_same(known[kind.before], known[kind.now], imported):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from qexp.errors import MissingLibraryError, SummaryError, nearest
 
 if TYPE_CHECKING:
-    from qexp.analysis.statistics.names import Statistic
+    from qexp.analysis.statistics.statistic_names import Statistic
 
 KINDS = ("line", "box", "scatter", "heatmap", "curve")
 ALLOWED = ("open", "mixed")
@@ -28,7 +28,7 @@ _WITHOUT_STATISTIC = ("box", "scatter")
 
 
 @dataclass(frozen=True)
-class PlotRequest:
+class PlotSpec:
     """A picture as a person asks for it. Raises SummaryError if its parts contradict each other."""
 
     kind: str
@@ -77,7 +77,7 @@ class PlotRequest:
     @property
     def center(self) -> Statistic:
         """Return the statistic of each point, cell or line. Raises StatisticsError if there is none of this name."""
-        from qexp.analysis.statistics.names import Statistic, statistic_of
+        from qexp.analysis.statistics.statistic_names import Statistic, statistic_of
 
         return Statistic.MEAN_STD if self.statistic is None else statistic_of(self.statistic)
 
