@@ -17,7 +17,7 @@ __all__ = ["Client", "Difference", "Enqueued", "Records", "Shown", "Study"]
 _HOMES = {
     "Difference": "enqueue",
     "Enqueued": "enqueue",
-    "Records": "records",
+    "Records": "attempt_records",
     "Shown": "experiment_queries",
     "Study": "study",
 }

@@ -1,10 +1,13 @@
-"""Each class of qexp has a unique name, so a name in a traceback or a search is unambiguous."""
+"""Class names are unique, so a name in a traceback or a search is unambiguous; names imported on first use exist."""
 
 import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import qexp
+import qexp.client
 
 PACKAGE = Path(qexp.__file__).parent
 
@@ -16,3 +19,8 @@ def test_no_class_name_occurs_twice():
             if isinstance(node, ast.ClassDef):
                 places[node.name.lstrip("_")].append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+@pytest.mark.parametrize("package", [qexp, qexp.client])
+def test_each_public_name_can_be_imported(package):
+    assert [name for name in package.__all__ if not hasattr(package, name)] == []
