@@ -44,7 +44,7 @@ SECTIONS: Mapping[str, Mapping[str, Verb]] = {
         "list": Verb("show", "List experiments with their parameters and results."),
         "show": Verb("show", "Show all about an experiment: parameters, result, attempts."),
         "explain": Verb("show", "Say why an experiment is in its state, and how to change it."),
-        "workers": Verb("workers", "List the workers: host, state, experiments, last heartbeat."),
+        "workers": Verb("worker_list", "List the workers: host, state, experiments, last heartbeat."),
         "errors": Verb("show", "Group failures by error, each with the command to run them again."),
         "logs": Verb("records", "Print the output of an experiment."),
         "metrics": Verb("records", "Show the series that experiments have recorded, and their lists."),

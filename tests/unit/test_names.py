@@ -4,10 +4,13 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import click
 import pytest
 
 import qexp
 import qexp.client
+from qexp.cli.main import VERBS
+from qexp.cli.main import qexp as commands
 
 PACKAGE = Path(qexp.__file__).parent
 
@@ -24,3 +27,8 @@ def test_no_class_name_occurs_twice():
 @pytest.mark.parametrize("package", [qexp, qexp.client])
 def test_each_public_name_can_be_imported(package):
     assert [name for name in package.__all__ if not hasattr(package, name)] == []
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_command_can_be_imported(verb):
+    assert commands.get_command(click.Context(commands), verb) is not None
