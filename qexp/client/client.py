@@ -90,7 +90,7 @@ class Client:
 
     @cached_property
     def _database(self) -> Database:
-        """The database. Raises TablesError, with a repair, unless its schema is current."""
+        """The database. Raises DatabaseTablesError, with a repair, unless its schema is current."""
         database = Database(self.settings, self._keeps)
         with database.begin() as connection:
             schema_version.check(connection)

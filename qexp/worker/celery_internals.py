@@ -154,7 +154,7 @@ def use(app: Celery, worker: type[MainWorker]) -> None:
 
 
 def check_pool(worker: Any) -> None:
-    """Raise PoolError for pools whose children share a process: limits, output and clean-up are per process."""
+    """Raise UnsupportedPoolError if children would share a process: limits, output and clean-up are per process."""
     pool = get_implementation(worker.pool_cls)
     if not issubclass(pool, prefork.TaskPool | solo.TaskPool):
         raise UnsupportedPoolError(pool.__module__.rpartition(".")[2])

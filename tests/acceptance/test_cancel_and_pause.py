@@ -50,7 +50,7 @@ def test_cancelled_experiments_end_even_if_they_resist(qexp, running, tmp_path):
     assert done.stdout.startswith("3 cancelled: ") and "3 of them are running" in done.stderr
     assert {row["status"] for row in running.listed()} == {"cancelled"}
     eventually((tmp_path / "stubborn-left").exists, "the resisting one to get a signal")
-    assert (tmp_path / "plain-left").read_text() == "Leaving"
+    assert (tmp_path / "plain-left").read_text() == "AttemptLeft"
     # Then their children are free again
     (tmp_path / "go").touch()
     assert qexp("requeue", running.name, "--status", "cancelled").returncode == 0

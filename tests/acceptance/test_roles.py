@@ -173,8 +173,8 @@ def test_the_worker_role_may_act_as_leader(roles, view):
         assert failure_limit.exceeded(connection) == []
         assert quarantine.suspects(connection, 30.0) == []
         assert quarantine.conviction(connection, suspect) is None
-        assert list(connection.execute(quarantine._done_by_others(suspect, datetime.now(UTC)))) == []
-        assert not connection.execute(select(quarantine._survived(suspect))).scalar_one()
+        assert list(connection.execute(quarantine.done_by_others(suspect, datetime.now(UTC)))) == []
+        assert not connection.execute(select(quarantine.survived(suspect))).scalar_one()
         assert not quarantine.quarantine(connection, suspect, "it fails", 30.0)
         news = notifications.news(connection, True, 30.0, 30.0)[0]
         notifications.note(connection, news.id, notifications.Event.FAILED, news.renewed_at, "text", ["json://here/x"])

@@ -105,7 +105,7 @@ def test_a_claim_that_is_made_after_its_process_died_is_taken_back(client, raw, 
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY (%s)", [[claim.id for claim in claims]])
     claiming.claims(raw, [claim.id for claim in claims], main_process.worker, PID)
     # When the worker reconciles its children with the rows
-    main_process._heartbeat.send()
+    main_process.heartbeat.send()
     # Then the experiments wait again, and no retry is charged
     assert all(row in WAITS for row in found(client, claims))
 
@@ -119,7 +119,7 @@ def test_a_death_that_cannot_be_recorded_waits_in_the_outbox(client, raw, claims
         main_process.record_crash([claim.id for claim in claims], PID, "signal 9 (SIGKILL)")
     assert found(client, claims) == [("running", 1)] * 3
     # When Postgres is back, then the next heartbeat or the next worker records the death
-    main_process._heartbeat.send()
+    main_process.heartbeat.send()
     assert found(client, [first]) == [("pending", 1)]
     assert all(row in WAITS for row in found(client, rest))
     assert main_process.slots.find(PID) is None
@@ -194,9 +194,11 @@ def test_an_outcome_that_waits_in_a_file_counts_though_its_process_died_and_the_
 ):
     # Given a process that wrote an outcome into a file while Postgres was down, and died
     first, *_ = claims
-    main_process.recovery.postgres.run(lambda line: None, "nothing")
-    os.close(main_process.recovery.outbox._files.keep_outcome(first, Outcome(result={"y": 1})))
-    raw.execute("SELECT pg_terminate_backend(%s, 5000)", [main_process.recovery.postgres._raw.info.backend_pid])
+    os.close(main_process.recovery.outbox.files.keep_outcome(first, Outcome(result={"y": 1})))
+    raw.execute(
+        "SELECT pg_terminate_backend(%s, 5000)",
+        [main_process.recovery.postgres.run(lambda line: line.info.backend_pid, "its backend")],
+    )
     # When its death is recorded
     error = Error(Failure.CRASHED, "ProcessDied", "it is dead")
     main_process.recovery.record_death(ChildDeath(main_process.worker, PID, error, first.id, first.attempt))
@@ -211,21 +213,21 @@ def test_a_worker_that_is_told_to_stop_immediately_does_not_wait_for_an_interrup
 ):
     # Given a heartbeat that waits for the connection of an interrupted statement
     monkeypatch.setattr("qexp.worker.main.process.GRACE", 0.1)
-    sending, stopped, send_heartbeat = threading.Event(), threading.Event(), main_process._heartbeat.send
+    sending, stopped, send_heartbeat = threading.Event(), threading.Event(), main_process.heartbeat.send
 
     def send():
         sending.set()
         send_heartbeat()
 
     def interrupted(raw):
-        main_process._heartbeat.start()
+        main_process.heartbeat.start()
         assert sending.wait(60)
         with raw.lock:  # a statement runs
             # When the worker is told to stop immediately
             main_process.give_back([])
         stopped.set()
 
-    monkeypatch.setattr(main_process._heartbeat, "send", send)
+    monkeypatch.setattr(main_process.heartbeat, "send", send)
     main = threading.Thread(
         target=main_process.recovery.postgres.run, args=(interrupted, "what was interrupted"), daemon=True
     )
@@ -233,7 +235,7 @@ def test_a_worker_that_is_told_to_stop_immediately_does_not_wait_for_an_interrup
     # Then it stops
     assert stopped.wait(60)
     main.join(60)
-    main_process._heartbeat.stop(60)
+    main_process.heartbeat.stop(60)
     (name,) = {claim.study for claim in claims}
     assert {row.status for row in client.experiments(Selection(name))} <= {Status.PENDING, Status.QUEUED}
 

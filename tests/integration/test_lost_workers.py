@@ -184,7 +184,7 @@ def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw,
     slots = SlotTable(tmp_path / "slots")
     slots.create()
     leader = Leader(client.settings.model_copy(update={"lease": 3}), loud, slots, lambda: None)
-    look, late = leader._jobs.run_due, []
+    look, late = leader.jobs.run_due, []
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 1.2 * len(late))
     monkeypatch.setattr("qexp.worker.main.leader.time", clock)
 
@@ -193,12 +193,12 @@ def test_a_leader_whose_connection_is_cut_repeatedly_still_recovers(client, raw,
         late.append(run_all)
         return look(run_all)
 
-    leader._jobs.run_due = check_slowly
+    leader.jobs.run_due = check_slowly
 
     def taken_back():
         worker_rows.beat(raw, loud)
         assert leader.run_once()
-        leader._raw.close()
+        leader.connection.close()
         return statuses(client, two)[0] != "running"
 
     # When it checks for longer than a lease, then it recovers the experiments of that worker

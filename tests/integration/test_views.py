@@ -59,7 +59,7 @@ def name_result(client, raw, name):
     """Record the name of a result, like a worker."""
     postgres = ReconnectingConnection(client.settings)
     (study,) = raw.execute("SELECT id FROM study WHERE name = %s", [name]).fetchone()
-    postgres.run(lambda raw: outbox._name_results(raw, study, ["newest"]), "a test")
+    postgres.run(lambda raw: outbox.name_results(raw, study, ["newest"]), "a test")
     postgres.release()
 
 

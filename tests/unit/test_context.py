@@ -18,7 +18,7 @@ def test_an_interrupted_loop_continues_with_its_state():
     first = Context.local()
     with pytest.raises(BaseException) as caught:
         f(first, {"seen": [], "sum": np.zeros(1)})
-    assert type(caught.value).__name__ == "Leaving"
+    assert type(caught.value).__name__ == "AttemptLeft"
     assert first.departure.outcome == "released"
     second = Context.local(journal=first.journal, attempt=2)
     second.journal.stop = False

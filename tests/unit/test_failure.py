@@ -7,6 +7,8 @@ import pytest
 import qexp
 from qexp.functions import Interruption, importing_from, resolve
 from qexp.model import Failure
+from qexp.settings import Settings
+from qexp.worker import password_masking
 from qexp.worker.attempt import failure
 
 
@@ -201,9 +203,16 @@ def test_of_a_long_message_the_beginning_and_the_end_are_stored(error):
     assert found.traceback.endswith("end\n")
 
 
-def test_a_password_at_the_cut_is_masked_whole(error, monkeypatch):
+@pytest.fixture
+def masked():
+    password_masking.set_passwords(Settings(home="/x", database_url="postgresql://me:s3cr3t-of-postgres@db/qexp"))
+    yield
+    password_masking.set_passwords(Settings(home="/x"))
+
+
+@pytest.mark.usefixtures("masked")
+def test_a_password_at_the_cut_is_masked_whole(error):
     # Given a message with a password at the place where it is cut
-    monkeypatch.setattr("qexp.worker.password_masking._passwords", ("s3cr3t-of-postgres",))
     source = "def f(n):\n    raise ValueError('x' * n + 's3cr3t-of-postgres' * 20 + 'y' * 200_000)\n"
     for shift in range(20):
         # When the message is stored

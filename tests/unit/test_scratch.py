@@ -27,7 +27,7 @@ def killed():
         worker = uuid.uuid4()
         scratch = Scratch(worker)
         scratch.make()
-        os.close(scratch._lock)
+        os.close(scratch.lock)
         return worker, scratch.folder
 
     return killed

@@ -14,7 +14,7 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Li
 PRELUDE = """
 import dataclasses, json, os, subprocess, sys
 from qexp.worker.attempt import usage
-from qexp.worker.attempt.usage import Meter
+from qexp.worker.attempt.usage import UsageMeter
 
 def measure(function, meter):
     meter.start()
@@ -54,18 +54,20 @@ def measured(tmp_path):
 
 @LINUX
 def test_the_peak_is_of_the_attempt_and_not_of_the_process(measured):
-    large, small = measured("m = Meter()\nmeasure(lambda: bytearray(300 << 20).count(1), m)\nmeasure(int, m)")
+    large, small = measured("m = UsageMeter()\nmeasure(lambda: bytearray(300 << 20).count(1), m)\nmeasure(int, m)")
     assert large["peak_memory"] > 300 * MB
     assert small["peak_memory"] < 200 * MB
 
 
 def test_without_kernel_support_the_peak_is_of_the_process(measured):
-    source = "usage._Memory._open = lambda self: None\nm = Meter()\nmeasure(lambda: bytearray(300 << 20).count(1), m)"
+    source = (
+        "usage._Memory._open = lambda self: None\nm = UsageMeter()\nmeasure(lambda: bytearray(300 << 20).count(1), m)"
+    )
     assert measured(source)[0]["peak_memory"] > 300 * MB
 
 
 def test_the_largest_child_counts_for_its_own_attempt(measured):
-    source = "m = Meter()\nmeasure(child(300 << 20), m)\nmeasure(child(1), m)\nmeasure(child(500 << 20), m)"
+    source = "m = UsageMeter()\nmeasure(child(300 << 20), m)\nmeasure(child(1), m)\nmeasure(child(500 << 20), m)"
     first, second, third = (attempt["peak_memory"] // MB for attempt in measured(source))
     assert 300 <= first < 500
     assert second < 200
@@ -80,7 +82,7 @@ def test_the_time_of_children_counts(measured):
         subprocess.run([sys.executable, "-c", "sum(range(10**6))"], check=True)
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         waited = used.ru_utime + used.ru_stime
-    measure(child, Meter())
+    measure(child, UsageMeter())
     print(waited)
     """
     attempt, waited = measured("if 1:" + source)
@@ -89,7 +91,7 @@ def test_the_time_of_children_counts(measured):
 
 def test_a_forked_process_measures_itself(measured):
     source = """
-    meter, kept = Meter(), bytearray(300 << 20)
+    meter, kept = UsageMeter(), bytearray(300 << 20)
     kept.count(1)
     measure(int, meter)
     del kept
@@ -105,7 +107,7 @@ def test_a_forked_process_measures_itself(measured):
 
 
 def test_an_experiment_that_closes_every_descriptor_is_still_measured(measured):
-    source = "m = Meter()\nmeasure(lambda: os.closerange(3, 100), m)\nmeasure(int, m)"
+    source = "m = UsageMeter()\nmeasure(lambda: os.closerange(3, 100), m)\nmeasure(int, m)"
     assert all(attempt["peak_memory"] > MB for attempt in measured(source))
 
 
@@ -119,7 +121,7 @@ def test_the_peak_of_gpu_memory_is_the_largest_sample_of_this_process(measured, 
     def use(*sizes):
         for pynvml_script.used in sizes:
             meter.sample()
-    meter = Meter()
+    meter = UsageMeter()
     measure(lambda: use(100, 300, 200), meter)
     measure(lambda: use(50), meter)
     measure(lambda: use(None), meter)
@@ -130,7 +132,7 @@ def test_the_peak_of_gpu_memory_is_the_largest_sample_of_this_process(measured, 
 def test_a_machine_whose_gpu_is_broken_has_none(measured, tmp_path):
     (tmp_path / "pynvml.py").write_text(FAKE_PYNVML)
     (tmp_path / "pynvml_script.py").write_text("used = 100\nbroken = True")
-    assert measured("m = Meter()\nmeasure(m.sample, m)")[0]["gpu_memory"] is None
+    assert measured("m = UsageMeter()\nmeasure(m.sample, m)")[0]["gpu_memory"] is None
 
 
 def test_energy_that_cannot_be_measured_is_logged_once_and_fails_nothing(monkeypatch, caplog):
@@ -171,7 +173,7 @@ def test_energy_is_measured_without_output_and_without_a_network(measured, tmp_p
     import socket
     def refuse(*_): raise AssertionError("it asked the network")
     socket.socket.connect = refuse
-    meter = Meter(energy="DEU")
+    meter = UsageMeter(energy="DEU")
     for _ in range(2):
         measure(lambda: sum(range(10**7)), meter)
     """

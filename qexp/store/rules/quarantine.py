@@ -88,8 +88,8 @@ def conviction(connection: Connection, suspect: Suspect) -> str | None:
     since = _failing_since(connection, suspect)
     if since is None:
         return None
-    done = connection.execute(select(func.count()).select_from(_done_by_others(suspect, since).subquery()))
-    if (number := done.scalar_one()) < _IN_A_ROW or connection.execute(select(_survived(suspect))).scalar_one():
+    done = connection.execute(select(func.count()).select_from(done_by_others(suspect, since).subquery()))
+    if (number := done.scalar_one()) < _IN_A_ROW or connection.execute(select(survived(suspect))).scalar_one():
         return None
     return (
         f"its last {_IN_A_ROW} attempts failed, the latest by "
@@ -117,7 +117,7 @@ def _alone(lease: float) -> ColumnElement[bool]:
     return ~worker.queues.bool_op("<@")(func.array(heard.correlate(tables.worker).scalar_subquery()))
 
 
-def _done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
+def done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
     """Select five experiments at most that others began and finished since the suspect's failures began."""
     experiment = tables.experiment.c
     return (
@@ -150,7 +150,7 @@ def _failing_since(connection: Connection, suspect: Suspect) -> datetime | None:
     return found
 
 
-def _survived(suspect: Suspect) -> ColumnElement[bool]:
+def survived(suspect: Suspect) -> ColumnElement[bool]:
     """Say whether a worker had one of the suspect's errors and later finished an experiment of these studies."""
     experiment, attempt = tables.experiment.c, tables.attempt.c
     met = (

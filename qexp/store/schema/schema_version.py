@@ -26,7 +26,7 @@ def version(connection: Connection) -> str | None:
 
 
 def check(connection: Connection) -> None:
-    """Raise a TablesError, which names the repair, unless the database has the schema HEAD."""
+    """Raise a DatabaseTablesError, which names the repair, unless the database has the schema HEAD."""
     found = version(connection)
     if found is None:
         raise NoTablesError

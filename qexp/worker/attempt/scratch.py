@@ -24,7 +24,7 @@ class Scratch:
 
     def __init__(self, worker: UUID) -> None:
         self.folder = private_folders.path_of(f"{_PREFIX}{worker.hex}")
-        self._lock: int | None = None
+        self.lock: int | None = None
 
     @property
     def slots(self) -> Path:
@@ -34,8 +34,8 @@ class Scratch:
     def make(self) -> None:
         """Make the folder. Raises SettingsError if other users can write to its parent folder."""
         private_folders.folder(self.folder.name)
-        self._lock = os.open(self.folder, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)  # forked children hold it too
+        self.lock = os.open(self.folder, os.O_RDONLY)
+        fcntl.flock(self.lock, fcntl.LOCK_SH)  # forked children hold it too
 
     def attempt(self, experiment: int, attempt: int) -> Path:
         """Return the path of an attempt's folder."""

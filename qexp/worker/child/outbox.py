@@ -42,7 +42,7 @@ class ResultOutbox:
 
     def __init__(self, settings: Settings, postgres: ReconnectingConnection) -> None:
         self._settings, self._postgres = settings, postgres
-        self._files = OutboxFiles(settings)
+        self.files = OutboxFiles(settings)
         self._known_workers: dict[UUID, bool] = {}
         """By worker: whether this database has its row."""
         self._names: dict[int, dict[str, None]] = {}
@@ -66,7 +66,7 @@ class ResultOutbox:
             except REFUSALS as error:
                 outcome = Outcome(error=failure.not_storable("the result", error, claim.folder), usage=outcome.usage)
                 recorded = self._postgres.run(finish, what, patience, waiting)
-        self._files.of(claim).unlink(missing_ok=True)  # another process may have left it
+        self.files.of(claim).unlink(missing_ok=True)  # another process may have left it
         if recorded is None:
             log.warning("experiment %d: attempt %d came too late: its result is discarded", claim.id, claim.attempt)
             return None
@@ -137,7 +137,7 @@ class ResultOutbox:
 
         *died* records the death of a child; without it, deaths stay in the outbox. Files for other databases stay too.
         """
-        for path, entry in self._files.unlocked():
+        for path, entry in self.files.unlocked():
             if not self._is_known(entry.worker, patience):
                 continue
             try:
@@ -148,11 +148,11 @@ class ResultOutbox:
                     self.record(entry.claim, entry.outcome, patience)
                     log.info("experiment %d: recorded its outcome from %s", entry.claim.id, path)
             except REFUSALS as error:
-                self._files.set_aside(path, single_line(error))
+                self.files.set_aside(path, single_line(error))
 
     def keep_death(self, death: ChildDeath) -> None:
         """Write a death to the outbox; a worker of this home records it later. Raises OSError if the disk is full."""
-        self._files.keep_death(death)
+        self.files.keep_death(death)
 
     def _is_known(self, worker: UUID, patience: float) -> bool:
         """Say whether this database has the row of a worker."""
@@ -169,18 +169,18 @@ class ResultOutbox:
         def keep() -> None:
             for claim, outcome in [] if locks else items:
                 try:
-                    locks.append(self._files.keep_outcome(claim, outcome))
+                    locks.append(self.files.keep_outcome(claim, outcome))
                 except OSError as error:
                     reason = (error.strerror or str(error)).lower()
                     what = f"the outcome of experiment {claim.id}"
                     log.error(
-                        "%s is kept in memory only: no file can be written in %s: %s", what, self._files.folder, reason
+                        "%s is kept in memory only: no file can be written in %s: %s", what, self.files.folder, reason
                     )
 
         try:
             yield keep
             for claim, _ in items if locks else []:
-                self._files.of(claim).unlink(missing_ok=True)
+                self.files.of(claim).unlink(missing_ok=True)
         finally:
             for descriptor in locks:
                 os.close(descriptor)
@@ -194,7 +194,7 @@ class ResultOutbox:
         """Add new names of results to the study's row, and to the names that this process knows."""
         known = self._names.get(study, {})
         if new := [name for name in names if name not in known]:
-            names = self._postgres.run(lambda raw: _name_results(raw, study, new), f"names of results of study {study}")
+            names = self._postgres.run(lambda raw: name_results(raw, study, new), f"names of results of study {study}")
             self._names[study] = dict.fromkeys(names)
 
     def _delete(self, urls: Sequence[str]) -> None:
@@ -206,7 +206,7 @@ class ResultOutbox:
                 log.warning("the file of a deleted checkpoint remains: %s", error)
 
 
-def _name_results(raw: RawConnection, study: int, names: Sequence[str]) -> list[str]:
+def name_results(raw: RawConnection, study: int, names: Sequence[str]) -> list[str]:
     """Add names of results to a study, and return all of its names."""
     all_names = claiming.name_results(raw, study, names)
     if all_names is None:

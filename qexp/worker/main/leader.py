@@ -49,9 +49,9 @@ class Leader:
         self._database = Database(settings, keeps=True)
         self._publisher = Publisher(self._database)
         self._lost = LostMessages(self._database, self._publisher)
-        self._jobs = LeaderJobs(self._database)
+        self.jobs = LeaderJobs(self._database)
         self._lease = min(_LEASE, settings.lease)
-        self._raw: RawConnection | None = None
+        self.connection: RawConnection | None = None
         self._reached = self._answered = 0.0
         """The known start of the time in which Postgres is reachable, and the time of its last answer."""
         self._ran_at, self._active, self._had_work_at = 0.0, True, -math.inf
@@ -73,7 +73,7 @@ class Leader:
 
     def start(self) -> None:
         """Start the thread, after the pool has forked its children."""
-        self._jobs.start()
+        self.jobs.start()
         self._thread.start()
 
     def stop(self, hurry: bool = False, patience: float | None = None) -> None:
@@ -84,7 +84,7 @@ class Leader:
         """
         self._hurry = hurry
         self._thread.stop(patience)
-        self._jobs.stop(hurry)
+        self.jobs.stop(hurry)
         self._close()
 
     def wake(self, study: int) -> None:
@@ -117,7 +117,7 @@ class Leader:
             self._mark(lead.site)
             self._publish(lead)
         finally:  # the jobs do not need the broker; the end of the last experiment may be news
-            succeeded = self._jobs.run_due(run_all=not lead.has_work)
+            succeeded = self.jobs.run_due(run_all=not lead.has_work)
             if succeeded:  # otherwise a slow machine would look like an unreachable Postgres
                 self._answered = time.monotonic()
             self._active = not succeeded or time.monotonic() < self._had_work_at + _STAYS_ACTIVE
@@ -183,7 +183,7 @@ class Leader:
                     self._publisher.publish_studies(probed)
                 self._close()
         except DatabaseUnreachableError:
-            self._raw = None
+            self.connection = None
             raise
         for study, since in probed.items():
             if study not in self._publisher.awaiting or time.monotonic() - since > self._lease:
@@ -191,10 +191,10 @@ class Leader:
 
     def _finish(self) -> None:
         """Note the last news, and resign, so that another worker can lead."""
-        if self._raw is not None and self._leads:
+        if self.connection is not None and self._leads:
             if not self._hurry:
-                self._jobs.note_last_news()
-            self._resign(self._raw)
+                self.jobs.note_last_news()
+            self._resign(self.connection)
 
     def _pause(self) -> float:
         """
@@ -215,8 +215,8 @@ class Leader:
             log.warning("the leader's lease was not given up, and ends by itself: %s", single_line(error))
 
     def _connection(self) -> RawConnection:
-        if self._raw is None or self._raw.closed:
-            self._raw, now = connect(self.settings), time.monotonic()
+        if self.connection is None or self.connection.closed:
+            self.connection, now = connect(self.settings), time.monotonic()
             if now - self._answered > self.settings.lease / 3:  # otherwise only the connection was lost
                 self._reached = now
-        return self._raw
+        return self.connection

@@ -52,7 +52,7 @@ class MainProcess:
         self._leader = Leader(settings, worker, self.slots, recovery.recover_dead_workers)
         self._limits = LimitEnforcer(self.slots, self._record_kill)
         reconciler = Reconciler(self.slots, worker, recovery.note_death)
-        self._heartbeat = Heartbeat(settings, recovery, reconciler, shutdown_policy)
+        self.heartbeat = Heartbeat(settings, recovery, reconciler, shutdown_policy)
 
     def register(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Migrate the schema, recover the work of killed workers on this machine, and register this worker."""
@@ -85,7 +85,7 @@ class MainProcess:
 
     def start(self, stop_taking: Callable[[], None]) -> None:
         """Start the threads; the heartbeat calls *stop_taking* when the worker is quarantined."""
-        self._heartbeat.start(stop_taking)
+        self.heartbeat.start(stop_taking)
         self._leader.start()
         self._limits.start()
 
@@ -168,7 +168,7 @@ class MainProcess:
         patience = GRACE if hurry else None  # threads may wait for a lock that interrupted code holds
         self._leader.stop(hurry, patience)
         self._limits.stop(patience)
-        self._heartbeat.stop(patience)
+        self.heartbeat.stop(patience)
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:
