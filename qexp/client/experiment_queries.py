@@ -74,7 +74,8 @@ def export(
     from qexp.analysis.frame import frames
 
     shapes: list[tuple[int, int]] = []
-    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))  # both reads see the same rows
+    # both reads see the same rows
+    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
     condition = selectors.where(connection, selection)
     known = study_rows.of(connection, condition, selection.study)
     seen, blocks = experiment_rows.values(connection, condition), experiment_rows.blocks(connection, condition)

@@ -77,7 +77,7 @@ def waits_on(connection: Connection, experiment: int) -> tuple[str, int] | None:
     )
     row = connection.execute(query.where(columns.id == min(experiment, LARGEST_ID))).one_or_none()
     if row is None:
-        raise UnknownExperimentError(str(experiment), None, connection.execute(select(func.max(columns.id))).scalar())
+        raise _unknown(connection, experiment)
     status, queue, level = row
     return (queue, level) if status in (Status.PENDING, Status.QUEUED) else None
 
@@ -89,7 +89,10 @@ def situation(connection: Connection, experiment: int, lease: float) -> Situatio
     A worker without a heartbeat for *lease* seconds is silent.
     """
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    (view,) = experiment_rows.experiments(connection, tables.experiment.c.id == experiment)
+    found = list(experiment_rows.experiments(connection, tables.experiment.c.id == experiment))
+    if not found:  # it was deleted just now
+        raise _unknown(connection, experiment)
+    view = found[0]
     row = _row(connection, experiment)
     present = workers.listed(connection, lease)
     runner = None
@@ -113,6 +116,11 @@ def situation(connection: Connection, experiment: int, lease: float) -> Situatio
         _sign(connection, view) if runs else None,
         _printed(connection, view) if runs else 0,
     )
+
+
+def _unknown(connection: Connection, experiment: int) -> UnknownExperimentError:
+    newest = connection.execute(select(func.max(tables.experiment.c.id))).scalar()
+    return UnknownExperimentError(str(experiment), None, newest)
 
 
 def _row(connection: Connection, experiment: int) -> Any:
