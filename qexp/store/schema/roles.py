@@ -23,7 +23,8 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     "source": "SELECT",
     "environment": "INSERT",
     "imported": "INSERT",
-    "worker": "SELECT, INSERT, UPDATE",
+    # not the host and user of a worker, and below not the keys of stored records: the origin of results must not change
+    "worker": "SELECT, INSERT, UPDATE (last_seen, stopped_at, told_to_stop, quarantined_at, quarantine_reason)",
     "leader": "SELECT, INSERT, UPDATE",
     # not the parameters, and not the study
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
@@ -32,12 +33,12 @@ _WORKER: Mapping[LiteralString, LiteralString] = {
     # not the traceback; `qexp.attach` reads types and messages of errors
     "attempt": "INSERT, SELECT (experiment, number, study, worker, started_at, finished_at, outcome, error_type, "
     "error_message, error_frame, error_fingerprint)",
-    "notice": "SELECT, INSERT, UPDATE",
-    "metric": "SELECT, INSERT, UPDATE",
+    "notice": "SELECT, INSERT, UPDATE (sent_at, tries, due_at, error)",
+    "metric": "SELECT, INSERT, UPDATE (value, at)",
     "entry": "SELECT, INSERT",
     "output": "SELECT (experiment, attempt, position, size), INSERT, DELETE",
     "checkpoint": "SELECT, INSERT, UPDATE, DELETE",
-    "artifact": "SELECT, INSERT, UPDATE",
+    "artifact": "SELECT, INSERT, UPDATE (url, size, sha256, at)",
 }
 """The rights that a worker needs. Columns are named if a worker may not read or change all of them."""
 
