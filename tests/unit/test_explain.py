@@ -288,15 +288,17 @@ def test_an_experiment_without_retries_left_says_how_they_were_used(budget, word
 
 
 @pytest.mark.parametrize(
-    ("last", "words"),
+    ("reason", "signal", "words"),
     [
-        (attempt(1, "crashed", error_type="ProcessDied", exit_signal="SIGSEGV"), "its process was killed by SIGSEGV."),
-        (attempt(1, "crashed", error_type="ProcessDied", error_message="its process died: exitcode 3"), "exitcode 3."),
+        ("signal 11 (SIGSEGV)", "SIGSEGV", "its process was killed by SIGSEGV."),
+        ("exitcode 3", None, "its process died: exitcode 3."),
+        ("it hung after its function returned", "SIGKILL", "its process died: it hung after its function returned."),
     ],
 )
-def test_a_crashed_experiment_names_the_signal_that_killed_its_process(last, words):
-    assert failed("crashed", last)[0].startswith("Attempt 1 crashed: its process ")
-    assert words in failed("crashed", last)[0]
+def test_a_crashed_experiment_names_how_its_process_died(reason, signal, words):
+    message = f"its process died: {reason}"
+    last = attempt(1, "crashed", error_type="ProcessDied", error_message=message, exit_signal=signal)
+    assert failed("crashed", last)[0].startswith(f"Attempt 1 crashed: {words}")
 
 
 def test_a_done_experiment_names_its_result_and_the_command_to_repeat_it():

@@ -39,9 +39,9 @@ def wait(seconds: float) -> str:
 def ending(attempt: AttemptView) -> str:
     """Say how an attempt ended, with its error on the same line."""
     verb = _VERBS.get(attempt.outcome, f"ended: {attempt.outcome}")
-    if attempt.error_type == "ProcessDied" and attempt.exit_signal:
-        return f"{verb}: its process was killed by {attempt.exit_signal}"
     message = attempt.error_message
+    if attempt.error_type == "ProcessDied" and message and f"({attempt.exit_signal})" in message:
+        return f"{verb}: its process was killed by {attempt.exit_signal}"
     if attempt.outcome in _FROM_USER_CODE and message:
         message = f"{attempt.error_type}: {message}"
     error = _line(message or attempt.error_type or "")
