@@ -9,11 +9,11 @@ from qexp.errors import QexpError
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
-    from qexp.client.attached_context import attach
+    from qexp.client.attach import attach
     from qexp.client.paper_tables import tables
     from qexp.client.study import Study, enqueue, load, metrics
     from qexp.client.tables_and_comparisons import compare, coverage, table
-    from qexp.disk_cache import cached
+    from qexp.function_cache import cached
     from qexp.grid import Grid
     from qexp.worker.context.context import Context
 
@@ -39,8 +39,8 @@ _HOMES = {
     "Grid": "qexp.grid",
     "Study": "qexp.client.study",
     "Table": "qexp.analysis.table",
-    "attach": "qexp.client.attached_context",
-    "cached": "qexp.disk_cache",
+    "attach": "qexp.client.attach",
+    "cached": "qexp.function_cache",
     "compare": "qexp.client.tables_and_comparisons",
     "coverage": "qexp.client.tables_and_comparisons",
     "enqueue": "qexp.client.study",

@@ -129,7 +129,7 @@ class ExportError(QexpError):
     """A frame or a table cannot be written to this path or in this format."""
 
 
-class SummaryError(QexpError):
+class OptionError(QexpError):
     """An option of a table, comparison or plot is wrong."""
 
 

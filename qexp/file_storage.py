@@ -26,7 +26,7 @@ _KEPT = "not found; if another machine wrote it, set QEXP_ARTIFACTS to a place t
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredFile:
     """A stored file: its URL, its bytes, and the SHA-256 of its content in hex."""
 
     url: str
@@ -51,7 +51,7 @@ class Files:
         if self.root.endswith(":"):
             self.root += "//"
 
-    def put(self, key: str, data: bytes | Path) -> Stored:
+    def put(self, key: str, data: bytes | Path) -> StoredFile:
         """
         Store bytes or the content of a file under *key*, such as `plots/loss.png`; replace an earlier file.
 
@@ -61,7 +61,7 @@ class Files:
         chunks = _MeasuredChunks(_from_file(data) if isinstance(data, Path) else (data,))
         with _translated_errors(url, _TARGET):
             _at(url).write(iter(chunks))
-        return Stored(url, chunks.size, chunks.sha256)
+        return StoredFile(url, chunks.size, chunks.sha256)
 
     def get(self, url: str) -> bytes:
         """Return the content of a file, which may also be outside of the root."""

@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import format_option, selection_options, yes_option
 from qexp.cli.output import confirm, say, show_json
-from qexp.cli.terminal import echo
+from qexp.cli.terminal_writer import echo
 from qexp.errors import SelectorError
 from qexp.model import Status, compact
 

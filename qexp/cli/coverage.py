@@ -10,7 +10,7 @@ import click
 
 from qexp.cli.options import NAMES, format_option
 from qexp.cli.output import console, say, show_json
-from qexp.cli.terminal import printable
+from qexp.cli.terminal_writer import printable
 
 if TYPE_CHECKING:
     from qexp.analysis.coverage import Coverage

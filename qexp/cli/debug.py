@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import EXPERIMENT
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo, reserve
+from qexp.cli.terminal_writer import echo, reserve
 from qexp.errors import FunctionError, SourceError
 from qexp.model import Failure
 

@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import format_option
 from qexp.cli.output import console, say, show_json, wrapped
-from qexp.cli.terminal import printable, visible
+from qexp.cli.terminal_writer import printable, visible
 
 if TYPE_CHECKING:
     from qexp.client.doctor import Finding

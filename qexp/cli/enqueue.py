@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo, reserve
+from qexp.cli.terminal_writer import echo, reserve
 from qexp.errors import DatabaseTablesError, ServiceError
 from qexp.model import Json, describe, duration, plain, short_names
 from qexp.truncation import shortened

@@ -6,7 +6,7 @@ import click
 
 from qexp.cli.options import assignments_option, format_option
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo, reserve
+from qexp.cli.terminal_writer import echo, reserve
 from qexp.model import plain
 from qexp.truncation import shortened
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qexp.cli.output import Heading, headings, rate, status_text, table, value_text
-from qexp.cli.terminal import printable
+from qexp.cli.terminal_writer import printable
 from qexp.dotted_names import ABSENT
 from qexp.model import Json, Status, compact, duration, short_names
 from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView

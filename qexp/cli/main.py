@@ -13,62 +13,62 @@ from typing import NamedTuple
 
 import click
 
-from qexp.cli.terminal import echo, open_closed, out
+from qexp.cli.terminal_writer import echo, open_closed, out
 from qexp.errors import QexpError, nearest
 
 INTERRUPTED = 130
 
 
-class Verb(NamedTuple):
+class CommandEntry(NamedTuple):
     """The module of a command, and its line in `--help`, which needs no import."""
 
     module: str
     help: str
 
 
-SECTIONS: Mapping[str, Mapping[str, Verb]] = {
+SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     "Run experiments": {
-        "run": Verb("run", "Enqueue a grid, run it on this machine and show the results."),
-        "enqueue": Verb("enqueue", "Add the experiments of a grid and queue them for the workers."),
-        "diff": Verb("grid", "Show what enqueueing a grid would change; writes nothing."),
-        "worker": Verb("worker", "Run experiments on this machine until stopped."),
-        "wait": Verb("status", "Wait until all experiments of a study have finished."),
-        "requeue": Verb("control", "Run finished experiments again."),
-        "accept": Verb("control", "Accept the kept parts of failed experiments as their results."),
-        "pause": Verb("control", "Pause a study: its running experiments are given back."),
-        "resume": Verb("control", "Resume a paused study, or experiments that paused themselves."),
-        "cancel": Verb("control", "Cancel experiments that wait or run."),
+        "run": CommandEntry("run", "Enqueue a grid, run it on this machine and show the results."),
+        "enqueue": CommandEntry("enqueue", "Add the experiments of a grid and queue them for the workers."),
+        "diff": CommandEntry("grid", "Show what enqueueing a grid would change; writes nothing."),
+        "worker": CommandEntry("worker", "Run experiments on this machine until stopped."),
+        "wait": CommandEntry("status", "Wait until all experiments of a study have finished."),
+        "requeue": CommandEntry("control", "Run finished experiments again."),
+        "accept": CommandEntry("control", "Accept the kept parts of failed experiments as their results."),
+        "pause": CommandEntry("control", "Pause a study: its running experiments are given back."),
+        "resume": CommandEntry("control", "Resume a paused study, or experiments that paused themselves."),
+        "cancel": CommandEntry("control", "Cancel experiments that wait or run."),
     },
     "Look at them": {
-        "status": Verb("status", "Count the experiments of one study, or of all, by status."),
-        "list": Verb("show", "List experiments with their parameters and results."),
-        "show": Verb("show", "Show all about an experiment: parameters, result, attempts."),
-        "explain": Verb("show", "Say why an experiment is in its state, and how to change it."),
-        "workers": Verb("worker_list", "List the workers: host, state, experiments, last heartbeat."),
-        "errors": Verb("show", "Group failures by error, each with the command to run them again."),
-        "logs": Verb("records", "Print the output of an experiment."),
-        "metrics": Verb("records", "Show the series that experiments have recorded, and their lists."),
-        "artifacts": Verb("records", "List the artifacts of experiments, or copy them to this machine."),
-        "source": Verb("records", "Show the exact code that an experiment ran."),
-        "debug": Verb("debug", "Run one experiment in this process and write nothing."),
-        "monitor": Verb("worker", "Watch workers and experiments in the browser (Flower)."),
+        "status": CommandEntry("status", "Count the experiments of one study, or of all, by status."),
+        "list": CommandEntry("show", "List experiments with their parameters and results."),
+        "show": CommandEntry("show", "Show all about an experiment: parameters, result, attempts."),
+        "explain": CommandEntry("show", "Say why an experiment is in its state, and how to change it."),
+        "workers": CommandEntry("worker_list", "List the workers: host, state, experiments, last heartbeat."),
+        "errors": CommandEntry("show", "Group failures by error, each with the command to run them again."),
+        "logs": CommandEntry("records", "Print the output of an experiment."),
+        "metrics": CommandEntry("records", "Show the series that experiments have recorded, and their lists."),
+        "artifacts": CommandEntry("records", "List the artifacts of experiments, or copy them to this machine."),
+        "source": CommandEntry("records", "Show the exact code that an experiment ran."),
+        "debug": CommandEntry("debug", "Run one experiment in this process and write nothing."),
+        "monitor": CommandEntry("worker", "Watch workers and experiments in the browser (Flower)."),
     },
     "Summarize them": {
-        "table": Verb("table", "Show a metric over parameters, as mean ± std over seeds."),
-        "coverage": Verb("coverage", "Count the done experiments of each cell, with reasons for gaps."),
-        "compare": Verb("compare", "Compare methods or studies in pairs: difference, wins, p."),
-        "plot": Verb("plot", "Draw results over parameters, or series over steps."),
-        "report": Verb("report", "Write all about a study to one .html file."),
-        "stale": Verb("stale", "Say which results come from older settings or code."),
-        "export": Verb("show", "Write experiments to a .csv, .parquet or .json file."),
+        "table": CommandEntry("table", "Show a metric over parameters, as mean ± std over seeds."),
+        "coverage": CommandEntry("coverage", "Count the done experiments of each cell, with reasons for gaps."),
+        "compare": CommandEntry("compare", "Compare methods or studies in pairs: difference, wins, p."),
+        "plot": CommandEntry("plot", "Draw results over parameters, or series over steps."),
+        "report": CommandEntry("report", "Write all about a study to one .html file."),
+        "stale": CommandEntry("stale", "Say which results come from older settings or code."),
+        "export": CommandEntry("show", "Write experiments to a .csv, .parquet or .json file."),
     },
     "Services and help": {
-        "up": Verb("services", "Start the embedded Postgres and Valkey."),
-        "down": Verb("services", "Stop the embedded Postgres and Valkey; their data are kept."),
-        "doctor": Verb("doctor", "Check every part of qexp, with the command that repairs it."),
-        "config": Verb("services", "Show each setting, its value and where it came from."),
-        "db": Verb("services", "Migrate the database, or print its roles."),
-        "grid": Verb("grid", "Help with writing grid files."),
+        "up": CommandEntry("services", "Start the embedded Postgres and Valkey."),
+        "down": CommandEntry("services", "Stop the embedded Postgres and Valkey; their data are kept."),
+        "doctor": CommandEntry("doctor", "Check every part of qexp, with the command that repairs it."),
+        "config": CommandEntry("services", "Show each setting, its value and where it came from."),
+        "db": CommandEntry("services", "Migrate the database, or print its roles."),
+        "grid": CommandEntry("grid", "Help with writing grid files."),
     },
 }
 VERBS = {name: verb for section in SECTIONS.values() for name, verb in section.items()}

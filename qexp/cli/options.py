@@ -33,7 +33,7 @@ assignments_option = click.option(
 )
 
 
-class Bounded(click.ParamType[Any]):
+class BoundedNumber(click.ParamType[Any]):
     """A number between bounds, with qexp's error message; a mixin before one of click's number types."""
 
     def __init__(self, expected: str, *bounds: int) -> None:
@@ -48,11 +48,11 @@ class Bounded(click.ParamType[Any]):
             raise click.BadParameter(f"found {value!r}, expected {self.expected}", ctx, param) from error
 
 
-class WholeNumber(Bounded, click.IntRange):
+class WholeNumber(BoundedNumber, click.IntRange):
     """A whole number between bounds."""
 
 
-class Number(Bounded, click.FloatRange):
+class Number(BoundedNumber, click.FloatRange):
     """A number between bounds."""
 
 

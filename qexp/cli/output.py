@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.terminal import data, echo, out, printable
+from qexp.cli.terminal_writer import data, echo, out, printable
 from qexp.model import Json, Status, plain, strict
 from qexp.truncation import listed
 

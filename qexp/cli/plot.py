@@ -18,7 +18,7 @@ from qexp.analysis.plots.spec import (
 )
 from qexp.cli.options import selection_options
 from qexp.cli.output import say
-from qexp.cli.terminal import echo
+from qexp.cli.terminal_writer import echo
 
 if TYPE_CHECKING:
     from qexp.store.selection.selectors import Selection

@@ -11,13 +11,13 @@ import click
 
 from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
 from qexp.cli.output import console, headings, say, show_json, table, value_text
-from qexp.cli.terminal import Stream, echo, exact
+from qexp.cli.terminal_writer import Stream, echo, exact
 from qexp.units import size_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.client.attempt_records import Printed
+    from qexp.client.attempt_records import AttemptOutput
     from qexp.store.reads.records import Artifact, CodeSnapshot
     from qexp.store.selection.selectors import Selection
 
@@ -52,7 +52,7 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
         say(f"attempt {attempt} is still running; follow it with 'qexp logs {experiment} -f'")
 
 
-def _print(stream: Stream, printed: Printed, end: int) -> int:
+def _print(stream: Stream, printed: AttemptOutput, end: int) -> int:
     for piece in printed.pieces:
         if piece.position > end:
             stream.write(f"\n[… {piece.position - end:,} bytes left out …]\n")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from qexp.cli.terminal import echo
+from qexp.cli.terminal_writer import echo
 from qexp.units import size_text
 
 
@@ -27,8 +27,10 @@ def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str
     It needs no network. A table that 'qexp table' would refuse is shown with the reasons.
     """
     from qexp.analysis.plots import names_of
-    from qexp.analysis.report import Options
+    from qexp.analysis.report import ReportOptions
     from qexp.client import Client, reports
 
-    written = reports.write(Client(), Options(study, metrics, names_of(rows or ()), names_of(columns or ())), output)
+    written = reports.write(
+        Client(), ReportOptions(study, metrics, names_of(rows or ()), names_of(columns or ())), output
+    )
     echo(f"{output}: {size_text(written)}")

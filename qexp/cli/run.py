@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import CONCURRENCY, assignments_option, format_option
 from qexp.cli.output import console, say, show_json
-from qexp.cli.terminal import reserve
+from qexp.cli.terminal_writer import reserve
 
 if TYPE_CHECKING:
     from qexp.client import Client

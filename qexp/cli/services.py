@@ -6,7 +6,7 @@ import click
 
 from qexp.cli.options import format_option
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo, exact
+from qexp.cli.terminal_writer import echo, exact
 from qexp.notification_addresses import hidden
 from qexp.settings import load, load_with_origins, redact
 

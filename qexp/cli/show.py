@@ -10,12 +10,12 @@ import click
 
 from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
 from qexp.cli.output import console, say, show_json, status_text, wrapped
-from qexp.cli.terminal import echo, printable
+from qexp.cli.terminal_writer import echo, printable
 from qexp.model import Status, compact, duration, plain
 from qexp.units import size_text
 
 if TYPE_CHECKING:
-    from qexp.client import Client, Shown
+    from qexp.client import Client, ExperimentDetails
     from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
     from qexp.store.selection.selectors import Selection
 
@@ -83,7 +83,7 @@ def show_(selection: Selection, form: str) -> None:
         _show(one)
 
 
-def _show(one: Shown) -> None:
+def _show(one: ExperimentDetails) -> None:
     view = one.experiment
     out = console()
     head = status_text(view.status)

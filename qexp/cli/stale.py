@@ -8,7 +8,7 @@ import click
 
 from qexp.cli.options import format_option
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo
+from qexp.cli.terminal_writer import echo
 
 if TYPE_CHECKING:
     from qexp.store.reads.staleness_model import Outdated, Staleness

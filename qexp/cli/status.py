@@ -9,7 +9,7 @@ import click
 
 from qexp.cli.options import Number, format_option
 from qexp.cli.output import console, say, show_json
-from qexp.cli.terminal import echo
+from qexp.cli.terminal_writer import echo
 from qexp.model import Status
 
 if TYPE_CHECKING:

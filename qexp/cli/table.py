@@ -10,7 +10,7 @@ import click
 
 from qexp.cli.options import NAMES, Command, Number
 from qexp.cli.output import say
-from qexp.cli.terminal import data, exact
+from qexp.cli.terminal_writer import data, exact
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
@@ -124,7 +124,7 @@ def _write(made: Table, name: str, output: Path | None, macros: Path | None) -> 
 def show(made: Table, form: str) -> None:
     """Print a table."""
     from qexp.analysis.writers import render
-    from qexp.cli.terminal_table import show_summary
+    from qexp.cli.summary_table import show_summary
 
     if form == "table":
         show_summary(made)

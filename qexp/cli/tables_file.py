@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from qexp.cli.output import say, show_json
-from qexp.cli.terminal import echo, printable
+from qexp.cli.terminal_writer import echo, printable
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table

@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from qexp.client.attempt_records import Records
     from qexp.client.client import Client
     from qexp.client.enqueue import Difference, Enqueued
-    from qexp.client.experiment_queries import Shown
+    from qexp.client.experiment_queries import ExperimentDetails
     from qexp.client.study import Study
 
-__all__ = ["Client", "Difference", "Enqueued", "Records", "Shown", "Study"]
+__all__ = ["Client", "Difference", "Enqueued", "ExperimentDetails", "Records", "Study"]
 
 _HOMES = {
     "Difference": "enqueue",
     "Enqueued": "enqueue",
     "Records": "attempt_records",
-    "Shown": "experiment_queries",
+    "ExperimentDetails": "experiment_queries",
     "Study": "study",
 }
 

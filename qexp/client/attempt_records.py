@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Printed:
+class AttemptOutput:
     """The output of an attempt, and whether the attempt still runs."""
 
     attempt: int
@@ -34,7 +34,7 @@ class Records:
     def __init__(self, client: Client | None = None) -> None:
         self._client = client or Client()
 
-    def output(self, experiment: int, attempt: int | None = None, after: int = 0) -> Printed:
+    def output(self, experiment: int, attempt: int | None = None, after: int = 0) -> AttemptOutput:
         """Return the output of an attempt, by default the last one, from byte *after*."""
         with self._client.begin() as connection:
             selectors.where(connection, Selection(ids=((experiment, experiment),)))
@@ -42,7 +42,9 @@ class Records:
             number = last if attempt is None else attempt
             if not 1 <= number <= max(last, 1):
                 raise ContextError(f"experiment {experiment}: there is no attempt {number}; the last one is {last}")
-            return Printed(number, records.output(connection, experiment, number, after), running and number == last)
+            return AttemptOutput(
+                number, records.output(connection, experiment, number, after), running and number == last
+            )
 
     def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
         """Return the series of the selected experiments as a long frame; see `qexp.metrics`."""

@@ -15,9 +15,9 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from qexp.current_process import user_name
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
-from qexp.process_identity import user_name
 from qexp.settings import Settings, load
 from qexp.store.connection import Connection, Database
 from qexp.store.reads import lock_holders, study_progress, study_rows, workers
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from qexp.client.enqueue import Difference, Enqueued
-    from qexp.client.experiment_queries import Shown
+    from qexp.client.experiment_queries import ExperimentDetails
     from qexp.client.explain import Explanation
     from qexp.grid import Grid
     from qexp.queueing.publisher import Publisher
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
     from qexp.store.selection.selectors import Selection
-    from qexp.store.writes.accepted_results import Accepted
+    from qexp.store.writes.accepting import Accepted
 
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class Client:
         with self.begin() as connection:
             return study_progress.count(connection, selectors.where(connection, selection))
 
-    def show(self, selection: Selection) -> list[Shown]:
+    def show(self, selection: Selection) -> list[ExperimentDetails]:
         """Return everything about the selected experiments."""
         from qexp.client import experiment_queries
 
@@ -234,7 +234,7 @@ class Client:
         They continue from their checkpoints, with *fresh* from the beginning. A selection of stale experiments
         refers to the newest revision before this call, which may make another one.
         """
-        from qexp.client.study_specs import renew, renewal
+        from qexp.client.study_definition import renew, renewal
         from qexp.file_storage import Files
         from qexp.queueing import broker
         from qexp.store.selection import selectors
@@ -268,12 +268,10 @@ class Client:
         """
         from qexp.file_storage import Files
         from qexp.store.selection import selectors
-        from qexp.store.writes import accepted_results
+        from qexp.store.writes import accepting
 
         who = user_name()
-        done = self.change(
-            lambda connection: accepted_results.accept(connection, selectors.where(connection, selection), who)
-        )
+        done = self.change(lambda connection: accepting.accept(connection, selectors.where(connection, selection), who))
         self.renew_views()
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from qexp import notify
 from qexp.client import code_provenance
 from qexp.client.function_check import checked
-from qexp.client.study_specs import study_spec
+from qexp.client.study_definition import study_spec
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json, Status

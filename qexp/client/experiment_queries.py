@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ExperimentDetails:
     """Everything about one experiment."""
 
     experiment: ExperimentView
@@ -33,11 +33,11 @@ def experiments(connection: Connection, selection: Selection, limit: int | None 
     return list(experiment_rows.experiments(connection, selectors.where(connection, selection), limit))
 
 
-def show(connection: Connection, selection: Selection) -> list[Shown]:
+def show(connection: Connection, selection: Selection) -> list[ExperimentDetails]:
     """Return everything about the selected experiments."""
     found = experiments(connection, selection)
     attempts = experiment_rows.attempts(connection, [view.id for view in found])
-    return [Shown(view, attempts[view.id]) for view in found]
+    return [ExperimentDetails(view, attempts[view.id]) for view in found]
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:

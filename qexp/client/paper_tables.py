@@ -14,7 +14,7 @@ from qexp.analysis.writers import check_macros_file, check_table_file, encoded, 
 from qexp.analysis.writers.text_diff import difference, macro_difference
 from qexp.client.client import Client
 from qexp.client.tables_and_comparisons import snapshot
-from qexp.errors import DatabaseTablesError, ExportError, QexpError, RefusedError, ServiceError, SummaryError, nearest
+from qexp.errors import DatabaseTablesError, ExportError, OptionError, QexpError, RefusedError, ServiceError, nearest
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
@@ -129,11 +129,11 @@ def _with_source(table: Table, planned: PlannedTable) -> Table:
 
 
 def selected_tables(paper: TablesFile, names: Sequence[str]) -> list[PlannedTable]:
-    """Return the tables with these names, or all if there are no names. Raises SummaryError for an unknown name."""
+    """Return the tables with these names, or all if there are no names. Raises OptionError for an unknown name."""
     for name in names:
         if name not in paper.names:
             hint = nearest(name, paper.names) or f"; there are {', '.join(paper.names)}"
-            raise SummaryError(f"--only: there is no table {name!r} in {paper.path}{hint}")
+            raise OptionError(f"--only: there is no table {name!r} in {paper.path}{hint}")
     return [planned for planned in paper.tables if not names or planned.name in names]
 
 

@@ -12,7 +12,7 @@ from qexp.analysis.plots.spec import PlotSpec, require_matplotlib
 from qexp.analysis.table.name_resolution import check_where
 from qexp.client import experiment_queries
 from qexp.client.tables_and_comparisons import snapshot
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.model import counted
 from qexp.store.connection import Connection
 from qexp.store.reads import plotted_experiments, study_rows
@@ -29,7 +29,7 @@ def plot(client: Client, selection: Selection, request: PlotSpec) -> Picture:
     """
     Return a picture of the selected experiments of one study, from one snapshot of the database.
 
-    Raises SummaryError if an option does not fit the study. Raises RefusedError if the picture would be wrong, because
+    Raises OptionError if an option does not fit the study. Raises RefusedError if the picture would be wrong, because
     it pools a parameter, or results of different settings or code.
     """
     require_matplotlib()
@@ -53,14 +53,14 @@ def plot(client: Client, selection: Selection, request: PlotSpec) -> Picture:
 
 
 def _check_selectors(selection: Selection) -> None:
-    """Raise SummaryError if experiments are selected by status."""
+    """Raise OptionError if experiments are selected by status."""
     if selection.statuses or selection.error is not None:
         option = "--status, --failed" if selection.statuses else "--error"
-        raise SummaryError(f"{option}: pictures show only done experiments; select by parameters with --where")
+        raise OptionError(f"{option}: pictures show only done experiments; select by parameters with --where")
 
 
 def _check_where(study: StudyRow, selection: Selection) -> None:
-    """Raise SummaryError if experiments are selected by results."""
+    """Raise OptionError if experiments are selected by results."""
     if selection.where is not None:
         check_where([study], selection.where, "picture")
 

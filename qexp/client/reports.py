@@ -11,11 +11,11 @@ from qexp.analysis.report.page import page
 from qexp.client.tables_and_comparisons import snapshot
 
 if TYPE_CHECKING:
-    from qexp.analysis.report import Options
+    from qexp.analysis.report import ReportOptions
     from qexp.client.client import Client
 
 
-def write(client: Client, options: Options, path: Path) -> int:
+def write(client: Client, options: ReportOptions, path: Path) -> int:
     """
     Write the report of a study to a .html file, completely or not at all; return its size in bytes.
 

@@ -155,11 +155,11 @@ class Study:
         *metric* names results, by default all numeric ones. *rows* and *columns* name parameters, by default chosen by
         the grid. Tables that `qexp.table` would refuse appear with the reasons.
         """
-        from qexp.analysis.report import Options
+        from qexp.analysis.report import ReportOptions
         from qexp.client.reports import write
 
         metrics, first, second = ((names,) if isinstance(names, str) else names for names in (metric, rows, columns))
-        write(self._client, Options(self.name, tuple(metrics), tuple(first), tuple(second)), Path(path))
+        write(self._client, ReportOptions(self.name, tuple(metrics), tuple(first), tuple(second)), Path(path))
         return Path(path)
 
     def errors(self) -> list[experiment_rows.ErrorGroup]:

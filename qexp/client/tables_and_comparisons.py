@@ -16,7 +16,7 @@ from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.analysis.table.build import build
 from qexp.analysis.table.spec import TableSpec
 from qexp.client.client import Client
-from qexp.errors import SummaryError, nearest
+from qexp.errors import OptionError, nearest
 from qexp.pydantic_errors import expected_one_of, own_sentence
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Spec = TypeVar("Spec", bound=BaseModel)
 
 
 def spec_of(options: dict[str, Any]) -> TableSpec:
-    """Return the validated options of a table. Raises SummaryError for the first wrong one."""
+    """Return the validated options of a table. Raises OptionError for the first wrong one."""
     return _checked(TableSpec, options)
 
 
@@ -40,11 +40,11 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
         first, *others = error.errors()
         place = str(first["loc"][0])
         if first["type"] == "extra_forbidden":
-            raise SummaryError(f"there is no option {place!r}{nearest(place, kind.model_fields)}") from error
+            raise OptionError(f"there is no option {place!r}{nearest(place, kind.model_fields)}") from error
         if (sentence := own_sentence(first)) is not None:
-            raise SummaryError(f"{place}: {sentence}") from error
+            raise OptionError(f"{place}: {sentence}") from error
         same = [first, *(other for other in others if other["loc"][0] == place)]
-        raise SummaryError(f"{place}: found {options[place]!r}, expected {expected_one_of(same)}") from error
+        raise OptionError(f"{place}: found {options[place]!r}, expected {expected_one_of(same)}") from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from qexp.dotted_names import ABSENT
-from qexp.functions.written_keys import fields, inner, items
+from qexp.functions.converted_parts import fields, inner, items
 from qexp.model import SCALARS, Json, canonical
 from qexp.serialization import KEY_TYPES, KeyText, to_json
 

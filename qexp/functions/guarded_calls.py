@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from types import CodeType, TracebackType
 from typing import Any, NoReturn, TypeVar
 
+from qexp.current_process import is_this_process
 from qexp.errors import FunctionError
-from qexp.process_identity import is_this_process
 from qexp.truncation import single_line
 
 _MODULE: Callable[[type], Any] = type.__dict__["__module__"].__get__

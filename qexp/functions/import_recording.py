@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+from qexp.functions.folder_imports import ModuleFolder, entered_folder, is_package, modules_mark, origin
 from qexp.functions.import_statements import Statements, statements
-from qexp.functions.module_folders import ModuleFolder, entered_folder, is_package, modules_mark, origin
 from qexp.model import Imports
 
 log = logging.getLogger(__name__)

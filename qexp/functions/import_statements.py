@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from qexp.functions.module_folders import stamp
+from qexp.functions.folder_imports import stamp
 
 # name() means a call of a bare name: `model.eval()` and `platform.system()` are harmless
 _BY_NAME = frozenset(

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from qexp.dotted_names import ABSENT
+from qexp.functions.converted_parts import accepted_keys, fields
 from qexp.functions.guarded_calls import must_propagate
-from qexp.functions.written_keys import accepted_keys, fields
 from qexp.model import Json
 
 Path = tuple[str | int, ...]

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from qexp.functions.folder_imports import importing_from, is_installed, origin
 from qexp.functions.import_statements import statements
 from qexp.functions.importability import is_importable
 from qexp.functions.lookup import resolve
-from qexp.functions.module_folders import importing_from, is_installed, origin
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 from qexp.errors import FunctionError, nearest
 from qexp.functions.callables import require_function
+from qexp.functions.folder_imports import importing_from, is_installed, origin
 from qexp.functions.guarded_calls import action_of, calling, must_propagate
 from qexp.functions.importability import is_importable
-from qexp.functions.module_folders import importing_from, is_installed, origin
 from qexp.functions.signature import Function
 
 

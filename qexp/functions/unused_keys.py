@@ -7,8 +7,8 @@ from typing import Any
 
 from qexp.dotted_names import ABSENT
 from qexp.errors import nearest
+from qexp.functions.converted_parts import accepted_keys, fields, inner, items
 from qexp.functions.key_effects import Convert, Path, has_effect, replaced
-from qexp.functions.written_keys import accepted_keys, fields, inner, items
 from qexp.model import Json
 
 

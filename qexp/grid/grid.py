@@ -11,7 +11,7 @@ from qexp.default_field_marks import marked
 from qexp.grid import key_conflicts, text_warnings, validation
 from qexp.grid.assignments import Assignment
 from qexp.grid.axes import Axis, axes_of
-from qexp.grid.object_parameters import instances_in
+from qexp.grid.object_round_trip import instances_in
 from qexp.grid.overlay import layered, layered_data, overlaid
 from qexp.grid.parameter_sets import ParameterSets
 from qexp.grid.schema import GridFile, validate

@@ -14,7 +14,7 @@ _Patterns = tuple[tuple[re.Pattern[str], bool], ...]
 
 
 @dataclass(frozen=True)
-class Level:
+class IgnoreFile:
     """One ignore file: the length of the path of its folder, and its patterns, the last one first."""
 
     above: int
@@ -27,20 +27,20 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Rules:
+class IgnoreRules:
     """
     The ignore files that apply to one folder, the nearest first.
 
     A `.qexpignore` overrules every `.gitignore`: its line `!generated.py` includes a file that git ignores.
     """
 
-    own: tuple[Level, ...] = ()
-    git: tuple[Level, ...] = ()
+    own: tuple[IgnoreFile, ...] = ()
+    git: tuple[IgnoreFile, ...] = ()
 
-    def below(self, folder: Path, above: int) -> Rules:
+    def below(self, folder: Path, above: int) -> IgnoreRules:
         """Return the rules with the ignore files in *folder*; *above* is the length of its path with a final slash."""
         own, git = _level(folder / _OWN, above), _level(folder / _GIT, above)
-        return Rules(own + self.own, git + self.git) if own or git else self
+        return IgnoreRules(own + self.own, git + self.git) if own or git else self
 
     def ignores(self, path: str) -> bool:
         """Return whether *path*, relative to the repository's root, is left out. Paths of folders end with a slash."""
@@ -48,7 +48,7 @@ class Rules:
         return next((verdict for verdict in verdicts if verdict is not None), False)
 
 
-def rules_above(folder: Path) -> tuple[str, Rules]:
+def rules_above(folder: Path) -> tuple[str, IgnoreRules]:
     """
     Return the path of *folder* in its repository, and the ignore files of its parents up to the repository's root.
 
@@ -56,12 +56,12 @@ def rules_above(folder: Path) -> tuple[str, Rules]:
     this folder.
     """
     root = next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
-    path, rules = "", Rules(git=_level(_exclude_file(root / ".git"), 0))
+    path, rules = "", IgnoreRules(git=_level(_exclude_file(root / ".git"), 0))
     for part in folder.relative_to(root).parts:
         rules = rules.below(root / path, len(path))
         path += f"{part}/"
         if rules.ignores(path):
-            return "", Rules()
+            return "", IgnoreRules()
     return path, rules
 
 
@@ -74,9 +74,9 @@ def _exclude_file(git: Path) -> Path:
     return git / "info" / "exclude"
 
 
-def _level(file: Path, above: int) -> tuple[Level, ...]:
+def _level(file: Path, above: int) -> tuple[IgnoreFile, ...]:
     patterns = _patterns(_text(file))
-    return (Level(above, patterns),) if patterns else ()
+    return (IgnoreFile(above, patterns),) if patterns else ()
 
 
 def _text(file: Path) -> str:

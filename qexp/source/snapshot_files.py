@@ -11,7 +11,7 @@ from pathlib import Path
 from qexp.errors import SourceError
 from qexp.settings import LOCK_FILE
 from qexp.source.forbidden_files import is_forbidden, needs_warning
-from qexp.source.ignore_files import Rules, rules_above
+from qexp.source.ignore_files import IgnoreRules, rules_above
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
 MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
@@ -35,7 +35,7 @@ class _PendingFolder:
 
     folder: Path
     path: str
-    rules: Rules
+    rules: IgnoreRules
     trail: frozenset[_Id]
 
     def with_own_rules(self) -> _PendingFolder:

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import psycopg
 
+from qexp.current_process import is_this_process
 from qexp.errors import DatabaseUnreachableError, ServiceError
-from qexp.process_identity import is_this_process
 from qexp.settings import Settings, place
 from qexp.store.connection import RawConnection, connect, unreachable
 from qexp.truncation import single_line

@@ -21,8 +21,8 @@ from qexp.worker import password_masking
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child.message_runner import MessageRunner
 from qexp.worker.child.startup import detach
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.main.process import MainProcess
-from qexp.worker.shutdown_policy import ShutdownPolicy
 from qexp.worker.slots import SLOTS
 
 
@@ -31,13 +31,13 @@ def install(app: Celery, settings: Settings) -> None:
     password_masking.set_passwords(settings)
     worker = uuid.uuid4()
     scratch = Scratch(worker)
-    shutdown_policy = ShutdownPolicy(settings)
-    main_process = MainProcess(settings, worker, scratch, shutdown_policy)
+    lifetime = WorkerLifetime(settings)
+    main_process = MainProcess(settings, worker, scratch, lifetime)
 
     @functools.cache
     def message_runner() -> MessageRunner:
         slot, retire = internals.child_index(), internals.retire_child
-        return MessageRunner(settings, ReconnectingConnection(settings), worker, scratch, slot, shutdown_policy, retire)
+        return MessageRunner(settings, ReconnectingConnection(settings), worker, scratch, slot, lifetime, retire)
 
     class ExperimentRequest(internals.MessageRequest):
         """Tells the main process that a child has taken a message, or died."""
@@ -85,7 +85,7 @@ def install(app: Celery, settings: Settings) -> None:
             internals.stop_taking(sender, queues)
 
         internals.wake_on_signals(sender)
-        shutdown_policy.start(queues, stop_taking)
+        lifetime.start(queues, stop_taking)
         main_process.start(stop_taking)
 
     def announce_stop(**_: Any) -> None:

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from qexp.current_process import is_this_process
 from qexp.errors import QexpError
-from qexp.process_identity import is_this_process
 from qexp.truncation import single_line
 
 log = logging.getLogger(__name__)

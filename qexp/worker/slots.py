@@ -22,7 +22,7 @@ _REFUSES_NEW, _STOPPING = SLOTS * _SLOT.size, SLOTS * _SLOT.size + 1
 _SIZE = _STOPPING + 1
 
 
-class Request(IntEnum):
+class ChildRequest(IntEnum):
     """A request of the main process to a child."""
 
     NONE = 0
@@ -57,7 +57,7 @@ class SlotEntry(NamedTuple):
     """Bytes; 0 without a limit."""
     asks_to_stop: bool = False
     """The function has called `stop_requested`, so it may stop by itself."""
-    request: Request = Request.NONE
+    request: ChildRequest = ChildRequest.NONE
 
 
 class SlotTable:
@@ -147,7 +147,7 @@ class SlotTable:
         """Write that a subprocess of the child runs the function."""
         struct.pack_into("=qd", self._map, slot * _SLOT.size + _PROCESS, process, born)
 
-    def request(self, slot: int, request: Request) -> None:
+    def request(self, slot: int, request: ChildRequest) -> None:
         """Write a request to the child of a slot."""
         self._map[slot * _SLOT.size + _REQUEST] = request
 
@@ -195,5 +195,5 @@ class SlotTable:
 
 def _entry(data: bytes) -> SlotEntry | None:
     fields: list[Any] = list(_SLOT.unpack(data)[:-1])
-    fields[9:] = bool(fields[9]), Request(fields[10])
+    fields[9:] = bool(fields[9]), ChildRequest(fields[10])
     return SlotEntry(*fields) if fields[2] else None

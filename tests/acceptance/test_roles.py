@@ -18,7 +18,7 @@ from qexp.errors import RoleError
 from qexp.grid import Grid
 from qexp.settings import socket_url
 from qexp.store.connection import connect
-from qexp.store.rules import failure_limit, notifications, quarantine
+from qexp.store.rules import failure_limit, notifications, worker_quarantine
 from qexp.store.schema import schema_version
 from qexp.store.writes import control
 
@@ -168,14 +168,14 @@ def test_the_worker_role_has_all_rights_that_workers_need(roles, start, enqueue,
 
 
 def test_the_worker_role_may_act_as_leader(roles, view):
-    suspect = quarantine.Suspect(uuid.uuid4(), "w@here", "here", [1], ["x"], "ValueError")
+    suspect = worker_quarantine.SuspectWorker(uuid.uuid4(), "w@here", "here", [1], ["x"], "ValueError")
     with Client(roles.worker).begin() as connection:
         assert failure_limit.exceeded(connection) == []
-        assert quarantine.suspects(connection, 30.0) == []
-        assert quarantine.conviction(connection, suspect) is None
-        assert list(connection.execute(quarantine.done_by_others(suspect, datetime.now(UTC)))) == []
-        assert not connection.execute(select(quarantine.survived(suspect))).scalar_one()
-        assert not quarantine.quarantine(connection, suspect, "it fails", 30.0)
+        assert worker_quarantine.suspects(connection, 30.0) == []
+        assert worker_quarantine.conviction(connection, suspect) is None
+        assert list(connection.execute(worker_quarantine.done_by_others(suspect, datetime.now(UTC)))) == []
+        assert not connection.execute(select(worker_quarantine.survived(suspect))).scalar_one()
+        assert not worker_quarantine.quarantine(connection, suspect, "it fails", 30.0)
         news = notifications.news(connection, True, 30.0, 30.0)[0]
         notifications.note(connection, news.id, notifications.Event.FAILED, news.renewed_at, "text", ["json://here/x"])
         due = next(notice for notice in notifications.due(connection) if notice.text == "text")

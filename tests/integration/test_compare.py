@@ -15,7 +15,7 @@ from study_support import made_study
 import qexp
 from qexp.client import Study
 from qexp.client.tables_and_comparisons import compare
-from qexp.errors import RefusedError, SummaryError
+from qexp.errors import OptionError, RefusedError
 from qexp.model import Failure
 from qexp.store.selection.selectors import parse
 
@@ -201,7 +201,7 @@ def test_a_parameter_that_each_study_has_once_belongs_to_the_study(client, made)
 def test_a_parameter_that_only_one_method_has_is_averaged_or_refused(client, made):
     when = [{"if": {"model": "svm"}, "parameters": {"c": [1, 10]}}]
     study = made().enqueue(GRID, when=when).finish(noisy(random.Random(7)))
-    with pytest.raises(SummaryError, match="tree has no parameter 'c', svm has 2 values; average with --average c, or"):
+    with pytest.raises(OptionError, match="tree has no parameter 'c', svm has 2 values; average with --average c, or"):
         compare(study.name, by="model", metric="accuracy", client=client)
     (pair,) = compare(study.name, by="model", metric="accuracy", average="c", client=client).pairs
     rows = client.frame(parse([study.name]))
@@ -346,13 +346,13 @@ def test_ranks_over_few_datasets_have_no_test(client, made):
 def test_all_pairs_up_to_six_methods_otherwise_against_a_baseline(client, made):
     many = {"model": [f"m{n}" for n in range(7)], "seed": {"range": [0, 8]}}
     study = made().enqueue(many).finish(noisy(random.Random(10)))
-    with pytest.raises(SummaryError, match="7 values make 21 pairs"):
+    with pytest.raises(OptionError, match="7 values make 21 pairs"):
         compare(study.name, by="model", metric="accuracy", client=client)
     against = compare(study.name, by="model", metric="accuracy", baseline="m3", client=client)
     assert [pair.second for pair in against.pairs] == ["m3"] * 6
     some = compare(study.name, by="model", metric="accuracy", where="model != 'm6'", client=client)
     assert len(some.pairs) == 15 and some.is_matrix
-    with pytest.raises(SummaryError, match="there is no model 'm9'"):
+    with pytest.raises(OptionError, match="there is no model 'm9'"):
         compare(study.name, by="model", metric="accuracy", baseline="m9", client=client)
 
 
@@ -401,10 +401,10 @@ def test_an_impossible_comparison_is_an_error(client, made):
         ({"by": "model", "test": "anova"}, "test: "),
         ({"by": "model", "where": "accuracy > 0.8"}, "narrowed by parameters only"),
     ):
-        with pytest.raises(SummaryError, match=text):
+        with pytest.raises(OptionError, match=text):
             compare(study.name, client=client, **{"metric": "accuracy", **options})
     waiting = made().enqueue(GRID).name
-    with pytest.raises(SummaryError, match="nothing is done yet; 'qexp status"):
+    with pytest.raises(OptionError, match="nothing is done yet; 'qexp status"):
         compare(waiting, by="model", metric="accuracy", client=client)
 
 

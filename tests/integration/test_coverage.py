@@ -13,7 +13,7 @@ from qexp.analysis.coverage.export import write
 from qexp.analysis.coverage.spec import CoverageSpec
 from qexp.client import Study
 from qexp.client.tables_and_comparisons import coverage
-from qexp.errors import SummaryError, UnknownStudyError
+from qexp.errors import OptionError, UnknownStudyError
 from qexp.model import Failure
 from qexp.store.reads import reproduced_results
 from qexp.store.selection.selectors import parse
@@ -260,7 +260,7 @@ def test_unknown_studies_and_names_are_errors(client, made):
         ({"where": "accuracy > 0.5"}, "narrowed by parameters only"),
         ({"rows": "model", "columns": "model"}, "an axis has one role"),
     ):
-        with pytest.raises(SummaryError, match=text):
+        with pytest.raises(OptionError, match=text):
             coverage(study.name, client=client, **options)
     with pytest.raises(UnknownStudyError):
         coverage("nothing_like_it", client=client)
@@ -272,7 +272,7 @@ def test_a_metric_of_a_study_without_results_yet_is_no_error(client, made):
 
 def test_a_metric_that_is_text_is_refused(client, made):
     study = made().enqueue(GRID).finish(lambda params: {"name": "x"})
-    with pytest.raises(SummaryError, match="name is text"):
+    with pytest.raises(OptionError, match="name is text"):
         coverage(study.name, metric="name", client=client)
 
 

@@ -18,9 +18,9 @@ from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.child.result_log import ResultLog
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.main.process import MainProcess
 from qexp.worker.main.reconciler import Reconciler
-from qexp.worker.shutdown_policy import ShutdownPolicy
 
 PID = 2**22 + 7
 """A process id above 2**22, which Linux never assigns."""
@@ -40,7 +40,7 @@ def claims(client, raw, tmp_path, worker):
 @pytest.fixture
 def settle(client, tmp_path):
     """Have another worker record the outcomes that a process left in a folder."""
-    main_process = MainProcess(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), ShutdownPolicy(client.settings))
+    main_process = MainProcess(client.settings, uuid.uuid4(), Scratch(uuid.uuid4()), WorkerLifetime(client.settings))
     return lambda claim, begun=(): main_process.recovery.recover_process(claim.worker, tmp_path, PID, list(begun))
 
 
@@ -183,7 +183,7 @@ def main_process(client, claims, tmp_path):
     scratch = Scratch(uuid.uuid4())
     scratch.make()
     settings = client.settings.model_copy(update={"home": tmp_path, "heartbeat": 0.05})
-    made = MainProcess(settings, claims[0].worker, scratch, ShutdownPolicy(settings))
+    made = MainProcess(settings, claims[0].worker, scratch, WorkerLifetime(settings))
     made.slots.create()
     yield made
     scratch.remove()

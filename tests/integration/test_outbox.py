@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from qexp.client.doctor import experiment_checks as doctor
+from qexp.client.doctor import runtime_checks as doctor
 from qexp.client.doctor.finding import DoctorState
 from qexp.grid import Grid
 from qexp.model import Departure, Error, Failure, Outcome, Usage

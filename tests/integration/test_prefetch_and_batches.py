@@ -25,7 +25,7 @@ from qexp.worker.child.message_runner import MessageRunner
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.result_batcher import ResultBatcher
-from qexp.worker.shutdown_policy import ShutdownPolicy
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.slots import SlotTable
 
 MANY = 200
@@ -51,7 +51,7 @@ class Process:
     def __init__(self, settings, line, scratch, worker):
         self.slots, self.worker = SlotTable(scratch.slots), worker
         self.held = HeldExperiments(self.slots, 0, scratch.folder)
-        self.claims = ClaimPrefetcher(settings, worker, line, ShutdownPolicy(settings), self.slots, self.held)
+        self.claims = ClaimPrefetcher(settings, worker, line, WorkerLifetime(settings), self.slots, self.held)
         self.results = ResultBatcher(settings, line, self.held, self.claims.claim_ahead)
 
     def open(self, ids):
@@ -261,7 +261,7 @@ def runner(client, scratch, line, worker, monkeypatch):
 
     def runner(attempt):
         monkeypatch.setattr(AttemptRunner, "attempt", lambda _, claim: attempt(claim))
-        return MessageRunner(client.settings, line, worker(), scratch, None, ShutdownPolicy(client.settings))
+        return MessageRunner(client.settings, line, worker(), scratch, None, WorkerLifetime(client.settings))
 
     return runner
 

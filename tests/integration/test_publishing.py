@@ -11,7 +11,7 @@ from qexp.client import Client
 from qexp.grid import Grid
 from qexp.model import Outcome, Status
 from qexp.queueing import broker
-from qexp.queueing.lost import LostMessages
+from qexp.queueing.lost_messages import LostMessages
 from qexp.queueing.messages import ids_in
 from qexp.queueing.publisher import Publisher
 from qexp.store.connection import Database
@@ -19,7 +19,7 @@ from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 from qexp.store.writes.publishing import RecentDurations, recent_durations
 from qexp.worker.main.reconciler import Reconciler
-from qexp.worker.slots import Request, SlotEntry, SlotTable
+from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
 
 DEAD = 2**22 + 7
 """A process id above 2**22, which Linux never assigns."""
@@ -176,7 +176,7 @@ def test_messages_missing_from_an_empty_queue_are_announced_again(
     with redis.Redis.from_url(site.broker_url) as server:
         server.delete(f"{queue}\x06\x165")
     assert again(known) == 0, "it may be on its way to a child"
-    monkeypatch.setattr("qexp.queueing.lost.LOST_AFTER", 0.0)
+    monkeypatch.setattr("qexp.queueing.lost_messages.LOST_AFTER", 0.0)
     assert again(known) == 4
     assert depth() == 4
 
@@ -195,7 +195,7 @@ def test_messages_missing_before_the_next_one_of_a_queue_are_announced_again(
         while server.llen(f"{queue}\x06\x165") > 3:
             server.rpop(f"{queue}\x06\x165")
     assert again(known) == 0, "it may be on its way to a child"
-    monkeypatch.setattr("qexp.queueing.lost.LOST_AFTER", 0.0)
+    monkeypatch.setattr("qexp.queueing.lost_messages.LOST_AFTER", 0.0)
     assert again(known) == 1, "the first one is lost, the others are on the queue"
     assert depth() == 4
     assert again(known) == 0
@@ -326,7 +326,7 @@ def strays(narrow, raw, enqueue, worker, tmp_path):
         slots, died = SlotTable(tmp_path / "slots"), []
         slots.create()
         if begun:
-            slots.write(0, SlotEntry(pid, 0.0, claims[0].id, 1, pid, 0.0, 0.0, math.inf, 0, False, Request.NONE))
+            slots.write(0, SlotEntry(pid, 0.0, claims[0].id, 1, pid, 0.0, 0.0, math.inf, 0, False, ChildRequest.NONE))
         return study, claims, Reconciler(slots, worker, died.append), died
 
     return strays

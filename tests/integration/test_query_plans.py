@@ -12,7 +12,7 @@ from qexp.client import Client
 from qexp.model import Status
 from qexp.store.connection import Database, connect
 from qexp.store.reads import study_progress, study_rows
-from qexp.store.rules import failure_limit, notifications, quarantine
+from qexp.store.rules import failure_limit, notifications, worker_quarantine
 from qexp.store.writes import claiming, publishing, worker_rows
 
 HOT = {**claiming.SQL, **worker_rows.SQL}
@@ -162,9 +162,9 @@ LOOKS = {
     "counts of one": lambda connection: study_progress.counts(connection, 1),
     "brakes": failure_limit.exceeded,
     "notices": lambda connection: notifications.news(connection, False, LEASE, 30),
-    "suspects": lambda connection: quarantine.suspects(connection, LEASE),
-    "errors": lambda connection: quarantine.conviction(
-        connection, quarantine.Suspect(WORKER, "worker@here", "here", [1], ["abc1"], "E")
+    "suspects": lambda connection: worker_quarantine.suspects(connection, LEASE),
+    "errors": lambda connection: worker_quarantine.conviction(
+        connection, worker_quarantine.SuspectWorker(WORKER, "worker@here", "here", [1], ["abc1"], "E")
     ),
 }
 

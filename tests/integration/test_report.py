@@ -10,10 +10,10 @@ from sqlalchemy import text
 from tests_support import T0KEN
 
 from qexp import Study
-from qexp.analysis.report import Options, gather
+from qexp.analysis.report import ReportOptions, gather
 from qexp.analysis.report.page import page
 from qexp.client import reports
-from qexp.errors import ExportError, SummaryError, UnknownStudyError
+from qexp.errors import ExportError, OptionError, UnknownStudyError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome, Usage
 from qexp.source import current
@@ -348,7 +348,7 @@ def test_an_unknown_name_writes_no_file(enqueue, finish, client, tmp_path, optio
     name = enqueue()
     finish(name, score)
     enqueue(include=[{"step": number} for number in range(1_499)])
-    with pytest.raises(SummaryError) as caught:
+    with pytest.raises(OptionError) as caught:
         Study(name, client).report(tmp_path / "x.html", **options)
     assert found in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -366,7 +366,7 @@ def test_bad_paths_and_studies_are_refused_in_one_line(enqueue, client, tmp_path
             Study(name, client).report(path)
         assert found in str(caught.value)
     with pytest.raises(UnknownStudyError):
-        reports.write(client, Options("nosuch"), tmp_path / "x.html")
+        reports.write(client, ReportOptions("nosuch"), tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
 
 
@@ -404,7 +404,7 @@ def test_the_order_in_which_rows_are_read_changes_nothing(enqueue, finish, clien
         with client.begin() as connection:
             for way in off:
                 connection.execute(text(f"SET LOCAL enable_{way} = off"))
-            pages.append(page(gather(connection, Options(name))))
+            pages.append(page(gather(connection, ReportOptions(name))))
     # Then the report is the same
     assert pages[0] == pages[1]
 

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from qexp.client import Study, staleness
-from qexp.errors import RefusedError, SummaryError
+from qexp.errors import OptionError, RefusedError
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Imports, Outcome
 from qexp.store.reads import plotted_experiments, snapshots
@@ -343,7 +343,7 @@ def test_a_picture_of_two_settings_is_refused_unless_allowed(client, raw, enqueu
     # Then the picture names the mixed settings and the omitted result
     assert reason in drawn.notes
     assert "1 done experiment is not drawn: the newest grid leaves it out" in drawn.notes
-    with pytest.raises(SummaryError, match="--allow: found 'all', expected open, mixed or both"):
+    with pytest.raises(OptionError, match="--allow: found 'all', expected open, mixed or both"):
         study.plot("y", "scatter", x="x", allow="all")
 
 

@@ -620,7 +620,7 @@ class Machine(RuleBasedStateMachine):
             row, writer, current = found
             self.keys += 1
             data = str(self.keys).encode()
-            made = journal.Saved("json", data, None, "0", writer.attempt, {"last_key": self.keys})
+            made = journal.SavedCheckpoint("json", data, None, "0", writer.attempt, {"last_key": self.keys})
             assert journal.save(self.raw, writer, name, made, len(data), keep) == ("" if current else None)
             if current:
                 row.saved[name] = writer.attempt, data, keep, self.keys, row.result or {}

@@ -13,7 +13,7 @@ from finished_studies import (
     texts,
 )
 
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 
 
 def test_a_fold_is_not_a_replicate_by_default(finished_study):
@@ -82,7 +82,7 @@ TUNED = SMALL | {"lr": [0.01, 0.1]}
 @pytest.mark.parametrize("by", ["accuracy", "result.accuracy", "again"])
 def test_a_selection_by_the_reported_metric_is_refused(finished_study, by):
     study = finished_study(TUNED, tuned)
-    with pytest.raises(SummaryError, match="so the best of several values would look too good"):
+    with pytest.raises(OptionError, match="so the best of several values would look too good"):
         study.table(columns="", best="lr", by=by)
 
 
@@ -92,7 +92,7 @@ def test_a_copy_of_the_reported_metric_is_refused_even_if_a_run_diverged(finishe
         return tuned(params) | ({"accuracy": math.nan, "again": math.nan} if diverged else {})
 
     study = finished_study(TUNED, ending)
-    with pytest.raises(SummaryError, match="--by again: it equals accuracy in every experiment"):
+    with pytest.raises(OptionError, match="--by again: it equals accuracy in every experiment"):
         study.table(columns="", best="lr", by="again", allow="nan")
 
 
@@ -198,13 +198,13 @@ def test_a_p_value_that_few_replicates_cannot_reach_is_not_printed(finished_stud
     ["accuracy > 0.5", "result.accuracy > 0.5", "status = 'done'", "\"status\" = 'done'", "seed < 3 and duration < 9"],
 )
 def test_a_condition_on_results_or_status_is_refused(finished_study, where):
-    with pytest.raises(SummaryError, match="a table is narrowed by parameters only"):
+    with pytest.raises(OptionError, match="a table is narrowed by parameters only"):
         finished_study(GRID).table(where=where)
 
 
 def test_a_condition_on_a_fact_is_refused_even_if_a_parameter_has_its_name(finished_study):
     study = finished_study({"classifier": CLASSIFIERS, "status": ["a", "b"], "seed": [0, 1]})
-    with pytest.raises(SummaryError, match="a table is narrowed by parameters only"):
+    with pytest.raises(OptionError, match="a table is narrowed by parameters only"):
         study.table(columns="", where="status = 'done'")
     assert [cell.n for cell in cells(study.table(columns="", where="param.status = 'a'"))] == [2, 2]
 

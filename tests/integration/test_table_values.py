@@ -14,7 +14,7 @@ from finished_studies import (
 )
 
 from qexp.analysis.table.model import Cell
-from qexp.errors import QexpError, SummaryError
+from qexp.errors import OptionError, QexpError
 from qexp.model import Outcome, Usage
 
 
@@ -26,7 +26,7 @@ def test_a_bool_metric_is_a_rate(finished_study):
 @pytest.mark.parametrize("value", ["0.9", [0.9], {"top1": 0.9}])
 def test_a_metric_that_is_no_number_is_an_error(finished_study, value):
     study = finished_study(GRID, only({"accuracy": value}))
-    with pytest.raises(SummaryError, match=f"in 1 experiment of {study.name}, expected a number; qexp show "):
+    with pytest.raises(OptionError, match=f"in 1 experiment of {study.name}, expected a number; qexp show "):
         study.table(allow="missing,nan,mixed,open")
 
 
@@ -41,7 +41,7 @@ def test_a_nested_result_is_named_with_dots(finished_study):
     study = finished_study(SMALL, lambda params: {"train": {"acc": params["seed"]}, "test.acc": 2 * params["seed"]})
     assert [cell.center for cell in cells(study.table("train.acc", columns=""))] == [2.0, 2.0]
     assert [cell.center for cell in cells(study.table("test.acc", columns=""))] == [4.0, 4.0]
-    with pytest.raises(SummaryError, match=r"no done experiment of \S+ has 'train.ac' \(did you mean 'train.acc'\?\)"):
+    with pytest.raises(OptionError, match=r"no done experiment of \S+ has 'train.ac' \(did you mean 'train.acc'\?\)"):
         study.table("train.ac", columns="")
 
 
@@ -64,7 +64,7 @@ def test_facts_are_metrics(finished_study):
     study = finished_study(SMALL, ending)
     assert [cell.center for cell in cells(study.table("cpu_seconds", columns=""))] == [2.0, 2.0]
     assert [cell.center for cell in cells(study.table("peak_memory", columns=""))] == [2.0**40 + 2] * 2
-    with pytest.raises(SummaryError, match=r"no done experiment of .* has 'energy_kwh'"):
+    with pytest.raises(OptionError, match=r"no done experiment of .* has 'energy_kwh'"):
         study.table("energy_kwh", columns="")
 
 
@@ -91,7 +91,7 @@ def test_keys_of_mappings_are_axes_beside_dotted_parameters(finished_study):
     assert "optimizer.lr has several values in one cell, such as 0.1 and 0.01" in study.refusal(
         rows="optimizer.name", columns=""
     )
-    with pytest.raises(SummaryError, match=r"did you mean 'optimizer.name'"):
+    with pytest.raises(OptionError, match=r"did you mean 'optimizer.name'"):
         study.table(rows="optimizer.nam", columns="")
 
 
@@ -131,16 +131,16 @@ def test_a_label_that_two_values_share_is_not_used(finished_study):
 
 def test_a_thousand_and_one_rows_ask_for_a_condition(finished_study):
     study = finished_study({"x": {"range": [0, 1001]}}, lambda params: {"accuracy": 1} if params["x"] == 0 else None)
-    with pytest.raises(SummaryError) as error:
+    with pytest.raises(OptionError) as error:
         study.table(rows="x", columns="")
     assert str(error.value) == "--rows x: found 1,001 rows, expected at most 1,000; choose some with --where"
 
 
 def test_a_study_without_done_experiments_has_no_table(finished_study):
     study = finished_study(GRID, lambda params: {"accuracy": 1} if params["seed"] == 0 else None)
-    with pytest.raises(SummaryError, match="nothing is done yet; 'qexp status"):
+    with pytest.raises(OptionError, match="nothing is done yet; 'qexp status"):
         study.table(where="seed = 3")
-    with pytest.raises(SummaryError, match="there is no experiment for which seed > 7 holds"):
+    with pytest.raises(OptionError, match="there is no experiment for which seed > 7 holds"):
         study.table(where="seed > 7")
 
 
@@ -181,7 +181,7 @@ def test_seed_may_be_a_row(finished_study):
 def test_a_parameter_that_the_newest_grid_dropped_is_unknown(finished_study):
     study = finished_study(GRID | {"depth": [3]})
     study.enqueue(parameters=GRID).end(accuracy)
-    with pytest.raises(SummaryError, match="no experiment has the parameter 'depth'"):
+    with pytest.raises(OptionError, match="no experiment has the parameter 'depth'"):
         study.table(rows="depth")
     assert [cell.n for cell in cells(study.table())] == [5] * 4
 

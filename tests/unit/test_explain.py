@@ -11,7 +11,7 @@ from qexp.client.explain import Facts, QueueState, explain
 from qexp.model import Status
 from qexp.settings import Settings
 from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
-from qexp.store.reads.explain_data import LastRecord, QueuePosition, Situation
+from qexp.store.reads.explain_data import ExperimentSituation, LastRecord, QueuePosition
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.reads.workers import WorkerState, WorkerView
 
@@ -54,14 +54,16 @@ def told(view, depth=None, next_at=None, trouble=None, study=(), settings=SETTIN
     """Explain an experiment; return its sentences, each with its command in brackets."""
     row = blank(StudyRow, **{"id": 1, "name": "lenet", "queue": "gpu", **dict(study)})
     base = {"attempts": [], "workers": [], "forgiven": 0, "retries": {}, "place": QueuePosition(1, 0), "printed": 0}
-    situation = blank(Situation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
+    situation = blank(ExperimentSituation, **{**base, **given, "experiment": view, "study": row, "now": NOW})
     found = explain(Facts(situation, QueueState(depth, next_at, trouble), settings))
     return [f"{one.text} [{one.command}]" if one.command else one.text for one in found.sentences]
 
 
 def history(view, **given):
     base = {"forgiven": 0, "workers": [], "retries": {}, "place": QueuePosition(1, 0)}
-    situation = blank(Situation, **{**base, **given, "experiment": view, "study": blank(StudyRow), "now": NOW})
+    situation = blank(
+        ExperimentSituation, **{**base, **given, "experiment": view, "study": blank(StudyRow), "now": NOW}
+    )
     return explain(Facts(situation, QueueState(), SETTINGS)).history
 
 

@@ -8,7 +8,7 @@ import pytest
 from qexp.worker.attempt.process_control import death_error
 from qexp.worker.main import limits
 from qexp.worker.main.limits import LimitEnforcer
-from qexp.worker.slots import Request, SlotEntry, SlotTable
+from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
 
 CHILD = 4_000_000  # a process id that no process has
 BORN = 17.0
@@ -31,14 +31,14 @@ def signals(monkeypatch):
 
 def entry(experiment, attempt=1, born=BORN, deadline=math.inf):
     return SlotEntry(
-        CHILD, BORN, experiment, attempt, CHILD, born, 0.0, deadline, 0, asks_to_stop=True, request=Request.NONE
+        CHILD, BORN, experiment, attempt, CHILD, born, 0.0, deadline, 0, asks_to_stop=True, request=ChildRequest.NONE
     )
 
 
 def test_a_process_gets_the_signal_of_its_request(slots, signals):
     slots.write(3, entry(17))
-    limits.send_request(slots, 3, entry(17), Request.STOP)
-    assert slots.read(3).request == Request.STOP
+    limits.send_request(slots, 3, entry(17), ChildRequest.STOP)
+    assert slots.read(3).request == ChildRequest.STOP
     assert signals == [(CHILD, signal.SIGUSR1)]
 
 
@@ -46,7 +46,7 @@ def test_a_process_gets_the_signal_of_its_request(slots, signals):
 def test_a_process_that_runs_another_attempt_gets_no_signal(slots, signals, now):
     if now is not None:
         slots.write(3, now)
-    limits.send_request(slots, 3, entry(17), Request.STOP)
+    limits.send_request(slots, 3, entry(17), ChildRequest.STOP)
     assert slots.read(3) == now
     assert signals == []
 
@@ -58,8 +58,8 @@ def test_a_dead_process_is_no_error(slots, monkeypatch):
     monkeypatch.setattr(limits.os, "kill", kill)
     monkeypatch.setattr(limits, "born", {CHILD: BORN}.get)
     slots.write(3, entry(17))
-    limits.send_request(slots, 3, entry(17), Request.TIMEOUT)
-    assert slots.read(3).request == Request.TIMEOUT
+    limits.send_request(slots, 3, entry(17), ChildRequest.TIMEOUT)
+    assert slots.read(3).request == ChildRequest.TIMEOUT
 
 
 def test_a_process_that_reuses_the_id_of_a_dead_one_gets_no_signal(slots, signals, monkeypatch):
@@ -70,7 +70,7 @@ def test_a_process_that_reuses_the_id_of_a_dead_one_gets_no_signal(slots, signal
     slots.write(0, entry(17, born=BORN - 1, deadline=1.0))
     # When limits are enforced
     LimitEnforcer(slots, killed.append).enforce()
-    limits.send_request(slots, 0, entry(17, born=BORN - 1, deadline=1.0), Request.STOP)
+    limits.send_request(slots, 0, entry(17, born=BORN - 1, deadline=1.0), ChildRequest.STOP)
     # Then this process gets no signal
     assert (signals, killed) == ([], [])
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from qexp.worker.attempt.output_capture import path_of
-from qexp.worker.context.captured_output import Output, render
+from qexp.worker.context.output_reader import Output, render
 
 PRELUDE = """
 import ctypes, os, pathlib, subprocess, sys

@@ -17,8 +17,8 @@ from qexp.model import Failure
 from qexp.settings import Settings
 from qexp.worker import password_masking
 from qexp.worker.attempt import failure
-from qexp.worker.context import captured_output
-from qexp.worker.context.captured_output import Output
+from qexp.worker.context import output_reader
+from qexp.worker.context.output_reader import Output
 
 PASSWORD, OTHER = "p@ss: 'wörd'%41", "hunter22"
 URLS = {
@@ -80,7 +80,7 @@ def test_output_is_stored_without_passwords_however_its_bytes_are_split(tmp_path
     data = "".join(parts).encode()
     places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captured_output, "_PIECE", piece)
+        patch.setattr(output_reader, "_PIECE", piece)
         reader, chunks = Output(file), []
         for begin, end in itertools.pairwise(places):
             with file.open("ab") as opened:

@@ -11,7 +11,7 @@ from qexp.analysis.plots.curves import without_series
 from qexp.analysis.plots.drawing import draw
 from qexp.analysis.plots.selection import choose
 from qexp.analysis.plots.spec import size_of
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 
 
 def line(**options):
@@ -35,7 +35,7 @@ def test_a_picture_has_the_size_that_is_asked_for():
     assert size_of(" 6x4.5 ") == (6.0, 4.5)
     assert tuple(line(size=(6.0, 4.5)).get_size_inches()) == (6.0, 4.5)
     for wrong in ("6", "6x", "1.2.3x4", "0x4", "1000x4"):
-        with pytest.raises(SummaryError, match="expected width and height in inches such as 6x4"):
+        with pytest.raises(OptionError, match="expected width and height in inches such as 6x4"):
             size_of(wrong)
 
 
@@ -50,7 +50,7 @@ def test_styles_differ_in_size():
 def test_a_curve_through_zero_has_no_logarithmic_axis(log):
     chosen = choose(LINES, PlotSpec("curve", "loss", by="model", allow="open"))
     series = {(0, 0): curve([3, 3], [0, 1])}
-    with pytest.raises(SummaryError, match=f"--log {log}: found 0, expected numbers above 0"):
+    with pytest.raises(OptionError, match=f"--log {log}: found 0, expected numbers above 0"):
         draw(chosen, PlotSpec("curve", "loss", by="model", log=log), series)
 
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from qexp.analysis.frame import typed
 from qexp.analysis.plots import PlotSpec
-from qexp.analysis.plots.axis import axis_of
+from qexp.analysis.plots.coded_parameter import axis_of
 from qexp.analysis.plots.curves import curves_of, members
 from qexp.analysis.plots.drawing import draw
 from qexp.analysis.plots.labels import labels_of
@@ -21,7 +21,7 @@ from qexp.analysis.plots.spec import names_of, size_of
 from qexp.analysis.plots.spread import summary
 from qexp.analysis.plots.style import COLORS, MOST_GROUPS, group_style
 from qexp.analysis.statistics import Statistic, describe
-from qexp.errors import RefusedError, StatisticsError, SummaryError
+from qexp.errors import OptionError, RefusedError, StatisticsError
 
 
 @pytest.mark.parametrize("statistic", ["mean±std", "sem", "ci95", "median"])
@@ -262,7 +262,7 @@ def test_dollar_signs_in_names_are_no_formula():
 
 def test_more_groups_than_a_reader_can_tell_apart_are_refused():
     found = experiments(lambda row: row["seed"], lr=[1, 2], model=list(range(MOST_GROUPS + 1)), seed=[0])
-    with pytest.raises(SummaryError, match="found 13 values, expected at most 12 for --kind line; choose some"):
+    with pytest.raises(OptionError, match="found 13 values, expected at most 12 for --kind line; choose some"):
         picture(found, "line", "score", x="lr", by="model")
 
 
@@ -314,14 +314,14 @@ def test_settings_of_matplotlib_are_as_before():
     ],
 )
 def test_bad_requests_are_refused_in_one_line(options, expected):
-    with pytest.raises(SummaryError, match=expected) as refused:
+    with pytest.raises(OptionError, match=expected) as refused:
         picture(LINES, **{"kind": "line", "metric": "score", "x": "lr", **options})
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["6", "6x", "x4", "0x4", "6x1000", "1.2.3x4", "axb", "nanxnan"])
 def test_an_invalid_size_is_refused(text):
-    with pytest.raises(SummaryError, match="expected width and height in inches"):
+    with pytest.raises(OptionError, match="expected width and height in inches"):
         size_of(text)
 
 

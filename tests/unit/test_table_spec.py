@@ -11,7 +11,7 @@ from qexp.analysis.table.metric_directions import is_better_large, is_time_like,
 from qexp.analysis.table.spec import TableSpec
 from qexp.cli.table import is_given, table_
 from qexp.client.tables_and_comparisons import spec_of
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 
 
 def spec(**options):
@@ -129,6 +129,6 @@ def test_a_scale_of_zero_is_an_option_and_is_refused():
     ],
 )
 def test_a_wrong_option_is_named_with_the_found_and_expected_values(option, said):
-    with pytest.raises(SummaryError) as refused:
+    with pytest.raises(OptionError) as refused:
         spec_of({"studies": "s", "metrics": "accuracy", **option})
     assert str(refused.value) == said

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qexp.cli.terminal import Stream, visible
+from qexp.cli.terminal_writer import Stream, visible
 
 STEERED = st.lists(
     st.sampled_from(["\x1b", "[", "31", ";", "m", "\r", "\n", "\t", "\x9b", "]0;", "\x07", "\u202e", "x", "ä", "K"])
@@ -54,7 +54,7 @@ def test_the_pieces_of_output_do_not_change_the_text(text, data):
     def printed(pieces):
         with pytest.MonkeyPatch.context() as patch:
             shown = []
-            patch.setattr("qexp.cli.terminal.click.echo", lambda text, nl: shown.append(text))
+            patch.setattr("qexp.cli.terminal_writer.click.echo", lambda text, nl: shown.append(text))
             with Stream() as stream:
                 for piece in pieces:
                     stream.write(piece)

@@ -9,15 +9,15 @@ from table_support import big_table, cell, nasty_table, rich_table, table
 
 from qexp.analysis.table import Note
 from qexp.analysis.writers.labels import number
-from qexp.cli import terminal_table
+from qexp.cli import summary_table
 from qexp.cli.table import show as show_table
 
 
-def lines_of(made, width=80, show=terminal_table.show_summary):
+def lines_of(made, width=80, show=summary_table.show_summary):
     """Return the lines that a screen of so many columns shows."""
     console = Console(width=width, color_system=None)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(terminal_table, "console", lambda: console)
+        patch.setattr(summary_table, "console", lambda: console)
         with console.capture() as capture:
             show(made)
     return capture.get().rstrip("\n").split("\n")
@@ -53,7 +53,7 @@ def test_of_many_columns_some_are_named_and_the_others_counted():
     assert "not shown: column_4, column_5, column_6, column_7, column_8, column_9 and 90 more" in text
 
 
-@pytest.mark.parametrize("show", [terminal_table.show_summary, lambda made: show_table(made, "table")])
+@pytest.mark.parametrize("show", [summary_table.show_summary, lambda made: show_table(made, "table")])
 def test_a_long_command_is_one_line_and_a_long_note_is_wrapped(show):
     command = "qexp requeue lenet --where " + "x" * 100
     lines = lines_of(table(notes=(Note("missing", "word " * 40, "a", command),)), 60, show)
@@ -88,7 +88,7 @@ def test_bold_is_bold_on_a_screen():
     made = table(["x"], ["y"], [[cell(0.5, bold=True)]])
     console = Console(width=80, force_terminal=True, color_system="standard")
     with console.capture() as capture:
-        console.print(terminal_table.summary_table(made), soft_wrap=True)
+        console.print(summary_table.summary_table(made), soft_wrap=True)
     assert "\x1b[1m0.50 ± 0.02\x1b[0m" in capture.get()
 
 

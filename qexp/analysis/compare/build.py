@@ -15,7 +15,7 @@ from qexp.analysis.compare.spec import CompareSpec
 from qexp.analysis.statistics import adjust, compare, correction_of, paired_test_of
 from qexp.analysis.table import labels
 from qexp.analysis.table.refusal_reasons import nothing_done
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.store.connection import Connection
 
 MOST = 6
@@ -27,7 +27,7 @@ def build(connection: Connection, spec: CompareSpec) -> Comparison:
     """
     Compare methods in pairs.
 
-    Raises SummaryError if *spec* names something unknown, nothing is done yet, or results cannot be paired. Raises
+    Raises OptionError if *spec* names something unknown, nothing is done yet, or results cannot be paired. Raises
     RefusedError if the results of one study have different settings or code.
     """
     pairing = pair_up(connection, spec)
@@ -67,7 +67,7 @@ def _pairs(pairing: Pairing, baseline: int | None) -> list[tuple[int, int]]:
         return [(method, baseline) for method in range(count) if method != baseline]
     if count > MOST and not pairing.spec.ranks:
         total = count * (count - 1) // 2
-        raise SummaryError(
+        raise OptionError(
             f"--by {','.join(pairing.methods.names)}: {count} values make {total:,} pairs, expected at most {MOST} "
             "values; compare them with a --baseline, choose some with --where, or rank all with --ranks"
         )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qexp.analysis.axis_columns import axis_columns
+from qexp.analysis.axis_column_names import axis_columns
 from qexp.analysis.statistics import PairedComparison
 from qexp.analysis.table.model import Key, Note
 from qexp.analysis.text_layout import WIDTH, StyledLine, plain

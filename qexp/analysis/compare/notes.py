@@ -62,7 +62,7 @@ def refuse(found: Sequence[Problem], spec: CompareSpec) -> None:
 
 
 def require_numbers(connection: Connection, pairing: Pairing) -> None:
-    """Raise SummaryError if the metric is text, a list or a mapping in some results."""
+    """Raise OptionError if the metric is text, a list or a mapping in some results."""
     observed, metric = pairing.observed, pairing.spec.metric
     strange = np.flatnonzero(observed.is_done & ~np.isfinite(observed.metrics[metric]))
     for at, study in enumerate(observed.studies):

@@ -15,7 +15,7 @@ from qexp.analysis.table.name_resolution import DEFAULT_OVER, STUDY, axis_source
 from qexp.analysis.table.replicates import Axes, axes, joint_codes
 from qexp.analysis.table.table_experiments import TableExperiments, observe
 from qexp.dotted_names import ABSENT
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
 from qexp.store.reads.study_rows import StudyRow
@@ -73,7 +73,7 @@ class Pairing:
 
 def pair_up(connection: Connection, spec: CompareSpec) -> Pairing:
     """
-    Read the experiments of a comparison. Raises SummaryError for unknown names, or if methods cannot be paired.
+    Read the experiments of a comparison. Raises OptionError for unknown names, or if methods cannot be paired.
 
     A parameter that has one value within each method, such as the depth of trees, belongs to the method: it does not
     have to agree.
@@ -96,9 +96,7 @@ def _others(spec: CompareSpec, known: Sequence[StudyRow]) -> tuple[str, ...]:
         taken |= {path[0] for path in paths}
         parts += [name] if paths and all(len(path) > 1 for path in paths) else []
     if parts and len(known) > 1:
-        raise SummaryError(
-            f"{parts[0]!r} is a part of a parameter; several studies are paired by whole parameters only"
-        )
+        raise OptionError(f"{parts[0]!r} is a part of a parameter; several studies are paired by whole parameters only")
     several = (STUDY,) if len(known) > 1 and STUDY not in named else ()
     return (*several, *(name for name in parameters(known) if name.removeprefix("param.") not in taken))
 
@@ -107,11 +105,11 @@ def _require_methods(spec: CompareSpec, methods: Axes) -> None:
     names = ", ".join(spec.compared)
     if len(methods.keys) > _MOST:
         found = f"found {len(methods.keys):,} values, expected at most {_MOST}"
-        raise SummaryError(f"--by {names}: {found}; choose some with --where")
+        raise OptionError(f"--by {names}: {found}; choose some with --where")
     if len(methods.keys) < 2:
         found = ", ".join(map(labels.values, methods.keys)) or "no value"
         how = "give --by, or two studies" if not spec.by else "expected two or more values"
-        raise SummaryError(f"nothing to compare: {names} is {found}; {how}")
+        raise OptionError(f"nothing to compare: {names} is {found}; {how}")
 
 
 def _fixed_and_paired(
@@ -120,7 +118,7 @@ def _fixed_and_paired(
     """
     Return the parameters that belong to the methods, and those by which results are paired.
 
-    Raises SummaryError if a method has no such parameter, and another one has it with several values.
+    Raises OptionError if a method has no such parameter, and another one has it with several values.
     """
     fixed, blocks = [], []
     for name in others:
@@ -134,7 +132,7 @@ def _fixed_and_paired(
         single = np.flatnonzero(counts == 1).tolist()
         absent = [code for code in single if column.values[value[method == code][0]] is ABSENT]
         if absent:
-            raise SummaryError(_unpairable(name, methods, absent, int(counts.argmax()), int(counts.max())))
+            raise OptionError(_unpairable(name, methods, absent, int(counts.argmax()), int(counts.max())))
         blocks.append(name)
     return tuple(fixed), tuple(blocks)
 
@@ -224,7 +222,7 @@ def _averaged(methods: Axes, inner: Axes) -> tuple[tuple[str, ...], ...]:
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedUnits:
     """The units that two methods share, in the same order."""
 
     first: np.ndarray
@@ -233,13 +231,13 @@ class Matched:
     """Pairs of results from which the units were made."""
 
 
-def matched(pairing: Pairing, group: int, first: int, second: int) -> Matched:
+def matched(pairing: Pairing, group: int, first: int, second: int) -> MatchedUnits:
     """Return the units of two methods in a group, each averaged over the keys of both."""
     keys = pairing.keys(group)
     one, other = pairing.values[first, keys], pairing.values[second, keys]
     both = np.isfinite(one) & np.isfinite(other)
     unit = pairing.unit[keys][both]
-    return Matched(_means(unit, one[both]), _means(unit, other[both]), len(unit))
+    return MatchedUnits(_means(unit, one[both]), _means(unit, other[both]), len(unit))
 
 
 def _means(unit: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from qexp.analysis.compare.model import Ranks
 from qexp.analysis.compare.pairing import Pairing, scores
 from qexp.analysis.statistics import average_ranks, critical_difference, friedman, indistinguishable
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 
 _FEWEST = 5
 """The fewest blocks for which Friedman's approximation is useful."""
@@ -20,15 +20,15 @@ def ranked(pairing: Pairing, methods: Sequence[str]) -> Ranks:
     """
     Return the average ranks of all methods over the blocks that all of them have.
 
-    Raises SummaryError if there are fewer than three methods or no such block, or ranks are asked for per group.
+    Raises OptionError if there are fewer than three methods or no such block, or ranks are asked for per group.
     """
     if pairing.spec.per:
-        raise SummaryError("--ranks ranks methods over all combinations; leave out --per, or narrow with --where")
+        raise OptionError("--ranks ranks methods over all combinations; leave out --per, or narrow with --where")
     if len(methods) < 3:
-        raise SummaryError(f"--ranks: found {len(methods)} methods, expected three or more; two are compared as a pair")
+        raise OptionError(f"--ranks: found {len(methods)} methods, expected three or more; two are compared as a pair")
     matrix = scores(pairing)
     if not len(matrix):
-        raise SummaryError("--ranks: no combination has a result of every method; choose methods with --where")
+        raise OptionError("--ranks: no combination has a result of every method; choose methods with --where")
     ranks = average_ranks(matrix, maximize=pairing.spec.is_maximized)
     order = np.argsort(ranks, kind="stable").tolist()
     names, sorted_ = tuple(methods[at] for at in order), tuple(float(ranks[at]) for at in order)

@@ -29,7 +29,7 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
     """
     Count the done experiments of the newest grids, in cells.
 
-    Without rows and columns, `default_axes.choose` chooses the two parameters with the most values. Raises SummaryError
+    Without rows and columns, `default_axes.choose` chooses the two parameters with the most values. Raises OptionError
     if an axis or metric is unknown, or there is no experiment.
     """
     known = [study_rows.find(connection, name) for name in spec.studies]
@@ -51,7 +51,7 @@ def cover(connection: Connection, spec: CoverageSpec) -> Coverage:
 
 
 def counted(connection: Connection, observed: TableExperiments, roles: RowsAndColumns, found: Reasons) -> Coverage:
-    """Count experiments that have been read. Raises SummaryError if there are more than 1,000 rows or columns."""
+    """Count experiments that have been read. Raises OptionError if there are more than 1,000 rows or columns."""
     rows, columns = axes(observed, roles.rows), axes(observed, roles.columns)
     for option, some in (("--rows", rows), ("--columns", columns)):
         require_few(option, some, "choose some with --where")

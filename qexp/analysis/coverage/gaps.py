@@ -42,7 +42,7 @@ def reasons(connection: Connection, observed: TableExperiments, metrics: Sequenc
 
     A done one must have the settings and the code of the newest revision, and a finite value of each metric.
 
-    Raises SummaryError if a metric is text, a list or a mapping.
+    Raises OptionError if a metric is text, a list or a mapping.
     """
     kinds = ["pending" if status is Status.QUEUED else str(status) for status in Status]
     codes = np.array([KINDS.index(kind) if kind in KINDS else -1 for kind in kinds], dtype=np.int8)[observed.status]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from qexp.analysis import html_elements, text_layout
-from qexp.analysis.axis_columns import axis_columns
+from qexp.analysis.axis_column_names import axis_columns
 from qexp.analysis.table.model import Key, Note
 from qexp.analysis.text_layout import WIDTH, StyledLine, StyledText
 from qexp.truncation import listed

@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from qexp.analysis.plots.layout import PlotText, n_text, over
 from qexp.analysis.plots.lines import groups, legend
-from qexp.analysis.plots.selection import Chosen, samples
+from qexp.analysis.plots.selection import ChosenData, samples
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.plots.ticks import categories
@@ -23,7 +23,7 @@ _TOO_FEW = 3
 """With fewer values there is no box, because quartiles would mean nothing."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec) -> PlotText:
     """Draw a box per category and value of --by in each panel."""
     if chosen.x is None:
         raise ValueError("boxes have an x axis")
@@ -77,7 +77,7 @@ def _light(color: str) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _sentence(chosen: Chosen, counts: Sequence[int]) -> str:
+def _sentence(chosen: ChosenData, counts: Sequence[int]) -> str:
     if max(counts) < _TOO_FEW:
         return f"points: single experiments, {n_text(counts)} per category"
     points = "points: single experiments" if min(counts) < _FEW else "points: beyond the whiskers"

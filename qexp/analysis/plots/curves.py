@@ -16,12 +16,12 @@ from matplotlib.patheffects import withStroke
 
 from qexp.analysis.plots.layout import PlotText, n_text, over
 from qexp.analysis.plots.lines import band, groups
-from qexp.analysis.plots.selection import Chosen
+from qexp.analysis.plots.selection import ChosenData
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.spread import Summary, line_in_words, summary_of_rows
 from qexp.analysis.plots.style import GroupStyle, group_style
 from qexp.analysis.statistics.statistic_names import Statistic
-from qexp.errors import SummaryError, nearest
+from qexp.errors import OptionError, nearest
 from qexp.model import counted
 from qexp.store.connection import Connection
 from qexp.store.reads import curves as reads
@@ -49,21 +49,21 @@ Key = tuple[int, int]
 """The places of the values of facet and by."""
 
 
-def members(chosen: Chosen) -> npt.NDArray[np.int64]:
+def members(chosen: ChosenData) -> npt.NDArray[np.int64]:
     """Return the number of the group of each experiment; `key` returns facet and by of a group."""
     facets = 0 if chosen.facet is None else chosen.facet.codes
     groups_ = np.zeros(len(chosen.ids), dtype=np.int64) if chosen.by is None else chosen.by.codes
     return np.asarray(groups_ + len(groups(chosen.by)) * facets, dtype=np.int64)
 
 
-def key(group: int, chosen: Chosen) -> Key:
+def key(group: int, chosen: ChosenData) -> Key:
     """Return the places of facet and by of a group."""
     facet, by = divmod(group, len(groups(chosen.by)))
     return facet, by
 
 
 def curves_of(
-    rows: Iterable[Sequence[float]], runs: Mapping[int, int], chosen: Chosen, statistic: Statistic
+    rows: Iterable[Sequence[float]], runs: Mapping[int, int], chosen: ChosenData, statistic: Statistic
 ) -> dict[Key, Curve]:
     """
     Return the curve of each group from rows of `reads.curves`, in the order of group and step.
@@ -80,7 +80,7 @@ def curves_of(
     return found
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec, curves: Mapping[Key, Curve]) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec, curves: Mapping[Key, Curve]) -> PlotText:
     """Draw a line per group in each panel, dashed where fewer runs have a point than began."""
     _check_logs(curves, request)
     fewer = False
@@ -99,7 +99,7 @@ def _check_logs(curves: Mapping[Key, Curve], request: PlotSpec) -> None:
         for curve in curves.values():
             numbers = curve.steps if letter == "x" else curve.values.center
             if (numbers <= 0).any():
-                raise SummaryError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
+                raise OptionError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
 
 
 def _curve(panel: Axes, curve: Curve, style: GroupStyle, place: int, count: int) -> None:
@@ -137,7 +137,7 @@ def _write_counts(panel: Axes, curve: Curve, style: GroupStyle) -> None:
             )
 
 
-def _legend(chosen: Chosen, curves: Mapping[Key, Curve]) -> list[tuple[str, Artist]]:
+def _legend(chosen: ChosenData, curves: Mapping[Key, Curve]) -> list[tuple[str, Artist]]:
     if chosen.by is None:
         return []
     entries: list[tuple[str, Artist]] = []
@@ -157,7 +157,7 @@ def _counts(curves: Sequence[Curve]) -> str:
     return text if len(curves) > 1 or last == curves[0].runs else f"{text} → {last}"
 
 
-def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
+def without_series(chosen: ChosenData, name: str, runs: int, odd: int) -> ChosenData:
     """Return *chosen* with the counts of experiments without the series and of points that are not finite."""
     left_out, notes = dict(chosen.left_out), list(chosen.notes)
     if missing := len(chosen.ids) - runs:
@@ -167,17 +167,17 @@ def without_series(chosen: Chosen, name: str, runs: int, odd: int) -> Chosen:
     return dataclasses.replace(chosen, left_out=left_out, notes=tuple(notes), drawn=runs)
 
 
-def series_of(connection: Connection, chosen: Chosen, request: PlotSpec) -> tuple[dict[Key, Curve], Chosen]:
-    """Return the curves, and the chosen experiments that have points. Raises SummaryError if none has."""
+def series_of(connection: Connection, chosen: ChosenData, request: PlotSpec) -> tuple[dict[Key, Curve], ChosenData]:
+    """Return the curves, and the chosen experiments that have points. Raises OptionError if none has."""
     chosen_groups = (chosen.ids.tolist(), members(chosen).tolist())
     counts = reads.runs(connection, chosen_groups, request.metric)
     runs = {group: count for group, count, _ in counts if count}
     if not runs:
         known = reads.names(connection, chosen_groups)
         if request.metric in known:
-            raise SummaryError(f"--metric {request.metric}: no point of the series is finite")
+            raise OptionError(f"--metric {request.metric}: no point of the series is finite")
         guess = nearest(request.metric, known) or f", expected one of {', '.join(known) or 'none'}"
-        raise SummaryError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
+        raise OptionError(f"--metric: no series of the done experiments is named {request.metric!r}{guess}")
     rows = _READ.get(request.center, reads.means)(connection, chosen_groups, request.metric)
     odd = sum(odd for _, _, odd in counts)
     drawn = without_series(chosen, request.metric, sum(runs.values()), odd)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from qexp.analysis.plots import boxes, curves, heatmap, layout, lines, scatter
 from qexp.analysis.plots.figure import Picture, applied
-from qexp.analysis.plots.selection import Chosen
+from qexp.analysis.plots.selection import ChosenData
 from qexp.analysis.plots.spec import PlotSpec
 
 _KINDS = {"line": lines.draw, "box": boxes.draw, "scatter": scatter.draw, "heatmap": heatmap.draw}
 
 
-def draw(chosen: Chosen, request: PlotSpec, series: Mapping[curves.Key, curves.Curve] | None = None) -> Picture:
+def draw(chosen: ChosenData, request: PlotSpec, series: Mapping[curves.Key, curves.Curve] | None = None) -> Picture:
     """Return the picture; *series* are the curves of a request for them."""
     with applied(request.style):
         picture, panels = layout.begin(chosen, request)

@@ -14,10 +14,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from qexp.analysis.plots.axis import PlotAxis
+from qexp.analysis.plots.coded_parameter import CodedParameter
 from qexp.analysis.plots.labels import shown
 from qexp.analysis.plots.layout import PlotText, n_text, over
-from qexp.analysis.plots.selection import Cell, Chosen, samples
+from qexp.analysis.plots.selection import Cell, ChosenData, samples
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.spread import Summary, in_words, summary
 from qexp.analysis.plots.style import COLORMAP
@@ -29,7 +29,7 @@ _SMALLEST = 3.5
 """The smallest font size in points for numbers in cells."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec) -> PlotText:
     """Fill the cells of each panel with colours and numbers; a cell without any value is hatched."""
     if chosen.x is None or chosen.by is None:
         raise ValueError("heat maps have two axes")
@@ -51,7 +51,9 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
     return PlotText(_sentence(values, cells, chosen, request), notes=notes)
 
 
-def _cells(panel: Axes, facet: int, centers: Mapping[Cell, float], x: PlotAxis, by: PlotAxis, scale: Normalize) -> None:
+def _cells(
+    panel: Axes, facet: int, centers: Mapping[Cell, float], x: CodedParameter, by: CodedParameter, scale: Normalize
+) -> None:
     image = np.full((len(by.values), len(x.values)), np.nan)
     for (cell_facet, column, row), center in centers.items():
         if cell_facet == facet:
@@ -77,7 +79,7 @@ def _numbers(
 
 
 def _texts(
-    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: Chosen, request: PlotSpec
+    values: Mapping[Cell, npt.NDArray[np.float64]], found: Summary, chosen: ChosenData, request: PlotSpec
 ) -> dict[Cell, str]:
     """Return the text of each cell: center, spread if --stat asks for it, n if the cell lacks replicates."""
     median = request.center is Statistic.MEDIAN
@@ -96,7 +98,7 @@ def _texts(
     return texts
 
 
-def _font(panel: Axes, x: PlotAxis, by: PlotAxis, texts: Iterable[str]) -> float:
+def _font(panel: Axes, x: CodedParameter, by: CodedParameter, texts: Iterable[str]) -> float:
     """Return the size in points with which the longest of some texts and a line below it fit into a cell."""
     longest = max([5, *(len(line) for text in texts for line in text.splitlines())])
     figure, grid = panel.get_figure(root=True), panel.get_subplotspec()
@@ -108,7 +110,7 @@ def _font(panel: Axes, x: PlotAxis, by: PlotAxis, texts: Iterable[str]) -> float
     return float(min(matplotlib.rcParams["font.size"], width / (0.68 * longest), height / 2.4))
 
 
-def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: Chosen, request: PlotSpec) -> str:
+def _sentence(values: Mapping[Cell, npt.NDArray[np.float64]], cells: int, chosen: ChosenData, request: PlotSpec) -> str:
     name = f"mean{over(chosen)}" if request.statistic is None else in_words(request.center, over(chosen))
     counts = {cell: len(sample) for cell, sample in values.items()}
     text = f"{name}, {n_text(list(counts.values()))} per cell"

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from qexp.analysis.plots import legend, ticks
 from qexp.analysis.plots.figure import Picture
 from qexp.analysis.plots.labels import WIDTH, shown, text_of
-from qexp.analysis.plots.selection import Chosen
+from qexp.analysis.plots.selection import ChosenData
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.style import GREY, SIZES
 from qexp.truncation import listed
@@ -32,7 +32,7 @@ class PlotText:
     """Notes for readers, except on experiments that were left out."""
 
 
-def begin(chosen: Chosen, request: PlotSpec) -> tuple[Picture, list[Axes]]:
+def begin(chosen: ChosenData, request: PlotSpec) -> tuple[Picture, list[Axes]]:
     """Return an empty picture and its panels: one per value of the facet, in order."""
     count = 1 if chosen.facet is None else len(chosen.facet.values)
     columns = min(count, 3) if count != 4 else 2
@@ -55,7 +55,7 @@ def _size(request: PlotSpec, rows: int, columns: int) -> tuple[float, float]:
     return width * 0.55 * columns, height * (0.35 + 0.55 * rows)
 
 
-def _head(panel: Axes, place: int, count: int, columns: int, chosen: Chosen, request: PlotSpec) -> None:
+def _head(panel: Axes, place: int, count: int, columns: int, chosen: ChosenData, request: PlotSpec) -> None:
     if chosen.facet is not None:
         panel.set_title(_title(chosen.facet.name, chosen.facet.labels[place], panel, columns))
     below = place + columns < count
@@ -79,7 +79,7 @@ def _title(name: str, label: str, panel: Axes, columns: int) -> str:
     return shown(text if fits else f"{name} =\n{label}")
 
 
-def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: PlotSpec, drawn: PlotText) -> None:
+def finish(picture: Picture, panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec, drawn: PlotText) -> None:
     """Add legend, title and caption, and keep labels from overlapping."""
     notes = [*drawn.notes, *left_out(chosen)]
     picture.notes = tuple(notes)
@@ -94,7 +94,7 @@ def finish(picture: Picture, panels: Sequence[Axes], chosen: Chosen, request: Pl
         ticks.keep_apart(picture, panel)
 
 
-def left_out(chosen: Chosen) -> list[str]:
+def left_out(chosen: ChosenData) -> list[str]:
     """Return a warning line for each caveat of the picture; the last one counts experiments that are not drawn."""
     notes = list(chosen.notes)
     if chosen.pooled:
@@ -105,7 +105,7 @@ def left_out(chosen: Chosen) -> list[str]:
     return notes
 
 
-def full_names(chosen: Chosen) -> list[str]:
+def full_names(chosen: ChosenData) -> list[str]:
     """Return a line for each axis some of whose labels are cut, with the whole values."""
     lines = []
     for axis in (chosen.x, chosen.by, chosen.facet):
@@ -132,7 +132,7 @@ def _caption(picture: Picture, lines: Sequence[str], may_grow: bool) -> None:
     picture.text(0.01, 2 / 72 / height, shown("\n".join(wrapped)), size=size, color=GREY, **place)
 
 
-def over(chosen: Chosen) -> str:
+def over(chosen: ChosenData) -> str:
     """Return ` over seed` and the like, for a caption."""
     names = [*chosen.over, *chosen.pooled]
     return f" over {' and '.join(names)}" if names else ""

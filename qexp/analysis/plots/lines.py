@@ -10,9 +10,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from qexp.analysis.plots.axis import PlotAxis
+from qexp.analysis.plots.coded_parameter import CodedParameter
 from qexp.analysis.plots.layout import PlotText, n_text, over
-from qexp.analysis.plots.selection import Chosen, samples
+from qexp.analysis.plots.selection import ChosenData, samples
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.spread import Summary, line_in_words, summary
 from qexp.analysis.plots.style import GroupStyle, group_style
@@ -20,7 +20,7 @@ from qexp.analysis.plots.ticks import number_ticks
 from qexp.analysis.statistics.statistic_names import Statistic
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec) -> PlotText:
     """Draw a line per value of --by in each panel; a marker is hollow where n is smaller than elsewhere on its line."""
     if chosen.x is None:
         raise ValueError("lines have an x axis")
@@ -43,7 +43,7 @@ def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
     return PlotText(_sentence(chosen, request.center, counts, fewer), entries)
 
 
-def groups(by: PlotAxis | None) -> range:
+def groups(by: CodedParameter | None) -> range:
     """Return the places of the groups; there is one without --by."""
     return range(1 if by is None else len(by.values))
 
@@ -70,12 +70,12 @@ def band(panel: Axes, x: npt.NDArray[np.float64], found: Summary, style: GroupSt
         panel.vlines(x[alone], found.low[alone], found.high[alone], color=style.color, alpha=0.5)
 
 
-def legend(by: PlotAxis | None, sample: Callable[[GroupStyle], Artist]) -> list[tuple[str, Artist]]:
+def legend(by: CodedParameter | None, sample: Callable[[GroupStyle], Artist]) -> list[tuple[str, Artist]]:
     """Return the label and the sample of each group; nothing without --by."""
     return [] if by is None else [(label, sample(group_style(place))) for place, label in enumerate(by.labels)]
 
 
-def _sentence(chosen: Chosen, statistic: Statistic, counts: Sequence[int], fewer: bool) -> str:
+def _sentence(chosen: ChosenData, statistic: Statistic, counts: Sequence[int], fewer: bool) -> str:
     if max(counts) == 1:
         return "one experiment per point"
     hollow = "; hollow markers: fewer than elsewhere on the line" * fewer

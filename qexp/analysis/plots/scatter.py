@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from qexp.analysis.plots.layout import PlotText
 from qexp.analysis.plots.lines import groups, legend
-from qexp.analysis.plots.selection import Chosen
+from qexp.analysis.plots.selection import ChosenData
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.plots.style import group_style
 
@@ -18,7 +18,7 @@ _MANY = 5_000
 """More points than this become one image inside of a PDF or SVG, to keep the file small."""
 
 
-def draw(panels: Sequence[Axes], chosen: Chosen, request: PlotSpec) -> PlotText:
+def draw(panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec) -> PlotText:
     """Draw a point per experiment, its colour and marker by --by."""
     if chosen.x_numbers is None:
         raise ValueError("points have an x axis")

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from qexp.analysis.plots.axis import PlotAxis, axis_of
+from qexp.analysis.plots.coded_parameter import CodedParameter, axis_of
 from qexp.analysis.plots.labels import text_of
 from qexp.analysis.plots.spec import ALLOWED, PlotSpec
 from qexp.analysis.plots.style import MOST_GROUPS
-from qexp.errors import RefusedError, SummaryError, nearest
+from qexp.errors import OptionError, RefusedError, nearest
 from qexp.model import Status
 from qexp.store.selection.where_parser import spelled
 from qexp.truncation import listed, shortened
@@ -44,13 +44,13 @@ class Experiments:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class ChosenData:
     """The done experiments that are drawn: arrays and axes have one entry per experiment, in the order of ids."""
 
     ids: npt.NDArray[np.int64]
-    x: PlotAxis | None
-    by: PlotAxis | None
-    facet: PlotAxis | None
+    x: CodedParameter | None
+    by: CodedParameter | None
+    facet: CodedParameter | None
     x_numbers: npt.NDArray[np.float64] | None
     """Positions on a numeric x axis."""
     y: npt.NDArray[np.float64]
@@ -70,20 +70,20 @@ class Chosen:
     """Of a heat map: the number of selected experiments in each cell, done or not."""
 
 
-def choose(experiments: Experiments, request: PlotSpec, mixed: Sequence[str] = ()) -> Chosen:
+def choose(experiments: Experiments, request: PlotSpec, mixed: Sequence[str] = ()) -> ChosenData:
     """
-    Return the experiments to draw. Raises SummaryError for a name, value or parameter that does not fit.
+    Return the experiments to draw. Raises OptionError for a name, value or parameter that does not fit.
 
     Raises RefusedError with a line for each parameter that would be pooled and for the reasons *mixed*, unless allowed.
     """
     frame = experiments.frame
     over = _check_names(experiments, request)
     if not len(frame):
-        raise SummaryError(f"{_place(experiments)}: no experiment matches, expected some that are done")
+        raise OptionError(f"{_place(experiments)}: no experiment matches, expected some that are done")
     done = (frame["status"] == Status.DONE).to_numpy(dtype=bool)
     statuses = Counter(map(str, frame["status"][~done]))
     if not done.any():
-        raise SummaryError(f"{_place(experiments)}: nothing is done yet ({_counts(statuses)}); see 'qexp status'")
+        raise OptionError(f"{_place(experiments)}: nothing is done yet ({_counts(statuses)}); see 'qexp status'")
     left_out: dict[str, int] = {str(status): statuses[status] for status in _ORDER if statuses[status]}
     y, drawn, x_numbers = np.empty(0), done, None
     if request.kind != "curve":
@@ -91,13 +91,13 @@ def choose(experiments: Experiments, request: PlotSpec, mixed: Sequence[str] = (
     if request.kind in ("line", "scatter") and request.x is not None:
         x_numbers, drawn = _numbers_of(frame, "--x", request.x, drawn, left_out)
     if not drawn.any():
-        raise SummaryError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
+        raise OptionError(f"{_place(experiments)}: no done experiment has a value to draw ({_counts(left_out)})")
     names = {"x": None if request.kind == "scatter" else request.x, "by": request.by, "facet": request.facet}
     roles = {role: None if name is None else axis_of(name, frame[name]) for role, name in names.items()}
     axes = [roles[name] for name in ("facet", "x", "by")]
     free = _free(experiments, request, drawn, over) if request.kind != "scatter" else []
     _refuse(free, mixed, request, over)
-    found = Chosen(
+    found = ChosenData(
         ids=frame["id"].to_numpy(dtype=np.int64)[drawn],
         y=y[drawn] if len(y) else y,
         x_numbers=None if x_numbers is None else x_numbers[drawn],
@@ -124,17 +124,17 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _check_names(experiments: Experiments, request: PlotSpec) -> tuple[str, ...]:
-    """Return the parameters whose values are the replicates. Raises SummaryError for a name that the study lacks."""
+    """Return the parameters whose values are the replicates. Raises OptionError for a name that the study lacks."""
     known = list(experiments.parameters)
     for option, name in request.roles:
         numbers = [*known, *experiments.results, *_TIMES]
         allowed = numbers if option == "--x" and request.kind == "scatter" else known
         if name not in allowed:
-            raise SummaryError(_unknown(option, "parameter", name, allowed))
+            raise OptionError(_unknown(option, "parameter", name, allowed))
     if request.kind != "curve" and request.metric not in (metrics := [*experiments.results, *_TIMES]):
         if request.metric in known:
-            raise SummaryError(f"--metric {request.metric}: found a parameter, expected a result: {listed(metrics, 6)}")
-        raise SummaryError(_unknown("--metric", "result", request.metric, metrics))
+            raise OptionError(f"--metric {request.metric}: found a parameter, expected a result: {listed(metrics, 6)}")
+        raise OptionError(_unknown("--metric", "result", request.metric, metrics))
     if request.over is not None:
         return request.over
     taken = {name for _, name in request.roles}
@@ -166,7 +166,7 @@ def _floats(column: pd.Series[Any], option: str, name: str) -> npt.NDArray[np.fl
         for value in column:
             if not isinstance(value, int | float | np.number):
                 hint = "; use --kind box for categories" if option == "--x" else ""
-                raise SummaryError(f"{option} {name}: found {text_of(_shortened(value))}, expected numbers{hint}")
+                raise OptionError(f"{option} {name}: found {text_of(_shortened(value))}, expected numbers{hint}")
     return column.to_numpy(dtype=np.float64)
 
 
@@ -175,7 +175,7 @@ def _shortened(value: Any) -> Any:
     return repr(shortened(text, 40))
 
 
-def _free(experiments: Experiments, request: PlotSpec, drawn: Mask, over: Sequence[str]) -> list[PlotAxis]:
+def _free(experiments: Experiments, request: PlotSpec, drawn: Mask, over: Sequence[str]) -> list[CodedParameter]:
     """Return the parameters that differ inside of one line's point, box or cell."""
     frame = experiments.frame
     kept = [name for name in (request.x, request.by, request.facet) if name is not None]
@@ -188,7 +188,7 @@ def _free(experiments: Experiments, request: PlotSpec, drawn: Mask, over: Sequen
     return [axis for axis in axes if len(axis.values) > 1 and _differs(axis, cells)]
 
 
-def _refuse(free: Sequence[PlotAxis], mixed: Sequence[str], request: PlotSpec, over: Sequence[str]) -> None:
+def _refuse(free: Sequence[CodedParameter], mixed: Sequence[str], request: PlotSpec, over: Sequence[str]) -> None:
     """Raise RefusedError with a line for each reason that the request does not allow."""
     reasons = {
         "open": [_pooling(free, request, over)] if free and "open" not in request.allowed else [],
@@ -199,14 +199,14 @@ def _refuse(free: Sequence[PlotAxis], mixed: Sequence[str], request: PlotSpec, o
         raise RefusedError(lines, f"--allow {kinds} draws the picture with a note below it", "picture")
 
 
-def _differs(axis: PlotAxis, cells: npt.NDArray[np.int64]) -> bool:
+def _differs(axis: CodedParameter, cells: npt.NDArray[np.int64]) -> bool:
     """Return whether a parameter has two values in one cell."""
     first = np.zeros(int(cells.max()) + 1, dtype=np.int64)
     first[cells] = axis.codes
     return bool((first[cells] != axis.codes).any())
 
 
-def _pooling(free: Sequence[PlotAxis], request: PlotSpec, over: Sequence[str]) -> str:
+def _pooling(free: Sequence[CodedParameter], request: PlotSpec, over: Sequence[str]) -> str:
     unit = {"box": "box", "heatmap": "cell", "line": "point", "curve": "line"}[request.kind]
     name = free[0].name
     values = [f"{axis.name} ({listed(axis.labels, 4)})" for axis in free]
@@ -217,27 +217,27 @@ def _pooling(free: Sequence[PlotAxis], request: PlotSpec, over: Sequence[str]) -
     return f"one {unit} would pool different values of {' and '.join(values)}; choose with {', '.join(options)}"
 
 
-def _drawn(axis: PlotAxis | None, drawn: Mask, request: PlotSpec) -> PlotAxis | None:
+def _drawn(axis: CodedParameter | None, drawn: Mask, request: PlotSpec) -> CodedParameter | None:
     """Return the parameter of the drawn experiments; a heat map keeps values without done experiments."""
     if axis is None:
         return None
-    return PlotAxis(axis.name, axis.values, axis.codes[drawn]) if request.kind == "heatmap" else axis.among(drawn)
+    return CodedParameter(axis.name, axis.values, axis.codes[drawn]) if request.kind == "heatmap" else axis.among(drawn)
 
 
-def _planned(axes: Sequence[PlotAxis | None], total: int) -> dict[Cell, int]:
+def _planned(axes: Sequence[CodedParameter | None], total: int) -> dict[Cell, int]:
     """Return the number of selected experiments, done or not, in each cell."""
     cells, codes = _cells(axes, total)
     return dict(zip(cells, np.bincount(codes).tolist(), strict=True))
 
 
-def samples(chosen: Chosen) -> dict[Cell, npt.NDArray[np.float64]]:
+def samples(chosen: ChosenData) -> dict[Cell, npt.NDArray[np.float64]]:
     """Return the values of the metric in each cell, cells in the order of facet, x and by."""
     cells, codes = _cells((chosen.facet, chosen.x, chosen.by), len(chosen.y))
     ends = np.cumsum(np.bincount(codes))[:-1]
     return dict(zip(cells, np.split(chosen.y[np.argsort(codes, kind="stable")], ends), strict=True))
 
 
-def _cells(axes: Sequence[PlotAxis | None], total: int) -> tuple[list[Cell], npt.NDArray[np.int64]]:
+def _cells(axes: Sequence[CodedParameter | None], total: int) -> tuple[list[Cell], npt.NDArray[np.int64]]:
     """Return the cells that have experiments, in order, and for each experiment the place of its cell."""
     shape = [1 if axis is None else len(axis.values) for axis in axes]
     columns = [np.zeros(total, dtype=np.int64) if axis is None else axis.codes for axis in axes]
@@ -246,18 +246,18 @@ def _cells(axes: Sequence[PlotAxis | None], total: int) -> tuple[list[Cell], npt
     return [(facet, x, by) for facet, x, by in places], codes
 
 
-def _check_sizes(found: Chosen, request: PlotSpec) -> None:
-    """Raise SummaryError if there are more lines, panels or categories than a reader can tell apart."""
+def _check_sizes(found: ChosenData, request: PlotSpec) -> None:
+    """Raise OptionError if there are more lines, panels or categories than a reader can tell apart."""
     most_groups = _MOST_CATEGORIES["heatmap"] if request.kind == "heatmap" else MOST_GROUPS
     limits = [("--facet", found.facet, _MOST_PANELS), ("--by", found.by, most_groups)]
     if request.kind in _MOST_CATEGORIES:
         limits += [("--x", found.x, _MOST_CATEGORIES[request.kind])]
     for option, axis, limit in limits:
         if axis is not None and len(axis.values) > limit:
-            raise SummaryError(
+            raise OptionError(
                 f"{option} {axis.name}: found {len(axis.values):,} values, expected at most {limit} for "
                 f"--kind {request.kind}; choose some with --where"
             )
     for letter, numbers in (("x", found.x_numbers), ("y", found.y)):
         if letter in request.log and numbers is not None and (numbers <= 0).any():
-            raise SummaryError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")
+            raise OptionError(f"--log {letter}: found {numbers.min():g}, expected numbers above 0")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from qexp.errors import MissingLibraryError, SummaryError, nearest
+from qexp.errors import MissingLibraryError, OptionError, nearest
 
 if TYPE_CHECKING:
     from qexp.analysis.statistics.statistic_names import Statistic
@@ -29,7 +29,7 @@ _WITHOUT_STATISTIC = ("box", "scatter")
 
 @dataclass(frozen=True)
 class PlotSpec:
-    """A picture as a person asks for it. Raises SummaryError if its parts contradict each other."""
+    """A picture as a person asks for it. Raises OptionError if its parts contradict each other."""
 
     kind: str
     """One of KINDS."""
@@ -65,12 +65,12 @@ class PlotSpec:
         _ = self.center
         self._check_axes()
         if self.statistic is not None and self.kind in _WITHOUT_STATISTIC:
-            raise SummaryError(
+            raise OptionError(
                 f"--stat: --kind {self.kind} shows single experiments, expected --kind line, heatmap or curve"
             )
         for axis in self.log:
             if axis not in _LOGS_OF.get(self.kind, ("x", "y")):
-                raise SummaryError(
+                raise OptionError(
                     f"--log {axis}: the {axis} axis of --kind {self.kind} has categories, expected numbers"
                 )
 
@@ -89,27 +89,27 @@ class PlotSpec:
     def _check_choices(self) -> None:
         for word in self.allowed:
             if word not in ALLOWED:
-                raise SummaryError(f"--allow: found {word!r}, expected open, mixed or both")
+                raise OptionError(f"--allow: found {word!r}, expected open, mixed or both")
         choices = [("--kind", self.kind, KINDS), ("--style", self.style, STYLES)]
         choices += [("--log", self.log, LOGS)] * bool(self.log)
         for option, found, known in choices:
             if found not in known:
-                raise SummaryError(
+                raise OptionError(
                     f"{option}: found {found!r}, expected one of {', '.join(known)}{nearest(found, known)}"
                 )
 
     def _check_axes(self) -> None:
         for role in _NEEDS[self.kind]:
             if getattr(self, role) is None:
-                raise SummaryError(f"--kind {self.kind}: found no --{role}, expected --{role} PARAMETER")
+                raise OptionError(f"--kind {self.kind}: found no --{role}, expected --{role} PARAMETER")
         if self.over is not None and self.kind == "scatter":
-            raise SummaryError("--over: --kind scatter shows single experiments, expected no --over")
+            raise OptionError("--over: --kind scatter shows single experiments, expected no --over")
         if self.x is not None and self.kind == "curve":
-            raise SummaryError("--x: --kind curve has the steps of the series there, expected no --x")
+            raise OptionError("--x: --kind curve has the steps of the series there, expected no --x")
         given: dict[str, str] = {}
         for option, name in self.roles:
             if name in given:
-                raise SummaryError(f"{option} {name}: found it also as {given[name]}, expected another parameter")
+                raise OptionError(f"{option} {name}: found it also as {given[name]}, expected another parameter")
             given[name] = option
 
     @property
@@ -145,7 +145,7 @@ def size_of(text: str) -> tuple[float, float]:
     except ValueError:  # 1.2.3
         sides = (math.nan, math.nan)
     if not all(_SMALLEST <= side <= _LARGEST for side in sides):
-        raise SummaryError(
+        raise OptionError(
             f"--size: found {text!r}, expected width and height in inches such as 6x4, "
             f"each from {_SMALLEST:g} to {_LARGEST:g}"
         )

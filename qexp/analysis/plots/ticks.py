@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from qexp.analysis.plots.axis import PlotAxis
+from qexp.analysis.plots.coded_parameter import CodedParameter
 from qexp.analysis.plots.figure import Picture
 from qexp.analysis.plots.labels import shown
 
@@ -26,7 +26,7 @@ def categories(panel: Axes, labels: Sequence[str], axis: str = "x") -> None:
     place.set_tick_params(length=0)
 
 
-def number_ticks(panel: Axes, axis: PlotAxis, is_log: bool) -> None:
+def number_ticks(panel: Axes, axis: CodedParameter, is_log: bool) -> None:
     """Put ticks at the values of a parameter if there is room for all of them, otherwise at round numbers."""
     values = [float(value) for value in axis.values if isinstance(value, int | float)]
     places = np.log10(values) if is_log else np.array(values)

@@ -1,5 +1,5 @@
 """The report of a study: one page of HTML without network access and scripts."""
 
-from qexp.analysis.report.gathering import Options, Report, gather
+from qexp.analysis.report.gathering import Report, ReportOptions, gather
 
-__all__ = ["Options", "Report", "gather"]
+__all__ = ["Report", "ReportOptions", "gather"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from qexp.analysis.html_elements import Child, Html, command, join, rows, tag
 from qexp.analysis.report import formatting
-from qexp.analysis.report.gathering import Effort, Options, Report
+from qexp.analysis.report.gathering import Effort, Report, ReportOptions
 from qexp.model import Status, counted, describe, duration, short_names
 from qexp.store.reads.costs import Cost, Durations
 from qexp.store.reads.experiment_rows import ExperimentView
@@ -184,7 +184,7 @@ def _run_again(report: Report) -> str:
     return f"qexp run {file or 'grid.yaml'} --set study={name[:42]}_again{comment}"
 
 
-def _report(options: Options) -> str:
+def _report(options: ReportOptions) -> str:
     line = ["qexp", "report", options.study]
     for metric in options.metrics:
         line += ["--metric", metric]

@@ -14,13 +14,13 @@ from qexp.analysis.coverage.build import counted
 from qexp.analysis.coverage.default_axes import RowsAndColumns
 from qexp.analysis.coverage.gaps import reasons
 from qexp.analysis.plots.spec import names_of, require_matplotlib
-from qexp.analysis.report import experiments, grid_yaml, result_tables
+from qexp.analysis.report import grid_yaml, result_tables, table_data
 from qexp.analysis.report.result_tables import MetricTable
 from qexp.analysis.table.default_layout import DefaultLayout
 from qexp.analysis.table.name_resolution import metric_source
 from qexp.analysis.table.table_experiments import TableExperiments
 from qexp.analysis.table.version_conflicts import packages as versions_of
-from qexp.errors import MissingLibraryError, SummaryError
+from qexp.errors import MissingLibraryError, OptionError
 from qexp.model import Json
 from qexp.store.connection import Connection
 from qexp.store.reads import (
@@ -29,7 +29,7 @@ from qexp.store.reads import (
     experiment_rows,
     failures,
     imports_and_environments,
-    revision_history,
+    revision_differences,
     staleness,
     study_progress,
     study_rows,
@@ -38,7 +38,7 @@ from qexp.store.reads.costs import Cost, Durations
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reads.failures import Failed
 from qexp.store.reads.imports_and_environments import Machine
-from qexp.store.reads.revision_history import Revision
+from qexp.store.reads.revision_differences import Revision
 from qexp.store.reads.staleness_model import Staleness
 from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.reads.study_rows import StudyRow
@@ -53,7 +53,7 @@ _MOST_REVISIONS, _MOST_MACHINES, _MOST_GROUPS, _MOST_LISTED = 20, 30, 20, 10
 
 
 @dataclass(frozen=True)
-class Options:
+class ReportOptions:
     """A report as a person asks for it; without names the metrics, rows and columns follow from the study."""
 
     study: str
@@ -147,7 +147,7 @@ class Effort:
 class Report:
     """All facts of a report."""
 
-    options: Options
+    options: ReportOptions
     head: HeadSection
     plan: PlanSection
     history: History
@@ -161,18 +161,18 @@ class Report:
     """An experiment that ran the newest revision, otherwise the first one; None: there is none."""
 
 
-def gather(connection: Connection, options: Options) -> Report:
-    """Read a report. Raises SummaryError or UnknownStudyError for an option that the study does not have."""
+def gather(connection: Connection, options: ReportOptions) -> Report:
+    """Read a report. Raises OptionError or UnknownStudyError for an option that the study does not have."""
     study = study_rows.find(connection, options.study)
     metrics, left = _metrics(connection, study, options)
     rows, columns = names_of(options.rows), names_of(options.columns)
-    observed, arrangement = experiments.read(connection, study, metrics, rows, columns)
-    shown = revision_history.revisions(connection, study, _MOST_REVISIONS)
+    observed, arrangement = table_data.read(connection, study, metrics, rows, columns)
+    shown = revision_differences.revisions(connection, study, _MOST_REVISIONS)
     return Report(
         options,
         _head(connection, study),
         PlanSection(
-            *grid_yaml.written(revision_history.grid(connection, study)), study_rows.current(connection, study)[0]
+            *grid_yaml.written(revision_differences.grid(connection, study)), study_rows.current(connection, study)[0]
         ),
         History(shown, staleness.of(connection, study)),
         _code(connection, study, shown[0]),
@@ -181,13 +181,15 @@ def gather(connection: Connection, options: Options) -> Report:
         _results(connection, observed, arrangement, metrics, left, bool(options.metrics)),
         Errors(*failures.groups(connection, study.id, _MOST_GROUPS)),
         _effort(connection, study),
-        revision_history.example(connection, study),
+        revision_differences.example(connection, study),
     )
 
 
 def _head(connection: Connection, study: StudyRow) -> HeadSection:
     (counts,) = study_progress.counts(connection, study.id)
-    return HeadSection(study, revision_history.about(connection, study), counts, *costs.period(connection, study.id))
+    return HeadSection(
+        study, revision_differences.about(connection, study), counts, *costs.period(connection, study.id)
+    )
 
 
 def _code(connection: Connection, study: StudyRow, newest: Revision) -> CodeSection:
@@ -196,7 +198,7 @@ def _code(connection: Connection, study: StudyRow, newest: Revision) -> CodeSect
         for name, version in versions_of(environment, imports).items():
             counts[name][version] += number
     packages = {name: dict(counts[name]) for name in sorted(counts)}
-    return CodeSection(newest, revision_history.files(connection, newest.source) if newest.source else (), packages)
+    return CodeSection(newest, revision_differences.files(connection, newest.source) if newest.source else (), packages)
 
 
 def _machines(connection: Connection, study: StudyRow) -> Machines:
@@ -204,7 +206,7 @@ def _machines(connection: Connection, study: StudyRow) -> Machines:
     return Machines(found[:_MOST_MACHINES], len(found))
 
 
-def _metrics(connection: Connection, study: StudyRow, options: Options) -> tuple[Sequence[str], Sequence[str]]:
+def _metrics(connection: Connection, study: StudyRow, options: ReportOptions) -> tuple[Sequence[str], Sequence[str]]:
     """Return the metrics that have tables, and the results that are numbers and have none."""
     if options.metrics:
         return names_of(options.metrics), ()
@@ -235,7 +237,7 @@ def _results(
     for metric in metrics:
         result, parts = result_tables.result(connection, observed, result_tables.spec_of(observed, arrangement, metric))
         if parts is None and is_named:
-            raise SummaryError(result.refusal[0])
+            raise OptionError(result.refusal[0])
         found.append(result)
         if parts is not None and not no_pictures and arrangement.rows:
             drawings.append(pictures.of_result(parts, arrangement, len(drawings)))

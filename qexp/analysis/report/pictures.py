@@ -21,7 +21,7 @@ from qexp.analysis.plots.selection import Experiments, choose
 from qexp.analysis.plots.spec import PlotSpec
 from qexp.analysis.table.default_layout import DefaultLayout
 from qexp.dotted_names import ABSENT
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import curves
@@ -163,7 +163,7 @@ def _drawing(title: str, place: int, make: Callable[[], Picture]) -> Drawing:
             # the browser has a font for letters that matplotlib's font lacks
             warnings.filterwarnings("ignore", "Glyph .* missing from")
             return Drawing(title, svg(make(), f"p{place}"))
-    except SummaryError as error:
+    except OptionError as error:
         return Drawing(title, None, str(error))
 
 

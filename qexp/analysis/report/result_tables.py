@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qexp.analysis.report import experiments
+from qexp.analysis.report import table_data
 from qexp.analysis.table import notes
 from qexp.analysis.table.build import ComputedTable, gather, laid_out
 from qexp.analysis.table.default_layout import DefaultLayout
@@ -15,7 +15,7 @@ from qexp.analysis.table.name_resolution import over_of
 from qexp.analysis.table.refusal_reasons import refuse
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.errors import RefusedError, SummaryError
+from qexp.errors import OptionError, RefusedError
 from qexp.store.connection import Connection
 
 MOST_CELLS = 1_000
@@ -37,7 +37,7 @@ class MetricTable:
 
 def spec_of(observed: TableExperiments, arrangement: DefaultLayout, metric: str) -> TableSpec:
     """Return the question that the table of one metric answers."""
-    spec = experiments.spec_of(observed.studies[0], [metric], arrangement.rows, arrangement.columns)
+    spec = table_data.spec_of(observed.studies[0], [metric], arrangement.rows, arrangement.columns)
     is_usual = over_of(observed.studies, spec) == observed.over
     return spec if is_usual else spec.model_copy(update={"over": observed.over})
 
@@ -49,7 +49,7 @@ def result(
     metric = spec.metrics[0]
     try:
         parts = gather(connection, spec, observed)
-    except SummaryError as error:
+    except OptionError as error:
         return MetricTable(metric, spec.command(), None, [str(error)]), None
     if len(parts.rows) * len(parts.columns) > MOST_CELLS:
         size = f"the table has {len(parts.rows):,} rows and {len(parts.columns):,} columns; choose some with --where"

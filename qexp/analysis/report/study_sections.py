@@ -8,7 +8,7 @@ from qexp.analysis.html_elements import Child, Html, command, fold, join, rows, 
 from qexp.analysis.report import formatting
 from qexp.analysis.report.gathering import CodeSection, HeadSection, History, Machines, PlanSection
 from qexp.model import Status, counted
-from qexp.store.reads.revision_history import Revision
+from qexp.store.reads.revision_differences import Revision
 
 _MOST_FILES, _MOST_PACKAGES, _MOST_CHANGES, _MOST_STALE = 200, 100, 30, 10
 _ORDER = (Status.DONE, Status.FAILED, Status.RUNNING, Status.QUEUED, Status.PENDING, Status.PAUSED, Status.CANCELLED)

@@ -3,9 +3,9 @@
 from qexp.analysis.statistics.corrections import adjust
 from qexp.analysis.statistics.descriptive import describe
 from qexp.analysis.statistics.digits import MISSING, NumberFormat, column_format, p_text
+from qexp.analysis.statistics.minimum_pairs import least_n, least_p
 from qexp.analysis.statistics.paired import PairedComparison, compare, paired_p
 from qexp.analysis.statistics.ranks import average_ranks, critical_difference, friedman, indistinguishable
-from qexp.analysis.statistics.required_pairs import least_n, least_p
 from qexp.analysis.statistics.statistic_names import (
     Correction,
     PairedTest,

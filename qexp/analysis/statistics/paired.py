@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qexp.analysis.statistics.float_noise import Floats, without_noise
+from qexp.analysis.statistics.minimum_pairs import can_reach, least_n, least_p
 from qexp.analysis.statistics.paired_tests import p_values, standard_deviation
 from qexp.analysis.statistics.ranks import average_rank
-from qexp.analysis.statistics.required_pairs import can_reach, least_n, least_p
 from qexp.analysis.statistics.scipy_distributions import t_quantile
 from qexp.analysis.statistics.statistic_names import Correction, PairedTest, correction_of, paired_test_of
 

@@ -11,6 +11,7 @@ from qexp.analysis.table import labels, notes
 from qexp.analysis.table.cell_statistics import choose, everything, figures
 from qexp.analysis.table.checks import check
 from qexp.analysis.table.comparison import compared
+from qexp.analysis.table.computed_table import ComputedTable
 from qexp.analysis.table.metric_directions import is_better_large, known_direction
 from qexp.analysis.table.model import Cell, Metric, Note, Table
 from qexp.analysis.table.name_resolution import same_metric
@@ -18,8 +19,7 @@ from qexp.analysis.table.refusal_reasons import Cells, nothing_done, refuse
 from qexp.analysis.table.replicates import open_experiments, units
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments, observe
-from qexp.analysis.table.unformatted_table import ComputedTable
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.store.connection import Connection
 from qexp.truncation import listed
 
@@ -33,7 +33,7 @@ def build(connection: Connection, spec: TableSpec) -> Table:
     """
     Make the table that *spec* asks for.
 
-    Raises SummaryError if *spec* names something unknown, or nothing is done yet. Raises RefusedError, with a line for
+    Raises OptionError if *spec* names something unknown, or nothing is done yet. Raises RefusedError, with a line for
     each reason, if the table would be wrong.
     """
     parts = gather(connection, spec)
@@ -149,7 +149,7 @@ def _row_order(parts: ComputedTable) -> list[int]:
         at = labels.place(parts.columns, parts.units.columns, sort)
         if at is None:
             known_names = listed([",".join(key) for key in parts.columns], 8)
-            raise SummaryError(f"--sort: found {sort!r}, expected grid, name, value or a column: {known_names}")
+            raise OptionError(f"--sort: found {sort!r}, expected grid, name, value or a column: {known_names}")
         values = centers[:, at]
     worst = -np.inf if metric.maximize else np.inf
     filled = np.where(np.isnan(values), worst, values)

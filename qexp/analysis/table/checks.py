@@ -14,7 +14,7 @@ from qexp.analysis.table.refusal_reasons import Cells, Problem
 from qexp.analysis.table.replicates import Replicates
 from qexp.analysis.table.spec import TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.model import Json, canonical, plain
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_rows, observations, revisions
@@ -93,7 +93,7 @@ def without_number(connection: Connection, study: StudyRow, metric: str, ids: np
     """
     Return which of some experiments have a `missing` or `nan` metric; none if the study has no such metric.
 
-    Raises SummaryError if the metric of some is text.
+    Raises OptionError if the metric of some is text.
     """
     source = metric_source(study, metric)
     if source is None or not len(ids):
@@ -126,7 +126,7 @@ def _values(connection: Connection, observed: TableExperiments, metric: str, cel
     return found
 
 
-def _unknown(connection: Connection, study: StudyRow, metric: str, source: ValueSource) -> SummaryError:
+def _unknown(connection: Connection, study: StudyRow, metric: str, source: ValueSource) -> OptionError:
     """Return the error for a result that no done experiment has, such as a wrong key of a mapping."""
     known = [*study.results, *FACTS]
     if source.column == "result":

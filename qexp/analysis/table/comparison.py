@@ -18,7 +18,7 @@ _ALPHA = 0.05
 
 
 @dataclass
-class Compared:
+class ComparedCells:
     """The outcome of comparing the cells of one metric."""
 
     bold: set[int] = field(default_factory=set)
@@ -36,9 +36,9 @@ class Compared:
 
 def compared(
     found: CellStatistics, rows: int, columns: int, maximize: bool, spec: TableSpec, baseline: int | None
-) -> Compared:
+) -> ComparedCells:
     """Compare the rows of each column with each other, and with the row *baseline* if there is one."""
-    made = Compared()
+    made = ComparedCells()
     if rows > 1 and spec.bold != "none":
         for column in range(columns):
             made.bold |= _bold(found, range(column, rows * columns, columns), maximize, spec, made)
@@ -47,7 +47,9 @@ def compared(
     return made
 
 
-def _bold(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
+def _bold(
+    found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: ComparedCells
+) -> set[int]:
     """Return the bold cells of a column, never those that lack replicates: the missing ones may be the worst."""
     whole = [cell for cell in cells if found.n[cell] and found.n[cell] == found.expected[cell]]
     if any(found.n[cell] < found.expected[cell] for cell in cells):
@@ -63,7 +65,9 @@ def _best(found: CellStatistics, cells: Sequence[int], maximize: bool) -> set[in
     return {cell for cell, is_best in zip(cells, best_rows(centers, maximize=maximize), strict=True) if is_best}
 
 
-def _tied(found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: Compared) -> set[int]:
+def _tied(
+    found: CellStatistics, cells: Sequence[int], maximize: bool, spec: TableSpec, made: ComparedCells
+) -> set[int]:
     """Return the cells that a paired test cannot tell from the one with the best center."""
     matrix = _common(found, cells)
     if matrix.shape[1] < max(found.n[cells]):
@@ -88,7 +92,9 @@ def _common(found: CellStatistics, cells: Sequence[int]) -> np.ndarray:
     return np.array([found.of(cell)[np.isin(own, common)] for cell, own in zip(cells, sets, strict=True)])
 
 
-def _against(found: CellStatistics, rows: int, columns: int, spec: TableSpec, baseline: int, made: Compared) -> None:
+def _against(
+    found: CellStatistics, rows: int, columns: int, spec: TableSpec, baseline: int, made: ComparedCells
+) -> None:
     pairs = [
         (row * columns + column, baseline * columns + column)
         for row in range(rows)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from qexp.analysis.table.model import Key
 from qexp.analysis.table.replicates import Axes
 from qexp.dotted_names import ABSENT
-from qexp.errors import SummaryError, nearest
+from qexp.errors import OptionError, nearest
 from qexp.model import Json, canonical, plain, short_names
 from qexp.truncation import listed
 
@@ -65,12 +65,12 @@ def place(found: Sequence[Key], axes: Axes, wanted: str) -> int | None:
 
 
 def baseline(found: Sequence[Key], axes: Axes, wanted: str, noun: str) -> int:
-    """Return the place of the baseline. Raises SummaryError, with the nearest label, if there is none."""
+    """Return the place of the baseline. Raises OptionError, with the nearest label, if there is none."""
     at = place(found, axes, wanted)
     if at is None:
         known = [",".join(key) for key in found]
         hint = nearest(wanted, known) or f"; there are {listed(known, 8)}"
-        raise SummaryError(f"--baseline: there is no {noun} {wanted!r}{hint}")
+        raise OptionError(f"--baseline: there is no {noun} {wanted!r}{hint}")
     return at
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from qexp.analysis.table.metric_directions import known_direction
 from qexp.analysis.table.spec import TableSpec
-from qexp.errors import SummaryError, nearest
+from qexp.errors import OptionError, nearest
 from qexp.store.reads.observation_sql import FACTS, ValueSource
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.schema.value_columns import FACTS as COLUMNS
@@ -28,7 +28,7 @@ def over_of(known: Sequence[StudyRow], spec: TableSpec) -> tuple[str, ...]:
 
 
 def check_names(known: Sequence[StudyRow], spec: TableSpec, over: Sequence[str]) -> None:
-    """Raise SummaryError for a name that no study has, or that has two roles."""
+    """Raise OptionError for a name that no study has, or that has two roles."""
     _check_roles(spec, over)
     _check_directions(spec)
     for name in (*spec.axes, *over):
@@ -71,9 +71,9 @@ def _locate(study: StudyRow, prefix: str | None, name: str) -> ValueSource | Non
     return None if found is None else ValueSource(found[0], tuple(found[1]))
 
 
-def unknown_key(name: str, what: str, keys: Sequence[str]) -> SummaryError:
+def unknown_key(name: str, what: str, keys: Sequence[str]) -> OptionError:
     """Return the error for a parameter or result that no experiment has, as for a wrong key of a mapping."""
-    return SummaryError(f"no {what} {name!r}{nearest(name, keys) or _listed(keys)}")
+    return OptionError(f"no {what} {name!r}{nearest(name, keys) or _listed(keys)}")
 
 
 def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
@@ -88,17 +88,17 @@ def _check_roles(spec: TableSpec, over: Sequence[str]) -> None:
     for role, names in roles.items():
         for name in names:
             if name in taken:
-                raise SummaryError(f"{name!r} is in {taken[name]} and in {role}; an axis has one role")
+                raise OptionError(f"{name!r} is in {taken[name]} and in {role}; an axis has one role")
             taken[name] = role
     if spec.best and spec.by is None:
-        raise SummaryError(f"--best {','.join(spec.best)}: say by which metric, such as --by val_{spec.metrics[0]}")
+        raise OptionError(f"--best {','.join(spec.best)}: say by which metric, such as --by val_{spec.metrics[0]}")
     if DEFAULT_OVER in spec.best:
-        raise SummaryError(
+        raise OptionError(
             f"--best {DEFAULT_OVER}: the luckiest {DEFAULT_OVER} would be shown; a {DEFAULT_OVER} is a replicate, "
             f"expected --over {DEFAULT_OVER}"
         )
     if spec.by is not None and not spec.best:
-        raise SummaryError(f"--by {spec.by}: say what it chooses, such as --best lr")
+        raise OptionError(f"--by {spec.by}: say what it chooses, such as --best lr")
 
 
 def _check_directions(spec: TableSpec) -> None:
@@ -106,7 +106,7 @@ def _check_directions(spec: TableSpec) -> None:
     for metric in spec.metrics if len(spec.metrics) > 1 else ():
         if spec.maximize is not None and known_direction(metric) is (not spec.maximize):
             option, better = ("--max", "smaller") if spec.maximize else ("--min", "larger")
-            raise SummaryError(f"{option} holds for every metric, and {metric} is better if {better}; leave it out")
+            raise OptionError(f"{option} holds for every metric, and {metric} is better if {better}; leave it out")
 
 
 def _check_by(known: Sequence[StudyRow], spec: TableSpec) -> None:
@@ -118,9 +118,9 @@ def _check_by(known: Sequence[StudyRow], spec: TableSpec) -> None:
             raise same_metric(spec.by, "the table shows this metric")
 
 
-def same_metric(by: str, why: str) -> SummaryError:
+def same_metric(by: str, why: str) -> OptionError:
     """Return the error for a selection by the metric that the table shows."""
-    return SummaryError(
+    return OptionError(
         f"--by {by}: {why}, so the best of several values would look too good; "
         "choose by another one, such as a validation metric"
     )
@@ -132,7 +132,7 @@ def check_where(known: Sequence[StudyRow], condition: where_parser.Condition, wh
         is_fact = name.prefix is None and len(name.path) == 1 and name.path[0] in ("id", *COLUMNS)
         found = [locate({"params": one.parameters, "result": one.results}, name.prefix, name.path) for one in known]
         if is_fact or any(one is not None and one[0] == "result" for one in found):
-            raise SummaryError(
+            raise OptionError(
                 f"--where {name.text}: a {what} is narrowed by parameters only; "
                 "experiments chosen by their results or status look better than they are"
             )
@@ -140,27 +140,25 @@ def check_where(known: Sequence[StudyRow], condition: where_parser.Condition, wh
 
 def _check_axis(known: Sequence[StudyRow], name: str) -> None:
     if name == STUDY and len(known) == 1 and STUDY in known[0].parameters:
-        raise SummaryError(f"{name!r} stands for the studies; the parameter of this name is 'param.{name}'")
+        raise OptionError(f"{name!r} stands for the studies; the parameter of this name is 'param.{name}'")
     if name == STUDY or any(axis_source(study, name) is not None for study in known):
         return
     if any(metric_source(study, name) is not None for study in known):
-        raise SummaryError(f"{name!r} is a result, expected a parameter; results are metrics: --metric {name}")
+        raise OptionError(f"{name!r} is a result, expected a parameter; results are metrics: --metric {name}")
     parameters = dict.fromkeys(parameter for study in known for parameter in study.parameters)
-    raise SummaryError(f"there is no parameter {name!r}{nearest(name, parameters) or _listed(parameters)}")
+    raise OptionError(f"there is no parameter {name!r}{nearest(name, parameters) or _listed(parameters)}")
 
 
 def _check_metric(known: Sequence[StudyRow], name: str) -> None:
     for study in known:
         if metric_source(study, name) is None:
             if not study.results:
-                raise SummaryError(f"{study.name}: nothing is done yet; 'qexp status {study.name}' counts what is open")
+                raise OptionError(f"{study.name}: nothing is done yet; 'qexp status {study.name}' counts what is open")
             if axis_source(study, name) is not None:
-                raise SummaryError(
-                    f"{name!r} is a parameter of {study.name}, expected a result{_listed(study.results)}"
-                )
+                raise OptionError(f"{name!r} is a parameter of {study.name}, expected a result{_listed(study.results)}")
             results = [*study.results, *FACTS]
             hint = nearest(name, results) or _listed(study.results)
-            raise SummaryError(f"the study {study.name} has no result {name!r}{hint}")
+            raise OptionError(f"the study {study.name} has no result {name!r}{hint}")
 
 
 def _listed(names: Mapping[str, None] | Sequence[str]) -> str:

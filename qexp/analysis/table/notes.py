@@ -10,8 +10,8 @@ import numpy as np
 from qexp.analysis.statistics import correction_of, paired_test_of, statistic_of
 from qexp.analysis.table import labels
 from qexp.analysis.table.cell_statistics import CellStatistics
+from qexp.analysis.table.computed_table import ComputedTable
 from qexp.analysis.table.model import Note
-from qexp.analysis.table.unformatted_table import ComputedTable
 from qexp.truncation import listed
 
 _SHOWN = 12

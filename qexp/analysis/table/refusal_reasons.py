@@ -13,7 +13,7 @@ from qexp.analysis.table.model import Key, Note
 from qexp.analysis.table.replicates import Replicates
 from qexp.analysis.table.spec import ALLOWED, TableSpec
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.errors import RefusedError, SummaryError
+from qexp.errors import OptionError, RefusedError
 from qexp.model import OPEN, Failure, Status, compact, counted
 from qexp.truncation import listed, shortened, single_line
 
@@ -156,19 +156,19 @@ def not_finite(metric: str, ids: Sequence[int], places: np.ndarray, cells: Cells
     return Problem("nan", text, f"qexp show {_ids(ids)}", tuple(concerned))
 
 
-def nothing_done(observed: TableExperiments, where: str | None) -> SummaryError:
+def nothing_done(observed: TableExperiments, where: str | None) -> OptionError:
     """Return the error for studies without a done experiment, or without any experiment."""
     names, first = " ".join(study.name for study in observed.studies), observed.studies[0].name
     if len(observed):
-        return SummaryError(f"{names}: nothing is done yet; 'qexp status {first}' counts what is open")
+        return OptionError(f"{names}: nothing is done yet; 'qexp status {first}' counts what is open")
     narrowed = f" for which {where} holds" if where else " in the newest grid"
-    return SummaryError(f"{names}: there is no experiment{narrowed}; 'qexp list {first}' shows all")
+    return OptionError(f"{names}: there is no experiment{narrowed}; 'qexp list {first}' shows all")
 
 
-def not_a_number(metric: str, ids: Sequence[int], study: str) -> SummaryError:
+def not_a_number(metric: str, ids: Sequence[int], study: str) -> OptionError:
     """Return the error for a metric that is text, a list or a mapping in some results."""
     where = f"in {counted(len(ids), 'experiment')} of {study}"
-    return SummaryError(f"{metric} is text, a list or a mapping {where}, expected a number; qexp show {_ids(ids)}")
+    return OptionError(f"{metric} is text, a list or a mapping {where}, expected a number; qexp show {_ids(ids)}")
 
 
 def lost_rows(study: str, number: int) -> Problem:

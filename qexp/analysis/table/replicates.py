@@ -9,7 +9,7 @@ import numpy as np
 
 from qexp.analysis.table.name_resolution import STUDY
 from qexp.analysis.table.table_experiments import TableExperiments
-from qexp.errors import SummaryError
+from qexp.errors import OptionError
 from qexp.model import Json
 
 _SHORT = 2**15
@@ -90,10 +90,10 @@ def axes(observed: TableExperiments, names: Sequence[str]) -> Axes:
 
 
 def require_few(option: str, found: Axes, advice: str, noun: str = "values") -> None:
-    """Raise SummaryError with an advice if there are more than 1,000 rows or columns."""
+    """Raise OptionError with an advice if there are more than 1,000 rows or columns."""
     if len(found.keys) > _MOST:
         number = f"found {len(found.keys):,} {noun}, expected at most {_MOST:,}"
-        raise SummaryError(f"{option} {','.join(found.names)}: {number}; {advice}")
+        raise OptionError(f"{option} {','.join(found.names)}: {number}; {advice}")
 
 
 def _in_order(observed: TableExperiments, name: str) -> tuple[list[Json], np.ndarray]:
@@ -122,7 +122,7 @@ def units(
     pools: bool = False,
 ) -> Replicates:
     """
-    Sort experiments into units. Raises SummaryError if there are more than 1,000 rows or columns.
+    Sort experiments into units. Raises OptionError if there are more than 1,000 rows or columns.
 
     With *pools* the values of open axes are replicates too.
     """

@@ -67,7 +67,7 @@ def observe(
     connection: Connection, spec: TableSpec, with_rest: bool = True, implied: Collection[str] = ()
 ) -> TableExperiments:
     """
-    Read the experiments of a table. Raises SummaryError for an axis or metric that no study has.
+    Read the experiments of a table. Raises OptionError for an axis or metric that no study has.
 
     Nobody named the *implied* axes, so the newest grid may lack them. Without *with_rest*, parameters that are no axes
     are not read, and all experiments have the same rest.
@@ -103,7 +103,7 @@ def observe(
 
 
 def _check_values(connection: Connection, observed: TableExperiments, axes: Sequence[str]) -> None:
-    """Raise SummaryError for an axis that no experiment has, such as a wrong key of a mapping."""
+    """Raise OptionError for an axis that no experiment has, such as a wrong key of a mapping."""
     for name in axes:
         if len(observed) and observed.axes[name].values == [ABSENT]:
             keys: list[str] = []

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from qexp.analysis.axis_columns import axis_columns
+from qexp.analysis.axis_column_names import axis_columns
 from qexp.analysis.table.model import Cell, Table
 from qexp.model import Json, strict
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from qexp.client.doctor import experiment_checks, service_checks
+from qexp.client.doctor import runtime_checks, service_checks
 from qexp.client.doctor.finding import DoctorState, Finding, Findings, Verdict, exit_status
 from qexp.errors import ServiceError, SettingsError
 from qexp.settings import load_with_origins
@@ -46,13 +46,13 @@ CHECKS = (
     Check("broker", service_checks.redis),
     Check("memory", service_checks.memory, needs=("broker",)),
     Check("embedded", service_checks.embedded),
-    Check("workers", experiment_checks.running_workers, needs=("postgres", "tables")),
-    Check("queues", experiment_checks.queues, needs=("postgres", "tables", "workers")),
-    Check("progress", experiment_checks.progress, needs=("postgres", "tables", "workers")),
-    Check("functions", experiment_checks.functions, ("postgres", "tables"), experiment_checks.IMPORTS + 3),
-    Check("artifacts", experiment_checks.artifacts),
-    Check("left-overs", experiment_checks.left_overs),
-    Check("disk", experiment_checks.disk),
+    Check("workers", runtime_checks.running_workers, needs=("postgres", "tables")),
+    Check("queues", runtime_checks.queues, needs=("postgres", "tables", "workers")),
+    Check("progress", runtime_checks.progress, needs=("postgres", "tables", "workers")),
+    Check("functions", runtime_checks.functions, ("postgres", "tables"), runtime_checks.IMPORTS + 3),
+    Check("artifacts", runtime_checks.artifacts),
+    Check("left-overs", runtime_checks.left_overs),
+    Check("disk", runtime_checks.disk),
 )
 
 

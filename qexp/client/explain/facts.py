@@ -14,7 +14,7 @@ from qexp.settings import Settings
 from qexp.store.connection import Connection
 from qexp.store.reads import explain_data
 from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
-from qexp.store.reads.explain_data import Situation
+from qexp.store.reads.explain_data import ExperimentSituation
 from qexp.store.reads.study_rows import StudyRow
 from qexp.store.reads.workers import WorkerView
 from qexp.store.writes import publishing
@@ -39,7 +39,7 @@ class QueueState:
 class Facts:
     """Everything that an explanation needs."""
 
-    situation: Situation
+    situation: ExperimentSituation
     queue_state: QueueState
     settings: Settings
 

@@ -39,7 +39,7 @@ class LastRecord:
 
 
 @dataclass(frozen=True)
-class Situation:
+class ExperimentSituation:
     """One experiment with the facts that its state depends on; all times are the database's."""
 
     experiment: ExperimentView
@@ -82,7 +82,7 @@ def waits_on(connection: Connection, experiment: int) -> tuple[str, int] | None:
     return (queue, level) if status in (Status.PENDING, Status.QUEUED) else None
 
 
-def situation(connection: Connection, experiment: int, lease: float) -> Situation:
+def situation(connection: Connection, experiment: int, lease: float) -> ExperimentSituation:
     """
     Return the situation of an experiment at one moment; call this first in a transaction.
 
@@ -100,7 +100,7 @@ def situation(connection: Connection, experiment: int, lease: float) -> Situatio
         runner = next((worker for worker in present if worker.id == row.worker), None)
         runner = runner or workers.find(connection, row.worker, lease)
     waits, runs = view.status in (Status.PENDING, Status.QUEUED), view.status is Status.RUNNING
-    return Situation(
+    return ExperimentSituation(
         view,
         experiment_rows.attempts(connection, [experiment])[experiment],
         study_rows.find(connection, view.study),

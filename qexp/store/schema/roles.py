@@ -9,8 +9,8 @@ from typing import LiteralString
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
+from qexp.current_process import user_name
 from qexp.errors import DatabaseUnreachableError, RoleError
-from qexp.process_identity import user_name
 from qexp.settings import Settings
 from qexp.store.schema import tables
 

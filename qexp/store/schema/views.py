@@ -16,9 +16,9 @@ from psycopg.sql import SQL, Composable, Composed, Identifier, Literal
 
 from qexp.store.connection import Database, RawConnection
 from qexp.store.connection import raw as raw_of
-from qexp.store.schema import view_shapes
+from qexp.store.schema import view_widening
 from qexp.store.schema.value_columns import Column, Shape, Source, columns
-from qexp.store.schema.view_shapes import Scan, Shapes
+from qexp.store.schema.view_widening import Shapes, ViewScan
 
 log = logging.getLogger(__name__)
 
@@ -143,16 +143,16 @@ def refresh(raw: RawConnection, study: int, wholly: bool = False) -> None:
         "params": {name: known["params"].get(name, Shape()) for name in parameters},
         "result": {name: known["result"].get(name, Shape()) for name in results},
     }
-    view_shapes.widen(raw, study, shapes, _scan(whole, present, results))
+    view_widening.widen(raw, study, shapes, _scan(whole, present, results))
     if not _write(raw, name, _Basis(study, shapes, until), before) and wholly:
         _mark_stale(raw, name)
 
 
-def _scan(whole: bool, present: _Basis | None, results: list[str]) -> Scan:
+def _scan(whole: bool, present: _Basis | None, results: list[str]) -> ViewScan:
     """Return the experiments to scan: all, if a name is new, since they may have recorded it before."""
     if whole or present is None:
-        return Scan(("params", "result"))
-    return Scan(("result",), present.until if present.names[1] == results else None)
+        return ViewScan(("params", "result"))
+    return ViewScan(("result",), present.until if present.names[1] == results else None)
 
 
 def renew(database: Database, study: int | None = None) -> None:

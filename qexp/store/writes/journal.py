@@ -48,7 +48,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Saved:
+class SavedCheckpoint:
     """A checkpoint: its bytes, or the URL of a file that holds them."""
 
     kind: str
@@ -120,7 +120,9 @@ def printed(raw: RawConnection, writer: AttemptFence) -> int:
     return 0 if row is None else int(row[0])
 
 
-def save(raw: RawConnection, writer: AttemptFence, name: str, saved: Saved, size: int, keep: bool) -> str | None:
+def save(
+    raw: RawConnection, writer: AttemptFence, name: str, saved: SavedCheckpoint, size: int, keep: bool
+) -> str | None:
     """
     Replace a checkpoint in one statement: a reader sees the old one or the new one.
 
@@ -131,10 +133,10 @@ def save(raw: RawConnection, writer: AttemptFence, name: str, saved: Saved, size
     return None if row is None else row[0] or ""
 
 
-def saved(raw: RawConnection, experiment: int, name: str) -> Saved | None:
+def saved(raw: RawConnection, experiment: int, name: str) -> SavedCheckpoint | None:
     """Return a checkpoint as it was saved last. Returns None if there is none."""
     row = raw.execute(SQL["stored"], {"id": experiment, "name": name}).fetchone()
-    return None if row is None else Saved(*row)
+    return None if row is None else SavedCheckpoint(*row)
 
 
 def carry(raw: RawConnection, writer: AttemptFence, before: int, last: UUID) -> None:

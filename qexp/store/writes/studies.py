@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from qexp.current_process import user_name
 from qexp.model import Json, to_text
 from qexp.notification_addresses import digest, hidden
-from qexp.process_identity import user_name
 from qexp.store.connection import Connection
 from qexp.store.reads import study_rows
 from qexp.store.reads.study_rows import COLUMNS, StudyRow, addresses, described

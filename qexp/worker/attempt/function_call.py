@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qexp.current_process import is_this_process
 from qexp.errors import FunctionError
 from qexp.functions import Function, Signature, note_module_files, resolve, switch_folder
 from qexp.functions.guarded_calls import is_order
 from qexp.model import Claim, Departure, Failure, Json, Outcome
-from qexp.process_identity import is_this_process
 from qexp.serialization import KeyTypes
 from qexp.worker.attempt import failure, process_state_for_experiments
 from qexp.worker.attempt.returned_value import error_of, result_of

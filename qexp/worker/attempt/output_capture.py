@@ -13,10 +13,10 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, TextIO
 
+from qexp.current_process import is_this_process
 from qexp.functions.guarded_calls import is_order
-from qexp.process_identity import is_this_process
 from qexp.worker.attempt.descendants import has_children
-from qexp.worker.context.captured_output import HEAD, TAIL, Output
+from qexp.worker.context.output_reader import HEAD, TAIL, Output
 
 _C = ctypes.CDLL(None)  # unlike PyDLL, it releases the GIL: a flush may wait for another thread
 _LINE_BUFFERED = 1  # C's _IOLBF, the same in glibc, musl and macOS

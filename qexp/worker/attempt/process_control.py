@@ -13,7 +13,7 @@ import psutil
 from qexp.model import Error, Failure
 from qexp.worker.attempt.failure import TIMEOUT, fingerprint
 from qexp.worker.attempt.signals import timeout_message
-from qexp.worker.slots import Request, SlotEntry
+from qexp.worker.slots import ChildRequest, SlotEntry
 
 _PARENT_DIES = 1  # PR_SET_PDEATHSIG
 
@@ -21,14 +21,14 @@ _PARENT_DIES = 1  # PR_SET_PDEATHSIG
 def death_error(entry: SlotEntry | None, status: int) -> Error:
     """Return the error of an attempt whose process ended with *status*; a negative one is a signal."""
     name = signal.Signals(-status).name if status < 0 else None
-    if entry is not None and entry.request == Request.TIMEOUT:
+    if entry is not None and entry.request == ChildRequest.TIMEOUT:
         message = timeout_message(entry.deadline - entry.started)
         return Error(Failure.TIMEOUT, TIMEOUT, message, fingerprint=fingerprint(TIMEOUT, []), signal=name)
-    if entry is not None and entry.request == Request.MEMORY:
+    if entry is not None and entry.request == ChildRequest.MEMORY:
         kind = "MemoryLimit"
         message = f"its process was killed: it had more memory than its limit of {entry.memory / 1e6:g} MB"
         return Error(Failure.CRASHED, kind, message, fingerprint=fingerprint(kind, []), signal=name)
-    if entry is not None and entry.request == Request.STUCK:
+    if entry is not None and entry.request == ChildRequest.STUCK:
         return crash_error("it hung after its function returned", name)
     return crash_error(f"signal {-status} ({name})" if name else f"exitcode {status}", name)
 

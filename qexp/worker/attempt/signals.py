@@ -14,7 +14,7 @@ from typing import Any
 from qexp.functions import Interruption
 from qexp.functions.guarded_calls import gives_order
 from qexp.worker.context.context import AttemptLeft
-from qexp.worker.slots import Request, SlotTable
+from qexp.worker.slots import ChildRequest, SlotTable
 
 GRACE = 5.0
 """Seconds in which an attempt that reads `stop_requested` can save and return."""
@@ -78,12 +78,12 @@ class AttemptSignals:
         entry = self.slots.read(self.slot)
         if entry is None or not self._interruptible:
             return
-        if entry.request == Request.STOP and entry.asks_to_stop:
+        if entry.request == ChildRequest.STOP and entry.asks_to_stop:
             self.stop = True
-        elif entry.request == Request.STOP:
+        elif entry.request == ChildRequest.STOP:
             self._interruptible = False
             raise AttemptLeft
-        elif entry.request == Request.TIMEOUT:
+        elif entry.request == ChildRequest.TIMEOUT:
             self._interruptible = False
             raise TimeoutReached(timeout_message(entry.deadline - entry.started))
 

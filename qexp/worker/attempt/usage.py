@@ -12,8 +12,8 @@ import warnings
 from contextlib import suppress
 from typing import Any
 
+from qexp.current_process import is_this_process
 from qexp.model import Usage
-from qexp.process_identity import is_this_process
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.result_batcher import ResultBatcher
-from qexp.worker.shutdown_policy import ShutdownPolicy
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ class MessageRunner:
         worker: UUID,
         scratch: Scratch,
         slot: int | None,
-        shutdown_policy: ShutdownPolicy,
+        lifetime: WorkerLifetime,
         retire: Callable[[], None] = lambda: None,
     ) -> None:
         self._postgres, self._retire = postgres, retire
         self._slots = SlotTable(scratch.slots)
         self._held = HeldExperiments(self._slots, slot or 0, scratch.folder)
-        self._claims = ClaimPrefetcher(settings, worker, postgres, shutdown_policy, self._slots, self._held)
+        self._claims = ClaimPrefetcher(settings, worker, postgres, lifetime, self._slots, self._held)
         self._results = ResultBatcher(settings, postgres, self._held, self._claims.claim_ahead)
         self._runner = AttemptRunner(settings, postgres, scratch, slot, self._each_second)
 

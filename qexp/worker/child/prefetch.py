@@ -19,7 +19,7 @@ from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import claiming
 from qexp.truncation import listed
 from qexp.worker.child.held_experiments import HeldExperiments
-from qexp.worker.shutdown_policy import ShutdownPolicy
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
@@ -38,12 +38,12 @@ class ClaimPrefetcher:
         settings: Settings,
         worker: UUID,
         postgres: ReconnectingConnection,
-        shutdown_policy: ShutdownPolicy,
+        lifetime: WorkerLifetime,
         slots: SlotTable,
         held: HeldExperiments,
     ) -> None:
         self._settings, self._worker, self._postgres = settings, worker, postgres
-        self._shutdown_policy, self._slots, self._held = shutdown_policy, slots, held
+        self._lifetime, self._slots, self._held = lifetime, slots, held
         self._lock = threading.RLock()
         """Held while experiments are claimed or given back, also during calls to Postgres and the broker."""
         self._waiting: deque[int] = deque()
@@ -153,7 +153,7 @@ class ClaimPrefetcher:
             adopted = claiming.adopt(raw, self._worker, pid, self._held.ids) if self._answer_lost else []
             self._answer_lost = True
             known = {item.id for item in adopted}
-            new = [number for number in ids if number not in known and self._shutdown_policy.allows(raw, number)]
+            new = [number for number in ids if number not in known and self._lifetime.allows(raw, number)]
             return adopted + (claiming.claims(raw, new, self._worker, pid) if new else [])
 
         claims = self._postgres.run(claim, f"claim of {_shown(ids)}", patience)

@@ -13,7 +13,7 @@ from typing import Any
 
 from qexp.errors import CheckpointError, article
 from qexp.model import Json
-from qexp.worker.context import class_codec, tensor_codec
+from qexp.worker.context import class_codec, torch_codec
 from qexp.worker.context.scalar_codec import SCALAR_TYPES, is_reversible
 from qexp.worker.context.state_path import PathVisitor
 from qexp.worker.context.state_protocols import is_estimator, own_state
@@ -132,9 +132,9 @@ class CheckpointWriter(PathVisitor):
         if tag == "defaultdict" and has_known_factory(value):
             factory = value.default_factory
             return tag, [None if factory is None else factory.__name__, self._pairs(value)]
-        if tensor_codec.is_tensor(value):
+        if torch_codec.is_tensor(value):
             return self._tag_tensor(value)
-        if fact := tensor_codec.fact_written(value):
+        if fact := torch_codec.fact_written(value):
             return "torch", list(fact)
         if kind := class_codec.kind_of(value):
             cls, content = type(value), class_codec.content_of(kind, value)
@@ -142,9 +142,9 @@ class CheckpointWriter(PathVisitor):
         return self._tag_numpy(value)
 
     def _tag_tensor(self, value: Any) -> tuple[str, Json]:
-        if reason := tensor_codec.refusal(value):
+        if reason := torch_codec.refusal(value):
             raise self._refusal(*reason)
-        return tensor_codec.written(value, self._file)
+        return torch_codec.written(value, self._file)
 
     def _tag_numpy(self, value: Any) -> tuple[str, Json]:
         numpy, kind = sys.modules.get("numpy"), type(value)
@@ -202,9 +202,9 @@ class CheckpointReader:
         if tag in ("OrderedDict", "Counter", "defaultdict", "deque"):
             return self._untag_collection(tag, content)
         if tag in ("tensor", "parameter"):
-            return tensor_codec.read(tag, content, self._bytes)
+            return torch_codec.read(tag, content, self._bytes)
         if tag == "torch":
-            return tensor_codec.fact_read(*content)
+            return torch_codec.fact_read(*content)
         if tag in ("dataclass", "namedtuple", "enum"):
             module, qualname, node = content
             return class_codec.made(tag, module, qualname, self._build(node))
@@ -253,7 +253,7 @@ def _repair(value: Any) -> str:
         return "its factory is a function, expected a type such as int or list"
     if class_codec.is_homeless(value):
         return "define its class at the top level of a module"
-    return tensor_codec.repair(value) or OWN_PICKLE
+    return torch_codec.repair(value) or OWN_PICKLE
 
 
 def read_npy(data: bytes) -> Any:

@@ -11,7 +11,7 @@ from qexp.model import Json
 from qexp.store.writes.journal import Point
 from qexp.worker.context.checkpoint_encoding import EncodedCheckpoint, Load, decode
 
-Stored = Callable[[str], EncodedCheckpoint | None]
+StoredFile = Callable[[str], EncodedCheckpoint | None]
 """A function that returns the checkpoint of a name, or None."""
 
 
@@ -26,7 +26,7 @@ class MemoryJournal:
     Set `stop` to ask the function to save and return.
     """
 
-    def __init__(self, stored: Stored = _nothing) -> None:
+    def __init__(self, stored: StoredFile = _nothing) -> None:
         self.recorded: dict[str, Json] = {}
         self.series: dict[str, list[Point]] = {}
         self.lists: dict[str, list[Json]] = {}

@@ -19,17 +19,17 @@ from uuid import UUID
 from pydantic_core import to_json
 
 from qexp import jsonb
+from qexp.current_process import is_this_process
 from qexp.errors import ContextError
 from qexp.file_storage import Files
 from qexp.model import Json, Outcome, OutputPiece
-from qexp.process_identity import is_this_process
 from qexp.settings import Settings
 from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import journal
 from qexp.store.writes.journal import AttemptFence, Entry, Point
-from qexp.worker.context.captured_output import Output
 from qexp.worker.context.checkpoint_encoding import EncodedCheckpoint, Load, decode
+from qexp.worker.context.output_reader import Output
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ class PostgresJournal:
         url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > limit else None
         digest = hashlib.sha256(encoded.data).hexdigest()
         data = None if url else encoded.data
-        saved = journal.Saved(encoded.kind, data, url, digest, self.writer.attempt, self._progress())
+        saved = journal.SavedCheckpoint(encoded.kind, data, url, digest, self.writer.attempt, self._progress())
         old = self._postgres.run(
             lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}"
         )
@@ -163,7 +163,7 @@ class PostgresJournal:
         last_key = max(self._last_key, time.time_ns())
         return {"steps": dict(self._steps), "last_key": last_key, "before": sorted(self._before)}
 
-    def _take_over(self, saved: journal.Saved) -> None:
+    def _take_over(self, saved: journal.SavedCheckpoint) -> None:
         """Continue the counts of an earlier attempt, and take over its records from before its checkpoint."""
         progress = saved.progress
         for name, step in progress["steps"].items():

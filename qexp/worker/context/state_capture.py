@@ -8,11 +8,11 @@ from typing import Any
 
 from qexp.errors import CheckpointError, article
 from qexp.model import SCALARS
-from qexp.worker.context import class_codec, tensor_codec
+from qexp.worker.context import class_codec, torch_codec
 from qexp.worker.context.checkpoint_zip import has_known_factory
 from qexp.worker.context.state_path import PathVisitor
 from qexp.worker.context.state_protocols import (
-    OwnState,
+    StateProtocol,
     attributes,
     has_attributes,
     is_array,
@@ -77,7 +77,7 @@ class StateCapture(PathVisitor):
             return item  # its attributes are not all of its state
         return self._attributes_of(item) if has_attributes(item) else item
 
-    def _saved(self, item: Any, own: OwnState) -> Any:
+    def _saved(self, item: Any, own: StateProtocol) -> Any:
         try:
             return own.save()
         except NotImplementedError as error:  # such as random.SystemRandom
@@ -158,7 +158,7 @@ def _is_restorable(target: Any) -> bool:
     return (
         isinstance(target, dict | list | set | deque | bytearray)
         or is_array(target)
-        or tensor_codec.is_tensor(target)
+        or torch_codec.is_tensor(target)
         or is_estimator(target)
         or own_state(target) is not None
         or has_attributes(target)
@@ -169,7 +169,7 @@ def described(value: Any) -> str:
     """Return text for errors: the type of a value, and the shape of an array or tensor."""
     if is_array(value):
         return f"an array of {value.dtype} of shape {value.shape}"
-    if tensor_codec.is_tensor(value):
+    if torch_codec.is_tensor(value):
         return f"a tensor of {value.dtype} of shape {tuple(value.shape)}"
     return article(type(value).__qualname__)
 
@@ -178,7 +178,7 @@ def memory_of(value: Any) -> Memory | None:
     """Return the memory of an array or tensor. Returns None if it has no numbers, and for other values."""
     if is_array(value) and value.nbytes:
         return value.__array_interface__["data"][0], value.nbytes
-    return tensor_codec.memory_of(value) if tensor_codec.is_tensor(value) else None
+    return torch_codec.memory_of(value) if torch_codec.is_tensor(value) else None
 
 
 def _memories(value: Any) -> Iterator[Memory]:

@@ -17,7 +17,7 @@ _PAIRS = (
 _HOLDERS = ("__dict__", "__slots__")
 
 
-class OwnState(NamedTuple):
+class StateProtocol(NamedTuple):
     """The methods by which an object returns and loads its state; *name* is the call that returns it."""
 
     name: str
@@ -25,16 +25,16 @@ class OwnState(NamedTuple):
     load: Callable[[Any], Any]
 
 
-def own_state(target: Any) -> OwnState | None:
+def own_state(target: Any) -> StateProtocol | None:
     """Return the methods for an object's state, as torch, random or numpy define them. Returns None without them."""
     if isinstance(target, type):
         return None
     for save, load in _PAIRS:
         if callable(getattr(target, save, None)) and callable(getattr(target, load, None)):
-            return OwnState(f"{save}()", getattr(target, save), getattr(target, load))
+            return StateProtocol(f"{save}()", getattr(target, save), getattr(target, load))
     bits: Any = getattr(target, "bit_generator", None)
     if hasattr(bits, "state"):
-        return OwnState("bit_generator.state", lambda: bits.state, lambda value: setattr(bits, "state", value))
+        return StateProtocol("bit_generator.state", lambda: bits.state, lambda value: setattr(bits, "state", value))
     return None
 
 

@@ -8,12 +8,19 @@ from typing import Any
 from qexp.errors import CheckpointError
 from qexp.model import SCALARS
 from qexp.truncation import single_line
-from qexp.worker.context import class_codec, tensor_codec
+from qexp.worker.context import class_codec, torch_codec
 from qexp.worker.context.checkpoint_encoding import encode
 from qexp.worker.context.checkpoint_zip import has_known_factory
 from qexp.worker.context.state_capture import Memory, described, is_dataclass, memory_of, parts_of, require_state
 from qexp.worker.context.state_path import PathVisitor
-from qexp.worker.context.state_protocols import OwnState, attributes, has_attributes, is_array, is_estimator, own_state
+from qexp.worker.context.state_protocols import (
+    StateProtocol,
+    attributes,
+    has_attributes,
+    is_array,
+    is_estimator,
+    own_state,
+)
 
 _FRESH = "'qexp requeue ID --fresh' starts again without checkpoints"
 _CHANGING = (dict, OrderedDict, defaultdict, Counter, list, deque, set, bytearray)
@@ -70,7 +77,7 @@ class StateRestore(PathVisitor):
             return value
         if own := own_state(held):
             self._load(own, held, value)
-        elif (is_array(held) and is_array(value)) or (tensor_codec.is_tensor(held) and tensor_codec.is_tensor(value)):
+        elif (is_array(held) and is_array(value)) or (torch_codec.is_tensor(held) and torch_codec.is_tensor(value)):
             return self._numbers(held, value)
         elif kind in _CHANGING and self._is_given(held, value):
             return value
@@ -146,7 +153,7 @@ class StateRestore(PathVisitor):
                 name = type(held).__qualname__
                 raise self._error(f"{name} cannot be restored in place: {error}") from error
 
-    def _load(self, own: OwnState, held: Any, value: Any) -> None:
+    def _load(self, own: StateProtocol, held: Any, value: Any) -> None:
         if self._loaded:
             return
         try:
@@ -180,7 +187,7 @@ class StateRestore(PathVisitor):
         return held
 
     def _tensor(self, held: Any, value: Any) -> Any:
-        if tensor_codec.restore(held, value):
+        if torch_codec.restore(held, value):
             return held
         if held.requires_grad:  # an optimizer may hold it
             raise self._misfit(held, value)
@@ -196,8 +203,8 @@ def _kind_taken(held: dict[Any, Any]) -> type:
 
 
 def _same(one: Any, other: Any) -> bool:
-    if tensor_codec.is_tensor(one) and tensor_codec.is_tensor(other):
-        return tensor_codec.same(one, other)
+    if torch_codec.is_tensor(one) and torch_codec.is_tensor(other):
+        return torch_codec.same(one, other)
     if is_array(one) and is_array(other):
         return (one.dtype, one.shape, one.tobytes()) == (other.dtype, other.shape, other.tobytes())
     try:

@@ -12,10 +12,10 @@ from qexp.queueing import broker
 from qexp.settings import Settings
 from qexp.store.writes import worker_rows
 from qexp.worker.attempt.signals import GRACE
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import Recovery
 from qexp.worker.periodic_thread import PeriodicThread
-from qexp.worker.shutdown_policy import ShutdownPolicy
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +31,11 @@ class Heartbeat:
         settings: Settings,
         recovery: Recovery,
         reconciler: Reconciler,
-        shutdown_policy: ShutdownPolicy,
+        lifetime: WorkerLifetime,
     ) -> None:
         self.settings, self._worker, self._record_death = settings, recovery.worker, recovery.record_death
         self._postgres, self._outbox = recovery.postgres, recovery.outbox
-        self._reconciler, self._shutdown_policy = reconciler, shutdown_policy
+        self._reconciler, self._lifetime = reconciler, lifetime
         self._stop_is_known = False
         """Whether Postgres knows that the worker stops."""
         self._sent_at = time.monotonic()
@@ -77,7 +77,7 @@ class Heartbeat:
         grace = 0.0 if reply.given_up else GRACE
         self._postgres.run(lambda raw: self._reconciler.reconcile(raw, grace), "reconciling", patience=0)
         self._postgres.run(
-            lambda raw: self._shutdown_policy.check(raw, self._reconciler.busy), "the shutdown policy", patience=0
+            lambda raw: self._lifetime.check(raw, self._reconciler.busy), "the shutdown policy", patience=0
         )
 
     def _send_if_due(self) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from qexp.errors import DatabaseUnreachableError, ServiceError, SettingsError
 from qexp.model import Error, Failure
 from qexp.queueing import broker
-from qexp.queueing.lost import LostMessages
+from qexp.queueing.lost_messages import LostMessages
 from qexp.queueing.publisher import Publisher
 from qexp.settings import Settings
 from qexp.store.connection import Database, RawConnection, connect

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from qexp.errors import ServiceError
 from qexp.store.connection import Database
-from qexp.store.rules import failure_limit, quarantine
+from qexp.store.rules import failure_limit, worker_quarantine
 from qexp.store.schema import views
 from qexp.store.writes import control
 from qexp.worker.main.notifier import Notifier
@@ -92,7 +92,7 @@ class LeaderJobs:
         """Quarantine workers whose attempts fail while other workers succeed on the same studies."""
         lease = self._database.settings.lease
         with self._database.begin() as connection:
-            for suspect in quarantine.suspects(connection, lease):
-                reason = quarantine.conviction(connection, suspect)
-                if reason is not None and quarantine.quarantine(connection, suspect, reason, lease):
+            for suspect in worker_quarantine.suspects(connection, lease):
+                reason = worker_quarantine.conviction(connection, suspect)
+                if reason is not None and worker_quarantine.quarantine(connection, suspect, reason, lease):
                     log.error("%s is quarantined: %s", suspect.name, reason)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from qexp.store.reconnecting import PATIENCE
 from qexp.worker.attempt.process_control import born, kill_tree, memory_of
 from qexp.worker.periodic_thread import PeriodicThread
-from qexp.worker.slots import Request, SlotEntry, SlotTable
+from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +45,11 @@ class LimitEnforcer(PeriodicThread):
             if born(entry.process) != entry.process_born:
                 continue  # the process is dead; Celery or the reconciler notices that
             if now > entry.deadline + _GRACE:
-                self._end(slot, entry, Request.TIMEOUT)
-            elif now > entry.deadline and entry.request != Request.TIMEOUT:
-                send_request(self.slots, slot, entry, Request.TIMEOUT)
+                self._end(slot, entry, ChildRequest.TIMEOUT)
+            elif now > entry.deadline and entry.request != ChildRequest.TIMEOUT:
+                send_request(self.slots, slot, entry, ChildRequest.TIMEOUT)
             elif entry.memory and memory_of(entry.process, self._checks % _EACH_TREE == 0) > entry.memory:
-                self._end(slot, entry, Request.MEMORY)
+                self._end(slot, entry, ChildRequest.MEMORY)
         self._checks += 1
 
     def _end_stuck(self, slot: int, entry: SlotEntry) -> None:
@@ -57,10 +57,10 @@ class LimitEnforcer(PeriodicThread):
         if entry.pid == os.getpid() or self.slots.read(slot) != entry or born(entry.pid) != entry.born:
             return
         log.error("process %d hangs since experiment %d ended: killed", entry.pid, entry.experiment)
-        self.slots.request(slot, Request.STUCK)
+        self.slots.request(slot, ChildRequest.STUCK)
         kill_tree(entry.pid, entry.born)
 
-    def _end(self, slot: int, entry: SlotEntry, why: Request) -> None:
+    def _end(self, slot: int, entry: SlotEntry, why: ChildRequest) -> None:
         if entry.process == os.getpid() or self.slots.read(slot) != entry:
             return  # the main process itself runs the function, or the attempt has just ended
         self.slots.request(slot, why)
@@ -68,7 +68,7 @@ class LimitEnforcer(PeriodicThread):
         self._killed(entry._replace(request=why))
 
 
-def send_request(slots: SlotTable, slot: int, entry: SlotEntry, request: Request) -> None:
+def send_request(slots: SlotTable, slot: int, entry: SlotEntry, request: ChildRequest) -> None:
     """Write a request to a slot and signal its process, unless the slot has another attempt by now."""
     now = slots.read(slot)
     if now is None or (now.experiment, now.attempt) != (entry.experiment, entry.attempt):

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import psutil
 
+from qexp.current_process import user_name
 from qexp.errors import ServiceError
 from qexp.model import Error
-from qexp.process_identity import user_name
 from qexp.queueing import broker
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
@@ -28,13 +28,13 @@ from qexp.worker.attempt.process_control import crash_error, death_error
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import GRACE
 from qexp.worker.child.outbox_files import ChildDeath
+from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.main.heartbeat import Heartbeat
 from qexp.worker.main.leader import Leader
 from qexp.worker.main.limits import LimitEnforcer, send_request
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import PATIENCE, Recovery
-from qexp.worker.shutdown_policy import ShutdownPolicy
-from qexp.worker.slots import Request, SlotEntry, SlotTable
+from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +45,14 @@ _CLAIMING = 1.0
 class MainProcess:
     """Answers Celery's signals in the main process of a worker."""
 
-    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, shutdown_policy: ShutdownPolicy) -> None:
+    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, lifetime: WorkerLifetime) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
         self.slots = SlotTable(scratch.slots)
         self.recovery = recovery = Recovery(settings, worker, scratch, self.slots)
         self._leader = Leader(settings, worker, self.slots, recovery.recover_dead_workers)
         self._limits = LimitEnforcer(self.slots, self._record_kill)
         reconciler = Reconciler(self.slots, worker, recovery.note_death)
-        self.heartbeat = Heartbeat(settings, recovery, reconciler, shutdown_policy)
+        self.heartbeat = Heartbeat(settings, recovery, reconciler, lifetime)
 
     def register(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Migrate the schema, recover the work of killed workers on this machine, and register this worker."""
@@ -98,7 +98,7 @@ class MainProcess:
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
         entry = self.slots.find(pid)
-        if entry is not None and entry.request is not Request.NONE and entry.process in (pid, 0):
+        if entry is not None and entry.request is not ChildRequest.NONE and entry.process in (pid, 0):
             error = death_error(entry, -signal.SIGKILL)
         else:
             error = crash_error(reason, name)
@@ -115,7 +115,7 @@ class MainProcess:
         """Ask functions that read `stop_requested` to stop, and wait up to GRACE seconds for them."""
         waiting = {slot: entry for slot, entry in self.slots.occupied().items() if entry.asks_to_stop}
         for slot, entry in waiting.items():
-            send_request(self.slots, slot, entry, Request.STOP)
+            send_request(self.slots, slot, entry, ChildRequest.STOP)
         deadline = time.monotonic() + GRACE
         while time.monotonic() < deadline and any(
             (now := self.slots.read(slot)) is not None and now.experiment == entry.experiment

@@ -18,7 +18,7 @@ from qexp.worker.attempt.signals import GRACE
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.main.limits import send_request
-from qexp.worker.slots import Request, SlotEntry, SlotTable
+from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Reconciler:
             asked = self._asked.setdefault(key, time.monotonic())
             if time.monotonic() - asked < grace:
                 log.info("experiment %d: attempt %d is told to stop", *key)
-                send_request(self.slots, slot, entry, Request.STOP)
+                send_request(self.slots, slot, entry, ChildRequest.STOP)
             elif entry.process != os.getpid():
                 if unwanted[key].own:
                     claiming.release(raw, self.worker, [entry.experiment])

@@ -24,7 +24,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath, set_aside
-from qexp.worker.context.captured_output import Output
+from qexp.worker.context.output_reader import Output
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)

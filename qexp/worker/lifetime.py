@@ -22,7 +22,7 @@ _IDLE = 2
 """The number of checks in a row, one with each heartbeat, that find nothing to do before a worker ends."""
 
 
-class ShutdownPolicy:
+class WorkerLifetime:
     """
     Ends the worker in time; children ask it before they claim.
 

@@ -7,8 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from qexp.model import storable_text
-from qexp.worker.context import captured_output
-from qexp.worker.context.captured_output import Chunk, Output, render
+from qexp.worker.context import output_reader
+from qexp.worker.context.output_reader import Chunk, Output, render
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_head_and_tail_are_kept_or_all_of_a_small_output(tmp_path_factory, write
     # Given a reader that reads now and then, and at the end
     keeper = Keeper(file, head, tail)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(captured_output, "_PIECE", piece)
+        patch.setattr(output_reader, "_PIECE", piece)
         for data in writes:
             keeper.take() if data is None else append(file, data)
         keeper.take(final=True)

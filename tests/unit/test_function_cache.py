@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import qexp
-from qexp.disk_cache import cached
 from qexp.errors import CacheError
+from qexp.function_cache import cached
 
 COMPUTED: list = []
 ROOT = Path(__file__).parents[2]

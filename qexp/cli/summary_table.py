@@ -13,7 +13,7 @@ from rich.text import Text
 from qexp.analysis.table.model import Cell, Key, Note, Table
 from qexp.analysis.writers.labels import Span, column_labels, number, row_labels, shown, spans, stub_heads
 from qexp.cli.output import console
-from qexp.cli.terminal import printable
+from qexp.cli.terminal_writer import printable
 from qexp.truncation import listed
 
 _GAP = 2

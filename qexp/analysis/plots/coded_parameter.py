@@ -18,7 +18,7 @@ Codes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class PlotAxis:
+class CodedParameter:
     """A parameter. Numbers are in order of size, other values as they first appear, experiments without it last."""
 
     name: str
@@ -44,13 +44,13 @@ class PlotAxis:
         values = [np.nan if value is None else float(value) for value in self.values]
         return np.array(values, dtype=np.float64)[self.codes]
 
-    def among(self, chosen: npt.NDArray[np.bool_]) -> PlotAxis:
+    def among(self, chosen: npt.NDArray[np.bool_]) -> CodedParameter:
         """Return the parameter of some of the experiments, without the values that none of them has."""
         kept, codes = np.unique(self.codes[chosen], return_inverse=True)
-        return PlotAxis(self.name, tuple(self.values[place] for place in kept), codes.astype(np.int64))
+        return CodedParameter(self.name, tuple(self.values[place] for place in kept), codes.astype(np.int64))
 
 
-def axis_of(name: str, column: pd.Series[Any]) -> PlotAxis:
+def axis_of(name: str, column: pd.Series[Any]) -> CodedParameter:
     """Return a column of a frame of experiments as an axis."""
     if column.dtype == object:
         keys = [None if _is_missing(value) else json.dumps(strict(value), sort_keys=True) for value in column]
@@ -66,7 +66,7 @@ def axis_of(name: str, column: pd.Series[Any]) -> PlotAxis:
     places[list(order)] = np.arange(len(values))
     places[-1] = len(values)  # code -1: missing
     ordered = [values[place] for place in order] + [None] * bool((codes < 0).any())
-    return PlotAxis(name, tuple(ordered), places[codes])
+    return CodedParameter(name, tuple(ordered), places[codes])
 
 
 def _are_numbers(values: list[Any]) -> bool:

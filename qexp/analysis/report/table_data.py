@@ -20,7 +20,7 @@ def read(
     """
     Return the experiments with *metrics*, and the rows and columns: the named ones, or those that fit.
 
-    Raises SummaryError if the study does not have a name, or there would be too many rows or columns.
+    Raises OptionError if the study does not have a name, or there would be too many rows or columns.
     """
     if not (rows or columns):
         return _fitting(connection, study, metrics)

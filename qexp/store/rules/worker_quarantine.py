@@ -28,7 +28,7 @@ _SHOWN = 120
 
 
 @dataclass(frozen=True)
-class Suspect:
+class SuspectWorker:
     """A worker whose last attempts have all failed, in a short time."""
 
     id: UUID
@@ -40,7 +40,7 @@ class Suspect:
     last_error: str
 
 
-def suspects(connection: Connection, lease: float) -> list[Suspect]:
+def suspects(connection: Connection, lease: float) -> list[SuspectWorker]:
     """
     Return the live workers whose last five attempts all failed within ten minutes.
 
@@ -75,10 +75,10 @@ def suspects(connection: Connection, lease: float) -> list[Suspect]:
         )
         .order_by(worker.id)
     )
-    return [Suspect(*row) for row in connection.execute(query)]
+    return [SuspectWorker(*row) for row in connection.execute(query)]
 
 
-def conviction(connection: Connection, suspect: Suspect) -> str | None:
+def conviction(connection: Connection, suspect: SuspectWorker) -> str | None:
     """
     Return why a suspect is to be quarantined, or None if its failures may be the fault of the experiments.
 
@@ -98,7 +98,7 @@ def conviction(connection: Connection, suspect: Suspect) -> str | None:
     )
 
 
-def quarantine(connection: Connection, suspect: Suspect, reason: str, lease: float) -> bool:
+def quarantine(connection: Connection, suspect: SuspectWorker, reason: str, lease: float) -> bool:
     """Quarantine a worker. Returns False if it is quarantined already, or now is the only one on one of its queues."""
     connection.execute(select(tables.leader.c.one).with_for_update())  # two leaders decide one after the other
     columns = tables.worker.c
@@ -117,7 +117,7 @@ def _alone(lease: float) -> ColumnElement[bool]:
     return ~worker.queues.bool_op("<@")(func.array(heard.correlate(tables.worker).scalar_subquery()))
 
 
-def done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
+def done_by_others(suspect: SuspectWorker, since: datetime) -> Select[tuple[int]]:
     """Select five experiments at most that others began and finished since the suspect's failures began."""
     experiment = tables.experiment.c
     return (
@@ -133,7 +133,7 @@ def done_by_others(suspect: Suspect, since: datetime) -> Select[tuple[int]]:
     )
 
 
-def _failing_since(connection: Connection, suspect: Suspect) -> datetime | None:
+def _failing_since(connection: Connection, suspect: SuspectWorker) -> datetime | None:
     """Return when the first attempt of the suspect's series of failures began."""
     attempt, earlier = tables.attempt.c, tables.attempt.alias("earlier")
     good = select(func.max(earlier.c.finished_at)).where(
@@ -150,7 +150,7 @@ def _failing_since(connection: Connection, suspect: Suspect) -> datetime | None:
     return found
 
 
-def survived(suspect: Suspect) -> ColumnElement[bool]:
+def survived(suspect: SuspectWorker) -> ColumnElement[bool]:
     """Say whether a worker had one of the suspect's errors and later finished an experiment of these studies."""
     experiment, attempt = tables.experiment.c, tables.attempt.c
     met = (

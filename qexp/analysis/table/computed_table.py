@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qexp.analysis.table.cell_statistics import BestValues, CellStatistics
-from qexp.analysis.table.comparison import Compared
+from qexp.analysis.table.comparison import ComparedCells
 from qexp.analysis.table.model import Key, Metric
 from qexp.analysis.table.refusal_reasons import Problem
 from qexp.analysis.table.replicates import Replicates
@@ -23,7 +23,7 @@ class ComputedTable:
     choice: BestValues
     metrics: tuple[Metric, ...]
     figures: dict[str, CellStatistics]
-    compared: dict[str, Compared]
+    compared: dict[str, ComparedCells]
     problems: tuple[Problem, ...]
     rows: list[Key]
     columns: list[Key]

@@ -7,7 +7,7 @@ import pytest
 
 from qexp.grid import Grid
 from qexp.model import Error, Failure, Outcome
-from qexp.store.rules import quarantine
+from qexp.store.rules import worker_quarantine
 from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming, worker_rows
 
@@ -41,9 +41,9 @@ def site(client, raw, tmp_path):
 
     def look():
         with client.begin() as connection:
-            for suspect in quarantine.suspects(connection, LEASE):
-                reason = quarantine.conviction(connection, suspect)
-                if reason is not None and quarantine.quarantine(connection, suspect, reason, LEASE):
+            for suspect in worker_quarantine.suspects(connection, LEASE):
+                reason = worker_quarantine.conviction(connection, suspect)
+                if reason is not None and worker_quarantine.quarantine(connection, suspect, reason, LEASE):
                     yield suspect.id, reason
 
     return SimpleNamespace(

@@ -27,7 +27,7 @@ _LATE = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
-class Scan:
+class ViewScan:
     """The experiments of a study to scan."""
 
     sources: Sequence[Source]
@@ -46,7 +46,7 @@ class Scan:
         return query + SQL(" AND {} LIMIT {}").format(condition, Literal(_SOME))
 
 
-def widen(raw: RawConnection, study: int, shapes: Shapes, scan: Scan) -> None:
+def widen(raw: RawConnection, study: int, shapes: Shapes, scan: ViewScan) -> None:
     """Add the values of experiments to the shapes until all of them fit."""
     started = any(shape.data() != Shape().data() for source in scan.sources for shape in shapes[source].values())
     condition = _misfit(shapes, scan) if started else SQL("true")
@@ -62,7 +62,7 @@ def widen(raw: RawConnection, study: int, shapes: Shapes, scan: Scan) -> None:
         started, condition = True, _misfit(shapes, scan)
 
 
-def _misfit(shapes: Shapes, scan: Scan) -> Composable:
+def _misfit(shapes: Shapes, scan: ViewScan) -> Composable:
     return SQL("NOT ({})").format(_all(_fits(source, shapes[source]) for source in scan.sources))
 
 
