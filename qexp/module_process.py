@@ -1,4 +1,4 @@
-"""A module of qexp runs in a process of its own and answers within a time limit."""
+"""Run a module of qexp in a subprocess, with a time limit: JSON in, text out."""
 
 from __future__ import annotations
 

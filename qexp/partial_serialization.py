@@ -1,4 +1,4 @@
-"""Keep the parts of a value that are data; name each other part with the reason why it is not data."""
+"""Keep the parts of a value that are data, and name the other parts with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names for the columns of axes, which may clash with names of figures."""
+"""Name the columns of axes: a name that a statistic already has becomes `param.NAME`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line: it parses, calls the client and prints. No other package prints or exits."""
+"""The command line: it parses, calls the client and prints."""
 
 from qexp.cli.main import main
 

@@ -1,4 +1,4 @@
-"""Access to the parts of a converted mapping or list, by the keys that a grid may write for them."""
+"""Get parts of a converted value by the keys that a grid may write for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Call the user's code and describe its exceptions so that neither can end this process."""
+"""Call the user's code so that no exception of it can end this process, also while it is described."""
 
 from __future__ import annotations
 

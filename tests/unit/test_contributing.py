@@ -24,7 +24,7 @@ def test_each_module_that_is_named_exists():
 
 
 def test_the_way_of_one_experiment_leads_from_enqueue_to_export():
-    way = PAGE[PAGE.index("## The way of one experiment") : PAGE.index("## Tests")]
+    way = PAGE[PAGE.index("## The way of one experiment") : PAGE.index("## Words")]
     passed = re.findall(r"`qexp/([\w/]+)\.py`", way)
     assert passed[0] == "cli/enqueue"
     assert {"worker/celery_hooks", "worker/child/message_runner", "store/writes/claiming"} < set(passed)

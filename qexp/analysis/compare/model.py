@@ -1,4 +1,4 @@
-"""A finished comparison: pairs of methods with their figures, ranks, and notes."""
+"""A finished comparison: pairs of methods with their statistics, ranks, and notes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL expressions over the tables that several statements share."""
+"""SQL expressions that several statements share."""
 
 from __future__ import annotations
 

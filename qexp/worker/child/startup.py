@@ -1,4 +1,4 @@
-"""Prepare a child of Celery's pool: separate it from the main process, and refuse signals to that process."""
+"""Prepare a child of Celery's pool: separate it from the main process, which functions may not signal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recover the work of dead children and workers: record their results, and publish their other claims again."""
+"""Recover the work of dead children and workers: record their results, and publish again what they had not begun."""
 
 from __future__ import annotations
 
