@@ -43,8 +43,9 @@ class PeriodicThread:
     def start(self) -> None:
         """Start the thread if it does not run in this process; a fork has no threads."""
         if not is_this_process(self._pid):
-            self._thread, self._pid = threading.Thread(target=self._run, name=self.name, daemon=True), os.getpid()
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+            thread.start()  # first, so that a start without memory for a thread can be repeated
+            self._thread, self._pid = thread, os.getpid()
 
     def wake(self) -> None:
         """End the present pause."""

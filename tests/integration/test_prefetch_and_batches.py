@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 
+import psycopg
 import pytest
 from tests_support import eventually
 
@@ -206,6 +207,15 @@ def test_an_attempt_whose_outcome_waits_in_the_outbox_is_not_released(client, st
     # Then it keeps the attempt
     assert rows(client, study)[claim.id] == ("running", 1)
     assert ResultOutbox(client.settings, line).record(claim, failed) == failed
+
+
+def test_a_process_that_is_told_to_stop_stops_although_postgres_refuses_its_outcome(process, monkeypatch):
+    process.work(0.0)
+    claim = process.claims.next()
+    errors = iter([SystemExit(143), psycopg.errors.InsufficientPrivilege("no")])
+    monkeypatch.setattr(ResultOutbox, "record", lambda *_: raising(next(errors))())
+    with pytest.raises(SystemExit):
+        process.results.record(claim, Outcome(departure=Departure("paused")), time.monotonic())
 
 
 def raising(error):

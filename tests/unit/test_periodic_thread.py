@@ -74,6 +74,23 @@ def test_a_stop_waits_no_longer_than_its_patience(periodic):
     assert thread.stop()
 
 
+def test_a_start_that_fails_can_be_repeated(monkeypatch):
+    """An experiment may leave no memory for a thread."""
+    calls = threading.Semaphore(0)
+    thread = PeriodicThread("qexp-test", calls.release, 0.01, "the test failed")
+
+    def refuse(_):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError):
+            thread.start()
+    thread.start()
+    assert calls.acquire(timeout=60)
+    assert thread.stop()
+
+
 def test_a_fork_starts_a_thread_of_its_own(periodic):
     calls = threading.Semaphore(0)
     thread = periodic(calls.release, 60.0)

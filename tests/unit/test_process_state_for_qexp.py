@@ -19,7 +19,7 @@ state = state_for_qexp()
 ENDING = """
 lost = state.restore()
 again = state.restore()
-print(dumps([lost, again, [setting.holds(value) for setting, value in state._pairs]]))
+print(dumps([lost, again, [bool(0) is False, *(setting.holds(value) for setting, value in state._pairs)]]))
 """
 
 
@@ -36,6 +36,7 @@ def restored(change):
         "pass",
         "builtins.open = builtins.isinstance = builtins.len = builtins.zip = builtins.getattr = broken",
         "builtins.setattr = builtins.map = builtins.list = builtins.bool = builtins.tuple = broken",
+        "builtins.bool = lambda value: True",
         "del builtins.len",
         "builtins.__import__ = broken",
         "json.loads = json.dumps = time.sleep = time.monotonic = os.write = broken",

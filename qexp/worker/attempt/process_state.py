@@ -23,7 +23,8 @@ class ProcessSetting:
     def holds(self, value: Any) -> bool:
         """Say whether the setting has this value."""
         try:
-            return bool(self.read() == value)
+            found: bool = self.read() == value  # without bool(), which an experiment may have replaced
+            return found
         except BaseException as error:  # it cannot be read, or the user's code replaced it
             if is_order(error):
                 raise

@@ -11,7 +11,7 @@ from qexp.errors import QexpError
 from qexp.model import Claim, Outcome
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
-from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
+from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.truncation import single_line
 from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.outbox import ResultOutbox
@@ -44,7 +44,11 @@ class ResultBatcher:
         self._lock = threading.RLock()
         """Held while results are recorded together."""
         self._thread = PeriodicThread(
-            "qexp-results", self._flush_and_claim, None, "results are not recorded yet", gather=_TOGETHER
+            "qexp-results",
+            self._flush_and_claim,
+            None,
+            "results could not be recorded, or claims not made",
+            gather=_TOGETHER,
         )
         self._was_short = False
         self.failures: list[str] = []
@@ -74,7 +78,7 @@ class ResultBatcher:
             try:
                 if not self._held.has_result(claim):
                     self._record(claim, outcome, began, ended, patience=0)
-            except QexpError as error:  # the outcome is in the outbox
+            except (QexpError, *REFUSALS) as error:  # the outcome may be in the outbox
                 log.warning("experiment %d: its outcome is not recorded yet: %s", claim.id, single_line(error))
             self._held.running = None
             raise

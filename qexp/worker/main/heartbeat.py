@@ -86,7 +86,7 @@ class Heartbeat:
             return
         try:
             self.send()
-        except ServiceError:
+        except Exception:
             self._give_up_if_cut_off()
             raise
         finally:
