@@ -75,7 +75,10 @@ def expected(error: Mapping[str, Any]) -> str:
     if kind == "string_pattern_mismatch" and context["pattern"] in _PATTERNS:
         return _PATTERNS[context["pattern"]]
     if (text := _EXPECTED.get(kind)) is not None:
-        return text.format_map({name: _plain(value) for name, value in context.items()})
+        is_number = not any(isinstance(value, str) for value in context.values())  # dates are text
+        text = text if is_number else text.replace(_NUMBER, "a value")
+        text = text.format_map({name: _plain(value) for name, value in context.items()})
+        return text.replace(" 1 characters", " 1 character").replace(" 1 entries", " 1 entry")
     if kind.endswith(("_parsing", "_type")) and (text := _KINDS.get(kind.partition("_")[0])) is not None:
         return text
     text = own_sentence(error) or str(error["msg"]).removeprefix("Input should be ")

@@ -37,6 +37,7 @@ def compare_(studies: tuple[str, ...], form: str, **options: Any) -> None:
     from qexp.client.tables_and_comparisons import compare
 
     given = {name: value for name, value in options.items() if value or (name == "maximize" and value is not None)}
+    given["metric"] = options["metric"]
     found = compare(*studies, client=Client(), **given)
     if form == "json":
         show_json(found.data())

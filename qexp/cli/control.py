@@ -118,7 +118,7 @@ def pause_(study: str, reason: str | None, form: str) -> None:
     Pause a study: its running experiments are given back.
 
     Workers start none of its experiments. Running attempts may save, and end a few seconds later; this costs no
-    retry. 'qexp resume STUDY' continues.
+    retry. 'qexp resume STUDY' resumes it.
     """
     from qexp.client import Client
 
@@ -127,7 +127,7 @@ def pause_(study: str, reason: str | None, form: str) -> None:
     if form == "json":
         show_json({"study": study, "paused": new})
         return
-    echo(f"{study} is {'' if new else 'already '}paused; 'qexp resume {study}' continues")
+    echo(f"{study} is {'' if new else 'already '}paused; resume it with 'qexp resume {study}'")
 
 
 @click.command()

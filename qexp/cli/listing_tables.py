@@ -50,7 +50,7 @@ def pause_line(counts: StudyProgress) -> str:
         return ""
     why = f": {counts.pause_reason}" if counts.pause_reason else ""
     since = f"{counts.paused_at.astimezone():%Y-%m-%d %H:%M}"
-    return f"{counts.study} is paused since {since}{why}; 'qexp resume {counts.study}' continues"
+    return f"{counts.study} is paused since {since}{why}; resume it with 'qexp resume {counts.study}'"
 
 
 def _number(number: int, status: Status) -> Text:

@@ -22,7 +22,7 @@ def report_(study: str, metrics: tuple[str, ...], rows: str | None, columns: str
 
     \b
       qexp report digits -o report.html
-      qexp report digits --metric accuracy --rows classifier --columns dataset -o report.html
+      qexp report digits --metric accuracy --rows classifier -o report.html
 
     It needs no network. A table that 'qexp table' would refuse is shown with the reasons.
     """

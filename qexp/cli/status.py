@@ -71,7 +71,9 @@ def _watch(client: Client, study: str | None) -> None:
 @click.command()
 @click.argument("study")
 @click.option(
-    "--timeout", type=Number("a number of seconds", 0), help="Give up after this many seconds, with exit status 1."
+    "--timeout",
+    type=Number("a number of seconds from 0", 0),
+    help="Give up after this many seconds, with exit status 1.",
 )
 @format_option
 def wait_(study: str, timeout: float | None, form: str) -> int:

@@ -54,7 +54,7 @@ def check_instances(grid: ParameterSets, convert: Callable[[str, Json], Any]) ->
             kind = type(arrived).__name__
             repair = f"annotate {name!r} as Decimal, or write a float" if isinstance(given, Decimal) else _REPAIR
             raise grid.source.error(
-                f"found {given!r:.80}, which comes back from its data as {kind}; {repair}", *location
+                f"found {given!r:.80}, which comes back from its data as an unequal {kind}; {repair}", *location
             )
 
 

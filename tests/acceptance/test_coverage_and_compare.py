@@ -126,6 +126,7 @@ def test_bad_input_is_one_line(finished, qexp):
         (["coverage", finished.name, "-o", "none/cells.csv"], "there is no folder none", 2),
         (["compare", finished.name, "--metric", "accuracy"], "give --by, or two studies", 2),
         (["compare", finished.name, "--by", "classifier"], "missing option '--metric'", 2),
+        (["compare", finished.name, "--by", "classifier", "--metric", ""], "text of at least 1 character", 2),
         (["compare", finished.name, "--by", "dataset", "--metric", "accuracy"], "10 values make 45 pairs", 2),
         (["compare", finished.name, "--by", "classifier", "--metric", "acuracy"], "did you mean 'accuracy'", 2),
     ):

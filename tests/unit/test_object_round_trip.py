@@ -85,7 +85,7 @@ CHANGED = {
 @pytest.mark.parametrize("name", CHANGED)
 def test_an_object_that_does_not_come_back_equal_is_refused_by_its_place(name):
     annotation, value = CHANGED[name]
-    text = r"^grid, at parameters\.x\.0: found .*, which comes back from its data as \w+; write its"
+    text = r"^grid, at parameters\.x\.0: found .*, which comes back from its data as an unequal \w+; write its"
     with pytest.raises(GridError, match=text) as caught:
         arrives(annotation, [value])
     assert "pw" not in str(caught.value)
@@ -141,7 +141,7 @@ def test_a_decimal_arrives_as_the_float_that_is_asked_for():
 
 
 def test_a_decimal_of_more_digits_than_a_float_needs_an_annotation():
-    text = r"^grid, at parameters\.x\.0: found Decimal.* as str; annotate 'x' as Decimal, or write a float$"
+    text = r"^grid, at parameters\.x\.0: found Decimal.* as an unequal str; annotate 'x' as Decimal, or write a float$"
     with pytest.raises(GridError, match=text):
         arrives(None, [Decimal("1.10")])
 

@@ -57,9 +57,12 @@ class Strict(BaseModel, extra="forbid"):
         (tuple[int, int], [1, 2, 3], "at most 2 entries"),
         (uuid.UUID, "z", "a UUID"),
         (Annotated[str, Field(min_length=3)], "a", "text of at least 3 characters"),
+        (Annotated[str, Field(min_length=1)], "", "text of at least 1 character"),
+        (Annotated[list[int], Field(min_length=1)], [], "at least 1 entry"),
         (Annotated[str, Field(pattern="^a$")], "b", "text that matches ^a$"),
         (Annotated[str, Field(pattern="^[A-Z]{3}$")], "b", "a country in three capital letters, such as DEU"),
         (Annotated[int, Field(multiple_of=3)], 4, "a multiple of 3"),
+        (Annotated[datetime.date, Field(le=datetime.date(2026, 1, 1))], "2026-01-31", "a value of at most 2026-01-01"),
     ],
 )
 def test_no_words_of_pydantic_reach_a_person(annotation, value, words):

@@ -63,9 +63,9 @@ def queues(name: str, state: DoctorState) -> Findings:
         found = f"{queue}: {counted(waiting[queue], 'experiment')} waiting, but no live worker listens on it"
         yield Finding(name, Verdict.FAILED, found, "a worker for each queue", start_worker(queue))
     if heard.issuperset(waiting):
-        listed = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
+        counts = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
         yield Finding(
-            name, Verdict.OK, f"waiting: {listed}; workers listen on all of them" if listed else "no experiments wait"
+            name, Verdict.OK, f"waiting: {counts}; workers listen on all of them" if counts else "no experiments wait"
         )
 
 
