@@ -18,7 +18,7 @@ from qexp.model import Departure, Error, Failure, Outcome
 from qexp.queueing.publisher import Publisher
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
-from qexp.worker.attempt.runner import AttemptRunner
+from qexp.worker.attempt.runner import AttemptEnvironment, AttemptRunner
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
 from qexp.worker.child.held_experiments import HeldExperiments
@@ -207,6 +207,18 @@ def test_an_attempt_whose_outcome_waits_in_the_outbox_is_not_released(client, st
     # Then it keeps the attempt
     assert rows(client, study)[claim.id] == ("running", 1)
     assert ResultOutbox(client.settings, line).record(claim, failed) == failed
+
+
+def test_a_main_process_whose_threads_close_descriptors_is_not_replaced(client, scratch, line, process, monkeypatch):
+    """A pool "solo" runs messages in the main process, where no function runs and other threads have connections."""
+    monkeypatch.setattr("qexp.worker.attempt.runner.AttemptSignals.install", lambda _: None)
+    monkeypatch.setattr("qexp.worker.attempt.runner.password_masking.hide_from_functions", lambda _: None)
+    connection = os.open(os.devnull, os.O_RDONLY)
+    runner = AttemptRunner(client.settings, line, scratch, None)
+    environment = AttemptEnvironment(runner, process.claims.next())
+    os.close(connection)
+    environment.close()
+    assert runner.unrestored == []
 
 
 def test_a_process_that_is_told_to_stop_stops_although_postgres_refuses_its_outcome(process, monkeypatch):

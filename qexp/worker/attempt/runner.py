@@ -120,7 +120,8 @@ class AttemptEnvironment:
     def close(self) -> None:
         """Restore all settings that the function may have changed."""
         runner = self.runner
-        runner.unrestored = runner.state_for_qexp.restore()  # first, since the rest needs these settings
+        if runner.is_child:  # functions do not run in the main process, whose other threads open and close descriptors
+            runner.unrestored = runner.state_for_qexp.restore()  # first, since the rest needs these settings
         runner.flusher.stop()
         runner.state_for_experiments.restore()
         runner.capture.stop()
