@@ -214,7 +214,7 @@ def test_a_main_process_whose_threads_close_descriptors_is_not_replaced(client, 
     monkeypatch.setattr("qexp.worker.attempt.runner.AttemptSignals.install", lambda _: None)
     monkeypatch.setattr("qexp.worker.attempt.runner.password_masking.hide_from_functions", lambda _: None)
     connection = os.open(os.devnull, os.O_RDONLY)
-    runner = AttemptRunner(client.settings, line, scratch, None)
+    runner = AttemptRunner(client.settings, line, scratch, SlotTable(scratch.slots), None)
     environment = AttemptEnvironment(runner, process.claims.next())
     os.close(connection)
     environment.close()

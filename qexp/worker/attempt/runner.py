@@ -42,6 +42,7 @@ class AttemptRunner:
         settings: Settings,
         postgres: ReconnectingConnection,
         scratch: Scratch,
+        slots: SlotTable,
         slot: int | None,
         each_second: Callable[[], None] = lambda: None,
     ) -> None:
@@ -49,8 +50,8 @@ class AttemptRunner:
         self.slot, self.is_child = slot or 0, slot is not None
         if self.is_child:
             descendants.allow()
-        self.slots = SlotTable(scratch.slots)
-        self.signals = AttemptSignals(self.slots, self.slot)
+        self.slots = slots
+        self.signals = AttemptSignals(slots, self.slot)
         self.signals.install()
         self.capture = Capture(scratch.folder)
         self.meter = UsageMeter(settings.energy)

@@ -63,7 +63,7 @@ class MessageRunner:
         self._held = HeldExperiments(self._slots, slot or 0, scratch.folder)
         self._claims = ClaimPrefetcher(settings, worker, postgres, lifetime, self._slots, self._held)
         self._results = ResultBatcher(settings, postgres, self._held, self._claims.claim_ahead)
-        self._runner = AttemptRunner(settings, postgres, scratch, slot, self._each_second)
+        self._runner = AttemptRunner(settings, postgres, scratch, self._slots, slot, self._each_second)
 
     def run(self, ids: Sequence[int]) -> None:
         """Run the experiments that can be claimed. Raises ExperimentFailedError if any fails."""
