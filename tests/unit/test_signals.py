@@ -65,6 +65,8 @@ from qexp.worker.slots import SlotTable
 def renamed(number, frame):  # as another version of billiard might do it
     sys.exit(-(256 - number))
 
+for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):  # a shell in the background ignores some of them
+    signal.signal(number, signal.SIG_DFL)
 with tempfile.TemporaryDirectory() as folder:
     slots = SlotTable(Path(folder) / "slots")
     slots.create()
