@@ -88,6 +88,10 @@ def install(app: Celery, settings: Settings) -> None:
         lifetime.start(queues, stop_taking)
         main_process.start(stop_taking)
 
+    def start_child(**_: Any) -> None:
+        if internals.child_index() is not None:  # the pool "solo" sends the signal in the main process
+            detach()
+
     def announce_stop(**_: Any) -> None:
         main_process.slots.announce_stop()
 
@@ -96,7 +100,7 @@ def install(app: Celery, settings: Settings) -> None:
         gc.freeze()  # otherwise the interpreter collects garbage in all imported modules as it exits
 
     signals.worker_init.connect(register, weak=False)
-    signals.worker_process_init.connect(detach, weak=False)
+    signals.worker_process_init.connect(start_child, weak=False)
     signals.worker_shutting_down.connect(announce_stop, weak=False)
     signals.worker_ready.connect(start, weak=False)
     signals.worker_shutdown.connect(shut_down, weak=False)

@@ -93,7 +93,7 @@ def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study,
     led()
     made.enqueue()
     eventually(lambda: f"Canceling queue {where}" in bad.text(), "the quarantine")
-    made.wait()
+    assert made.wait() == 1
     # Then the bad worker is quarantined with a reason, and the good one runs the rest
     (found,) = [
         row for row in json.loads(qexp("workers", "--format", "json").stdout) if row["name"].startswith(f"bad_{pool}")
@@ -112,6 +112,7 @@ def test_a_worker_that_fails_alone_is_quarantined_and_loses_nothing(qexp, study,
     assert qexp("requeue", made.name, "--failed", "-y").returncode == 0
     assert made.wait() == 0
     assert bad.process.poll() is None
+    assert "Traceback" not in bad.text()
 
 
 def test_events_are_notified_once_with_two_workers_and_also_when_the_last_one_stops(qexp, study, start, queue, service):
