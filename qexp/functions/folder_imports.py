@@ -23,7 +23,7 @@ class ModuleFolder:
     """
     The modules of one folder.
 
-    `enter` puts the folder first on `sys.path` and its modules into `sys.modules`. `leave` removes both, so that the
+    `enter` puts the folder first on `sys.path` and its modules into `sys.modules`. `exit` removes both, so that the
     next folder can import other modules of the same names.
     """
 
@@ -58,7 +58,7 @@ class ModuleFolder:
         self._bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         importlib.invalidate_caches()
 
-    def leave(self) -> None:
+    def exit(self) -> None:
         """Undo `enter`. The folder keeps its imported modules for the next `enter`."""
         self.note()
         for name in self.modules:
@@ -72,7 +72,7 @@ class ModuleFolder:
         """Forget all modules of the folder if a file has changed since its import, so that they are imported again."""
         self.note()
         if any(stamp(file) != before for file, before in self._stamps.items()):
-            self.leave()
+            self.exit()
             self.modules, self.importers, self._stamps = {}, {}, {}
             self.enter()
 
@@ -149,7 +149,7 @@ def switch_folder(folder: Path | None, function: str | None = None) -> None:
     target = _of(folder) if folder is not None and there else None
     if target is not _entered:
         if _entered is not None:
-            _entered.leave()
+            _entered.exit()
         _entered = target
         if target is not None:
             target.enter()

@@ -41,7 +41,7 @@ def worker(raw, queue):
     worker_rows.register(raw, made, worker_rows.WorkerInfo("here", 1, f"{queue}@here", [queue], 1))
     raw.execute("UPDATE worker SET started_at = now() - interval '1 min' WHERE id = %s", [made])
     yield made
-    worker_rows.leave(raw, made)
+    worker_rows.deregister(raw, made)
 
 
 def deaf(client, queue):

@@ -72,7 +72,7 @@ def test_a_worker_is_recovered_once_and_informed_when_it_comes_back(raw, two):
 
 def test_a_stopped_worker_with_running_experiments_is_recovered_too(raw, two):
     (number, left, _), (_, loud, _) = two
-    worker_rows.leave(raw, left)
+    worker_rows.deregister(raw, left)
     worker_rows.beat(raw, loud, in_a_minute())
     (gone,) = worker_rows.silent(raw, 30, in_a_minute())
     assert gone.experiments == [number]

@@ -129,7 +129,7 @@ def test_a_study_without_workers_is_notified_as_stalled_and_a_paused_or_running_
     raw.execute(f"UPDATE experiment SET started_at = {long_ago} WHERE id = %s", [running.id])
     one.note_news()
     assert study.noted(waiting) == [], "something runs on a live worker"
-    worker_rows.leave(raw, study.worker)
+    worker_rows.deregister(raw, study.worker)
     one.note_news()
     eventually(lambda: len(service.told) == 1, "a notification of the stall")
     assert service.told[0].startswith(

@@ -56,8 +56,8 @@ class Process:
         self.results = ResultBatcher(settings, line, self.held, self.claims.claim_ahead)
 
     def open(self, ids):
-        self.results.open(len(ids))
-        self.claims.open(ids)
+        self.results.start_message(len(ids))
+        self.claims.start_message(ids)
         return self
 
     def work(self, seconds):

@@ -138,7 +138,7 @@ def read_whole(plan):
 
 @pytest.mark.parametrize("name", HOT)
 def test_no_hot_statement_reads_all_experiments_or_attempts(large, name):
-    values = VALUES | ({"id": WORKER} if name in ("register", "beat", "leave", "known") else {})
+    values = VALUES | ({"id": WORKER} if name in ("register", "beat", "deregister", "known") else {})
     with connect(large) as raw:
         (plan,) = psycopg.ClientCursor(raw).execute(f"EXPLAIN (FORMAT JSON) {HOT[name]}", values).fetchone()
     assert not read_whole(plan[0]["Plan"]) & {"experiment", "attempt"}, plan

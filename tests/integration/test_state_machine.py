@@ -439,7 +439,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(worker=WORKER)
     def leave(self, worker):
-        worker_rows.leave(self.raw, self.workers[worker])
+        worker_rows.deregister(self.raw, self.workers[worker])
         self.stopped[self.workers[worker]] = self.now()
 
     @rule(pick=PICK, worker=WORKER, pid=PID)

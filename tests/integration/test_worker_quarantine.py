@@ -124,7 +124,7 @@ def test_the_last_live_worker_of_a_queue_is_never_quarantined(site, raw):
     site.end(good, *[FINE] * 5)
     assert site.look() == {}, "no other worker listens to the other queue"
     other = site.start("barn", f"{site.queue}_gpu")
-    worker_rows.leave(raw, other)
+    worker_rows.deregister(raw, other)
     assert site.look() == {}, "and a stopped worker does not count"
     site.start("barn", f"{site.queue}_gpu")
     assert set(site.look()) == {bad}
@@ -136,5 +136,5 @@ def test_only_one_of_two_workers_that_replace_each_other_is_quarantined(site, ra
     for bad in (one, two):
         site.end(bad, *[error()] * 5)
     site.end(good, *[FINE] * 5)
-    worker_rows.leave(raw, good)
+    worker_rows.deregister(raw, good)
     assert len(site.look()) == 1

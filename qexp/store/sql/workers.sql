@@ -39,7 +39,7 @@ RETURNING w.id, w.name, w.host, w.last_seen,
                    AND o.last_seen > coalesce(%(now)s, now()) - make_interval(secs => %(lease)s)),
           ARRAY(SELECT e.id FROM experiment e WHERE e.worker = w.id AND e.status = 'running');
 
--- leave: store that a worker stopped.
+-- deregister: store that a worker stopped.
 UPDATE worker SET stopped_at = now(), last_seen = now() WHERE id = %(id)s;
 
 -- lead: take the leader's lease or prolong it, and say whether the leader has work. Work is an open experiment of a study

@@ -105,9 +105,9 @@ def recover(raw: RawConnection, silent: SilentWorker, error: Error, now: datetim
     return crash(raw, silent.experiments, silent.worker, None, error, now, worker_died=silent.died)
 
 
-def leave(raw: RawConnection, worker: UUID) -> None:
+def deregister(raw: RawConnection, worker: UUID) -> None:
     """Store that a worker stopped."""
-    raw.execute(SQL["leave"], {"id": worker})
+    raw.execute(SQL["deregister"], {"id": worker})
 
 
 @dataclass(frozen=True)

@@ -70,8 +70,8 @@ class MessageRunner:
         if len(ids) > LARGEST:  # the message is forged; most of its experiments are not queued
             ids = self._postgres.run(lambda raw: claiming.queued(raw, ids), "the published experiments")
         ids = list(dict.fromkeys(ids))
-        self._results.open(len(ids))
-        self._claims.open(ids)
+        self._results.start_message(len(ids))
+        self._claims.start_message(ids)
         try:
             while (claim := self._claims.next()) is not None:
                 self._attempt(claim)

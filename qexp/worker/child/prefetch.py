@@ -55,7 +55,7 @@ class ClaimPrefetcher:
         self._sized_at, self._ended_before = 0.0, 0
         """The time at which the size of a batch was computed last, and the attempts that had ended by then."""
 
-    def open(self, ids: Sequence[int]) -> None:
+    def start_message(self, ids: Sequence[int]) -> None:
         """Begin a message with these experiments."""
         with self._lock:
             self._waiting = deque(ids)

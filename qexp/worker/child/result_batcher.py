@@ -54,7 +54,7 @@ class ResultBatcher:
         self.failures: list[str] = []
         """A line for each experiment of the message that has failed."""
 
-    def open(self, number: int) -> None:
+    def start_message(self, number: int) -> None:
         """Begin a message of so many experiments."""
         self.failures = []
         self._held.batching = False

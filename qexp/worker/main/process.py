@@ -162,7 +162,7 @@ class MainProcess:
 
     def _deregister(self) -> None:
         end = "the end of this worker"
-        self.recovery.postgres.run(lambda raw: worker_rows.leave(raw, self.worker), end, PATIENCE)
+        self.recovery.postgres.run(lambda raw: worker_rows.deregister(raw, self.worker), end, PATIENCE)
 
     def _stop_threads(self, hurry: bool = False) -> None:
         patience = GRACE if hurry else None  # threads may wait for a lock that interrupted code holds
