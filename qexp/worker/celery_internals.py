@@ -36,8 +36,8 @@ class Channel(redis.Channel):
     """
     Read a queue; drop messages that cannot be read, and end the wait for a message when the worker stops.
 
-    Celery would end the worker on an unreadable message, then the next worker. The broker has already removed such a
-    message from its list, so no worker reads it again.
+    Celery's own channel would let an unreadable message end this worker. The broker has already removed such a message
+    from its list, so no worker reads it again.
     """
 
     _identified: Any = None
@@ -55,7 +55,7 @@ class Channel(redis.Channel):
         super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
-        """Let the broker end its wait for a message; a message that it has already sent is still read."""
+        """End the running wait for a message; a message that the broker has already sent is still read."""
         if self._in_poll and self._client_id is not None:
             ignored = contextlib.suppress(self.ResponseError, *self.connection_errors)
             with ignored, self.conn_or_acquire() as client:
@@ -92,7 +92,7 @@ def use_own_transport() -> None:
 
 
 class Pool(prefork.TaskPool):  # type: ignore[misc]
-    """Celery's pool of processes, which kills idle children: billiard's own stop takes seconds."""
+    """Celery's pool of processes. It kills idle children when it stops: billiard's own stop takes seconds."""
 
     def on_stop(self) -> None:
         """Wait for running experiments; the worker takes no more messages."""
@@ -122,11 +122,11 @@ class MainWorker(Worker):  # type: ignore[misc]
         self.before_kill([request.args for request in state.active_requests])
 
     def before_kill(self, running: Iterable[Sequence[Any]]) -> None:
-        """Take back the experiments of the messages whose arguments are *running*."""
+        """Take back the experiments of running messages; *running* has the arguments of each."""
 
 
 class MessageRequest(Request):  # type: ignore[misc]
-    """A message in the main process, which learns when a child takes it or dies."""
+    """A message in the main process; calls a method when a child takes it, or dies while it runs it."""
 
     def on_accepted(self, pid: int, time_accepted: float) -> None:
         """Call `child_accepted` when Celery's thread reads that a child has taken the message."""
@@ -175,7 +175,7 @@ def wake_on_signals(consumer: Any) -> None:
     """
     Make Celery's event loop handle a signal immediately, instead of after up to a second.
 
-    Children inherit the file descriptor; `child.process.detach` resets it there.
+    Children inherit the file descriptor; `child.startup.detach` resets it there.
     """
     if consumer.hub is None:  # the pool "solo" has no event loop
         return

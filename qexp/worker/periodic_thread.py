@@ -19,7 +19,7 @@ class PeriodicThread:
     """
     Calls *action* after each pause of *pause* seconds, and earlier if it is woken.
 
-    If the action raises, the thread logs the sentence *failure* and calls it again after the next pause. A pause of
+    If the action raises, the thread logs the sentence *failure* and repeats the action after the next pause. A pause of
     None lasts until the thread is woken. After a wake the thread waits *gather* seconds, so that one call serves
     several wakes. The daemon thread calls *last* once when it is stopped.
     """
@@ -41,7 +41,7 @@ class PeriodicThread:
         self._pid = 0
 
     def start(self) -> None:
-        """Start the thread if it does not run in this process; a fork has no threads."""
+        """Start the thread unless it runs in this process; a fork does not inherit threads."""
         if not is_this_process(self._pid):
             thread = threading.Thread(target=self._run, name=self.name, daemon=True)
             thread.start()  # first, so that a start without memory for a thread can be repeated

@@ -1,4 +1,4 @@
-"""One slot per child of a worker, in memory shared with the main process: the attempt that the child runs."""
+"""Memory that a worker's processes share: each child has a slot, and writes there the attempt that it runs."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class SlotTable:
         """
         Create the file before the pool forks its children. Raises SettingsError if the disk has no room for it.
 
-        The file has no holes: a process that touches a mapped hole on a full disk is killed by SIGBUS.
+        Writes all bytes: on a full disk, SIGBUS kills a process that touches a mapped page without disk space.
         """
         try:
             self.path.write_bytes(bytes(_SIZE))
@@ -103,7 +103,7 @@ class SlotTable:
 
     def clear(self, slot: int) -> None:
         """Free a slot."""
-        start = slot * _SLOT.size + _EXPERIMENT  # after the process, which tells whose slot it is
+        start = slot * _SLOT.size + _EXPERIMENT  # the process id before it stays, as the slot's owner
         self._map[start : start + 8] = bytes(8)
 
     def mark_function_over(self, slot: int) -> None:
@@ -176,7 +176,7 @@ class SlotTable:
         return found
 
     def clear_dead(self, pid: int) -> None:
-        """Free the slot of a dead child: its death is recorded."""
+        """Free the slot of a dead child after its death is recorded."""
         for slot, entry in self.occupied().items():
             if entry.pid == pid:
                 self.clear(slot)

@@ -96,14 +96,14 @@ def returned(call: Call, name: str) -> Any:
 
 
 def _order_in(error: BaseException) -> BaseException | None:
-    """Return the order to end the attempt inside a group of exceptions, or None."""
+    """Return the exception inside a group that tells the attempt to end, or None."""
     if not isinstance(error, BaseExceptionGroup):
         return error if is_order(error) else None
     return next((order for inner in error.exceptions if (order := _order_in(inner))), None)
 
 
 class Call(NamedTuple):
-    """A function, its arguments, and the types of keys, beside text, in its result's annotation."""
+    """A function, its arguments, and the types of keys other than text in its result's annotation."""
 
     function: Function
     arguments: dict[str, Any]

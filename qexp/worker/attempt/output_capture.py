@@ -1,4 +1,4 @@
-"""Redirect the output of an attempt, with that of C code and child processes, to a file."""
+"""Redirect the output of an attempt to a file, also the output of C code and child processes."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def death_error(entry: SlotEntry | None, status: int) -> Error:
 
 
 def crash_error(reason: str, signal_name: str | None) -> Error:
-    """Return the error of an attempt whose process died without an order from qexp."""
+    """Return the error of an attempt whose process died for a *reason*."""
     kind = "ProcessDied"
     mark = fingerprint(kind, [reason])
     return Error(Failure.CRASHED, kind, f"its process died: {reason}", fingerprint=mark, signal=signal_name)
@@ -59,7 +59,7 @@ def memory_of(pid: int, tree: bool = True) -> int:
 
 
 def _share(process: psutil.Process) -> int:
-    """Return the resident bytes of a process; on Linux the forks that share a page each have a part of it."""
+    """Return the resident bytes of a process; on Linux, forks that share a page count a part of it each."""
     if not psutil.LINUX:
         return int(process.memory_info().rss)
     try:

@@ -80,7 +80,7 @@ def _write_traces(value: tuple[Any, ...]) -> None:
 
 def _descriptors() -> ProcessSetting:
     """
-    Return a setting that holds while the present descriptors are open, and fewer than half of the allowed number.
+    Return a setting that holds while the present descriptors stay open, and less than half of the limit is used.
 
     It checks only the lowest free descriptor, since a list of all takes as long as all other checks.
     """

@@ -41,9 +41,9 @@ class Result:
 
 def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
     """
-    Return a function's result: the parts that are data, and the reasons against the other parts.
+    Return a function's result: the parts that are data, and why each other part is refused.
 
-    *keys* are the types of keys, beside text, in the annotation of the function's result.
+    *keys* are the types of keys other than text in the annotation of the function's result.
     """
     found = partial_data(value, keys)
     refused = {place: refusal.reason for place, refusal in found.refused.items()}
@@ -64,7 +64,7 @@ def result_of(value: Any, keys: KeyTypes = frozenset()) -> Result:
 
 
 def _fitting(named: Mapping[str, Json]) -> tuple[dict[str, Json], dict[str, str]]:
-    """Return the parts to keep of a result that is too large as a whole, and the reasons against the other parts."""
+    """Return the parts to keep of a result that is too large as a whole, and why each other part is refused."""
     refused: dict[str, str] = {}
     sizes: dict[str, int] = {}
     for name, data in named.items():

@@ -28,7 +28,7 @@ class Scratch:
 
     @property
     def slots(self) -> Path:
-        """The file by which the main process knows what the children are at."""
+        """The file in which the children write their attempts for the main process."""
         return self.folder / "slots"
 
     def make(self) -> None:

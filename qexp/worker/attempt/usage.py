@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _GPU_PATIENCE = 0.05
-"""The end of attempts shorter than so many seconds is not sampled on the GPU: that takes longer than they do."""
+"""Attempts of fewer seconds are not sampled on the GPU when they end: the sample would take longer."""
 
 
 class UsageMeter:
@@ -76,7 +76,7 @@ class _Memory:
     """
     Measures the peak of resident memory: on Linux since `start`, elsewhere since the start of the process.
 
-    It reads the peak only if pages were loaded since the last time, since the peak is otherwise the same.
+    It reads the peak again only if pages were loaded meanwhile; otherwise the peak has not changed.
     """
 
     def __init__(self) -> None:

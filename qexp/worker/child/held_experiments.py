@@ -48,7 +48,7 @@ class HeldExperiments:
 
     @property
     def ids(self) -> list[int]:
-        """The experiments whose rows say that this process runs them, as far as it knows."""
+        """The experiments that Postgres counts as running in this process, as far as it knows."""
         with self._lock:
             running = [] if self.running is None else [self.running.id]
             return [*self.claimed_ids, *running, *(item.claim.id for item in self._unrecorded), *self._in_outbox]
@@ -145,7 +145,7 @@ class HeldExperiments:
             self._in_outbox.discard(claim.id)
 
     def clear_slot(self) -> None:
-        """Free the slot: the last outcome is recorded, or in a file."""
+        """Free the slot, once the last outcome is recorded or in a file."""
         self._slots.clear(self._slot)
 
     def start_batching(self) -> None:

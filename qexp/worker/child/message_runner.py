@@ -88,7 +88,7 @@ class MessageRunner:
             raise ExperimentFailedError(single_line("; ".join(failures), _SHOWN))
 
     def _attempt(self, claim: Claim) -> None:
-        """Make an attempt, and record its outcome; retire this process if it could not be restored."""
+        """Make an attempt, and record its outcome; retire this process if it cannot undo a change."""
         began = time.monotonic()
         outcome = self._outcome(claim)
         lost = self._runner.unrestored

@@ -48,7 +48,7 @@ class ResultOutbox:
         self._names: dict[int, dict[str, None]] = {}
         """By study: the known names of its results, in order."""
         self._registered: set[str] = set()
-        """Digests of imports whose lists Postgres has, since an outcome with them was recorded."""
+        """Digests of the lists of imports that Postgres surely has."""
 
     def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> Outcome | None:
         """Record and return an outcome, or an error if Postgres refuses it. Returns None if it came too late."""
@@ -112,8 +112,8 @@ class ResultOutbox:
         """
         Record results of a worker; return the ids of the experiments whose results Postgres has now.
 
-        They include results recorded before, after which the connection or process died. The results of other
-        experiments are discarded, since these belong to another attempt by now.
+        They include results that were recorded before the connection or the process died. A result is discarded if its
+        experiment belongs to another attempt by now.
         """
 
         def finish(raw: RawConnection) -> dict[int, claiming.FinishedAttempt]:

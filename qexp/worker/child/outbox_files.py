@@ -103,7 +103,7 @@ class OutboxFiles:
     def _keep(self, path: Path, worker: UUID, **content: Any) -> int:
         entry = OutboxEntry(version=1, database=self._database, worker=worker, **content)
         facts = entry.model_dump(mode="json", fallback=str)
-        if entry.claim is not None:  # by name, so that another version's fields are noticed
+        if entry.claim is not None:  # with names, so that a reader notices fields of another version
             facts["claim"] = dict(zip(Claim._fields, facts["claim"], strict=True))
         with replacing(path) as file:
             file.write(json.dumps(facts).encode())

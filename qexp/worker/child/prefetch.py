@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _AHEAD = 0.5
 """Seconds of work in a batch of claims; the next batch is claimed when less than half of it is left."""
 _LATE = 2.0
-"""Seconds that a message may take longer than planned; then other processes get its other experiments."""
+"""A message that is so many seconds later than planned gives its other experiments to other processes."""
 
 
 class ClaimPrefetcher:
@@ -93,7 +93,7 @@ class ClaimPrefetcher:
                 self._claim(ids, patience=0)
 
     def give_back(self) -> None:
-        """Publish the experiments that are not begun again, for other processes."""
+        """Publish again, for other processes, the experiments that are not begun."""
         with self._lock:
             self._answer_lost |= bool(self._held.claimed_ids)  # until Postgres has undone these claims
             ids = [*self._held.drop_claimed(), *self._waiting]

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _TOGETHER = 0.05
 """Seconds for which a result waits for others."""
 _SHORT = 0.5
-"""Seconds below which an attempt is short; the next message then records in batches. It is about 100 commits."""
+"""After an attempt of fewer seconds, the next message records in batches. About 100 commits take so long."""
 
 
 class ResultBatcher:
@@ -55,7 +55,7 @@ class ResultBatcher:
         """A line for each experiment of the message that has failed."""
 
     def start_message(self, number: int) -> None:
-        """Begin a message of so many experiments."""
+        """Begin a message of *number* experiments."""
         self.failures = []
         self._held.batching = False
         if number > 1 or self._was_short:

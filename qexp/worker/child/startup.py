@@ -1,4 +1,4 @@
-"""Prepare a child of Celery's pool: separate it from the main process, which functions may not signal."""
+"""Prepare a child of Celery's pool: separate it from the main process, so that functions cannot signal that process."""
 
 from __future__ import annotations
 

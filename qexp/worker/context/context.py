@@ -1,4 +1,4 @@
-"""`qexp.Context`, by which a function knows its attempt, and records values, saves checkpoints and stops early."""
+"""`qexp.Context`: a function reads facts of its attempt, records values, saves checkpoints and stops early."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def _row(row: Any, what: str) -> dict[str, Json]:
 
 
 class LocalContext(Context):
-    """A context in memory. Its `journal` has all that the function saved; give it to another one to continue."""
+    """A context in memory. Its `journal` has all that the function saved; another context can continue with it."""
 
     def __init__(self, journal: MemoryJournal | None = None, **facts: Any) -> None:
         from qexp.worker.context.memory_journal import (

@@ -44,7 +44,7 @@ def state_of(target: Any) -> Any:
 
 def restore_into(target: Any, value: Any) -> None:
     """
-    Give *target*, in place, the state that `state_of` returned for a similar one.
+    Give *target*, in place, the state that `state_of` returned for a similar object.
 
     Afterwards a dict or list has exactly the saved items; an object keeps attributes that the value lacks. Dicts,
     lists, sets, arrays and tensors inside are restored in place too, so other references see the change. Arrays and

@@ -104,7 +104,7 @@ class Output:
         if end <= self._next:
             return []
         data = os.pread(fd, end - self._next, self._next - self._base)
-        if self._resumed:  # the part that the other reader dropped reads as NULs
+        if self._resumed:  # a part that the other reader has emptied reads as NULs
             self._next += len(data) - len(data := data.lstrip(b"\0"))
         chunks = []
         while data:

@@ -75,7 +75,7 @@ def _is_python(base: type) -> bool:
 
 
 def _is_value(kind: type) -> bool:
-    own: Any = kind.__hash__  # None if the class is compared by parts that change
+    own: Any = kind.__hash__  # None if the class defines only `__eq__`
     return own is not None and own is not object.__hash__ and not is_dataclass(kind)
 
 

@@ -24,7 +24,7 @@ _CHECK = 0.25
 
 
 class Heartbeat:
-    """A thread that renews the worker's lease, drains the outbox, reconciles, and applies the shutdown policy."""
+    """A thread that renews the worker's lease, records outcomes of the outbox, reconciles, and ends it in time."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Heartbeat:
         """
         Kill the attempts of this worker if other workers may run them by now.
 
-        That is so if the lease has expired and a leader's key on the broker shows that other workers reach Postgres. If
+        They may if the lease has expired and a leader's key on the broker shows that other workers reach Postgres. If
         no worker reaches Postgres, none takes experiments, and the attempts here continue.
         """
         if time.monotonic() - self._sent_at <= self.settings.lease or self._site is None:

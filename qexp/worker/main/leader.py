@@ -53,7 +53,7 @@ class Leader:
         self._lease = min(_LEASE, settings.lease)
         self.connection: RawConnection | None = None
         self._reached = self._answered = 0.0
-        """The known start of the time in which Postgres is reachable, and the time of its last answer."""
+        """The time since which Postgres has been reachable, and the time of its last answer."""
         self._ran_at, self._active, self._had_work_at = 0.0, True, -math.inf
         self._has_published = True
         """Whether the last run published experiments, so that more may follow soon."""
@@ -61,7 +61,7 @@ class Leader:
         self._leads = True
         """Whether this worker leads, as far as it knows; a new worker tries to lead immediately."""
         self._probed: dict[int, float] = {}
-        """Studies whose probes this worker took and that have not ended, with the time of the first one."""
+        """By study: the time at which this worker took its first probe, until a probe has ended."""
         self._thread = PeriodicThread(
             "qexp-leader",
             self._lead_if_due,
@@ -116,9 +116,9 @@ class Leader:
         try:
             self._mark(lead.site)
             self._publish(lead)
-        finally:  # the jobs do not need the broker; the end of the last experiment may be news
+        finally:  # the jobs do not need the broker; people may wait to hear of the last experiment
             succeeded = self.jobs.run_due(run_all=not lead.has_work)
-            if succeeded:  # otherwise a slow machine would look like an unreachable Postgres
+            if succeeded:  # Postgres answered the jobs, which may take long on a slow machine
                 self._answered = time.monotonic()
             self._active = not succeeded or time.monotonic() < self._had_work_at + _STAYS_ACTIVE
         return True
@@ -134,7 +134,7 @@ class Leader:
             connection.set(broker.leader_key(site), "a leader reaches Postgres", px=round(5000 * _INTERVAL))
 
     def _publish(self, lead: worker_rows.Leadership) -> None:
-        """Publish the experiments of lost messages, and then pending ones, whose messages cannot be lost yet."""
+        """Publish the experiments of lost messages again, then pending ones: their messages cannot be lost yet."""
         try:
             again = self._lost.republish(lead.site, lead.is_first)
             if again:

@@ -52,7 +52,7 @@ class LeaderJobs:
         self._notifier.stop(hurry)
 
     def note_last_news(self) -> None:
-        """Note the news about the last experiments of a worker that stops."""
+        """Note the news of studies once more, since this worker stops."""
         try:
             self._notifier.note_news()
         except ServiceError as error:

@@ -55,7 +55,7 @@ class Reconciler:
         late = {stray for stray, since in self._missed.items() if now - since > _UNSEEN}
         for pid in {pid for _, pid in strays} - living:
             entry = self.slots.find(pid)
-            if entry is None:  # Postgres made its claim after its death was recorded
+            if entry is None:  # its claim reached Postgres after its death was recorded
                 self._died(ChildDeath(self.worker, pid, crash_error("nothing is left of it", None)))
             elif any(number == pid for _, number in late):
                 error = crash_error("nothing is left of it", None)

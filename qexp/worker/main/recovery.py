@@ -90,7 +90,7 @@ class Recovery:
         """
         Record the results of a process, and undo its claims except those that it has *begun*.
 
-        If *begun* is None, that is unknown, so no claim is undone.
+        If *begun* is None, it is unknown which began, so no claim is undone.
         """
         logged = result_log.read(folder, pid)
         if logged.results:
