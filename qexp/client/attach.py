@@ -1,4 +1,4 @@
-"""`qexp.attach`: the context of a running attempt, for another process than the attempt's own."""
+"""`qexp.attach`: give another process the context of a running attempt."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Attached(Context):
     """
     The context of an attempt that another process runs. Raises ContextError once the attempt has ended.
 
-    `close` writes buffered values; as a context manager, it closes itself.
+    `close` writes buffered values; a `with` block calls it at its end.
     """
 
     def __init__(self, journal: PostgresJournal, flusher: JournalFlusher, view: ExperimentView) -> None:

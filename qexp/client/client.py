@@ -49,7 +49,7 @@ Progress = Callable[[str, int], None]
 _PAUSES = (0.05, 0.2, 1.0)
 """Seconds before each retry of a transaction that Postgres has aborted."""
 LOCK_TIMEOUT, _NO_TIMEOUT = "10s", "0"
-"""The first wait for a lock, which ends in a warning, and the wait after the warning."""
+"""The timeouts of a wait for a lock: before the warning, and after it."""
 _LOCKED = "55P03"
 """The SQLSTATE lock_not_available."""
 
@@ -71,7 +71,7 @@ class Requeued:
 
 
 class Client:
-    """A Postgres and a broker. It connects when needed; with *keeps* one connection to Postgres stays open."""
+    """The verbs of qexp over one Postgres and one broker. With *keeps*, one connection to Postgres stays open."""
 
     def __init__(self, settings: Settings | None = None, keeps: bool = False) -> None:
         self.settings, self._keeps = settings or load(), keeps
@@ -221,7 +221,7 @@ class Client:
         return explain(gather(self.settings, self.begin, experiment))
 
     def errors(self, selection: Selection) -> list[ErrorGroup]:
-        """Return the failed ones of the selected experiments by error, the largest group first."""
+        """Group the failed ones among the selected experiments by error; return the largest group first."""
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
@@ -290,9 +290,9 @@ class Client:
 
     def pause(self, study: str, reason: str | None = None) -> bool:
         """
-        Pause a study: no attempt starts; running attempts may save and are then ended, which costs no retry.
+        Pause a study: no attempt starts, and running attempts end after they had time to save.
 
-        Returns False if it was already paused; the earlier reason stays.
+        This costs no retry. Returns False if it was already paused; the earlier reason stays.
         """
         return self.change(lambda connection: control.pause(connection, study, reason and truncated(reason)))
 

@@ -53,7 +53,7 @@ class Enqueued:
     warnings: tuple[str, ...] = ()
     """Files that the snapshot leaves out, and files in it that look like secrets."""
     ran_otherwise: int = 0
-    """Experiments that started with another order of keys or kind of number than the grid has."""
+    """Experiments that ran with the same values as the grid, but other key orders or number types (1, 1.0)."""
     missing: tuple[str, ...] = ()
     """Modules that the function imports here and that workers would not find."""
     stale: int = 0

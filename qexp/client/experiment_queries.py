@@ -41,7 +41,7 @@ def show(connection: Connection, selection: Selection) -> list[ExperimentDetails
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
-    """Return the failed ones of the selected experiments by error, the largest group first."""
+    """Group the failed ones among the selected experiments by error; return the largest group first."""
     return experiment_rows.error_groups(connection, selectors.where(connection, selection))
 
 

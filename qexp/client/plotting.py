@@ -80,7 +80,7 @@ def _chosen_by(selection: Selection) -> list[str]:
 
 
 def _mixed(connection: Connection, condition: ColumnElement[bool], selection: Selection, study: StudyRow) -> list[str]:
-    """Return a problem if experiments have other settings or code, unless --stale selects them."""
+    """Return a problem if experiments are stale, unless --stale selects them."""
     number = 0 if selection.stale is not None else plotted_experiments.stale(connection, condition, study)
     have = "has" if number == 1 else "have"
     return [f"{counted(number, 'experiment')} {have} other settings or code than the newest revision"] * (number > 0)

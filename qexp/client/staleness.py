@@ -37,7 +37,7 @@ def _edited(folder: Path, digest: str, marks: Mapping[str, str]) -> tuple[str, .
         return ()
     try:
         now = take(folder)
-    except SourceError as error:  # the comparison within the database is still right
+    except SourceError as error:  # without the folder, revisions can still be compared
         log.warning("the folder was not compared: %s", error)
         return ()
     names = {*marks, *now.files} if now.digest != digest else set()

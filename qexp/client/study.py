@@ -92,8 +92,8 @@ class Study:
         """
         Return a matplotlib figure of done experiments; docs/plots.md shows each kind.
 
-        *metric* is a result, or with *kind* `curve` a series. *x*, *by*, *over* and *facet* name parameters: of the
-        horizontal axis, of the lines or boxes, of the replicates (default: seed), of the panels. *size* is in inches.
+        *metric* is a result, or with *kind* `curve` a series. *x* names the parameter of the horizontal axis, *by* of
+        the lines or boxes, *over* of the replicates (default: seed), *facet* of the panels. *size* is in inches.
         Raises RefusedError if the picture would be wrong, unless *allow* has `open` or `mixed`. `figure.notes` lists
         omitted data; `figure.save(path)` writes the same bytes for the same data.
         """
@@ -286,9 +286,9 @@ def load(
     (seconds of the last attempt alone), failure and error. A mapping becomes a column per key, such as `train.acc`.
 
     *where* is a condition on these columns, such as `"lr > 0.1 and dataset = 'wine'"`. *since*, such as `"6 hours"` or
-    `"2026-01-31T17:05"`, keeps experiments that finished (otherwise started, otherwise were made) later. *host* keeps
-    those whose last attempt ran there (`"node*"`). *stale* keeps only stale experiments (True), or only the others
-    (False); see `Study.stale`.
+    `"2026-01-31T17:05"`, keeps experiments that finished later; unfinished ones if they started or were enqueued later.
+    *host*, such as `"node*"`, keeps experiments whose last attempt ran on it. *stale* keeps only stale experiments
+    (True), or only the others (False); see `Study.stale`.
     """
     return Client().frame(_narrowed(study, where, since, host, stale))
 

@@ -49,7 +49,7 @@ def _checked(kind: type[Spec], options: dict[str, Any]) -> Spec:
 
 @contextmanager
 def snapshot(client: Client) -> Iterator[Connection]:
-    """Yield a connection that only reads, and whose statements all see the database as it is at the first one."""
+    """Yield a read-only connection; all its statements see the database as the first one does."""
     with client.begin() as connection:
         connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         yield connection

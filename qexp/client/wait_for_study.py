@@ -17,7 +17,7 @@ T = TypeVar("T")
 POLL_INTERVAL = 0.2
 """Seconds between two polls."""
 _COUNT_SHARE = 0.05
-"""The largest share of the time that is spent on counting, however large the study is."""
+"""The largest share of the time that a wait may spend on counting."""
 
 
 def wait(
@@ -59,7 +59,7 @@ def _is_settled(client: Client, study: int) -> bool:
 
 
 def _with_reconnect(read: Callable[[], T]) -> T:
-    """Return what *read* returns; call it again, with a new connection, if the kept one was lost."""
+    """Call *read* and return its value; call it again with a new connection if the kept one was lost."""
     try:
         return read()
     except DatabaseUnreachableError:

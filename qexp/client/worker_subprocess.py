@@ -32,7 +32,7 @@ def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Se
 
 
 class LocalWorker:
-    """A worker with *concurrency* children that logs to a file; as a context manager, it stops itself."""
+    """A worker with *concurrency* children that logs to a file; a `with` block stops it at its end."""
 
     def __init__(self, settings: Settings, concurrency: int, queue: str) -> None:
         settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,8 +79,8 @@ def ending_on_signals() -> Iterator[Callable[[], None]]:
     """
     Let INT, TERM and HUP raise KeyboardInterrupt, so that a worker started here is stopped before the exit.
 
-    Yields a function that raises it again. It is needed because Python drops exceptions in finalizers and in callbacks
-    of weak references, and every transaction of SQLAlchemy has both.
+    Yields a function that raises it again after a signal: Python drops exceptions in finalizers and in callbacks of
+    weak references, and every transaction of SQLAlchemy has both.
     """
     received = False
 

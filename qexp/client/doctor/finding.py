@@ -30,11 +30,11 @@ class Finding:
     expected: str = ""
     repair: str = ""
     unreachable: bool = False
-    """It failed because a service is out of reach."""
+    """It failed because a service does not answer."""
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
-    """Return 0 if nothing failed, 3 if a service is out of reach, otherwise 2."""
+    """Return 0 if nothing failed, 3 if a service does not answer, otherwise 2."""
     failed = [finding for finding in findings if finding.verdict is Verdict.FAILED]
     return ServiceError.exit_status if any(finding.unreachable for finding in failed) else 2 * bool(failed)
 

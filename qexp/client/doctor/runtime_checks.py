@@ -21,7 +21,7 @@ from qexp.truncation import listed
 _SCARCE = 1_000_000_000
 """Bytes of free disk space below which the doctor warns."""
 _LONG = 120.0
-"""Seconds after which an experiment is stuck beside an idle worker; the leader announces lost ones sooner."""
+"""Seconds that an experiment may wait beside an idle worker; the leader replaces a lost message sooner."""
 _UNDELIVERED = 600.0
 """Seconds after which an outcome in the outbox should have been delivered."""
 _DEAF = 30.0
@@ -130,7 +130,7 @@ _MORE_TIME = "QEXP_CONNECT_TIMEOUT=30 qexp doctor"
 
 
 def _unusable(name: str, studies: list[health.StudyFunction], problem: str) -> Finding:
-    """Return the problem of a function: a warning if workers have a snapshot, or may have the function installed."""
+    """Return the problem of a function; only a warning if workers may have it from a snapshot or installed."""
     needed = any(study.open and study.folder is not None and not study.snapshot for study in studies)
     snapshot = all(study.snapshot for study in studies)
     return Finding(

@@ -20,7 +20,7 @@ from qexp.store.reads.workers import WorkerView
 from qexp.store.writes import publishing
 
 _LONG = timedelta(minutes=2)
-"""The wait beside a free child after which an experiment is stuck; the leader announces lost ones sooner."""
+"""How long an experiment may wait beside a free child; the leader replaces a lost message sooner."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Facts:
 
     @property
     def ahead(self) -> int:
-        """Experiments that workers take before this one."""
+        """The number of experiments that workers take before this one."""
         return self.situation.place.ahead if self.situation.place is not None else 0
 
     @property
