@@ -125,7 +125,7 @@ def _fit(widths: Sequence[int], floors: Sequence[int | None], room: int) -> tupl
     """
     Return the widths of the columns that fit into *room*, and the columns that do not fit; both by their indices.
 
-    The widest column is cut first. Its floor is the narrowest width of a column; a column without one is not cut.
+    The widest column is cut first. *floors* are the smallest widths; a column with the floor None is never cut.
     """
     kept, hidden = dict(enumerate(widths)), list[int]()
     while sum(kept.values()) + _GAP * (len(kept) - 1) > room:

@@ -120,7 +120,7 @@ _WIDTH = 16
 
 def sparkline(values: pd.Series[float]) -> str:
     """
-    Return a curve of at most 16 characters, each the mean of a part of the series; gaps have no finite value.
+    Return a curve of at most 16 characters, each the mean of a part of the series; a part without numbers is a gap.
 
     >>> import pandas as pd
     >>> sparkline(pd.Series([0.0, 1.0, 2.0, 7.0]))
