@@ -16,10 +16,10 @@ from qexp.serialization import KEY_TYPES, KeyText, to_json
 
 def canonical_value(written: Json, converted: Any, convert: Callable[[Json], Any]) -> Json:
     """
-    Return a value in the spelling that it shares with all values that *convert* makes equal to it.
+    Return a value in one spelling: all values that *convert* makes equal have the same.
 
-    Mappings and lists keep their written parts. Conversion adds no defaults, so defaults have no part in identity. Sets
-    are sorted. The value stays as written if the spelling is not data, or would not convert to the same value again.
+    Mappings and lists keep only their written parts: defaults are not added, so they change no fingerprint. Sets are
+    sorted. The value stays as written if the spelling is not data, or would not convert to the same value again.
     """
     spelled = _spelled(written, converted)
     if spelled is written:

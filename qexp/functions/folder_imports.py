@@ -34,7 +34,7 @@ class ModuleFolder:
         self.modules: dict[str, ModuleType] = {}
         """The modules that were imported from the folder so far."""
         self.importers: dict[str, str | None] = {}
-        """By module the function that ran when it was imported."""
+        """For each module, the function that ran when it was imported."""
         self._stamps: dict[str, tuple[int, int]] = {}
         self._hidden: dict[str, ModuleType] = {}
         self._others: set[str] = set()

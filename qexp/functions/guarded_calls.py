@@ -1,4 +1,4 @@
-"""Call the user's code so that no exception of it can end this process, also while it is described."""
+"""Call the user's code, and describe its exceptions, so that neither can end this process."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ def action_of(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:
-    """Return an exception's traceback, without a call of its class."""
+    """Return an exception's traceback, without running code of its class."""
     return _TRACEBACK(error)
 
 
 def type_of(error: BaseException) -> str:
-    """Return the name of an exception's type, with its module unless that is Python's own; no metaclass is called."""
+    """Return the name of an exception's type, with its module unless it is a built-in; run no code of the user."""
     kind = type(error)
     name = _QUALNAME(kind)
     try:

@@ -25,7 +25,7 @@ def replaced(written: Any, keys: Path, other: object) -> Any:
 
 
 def has_effect(converted: Any, convert: Convert, changed: Any, written: Json) -> bool:
-    """Return whether a changed value converts differently. Parts that are new each time, such as a UUID, are equal."""
+    """Return whether a changed value converts differently. Parts that always change, such as a UUID, do not count."""
     try:
         other = convert(changed)
         return _differ(converted, other, convert(written))
@@ -36,7 +36,7 @@ def has_effect(converted: Any, convert: Convert, changed: Any, written: Json) ->
 
 
 def _differ(one: Any, other: Any, again: Any) -> bool:
-    """Return whether *other* differs from *one* where *again*, converted from the same value as *one*, does not."""
+    """Return whether *other* differs from *one*; parts that also differ in a second conversion *again* do not count."""
     if type(one) is not type(other) or type(one) is not type(again):
         return type(one) is type(again)
     if isinstance(one, Mapping):

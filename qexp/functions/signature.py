@@ -129,7 +129,7 @@ class Signature:
 
     def canonical(self, name: str, value: Json, beside: Mapping[str, Json] | None = None) -> Json:
         """
-        Return a grid's value in the spelling that it shares with all values that the annotation makes equal to it.
+        Return a grid's value in one spelling: all values that the annotation makes equal have the same.
 
         A value keeps its spelling if its converted value is not data, such as a class. *beside* has the other values of
         a dotted argument: then the value is converted as a part of the argument.

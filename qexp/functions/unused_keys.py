@@ -60,7 +60,7 @@ def _unread(written: Json, converted: Any, path: Path) -> Iterator[tuple[Path, A
 
 
 def _unread_in_set(written: list[Json], members: list[Any], path: Path) -> Iterator[tuple[Path, Any]]:
-    """Yield the path of each key that no member of a set takes; members have no order, so each may be the one."""
+    """Yield the path of each key that no member of a set takes; a set has no order, so any member may take it."""
     known = {key for member in members for key in {**fields(member), **(accepted_keys(member) or {})}}
     for index, item in enumerate(written if members else ()):
         for key in item if isinstance(item, dict) else ():
@@ -69,7 +69,7 @@ def _unread_in_set(written: list[Json], members: list[Any], path: Path) -> Itera
 
 
 def _changed(written: Json, keys: Path) -> Iterator[Any]:
-    """Yield a value without one of its keys, and with an object there that no grid contains."""
+    """Yield a value twice: without a key, and with an object under this key that no grid contains."""
     for other in (ABSENT, object()):
         yield replaced(written, keys, other)
 
