@@ -234,7 +234,7 @@ class Choice(DrawnForm):
 
 def tidy(number: float) -> float:
     """
-    Return a number with 12 significant digits, which logarithms give equally on every machine.
+    Round a number to 12 significant digits, so that logarithms are equal on every machine.
 
     >>> tidy(0.1 + 0.2)
     0.3

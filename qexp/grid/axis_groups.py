@@ -55,7 +55,7 @@ class ConditionalNames:
     not_given: dict[str, int]
     """For each such name of this group, the bit that is set until a group gives the name."""
     last: list[tuple[int, int]]
-    """For each such name that no later group gives: that bit, and the bits of the rules that read the name."""
+    """For each such name that no later group gives: its bit, and the bits of the rules that read it."""
 
 
 def conditional_names(groups: Sequence[Sequence[Axis]], masks: RuleMasks, first: int) -> list[ConditionalNames]:

@@ -69,7 +69,7 @@ def _check_names(grid: Grid, signature: FunctionSignature) -> None:
 
 
 def _check_required(grid: Grid, signature: FunctionSignature) -> None:
-    """Refuse a combination without a required argument, which conditions may cause."""
+    """Refuse a combination without a required argument: its condition may not hold there."""
     settings = set(map(head, grid.settings))
     for argument in signature.required:
         names = [name for name in grid.axes_by_name if head(name) == argument]
@@ -114,7 +114,7 @@ def _check_argument(grid: Grid, signature: FunctionSignature, part: Mapping[str,
 
 
 def _misfit(grid: Grid, error: ValueError, name: str, part: Mapping[str, Json]) -> GridError:
-    """Return the error about an argument of several names, at the wrong name if the error tells it."""
+    """Return the error about an argument of several names, at the wrong name if it is known."""
     if (above := getattr(error, "above", None)) is not None:  # the error is about a key of a value that is no mapping
         found = owner(above, part)
         other = f" ({grid.source.place(*_written(grid, found[0], part))})" if found else ""

@@ -59,7 +59,7 @@ class Examples:
 
     def with_row(self, number: int, row: Mapping[str, Json]) -> tuple[dict[str, Json], bool]:
         """
-        Return a combination in which an axis has a row, with the settings, and whether the grid has the combination.
+        Return a combination that has a given row of an axis, with the settings, and whether it is in the grid.
 
         If rules exclude every such combination, it ignores `exclude`. If the axis never exists, it is only the row.
         """
@@ -90,7 +90,7 @@ def same_argument(name: str, params: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _example(current: _Current, number: int, row: Mapping[str, Json]) -> tuple[Mapping[str, Json], bool]:
-    """Return a combination in which an axis has a row, and whether no rule excludes it. Returns {} without one."""
+    """Return a combination that has a given row of an axis, and whether no rule excludes it. Returns {} if none has."""
     axes, exclude, _ = current
     alone = dataclasses.replace(axes[number], columns=tuple([row[name]] for name in axes[number].names))
     axes = [*axes[:number], alone, *axes[number + 1 :]]

@@ -22,7 +22,7 @@ def layered(path: Path, assignments: Sequence[Assignment] = ()) -> LocatedData:
 
 
 def layered_data(data: Mapping[str, Json], assignments: Sequence[Assignment] = (), name: str = "grid") -> LocatedData:
-    """Do the same for a grid from Python; its paths are relative to the working folder."""
+    """Merge a grid from Python, as `layered` does; its paths are relative to the working folder."""
     if not (assignments or {"base", "folder"} & data.keys() or any(str(key).startswith(_NOTES) for key in data)):
         return LocatedData(name, dict(data))
     return overlaid(LocatedData(name, data, nodes_of(dict(data), name)), assignments)

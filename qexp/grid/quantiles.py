@@ -24,7 +24,7 @@ class Sampling(BaseModel):
         """
         Yield one row of quantiles in [0, 1) per sample, one column per name. Raises ValueError without scipy.
 
-        `random` gives each name its own stream of Python's Mersenne Twister, which is stable by Python's promise. More
+        `random` gives each name its own stream of Python's Mersenne Twister, which Python guarantees to be stable. More
         samples continue the stream, and a new drawn parameter changes no other. The other methods are those of
         scipy.stats.qmc, scrambled by numpy's PCG64, and as stable as these.
         """

@@ -79,7 +79,7 @@ def _memory(value: Any) -> int | None:
 
 
 def _budgets(value: Any) -> Any:
-    """Let one number be the budget for errors."""
+    """Let one number mean the retries after errors."""
     return {"error": value} if isinstance(value, int) and not isinstance(value, bool) else value
 
 

@@ -65,6 +65,6 @@ def advice(text: str) -> str | None:
         return "write a finite number"
     if "${" in text:
         return "use an anchor, since nothing replaces ${…}"
-    if match := _CALL.fullmatch(text):  # inside a list, a comma cuts the call in two
+    if match := _CALL.fullmatch(text):  # in a list, YAML splits a call at its commas
         return f"write {{{_CALLS[match[1]]}: […]}}"
     return "write a list, […]" if text.startswith("(") else None
