@@ -31,7 +31,7 @@ class Environment:
 @functools.cache
 def current() -> Environment:
     """
-    Describe this process, once: later installs of packages are not noticed.
+    Describe this process. The result is cached: later installs of packages are not noticed.
 
     Cores are all cores of the machine: the number that a process may use differs between batch jobs.
     """

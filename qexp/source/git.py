@@ -45,7 +45,7 @@ def state(folder: Path) -> GitState | None:
     Return the state of the repository that contains *folder*.
 
     Returns None without git or a repository, or if git refuses, such as in a repository of another user. If git needs
-    too long for the differences, the repository counts as dirty and the diff tells it.
+    too long for the differences, the repository counts as dirty and the diff says so.
     """
     top = _git(folder, "rev-parse", "--show-toplevel")
     if not top:

@@ -16,8 +16,8 @@ from qexp.source.snapshot import DAMAGED, Digest, members
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _HALF = ".half-"
-_FLUSH_THREADS = 32  # the disk flushes files that wait together in one go
-_ABANDONED = 600.0  # seconds, far more than unpacking takes; a process id means nothing on a shared disk
+_FLUSH_THREADS = 32  # concurrent flushes cost the disk little more than one
+_ABANDONED = 600.0  # seconds, far more than unpacking takes; on a shared disk a process id may be of another host
 
 
 def cached(digest: str, root: Path) -> Path | None:
