@@ -30,7 +30,7 @@ USER = DATABASE = "qexp"
 _PASSWORD = "postgres.password"  # noqa: S105 - the name of a file
 _DRAFT = "new-"
 _OURS = "qexp.conf"
-"""The last file of a new data folder: without it, the folder is incomplete."""
+"""qexp writes this file last into a new data folder: without it, the folder is incomplete."""
 _CONFIGURATION = """\
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -39,7 +39,7 @@ timezone = 'UTC'
 log_timezone = 'UTC'
 """
 _STARTS = 2.0
-"""The most seconds between the start of a server's process and the start that its pid file has."""
+"""The most seconds between a server's start and the start time in its pid file."""
 _LONGEST_SOCKET = 90
 """The longest path of a socket's folder: 104 bytes on macOS and 108 on Linux, less the name of the socket."""
 
@@ -117,7 +117,7 @@ def _answers(url: str) -> bool:
 
 
 def _socket_folder(home: Path, account: Account) -> Path:
-    """Return the folder of the socket: beside the data, or a short private folder if that path does not fit."""
+    """Return the folder of the socket: beside the data, or a private folder if that path is too long or has a comma."""
     folder = home / "run"
     if _fits_a_socket(folder):
         return account.folder(folder)

@@ -1,4 +1,4 @@
-"""The user that Postgres runs as: the calling user, or a system user if root calls, which Postgres refuses."""
+"""The user that Postgres runs as: the calling user, or a system user if root calls: Postgres refuses root."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Account:
         return self.entry is None or found.st_uid == self.entry.pw_uid or bool(found.st_mode & stat.S_IXOTH)
 
     def open_way(self, path: Path) -> list[str]:
-        """Let this account pass through (not list) the folders above *path*; return a notice for each outer one."""
+        """Let this account pass through (not list) the folders above *path*; return notices on all but the nearest."""
         closed = [folder for folder in path.parents if not self.can_enter(folder)]
         for folder in closed:
             folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
