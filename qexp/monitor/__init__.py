@@ -16,7 +16,7 @@ def install(app: Celery, hosts: Collection[str] = ()) -> None:
     """
     Configure Flower whenever it starts with this application: address, access, and the display of experiments.
 
-    *hosts* are names that a browser may use for it, beside the names of this machine.
+    *hosts* are names that a browser may use for it, besides the names of this machine.
     """
 
     def prepare(**_: Any) -> None:

@@ -70,8 +70,8 @@ def guard(flower: Any, options: Any, hosts: Collection[str]) -> None:
     """
     Make the class of Flower's application refuse requests before its handlers see them.
 
-    On a loopback address it accepts only names of this machine and *hosts*: a foreign web page may point its own name
-    at this machine. Without a password it requires the token from its printed address.
+    On a loopback address it accepts only names of this machine and *hosts*, against DNS rebinding. Without a password
+    it requires the token from its printed address.
     """
     hosts = {host.lower() for host in hosts}
     is_local = not options.unix_socket and is_loopback(options.address)
