@@ -7,7 +7,7 @@ import os
 
 
 def is_this_process(pid: int) -> bool:
-    """Return whether *pid* is this process. It is not in a fork, which lacks its threads and connections."""
+    """Return whether *pid* is this process. A fork is another process: it lacks the threads and connections."""
     return pid == os.getpid()
 
 

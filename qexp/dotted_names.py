@@ -101,7 +101,7 @@ def own_part(name: str, value: Json, argument: Json, names: Iterable[str]) -> Js
     """
     Return the part of an argument that *name* gives.
 
-    Keys that longer *names* set are as in *value*, the value of *name* alone.
+    *value* is the value of *name* alone. Keys that longer *names* set keep their values from it.
     """
     found = inside(argument, name.split(".")[1:])
     if found is ABSENT:

@@ -20,7 +20,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def article(name: str) -> str:
     """
-    Return a name behind its article, as it is read aloud.
+    Return a name after "a" or "an", by its pronunciation.
 
     >>> article("array.array"), article("SGDClassifier"), article("uuid.UUID")
     ('an array.array', 'an SGDClassifier', 'a uuid.UUID')

@@ -1,5 +1,5 @@
 """
-Store data in Postgres's jsonb without loss: a second mapping restores the changes that jsonb makes.
+Store data in Postgres's jsonb without loss: a second mapping undoes the changes that jsonb makes.
 
 jsonb forgets the order of keys, the sign of -0.0, and that 1e22 was written as a float. JSON lacks NaN and infinities:
 jsonb holds them as text, so text such as "NaN" needs a mark. The second mapping is called exact. Its key `=NAME` has

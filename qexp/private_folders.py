@@ -33,9 +33,9 @@ def path_of(name: str = "", owner: int | None = None) -> Path:
 
 def make_private(path: Path, owner: int, repair: str) -> Path:
     """
-    Make *path* a folder of mode 0700 that belongs to *owner*, unless it is one. Return it.
+    Return *path*; if it is missing, make it a folder of mode 0700 that belongs to *owner*.
 
-    If the path is something other than that, it stays as it is. Then SettingsError is raised, which ends in *repair*.
+    Raises SettingsError, which ends in *repair*, if the path is anything else; it stays unchanged.
     """
     try:
         with contextlib.suppress(FileExistsError):
