@@ -1,1 +1,1 @@
-"""Messages on the broker, which client and worker use alike: their form, size, publication and loss."""
+"""Messages on the broker, for client and worker: their form, size, publication and loss."""

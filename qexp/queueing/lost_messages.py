@@ -23,7 +23,7 @@ class LostMessages:
 
     - The broker was wiped: the key that qexp keeps on it is gone.
     - A list is empty, although Postgres has queued experiments for it.
-    - Experiments are still queued that were published before the next message of their list: lists keep their order.
+    - Experiments that were published before the next message of their list are still queued: lists keep their order.
     """
 
     def __init__(self, database: Database, publisher: Publisher) -> None:
@@ -61,7 +61,7 @@ class LostMessages:
         return number
 
     def _lost_before(self, study: int, missing: datetime | None) -> datetime | None:
-        """Return the time before which messages were lost. Returns None while they are missing for a short time."""
+        """Return the time before which messages were lost. Returns None until they are missing for LOST_AFTER."""
         if missing is None:
             return None
         since, before = self._missing.setdefault(study, (time.monotonic(), missing))

@@ -17,7 +17,7 @@ from qexp.store.writes.publishing import QueuedExperiment, RecentDurations
 BATCH = 5_000
 """Experiments that are marked and published together."""
 _WORTHWHILE = 0.2
-"""The part of a batch for which there must be room: workers free a little room all the time."""
+"""Later batches need room for this part of a batch, since workers free a little room all the time."""
 _PROBES = 40
 """The number of a study's probes if fewer than ten children listen to its queue."""
 _EXPECTED = 8
@@ -41,7 +41,7 @@ def batch_size(room: int, window: int, published: int) -> int:
 
 
 def probes(children: int) -> int:
-    """Return the number of probes of a study to whose queue so many children listen."""
+    """Return the number of probes of a study if so many children listen to its queue."""
     return max(_PROBES, 4 * children)
 
 
