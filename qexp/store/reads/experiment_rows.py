@@ -335,7 +335,7 @@ def failures(connection: Connection, study: int) -> list[tuple[str, int]]:
 
 
 def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list[ErrorGroup]:
-    """Return the failed among the chosen experiments by error, the largest group first; each shows its latest error."""
+    """Group the chosen experiments that failed by error, the largest group first; each shows its latest error."""
     columns, last = tables.experiment.c, tables.attempt.c
     newest = [
         func.array_agg(aggregate_order_by(column, last.finished_at.desc()))[1]

@@ -90,7 +90,7 @@ def rights(connection: Connection) -> Rights:
 
 
 def connections(connection: Connection) -> tuple[int, int]:
-    """Return the number of the server's connections, and of those that other roles than the superuser may open."""
+    """Return the number of the server's connections, and the number that roles other than superusers may open."""
     row = connection.execute(
         text(
             "SELECT (SELECT sum(numbackends) FROM pg_stat_database)::int,"

@@ -20,5 +20,5 @@ _HOLDER = text(
 
 
 def holder(connection: Connection) -> str | None:
-    """Describe the oldest transaction that may hold rows of studies or experiments. Returns None if there is none."""
+    """Describe the oldest transaction that may lock rows of studies or experiments. Returns None if there is none."""
     return connection.execute(_HOLDER).scalar()

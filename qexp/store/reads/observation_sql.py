@@ -68,7 +68,7 @@ class ColumnRequest:
     metrics: Mapping[str, ValueSource]
     condition: ColumnElement[bool] | None = None
     others: bool = True
-    """There may be parameters that are no axes."""
+    """The study may have parameters that are no axes."""
     with_workers: bool = False
     with_imports: bool = False
     """Read which list of imports each done attempt has; this joins the attempts."""
@@ -131,7 +131,7 @@ def _rest(request: ColumnRequest) -> ColumnElement[Any]:
 
 
 def _state() -> ColumnElement[int]:
-    """Return revision, flags, failure and status in one number; first letter and length tell words apart."""
+    """Return revision, flags, failure and status in one number; a word is coded by first letter and length."""
     columns = tables.experiment.c
     failure, revision = func.coalesce(_letter(columns.failure), 0), func.coalesce(columns.revision, 0)
     return ((cast(revision, BigInteger) * 8 + _flags()) * 4096 + failure) * 4096 + _letter(columns.status)

@@ -52,7 +52,7 @@ class Observations:
     imported: CodedColumn
     """Its values are ids of experiments whose attempt has this list of imports."""
     metrics: dict[str, np.ndarray]
-    """Floats; NaN also if the value is missing or no number, see `kinds`."""
+    """Floats; NaN also stands for a missing value and for one that is no number, see `kinds`."""
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -28,7 +28,7 @@ class _Group:
     source: str | None = None
     imported: UUID | None = None
     has_code: bool = False
-    """*source* and *imported* were read."""
+    """Whether *source* and *imported* were read."""
 
 
 def of(connection: Connection, study: StudyRow) -> Staleness:
@@ -75,7 +75,7 @@ def _by_number(judged: Iterable[tuple[_Group, Outdated | None]]) -> Iterator[tup
 
 
 def _imported(groups: list[_Group] | None) -> ColumnElement[bool]:
-    """Say whether the last attempt of an experiment imported the same as one of these groups; None: it did."""
+    """Say whether the last attempt of an experiment imported the same as one of these groups; None: any."""
     if groups is None:
         return true()
     past = tables.attempt.alias()  # the query that gets this condition may read attempts too

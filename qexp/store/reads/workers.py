@@ -1,4 +1,4 @@
-"""Read workers for a person: their state, and the experiments that they run."""
+"""Read the workers with their state and the experiments that they run."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def exceeded(connection: Connection) -> list[ExceededLimit]:
 
 
 def _is_over(connection: Connection, excess: ExceededLimit, limits: Mapping[str, float]) -> bool:
-    """Compare a study with its limits. Counts only as many ended experiments as can decide about the share."""
+    """Compare a study with its limits. Counts no more ended experiments than the share needs."""
     if excess.failed >= limits.get("failures", math.inf):
         return True
     if "rate" not in limits:

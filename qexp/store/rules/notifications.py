@@ -20,7 +20,7 @@ from qexp.store.schema.expressions import has
 
 MOST_TRIES = 5
 _FIRST_PAUSE = 30.0
-"""Seconds after the first try; four times as long after each later one. No try takes so long: tries never overlap."""
+"""Seconds from the first try to the second; pauses grow fourfold. No try takes so long, so tries never overlap."""
 _RECENT = timedelta(hours=1)
 """Older events are not notified, so that a new address does not get the whole history."""
 KEPT = timedelta(days=1)
@@ -60,7 +60,7 @@ class StudyEvents:
     """A live worker listens on its queue."""
 
     def events(self) -> dict[Event, datetime]:
-        """Return the events, each with the time that tells it from earlier ones of its kind."""
+        """Return the events, each with a time that differs from the times of earlier events of its kind."""
         found = {}
         moved_at = max(self.renewed_at, self.last_end or self.renewed_at)
         if self.failed is not None:

@@ -21,7 +21,7 @@ _IN_A_ROW = 5
 """Failures that make a worker suspect, and successes of other workers that convict it."""
 _WITHIN = timedelta(minutes=10)
 _BEFORE = timedelta(hours=1)
-"""Older attempts are not read, neither of the worker nor of others with the same error."""
+"""Older attempts are not read, from any worker."""
 _OF_A_HOST = (Failure.ERROR, Failure.CRASHED, Failure.INVALID)
 _SHOWN = 120
 """Characters of an error in a reason."""

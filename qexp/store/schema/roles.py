@@ -17,20 +17,20 @@ from qexp.store.schema import tables
 _WORKER: Mapping[LiteralString, LiteralString] = {
     "alembic_version": "SELECT",
     "study": "SELECT, UPDATE (results, paused_at, pause_reason)",
-    # not the grid, and not changes that are in no commit
+    # no SELECT of the grid and of uncommitted changes
     "revision": "SELECT (study, number, settings, source, timeout, memory, retries, isolation, output, "
     "stop_after, notify)",
     "source": "SELECT",
     "environment": "INSERT",
     "imported": "INSERT",
-    # not the host and user of a worker, and below not the keys of stored records: the origin of results must not change
+    # no UPDATE of host and user, and below of the keys of stored records: the origin of results must not change
     "worker": "SELECT, INSERT, UPDATE (last_seen, stopped_at, told_to_stop, quarantined_at, quarantine_reason)",
     "leader": "SELECT, INSERT, UPDATE",
-    # not the parameters, and not the study
+    # no UPDATE of the parameters and the study
     "experiment": "SELECT, UPDATE (status, attempt, revision, worker, pid, started_at, finished_at, result, "
     "result_exact, recorded_at, failure, error_fingerprint, reason, not_before, queued_at, worker_deaths, "
     "seconds_before)",
-    # not the traceback; `qexp.attach` reads types and messages of errors
+    # no SELECT of the traceback; `qexp.attach` reads types and messages of errors
     "attempt": "INSERT, SELECT (experiment, number, study, worker, started_at, finished_at, outcome, error_type, "
     "error_message, error_frame, error_fingerprint)",
     "notice": "SELECT, INSERT, UPDATE (sent_at, tries, due_at, error)",

@@ -157,7 +157,7 @@ worker = Table(
     Column("quarantine_reason", Text),
     # an id of the host's last boot
     Column("boot", Text),
-    # its end then does not count as killed by an experiment
+    # if so, no experiment counts as the cause of its end
     Column("told_to_stop", Boolean, nullable=False, server_default="false"),
     comment="one Celery worker process with its children",
 )
@@ -200,7 +200,7 @@ experiment = Table(
     Column("not_before", _moment),
     # attempts up to this one do not count for retries: a requeue restores the budget
     Column("forgiven", Integer, nullable=False, server_default=text("0")),
-    # workers that died while it ran, on hosts that kept running, since it was requeued
+    # workers that died while it ran although their hosts kept running, since the last requeue
     Column("worker_deaths", Integer, nullable=False, server_default=text("0")),
     # when each recorded part of the result was stored; the others were stored at the end
     Column("recorded_at", JSONB),
@@ -373,7 +373,7 @@ notice = Table(
     metadata,
     Column("study", Integer, ForeignKey("study.id", ondelete="CASCADE"), primary_key=True),
     Column("event", Text, primary_key=True),
-    # tells two events of a kind apart: when the study got work, was paused, or moved last
+    # two events of a kind differ by this time: the study got work, was paused, or moved last
     Column("since", _moment, primary_key=True),
     # a digest of the address, which holds secrets
     Column("recipient", Text, primary_key=True),

@@ -30,7 +30,7 @@ _LONGEST_NAME = 63
 
 _STATE = "one row per experiment with its revision, columns of {} parameters and {} results that had ended by {}: {}"
 """
-The comment of a view, by which `stale` knows that the view is out of date. It holds the numbers of names, which only
+The comment of a view, by which `stale` recognizes an outdated view. It holds the numbers of names, which only
 grow, the end of the last experiment that was scanned, and the shapes of the values. Change its words together with the
 columns that all views have: views with other words are written again.
 """

@@ -87,7 +87,7 @@ _LONGEST = 10_000
 _DEEPEST = 40
 """The most nested parentheses: each one nests several calls of Python, here and in the translation to SQL."""
 _LARGEST_EXPONENT = 1_000
-"""Beyond every float, and within the numbers of Postgres."""
+"""Larger than the exponent of any float, and allowed in Postgres."""
 
 _KEYWORDS = frozenset({"and", "or", "not", "in", "like", "is", "null", "between", "true", "false"})
 _RESERVED = _KEYWORDS | {"param", "result"}

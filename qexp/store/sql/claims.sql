@@ -6,8 +6,8 @@
 -- queued: return the ids among many whose experiments are queued. No row: none is.
 SELECT id FROM experiment WHERE id = ANY (%(ids)s::bigint[]) AND (status = 'queued') IS TRUE;
 
--- claim: take queued experiments for one attempt each. An experiment with which two workers died runs alone: a worker has
--- one such experiment at a time. No row: another message came first, it was cancelled, or its study is paused. Or the
+-- claim: take queued experiments for one attempt each. After two workers died with an experiment, it runs alone: a worker
+-- has one such experiment at a time. No row: another message came first, it was cancelled, or its study is paused. Or the
 -- worker is quarantined or unknown, or runs another experiment that must run alone.
 WITH chosen AS (
   SELECT e.id FROM experiment e
@@ -48,8 +48,8 @@ RETURNING e.id;
 -- processes: return the processes of a worker that run experiments. No row: it runs nothing.
 SELECT DISTINCT pid FROM experiment WHERE worker = %(worker)s AND status = 'running';
 
--- hand_over: put announced experiments back that a worker may not claim, because it is quarantined or runs another
--- experiment that must run alone. No row: that was not why the claim found nothing.
+-- hand_over: make queued experiments pending that a worker may not claim, because it is quarantined or runs another
+-- experiment that must run alone. No row: the claim failed for another reason.
 WITH chosen AS (
   SELECT e.id, e.worker_deaths >= 2 AS alone FROM experiment e JOIN worker w ON w.id = %(worker)s
   WHERE  e.id = ANY(%(ids)s::bigint[]) AND (e.status = 'queued') IS TRUE
@@ -62,8 +62,8 @@ SET    status = 'pending', not_before = CASE WHEN c.alone THEN now() + interval 
 FROM   chosen c WHERE e.id = c.id
 RETURNING e.id;
 
--- finish: end attempts with their results, fenced by worker and attempt. Their checkpoints are dropped; the caller deletes
--- the files that are returned. An outcome has lists of imports unless its process knows that they are stored. Moments are
+-- finish: end attempts with their results, fenced by worker and attempt. Their checkpoints are deleted; the caller
+-- deletes the returned files. An outcome has lists of imports unless its process knows that they are stored. Moments are
 -- seconds of the given clock. No row: another worker has the experiment.
 WITH given AS (
   SELECT * FROM jsonb_to_recordset(%(outcomes)s::jsonb) AS g (
@@ -120,9 +120,9 @@ WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.out
          CASE WHEN %(recorded_at)s::jsonb IS NULL THEN recorded_at
               ELSE coalesce(recorded_at, '{}') || %(recorded_at)s::jsonb END AS found_at;
 
--- fail: end attempts by a failure. If retries are left, the next attempt waits: longer each time, give or take a quarter,
--- but not after a lost worker. An experiment whose worker dies a third time, while it runs alone, has killed that worker.
--- No row: other workers have the experiments.
+-- fail: end attempts by a failure. If retries are left, the next attempt waits, longer each time, and by up to a quarter
+-- more or less. After a lost worker it is due now. An experiment whose worker dies a third time, while it runs alone,
+-- has killed that worker. No row: other workers have the experiments.
 WITH chosen AS (
   SELECT e.*, r.source, r.retries, (
            SELECT count(*) FROM attempt a
@@ -173,7 +173,7 @@ WITH chosen AS (
 )
 SELECT id, attempt, not_before FROM ended ORDER BY id;
 
--- depart: end attempts without a verdict: a 'released' experiment runs again, a 'paused' one when a person resumes it.
+-- depart: end attempts that did not finish. A 'released' experiment runs again, a 'paused' one when a person resumes it.
 -- An experiment that is given back more often than its retries allow fails. No row: other workers have the experiments.
 WITH chosen AS (
   SELECT * FROM experiment

@@ -19,7 +19,7 @@ FROM   unnest(%(ids)s::bigint[], %(attempts)s::int[]) AS post (id, attempt)
 JOIN   experiment e ON e.id = post.id JOIN study s ON s.id = e.study
 WHERE  NOT (e.status = 'running' AND e.worker = %(worker)s AND e.attempt = post.attempt) OR s.paused_at IS NOT NULL;
 
--- strays: return the experiments that run, by their rows, in idle or dead processes of a worker. No row: there are none.
+-- strays: return a worker's experiments that have the status running, but no busy process. No row: there are none.
 SELECT id, pid FROM experiment
 WHERE  worker = %(worker)s AND status = 'running' AND pid <> ALL (%(busy)s::int[]);
 

@@ -41,12 +41,12 @@ def undo(raw: RawConnection, worker: UUID, pid: int, begun: Iterable[int] = ()) 
 
 
 def processes(raw: RawConnection, worker: UUID) -> list[int]:
-    """Return the ids of the processes of a worker that run experiments, by their rows."""
+    """Return the process ids in the running experiments of a worker."""
     return [row[0] for row in raw.execute(SQL["processes"], {"worker": worker})]
 
 
 def queued(raw: RawConnection, ids: Sequence[int]) -> list[int]:
-    """Return the ids whose experiments are queued, in the given order: most ids of a forged message are not."""
+    """Return the ids whose experiments are queued, in the given order; a forged message has many others."""
     found = {row[0] for row in raw.execute(SQL["queued"], {"ids": list(ids)})}
     return [number for number in dict.fromkeys(ids) if number in found]
 
@@ -99,7 +99,7 @@ class FinishedAttempt:
 
 
 class EncodedResult(NamedTuple):
-    """The result of an attempt as `finish_all` and the file of unrecorded results take it."""
+    """The result of an attempt in the form for `finish_all` and for the file of unrecorded results."""
 
     id: int
     study: int
@@ -119,7 +119,7 @@ def encode_result(
     registered: Container[str] = (),
 ) -> EncodedResult:
     """
-    Return a result as it is recorded; *began* and *ended* are of time.monotonic, None: when it was claimed, and now.
+    Return a result as it is recorded; *began* and *ended* are of time.monotonic; None means the claim, and now.
 
     *names* are the known names of the study's results, in order; None: the names of the claim. *registered* has the
     digests of imports that Postgres surely has: their lists are not sent again.

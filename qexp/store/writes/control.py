@@ -153,7 +153,7 @@ def requeue(
     chosen = and_(condition, columns.status.in_(CLOSED), columns.study.in_(locked.scalars().all()))
     # the count below locks all rows before the first change, and costs less than a join by ids
     held = select(columns.id).where(chosen).order_by(columns.id).with_for_update().cte("held")
-    kept = (  # in the same statement: both see the same done experiments
+    kept = (  # in the same statement, so that both parts see the same done experiments
         insert(earlier)
         .from_select(
             [earlier.c.experiment, earlier.c.number, earlier.c.result, earlier.c.result_exact],

@@ -1,4 +1,4 @@
-"""Add the experiments of a grid to a study, or compare them with those that are there."""
+"""Add the experiments of a grid to a study, or compare them with the study's experiments."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ Encoded = tuple[bytes, str, str | None]
 
 @dataclass(frozen=True)
 class Added:
-    """The numbers of experiments in a grid, of new ones, and of the study's that the grid leaves out."""
+    """The numbers of a grid's experiments, of new ones, and of old ones that the grid leaves out."""
 
     total: int
     new: int

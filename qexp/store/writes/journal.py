@@ -84,7 +84,7 @@ def record(
 
 
 def add_points(raw: RawConnection, writer: AttemptFence, name: str, points: Sequence[Point]) -> None:
-    """Add points to a series; of several at one step the last counts."""
+    """Add points to a series; at each step the last one counts."""
     last = {point.step: point for point in points}.values()
     steps, numbers, ats = zip(*last, strict=True)
     # as text: lists of numbers take the driver three times as long

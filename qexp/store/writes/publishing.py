@@ -60,7 +60,7 @@ class QueuedExperiment:
     id: int
     attempt: int
     text: str
-    """Its parameters as JSON, decoded only for messages of one experiment."""
+    """Its parameters as JSON; only messages of one experiment need them decoded."""
     alone: bool = False
     """It must run alone, because workers have died with it."""
 
@@ -85,8 +85,8 @@ def lock_study(connection: Connection, study: int) -> None:
     """
     Take a study's publish lock until the transaction ends, so that its free window cannot change.
 
-    The transaction also reads by indexes only. For a minute Postgres believes that a new table is small, and would read
-    and sort all of its pending rows.
+    The transaction also reads by indexes only. For the first minute the planner takes a new table for small, and would
+    read and sort all of its pending rows.
     """
     connection.execute(_ALONE, {"lock": _LOCK, "study": study})
 
@@ -143,7 +143,7 @@ def _updated(connection: Connection, chosen: CTE, **values: Any) -> list[QueuedE
 
 def _is_in(chosen: CTE) -> ColumnElement[bool]:
     """
-    Match the rows that a part of the statement has locked.
+    Match the rows that the expression *chosen* has locked.
 
     Postgres always looks up the ids of an array. A join could become a loop over all waiting rows, because the planner
     expects none even after a million changes.

@@ -156,7 +156,7 @@ _MAY_READ_ADDRESSES = select(func.has_column_privilege("revision", "notify", "SE
 
 
 def _countable(addresses: Sequence[str]) -> list[str]:
-    """Return addresses as they may be shown, each with a mark that tells equal-looking ones apart."""
+    """Return addresses without their secrets, each with a mark that differs between equal-looking ones."""
     return [f"{hidden(address)} ({digest(address)[:4]})" for address in addresses]
 
 

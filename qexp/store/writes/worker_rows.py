@@ -67,7 +67,7 @@ class UnwantedAttempt:
     id: int
     attempt: int
     own: bool
-    """It is still the worker's, but its study is paused. False: another worker has it, or it was cancelled."""
+    """True: the worker still has it, but its study is paused. False: another worker has it, or it was cancelled."""
 
 
 def unwanted(raw: RawConnection, worker: UUID, attempts: Sequence[tuple[int, int]]) -> list[UnwantedAttempt]:
@@ -78,7 +78,7 @@ def unwanted(raw: RawConnection, worker: UUID, attempts: Sequence[tuple[int, int
 
 
 def strays(raw: RawConnection, worker: UUID, busy: Iterable[int]) -> list[tuple[int, int]]:
-    """Return the id and process id of experiments that run, by their rows, in none of a worker's *busy* processes."""
+    """Return id and process id of a worker's experiments whose status is running, but in no *busy* process."""
     return [(row[0], row[1]) for row in raw.execute(SQL["strays"], {"worker": worker, "busy": list(busy)})]
 
 
@@ -118,7 +118,7 @@ class Leadership:
     is_first: bool
     """No worker led this site before."""
     has_work: bool
-    """Experiments may move, a worker is silent, or a notification waits."""
+    """Experiments may change their status, a worker is silent, or a notification waits."""
 
 
 def lead(
