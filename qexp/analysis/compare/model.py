@@ -21,7 +21,7 @@ _FIGURES = (
     *("n", "results", "first_mean", "second_mean", "difference", "low", "high", "wins", "ties", "losses"),
     *("cohens_dz", "rank_biserial", "p", "p_uncorrected", "needed_n", "reason"),
 )
-"""The columns of a frame behind the names of a pair."""
+"""The columns of a frame after the names of a pair."""
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ class Pairing:
     place: np.ndarray
     """One experiment of each method and key, preferably one without a finite value; -1: none."""
     fixed: tuple[str, ...]
-    """Parameters that have one value within each method, but not the same one."""
+    """Parameters with one value in each method, and different values between methods."""
     averaged: tuple[tuple[str, ...], ...]
     """The values of `average` of each method, as texts; empty if all are averaged over the same ones."""
 
@@ -176,7 +176,7 @@ def _with_rest(blocks: Axes, observed: TableExperiments, methods: Axes, spec: Co
     """
     Split blocks by the other keys of a mapping, if one key of it has a role.
 
-    A rest that is one within each method belongs to the method. Several studies are paired by whole parameters.
+    Other keys that do not vary within a method belong to it. Several studies are paired by whole parameters.
     """
     rest = observed.rest.astype(np.int64)
     within = np.unique(joint_codes(methods.codes, rest))
@@ -190,7 +190,7 @@ def _with_rest(blocks: Axes, observed: TableExperiments, methods: Axes, spec: Co
 def _matrix(
     observed: TableExperiments, metric: str, methods: Axes, keys: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean of each method and key over the axes that are averaged, and the first experiment without it."""
+    """Return the mean of each method and key over the averaged axes, and an experiment, preferably without a value."""
     found = np.where(observed.is_done, observed.metrics[metric], np.nan)
     found = np.where(np.isfinite(found), found, np.nan)
     cell = methods.codes.astype(np.int64) * count + keys

@@ -21,7 +21,7 @@ class CompareSpec(BaseModel):
 
     studies: Names = Field(min_length=1)
     by: Names = ()
-    """The parameters whose values are compared; empty: the studies are."""
+    """The parameters whose values are compared; empty: the studies are compared."""
     metric: str = Field(min_length=1)
     over: Names | None = None
     """The axes whose values are replicates; None: `seed`, if the studies have it."""

@@ -83,7 +83,7 @@ def _conclusion(found: Comparison, pair: Pair) -> str:
     if pair.p > _ALPHA:
         return f"{pair.first} and {pair.second} cannot be told apart."
     word = "higher" if figures.difference > 0 else "lower"
-    if figures.difference * figures.rank_biserial <= 0:  # the mean and the ranks point to different methods
+    if figures.difference * figures.rank_biserial <= 0:  # the mean and the ranks favour different methods
         return f"{pair.first} and {pair.second} differ in {found.metric}."
     return f"{pair.first} has a {word} {found.metric} than {pair.second}."
 
@@ -196,7 +196,7 @@ def _of_ranks(ranks: Ranks, unit: str) -> Iterator[str]:
 
 
 def _form(pairs: Sequence[Pair]) -> NumberFormat:
-    """Return the format of all differences: two significant digits of the usual half width of an interval."""
+    """Return the format of all differences: two significant digits of the median half width of an interval."""
     halves = [(pair.figures.high - pair.figures.low) / 2 for pair in pairs]
     return column_format([pair.figures.difference for pair in pairs], [half for half in halves if np.isfinite(half)])
 

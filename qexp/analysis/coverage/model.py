@@ -49,7 +49,7 @@ class Coverage:
     rows: tuple[Key, ...]
     columns: tuple[Key, ...]
     over: tuple[str, ...]
-    """The axes whose values are counted; empty: experiments are."""
+    """The axes whose values are counted; empty: experiments are counted."""
     done: np.ndarray
     """For each row and column; an integer."""
     expected: np.ndarray
@@ -63,7 +63,7 @@ class Coverage:
 
     @property
     def total_done(self) -> int:
-        """The number that is done."""
+        """The number of done experiments, or values of the axes in `over`."""
         return int(self.done.sum())
 
     @property
@@ -138,7 +138,7 @@ class Coverage:
         return listed(names, _SHOWN)
 
     def _whole(self, cells: Sequence[int]) -> list[str]:
-        """Return the labels of columns or rows if the cells are all that these have; otherwise nothing."""
+        """Return the labels of rows or columns that consist of exactly these cells; otherwise nothing."""
         asked = np.zeros(self.expected.shape, dtype=bool)
         asked.flat[list(cells)] = True
         has = self.expected > 0

@@ -16,7 +16,7 @@ class CoverageSpec(BaseModel):
     rows: Names = ()
     columns: Names = ()
     over: Names = ()
-    """Axes whose values are counted; empty: experiments are."""
+    """Axes whose values are counted; empty: experiments are counted."""
     metrics: Names = ()
     where: str | None = None
 

@@ -81,7 +81,7 @@ def curves_of(
 
 
 def draw(panels: Sequence[Axes], chosen: ChosenData, request: PlotSpec, curves: Mapping[Key, Curve]) -> PlotText:
-    """Draw a line per group in each panel, dashed where fewer runs have a point than began."""
+    """Draw a line per group in each panel, dashed where some of its runs have no point."""
     _check_logs(curves, request)
     fewer = False
     for (facet, by), curve in curves.items():

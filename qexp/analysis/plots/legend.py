@@ -22,7 +22,7 @@ _HANDLE = 4.5
 def add(
     picture: Picture, panels: Sequence[Axes], title: str, entries: Sequence[tuple[str, Artist]], may_widen: bool
 ) -> None:
-    """Add a legend with a title; where it stands beside a single panel, the picture becomes wider if it may."""
+    """Add a legend with a title. Beside the panels, it widens the picture if this is allowed."""
     labels = [shown(label) for label, _ in entries]
     given: dict[str, Any] = {
         "handles": [handle for _, handle in entries],
@@ -42,7 +42,7 @@ def add(
 
 
 def _width(labels: Sequence[str]) -> float:
-    """Return about the width of a legend in inches, by its number of characters."""
+    """Estimate the width of a legend in inches from the length of its labels."""
     return float((max(map(len, labels)) * WIDTH + _HANDLE) * matplotlib.rcParams["font.size"] / 72)
 
 

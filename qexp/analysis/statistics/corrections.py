@@ -14,7 +14,7 @@ def adjust(pvalues: Sequence[float | None] | Floats, method: str = Correction.HO
     """
     Return adjusted p-values of at most 1, to compare with alpha itself.
 
-    None becomes NaN. NaN stays NaN and is no comparison. A smaller p never becomes larger than a larger one.
+    None becomes NaN. NaN stays NaN and is no comparison. The order of the values is kept.
     `holm` bounds the chance of any false finding (Holm 1979). `fdr` bounds the expected share of false
     findings (Benjamini and Hochberg 1995).
 

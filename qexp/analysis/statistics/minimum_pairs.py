@@ -24,8 +24,8 @@ def least_n(test: str, alpha: float = 0.05, comparisons: int = 1, correction: st
     """
     Return the number of pairs from which on a difference can be significant at *alpha*.
 
-    With several comparisons, Holm's correction holds the smallest p against alpha / comparisons. Benjamini-Hochberg
-    holds it against alpha if all comparisons have the smallest p, so more comparisons need no more pairs.
+    With several comparisons, Holm's correction compares the smallest p with alpha / comparisons. Benjamini-Hochberg
+    compares it with alpha if all comparisons have the smallest p, so more comparisons need no more pairs.
 
     >>> least_n("wilcoxon"), least_n("wilcoxon", comparisons=4), least_n("ttest")
     (6, 8, 2)

@@ -151,7 +151,7 @@ def _tested(
 
 
 def _why_unusable(differences: Floats) -> str:
-    """Return why differences have no figures; empty if they have."""
+    """Return why differences have no figures; empty if they have some."""
     if not differences.size:
         return "there is no pair"
     return "" if np.isfinite(differences).all() else "a value is NaN or infinite"

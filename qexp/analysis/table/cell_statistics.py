@@ -84,7 +84,7 @@ def choose(units: Replicates, by: np.ndarray, maximize: bool) -> BestValues:
     """
     Choose for each cell the value with the best mean of *by* over its replicates; the first of equal ones.
 
-    A value that lacks a finite replicate is chosen only if every value lacks one: the mean of the others would flatter.
+    A value that lacks a finite replicate is chosen only if every value lacks one: its mean may look too good.
     """
     cells, choices = len(units.rows.keys) * len(units.columns.keys), len(units.choices.keys)
     finite = np.isfinite(by)

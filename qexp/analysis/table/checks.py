@@ -91,7 +91,7 @@ def lost_and_left_out(connection: Connection, observed: TableExperiments, at: in
 
 def without_number(connection: Connection, study: StudyRow, metric: str, ids: np.ndarray) -> Mapping[str, list[int]]:
     """
-    Return which of some experiments have a `missing` or `nan` metric; none if the study has no such metric.
+    Return the experiments whose metric is `missing` or `nan`; none if no experiment of the study has the metric.
 
     Raises OptionError if the metric of some is text.
     """

@@ -121,7 +121,7 @@ def _code(
     done: np.ndarray,
     cells: Cells,
 ) -> Iterator[Problem]:
-    """Compare the files that experiments imported: within the cells of all studies, and between those of each."""
+    """Compare the files that experiments imported: within cells, and between the cells of each study."""
     newest = [observed.newest(at) for at in range(len(observed.studies))]
     if len({one.source for some in known for one in some.values()}) < 2 or not len(done):
         return
@@ -163,7 +163,7 @@ def _studies_in_conflict(
 
 
 def _classes(observed: TableExperiments, done: np.ndarray) -> tuple[list[tuple[int, int, int]], np.ndarray]:
-    """Return the different (study, revision, place in *imported*) of done experiments, and which one each has."""
+    """Return the distinct (study, revision, place in *imported*) of done experiments, and the index of each one's."""
     width, most = len(observed.imported.values), int(observed.revision[done].max()) + 1
     key = (observed.study[done].astype(np.int64) * most + observed.revision[done]) * width + observed.imported.codes[
         done

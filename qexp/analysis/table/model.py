@@ -78,7 +78,7 @@ class Note:
     """
     One of `statistic`, `choice`, `test`, `warning` and `excluded`; `missing`, `mixed`, `nan` and `open`, which refuse a
     table unless they are allowed; `settings`, `code` and `packages` for differences between cells; `accepted`, `added`,
-    `continued` and `repeated` for results with a past; `unknown` for results of unknown imports or machines.
+    `continued` and `repeated` for the origins of results; `unknown` for results of unknown imports or machines.
     """
     text: str
     mark: str = ""

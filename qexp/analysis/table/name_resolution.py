@@ -110,7 +110,7 @@ def _check_directions(spec: TableSpec) -> None:
 
 
 def _check_by(known: Sequence[StudyRow], spec: TableSpec) -> None:
-    """Refuse a selection by the metric that the table shows, under whichever name."""
+    """Refuse a selection by the metric that the table shows, under any of its names."""
     if spec.by is None:
         return
     for study in known:

@@ -89,7 +89,7 @@ class Cells:
         return names if len(cells) <= shown else f"{names} and {len(cells) - shown:,} more"
 
     def command(self, verb: str, places: np.ndarray, *options: str) -> str:
-        """Return a command for the studies of some experiments, narrowed as the table is."""
+        """Return a command for the studies of some experiments, with the `--where` of the table."""
         names = [self._observed.studies[one].name for one in np.unique(self._observed.study[places]).tolist()]
         where = ["--where", self._spec.where] if self._spec.where else []
         return "; ".join(shlex.join(["qexp", verb, name, *options, *where]) for name in names)

@@ -51,9 +51,9 @@ def _distributions(module: str) -> frozenset[str]:
 
 def conflicts(cells: np.ndarray, classes: np.ndarray, versions: Sequence[Versions]) -> tuple[list[int], list[str]]:
     """
-    Return the cells in which versions conflict, and the names that do: in those cells, or otherwise between cells.
+    Return the cells in which versions conflict, and the names of the files or packages that conflict.
 
-    Each experiment has a cell, and a class: the place of its versions.
+    Without such cells, the names are those that conflict between cells. *classes* are indices into *versions*.
     """
     if len(versions) < 2:
         return [], []

@@ -75,7 +75,7 @@ class NumberWidths:
         )
 
     def padded(self, cell: Cell, formula: str, note: str) -> str:
-        """Return the formula and the note of a cell, as wide as those of all numbers in this column."""
+        """Return the formula and the note of a cell, padded to the widest ones of this column."""
         if not is_decimal(cell.text):
             return f"${formula}$" + note
         before = "-" * (self.has_sign and not cell.text.startswith("-")) + "0" * (self.digits - len(_whole(cell)))

@@ -21,7 +21,7 @@ _LEAD = 40
 
 def difference(old: str, new: str, form: str, table: Table) -> str:
     """
-    Return how two texts of a table differ: the cells, if only cells of LaTeX do, otherwise the first line.
+    Return the changed cells of a table if only cells of LaTeX differ, otherwise the first changed line.
 
     *new* is the text of *table* in the format *form*.
     """
@@ -30,7 +30,7 @@ def difference(old: str, new: str, form: str, table: Table) -> str:
 
 
 def macro_difference(old: str, new: str) -> str:
-    """Return how two files of macros differ: the macros whose texts do, or the first line."""
+    """Return the changed macros of two files of macros, or the first changed line."""
     before, after = _macros(old), _macros(new)
     cells = [
         (rf"\{name}", tex_text(before.get(name, "nothing")), tex_text(after.get(name, "nothing")))
@@ -56,13 +56,13 @@ def first_line(old: str, new: str) -> str:
 
 
 def _agreeing(one: str, other: str) -> int:
-    """Return how many first characters two texts have in common."""
+    """Return the length of the common beginning of two texts."""
     differing = (place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1])
     return next(differing, min(len(one), len(other)))
 
 
 def _brief(line: str | None, start: int) -> str:
-    """Return a line from a place on, cut."""
+    """Return a line from *start* on, shortened."""
     if line is None:
         return "no line"
     text = "…" * (start > 0) + line[start:] or "an empty line"
