@@ -147,7 +147,7 @@ class Facts:
 
     @property
     def runner_is_heard(self) -> bool:
-        """Whether the worker of the attempt that runs sends heartbeats."""
+        """Whether the worker of the attempt that runs sent a heartbeat lately."""
         heard = min(2 * self.settings.heartbeat, self.settings.lease)
         return self.runner is not None and self.runner.stopped_at is None and self.runner.silence <= heard
 
@@ -161,7 +161,7 @@ class Facts:
         return (self.situation.now - moment).total_seconds()
 
     def budget(self, kind: str) -> tuple[int, int]:
-        """Return the retries for a kind of failure, and how many are left; -1 after the last failure."""
+        """Return the retries for a kind of failure, and how many are left; -1 after the failure that had none."""
         now = self.situation
         budget = int(now.retries.get(kind, 0))
         used = sum(attempt.number > now.forgiven and attempt.outcome == kind for attempt in now.attempts)
