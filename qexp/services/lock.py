@@ -26,7 +26,7 @@ def locked(path: Path) -> Iterator[None]:
 @contextmanager
 def inherited(path: Path) -> Iterator[int]:
     """
-    Yield a locked descriptor for a new server to inherit: any living process of that server holds the lock.
+    Yield a locked descriptor for a new server to inherit: the lock lasts while any of its processes lives.
 
     Raises ServiceError if an earlier server still lives, here or on another machine with the same folder.
     """
