@@ -29,7 +29,7 @@ class _Process:
     first: frozenset[str] = frozenset()
     """The modules that were loaded before the first attempt."""
     found: dict[tuple[str | None, str, bool], tuple[Mark, Imports]] = field(default_factory=dict)
-    """The imports by folder, function and whether files count, with the mark of the loaded modules at that time."""
+    """The imports, and the mark of the modules loaded then; by folder, function and whether files count."""
     records: dict[str, _FolderRecord] = field(default_factory=dict)
     """The records by folder."""
 
@@ -125,7 +125,7 @@ class _FolderRecord:
         return files, reach.names
 
     def _judge(self) -> None:
-        """Find new modules that no import statement explains."""
+        """Find new modules that no import statement of the running function leads to."""
         new = [name for name in self.modules if name not in self._judged]
         reaches: dict[str | None, _ReachableFiles] = {}
         for name in new:

@@ -68,7 +68,7 @@ def _where(folder: Path | None) -> str:
 
 
 def _by_its_file(attribute: str) -> str:
-    """Return the advice for a function in the file that this program was started from."""
+    """Return the advice for a function of the module `__main__`."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     module = spec.name if spec is not None else Path(file).stem if file else None
