@@ -126,17 +126,17 @@ class AxisGroup:
         return bits
 
     def is_absent(self, bits: int) -> bool:
-        """Return whether the rows of earlier groups, which share *bits*, contradict the condition of these axes."""
+        """Return whether rows of earlier groups, whose common bits are *bits*, contradict the axes' condition."""
         return bool(self.condition) and not bits & self.condition
 
     def shared(self, bits: int, combination: tuple[Row, ...]) -> int:
-        """Return the bits that a combination shares with the rows of earlier groups, which share *bits*."""
+        """Return the common bits of a combination and of earlier groups, whose common bits are *bits*."""
         for index in self._watched:
             bits &= combination[index].bits
         return bits
 
     def reduced(self, counts: Mapping[int, int]) -> Iterator[tuple[int, int]]:
-        """Yield numbers of combinations with their shared bits; *counts* has the numbers before this group, by bits."""
+        """Yield how many combinations have the same common bits; *counts* has the numbers before this group."""
         for before, number in counts.items():
             if self.is_absent(before):
                 yield number, self.left_out(before)
@@ -149,7 +149,7 @@ class AxisGroup:
                 yield count, bits
 
     def examples(self, before: int) -> Iterator[tuple[Mapping[str, Json], int]]:
-        """Yield one combination per set of bits, with its bits; earlier rows share the bits *before*."""
+        """Yield one combination for each set of common bits; those of earlier rows are *before*."""
         if self.is_absent(before):
             yield {}, self.left_out(before)
             return

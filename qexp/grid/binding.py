@@ -194,7 +194,7 @@ class _Binding:
         return column if changed is None else changed
 
     def _columns_together(self, number: int) -> list[Sequence[Json]]:
-        """Return the columns of an axis; convert each value within its argument, in an example combination."""
+        """Return the columns of an axis; convert each value beside its argument's other values in an example."""
         axis = self._examples.axes[number]
         columns: list[list[Json]] = [[] for _ in axis.names]
         for row in axis.sets():

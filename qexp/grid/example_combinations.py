@@ -76,7 +76,7 @@ class Examples:
         return {**self._settings, **found, **row}, is_real
 
     def candidates(self, name: str) -> Iterator[Mapping[str, Json]]:
-        """Yield values of an argument, by name, beside which a rule's value of *name* may occur."""
+        """Yield example values of the argument of *name*, by name: a rule's value is converted beside them."""
         for number, axis in enumerate(self.axes):
             if owner(name, axis.names) is not None:
                 for row in islice(axis.sets(), _CANDIDATES):

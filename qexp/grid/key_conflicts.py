@@ -66,7 +66,7 @@ def warnings(grid: ParameterSets) -> Iterator[str]:
 
 
 def _together(grid: ParameterSets, axis: Axis, other: Axis, rows: list[int]) -> bool:
-    """Return whether a combination has an axis together with one of these rows of another axis."""
+    """Return whether any combination has both the axis and one of these rows of the other axis."""
     columns = tuple([column[index] for index in rows] for column in other.columns)
     fewer = dataclasses.replace(other, columns=columns)
     if axis is other:
