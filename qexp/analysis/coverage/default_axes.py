@@ -26,7 +26,7 @@ def choose(observed: TableExperiments, parameters: Sequence[str], over: Sequence
     """
     Choose the two parameters with the most values, except those in *over*; the larger one becomes the rows.
 
-    Parameters with more than 60 values are left out. Several studies are rows of their own.
+    Parameters with more than 60 values are left out. With several studies, the rows are the studies.
     """
     sizes = {name: len(observed.axes[name].values) for name in parameters if name not in over}
     usable = {name: size for name, size in sizes.items() if 1 < size <= _MOST}

@@ -50,7 +50,7 @@ Key = tuple[int, int]
 
 
 def members(chosen: ChosenData) -> npt.NDArray[np.int64]:
-    """Return the number of the group of each experiment; `key` returns facet and by of a group."""
+    """Return the number of each experiment's group; `key` turns it into the places of facet and by."""
     facets = 0 if chosen.facet is None else chosen.facet.codes
     groups_ = np.zeros(len(chosen.ids), dtype=np.int64) if chosen.by is None else chosen.by.codes
     return np.asarray(groups_ + len(groups(chosen.by)) * facets, dtype=np.int64)
@@ -151,7 +151,7 @@ def _legend(chosen: ChosenData, curves: Mapping[Key, Curve]) -> list[tuple[str, 
 
 
 def _counts(curves: Sequence[Curve]) -> str:
-    """Return the numbers of runs of a group's curves; for one curve also the number at its end."""
+    """Return the numbers of runs of curves; for a single curve also the number at its end."""
     text = n_text([curve.runs for curve in curves])
     last = int(curves[0].values.n[-1])
     return text if len(curves) > 1 or last == curves[0].runs else f"{text} → {last}"

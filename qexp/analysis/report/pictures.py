@@ -98,7 +98,7 @@ def _is_number(value: Json) -> bool:
 
 
 def _label(axis: str, metric: str | None) -> str:
-    """Return the column of an axis: the name of another column is taken."""
+    """Return the column name of an axis; `param.NAME` if another column has its name."""
     return f"param.{axis}" if axis in ("id", "status", metric) else axis
 
 

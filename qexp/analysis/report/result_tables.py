@@ -45,7 +45,7 @@ def spec_of(observed: TableExperiments, arrangement: DefaultLayout, metric: str)
 def result(
     connection: Connection, observed: TableExperiments, spec: TableSpec
 ) -> tuple[MetricTable, ComputedTable | None]:
-    """Return the table of a metric, also where `qexp table` refuses it, and the parts that pictures are made of."""
+    """Return the table of a metric, even if `qexp table` refuses it, and its parts, which pictures show."""
     metric = spec.metrics[0]
     try:
         parts = gather(connection, spec, observed)

@@ -48,7 +48,7 @@ def spec_of(
 
 
 def _fitting(connection: Connection, study: StudyRow, metrics: Sequence[str]) -> tuple[TableExperiments, DefaultLayout]:
-    """Return the experiments and the rows and columns that fit; an earlier grid may have had other parameters."""
+    """Return the experiments, and rows and columns chosen from the parameters of all grids of the study."""
     names = available_names.present(connection, study.id, study.parameters)
     free = tuple(f"param.{name}" if name == STUDY else name for name in names if name != DEFAULT_OVER)
     over = (DEFAULT_OVER,) if DEFAULT_OVER in names else ()

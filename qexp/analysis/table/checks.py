@@ -59,7 +59,7 @@ def _open(connection: Connection, observed: TableExperiments, opened: tuple[int,
 
 
 def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
-    """Return parameters, the keys of mappings by dotted names."""
+    """Return parameters with dotted names instead of mappings."""
     flat: dict[str, Json] = {}
     for name, value in params.items():
         flat |= _flat(value, f"{above}{name}.") if isinstance(value, dict) and value else {f"{above}{name}": value}
@@ -67,7 +67,7 @@ def _flat(params: Mapping[str, Json], above: str = "") -> dict[str, Json]:
 
 
 def _planned(connection: Connection, observed: TableExperiments) -> list[Problem]:
-    """Return the experiments of newest grids that the database lacks, and the done ones that these grids leave out."""
+    """Return problems: the database lacks experiments of the newest grids, or these leave out done experiments."""
     found = []
     for at, study in enumerate(observed.studies):
         lost, left_out = lost_and_left_out(connection, observed, at)

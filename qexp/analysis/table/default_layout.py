@@ -33,9 +33,9 @@ def arranged(axes: Mapping[str, CodedColumn]) -> DefaultLayout:
     """
     Return rows and columns for some parameters of the same experiments.
 
-    A parameter that others determine is left out: it follows from them in each cell. The parameter with most values has
-    the innermost rows. The next one has the columns, if it is crossed with all others and has few values. The others
-    have the outer rows; parameters that every experiment has come first. Parameters with too many values are pooled.
+    A parameter that follows from others is left out. The parameter with the most values has the innermost rows. The
+    next one has the columns, if it has few values and each occurs with all rows. The others have the outer rows;
+    parameters that every experiment has come first. Parameters with too many values are pooled.
     """
     values = {name: len(axis.values) for name, axis in axes.items() if len(axis.values) > 1}
     names = sorted(values, key=lambda name: ABSENT in axes[name].values)

@@ -232,7 +232,7 @@ def _unknown_environments(
 
 
 def _is_known(column: CodedColumn, found: Mapping[int, object]) -> np.ndarray:
-    """Return, for each code of a column, whether its example was found."""
+    """Return for each value of a column whether it was found."""
     return np.array([example in found for example in column.values], dtype=bool)
 
 

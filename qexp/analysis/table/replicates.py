@@ -77,7 +77,7 @@ class Replicates:
 
 
 def axes(observed: TableExperiments, names: Sequence[str]) -> Axes:
-    """Return the keys of some axes together; without names all experiments share one key."""
+    """Return the rows or columns that the named axes make; without names there is one for all experiments."""
     if not names:
         return Axes((), [()], np.zeros(len(observed), dtype=np.int8))
     values, codes = _in_order(observed, names[0])

@@ -33,7 +33,7 @@ def _columns(table: Table) -> list[str]:
 
 
 def _metric_place(table: Table) -> int | None:
-    """Return the place of the axis that holds the metrics among all axes: the last that is named so."""
+    """Return the index of the axis of the metrics: the last axis with this name."""
     axes = [*table.row_axes, *table.column_axes]
     if len(table.metrics) < 2 or "metric" not in axes:
         return None
