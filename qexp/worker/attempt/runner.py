@@ -34,7 +34,7 @@ class AttemptRunner:
     Runs attempts one after the other, with the signal handlers, output file and initial state that they share.
 
     *slot* is the number of a pool child, or None in the worker's main process. The main process must not wait for
-    functions that hold the GIL, so it runs each attempt in a Python of its own.
+    functions that hold the GIL, so it starts a Python process for each attempt.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _GPU_PATIENCE = 0.05
-"""Attempts of fewer seconds are not sampled on the GPU when they end: the sample would take longer."""
+"""Seconds; the GPU is not sampled at the end of a shorter attempt, since the sample takes longer."""
 
 
 class UsageMeter:
@@ -132,7 +132,7 @@ def _gpu_memory(pid: int) -> int | None:
     """Return the bytes that a process has on all GPUs. Returns None if there is no GPU, or the process has none."""
     try:
         processes = [process for device in _gpus(pid) for process in _processes(device)]
-    except Exception:  # noqa: BLE001 - a driver in trouble must not fail an attempt
+    except Exception:  # noqa: BLE001 - an error of the driver must not fail an attempt
         return None
     sizes = [process.usedGpuMemory for process in processes if process.pid == pid]
     return sum(size or 0 for size in sizes) or None

@@ -48,7 +48,7 @@ class ResultOutbox:
         self._names: dict[int, dict[str, None]] = {}
         """By study: the known names of its results, in order."""
         self._registered: set[str] = set()
-        """Digests of the lists of imports that Postgres surely has."""
+        """Digests of the lists of imports that this process has stored in Postgres."""
 
     def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> Outcome | None:
         """Record and return an outcome, or an error if Postgres refuses it. Returns None if it came too late."""

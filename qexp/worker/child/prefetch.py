@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _AHEAD = 0.5
 """Seconds of work in a batch of claims; the next batch is claimed when less than half of it is left."""
 _LATE = 2.0
-"""A message that is so many seconds later than planned gives its other experiments to other processes."""
+"""Seconds over the planned duration of a message, after which other processes get its other experiments."""
 
 
 class ClaimPrefetcher:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _TOGETHER = 0.05
 """Seconds for which a result waits for others."""
 _SHORT = 0.5
-"""After an attempt of fewer seconds, the next message records in batches. About 100 commits take so long."""
+"""Seconds; after a shorter attempt the next message records in batches. About 100 commits take as long."""
 
 
 class ResultBatcher:

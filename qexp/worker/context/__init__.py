@@ -1,1 +1,1 @@
-"""`qexp.Context`, which functions receive, and the journals that keep what a function records, saves and prints."""
+"""`qexp.Context`, which functions receive, and the journals that keep its records, checkpoints and output."""

@@ -172,11 +172,11 @@ class Context(Injected):
 
         *state* has the objects that the body changes: a dict, list, array, tensor, random generator, or any object with
         ``state_dict`` and ``load_state_dict`` or with attributes. A tuple combines several. The state is restored in
-        place before the first item, and saved after a body each *seconds*, or each *steps* items if given. If the node
-        is about to go away, the state is saved after the current body and the attempt ends; the next attempt continues.
-        An attempt may begin after the last item, so code after the loop must not require that a body has run. Several
-        loops of a function need a *name* each; *keep* is as in `save`. Estimators of scikit-learn, and other state that
-        is not data, need both *dump* and *load*, such as ``joblib.dump`` and ``joblib.load``.
+        place before the first item. It is saved after a body each *seconds*, or each *steps* items if given. If the
+        node is about to go away, the state is saved after the current body, the attempt ends, and the next one
+        continues. An attempt may begin after the last item, so code after the loop must not require that a body has
+        run. Several loops of a function need a *name* each; *keep* is as in `save`. Estimators of scikit-learn, and
+        other state that is not data, need both *dump* and *load*, such as ``joblib.dump`` and ``joblib.load``.
 
         >>> state = {"sum": 0}
         >>> for number in Context.local().resumable(range(4), state):

@@ -12,8 +12,8 @@ class LoopState:
     """
     The objects that the body of a loop changes.
 
-    They are restored in place, so objects with attributes or a state of their own must stay where they were when the
-    loop began. If *whole*, estimators of scikit-learn are captured as they are, for the user's `dump`.
+    They are restored in place: an object with attributes, or with a state of its own, must keep its place during the
+    loop. If *whole*, estimators of scikit-learn are captured as they are, for the user's `dump`.
     """
 
     def __init__(self, target: Any, whole: bool = False) -> None:

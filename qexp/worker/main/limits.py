@@ -23,7 +23,7 @@ _EACH_TREE = 5
 _GRACE = 1.2
 """Seconds between the signal of a timeout and the kill, so that no attempt exceeds its timeout by two seconds."""
 _STUCK = 3 * PATIENCE
-"""A child is stuck so many seconds after its function ended; recording may wait for Postgres three times."""
+"""Seconds from the end of a function until its child counts as stuck; recording may wait for Postgres three times."""
 
 
 class LimitEnforcer(PeriodicThread):

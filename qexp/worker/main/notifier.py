@@ -35,7 +35,7 @@ class Notifier:
         )
 
     def start(self) -> None:
-        """Start the thread that sends what `note_news` notes, after the pool has forked its children."""
+        """Start the thread that sends the notifications, after the pool has forked its children."""
         self._thread.start()
 
     def stop(self, hurry: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Recover the work of dead children and workers: record their results, and publish again what they had not begun."""
+"""Recover the work of dead children and workers: record results, and publish again experiments that did not begin."""
 
 from __future__ import annotations
 
