@@ -41,13 +41,13 @@ def batch_size(room: int, window: int, published: int) -> int:
 
 
 def probes(children: int) -> int:
-    """Return the number of probes of a study if so many children listen to its queue."""
+    """Return the number of probes of a study, given the number of *children* that listen to its queue."""
     return max(_PROBES, 4 * children)
 
 
 def message_size(durations: RecentDurations | None, seconds: float) -> int:
     """
-    Return the number of experiments that take about so many seconds together; 1 if their durations are unknown.
+    Return the number of experiments that take about *seconds* together; 1 if their durations are unknown.
 
     >>> message_size(None, 1), message_size(RecentDurations(0.02, 0.03), 1), message_size(RecentDurations(0.02, 2), 1)
     (1, 50, 2)
