@@ -50,8 +50,8 @@ def connect(settings: Settings) -> RawConnection:
     Open a psycopg connection in autocommit mode. Raises DatabaseUnreachableError with the place and the reason.
 
     Repeated statements are prepared, which saves two thirds of the time of a claim and a finish. Behind PgBouncer they
-    are not: the next transaction may meet another server process. PgBouncer is there if another process answers than
-    the one that accepted the connection.
+    are not: the next transaction may meet another server process. PgBouncer is recognized by an answer from another
+    process than the one that accepted the connection.
 
     A prepared statement is planned once, and by indexes only: a plan made for a small table would read all of a large
     one. Planning each claim would take twice as long as the claim itself.
@@ -148,7 +148,7 @@ def by_index(connection: Connection) -> None:
     """
     Read by indexes only in the rest of a transaction.
 
-    If many rows match, the planner scans from the table's start for the first one, as if they were spread evenly. The
-    rows of a study lie together, often behind all that have ended.
+    If many rows match, the planner scans from the table's start for the first one, as if they were spread evenly. But
+    the rows of a study lie together, often after the rows of all ended experiments.
     """
     connection.execute(sqlalchemy.text("SET LOCAL enable_seqscan = off"))

@@ -1,4 +1,4 @@
-"""The code that experiments ran: the files of a revision, as far as an experiment imported them."""
+"""The code that experiments ran: the files of a revision that an experiment imported."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ continued from a checkpoint.
 """
 _NAN = cast(literal("NaN"), Double)
 _LONGEST_NUMBER = 300
-"""Digits of a number that surely fits into a double."""
+"""A number of up to so many digits fits into a double."""
 FACTS: Mapping[str, Any] = {
     "duration": duration,
     "last_attempt": last_attempt,

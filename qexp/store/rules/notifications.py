@@ -74,10 +74,10 @@ class StudyEvents:
 
 def news(connection: Connection, everyone: bool, lease: float, stalled_after: float) -> list[StudyEvents]:
     """
-    Return studies that have open experiments, or had some within the hour, and addresses; with *everyone* no addresses.
+    Return studies with addresses that have open experiments, or had some within the hour; *everyone*: also the others.
 
-    A study is stalled if its experiments wait, and its queue does not move. A queue does not move if no experiment of
-    it began or ended within *stalled_after* minutes, and none runs or no live worker listens.
+    A study is stalled if its experiments wait, and its queue does not move. In such a queue no experiment began or
+    ended within *stalled_after* minutes; also, none runs there or no live worker listens.
     """
     by_index(connection)
     study, revision, experiment = tables.study.c, tables.revision.c, tables.experiment.c

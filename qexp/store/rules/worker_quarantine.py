@@ -18,7 +18,7 @@ from qexp.store.schema.expressions import error_of
 from qexp.truncation import shortened, single_line
 
 _IN_A_ROW = 5
-"""Failures that make a worker suspect, and successes of other workers that convict it."""
+"""The failures that make a worker suspect, and the successes of others after which it is quarantined."""
 _WITHIN = timedelta(minutes=10)
 _BEFORE = timedelta(hours=1)
 """Older attempts are not read, from any worker."""

@@ -1,4 +1,4 @@
-"""The tables. Each CHECK has a sentence as its name, and holds what must always be true."""
+"""The tables. The name of each CHECK is a sentence that must always be true."""
 
 from __future__ import annotations
 
@@ -257,7 +257,7 @@ attempt = Table(
     Column("error_fingerprint", Text),
     Column("traceback", Text),
     Column("exit_signal", Text),
-    # what it recorded before it failed or was given back; a done attempt's result is in the experiment's row, and after
+    # its records from before it failed or was given back; a done attempt's result is in the experiment's row, and after
     # a requeue in earlier_result
     Column("result", JSONB),
     Column("result_exact", JSONB),

@@ -1,4 +1,4 @@
-"""Columns of parameters and results in frames, views and tables: a mapping has several, and labels are unique."""
+"""Columns of parameters and results in frames, views and tables: a mapping has several columns; labels are unique."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FACTS = {
     "failure": "str",
     "error": "str",
 }
-"""The other columns of tables of experiments beside `id`, with their types in frames."""
+"""The columns of each table of experiments except `id`, with their types in frames."""
 WIDEST = 200
 """The most columns that one mapping becomes; a mapping with more keys, such as a histogram, stays a value."""
 DEEPEST = 10

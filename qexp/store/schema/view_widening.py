@@ -36,7 +36,7 @@ class ViewScan:
     """Scan only experiments that have ended since this moment."""
 
     def rows(self, study: int, condition: Composable) -> Composed:
-        """Return the query for some of these experiments that meet a condition."""
+        """Return a query for up to 1,000 of these experiments that meet a condition."""
         columns = SQL("e.params, e.params_exact, e.result, e.result_exact")
         query = SQL("SELECT {} FROM experiment e WHERE e.study = {}").format(columns, Literal(study))
         if "params" not in self.sources:

@@ -30,8 +30,8 @@ _LONGEST_NAME = 63
 
 _STATE = "one row per experiment with its revision, columns of {} parameters and {} results that had ended by {}: {}"
 """
-The comment of a view, by which `stale` recognizes an outdated view. It holds the numbers of names, which only
-grow, the end of the last experiment that was scanned, and the shapes of the values. Change its words together with the
+The comment of a view, by which `stale` recognizes an outdated view. It has the numbers of names (they only grow),
+the end of the last experiment that was scanned, and the shapes of the values. Change its words together with the
 columns that all views have: views with other words are written again.
 """
 _READ = re.compile(
@@ -125,8 +125,8 @@ def refresh(raw: RawConnection, study: int, wholly: bool = False) -> None:
     """
     Update the view of a study for experiments that have ended since it was written, or *wholly* for all.
 
-    Nobody waits for a view: if it cannot be written now, the old one stays and `stale` lists it. Reasons are a
-    transaction that reads it, a user's view that depends on it, and a role, such as a worker's, without the right.
+    Nobody waits for a view: if it cannot be written now, the old one stays and `stale` lists it. It cannot while a
+    transaction reads it, if a user's view depends on it, or if this role, such as a worker's, lacks the right.
     """
     row = raw.execute(_KNOWN.format(Literal(study))).fetchone()
     if row is None:

@@ -79,7 +79,7 @@ def parse(
     stale: bool | None = None,
 ) -> Selection:
     """
-    Read what a person wrote: a study's name, ids and ranges, statuses, an error group, a condition, a moment, a host.
+    Read a selection as a person writes it: a study, ids and ranges, statuses, an error group, a condition and so on.
 
     >>> parse(["17,19-23"]).ids
     ((17, 17), (19, 23))

@@ -107,7 +107,7 @@ class EncodedResult(NamedTuple):
     names: tuple[str, ...]
     """Names of results."""
     text: str
-    """The rest as JSON, as `finish` reads it."""
+    """The facts of the attempt as JSON, as `finish` reads them."""
 
 
 def encode_result(
@@ -119,10 +119,10 @@ def encode_result(
     registered: Container[str] = (),
 ) -> EncodedResult:
     """
-    Return a result as it is recorded; *began* and *ended* are of time.monotonic; None means the claim, and now.
+    Return a result as it is recorded. *began* and *ended* are of time.monotonic; None: the claim's time, and now.
 
     *names* are the known names of the study's results, in order; None: the names of the claim. *registered* has the
-    digests of imports that Postgres surely has: their lists are not sent again.
+    digests of imports that Postgres is known to have: their lists are not sent again.
     """
     imports = outcome.imports
     facts: dict[str, Any] = {
