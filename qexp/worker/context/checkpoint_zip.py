@@ -60,7 +60,7 @@ class CheckpointWriter(PathVisitor):
         self._files: list[tuple[str, bytes | memoryview]] = []
 
     def skeleton(self, value: Any) -> Json:
-        """Return the JSON of a value, and collect the files. Raises CheckpointError with a refused place."""
+        """Return the JSON of a value, and collect the files. Raises CheckpointError with the refused place."""
         kind = type(value)
         if kind in _PLAIN or (kind is int and -_HUGE < value < _HUGE):
             return value

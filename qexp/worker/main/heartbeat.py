@@ -24,7 +24,7 @@ _CHECK = 0.25
 
 
 class Heartbeat:
-    """A thread that renews the worker's lease, records outcomes of the outbox, reconciles, and ends it in time."""
+    """A thread that renews the worker's lease, records outcomes, reconciles, and stops the worker in time."""
 
     def __init__(
         self,
