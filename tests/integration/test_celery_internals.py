@@ -151,6 +151,7 @@ def test_pool_state_and_terminate_without_them_an_idle_worker_takes_seconds_to_s
 def test_cache_without_it_a_stopping_worker_kills_its_experiments(worker):
     worker.send(4)
     worker.says("begun")
+    worker.says("accepted")  # Celery cancels a message whose acceptance its main process has not read yet
     worker.process.terminate()
     worker.says("shutdown|Shutdown")
     (worker.folder / "go").touch()
@@ -161,6 +162,7 @@ def test_cache_without_it_a_stopping_worker_kills_its_experiments(worker):
 def test_wait_for_soft_shutdown_without_it_experiments_of_an_immediately_stopped_worker_count_as_crashed(worker):
     worker.send(4)
     worker.says("begun")
+    worker.says("accepted")  # Celery cancels a message whose acceptance its main process has not read yet
     worker.process.send_signal(signal.SIGQUIT)
     worker.says(r"running \[\[4\]\]")
 

@@ -73,7 +73,7 @@ def make_study(client, raw, folder, number):
     """Enqueue and announce experiments; return the study."""
     (folder / "experiment.py").write_text("def f(x): ...\n")
     name = f"child_{uuid.uuid4().hex[:8]}"
-    grid = {"study": name, "function": "experiment:f", "queue": "nobody", "parameters": {"x": list(range(number))}}
+    grid = {"study": name, "function": "experiment:f", "queue": name, "parameters": {"x": list(range(number))}}
     client.enqueue(Grid.from_dict(grid, folder))
     ids = [view.id for view in client.experiments(Selection(name))]
     raw.execute("UPDATE experiment SET status = 'queued' WHERE id = ANY(%s)", [ids])

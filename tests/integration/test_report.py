@@ -42,7 +42,7 @@ def enqueue(client, tmp_path):
     name = f"report_{uuid.uuid4().hex[:8]}"
 
     def enqueue(**keys):
-        grid = {"study": name, "function": "experiment:f", "queue": "nobody", "parameters": GRID}
+        grid = {"study": name, "function": "experiment:f", "queue": name, "parameters": GRID}
         client.enqueue(Grid.from_dict(grid | keys, tmp_path))
         return name
 
