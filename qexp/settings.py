@@ -64,23 +64,16 @@ class Settings(BaseModel):
     database_url: str | None = Field(None, repr=False, description="where Postgres is")
     broker_url: str | None = Field(None, repr=False, description="where Redis or Valkey is")
     checkpoint_limit: int = Field(
-        64_000_000,
-        ge=0,
-        description="largest checkpoint in bytes that is kept in Postgres; larger ones go to artifacts",
+        64_000_000, ge=0, description="largest checkpoint in bytes that is kept in Postgres; others go to artifacts"
     )
     energy: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="country such as DEU: measure energy with codecarbon"
     )
     window: int = Field(
-        10_000,
-        ge=1,
-        le=1_000_000,
-        description="most experiments of one queue and priority that are on the broker at a time",
+        10_000, ge=1, le=1_000_000, description="most experiments of a queue and priority on the broker at a time"
     )
     lifetime: Annotated[float | None, BeforeValidator(_span)] = Field(
-        None,
-        gt=0,
-        description="time until the worker's machine goes away, such as 23h; default: the end of the Slurm job",
+        None, gt=0, description="time until the worker's machine goes away, such as 23h; default: the Slurm job's end"
     )
     exit_when_idle: bool = Field(False, description="a worker stops when it has nothing to do")
     heartbeat: float = Field(5.0, gt=0, le=60, description="seconds between two heartbeats of a worker")
@@ -88,10 +81,7 @@ class Settings(BaseModel):
         30.0, gt=0, le=3600, description="seconds without a heartbeat after which a worker's experiments run elsewhere"
     )
     bundle: float = Field(
-        1.0,
-        ge=0,
-        le=60,
-        description="seconds of work in one message of short experiments; 0: one experiment per message",
+        1.0, ge=0, le=60, description="seconds of work in one message of short experiments; 0: one in each message"
     )
     notify: tuple[str, ...] = Field(
         (), repr=False, description="addresses for messages about studies whose grids name none: slack://…, mailto://…"
