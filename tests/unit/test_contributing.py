@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__main_
 def test_each_package_is_explained():
     packages = {f"qexp/{path.parent.relative_to(PACKAGE)}/" for path in MODULES if path.parent != PACKAGE}
     assert packages > {"qexp/cli/", "qexp/worker/main/"}
-    assert {name for name in packages if f"`{name}" not in PAGE and name.split("/")[-2] not in PAGE} == set()
+    assert {name for name in packages if f"`{name}`" not in PAGE and f"`{Path(name).name}/`" not in PAGE} == set()
 
 
 def test_each_module_that_is_named_exists():
