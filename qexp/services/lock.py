@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,22 +24,23 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def inherited(path: Path) -> Iterator[int]:
+def inherited(path: Path, answers: Callable[[], bool]) -> Iterator[int | None]:
     """
     Yield a locked descriptor for a new server to inherit: the lock lasts while any of its processes lives.
 
-    Raises ServiceError if an earlier server still lives, here or on another machine with the same folder.
+    Yields None if *answers* returns True while another process holds the lock: a start that was killed may have left a
+    server that begins to answer only now. Raises ServiceError if the lock stays held and no server answers.
     """
     with _opened(path) as descriptor:
         deadline = time.monotonic() + TIMEOUT
-        while not _taken(descriptor):
+        while not (taken := _taken(descriptor)) and not answers():
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"{path}: a server on another machine, or processes of a killed one here, still use this folder; "
                     "run 'qexp down' there, or set QEXP_HOME to a folder of this machine"
                 )
             time.sleep(0.05)
-        yield descriptor
+        yield descriptor if taken else None
 
 
 @contextmanager

@@ -61,28 +61,30 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     if not (data / _OURS).exists():
         notices += _initialise(programs, data, password, account)
     _check_version(data)
-    url = socket_url(USER, password, sockets, DATABASE)
+    url, before_database = (socket_url(USER, password, sockets, name) for name in (DATABASE, "postgres"))
     if _postmaster(data) is not None:
         if _answers(url):
             return url, False, notices
         _stop(programs, data, account)
-    with inherited(settings.home / "postgres.lock") as lock:
-        for path in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
-            path.unlink(missing_ok=True)  # left by a killed server; another process may have its id now
-        options = ("-l", "log", "-o", _listening(sockets))
-        done = _pg_ctl(programs, "start", account, home, *options, pass_fds=[lock])
-    if done.returncode != 0:
-        log = home / "log"
-        raise ServiceError(f"the embedded Postgres does not start: {_last_line(log, done.stderr)}; see its log {log}")
+    with inherited(settings.home / "postgres.lock", lambda: _answers(before_database)) as lock:
+        if lock is not None:
+            for path in (data / "postmaster.pid", sockets / ".s.PGSQL.5432.lock"):
+                path.unlink(missing_ok=True)  # left by a killed server; another process may have its id now
+            options = ("-l", "log", "-o", _listening(sockets))
+            done = _pg_ctl(programs, "start", account, home, *options, pass_fds=[lock])
+            if done.returncode != 0:
+                log = home / "log"
+                reason = _last_line(log, done.stderr)
+                raise ServiceError(f"the embedded Postgres does not start: {reason}; see its log {log}")
     try:
-        _create_database(socket_url(USER, password, sockets, "postgres"))
+        _create_database(before_database)
     except psycopg.OperationalError as error:
         file = settings.home / _PASSWORD
         raise ServiceError(
             f"the embedded Postgres does not accept the password in {file}: {str(error).splitlines()[0]}; "
             "restore its password there, or set QEXP_HOME to a new folder"
         ) from error
-    return url, True, notices
+    return url, lock is not None, notices
 
 
 def stop(settings: Settings, known: str | None) -> bool:

@@ -17,6 +17,7 @@ from qexp.file_storage import replacing
 from qexp.services.lock import inherited
 from qexp.settings import Settings
 
+_CONFIGURATION = "valkey.conf"
 _TRIES = 5
 _PATIENCE = 20.0
 """Seconds until a new server must answer."""
@@ -27,19 +28,19 @@ def start(settings: Settings, known: str | None) -> tuple[str, bool, list[str]]:
     if known is not None and _answers(known):
         return known, False, []
     home = settings.home / "valkey"
-    if (last := _last_url(home)) is not None and _answers(last):
-        return last, False, []  # an earlier start was killed before it stored the URL
+    if _answers(_last_url(home)):
+        return str(_last_url(home)), False, []  # an earlier start was killed before it stored the URL
     program = server_program()
     home.mkdir(mode=0o700, exist_ok=True)
-    with inherited(settings.home / "valkey.lock") as lock:
+    with inherited(settings.home / "valkey.lock", lambda: _answers(_last_url(home))) as lock:
+        if lock is None:
+            return str(_last_url(home)), False, []
         for attempt in range(_TRIES):
             # reuse the last address if it is free, so that running workers find the broker after a restart
             port, password = _last_address(home) if attempt == 0 else (None, None)
             port, password = _free_port(port), password or secrets.token_urlsafe(24)
-            url, lines = _url(port, password), _configured(home, port, password)
-            line = [str(program), "-"]
-            done = subprocess.run(line, cwd=home, input=lines, capture_output=True, check=False, pass_fds=[lock])
-            if done.returncode == 0 and _wait(url):
+            _configure(home, port, password)
+            if _run(program, home, lock) and _wait(url := _url(port, password)):
                 return url, True, []
     raise ServiceError(f"the embedded Valkey does not start; see its log {home / 'log'}")
 
@@ -76,7 +77,7 @@ def server_program() -> Path:
 def _last_address(home: Path) -> tuple[int | None, str | None]:
     """Return the port and password of the server's last start here."""
     try:
-        options = dict(line.split(" ", 1) for line in (home / "valkey.conf").read_text().splitlines())
+        options = dict(line.split(" ", 1) for line in (home / _CONFIGURATION).read_text().splitlines())
         return int(options["port"]), options["requirepass"]
     except (FileNotFoundError, KeyError, ValueError):
         return None, None
@@ -103,20 +104,35 @@ def _free_port(wanted: int | None) -> int:
         return port
 
 
-def _configured(home: Path, port: int, password: str) -> bytes:
-    """
-    Write the configuration to a file of mode 0600 and return it; on the command line, `ps` would show the password.
-
-    Valkey reads it from standard input, because it takes `*` and brackets in a file's path for a pattern. The
-    configuration has no path, because the server runs in *home*.
-    """
+def _configure(home: Path, port: int, password: str) -> None:
+    """Write the configuration to a file of mode 0600; on the command line, `ps` would show the password."""
+    # it has no path, because the server runs in *home*
     lines = (
         f"bind 127.0.0.1\nport {port}\nrequirepass {password}\nlogfile log\n"
         'daemonize yes\nappendonly yes\nsave ""\nmaxmemory-policy noeviction\n'
-    ).encode()
-    with replacing(home / "valkey.conf") as file:
-        file.write(lines)
-    return lines
+    )
+    with replacing(home / _CONFIGURATION) as file:
+        file.write(lines.encode())
+
+
+def _run(program: Path, home: Path, lock: int) -> bool:
+    """
+    Start the server, which becomes a daemon, and return whether it accepted its configuration.
+
+    It reads this file as its standard input, because it takes `*` and brackets in a file's path for a pattern. A pipe
+    would be empty if this process were killed now, and a server without configuration listens on port 6379.
+    """
+    with (home / _CONFIGURATION).open("rb") as file:
+        done = subprocess.run(
+            [program, "-"],
+            cwd=home,
+            check=False,
+            pass_fds=[lock],
+            stdin=file,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    return done.returncode == 0
 
 
 def _wait(url: str) -> bool:
@@ -128,7 +144,9 @@ def _wait(url: str) -> bool:
     return False
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str | None) -> bool:
+    if url is None:
+        return False
     try:
         with redis.Redis.from_url(url, socket_connect_timeout=3, socket_timeout=3) as client:
             return bool(client.ping())

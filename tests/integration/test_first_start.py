@@ -17,7 +17,7 @@ import pytest
 from qexp import services, settings
 from qexp.client import Client
 from qexp.errors import ServiceError, SettingsError
-from qexp.services import postgres_account
+from qexp.services import lock, postgres_account
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root starts Postgres as another user")
 
@@ -54,6 +54,49 @@ def test_a_first_start_that_was_killed_is_made_again(home, sign, whole_group):
     services.up(settings.load_with_origins())
     names = {path.name.partition("-")[0] for path in (home / "postgres").iterdir()}
     assert names <= {"data", "log", "run", "programs"}
+
+
+KILLED_START = """
+import os, signal, subprocess, sys
+
+class Popen(subprocess.Popen):
+    def __init__(self, line, **options):
+        stops = os.path.basename(line[0]) == sys.argv[1] and line[-1] in ("start", "-")
+        super().__init__(["sh", "-c", 'kill -STOP $$; exec "$@"', "sh", *line] if stops else line, **options)
+        if stops:
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+            print(self.pid, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+subprocess.Popen = Popen
+from qexp import services, settings
+services.up(settings.load_with_origins())
+"""
+"""A start that is killed while the program that it has just started is stopped before its first instruction."""
+
+
+@pytest.mark.parametrize("program", ["pg_ctl", "valkey-server"])
+def test_a_server_that_an_interrupted_start_leaves_is_used(home, monkeypatch, program):
+    # Given a start that was killed before its server began
+    monkeypatch.delenv("QEXP_BROKER_URL")
+    started = subprocess.run([sys.executable, "-c", KILLED_START, program], capture_output=True, check=False)
+    server = int(started.stdout)
+    # And a server that begins only while the next start waits for the lock
+    free = lock._taken
+
+    def taken(descriptor):
+        if not (result := free(descriptor)):
+            os.kill(server, signal.SIGCONT)
+            monkeypatch.setattr(lock, "_taken", free)
+        return result
+
+    monkeypatch.setattr(lock, "_taken", taken)
+    # When the home is started again
+    found, _ = services.up(settings.load_with_origins())
+    # Then that server is used
+    assert {service.name: service.changed for service in found} == {"Postgres": False, "Valkey": program == "pg_ctl"}
+    assert Client(settings.load()).counts() == []
+    assert len(services.down(settings.load())) == 2
 
 
 def test_data_that_an_older_version_left_half_made_are_set_aside(home):
@@ -146,7 +189,7 @@ def new_user(monkeypatch):
 def test_parallel_first_starts_make_one_system_user(new_user):
     # Given several first starts that find no user for Postgres
     code = (
-        "import pwd, sys; from qexp.services import postgres_account; "
+        "import pwd, sys; from qexp.services import lock, postgres_account; "
         "postgres_account.USER = sys.argv[1]; sys.stdin.read(); "
         "uid = postgres_account.Account.here().entry.pw_uid; pwd.getpwuid(uid); print(uid)"
     )

@@ -218,7 +218,7 @@ def test_a_home_on_a_disk_without_locks_is_refused(home, monkeypatch):
 
 
 def test_a_lock_is_open_for_writing_as_nfs_requires(tmp_path):
-    with inherited(tmp_path / "lock") as descriptor:
+    with inherited(tmp_path / "lock", lambda: False) as descriptor:
         assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
 
 
@@ -243,11 +243,11 @@ def test_a_home_whose_server_runs_on_another_machine_is_refused(home, monkeypatc
 def test_a_server_holds_its_lock_for_as_long_as_it_lives(home, monkeypatch, service):
     monkeypatch.setattr(lock, "TIMEOUT", 0.1)
     services.up(settings.load_with_origins())
-    with pytest.raises(ServiceError), inherited(home / f"{service}.lock"):
+    with pytest.raises(ServiceError), inherited(home / f"{service}.lock", lambda: False):
         pass
     services.down(settings.load())
-    with inherited(home / f"{service}.lock"):
-        pass
+    with inherited(home / f"{service}.lock", lambda: False) as descriptor:
+        assert descriptor is not None
 
 
 def test_a_service_with_a_configured_address_is_not_started(home, site, monkeypatch):
