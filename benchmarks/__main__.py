@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import bulk, commands, idle, machine, rates, summaries
+from benchmarks import bulk, commands, idle, machine, rates, reading, summaries
 from benchmarks.report import TUNING, Record, Theme, fallen, page, show
 from benchmarks.site import ROOT
 from benchmarks.suite import Line, Options, choose, results, run
@@ -21,13 +21,15 @@ THEMES: Sequence[Theme] = (
     ("A million experiments", bulk.LINES),
     ("Tables of a million experiments", summaries.LINES),
     ("What a person waits for", commands.LINES),
+    ("Reading commands", reading.LINES),
     ("Idle workers", idle.LINES),
 )
 LINES: Sequence[Line] = [line for _, lines in THEMES for line in lines]
 # last: rates leave unfinished studies, which cost later leaders time
-MEASURES = (*idle.MEASURES, *commands.MEASURES, *rates.MEASURES, *summaries.MEASURES, *bulk.MEASURES)
+MEASURES = (*idle.MEASURES, *commands.MEASURES, *rates.MEASURES, *reading.MEASURES, *summaries.MEASURES, *bulk.MEASURES)
 NOTES = {
-    title: module.NOTE for (title, _), module in zip(THEMES, (rates, bulk, summaries, commands, idle), strict=True)
+    title: module.NOTE
+    for (title, _), module in zip(THEMES, (rates, bulk, summaries, commands, reading, idle), strict=True)
 }
 
 
