@@ -107,7 +107,7 @@ def qexp() -> None:
     From one Python function and a grid.yaml to ten thousand experiments.
 
     Begin with 'qexp run grid.yaml'. Every command that takes experiments takes a study's name, ids such as 17,19-23,
-    --status, --failed, --error, --orphaned, --stale, --where, --since and --host.
+    --status, --failed, --error, --orphaned, --current, --stale, --where, --since and --host.
     """
 
 

@@ -73,6 +73,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             failed: bool,
             error: str | None,
             orphaned: bool,
+            current: bool,
             stale: bool,
             where: str | None,
             since: str | None,
@@ -81,7 +82,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
         ) -> Any:
             from qexp.store.selection.selectors import parse
 
-            selection = parse(targets, statuses, failed, error, orphaned, where, since, host, stale or None)
+            selection = parse(targets, statuses, failed, error, orphaned, where, since, host, stale or None, current)
             return command(selection=selection, **rest)
 
         options = [
@@ -90,6 +91,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
             click.option("--orphaned", is_flag=True, help="Only those that are no longer in their grid."),
+            click.option("--current", is_flag=True, help="Without those; the opposite of --orphaned."),
             click.option("--stale", is_flag=True, help="Only the done ones that 'qexp stale' counts."),
             click.option(
                 "--where",

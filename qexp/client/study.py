@@ -55,9 +55,10 @@ class Study:
         since: str | None = None,
         host: str | None = None,
         stale: bool | None = None,
+        current: bool = False,
     ) -> pd.DataFrame:
         """Return one row per experiment; see `qexp.load`."""
-        return self._client.frame(_narrowed(self.name, where, since, host, stale))
+        return self._client.frame(_narrowed(self.name, where, since, host, stale, current))
 
     def metrics(
         self,
@@ -67,9 +68,10 @@ class Study:
         since: str | None = None,
         host: str | None = None,
         stale: bool | None = None,
+        current: bool = False,
     ) -> pd.DataFrame:
         """Return the series of experiments; see `qexp.metrics`."""
-        selection = _narrowed(self.name, where, since, host, stale)
+        selection = _narrowed(self.name, where, since, host, stale, current)
         return Records(self._client).metrics(selection, names, every)
 
     def plot(
@@ -176,16 +178,19 @@ class Study:
         since: str | None = None,
         host: str | None = None,
         stale: bool | None = None,
+        current: bool = False,
     ) -> list[int]:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
-        *where*, *since*, *host* and *stale* are those of `qexp.load`. Experiments must meet every given condition.
-        Raises SelectorError without any, since that would run everything again. They continue from their checkpoints,
-        with *fresh* from the beginning.
+        *where*, *since*, *host*, *stale* and *current* are those of `qexp.load`. Experiments must meet every given
+        condition. Raises SelectorError without any, since that would run everything again. They continue from their
+        checkpoints, with *fresh* from the beginning.
         """
         statuses = [status] if isinstance(status, str) else list(status)
-        selection = self._chosen(ids, statuses, error=error, where=where, since=since, host=host, stale=stale)
+        selection = self._chosen(
+            ids, statuses, error=error, where=where, since=since, host=host, stale=stale, current=current
+        )
         return [] if selection is None else self._client.requeue(selection, fresh).ids
 
     def accept(
@@ -267,8 +272,10 @@ def _narrowed(
     since: str | None = None,
     host: str | None = None,
     stale: bool | None = None,
+    current: bool = False,
 ) -> Selection:
-    return dataclasses.replace(selectors.parse([], where=where, since=since, host=host, stale=stale), study=study)
+    selection = selectors.parse([], where=where, since=since, host=host, stale=stale, current=current)
+    return dataclasses.replace(selection, study=study)
 
 
 def load(
@@ -277,6 +284,7 @@ def load(
     since: str | None = None,
     host: str | None = None,
     stale: bool | None = None,
+    current: bool = False,
 ) -> pd.DataFrame:
     """
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
@@ -288,9 +296,10 @@ def load(
     *where* is a condition on these columns, such as `"lr > 0.1 and dataset = 'wine'"`. *since*, such as `"6 hours"` or
     `"2026-01-31T17:05"`, keeps experiments that finished later; unfinished ones if they started or were enqueued later.
     *host*, such as `"node*"`, keeps experiments whose last attempt ran on it. *stale* keeps only stale experiments
-    (True), or only the others (False); see `Study.stale`.
+    (True), or only the others (False); see `Study.stale`. *current* leaves out experiments that the newest grid no
+    longer has.
     """
-    return Client().frame(_narrowed(study, where, since, host, stale))
+    return Client().frame(_narrowed(study, where, since, host, stale, current))
 
 
 def metrics(
@@ -301,12 +310,13 @@ def metrics(
     since: str | None = None,
     host: str | None = None,
     stale: bool | None = None,
+    current: bool = False,
 ) -> pd.DataFrame:
     """
     Return the series of a study's experiments as a long pandas DataFrame, one row per point.
 
     Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. If a
     later attempt repeats steps of an earlier one, the later points count; *every* returns all points. *where*, *since*,
-    *host* and *stale* are those of `qexp.load`.
+    *host*, *stale* and *current* are those of `qexp.load`.
     """
-    return Records().metrics(_narrowed(study, where, since, host, stale), names, every)
+    return Records().metrics(_narrowed(study, where, since, host, stale, current), names, every)

@@ -14,13 +14,14 @@ from psycopg.sql import SQL, Identifier
 from psycopg.types.json import Jsonb
 
 from qexp.client import Client
-from qexp.errors import BrokerUnreachableError, GridError
+from qexp.client.study import Study
+from qexp.errors import BrokerUnreachableError, GridError, SelectorError
 from qexp.grid import Grid
 from qexp.model import Status
 from qexp.queueing import broker
 from qexp.store.reads import study_rows
 from qexp.store.schema import views
-from qexp.store.selection.selectors import Selection
+from qexp.store.selection.selectors import Selection, parse
 
 
 @pytest.fixture
@@ -210,6 +211,20 @@ def test_experiments_that_a_changed_grid_leaves_out_are_named_and_kept(client, g
     again = client.enqueue(grid())
     assert (again.new, again.orphaned) == (0, 1)
     assert [view.status for view in client.experiments(Selection(changed.study))][:2] == [Status.CANCELLED] * 2
+
+
+def test_current_chooses_all_but_the_experiments_that_the_newest_grid_leaves_out(client, grid):
+    # Given a study whose grid has lost x=1, with an experiment that code has added
+    client.enqueue(grid())
+    done = client.enqueue(grid(parameters={"x": [2, 3]}))
+    client.extend(done.study, [{"x": 9}])
+    # When the current and the orphaned ones are chosen, then each experiment is in one of both
+    study = Study(done.study, client)
+    assert sorted(study.frame(current=True).x) == [2, 3, 9]
+    assert [view.params["x"] for view in client.experiments(parse([done.study], current=True))] == [2, 3, 9]
+    assert [view.params["x"] for view in client.experiments(parse([done.study], orphaned=True))] == [1]
+    with pytest.raises(SelectorError, match="--orphaned and --current"):
+        parse([done.study], orphaned=True, current=True)
 
 
 def test_a_preview_of_an_unknown_study_is_all_new(client, grid):

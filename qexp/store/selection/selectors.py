@@ -58,6 +58,8 @@ class Selection:
     """A time before now, or a moment; without an offset it is in the time zone of the database."""
     host: str | None = None
     """The host of the last attempt; `*` stands for any characters, `?` for one."""
+    current: bool = False
+    """Without the experiments that the newest grid leaves out; the opposite of *orphaned*."""
     stale: bool | None = None
     """True: only stale experiments, see `reads.staleness`; False: all others, also those that are not done."""
 
@@ -77,6 +79,7 @@ def parse(
     since: str | None = None,
     host: str | None = None,
     stale: bool | None = None,
+    current: bool = False,
 ) -> Selection:
     """
     Read a selection as a person writes it: a study, ids and ranges, statuses, an error group, a condition and so on.
@@ -99,6 +102,8 @@ def parse(
         raise SelectorError(
             f"--error: found {error!r}, expected a group such as a1b2c3; 'qexp errors STUDY' shows them"
         )
+    if orphaned and current:
+        raise SelectorError("found --orphaned and --current, expected one of them: no experiment is both")
     chosen = [_status(status) for status in statuses] + [Status.FAILED] * failed
     if host is not None and (not host or storable_text(host) != host):
         raise SelectorError(f"--host: found {host!r}, expected a host's name, or several by a pattern such as 'node*'")
@@ -111,6 +116,7 @@ def parse(
         None if where is None else where_parser.parse(where),
         None if since is None else _since(since),
         host,
+        current,
         stale,
     )
 
@@ -177,6 +183,8 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
         chosen.append(columns.error_fingerprint.startswith(selection.error, autoescape=True))
     if selection.orphaned:
         chosen.append(columns.origin == Origin.ORPHANED)
+    if selection.current:
+        chosen.append(columns.origin != Origin.ORPHANED)
     if selection.since is not None:
         moment = func.coalesce(columns.finished_at, columns.started_at, columns.created_at)
         chosen.append(moment >= _moment(selection.since))
