@@ -10,6 +10,7 @@ from qexp.errors import QexpError
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
     from qexp.client.attach import attach
+    from qexp.client.listings.studies import studies
     from qexp.client.paper_tables import tables
     from qexp.client.study import Study, enqueue, load, metrics
     from qexp.client.tables_and_comparisons import compare, coverage, table
@@ -30,6 +31,7 @@ __all__ = [
     "enqueue",
     "load",
     "metrics",
+    "studies",
     "table",
     "tables",
 ]
@@ -46,6 +48,7 @@ _HOMES = {
     "enqueue": "qexp.client.study",
     "load": "qexp.client.study",
     "metrics": "qexp.client.study",
+    "studies": "qexp.client.listings.studies",
     "table": "qexp.client.tables_and_comparisons",
     "tables": "qexp.client.paper_tables",
 }

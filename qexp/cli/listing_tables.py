@@ -9,10 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qexp.cli.output import Heading, headings, rate, status_text, table, value_text
+from qexp.cli.output import Heading, headings, status_text, table, value_text
 from qexp.cli.terminal_writer import printable
 from qexp.dotted_names import ABSENT
-from qexp.model import Json, Status, compact, duration, short_names
+from qexp.model import Json, Status, compact, duration, rate, short_names
 from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
 from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.schema.value_columns import Column, columns, shapes

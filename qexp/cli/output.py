@@ -163,20 +163,6 @@ def value_text(value: Json, present: bool = True) -> str:
     return plain(value).replace("\n", " ")
 
 
-def rate(per_second: float | None) -> str:
-    """
-    Return a rate per second, minute or hour, so that the number is readable.
-
-    >>> rate(12.34), rate(0.05), rate(None)
-    ('12.3/s', '3/min', '')
-    """
-    if per_second is None:
-        return ""
-    if per_second >= 1:
-        return f"{per_second:.3g}/s"
-    return f"{per_second * 60:.3g}/min" if per_second * 60 >= 1 else f"{per_second * 3600:.3g}/h"
-
-
 def confirm(question: str, count: int, yes: bool, limit: int = 10) -> None:
     """Ask for confirmation if a command affects more than *limit* experiments; without a terminal, refuse."""
     if yes or count <= limit:

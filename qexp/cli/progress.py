@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from qexp.cli.output import console, rate, say
+from qexp.cli.output import console, say
 from qexp.client import Client
-from qexp.model import Status, duration
+from qexp.model import Status, duration, rate
 from qexp.store.reads.study_progress import StudyProgress
 
 if TYPE_CHECKING:

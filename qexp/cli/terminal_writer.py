@@ -15,6 +15,10 @@ from typing import Self, TextIO
 
 import click
 
+from qexp.escapes import printable
+
+__all__ = ["Stream", "data", "echo", "exact", "open_closed", "out", "printable", "reserve", "visible"]
+
 _COLOUR = r"\x1b\[[0-9;:]*m"
 _BEGUN = re.compile(r"\x1b(\[[0-9;:]*)?\Z")
 _RESET = "\x1b[0m"
@@ -57,18 +61,6 @@ def reserve() -> None:
 def out() -> TextIO:
     """Return the stream for data."""
     return _data or sys.stdout
-
-
-def printable(text: str) -> str:
-    r"""
-    Return text for one line, with escapes for all unprintable characters.
-
-    >>> printable("a\x1b[31m")
-    'a\\x1b[31m'
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
 
 
 def visible(text: str, colours: bool = False, returns: str | None = None) -> str:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qexp.analysis.html_elements import tag
 from qexp.client.attempt_records import Records
 from qexp.client.client import Client
+from qexp.client.listings.studies import Studies
+from qexp.errors import QexpError
 from qexp.functions import reference
 from qexp.store.reads import experiment_rows, study_progress
 from qexp.store.selection import selectors
@@ -33,9 +36,16 @@ class Study:
         self.name = self._client.study(name).name
 
     def __repr__(self) -> str:
-        counts = self.status().counts
-        stand = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        return f"<Study {self.name}: {stand or 'no experiments'}>"
+        try:
+            return f"<Study {self.status()!r}>"
+        except QexpError as error:  # a study must show itself while Postgres is away, too
+            return f"<Study {self.name}: {error}>"
+
+    def _repr_html_(self) -> str:
+        try:
+            return Studies([self.status()])._repr_html_()
+        except QexpError as error:
+            return tag("p", f"{self.name}: {error}")
 
     def status(self) -> study_progress.StudyProgress:
         """Return how many experiments there are in each status, and the rate."""

@@ -15,8 +15,20 @@ from qexp.model.canonical import (
     strict,
     to_text,
 )
+from qexp.model.counts import Counts
 from qexp.model.status import CLOSED, DEATHS_BEFORE_ISOLATION, OPEN, Failure, Origin, Status
-from qexp.model.text import ago, compact, counted, describe, duration, plain, short_names, shown, storable_text
+from qexp.model.text import (
+    ago,
+    compact,
+    counted,
+    describe,
+    duration,
+    plain,
+    rate,
+    short_names,
+    shown,
+    storable_text,
+)
 
 __all__ = [
     "CLOSED",
@@ -29,6 +41,7 @@ __all__ = [
     "STUDY_NAME_RULE",
     "UNKNOWN",
     "Claim",
+    "Counts",
     "Departure",
     "Error",
     "Failure",
@@ -49,6 +62,7 @@ __all__ = [
     "fingerprint",
     "map_scalars",
     "plain",
+    "rate",
     "short_names",
     "shown",
     "storable_text",

@@ -147,3 +147,17 @@ def ago(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds // size:.0f} {unit} ago"
     return "now"
+
+
+def rate(per_second: float | None) -> str:
+    """
+    Return a rate per second, minute or hour, so that the number is readable.
+
+    >>> rate(12.34), rate(0.05), rate(None)
+    ('12.3/s', '3/min', '')
+    """
+    if per_second is None:
+        return ""
+    if per_second >= 1:
+        return f"{per_second:.3g}/s"
+    return f"{per_second * 60:.3g}/min" if per_second * 60 >= 1 else f"{per_second * 3600:.3g}/h"

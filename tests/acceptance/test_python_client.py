@@ -28,7 +28,7 @@ def test_a_function_is_enqueued_awaited_requeued_and_read(worker, queue, tmp_pat
         train = resolve("experiment:train", tmp_path)
         name = f"n_{uuid.uuid4().hex[:8]}"
         study = qexp.enqueue(train, parameters={"lr": [0.1, 10.0]}, seeds=2, study=name, queue=queue)
-    assert repr(study).startswith(f"<Study {name}: ")
+    assert repr(study).startswith(f"<Study {name}, 4: ")
     counts = study.wait(timeout=120)
     assert (counts.counts["done"], counts.counts["failed"]) == (2, 2)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select, text, true
 
-from qexp.model import CLOSED, OPEN, Status
+from qexp.escapes import printable
+from qexp.model import CLOSED, OPEN, Counts, Status, rate
+from qexp.model import duration as duration_text
 from qexp.store.connection import Connection, by_index
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import duration, has
@@ -25,7 +27,7 @@ class StudyProgress:
     """The progress of a study."""
 
     study: str
-    counts: Mapping[Status, int]
+    counts: Counts
     rate: float | None
     """Experiments that ended per second, over the last 5 minutes at most; None if none did."""
     paused_at: datetime | None = None
@@ -53,6 +55,16 @@ class StudyProgress:
     def seconds_left(self) -> float | None:
         """The time left at the present rate; None if no experiment is open or none has ended recently."""
         return self.open / self.rate if self.rate and self.open else None
+
+    def __repr__(self) -> str:
+        parts = [f"{self.study}, {self.counts!r}"]
+        if self.open and self.rate:
+            left = f", {duration_text(self.seconds_left)} left" if self.seconds_left else ""
+            parts.append(rate(self.rate) + left)
+        if self.paused_at is not None:
+            why = f" ({printable(self.pause_reason)})" if self.pause_reason else ""
+            parts.append(f"paused since {self.paused_at.astimezone():%Y-%m-%d %H:%M}{why}")
+        return "; ".join(parts)
 
 
 def is_settled(connection: Connection, study: int) -> bool:
@@ -127,7 +139,7 @@ def _lately() -> tuple[ColumnElement[int], ColumnElement[Any]]:
 def _counts(row: Sequence[Any]) -> StudyProgress:
     name, *numbers, recent, seconds, paused_at, reason = row
     rate = recent / float(seconds) if recent and seconds else None
-    return StudyProgress(name, dict(zip(Status, numbers, strict=True)), rate, paused_at, reason)
+    return StudyProgress(name, Counts(zip(Status, numbers, strict=True)), rate, paused_at, reason)
 
 
 def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int]:

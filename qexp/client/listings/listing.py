@@ -1,0 +1,120 @@
+"""A list that shows itself as a table: as HTML in a notebook, otherwise as text."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Self, SupportsIndex, TypeVar, overload
+
+from qexp.analysis.html_elements import Html, join, tag
+from qexp.analysis.text_layout import width_of
+from qexp.escapes import printable
+from qexp.truncation import shortened
+
+T = TypeVar("T")
+
+_GAP = "  "
+_NARROWEST = 8
+"""The fewest characters of a cut column."""
+_LONGEST = 200
+"""The most characters of a cell in HTML."""
+
+
+@dataclass(frozen=True)
+class ListColumn:
+    """A column of a listing: its heading and its cells."""
+
+    head: str
+    cells: Sequence[str]
+    right: bool = False
+    """Aligned to the right and never cut, as numbers are."""
+
+
+class Listing(list[T]):
+    """A list that shows itself as a table with its first rows. Slices are listings too."""
+
+    empty: ClassVar[str] = "nothing"
+    """The text of an empty list."""
+    most: ClassVar[int] = 30
+    """The most rows that are shown."""
+    shows_last: ClassVar[bool] = False
+    """The last rows are shown instead of the first ones."""
+
+    def columns(self, shown: Sequence[T]) -> list[ListColumn]:
+        """Return the columns for some of the items."""
+        raise NotImplementedError
+
+    def notes(self) -> list[str]:
+        """Return lines below the table."""
+        return []
+
+    def shown(self) -> Self:
+        """Return the items whose rows are shown."""
+        return self[-self.most :] if self.shows_last else self[: self.most]
+
+    def _shown(self) -> tuple[list[ListColumn], list[str]]:
+        rest = len(self) - self.most
+        left_out = [f"and {rest:,} {'earlier ones' if self.shows_last else 'more'}"] if rest > 0 else []
+        return self.columns(self.shown()), [*left_out, *self.notes()]
+
+    def __repr__(self) -> str:
+        if not self:
+            return self.empty
+        columns, notes = self._shown()
+        return "\n".join([*text_lines(columns, shutil.get_terminal_size().columns), *map(printable, notes)])
+
+    def _repr_html_(self) -> str:
+        if not self:
+            return tag("p", self.empty)
+        columns, notes = self._shown()
+        return join(html_table(columns), [tag("p", note) for note in notes])
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> T: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> T | Self:
+        return self._part(super().__getitem__(index)) if isinstance(index, slice) else super().__getitem__(index)
+
+    def _part(self, items: list[T]) -> Self:
+        """Return a listing of some of the items."""
+        return type(self)(items)
+
+
+def text_lines(columns: Sequence[ListColumn], width: int) -> list[str]:
+    """Return a table as lines. If it is wider than *width*, the widest columns of text are cut to 8 characters."""
+    texts = [[printable(text) for text in [column.head, *column.cells]] for column in columns]
+    widths = [max(map(width_of, column)) for column in texts]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+        cut = [at for at, column in enumerate(columns) if not column.right and widths[at] > _NARROWEST]
+        if not cut:
+            break
+        widths[max(cut, key=lambda at: widths[at])] -= 1
+    rows = []
+    for cells in zip(*texts, strict=True):
+        placed = [_cell(text, room, column.right) for text, room, column in zip(cells, widths, columns, strict=True)]
+        rows.append(_GAP.join(placed).rstrip())
+    return [rows[0], "─" * (sum(widths) + len(_GAP) * (len(widths) - 1)), *rows[1:]]
+
+
+def _cell(text: str, room: int, right: bool) -> str:
+    if width_of(text) > room:
+        while text and width_of(text) >= room:
+            text = text[:-1]
+        text += "…"
+    space = " " * (room - width_of(text))
+    return space + text if right else text + space
+
+
+def html_table(columns: Sequence[ListColumn]) -> Html:
+    """Return a table as HTML. Text is escaped, and long cells are cut."""
+    styles = [f"text-align:{'right' if column.right else 'left'};vertical-align:top" for column in columns]
+    heads = [tag("th", column.head, style=style) for column, style in zip(columns, styles, strict=True)]
+    rows = [
+        tag(
+            "tr", [tag("td", shortened(text, _LONGEST), style=style) for text, style in zip(cells, styles, strict=True)]
+        )
+        for cells in zip(*(column.cells for column in columns), strict=True)
+    ]
+    return tag("table", tag("thead", tag("tr", heads)), tag("tbody", [tag("tr", row) for row in rows]))

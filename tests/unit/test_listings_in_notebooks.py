@@ -1,0 +1,67 @@
+"""Lists that show themselves as tables in notebooks and in a shell."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from qexp.client.listings.listing import ListColumn, text_lines
+from qexp.client.listings.studies import Studies
+from qexp.model import Counts, Status
+from qexp.store.reads.study_progress import StudyProgress
+
+
+def progress(name: str, **more: object) -> StudyProgress:
+    return StudyProgress(name, Counts({Status.DONE: 40, Status.PENDING: 11}), 2.0, **more)
+
+
+def test_counts_read_as_a_sentence():
+    assert repr(Counts({Status.DONE: 40, Status.QUEUED: 10, Status.PENDING: 1})) == "51: 40 done, 11 waiting"
+    assert repr(Counts()) == "no experiments"
+    assert Counts({Status.DONE: 1})["failed"] == 0
+
+
+def test_progress_reads_as_a_sentence_with_rate_and_pause():
+    assert repr(progress("lenet")) == "lenet, 51: 40 done, 11 waiting; 2/s, 5.5 s left"
+    paused = progress("lenet", paused_at=dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC), pause_reason="hot\x1b[31m")
+    assert "; paused since 2026-01-31" in repr(paused)
+    assert repr(paused).endswith("(hot\\x1b[31m)")
+
+
+def test_studies_show_themselves_as_text_and_html():
+    shown = Studies([progress("a"), progress("longer_name")])
+    lines = repr(shown).splitlines()
+    assert lines[0].split() == ["study", "total", "pending", "queued", "running", "done", "failed", "rate", "left"]
+    assert lines[3].split() == ["longer_name", "51", "11", "0", "0", "40", "0", "2/s", "5.5", "s"]
+    assert "<td" in shown._repr_html_()
+    assert "longer_name" in shown._repr_html_()
+
+
+def test_only_the_newest_of_many_studies_are_shown():
+    shown = Studies([progress(f"s{number}") for number in range(100)])
+    assert "s99" in repr(shown)
+    assert "s69 " not in repr(shown)
+    assert "and 70 earlier ones" in repr(shown)
+    assert isinstance(shown[:3], Studies)
+    assert len(shown[:3]) == 3
+
+
+def test_an_empty_list_says_how_to_begin():
+    assert repr(Studies()) == "no studies yet: start with qexp.enqueue"
+    assert Studies()._repr_html_() == "<p>no studies yet: start with qexp.enqueue</p>"
+
+
+def test_text_is_cut_to_the_width_and_numbers_are_not():
+    columns = [ListColumn("id", ["123456789"], right=True), ListColumn("error", ["x" * 200])]
+    lines = text_lines(columns, 40)
+    assert max(map(len, lines)) == 40
+    assert lines[2].startswith("123456789  xxx")
+    assert lines[2].endswith("…")
+
+
+def test_cells_cannot_write_markup_or_control_a_terminal():
+    from qexp.client.listings.listing import html_table
+
+    columns = [ListColumn("<b>", ["<script>\x1b[2J"])]
+    assert "<script>" not in html_table(columns)
+    assert "<b>" not in html_table(columns)
+    assert "\x1b" not in "".join(text_lines(columns, 80)) + html_table(columns)
