@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from sqlalchemy import select
 
@@ -24,3 +25,13 @@ def archive(raw: RawConnection, digest: str) -> bytes:
     if row is None:
         raise SourceError(f"the database has no snapshot {digest[:12]}…; enqueue the study's grid again")
     return bytes(row[0])
+
+
+def places(raw: RawConnection, experiment: int) -> tuple[str | None, Path | None]:
+    """Return the digest of the snapshot that an experiment runs, and its grid's folder; None if there is none."""
+    query = (
+        "SELECT r.source, s.folder FROM experiment e JOIN study s ON s.id = e.study "
+        "LEFT JOIN revision r ON r.study = e.study AND r.number = e.revision WHERE e.id = %s"
+    )
+    row = raw.execute(query, [experiment]).fetchone()
+    return (None, None) if row is None else (row[0], row[1] and Path(row[1]))

@@ -7,7 +7,7 @@ import hashlib
 import sys
 import sysconfig
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from traceback import FrameSummary
 from types import TracebackType
@@ -42,16 +42,16 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
         if is_order(odd):
             raise
         return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
-    frames = list(_user_frames(stack, folder))
+    frames = list(user_frames(stack, folder))
     shown_frames = frames or ([] if own else list(stack))
     last = shown_frames[-1] if shown_frames else None
-    marks = [f"{_relative(frame.filename, folder)}:{frame.name}" for frame in frames]
+    found = marks(frames, folder)
     return Error(
         failure=failure,
         type=kind,
         message=message,
         frame=frame_of(last.filename, last.lineno or 0, last.name, folder) if last else None,
-        fingerprint=fingerprint(kind, [*marks, message] if own else marks),
+        fingerprint=fingerprint(kind, [*found, message] if own else found),
         traceback=f"{text.rstrip()}\n\n{kind}: {message}" if shown is not error else text,
     )
 
@@ -112,13 +112,19 @@ def below_own(trace: TracebackType | None) -> TracebackType | None:
     return start if start is not None else trace
 
 
-def _user_frames(stack: Iterator[FrameSummary] | list[FrameSummary], folder: Path | None) -> Iterator[FrameSummary]:
+def user_frames(stack: Iterable[FrameSummary], folder: Path | None) -> Iterator[FrameSummary]:
+    """Yield the frames of the user's code: those below *folder*, and those that belong to no installed package."""
     for frame in stack:
         name = frame.filename
         below = folder is not None and name.startswith(f"{folder}/")
         foreign = name.startswith(("<frozen", _OWN, *_PYTHON)) or any(mark in name for mark in _INSTALLED)
         if below or not foreign:
             yield frame
+
+
+def marks(frames: Iterable[FrameSummary], folder: Path | None) -> list[str]:
+    """Return frames as texts for a fingerprint, which are equal on each host."""
+    return [f"{_relative(frame.filename, folder)}:{frame.name}" for frame in frames]
 
 
 def _relative(file: str, folder: Path | None) -> str:

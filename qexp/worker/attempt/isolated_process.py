@@ -22,7 +22,7 @@ from qexp.model import Claim, Departure, Error, Failure, Imports, Outcome, Usage
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker import password_masking
-from qexp.worker.attempt import descendants, function_call, process_control
+from qexp.worker.attempt import crash_stack, descendants, function_call, process_control
 from qexp.worker.attempt.process_state_for_qexp import state_for_qexp
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import AttemptSignals
@@ -33,8 +33,12 @@ from qexp.worker.context.postgres_journal import PostgresJournal
 from qexp.worker.slots import SlotTable
 
 
-def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSignals) -> Outcome:
-    """Run a claimed experiment in a new Python process and return its outcome; the process ends with this one."""
+def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSignals, output: Path) -> Outcome:
+    """
+    Run a claimed experiment in a new Python process and return its outcome; the process ends with this one.
+
+    *output* is the file into which both processes print.
+    """
     reader, writer = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "qexp.worker.attempt.isolated_process", str(writer)],
@@ -47,7 +51,10 @@ def run(claim: Claim, folder: Path | None, context: Context, signals: AttemptSig
         with signals.interruptible(), os.fdopen(reader, "rb") as answer:
             signals.slots.set_process(signals.slot, process.pid, process_control.born(process.pid) or 0.0)
             _send(process, _request(claim, folder, signals))
-            return _outcome(_answer(answer.fileno(), process), process, signals)
+            if data := _answer(answer.fileno(), process):
+                return outcome_from(json.loads(data))
+            died = process_control.death_error(signals.slots.read(signals.slot), process.wait())
+            return Outcome(error=crash_stack.with_stack(died, output, folder))
     finally:
         process_control.kill_tree(process.pid)
         process.wait()
@@ -91,13 +98,6 @@ def _request(claim: Claim, folder: Path | None, signals: AttemptSignals) -> byte
     return json.dumps({"claim": _plain_claim(claim), "slot": signals.slot, "parent": os.getpid()}).encode()
 
 
-def _outcome(answer: bytes, process: subprocess.Popen[bytes], signals: AttemptSignals) -> Outcome:
-    if answer:
-        return outcome_from(json.loads(answer))
-    entry = signals.slots.read(signals.slot)
-    return Outcome(error=process_control.death_error(entry, process.wait()))
-
-
 def main(arguments: list[str]) -> None:
     """Run the claim in standard input, and write its outcome to the descriptor that is the argument."""
     request = json.load(sys.stdin)
@@ -111,6 +111,7 @@ def main(arguments: list[str]) -> None:
 def _attempt(claim: Claim, slot: int) -> Outcome:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    crash_stack.print_stacks(2)
     descendants.allow()
     loaded = settings.load()
     password_masking.set_passwords(loaded)

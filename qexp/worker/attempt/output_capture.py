@@ -45,6 +45,11 @@ class Capture:
         """The file of this process's output; other processes find it there when this process is dead."""
         return path_of(self._folder, os.getpid())
 
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of that file; -1 before the first start."""
+        return self._fd
+
     def output(self, head: int = HEAD, tail: int = TAIL) -> Output:
         """Return a reader of the last started attempt's output; it stays valid after the next start."""
         return Output(self._fd, head, tail)

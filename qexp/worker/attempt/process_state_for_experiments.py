@@ -20,6 +20,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from qexp.worker.attempt import crash_stack
 from qexp.worker.attempt.process_state import ProcessSetting, ProcessState
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,10 @@ _SIGNAL = sys.modules["_signal"]  # the module signal without its enums, which c
 
 _LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_FATAL = sorted(name.removeprefix("SIG") for name in crash_stack.SIGNALS)
 _SIGNALS = tuple(
     getattr(signal, f"SIG{name}")
-    for name in ("INT", "TERM", "ALRM", "USR1", "USR2", "HUP", "QUIT", "CHLD", "PIPE", "VTALRM", "PROF")
+    for name in ("INT", "TERM", "ALRM", "USR1", "USR2", "HUP", "QUIT", "CHLD", "PIPE", "VTALRM", "PROF", *_FATAL)
 )
 _NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _NUMPY_PRINTS: dict[str, Any] = {"edgeitems": 3, "threshold": 1000, "precision": 8, "suppress": False, "linewidth": 75}
@@ -115,6 +117,7 @@ def _write_handlers(handlers: Iterable[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
         if handler is not None and signal.getsignal(number) != handler:  # None: C code installed it
             signal.signal(number, handler)
+    crash_stack.forget()  # its handlers are invisible to Python, and may be replaced
 
 
 def _hooks() -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from qexp.settings import Settings
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
 from qexp.store.writes.journal import AttemptFence
 from qexp.worker import password_masking
-from qexp.worker.attempt import descendants, failure, function_call, isolated_process
+from qexp.worker.attempt import crash_stack, descendants, failure, function_call, isolated_process
 from qexp.worker.attempt.code import AttemptCode
 from qexp.worker.attempt.output_capture import Capture
 from qexp.worker.attempt.process_state_for_experiments import StateForExperiments
@@ -74,7 +74,9 @@ class AttemptRunner:
         environment = AttemptEnvironment(self, claim)
         try:
             outcome = environment.run(
-                partial(function_call.run, restore=self.state_for_qexp.restore) if shares else isolated_process.run
+                partial(function_call.run, restore=self.state_for_qexp.restore)
+                if shares
+                else partial(isolated_process.run, output=self.capture.path)
             )
         finally:
             environment.close()
@@ -99,6 +101,7 @@ class AttemptEnvironment:
         self.runner, self.claim = runner, claim
         runner.meter.start()
         runner.capture.start()
+        crash_stack.print_stacks(runner.capture.descriptor)
         self.journal = PostgresJournal(
             runner.postgres,
             AttemptFence(claim.id, claim.attempt, claim.worker),

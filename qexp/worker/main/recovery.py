@@ -11,14 +11,17 @@ import psutil
 
 from qexp import private_folders
 from qexp.errors import ServiceError
-from qexp.model import OutputPiece
+from qexp.model import Error, OutputPiece
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
+from qexp.source import cached
 from qexp.store.connection import RawConnection
+from qexp.store.reads import snapshots
 from qexp.store.reconnecting import REFUSALS, ReconnectingConnection
 from qexp.store.writes import claiming, journal, worker_rows
 from qexp.truncation import single_line
 from qexp.worker.attempt import failure
+from qexp.worker.attempt.crash_stack import SIGNALS, with_stack
 from qexp.worker.attempt.output_capture import path_of
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
@@ -74,10 +77,19 @@ class Recovery:
 
     def _end_attempt(self, raw: RawConnection, folder: Path, died: ChildDeath, experiment: int) -> None:
         """End the attempt that a dead child ran."""
-        for failed in claiming.crash(raw, [experiment], died.worker, died.pid, died.error, attempt=died.attempt):
+        error = self._with_stack(raw, folder, died, experiment)
+        for failed in claiming.crash(raw, [experiment], died.worker, died.pid, error, attempt=died.attempt):
             retry = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
-            log.error("experiment %d: %s%s", failed.id, died.error.message, retry)
+            log.error("experiment %d: %s%s", failed.id, error.message, retry)
             self._keep_output(raw, folder, failed, died)
+
+    def _with_stack(self, raw: RawConnection, folder: Path, died: ChildDeath, experiment: int) -> Error:
+        """Return the error of a dead child, with its Python stack if a signal ended it."""
+        if died.error.signal not in SIGNALS:
+            return died.error
+        source, original = snapshots.places(raw, experiment)
+        code = original if source is None else cached(source, self.settings.home / "sources")
+        return with_stack(died.error, path_of(folder, died.pid), code, original)
 
     def _keep_output(self, raw: RawConnection, folder: Path, failed: claiming.FailedAttempt, died: ChildDeath) -> None:
         """Store the output that a dead child had not stored."""
