@@ -12,7 +12,7 @@ from rich.text import Text
 from qexp.cli.output import Heading, headings, status_text, table, value_text
 from qexp.cli.terminal_writer import printable
 from qexp.dotted_names import ABSENT
-from qexp.model import Json, Status, compact, duration, rate, short_names
+from qexp.model import SHORT_GROUP, Json, Status, compact, duration, rate, short_names
 from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
 from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.schema.value_columns import Column, columns, shapes
@@ -22,8 +22,6 @@ _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses without a column if no experiment has them."""
 _MESSAGE = 2_000
 """The most bytes of an error group's message that `qexp errors` shows."""
-SHORT_GROUP = 6
-"""Digits of an error group's fingerprint in the output."""
 
 
 def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:

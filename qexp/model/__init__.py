@@ -1,6 +1,6 @@
 """The types and values that all packages share: attempts, states, canonical JSON, and values as text."""
 
-from qexp.model.attempt import UNKNOWN, Claim, Departure, Error, Imports, Outcome, OutputPiece, Usage
+from qexp.model.attempt import SHORT_GROUP, UNKNOWN, Claim, Departure, Error, Imports, Outcome, OutputPiece, Usage
 from qexp.model.canonical import (
     DEFAULT_QUEUE,
     NON_FINITE,
@@ -37,6 +37,7 @@ __all__ = [
     "NON_FINITE",
     "OPEN",
     "SCALARS",
+    "SHORT_GROUP",
     "STUDY_NAME",
     "STUDY_NAME_RULE",
     "UNKNOWN",

@@ -17,6 +17,8 @@ from qexp.truncation import MAX_LINE, MAX_STORED, single_line, truncated
 
 _NAME = 1_000
 """The most bytes of a name, such as an error's type; longer names are truncated."""
+SHORT_GROUP = 6
+"""The digits of an error's fingerprint that people see; selectors accept them."""
 
 
 class Claim(NamedTuple):

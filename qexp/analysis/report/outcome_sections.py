@@ -10,13 +10,11 @@ from qexp.analysis.report.gathering import Errors, Results
 from qexp.analysis.report.result_tables import MOST_CELLS, MetricTable
 from qexp.analysis.writers.html import STYLE, to_html
 from qexp.analysis.writers.labels import shown, with_axis
-from qexp.model import counted
+from qexp.model import SHORT_GROUP, counted
 from qexp.store.reads.failures import Failed
 from qexp.store.reads.staleness_model import Staleness
 from qexp.truncation import single_line, truncated
 
-SHORT_GROUP = 6
-"""Digits of an error group that a person is shown."""
 _MESSAGE, _TRACEBACK = 1_000, 8_000
 """Bytes of an error that are shown."""
 _FIRST, _LAST = 10, 30
