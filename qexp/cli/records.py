@@ -17,7 +17,6 @@ from qexp.units import size_text
 if TYPE_CHECKING:
     import pandas as pd
 
-    from qexp.client.attempt_records import AttemptOutput
     from qexp.store.reads.records import Artifact, CodeSnapshot
     from qexp.store.selection.selectors import Selection
 
@@ -42,7 +41,8 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
         while True:
             printed = records.output(experiment, attempt, end)
             attempt = printed.attempt
-            end = _print(stream, printed, end)
+            text, end = printed.text(end)
+            stream.write(text)
             if not (follow and printed.running):
                 break
             time.sleep(0.5)
@@ -50,15 +50,6 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
         say(f"attempt {attempt} of experiment {experiment} has no output")
     elif printed.running:
         say(f"attempt {attempt} is still running; follow it with 'qexp logs {experiment} -f'")
-
-
-def _print(stream: Stream, printed: AttemptOutput, end: int) -> int:
-    for piece in printed.pieces:
-        if piece.position > end:
-            stream.write(f"\n[… {piece.position - end:,} bytes left out …]\n")
-        stream.write(piece.text)
-        end = piece.position + piece.size
-    return end
 
 
 @click.command()

@@ -27,6 +27,16 @@ class AttemptOutput:
     pieces: list[OutputPiece]
     running: bool
 
+    def text(self, end: int = 0) -> tuple[str, int]:
+        """Return the output after byte *end*, with marks where bytes were left out, and the byte where it ends."""
+        parts = []
+        for piece in self.pieces:
+            if piece.position > end:
+                parts.append(f"\n[… {piece.position - end:,} bytes left out …]\n")
+            parts.append(piece.text)
+            end = piece.position + piece.size
+        return "".join(parts), end
+
 
 class Records:
     """The records of the experiments in one database."""
@@ -39,8 +49,10 @@ class Records:
         with self._client.begin() as connection:
             selectors.where(connection, Selection(ids=((experiment, experiment),)))
             last, running = records.attempt_of(connection, experiment)
+            if not last:
+                raise ContextError(f"experiment {experiment} has not run yet; 'qexp explain {experiment}' says why")
             number = last if attempt is None else attempt
-            if not 1 <= number <= max(last, 1):
+            if not 1 <= number <= last:
                 raise ContextError(f"experiment {experiment}: there is no attempt {number}; the last one is {last}")
             return AttemptOutput(
                 number, records.output(connection, experiment, number, after), running and number == last

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, text
 
+from qexp.analysis.html_elements import visible
+from qexp.escapes import printable
+from qexp.model import shown
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_rows, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
 
     from qexp.store.schema.value_columns import Source
 
+_WIDTH = 500
+"""The most characters of a parameter or a part of a result."""
+
 
 @dataclass(frozen=True)
 class ExperimentDetails:
@@ -26,6 +33,21 @@ class ExperimentDetails:
 
     experiment: ExperimentView
     attempts: list[AttemptView]
+
+    def __repr__(self) -> str:
+        view = self.experiment
+        lines = [f"{view.study} #{view.id}  {view.status}{f' ({view.failure})' if view.failure else ''}"]
+        for title, values in (("parameters", view.params), ("result", view.result or {})):
+            lines += [title] * bool(values)
+            width = min(40, max(map(len, values), default=0))
+            lines += [f"  {printable(name):{width}}  {shown(value, _WIDTH)}" for name, value in values.items()]
+        for attempt in self.attempts:
+            lines.append(repr(attempt))
+            if attempt.traceback:
+                lines.append(textwrap.indent(visible(attempt.traceback.rstrip()), "  "))
+        if view.reason:
+            lines.append(f"{view.status}: {visible(view.reason)}")
+        return "\n".join(lines)
 
 
 def experiments(connection: Connection, selection: Selection, limit: int | None = None) -> list[ExperimentView]:

@@ -11,9 +11,11 @@ from qexp.analysis.html_elements import tag
 from qexp.client.attempt_records import Records
 from qexp.client.client import Client
 from qexp.client.listings.studies import Studies
+from qexp.client.study_control import StudyControl
+from qexp.client.study_records import StudyRecords
 from qexp.errors import QexpError
 from qexp.functions import reference
-from qexp.store.reads import experiment_rows, study_progress
+from qexp.store.reads import study_progress
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
 
@@ -28,12 +30,8 @@ if TYPE_CHECKING:
     from qexp.store.reads.staleness_model import Staleness
 
 
-class Study:
+class Study(StudyControl, StudyRecords):
     """An existing study, by name. Every method reads the database again."""
-
-    def __init__(self, name: str, client: Client | None = None) -> None:
-        self._client = client or Client()
-        self.name = self._client.study(name).name
 
     def __repr__(self) -> str:
         try:
@@ -173,68 +171,6 @@ class Study:
         metrics, first, second = ((names,) if isinstance(names, str) else names for names in (metric, rows, columns))
         write(self._client, ReportOptions(self.name, tuple(metrics), tuple(first), tuple(second)), Path(path))
         return Path(path)
-
-    def errors(self) -> list[experiment_rows.ErrorGroup]:
-        """Return the failed experiments by error, the largest group first."""
-        return self._client.errors(Selection(self.name))
-
-    def requeue(
-        self,
-        status: str | Sequence[str] = (),
-        ids: str | int | Iterable[int] | None = None,
-        error: str | None = None,
-        fresh: bool = False,
-        where: str | None = None,
-        since: str | None = None,
-        host: str | None = None,
-        stale: bool | None = None,
-        current: bool = False,
-    ) -> list[int]:
-        """
-        Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
-
-        *where*, *since*, *host*, *stale* and *current* are those of `qexp.load`. Experiments must meet every given
-        condition. Raises SelectorError without any, since that would run everything again. They continue from their
-        checkpoints, with *fresh* from the beginning.
-        """
-        statuses = [status] if isinstance(status, str) else list(status)
-        selection = self._chosen(
-            ids, statuses, error=error, where=where, since=since, host=host, stale=stale, current=current
-        )
-        return [] if selection is None else self._client.requeue(selection, fresh).ids
-
-    def accept(
-        self,
-        error: str | None = None,
-        ids: str | int | Iterable[int] | None = None,
-        where: str | None = None,
-        since: str | None = None,
-        host: str | None = None,
-    ) -> list[int]:
-        """
-        Mark failed experiments as done with the kept parts of their results, and return their ids.
-
-        An attempt fails if a part of its result is not data; use this if you need not run it again. The arguments are
-        those of `requeue`. Attempts keep their errors.
-        """
-        selection = self._chosen(ids, error=error, where=where, since=since, host=host)
-        if selection is None:
-            return []
-        selectors.require_group(selection)
-        return self._client.accept(selection).ids
-
-    def _chosen(
-        self, ids: str | int | Iterable[int] | None, statuses: Sequence[str] = (), **options: str | bool | None
-    ) -> Selection | None:
-        """Return a selection in this study. Returns None for empty *ids*; raises SelectorError for the whole study."""
-        if ids is not None and not isinstance(ids, str):
-            numbers = [ids] if isinstance(ids, int) else [int(number) for number in ids]
-            if not numbers:
-                return None
-            ids = ",".join(map(str, numbers))
-        selection = selectors.parse([self.name] if ids is None else [self.name, ids], statuses, **options)  # type: ignore[arg-type]
-        selectors.require_narrow(selection)
-        return selection
 
 
 def enqueue(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+from qexp.client.listings.attempt_text import AttemptText
+from qexp.client.listings.ids import Ids
 from qexp.client.listings.listing import ListColumn, text_lines
 from qexp.client.listings.studies import Studies
 from qexp.model import Counts, Status
@@ -65,3 +67,18 @@ def test_cells_cannot_write_markup_or_control_a_terminal():
     assert "<script>" not in html_table(columns)
     assert "<b>" not in html_table(columns)
     assert "\x1b" not in "".join(text_lines(columns, 80)) + html_table(columns)
+
+
+def test_output_shows_itself_as_lines_without_overwritten_states():
+    text = AttemptText("\x1b[32mgo\x1b[0m\n 10%\r 50%\r100%\nend \x1b]0;title\x07\r\n", 17, 1, False)
+    assert repr(text) == "go\n100%\nend \\x1b]0;title\\x07"
+    assert text.startswith("\x1b[32m")
+    assert repr(AttemptText("", 17, 2, True)) == "attempt 2 of experiment 17 has no output yet"
+
+
+def test_ids_show_themselves_in_one_line():
+    assert repr(Ids([17, 19, 20], "cancelled", "2 of them are running")) == (
+        "3 cancelled: 17,19-20; 2 of them are running"
+    )
+    assert Ids([17]) == [17]
+    assert len(repr(Ids(range(0, 10_000, 2)))) < 250

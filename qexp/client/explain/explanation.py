@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qexp.analysis.html_elements import join, tag, visible
 from qexp.client.explain.facts import Facts
 from qexp.client.explain.formatting import clock, start_worker
 from qexp.client.explain.rules import GROUPS
@@ -35,6 +36,20 @@ class Explanation:
     sentences: list[Sentence]
     history: str
     """The attempts on one line, such as `1 lost 12:00:00, 2 error 12:05:22`; empty if there was none."""
+
+    def __repr__(self) -> str:
+        lines = [f"{self.study} #{self.id}  {self.status}"]
+        for sentence in self.sentences:
+            lines.append(sentence.text)
+            lines += [f"  {sentence.command}  # {sentence.effect}"] * (sentence.command is not None)
+        return visible("\n".join([*lines, *[f"attempts: {self.history}"] * bool(self.history)]))
+
+    def _repr_html_(self) -> str:
+        parts = [tag("p", tag("b", f"{self.study} #{self.id}"), f" {self.status}")]
+        for sentence in self.sentences:
+            command = [tag("br"), tag("code", sentence.command), f" {sentence.effect}"] if sentence.command else None
+            parts.append(tag("p", sentence.text, command))
+        return join(parts, tag("p", f"attempts: {self.history}") if self.history else None)
 
 
 def explain(facts: Facts) -> Explanation:

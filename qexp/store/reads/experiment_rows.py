@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from qexp import jsonb
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
+from qexp.store.reads import experiment_texts
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import LARGEST_ID, among, duration, error_of, is_last_attempt, last_attempt, seconds
 
@@ -71,6 +72,9 @@ class ExperimentView:
             return None
         return f"{self.error_type}: {self.error_message}" if self.error_message else self.error_type
 
+    def __repr__(self) -> str:
+        return experiment_texts.experiment_line(self)
+
 
 @dataclass(frozen=True)
 class AttemptView:
@@ -106,6 +110,9 @@ class AttemptView:
     platform: str | None
     cpu: str | None
 
+    def __repr__(self) -> str:
+        return experiment_texts.attempt_line(self)
+
 
 @dataclass(frozen=True)
 class ErrorGroup:
@@ -113,11 +120,14 @@ class ErrorGroup:
 
     fingerprint: str
     count: int
-    ids: list[int] = field(repr=False)
+    ids: list[int]
     failure: str
     error_type: str
     error_message: str
     error_frame: str | None
+
+    def __repr__(self) -> str:
+        return experiment_texts.error_text(self)
 
 
 def experiments(

@@ -1,0 +1,59 @@
+"""Artifacts of experiments, as a list that shows itself, reads files and saves them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from qexp.client.attempt_records import Records
+from qexp.client.listings.listing import ListColumn, Listing
+from qexp.store.reads.records import Artifact
+from qexp.units import size_text
+
+
+@dataclass(frozen=True)
+class ArtifactFile(Artifact):
+    """An artifact that can be read, or saved to this machine."""
+
+    records: Records = field(repr=False, compare=False)
+
+    def read(self) -> bytes:
+        """Return the bytes of the file. Raises FilesError if it cannot be read."""
+        return self.records.content(self)
+
+    def save(self, target: str | Path | None = None) -> Path:
+        """
+        Copy the file to this machine and return its path; the file appears complete or not at all.
+
+        *target* is a file, or an existing folder. By default it is `ID/NAME` in the working directory. Raises
+        FilesError if the file cannot be read, or its checksum differs.
+        """
+        path = Path(str(self.experiment)) / self.name if target is None else Path(target)
+        if path.is_dir():
+            path = path / self.name
+        self.records.fetch(self, path)
+        return path
+
+    def __repr__(self) -> str:
+        return f"artifact {self.name!r} of experiment {self.experiment}, {size_text(self.size)}"
+
+
+class Artifacts(Listing[ArtifactFile]):
+    """Artifacts in the order of ids and names, each from the last attempt that left it."""
+
+    empty: ClassVar[str] = "no artifacts; keep a file in your function with context.artifact(name, path_or_bytes)"
+
+    def columns(self, shown: Sequence[ArtifactFile]) -> list[ListColumn]:
+        """Return the experiment, the attempt, the name and the size."""
+        return [
+            ListColumn("id", [str(item.experiment) for item in shown], right=True),
+            ListColumn("attempt", [str(item.attempt) for item in shown], right=True),
+            ListColumn("name", [item.name for item in shown]),
+            ListColumn("size", [size_text(item.size) for item in shown], right=True),
+        ]
+
+    def save(self, folder: str | Path = ".") -> list[Path]:
+        """Copy all files to `FOLDER/ID/NAME` on this machine; return their paths."""
+        return [item.save(Path(folder) / str(item.experiment) / item.name) for item in self]

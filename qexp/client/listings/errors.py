@@ -1,0 +1,36 @@
+"""Groups of errors, as a list that shows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from qexp.client.listings.listing import ListColumn, Listing
+from qexp.model import compact
+from qexp.store.reads.experiment_rows import ErrorGroup
+from qexp.store.reads.experiment_texts import SHORT_GROUP
+from qexp.truncation import single_line
+
+_MESSAGE = 2_000
+"""The most bytes of a message that are shown."""
+
+
+class ErrorGroups(Listing[ErrorGroup]):
+    """Failed experiments by error, the largest group first."""
+
+    empty: ClassVar[str] = "nothing has failed"
+
+    def columns(self, shown: Sequence[ErrorGroup]) -> list[ListColumn]:
+        """Return the group, its size, its error, and the place and ids."""
+        return [
+            ListColumn("group", [group.fingerprint[:SHORT_GROUP] for group in shown], right=True),
+            ListColumn("count", [str(group.count) for group in shown], right=True),
+            ListColumn("failure", [group.failure for group in shown]),
+            ListColumn("error", [single_line(f"{g.error_type}: {g.error_message}", _MESSAGE) for g in shown]),
+            ListColumn("at", [group.error_frame or "" for group in shown]),
+            ListColumn("ids", [compact(group.ids) for group in shown]),
+        ]
+
+    def notes(self) -> list[str]:
+        """Say how to run a group again."""
+        return [f'after a fix, run a group again: study.requeue(error="{self[0].fingerprint[:SHORT_GROUP]}")']

@@ -1,0 +1,52 @@
+"""Experiments, as a list that shows itself with parameters and results as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from qexp.client.listings.listing import ListColumn, Listing
+from qexp.dotted_names import ABSENT, Absent
+from qexp.model import Json, duration, plain
+from qexp.store.reads.experiment_rows import ExperimentView
+from qexp.store.schema.value_columns import Column, columns, shapes
+from qexp.truncation import MAX_LINE, shortened, single_line
+
+_WIDEST = 24
+"""The most characters of a parameter or result."""
+
+
+class ExperimentList(Listing[ExperimentView]):
+    """Experiments in the order of their ids."""
+
+    empty: ClassVar[str] = "no experiment matches"
+
+    def columns(self, shown: Sequence[ExperimentView]) -> list[ListColumn]:
+        """Return the id, parameters and results with their names in frames, then status, duration and error."""
+        params, results = [view.params for view in shown], [view.result for view in shown]
+        found = [ListColumn("id", [str(view.id) for view in shown], right=True)]
+        found += [_column(column, shown) for column in value_columns(params, results)]
+        found.append(ListColumn("status", [str(view.status) for view in shown]))
+        found.append(ListColumn("duration", [duration(view.duration) for view in shown], right=True))
+        if any(view.error for view in shown):
+            found.append(ListColumn("error", [single_line(view.error or "", MAX_LINE) for view in shown]))
+        return found
+
+
+def value_columns(params: Sequence[Mapping[str, Json]], results: Sequence[Mapping[str, Json] | None]) -> list[Column]:
+    """Return the columns of parameters, then of results, with their names in frames."""
+    names = dict.fromkeys(name for given in params for name in given)
+    result_names = dict.fromkeys(name for result in results for name in result or ())
+    return columns(shapes(names, params), shapes(result_names, results))
+
+
+def _column(column: Column, shown: Sequence[ExperimentView]) -> ListColumn:
+    values = [column.of(view.params if column.source == "params" else view.result) for view in shown]
+    is_numeric = all(value in (None, ABSENT) or type(value) in (int, float) for value in values)
+    return ListColumn(column.label, [_text(value) for value in values], right=is_numeric)
+
+
+def _text(value: Json | Absent) -> str:
+    if value is ABSENT:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else shortened(plain(value), _WIDEST)

@@ -1,0 +1,132 @@
+"""The methods of a study that change its experiments: requeue, accept, cancel, pause and resume."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from qexp.client.listings.ids import Ids
+from qexp.client.named_study import ExperimentIds, NamedStudy, StatusNames
+from qexp.model import Status
+from qexp.store.reads.study_progress import StudyProgress
+from qexp.store.selection import selectors
+
+
+class StudyControl(NamedStudy):
+    """A study whose experiments can be changed."""
+
+    def requeue(
+        self,
+        status: StatusNames = (),
+        ids: ExperimentIds = None,
+        error: str | None = None,
+        fresh: bool = False,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+        stale: bool | None = None,
+        orphaned: bool = False,
+    ) -> Ids:
+        """
+        Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
+
+        *where*, *since*, *host* and *stale* are those of `qexp.load`; *orphaned* chooses experiments that the newest
+        grid leaves out. Experiments must meet every given condition. Raises SelectorError without any, since that would
+        run everything again. They continue from their checkpoints, with *fresh* from the beginning.
+        """
+        chosen = self._chosen(
+            ids, status, error=error, where=where, since=since, host=host, stale=stale, orphaned=orphaned
+        )
+        if chosen is None:
+            return Ids((), "requeued")
+        selectors.require_narrow(chosen)
+        done = self._client.requeue(chosen, fresh)
+        note = f"{done.still_open} skipped: already pending, queued or running" if done.still_open else ""
+        return Ids(done.ids, "requeued", note)
+
+    def accept(
+        self,
+        error: str | None = None,
+        ids: ExperimentIds = None,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+    ) -> Ids:
+        """
+        Mark failed experiments as done with the kept parts of their results, and return their ids.
+
+        An attempt fails if a part of its result is not data; use this if you need not run it again. The arguments are
+        those of `requeue`. Attempts keep their errors.
+        """
+        chosen = self._chosen(ids, error=error, where=where, since=since, host=host)
+        if chosen is None:
+            return Ids((), "accepted")
+        selectors.require_group(chosen)
+        done = self._client.accept(chosen)
+        note = f"{len(done.empty)} unchanged, since no part of their result was kept" if done.empty else ""
+        return Ids(done.ids, "accepted", note)
+
+    def cancel(
+        self,
+        ids: ExperimentIds = None,
+        *,
+        status: StatusNames = (),
+        error: str | None = None,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+        stale: bool | None = None,
+        orphaned: bool = False,
+        reason: str | None = None,
+    ) -> Ids:
+        """
+        End experiments that wait or run, and return their ids; without conditions, all of the study.
+
+        Finished experiments stay as they are. Workers stop running attempts within seconds. *reason* is what
+        `qexp show` gives; the other arguments are those of `requeue`, which also runs cancelled experiments again:
+        `study.requeue(status="cancelled")`.
+        """
+        chosen = self._chosen(
+            ids, status, error=error, where=where, since=since, host=host, stale=stale, orphaned=orphaned
+        )
+        if chosen is None:
+            return Ids((), "cancelled")
+        done = self._client.cancel(chosen, reason)
+        if not done.ids:
+            return Ids((), "cancelled", "none of them waits or runs")
+        running = f"{len(done.running)} of them are running; their workers stop them within seconds"
+        return Ids(done.ids, "cancelled", running if done.running else "")
+
+    def pause(self, reason: str | None = None) -> StudyProgress:
+        """
+        Pause the study and return its progress: no attempt starts until `resume`.
+
+        Running attempts may save, and end a few seconds later; this costs no retry. *reason* is shown by `qexp status`.
+        A study that was paused before keeps its reason.
+        """
+        self._client.pause(self.name, reason)
+        return self._progress()
+
+    def resume(
+        self,
+        ids: ExperimentIds = None,
+        *,
+        error: str | None = None,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+    ) -> StudyProgress:
+        """
+        Resume the study and all experiments that paused themselves, and return its progress.
+
+        With conditions, which are those of `requeue`, only such experiments are resumed, and not the study. They
+        continue from their checkpoints.
+        """
+        chosen = self._chosen(ids, error=error, where=where, since=since, host=host)
+        if chosen is not None:
+            if not chosen.is_narrow:
+                self._client.resume(self.name)
+            self._client.requeue(dataclasses.replace(chosen, statuses=(Status.PAUSED,)))
+        return self._progress()
+
+    def _progress(self) -> StudyProgress:
+        return self._client.counts(self.name)[0]

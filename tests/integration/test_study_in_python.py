@@ -1,0 +1,160 @@
+"""The methods of a study in Python: what they return, and how it shows itself."""
+
+from __future__ import annotations
+
+import pytest
+from study_support import made_study
+
+import qexp
+from qexp.client.listings.studies import Studies
+from qexp.errors import ContextError, SelectorError, UnknownExperimentError
+from qexp.file_storage import Files
+from qexp.model import Failure
+
+
+def outcome(params):
+    return Failure.ERROR if params["lr"] > 1 else {"accuracy": params["lr"] / 2, "train": {"acc": 0.5}}
+
+
+@pytest.fixture
+def made(client, raw, tmp_path):
+    """A study of five experiments: two done, one failed, two queued."""
+    made = made_study(client, raw, tmp_path)
+    made.enqueue({"lr": [0.25, 0.5, 10.0], "seed": [0]}).finish(outcome)
+    return made.enqueue({"lr": [0.25, 0.5, 10.0, 20.0, 30.0], "seed": [0]})
+
+
+@pytest.fixture
+def study(made, client):
+    return qexp.Study(made.name, client)
+
+
+def test_a_study_shows_its_counts(study):
+    assert repr(study).startswith(f"<Study {study.name}, 5: 2 done, 1 failed, 2 waiting")
+    assert f"{study.name}</td>" in study._repr_html_()
+
+
+def test_a_study_shows_itself_while_postgres_is_away(study, monkeypatch):
+    from qexp.client import Client
+
+    away = Client(study._client.settings.model_copy(update={"database_url": "postgresql://127.0.0.1:1/x"}))
+    monkeypatch.setattr(study, "_client", away)
+    assert f"<Study {study.name}: cannot reach Postgres" in repr(study)
+    assert "cannot reach Postgres" in study._repr_html_()
+
+
+def test_all_studies_are_listed(study):
+    found = qexp.studies()
+    assert isinstance(found, Studies)
+    (mine,) = [one for one in found if one.study == study.name]
+    assert (mine.total, mine.counts["done"], mine.counts["failed"]) == (5, 2, 1)
+
+
+def test_experiments_are_listed_with_parameters_and_results(study, made):
+    found = study.experiments(status="done")
+    assert [view.params["lr"] for view in found] == [0.25, 0.5]
+    lines = repr(found).splitlines()
+    assert lines[0].split() == ["id", "lr", "seed", "accuracy", "train.acc", "status", "duration"]
+    assert lines[2].split()[1:6] == ["0.25", "0", "0.125", "0.5", "done"]
+    assert "train.acc" in found._repr_html_()
+    assert repr(found[0]).startswith(f"{study.name} #{found[0].id} done: lr=0.25 seed=0 → accuracy=0.125")
+    assert len(study.experiments(limit=1)) == 1
+    assert study.experiments([]) == []
+    assert [view.id for view in study.experiments(made.ids("lr > 5"))] == made.ids("lr > 5")
+
+
+def test_one_experiment_shows_all_about_it(study, made):
+    (failed,) = made.ids("lr = 10")
+    text = repr(study.show(failed))
+    assert text.startswith(f"{study.name} #{failed}  failed (error)\nparameters\n  lr    10.0\n  seed  0\n")
+    assert "attempt 1: error" in text
+    assert "ValueError: no" in text
+
+
+def test_errors_are_grouped_and_name_the_repair(study, made):
+    groups = study.errors()
+    assert [(group.count, group.ids) for group in groups] == [(1, made.ids("lr = 10"))]
+    assert "ValueError: no" in repr(groups)
+    assert 'study.requeue(error="ab12")' in repr(groups)
+    assert "ValueError: no" in groups._repr_html_()
+    assert repr(groups[0]).splitlines() == ["ab12  1 error  ValueError: no", f"  ids {groups[0].ids[0]}"]
+    assert study.errors(where="lr < 1") == []
+    assert repr(study.errors(where="lr < 1")) == "nothing has failed"
+
+
+def test_an_explanation_shows_sentences_and_commands(study, made):
+    (failed,) = made.ids("lr = 10")
+    found = study.explain(failed)
+    assert repr(found).startswith(f"{study.name} #{failed}  failed\n")
+    assert f"\n  qexp requeue {failed}  # " in repr(found)
+    assert f"<code>qexp requeue {failed}</code>" in found._repr_html_()
+
+
+def test_cancel_takes_selectors_and_says_what_it_did(study, made):
+    assert repr(study.cancel(made.ids("lr < 1"))) == "0 cancelled; none of them waits or runs"
+    chosen = made.ids("lr = 20")
+    assert study.cancel(where="lr = 20", reason="not needed") == chosen
+    assert repr(study.experiments(chosen)[0]).startswith(f"{study.name} #{chosen[0]} cancelled")
+    assert study.cancel([]) == []
+    done = study.cancel()
+    assert repr(done) == f"1 cancelled: {made.ids('lr = 30')[0]}"
+    assert repr(study.status()) == f"{study.name}, 5: 2 done, 1 failed, 2 cancelled"
+
+
+def test_cancel_says_that_some_are_running(study, made):
+    made.start("lr = 20")
+    assert "1 of them are running; their workers stop them within seconds" in repr(study.cancel())
+
+
+def test_pause_and_resume_return_the_progress(study):
+    paused = study.pause(reason="too <warm>")
+    assert paused.paused_at is not None
+    assert "(too <warm>)" in repr(paused)
+    assert "paused since" in repr(study)
+    assert "too &lt;warm&gt;" in study._repr_html_()
+    assert study.resume().paused_at is None
+
+
+def test_requeue_says_what_it_did(study, made):
+    (failed,) = made.ids("lr = 10")
+    assert repr(study.requeue("failed")) == f"1 requeued: {failed}"
+    assert repr(study.requeue(ids=failed)) == "0 requeued; 1 skipped: already pending, queued or running"
+
+
+def test_missing_output_and_artifacts_say_so(study, made):
+    (done,), (waiting,) = made.ids("lr = 0.5"), made.ids("lr = 20")
+    assert repr(study.logs(done)) == f"attempt 1 of experiment {done} has no output"
+    assert study.logs(done) == ""
+    with pytest.raises(ContextError, match=f"experiment {waiting} has not run yet; 'qexp explain {waiting}' says why"):
+        study.logs(waiting)
+    assert repr(study.artifacts()).startswith("no artifacts; keep a file")
+
+
+def test_experiments_of_other_studies_are_refused(study, client, raw, tmp_path):
+    other = made_study(client, raw, tmp_path / "other").enqueue({"lr": [1]})
+    (number,) = other.ids("lr = 1")
+    for method in (study.logs, study.explain, study.show, study.follow):
+        with pytest.raises(
+            UnknownExperimentError, match=f"no experiment in the study '{study.name}' has the id {number}"
+        ):
+            method(number)
+    with pytest.raises(SelectorError, match="expected the id of an experiment"):
+        study.logs("17,19")
+
+
+def test_artifacts_are_listed_read_and_saved(study, made, raw, tmp_path):
+    (done,), content = made.ids("lr = 0.5"), b"model"
+    file = Files(study._client.settings.artifacts_root).put(f"test/{done}/m.bin", content)
+    raw.execute(
+        "insert into artifact (experiment, attempt, name, url, size, sha256) values (%s, 1, 'm.bin', %s, %s, %s)",
+        [done, file.url, file.size, file.sha256],
+    )
+    found = study.artifacts()
+    assert repr(found).splitlines()[2].split() == [str(done), "1", "m.bin", "5", "B"]
+    assert repr(found[0]) == f"artifact 'm.bin' of experiment {done}, 5 B"
+    assert found[0].read() == content
+    assert found.save(tmp_path / "out")[0].read_bytes() == content
+    assert (tmp_path / "out" / str(done) / "m.bin").exists()
+    (tmp_path / "folder").mkdir()
+    assert found[0].save(tmp_path / "folder") == tmp_path / "folder" / "m.bin"
+    assert study.artifacts("other") == []
