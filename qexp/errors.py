@@ -85,18 +85,38 @@ class SettingsError(QexpError):
 
 
 class UnknownStudyError(QexpError):
-    """No study has this name."""
+    """No study has this name, or matches this pattern."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(f"no study is named {name!r}{nearest(name, known)}; 'qexp status' lists them")
+        if not known:
+            text = f"there is no study {name!r}, nor any other yet: start with 'qexp enqueue grid.yaml'"
+        elif "*" in name or "?" in name:
+            text = f"no study matches {name!r}{_resembling(name, known)}; 'qexp status' lists them"
+        else:
+            text = f"no study is named {name!r}{nearest(name, known)}; 'qexp status' lists them"
+        super().__init__(text)
         self.name = name
+
+
+def _resembling(pattern: str, known: Sequence[str]) -> str:
+    """Return `` (there are 'x', 'y')`` for up to three names that resemble a pattern."""
+    word = re.sub(r"[*?]", "", pattern)
+    by_start: dict[str, list[str]] = {}
+    for name in known:
+        by_start.setdefault(name[: len(word)], []).append(name)
+    starts = difflib.get_close_matches(word, by_start, n=3, cutoff=0.6)
+    found = [name for start in starts for name in by_start[start]]
+    found += difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    close = list(dict.fromkeys(found))[:3]
+    return f" (there {'is' if len(close) == 1 else 'are'} {', '.join(map(repr, close))})" if close else ""
 
 
 class UnknownExperimentError(QexpError):
     """No experiment has one of these ids."""
 
-    def __init__(self, ids: str, study: str | None, last: int | None) -> None:
-        where = f" in the study {study!r}" if study is not None else ""
+    def __init__(self, ids: str, studies: Sequence[str], last: int | None) -> None:
+        which = "study" if len(studies) == 1 else "studies"
+        where = f" in the {which} {', '.join(map(repr, studies))}" if studies else ""
         known = f"the last id is {last}" if last is not None else "there are no experiments yet"
         super().__init__(f"no experiment{where} has the id {ids}: {known}; 'qexp list' shows them")
         self.ids = ids

@@ -17,7 +17,9 @@ from qexp.store.reads.experiment_rows import ColumnBlock
 from qexp.store.schema.value_columns import FACTS, Column, KeyPath, Shape, Source, columns, value_or_none
 
 
-def frame(blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str]) -> pd.DataFrame:
+def frame(
+    blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str], with_study: bool = False
+) -> pd.DataFrame:
     """
     Return one row per experiment in the order of ids, indexed from 0.
 
@@ -25,51 +27,60 @@ def frame(blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Seq
     ran), host, started_at (UTC), duration, last_attempt, failure and error. `last_attempt` has the seconds of the last
     attempt; `duration` adds those of the attempts that it continued. A mapping becomes a column per key, such as
     `train.acc`, up to 200 keys. Names that occur twice become `result.NAME` and `param.NAME`. Whole numbers are ints
-    (Int64 if some are missing). Failed experiments are included.
+    (Int64 if some are missing). Failed experiments are included. *with_study* adds the column `study` after `id`.
     """
-    return frame_and_sources(blocks, parameters, results)[0]
+    return frame_and_sources(blocks, parameters, results, with_study)[0]
 
 
 def frame_and_sources(
-    blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str]
+    blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str], with_study: bool = False
 ) -> tuple[pd.DataFrame, dict[str, Source]]:
     """Return the frame that `frame` returns, and which of its columns are parameters and which are results."""
     ids: list[int] = []
     values: list[list[Json]] = [[] for _ in [*parameters, *results]]
-    facts: dict[str, list[Any]] = {name: [] for name in FACTS}
+    facts: dict[str, list[Any]] = {name: [] for name in [*_STUDY * with_study, *FACTS]}
     for block in blocks:
         ids += block.ids
         for held, some in zip(values, _values(block, parameters, results), strict=True):
             held += some
         for name, held in facts.items():
             held += block.facts[name]
-    found = _SeenValues(parameters, results)
+    found = _SeenValues(parameters, results, with_study)
     found.see(values)
     sources = {column.label: column.source for column, _ in found.columns()}
     return _table(ids, values, facts, found), sources
 
 
 def frames(
-    seen: Iterable[ColumnBlock], blocks: Iterable[ColumnBlock], parameters: Sequence[str], results: Sequence[str]
+    seen: Iterable[ColumnBlock],
+    blocks: Iterable[ColumnBlock],
+    parameters: Sequence[str],
+    results: Sequence[str],
+    with_study: bool = False,
 ) -> Iterator[pd.DataFrame]:
     """
     Yield the frame that `frame` returns in pieces of the same columns and types, at least one.
 
     *seen* has the same experiments as *blocks*; it is read first, for columns and types that fit all of them.
     """
-    found = _SeenValues(parameters, results)
+    found = _SeenValues(parameters, results, with_study)
     for block in seen:
         found.see(_values(block, parameters, results))
-    nothing = ColumnBlock((), (), (), dict.fromkeys(FACTS, ()))
+    nothing = ColumnBlock((), (), (), dict.fromkeys([*_STUDY * with_study, *FACTS], ()))
     first = next(blocks := iter(blocks), nothing)
     for block in itertools.chain([first], blocks):
         yield _table(block.ids, _values(block, parameters, results), block.facts, found)
 
 
+_STUDY = ("study",)
+"""The fact that only frames of several studies have; a parameter of this name is `param.study` there."""
+
+
 class _SeenValues:
     """The types of the values of each parameter and result, with the keys of mappings."""
 
-    def __init__(self, parameters: Sequence[str], results: Sequence[str]) -> None:
+    def __init__(self, parameters: Sequence[str], results: Sequence[str], with_study: bool) -> None:
+        self._reserved = _STUDY * with_study
         self.names: list[tuple[Source, str]] = [*(("params", n) for n in parameters), *(("result", n) for n in results)]
         self._shapes = {name: Shape() for name in self.names}
         self._kinds: dict[tuple[Source, KeyPath], ColumnType] = {
@@ -112,7 +123,7 @@ class _SeenValues:
                 shape.kinds.add("json")
             shape.limit()
             shapes[source][name] = shape
-        found = columns(shapes["params"], shapes["result"])
+        found = columns(shapes["params"], shapes["result"], self._reserved)
         return [(column, self._kind(column)) for column in found]
 
     def _kind(self, column: Column) -> ColumnType:
@@ -143,6 +154,8 @@ def _table(
 ) -> pd.DataFrame:
     held = dict(zip(seen.names, values, strict=True))
     table: dict[str, pd.Series[Any]] = {"id": pd.Series(ids, dtype="int64")}
+    if "study" in facts:
+        table["study"] = pd.Series(facts["study"], dtype="str")
     for column, kind in seen.columns():
         values = held[column.source, column.path[0]]
         if column.splits or len(column.path) > 1:

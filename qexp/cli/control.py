@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import format_option, selection_options, yes_option
+from qexp.cli.options import format_option, is_one_name, selection_options, split_names, yes_option
 from qexp.cli.output import confirm, say, show_json
 from qexp.cli.terminal_writer import echo
 from qexp.errors import SelectorError
 from qexp.model import Status, compact
+from qexp.truncation import listed
 
 if TYPE_CHECKING:
+    from qexp.client import Client
     from qexp.store.selection.selectors import Selection
 
 
@@ -37,7 +39,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     require_narrow(selection)
     client = Client()
     closed, _ = client.size(selection)
-    confirm(f"{closed} experiments would run again.", closed, yes)
+    confirm(f"{closed} experiments{_of(client, selection)} would run again.", closed, yes)
     done = client.requeue(selection, fresh)
     if form == "json":
         show_json({"requeued": done.ids, "still_open": done.still_open})
@@ -71,7 +73,11 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
         raise SelectorError(f"--status: found {', '.join(selection.statuses)}, expected failed or nothing")
     client = Client()
     number, _ = client.size(dataclasses.replace(selection, statuses=(Status.FAILED,)))
-    confirm(f"{number} experiments would become done, with the kept parts of their results.", number, yes)
+    confirm(
+        f"{number} experiments{_of(client, selection)} would become done, with the kept parts of their results.",
+        number,
+        yes,
+    )
     done = client.accept(selection)
     if form == "json":
         show_json({"accepted": done.ids, "without_result": done.empty})
@@ -87,35 +93,37 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
 @format_option
 def resume_(selection: Selection, yes: bool, form: str) -> None:
     """
-    Resume a paused study, or experiments that paused themselves.
+    Resume paused studies, or experiments that paused themselves.
 
     A study's name alone does both. Experiments that paused themselves continue from their checkpoints.
     """
     from qexp.client import Client
 
     client = Client()
-    study = selection.study if not selection.is_narrow and selection.study and client.resume(selection.study) else None
+    named = [] if selection.is_narrow or not selection.targets else client.matching(selection.targets)
+    resumed = [study.name for study in named if client.resume(study.name)]
     paused = dataclasses.replace(selection, statuses=(Status.PAUSED,))
     number, _ = client.size(paused)
-    confirm(f"{number} experiments would be resumed.", number, yes)
+    confirm(f"{number} experiments{_of(client, selection)} would be resumed.", number, yes)
     done = client.requeue(paused)
     if form == "json":
-        show_json({"study": study, "resumed": done.ids})
+        alone = resumed[0] if selection.study is not None and resumed else None
+        show_json({"study": alone, "studies": resumed, "resumed": done.ids})
         return
-    if study is not None:
+    for study in resumed:
         echo(f"{study} is resumed")
-    if study is not None and not done.ids:
+    if resumed and not done.ids:
         return
     echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
 
 
 @click.command()
-@click.argument("study")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
 @click.option("--reason", help="The reason that 'qexp status' and 'qexp explain' show.")
 @format_option
-def pause_(study: str, reason: str | None, form: str) -> None:
+def pause_(studies: tuple[str, ...], reason: str | None, form: str) -> None:
     """
-    Pause a study: its running experiments are given back.
+    Pause studies: their running experiments are given back.
 
     Workers start none of its experiments. Running attempts may save, and end a few seconds later; this costs no
     retry. 'qexp resume STUDY' resumes it.
@@ -123,11 +131,13 @@ def pause_(study: str, reason: str | None, form: str) -> None:
     from qexp.client import Client
 
     client = Client()
-    new = client.pause(study, reason)
+    done = {study.name: client.pause(study.name, reason) for study in client.matching(split_names(studies))}
     if form == "json":
-        show_json({"study": study, "paused": new})
+        found = [{"study": study, "paused": new} for study, new in done.items()]
+        show_json(found[0] if is_one_name(studies) else found)
         return
-    echo(f"{study} is {'' if new else 'already '}paused; resume it with 'qexp resume {study}'")
+    for study, new in done.items():
+        echo(f"{study} is {'' if new else 'already '}paused; resume it with 'qexp resume {study}'")
 
 
 @click.command()
@@ -146,7 +156,7 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
 
     client = Client()
     _, still_open = client.size(selection)
-    confirm(f"{still_open} experiments would be cancelled.", still_open, yes)
+    confirm(f"{still_open} experiments{_of(client, selection)} would be cancelled.", still_open, yes)
     done = client.cancel(selection, reason)
     if form == "json":
         show_json({"cancelled": done.ids, "running": done.running})
@@ -154,3 +164,11 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
     echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
     if done.running:
         say(f"{len(done.running)} of them are running; their workers stop them within seconds")
+
+
+def _of(client: Client, selection: Selection) -> str:
+    """Name the studies that a pattern or several names chose, in a question before a change."""
+    if not selection.studies:
+        return ""
+    names = [study.name for study in client.matching(selection.studies)]
+    return f" of {'the study' if len(names) == 1 else 'the studies'} {listed(names, 5)}"

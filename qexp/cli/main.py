@@ -32,11 +32,11 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "enqueue": CommandEntry("enqueue", "Add the experiments of a grid and queue them for the workers."),
         "diff": CommandEntry("grid", "Show what enqueueing a grid would change; writes nothing."),
         "worker": CommandEntry("worker", "Run experiments on this machine until stopped."),
-        "wait": CommandEntry("status", "Wait until all experiments of a study have finished."),
+        "wait": CommandEntry("status", "Wait until all experiments of studies have finished."),
         "requeue": CommandEntry("control", "Run finished experiments again."),
         "accept": CommandEntry("control", "Accept the kept parts of failed experiments as their results."),
-        "pause": CommandEntry("control", "Pause a study: its running experiments are given back."),
-        "resume": CommandEntry("control", "Resume a paused study, or experiments that paused themselves."),
+        "pause": CommandEntry("control", "Pause studies: their running experiments are given back."),
+        "resume": CommandEntry("control", "Resume paused studies, or experiments that paused themselves."),
         "cancel": CommandEntry("control", "Cancel experiments that wait or run."),
     },
     "Look at them": {
@@ -106,8 +106,9 @@ def qexp() -> None:
     """
     From one Python function and a grid.yaml to ten thousand experiments.
 
-    Begin with 'qexp run grid.yaml'. Every command that takes experiments takes a study's name, ids such as 17,19-23,
-    --status, --failed, --error, --orphaned, --current, --stale, --where, --since and --host.
+    Begin with 'qexp run grid.yaml'. Every command that takes experiments takes names of studies, patterns such as
+    'lenet*', ids such as 17,19-23, --status, --failed, --error, --orphaned, --current, --stale, --where, --since and
+    --host.
     """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -54,6 +54,16 @@ class WholeNumber(BoundedNumber, click.IntRange):
 
 class Number(BoundedNumber, click.FloatRange):
     """A number between bounds."""
+
+
+def split_names(targets: Sequence[str]) -> list[str]:
+    """Return the names and patterns in the arguments of a command: `a,b c*` names three."""
+    return [name for target in targets for name in target.split(",")]
+
+
+def is_one_name(targets: Sequence[str]) -> bool:
+    """Say whether arguments are one study's name, so that a command prints an object instead of a list."""
+    return len(targets) == 1 and not any(mark in targets[0] for mark in "*?,")
 
 
 NAMES = "NAME[,NAME]"

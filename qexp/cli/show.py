@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,7 +188,7 @@ def errors_(selection: Selection, form: str) -> None:
 
     groups = Client().errors(selection)
     plain = dataclasses.replace(selection, statuses=(), error=None)  # the selection without its filters for failures
-    target = "" if plain.is_narrow else selection.study
+    target = "" if plain.is_narrow else shlex.join(selection.targets)
     if form == "json":
         show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])
     elif groups:

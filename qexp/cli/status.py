@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import Number, format_option
+from qexp.cli.options import Number, format_option, is_one_name, split_names
 from qexp.cli.output import console, say, show_json
 from qexp.cli.terminal_writer import echo
 from qexp.model import Status
@@ -69,31 +69,38 @@ def _watch(client: Client, study: str | None) -> None:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
 @click.option(
     "--timeout",
     type=Number("a number of seconds from 0", 0),
     help="Give up after this many seconds, with exit status 1.",
 )
 @format_option
-def wait_(study: str, timeout: float | None, form: str) -> int:
+def wait_(studies: tuple[str, ...], timeout: float | None, form: str) -> int:
     """
-    Wait until all experiments of a study have finished or it is paused; exit 0 if all are done, otherwise 1.
+    Wait until all experiments of studies have finished or they are paused; exit 0 if all are done, otherwise 1.
     """
     from qexp.cli.progress import wait_with_progress
     from qexp.client import Client
 
     client = Client()
-    try:
-        counts = wait_with_progress(client, study, timeout=timeout)
-    except TimeoutError as error:
-        say(f"qexp: {error}")
-        return 1
+    began = time.monotonic()
+    found: list[StudyProgress] = []
+    for study in client.matching(split_names(studies)):
+        rest = timeout
+        if timeout is not None and found:
+            rest = max(0.0, round(timeout - (time.monotonic() - began), 1))
+        try:
+            found.append(wait_with_progress(client, study.name, timeout=rest))
+        except TimeoutError as error:
+            say(f"qexp: {error}")
+            return 1
+        if form != "json":
+            echo(ending(found[-1]))
     if form == "json":
-        show_json(counts_json(counts))
-    else:
-        echo(ending(counts))
-    return exit_status(counts)
+        ended = [counts_json(counts) for counts in found]
+        show_json(ended[0] if is_one_name(studies) else ended)
+    return max(map(exit_status, found))
 
 
 def ending(counts: StudyProgress) -> str:

@@ -11,6 +11,7 @@ from qexp.client.client import Client
 from qexp.errors import ContextError
 from qexp.file_storage import Files
 from qexp.model import OutputPiece
+from qexp.store.connection import Connection
 from qexp.store.reads import records, study_rows
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
@@ -63,7 +64,9 @@ class Records:
         from qexp.analysis.series_frames import long_frame
 
         with self._client.begin() as connection:
-            return long_frame(records.series(connection, selectors.where(connection, selection), names, every))
+            condition = selectors.where(connection, selection)
+            frame = long_frame(records.series(connection, condition, names, every))
+            return _with_study(connection, selection, frame)
 
     def rows(self, selection: Selection, name: str) -> pd.DataFrame:
         """Return the rows of a list of the selected experiments: id, attempt, at, then one column per key."""
@@ -74,7 +77,7 @@ class Records:
             rows = records.entries(connection, condition, name)
             if not rows and name not in (known := records.lists(connection, condition)):
                 raise ContextError(f"there is no list {name!r}; the lists are: {', '.join(known) or 'none'}")
-            return list_frame(rows)
+            return _with_study(connection, selection, list_frame(rows))
 
     def lists(self, selection: Selection) -> list[str]:
         """Return the names of the lists that the selected experiments have."""
@@ -106,3 +109,13 @@ class Records:
             condition = selectors.where(connection, Selection(ids=((experiment, experiment),)))
             function = study_rows.of(connection, condition, None).function
             return records.source(connection, experiment, attempt), function
+
+
+def _with_study(connection: Connection, selection: Selection, frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the column `study` after `id`, if a pattern or several studies were given."""
+    if not selection.studies:
+        return frame
+    names = study_rows.names_by_experiment(connection, frame["id"].unique().tolist())
+    frame = frame.rename(columns={"study": "row.study"})  # a key of a list's rows may have this name
+    frame.insert(1, "study", frame["id"].map(names).astype("str"))
+    return frame

@@ -174,6 +174,11 @@ class Client:
         with self.begin() as connection:
             return study_rows.named(connection, names)
 
+    def matching(self, targets: Sequence[str]) -> list[study_rows.StudyRow]:
+        """Return the studies of these names and patterns, the oldest first; each must have one."""
+        with self.begin() as connection:
+            return study_rows.matching(connection, targets)
+
     def counts(self, study: str | None = None) -> list[study_progress.StudyProgress]:
         """Return the progress of one study, or of all, the oldest first."""
         try:
@@ -331,14 +336,14 @@ class Client:
             log.warning("waiting for a lock of %s: commit there, or end it with pg_terminate_backend", holder)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
-        """Return the selected experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
+        """Return the selected experiments as a frame; see `qexp.analysis.frame.frame`."""
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
             return experiment_queries.frame(connection, selection)
 
     def export(self, selection: Selection, path: Path) -> tuple[int, int]:
-        """Write the selected experiments of one study to a file; return the numbers of rows and columns."""
+        """Write the selected experiments to a file; return the numbers of rows and columns."""
         from qexp.analysis.export import writer
         from qexp.client import experiment_queries
 

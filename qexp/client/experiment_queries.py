@@ -68,12 +68,32 @@ def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
 
 
 def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
-    """Return the selected experiments of one study as a frame; see `qexp.analysis.frame.frame`."""
+    """Return the selected experiments as a frame; see `qexp.analysis.frame.frame`."""
     from qexp.analysis.frame import frame as build
 
-    condition = selectors.where(connection, selection)
-    known = study_rows.of(connection, condition, selection.study)
-    return build(experiment_rows.blocks(connection, condition), known.parameters, known.results)
+    chosen = _Chosen.of(connection, selection)
+    blocks = experiment_rows.blocks(connection, chosen.condition, chosen.with_study)
+    return build(blocks, chosen.parameters, chosen.results, chosen.with_study)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The condition of a selection, and the columns of its frame."""
+
+    condition: ColumnElement[bool]
+    parameters: list[str]
+    results: list[str]
+    with_study: bool
+    """Whether the frame has the column `study`: a pattern or several studies were given, or ids of several."""
+
+    @classmethod
+    def of(cls, connection: Connection, selection: Selection) -> _Chosen:
+        condition = selectors.where(connection, selection)
+        known = selectors.studies(connection, selection)
+        known = study_rows.among(connection, condition) if known is None else known
+        parameters = dict.fromkeys(name for study in known for name in study.parameters)
+        results = dict.fromkeys(name for study in known for name in study.results)
+        return cls(condition, [*parameters], [*results], bool(selection.studies) or len(known) > 1)
 
 
 def frame_and_sources(
@@ -89,7 +109,7 @@ def export(
     connection: Connection, selection: Selection, save: Callable[[Iterable[pd.DataFrame]], None]
 ) -> tuple[int, int]:
     """
-    Pass the selected experiments of one study to *save* in several frames; return the numbers of rows and columns.
+    Pass the selected experiments to *save* in several frames; return the numbers of rows and columns.
 
     It reads them twice, first for the types of the columns, so that memory holds only some thousands at a time.
     """
@@ -98,10 +118,10 @@ def export(
     shapes: list[tuple[int, int]] = []
     # both reads see the same rows
     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-    condition = selectors.where(connection, selection)
-    known = study_rows.of(connection, condition, selection.study)
-    seen, blocks = experiment_rows.values(connection, condition), experiment_rows.blocks(connection, condition)
-    save(_with_shapes(frames(seen, blocks, known.parameters, known.results), shapes))
+    chosen = _Chosen.of(connection, selection)
+    seen = experiment_rows.values(connection, chosen.condition)
+    blocks = experiment_rows.blocks(connection, chosen.condition, chosen.with_study)
+    save(_with_shapes(frames(seen, blocks, chosen.parameters, chosen.results, chosen.with_study), shapes))
     return sum(rows for rows, _ in shapes), shapes[0][1]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -213,7 +212,7 @@ def grid_of(
 
 
 def _narrowed(
-    study: str,
+    study: str | Iterable[str],
     where: str | None = None,
     since: str | None = None,
     host: str | None = None,
@@ -221,11 +220,11 @@ def _narrowed(
     current: bool = False,
 ) -> Selection:
     selection = selectors.parse([], where=where, since=since, host=host, stale=stale, current=current)
-    return dataclasses.replace(selection, study=study)
+    return selectors.within(selection, study)
 
 
 def load(
-    study: str,
+    study: str | Iterable[str],
     where: str | None = None,
     since: str | None = None,
     host: str | None = None,
@@ -234,6 +233,9 @@ def load(
 ) -> pd.DataFrame:
     """
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
+
+    *study* may also be a pattern such as `"lenet*"`, or a list of names and patterns: the frame then has the column
+    `study` after `id`, and the columns of all these studies.
 
     Columns: id, one per parameter, one per result, then status, attempt, revision (missing where it never ran), host,
     started_at (UTC), duration (seconds of the last attempt and of those whose checkpoints it used), last_attempt
@@ -249,7 +251,7 @@ def load(
 
 
 def metrics(
-    study: str,
+    study: str | Iterable[str],
     *names: str,
     every: bool = False,
     where: str | None = None,
@@ -263,6 +265,6 @@ def metrics(
 
     Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. If a
     later attempt repeats steps of an earlier one, the later points count; *every* returns all points. *where*, *since*,
-    *host*, *stale* and *current* are those of `qexp.load`.
+    *host*, *stale* and *current* are those of `qexp.load`. *study* may be a pattern or a list, as in `qexp.load`.
     """
     return Records().metrics(_narrowed(study, where, since, host, stale, current), names, every)

@@ -1,12 +1,13 @@
 """Selectors name experiments by study, id and filter."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from qexp.errors import SelectorError
 from qexp.model import Status
-from qexp.store.selection.selectors import Selection, parse, require_narrow
+from qexp.store.selection.selectors import Selection, parse, require_narrow, within
 
 
 def test_a_study_ids_and_filters_go_together():
@@ -15,10 +16,38 @@ def test_a_study_ids_and_filters_go_together():
 
 
 @pytest.mark.parametrize(
+    ("targets", "study", "studies"),
+    [
+        (["a"], "a", ()),
+        (["a", "a", "7"], "a", ()),
+        (["a", "b"], None, ("a", "b")),
+        (["b,a", "7"], None, ("b", "a")),
+        (["a*"], None, ("a*",)),
+        (["*_1,b?", "a"], None, ("*_1", "b?", "a")),
+    ],
+)
+def test_studies_are_a_name_or_several_names_and_patterns(targets, study, studies):
+    selection = parse(targets)
+    assert (selection.study, selection.studies) == (study, studies)
+    with pytest.raises(SelectorError, match="name the experiments"):
+        require_narrow(dataclasses.replace(selection, ids=()))
+
+
+def test_python_names_studies_by_text_or_in_a_list():
+    assert within(parse(["7"]), "a") == Selection("a", ((7, 7),))
+    assert within(Selection(), "a*") == Selection(studies=("a*",))
+    assert within(Selection(), "a,b") == Selection(studies=("a", "b"))
+    assert within(Selection(), ["a"]) == Selection(studies=("a",))
+    with pytest.raises(SelectorError, match="found no study"):
+        within(Selection(), [])
+
+
+@pytest.mark.parametrize(
     ("targets", "options", "word"),
     [
         (["Digits!"], {}, "expected a study's name or ids"),
-        (["a", "b"], {}, "expected one study"),
+        (["a,,b"], {}, "found ''"),
+        (["*.yaml"], {}, "a pattern such as 'lenet\\*'"),
         (["23-19"], {}, "first id before its last"),
         (["9" * 30], {}, "at most"),
         (["a"], {"statuses": ["gone"]}, "expected one of pending"),

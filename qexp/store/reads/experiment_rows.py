@@ -193,7 +193,7 @@ MISSING = -(2**63)
 _BLOCK = 20_000
 
 
-def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[ColumnBlock]:
+def blocks(connection: Connection, condition: ColumnElement[bool], with_study: bool = False) -> Iterator[ColumnBlock]:
     """Yield the chosen experiments in the order of their ids, some thousands at a time."""
     columns, last = tables.experiment.c, tables.attempt.c
     moment = cast(func.extract("epoch", columns.started_at) * 1_000_000, BigInteger)
@@ -211,12 +211,16 @@ def blocks(connection: Connection, condition: ColumnElement[bool]) -> Iterator[C
         "failure": columns.failure,
         "error": case((columns.status == Status.FAILED, error)),
     }
+    if with_study:
+        facts["study"] = tables.study.c.name
     query = (
         select(columns.id, *_texts(), *facts.values())
         .outerjoin_from(tables.experiment, tables.worker, tables.worker.c.id == columns.worker)
         .where(condition)
         .order_by(columns.id)
     )
+    if with_study:
+        query = query.join(tables.study, tables.study.c.id == columns.study)
     for ids, *data in _columns(connection, query):
         params, results = _read(*data[:4])
         yield ColumnBlock(ids, params, results, dict(zip(facts, data[4:], strict=True)))

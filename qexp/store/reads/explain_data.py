@@ -120,7 +120,7 @@ def situation(connection: Connection, experiment: int, lease: float) -> Experime
 
 def _unknown(connection: Connection, experiment: int) -> UnknownExperimentError:
     newest = connection.execute(select(func.max(tables.experiment.c.id))).scalar()
-    return UnknownExperimentError(str(experiment), None, newest)
+    return UnknownExperimentError(str(experiment), (), newest)
 
 
 def _row(connection: Connection, experiment: int) -> Any:

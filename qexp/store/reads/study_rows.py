@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, or_, select
 
 from qexp.errors import SelectorError, UnknownStudyError
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
-from qexp.store.schema import tables
-from qexp.store.schema.expressions import is_due
+from qexp.store.schema import expressions, tables
+from qexp.store.schema.expressions import is_due, like
+from qexp.truncation import listed
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,32 @@ def named(connection: Connection, names: Iterable[str]) -> list[StudyRow]:
     return _rows(connection, tables.study.c.name.in_(names))
 
 
+def matching(connection: Connection, targets: Sequence[str]) -> list[StudyRow]:
+    """
+    Return the studies that have these names or match these patterns, the oldest first.
+
+    In a pattern, `*` stands for any characters and `?` for one. Raises UnknownStudyError for the first target without a
+    study.
+    """
+    name = tables.study.c.name
+    exact = [target for target in targets if not is_pattern(target)]
+    patterns = [name.like(like(target)) for target in targets if is_pattern(target)]
+    found = _rows(connection, or_(name.in_(exact), *patterns))
+    for target in targets:
+        if not any(_matches(row.name, target) for row in found):
+            raise UnknownStudyError(target, names(connection))
+    return found
+
+
+def is_pattern(target: str) -> bool:
+    """Say whether a text stands for several studies, by a wildcard."""
+    return "*" in target or "?" in target
+
+
+def _matches(name: str, target: str) -> bool:
+    return re.fullmatch(re.escape(target).replace(r"\*", ".*").replace(r"\?", "."), name) is not None
+
+
 def waiting(connection: Connection) -> list[StudyRow]:
     """Return the studies that have experiments to announce now, by priority, then age."""
     study, experiment = tables.study.c, tables.experiment.c
@@ -76,13 +104,21 @@ def among(connection: Connection, condition: ColumnElement[bool]) -> list[StudyR
     return rows(connection, ids)
 
 
+def names_by_experiment(connection: Connection, ids: Iterable[int]) -> dict[int, str]:
+    """Return the name of the study of each experiment, by its id."""
+    columns, study = tables.experiment.c, tables.study.c
+    query = select(columns.id, study.name).join_from(tables.experiment, tables.study, study.id == columns.study)
+    return {row[0]: row[1] for row in connection.execute(query.where(expressions.among(columns.id, ids)))}
+
+
 def of(connection: Connection, condition: ColumnElement[bool], name: str | None) -> StudyRow:
     """Return the study *name*, or the one of the chosen experiments. Raises SelectorError if they have several."""
     if name is not None:
         return find(connection, name)
     found = among(connection, condition)
     if len(found) != 1:
-        raise SelectorError(f"the ids are of the studies {', '.join(study.name for study in found)}; name one of them")
+        names = listed([study.name for study in found], 5)
+        raise SelectorError(f"found experiments of {f'the studies {names}' if found else 'no study'}, expected of one")
     return found[0]
 
 
@@ -102,7 +138,14 @@ def addresses(connection: Connection, study: StudyRow) -> list[str]:
 
 
 def find(connection: Connection, name: str, lock: bool = False) -> StudyRow:
-    """Return a study, locked if asked for. Raises UnknownStudyError, which names similar studies, if there is none."""
+    """
+    Return a study, locked if asked for. Raises UnknownStudyError, which names similar studies, if there is none.
+
+    Raises SelectorError for a pattern, since one study is needed here.
+    """
+    if is_pattern(name):
+        known = [row.name for row in matching(connection, [name])]
+        raise SelectorError(f"found the pattern {name!r}, expected the name of one study: {listed(known, 5)}")
     query = select(*COLUMNS).where(tables.study.c.name == name)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:

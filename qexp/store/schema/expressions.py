@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -38,6 +39,16 @@ def level_of(priority: ColumnElement[int]) -> ColumnElement[int]:
 def among(column: ColumnElement[int], ids: Iterable[int]) -> ColumnElement[bool]:
     """Match these ids, as one array: there may be more ids than a statement may have values."""
     return column == any_(literal(list(ids), ARRAY(BigInteger)))
+
+
+def like(pattern: str) -> str:
+    """
+    Translate a shell pattern, with `*` for any characters and `?` for one, into one of LIKE.
+
+    >>> like("node_1*")
+    'node\\\\_1%'
+    """
+    return re.sub(r"[%_\\]", r"\\\g<0>", pattern).replace("*", "%").replace("?", "_")
 
 
 def is_last_attempt(attempt: FromClause = tables.attempt) -> ColumnElement[bool]:

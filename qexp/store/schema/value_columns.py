@@ -160,32 +160,37 @@ def shapes(names: Iterable[str], rows: Sequence[Mapping[str, Json] | None]) -> d
     return found
 
 
-def top_labels(parameters: Iterable[str], results: Iterable[str]) -> dict[tuple[Source, str], str]:
+def top_labels(
+    parameters: Iterable[str], results: Iterable[str], reserved: Iterable[str] = ()
+) -> dict[tuple[Source, str], str]:
     """
     Return the label of each parameter and result.
 
     It is the plain name if that is free, otherwise the name with the prefix `param.` or `result.`, repeated if needed.
+    Names that are *reserved* are not free, nor are those of the facts.
 
     >>> list(top_labels(["n", "status"], ["n"]).values())
     ['n', 'param.status', 'result.n']
     """
     given: list[tuple[Source, str]] = [*(("params", name) for name in parameters), *(("result", n) for n in results)]
-    taken, found = {"id", *FACTS}, {}
+    taken, found = {"id", *FACTS, *reserved}, {}
     for source, name in given:
         found[source, name] = label = _free(source, name, taken)
         taken.add(label)
     return found
 
 
-def columns(parameters: Mapping[str, Shape], results: Mapping[str, Shape]) -> list[Column]:
+def columns(
+    parameters: Mapping[str, Shape], results: Mapping[str, Shape], reserved: Iterable[str] = ()
+) -> list[Column]:
     """
     Return the columns of parameters, then results, of these shapes, in their order.
 
     A key of a mapping has the label of the mapping, a dot, and its own name. A parameter with such a dotted name sets
     this key, so both are one column. A result with such a name takes the label from the key, unless it has no values.
     """
-    tops = top_labels(parameters, results)
-    taken = {"id", *FACTS, *tops.values()}
+    tops = top_labels(parameters, results, reserved)
+    taken = {"id", *FACTS, *reserved, *tops.values()}
     found: list[Column] = []
     given: list[tuple[Source, Mapping[str, Shape]]] = [("params", parameters), ("result", results)]
     for source, known in given:

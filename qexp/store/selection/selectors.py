@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +29,7 @@ from qexp.model import STUDY_NAME, Origin, Status, storable_text
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
 from qexp.store.schema import tables
-from qexp.store.schema.expressions import LARGEST_ID, among
+from qexp.store.schema.expressions import LARGEST_ID, among, like
 from qexp.store.selection import where_parser
 from qexp.store.selection.where_sql import predicate
 from qexp.units import seconds
@@ -37,7 +37,8 @@ from qexp.units import seconds
 Range = tuple[int, int]
 """First and last id, both included."""
 
-_IDS = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+_IDS = re.compile(r"[0-9]+(-[0-9]+)?")
+_PATTERN = re.compile(r"[a-z0-9_*?]+")
 _GROUP = re.compile(r"[0-9a-f]{4,}")
 _BIGINTS = ARRAY(BigInteger)
 _SHORT = 1_000
@@ -62,11 +63,18 @@ class Selection:
     """Without the experiments that the newest grid leaves out; the opposite of *orphaned*."""
     stale: bool | None = None
     """True: only stale experiments, see `reads.staleness`; False: all others, also those that are not done."""
+    studies: tuple[str, ...] = ()
+    """Names and patterns of studies, if a pattern or several were given; `study` is None then."""
 
     @property
     def is_narrow(self) -> bool:
-        """Say whether more than a study was given."""
-        return self != Selection(self.study)
+        """Say whether more than studies was given."""
+        return self != Selection(self.study, studies=self.studies)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names and patterns of studies that were given."""
+        return self.studies if self.study is None else (self.study,)
 
 
 def parse(
@@ -82,22 +90,23 @@ def parse(
     current: bool = False,
 ) -> Selection:
     """
-    Read a selection as a person writes it: a study, ids and ranges, statuses, an error group, a condition and so on.
+    Read a selection as a person writes it: studies, ids and ranges, statuses, an error group, a condition and so on.
 
     >>> parse(["17,19-23"]).ids
     ((17, 17), (19, 23))
+    >>> parse(["lenet*,resnet"]).studies
+    ('lenet*', 'resnet')
     """
-    study: str | None = None
+    studies: list[str] = []
     ids: list[Range] = []
-    for target in targets:
-        if _IDS.fullmatch(target):
-            ids += [_range(part) for part in target.split(",")]
-        elif STUDY_NAME.fullmatch(target) and study in (None, target):
-            study = target
-        elif STUDY_NAME.fullmatch(target):
-            raise SelectorError(f"found the studies {study!r} and {target!r}, expected one study, with or without ids")
+    for part in (part for target in targets for part in target.split(",")):
+        if _IDS.fullmatch(part):
+            ids.append(_range(part))
+        elif STUDY_NAME.fullmatch(part) or (study_rows.is_pattern(part) and _PATTERN.fullmatch(part)):
+            studies.append(part)
         else:
-            raise SelectorError(f"found {target!r}, expected a study's name or ids such as 17,19-23")
+            expected = "a study's name or ids such as 17,19-23, or a pattern such as 'lenet*'"
+            raise SelectorError(f"found {part!r}, expected {expected}")
     if error is not None and not _GROUP.fullmatch(error):
         raise SelectorError(
             f"--error: found {error!r}, expected a group such as a1b2c3; 'qexp errors STUDY' shows them"
@@ -107,8 +116,10 @@ def parse(
     chosen = [_status(status) for status in statuses] + [Status.FAILED] * failed
     if host is not None and (not host or storable_text(host) != host):
         raise SelectorError(f"--host: found {host!r}, expected a host's name, or several by a pattern such as 'node*'")
+    named = list(dict.fromkeys(studies))
+    alone = named[0] if len(named) == 1 and not study_rows.is_pattern(named[0]) else None
     return Selection(
-        study,
+        alone,
         tuple(ids),
         tuple(dict.fromkeys(chosen)),
         error,
@@ -118,7 +129,18 @@ def parse(
         host,
         current,
         stale,
+        () if alone is not None else tuple(named),
     )
+
+
+def within(selection: Selection, study: str | Iterable[str]) -> Selection:
+    """Return a selection of experiments of these studies only: a name, a pattern such as `lenet*`, or several."""
+    if isinstance(study, str) and not study_rows.is_pattern(study) and "," not in study:
+        return replace(selection, study=study, studies=())
+    given = tuple(dict.fromkeys(study.split(",") if isinstance(study, str) else study))
+    if not given:
+        raise SelectorError("found no study, expected the name of at least one")
+    return replace(selection, study=None, studies=given)
 
 
 def _range(text: str) -> Range:
@@ -171,11 +193,11 @@ def require_group(selection: Selection) -> None:
 def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
     """Return the selection as a condition on `experiment`; an unknown study, id or name raises."""
     columns = tables.experiment.c
-    study = None if selection.study is None else study_rows.find(connection, selection.study)
-    named = columns.id > 0 if study is None else columns.study == study.id
+    known = studies(connection, selection)
+    named = columns.id > 0 if known is None else _of_studies(known)
     if selection.ids:
         _check_ids(connection, selection, named)
-        named = and_(named, _within(selection.ids))
+        named = and_(named, _of_ids(selection.ids))
     chosen: list[ColumnElement[bool]] = [named]
     if selection.statuses:
         chosen.append(columns.status.in_(selection.statuses))
@@ -190,9 +212,9 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
         chosen.append(moment >= _moment(selection.since))
     if selection.host is not None:
         places = tables.worker.alias().c  # the query that gets this condition may read workers too
-        chosen.append(columns.worker.in_(select(places.id).where(places.host.like(_pattern(selection.host)))))
+        chosen.append(columns.worker.in_(select(places.id).where(places.host.like(like(selection.host)))))
     if selection.where is not None or selection.stale is not None:
-        known = [study] if study is not None else study_rows.among(connection, named)
+        known = study_rows.among(connection, named) if known is None else known
         if selection.stale is not None:
             stale = staleness.condition(connection, known)
             chosen.append(stale if selection.stale else not_(stale))
@@ -201,18 +223,25 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
     return and_(*chosen)
 
 
+def studies(connection: Connection, selection: Selection) -> list[study_rows.StudyRow] | None:
+    """Return the studies that a selection names, the oldest first. Returns None if it names none."""
+    if selection.studies:
+        return study_rows.matching(connection, selection.studies)
+    return None if selection.study is None else [study_rows.find(connection, selection.study)]
+
+
+def _of_studies(known: Sequence[study_rows.StudyRow]) -> ColumnElement[bool]:
+    study = tables.experiment.c.study
+    return study == known[0].id if len(known) == 1 else study.in_([row.id for row in known])
+
+
 def _moment(since: timedelta | datetime) -> ColumnElement[Any]:
     if isinstance(since, timedelta):
         return func.now() - literal(since, Interval)
     return cast(literal(since, DateTime(timezone=since.tzinfo is not None)), DateTime(timezone=True))
 
 
-def _pattern(host: str) -> str:
-    """Translate a shell pattern into one of LIKE."""
-    return re.sub(r"[%_\\]", r"\\\g<0>", host).replace("*", "%").replace("?", "_")
-
-
-def _within(ranges: Sequence[Range]) -> ColumnElement[bool]:
+def _of_ids(ranges: Sequence[Range]) -> ColumnElement[bool]:
     """Return the condition that an id lies in one of the ranges; all short ranges become one array."""
     columns = tables.experiment.c
     chosen = _merged(ranges)
@@ -243,7 +272,7 @@ def _check_ids(connection: Connection, selection: Selection, within: ColumnEleme
         first, last = selection.ids[place - 1]
         text = str(first) if first == last else f"{first}-{last}"
         newest = connection.execute(select(func.max(columns.id)).where(within)).scalar()
-        raise UnknownExperimentError(text, selection.study, newest)
+        raise UnknownExperimentError(text, selection.targets, newest)
 
 
 def _bounded(ids: Range) -> Range:

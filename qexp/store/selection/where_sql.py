@@ -87,10 +87,13 @@ def _facts() -> dict[str, _Field]:
     """Return the facts of every experiment, by their names in frames."""
     columns, place, last = tables.experiment.c, tables.worker.alias().c, tables.attempt.alias()
     host = select(place.host).where(place.id == columns.worker)
+    study = tables.study.alias().c  # the query that gets this condition may read studies too
+    name = select(study.name).where(study.id == columns.study)
     error = select(error_of(last)).where(is_last_attempt(last), columns.status == Status.FAILED)
     began = func.to_char(func.timezone("UTC", columns.started_at), 'YYYY-MM-DD"T"HH24:MI:SS')
     return {
         "id": _fact(Decimal, columns.id),
+        "study": _fact(str, name.correlate(tables.experiment).scalar_subquery()),
         "status": _fact(str, columns.status),
         "attempt": _fact(Decimal, columns.attempt),
         "revision": _fact(Decimal, columns.revision),
@@ -129,6 +132,8 @@ class _Predicate:
     def __init__(self, studies: Sequence[StudyRow]) -> None:
         self._studies = studies
         self._facts = _facts()
+        if len(studies) == 1 and _locate(studies[0], WhereName(("study",), None, "study", 0)) is not None:
+            del self._facts["study"]  # frames of one study have no column with its name
 
     def of(self, condition: Condition) -> ColumnElement[bool]:
         match condition:
