@@ -111,6 +111,14 @@ def _resembling(pattern: str, known: Sequence[str]) -> str:
     return f" (there {'is' if len(close) == 1 else 'are'} {', '.join(map(repr, close))})" if close else ""
 
 
+class BusyStudyError(QexpError):
+    """A study cannot be archived or deleted while its experiments move."""
+
+    def __init__(self, study: str, problem: str) -> None:
+        super().__init__(f"{study}: {problem}")
+        self.study = study
+
+
 class UnknownExperimentError(QexpError):
     """No experiment has one of these ids."""
 

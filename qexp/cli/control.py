@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from qexp.cli.enqueue import unarchived
 from qexp.cli.options import format_option, is_one_name, selection_options, split_names, yes_option
 from qexp.cli.output import confirm, say, show_json
 from qexp.cli.terminal_writer import echo
@@ -45,6 +46,8 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
         show_json({"requeued": done.ids, "still_open": done.still_open})
         return
     echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
+    for study in done.unarchived:
+        say(unarchived(study))
     if done.still_open:
         say(f"{done.still_open} skipped: already pending, queued or running")
 

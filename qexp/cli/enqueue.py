@@ -71,6 +71,8 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
         done = Client(keeps=True).enqueue(grid, progress)
     _warn(done.warnings, _IGNORE_HINT)
     _warn(done.missing)
+    if done.unarchived:
+        say(unarchived(done.study))
     if done.ran_otherwise:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
         say(
@@ -103,6 +105,11 @@ def summary(done: Enqueued) -> str:
     """Return a line about the result of an enqueue."""
     many = "1 experiment" if done.total == 1 else f"{done.total} experiments"
     return f"{done.study}: {many}, {done.new} new, {done.known} already there"
+
+
+def unarchived(study: str) -> str:
+    """Return a line about a study that was archived and has work again."""
+    return f"{study} was archived; 'qexp status' shows it again"
 
 
 def orphans(study: str, number: int) -> str:

@@ -62,6 +62,9 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "stale": CommandEntry("stale", "Say which results come from older settings or code."),
         "export": CommandEntry("show", "Write experiments to a .csv, .parquet or .json file."),
     },
+    "Clean up": {
+        "archive": CommandEntry("cleanup", "Leave finished studies out of overviews; they stay loadable."),
+    },
     "Services and help": {
         "up": CommandEntry("services", "Start the embedded Postgres and Valkey."),
         "down": CommandEntry("services", "Stop the embedded Postgres and Valkey; their data are kept."),

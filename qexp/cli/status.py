@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study", required=False)
 @click.option("--watch", is_flag=True, help="Show it live, until all experiments have finished or Ctrl-C.")
+@click.option("--archived", is_flag=True, help="Show the archived studies, which are left out otherwise.")
 @format_option
-def status_(study: str | None, watch: bool, form: str) -> None:
+def status_(study: str | None, watch: bool, archived: bool, form: str) -> None:
     """Count the experiments of one study, or of all, by status."""
     from qexp.cli.listing_tables import status_table
     from qexp.client import Client
@@ -29,11 +30,13 @@ def status_(study: str | None, watch: bool, form: str) -> None:
     if watch:
         _watch(Client(keeps=True), study)
         return
-    found = Client().counts(study)
+    found = Client().counts(study, archived)
     if form == "json":
         show_json([counts_json(counts) for counts in found])
     elif found:
         console().print(status_table(found))
+    elif archived:
+        say("no study is archived; 'qexp archive STUDY' archives one")
     else:
         say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
 
@@ -48,6 +51,7 @@ def counts_json(counts: StudyProgress) -> dict[str, Any]:
         "seconds_left": counts.seconds_left,
         "paused_at": counts.paused_at,
         "pause_reason": counts.pause_reason,
+        "archived_at": counts.archived_at,
     }
 
 

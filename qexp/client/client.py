@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -11,19 +9,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import psycopg
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
-
+from qexp.client import transactions
 from qexp.current_process import user_name
 from qexp.errors import NoTablesError, OldSchemaError
 from qexp.model import Json
 from qexp.settings import Settings, load
 from qexp.store.connection import Connection, Database
-from qexp.store.reads import lock_holders, study_progress, study_rows, workers
+from qexp.store.reads import study_progress, study_rows, workers
 from qexp.store.reads.workers import WorkerView
 from qexp.store.schema import roles, schema_version, views
-from qexp.store.writes import control
+from qexp.store.writes import archiving, control
 from qexp.store.writes.control import Cancelled
 from qexp.truncation import truncated
 
@@ -40,18 +35,9 @@ if TYPE_CHECKING:
     from qexp.store.writes.accepting import Accepted
 
 
-log = logging.getLogger(__name__)
-
 T = TypeVar("T")
 Progress = Callable[[str, int], None]
 """Receives "written" or "announced", and how many experiments were so far."""
-
-_PAUSES = (0.05, 0.2, 1.0)
-"""Seconds before each retry of a transaction that Postgres has aborted."""
-LOCK_TIMEOUT, _NO_TIMEOUT = "10s", "0"
-"""The timeouts of a wait for a lock: before the warning, and after it."""
-_LOCKED = "55P03"
-"""The SQLSTATE lock_not_available."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +54,8 @@ class Requeued:
 
     ids: list[int]
     still_open: int
+    unarchived: Sequence[str] = ()
+    """Studies that were archived and are no longer."""
 
 
 class Client:
@@ -179,12 +167,12 @@ class Client:
         with self.begin() as connection:
             return study_rows.matching(connection, targets)
 
-    def counts(self, study: str | None = None) -> list[study_progress.StudyProgress]:
-        """Return the progress of one study, or of all, the oldest first."""
+    def counts(self, study: str | None = None, archived: bool = False) -> list[study_progress.StudyProgress]:
+        """Return the progress of one study, of all that are not archived, or of the *archived* ones; oldest first."""
         try:
             with self.begin() as connection:
                 known = None if study is None else study_rows.find(connection, study).id
-                return study_progress.counts(connection, known)
+                return study_progress.counts(connection, known, archived)
         except NoTablesError:
             if study is None:
                 return []
@@ -250,20 +238,21 @@ class Client:
             digests = [study_rows.current(connection, study)[1] for study in known]
         renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
 
-        def requeue(connection: Connection) -> control.RequeuedRows:
+        def requeue(connection: Connection) -> tuple[control.RequeuedRows, list[str]]:
             done = control.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
             control.renewed(connection, done.studies)
+            unarchived = archiving.unarchive(connection, done.studies)
             for study in study_rows.rows(connection, done.studies):
                 renew(connection, study, renewals[study.id])
-            return done
+            return done, unarchived
 
-        done = self.change(requeue)
+        done, unarchived = self.change(requeue)
         with closing(self.publisher) as publisher:
             publisher.publish_studies(done.studies)
         self.renew_views()
         for url in done.urls:
             Files(self.settings.artifacts_root).delete(url)
-        return Requeued(done.ids, done.still_open)
+        return Requeued(done.ids, done.still_open, unarchived)
 
     def accept(self, selection: Selection) -> Accepted:
         """
@@ -307,33 +296,26 @@ class Client:
         self.publish(self.study(study))
         return found
 
+    def archive(self, study: str) -> bool:
+        """
+        Archive a study: overviews leave it out, and everything else finds it by its name.
+
+        Returns False if it was archived. Raises BusyStudyError if it has unfinished experiments.
+        """
+        return self.change(lambda connection: archiving.archive(connection, study))
+
+    def unarchive(self, study: str) -> bool:
+        """Bring an archived study back. Returns False if it was not archived."""
+        number = self.study(study).id
+        return bool(self.change(lambda connection: archiving.unarchive(connection, [number])))
+
     def change(self, action: Callable[[Connection], T]) -> T:
         """
         Run *action* in a transaction and return its value; retry after a deadlock or conflict.
 
         If another session, such as an open psql, holds a lock, a warning names it and the wait continues.
         """
-        pauses, patience = iter(_PAUSES), LOCK_TIMEOUT
-        while True:
-            try:
-                with self.begin() as connection:
-                    connection.execute(text(f"SET LOCAL lock_timeout = '{patience}'"))
-                    return action(connection)
-            except (DBAPIError, psycopg.Error) as error:  # some statements bypass SQLAlchemy
-                cause = error.orig if isinstance(error, DBAPIError) else error
-                state = str(getattr(cause, "sqlstate", ""))
-                if state == _LOCKED and patience != _NO_TIMEOUT:
-                    self._warn_of_lock()
-                    pause, patience = 0.0, _NO_TIMEOUT
-                elif not state.startswith("40") or (pause := next(pauses, -1.0)) < 0:  # neither deadlock nor conflict
-                    raise
-            time.sleep(pause)
-
-    def _warn_of_lock(self) -> None:
-        with self.begin() as connection:
-            holder = lock_holders.holder(connection)
-        if holder is not None:
-            log.warning("waiting for a lock of %s: commit there, or end it with pg_terminate_backend", holder)
+        return transactions.change(self.begin, action)
 
     def frame(self, selection: Selection) -> pd.DataFrame:
         """Return the selected experiments as a frame; see `qexp.analysis.frame.frame`."""

@@ -17,7 +17,7 @@ from qexp.model import Json, Status
 from qexp.queueing import broker
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
-from qexp.store.writes import control, enqueueing, publishing, studies
+from qexp.store.writes import archiving, control, enqueueing, publishing, studies
 
 if TYPE_CHECKING:
     from qexp.client.client import Client, Progress
@@ -58,6 +58,8 @@ class Enqueued:
     """Modules that the function imports here and that workers would not find."""
     stale: int = 0
     """Done experiments whose settings or imported code differ from those of the grid."""
+    unarchived: bool = False
+    """The study was archived, and is no longer."""
 
     @property
     def known(self) -> int:
@@ -72,9 +74,13 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     notify.check(spec.run_options.notify)
     missing = code_provenance.missing(grid, spec.provenance.snapshot)
 
+    unarchived = False
+
     def add(connection: Connection) -> tuple[tuple[str, str | None] | None, study_rows.StudyRow, enqueueing.Added]:
+        nonlocal unarchived
         before = study_rows.place(connection, spec.name)
         study = studies.save(connection, spec)
+        unarchived = bool(archiving.unarchive(connection, [study.id]))
         added = enqueueing.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
         studies.count(connection, study, added.total)
         if added.new:
@@ -104,6 +110,7 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         ran_otherwise=added.ran_otherwise,
         missing=missing,
         stale=stale,
+        unarchived=unarchived,
     )
 
 
@@ -131,20 +138,25 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
         code = code_provenance.code(client, known.folder, digest)
         grid = checked(Grid.from_dict(data, code), moves=False)
         added = client.change(partial(_add, known=known, grid=grid))
+    done, unarchived = added
     announced = client.publish(known)
     client.renew_views(known.id)
-    return Enqueued(study, added.total, added.new, announced, known.revision)
+    return Enqueued(study, done.total, done.new, announced, known.revision, unarchived=unarchived)
 
 
-def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> enqueueing.Added | None:
-    """Add parameter sets to a study. Returns None, and adds nothing, if its revision is not the *known* one."""
+def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> tuple[enqueueing.Added, bool] | None:
+    """
+    Add parameter sets to a study; return their numbers, and whether the study was archived until now.
+
+    Returns None, and adds nothing, if its revision is not the *known* one.
+    """
     names = studies.name_parameters(connection, known, grid.names)
     if names is None:
         return None
     added = enqueueing.add_by_code(connection, known.id, grid.encoded(names))
     if added.new:
         control.renewed(connection, [known.id])
-    return added
+    return added, bool(archiving.unarchive(connection, [known.id]))
 
 
 def compare(client: Client, grid: Grid) -> Difference:

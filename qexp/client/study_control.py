@@ -1,4 +1,4 @@
-"""The methods of a study that change its experiments: requeue, accept, cancel, pause and resume."""
+"""The methods of a study that change its experiments: requeue, accept, cancel, pause, resume and archive."""
 
 from __future__ import annotations
 
@@ -25,16 +25,26 @@ class StudyControl(NamedStudy):
         host: str | None = None,
         stale: bool | None = None,
         orphaned: bool = False,
+        current: bool = False,
     ) -> Ids:
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
         *where*, *since*, *host* and *stale* are those of `qexp.load`; *orphaned* chooses experiments that the newest
-        grid leaves out. Experiments must meet every given condition. Raises SelectorError without any, since that would
-        run everything again. They continue from their checkpoints, with *fresh* from the beginning.
+        grid leaves out, *current* all others. Experiments must meet every given condition. Raises SelectorError without
+        any, since that would run everything again. They continue from their checkpoints, with *fresh* from the
+        beginning.
         """
         chosen = self._chosen(
-            ids, status, error=error, where=where, since=since, host=host, stale=stale, orphaned=orphaned
+            ids,
+            status,
+            error=error,
+            where=where,
+            since=since,
+            host=host,
+            stale=stale,
+            orphaned=orphaned,
+            current=current,
         )
         if chosen is None:
             return Ids((), "requeued")
@@ -76,6 +86,7 @@ class StudyControl(NamedStudy):
         host: str | None = None,
         stale: bool | None = None,
         orphaned: bool = False,
+        current: bool = False,
         reason: str | None = None,
     ) -> Ids:
         """
@@ -86,7 +97,15 @@ class StudyControl(NamedStudy):
         `study.requeue(status="cancelled")`.
         """
         chosen = self._chosen(
-            ids, status, error=error, where=where, since=since, host=host, stale=stale, orphaned=orphaned
+            ids,
+            status,
+            error=error,
+            where=where,
+            since=since,
+            host=host,
+            stale=stale,
+            orphaned=orphaned,
+            current=current,
         )
         if chosen is None:
             return Ids((), "cancelled")
@@ -127,6 +146,18 @@ class StudyControl(NamedStudy):
                 self._client.resume(self.name)
             self._client.requeue(dataclasses.replace(chosen, statuses=(Status.PAUSED,)))
         return self._progress()
+
+    def archive(self) -> bool:
+        """
+        Leave the study out of overviews such as `qexp.studies`; it stays loadable. Returns False if it was archived.
+
+        Raises BusyStudyError if experiments are unfinished.
+        """
+        return self._client.archive(self.name)
+
+    def unarchive(self) -> bool:
+        """Bring the archived study back. Returns False if it was not archived."""
+        return self._client.unarchive(self.name)
 
     def _progress(self) -> StudyProgress:
         return self._client.counts(self.name)[0]

@@ -176,7 +176,7 @@ def test_a_command_names_the_session_whose_lock_it_waits_for_and_continues_after
     client, raw, study, verb, monkeypatch, caplog
 ):
     # Given an open psql session that has locked a study and its experiments
-    monkeypatch.setattr("qexp.client.client.LOCK_TIMEOUT", "50ms")
+    monkeypatch.setattr("qexp.client.transactions.LOCK_TIMEOUT", "50ms")
     name, grid = study
     client.cancel(Selection(name))
     if verb != "requeue":

@@ -72,7 +72,7 @@ def test_a_read_creates_no_tables_and_says_that_nothing_was_enqueued(empty):
 NEXT = """
 from alembic import op
 
-revision, down_revision = "0002", "0001"
+revision, down_revision = "9000", "HEAD"
 
 
 def upgrade():
@@ -85,9 +85,9 @@ def older(empty, tmp_path, monkeypatch):
     """The settings of a database whose schema lacks the newest migration."""
     Client(empty).migrate()
     shutil.copytree(schema_version.MIGRATIONS, tmp_path / "migrations")
-    (tmp_path / "migrations/versions/0002_next.py").write_text(NEXT)
+    (tmp_path / "migrations/versions/9000_next.py").write_text(NEXT.replace("HEAD", schema_version.HEAD))
     monkeypatch.setattr(schema_version, "MIGRATIONS", tmp_path / "migrations")
-    monkeypatch.setattr(schema_version, "HEAD", "0002")
+    monkeypatch.setattr(schema_version, "HEAD", "9000")
     return empty
 
 

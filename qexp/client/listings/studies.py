@@ -37,11 +37,13 @@ class Studies(Listing[StudyProgress]):
         return [repr(study) for study in self.shown() if study.paused_at is not None]
 
 
-def studies(client: Client | None = None) -> Studies:
+def studies(client: Client | None = None, archived: bool = False) -> Studies:
     """
-    Return the progress of all studies, the oldest first; a notebook shows it as a table.
+    Return the progress of all studies that are not archived, the oldest first; a notebook shows it as a table.
+
+    With *archived* these are the archived ones.
 
     Each item has `study` (the name), `counts` (by status), `total`, `rate` (experiments per second, None if none has
     ended lately), `seconds_left`, `paused_at` and `pause_reason`.
     """
-    return Studies((client or Client()).counts())
+    return Studies((client or Client()).counts(archived=archived))

@@ -32,6 +32,7 @@ class StudyProgress:
     """Experiments that ended per second, over the last 5 minutes at most; None if none did."""
     paused_at: datetime | None = None
     pause_reason: str | None = None
+    archived_at: datetime | None = None
 
     @property
     def is_settled(self) -> bool:
@@ -88,10 +89,15 @@ def mean_duration(connection: Connection, study: str) -> float | None:
     return connection.execute(query).scalar()
 
 
-def counts(connection: Connection, study: int | None = None) -> list[StudyProgress]:
-    """Return the progress of studies, the oldest study first, by one query that reads indexes only."""
+def counts(connection: Connection, study: int | None = None, archived: bool = False) -> list[StudyProgress]:
+    """
+    Return the progress of studies, the oldest study first, by one query that reads indexes only.
+
+    Without *study*, these are all that are not archived, or with *archived* only those that are.
+    """
     columns, studies = tables.experiment.c, tables.study.c
-    chosen = true() if study is None else studies.id == study
+    is_archived = studies.archived_at.is_not(None) if archived else studies.archived_at.is_(None)
+    chosen = is_archived & studies.deleted_at.is_(None) if study is None else studies.id == study
     numbers = (
         select(columns.study, columns.status, func.count().label("number"))
         .where(true() if study is None else columns.study == study)
@@ -107,6 +113,7 @@ def counts(connection: Connection, study: int | None = None) -> list[StudyProgre
             seconds,
             studies.paused_at,
             studies.pause_reason,
+            studies.archived_at,
         )
         .select_from(tables.study.outerjoin(numbers, numbers.c.study == studies.id))
         .where(chosen)
@@ -137,9 +144,9 @@ def _lately() -> tuple[ColumnElement[int], ColumnElement[Any]]:
 
 
 def _counts(row: Sequence[Any]) -> StudyProgress:
-    name, *numbers, recent, seconds, paused_at, reason = row
+    name, *numbers, recent, seconds, paused_at, reason, archived_at = row
     rate = recent / float(seconds) if recent and seconds else None
-    return StudyProgress(name, Counts(zip(Status, numbers, strict=True)), rate, paused_at, reason)
+    return StudyProgress(name, Counts(zip(Status, numbers, strict=True)), rate, paused_at, reason, archived_at)
 
 
 def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, int]:

@@ -33,6 +33,7 @@ class StudyRow:
     revision: int
     parameters: list[str]
     results: list[str]
+    archived_at: datetime | None
 
 
 COLUMNS = [tables.study.c[name] for name in StudyRow.__dataclass_fields__]
@@ -47,7 +48,8 @@ def place(connection: Connection, name: str) -> tuple[str, str | None] | None:
 
 def names(connection: Connection) -> list[str]:
     """Return the names of all studies, the oldest first."""
-    return list(connection.execute(select(tables.study.c.name).order_by(tables.study.c.id)).scalars())
+    query = select(tables.study.c.name).where(tables.study.c.deleted_at.is_(None)).order_by(tables.study.c.id)
+    return list(connection.execute(query).scalars())
 
 
 def rows(connection: Connection, ids: Sequence[int]) -> list[StudyRow]:
@@ -94,7 +96,7 @@ def waiting(connection: Connection) -> list[StudyRow]:
 
 
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[StudyRow]:
-    query = select(*COLUMNS).where(*conditions).order_by(tables.study.c.id)
+    query = select(*COLUMNS).where(tables.study.c.deleted_at.is_(None), *conditions).order_by(tables.study.c.id)
     return [StudyRow(*row) for row in connection.execute(query)]
 
 
@@ -146,11 +148,17 @@ def find(connection: Connection, name: str, lock: bool = False) -> StudyRow:
     if is_pattern(name):
         known = [row.name for row in matching(connection, [name])]
         raise SelectorError(f"found the pattern {name!r}, expected the name of one study: {listed(known, 5)}")
+    found = find_if_any(connection, name, lock)
+    if found is None:
+        raise UnknownStudyError(name, names(connection))
+    return found
+
+
+def find_if_any(connection: Connection, name: str, lock: bool = False) -> StudyRow | None:
+    """Return a study, locked if asked for. Returns None if there is none of this name."""
     query = select(*COLUMNS).where(tables.study.c.name == name)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
-    if row is None:
-        raise UnknownStudyError(name, names(connection))
-    return StudyRow(*row)
+    return None if row is None else StudyRow(*row)
 
 
 def described(grid: Json, settings: Mapping[str, Json]) -> dict[str, Json]:

@@ -100,6 +100,7 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
         select(*facts, _stalled(heard, stalled_after), heard)
         .join_from(tables.study, tables.revision, is_newest())
         .where(
+            study.deleted_at.is_(None),
             or_(moving, last_end > func.now() - _RECENT),
             func.cardinality(revision.notify) > 0 if not everyone else true(),
         )
@@ -177,6 +178,7 @@ def due(connection: Connection) -> list[Notification]:
         .join_from(tables.notice, tables.study, study.id == columns.study)
         .join(tables.revision, is_newest())
         .where(
+            study.deleted_at.is_(None),
             columns.sent_at.is_(None),
             columns.tries < MOST_TRIES,
             columns.due_at <= func.now(),

@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from qexp.errors import NewerSchemaError, NoTablesError, OlderWorkersError, OldSchemaError, SchemaRightsError
 from qexp.store.connection import Connection
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test keeps it equal to Alembic's."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 

@@ -62,8 +62,13 @@ study = Table(
     # when it last got work: it was made, enqueued with new experiments, requeued or resumed
     Column("renewed_at", _moment, nullable=False, server_default=_now),
     Column("created_at", _moment, nullable=False, server_default=_now),
+    # it is left out of overviews until it gets work again
+    Column("archived_at", _moment),
+    # its rows are being deleted, and its name ends in #ID, so that another study can take the name
+    Column("deleted_at", _moment),
     UniqueConstraint("name", name="a_study_name_is_unique"),
     CheckConstraint("paused_at IS NOT NULL OR pause_reason IS NULL", name="only_a_paused_study_says_why"),
+    CheckConstraint("deleted_at IS NULL OR paused_at IS NOT NULL", name="a_deleted_study_is_paused"),
     comment="the named collection of experiments that a grid belongs to",
 )
 
@@ -366,6 +371,17 @@ artifact = Table(
     Column("sha256", Text, nullable=False),
     Column("at", _moment, nullable=False, server_default=_now),
     comment="a file that an attempt has left in the folder or object store for artifacts",
+)
+
+deleted_file = Table(
+    "deleted_file",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    # where the experiment's last attempt ran; without a shared folder, only this machine has the file
+    Column("host", Text),
+    Column("created_at", _moment, nullable=False, server_default=_now),
+    comment="a file of a deleted study that is still to be removed from its folder or object store",
 )
 
 notice = Table(

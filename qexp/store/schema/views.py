@@ -46,12 +46,12 @@ _KNOWN = SQL("""
            CASE WHEN v.oid IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
                 ELSE v.relkind <> 'v' OR pg_has_role(v.relowner, 'USAGE') END
     FROM   study s LEFT JOIN pg_class v ON v.oid = to_regclass(quote_ident('study_' || s.name))
-    WHERE  s.id = {}
+    WHERE  s.id = {} AND s.deleted_at IS NULL
 """)
 _STALE = SQL("""
     SELECT s.id FROM study s LEFT JOIN pg_class v ON v.oid = to_regclass(quote_ident('study_' || s.name)),
            obj_description(v.oid, 'pg_class') AS state
-    WHERE  current_setting('transaction_read_only') = 'off'
+    WHERE  current_setting('transaction_read_only') = 'off' AND s.deleted_at IS NULL
            AND CASE WHEN v.oid IS NULL THEN has_schema_privilege(current_schema(), 'CREATE')
                     ELSE v.relkind = 'v' AND pg_has_role(v.relowner, 'USAGE') END
            AND CASE WHEN state ^@ format({start}, cardinality(s.parameters), cardinality(s.results))

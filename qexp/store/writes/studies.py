@@ -74,12 +74,11 @@ def save(connection: Connection, spec: StudySpec) -> StudyRow:
         name: getattr(spec, name)
         for name in ("function", "folder", "queue", "priority", "longest_first", "description")
     }
-    connection.execute(
-        upsert(tables.study)
-        .values(name=spec.name, revision=0, parameters=spec.parameters, **head)
-        .on_conflict_do_nothing(index_elements=["name"])
-    )
-    known = study_rows.find(connection, spec.name, lock=True)
+    made = upsert(tables.study).values(name=spec.name, revision=0, parameters=spec.parameters, **head)
+    known = None
+    while known is None:  # again if a study of this name was deleted between the two statements
+        connection.execute(made.on_conflict_do_nothing(index_elements=["name"]))
+        known = study_rows.find_if_any(connection, spec.name, lock=True)
     number = known.revision
     if known.revision == 0 or changes(connection, known, spec):
         number += 1
