@@ -31,18 +31,19 @@ _SHOWN = 50
     type=WholeNumber("a whole number, or 0 for all", 0),
     help="The most to show; 0: all.  [default: 50 in a table]",
 )
+@click.option("--sort", multiple=True, metavar="NAME[,NAME]", help="By these columns; -NAME: the largest first.")
 @format_option
-def list_(selection: Selection, limit: int | None, form: str) -> None:
+def list_(selection: Selection, limit: int | None, sort: tuple[str, ...], form: str) -> None:
     """List experiments with their parameters and results."""
     from qexp.cli.listing_tables import experiment_table
     from qexp.client import Client
 
     client = Client()
     if form == "json":
-        show_json([experiment_json(view) for view in client.experiments(selection, limit or None)])
+        show_json([experiment_json(view) for view in client.experiments(selection, limit or None, sort)])
         return
     limit = _SHOWN if limit is None else limit
-    views = client.experiments(selection, limit + 1 if limit else None)
+    views = client.experiments(selection, limit + 1 if limit else None, sort)
     if not views:
         say("no experiment matches")
         return

@@ -186,12 +186,19 @@ class Client:
         except NoTablesError:
             return []
 
-    def experiments(self, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
-        """Return the selected experiments in the order of their ids."""
+    def experiments(
+        self, selection: Selection, limit: int | None = None, sort: str | Iterable[str] = ()
+    ) -> list[ExperimentView]:
+        """
+        Return the first *limit* selected experiments, by the columns *sort* and then by id.
+
+        *sort* has names of columns, such as `"-accuracy,lr"` or `["-accuracy", "lr"]`; after `-` the largest value
+        comes first. Numbers come before texts. Missing values and NaN come last in both directions.
+        """
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
-            return experiment_queries.experiments(connection, selection, limit)
+            return experiment_queries.experiments(connection, selection, limit, sort)
 
     def size(self, selection: Selection) -> tuple[int, int]:
         """Return how many of the selected experiments are closed, and how many are open."""
@@ -317,12 +324,22 @@ class Client:
         """
         return transactions.change(self.begin, action)
 
-    def frame(self, selection: Selection) -> pd.DataFrame:
-        """Return the selected experiments as a frame; see `qexp.analysis.frame.frame`."""
+    def frame(
+        self,
+        selection: Selection,
+        sort: str | Iterable[str] = (),
+        limit: int | None = None,
+        columns: str | Iterable[str] = (),
+    ) -> pd.DataFrame:
+        """
+        Return the selected experiments as a frame; see `qexp.analysis.frame.frame`.
+
+        *sort* and *limit* are those of `experiments`; *columns* keeps only some columns, in this order.
+        """
         from qexp.client import experiment_queries
 
         with self.begin() as connection:
-            return experiment_queries.frame(connection, selection)
+            return experiment_queries.frame(connection, selection, sort, limit, columns)
 
     def export(self, selection: Selection, path: Path) -> tuple[int, int]:
         """Write the selected experiments to a file; return the numbers of rows and columns."""

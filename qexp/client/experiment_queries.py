@@ -15,7 +15,7 @@ from qexp.model import shown
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_rows, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
-from qexp.store.selection import selectors
+from qexp.store.selection import column_choice, selectors, sorting
 from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
@@ -50,9 +50,13 @@ class ExperimentDetails:
         return "\n".join(lines)
 
 
-def experiments(connection: Connection, selection: Selection, limit: int | None = None) -> list[ExperimentView]:
-    """Return the selected experiments in the order of their ids."""
-    return list(experiment_rows.experiments(connection, selectors.where(connection, selection), limit))
+def experiments(
+    connection: Connection, selection: Selection, limit: int | None = None, sort: str | Iterable[str] = ()
+) -> list[ExperimentView]:
+    """Return the selected experiments by the sort keys and then by id."""
+    condition = selectors.where(connection, selection)
+    order = sorting.terms(connection, selection, condition, sort)
+    return list(experiment_rows.experiments(connection, condition, limit, order))
 
 
 def show(connection: Connection, selection: Selection) -> list[ExperimentDetails]:
@@ -67,13 +71,24 @@ def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:
     return experiment_rows.error_groups(connection, selectors.where(connection, selection))
 
 
-def frame(connection: Connection, selection: Selection) -> pd.DataFrame:
-    """Return the selected experiments as a frame; see `qexp.analysis.frame.frame`."""
-    from qexp.analysis.frame import frame as build
+def frame(
+    connection: Connection,
+    selection: Selection,
+    sort: str | Iterable[str] = (),
+    limit: int | None = None,
+    columns: str | Iterable[str] = (),
+) -> pd.DataFrame:
+    """Return the first *limit* selected experiments as a frame with these *columns*, or with all."""
+    from qexp.analysis.frame import frame_and_sources as build
 
     chosen = _Chosen.of(connection, selection)
-    blocks = experiment_rows.blocks(connection, chosen.condition, chosen.with_study)
-    return build(blocks, chosen.parameters, chosen.results, chosen.with_study)
+    order = sorting.terms(connection, selection, chosen.condition, sort)
+    blocks = experiment_rows.blocks(connection, chosen.condition, chosen.with_study, limit, order)
+    table, sources = build(blocks, chosen.parameters, chosen.results, chosen.with_study)
+    if not columns:
+        return table
+    labels = {label: sources.get(label, "fact") for label in table.columns}
+    return table.reindex(columns=column_choice.chosen(columns, labels, chosen.studies, "columns"))
 
 
 @dataclass(frozen=True)
@@ -81,6 +96,7 @@ class _Chosen:
     """The condition of a selection, and the columns of its frame."""
 
     condition: ColumnElement[bool]
+    studies: list[study_rows.StudyRow]
     parameters: list[str]
     results: list[str]
     with_study: bool
@@ -93,7 +109,7 @@ class _Chosen:
         known = study_rows.among(connection, condition) if known is None else known
         parameters = dict.fromkeys(name for study in known for name in study.parameters)
         results = dict.fromkeys(name for study in known for name in study.results)
-        return cls(condition, [*parameters], [*results], bool(selection.studies) or len(known) > 1)
+        return cls(condition, known, [*parameters], [*results], bool(selection.studies) or len(known) > 1)
 
 
 def frame_and_sources(

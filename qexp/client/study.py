@@ -63,9 +63,12 @@ class Study(StudyControl, StudyRecords):
         host: str | None = None,
         stale: bool | None = None,
         current: bool = False,
+        sort: str | Iterable[str] = (),
+        limit: int | None = None,
+        columns: str | Iterable[str] = (),
     ) -> pd.DataFrame:
         """Return one row per experiment; see `qexp.load`."""
-        return self._client.frame(_narrowed(self.name, where, since, host, stale, current))
+        return self._client.frame(_narrowed(self.name, where, since, host, stale, current), sort, limit, columns)
 
     def metrics(
         self,
@@ -230,6 +233,9 @@ def load(
     host: str | None = None,
     stale: bool | None = None,
     current: bool = False,
+    sort: str | Iterable[str] = (),
+    limit: int | None = None,
+    columns: str | Iterable[str] = (),
 ) -> pd.DataFrame:
     """
     Return the experiments of a study as a pandas DataFrame, one row each, failed ones included.
@@ -246,8 +252,12 @@ def load(
     *host*, such as `"node*"`, keeps experiments whose last attempt ran on it. *stale* keeps only stale experiments
     (True), or only the others (False); see `Study.stale`. *current* leaves out experiments that the newest grid no
     longer has.
+
+    *sort* has names of columns, such as `"-accuracy,lr"`: the rows are sorted by them and then by id; after `-` the
+    largest value comes first, and missing values are always last. *limit* is the most rows. *columns* keeps these
+    columns, in this order.
     """
-    return Client().frame(_narrowed(study, where, since, host, stale, current))
+    return Client().frame(_narrowed(study, where, since, host, stale, current), sort, limit, columns)
 
 
 def metrics(

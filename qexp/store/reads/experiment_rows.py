@@ -29,6 +29,7 @@ from qexp import jsonb
 from qexp.model import Json, Status
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_texts
+from qexp.store.reads.experiment_order import OrderTerm, chosen
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import LARGEST_ID, among, duration, error_of, is_last_attempt, last_attempt, seconds
 
@@ -131,11 +132,16 @@ class ErrorGroup:
 
 
 def experiments(
-    connection: Connection, condition: ColumnElement[bool], limit: int | None = None
+    connection: Connection, condition: ColumnElement[bool], limit: int | None = None, order: Sequence[OrderTerm] = ()
 ) -> Iterator[ExperimentView]:
-    """Yield the chosen experiments in the order of their ids, read in batches."""
+    """Yield the chosen experiments by the terms of an order and then by id, read in batches."""
     names = {name: (parameters, results) for name, parameters, results in connection.execute(_NAMES)}
-    query = _experiments(condition).limit(None if limit is None else min(limit, LARGEST_ID))
+    if order:
+        first = chosen(condition, order, limit)
+        query = _experiments().join(first.rows, first.is_chosen).order_by(*first.order_by)
+    else:
+        query = _experiments().where(condition).order_by(tables.experiment.c.id)
+        query = query.limit(None if limit is None else min(limit, LARGEST_ID))
     for row in connection.execute(query.execution_options(yield_per=5_000)):
         id_, study, params, params_exact, status, attempt, revision, result, result_exact, *rest = row
         parameters, results = names[study]
@@ -152,7 +158,7 @@ def _result(stored: Json, exact: jsonb.Exact | None, names: Sequence[str]) -> di
     return None if stored is None else jsonb.restored(jsonb.decoded(stored), exact, names)
 
 
-def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
+def _experiments() -> Select[Any]:
     columns, last = tables.experiment.c, tables.attempt.c
     failed = columns.status == Status.FAILED
     return (
@@ -172,8 +178,6 @@ def _experiments(condition: ColumnElement[bool]) -> Select[Any]:
         .join_from(tables.experiment, tables.study, columns.study == tables.study.c.id)
         .outerjoin(tables.worker, tables.worker.c.id == columns.worker)
         .outerjoin(tables.attempt, is_last_attempt())
-        .where(condition)
-        .order_by(columns.id)
     )
 
 
@@ -193,8 +197,14 @@ MISSING = -(2**63)
 _BLOCK = 20_000
 
 
-def blocks(connection: Connection, condition: ColumnElement[bool], with_study: bool = False) -> Iterator[ColumnBlock]:
-    """Yield the chosen experiments in the order of their ids, some thousands at a time."""
+def blocks(
+    connection: Connection,
+    condition: ColumnElement[bool],
+    with_study: bool = False,
+    limit: int | None = None,
+    order: Sequence[OrderTerm] = (),
+) -> Iterator[ColumnBlock]:
+    """Yield the chosen experiments by the terms of an order and then by id, some thousands at a time."""
     columns, last = tables.experiment.c, tables.attempt.c
     moment = cast(func.extract("epoch", columns.started_at) * 1_000_000, BigInteger)
     error = (  # looked up only for failed experiments: a join would read all attempts
@@ -213,14 +223,16 @@ def blocks(connection: Connection, condition: ColumnElement[bool], with_study: b
     }
     if with_study:
         facts["study"] = tables.study.c.name
-    query = (
-        select(columns.id, *_texts(), *facts.values())
-        .outerjoin_from(tables.experiment, tables.worker, tables.worker.c.id == columns.worker)
-        .where(condition)
-        .order_by(columns.id)
+    query = select(columns.id, *_texts(), *facts.values()).outerjoin_from(
+        tables.experiment, tables.worker, tables.worker.c.id == columns.worker
     )
     if with_study:
         query = query.join(tables.study, tables.study.c.id == columns.study)
+    if order or limit is not None:
+        first = chosen(condition, order, limit)
+        query = query.join(first.rows, first.is_chosen).order_by(*first.order_by)
+    else:
+        query = query.where(condition).order_by(columns.id)
     for ids, *data in _columns(connection, query):
         params, results = _read(*data[:4])
         yield ColumnBlock(ids, params, results, dict(zip(facts, data[4:], strict=True)))

@@ -95,6 +95,11 @@ def waiting(connection: Connection) -> list[StudyRow]:
     return sorted(_rows(connection, study.paused_at.is_(None), some), key=lambda row: -row.priority)
 
 
+def every(connection: Connection) -> list[StudyRow]:
+    """Return all studies, the oldest first."""
+    return _rows(connection)
+
+
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[StudyRow]:
     query = select(*COLUMNS).where(tables.study.c.deleted_at.is_(None), *conditions).order_by(tables.study.c.id)
     return [StudyRow(*row) for row in connection.execute(query)]

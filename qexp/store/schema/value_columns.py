@@ -23,6 +23,8 @@ FACTS = {
     "error": "str",
 }
 """The columns of each table of experiments except `id`, with their types in frames."""
+MORE_FACTS = ("study", "created_at", "finished_at")
+"""Facts that conditions, `--sort` and `--columns` know too, unless a parameter or result has the name."""
 WIDEST = 200
 """The most columns that one mapping becomes; a mapping with more keys, such as a histogram, stays a value."""
 DEEPEST = 10

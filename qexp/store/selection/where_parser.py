@@ -150,6 +150,24 @@ def spelled(name: str) -> str:
     return name if plain else '"' + name.replace('"', '""') + '"'
 
 
+def read_name(text: str) -> WhereName:
+    """
+    Read the name of a column as a condition writes it; any other text is a name without quotes.
+
+    >>> read_name("train.acc").path, read_name('"val/loss"').path, read_name("val/loss").path
+    (('train', 'acc'), ('val/loss',), ('val/loss',))
+    """
+    match = _TOKEN.fullmatch(text)
+    return _name_of(text, 1) if match and match.lastgroup == "name" else WhereName((text,), None, text, 1)
+
+
+def _name_of(text: str, column: int) -> WhereName:
+    parts = _PART.findall(text)
+    prefix = parts.pop(0) if len(parts) > 1 and parts[0] in ("param", "result") else None
+    path = tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts)
+    return WhereName(path, prefix, text, column)
+
+
 def _tokens(text: str) -> Iterator[Token]:
     position = 0
     while position < len(text):
@@ -285,10 +303,7 @@ class _Parser:
         if token.kind != "name":
             self._refuse(_NAME)
         self._take()
-        parts = _PART.findall(token.text)
-        prefix = parts.pop(0) if len(parts) > 1 and parts[0] in ("param", "result") else None
-        path = tuple(part[1:-1].replace('""', '"') if part.startswith('"') else part for part in parts)
-        return WhereName(path, prefix, token.text, token.column)
+        return _name_of(token.text, token.column)
 
     def _list(self) -> tuple[Literal, ...]:
         self._expect("(", "( and values")
