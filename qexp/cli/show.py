@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
-from qexp.cli.output import console, say, show_json, status_text, wrapped
+from qexp.cli.output import console, say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, printable
-from qexp.model import Status, compact, duration, plain
-from qexp.units import size_text
+from qexp.model import compact
 
 if TYPE_CHECKING:
     from qexp.client import Client, ExperimentDetails
-    from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
+    from qexp.store.reads.experiment_rows import ExperimentView
     from qexp.store.selection.selectors import Selection
 
 
@@ -66,89 +65,40 @@ def experiment_json(view: ExperimentView) -> dict[str, Any]:
     return {**vars(view), "params": dict(view.params), "result": view.result and dict(view.result)}
 
 
+def details_json(one: ExperimentDetails) -> dict[str, Any]:
+    """Return everything about an experiment as data."""
+    return {
+        **experiment_json(one.experiment),
+        "function": one.revision.function,
+        "settings": one.revision.settings,
+        "newest": {"revision": one.newest.number, "function": one.newest.function, "settings": one.newest.settings},
+        "attempts": one.attempts,
+    }
+
+
 @click.command()
 @selection_options()
 @format_option
 def show_(selection: Selection, form: str) -> None:
-    """Show all about an experiment: parameters, result, attempts and their tracebacks."""
+    """
+    Show all about an experiment: parameters, settings, result, attempts and their tracebacks.
+
+    The settings are those of the revision that the last attempt ran, with those of the newest one where they differ.
+    Tracebacks leave out frames of qexp.
+    """
+    from qexp.cli.experiment_details import show
     from qexp.client import Client
 
     shown = Client().show(selection)
     if form == "json":
-        show_json([{**experiment_json(one.experiment), "attempts": one.attempts} for one in shown])
+        show_json([details_json(one) for one in shown])
         return
     if not shown:
         say("no experiment matches")
     for number, one in enumerate(shown):
         if number:
             echo()
-        _show(one)
-
-
-def _show(one: ExperimentDetails) -> None:
-    view = one.experiment
-    out = console()
-    head = status_text(view.status)
-    if view.failure:
-        head.append(f" ({view.failure})")
-    out.print(f"[bold]{view.study} #{view.id}[/]  ", head, sep="", highlight=False)
-    for title, values in (("parameters", view.params), ("result", view.result)):
-        if values:
-            echo(f"\n{title}")
-            width = min(40, max(map(len, values)))
-            for name, value in values.items():
-                echo(f"  {name:{width}}  {shortened(plain(value))}")
-    for attempt in one.attempts:
-        echo(f"\n{attempt_line(attempt)}")
-        echo(f"  {usage_line(attempt)}")
-        if attempt.traceback:
-            echo("  " + attempt.traceback.rstrip().replace("\n", "\n  "))
-        elif attempt.error_type:
-            echo(f"  {attempt.error_type}: {attempt.error_message}")
-    if view.duration != view.last_attempt:
-        last = duration(view.last_attempt)
-        total = f"{duration(view.duration)} with the attempts whose checkpoints it used"
-        echo(f"\nduration: {total}; the last attempt took {last}")
-    if view.reason:
-        echo(f"\n{view.status}: {view.reason}")
-    if view.status is Status.PENDING and view.not_before:
-        echo(f"\nthe next attempt is due at {view.not_before:%Y-%m-%d %H:%M:%S %Z}")
-    if view.status is Status.RUNNING:
-        echo(f"\nattempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}")
-
-
-_LONGEST = 2000
-
-
-def shortened(text: str) -> str:
-    """Return a value's text, cut to about a screen."""
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[:_LONGEST]}… ({len(text):,} characters; --format json has all of them)"
-
-
-def usage_line(attempt: AttemptView) -> str:
-    """Return the resources and the code of an attempt on one line."""
-    facts = [
-        attempt.cpu_seconds is not None and f"cpu {duration(attempt.cpu_seconds)}",
-        attempt.peak_memory is not None and f"memory {size_text(attempt.peak_memory)}",
-        attempt.gpu_memory is not None and f"gpu memory {size_text(attempt.gpu_memory)}",
-        attempt.energy_kwh is not None and f"energy {attempt.energy_kwh:.3g} kWh",
-        attempt.exit_signal and f"ended by {attempt.exit_signal}",
-        attempt.source and f"code {attempt.source[:12]}",
-        attempt.git_commit and f"git {attempt.git_commit[:10]}{' with changes' * bool(attempt.git_dirty)}",
-        attempt.python and f"Python {attempt.python}",
-    ]
-    return ", ".join(fact for fact in facts if fact)
-
-
-def attempt_line(attempt: AttemptView) -> str:
-    """Return an attempt's outcome, place and time on one line."""
-    began = f"{attempt.started_at:%Y-%m-%d %H:%M:%S %Z}"
-    return (
-        f"attempt {attempt.number}: {attempt.outcome}, {began}, {duration(attempt.duration)} "
-        f"on {attempt.host}, revision {attempt.revision}"
-    )
+        show(one)
 
 
 @click.command()

@@ -11,7 +11,7 @@ import re
 import sys
 from io import TextIOWrapper
 from types import TracebackType
-from typing import Self, TextIO
+from typing import Literal, Self, TextIO
 
 import click
 
@@ -28,6 +28,9 @@ _SPECIAL = re.compile(rf"(?P<colour>{_COLOUR})|(?P<returns>\r+\n?)|{_CONTROL}")
 
 _UNESCAPED = re.compile(r"[\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Characters that control a terminal and that JSON does not escape."""
+
+Colours = Literal["escaped", "kept", "removed"]
+"""What becomes of sequences that set colours."""
 
 
 _data: TextIO | None = None
@@ -63,21 +66,20 @@ def out() -> TextIO:
     return _data or sys.stdout
 
 
-def visible(text: str, colours: bool = False, returns: str | None = None) -> str:
+def visible(text: str, colours: Colours = "escaped", returns: str | None = None) -> str:
     r"""
     Return text of several lines, with escapes for characters that control a terminal.
 
-    Sequences that set colours stay with *colours*, and are removed otherwise. Carriage returns become *returns*, or are
-    escaped; before a line feed they are removed.
+    Carriage returns become *returns*, or are escaped; before a line feed they are removed.
 
-    >>> visible("\x1b[31mred\x1b[0m \x1b]0;title\x07")
+    >>> visible("\x1b[31mred\x1b[0m \x1b]0;title\x07", colours="removed")
     'red \\x1b]0;title\\x07'
     """
 
     def replaced(match: re.Match[str]) -> str:
         found = match[0]
-        if match["colour"]:
-            return found if colours else ""
+        if match["colour"] and colours != "escaped":
+            return found if colours == "kept" else ""
         if match["returns"]:
             return "\n" if found[-1] == "\n" else _escaped(found) if returns is None else returns
         return _escaped(found)
@@ -90,10 +92,8 @@ def _escaped(text: str) -> str:
 
 
 def echo(text: str = "", err: bool = False) -> None:
-    """Print lines that may contain stored text; only a terminal gets colours, which end with the text."""
-    stream = sys.stderr if err else out()
-    text = visible(text, colours=stream.isatty())
-    click.echo(text + _RESET * ("\x1b" in text), stream)
+    """Print lines that may contain stored text, with escapes for control characters and colours."""
+    click.echo(visible(text), sys.stderr if err else out())
 
 
 def exact(text: str) -> None:
@@ -117,6 +117,7 @@ class Stream:
 
     def __init__(self) -> None:
         self._screen = sys.stdout.isatty()
+        self._colours: Colours = "kept" if self._screen else "removed"
         self._rest = ""
 
     def write(self, text: str) -> None:
@@ -125,7 +126,7 @@ class Stream:
         begun = _BEGUN.search(text)
         end = begun.start() if begun else len(text.rstrip("\r"))
         self._rest = text[end:]
-        click.echo(visible(text[:end], self._screen, "\r" if self._screen else "\n"), nl=False)
+        click.echo(visible(text[:end], self._colours, "\r" if self._screen else "\n"), nl=False)
 
     def __enter__(self) -> Self:
         return self
@@ -133,4 +134,4 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        click.echo(visible(self._rest, returns="\n") + _RESET * self._screen, nl=False)
+        click.echo(visible(self._rest, "removed", "\n") + _RESET * self._screen, nl=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from qexp.client import Client
 from qexp.functions import switch_folder
-from qexp.model import Claim, Departure, Json
+from qexp.model import Claim, Departure, Json, with_recorded
 from qexp.store.reads import study_rows
 from qexp.store.reconnecting import ReconnectingConnection
 from qexp.store.selection.selectors import Selection
@@ -65,7 +65,7 @@ class DebugRun:
             self._postgres.release()
         if isinstance(value, Departure):
             return None
-        return {**self.journal.recorded, **returned_value.mapping(value, call.result_keys)}
+        return with_recorded(self.journal.recorded, returned_value.mapping(value, call.result_keys))
 
     def records(self) -> Iterator[str]:
         """Yield a line for each series, list, checkpoint and artifact that the experiment recorded."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,12 @@ from sqlalchemy import ColumnElement, text
 
 from qexp.analysis.html_elements import visible
 from qexp.escapes import printable
-from qexp.model import shown
+from qexp.model import Json, shown
 from qexp.store.connection import Connection
-from qexp.store.reads import experiment_rows, study_rows
+from qexp.store.reads import experiment_rows, revisions, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
+from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.staleness_model import differences
 from qexp.store.selection import column_choice, selectors, sorting
 from qexp.store.selection.selectors import Selection
 
@@ -33,11 +35,20 @@ class ExperimentDetails:
 
     experiment: ExperimentView
     attempts: list[AttemptView]
+    revision: RevisionView
+    """The one that its last attempt ran; the newest one if it never ran."""
+    newest: RevisionView
+
+    @property
+    def changed_settings(self) -> Mapping[str, tuple[Json, Json]]:
+        """The settings whose values differ in the newest revision: before and after, or ABSENT."""
+        return differences(self.revision.settings, self.newest.settings)
 
     def __repr__(self) -> str:
         view = self.experiment
         lines = [f"{view.study} #{view.id}  {view.status}{f' ({view.failure})' if view.failure else ''}"]
-        for title, values in (("parameters", view.params), ("result", view.result or {})):
+        settings = self.revision.settings
+        for title, values in (("parameters", view.params), ("settings", settings), ("result", view.result or {})):
             lines += [title] * bool(values)
             width = min(40, max(map(len, values), default=0))
             lines += [f"  {printable(name):{width}}  {shown(value, _WIDTH)}" for name, value in values.items()]
@@ -63,7 +74,11 @@ def show(connection: Connection, selection: Selection) -> list[ExperimentDetails
     """Return everything about the selected experiments."""
     found = experiments(connection, selection)
     attempts = experiment_rows.attempts(connection, [view.id for view in found])
-    return [ExperimentDetails(view, attempts[view.id]) for view in found]
+    known = revisions.chosen(connection, {(view.study, view.revision) for view in found})
+    return [
+        ExperimentDetails(view, attempts[view.id], known[view.study, view.revision], known[view.study, None])
+        for view in found
+    ]
 
 
 def errors(connection: Connection, selection: Selection) -> list[ErrorGroup]:

@@ -1,6 +1,17 @@
 """The types and values that all packages share: attempts, states, canonical JSON, and values as text."""
 
-from qexp.model.attempt import SHORT_GROUP, UNKNOWN, Claim, Departure, Error, Imports, Outcome, OutputPiece, Usage
+from qexp.model.attempt import (
+    SHORT_GROUP,
+    UNKNOWN,
+    Claim,
+    Departure,
+    Error,
+    Imports,
+    Outcome,
+    OutputPiece,
+    Usage,
+    with_recorded,
+)
 from qexp.model.canonical import (
     DEFAULT_QUEUE,
     NON_FINITE,
@@ -69,4 +80,5 @@ __all__ = [
     "storable_text",
     "strict",
     "to_text",
+    "with_recorded",
 ]

@@ -146,6 +146,16 @@ class Outcome:
         return "done" if self.error is None else str(self.error.failure)
 
 
+def with_recorded(recorded: Mapping[str, Json], returned: Mapping[str, Json]) -> dict[str, Json]:
+    """
+    Return the result of an attempt: the values that it only recorded, then those that it returned, in their order.
+
+    >>> with_recorded({"b": 1, "stage": 2}, {"a": 3, "b": 4})
+    {'stage': 2, 'a': 3, 'b': 4}
+    """
+    return {**{name: value for name, value in recorded.items() if name not in returned}, **returned}
+
+
 class OutputPiece(NamedTuple):
     """A part of an attempt's output; offset and size count bytes."""
 

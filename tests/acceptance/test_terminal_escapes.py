@@ -75,14 +75,14 @@ def test_no_command_shows_control_sequences_of_an_experiment_on_a_terminal(ended
         assert not CONTROL.search(COLOURS.sub("", shown)), (command, shown)
 
 
-def test_colours_and_progress_bars_of_an_experiment_reach_a_terminal(ended):
+def test_colours_and_progress_bars_reach_a_terminal_in_output_only(ended):
     one = ended.listed()[0]["id"]
     shown = on_a_terminal(ended.folder, "logs", one)
     assert "\x1b[31mred\x1b[0m \\x1b]0;owned\\x07\\x1b[2J\\x9b6n\\u202e\n" in shown
     assert "10%\r100%\nend\n" in shown
     assert shown.endswith("\x1b[0m")
     shown = on_a_terminal(ended.folder, "show", one)
-    assert "\x1b[31mmessage\x1b[0m \\x1b]0;owned\\x07" in shown
+    assert "\\x1b[31mmessage\\x1b[0m \\x1b]0;owned\\x07" in shown
 
 
 def test_logs_in_a_pipe_have_no_colours_and_one_line_per_state_of_a_progress_bar(ended, qexp):

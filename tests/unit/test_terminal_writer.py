@@ -34,19 +34,20 @@ COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 )
 def test_control_characters_are_escaped_and_other_text_stays(text, shown):
     assert visible(text) == shown
-    assert visible(text, colours=True) == shown
+    assert visible(text, colours="kept") == shown
 
 
-def test_colours_pass_where_they_are_wanted_and_are_left_out_elsewhere():
+def test_colours_are_kept_or_removed_where_that_is_wanted_and_are_escaped_elsewhere():
     text = "\x1b[1;31mred\x1b[0m \x1b[38:5:208morange\x1b[m \x1b[31"
-    assert visible(text, colours=True) == "\x1b[1;31mred\x1b[0m \x1b[38:5:208morange\x1b[m \\x1b[31"
-    assert visible(text) == "red orange \\x1b[31"
+    assert visible(text, colours="kept") == "\x1b[1;31mred\x1b[0m \x1b[38:5:208morange\x1b[m \\x1b[31"
+    assert visible(text, colours="removed") == "red orange \\x1b[31"
+    assert visible(text) == r"\x1b[1;31mred\x1b[0m \x1b[38:5:208morange\x1b[m \x1b[31"
 
 
 @given(STEERED)
 def test_no_control_character_remains(text):
     assert not CONTROL.search(visible(text))
-    assert not CONTROL.search(COLOUR.sub("", visible(text, colours=True)))
+    assert not CONTROL.search(COLOUR.sub("", visible(text, colours="kept")))
 
 
 @given(STEERED, st.data())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, func, select, tuple_
 
 from qexp.model import Json, Origin, Status
 from qexp.store.connection import Connection
@@ -32,12 +32,35 @@ def is_newest() -> ColumnElement[bool]:
     return (tables.revision.c.study == tables.study.c.id) & (tables.revision.c.number == tables.study.c.revision)
 
 
+_COLUMNS = [tables.revision.c[field.name] for field in fields(RevisionView)]
+
+
 def revisions(connection: Connection, study: int) -> dict[int, RevisionView]:
     """Return the revisions of a study by number, the oldest first."""
-    names = ("number", "function", "settings", "source", "git_commit", "git_dirty", "total")
     columns = tables.revision.c
-    query = select(*(columns[name] for name in names)).where(columns.study == study).order_by(columns.number)
+    query = select(*_COLUMNS).where(columns.study == study).order_by(columns.number)
     return {row[0]: RevisionView(*row) for row in connection.execute(query)}
+
+
+def chosen(
+    connection: Connection, wanted: Collection[tuple[str, int | None]]
+) -> dict[tuple[str, int | None], RevisionView]:
+    """Return revisions by the name of their study and their number; None is the newest one, and always there."""
+    name, number = tables.study.c.name, tables.revision.c.number
+    pairs = [pair for pair in wanted if pair[1] is not None]
+    query = (
+        select(name, number == tables.study.c.revision, *_COLUMNS)
+        .join_from(tables.study, tables.revision, tables.revision.c.study == tables.study.c.id)
+        .where(name.in_({study for study, _ in wanted}))
+        .where((number == tables.study.c.revision) | tuple_(name, number).in_(pairs))
+    )
+    found: dict[tuple[str, int | None], RevisionView] = {}
+    for study, newest, *row in connection.execute(query):
+        view = RevisionView(*row)
+        found[study, view.number] = view
+        if newest:
+            found[study, None] = view
+    return found
 
 
 def grid_counts(connection: Connection, study: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from qexp import jsonb
 from qexp.current_process import is_this_process
 from qexp.errors import ContextError
 from qexp.file_storage import Files
-from qexp.model import Json, Outcome, OutputPiece
+from qexp.model import Json, Outcome, OutputPiece, with_recorded
 from qexp.settings import Settings
 from qexp.store.connection import RawConnection
 from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
@@ -215,10 +215,10 @@ class PostgresJournal:
             return True
 
     def completed(self, outcome: Outcome) -> Outcome:
-        """Return an outcome with the values that the function recorded before."""
+        """Return an outcome with the values that the function recorded before, and did not return."""
         if not self.recorded:
             return outcome
-        result = {**self.recorded, **(outcome.result or {})}
+        result = with_recorded(self.recorded, outcome.result or {})
         return dataclasses.replace(outcome, result=result, recorded_at=self.recorded_at)
 
     def _collect(self, final: bool) -> None:
