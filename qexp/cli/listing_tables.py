@@ -12,16 +12,14 @@ from rich.text import Text
 from qexp.cli.output import Heading, headings, status_text, table, value_text
 from qexp.cli.terminal_writer import printable
 from qexp.dotted_names import ABSENT
-from qexp.model import SHORT_GROUP, Json, Status, compact, duration, rate, short_names
-from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
+from qexp.model import Json, Status, duration, rate, short_names
+from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.schema.value_columns import Column, columns, shapes
 from qexp.truncation import MAX_LINE, single_line
 
 _QUIET = (Status.CANCELLED, Status.PAUSED)
 """Statuses without a column if no experiment has them."""
-_MESSAGE = 2_000
-"""The most bytes of an error group's message that `qexp errors` shows."""
 
 
 def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:
@@ -121,25 +119,3 @@ class _ColumnValues:
             short[value] if isinstance(value, str) and value in short else value_text(value, value is not ABSENT)
             for value in self.values
         ]
-
-
-def error_blocks(groups: Sequence[ErrorGroup], study: str | None) -> RenderableType:
-    """Return a few lines per group: the error, its place, the experiments, and the command that requeues them."""
-    blocks: list[RenderableType] = []
-    for group in groups:
-        short = group.fingerprint[:SHORT_GROUP]
-        block = Text()
-        block.append(f"{short}  ", style="bold")
-        block.append(f"{group.count} {group.failure}", style="bold red")
-        block.append(f"  {printable(group.error_type)}")
-        for name, value in (
-            ("message", single_line(group.error_message, _MESSAGE)),
-            ("at", group.error_frame or ""),
-            ("ids", compact(group.ids)),
-            ("again", f"qexp requeue {study or compact(group.ids)} --error {short}"),
-        ):
-            if value:
-                block.append(f"\n        {name:8}", style="dim")
-                block.append(printable(value))
-        blocks.append(block)
-    return Group(*blocks)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,18 +130,18 @@ def errors_(selection: Selection, form: str) -> None:
     """
     Group failures by error, each with the command to run them again.
 
-    A group is the type of an exception and the lines of your code that it passed through.
+    A group is the type of an exception and the functions of your code that it passed through. The message is the
+    newest one; 'qexp show' has all of a long message.
     """
-    from qexp.cli.listing_tables import error_blocks
     from qexp.client import Client
 
     groups = Client().errors(selection)
-    plain = dataclasses.replace(selection, statuses=(), error=None)  # the selection without its filters for failures
-    target = "" if plain.is_narrow else shlex.join(selection.targets)
     if form == "json":
         show_json([{**vars(group), "ids": compact(group.ids)} for group in groups])
     elif groups:
-        console().print(error_blocks(groups, target))
+        from qexp.cli.error_listing import print_groups
+
+        print_groups(groups)
     else:
         say("nothing has failed")
 

@@ -363,15 +363,19 @@ def failures(connection: Connection, study: int) -> list[tuple[str, int]]:
 def error_groups(connection: Connection, condition: ColumnElement[bool]) -> list[ErrorGroup]:
     """Group the chosen experiments that failed by error, the largest group first; each shows its latest error."""
     columns, last = tables.experiment.c, tables.attempt.c
-    newest = [
-        func.array_agg(aggregate_order_by(column, last.finished_at.desc()))[1]
-        for column in (columns.failure, last.error_type, last.error_message, last.error_frame)
-    ]
+    newest = func.array_agg(aggregate_order_by(columns.id, columns.finished_at.desc(), columns.id.desc()))[1]
     query = (
-        select(columns.error_fingerprint, func.count(), func.array_agg(columns.id), *newest)
-        .join_from(tables.experiment, tables.attempt, is_last_attempt())
+        select(columns.error_fingerprint, func.count(), func.array_agg(columns.id), newest)
         .where(condition, columns.status == Status.FAILED)
         .group_by(columns.error_fingerprint)
         .order_by(func.count().desc(), func.min(columns.id))
     )
-    return [ErrorGroup(row[0], row[1], sorted(row[2]), *row[3:]) for row in connection.execute(query)]
+    groups = connection.execute(query).all()
+    # only these attempts are read, since each message may have 64 KB
+    errors = (
+        select(columns.id, columns.failure, last.error_type, last.error_message, last.error_frame)
+        .join_from(tables.experiment, tables.attempt, is_last_attempt())
+        .where(among(columns.id, [group[3] for group in groups]))
+    )
+    found = {row[0]: row[1:] for row in connection.execute(errors)}
+    return [ErrorGroup(group[0], group[1], sorted(group[2]), *found[group[3]]) for group in groups]
