@@ -61,9 +61,9 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
 
 def enqueue_with_progress(grid: Grid) -> Enqueued:
     """Warn of likely mistakes in a grid, then enqueue it, with a progress bar if it takes long."""
-    from qexp.cli.progress import counting
     from qexp.client import Client
     from qexp.client.function_check import checked
+    from qexp.client.progress import counting
 
     grid = checked(grid)  # warnings depend on the function's annotations
     _warn(grid.warnings())

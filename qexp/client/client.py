@@ -130,11 +130,11 @@ class Client:
 
         return enqueue.enqueue(self, grid, progress)
 
-    def extend(self, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
+    def extend(self, study: str, rows: Iterable[Mapping[str, Json]], progress: Progress = lambda *_: None) -> Enqueued:
         """Add parameter sets from code to an existing study; its function and settings do not change."""
         from qexp.client import enqueue
 
-        return enqueue.extend(self, study, rows)
+        return enqueue.extend(self, study, rows, progress)
 
     def compare(self, grid: Grid) -> Difference:
         """Return the changes that enqueueing a grid would make; write nothing."""

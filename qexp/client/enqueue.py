@@ -121,7 +121,7 @@ def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[e
         yield row
 
 
-def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> Enqueued:
+def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]], progress: Progress) -> Enqueued:
     """Implement `Client.extend`."""
     if isinstance(rows, Mapping):
         raise GridError("add", "found a mapping, expected a list of mappings, one for each experiment")
@@ -137,14 +137,16 @@ def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]]) -> En
         # outside of a transaction: unpacking and importing code may take long
         code = code_provenance.code(client, known.folder, digest)
         grid = checked(Grid.from_dict(data, code), moves=False)
-        added = client.change(partial(_add, known=known, grid=grid))
+        added = client.change(partial(_add, known=known, grid=grid, progress=progress))
     done, unarchived = added
-    announced = client.publish(known)
+    announced = client.publish(known, progress)
     client.renew_views(known.id)
     return Enqueued(study, done.total, done.new, announced, known.revision, unarchived=unarchived)
 
 
-def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> tuple[enqueueing.Added, bool] | None:
+def _add(
+    connection: Connection, known: study_rows.StudyRow, grid: Grid, progress: Progress
+) -> tuple[enqueueing.Added, bool] | None:
     """
     Add parameter sets to a study; return their numbers, and whether the study was archived until now.
 
@@ -153,7 +155,7 @@ def _add(connection: Connection, known: study_rows.StudyRow, grid: Grid) -> tupl
     names = studies.name_parameters(connection, known, grid.names)
     if names is None:
         return None
-    added = enqueueing.add_by_code(connection, known.id, grid.encoded(names))
+    added = enqueueing.add_by_code(connection, known.id, _counted(grid, names, progress))
     if added.new:
         control.renewed(connection, [known.id])
     return added, bool(archiving.unarchive(connection, [known.id]))

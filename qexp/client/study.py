@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qexp.analysis.html_elements import tag
+from qexp.client import progress as waiting
 from qexp.client.attempt_records import Records
 from qexp.client.client import Client
 from qexp.client.listings.studies import Studies
+from qexp.client.progress import counting
 from qexp.client.study_control import StudyControl
 from qexp.client.study_records import StudyRecords
 from qexp.errors import QexpError
 from qexp.functions import reference
+from qexp.progress_bars import progress_bar
 from qexp.store.reads import study_progress
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
@@ -48,13 +51,30 @@ class Study(StudyControl, StudyRecords):
         """Return how many experiments there are in each status, and the rate."""
         return self._client.counts(self.name)[0]
 
-    def add(self, rows: Iterable[Mapping[str, Any]]) -> int:
-        """Add parameter sets from code, one per experiment; return how many were new."""
-        return self._client.extend(self.name, rows).new
+    def add(self, rows: Iterable[Mapping[str, Any]], *, progress: bool = True) -> int:
+        """
+        Add parameter sets from code, one per experiment; return how many were new.
 
-    def wait(self, timeout: float | None = None) -> study_progress.StudyProgress:
-        """Wait until every experiment has finished. Raises TimeoutError after *timeout* seconds, if given."""
-        return self._client.wait(self.name, timeout=timeout)
+        If this takes more than a second, a bar shows the progress, unless *progress* is False. Raises GridError for
+        rows that the function does not take, and adds nothing then.
+        """
+        rows = rows if isinstance(rows, Mapping) else list(rows)
+        with counting(len(rows), progress) as update:
+            return self._client.extend(self.name, rows, update).new
+
+    def wait(self, timeout: float | None = None, *, progress: bool = True) -> study_progress.StudyProgress:
+        """
+        Wait until every experiment has finished, or the study is paused and none runs; return its progress.
+
+        A bar shows the progress, in a notebook and on a terminal, unless *progress* is False. If you interrupt this
+        (Ctrl-C, or the button of the notebook), the study keeps running, and you can wait again. Raises TimeoutError
+        after *timeout* seconds, if given; the study keeps running then, too.
+        """
+        try:
+            return waiting.wait(self._client, self.name, timeout, bar=progress_bar(progress))
+        except KeyboardInterrupt:
+            message = f"{self.name} keeps running; wait again with study.wait(), stop it with study.pause()"
+            raise KeyboardInterrupt(message) from None
 
     def frame(
         self,
@@ -180,6 +200,7 @@ def enqueue(
     /,
     *,
     set: Mapping[str, Any] | None = None,  # noqa: A002 - the name of the option on the command line
+    progress: bool = True,
     **keys: Any,
 ) -> Study:
     """
@@ -190,10 +211,16 @@ def enqueue(
     are keys of a grid file and override those of the grid. *set* overrides or adds parameters by name, as `--set` does:
     `qexp.enqueue("grid.yaml", study="other", set={"lr": [0.1], "settings.epochs": 5})`.
 
-    Raises a `qexp.QexpError` for a wrong grid, and writes nothing then.
+    Enqueueing the same grid again adds nothing, so a cell of a notebook can run again. If an enqueue takes more than a
+    second, a bar shows its progress, unless *progress* is False. Raises a `qexp.QexpError` for a wrong grid, and writes
+    nothing then.
     """
+    from qexp.client.function_check import checked
+
     client = Client()
-    return Study(client.enqueue(grid_of(grid, keys, set or {})).study, client)
+    made = checked(grid_of(grid, keys, set or {}))
+    with counting(len(made), progress) as update:
+        return Study(client.enqueue(made, update).study, client)
 
 
 def grid_of(

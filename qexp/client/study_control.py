@@ -30,10 +30,9 @@ class StudyControl(NamedStudy):
         """
         Run experiments again and return their ids: by *status*, by *ids* (`"17,19-23"` or numbers), by *error* group.
 
-        *where*, *since*, *host* and *stale* are those of `qexp.load`; *orphaned* chooses experiments that the newest
-        grid leaves out, *current* all others. Experiments must meet every given condition. Raises SelectorError without
-        any, since that would run everything again. They continue from their checkpoints, with *fresh* from the
-        beginning.
+        *where*, *since*, *host*, *stale* and *current* are those of `qexp.load`. *orphaned* chooses experiments that
+        the newest grid leaves out. Experiments must meet every given condition. Raises SelectorError without any, since
+        that would run everything again. They continue from their checkpoints, with *fresh* from the beginning.
         """
         chosen = self._chosen(
             ids,

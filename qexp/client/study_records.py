@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from qexp.client.attempt_records import Records
@@ -36,18 +37,30 @@ class StudyRecords(NamedStudy):
         host: str | None = None,
         stale: bool | None = None,
         orphaned: bool = False,
+        current: bool = False,
+        sort: str | Iterable[str] = (),
         limit: int | None = None,
     ) -> ExperimentList:
         """
         Return experiments in the order of their ids, at most *limit*; a notebook shows them as a table.
 
+        *sort* has names of columns, such as `"-accuracy"`: the largest accuracy comes first; see `qexp.load`.
+
         Each has `id`, `params`, `status`, `attempt`, `result` (None unless it is done), `error`, `host`, `started_at`,
         `duration` (seconds), and more. The conditions are those of `requeue`. For calculations, `frame` is faster.
         """
         chosen = self._chosen(
-            ids, status, error=error, where=where, since=since, host=host, stale=stale, orphaned=orphaned
+            ids,
+            status,
+            error=error,
+            where=where,
+            since=since,
+            host=host,
+            stale=stale,
+            orphaned=orphaned,
+            current=current,
         )
-        return ExperimentList([] if chosen is None else self._client.experiments(chosen, limit))
+        return ExperimentList([] if chosen is None else self._client.experiments(chosen, limit, sort))
 
     def show(self, experiment: int) -> ExperimentDetails:
         """
@@ -66,6 +79,7 @@ class StudyRecords(NamedStudy):
         where: str | None = None,
         since: str | None = None,
         host: str | None = None,
+        current: bool = False,
     ) -> ErrorGroups:
         """
         Return the failed experiments by error, the largest group first; a notebook shows them as a table.
@@ -73,7 +87,7 @@ class StudyRecords(NamedStudy):
         Each group has `fingerprint` (the name that *error* and `requeue` take), `count`, `ids`, `failure`,
         `error_type`, `error_message` and `error_frame` (the place). The conditions are those of `requeue`.
         """
-        chosen = self._chosen(ids, error=error, where=where, since=since, host=host)
+        chosen = self._chosen(ids, error=error, where=where, since=since, host=host, current=current)
         return ErrorGroups([] if chosen is None else self._client.errors(chosen))
 
     def explain(self, experiment: int) -> Explanation:
@@ -117,6 +131,7 @@ class StudyRecords(NamedStudy):
         where: str | None = None,
         since: str | None = None,
         host: str | None = None,
+        current: bool = False,
     ) -> Artifacts:
         """
         Return the files that experiments kept, all or those with a *name*; a notebook shows them as a table.
@@ -124,7 +139,7 @@ class StudyRecords(NamedStudy):
         `.save(folder)` copies all of them. Each file has `read()`, `save(path)`, `experiment`, `attempt`, `name`,
         `size` (bytes), `sha256` and `url`. The conditions are those of `requeue`.
         """
-        chosen = self._chosen(ids, status, where=where, since=since, host=host)
+        chosen = self._chosen(ids, status, where=where, since=since, host=host, current=current)
         records = Records(self._client)
         found = [] if chosen is None else records.artifacts(chosen)
         return Artifacts([ArtifactFile(**vars(item), records=records) for item in found if name in (None, item.name)])

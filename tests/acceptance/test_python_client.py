@@ -5,6 +5,7 @@ import sys
 import uuid
 
 import pytest
+from terminal import terminal
 
 import qexp
 from qexp.functions import importing_from, resolve
@@ -84,3 +85,20 @@ def test_a_script_names_a_function_in_a_file_beside_it_and_workers_find_it(worke
     subprocess.run([sys.executable, tmp_path / "sweep.py"], check=True, cwd="/")
     # Then workers have the code of the script's folder
     assert qexp.Study(name).wait(timeout=120).counts["done"] == 3
+
+
+def test_a_terminal_shows_a_bar_and_an_interrupted_wait_says_how_to_go_on(site, tmp_path):
+    # Given a study that no worker takes
+    (tmp_path / "experiment.py").write_text(SOURCE)
+    name = f"n_{uuid.uuid4().hex[:8]}"
+    grid = {"function": "experiment:train", "parameters": {"lr": [0.1, 0.2]}, "study": name, "queue": name}
+    (tmp_path / "sweep.py").write_text(f"import qexp\nstudy = qexp.enqueue({grid!r})\nstudy.wait()\n")
+    # When the person presses Ctrl-C
+    shown = terminal(sys.executable, tmp_path / "sweep.py", columns=160, keys=[("0/2", "\x03")])
+    # Then the bar says so, and the error is short
+    assert "interrupted; the study keeps running" in shown.text
+    assert f"KeyboardInterrupt: {name} keeps running; wait again with study.wait()" in shown.text.replace("\n", " ")
+    assert qexp.Study(name).cancel() == [view.id for view in qexp.Study(name).experiments()]
+    # And with progress=False there is no bar
+    (tmp_path / "quiet.py").write_text(f"import qexp\nprint(qexp.Study('{name}').wait(progress=False))\n")
+    assert terminal(sys.executable, tmp_path / "quiet.py", columns=160).text.strip() == f"{name}, 2: 2 cancelled"

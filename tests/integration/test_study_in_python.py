@@ -58,7 +58,7 @@ def test_experiments_are_listed_with_parameters_and_results(study, made):
     assert lines[2].split()[1:6] == ["0.25", "0", "0.125", "0.5", "done"]
     assert "train.acc" in found._repr_html_()
     assert repr(found[0]).startswith(f"{study.name} #{found[0].id} done: lr=0.25 seed=0 → accuracy=0.125")
-    assert len(study.experiments(limit=1)) == 1
+    assert [view.params["lr"] for view in study.experiments(sort="-accuracy", limit=1)] == [0.5]
     assert study.experiments([]) == []
     assert [view.id for view in study.experiments(made.ids("lr > 5"))] == made.ids("lr > 5")
 

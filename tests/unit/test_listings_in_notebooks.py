@@ -52,8 +52,8 @@ def test_an_empty_list_says_how_to_begin():
     assert Studies()._repr_html_() == "<p>no studies yet: start with qexp.enqueue</p>"
 
 
-def test_text_is_cut_to_the_width_and_numbers_are_not():
-    columns = [ListColumn("id", ["123456789"], right=True), ListColumn("error", ["x" * 200])]
+def test_long_cells_are_cut_to_the_width_and_ids_are_not():
+    columns = [ListColumn("id", ["123456789"]), ListColumn("error", ["x" * 200], cut=True)]
     lines = text_lines(columns, 40)
     assert max(map(len, lines)) == 40
     assert lines[2].startswith("123456789  xxx")

@@ -50,7 +50,7 @@ class Artifacts(Listing[ArtifactFile]):
         return [
             ListColumn("id", [str(item.experiment) for item in shown], right=True),
             ListColumn("attempt", [str(item.attempt) for item in shown], right=True),
-            ListColumn("name", [item.name for item in shown]),
+            ListColumn("name", [item.name for item in shown], cut=True),
             ListColumn("size", [size_text(item.size) for item in shown], right=True),
         ]
 

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from qexp.client.listings.listing import ListColumn, Listing
-from qexp.model import compact
+from qexp.model import SHORT_GROUP, compact
 from qexp.store.reads.experiment_rows import ErrorGroup
-from qexp.store.reads.experiment_texts import SHORT_GROUP
 from qexp.truncation import single_line
 
 _MESSAGE = 2_000
@@ -23,12 +22,12 @@ class ErrorGroups(Listing[ErrorGroup]):
     def columns(self, shown: Sequence[ErrorGroup]) -> list[ListColumn]:
         """Return the group, its size, its error, and the place and ids."""
         return [
-            ListColumn("group", [group.fingerprint[:SHORT_GROUP] for group in shown], right=True),
+            ListColumn("group", [group.fingerprint[:SHORT_GROUP] for group in shown]),
             ListColumn("count", [str(group.count) for group in shown], right=True),
             ListColumn("failure", [group.failure for group in shown]),
-            ListColumn("error", [single_line(f"{g.error_type}: {g.error_message}", _MESSAGE) for g in shown]),
-            ListColumn("at", [group.error_frame or "" for group in shown]),
-            ListColumn("ids", [compact(group.ids) for group in shown]),
+            ListColumn("error", [single_line(f"{g.error_type}: {g.error_message}", _MESSAGE) for g in shown], cut=True),
+            ListColumn("at", [group.error_frame or "" for group in shown], cut=True),
+            ListColumn("ids", [compact(group.ids) for group in shown], cut=True),
         ]
 
     def notes(self) -> list[str]:

@@ -29,7 +29,7 @@ class ExperimentList(Listing[ExperimentView]):
         found.append(ListColumn("status", [str(view.status) for view in shown]))
         found.append(ListColumn("duration", [duration(view.duration) for view in shown], right=True))
         if any(view.error for view in shown):
-            found.append(ListColumn("error", [single_line(view.error or "", MAX_LINE) for view in shown]))
+            found.append(ListColumn("error", [single_line(view.error or "", MAX_LINE) for view in shown], cut=True))
         return found
 
 
@@ -43,7 +43,7 @@ def value_columns(params: Sequence[Mapping[str, Json]], results: Sequence[Mappin
 def _column(column: Column, shown: Sequence[ExperimentView]) -> ListColumn:
     values = [column.of(view.params if column.source == "params" else view.result) for view in shown]
     is_numeric = all(value in (None, ABSENT) or type(value) in (int, float) for value in values)
-    return ListColumn(column.label, [_text(value) for value in values], right=is_numeric)
+    return ListColumn(column.label, [_text(value) for value in values], right=is_numeric, cut=not is_numeric)
 
 
 def _text(value: Json | Absent) -> str:

@@ -15,6 +15,8 @@ from qexp.truncation import shortened
 T = TypeVar("T")
 
 _GAP = "  "
+_SIZE = (120, 24)
+"""Columns and lines without a terminal, as in a notebook."""
 _NARROWEST = 8
 """The fewest characters of a cut column."""
 _LONGEST = 200
@@ -28,7 +30,9 @@ class ListColumn:
     head: str
     cells: Sequence[str]
     right: bool = False
-    """Aligned to the right and never cut, as numbers are."""
+    """Aligned to the right, as numbers are."""
+    cut: bool = False
+    """In a narrow terminal, cells end in an ellipsis."""
 
 
 class Listing(list[T]):
@@ -62,7 +66,7 @@ class Listing(list[T]):
         if not self:
             return self.empty
         columns, notes = self._shown()
-        return "\n".join([*text_lines(columns, shutil.get_terminal_size().columns), *map(printable, notes)])
+        return "\n".join([*text_lines(columns, shutil.get_terminal_size(_SIZE).columns), *map(printable, notes)])
 
     def _repr_html_(self) -> str:
         if not self:
@@ -83,11 +87,11 @@ class Listing(list[T]):
 
 
 def text_lines(columns: Sequence[ListColumn], width: int) -> list[str]:
-    """Return a table as lines. If it is wider than *width*, the widest columns of text are cut to 8 characters."""
+    """Return a table as lines. If it is wider than *width*, the widest columns that may be cut become narrower."""
     texts = [[printable(text) for text in [column.head, *column.cells]] for column in columns]
     widths = [max(map(width_of, column)) for column in texts]
     while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
-        cut = [at for at, column in enumerate(columns) if not column.right and widths[at] > _NARROWEST]
+        cut = [at for at, column in enumerate(columns) if column.cut and widths[at] > _NARROWEST]
         if not cut:
             break
         widths[max(cut, key=lambda at: widths[at])] -= 1

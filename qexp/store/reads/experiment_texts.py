@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qexp.escapes import printable
-from qexp.model import compact, describe, duration
+from qexp.model import SHORT_GROUP, compact, describe, duration
 from qexp.truncation import MAX_LINE, shortened, single_line
 
 if TYPE_CHECKING:
     from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
 
-SHORT_GROUP = 6
-"""Digits of an error group's fingerprint in the output; commands accept them."""
 _MESSAGE = 500
 """The most characters of an error in the text of a group."""
 
