@@ -11,8 +11,9 @@ from qexp.cli.enqueue import unarchived
 from qexp.cli.options import format_option, is_one_name, selection_options, split_names, yes_option
 from qexp.cli.output import confirm, say, show_json
 from qexp.cli.terminal_writer import echo
+from qexp.cli.unchanged import say_why
 from qexp.errors import SelectorError
-from qexp.model import Status, compact
+from qexp.model import CLOSED, OPEN, Status, compact
 from qexp.truncation import listed
 
 if TYPE_CHECKING:
@@ -48,7 +49,9 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     for study in done.unarchived:
         say(unarchived(study))
-    if done.still_open:
+    if not done.ids:
+        say_why(client, selection, CLOSED, "requeued")
+    elif done.still_open:
         say(f"{done.still_open} skipped: already pending, queued or running")
 
 
@@ -86,6 +89,8 @@ def accept_(selection: Selection, yes: bool, form: str) -> None:
         show_json({"accepted": done.ids, "without_result": done.empty})
         return
     echo(f"{len(done.ids)} accepted{': ' + compact(done.ids) if done.ids else ''}")
+    if not done.ids and not done.empty:
+        say_why(client, selection, (Status.FAILED,), "accepted")
     if done.empty:
         say(f"{len(done.empty)} unchanged, since no part of their result was kept: {compact(done.empty)}")
 
@@ -118,6 +123,10 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
     if resumed and not done.ids:
         return
     echo(f"{len(done.ids)} resumed{': ' + compact(done.ids) if done.ids else ''}")
+    for row in named:
+        say(f"the study {row.name} was not paused")
+    if not done.ids:
+        say_why(client, selection, (Status.PAUSED,), "resumed")
 
 
 @click.command()
@@ -132,6 +141,7 @@ def pause_(studies: tuple[str, ...], reason: str | None, form: str) -> None:
     retry. 'qexp resume STUDY' resumes it.
     """
     from qexp.client import Client
+    from qexp.store.selection.selectors import Selection
 
     client = Client()
     done = {study.name: client.pause(study.name, reason) for study in client.matching(split_names(studies))}
@@ -141,6 +151,8 @@ def pause_(studies: tuple[str, ...], reason: str | None, form: str) -> None:
         return
     for study, new in done.items():
         echo(f"{study} is {'' if new else 'already '}paused; resume it with 'qexp resume {study}'")
+        if not client.size(Selection(study))[1]:
+            say(f"none of the experiments of {study} waits or runs now")
 
 
 @click.command()
@@ -165,6 +177,8 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
         show_json({"cancelled": done.ids, "running": done.running})
         return
     echo(f"{len(done.ids)} cancelled{': ' + compact(done.ids) if done.ids else ''}")
+    if not done.ids:
+        say_why(client, selection, OPEN, "cancelled")
     if done.running:
         say(f"{len(done.running)} of them are running; their workers stop them within seconds")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from qexp.client import transactions
 from qexp.current_process import user_name
 from qexp.errors import NoTablesError, OldSchemaError
-from qexp.model import Json
+from qexp.model import Counts, Json
 from qexp.settings import Settings, load
 from qexp.store.connection import Connection, Database
 from qexp.store.reads import study_progress, study_rows, workers
@@ -206,6 +206,13 @@ class Client:
 
         with self.begin() as connection:
             return study_progress.count(connection, selectors.where(connection, selection))
+
+    def count_by_status(self, selection: Selection) -> Counts:
+        """Return how many of the selected experiments are in each status."""
+        from qexp.store.selection import selectors
+
+        with self.begin() as connection:
+            return study_progress.count_by_status(connection, selectors.where(connection, selection))
 
     def show(self, selection: Selection) -> list[ExperimentDetails]:
         """Return everything about the selected experiments."""

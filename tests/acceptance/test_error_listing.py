@@ -86,7 +86,7 @@ def test_long_lists_of_ids_are_cut_between_two_ids(failed):
 def test_the_command_of_a_group_repeats_its_experiments_and_no_others(failed, qexp, options, number):
     text = terminal("qexp", "errors", failed.name, *options).text
     again = "\n".join(blocks(text)["RuntimeError"]).partition("        again   ")[2].partition("\nmessages that")[0]
-    command = shlex.split(again)
+    command = shlex.split(again.replace(" \\\n", " "))  # as a shell reads it
     assert command[:2] == ["qexp", "requeue"]
     done = qexp(*command[1:], "-y", "--format", "json")
     assert len(json.loads(done.stdout)["requeued"]) == number

@@ -155,3 +155,10 @@ def count(connection: Connection, condition: ColumnElement[bool]) -> tuple[int, 
     closed = func.count().filter(columns.status.in_(CLOSED))
     row = connection.execute(select(closed, func.count()).select_from(tables.experiment).where(condition)).one()
     return row[0], row[1] - row[0]
+
+
+def count_by_status(connection: Connection, condition: ColumnElement[bool]) -> Counts:
+    """Return how many of the chosen experiments are in each status."""
+    columns = tables.experiment.c
+    query = select(columns.status, func.count()).where(condition).group_by(columns.status)
+    return Counts({Status(row[0]): row[1] for row in connection.execute(query)})
