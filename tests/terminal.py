@@ -48,12 +48,12 @@ class Screen:
         Assert that the text is that of `tests/data/terminal/NAME.COLUMNS.txt`.
 
         *replace* maps texts of this run (the name of a study, an id as a whole word) to stable ones. Dates, durations,
-        rates, the host and the widths of gaps and rules do not count. QEXP_WRITE_SNAPSHOTS=1 writes the file: read it
+        rates, the host and the widths of gaps and rules do not count. WRITE_SNAPSHOTS=1 writes the file: read it
         before you commit it.
         """
         file = EXPECTED / f"{name}.{self.columns}.txt"
         found = _stable(self.text, replace or {})
-        if os.environ.get("QEXP_WRITE_SNAPSHOTS"):
+        if os.environ.get("WRITE_SNAPSHOTS"):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(found, encoding="utf-8")
         assert found == file.read_text(encoding="utf-8"), f"{file.name} differs; the terminal shows:\n{self.text}"

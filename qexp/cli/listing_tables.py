@@ -1,57 +1,19 @@
-"""The tables of the commands run, list, status and errors."""
+"""The tables of the commands run, list and errors."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from qexp.cli.output import Heading, headings, status_text, table, value_text
-from qexp.cli.terminal_writer import printable
+from qexp.cli.output import Heading, status_text, table, value_text
 from qexp.dotted_names import ABSENT
-from qexp.model import Json, Status, duration, rate, short_names
+from qexp.model import Json, Status, duration, short_names
 from qexp.store.reads.experiment_rows import ExperimentView
-from qexp.store.reads.study_progress import StudyProgress
 from qexp.store.schema.value_columns import Column, columns, shapes
 from qexp.truncation import MAX_LINE, single_line
-
-_QUIET = (Status.CANCELLED, Status.PAUSED)
-"""Statuses without a column if no experiment has them."""
-
-
-def status_table(all_counts: Sequence[StudyProgress]) -> RenderableType:
-    """Return one line per study, and one more for each that is paused."""
-    shown = [s for s in Status if s not in _QUIET or any(counts.counts[s] for counts in all_counts)]
-    names = ["study", "total", *shown, "rate", "left"]
-    rows: list[list[str | Text]] = [
-        [
-            counts.study,
-            str(counts.total),
-            *(_number(counts.counts[status], status) for status in shown),
-            rate(counts.rate) if counts.open else "",
-            duration(counts.seconds_left),
-        ]
-        for counts in all_counts
-    ]
-    paused = [Text(printable(line)) for counts in all_counts if (line := pause_line(counts))]
-    return Group(table(headings(*names, right=names[1:]), rows), *paused)
-
-
-def pause_line(counts: StudyProgress) -> str:
-    """Return a line with the reason of a pause. Returns an empty text if the study is not paused."""
-    if counts.paused_at is None:
-        return ""
-    why = f": {counts.pause_reason}" if counts.pause_reason else ""
-    since = f"{counts.paused_at.astimezone():%Y-%m-%d %H:%M}"
-    return f"{counts.study} is paused since {since}{why}; resume it with 'qexp resume {counts.study}'"
-
-
-def _number(number: int, status: Status) -> Text:
-    text = status_text(status)
-    return Text(str(number), style=text.style if number else "dim")
 
 
 def experiment_table(views: Sequence[ExperimentView], parameters: Sequence[str], results: Sequence[str]) -> Table:

@@ -7,38 +7,81 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import Number, format_option, is_one_name, split_names
-from qexp.cli.output import console, say, show_json
+from qexp.cli.options import Number, WholeNumber, format_option, is_one_name, split_names
+from qexp.cli.output import console, say, show_json, wrapped
 from qexp.cli.terminal_writer import echo
 from qexp.model import Status
 
 if TYPE_CHECKING:
-    from qexp.client import Client
+    from collections.abc import Callable
+
+    from qexp.store.reads.study_overview import StudyOverview
     from qexp.store.reads.study_progress import StudyProgress
 
 
+_SHOWN = 30
+
+
 @click.command()
-@click.argument("study", required=False)
+@click.argument("studies", nargs=-1, metavar="[STUDY]...")
+@click.option("--open", "only_open", is_flag=True, help="Only studies with unfinished experiments.")
+@click.option(
+    "--limit",
+    type=WholeNumber("a whole number, or 0 for all", 0),
+    help=f"The most studies to show, the newest ones; 0: all.  [default: {_SHOWN} in a table]",
+)
 @click.option("--watch", is_flag=True, help="Show it live, until all experiments have finished or Ctrl-C.")
 @click.option("--archived", is_flag=True, help="Show the archived studies, which are left out otherwise.")
 @format_option
-def status_(study: str | None, watch: bool, archived: bool, form: str) -> None:
-    """Count the experiments of one study, or of all, by status."""
-    from qexp.cli.listing_tables import status_table
+def status_(
+    studies: tuple[str, ...], only_open: bool, limit: int | None, watch: bool, archived: bool, form: str
+) -> None:
+    """
+    Count the experiments of studies by status; the newest study is the last.
+
+    \b
+      qexp status
+      qexp status 'lenet*' --open
+    """
     from qexp.client import Client
 
+    limit = (None if form == "json" else _SHOWN) if limit is None else limit or None
+    client = Client(keeps=watch)
+
+    def look() -> StudyOverview:
+        return client.overview(split_names(studies), limit, archived, only_open)
+
     if watch:
-        _watch(Client(keeps=True), study)
-        return
-    found = Client().counts(study, archived)
-    if form == "json":
-        show_json([counts_json(counts) for counts in found])
-    elif found:
-        console().print(status_table(found))
+        _watch(look)
+    elif form == "json":
+        show_json([counts_json(counts) for counts in look().shown])
+    else:
+        _print(look(), archived, only_open)
+
+
+def _print(found: StudyOverview, archived: bool, only_open: bool) -> None:
+    from qexp.cli.status_table import status_table
+
+    if found.shown:
+        console().print(status_table(found.shown))
+    elif only_open:
+        say("no study has unfinished experiments")
     elif archived:
         say("no study is archived; 'qexp archive STUDY' archives one")
+    elif found.others:
+        say("all studies are archived; 'qexp status --archived' shows them")
     else:
         say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
+    if found.older:
+        say(wrapped(_older(found, only_open)))
+
+
+def _older(found: StudyOverview, only_open: bool) -> str:
+    """Return a line about the studies beyond the limit."""
+    text = f"{found.older:,} older {'study' if found.older == 1 else 'studies'} not shown"
+    if only_open or not found.older_open:
+        return f"{text}; --limit 0 shows all"
+    return f"{text}, {found.older_open:,} unfinished: --open, or --limit 0 for all"
 
 
 def counts_json(counts: StudyProgress) -> dict[str, Any]:
@@ -55,19 +98,19 @@ def counts_json(counts: StudyProgress) -> dict[str, Any]:
     }
 
 
-def _watch(client: Client, study: str | None) -> None:
+def _watch(look: Callable[[], StudyOverview]) -> None:
     from rich.live import Live
 
-    from qexp.cli.listing_tables import status_table
+    from qexp.cli.status_table import status_table
     from qexp.client.wait_for_study import pause
 
     with Live(console=console(), auto_refresh=False) as live:
         while True:
             began = time.monotonic()
-            found = client.counts(study)
+            found = look()
             took = time.monotonic() - began
-            live.update(status_table(found), refresh=True)
-            if all(counts.is_settled for counts in found):
+            live.update(status_table(found.shown), refresh=True)
+            if found.is_settled:
                 return
             time.sleep(max(0.5, pause(took)))
 
@@ -111,7 +154,7 @@ def ending(counts: StudyProgress) -> str:
     """Return a line about a finished study, with the command that shows failures."""
     parts = ", ".join(f"{number} {status}" for status, number in counts.counts.items() if number)
     hint = f"; see 'qexp errors {counts.study}'" if counts.counts[Status.FAILED] else ""
-    from qexp.cli.listing_tables import pause_line
+    from qexp.cli.status_table import pause_line
 
     pause = pause_line(counts)
     return f"{counts.study}: {parts or 'no experiments'}{hint}" + f"\n{pause}" * bool(pause)

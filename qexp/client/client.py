@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from qexp.grid import Grid
     from qexp.queueing.publisher import Publisher
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
+    from qexp.store.reads.study_overview import StudyOverview
     from qexp.store.selection.selectors import Selection
     from qexp.store.writes.accepting import Accepted
 
@@ -177,6 +178,20 @@ class Client:
             if study is None:
                 return []
             raise
+
+    def overview(
+        self, targets: Sequence[str] = (), limit: int | None = None, archived: bool = False, only_open: bool = False
+    ) -> StudyOverview:
+        """Return the progress of the newest studies; see `qexp.store.reads.study_overview.overview`."""
+        from qexp.store.reads import study_overview
+
+        try:
+            with self.begin() as connection:
+                return study_overview.overview(connection, targets, limit, archived, only_open)
+        except NoTablesError:
+            if targets:
+                raise
+            return study_overview.StudyOverview([], 0, 0, 0)
 
     def workers(self, stopped: int = 0) -> list[WorkerView]:
         """Return the present workers by host and name, then the last *stopped* ones that stopped."""

@@ -153,11 +153,13 @@ def rate(per_second: float | None) -> str:
     """
     Return a rate per second, minute or hour, so that the number is readable.
 
-    >>> rate(12.34), rate(0.05), rate(None)
-    ('12.3/s', '3/min', '')
+    >>> rate(7080.5), rate(12.34), rate(0.05), rate(None)
+    ('7,080/s', '12.3/s', '3/min', '')
     """
     if per_second is None:
         return ""
+    if per_second >= 100:
+        return f"{per_second:,.0f}/s"
     if per_second >= 1:
         return f"{per_second:.3g}/s"
     return f"{per_second * 60:.3g}/min" if per_second * 60 >= 1 else f"{per_second * 3600:.3g}/h"

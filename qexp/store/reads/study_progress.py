@@ -54,8 +54,8 @@ class StudyProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left at the present rate; None if no experiment is open or none has ended recently."""
-        return self.open / self.rate if self.rate and self.open else None
+        """The time left at the present rate; None if none is open, none has ended recently, or the study is paused."""
+        return self.open / self.rate if self.rate and self.open and self.paused_at is None else None
 
     def __repr__(self) -> str:
         parts = [f"{self.study}, {self.counts!r}"]
@@ -89,18 +89,22 @@ def mean_duration(connection: Connection, study: str) -> float | None:
     return connection.execute(query).scalar()
 
 
-def counts(connection: Connection, study: int | None = None, archived: bool = False) -> list[StudyProgress]:
+def counts(
+    connection: Connection, study: int | Sequence[int] | None = None, archived: bool = False
+) -> list[StudyProgress]:
     """
     Return the progress of studies, the oldest study first, by one query that reads indexes only.
 
-    Without *study*, these are all that are not archived, or with *archived* only those that are.
+    Without *study*, the id of one or several, these are all that are not archived, or with *archived* only those that
+    are.
     """
+    ids = [study] if isinstance(study, int) else study
     columns, studies = tables.experiment.c, tables.study.c
     is_archived = studies.archived_at.is_not(None) if archived else studies.archived_at.is_(None)
-    chosen = is_archived & studies.deleted_at.is_(None) if study is None else studies.id == study
+    chosen = is_archived & studies.deleted_at.is_(None) if ids is None else studies.id.in_(ids)
     numbers = (
         select(columns.study, columns.status, func.count().label("number"))
-        .where(true() if study is None else columns.study == study)
+        .where(true() if ids is None else columns.study.in_(ids))
         .group_by(columns.study, columns.status)
         .subquery()
     )

@@ -1,0 +1,79 @@
+"""The newest studies with their progress, and the number of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select
+
+from qexp.model import OPEN
+from qexp.store.connection import Connection, by_index
+from qexp.store.reads import study_progress, study_rows
+from qexp.store.reads.study_progress import StudyProgress
+from qexp.store.schema import tables
+from qexp.store.schema.expressions import has
+
+
+@dataclass(frozen=True)
+class StudyOverview:
+    """The progress of the newest studies, the oldest of them first."""
+
+    shown: list[StudyProgress]
+    older: int
+    """Older studies beyond the limit."""
+    older_open: int
+    """Those of them that have unfinished experiments."""
+    others: int
+    """Studies that were left out because they are archived, or because others were asked for and they are not."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether no experiment of the shown studies moves until a person acts, and no other is unfinished."""
+        return self.older_open == 0 and all(counts.is_settled for counts in self.shown)
+
+
+def overview(
+    connection: Connection,
+    targets: Sequence[str] = (),
+    limit: int | None = None,
+    archived: bool = False,
+    only_open: bool = False,
+) -> StudyOverview:
+    """
+    Return the progress of the newest *limit* studies, by default of all; experiments of other studies are not counted.
+
+    *targets* are names and patterns. Studies that are archived are left out, unless their full name is given; with
+    *archived*, all others are. With *only_open*, these are studies with unfinished experiments.
+    """
+    found = _found(connection, targets)
+    wanted = [row for row in found if row.is_archived == archived or row.name in targets]
+    chosen = [row for row in wanted if row.is_open or not only_open]
+    count = len(chosen) if limit is None else min(limit, len(chosen))
+    older, newest = chosen[: len(chosen) - count], chosen[len(chosen) - count :]
+    shown = study_progress.counts(connection, [row.id for row in newest]) if newest else []
+    return StudyOverview(shown, len(older), sum(row.is_open for row in older), len(found) - len(wanted))
+
+
+@dataclass(frozen=True)
+class _StudyState:
+    """A study, whether it has unfinished experiments, and whether it is archived."""
+
+    id: int
+    name: str
+    is_open: bool
+    is_archived: bool
+
+
+def _found(connection: Connection, targets: Sequence[str]) -> list[_StudyState]:
+    """Return the studies, the oldest first, by a few index look-ups for each."""
+    studies = tables.study.c
+    query = (
+        select(studies.id, studies.name, or_(*map(has, OPEN)), studies.archived_at.is_not(None))
+        .where(studies.deleted_at.is_(None))
+        .order_by(studies.id)
+    )
+    if targets:
+        query = query.where(studies.id.in_([row.id for row in study_rows.matching(connection, targets)]))
+    by_index(connection)
+    return [_StudyState(*row) for row in connection.execute(query)]
