@@ -31,6 +31,25 @@ def long_frame(points: Iterable[tuple[int, int, str, int, float, datetime]]) -> 
     return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in pairs})
 
 
+def with_parameters(points: pd.DataFrame, parameters: pd.DataFrame) -> pd.DataFrame:
+    """
+    Return points with the parameters of their experiments as further columns.
+
+    *parameters* has a row for each experiment of the points, in the order of ids. A parameter whose name is a column of
+    points gets the prefix `param.`.
+    """
+    taken, names = {*points.columns, *parameters.columns}, {}
+    for name in parameters.columns.intersection(points.columns).drop("id"):
+        free = f"param.{name}"
+        while free in taken:
+            free = f"param.{free}"
+        names[name] = free
+        taken.add(free)
+    places = pd.Index(parameters["id"]).get_indexer(pd.Index(points["id"]))
+    added = parameters.drop(columns="id").rename(columns=names).take(places)
+    return pd.concat([points, added.set_axis(points.index)], axis=1)
+
+
 def list_frame(rows: Iterable[tuple[int, int, datetime, Json]]) -> pd.DataFrame:
     """Return one row per row of a list: id, attempt, at (UTC), then a column per key in order of appearance."""
     rows = list(rows)

@@ -59,14 +59,17 @@ def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write all points to a .csv, .parquet or .json file."
 )
+@click.option("--params", is_flag=True, help="Add the parameters of the experiments as columns of the file or JSON.")
 @format_option
-def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, output: Path | None, form: str) -> None:
+def metrics_(
+    selection: Selection, names: tuple[str, ...], listed: str | None, output: Path | None, params: bool, form: str
+) -> None:
     """
     Show the series that experiments have recorded, and their lists.
 
     \b
       qexp metrics 17
-      qexp metrics digits --name loss -o loss.parquet
+      qexp metrics digits --name loss --params -o loss.parquet
       qexp metrics 17 --list incumbents
     """
     from qexp.analysis.export import row_dicts, writer
@@ -74,7 +77,7 @@ def metrics_(selection: Selection, names: tuple[str, ...], listed: str | None, o
 
     save = writer(output) if output is not None else None
     records = Records()
-    frame = records.rows(selection, listed) if listed else records.metrics(selection, names)
+    frame = records.rows(selection, listed) if listed else records.metrics(selection, names, params=params)
     if save is not None:
         save([frame])
         echo(f"{output}: {len(frame)} rows")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
+from qexp.client import experiment_queries
 from qexp.client.client import Client
 from qexp.errors import ContextError
 from qexp.file_storage import Files
@@ -59,14 +62,22 @@ class Records:
                 number, records.output(connection, experiment, number, after), running and number == last
             )
 
-    def metrics(self, selection: Selection, names: Sequence[str] = (), every: bool = False) -> pd.DataFrame:
+    def metrics(
+        self, selection: Selection, names: Sequence[str] = (), every: bool = False, params: bool = False
+    ) -> pd.DataFrame:
         """Return the series of the selected experiments as a long frame; see `qexp.metrics`."""
-        from qexp.analysis.series_frames import long_frame
+        from qexp.analysis.series_frames import long_frame, with_parameters
 
         with self._client.begin() as connection:
+            # both reads see the same experiments
+            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
             condition = selectors.where(connection, selection)
-            frame = long_frame(records.series(connection, condition, names, every))
-            return _with_study(connection, selection, frame)
+            points = long_frame(records.series(connection, condition, names, every))
+            frame = _with_study(connection, selection, points)
+            if not params:
+                return frame
+            ids = points["id"].unique().tolist()
+            return with_parameters(frame, experiment_queries.parameters(connection, selection, ids))
 
     def rows(self, selection: Selection, name: str) -> pd.DataFrame:
         """Return the rows of a list of the selected experiments: id, attempt, at, then one column per key."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import ColumnElement, text
+from sqlalchemy import ColumnElement, and_, text
 
 from qexp.analysis.html_elements import visible
 from qexp.escapes import printable
@@ -17,6 +17,8 @@ from qexp.store.reads import experiment_rows, revisions, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.staleness_model import differences
+from qexp.store.schema import tables
+from qexp.store.schema.expressions import among
 from qexp.store.selection import column_choice, selectors, sorting
 from qexp.store.selection.selectors import Selection
 
@@ -104,6 +106,17 @@ def frame(
         return table
     labels = {label: sources.get(label, "fact") for label in table.columns}
     return table.reindex(columns=column_choice.chosen(columns, labels, chosen.studies, "columns"))
+
+
+def parameters(connection: Connection, selection: Selection, ids: Sequence[int]) -> pd.DataFrame:
+    """Return `id` and one column per parameter for those selected experiments that have one of the *ids*."""
+    from qexp.analysis.frame import frame_and_sources as build
+
+    chosen = _Chosen.of(connection, selection)
+    condition = and_(chosen.condition, among(tables.experiment.c.id, ids))
+    blocks = experiment_rows.blocks(connection, condition, chosen.with_study)
+    table, sources = build(blocks, chosen.parameters, chosen.results, chosen.with_study)
+    return table[[name for name in table.columns if name == "id" or sources.get(name) == "params"]]
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ class Study(StudyControl, StudyRecords):
     def metrics(
         self,
         *names: str,
+        params: bool = False,
         every: bool = False,
         where: str | None = None,
         since: str | None = None,
@@ -102,7 +103,7 @@ class Study(StudyControl, StudyRecords):
     ) -> pd.DataFrame:
         """Return the series of experiments; see `qexp.metrics`."""
         selection = _narrowed(self.name, where, since, host, stale, current)
-        return Records(self._client).metrics(selection, names, every)
+        return Records(self._client).metrics(selection, names, every, params)
 
     def plot(
         self,
@@ -290,6 +291,7 @@ def load(
 def metrics(
     study: str | Iterable[str],
     *names: str,
+    params: bool = False,
     every: bool = False,
     where: str | None = None,
     since: str | None = None,
@@ -300,8 +302,12 @@ def metrics(
     """
     Return the series of a study's experiments as a long pandas DataFrame, one row per point.
 
-    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. If a
-    later attempt repeats steps of an earlier one, the later points count; *every* returns all points. *where*, *since*,
-    *host*, *stale* and *current* are those of `qexp.load`. *study* may be a pattern or a list, as in `qexp.load`.
+    Columns: id (of the experiment), attempt, name, step, value and at (UTC); only the series *names*, if given. The
+    order is that of id, name and step. *params* adds one column per parameter, with its name in frames, ready for
+    `groupby` and seaborn; a parameter named `step` becomes `param.step`.
+
+    If a later attempt repeats steps of an earlier one, the later points count; *every* returns all points. *where*,
+    *since*, *host*, *stale* and *current* are those of `qexp.load`. *study* may be a pattern or a list, as there; with
+    *params*, the frame then has the column `study`.
     """
-    return Records().metrics(_narrowed(study, where, since, host, stale, current), names, every)
+    return Records().metrics(_narrowed(study, where, since, host, stale, current), names, every, params)

@@ -12,7 +12,9 @@ from qexp.client.listings.artifacts import ArtifactFile, Artifacts
 from qexp.client.listings.attempt_text import AttemptText
 from qexp.client.listings.errors import ErrorGroups
 from qexp.client.listings.experiments import ExperimentList
+from qexp.client.listings.results import ResultList, flat_results
 from qexp.client.named_study import ExperimentIds, NamedStudy, StatusNames
+from qexp.model import Status
 from qexp.store.selection.selectors import Selection
 
 if TYPE_CHECKING:
@@ -61,6 +63,30 @@ class StudyRecords(NamedStudy):
             current=current,
         )
         return ExperimentList([] if chosen is None else self._client.experiments(chosen, limit, sort))
+
+    def results(
+        self,
+        params: bool = False,
+        *,
+        ids: ExperimentIds = None,
+        where: str | None = None,
+        since: str | None = None,
+        host: str | None = None,
+        stale: bool | None = None,
+        current: bool = False,
+        sort: str | Iterable[str] = (),
+        limit: int | None = None,
+    ) -> ResultList:
+        """
+        Return the results of done experiments as flat dicts: `pd.DataFrame(study.results())`.
+
+        A mapping in a result becomes an entry per key, with the name that frames give it, such as `train.acc`. *params*
+        adds `id` and the parameters. The other arguments are those of `experiments`. `frame` also has the experiments
+        that are not done, and typed columns.
+        """
+        chosen = self._chosen(ids, Status.DONE, where=where, since=since, host=host, stale=stale, current=current)
+        views = [] if chosen is None else self._client.experiments(chosen, limit, sort)
+        return flat_results(views, self._client.study(self.name), params)
 
     def show(self, experiment: int) -> ExperimentDetails:
         """

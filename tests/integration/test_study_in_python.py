@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from study_support import made_study
 
@@ -158,3 +159,40 @@ def test_artifacts_are_listed_read_and_saved(study, made, raw, tmp_path):
     (tmp_path / "folder").mkdir()
     assert found[0].save(tmp_path / "folder") == tmp_path / "folder" / "m.bin"
     assert study.artifacts("other") == []
+
+
+def test_results_are_flat_and_go_straight_to_pandas(study, made):
+    results = study.results()
+    assert results == [{"accuracy": 0.125, "train.acc": 0.5}, {"accuracy": 0.25, "train.acc": 0.5}]
+    frame = pd.DataFrame(results)
+    assert frame.to_dict("list") == study.frame(where="status = 'done'")[["accuracy", "train.acc"]].to_dict("list")
+    first, *_ = study.results(params=True, sort="-accuracy")
+    assert first == {"id": made.ids("lr = 0.5")[0], "lr": 0.5, "seed": 0, "accuracy": 0.25, "train.acc": 0.5}
+    assert repr(results).splitlines()[0].split() == ["accuracy", "train.acc"]
+    assert repr(study.results(where="lr > 100")) == "no experiment is done"
+
+
+def test_series_have_parameters_as_columns(client, raw, tmp_path):
+    # Given series of two experiments, and parameters with nested and taken names
+    made = made_study(client, raw, tmp_path)
+    made.enqueue({"lr": [0.1, 0.2, 0.3], "optimizer": [{"name": "adam"}], "step": [7], "param.step": [8]})
+    made.finish(lambda params: {"accuracy": 1.0, "lr": 5})
+    for number in made.ids("lr < 0.3"):
+        raw.execute(
+            "insert into metric (experiment, attempt, name, step, value, at)"
+            " select %s, 1, name, step, step * 0.5, now()"
+            " from unnest('{loss,acc}'::text[]) as name, generate_series(0, 2) as step",
+            [number],
+        )
+    # When they are read with the parameters
+    plain, frame = qexp.metrics(made.name, "acc"), qexp.metrics(made.name, "acc", params=True)
+    # Then each point has those of its experiment, with the names of frames
+    assert frame[plain.columns].equals(plain)
+    added = [*frame.columns][len(plain.columns) :]
+    assert added == ["lr", "optimizer.name", "param.param.step", "param.step"]
+    assert frame.groupby("lr")["value"].sum().to_dict() == {0.1: 1.5, 0.2: 1.5}
+    assert frame["param.param.step"].tolist() == [7] * 6
+    assert frame["param.step"].tolist() == [8] * 6
+    assert len(qexp.Study(made.name).metrics(params=True)) == 12
+    # And also without any point
+    assert [*qexp.metrics(made.name, "other", params=True).columns[:7]] == [*plain.columns, "lr"]
