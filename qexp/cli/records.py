@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from qexp.cli.artifact_copies import copy
 from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
 from qexp.cli.output import console, headings, say, show_json, table, value_text
 from qexp.cli.terminal_writer import Stream, echo, exact
+from qexp.truncation import listed as some
 from qexp.units import size_text
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
     from qexp.store.reads.records import Artifact, CodeSnapshot
     from qexp.store.selection.selectors import Selection
+
+_NAMED = 8
+"""The most names of artifacts in a message."""
 
 attempt_option = click.option(
     "--attempt",
@@ -140,35 +144,44 @@ def _rows(frame: pd.DataFrame) -> object:
 @selection_options()
 @click.option("--get", "name", metavar="NAME", help="Copy the artifacts of this name to this machine.")
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="The file to write; -: standard output.  [default: ID/NAME]"
+    "-o",
+    "--output",
+    metavar="FILE|FOLDER/",
+    help="A file; a folder, for a file ID-NAME of each experiment; or -, standard output.  [default: ID/NAME]",
 )
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @format_option
-def artifacts_(selection: Selection, name: str | None, output: Path | None, form: str) -> None:
-    """List the artifacts of experiments, or copy them to this machine."""
+def artifacts_(selection: Selection, name: str | None, output: str | None, overwrite: bool, form: str) -> None:
+    """
+    List the artifacts of experiments, or copy them to this machine.
+
+    \b
+      qexp artifacts 17 --get model.pkl
+      qexp artifacts lenet --get model.pkl -o models/
+    """
     from qexp.client import Records
 
+    if name is None and (output is not None or overwrite):
+        raise click.UsageError(f"{'-o' if output is not None else '--overwrite'} needs --get NAME")
     records = Records()
-    found = [item for item in records.artifacts(selection) if name in (None, item.name)]
+    every = records.artifacts(selection)
+    found = [item for item in every if name in (None, item.name)]
     if name is not None:
         if not found:
-            raise click.UsageError(f"none of these experiments has an artifact {name!r}")
-        if output is not None and len(found) > 1:
-            raise click.UsageError(
-                f"{len(found)} experiments have an artifact {name!r}; -o needs one of them, by its id"
-            )
-        if output == Path("-"):
-            sys.stdout.buffer.write(records.content(found[0]))
-            return
-        for item in found:
-            target = output or Path(str(item.experiment)) / item.name
-            records.fetch(item, target)
-            echo(f"{target}: {size_text(item.size)}")
+            raise click.UsageError(f"none of these experiments has an artifact {name!r}{_names(every)}")
+        copy(records, found, output, overwrite)
     elif form == "json":
         show_json([vars(item) for item in found])
     elif found:
         console().print(_artifacts(found))
     else:
         say("no artifacts; keep a file in your function with context.artifact(name, path_or_bytes)")
+
+
+def _names(found: list[Artifact]) -> str:
+    """Return the names of the artifacts that experiments have, for the message about a wrong one."""
+    names = list(dict.fromkeys(item.name for item in found))
+    return f"; they have {some(names, _NAMED)}" if names else ""
 
 
 def _artifacts(found: list[Artifact]) -> object:
