@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -53,6 +53,16 @@ def level(priority: int) -> int:
 def task_id(ids: tuple[int, ...], attempt: int) -> str:
     """Return a Celery task id that is equal for equal ids, so that you can match monitors, logs and rows."""
     return str(uuid5(_NAMESPACE, f"{','.join(map(str, ids))}:{attempt}"))
+
+
+def study_of(headers: Mapping[str, Any]) -> str:
+    """
+    Return the name of the study in the line of a message. Anybody may put another text there.
+
+    >>> study_of({"argsrepr": "lenet #17  lr=0.1"})
+    'lenet'
+    """
+    return str(headers.get("argsrepr")).partition(" #")[0]
 
 
 def ids_of(arguments: Sequence[Any]) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import sys
 import traceback
 import uuid
@@ -13,6 +14,7 @@ from typing import Any
 from celery import Celery, signals
 
 from qexp.errors import ExperimentFailedError, QexpError, SettingsError
+from qexp.model import counted
 from qexp.queueing import messages
 from qexp.settings import Settings
 from qexp.store.reconnecting import ReconnectingConnection
@@ -22,8 +24,11 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child.message_runner import MessageRunner
 from qexp.worker.child.startup import detach
 from qexp.worker.lifetime import WorkerLifetime
+from qexp.worker.main import introduction
 from qexp.worker.main.process import MainProcess
 from qexp.worker.slots import SLOTS
+
+log = logging.getLogger(__name__)
 
 
 def install(app: Celery, settings: Settings) -> None:
@@ -43,16 +48,24 @@ def install(app: Celery, settings: Settings) -> None:
         """Tells the main process that a child has taken a message, or died."""
 
         def child_accepted(self, headers: Mapping[str, Any]) -> None:
+            main_process.progress.note(messages.study_of(headers))
             if study := headers.get(messages.PROBE):
                 main_process.wake(study)
 
         def child_died(self, arguments: Sequence[Any], pid: int, reason: str) -> None:
             main_process.record_crash(messages.ids_of(arguments), pid, reason)
 
-    @app.task(name=messages.TASK, Request=ExperimentRequest, throws=(ExperimentFailedError,))  # type: ignore[untyped-decorator]
+    @app.task(name=messages.TASK, Request=ExperimentRequest, throws=(QexpError,))  # type: ignore[untyped-decorator]
     def run(*arguments: Any) -> None:
         """Run announced experiments."""
-        message_runner().run(messages.ids_of(arguments))
+        ids = messages.ids_of(arguments)
+        try:
+            message_runner().run(ids)
+        except ExperimentFailedError:
+            raise  # each failure is logged already
+        except QexpError as error:
+            log.error("%s: a message with %s is lost, and will be sent again", error, counted(len(ids), "experiment"))
+            raise
 
     class ExperimentWorker(internals.MainWorker):
         """Gives back running experiments before a cold shutdown: a killed child would look like a failure."""
@@ -60,9 +73,15 @@ def install(app: Celery, settings: Settings) -> None:
         def before_kill(self, running: Iterable[Sequence[Any]]) -> None:
             main_process.give_back(number for arguments in running for number in messages.ids_of(arguments))
 
+        def introduce(self) -> None:
+            introduction.log_start(settings, self.hostname, self.concurrency, internals.queues_of(app))
+
     internals.use(app, ExperimentWorker)
+    internals.default_to_info()
+    deaths = internals.ChildDeathFilter(main_process.explains_death)
 
     def register(sender: Any, **_: Any) -> None:
+        main_process.log.open()
         try:
             internals.check_pool(sender)
             if sender.concurrency > SLOTS:
@@ -82,23 +101,36 @@ def install(app: Celery, settings: Settings) -> None:
         queues = internals.queues_of(app)
 
         def stop_taking() -> None:
+            main_process.progress.stop_taking()
             internals.stop_taking(sender, queues)
 
         internals.wake_on_signals(sender)
         lifetime.start(queues, stop_taking)
-        main_process.start(stop_taking)
+        main_process.start(queues, stop_taking)
+        if not main_process.log.is_celerys:
+            log.info("%s ready.", sender.hostname)
+
+    def configure_log(logger: Any, loglevel: int, logfile: str | None, colorize: bool, **_: Any) -> None:
+        main_process.log.configure(logger, loglevel, logfile, colorize, [deaths])
+        if not main_process.log.is_celerys:
+            internals.mute(loglevel)
 
     def start_child(**_: Any) -> None:
-        if internals.child_index() is not None:  # the pool "solo" sends the signal in the main process
+        if internals.child_index() is None:  # the pool "solo" sends the signal in the main process
+            main_process.log.keep_stream()
+        else:
+            main_process.log.forward()
             detach()
 
-    def announce_stop(**_: Any) -> None:
+    def announce_stop(sig: str, how: str, **_: Any) -> None:
         main_process.slots.announce_stop()
+        main_process.log.call_soon(lambda: introduction.log_stop(sig, how, len(main_process.slots.occupied())))
 
     def shut_down(**_: Any) -> None:
         main_process.shut_down()
         gc.freeze()  # otherwise the interpreter collects garbage in all imported modules as it exits
 
+    signals.after_setup_logger.connect(configure_log, weak=False)
     signals.worker_init.connect(register, weak=False)
     signals.worker_process_init.connect(start_child, weak=False)
     signals.worker_shutting_down.connect(announce_stop, weak=False)

@@ -12,7 +12,9 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from queue import Empty
 from typing import Any
 
@@ -20,8 +22,10 @@ from billiard.exceptions import WorkerLostError
 from billiard.pool import TERMINATE
 from billiard.process import current_process
 from celery import Celery
+from celery.apps import worker as apps_worker
 from celery.apps.worker import Worker
 from celery.concurrency import get_implementation, prefork, solo
+from celery.exceptions import SecurityWarning
 from celery.worker import state
 from celery.worker.request import Request
 from kombu.transport import TRANSPORT_ALIASES, redis
@@ -109,12 +113,55 @@ class Pool(prefork.TaskPool):  # type: ignore[misc]
             child.join()
 
 
+def default_to_info() -> None:
+    """Let `celery worker` log its events without `--loglevel INFO`."""
+    if module := sys.modules.get("celery.bin.worker"):  # otherwise this is no command of Celery
+        for option in module.worker.params:
+            if option.name == "loglevel":
+                option.default = "INFO"
+
+
+def mute(level: int) -> None:
+    """Let Celery log only problems that qexp does not log itself."""
+    for name in ("celery", "kombu"):
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL)  # deaths of children
+    apps_worker.safe_say = lambda *_, **__: None
+
+
+class ChildDeathFilter(logging.Filter):
+    """Drops the lines of billiard about deaths that *is_known* knows, and shortens the others."""
+
+    def __init__(self, is_known: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.is_known = is_known
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != "multiprocessing" or not str(record.msg).startswith("Process %r pid:%r exited"):
+            return True
+        _, pid, status = record.args if isinstance(record.args, tuple) else (None, 0, "")
+        record.msg, record.args, record.exc_info = "process %s ended without an experiment: %s", (pid, status), None
+        return not self.is_known(int(str(pid)))
+
+
 class MainWorker(Worker):  # type: ignore[misc]
     """A worker without gossip and mingle, whose traffic grows with the square of the number of workers."""
 
     def __init__(self, **options: Any) -> None:
         use_own_transport()
+        # Celery warns root of messages with code, but qexp accepts JSON only; `introduce` can say the rest in a line
+        warnings.simplefilter("ignore", SecurityWarning)
         super().__init__(**{**options, "without_gossip": True, "without_mingle": True})
+
+    def emit_banner(self) -> None:
+        """Call `introduce` instead of printing Celery's banner, unless the level is DEBUG."""
+        if self.loglevel <= logging.DEBUG:
+            super().emit_banner()
+        else:
+            self.introduce()
+
+    def introduce(self) -> None:
+        """Log what this worker is."""
 
     def wait_for_soft_shutdown(self) -> None:
         """Call `before_kill` just before a cold shutdown kills the children."""

@@ -71,7 +71,7 @@ class Exploit:
 def test_messages_without_json_or_ids_run_nothing_and_the_worker_survives(study, site, workers, tmp_path):
     own, log = f"q_{uuid.uuid4().hex[:8]}", tmp_path / "worker.log"
     made = study("def f(x): return x", {"x": 1}, queue=own)
-    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-Q", own, "-c", "1", "-l", "INFO"]
+    line = [sys.executable, "-m", "celery", "-A", "qexp", "worker", "-Q", own, "-c", "1", "-l", "DEBUG"]
     # Given messages with code, and messages without experiments
     headers = {"task": TASK, "id": str(uuid.uuid4()), "lang": "py"}
     exploit = ([[Exploit(str(tmp_path / "hacked"))]], {}, {})
@@ -344,7 +344,7 @@ def test_a_worker_that_must_stop_immediately_releases_its_experiments(
     all_of_it = signals[0] == "all processes"
     for number in [] if all_of_it else signals[:-1]:
         first.process.send_signal(number)
-        eventually(lambda: "Warm shutdown" in first.text(), "the warm shutdown to begin")
+        eventually(lambda: "stopping: 2 experiments run" in first.text(), "the warm shutdown to begin")
     (signal_all if all_of_it else os.kill)(first.process.pid, signals[-1])
     eventually(lambda: first.process.poll() is not None, "the worker to stop")
     # Then both run again on another worker, and neither counts as failed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import re
 import select
@@ -28,7 +29,7 @@ from qexp.queueing.messages import Message
 from qexp.worker import celery_internals as internals
 
 WORKER = """
-import os, signal, sys, time
+import logging, os, signal, sys, time
 from pathlib import Path
 from celery import signals
 from qexp import settings
@@ -51,6 +52,9 @@ class Request(internals.MessageRequest):
         say("died", arguments, pid, reason)
 
 class Worker(internals.MainWorker):
+    def introduce(self):
+        say("introduced")
+
     def before_kill(self, running):
         say("running", [messages.ids_of(arguments) for arguments in running])
 
@@ -65,6 +69,12 @@ def run(ids):
         time.sleep(0.02)
     say("ended", ids)
 
+def mute(loglevel, **_):
+    internals.mute(loglevel)
+    logging.getLogger("multiprocessing").handlers[0].addFilter(internals.ChildDeathFilter(lambda pid: False))
+
+if "mute" in sys.argv:
+    signals.after_setup_logger.connect(mute, weak=False)
 consumers = []
 signals.worker_ready.connect(lambda sender, **_: consumers.append(sender), weak=False)
 signals.worker_process_shutdown.connect(lambda **_: say("waited for"), weak=False)
@@ -76,12 +86,13 @@ sys.exit(worker.exitcode)
 
 
 @pytest.fixture
-def worker(site, tmp_path):
+def worker(site, tmp_path, request):
     """A worker with one child that uses only the module under test; its task prints what happens."""
+    options = getattr(request, "param", [])
     queue = f"q_{uuid.uuid4().hex[:8]}"
     log = tmp_path / "log"
     with log.open("wb") as file:
-        command = [sys.executable, "-c", WORKER, queue]
+        command = [sys.executable, "-c", WORKER, queue, *options]
         process = subprocess.Popen(command, stdout=file, stderr=file, cwd=tmp_path, start_new_session=True)
 
     def says(pattern):
@@ -95,7 +106,7 @@ def worker(site, tmp_path):
     def send(*ids, line=""):
         publish(site, Message(queue, ids, 1, line))
 
-    says(" ready\\.")
+    says("introduced" if options else " ready\\.")
     yield SimpleNamespace(process=process, queue=queue, folder=tmp_path, says=says, send=send, text=log.read_text)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -165,6 +176,53 @@ def test_wait_for_soft_shutdown_without_it_experiments_of_an_immediately_stopped
     worker.says("accepted")  # Celery cancels a message whose acceptance its main process has not read yet
     worker.process.send_signal(signal.SIGQUIT)
     worker.says(r"running \[\[4\]\]")
+
+
+muted = pytest.mark.parametrize("worker", [["mute"]], indirect=True)
+
+
+def test_emit_banner_without_it_celery_s_banner_stands_above_the_log(worker):
+    assert "introduced" in worker.text()
+    assert "task events" not in worker.text()
+
+
+@muted
+def test_safe_say_and_the_names_of_loggers_without_them_celery_s_lines_stand_between_those_of_qexp(worker):
+    worker.send(1)
+    worker.says(r"ended \[1\]")
+    worker.process.terminate()
+    assert worker.process.wait() == 0
+    assert not re.search("shutdown|ready|Connected|received|succeeded", worker.text())
+
+
+@muted
+def test_the_text_about_a_dead_child_without_it_its_death_is_logged_twice_and_with_a_traceback(worker):
+    worker.send(2)
+    worker.says(r"process \d+ ended without an experiment: signal 9 \(SIGKILL\)")
+    worker.says("died")
+    worker.process.terminate()
+    assert worker.process.wait() == 0
+    assert not re.search("Task handler|Traceback|exited with", worker.text())
+
+
+def test_a_death_that_is_known_is_not_logged():
+    made = logging.makeLogRecord(
+        {
+            "name": "multiprocessing",
+            "msg": "Process %r pid:%r exited with %r",
+            "args": ("ForkPoolWorker-1", 7, "signal 9"),
+        }
+    )
+    assert not internals.ChildDeathFilter(lambda pid: pid == 7).filter(made)
+
+
+def test_params_of_celery_s_command_without_them_celery_worker_logs_only_problems(monkeypatch):
+    from celery.bin.worker import worker
+
+    (option,) = [option for option in worker.params if option.name == "loglevel"]
+    monkeypatch.setattr(option, "default", "WARNING")
+    internals.default_to_info()
+    assert worker.make_context("worker", [], resilient_parsing=True).params["loglevel"] == logging.INFO
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo", f"{internals.Pool.__module__}:Pool"])

@@ -15,7 +15,7 @@ from qexp.store.selection.selectors import Selection
 from qexp.store.writes import claiming
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
-from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox import RecordedOutcome, ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.child.result_log import ResultLog
 from qexp.worker.lifetime import WorkerLifetime
@@ -169,7 +169,7 @@ def test_an_outcome_whose_answer_was_lost_is_not_logged_as_late(client, raw, cla
     postgres = ReconnectingConnection(client.settings)
     results = ResultOutbox(client.settings, postgres)
     assert claiming.finish(raw, claims[0], outcome) is not None
-    assert results.record(claims[0], outcome) == outcome
+    assert results.record(claims[0], outcome) == RecordedOutcome(outcome, was_known=True)
     assert results.record(claims[0], Outcome(departure=Departure("paused"))) is None
     assert [record.getMessage() for record in caplog.records if "too late" in record.getMessage()] == [
         f"experiment {claims[0].id}: attempt 1 came too late: its result is discarded"

@@ -88,7 +88,7 @@ def test_after_five_lost_workers_an_experiment_fails(client, raw, two):
         (failed,) = worker_rows.recover(
             raw, worker_rows.SilentWorker(worker, "", "", in_a_minute(), False, [number]), LOST
         )
-        assert (failed.due is None) == (attempt == 6)
+        assert (failed.retry_in is None) == (attempt == 6)
     assert statuses(client, two)[0] == "failed"
 
 

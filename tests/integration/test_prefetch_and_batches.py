@@ -23,7 +23,7 @@ from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.child import result_log
 from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.message_runner import MessageRunner
-from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.child.outbox import RecordedOutcome, ResultOutbox
 from qexp.worker.child.prefetch import ClaimPrefetcher
 from qexp.worker.child.result_batcher import ResultBatcher
 from qexp.worker.lifetime import WorkerLifetime
@@ -206,7 +206,7 @@ def test_an_attempt_whose_outcome_waits_in_the_outbox_is_not_released(client, st
     process.claims.give_back()
     # Then it keeps the attempt
     assert rows(client, study)[claim.id] == ("running", 1)
-    assert ResultOutbox(client.settings, line).record(claim, failed) == failed
+    assert ResultOutbox(client.settings, line).record(claim, failed) == RecordedOutcome(failed)
 
 
 def test_a_main_process_whose_threads_close_descriptors_is_not_replaced(client, scratch, line, process, monkeypatch):

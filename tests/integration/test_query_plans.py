@@ -11,7 +11,7 @@ from sqlalchemy import event
 from qexp.client import Client
 from qexp.model import Status
 from qexp.store.connection import Database, connect
-from qexp.store.reads import study_progress, study_rows
+from qexp.store.reads import study_progress, study_rows, worker_progress
 from qexp.store.rules import failure_limit, notifications, worker_quarantine
 from qexp.store.writes import claiming, publishing, worker_rows
 
@@ -160,6 +160,9 @@ LOOKS = {
     "lost": publishing.backlogs,
     "counts": study_progress.counts,
     "counts of one": lambda connection: study_progress.counts(connection, 1),
+    "progress in a log": lambda connection: worker_progress.progress(connection, ["large"]),
+    "settled studies": lambda connection: worker_progress.settled(connection, ["large"]),
+    "state of queues": lambda connection: worker_progress.open_studies(connection, ["large"]),
     "brakes": failure_limit.exceeded,
     "notices": lambda connection: notifications.news(connection, False, LEASE, 30),
     "suspects": lambda connection: worker_quarantine.suspects(connection, LEASE),

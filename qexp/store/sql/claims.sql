@@ -124,7 +124,7 @@ WHERE  a.experiment = ANY(%(ids)s::bigint[]) AND a.worker = %(worker)s AND a.out
 -- more or less. After a lost worker it is due now. An experiment whose worker dies a third time, while it runs alone,
 -- has killed that worker. No row: other workers have the experiments.
 WITH chosen AS (
-  SELECT e.*, r.source, r.retries, (
+  SELECT e.*, s.name AS study_name, r.source, r.retries, (
            SELECT count(*) FROM attempt a
            WHERE  a.experiment = e.id AND a.number > e.forgiven AND a.outcome = %(failure)s::text
          ) AS failures
@@ -159,7 +159,8 @@ WITH chosen AS (
          finished_at = CASE WHEN NOT j.again THEN coalesce(%(now)s, now()) END
   FROM   judged j
   WHERE  e.id = j.id
-  RETURNING e.id, e.attempt, e.not_before
+  RETURNING e.id, e.attempt, j.study_name, extract(epoch FROM coalesce(%(now)s, now()) - j.started_at)::float8 AS seconds,
+            CASE WHEN j.again THEN j.delay END AS retry_in
 ), written AS (
   INSERT INTO attempt (experiment, number, study, revision, worker, pid, started_at, finished_at, outcome, source,
                        error_type, error_message, error_frame, error_fingerprint, traceback, exit_signal, result, result_exact,
@@ -171,7 +172,7 @@ WITH chosen AS (
          %(traceback)s, %(exit_signal)s, found, found_exact, %(cpu_seconds)s, %(peak_memory)s, %(gpu_memory)s, %(energy_kwh)s
   FROM   judged
 )
-SELECT id, attempt, not_before FROM ended ORDER BY id;
+SELECT id, attempt, study_name, seconds, retry_in FROM ended ORDER BY id;
 
 -- depart: end attempts that did not finish. A 'released' experiment runs again, a 'paused' one when a person resumes it.
 -- An experiment that is given back more often than its retries allow fails. No row: other workers have the experiments.

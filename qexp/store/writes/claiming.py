@@ -96,6 +96,10 @@ class FinishedAttempt:
 
     urls: Sequence[str] = ()
     """Files of checkpoints that were dropped with its result; the caller deletes them."""
+    retry_in: float | None = None
+    """Seconds until the next attempt is due, if this one failed; None: there is none."""
+    was_known: bool = False
+    """Whether it was recorded before."""
 
 
 class EncodedResult(NamedTuple):
@@ -176,7 +180,8 @@ def finish(
     if outcome.error is not None:
         fence = {"worker": claim.worker, "attempt": claim.attempt, "pid": None}
         values = {"ids": [claim.id], **fence, "worker_died": False}
-        return FinishedAttempt() if _fail(raw, values, outcome.error, outcome, claim.source, now) else None
+        failed = _fail(raw, values, outcome.error, outcome, claim.source, now)
+        return FinishedAttempt(retry_in=failed[0].retry_in) if failed else None
     item = encode_result(claim, outcome, names=names, registered=registered)
     return finish_all(raw, claim.worker, [item], now).get(claim.id)
 
@@ -189,11 +194,15 @@ def recorded_before(raw: RawConnection, attempts: Mapping[int, int], worker: UUI
 
 @dataclass(frozen=True)
 class FailedAttempt:
-    """An attempt that failed, and when the next attempt is due; None: there is none."""
+    """An attempt that failed."""
 
     id: int
     attempt: int
-    due: datetime | None
+    study: str
+    seconds: float
+    """How long it ran."""
+    retry_in: float | None
+    """Seconds until the next attempt is due; None: there is none."""
 
 
 def crash(

@@ -108,9 +108,7 @@ class MessageRunner:
         try:
             return self._runner.attempt(claim)
         except Exception as error:
-            log.exception(
-                "experiment %d: attempt %d failed, because its folder cannot be created", claim.id, claim.attempt
-            )
+            log.debug("the folder of attempt %d of #%d cannot be made", claim.attempt, claim.id, exc_info=True)
             return Outcome(error=failure.describe(error, Failure.CRASHED, claim.folder))
 
     def _each_second(self) -> None:
@@ -127,10 +125,8 @@ class MessageRunner:
         """
         if claim := self._held.running:
             if self._worker_stops():
-                log.warning("experiment %d: given back, because its worker stops", claim.id)
                 self._results.record_now(claim, Outcome(departure=Departure("released")))
             else:
-                log.error("experiment %d: %s", claim.id, STOPPED.message)
                 self._results.record_now(claim, Outcome(error=STOPPED))
         self._claims.give_back()
         self._results.flush()

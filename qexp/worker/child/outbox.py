@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 from qexp.errors import FilesError
@@ -33,6 +34,16 @@ class UnrecordedResult:
     encoded: claiming.EncodedResult
 
 
+class RecordedOutcome(NamedTuple):
+    """An outcome that Postgres has."""
+
+    outcome: Outcome
+    retry_in: float | None = None
+    """Seconds until the next attempt is due; None: there is none."""
+    was_known: bool = False
+    """Whether Postgres had it already: the answer was lost, or the main process has recorded it."""
+
+
 class ResultOutbox:
     """
     Records outcomes. While Postgres is unreachable, an outcome is also a file in the `outbox` of qexp's home.
@@ -50,14 +61,14 @@ class ResultOutbox:
         self._registered: set[str] = set()
         """Digests of the lists of imports that this process has stored in Postgres."""
 
-    def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> Outcome | None:
+    def record(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> RecordedOutcome | None:
         """Record and return an outcome, or an error if Postgres refuses it. Returns None if it came too late."""
         what = f"the outcome of experiment {claim.id}"
 
         def finish(raw: RawConnection) -> claiming.FinishedAttempt | None:
             ended = claiming.finish(raw, claim, outcome, names=self.names(claim), registered=self._registered)
             if ended is None and claiming.recorded_before(raw, {claim.id: claim.attempt}, claim.worker, outcome.name):
-                return claiming.FinishedAttempt()
+                return claiming.FinishedAttempt(was_known=True)
             return ended
 
         with self._keeping([(claim, outcome)]) as waiting:
@@ -73,7 +84,7 @@ class ResultOutbox:
         self._delete(recorded.urls)
         self._note_imports(outcome)
         self._add_names(claim.study_id, outcome.result or ())
-        return outcome
+        return RecordedOutcome(outcome, recorded.retry_in, recorded.was_known)
 
     def encode(self, claim: Claim, outcome: Outcome, began: float, ended: float) -> UnrecordedResult:
         """Return a result in the form that `record_together` accepts; *began* and *ended* are of time.monotonic."""
@@ -88,7 +99,7 @@ class ResultOutbox:
             known = self._names[claim.study_id] = dict.fromkeys(claim.result_names)
         return known
 
-    def record_together(self, items: Sequence[UnrecordedResult]) -> list[tuple[Claim, Outcome | None]]:
+    def record_together(self, items: Sequence[UnrecordedResult]) -> list[tuple[Claim, RecordedOutcome | None]]:
         """Record results together. If Postgres refuses them, record each alone, and return claims and outcomes."""
         worker = items[0].claim.worker
         with self._keeping([(item.claim, item.outcome) for item in items]) as waiting:

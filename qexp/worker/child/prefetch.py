@@ -114,7 +114,7 @@ class ClaimPrefetcher:
         with self._lock:
             number = len(self._held.claimed_ids) + len(self._waiting)
             if number and time.monotonic() - self._opened_at > self._settings.bundle + _LATE:
-                log.info("gave %d experiments of a message to other processes", number)
+                log.debug("gave %d experiments of a message to other processes", number)
                 self.give_back()
 
     def _take(self) -> list[int]:
@@ -168,7 +168,7 @@ class ClaimPrefetcher:
         if given_back:
             log.warning("experiments %s: given back, because this worker is quarantined", _shown(given_back))
         if rest := sorted(set(ids) - set(given_back)):
-            log.info("experiments %s: paused or already taken: skipped", _shown(rest))
+            log.debug("experiments %s: paused or already taken: skipped", _shown(rest))
 
 
 def _shown(ids: Sequence[int]) -> str:

@@ -8,19 +8,22 @@ import time
 from collections.abc import Callable
 
 from qexp.errors import QexpError
-from qexp.model import Claim, Outcome
+from qexp.model import Claim, Departure, Outcome, duration
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
 from qexp.store.reconnecting import PATIENCE, REFUSALS, ReconnectingConnection
-from qexp.truncation import single_line
+from qexp.truncation import MAX_LINE, single_line
 from qexp.worker.child.held_experiments import HeldExperiments
 from qexp.worker.child.outbox import ResultOutbox
+from qexp.worker.log.attempt_line import AttemptLine
 from qexp.worker.periodic_thread import PeriodicThread
 
 log = logging.getLogger(__name__)
 
 _TOGETHER = 0.05
 """Seconds for which a result waits for others."""
+_LONG = 60.0
+"""Seconds of an attempt that is worth a line when it is done."""
 _SHORT = 0.5
 """Seconds; after a shorter attempt the next message records in batches. About 100 commits take as long."""
 
@@ -87,23 +90,41 @@ class ResultBatcher:
         if self._held.batching and outcome.is_done:
             self._held.add_result(self._outbox.encode(claim, outcome, began, ended))
             self._thread.wake()
+            self._log_long(claim, outcome, ended - began)
         else:
-            self.record_now(claim, outcome, patience)
+            self.record_now(claim, outcome, patience, ended - began)
 
-    def record_now(self, claim: Claim, outcome: Outcome, patience: float = PATIENCE) -> None:
-        """Record one outcome without a batch, and note its failure."""
+    def record_now(
+        self, claim: Claim, outcome: Outcome, patience: float = PATIENCE, seconds: float | None = None
+    ) -> None:
+        """Record one outcome without a batch, and log it; its attempt took some *seconds*."""
         self._held.move_to_outbox(claim)
         recorded = self._outbox.record(claim, outcome, patience)
         self._held.confirm(claim)
         if recorded is None:
             return
-        if recorded.departure is not None:
-            log.info("experiment %d: %s", claim.id, recorded.departure.outcome)
-            if recorded.departure.outcome == "released":
+        outcome = recorded.outcome
+        self._log_long(claim, outcome, seconds)
+        if outcome.departure is not None:
+            if not recorded.was_known:
+                self._log_departure(claim, outcome.departure, seconds)
+            if outcome.departure.outcome == "released":
                 with open_publisher(self._settings) as publisher:
                     publisher.publish_studies([claim.study_id])
-        if recorded.error is not None:
-            self.failures.append(f"{claim.study} #{claim.id}: {recorded.error.line}")
+        if outcome.error is not None:
+            AttemptLine.of(claim.study, claim.id, outcome.error, seconds, recorded.retry_in).log(log)
+            self.failures.append(f"{claim.study} #{claim.id}: {outcome.error.line}")
+
+    def _log_long(self, claim: Claim, outcome: Outcome, seconds: float | None) -> None:
+        """Log that a long experiment is done; lines about short ones would cost as much as the experiments."""
+        if outcome.is_done and seconds is not None and seconds >= _LONG:
+            log.info("%s #%d done in %s", claim.study, claim.id, duration(seconds))
+
+    def _log_departure(self, claim: Claim, departure: Departure, seconds: float | None) -> None:
+        how = "given back" if departure.outcome == "released" else departure.outcome
+        after = "" if seconds is None else f" after {duration(seconds)}"
+        reason = f": {single_line(departure.reason, MAX_LINE)}" if departure.reason else ""
+        log.info("%s #%d is %s%s%s", claim.study, claim.id, how, after, reason)
 
     def flush(self) -> None:
         """Record the waiting results; an experiment may run meanwhile."""
@@ -112,9 +133,9 @@ class ResultBatcher:
                 return
             refused = self._outbox.record_together(items)
             self._held.drop_results(len(items))
-            for claim, outcome in refused:  # log them here, since their message may be over
-                if outcome is not None and outcome.error is not None:
-                    log.error("experiment %d: %s", claim.id, outcome.error.line)
+            for claim, recorded in refused:
+                if recorded is not None and recorded.outcome.error is not None:
+                    AttemptLine.of(claim.study, claim.id, recorded.outcome.error, None, recorded.retry_in).log(log)
 
     def _flush_and_claim(self) -> None:
         """Record and claim while a function runs, so that no experiment waits for the commit of the one before."""

@@ -169,7 +169,7 @@ class Leader:
             lost = worker_rows.recover(raw, silent, Error(Failure.LOST, "WorkerLost", message, fingerprint=mark))
             if lost:
                 many = "1 experiment was" if len(lost) == 1 else f"{len(lost)} experiments were"
-                log.warning("%s is silent: %s recovered from it", silent.name, many)
+                log.warning("worker %s is silent: %s recovered from it", silent.name, many)
 
     def _lead_if_due(self) -> None:
         if self._leads and self._is_idle():

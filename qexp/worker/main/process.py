@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,20 +25,25 @@ from qexp.source import current
 from qexp.store.connection import Database, connect
 from qexp.store.schema import schema_version, views
 from qexp.store.writes import claiming, sources, worker_rows
+from qexp.truncation import listed
 from qexp.worker.attempt.process_control import crash_error, death_error
 from qexp.worker.attempt.scratch import Scratch
 from qexp.worker.attempt.signals import GRACE
 from qexp.worker.child.outbox_files import ChildDeath
 from qexp.worker.lifetime import WorkerLifetime
+from qexp.worker.log.worker_log import WorkerLog
 from qexp.worker.main.heartbeat import Heartbeat
 from qexp.worker.main.leader import Leader
 from qexp.worker.main.limits import LimitEnforcer, send_request
+from qexp.worker.main.progress import ProgressLogger
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import PATIENCE, Recovery
-from qexp.worker.slots import ChildRequest, SlotEntry, SlotTable
+from qexp.worker.slots import SLOTS, ChildRequest, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 8
+"""The most experiments that a line names."""
 _CLAIMING = 1.0
 """Seconds to wait for claims under way before the children are killed."""
 
@@ -47,12 +53,16 @@ class MainProcess:
 
     def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, lifetime: WorkerLifetime) -> None:
         self.settings, self.worker, self.scratch = settings, worker, scratch
+        self.log = WorkerLog()
         self.slots = SlotTable(scratch.slots)
         self.recovery = recovery = Recovery(settings, worker, scratch, self.slots)
         self._leader = Leader(settings, worker, self.slots, recovery.recover_dead_workers)
         self._limits = LimitEnforcer(self.slots, self._record_kill)
         reconciler = Reconciler(self.slots, worker, recovery.note_death)
         self.heartbeat = Heartbeat(settings, recovery, reconciler, lifetime)
+        self.progress = ProgressLogger(settings, self.slots, self.log)
+        self._dead: deque[int] = deque(maxlen=SLOTS)
+        """Processes whose deaths are recorded, the last ones."""
 
     def register(self, name: str, queues: Sequence[str], concurrency: int) -> None:
         """Migrate the schema, recover the work of killed workers on this machine, and register this worker."""
@@ -83,11 +93,17 @@ class MainProcess:
                 ),
             )
 
-    def start(self, stop_taking: Callable[[], None]) -> None:
+    def start(self, queues: Sequence[str], stop_taking: Callable[[], None]) -> None:
         """Start the threads; the heartbeat calls *stop_taking* when the worker is quarantined."""
+        self.log.start()
         self.heartbeat.start(stop_taking)
         self._leader.start()
         self._limits.start()
+        self.progress.start(queues)
+
+    def explains_death(self, pid: int) -> bool:
+        """Say whether the log tells of the death of a child as the end of its attempt."""
+        return pid in self._dead or self.slots.find(pid) is not None
 
     def wake(self, study: int) -> None:
         """Tell the leader that a child has taken a probe of a study."""
@@ -97,6 +113,7 @@ class MainProcess:
         """End the attempt that the dead child *pid* ran, and publish the other experiments of its message again."""
         reason = reason.removeprefix("Worker exited prematurely: ").partition(" Job:")[0].rstrip(".")
         name = next((word.strip("()") for word in reason.split() if "SIG" in word), None)
+        self._dead.append(pid)
         entry = self.slots.find(pid)
         if entry is not None and entry.request is not ChildRequest.NONE and entry.process in (pid, 0):
             error = death_error(entry, -signal.SIGKILL)
@@ -108,6 +125,7 @@ class MainProcess:
 
     def _record_kill(self, entry: SlotEntry) -> None:
         """End an attempt whose process was killed because it exceeded a limit."""
+        self._dead.append(entry.pid)
         if entry.process == entry.pid:  # otherwise the child records the death of its subprocess
             self.recovery.note_death(_death(self.worker, entry.pid, death_error(entry, -signal.SIGKILL), entry))
 
@@ -140,8 +158,9 @@ class MainProcess:
                 lambda raw: claiming.release(raw, self.worker), "the experiments of this worker", PATIENCE
             )
             self._deregister()
-            for experiment, _ in released:
-                log.warning("experiment %d: given back, because the worker stops now", experiment)
+            if released:
+                ids = listed([f"#{experiment}" for experiment, _ in released], _SHOWN)
+                log.warning("%s given back: %s", _were(len(released)), ids)
             with open_publisher(self.settings) as publisher:
                 publisher.publish_studies({study for _, study in released})
                 publisher.republish(list(taken))
@@ -159,6 +178,9 @@ class MainProcess:
             self.recovery.recover_own()
             self._deregister()
             self.scratch.remove()  # after an error, the next worker on this machine recovers the work
+            self.progress.log_last()
+        log.info("stopped")
+        self.log.stop()
 
     def _deregister(self) -> None:
         end = "the end of this worker"
@@ -169,6 +191,7 @@ class MainProcess:
         self._leader.stop(hurry, patience)
         self._limits.stop(patience)
         self.heartbeat.stop(patience)
+        self.progress.stop(patience)
 
     @contextmanager
     def _logging_losses(self) -> Iterator[None]:
@@ -183,6 +206,10 @@ def _death(worker: UUID, pid: int, error: Error, entry: SlotEntry | None) -> Chi
     if entry is None:
         return ChildDeath(worker, pid, error)
     return ChildDeath(worker, pid, error, entry.experiment, entry.attempt)
+
+
+def _were(number: int) -> str:
+    return "1 running experiment is" if number == 1 else f"{number:,} running experiments are"
 
 
 def _boot() -> str | None:

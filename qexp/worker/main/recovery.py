@@ -11,7 +11,7 @@ import psutil
 
 from qexp import private_folders
 from qexp.errors import ServiceError
-from qexp.model import Error, OutputPiece
+from qexp.model import Error, OutputPiece, counted
 from qexp.queueing.publisher import open_publisher
 from qexp.settings import Settings
 from qexp.source import cached
@@ -28,6 +28,7 @@ from qexp.worker.child import result_log
 from qexp.worker.child.outbox import ResultOutbox
 from qexp.worker.child.outbox_files import ChildDeath, set_aside
 from qexp.worker.context.output_reader import Output
+from qexp.worker.log.attempt_line import AttemptLine
 from qexp.worker.slots import SlotTable
 
 log = logging.getLogger(__name__)
@@ -79,8 +80,7 @@ class Recovery:
         """End the attempt that a dead child ran."""
         error = self._with_stack(raw, folder, died, experiment)
         for failed in claiming.crash(raw, [experiment], died.worker, died.pid, error, attempt=died.attempt):
-            retry = "" if failed.due is None else f"; its next attempt is due at {failed.due:%H:%M:%S %Z}"
-            log.error("experiment %d: %s%s", failed.id, error.message, retry)
+            AttemptLine.of(failed.study, failed.id, error, failed.seconds, failed.retry_in).log(log)
             self._keep_output(raw, folder, failed, died)
 
     def _with_stack(self, raw: RawConnection, folder: Path, died: ChildDeath, experiment: int) -> Error:
@@ -123,7 +123,7 @@ class Recovery:
         """Record results of a dead process. A result that Postgres refuses becomes an error of its experiment."""
         try:
             if recorded := self.outbox.record_encoded(worker, items, patience=PATIENCE):
-                log.info("recorded %d results of a dead process", len(recorded))
+                log.debug("recorded %s of a dead process", counted(len(recorded), "result"))
         except REFUSALS as error:
             if len(items) > 1:
                 for item in items:
@@ -131,12 +131,13 @@ class Recovery:
                 return
             (item,) = items
             reason = failure.not_storable("the result", error, None)
-            self.postgres.run(
+            failures = self.postgres.run(
                 lambda raw: claiming.crash(raw, [item.id], worker, pid, reason, attempt=item.attempt),
                 "a refused result",
                 PATIENCE,
             )
-            log.error("experiment %d: %s", item.id, reason.message)
+            for failed in failures:
+                AttemptLine.of(failed.study, failed.id, reason, failed.seconds, failed.retry_in).log(log)
 
     def recover_own(self) -> None:
         """Recover the work of this worker's children."""

@@ -171,7 +171,7 @@ class Site:
             f"{worker.name} {line[:200]}"
             for worker in self._workers
             for line in worker.text().splitlines()
-            if named.search(line.partition("] ")[2])
+            if named.search(line[len("2026-01-31 23:59:59 ") :])
         )
 
     def end_workers(self) -> None:

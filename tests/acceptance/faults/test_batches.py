@@ -13,6 +13,7 @@ ODD = 400
 KILLS = SOURCE.replace(
     "    time.sleep(seconds)\n", f"    if x == {ODD}:\n        os.kill(os.getpid(), 9)\n    time.sleep(seconds)\n"
 )
+CELERY_LINES = ("--loglevel", "DEBUG")
 WAITS = SOURCE.replace("while gate is not None and", f"while x == {ODD} and")
 
 
@@ -23,7 +24,7 @@ def messages(worker):
 
 def test_an_experiment_that_always_kills_its_process_fails_and_affects_no_other(own):
     study = own.study(NUMBER, source=KILLS, retries={"crashed": 2, "delay": "0.1s"})
-    worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
+    worker = own.worker("-Q", study.queue, "-c", "2", *CELERY_LINES).await_ready()
     study.enqueue().await_closed()
     assert_consistent(study, NUMBER, {"done": NUMBER - 1, "crashed": 3}, failed={"crashed": 1})
     assert messages(worker) < NUMBER / 2, "most shared their message with others"
@@ -31,7 +32,7 @@ def test_an_experiment_that_always_kills_its_process_fails_and_affects_no_other(
 
 def test_a_long_experiment_does_not_delay_others(own):
     study = own.study(NUMBER, source=WAITS, gated=True)
-    worker = own.worker("-Q", study.queue, "-c", "2").await_ready()
+    worker = own.worker("-Q", study.queue, "-c", "2", *CELERY_LINES).await_ready()
     study.enqueue().await_done(NUMBER - 1)
     assert [one.attempt for one in study.running()] == [1]
     study.open_gate()

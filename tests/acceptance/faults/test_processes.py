@@ -30,7 +30,7 @@ def test_the_death_of_a_child_while_postgres_is_down_is_recorded_later(own):
     # When its child dies while Postgres is down
     own.kill_postgres()
     os.kill(victim.pid, signal.SIGKILL)
-    worker.await_text("WorkerLostError")
+    worker.await_text("is not recorded yet")
     own.up()
     # Then the death is recorded when Postgres is back
     study.open_gate()
