@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from qexp.study_names import possible_name
+
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """
@@ -93,7 +95,8 @@ class UnknownStudyError(QexpError):
         elif "*" in name or "?" in name:
             text = f"no study matches {name!r}{_resembling(name, known)}; 'qexp status' lists them"
         else:
-            text = f"no study is named {name!r}{nearest(name, known)}; 'qexp status' lists them"
+            similar = nearest(name, known) or nearest(possible_name(name) or "", known)
+            text = f"no study is named {name!r}{similar}; 'qexp status' lists them"
         super().__init__(text)
         self.name = name
 

@@ -21,16 +21,17 @@ from qexp.errors import GridError, nearest
 from qexp.grid.axis_forms import FORMS, LISTED, MAX_VALUES, TAG, AxisForm
 from qexp.grid.quantiles import Sampling
 from qexp.grid.yaml_source import LocatedData
-from qexp.model import DEFAULT_QUEUE, STUDY_NAME, STUDY_NAME_RULE, Json, shown
+from qexp.model import DEFAULT_QUEUE, Json, shown
 from qexp.notification_addresses import addresses, hidden
 from qexp.pydantic_errors import expected, expected_one_of
 from qexp.serialization import KeyText
+from qexp.study_names import STUDY_NAME, STUDY_NAME_RULE, possible_name, proposed
 from qexp.units import size, span
 
 
 def _study_name(value: str) -> str:
     if not STUDY_NAME.fullmatch(value):
-        raise ValueError(f"expected {STUDY_NAME_RULE}")
+        raise ValueError(f"expected {STUDY_NAME_RULE}{proposed(value)}")
     return value
 
 
@@ -243,7 +244,8 @@ def validate(source: LocatedData, default_study: str | None) -> GridFile:
     if "study" not in data and default_study is not None:
         if not STUDY_NAME.fullmatch(default_study):
             raise source.error(
-                f"no 'study' is given and the file's name {default_study!r} cannot be one: expected {STUDY_NAME_RULE}"
+                f"no 'study' is given and the file's name {default_study!r} cannot be one: expected {STUDY_NAME_RULE}; "
+                f"add 'study: {possible_name(default_study) or 'a_name'}'"
             )
         data = {"study": default_study, **data}
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
@@ -17,8 +16,6 @@ SCALARS = (bool, int, float, str, type(None))
 """The types of JSON values that have no parts."""
 
 DEFAULT_QUEUE = "qexp"
-STUDY_NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
-STUDY_NAME_RULE = "a lower-case letter, then letters, digits and underscores, at most 48 in all"
 
 _TEXT = json.JSONEncoder(ensure_ascii=False).encode
 _CANONICAL = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

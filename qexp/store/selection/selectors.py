@@ -25,13 +25,14 @@ from sqlalchemy import (
 )
 
 from qexp.errors import SelectorError, UnknownExperimentError
-from qexp.model import STUDY_NAME, Origin, Status, storable_text
+from qexp.model import Origin, Status, storable_text
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import LARGEST_ID, among, like
 from qexp.store.selection import where_parser
 from qexp.store.selection.where_sql import predicate
+from qexp.study_names import STUDY_NAME, proposed
 from qexp.units import seconds
 
 Range = tuple[int, int]
@@ -106,7 +107,8 @@ def parse(
             studies.append(part)
         else:
             expected = "a study's name or ids such as 17,19-23, or a pattern such as 'lenet*'"
-            raise SelectorError(f"found {part!r}, expected {expected}")
+            hint = proposed(part) if any(map(str.isalpha, part)) else ""
+            raise SelectorError(f"found {part!r}, expected {expected}{hint}")
     if error is not None and not _GROUP.fullmatch(error):
         raise SelectorError(
             f"--error: found {error!r}, expected a group such as a1b2c3; 'qexp errors STUDY' shows them"
