@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qexp.errors import QexpError
+from qexp.errors import QexpError, QexpWarning
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
@@ -22,6 +22,7 @@ __all__ = [
     "Context",
     "Grid",
     "QexpError",
+    "QexpWarning",
     "Study",
     "Table",
     "attach",

@@ -42,6 +42,10 @@ class QexpError(Exception):
     exit_status = 2
 
 
+class QexpWarning(UserWarning):
+    """An enqueue from Python found a likely mistake, or results that need attention."""
+
+
 class PlaceError(QexpError):
     """A file, or a mapping given from Python, has a problem at a place such as `FILE, line N`."""
 

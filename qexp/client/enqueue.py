@@ -13,7 +13,7 @@ from qexp.client.function_check import checked
 from qexp.client.study_definition import study_spec
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
-from qexp.model import Json, Status
+from qexp.model import Json, Status, counted
 from qexp.queueing import broker
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
@@ -33,6 +33,10 @@ class Difference:
     orphaned: int
     changes: Mapping[str, tuple[Json, Json]]
     """The old and the new value of each property of the study that would change, by name."""
+
+    def __repr__(self) -> str:
+        changed = f"; changes {', '.join(self.changes)}" if self.changes else ""
+        return f"{self.study}: {self.new} new, {self.kept} kept, {self.orphaned} no longer in the grid{changed}"
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ class Enqueued:
     @property
     def known(self) -> int:
         return self.total - self.new
+
+    def __repr__(self) -> str:
+        later = f", {self.waiting} follow" if self.waiting else ""
+        many = counted(self.total, "experiment")
+        return f"{self.study}: {many}, {self.new} new, {self.known} already there; {self.announced} queued{later}"
 
 
 def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
@@ -115,10 +124,12 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
 
 
 def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[enqueueing.Encoded]:
+    number = 0
     for number, row in enumerate(grid.encoded(names), 1):
         if number % 10_000 == 0:
             progress("written", number)
         yield row
+    progress("written", number)
 
 
 def extend(client: Client, study: str, rows: Iterable[Mapping[str, Json]], progress: Progress) -> Enqueued:

@@ -213,15 +213,20 @@ def enqueue(
     `qexp.enqueue("grid.yaml", study="other", set={"lr": [0.1], "settings.epochs": 5})`.
 
     Enqueueing the same grid again adds nothing, so a cell of a notebook can run again. If an enqueue takes more than a
-    second, a bar shows its progress, unless *progress* is False. Raises a `qexp.QexpError` for a wrong grid, and writes
-    nothing then.
+    second, a bar shows its progress, unless *progress* is False.
+
+    Raises a `qexp.QexpError` for a wrong grid, and writes nothing then. Gives a `qexp.QexpWarning` for likely mistakes,
+    files that the snapshot leaves out, stale results, and experiments that the grid no longer has.
     """
+    from qexp.client.enqueue_notices import warn
     from qexp.client.function_check import checked
 
     client = Client()
     made = checked(grid_of(grid, keys, set or {}))
     with counting(len(made), progress) as update:
-        return Study(client.enqueue(made, update).study, client)
+        done = client.enqueue(made, update)
+    warn(made, done, stacklevel=2)
+    return Study(done.study, client)
 
 
 def grid_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from qexp.grid.overlay import layered, layered_data, overlaid
 from qexp.grid.parameter_sets import ParameterSets
 from qexp.grid.schema import GridFile, validate
 from qexp.grid.yaml_source import LocatedData, Location
-from qexp.model import Json
+from qexp.model import Json, counted
 from qexp.serialization import KEY_TYPES, NotDataError, to_json
 
 
@@ -43,16 +43,20 @@ class Grid(ParameterSets):
 
     @classmethod
     def from_dict(
-        cls, data: Mapping[str, Any], folder: Path | None = None, assignments: Sequence[Assignment] = ()
+        cls, data: Mapping[str, Any], folder: str | Path | None = None, assignments: Sequence[Assignment] = ()
     ) -> Grid:
-        """Make a grid from a mapping with the keys of a grid file; numpy values, tuples and ranges are allowed."""
+        """
+        Make a grid from a mapping with the keys of a grid file; numpy values, tuples and ranges are allowed.
+
+        *folder* has the module of the function; None means that it is installed, or that this program imports it.
+        """
         try:
             plain = marked(to_json(dict(data), finite=True, keys=KEY_TYPES), data)
         except NotDataError as error:
             expected = "" if "expected" in error.problem else "; expected values that JSON can hold"
             raise LocatedData("grid", None).error(f"{error.problem}{expected}", *error.path) from error
         source = layered_data(plain, assignments)
-        grid = cls._of(source, validate(source, None), folder)
+        grid = cls._of(source, validate(source, None), None if folder is None else Path(folder))
         return dataclasses.replace(grid, instances=instances_in(data))
 
     def over(self, assignments: Sequence[Assignment]) -> Grid:
@@ -60,6 +64,12 @@ class Grid(ParameterSets):
         source = overlaid(self.source, assignments)
         grid = self._of(source, validate(source, self.study), self.folder)
         return dataclasses.replace(grid, instances=self.instances)
+
+    def __repr__(self) -> str:
+        counts = [f"{name} ({len(column)})" for axis in self.axes for name, column in _columns_of(axis)]
+        names = f"; {', '.join(counts)}" if counts else ""
+        included = f"; {len(self.include)} included" if self.include else ""
+        return f"<Grid {self.study}: {counted(len(self), 'experiment')} of {self.function}{names}{included}>"
 
     @classmethod
     def _of(cls, source: LocatedData, file: GridFile, folder: Path | None) -> Grid:
@@ -119,6 +129,10 @@ class Grid(ParameterSets):
         validation.repeats(grid)
         validation.size(grid)
         return grid
+
+
+def _columns_of(axis: Axis) -> Iterator[tuple[str, Sequence[Json]]]:
+    return zip(axis.names, axis.columns, strict=True)
 
 
 _IDLE = {

@@ -173,6 +173,11 @@ def test_the_objects_of_a_study_show_themselves(worker, queue, notebook, name):
     assert ">train.acc</th>" in shown.html
     assert "ValueError" in notebook.run("study.show(failed)").text
 
+    assert notebook.run("study.results()[0]").text == "{'accuracy': 0.125, 'train.acc': 0.25}"
+    notebook.run("import pandas as pd; assert [*pd.DataFrame(study.results())] == ['accuracy', 'train.acc']")
+    shown = notebook.run(f"qexp.metrics('{name}', 'val_acc', params=True).groupby('lr').value.max().to_dict()")
+    assert shown.text == "{0.25: 0.5, 0.5: 1.0}"
+
     assert "model.txt" in notebook.run("study.artifacts()").html
     assert notebook.run("study.artifacts('model.txt')[0].read()").text == "b'weights'"
     assert "Study" in notebook.run("study.requeue('failed')\nstudy").text
@@ -190,6 +195,42 @@ def test_a_study_is_paused_resumed_and_cancelled_in_a_notebook(queue, notebook, 
     assert notebook.run("study.resume()").text == f"{name}, 3: 3 waiting"
     assert notebook.run("study.cancel(where='lr > 1')").text.startswith("2 cancelled: ")
     assert notebook.run("study.status()").text == f"{name}, 3: 1 waiting, 2 cancelled"
+
+
+def test_an_edited_module_is_enqueued_from_the_same_cell(queue, notebook, name, tmp_path):
+    # Given a study whose function the kernel has imported
+    enqueue = f"""
+        study = qexp.enqueue(train, parameters=parameters, study="{name}", queue="{name}")
+        study
+    """
+    notebook.run("import qexp; from experiment import train; parameters = {'lr': [1, 2]}")
+    assert f"{name}, 2: 2 waiting" in notebook.run(enqueue).text
+    # When the person adds a parameter to the function in its file, and runs the cell again
+    (tmp_path / "experiment.py").write_text(SOURCE.replace("seed: int", "depth: int = 1, seed: int"))
+    notebook.run("parameters = {'lr': [1], 'depth': [3, 4]}")
+    shown = notebook.run(enqueue)
+    # Then the file as it is now counts, and the cell says what no longer belongs to the grid
+    assert f"{name}, 4: 4 waiting" in shown.text
+    assert f"QexpWarning: 2 experiments of the study {name} left the grid" in shown.stderr
+    assert "study.cancel(orphaned=True)" in shown.stderr
+    assert len(shown.stderr.splitlines()) == 2
+    assert notebook.run("study.cancel(orphaned=True)").text.startswith("2 cancelled: ")
+
+
+def test_a_long_enqueue_shows_a_bar(notebook, name):
+    notebook.run(f"""
+        import qexp, qexp.client.progress
+        from experiment import train
+        qexp.client.progress._PATIENCE = 0  # seconds before the bar appears
+        keys = {{"parameters": {{"lr": range(10_001)}}, "study": "{name}", "queue": "{name}"}}
+    """)
+    assert notebook.run("study = qexp.enqueue(train, **keys, progress=False)").outputs == 0
+    shown = notebook.run("study = qexp.enqueue(train, **keys)")
+    assert shown.text.startswith("written  ━━━━━━━━━━━━━━━━━━━━━━━━  10001 of 10001")
+    shown = notebook.run("study.add({'lr': 20_000 + number} for number in range(50))")
+    assert shown.text.startswith("written  ━━━━━━━━━━━━━━━━━━━━━━━━  50 of 50")
+    assert shown.text.splitlines()[-1] == "50"
+    assert notebook.run("study.cancel()").text.startswith("10051 cancelled: ")
 
 
 def test_an_interrupted_wait_leaves_the_study_running(worker, queue, notebook, name, tmp_path):

@@ -32,8 +32,8 @@ def test_progress_reads_as_a_sentence_with_rate_and_pause():
 def test_studies_show_themselves_as_text_and_html():
     shown = Studies([progress("a"), progress("longer_name")])
     lines = repr(shown).splitlines()
-    assert lines[0].split() == ["study", "total", "pending", "queued", "running", "done", "failed", "rate", "left"]
-    assert lines[3].split() == ["longer_name", "51", "11", "0", "0", "40", "0", "2/s", "5.5", "s"]
+    assert lines[0].split() == ["study", "total", "pending", "done", "rate", "left"]
+    assert lines[3].split() == ["longer_name", "51", "11", "40", "2/s", "5.5", "s"]
     assert "<td" in shown._repr_html_()
     assert "longer_name" in shown._repr_html_()
 
@@ -82,3 +82,11 @@ def test_ids_show_themselves_in_one_line():
     )
     assert Ids([17]) == [17]
     assert len(repr(Ids(range(0, 10_000, 2)))) < 250
+
+
+def test_columns_without_room_are_left_out_and_named():
+    columns = [ListColumn("id", ["1"]), *(ListColumn(f"p{n}", ["0.123456"], optional=True) for n in range(9))]
+    lines = text_lines([*columns, ListColumn("status", ["done"])], 40)
+    assert lines[0].split() == ["id", "p0", "p1", "p2", "status"]
+    assert lines[-1] == "not shown: p3, p4, p5, p6, p7, p8"
+    assert max(map(len, lines)) <= 40

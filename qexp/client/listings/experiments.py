@@ -43,7 +43,9 @@ def value_columns(params: Sequence[Mapping[str, Json]], results: Sequence[Mappin
 def _column(column: Column, shown: Sequence[ExperimentView]) -> ListColumn:
     values = [column.of(view.params if column.source == "params" else view.result) for view in shown]
     is_numeric = all(value in (None, ABSENT) or type(value) in (int, float) for value in values)
-    return ListColumn(column.label, [cell_text(value) for value in values], right=is_numeric, cut=not is_numeric)
+    return ListColumn(
+        column.label, [cell_text(value) for value in values], right=is_numeric, cut=not is_numeric, optional=True
+    )
 
 
 def cell_text(value: Json | Absent) -> str:

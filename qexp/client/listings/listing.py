@@ -10,7 +10,7 @@ from typing import ClassVar, Self, SupportsIndex, TypeVar, overload
 from qexp.analysis.html_elements import Html, join, tag
 from qexp.analysis.text_layout import width_of
 from qexp.escapes import printable
-from qexp.truncation import shortened
+from qexp.truncation import listed, shortened
 
 T = TypeVar("T")
 
@@ -19,6 +19,8 @@ _SIZE = (120, 24)
 """Columns and lines without a terminal, as in a notebook."""
 _NARROWEST = 8
 """The fewest characters of a cut column."""
+_NAMED = 12
+"""The most hidden columns that are named below a table."""
 _LONGEST = 200
 """The most characters of a cell in HTML."""
 
@@ -33,6 +35,8 @@ class ListColumn:
     """Aligned to the right, as numbers are."""
     cut: bool = False
     """In a narrow terminal, cells end in an ellipsis."""
+    optional: bool = False
+    """In a narrow terminal, the column is left out and named below the table."""
 
 
 class Listing(list[T]):
@@ -87,14 +91,40 @@ class Listing(list[T]):
 
 
 def text_lines(columns: Sequence[ListColumn], width: int) -> list[str]:
-    """Return a table as lines. If it is wider than *width*, the widest columns that may be cut become narrower."""
-    texts = [[printable(text) for text in [column.head, *column.cells]] for column in columns]
-    widths = [max(map(width_of, column)) for column in texts]
-    while sum(widths) + len(_GAP) * (len(widths) - 1) > width:
+    """
+    Return a table as lines that fit into *width* if possible.
+
+    The widest columns that may be cut become narrower. If that is not enough, the last optional ones are left out and
+    named below.
+    """
+    kept, hidden = list(columns), list[str]()
+    while (widths := _widths(kept, width)) is None:
+        last = max((at for at, column in enumerate(kept) if column.optional), default=None)
+        if last is None:
+            widths = [max(_width(column), 1) for column in kept]
+            break
+        hidden.insert(0, kept.pop(last).head)
+    lines = _lines(kept, widths)
+    return [*lines, f"not shown: {listed([printable(name) for name in hidden], _NAMED)}"] if hidden else lines
+
+
+def _widths(columns: Sequence[ListColumn], room: int) -> list[int] | None:
+    """Return the widths of columns that fit into a room. Returns None if they do not fit."""
+    widths = [_width(column) for column in columns]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > room:
         cut = [at for at, column in enumerate(columns) if column.cut and widths[at] > _NARROWEST]
         if not cut:
-            break
+            return None
         widths[max(cut, key=lambda at: widths[at])] -= 1
+    return widths
+
+
+def _width(column: ListColumn) -> int:
+    return max(width_of(printable(text)) for text in [column.head, *column.cells])
+
+
+def _lines(columns: Sequence[ListColumn], widths: Sequence[int]) -> list[str]:
+    texts = [[printable(text) for text in [column.head, *column.cells]] for column in columns]
     rows = []
     for cells in zip(*texts, strict=True):
         placed = [_cell(text, room, column.right) for text, room, column in zip(cells, widths, columns, strict=True)]

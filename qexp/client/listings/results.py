@@ -45,4 +45,4 @@ def flat_results(views: Sequence[ExperimentView], study: StudyRow, with_params: 
 
 def _column(name: str, values: Sequence[Json]) -> ListColumn:
     is_numeric = all(value in (None, ABSENT) or type(value) in (int, float) for value in values)
-    return ListColumn(name, [cell_text(value) for value in values], right=is_numeric, cut=not is_numeric)
+    return ListColumn(name, [cell_text(value) for value in values], right=is_numeric, cut=not is_numeric, optional=True)

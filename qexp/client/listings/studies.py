@@ -10,9 +10,6 @@ from qexp.client.listings.listing import ListColumn, Listing
 from qexp.model import Status, duration, rate
 from qexp.store.reads.study_progress import StudyProgress
 
-_QUIET = (Status.CANCELLED, Status.PAUSED)
-"""Statuses without a column if no experiment has them."""
-
 
 class Studies(Listing[StudyProgress]):
     """The progress of studies, the oldest first."""
@@ -21,8 +18,8 @@ class Studies(Listing[StudyProgress]):
     shows_last: ClassVar[bool] = True
 
     def columns(self, shown: Sequence[StudyProgress]) -> list[ListColumn]:
-        """Return a column per status that matters, and the rate."""
-        statuses = [s for s in Status if s not in _QUIET or any(study.counts[s] for study in shown)]
+        """Return a column per status that any study has, and the rate."""
+        statuses = [s for s in Status if s is Status.DONE or any(study.counts[s] for study in shown)]
         found = [
             ListColumn("study", [study.study for study in shown]),
             ListColumn("total", [str(study.total) for study in shown], right=True),
@@ -30,7 +27,9 @@ class Studies(Listing[StudyProgress]):
         found += [ListColumn(s, [str(study.counts[s]) for study in shown], right=True) for s in statuses]
         rates = [rate(study.rate) if study.open else "" for study in shown]
         lefts = [duration(study.seconds_left) for study in shown]
-        return [*found, ListColumn("rate", rates, right=True), ListColumn("left", lefts, right=True)]
+        return found + [
+            ListColumn(head, cells, right=True) for head, cells in (("rate", rates), ("left", lefts)) if any(cells)
+        ]
 
     def notes(self) -> list[str]:
         """Name the paused studies."""

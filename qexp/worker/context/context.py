@@ -86,6 +86,9 @@ class Context(Injected):
         self._loops: set[str] = set()
         self._names: set[str] = set()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.study} #{self.id}, attempt {self.attempt}>"
+
     @cached_property
     def log(self) -> logging.Logger:
         """A logger whose lines of INFO and above are stored with the attempt's output."""
