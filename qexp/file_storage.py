@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -32,6 +34,16 @@ class StoredFile:
     url: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class PlacedFile:
+    """A file under a root: its key and URL, its bytes, and when it changed (seconds since 1970; None: not known)."""
+
+    key: str
+    url: str
+    size: int
+    changed: float | None
 
 
 class Files:
@@ -82,10 +94,37 @@ class Files:
                     _shown(url), f"its SHA-256 is {chunks.sha256}, expected {sha256}: the file was changed"
                 )
 
-    def delete(self, url: str) -> None:
-        """Delete a file. Ignores a file that is missing. Folders are not deleted."""
+    def delete(self, url: str) -> bool:
+        """Delete a file. Returns False for a file that is missing from a folder. Folders are not deleted."""
         with _translated_errors(url, _KEPT), suppress(FileNotFoundError, NotADirectoryError):
             _at(url).delete()
+            return True
+        return False
+
+    def has(self, url: str) -> bool:
+        """Say whether a file exists."""
+        with _translated_errors(url, _KEPT):
+            return _at(url).exists()
+
+    def files(self) -> Iterator[PlacedFile]:
+        """Yield all files under the root, except incomplete ones."""
+        with _translated_errors(self.root, _KEPT):
+            yield from _at(self.root).files(self.root)
+
+    def remove_empty_folders(self, url: str) -> None:
+        """Remove the folders of a deleted file that are empty, up to the root; an object store has no folders."""
+        if not url.startswith(f"{self.root}/") or not url.startswith("file://"):
+            return
+        root = Path(self.root.removeprefix("file://"))
+        for folder in Path(url.removeprefix("file://")).parents:
+            if folder == root or not folder.is_relative_to(root):
+                return
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                continue
+            except OSError:  # it has other files, or another user owns it
+                return
 
 
 @contextmanager
@@ -100,6 +139,8 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     part = target.with_name(f".qexp-{secrets.token_hex(8)}.part")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            with suppress(OSError):  # while this process holds the lock, 'qexp prune' leaves the file alone
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -112,9 +153,10 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 
 def make_folders(folder: Path) -> None:
     """Make a folder and its parents; only this user can enter the new ones."""
-    if not folder.is_dir():
+    while not folder.is_dir():
         make_folders(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
+        with suppress(FileNotFoundError):  # again if the parent was empty, and another process removed it
+            folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -181,6 +223,22 @@ class _InFolder:
     def delete(self) -> None:
         self._path.unlink()
 
+    def exists(self) -> bool:
+        return self._path.exists()
+
+    def files(self, root: str) -> Iterator[PlacedFile]:
+        for folder, _, names in os.walk(self._path):
+            for name in names:
+                path = Path(folder, name)
+                key = path.relative_to(self._path).as_posix()
+                with suppress(FileNotFoundError):  # it was deleted just now
+                    found = path.lstat()
+                    if not _PART.fullmatch(name):
+                        yield PlacedFile(key, f"{root}/{key}", found.st_size, found.st_mtime)
+
+
+_PART = re.compile(r"\.qexp-[0-9a-f]{16}\.part")
+
 
 class _InStore:
     """A file in a store of fsspec. Only host or bucket are parsed as a URL: names may contain `?`, `*` or `::`."""
@@ -213,6 +271,22 @@ class _InStore:
 
     def delete(self) -> None:
         self._system.rm_file(self._path)
+
+    def exists(self) -> bool:
+        return bool(self._system.exists(self._path))
+
+    def files(self, root: str) -> Iterator[PlacedFile]:
+        if not self._system.exists(self._path):
+            return
+        for path, facts in self._system.find(self._path, detail=True).items():
+            key = path.removeprefix(self._path).lstrip("/")
+            yield PlacedFile(key, f"{root}/{key}", facts["size"], _moment(facts))
+
+
+def _moment(facts: Mapping[str, Any]) -> float | None:
+    """Return when a file of a store changed; each store has its own name for it."""
+    found = next((facts[name] for name in ("LastModified", "mtime", "updated", "created") if name in facts), None)
+    return found.timestamp() if isinstance(found, datetime) else found if isinstance(found, float) else None
 
 
 def _store(url: str) -> str:

@@ -1,12 +1,97 @@
-"""The command archive."""
+"""The commands delete and archive."""
 
 from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from qexp.cli.options import format_option
-from qexp.cli.output import show_json
+from qexp.cli.output import say, show_json
 from qexp.cli.terminal_writer import echo
+from qexp.model import counted
+from qexp.units import size_text
+
+if TYPE_CHECKING:
+    from qexp.client.deletion import Deleted
+    from qexp.store.reads.deletion_plan import DeletionPlan, SizedFiles
+
+
+@click.command()
+@click.argument("study")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for the study's name.")
+@format_option
+def delete_(study: str, yes: bool, form: str) -> None:
+    """
+    Delete a study for good: experiments, results, attempts, series, checkpoints, artifacts and snapshots.
+
+    It says how much this is, and asks for the study's name. Files and snapshots that other studies have stay. While
+    experiments run, it refuses. If it is interrupted, the same command continues. 'qexp archive' only hides a study.
+    """
+    from qexp.client import Client
+    from qexp.client.progress import counting
+
+    client = Client(keeps=True)
+    plan = client.deletion(study)
+    if plan is None:
+        say(f"the deletion of {study} was interrupted, and continues")
+    elif not yes:
+        _ask(plan)
+    try:
+        with counting(plan.experiments if plan else 0) as progress:
+            done = client.delete_study(study, progress)
+    except KeyboardInterrupt:
+        say(f"the deletion of {study} is not complete; 'qexp delete {study}' continues it")
+        raise
+    if form == "json":
+        show_json(done)
+        return
+    echo(f"{study} is deleted: {_removed(done)}")
+    for left in done.left:
+        say(f"{_files(left.files, 'file')} left: {left.reason}")
+
+
+def _ask(plan: DeletionPlan) -> None:
+    """Say what a deletion removes, and ask for the study's name; without a terminal, refuse."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{plan.study} has {counted(plan.experiments, 'experiment')}. Add -y to delete it")
+    say("\n  ".join([f"{plan.study} will be deleted for good:", *_lines(plan)]))
+    answer = click.prompt("Type the study's name to delete it", default="", show_default=False, err=True)
+    if answer.strip() != plan.study:
+        say(f"found {answer!r}, expected {plan.study}: nothing was deleted")
+        raise SystemExit(2)
+
+
+def _lines(plan: DeletionPlan) -> list[str]:
+    """Return the lines about the parts of a study that it has."""
+    from qexp.store.reads.deletion_plan import MOST_COUNTED
+
+    waiting = f", {plan.waiting:,} of them have not run" if plan.waiting else ""
+    lines = [f"{counted(plan.experiments, 'experiment')}{waiting}"]
+    for number, noun in ((plan.attempts, "attempt"), (plan.points, "point"), (plan.rows, "row")):
+        where = {"point": " of series", "row": " of lists"}.get(noun, "")
+        many = f"more than {MOST_COUNTED:,} {noun}s" if where and number > MOST_COUNTED else counted(number, noun)
+        lines += [f"{many}{where}"] * bool(number)
+    for files, noun in ((plan.artifacts, "artifact"), (plan.checkpoints, "checkpoint")):
+        lines += [_files(files, noun)] * bool(files.number)
+    if plan.snapshots.number:
+        lines.append(f"{counted(plan.snapshots.number, 'snapshot')} of the code ({size_text(plan.snapshots.bytes)})")
+    if plan.shared_snapshots:
+        verb = "stays" if plan.shared_snapshots == 1 else "stay"
+        lines.append(f"{counted(plan.shared_snapshots, 'snapshot')} {verb}, since other studies have the same code")
+    return lines
+
+
+def _files(files: SizedFiles, noun: str) -> str:
+    return f"{counted(files.number, noun)} ({size_text(files.bytes)})"
+
+
+def _removed(done: Deleted) -> str:
+    parts = [counted(done.experiments, "experiment")]
+    parts += [_files(done.files, "file")] * bool(done.files.number)
+    parts += [_files(done.snapshots, "snapshot")] * bool(done.snapshots.number)
+    return ", ".join(parts)
 
 
 @click.command()

@@ -63,6 +63,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "export": CommandEntry("show", "Write experiments to a .csv, .parquet or .json file."),
     },
     "Clean up": {
+        "delete": CommandEntry("cleanup", "Delete a study with its files, for good."),
         "archive": CommandEntry("cleanup", "Leave finished studies out of overviews; they stay loadable."),
     },
     "Services and help": {

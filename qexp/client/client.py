@@ -25,11 +25,14 @@ from qexp.truncation import truncated
 if TYPE_CHECKING:
     import pandas as pd
 
+    from qexp.client.deletion import Deleted
     from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.experiment_queries import ExperimentDetails
     from qexp.client.explain import Explanation
+    from qexp.client.requeueing import Requeued
     from qexp.grid import Grid
     from qexp.queueing.publisher import Publisher
+    from qexp.store.reads.deletion_plan import DeletionPlan
     from qexp.store.reads.experiment_rows import ErrorGroup, ExperimentView
     from qexp.store.reads.study_overview import StudyOverview
     from qexp.store.selection.selectors import Selection
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Progress = Callable[[str, int], None]
-"""Receives "written" or "announced", and how many experiments were so far."""
+"""Receives "written", "announced" or "deleted", and how many experiments were so far."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +50,6 @@ class Migrated:
 
     version: str
     older: Sequence[str]
-
-
-@dataclass(frozen=True)
-class Requeued:
-    """The ids that will run again, and how many selected experiments were skipped because they are open."""
-
-    ids: list[int]
-    still_open: int
-    unarchived: Sequence[str] = ()
-    """Studies that were archived and are no longer."""
 
 
 class Client:
@@ -256,32 +249,9 @@ class Client:
         They continue from their checkpoints, with *fresh* from the beginning. A selection of stale experiments
         refers to the newest revision before this call, which may make another one.
         """
-        from qexp.client.study_definition import renew, renewal
-        from qexp.file_storage import Files
-        from qexp.queueing import broker
-        from qexp.store.selection import selectors
+        from qexp.client import requeueing
 
-        broker.check(self.settings)
-        with self.begin() as connection:
-            known = control.closed_studies(connection, selectors.where(connection, selection))
-            digests = [study_rows.current(connection, study)[1] for study in known]
-        renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
-
-        def requeue(connection: Connection) -> tuple[control.RequeuedRows, list[str]]:
-            done = control.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
-            control.renewed(connection, done.studies)
-            unarchived = archiving.unarchive(connection, done.studies)
-            for study in study_rows.rows(connection, done.studies):
-                renew(connection, study, renewals[study.id])
-            return done, unarchived
-
-        done, unarchived = self.change(requeue)
-        with closing(self.publisher) as publisher:
-            publisher.publish_studies(done.studies)
-        self.renew_views()
-        for url in done.urls:
-            Files(self.settings.artifacts_root).delete(url)
-        return Requeued(done.ids, done.still_open, unarchived)
+        return requeueing.requeue(self, selection, fresh)
 
     def accept(self, selection: Selection) -> Accepted:
         """
@@ -337,6 +307,26 @@ class Client:
         """Bring an archived study back. Returns False if it was not archived."""
         number = self.study(study).id
         return bool(self.change(lambda connection: archiving.unarchive(connection, [number])))
+
+    def deletion(self, study: str) -> DeletionPlan | None:
+        """
+        Return the parts of a study that `delete_study` would remove. Returns None if its deletion was interrupted.
+
+        Raises BusyStudyError if the study cannot be deleted, since experiments run.
+        """
+        from qexp.client import deletion
+
+        return deletion.plan(self, study)
+
+    def delete_study(self, study: str, progress: Progress = lambda *_: None) -> Deleted:
+        """
+        Delete a study with its experiments, their records and files, and snapshots that no other study has.
+
+        Raises BusyStudyError if experiments run. If it is killed, another call completes it.
+        """
+        from qexp.client import deletion
+
+        return deletion.delete(self, study, progress)
 
     def change(self, action: Callable[[Connection], T]) -> T:
         """

@@ -1,9 +1,10 @@
-"""The methods of a study that change its experiments: requeue, accept, cancel, pause, resume and archive."""
+"""The methods of a study that change its experiments: requeue, accept, cancel, pause, resume, archive and delete."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from qexp.client.deletion import Deleted
 from qexp.client.listings.ids import Ids
 from qexp.client.named_study import ExperimentIds, NamedStudy, StatusNames
 from qexp.model import Status
@@ -157,6 +158,14 @@ class StudyControl(NamedStudy):
     def unarchive(self) -> bool:
         """Bring the archived study back. Returns False if it was not archived."""
         return self._client.unarchive(self.name)
+
+    def delete(self) -> Deleted:
+        """
+        Delete the study with its experiments, their records and files, and snapshots that no other study has.
+
+        It does not ask. Raises BusyStudyError if experiments run.
+        """
+        return self._client.delete_study(self.name)
 
     def _progress(self) -> StudyProgress:
         return self._client.counts(self.name)[0]

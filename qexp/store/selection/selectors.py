@@ -196,7 +196,7 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
     """Return the selection as a condition on `experiment`; an unknown study, id or name raises."""
     columns = tables.experiment.c
     known = studies(connection, selection)
-    named = columns.id > 0 if known is None else _of_studies(known)
+    named = _of_all(archived=bool(selection.ids)) if known is None else _of_studies(known)
     if selection.ids:
         _check_ids(connection, selection, named)
         named = and_(named, _of_ids(selection.ids))
@@ -230,6 +230,17 @@ def studies(connection: Connection, selection: Selection) -> list[study_rows.Stu
     if selection.studies:
         return study_rows.matching(connection, selection.studies)
     return None if selection.study is None else [study_rows.find(connection, selection.study)]
+
+
+def _of_all(archived: bool) -> ColumnElement[bool]:
+    """Match the experiments of all studies that are not being deleted, and with *archived* of archived ones too."""
+    study = tables.study.c
+    hidden = (
+        study.deleted_at.is_not(None)
+        if archived
+        else or_(study.deleted_at.is_not(None), study.archived_at.is_not(None))
+    )
+    return and_(tables.experiment.c.id > 0, tables.experiment.c.study.not_in(select(study.id).where(hidden)))
 
 
 def _of_studies(known: Sequence[study_rows.StudyRow]) -> ColumnElement[bool]:

@@ -1,13 +1,16 @@
-"""Store snapshots of code and environments; equal ones share a row."""
+"""Store snapshots of code and environments; equal ones share a row. Delete snapshots that no revision has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from qexp.store.connection import Connection
+from qexp.store.reads.deletion_plan import SizedFiles
 from qexp.store.schema import tables
 
 if TYPE_CHECKING:
@@ -15,10 +18,38 @@ if TYPE_CHECKING:
 
 
 def keep(connection: Connection, snapshot: Snapshot) -> None:
-    """Store a snapshot unless it is stored already."""
+    """Store a snapshot unless it is stored already; until the transaction ends, nobody deletes it."""
     row = {"digest": snapshot.digest, "archive": snapshot.archive, "files": list(snapshot.files)}
     stored = upsert(tables.source).values(**row, contents=dict(snapshot.marks))
-    connection.execute(stored.on_conflict_do_nothing())
+    columns, kept = tables.source.c, None
+    while kept is None:  # again if another transaction deleted it between the two statements
+        connection.execute(stored.on_conflict_do_nothing())
+        query = (
+            select(columns.digest).where(columns.digest == snapshot.digest).with_for_update(key_share=True, read=True)
+        )
+        kept = connection.execute(query).scalar()
+
+
+def drop_unneeded(connection: Connection, digests: Sequence[str]) -> SizedFiles:
+    """Delete those of some snapshots that no revision has, and return their number and bytes."""
+    columns = tables.source.c
+    # a transaction that is about to use a snapshot has locked it; the second statement sees what it has written
+    free = select(columns.digest).where(columns.digest.in_(digests), ~_is_used()).with_for_update(skip_locked=True)
+    found = connection.execute(free).scalars().all()
+    gone = delete(tables.source).where(columns.digest.in_(found), ~_is_used())
+    sizes = connection.execute(gone.returning(func.octet_length(columns.archive))).scalars().all()
+    return SizedFiles(len(sizes), sum(sizes))
+
+
+def unneeded(connection: Connection) -> dict[str, int]:
+    """Return the digests of the snapshots that no revision has, and their bytes."""
+    columns = tables.source.c
+    query = select(columns.digest, func.octet_length(columns.archive)).where(~_is_used())
+    return dict(connection.execute(query).tuples().all())
+
+
+def _is_used() -> ColumnElement[bool]:
+    return exists(tables.revision.c.study).where(tables.revision.c.source == tables.source.c.digest)
 
 
 def keep_environment(connection: Connection, environment: Environment) -> None:

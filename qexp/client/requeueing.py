@@ -1,0 +1,55 @@
+"""Run finished experiments again, with the current code."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qexp.client.study_definition import renew, renewal
+from qexp.file_storage import Files
+from qexp.queueing import broker
+from qexp.store.connection import Connection
+from qexp.store.reads import study_rows
+from qexp.store.selection import selectors
+from qexp.store.selection.selectors import Selection
+from qexp.store.writes import archiving, control
+
+if TYPE_CHECKING:
+    from qexp.client.client import Client
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """The ids that will run again, and how many selected experiments were skipped because they are open."""
+
+    ids: list[int]
+    still_open: int
+    unarchived: Sequence[str] = ()
+    """Studies that were archived and are no longer."""
+
+
+def requeue(client: Client, selection: Selection, fresh: bool) -> Requeued:
+    """Implement `Client.requeue`."""
+    broker.check(client.settings)
+    with client.begin() as connection:
+        known = control.closed_studies(connection, selectors.where(connection, selection))
+        digests = [study_rows.current(connection, study)[1] for study in known]
+    renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
+
+    def change(connection: Connection) -> tuple[control.RequeuedRows, list[str]]:
+        done = control.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
+        control.renewed(connection, done.studies)
+        unarchived = archiving.unarchive(connection, done.studies)
+        for study in study_rows.rows(connection, done.studies):
+            renew(connection, study, renewals[study.id])
+        return done, unarchived
+
+    done, unarchived = client.change(change)
+    with closing(client.publisher) as publisher:
+        publisher.publish_studies(done.studies)
+    client.renew_views()
+    for url in done.urls:
+        Files(client.settings.artifacts_root).delete(url)
+    return Requeued(done.ids, done.still_open, unarchived)

@@ -1,0 +1,89 @@
+"""A person deletes, archives and prunes in a terminal: each command says what it does, and asks before it destroys."""
+
+import json
+import re
+import uuid
+
+import pytest
+from terminal import terminal
+
+
+@pytest.fixture
+def lenet(study):
+    """The name of a study of three experiments that wait on a queue without workers."""
+    made = study(f"def f(x): ...\n# {uuid.uuid4()}\n", {"x": [1, 2, 3]})
+    made.enqueue()
+    return made.name
+
+
+@pytest.fixture
+def studies(qexp):
+    """Return the names of the studies that 'qexp status' lists."""
+
+    def studies(*options):
+        return [counts["study"] for counts in json.loads(qexp("status", *options, "--format", "json").stdout)]
+
+    return studies
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_deletion_says_what_it_removes_and_asks_for_the_name(qexp, studies, lenet, columns):
+    question = "Type the study's name to delete it: "
+    shown = terminal("qexp", "delete", lenet, columns=columns, keys=[(question, f"{lenet}\n")])
+    assert shown.status == 0
+    size = re.search(r"the code \((\d+ B)\)", shown.text)[1]  # that of a zip with a random text
+    shown.matches("delete", {lenet: "lenet", size: "<size>"})
+    assert lenet not in studies()
+
+
+def test_a_wrong_name_deletes_nothing(qexp, studies, lenet):
+    for answer in ("lenet", "y", ""):
+        shown = terminal("qexp", "delete", lenet, keys=[("delete it: ", f"{answer}\n")])
+        assert shown.status == 2
+        assert f"expected {lenet}: nothing was deleted" in shown.text
+    assert terminal("qexp", "delete", lenet, keys=[("delete it: ", "\x03")]).status == 130
+    assert lenet in studies()
+
+
+def test_a_deletion_without_a_terminal_needs_yes(qexp, studies, lenet):
+    refused = qexp("delete", lenet)
+    assert refused.returncode == 2
+    assert "3 experiments. Add -y to delete it" in refused.stderr
+    done = qexp("delete", lenet, "-y", "--format", "json")
+    assert json.loads(done.stdout)["experiments"] == 3
+    assert qexp("delete", lenet, "-y").returncode == 2
+
+
+def test_a_running_study_is_not_deleted(qexp, studies, lenet, client, raw):
+    numbers = [view["id"] for view in json.loads(qexp("list", lenet, "--format", "json").stdout)]
+    raw.execute(
+        "UPDATE experiment SET status = 'running', worker = gen_random_uuid(), started_at = now() WHERE id = %s",
+        [numbers[0]],
+    )
+    shown = terminal("qexp", "delete", lenet, columns=240)
+    assert shown.status == 2
+    assert f"found running experiments, expected none: {numbers[0]}" in shown.text
+    raw.execute("UPDATE experiment SET status = 'pending', worker = NULL WHERE id = %s", [numbers[0]])
+
+
+def test_an_archived_study_is_left_out_of_the_status_until_it_is_enqueued_again(qexp, studies, lenet):
+    # Given a finished study; an unfinished one is refused
+    refused = qexp("archive", lenet)
+    assert refused.returncode == 2
+    assert f"3 unfinished experiments, expected none; wait for their end with 'qexp wait {lenet}'" in refused.stderr
+    qexp("cancel", lenet)
+    # When it is archived
+    shown = terminal("qexp", "archive", lenet)
+    assert shown.text == f"{lenet} is archived; bring it back with 'qexp archive {lenet} --undo'\n"
+    # Then the status lacks it, and its name finds it
+    assert lenet not in studies()
+    assert lenet in studies("--archived")
+    assert len(json.loads(qexp("list", lenet, "--format", "json").stdout)) == 3
+    # When its grid is enqueued again, then it is back
+    done = qexp("enqueue", "grid.yaml")
+    assert f"{lenet} was archived; 'qexp status' shows it again" in done.stderr
+    assert lenet in studies()
+    # When it is archived again, then a person can undo this
+    qexp("archive", lenet)
+    assert qexp("archive", lenet, "--undo").stdout == f"{lenet} is back\n"
+    assert lenet in studies()
