@@ -6,17 +6,20 @@ import errno
 import gc
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from typing import NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from qexp.cli.terminal_writer import echo, open_closed, out
 from qexp.errors import QexpError, nearest
 
 INTERRUPTED = 130
+_COMPLETION = "_QEXP_COMPLETE"
+"""Set by a shell that completes a line; see `qexp.cli.completion`."""
 
 
 class CommandEntry(NamedTuple):
@@ -84,6 +87,13 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands that begin like a word, without their imports, and the options."""
+        names = [name for name in VERBS if name.startswith(incomplete)]
+        return [CompletionItem(name, help=VERBS[name].help) for name in names] + click.Command.shell_complete(
+            self, ctx, incomplete
+        )
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
@@ -104,8 +114,38 @@ class Commands(click.Group):
                 formatter.write_dl([(name, verb.help) for name, verb in verbs.items()])
 
 
+def _completion_option(verb: str, help_: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return the decorator of an option that a function of `completion_install` answers."""
+
+    def answer(context: click.Context, _: click.Parameter, shell: str | None) -> None:
+        if shell is None or context.resilient_parsing:
+            return
+        from qexp.cli import completion_install
+
+        getattr(completion_install, verb)(context.command, None if shell == _PRESENT else shell)
+        context.exit()
+
+    return click.option(
+        f"--{verb}-completion",
+        type=click.Choice(["bash", "zsh", "fish", _PRESENT]),
+        is_flag=False,
+        flag_value=_PRESENT,
+        metavar="[SHELL]",
+        is_eager=True,
+        expose_value=False,
+        callback=answer,
+        help=help_,
+    )
+
+
+_PRESENT = "auto"
+"""Stands for the shell that started this process."""
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="qexp")
+@_completion_option("install", "Make the shell complete commands, studies and columns; SHELL: bash, zsh or fish.")
+@_completion_option("show", "Print the script that --install-completion installs.")
 def qexp() -> None:
     """
     From one Python function and a grid.yaml to ten thousand experiments.
@@ -129,6 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _status(arguments: Sequence[str] | None) -> int:
+    if (instruction := os.environ.get(_COMPLETION)) is not None:
+        from qexp.cli.completion import respond
+
+        return respond(qexp, instruction)
     try:
         status = qexp.main(arguments, prog_name="qexp", standalone_mode=False)
         out().flush()
