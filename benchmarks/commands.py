@@ -61,7 +61,7 @@ def run_up(site: Site) -> Mapping[str, float]:
 
 
 def run_down(site: Site) -> Mapping[str, float]:
-    site.qexp("down")
+    site.qexp("down", "-y")
     return {"run down": _run(site)}
 
 

@@ -238,4 +238,4 @@ def opened() -> Iterator[Site]:
             yield site
         finally:
             site.stop()
-            site.qexp("down")
+            site.qexp("down", "-y")

@@ -116,7 +116,7 @@ def _site(folder: Path, lease: float) -> Iterator[Site]:
         yield site
     finally:
         with contextlib.suppress(RuntimeError):
-            site.qexp("down")
+            site.qexp("down", "-y")
         breaking.kill(breaking.having("QEXP_HOME", site.environ["QEXP_HOME"]))
 
 

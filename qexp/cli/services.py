@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from qexp.cli.options import format_option
+from qexp.cli.options import format_option, yes_option
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal_writer import echo, exact
 from qexp.notification_addresses import hidden
@@ -34,15 +34,29 @@ def up_(form: str) -> None:
 
 
 @click.command()
-def down_() -> None:
-    """Stop the embedded Postgres and Valkey; their data are kept."""
-    from qexp import services
+@click.option("--wait", is_flag=True, help="Wait until no worker runs an experiment.")
+@yes_option
+def down_(wait: bool, yes: bool) -> None:
+    """
+    Stop the embedded Postgres and Valkey; their data are kept.
 
-    stopped = services.down(load())
+    If workers run experiments, it asks first. These experiments continue, and their results wait in files of their
+    workers until 'qexp up'.
+    """
+    from qexp import services
+    from qexp.cli.stopping import confirm_stop, say_what_remains
+    from qexp.client.connected_workers import connected_workers
+
+    settings = load()
+    workers = connected_workers(settings)
+    if not yes:
+        workers = confirm_stop(workers, lambda: connected_workers(settings), wait)
+    stopped = services.down(settings)
     for service in stopped:
         echo(f"{service.name:8}  stopped")
     if not stopped:
         say("no services are running")
+    say_what_remains(workers)
 
 
 @click.command()

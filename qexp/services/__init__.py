@@ -14,7 +14,7 @@ from qexp.services import postgres, valkey
 from qexp.services.lock import locked
 from qexp.settings import LOCK_FILE, Settings, SettingsWithOrigins
 
-__all__ = ["Service", "down", "up"]
+__all__ = ["Service", "database_url", "down", "up"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ def up(loaded: SettingsWithOrigins) -> tuple[list[Service], list[str]]:
             urls[key] = url
         _write(settings, urls)
     return found, notices
+
+
+def database_url(settings: Settings) -> str | None:
+    """Return the URL of the embedded Postgres. Returns None if it was not started, or was stopped."""
+    return _read(settings).get("database_url")
 
 
 def down(settings: Settings) -> list[Service]:

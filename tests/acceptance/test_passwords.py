@@ -81,7 +81,7 @@ class Watch:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        self.run("qexp", "down")
+        self.run("qexp", "down", "-y")
 
 
 @pytest.fixture
@@ -146,7 +146,7 @@ def test_passwords_are_in_no_log_no_command_line_no_page_and_no_row(watch, tmp_p
             said.append(watch.run(*line, **environ))
             assert "qexp: " in said[-1], (line, environ, said[-1])
     # And the services stop under a worker and the monitor
-    watch.run("qexp", "down")
+    watch.run("qexp", "down", "-y")
     eventually(lambda: "heartbeat failed" in worker_log.read_text(), "the worker to miss Postgres")
     eventually(
         lambda: "onnect" in monitor_log.read_text().rpartition("monitor is at")[2], "the monitor to miss the broker"

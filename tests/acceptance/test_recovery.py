@@ -6,9 +6,11 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from terminal import terminal
 from tests_support import eventually
 
 SOURCE = """
@@ -58,7 +60,7 @@ def own(tmp_path):
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    qexp("down")
+    qexp("down", "-y")
 
 
 def test_results_wait_for_services_that_are_down(own, tmp_path):
@@ -69,7 +71,7 @@ def test_results_wait_for_services_that_are_down(own, tmp_path):
     start("celery", "-A", "qexp", "worker", "-c", "2")
     eventually(began, "both experiments to run")
     # When they end while Postgres and the broker are down
-    qexp("down")
+    assert qexp("down", "-y").returncode == 0
     (tmp_path / "go").touch()
     waiting = re.compile(r"the outcome of experiment (\d+) waits for Postgres")
     eventually(lambda: len(set(waiting.findall((tmp_path / "log").read_text()))) == 2, "both to end")
@@ -80,6 +82,38 @@ def test_results_wait_for_services_that_are_down(own, tmp_path):
     assert qexp("wait", "s", "--timeout", "120").returncode == 0
 
 
+def test_the_services_stop_under_running_experiments_only_if_a_person_agrees(own, tmp_path):
+    # Given two running experiments
+    qexp, start, began, statuses = own
+    qexp("up")
+    qexp("enqueue", "grid.yaml")
+    start("celery", "-A", "qexp", "worker", "-c", "2")
+    eventually(began, "both experiments to run")
+    home = {"QEXP_HOME": str(tmp_path / "home")}
+    # When the answer is no, nothing is stopped
+    question = "Stop the services now? [y/N]: "
+    screen = terminal("qexp", "down", keys=[(question, "n\n")], cwd=tmp_path, environ=home)
+    assert screen.status == 2
+    assert "1 worker runs 2 experiments: s #1-2." in screen.text
+    assert "nothing was stopped; 'qexp down --wait' waits for the experiments\n" in screen.text
+    assert statuses() == ["running", "running"]
+    refused = qexp("down")
+    assert refused.returncode == 2
+    assert "1 worker runs 2 experiments: s #1-2; wait for them with --wait, or stop the services now with -y" in (
+        refused.stderr
+    )
+    # When it waits, the experiments end first
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(terminal, "qexp", "down", "--wait", cwd=tmp_path, environ=home)
+        (tmp_path / "go").touch()
+        screen = waiting.result()
+    assert screen.status == 0
+    assert "Postgres  stopped\n" in screen.text
+    assert "1 worker waits for the services of the next 'qexp up': celery@" in screen.text
+    qexp("up")
+    assert statuses() == ["done", "done"]
+
+
 def test_a_result_survives_its_worker_while_postgres_is_down(own, tmp_path):
     # Given two experiments that ended while both services were down, and a killed worker
     qexp, start, began, statuses = own
@@ -87,7 +121,7 @@ def test_a_result_survives_its_worker_while_postgres_is_down(own, tmp_path):
     qexp("enqueue", "grid.yaml")
     first = start("celery", "-A", "qexp", "worker", "-c", "2")
     eventually(began, "both experiments to run")
-    qexp("down")
+    assert qexp("down", "-y").returncode == 0
     (tmp_path / "go").touch()
     outbox = tmp_path / "home" / "outbox"
     eventually(lambda: len(list(outbox.glob("*.json"))) == 2, "both results to be files")

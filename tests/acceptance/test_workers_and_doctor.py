@@ -48,7 +48,7 @@ def services(tmp_path_factory):
     assert qexp("db", "migrate").returncode == 0
     urls = json.loads(qexp("config", "--reveal", "--format", "json").stdout)
     yield SimpleNamespace(qexp=qexp, environ=environ, database=urls["database_url"], broker=urls["broker_url"])
-    qexp("down")
+    qexp("down", "-y")
 
 
 @pytest.fixture
