@@ -13,7 +13,7 @@ from qexp.client.function_check import checked
 from qexp.client.study_definition import study_spec
 from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
-from qexp.model import Json, Status, counted
+from qexp.model import Json, Status
 from qexp.queueing import broker
 from qexp.store.connection import Connection
 from qexp.store.reads import staleness, study_rows
@@ -71,7 +71,7 @@ class Enqueued:
 
     def __repr__(self) -> str:
         later = f", {self.waiting} follow" if self.waiting else ""
-        many = counted(self.total, "experiment")
+        many = "1 experiment" if self.total == 1 else f"{self.total} experiments"
         return f"{self.study}: {many}, {self.new} new, {self.known} already there; {self.announced} queued{later}"
 
 

@@ -23,7 +23,7 @@ def test_a_grid_shows_its_size_and_its_parameters(grid, tmp_path):
 
 def test_an_enqueue_and_a_difference_show_their_numbers():
     done = Enqueued("demo", total=1200, new=200, announced=100, revision=2, waiting=100)
-    assert repr(done) == "demo: 1,200 experiments, 200 new, 1000 already there; 100 queued, 100 follow"
+    assert repr(done) == "demo: 1200 experiments, 200 new, 1000 already there; 100 queued, 100 follow"
     difference = Difference("demo", 1, 2, 3, {"settings.epochs": (1, 2)})
     assert repr(difference) == "demo: 1 new, 2 kept, 3 no longer in the grid; changes settings.epochs"
 
