@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from qexp.client.client import Client
 from qexp.model import Status, duration, rate
 from qexp.progress_bars import ProgressBar, progress_bar
+from qexp.store.reads import workers
 from qexp.store.reads.study_progress import StudyProgress
 
 _PATIENCE = 1.0
 """Seconds that an enqueue may take before it shows a bar."""
+_WORKER_PATIENCE = 10.0
+"""Seconds without a running experiment after which the bar asks for workers; a worker needs some to start."""
 
 
 @contextmanager
@@ -41,9 +44,10 @@ def wait(
 ) -> StudyProgress:
     """Wait for a study with a bar that shows its progress; call *check* at each poll. See `Client.wait`."""
     shown = progress_bar() if bar is None else bar
+    watch = WorkerWatch(client, study)
 
     def update(counts: StudyProgress) -> None:
-        shown.update(study, counts.closed, counts.total, news(counts))
+        shown.update(study, counts.closed, counts.total, watch.advice(counts) or news(counts))
 
     try:
         done = client.wait(study, update, timeout, check)
@@ -55,6 +59,32 @@ def wait(
         raise
     shown.close()
     return done
+
+
+class WorkerWatch:
+    """Notices that no worker takes the experiments of a study; it asks only while none of them runs."""
+
+    def __init__(self, client: Client, study: str) -> None:
+        self._client, self._study = client, study
+        self._due = time.monotonic() + _WORKER_PATIENCE
+        self._advice = ""
+
+    def advice(self, counts: StudyProgress) -> str:
+        """Return the command that starts a worker if none is alive; otherwise an empty text."""
+        if counts.counts[Status.RUNNING] or not counts.open or counts.paused_at is not None:
+            self._due, self._advice = time.monotonic() + _WORKER_PATIENCE, ""
+        elif time.monotonic() >= self._due:
+            self._due, self._advice = time.monotonic() + _WORKER_PATIENCE, self._command()
+        return self._advice
+
+    def _command(self) -> str:
+        from qexp.client.explain import start_worker
+
+        queue = self._client.study(self._study).queue
+        with self._client.begin() as connection:
+            if workers.children(connection, queue, self._client.settings.lease):
+                return ""
+        return f"no worker: {start_worker(queue)}"
 
 
 def news(counts: StudyProgress) -> str:

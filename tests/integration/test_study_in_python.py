@@ -7,6 +7,7 @@ import pytest
 from study_support import made_study
 
 import qexp
+from qexp.client import progress
 from qexp.client.listings.studies import Studies
 from qexp.errors import ContextError, SelectorError, UnknownExperimentError
 from qexp.file_storage import Files
@@ -196,3 +197,33 @@ def test_series_have_parameters_as_columns(client, raw, tmp_path):
     assert len(qexp.Study(made.name).metrics(params=True)) == 12
     # And also without any point
     assert [*qexp.metrics(made.name, "other", params=True).columns[:7]] == [*plain.columns, "lr"]
+
+
+class RecordedBar:
+    """A progress bar that keeps its news."""
+
+    def __init__(self):
+        self.news = []
+
+    def update(self, label, completed, total, news=""):
+        self.news.append(news)
+
+    def close(self, news=None):
+        self.news.append(news)
+
+
+def test_a_wait_says_that_no_worker_takes_the_experiments(client, raw, tmp_path, monkeypatch):
+    # Given a study on a queue without workers, and one whose worker lives
+    monkeypatch.setattr(progress, "_WORKER_PATIENCE", 0.0)
+    (tmp_path / "served").mkdir()
+    served = made_study(client, raw, tmp_path / "served").enqueue({"lr": [1]})
+    alone = made_study(client, raw, tmp_path).enqueue({"lr": [1]}, queue="deserted")
+    # When they are awaited
+    bars = {}
+    for made in (served, alone):
+        bars[made] = RecordedBar()
+        with pytest.raises(TimeoutError):
+            progress.wait(client, made.name, timeout=0.5, bar=bars[made])
+    # Then only the one without a worker says so
+    assert bars[alone].news[-2] == "no worker: celery -A qexp worker -Q deserted"
+    assert bars[served].news[-2] == "0 running"
