@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qexp.errors import ExportError
+from qexp.source import written_files
 
 
 def check_target(path: Path, suffixes: Collection[str]) -> None:
@@ -35,12 +36,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     Yield the path of a draft that replaces *path* at the end of the block; after an error *path* is unchanged.
 
-    Raises ExportError if the file system refuses.
+    The next snapshot of its folder leaves the file out. Raises ExportError if the file system refuses.
     """
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".qexp-") as folder:
             draft = Path(folder) / path.name
             yield draft
             draft.replace(path)
+        written_files.note(path)
     except OSError as error:
         raise ExportError(f"{path}: {(error.strerror or str(error)).lower()}") from error

@@ -35,6 +35,7 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
       qexp requeue digits --error a1b2c3
       qexp requeue 17,19-23
     """
+    from qexp.cli.enqueue import say_code
     from qexp.client import Client
     from qexp.store.selection.selectors import require_narrow
 
@@ -44,8 +45,10 @@ def requeue_(selection: Selection, fresh: bool, yes: bool, form: str) -> None:
     confirm(f"{closed} experiments{_of(client, selection)} would run again.", closed, yes)
     done = client.requeue(selection, fresh)
     if form == "json":
-        show_json({"requeued": done.ids, "still_open": done.still_open})
+        show_json({"requeued": done.ids, "still_open": done.still_open, "code": done.code})
         return
+    for code in done.code:
+        say_code(code.files, code.left_out, f"{code.study}: ")
     echo(f"{len(done.ids)} requeued{': ' + compact(done.ids) if done.ids else ''}")
     for study in done.unarchived:
         say(unarchived(study))

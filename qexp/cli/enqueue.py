@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import assignments_option, format_option
-from qexp.cli.output import say, show_json
+from qexp.cli.output import say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, reserve
 from qexp.errors import DatabaseTablesError, ServiceError
 from qexp.model import Json, describe, duration, plain, short_names
-from qexp.truncation import shortened
+from qexp.truncation import listed, shortened
 from qexp.units import size_text
 
 if TYPE_CHECKING:
     from qexp.client import Enqueued
     from qexp.grid import Grid
     from qexp.grid.schema import GridFile
+    from qexp.source import Snapshot
 
 
 @click.command()
@@ -73,6 +74,7 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     _warn(done.missing)
     if done.unarchived:
         say(unarchived(done.study))
+    say_code(done.files, done.left_out)
     if done.ran_otherwise:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
         say(
@@ -92,6 +94,16 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
 
 
 _IGNORE_HINT = "; list it in .qexpignore to leave it out without this warning"
+
+
+def say_code(files: Mapping[str, str], data: Mapping[str, int], study: str = "") -> None:
+    """Name the code files that changed, and the data files that a snapshot leaves out; *study* begins the lines."""
+    from qexp.source import change_text, left_out_line
+
+    if line := left_out_line(data):
+        say(wrapped(f"{study}{line}"))
+    if files:
+        say(wrapped(f"{study}code that differs from the previous revision: {change_text(files)}"))
 
 
 def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
@@ -126,20 +138,24 @@ def stale(study: str, number: int) -> str:
 
 def _preview(grid: Grid, form: str) -> None:
     total = len(grid)
-    from qexp.client.code_provenance import warnings as snapshot_warnings
+    from qexp.client.code_provenance import missing, snapshot_of
 
+    snapshot = snapshot_of(grid)
     first, last = _ends(grid)
     seconds = _mean_duration(grid.study)
     if form == "json":
         estimate = None if seconds is None else seconds * total
         limits = grid.file.model_dump(include={"timeout", "memory", "retries"})
         ends = {"first": first, "last": last}
-        show_json({"study": grid.study, "total": total, **ends, **limits, "estimated_seconds": estimate})
+        code = snapshot and {"files": snapshot.files, "bytes": snapshot.size, "left_out": snapshot.data}
+        facts = {**ends, **limits, "estimated_seconds": estimate, "snapshot": code}
+        show_json({"study": grid.study, "total": total, **facts})
         return
     _warn(grid.warnings())
-    left_out, missing = snapshot_warnings(grid)
-    _warn(left_out, _IGNORE_HINT)
-    _warn(missing)
+    if snapshot is not None:
+        _warn(snapshot.warnings, _IGNORE_HINT)
+        _warn(missing(grid, snapshot))
+        say_code({}, snapshot.data)
     echo(f"{grid.study}: {total} {'experiment' if total == 1 else 'experiments'} (dry run, nothing written)")
     width = max(map(len, grid.names), default=0)
     columns = [pair for axis in grid.axes for pair in zip(axis.names, axis.columns, strict=True)]
@@ -155,9 +171,23 @@ def _preview(grid: Grid, form: str) -> None:
     else:
         echo(f"  first: {describe(first, short=short)}")
         echo(f"  last:  {describe(last, short=short)}")
-    echo(f"  {_limits(grid.file)}")
+    echo(f"  {wrapped(_limits(grid.file), indent=4)}")
+    echo(f"  {_code(snapshot)}")
     if seconds is not None:
         echo(f"  about {duration(seconds * total)} of work in all, at {duration(seconds)} each so far")
+
+
+def _code(snapshot: Snapshot | None) -> str:
+    """Return the lines with the number, the bytes and the names of the files of a snapshot."""
+    from qexp.source import bytes_text
+
+    if snapshot is None:
+        return "code: no snapshot, workers import the function from what is installed there"
+    many = "1 file" if len(snapshot.files) == 1 else f"{len(snapshot.files):,} files"
+    return wrapped(f"code: {many}, {bytes_text(snapshot.size)}: {listed(snapshot.files, _MOST_FILES)}", indent=4)
+
+
+_MOST_FILES = 12
 
 
 def _limits(file: GridFile) -> str:

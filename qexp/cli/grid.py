@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from qexp.cli.options import assignments_option, format_option
-from qexp.cli.output import say, show_json
+from qexp.cli.output import say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, reserve
 from qexp.model import plain
 from qexp.truncation import shortened
@@ -20,6 +20,7 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
     from qexp.cli.enqueue import orphans
     from qexp.client import Client
     from qexp.grid import Grid
+    from qexp.source import change_text
 
     reserve()
     found = Client().compare(Grid.load(grid, assignments))
@@ -28,7 +29,12 @@ def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
         return
     echo(f"{found.study}: {found.new} new, {found.kept} kept, {found.orphaned} no longer in the grid")
     for name, (before, after) in found.changes.items():
-        echo(f"  {name}: {_shown(before)} -> {_shown(after)}")
+        if name != "text":
+            echo(f"  {name}: {_shown(before)} -> {_shown(after)}")
+    if found.files:
+        echo(f"    {wrapped(change_text(found.files), indent=6)}")
+    if found.texts:
+        echo(f"  {wrapped(f'files that are no code: {change_text(found.texts)}', indent=4)}")
     if found.orphaned:
         say(orphans(found.study, found.orphaned))
 

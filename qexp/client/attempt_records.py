@@ -101,8 +101,15 @@ class Records:
             return records.artifacts(connection, selectors.where(connection, selection))
 
     def fetch(self, artifact: records.Artifact, target: Path) -> None:
-        """Copy an artifact to a file on this host. Raises FilesError if its checksum differs."""
+        """
+        Copy an artifact to a file on this host, which the next snapshot of its folder leaves out.
+
+        Raises FilesError if its checksum differs.
+        """
+        from qexp.source import written_files
+
         Files(self._client.settings.artifacts_root).fetch(artifact.url, target, artifact.sha256)
+        written_files.note(target)
 
     def content(self, artifact: records.Artifact) -> bytes:
         """Return an artifact's bytes."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from qexp.errors import SourceError
 from qexp.functions import file_in, unavailable_modules
-from qexp.source import current, state, take, unpacked
+from qexp.source import current, including, state, take, unpacked
 from qexp.store.connection import raw
 from qexp.store.reads import snapshots
 from qexp.store.writes.studies import Provenance
@@ -21,14 +21,38 @@ if TYPE_CHECKING:
 
 
 def of(grid: Grid) -> Provenance:
-    """Return the provenance of a grid's code. Raises SourceError if the folder cannot become a snapshot."""
+    """Return the provenance of a grid's code. Raises SourceError if workers could not run a snapshot of its folder."""
+    return _of(grid.folder, snapshot_of(grid))
+
+
+def snapshot_of(grid: Grid) -> Snapshot | None:
+    """
+    Return the snapshot that an enqueue of a grid stores. Returns None if workers run no snapshot.
+
+    Raises SourceError if the folder cannot become a snapshot, or the snapshot lacks the function or a file that the
+    grid names.
+    """
     file = _function_file(grid)
-    found = of_folder(grid.folder, file is not None)
-    if file is not None and found.snapshot is not None and not _has(found.snapshot.files, file):
-        warning = next((text for text in found.snapshot.warnings if text.startswith(f"{file}:")), None)
-        why = warning or f"{file}: left out of the snapshot; the line '!{file}' in .qexpignore takes it"
+    if file is None or grid.folder is None:
+        if grid.file.included:
+            problem = f"no snapshot can take files, since the function {grid.function} is not in the grid's folder"
+            raise grid.source.error(f"source.include: {problem}", "source", "include")
+        return None
+    found = take(grid.folder, grid.file.included)
+    if found.unmatched:
+        pattern = found.unmatched[0]
+        warning = _warning_about(found, pattern.rstrip("/"))
+        problem = f"{grid.folder}/{warning}" if warning else f"{pattern!r} matches no file in {grid.folder}"
+        raise grid.source.error(f"source.include: {problem}", "source", "include")
+    if not _has(found.files, file):
+        why = _warning_about(found, file)
+        why = why or f"{file}: left out of the snapshot, as {_ignored(file)}"
         raise SourceError(f"{grid.folder}/{why}; workers need it for the function {grid.function}")
     return found
+
+
+def _warning_about(snapshot: Snapshot, file: str) -> str | None:
+    return next((text for text in snapshot.warnings if text.startswith(f"{file}:")), None)
 
 
 def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
@@ -41,14 +65,6 @@ def code(client: Client, folder: str | None, digest: str | None) -> Path | None:
             return snapshots.archive(raw(connection), digest)
 
     return unpacked(digest, client.settings.home / "sources", archive)
-
-
-def warnings(grid: Grid) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the warnings of the snapshot that an enqueue would take, and the lines of `missing`."""
-    if grid.folder is None or not _function_file(grid):
-        return (), ()
-    snapshot = take(grid.folder)
-    return snapshot.warnings, missing(grid, snapshot)
 
 
 def missing(grid: Grid, snapshot: Snapshot | None) -> tuple[str, ...]:
@@ -64,15 +80,20 @@ def _missing(one: UnavailableModule, top: Path) -> str:
     shown = importer.relative_to(top) if importer.is_relative_to(top) else importer
     if one.file.is_relative_to(top):
         file = one.file.relative_to(top).as_posix()
-        repair = f"an ignore file leaves it out, and the line '!{file}' in .qexpignore takes it"
+        repair = _ignored(file)
     else:
         repair = f"copy it into {top}, or install it with pip"
     return f"{shown}: imports {one.name} from {one.file}, which the snapshot for workers does not have; {repair}"
 
 
+def _ignored(file: str) -> str:
+    """Return why a snapshot does not have a Python file, with the entry of the grid that takes it."""
+    return f"an ignore file names it, or qexp wrote it; '{including(file)}' in the grid takes it"
+
+
 def _function_file(grid: Grid) -> str | None:
     """Return the file of the function in the grid's folder. Returns None if workers run no snapshot of it."""
-    if grid.file.source != "snapshot" or grid.folder is None:
+    if grid.file.source == "installed" or grid.folder is None:
         return None
     return file_in(grid.function, grid.folder)
 
@@ -82,7 +103,10 @@ def _has(files: Sequence[str], file: str) -> bool:
     return any(name == file or name.startswith(f"{file}/") for name in files)
 
 
-def of_folder(folder: Path | None, with_snapshot: bool) -> Provenance:
-    """Return the provenance of a folder."""
-    git = state(folder) if folder is not None else None
-    return Provenance(take(folder) if with_snapshot and folder is not None else None, git, current())
+def of_folder(folder: Path, include: Sequence[str]) -> Provenance:
+    """Return the provenance of a folder, with a snapshot; *include* are the patterns of a grid's `source.include`."""
+    return _of(folder, take(folder, include))
+
+
+def _of(folder: Path | None, snapshot: Snapshot | None) -> Provenance:
+    return Provenance(snapshot, state(folder) if folder is not None else None, current())

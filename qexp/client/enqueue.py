@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,14 @@ from qexp.errors import GridError, NoTablesError
 from qexp.grid import Grid
 from qexp.model import Json, Status
 from qexp.queueing import broker
+from qexp.source import ChangedFiles
 from qexp.store.connection import Connection
-from qexp.store.reads import staleness, study_rows
+from qexp.store.reads import snapshots, staleness, study_rows
 from qexp.store.writes import archiving, control, enqueueing, publishing, studies
 
 if TYPE_CHECKING:
     from qexp.client.client import Client, Progress
+    from qexp.source import Snapshot
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,11 @@ class Difference:
     kept: int
     orphaned: int
     changes: Mapping[str, tuple[Json, Json]]
-    """The old and the new value of each property of the study that would change, by name."""
+    """The old and the new value of each property of the study that would change, by name; `text`: no code changed."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The code files that are `added`, `changed` or `removed`."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Grids, notes and other text files of the snapshot that differ too, but are no code."""
 
     def __repr__(self) -> str:
         changed = f"; changes {', '.join(self.changes)}" if self.changes else ""
@@ -64,6 +70,10 @@ class Enqueued:
     """Done experiments whose settings or imported code differ from those of the grid."""
     unarchived: bool = False
     """The study was archived, and is no longer."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """The code files that were `added`, `changed` or `removed` since the previous revision."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Data files that the snapshot leaves out, the largest first, with their bytes."""
 
     @property
     def known(self) -> int:
@@ -81,31 +91,35 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
     broker.check(client.settings)
     spec = study_spec(grid, client.settings)
     notify.check(spec.run_options.notify)
-    missing = code_provenance.missing(grid, spec.provenance.snapshot)
+    snapshot = spec.provenance.snapshot
+    missing = code_provenance.missing(grid, snapshot)
 
     unarchived = False
 
-    def add(connection: Connection) -> tuple[tuple[str, str | None] | None, study_rows.StudyRow, enqueueing.Added]:
+    def add(
+        connection: Connection,
+    ) -> tuple[tuple[str, str | None] | None, ChangedFiles, study_rows.StudyRow, enqueueing.Added]:
         nonlocal unarchived
         before = study_rows.place(connection, spec.name)
+        files = (
+            _changed_files(connection, study_rows.find(connection, spec.name), snapshot) if before else ChangedFiles()
+        )
         study = studies.save(connection, spec)
         unarchived = bool(archiving.unarchive(connection, [study.id]))
         added = enqueueing.add(connection, study.id, lambda: _counted(grid, study.parameters, progress))
         studies.count(connection, study, added.total)
         if added.new:
             control.renewed(connection, [study.id])
-        return before, study, added
+        return before, files, study, added
 
     client.prepare()
-    before, study, added = client.change(add)
+    before, files, study, added = client.change(add)
     announced = client.publish(study, progress)
     with client.begin() as connection:
         waiting = publishing.number_of(connection, study.id, Status.PENDING)
         stale = staleness.of(connection, study).count if study.revision > 1 else 0
     client.renew_views(study.id)  # last, so that workers can start earlier
     moved = before if before not in (None, (spec.function, spec.folder)) else None
-    snapshot = spec.provenance.snapshot
-    warnings = snapshot.warnings if snapshot is not None else ()
     return Enqueued(
         study=grid.study,
         total=added.total,
@@ -115,12 +129,19 @@ def enqueue(client: Client, grid: Grid, progress: Progress) -> Enqueued:
         orphaned=added.orphaned,
         moved_from=moved,
         waiting=waiting,
-        warnings=warnings,
+        warnings=snapshot.warnings if snapshot is not None else (),
         ran_otherwise=added.ran_otherwise,
         missing=missing,
         stale=stale,
         unarchived=unarchived,
+        files=files.code,
+        left_out=snapshot.data if snapshot is not None else {},
     )
+
+
+def _changed_files(connection: Connection, study: study_rows.StudyRow, snapshot: Snapshot | None) -> ChangedFiles:
+    """Return the files that differ between the snapshot of a study's present revision and a new one."""
+    return snapshots.changed(connection, study_rows.present_code(connection, study).digest, snapshot)
 
 
 def _counted(grid: Grid, names: Sequence[str], progress: Progress) -> Iterator[enqueueing.Encoded]:
@@ -184,6 +205,7 @@ def compare(client: Client, grid: Grid) -> Difference:
             known = study_rows.find(connection, grid.study)
             found = enqueueing.compare(connection, known.id, grid.encoded())
             changes = studies.changes(connection, known, spec)
+            files = _changed_files(connection, known, spec.provenance.snapshot)
     except NoTablesError:
         return new
-    return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes)
+    return Difference(grid.study, found.new, found.total - found.new, found.orphaned, changes, files.code, files.text)

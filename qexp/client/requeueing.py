@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from qexp.client.study_definition import renew, renewal
+from qexp.client.study_definition import RenewedCode, renew, renewal
 from qexp.file_storage import Files
 from qexp.queueing import broker
 from qexp.store.connection import Connection
@@ -28,6 +28,8 @@ class Requeued:
     still_open: int
     unarchived: Sequence[str] = ()
     """Studies that were archived and are no longer."""
+    code: Sequence[RenewedCode] = ()
+    """The studies whose code had changed since their previous revision."""
 
 
 def requeue(client: Client, selection: Selection, fresh: bool) -> Requeued:
@@ -35,21 +37,20 @@ def requeue(client: Client, selection: Selection, fresh: bool) -> Requeued:
     broker.check(client.settings)
     with client.begin() as connection:
         known = control.closed_studies(connection, selectors.where(connection, selection))
-        digests = [study_rows.current(connection, study)[1] for study in known]
-    renewals = {study.id: renewal(study, digest) for study, digest in zip(known, digests, strict=True)}
+        present = [study_rows.present_code(connection, study) for study in known]
+    renewals = {study.id: renewal(study, code) for study, code in zip(known, present, strict=True)}
 
-    def change(connection: Connection) -> tuple[control.RequeuedRows, list[str]]:
+    def change(connection: Connection) -> tuple[control.RequeuedRows, list[str], list[RenewedCode]]:
         done = control.requeue(connection, selectors.where(connection, selection), [*renewals], fresh)
         control.renewed(connection, done.studies)
         unarchived = archiving.unarchive(connection, done.studies)
-        for study in study_rows.rows(connection, done.studies):
-            renew(connection, study, renewals[study.id])
-        return done, unarchived
+        renewed = [renew(connection, study, renewals[study.id]) for study in study_rows.rows(connection, done.studies)]
+        return done, unarchived, [code for code in renewed if code is not None]
 
-    done, unarchived = client.change(change)
+    done, unarchived, code = client.change(change)
     with closing(client.publisher) as publisher:
         publisher.publish_studies(done.studies)
     client.renew_views()
     for url in done.urls:
         Files(client.settings.artifacts_root).delete(url)
-    return Requeued(done.ids, done.still_open, unarchived)
+    return Requeued(done.ids, done.still_open, unarchived, code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from qexp.grid import Grid
 from qexp.notification_addresses import hidden
 from qexp.settings import Settings
 from qexp.store.connection import Connection
-from qexp.store.reads import study_rows
+from qexp.store.reads import snapshots, study_rows
 from qexp.store.writes import studies
 
 
@@ -51,20 +52,41 @@ class CodeRenewal:
     code: studies.Provenance
 
 
-def renewal(study: study_rows.StudyRow, digest: str | None) -> CodeRenewal | None:
+def renewal(study: study_rows.StudyRow, present: study_rows.PresentCode) -> CodeRenewal | None:
     """
-    Return the current code of a study that runs snapshots. Returns None unless it differs from the snapshot *digest*.
+    Return the current code of a study that runs snapshots. Returns None unless it differs from the *present* code.
 
     It also returns None if the folder is not on this host. Call it outside of transactions, since packing may be slow.
     """
     folder = None if study.folder is None else Path(study.folder)
-    if digest is None or folder is None or not folder.is_dir():
+    if present.digest is None or folder is None or not folder.is_dir():
         return None
-    code = code_provenance.of_folder(folder, with_snapshot=True)
-    return None if code.snapshot is None or code.snapshot.digest == digest else CodeRenewal(study.revision, code)
+    code = code_provenance.of_folder(folder, present.include)
+    return (
+        None if code.snapshot is None or code.snapshot.digest == present.digest else CodeRenewal(study.revision, code)
+    )
 
 
-def renew(connection: Connection, study: study_rows.StudyRow, found: CodeRenewal | None) -> None:
-    """Make a revision with the code of a renewal, unless another process has made a newer revision meanwhile."""
-    if found is not None and found.number == study.revision:
-        studies.renew(connection, study, found.code)
+@dataclass(frozen=True)
+class RenewedCode:
+    """The code of a study's new revision."""
+
+    study: str
+    files: Mapping[str, str]
+    """The code files that were `added`, `changed` or `removed`."""
+    left_out: Mapping[str, int]
+    """Data files that the snapshot leaves out, the largest first, with their bytes."""
+
+
+def renew(connection: Connection, study: study_rows.StudyRow, found: CodeRenewal | None) -> RenewedCode | None:
+    """
+    Make a revision with the code of a renewal, and return how it differs.
+
+    Returns None if there is no renewal, or if another process has made a newer revision meanwhile.
+    """
+    if found is None or found.code.snapshot is None or found.number != study.revision:
+        return None
+    snapshot = found.code.snapshot
+    changed = snapshots.changed(connection, study_rows.present_code(connection, study).digest, snapshot)
+    studies.renew(connection, study, found.code)
+    return RenewedCode(study.name, changed.code, snapshot.data)

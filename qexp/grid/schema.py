@@ -11,8 +11,10 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     StrictInt,
+    Tag,
     ValidationError,
     WithJsonSchema,
 )
@@ -91,6 +93,20 @@ def _limited(value: Any) -> Any:
     return value
 
 
+def _pattern(value: str) -> str:
+    """Return a pattern of files below the folder. Raises ValueError for paths that lead out of it."""
+    path = PurePosixPath(value)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in value:
+        raise ValueError("expected a path or pattern below the folder, such as data/points.npy or data/*.npy")
+    if any("**" in part and part != "**" for part in path.parts):
+        raise ValueError("expected ** alone between slashes, such as data/**/*.npy")
+    return value
+
+
+def _patterns(value: Any) -> Any:
+    return [value] if isinstance(value, str) else _as_list(value)
+
+
 def _addresses(value: Any) -> list[str]:
     return addresses([] if value is None else value)
 
@@ -156,6 +172,29 @@ class StopAfter(_Section):
     )
 
 
+class SourceFiles(_Section):
+    """The files that the snapshot takes in addition to code and small text."""
+
+    include: Annotated[
+        list[Annotated[str, AfterValidator(_pattern)]],
+        BeforeValidator(_patterns),
+        WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    ] = Field(
+        default_factory=list,
+        description="paths or patterns below the folder, such as data/*.npy; they win over ignore files",
+    )
+
+
+def _source_tag(value: Any) -> str:
+    return TAG + ("files" if isinstance(value, Mapping | SourceFiles) else "word")
+
+
+Source = Annotated[
+    Annotated[Literal["snapshot", "installed"], Tag(TAG + "word")] | Annotated[SourceFiles, Tag(TAG + "files")],
+    Discriminator(_source_tag),
+]
+
+
 class GridFile(_Section):
     """A grid: the parameter sets of a study and how to run them."""
 
@@ -217,12 +256,19 @@ class GridFile(_Section):
     isolation: Literal["child", "process"] = Field(
         "child", description="process: each experiment in a Python of its own, for code that leaks (CUDA, threads)"
     )
-    source: Literal["snapshot", "installed"] = Field(
-        "snapshot", description="snapshot: run the code of the enqueue; installed: run the code that workers find"
+    source: Source = Field(
+        "snapshot",
+        description="snapshot: run the code of the enqueue; installed: run the code that workers find; "
+        "{include: [data/*.npy]}: a snapshot with these data files",
     )
     output: Annotated[int, Field(ge=1, le=_MOST), BeforeValidator(size), _SIZE] = Field(
         65_536, description="so much of what an attempt prints is kept, of its beginning and its end"
     )
+
+    @property
+    def included(self) -> list[str]:
+        """The patterns of the files that the snapshot takes in addition."""
+        return self.source.include if isinstance(self.source, SourceFiles) else []
 
 
 def json_schema() -> dict[str, Any]:
@@ -291,6 +337,7 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "retries": Retries,
     "stop_after": StopAfter,
     "when": When,
+    "source": SourceFiles,
 }
 
 

@@ -1,18 +1,26 @@
 """The source code of experiments as snapshots, with the state of git and the environment of a process."""
 
 from qexp.source.environment import Environment, current
+from qexp.source.file_lists import ChangedFiles, bytes_text, change_text, changed_files, including, left_out_line
 from qexp.source.git import GitState, state
 from qexp.source.snapshot import Snapshot, contents, take
-from qexp.source.unpacked_snapshots import cached, extract, unpack, unpacked
+from qexp.source.unpacked_snapshots import cached, extract, is_unpacked, unpack, unpacked
 
 __all__ = [
+    "ChangedFiles",
     "Environment",
     "GitState",
     "Snapshot",
+    "bytes_text",
     "cached",
+    "change_text",
+    "changed_files",
     "contents",
     "current",
     "extract",
+    "including",
+    "is_unpacked",
+    "left_out_line",
     "state",
     "take",
     "unpack",

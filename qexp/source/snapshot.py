@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qexp.errors import SourceError
+from qexp.source.file_kinds import TEXT_PREFIX, SourceKind, is_own, is_text
+from qexp.source.file_lists import bytes_text
 from qexp.source.forbidden_files import holds_private_key, secret_in
-from qexp.source.snapshot_files import ADVICE, SourceFile, walk
+from qexp.source.snapshot_files import ADVICE, SourceFile, named, walk
 
 LIMIT = 20_000_000
 """The most bytes of a snapshot's archive."""
@@ -38,6 +40,14 @@ class Snapshot:
     """Warnings about files that were left out, and about included files that may hold a secret."""
     marks: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """The `mark` of each file's content, by the file's name."""
+    size: int = field(default=0, compare=False)
+    """The bytes of all files, before they are compressed."""
+    data: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """The data files that were left out, the largest first, with their bytes. Files that git ignores do not count."""
+    unmatched: tuple[str, ...] = field(default=(), compare=False)
+    """The patterns that match no file which a snapshot may have."""
+    own: frozenset[str] = field(default=frozenset(), compare=False)
+    """Grids and tables files, which qexp reads and the function does not."""
 
 
 class Digest:
@@ -57,17 +67,22 @@ class Digest:
         return self._hash.hexdigest()
 
 
-def take(folder: Path, limit: int = LIMIT) -> Snapshot:
+def take(folder: Path, include: Sequence[str] = (), limit: int = LIMIT) -> Snapshot:
     """
-    Take a snapshot of the files of *folder*; its archive has at most *limit* bytes.
+    Take a snapshot of the code of *folder*; its archive has at most *limit* bytes.
 
-    Files named in `.gitignore` (also of the parents up to the repository's root), `.git/info/exclude` and `.qexpignore`
-    are left out. Secrets, private keys, environments and caches are always left out. Links out of the folder and empty
-    folders are left out too. Equal files give equal digests on all machines.
+    `qexp.source.file_kinds` says which files are code. Files named in `.gitignore` (also of the parents up to the
+    repository's root), `.git/info/exclude` and `.qexpignore` are left out. The patterns of *include* take files of any
+    kind. Secrets, private keys, environments, caches and links out of the folder are always left out. Equal files give
+    equal digests on all machines.
     """
     warnings: list[str] = []
     try:
-        return _pack(folder, gather(folder, limit, warnings), limit, warnings)
+        top = folder.resolve(strict=True)
+        if not top.is_dir():
+            raise SourceError(f"{folder}: is a file, expected the folder of a grid")
+        files, unmatched = _included(top, include, warnings)
+        return _pack(folder, gather(top, limit, warnings, files), limit, warnings, unmatched)
     except OSError as error:
         raise _unreadable(error.filename or folder, error) from error
 
@@ -99,41 +114,69 @@ def members(archive: bytes) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
     An archive that is larger than a snapshot can be is refused before it is unpacked.
     """
     if len(archive) > 2 * LIMIT:  # the limit does not count the list of files
-        raise ValueError(f"it has {_size(len(archive))}, more than {_size(2 * LIMIT)}")
+        raise ValueError(f"it has {bytes_text(len(archive))}, more than {bytes_text(2 * LIMIT)}")
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         listed = opened.infolist()
         if len(listed) > MOST_FILES:
             raise ValueError(f"it has {len(listed):,} files, more than {MOST_FILES:,}")
         if (total := sum(member.file_size for member in listed)) > _RATIO * LIMIT:
-            raise ValueError(f"its files have {_size(total)}, more than {_size(_RATIO * LIMIT)}")
+            raise ValueError(f"its files have {bytes_text(total)}, more than {bytes_text(_RATIO * LIMIT)}")
         for member in listed:
             with opened.open(member) as stream:  # `read` would unpack more than the declared size
                 yield member, stream.read(member.file_size + 1)
 
 
-def gather(folder: Path, limit: int, warnings: list[str]) -> list[SourceFile]:
-    """Return the files to take, sorted by name. Raises SourceError as soon as they are too many or too large."""
-    files: list[SourceFile] = []
-    total = 0
-    top = folder.resolve(strict=True)
-    if not top.is_dir():
-        raise SourceError(f"{folder}: is a file, expected the folder of a grid")
-    for file in walk(top, warnings):
-        files.append(file)
-        total += file.size
-        if len(files) > MOST_FILES:
+def _included(top: Path, patterns: Sequence[str], warnings: list[str]) -> tuple[dict[str, SourceFile], tuple[str, ...]]:
+    """Return the files that the patterns name, by name, and the patterns that name none."""
+    files: dict[str, SourceFile] = {}
+    unmatched: list[str] = []
+    for pattern in patterns:
+        found = {file.name: file for file in named(top, pattern, warnings)}
+        files |= found
+        if not found:
+            unmatched.append(pattern)
+    return files, tuple(unmatched)
+
+
+def gather(
+    folder: Path, limit: int, warnings: list[str], included: Mapping[str, SourceFile] | None = None
+) -> list[SourceFile]:
+    """
+    Return the files of a folder without links, and the *included* ones, sorted by name.
+
+    Documents are left out. Data stays in the list, to be named. Raises SourceError as soon as the files to take are too
+    many or too large.
+    """
+    found = dict(included or {})
+    taken, total = len(found), sum(file.size for file in found.values())
+    for file in walk(folder, warnings):
+        if file.name in found or file.kind is SourceKind.DOCUMENT:
+            continue
+        found[file.name] = file
+        if file.kind is not SourceKind.DATA:
+            taken += 1
+            total += file.size
+        if taken > MOST_FILES:
             raise SourceError(f"{folder}: holds more than {MOST_FILES:,} files; {ADVICE}")
         if total > _RATIO * limit:
-            raise _too_big(folder, f"holds more than {_size(_RATIO * limit)} of files", files, limit)
-    return sorted(files, key=lambda file: file.name)
+            large = [file for file in found.values() if file.kind is not SourceKind.DATA]
+            raise _too_big(folder, f"holds more than {bytes_text(_RATIO * limit)} of files", large, limit)
+    return sorted(found.values(), key=lambda file: file.name)
 
 
-def _pack(folder: Path, files: Sequence[SourceFile], limit: int, warnings: list[str]) -> Snapshot:
-    digest, found, read, buffer = Digest(), dict[str, str](), 0, io.BytesIO()
+def _pack(
+    folder: Path, files: Sequence[SourceFile], limit: int, warnings: list[str], unmatched: tuple[str, ...] = ()
+) -> Snapshot:
+    data = {file.name: file.size for file in files if file.kind is SourceKind.DATA}
+    files = [file for file in files if file.kind is not SourceKind.DATA]
+    digest, found, own, read, buffer = Digest(), dict[str, str](), set[str](), 0, io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             executable, content = _read(file, _RATIO * limit) or (False, None)
             if content is None:
+                continue
+            if file.kind is SourceKind.TEXT and not is_text(content):
+                data[file.name] = file.size
                 continue
             if holds_private_key(content):
                 warnings.append(f"{file.name}: left out of the snapshot, as it holds a private key")
@@ -143,17 +186,29 @@ def _pack(folder: Path, files: Sequence[SourceFile], limit: int, warnings: list[
             archive.writestr(_member(file, executable), content)
             digest.add(file.name, executable, content)
             found[file.name] = mark(content)
+            if is_own(file.name, content):
+                own.add(file.name)
             read += len(content)
             if buffer.tell() > limit:
                 break
     if buffer.tell() > limit:
         raise _too_big(folder, f"its files make a snapshot of {_guess(buffer.tell(), read, files)}", files, limit)
-    return Snapshot(digest.hex(), buffer.getvalue(), tuple(found), tuple(dict.fromkeys(warnings)), found)
+    return Snapshot(
+        digest.hex(),
+        buffer.getvalue(),
+        tuple(found),
+        tuple(dict.fromkeys(warnings)),
+        found,
+        read,
+        dict(sorted(data.items(), key=lambda item: (-item[1], item[0]))),
+        unmatched,
+        frozenset(own),
+    )
 
 
 def _guess(size: int, read: int, files: Sequence[SourceFile]) -> str:
     """Estimate the size of the whole archive from the files that were read."""
-    return f"about {_size(size * max(1, sum(file.size for file in files) / max(1, read)))}"
+    return f"about {bytes_text(size * max(1, sum(file.size for file in files) / max(1, read)))}"
 
 
 def _read(file: SourceFile, most: int) -> tuple[bool, bytes] | None:
@@ -163,7 +218,9 @@ def _read(file: SourceFile, most: int) -> tuple[bool, bytes] | None:
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as stream:
             mode = os.fstat(descriptor).st_mode
-            content = stream.read(most + 1) if stat.S_ISREG(mode) else None
+            content = stream.read(TEXT_PREFIX) if stat.S_ISREG(mode) else None
+            if content and (file.kind is not SourceKind.TEXT or is_text(content)):  # the rest of data is not needed
+                content += stream.read(most + 1 - len(content))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
@@ -193,19 +250,5 @@ def _unreadable(path: object, error: OSError) -> SourceError:
 
 def _too_big(folder: Path, problem: str, files: Sequence[SourceFile], limit: int) -> SourceError:
     largest = max(files, key=lambda file: file.size)
-    where = f"largest: {largest.name} {_size(largest.size)}"
-    return SourceError(f"{folder}: {problem} ({where}), expected at most {_size(limit)}; {ADVICE}")
-
-
-def _size(size: float) -> str:
-    """
-    Return a number of bytes as text for a person.
-
-    >>> [_size(900), _size(20_000_000), _size(53_100_000)]
-    ['900 bytes', '20 MB', '53.1 MB']
-    """
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"
+    where = f"largest: {largest.name} {bytes_text(largest.size)}"
+    return SourceError(f"{folder}: {problem} ({where}), expected at most {bytes_text(limit)}; {ADVICE}")

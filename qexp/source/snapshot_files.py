@@ -10,13 +10,17 @@ from pathlib import Path
 
 from qexp.errors import SourceError
 from qexp.settings import LOCK_FILE
+from qexp.source.file_kinds import SourceKind, holds_outputs, kind_of
 from qexp.source.forbidden_files import is_forbidden, needs_warning
 from qexp.source.ignore_files import IgnoreRules, rules_above
+from qexp.source.written_files import WrittenFiles
 
 ADVICE = "list what experiments do not import in .gitignore or .qexpignore, or set 'source: installed' in the grid"
 MOST_SEEN = 100_000  # files and folders, ignored ones too: half a minute on a slow disk
 _MARKS = ("pyvenv.cfg", LOCK_FILE)
 """Files that mark folders which are skipped: virtual environments and homes of qexp."""
+LINK_OUT = "left out of the snapshot, as it is a link out of the folder, to "
+_PACKAGE = "__init__.py"
 _Id = tuple[int, int]
 
 
@@ -27,6 +31,7 @@ class SourceFile:
     name: str
     path: str
     size: int
+    kind: SourceKind = SourceKind.CODE
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class _PendingFolder:
     path: str
     rules: IgnoreRules
     trail: frozenset[_Id]
+    in_package: bool = False
 
     def with_own_rules(self) -> _PendingFolder:
         """Return the folder with the rules of its own ignore files added."""
@@ -49,7 +55,7 @@ def walk(folder: Path, warnings: list[str]) -> Iterator[SourceFile]:
 
     Links count as their targets. These are left out: links out of the folder, to nothing, in a circle or to a secret;
     virtual environments; homes of qexp, which have passwords; pipes and devices; files that vanish meanwhile. Links out
-    of the folder and secrets are added to *warnings*.
+    of the folder and secrets are added to *warnings*. Files that qexp wrote are documents.
     """
     if (folder / LOCK_FILE).exists():
         raise SourceError(
@@ -57,18 +63,55 @@ def walk(folder: Path, warnings: list[str]) -> Iterator[SourceFile]:
         )
     top, rules = rules_above(folder)
     pending = [_PendingFolder(folder, top, rules, frozenset(_id(place.stat()) for place in (folder, *folder.parents)))]
-    seen = 0
+    seen, written = 0, WrittenFiles()
     while pending:
         current = pending.pop().with_own_rules()
         entries = _entries(current.folder)
         seen += len(entries)
+        is_package = any(entry.name == _PACKAGE for entry in entries)
+        if holds_outputs(current.folder.name, is_package):
+            continue
+        in_package = current.folder != folder and (current.in_package or is_package)
         if seen > MOST_SEEN:
             raise SourceError(f"{folder}: holds more than {MOST_SEEN:,} files and folders; {ADVICE}")
         for place, path, status in _wanted(current, entries, folder, warnings):
+            is_written = place in written
             if stat.S_ISREG(status.st_mode):
-                yield SourceFile(path[len(top) :], place, status.st_size)
-            elif _id(status) not in current.trail and not _is_marked(place):
-                pending.append(_PendingFolder(Path(place), path, current.rules, current.trail | {_id(status)}))
+                name = path[len(top) :]
+                kind = (
+                    SourceKind.DOCUMENT if is_written else kind_of(name.rpartition("/")[2], status.st_size, in_package)
+                )
+                yield SourceFile(name, place, status.st_size, kind)
+            elif not is_written and _id(status) not in current.trail and not _is_marked(place):
+                trail = current.trail | {_id(status)}
+                pending.append(_PendingFolder(Path(place), path, current.rules, trail, in_package))
+
+
+def named(folder: Path, pattern: str, warnings: list[str]) -> Iterator[SourceFile]:
+    """
+    Yield the files that a pattern of the grid's `source.include` names, with those below the folders that it names.
+
+    Ignore files do not count. Links out of the folder and secrets are left out as by `walk`.
+    """
+    for place in sorted(folder.glob(pattern)):
+        yield from _named(folder, place, warnings, frozenset((folder,)))
+
+
+def _named(folder: Path, place: Path, warnings: list[str], trail: frozenset[Path]) -> Iterator[SourceFile]:
+    name, target = place.relative_to(folder).as_posix(), place.resolve()
+    forbidden = next(filter(is_forbidden, Path(name).parts), None)
+    if forbidden is not None:
+        if needs_warning(forbidden):
+            warnings.append(f"{name}: left out of the snapshot, as its name is one of secrets")
+    elif not target.is_relative_to(folder):
+        warnings.append(f"{name}: {LINK_OUT}{target}")
+    elif target in trail or _is_withheld(target, folder) or _is_marked(target):
+        return
+    elif target.is_dir():
+        for inner in sorted(place.iterdir()):
+            yield from _named(folder, inner, warnings, trail | {target})
+    elif target.is_file():
+        yield SourceFile(name, str(target), target.stat().st_size)
 
 
 def _wanted(
@@ -89,7 +132,7 @@ def _wanted(
         elif not entry.is_symlink():
             yield entry.path, path, status
         elif not Path(target).is_relative_to(folder):
-            warnings.append(f"{name}: left out of the snapshot, as it is a link out of the folder, to {target}")
+            warnings.append(f"{name}: {LINK_OUT}{target}")
         elif not _is_withheld(Path(target), folder):
             yield target, path, status
 

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from qexp.errors import SourceError
+from qexp.source import written_files
 from qexp.source.snapshot import DAMAGED, Digest, members
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -24,6 +25,11 @@ def cached(digest: str, root: Path) -> Path | None:
     """Return the folder with the files of *digest*. Returns None if they are not unpacked here yet."""
     place = _place(digest, root)
     return place if place.is_dir() else None
+
+
+def is_unpacked(folder: Path) -> bool:
+    """Return whether a folder is that of an unpacked snapshot."""
+    return _DIGEST.fullmatch(folder.name) is not None
 
 
 def unpacked(digest: str, root: Path, archive: Callable[[], bytes]) -> Path:
@@ -56,12 +62,17 @@ def unpack(digest: str, archive: bytes, root: Path) -> Path:
 
 
 def extract(archive: bytes, folder: Path) -> None:
-    """Unpack *archive* into a new folder that a person may change. Raises SourceError if the folder exists."""
+    """
+    Unpack *archive* into a new folder that a person may change, and which snapshots of the folders above it leave out.
+
+    Raises SourceError if the folder exists.
+    """
     try:
         folder.mkdir(parents=True)
         _fill(folder, None, archive)
         for path in folder.rglob("*"):
             path.chmod(path.stat().st_mode | stat.S_IWUSR)
+        written_files.note(folder)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise SourceError(f"{error.filename or folder}: {reason}; name a folder that can be created") from error

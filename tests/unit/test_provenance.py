@@ -178,7 +178,7 @@ def test_a_function_whose_file_the_snapshot_leaves_out_is_refused(project, tmp_p
         return checked(Grid.from_dict({"study": "a", "function": function, "parameters": {"x": 1}}, path))
 
     # When they are enqueued, then qexp refuses them with advice
-    with pytest.raises(SourceError, match=r"experiment.py: left out .* the line '!experiment.py' in .qexpignore"):
+    with pytest.raises(SourceError, match=r"experiment.py: left out .* 'source: {include: \[experiment.py\]}' in"):
         code_provenance.of(grid("experiment:f"))
     with pytest.raises(SourceError, match=r"linked.py: left out of the snapshot, as it is a link out of the folder"):
         code_provenance.of(grid("linked:f"))
@@ -200,11 +200,11 @@ def test_a_study_that_may_not_move_refuses_a_function_found_elsewhere(project, m
 MISSING = """
 from pathlib import Path
 from qexp.client.function_check import checked
-from qexp.client.code_provenance import warnings
+from qexp.client.code_provenance import missing, snapshot_of
 from qexp.grid import Grid
 
 grid = checked(Grid.from_dict({"study": "a", "function": "experiment:f", "parameters": {"x": 1}}, Path.cwd()))
-print(*warnings(grid)[1], sep="\\n")
+print(*missing(grid, snapshot_of(grid)), sep="\\n")
 """
 
 
@@ -229,10 +229,10 @@ def test_a_helper_that_an_ignore_file_leaves_out_is_named_with_the_line_that_tak
     (path / ".qexpignore").write_text("helper.py\n")
     found = said("-c", MISSING, cwd=path)
     assert found.startswith(f"experiment.py: imports pkg.helper from {path}/pkg/helper.py, which the snapshot")
-    assert found.endswith("an ignore file leaves it out, and the line '!pkg/helper.py' in .qexpignore takes it")
+    assert found.endswith("qexp wrote it; 'source: {include: [pkg/helper.py]}' in the grid takes it")
     # and the proposed repair works
-    (path / ".qexpignore").write_text("helper.py\n!pkg/helper.py\n")
-    assert said("-c", MISSING, cwd=path) == ""
+    include = MISSING.replace('"study": "a"', '"study": "a", "source": {"include": ["pkg/helper.py"]}')
+    assert said("-c", include, cwd=path) == ""
 
 
 def test_helpers_in_the_snapshot_and_installed_modules_are_not_named(project):

@@ -399,19 +399,19 @@ def test_a_too_big_source_is_refused_with_its_largest_file(tmp_path):
     )
     expected = r"of about [56]\d\S* kB \(largest: data/big.bin 53 kB\), expected at most 20 kB; list what"
     with pytest.raises(SourceError, match=expected) as refusal:
-        take(tmp_path, limit=20_000)
+        take(tmp_path, ["data"], limit=20_000)
     assert "\n" not in str(refusal.value)
 
 
 def test_the_size_limit_counts_compressed_bytes(tmp_path):
-    assert take(write(tmp_path, {"a.txt": bytes(100_000)}), limit=20_000).files == ("a.txt",)
+    assert take(write(tmp_path, {"a.txt": "x" * 100_000}), limit=20_000).files == ("a.txt",)
 
 
 def test_a_hopelessly_big_source_is_refused_before_it_is_read(tmp_path):
-    with (tmp_path / "sparse").open("wb") as file:
+    with (tmp_path / "sparse.so").open("wb") as file:
         file.truncate(10**12)
     with pytest.raises(
-        SourceError, match=r"holds more than 200 MB of files \(largest: sparse 1 TB\), expected at most 20 MB"
+        SourceError, match=r"holds more than 200 MB of files \(largest: sparse.so 1 TB\), expected at most 20 MB"
     ):
         take(tmp_path)
 
@@ -451,7 +451,11 @@ def test_a_file_that_vanishes_or_becomes_a_pipe_meanwhile_is_left_out(tmp_path, 
 names = st.lists(
     st.text("abcä .-", min_size=1, max_size=4).filter(lambda text: text.strip(".")), min_size=1, max_size=3
 )
-trees = st.dictionaries(names.map("/".join), st.tuples(st.binary(max_size=50), st.booleans()), max_size=6)
+trees = st.dictionaries(
+    names.map("/".join),
+    st.tuples(st.text(max_size=50).filter(lambda text: "\0" not in text), st.booleans()),
+    max_size=6,
+)
 
 
 def content_of(folder):

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from qexp.model import Json, Status
+from qexp.source import changed_files
 from qexp.store.connection import Connection
 from qexp.store.reads import snapshots
 from qexp.store.reads.revisions import RevisionView
@@ -53,7 +54,7 @@ def revisions(connection: Connection, study: StudyRow, limit: int) -> list[Revis
     found = []
     for row, before in zip(rows, [*rows[1:], None], strict=True):
         changes = {} if before is None else _changes(before, row)
-        files = {} if before is None else _files(marks.get(before.source), marks.get(row.source))
+        files = {} if before is None else changed_files(marks.get(before.source), marks.get(row.source))
         facts: list[Any] = [*row[: len(_NAMES)], done.get(row.number, 0), changes, files]
         found.append(Revision(*facts))
     return found[:limit]
@@ -93,15 +94,6 @@ def _changes(before: Any, after: Any) -> dict[str, tuple[Json, Json]]:
     old, new = described(before.grid, before.settings), described(after.grid, after.settings)
     old["function"], new["function"] = before.function, after.function
     return differences(old, new)
-
-
-def _files(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the files that differ between two snapshots, or none if either is unknown."""
-    if before is None or after is None:
-        return {}
-    words = {name: "added" if name not in before else "removed" for name in before.keys() ^ after.keys()}
-    words |= {name: "changed" for name in before.keys() & after.keys() if before[name] != after[name]}
-    return dict(sorted(words.items()))
 
 
 def example(connection: Connection, study: StudyRow) -> int | None:

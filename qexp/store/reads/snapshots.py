@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
@@ -11,12 +12,25 @@ from qexp.errors import SourceError
 from qexp.store.connection import Connection, RawConnection
 from qexp.store.schema import tables
 
+if TYPE_CHECKING:
+    from qexp.source import ChangedFiles, Snapshot
+
 
 def marks(connection: Connection, digests: Collection[str]) -> dict[str, Mapping[str, str]]:
     """Return the marks of the files of some snapshots, by digest and name."""
     columns = tables.source.c
     query = select(columns.digest, columns.contents).where(columns.digest.in_(digests))
     return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def changed(connection: Connection, digest: str | None, snapshot: Snapshot | None) -> ChangedFiles:
+    """Return the files that differ between a stored snapshot and a new one; none if one of them is missing."""
+    from qexp.source import ChangedFiles  # slow to import, and most commands compare no code
+
+    if digest is None or snapshot is None or digest == snapshot.digest:
+        return ChangedFiles()
+    before = marks(connection, [digest]).get(digest)
+    return ChangedFiles() if before is None else ChangedFiles.between(before, snapshot.marks, snapshot.own)
 
 
 def archive(raw: RawConnection, digest: str) -> bytes:

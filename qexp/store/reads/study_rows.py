@@ -36,6 +36,14 @@ class StudyRow:
     archived_at: datetime | None
 
 
+@dataclass(frozen=True)
+class PresentCode:
+    """The digest of the snapshot that a study runs, or None, and the patterns of files that its grid includes."""
+
+    digest: str | None
+    include: tuple[str, ...]
+
+
 COLUMNS = [tables.study.c[name] for name in StudyRow.__dataclass_fields__]
 
 
@@ -135,6 +143,17 @@ def current(connection: Connection, study: StudyRow) -> tuple[dict[str, Json], s
     query = select(columns.settings, columns.source).where(columns.study == study.id, columns.number == study.revision)
     row = connection.execute(query).one()
     return dict(row[0]), row[1]
+
+
+def present_code(connection: Connection, study: StudyRow) -> PresentCode:
+    """Return the code of a study's present revision."""
+    columns = tables.revision.c
+    query = select(columns.source, columns.grid["source"]).where(
+        columns.study == study.id, columns.number == study.revision
+    )
+    digest, source = connection.execute(query).one()
+    include = source.get("include") or [] if isinstance(source, Mapping) else []
+    return PresentCode(digest, tuple([include] if isinstance(include, str) else include))
 
 
 def addresses(connection: Connection, study: StudyRow) -> list[str]:

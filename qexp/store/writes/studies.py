@@ -15,7 +15,7 @@ from qexp.current_process import user_name
 from qexp.model import Json, to_text
 from qexp.notification_addresses import digest, hidden
 from qexp.store.connection import Connection
-from qexp.store.reads import study_rows
+from qexp.store.reads import snapshots, study_rows
 from qexp.store.reads.study_rows import COLUMNS, StudyRow, addresses, described
 from qexp.store.schema import tables
 from qexp.store.writes import sources
@@ -140,7 +140,9 @@ def changes(connection: Connection, known: StudyRow, spec: StudySpec) -> dict[st
     old = {**described(before.grid, before.settings), "function": before.function, "folder": before.folder}
     new = {**described(spec.grid, spec.settings), "function": spec.function, "folder": spec.folder}
     snapshot = spec.provenance.snapshot
-    old["code"], new["code"] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
+    files = snapshots.changed(connection, before.source, snapshot)
+    word = "text" if files.text and not files.code else "code"
+    old[word], new[word] = before.source and before.source[:12], snapshot and snapshot.digest[:12]
     if connection.execute(_MAY_READ_ADDRESSES).scalar_one():
         present = addresses(connection, known)
         if present != list(spec.run_options.notify):
