@@ -220,3 +220,32 @@ def test_a_password_at_the_cut_is_masked_whole(error):
         # Then no part of the password is stored
         assert "s3c" not in found.message
         assert "gres" not in found.message
+
+
+@pytest.fixture
+def missing(error):
+    """Open a path in a function whose code is an unpacked snapshot, and return the stored error."""
+
+    def missing(path, folder="0123456789abcdef" * 4):
+        return error(f"from pathlib import Path\ndef f():\n    open({path})\n", folder)
+
+    return missing
+
+
+def test_a_file_that_the_snapshot_lacks_is_named_with_the_entry_that_takes_it(missing):
+    found = missing("Path(__file__).parent / 'data' / 'points.npy'")
+    hint = (
+        "the snapshot of the code has no data/points.npy; 'source: {include: [data/points.npy]}' in the grid takes it"
+    )
+    assert found.message.endswith(f"/data/points.npy'; {hint}")
+    assert found.traceback.endswith(f"\n{hint}\n")
+
+
+def test_a_relative_path_that_is_missing_has_advice(missing):
+    hint = "the working directory is the worker's; name files beside the function by Path(__file__).parent"
+    assert missing("'points.npy'").message == f"[Errno 2] No such file or directory: 'points.npy'; {hint}"
+
+
+def test_a_missing_file_elsewhere_and_one_of_code_without_a_snapshot_have_no_advice(missing):
+    assert missing("'/nowhere/points.npy'").message == "[Errno 2] No such file or directory: '/nowhere/points.npy'"
+    assert missing("'points.npy'", "project").message == "[Errno 2] No such file or directory: 'points.npy'"

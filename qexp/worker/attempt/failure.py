@@ -16,6 +16,7 @@ from qexp.errors import QexpError, ResultError
 from qexp.functions.guarded_calls import is_order, message_of, traceback_of, type_of
 from qexp.model import Error, Failure, Outcome, storable_text
 from qexp.truncation import single_line
+from qexp.worker.attempt import missing_files
 from qexp.worker.password_masking import mask
 
 _OWN = f"{Path(__file__).resolve().parents[2]}/"
@@ -28,8 +29,8 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
     Return the error that an attempt stores for an exception: type, message, traceback, last frame and fingerprint.
 
     Frames below the grid's *folder* are the user's code, on any host. The fingerprint of qexp's own errors includes
-    their message. A failed import has the traceback of its cause. An exception that cannot be formatted is described
-    by its type and message.
+    their message. A failed import has the traceback of its cause. The message of a missing file has advice. An
+    exception that cannot be formatted is described by its type and message.
     """
     kind, message = storable_text(type_of(error)), stored(message_of(error))
     own = issubclass(type(error), QexpError)
@@ -38,10 +39,13 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
         trace = below_own(traceback_of(shown))
         summary = traceback.TracebackException(type(shown), shown, trace, compact=True)
         text, stack = stored("".join(summary.format())), summary.stack
+        hint = missing_files.advice(shown, folder)
     except BaseException as odd:
         if is_order(odd):
             raise
         return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
+    if hint is not None:
+        message, text = f"{message}; {hint}", f"{text.rstrip()}\n{hint}\n"
     frames = list(user_frames(stack, folder))
     shown_frames = frames or ([] if own else list(stack))
     last = shown_frames[-1] if shown_frames else None
