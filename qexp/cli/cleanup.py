@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from qexp.cli.options import format_option
+from qexp.cli.options import format_option, split_names
 from qexp.cli.output import say, show_json
 from qexp.cli.terminal_writer import echo
 from qexp.model import counted
@@ -108,7 +108,8 @@ def archive_(studies: tuple[str, ...], undo: bool, form: str) -> None:
     from qexp.client import Client
 
     client = Client()
-    changed = {study: client.unarchive(study) if undo else client.archive(study) for study in dict.fromkeys(studies)}
+    names = [study.name for study in client.matching(split_names(studies))]
+    changed = {study: client.unarchive(study) if undo else client.archive(study) for study in names}
     if form == "json":
         show_json([{"study": study, "archived": not undo, "changed": new} for study, new in changed.items()])
         return

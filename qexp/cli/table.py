@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from qexp.cli.terminal_writer import data, exact
 
 if TYPE_CHECKING:
     from qexp.analysis.table import Table
+    from qexp.client import Client
 
 _FORMATS = ("table", "json", "csv", "md", "tex", "html")
 
@@ -75,24 +76,28 @@ def table_(
         return tables_file.refresh(path, only, check, macros, form)
     if not check:
         _check_writable(output, macros)
-    made = _make(studies, options)
+    from qexp.client import Client
+    from qexp.client.tables_and_comparisons import named
+
+    client = Client()
+    names = named(client, studies)
+    made, name = _make(client, names, options), "-".join(names)
     if check:
-        return tables_file.check(made, "-".join(studies), output, macros)
+        return tables_file.check(made, name, output, macros)
     if output is None and macros is None:
         show(made, form)
-    _write(made, "-".join(studies), output, macros)
+    _write(made, name, output, macros)
     return 0
 
 
-def _make(studies: tuple[str, ...], options: dict[str, Any]) -> Table:
-    from qexp.client import Client
+def _make(client: Client, studies: Sequence[str], options: dict[str, Any]) -> Table:
     from qexp.client.tables_and_comparisons import make, spec_of
 
     options["metrics"] = ",".join(options["metrics"])
     given = {name: value for name, value in options.items() if is_given(name, value)}
     if digits := given.get("digits"):
         given["digits"] = int(digits) if digits.isdigit() else digits
-    return make(Client(), spec_of({"studies": studies, **given}))
+    return make(client, spec_of({"studies": studies, **given}))
 
 
 def is_given(name: str, value: Any) -> bool:

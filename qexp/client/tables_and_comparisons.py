@@ -18,6 +18,7 @@ from qexp.analysis.table.spec import TableSpec
 from qexp.client.client import Client
 from qexp.errors import OptionError, nearest
 from qexp.pydantic_errors import expected_one_of, own_sentence
+from qexp.store.reads import study_rows
 
 if TYPE_CHECKING:
     from qexp.analysis.compare import Comparison
@@ -55,6 +56,18 @@ def snapshot(client: Client) -> Iterator[Connection]:
         yield connection
 
 
+def named(client: Client, studies: str | Sequence[str]) -> str | Sequence[str]:
+    """Return studies with the names that match in place of each pattern, the oldest study first."""
+    given = [studies] if isinstance(studies, str) else list(studies)
+    if not any(isinstance(name, str) and study_rows.is_pattern(name) for name in given):
+        return studies
+    found: list[str] = []
+    for name in given:
+        names = [row.name for row in client.matching([name])] if study_rows.is_pattern(name) else [name]
+        found += [other for other in names if other not in found]
+    return found
+
+
 def make(client: Client, spec: TableSpec) -> Table:
     """Return the table that *spec* describes, from one snapshot; see `qexp.analysis.table.build.build`."""
     with snapshot(client) as connection:
@@ -73,14 +86,16 @@ def table(
     """
     Return a table of one or more studies: the mean ± std of a metric over seeds, in rows and columns.
 
-    *rows* and *columns* name parameters. *options* are those of `qexp table`: over, statistic, average, best, by, bold,
-    baseline, test, correction, scale, digits, transpose, sort, where, labels, allow, maximize.
+    *study* is a name, a pattern such as `"lenet*"`, or a list of them. *rows* and *columns* name parameters. *options*
+    are those of `qexp table`: over, statistic, average, best, by, bold, baseline, test, correction, scale, digits,
+    transpose, sort, where, labels, allow, maximize.
 
     Raises RefusedError, a `qexp.QexpError`, if the table would be wrong: replicates are missing, of different settings
     or code, or NaN.
     """
-    spec = spec_of({"studies": study, "metrics": metric, "rows": rows, "columns": columns, **options})
-    return make(client or Client(), spec)
+    client = client or Client()
+    given = {"studies": named(client, study), "metrics": metric, "rows": rows, "columns": columns, **options}
+    return make(client, spec_of(given))
 
 
 def coverage(
@@ -100,8 +115,10 @@ def coverage(
     parameters: a value is done if all its experiments in the cell are. With *metric*, a done experiment without a
     finite value of the metric is a gap.
     """
-    options = {"studies": study, "metrics": metric, "rows": rows, "columns": columns, "over": over, "where": where}
-    with snapshot(client or Client()) as connection:
+    client = client or Client()
+    names = named(client, study)
+    options = {"studies": names, "metrics": metric, "rows": rows, "columns": columns, "over": over, "where": where}
+    with snapshot(client) as connection:
         return cover(connection, _checked(CoverageSpec, options))
 
 
@@ -112,5 +129,7 @@ def compare(*studies: str, metric: str, client: Client | None = None, **options:
     *options* are those of `qexp compare`: by, over, average, per, baseline, test, correction, maximize, ranks, where,
     allow. Raises RefusedError if the results of one study are of different settings or code.
     """
-    with snapshot(client or Client()) as connection:
-        return build_comparison(connection, _checked(CompareSpec, {"studies": studies, "metric": metric, **options}))
+    client = client or Client()
+    given = {"studies": named(client, studies), "metric": metric, **options}
+    with snapshot(client) as connection:
+        return build_comparison(connection, _checked(CompareSpec, given))

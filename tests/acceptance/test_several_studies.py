@@ -58,7 +58,7 @@ def test_a_pattern_without_a_study_names_close_ones(qexp, family):
 
 def test_commands_that_need_one_study_say_so_and_name_the_matching_ones(qexp, family):
     start, (big, small) = family
-    for command in (("stale",), ("report", "-o", "x.html"), ("table", "--metric", "acc")):
+    for command in (("stale",), ("report", "-o", "x.html"), ("delete", "-y")):
         done = qexp(command[0], f"{start}*", *command[1:])
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert f"expected the name of one study: {big.name}, {small.name}" in done.stderr
@@ -94,6 +94,30 @@ def test_errors_of_several_studies_are_requeued_by_the_same_pattern(qexp, client
     again = re.search(r"again +qexp (requeue .*)", shown)[1]
     assert again == f"requeue '{start}*' --error ab12"
     assert qexp(*again.replace("'", "").split()).stdout.startswith("4 requeued")
+
+
+def test_tables_comparisons_and_archives_take_patterns(qexp, client, raw, tmp_path):
+    start = f"arch_{uuid.uuid4().hex[:6]}"
+    for end, gain in (("a", 0), ("b", 1)):
+        study = FinishedStudy(client, raw, tmp_path / end)
+        study.name = f"{start}_{end}"
+        study.enqueue(parameters={"lr": [1, 2], "seed": [0, 1, 2]})
+        study.end(lambda given, gain=gain: {"acc": given["lr"] + given["seed"] + gain})
+    done = qexp("table", f"{start}*", "--metric", "acc", "--rows", "study", "--columns", "lr", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    assert f"{start}_a" in done.stdout
+    assert f"{start}_b" in done.stdout
+    assert json.loads(qexp("compare", f"{start}*", "--metric", "acc", "--format", "json").stdout)["studies"] == [
+        f"{start}_a",
+        f"{start}_b",
+    ]
+    assert qexp("coverage", f"{start}*").returncode == 0
+    assert len(qexp_module.table(f"{start}_?", "acc", rows="study", columns="lr").frame) == 2
+    assert qexp("table", f"{start}x*", "--metric", "acc").returncode == 2
+    assert [row["study"] for row in rows(qexp("archive", f"{start}*", "--format", "json"))] == [
+        f"{start}_a",
+        f"{start}_b",
+    ]
 
 
 def test_wait_waits_for_all_matching_studies(qexp, family):
