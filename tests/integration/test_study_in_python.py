@@ -52,6 +52,19 @@ def test_all_studies_are_listed(study):
     assert (mine.total, mine.counts["done"], mine.counts["failed"]) == (5, 2, 1)
 
 
+def test_studies_are_chosen_by_patterns_and_states(study, client, raw, tmp_path):
+    other = made_study(client, raw, tmp_path / "other", "finished").enqueue({"lr": [1]}).finish(lambda _: {"y": 1})
+    assert [one.study for one in qexp.studies(f"{other.name[:-2]}*", study.name)] == [study.name, other.name]
+    assert [one.study for one in qexp.studies(f"{other.name[:-2]}*", study.name, only_open=True)] == [study.name]
+    assert [one.study for one in qexp.studies(limit=1)] == [other.name]
+    qexp.Study(other.name).archive()
+    assert other.name not in [one.study for one in qexp.studies()]
+    assert other.name in [one.study for one in qexp.studies(archived=True)]
+    assert repr(qexp.Study(other.name).status()).endswith("1 done; archived")
+    with pytest.raises(qexp.QexpError, match="no study is named"):
+        qexp.studies("no_such_study")
+
+
 def test_experiments_are_listed_with_parameters_and_results(study, made):
     found = study.experiments(status="done")
     assert [view.params["lr"] for view in found] == [0.25, 0.5]

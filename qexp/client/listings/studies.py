@@ -36,13 +36,21 @@ class Studies(Listing[StudyProgress]):
         return [repr(study) for study in self.shown() if study.paused_at is not None]
 
 
-def studies(client: Client | None = None, archived: bool = False) -> Studies:
+def studies(
+    *names: str,
+    only_open: bool = False,
+    archived: bool = False,
+    limit: int | None = None,
+    client: Client | None = None,
+) -> Studies:
     """
-    Return the progress of all studies that are not archived, the oldest first; a notebook shows it as a table.
+    Return the progress of all studies, the oldest first; a notebook shows it as a table.
 
-    With *archived* these are the archived ones.
+    *names* are names and patterns such as `"lenet*"`. *only_open* keeps studies with unfinished experiments. *archived*
+    chooses the archived studies instead of the others. *limit* is the number of the newest ones; experiments of other
+    studies are not counted.
 
     Each item has `study` (the name), `counts` (by status), `total`, `rate` (experiments per second, None if none has
-    ended lately), `seconds_left`, `paused_at` and `pause_reason`.
+    ended lately), `seconds_left`, `paused_at` and `pause_reason`. Raises UnknownStudyError for an unknown name.
     """
-    return Studies((client or Client()).counts(archived=archived))
+    return Studies((client or Client()).overview(names, limit, archived, only_open).shown)

@@ -65,7 +65,7 @@ class StudyProgress:
         if self.paused_at is not None:
             why = f" ({printable(self.pause_reason)})" if self.pause_reason else ""
             parts.append(f"paused since {self.paused_at.astimezone():%Y-%m-%d %H:%M}{why}")
-        return "; ".join(parts)
+        return "; ".join([*parts, *["archived"] * (self.archived_at is not None)])
 
 
 def is_settled(connection: Connection, study: int) -> bool:
