@@ -112,7 +112,7 @@ def test_tables_comparisons_and_archives_take_patterns(qexp, client, raw, tmp_pa
         f"{start}_b",
     ]
     assert qexp("coverage", f"{start}*").returncode == 0
-    assert len(qexp_module.table(f"{start}_?", "acc", rows="study", columns="lr").frame) == 2
+    assert len(qexp_module.table(f"{start}_?", "acc", rows="study", columns="lr").rows) == 2
     assert qexp("table", f"{start}x*", "--metric", "acc").returncode == 2
     assert [row["study"] for row in rows(qexp("archive", f"{start}*", "--format", "json"))] == [
         f"{start}_a",
