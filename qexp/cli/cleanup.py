@@ -1,4 +1,4 @@
-"""The commands delete and archive."""
+"""The commands delete, archive and prune."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import format_option, split_names
-from qexp.cli.output import say, show_json
+from qexp.cli.output import console, headings, say, show_json, table
 from qexp.cli.terminal_writer import echo
 from qexp.model import counted
 from qexp.units import size_text
 
 if TYPE_CHECKING:
     from qexp.client.deletion import Deleted
+    from qexp.client.pruning import Pruned
     from qexp.store.reads.deletion_plan import DeletionPlan, SizedFiles
 
 
@@ -118,3 +119,42 @@ def archive_(studies: tuple[str, ...], undo: bool, form: str) -> None:
             echo(f"{study} is {'back' if new else 'not archived'}")
         else:
             echo(f"{study} is {'' if new else 'already '}archived; bring it back with 'qexp archive {study} --undo'")
+
+
+@click.command()
+@click.option("-n", "--dry-run", is_flag=True, help="Say how much would be removed, and remove nothing.")
+@format_option
+def prune_(dry_run: bool, form: str) -> None:
+    """
+    Remove what nothing needs any more, and say how much it was.
+
+    \b
+      - what interrupted deletions left: experiments and files
+      - files in the artifacts that no attempt has recorded
+      - snapshots of code in the database that no study has
+      - rows of workers that were silent for a week, and that no attempt names
+      - on this machine: unpacked snapshots of code, scratch folders of dead workers, incomplete files,
+        results that @qexp.cached kept for earlier sources of a function
+
+    It leaves alone what a process uses. Unpacked snapshots come back when they are needed.
+    """
+    from qexp.client import Client
+
+    done = Client(keeps=True).prune(dry_run)
+    if form == "json":
+        show_json(done)
+        return
+    _show_pruned(done)
+
+
+def _show_pruned(done: Pruned) -> None:
+    kinds = [kind for kind in done.kinds if kind.number]
+    if kinds:
+        rows = [[kind.kind, f"{kind.number:,}", size_text(kind.bytes)] for kind in kinds]
+        rows.append(["together", f"{sum(kind.number for kind in kinds):,}", size_text(done.bytes)])
+        title = "would be removed" if done.dry_run else "removed"
+        console().print(table(headings(title, "number", "size", right=["number", "size"]), rows))
+    else:
+        echo("nothing to remove")
+    for note in done.notes:
+        say(note)

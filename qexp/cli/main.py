@@ -68,6 +68,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     "Clean up": {
         "delete": CommandEntry("cleanup", "Delete a study with its files, for good."),
         "archive": CommandEntry("cleanup", "Leave finished studies out of overviews; they stay loadable."),
+        "prune": CommandEntry("cleanup", "Remove what nothing needs any more: caches, scratch, leftovers."),
     },
     "Services and help": {
         "up": CommandEntry("services", "Start the embedded Postgres and Valkey."),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from qexp.client.enqueue import Difference, Enqueued
     from qexp.client.experiment_queries import ExperimentDetails
     from qexp.client.explain import Explanation
+    from qexp.client.pruning import Pruned
     from qexp.client.requeueing import Requeued
     from qexp.grid import Grid
     from qexp.queueing.publisher import Publisher
@@ -327,6 +328,12 @@ class Client:
         from qexp.client import deletion
 
         return deletion.delete(self, study, progress)
+
+    def prune(self, dry_run: bool = False) -> Pruned:
+        """Remove what nothing needs any more from this machine, the artifacts and the database; say how much it was."""
+        from qexp.client import pruning
+
+        return pruning.prune(self, dry_run)
 
     def change(self, action: Callable[[Connection], T]) -> T:
         """

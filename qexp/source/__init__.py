@@ -4,7 +4,7 @@ from qexp.source.environment import Environment, current
 from qexp.source.file_lists import ChangedFiles, bytes_text, change_text, changed_files, including, left_out_line
 from qexp.source.git import GitState, state
 from qexp.source.snapshot import Snapshot, contents, take
-from qexp.source.unpacked_snapshots import cached, extract, is_unpacked, unpack, unpacked
+from qexp.source.unpacked_snapshots import cached, extract, holds, is_unpacked, unpack, unpacked
 
 __all__ = [
     "ChangedFiles",
@@ -18,6 +18,7 @@ __all__ = [
     "contents",
     "current",
     "extract",
+    "holds",
     "including",
     "is_unpacked",
     "left_out_line",

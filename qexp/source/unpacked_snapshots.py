@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,8 +37,15 @@ def is_unpacked(folder: Path) -> bool:
 
 
 def unpacked(digest: str, root: Path, archive: Callable[[], bytes]) -> Path:
-    """Return the folder with the files of *digest*. *archive* is called only if they are not unpacked here yet."""
-    return cached(digest, root) or unpack(digest, archive(), root)
+    """
+    Return the folder with the files of *digest*. *archive* is called only if they are not unpacked here yet.
+
+    This process holds the folder: nobody removes it, until the process ends or has used several others since.
+    """
+    while True:
+        folder = cached(digest, root) or unpack(digest, archive(), root)
+        if holds(folder) or _hold(folder):
+            return folder
 
 
 def unpack(digest: str, archive: bytes, root: Path) -> Path:
@@ -59,6 +70,101 @@ def unpack(digest: str, archive: bytes, root: Path) -> Path:
     except OSError as error:
         raise SourceError(f"{error.filename or root}: the snapshot cannot be unpacked: {error.strerror}") from error
     return place
+
+
+_held: dict[Path, int] = {}
+"""Descriptors that lock folders which this process uses, the latest last."""
+_MOST_HELD = 8
+_LOCK = ".lock"
+
+
+def holds(folder: Path) -> bool:
+    """Say whether this process holds a folder. A forked process holds the folders of its parent, too."""
+    return folder in _held
+
+
+def _hold(folder: Path) -> bool:
+    """Keep a folder from being removed. Returns False if it was removed just now."""
+    path = _lock_of(folder)
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # another user's folder, or a full disk: it works without a lock
+        return folder.is_dir()
+    with contextlib.suppress(OSError):  # a share without locks
+        fcntl.flock(lock, fcntl.LOCK_SH)
+    if not _is_same(lock, path) or not folder.is_dir():
+        os.close(lock)
+        return False
+    _held[folder] = lock
+    while len(_held) > _MOST_HELD:
+        os.close(_held.pop(next(iter(_held))))
+    return True
+
+
+def all_unpacked(root: Path) -> list[Path]:
+    """Return the folders of unpacked snapshots, and what killed processes have left of others."""
+    if not root.is_dir():
+        return []
+    return [path for path in root.iterdir() if _DIGEST.fullmatch(path.name) or _is_abandoned(path)]
+
+
+def _is_abandoned(path: Path) -> bool:
+    return path.name.startswith(_HALF) and time.time() - path.stat().st_mtime > _ABANDONED
+
+
+def is_held(folder: Path) -> bool:
+    """Say whether a process holds a folder."""
+    lock = _exclusive(folder, create=False)
+    if lock is not None:
+        os.close(lock)
+    return lock is None and _lock_of(folder).exists()
+
+
+def remove(folder: Path) -> bool:
+    """Remove an unpacked snapshot. Returns False, and removes nothing, if a process holds it."""
+    lock = _exclusive(folder, create=True)
+    if lock is None:
+        return False
+    try:
+        gone = folder.with_name(f"{_HALF}{secrets.token_hex(8)}")
+        folder.rename(gone)  # so that nobody finds a part of it
+        _lock_of(folder).unlink(missing_ok=True)
+        shutil.rmtree(gone, ignore_errors=True)
+    except OSError:  # another process removes it, or another user owns it
+        return False
+    finally:
+        os.close(lock)
+    return True
+
+
+def _exclusive(folder: Path, create: bool) -> int | None:
+    """Return a descriptor that locks a folder for its removal. Returns None if a process holds it."""
+    path = _lock_of(folder)
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    if _is_same(lock, path):
+        return lock
+    os.close(lock)
+    return None
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}{_LOCK}")
+
+
+def _is_same(descriptor: int, path: Path) -> bool:
+    """Say whether a descriptor is of the file that is at a path now."""
+    try:
+        return path.stat().st_ino == os.fstat(descriptor).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def extract(archive: bytes, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """A person deletes, archives and prunes in a terminal: each command says what it does, and asks before it destroys."""
 
 import json
+import os
 import re
 import uuid
 
@@ -87,3 +88,29 @@ def test_an_archived_study_is_left_out_of_the_status_until_it_is_enqueued_again(
     qexp("archive", lenet)
     assert qexp("archive", lenet, "--undo").stdout == f"{lenet} is back\n"
     assert lenet in studies()
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_pruning_says_how_much_it_removes_of_each_kind(client, tmp_path, columns):
+    # Given a home and a temporary folder with an unpacked snapshot and an incomplete file
+    here = {"QEXP_HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path)}
+    here |= {"QEXP_DATABASE_URL": client.settings.database_url, "QEXP_BROKER_URL": client.settings.broker_url}
+    terminal("qexp", "prune", environ=here, columns=columns)  # what other tests have left in the database
+    code = tmp_path / "home" / "sources" / ("0" * 64)
+    code.mkdir(parents=True)
+    (code / "experiment.py").write_text("a" * 1000)
+    part = tmp_path / "home" / "artifacts" / ".qexp-0123456789abcdef.part"
+    part.parent.mkdir()
+    part.write_bytes(b"half")
+    os.utime(part, (0, 0))
+    # When a person looks first, and then prunes
+    looked = terminal("qexp", "prune", "--dry-run", environ=here, columns=columns)
+    looked.matches("prune_dry_run")
+    assert code.exists()
+    pruned = terminal("qexp", "prune", environ=here, columns=columns)
+    # Then both tell the same numbers, and nothing is left
+    assert pruned.text.split("\n")[1:] == looked.text.split("\n")[1:]
+    assert pruned.text.startswith("removed ")
+    assert not code.exists()
+    assert not part.exists()
+    assert terminal("qexp", "prune", environ=here, columns=columns).text == "nothing to remove\n"

@@ -45,7 +45,7 @@ def unneeded(connection: Connection) -> dict[str, int]:
     """Return the digests of the snapshots that no revision has, and their bytes."""
     columns = tables.source.c
     query = select(columns.digest, func.octet_length(columns.archive)).where(~_is_used())
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _is_used() -> ColumnElement[bool]:

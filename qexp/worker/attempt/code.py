@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qexp.model import Claim
 from qexp.settings import Settings
-from qexp.source import unpacked
+from qexp.source import holds, unpacked
 from qexp.store.reads import snapshots
 from qexp.store.reconnecting import ReconnectingConnection
 
@@ -29,7 +29,7 @@ class AttemptCode:
         if digest is None:
             return claim.folder
         folder = self._found.get(digest)
-        if folder is not None and os.path.isdir(folder):  # noqa: PTH112 - 20 times as fast as Path.is_dir
+        if folder is not None and holds(folder) and os.path.isdir(folder):  # noqa: PTH112 - 20 times as fast as Path.is_dir
             return folder
         what = f"the code of {claim.study}"
         folder = unpacked(

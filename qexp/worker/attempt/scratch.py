@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -83,6 +84,40 @@ class Scratch:
                 continue
             finally:
                 os.close(lock)
+
+
+_ATTEMPT = re.compile(r"[0-9]+-[0-9]+")
+
+
+def folders_of_dead_attempts() -> Iterator[Path]:
+    """Yield the folders of attempts whose workers are dead, of any site; other files stay for their recovery."""
+    for worker in private_folders.path_of().glob(f"{_PREFIX}*"):
+        if not private_folders.is_owned(worker) or not _is_dead(worker):
+            continue
+        yield from (folder for folder in worker.iterdir() if _ATTEMPT.fullmatch(folder.name) and folder.is_dir())
+
+
+def remove_dead_attempt(folder: Path) -> bool:
+    """Remove the folder of an attempt unless its worker lives. Returns whether it was removed."""
+    if not _is_dead(folder.parent):
+        return False
+    _remove(folder)
+    return not folder.exists()
+
+
+def _is_dead(worker: Path) -> bool:
+    """Say whether no process holds the lock of a worker's folder."""
+    try:
+        lock = os.open(worker, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # it was removed meanwhile
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(lock)
+    return True
 
 
 def _remove(folder: Path) -> None:

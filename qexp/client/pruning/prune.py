@@ -1,0 +1,135 @@
+"""Remove what nothing needs any more, kind by kind, or say how much it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from qexp.client import deletion
+from qexp.client.pruning import artifacts, machine
+from qexp.client.pruning.unneeded import Unneeded
+from qexp.errors import FilesError, NotAllowedError
+from qexp.model import counted
+from qexp.store.reads import deletion_plan, stored_files
+from qexp.store.reads.deletion_plan import SizedFiles
+from qexp.store.writes import dead_workers, deleting, sources
+from qexp.truncation import listed
+from qexp.units import size_text
+
+if TYPE_CHECKING:
+    from qexp.client.client import Client
+
+
+@dataclass(frozen=True)
+class PrunedKind:
+    """One kind of things that nothing needs any more."""
+
+    kind: str
+    number: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The things that a pruning removed, or that a dry run found, by kind."""
+
+    kinds: tuple[PrunedKind, ...]
+    notes: tuple[str, ...]
+    """Things that were left, with the reason."""
+    dry_run: bool
+
+    @property
+    def bytes(self) -> int:
+        return sum(kind.bytes for kind in self.kinds)
+
+
+def prune(client: Client, dry_run: bool = False) -> Pruned:
+    """Implement `Client.prune`."""
+    notes = list[str]()
+    rows, files = _deletions(client, dry_run, notes)
+    foreign = artifacts.ForeignFiles()
+    kinds = {
+        "unrecorded files in the artifacts": artifacts.unrecorded(client, foreign),
+        "snapshots of code in the database": _snapshots(client),
+        "rows of workers in the database": _workers(client),
+        "unpacked snapshots of code": machine.sources(client.settings, _needed(client)),
+        "scratch folders of attempts": machine.scratch_folders(),
+        "incomplete files": machine.parts(client.settings),
+        "cached results of earlier sources": machine.cached_results(client.settings),
+    }
+    found = [_kind(name, things, dry_run, notes) for name, things in kinds.items()]
+    if foreign.number:
+        notes.append(
+            f"{counted(foreign.number, 'file')} ({size_text(foreign.bytes)}) in {client.settings.artifacts_root} left: "
+            f"this database has no such experiments of {listed(sorted(foreign.studies), 3)}, but another one may"
+        )
+    return Pruned((rows, files, *found), tuple(notes), dry_run)
+
+
+def _deletions(client: Client, dry_run: bool, notes: list[str]) -> tuple[PrunedKind, PrunedKind]:
+    """Complete interrupted deletions, and return their experiments and files; note the files that are left."""
+    experiments, files = 0, SizedFiles(0, 0)
+    try:
+        experiments, files = _completed(client, dry_run, notes)
+    except NotAllowedError as error:
+        notes.append(f"deleted studies left: {error}")
+    rows = PrunedKind("experiments of interrupted deletions", experiments, 0)
+    return rows, PrunedKind("files of deleted studies", files.number, files.bytes)
+
+
+def _completed(client: Client, dry_run: bool, notes: list[str]) -> tuple[int, SizedFiles]:
+    with client.begin() as connection:
+        marked = deleting.marked(connection)
+        experiments = sum(len(deleting.experiments(connection, study)) for study in marked)
+        listed_later = [deletion_plan.stored_files(connection, study.id) for study in marked] if dry_run else []
+    if not dry_run:
+        experiments = sum(deletion.delete_rows(client, study).experiments for study in marked)
+    tally = deletion.remove_files(client, dry_run)
+    number = tally.removed.number + sum(files.number for files in listed_later)
+    size = tally.removed.bytes + sum(files.bytes for files in listed_later)
+    notes += [
+        f"{counted(left.files.number, 'file')} ({size_text(left.files.bytes)}) of deleted studies left: {left.reason}"
+        for left in tally.left
+    ]
+    return experiments, SizedFiles(number, size)
+
+
+def _kind(name: str, things: Iterable[Unneeded], dry_run: bool, notes: list[str]) -> PrunedKind:
+    number = size = 0
+    try:
+        for thing in things:
+            if dry_run or thing.remove():
+                number, size = number + 1, size + thing.size
+    except (FilesError, NotAllowedError) as error:
+        notes.append(f"{name} left: {error}")
+    return PrunedKind(name, number, size)
+
+
+def _needed(client: Client) -> set[str]:
+    with client.begin() as connection:
+        return stored_files.needed_snapshots(connection)
+
+
+def _snapshots(client: Client) -> Iterator[Unneeded]:
+    with client.begin() as connection:
+        found = sources.unneeded(connection)
+    for digest, size in found.items():
+        yield Unneeded(size, partial(_drop_snapshot, client, digest))
+
+
+def _drop_snapshot(client: Client, digest: str) -> bool:
+    return client.change(lambda connection: sources.drop_unneeded(connection, [digest])).number == 1
+
+
+def _workers(client: Client) -> Iterator[Unneeded]:
+    with client.begin() as connection:
+        found = dead_workers.unneeded(connection)
+    for worker in found:
+        yield Unneeded(0, partial(_drop_worker, client, worker))
+
+
+def _drop_worker(client: Client, worker: UUID) -> bool:
+    return client.change(lambda connection: dead_workers.drop(connection, [worker])) == 1

@@ -1,0 +1,36 @@
+"""Find and delete the rows of workers that stopped long ago, and that no attempt names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+
+from qexp.model import Status
+from qexp.store.connection import Connection
+from qexp.store.schema import tables
+
+_GONE = timedelta(days=7)
+"""A worker that is silent for less may come back, such as that of a laptop that sleeps."""
+
+
+def unneeded(connection: Connection) -> list[UUID]:
+    """Return the workers that were silent for a week, and that neither an attempt nor an experiment names."""
+    return list(connection.execute(select(tables.worker.c.id).where(_is_unneeded())).scalars())
+
+
+def drop(connection: Connection, workers: Sequence[UUID]) -> int:
+    """Delete those of some workers that are unneeded, and return their number."""
+    return connection.execute(delete(tables.worker).where(tables.worker.c.id.in_(workers), _is_unneeded())).rowcount
+
+
+def _is_unneeded() -> ColumnElement[bool]:
+    worker, attempt, experiment, leader = tables.worker.c, tables.attempt.c, tables.experiment.c, tables.leader.c
+    return and_(
+        worker.last_seen < func.now() - _GONE,
+        ~exists(attempt.experiment).where(attempt.worker == worker.id),
+        ~exists(experiment.id).where(experiment.worker == worker.id, experiment.status == Status.RUNNING),
+        ~exists(leader.one).where(leader.worker == worker.id),
+    )
