@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 
+from qexp import private_folders
 from qexp.errors import SettingsError
 from qexp.worker.attempt.scratch import Scratch
 
@@ -107,3 +108,18 @@ def test_folders_that_others_can_enter_are_ignored(killed):
     folder.parent.chmod(0o755)
     with pytest.raises(SettingsError, match="mode 0755"):
         found({worker})
+
+
+def test_a_worker_that_stops_while_another_one_looks_is_no_problem(killed, monkeypatch, caplog):
+    _, folder = killed()
+    owned = private_folders.is_owned
+
+    def gone(path):
+        if path == folder:
+            folder.rmdir()
+        return owned(path)
+
+    monkeypatch.setattr(private_folders, "is_owned", gone)
+    assert found(set()) == []
+    assert not folder.exists()
+    assert caplog.records == []

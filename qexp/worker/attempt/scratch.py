@@ -66,7 +66,8 @@ class Scratch:
         """
         for folder in private_folders.folder().glob(f"{_PREFIX}*"):
             if not private_folders.is_owned(folder):
-                log.warning("%s belongs to another user: skipped", folder)
+                if os.path.lexists(folder):  # otherwise its worker has just stopped
+                    log.warning("%s belongs to another user: skipped", folder)
                 continue
             try:
                 lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
