@@ -1,5 +1,6 @@
 """The Python client: enqueue, wait, requeue and read."""
 
+import json
 import subprocess
 import sys
 import uuid
@@ -102,3 +103,30 @@ def test_a_terminal_shows_a_bar_and_an_interrupted_wait_says_how_to_go_on(site, 
     # And with progress=False there is no bar
     (tmp_path / "quiet.py").write_text(f"import qexp\nprint(qexp.Study('{name}').wait(progress=False))\n")
     assert terminal(sys.executable, tmp_path / "quiet.py", columns=160).text.strip() == f"{name}, 2: 2 cancelled"
+
+
+def test_series_with_parameters_are_the_same_in_the_shell_and_in_python(worker, queue, tmp_path):
+    # Given series of two experiments
+    source = (
+        "import qexp\ndef train(lr, *, context: qexp.Context):\n    for step in 0, 1: context.metric(step, loss=lr)\n"
+    )
+    (tmp_path / "experiment.py").write_text(f"{source}    return 1\n")
+    grid = {"function": "experiment:train", "parameters": {"lr": [0.5, 1]}, "queue": queue}
+    (tmp_path / "grid.yaml").write_text(json.dumps({**grid, "study": (name := f"n_{uuid.uuid4().hex[:8]}")}))
+    qexp.enqueue(tmp_path / "grid.yaml").wait(timeout=120)
+    # When both are asked for the parameters
+    line = [sys.executable, "-m", "qexp", "metrics", name, "--params"]
+    shell = json.loads(subprocess.check_output([*line, "--format", "json"]))
+    subprocess.run([*line, "-o", tmp_path / "points.csv"], check=True)
+    # Then they say the same, in a file too
+    points = qexp.metrics(name, params=True)
+    assert [(row["lr"], row["step"], row["value"]) for row in shell] == [
+        (0.5, 0, 0.5),
+        (0.5, 1, 0.25),
+        (1, 0, 1),
+        (1, 1, 0.5),
+    ]
+    assert points[["lr", "step", "value"]].to_dict("records") == [
+        {name: row[name] for name in ("lr", "step", "value")} for row in shell
+    ]
+    assert (tmp_path / "points.csv").read_text().splitlines()[0] == ",".join(points.columns)
