@@ -10,7 +10,7 @@ from qexp.store.selection.selectors import parse
 
 
 def listed(client, archived=False):
-    return [progress.study for progress in studies(client, archived)]
+    return [progress.study for progress in studies(archived=archived, client=client)]
 
 
 def test_an_archived_study_is_left_out_of_overviews_and_stays_loadable(client, finished_study):
