@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ from qexp.errors import ContextError
 from qexp.file_storage import Files
 from qexp.model import OutputPiece
 from qexp.store.connection import Connection
-from qexp.store.reads import records, study_rows
+from qexp.store.reads import records, running_experiments, study_rows
+from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.store.selection import selectors
 from qexp.store.selection.selectors import Selection
 
@@ -61,6 +62,11 @@ class Records:
             return AttemptOutput(
                 number, records.output(connection, experiment, number, after), running and number == last
             )
+
+    def running(self, experiments: Iterable[int]) -> dict[int, RunningExperiment]:
+        """Return how far the running ones of some experiments are, by id: time, finished steps, newest metrics."""
+        with self._client.begin() as connection:
+            return running_experiments.running(connection, experiments)
 
     def metrics(
         self, selection: Selection, names: Sequence[str] = (), every: bool = False, params: bool = False

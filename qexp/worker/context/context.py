@@ -6,7 +6,7 @@ import logging
 import operator
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -17,7 +17,7 @@ from qexp.model import Departure, Json, storable_text
 from qexp.partial_serialization import partial_data
 from qexp.serialization import to_json
 from qexp.worker.context.checkpoint_encoding import Dump, EncodedCheckpoint, Load, encode
-from qexp.worker.context.loop_state import LoopState
+from qexp.worker.context.loop_state import FinishedSteps, LoopState
 
 if TYPE_CHECKING:
     from qexp.worker.context.memory_journal import MemoryJournal
@@ -42,7 +42,7 @@ class Journal(Protocol):
 
     def append(self, name: str, row: Json, at: float) -> None: ...
 
-    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None: ...
+    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool, steps: FinishedSteps | None = None) -> None: ...
 
     def load(self, name: str, default: Any, load: Load | None) -> Any: ...
 
@@ -199,11 +199,11 @@ class Context(Injected):
         if name in self._loops:
             raise ContextError(f"resumable: a loop named {name!r} has started before; give each loop its own name=")
         self._loops.add(name)
-        held = LoopState(state, whole=dump is not None)
+        held, total = LoopState(state, whole=dump is not None), _length(items)
 
         def save() -> None:
             value = {"done": number, "state": held.taken()}
-            self._journal.save(name, encode(value, dump, outer=1), keep)
+            self._journal.save(name, encode(value, dump, outer=1), keep, FinishedSteps(number, total))
 
         done = self._resume(_named("resumable", name), held, dump, load)
         saved_at, saved = time.monotonic(), done
@@ -250,6 +250,14 @@ class Context(Injected):
         """End this attempt until a person runs `qexp resume`. Let your function return this value."""
         self.departure = Departure("paused", storable_text(str(reason)))
         return self.departure
+
+
+def _length(items: Iterable[Any]) -> int | None:
+    """Return the number of items. Returns None if they do not know it, as a generator or a stream of data."""
+    try:
+        return len(items) if isinstance(items, Sized) else None
+    except (TypeError, NotImplementedError):  # a DataLoader of torch over a stream has __len__, and raises
+        return None
 
 
 def _logger(name: str) -> logging.Logger:

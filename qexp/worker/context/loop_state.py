@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from qexp.worker.context.state_capture import StateCapture
 from qexp.worker.context.state_restore import StateRestore
+
+
+class FinishedSteps(NamedTuple):
+    """The finished steps of a loop at a checkpoint, for people who look; *total* is None if it is not known."""
+
+    done: int
+    total: int | None
 
 
 class LoopState:

@@ -10,6 +10,7 @@ from typing import Any
 from qexp.model import Json
 from qexp.store.writes.journal import Point
 from qexp.worker.context.checkpoint_encoding import EncodedCheckpoint, Load, decode
+from qexp.worker.context.loop_state import FinishedSteps
 
 StoredFile = Callable[[str], EncodedCheckpoint | None]
 """A function that returns the checkpoint of a name, or None."""
@@ -49,7 +50,7 @@ class MemoryJournal:
         """Keep a row of a list."""
         self.lists.setdefault(name, []).append(row)
 
-    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None:
+    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool, steps: FinishedSteps | None = None) -> None:
         """Keep an encoded checkpoint."""
         self.checkpoints[name] = encoded
 

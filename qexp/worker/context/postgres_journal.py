@@ -29,6 +29,7 @@ from qexp.store.reconnecting import PATIENCE, ReconnectingConnection
 from qexp.store.writes import journal
 from qexp.store.writes.journal import AttemptFence, Entry, Point
 from qexp.worker.context.checkpoint_encoding import EncodedCheckpoint, Load, decode
+from qexp.worker.context.loop_state import FinishedSteps
 from qexp.worker.context.output_reader import Output
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class PostgresJournal:
         key = UUID(bytes=self._last_key.to_bytes(8, "big") + os.urandom(8))
         self._entries.append(Entry(name, key, row, at))
 
-    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool) -> None:
+    def save(self, name: str, encoded: EncodedCheckpoint, keep: bool, steps: FinishedSteps | None = None) -> None:
         """Write the buffers and then a checkpoint, so that the next attempt continues after both."""
         self._check()
         self.flush(PATIENCE)
@@ -132,7 +133,8 @@ class PostgresJournal:
         url = self._files.put(self._key(f"{name}-{self._number(name)}"), encoded.data).url if size > limit else None
         digest = hashlib.sha256(encoded.data).hexdigest()
         data = None if url else encoded.data
-        saved = journal.SavedCheckpoint(encoded.kind, data, url, digest, self.writer.attempt, self._progress())
+        progress = self._progress() | (steps._asdict() if steps else {})
+        saved = journal.SavedCheckpoint(encoded.kind, data, url, digest, self.writer.attempt, progress)
         old = self._postgres.run(
             lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}"
         )
