@@ -44,7 +44,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     },
     "Look at them": {
         "status": CommandEntry("status", "Count the experiments of one study, or of all, by status."),
-        "list": CommandEntry("show", "List experiments with their parameters and results."),
+        "list": CommandEntry("listing", "List experiments with their parameters and results."),
         "show": CommandEntry("show", "Show all about an experiment: parameters, result, attempts."),
         "explain": CommandEntry("show", "Say why an experiment is in its state, and how to change it."),
         "workers": CommandEntry("worker_list", "List the workers: host, state, experiments, last heartbeat."),

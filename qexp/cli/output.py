@@ -28,7 +28,7 @@ STYLES = {
     Status.CANCELLED: "yellow",
     Status.PAUSED: "yellow",
 }
-_PIPED_WIDTH = 100_000
+PIPED_WIDTH = 100_000
 """The width of output to a pipe or a file, so that nothing is cut."""
 
 
@@ -37,7 +37,7 @@ def console(stderr: bool = False) -> Console:
     from rich.console import Console
 
     stream = sys.stderr if stderr else out()
-    return Console(file=stream, width=None if stream.isatty() else _PIPED_WIDTH, soft_wrap=not stream.isatty())
+    return Console(file=stream, width=None if stream.isatty() else PIPED_WIDTH, soft_wrap=not stream.isatty())
 
 
 def say(text: str) -> None:

@@ -64,8 +64,9 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
 
 
 def _report(client: Client, counts: StudyProgress, form: str) -> None:
-    from qexp.cli.listing_tables import experiment_table
-    from qexp.cli.show import experiment_json, names_of
+    from qexp.cli.experiment_table import experiment_table
+    from qexp.cli.listing import names_of
+    from qexp.cli.show import experiment_json
     from qexp.cli.status import counts_json, ending
     from qexp.store.selection.selectors import Selection
 
@@ -73,7 +74,7 @@ def _report(client: Client, counts: StudyProgress, form: str) -> None:
     if form == "json":
         show_json({**counts_json(counts), "experiments": [experiment_json(view) for view in views]})
         return
-    console().print(experiment_table(views, *names_of(client, views)))
+    console().print(experiment_table(views, *names_of(client.studies([counts.study]))))
     if counts.total > len(views):
         say(f"only the first {len(views)} are shown; 'qexp list {counts.study} --limit 0' shows all")
     say(ending(counts))

@@ -1,4 +1,4 @@
-"""The commands list, show, explain, errors and export."""
+"""The commands show, explain, errors and export."""
 
 from __future__ import annotations
 
@@ -7,55 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from qexp.cli.options import EXPERIMENT, WholeNumber, format_option, selection_options
-from qexp.cli.output import console, say, show_json, wrapped
+from qexp.cli.options import EXPERIMENT, format_option, selection_options
+from qexp.cli.output import say, show_json, wrapped
 from qexp.cli.terminal_writer import echo, printable
 from qexp.model import compact
 
 if TYPE_CHECKING:
-    from qexp.client import Client, ExperimentDetails
+    from qexp.client import ExperimentDetails
     from qexp.store.reads.experiment_rows import ExperimentView
     from qexp.store.selection.selectors import Selection
-
-
-_SHOWN = 50
-
-
-@click.command()
-@selection_options()
-@click.option(
-    "--limit",
-    type=WholeNumber("a whole number, or 0 for all", 0),
-    help="The most to show; 0: all.  [default: 50 in a table]",
-)
-@click.option("--sort", multiple=True, metavar="NAME[,NAME]", help="By these columns; -NAME: the largest first.")
-@format_option
-def list_(selection: Selection, limit: int | None, sort: tuple[str, ...], form: str) -> None:
-    """List experiments with their parameters and results."""
-    from qexp.cli.listing_tables import experiment_table
-    from qexp.client import Client
-
-    client = Client()
-    if form == "json":
-        show_json([experiment_json(view) for view in client.experiments(selection, limit or None, sort)])
-        return
-    limit = _SHOWN if limit is None else limit
-    views = client.experiments(selection, limit + 1 if limit else None, sort)
-    if not views:
-        say("no experiment matches")
-        return
-    shown = views[:limit] if limit else views
-    parameters, results = names_of(client, shown)
-    console().print(experiment_table(shown, parameters, results))
-    if len(views) > len(shown):
-        say(f"only the first {limit} are shown; --limit 0 shows all")
-
-
-def names_of(client: Client, views: list[ExperimentView]) -> tuple[list[str], list[str]]:
-    """Return the parameters and results that the studies of some experiments have, in order."""
-    found = client.studies({view.study for view in views})
-    parameters = dict.fromkeys(name for study in found for name in study.parameters)
-    return list(parameters), list(dict.fromkeys(name for study in found for name in study.results))
 
 
 def experiment_json(view: ExperimentView) -> dict[str, Any]:

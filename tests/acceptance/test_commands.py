@@ -382,7 +382,7 @@ UNREACHABLE = "postgresql://me:hidden@127.0.0.1:1/lab"
         (["requeue", "1-"], {}, 2, ["expected a study's name or ids"]),
         (["list", "x", "--where", "lr > 0.1 dataset"], {}, 2, ["--where, column 10: found dataset, expected and, or"]),
         (["list", "x", "--since", "yesterday"], {}, 2, ["--since: found 'yesterday', expected a time span"]),
-        (["list"], {}, 2, ["missing argument"]),
+        (["show"], {}, 2, ["missing argument"]),
         (["statsu"], {}, 2, ["did you mean 'status'"]),
         (["export", "x", "-o", "missing/file.csv"], {}, 2, ["missing", "mkdir -p"]),
         (["export", "x", "-o", "file.xlsx"], {}, 2, [".csv, .parquet, .json"]),

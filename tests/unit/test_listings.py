@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from qexp.cli import output
-from qexp.cli.listing_tables import experiment_table
+from qexp.cli.experiment_table import experiment_table
 from qexp.model import Status
 from qexp.store.reads.experiment_rows import ExperimentView
 
@@ -43,7 +43,7 @@ def test_a_parameter_named_like_a_column_of_the_table_takes_no_width_from_it(sho
     # Given a parameter that is named like the status column but holds other values
     views = [view(1, {"status": "enrolled_in_2024"}), view(2, {"status": "dropped_out"}, status=Status.CANCELLED)]
     head, _, first, second = shown(views, ["status"], [])
-    assert words(head) == ["id", "param.status", "status", "duration"]
+    assert words(head) == ["id", "param.status", "status"]
     assert words(first) == ["1", "enrolled_in_2024", "done"]
     assert words(second) == ["2", "dropped_out", "cancelled"]
 
@@ -51,7 +51,7 @@ def test_a_parameter_named_like_a_column_of_the_table_takes_no_width_from_it(sho
 def test_parameters_and_results_of_one_name_have_headings_of_their_own(shown):
     views = [view(1, {"n": 3}, {"n": "three", "id": 7}), view(2, {"n": 4}, {"n": "four", "id": 8})]
     head, _, first, _ = shown(views, ["n"], ["n", "id"])
-    assert words(head) == ["id", "n", "result.n", "result.id", "status", "duration"]
+    assert words(head) == ["id", "n", "result.n", "result.id", "status"]
     assert words(first) == ["1", "3", "three", "7", "done"]
 
 
@@ -61,13 +61,14 @@ def test_keys_of_mappings_are_columns_and_absent_keys_are_empty_cells(shown):
         view(2, {"opt": {"name": "sgd", "lr": 0.2}}, {"train": {"acc": None, "note": "x"}}),
         view(3, {"opt": {"name": "sgd", "lr": 0.3}}, {"train": {}}),
     ]
-    head, _, *lines = shown(views, ["opt"], ["train"])
-    assert words(head) == ["id", "opt.lr", "train", "train.acc", "train.note", "status", "duration"]
+    head, _, *lines, note = shown(views, ["opt"], ["train"])
+    assert words(head) == ["id", "opt.lr", "train", "train.acc", "train.note", "status"]
     assert list(map(words, lines)) == [
         ["1", "0.1", "0.5", "done"],
         ["2", "0.2", "null", "x", "done"],
         ["3", "0.3", "{}", "done"],
     ]
+    assert note == "all: opt.name=sgd"
 
 
 def test_numbers_and_texts_that_look_alike_vary(shown):

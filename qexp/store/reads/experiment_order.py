@@ -21,7 +21,8 @@ class OrderTerm:
 
     def sorts(self, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the ORDER BY of this term for its value, which a subquery may have computed."""
-        return (value.desc() if self.descending else value.asc()).nulls_last()
+        found = value.desc() if self.descending else value.asc()
+        return found if self.value is tables.experiment.c.id else found.nulls_last()  # the index has nulls first
 
 
 @dataclass(frozen=True)

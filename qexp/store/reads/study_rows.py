@@ -104,8 +104,8 @@ def waiting(connection: Connection) -> list[StudyRow]:
 
 
 def every(connection: Connection) -> list[StudyRow]:
-    """Return all studies, the oldest first."""
-    return _rows(connection)
+    """Return all studies that are not archived, the oldest first."""
+    return _rows(connection, tables.study.c.archived_at.is_(None))
 
 
 def _rows(connection: Connection, *conditions: ColumnElement[bool]) -> list[StudyRow]:

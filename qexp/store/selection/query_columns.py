@@ -23,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from qexp.errors import nearest
 from qexp.model import NON_FINITE, Status
@@ -58,7 +59,12 @@ class ValueLocation:
     def value(self) -> ColumnElement[Any]:
         """The value at the first of the paths that an experiment has."""
         column = tables.experiment.c[self.source]
-        values = [func.jsonb_extract_path(column, *(literal(key, Text) for key in path)) for path in self.paths]
+        values = [
+            column.op("->", return_type=JSONB())(literal(path[0], Text))  # faster than the function
+            if len(path) == 1
+            else func.jsonb_extract_path(column, *(literal(key, Text) for key in path))
+            for path in self.paths
+        ]
         return values[0] if len(values) == 1 else func.coalesce(*values)
 
 

@@ -73,6 +73,11 @@ class Selection:
         return self != Selection(self.study, studies=self.studies)
 
     @property
+    def names_some(self) -> bool:
+        """Say whether studies or ids were given; otherwise all studies are meant but for the archived ones."""
+        return bool(self.study or self.studies or self.ids)
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """The names and patterns of studies that were given."""
         return self.studies if self.study is None else (self.study,)
@@ -216,7 +221,8 @@ def where(connection: Connection, selection: Selection) -> ColumnElement[bool]:
         places = tables.worker.alias().c  # the query that gets this condition may read workers too
         chosen.append(columns.worker.in_(select(places.id).where(places.host.like(like(selection.host)))))
     if selection.where is not None or selection.stale is not None:
-        known = study_rows.among(connection, named) if known is None else known
+        if known is None:
+            known = study_rows.among(connection, named) if selection.ids else study_rows.every(connection)
         if selection.stale is not None:
             stale = staleness.condition(connection, known)
             chosen.append(stale if selection.stale else not_(stale))
