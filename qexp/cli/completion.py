@@ -52,10 +52,13 @@ class _Completion(ShellComplete):
         """Return the completions of a word; see `click.shell_completion.ShellComplete.get_completions`."""
         from click.shell_completion import _resolve_context, _resolve_incomplete
 
+        args = [word for word in args if word != "="]  # bash makes three words of --sort=acc
         context = _resolve_context(self.cli, self.ctx_args, self.prog_name, args)
+        option, equals, value = incomplete.partition("=")
+        if equals and option.startswith("--"):  # zsh and fish replace the whole word
+            return [_prefixed(f"{option}=", item) for item in self.get_completions([*args, option], value)]
         if args and args[-1] in _SIGNED and incomplete.startswith("-"):  # it is no option: the largest first
-            rest = self.get_completions(args, incomplete[1:])
-            return [CompletionItem(f"-{item.value}", help=item.help) for item in rest]
+            return [_prefixed("-", item) for item in self.get_completions(args, incomplete[1:])]
         found, word = _resolve_incomplete(context, args, incomplete)
         find = _finder(context, found)
         if find is None:
@@ -63,6 +66,10 @@ class _Completion(ShellComplete):
         items = list(_items(find, _targets(context), word))
         takes_file = context.info_name == "table" and isinstance(found, click.Argument)  # of a paper's tables
         return items or [CompletionItem(word, type="file")] * takes_file
+
+
+def _prefixed(text: str, item: CompletionItem[str]) -> CompletionItem[str]:
+    return CompletionItem(f"{text}{item.value}", item.type, item.help)
 
 
 _SIGNED = ("--sort",)
@@ -174,7 +181,13 @@ _OF_COMMANDS: Mapping[tuple[str, str], Find] = {
 
 
 class _Bash(_Completion, BashComplete):
-    """Completion in bash."""
+    """Completion in bash; that of macOS has neither `nosort` nor `compopt`."""
+
+    source_template = BashComplete.source_template.replace(
+        "complete -o nosort -F %(complete_func)s %(prog_name)s",
+        "complete -o nosort -F %(complete_func)s %(prog_name)s 2>/dev/null ||\n"
+        "        complete -o default -F %(complete_func)s %(prog_name)s",
+    ).replace("compopt -o default", "compopt -o default 2>/dev/null")
 
 
 class _Zsh(_Completion, ZshComplete):

@@ -80,6 +80,12 @@ def test_columns_are_those_of_the_study_on_the_line(study):
     assert completions(f"qexp list {study[:-1]}? --where ac") == ["acc"]
 
 
+def test_an_option_with_an_equals_sign_is_completed(study):
+    assert completions(f"qexp list {study} --sort = va") == ["val.loss"]  # as bash splits the line
+    assert completions(f"qexp list {study} --sort=va", "zsh") == ["plain", "--sort=val.loss", "_"]
+    assert completions(f"qexp list {study} --sort=-va", "fish") == ["--sort=-val.loss"]
+
+
 def test_an_id_tells_the_study_too(qexp, study):
     number = json.loads(qexp("list", study, "--format", "json").stdout)[0]["id"]
     assert completions(f"qexp list {number} --sort v") == ["val.loss"]
