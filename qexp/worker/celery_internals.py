@@ -126,7 +126,16 @@ def mute(level: int) -> None:
     for name in ("celery", "kombu"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     logging.getLogger("celery.worker.request").setLevel(logging.CRITICAL)  # deaths of children
-    apps_worker.safe_say = lambda *_, **__: None
+    apps_worker.safe_say = _say_no_shutdown
+
+
+_say = apps_worker.safe_say
+
+
+def _say_no_shutdown(message: str, *file: Any) -> None:
+    """Print what Celery's signal handlers say, such as stacks after USR1, but not that the worker stops."""
+    if not message.startswith(("worker: ", "Waiting gracefully")):
+        _say(message, *file)
 
 
 class ChildDeathFilter(logging.Filter):

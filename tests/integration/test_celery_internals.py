@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 import redis
+from celery.apps import worker as apps_worker
 from kombu.asynchronous import Hub
 from kombu.transport import TRANSPORT_ALIASES, resolve_transport
 from tests_support import eventually, publish
@@ -193,6 +194,17 @@ def test_safe_say_and_the_names_of_loggers_without_them_celery_s_lines_stand_bet
     worker.process.terminate()
     assert worker.process.wait() == 0
     assert not re.search("shutdown|ready|Connected|received|succeeded", worker.text())
+
+
+def test_other_messages_of_safe_say_without_them_usr1_shows_no_stacks(capfd, monkeypatch):
+    monkeypatch.setattr(apps_worker, "safe_say", apps_worker.safe_say)
+    monkeypatch.setattr(logging.getLogger("celery.worker.request"), "level", logging.NOTSET)
+    for name in ("celery", "kombu"):
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.NOTSET)
+    internals.mute(logging.INFO)
+    apps_worker.safe_say("worker: Warm shutdown (MainProcess)", sys.stdout)
+    apps_worker.safe_say("MainThread\n=====", sys.stdout)
+    assert capfd.readouterr().out.split() == ["MainThread", "====="]
 
 
 @muted
