@@ -90,16 +90,17 @@ def metrics_(
     elif listed:
         console().print(_rows(frame))
     else:
-        _show_series(frame, records.lists(selection))
+        _show_series(frame, records.lists(selection), with_study=bool(selection.studies))
 
 
-def _show_series(frame: pd.DataFrame, lists: list[str]) -> None:
+def _show_series(frame: pd.DataFrame, lists: list[str], with_study: bool) -> None:
     if len(frame):
         numbers = ["id", "points", "last", "min", "max"]
-        columns = headings("id", "name", "points", "last", "min", "max", "", right=numbers, cut=["name", ""])
+        keys = ["id", *["study"] * with_study, "name"]
+        columns = headings(*keys, "points", "last", "min", "max", "", right=numbers, cut=["study", "name", ""])
         rows = [
-            [str(number), str(name), str(len(values)), *map(value_text, _summary(values)), sparkline(values)]
-            for (number, name), values in frame.groupby(["id", "name"], sort=True)["value"]
+            [*map(str, key), str(len(values)), *map(value_text, _summary(values)), sparkline(values)]
+            for key, values in frame.groupby(keys, sort=True)["value"]
         ]
         console().print(table(columns, rows))
     if lists:

@@ -149,6 +149,21 @@ def test_a_frame_of_several_studies_has_the_column_study_and_all_their_columns(s
     assert (tmp_path / "both.csv").read_text().startswith("id,study,width,seed,depth,acc,")
 
 
+def test_the_series_of_several_studies_say_their_study(qexp, raw, family):
+    start, (big, small) = family
+    raw.execute(
+        "INSERT INTO metric (experiment, attempt, name, step, value, at) SELECT e.id, 1, 'loss', n, n, now()"
+        " FROM experiment e JOIN study s ON s.id = e.study, generate_series(1, 3) n WHERE s.name LIKE %s",
+        [f"{start}%"],
+    )
+    lines = qexp("metrics", f"{start}*").stdout.splitlines()
+    assert lines[0].split() == ["id", "study", "name", "points", "last", "min", "max"]
+    assert [line.split()[1] for line in lines[2:]] == [big.name] * 4 + [small.name] * 4
+    assert "study" not in qexp("metrics", big.name).stdout.splitlines()[0]
+    found = json.loads(qexp("metrics", f"{start}*", "--format", "json").stdout)
+    assert {row["study"] for row in found} == {big.name, small.name}
+
+
 def test_a_parameter_named_study_keeps_its_column(site, client, raw, tmp_path):
     made = [FinishedStudy(client, raw, tmp_path / end) for end in "ab"]
     for one in made:
