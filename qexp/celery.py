@@ -8,6 +8,7 @@ from qexp import monitor, settings
 from qexp.errors import BrokerUnreachableError, QexpError
 from qexp.queueing import broker
 from qexp.worker import celery_hooks
+from qexp.worker.main.study_feeder import StudyFeeder
 
 try:
     _settings = settings.load()
@@ -18,13 +19,16 @@ except QexpError as error:  # Celery would print a traceback of any exception bu
     raise SystemExit(error.exit_status) from error
 
 app = broker.application(_settings)
-celery_hooks.install(app, _settings)
 monitor.install(app, _settings.monitor_hosts)
 
 if __name__ == "__main__":
-    # python -m qexp.celery CONCURRENCY QUEUE HOSTNAME starts the worker of `qexp run`. Celery's command line would
-    # also load Flower, which takes 0.4 s.
-    concurrency, queue, hostname = sys.argv[1:]
-    worker = app.Worker(hostname=hostname, concurrency=int(concurrency), queues=[queue], loglevel="INFO")
+    # python -m qexp.celery CONCURRENCY STUDY HOSTNAME PARENT starts the worker of `qexp run`, which takes only this
+    # study. Celery's command line would also load Flower, which takes 0.4 s.
+    concurrency, study, hostname, parent = sys.argv[1:]
+    feeder = StudyFeeder(_settings, study, int(concurrency), int(parent))
+    celery_hooks.install(app, _settings, feeder)
+    worker = app.Worker(hostname=hostname, concurrency=int(concurrency), queues=[feeder.queue], loglevel="INFO")
     worker.start()
     raise SystemExit(worker.exitcode)
+
+celery_hooks.install(app, _settings)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from qexp.cli.options import CONCURRENCY, assignments_option, format_option
-from qexp.cli.output import console, say, show_json
+from qexp.cli.output import console, say, show_json, wrapped
 from qexp.cli.terminal_writer import reserve
+from qexp.errors import NoTablesError, ServiceError, UnknownStudyError
 
 if TYPE_CHECKING:
     from qexp.client import Client
     from qexp.store.reads.study_progress import StudyProgress
+    from qexp.store.reads.waiting_beside import WaitingBeside
 
 _SHOWN = 50
 
@@ -28,14 +32,15 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     Enqueue a grid, run it on this machine and show the results.
 
     It starts the embedded services if you have set no others. They keep running; 'qexp down' stops them.
+
+    Its worker runs this grid only, also if experiments of other studies wait on the same queue. Ctrl-C stops it:
+    running experiments have 2 s to finish, then they are given back. A second Ctrl-C does not wait.
     """
     from qexp import services, settings
     from qexp.cli.enqueue import enqueue_with_progress, summary
-    from qexp.cli.progress import wait_with_progress
     from qexp.cli.status import exit_status
     from qexp.client import Client
     from qexp.client.function_check import checked
-    from qexp.client.worker_subprocess import LocalWorker, ending_on_signals
     from qexp.grid import Grid
 
     reserve()
@@ -47,20 +52,79 @@ def run_(grid: str, assignments: tuple[str, ...], concurrency: int | None, form:
     if started := [service.name for service in found if service.changed]:
         say(f"started {' and '.join(started)}; stop with 'qexp down'")
     client = Client()
-    done = enqueue_with_progress(loaded)
-    say(summary(done))
-    if client.counts(done.study)[0].open:
-        children = concurrency or os.cpu_count() or 1
-        with ending_on_signals() as interrupted, LocalWorker(client.settings, children, loaded.file.queue) as worker:
-
-            def check() -> None:
-                interrupted()
-                worker.check()
-
-            wait_with_progress(client, done.study, check=check)
-    (counts,) = client.counts(done.study)
+    try:
+        say(summary(enqueue_with_progress(loaded)))
+        _work(client, loaded.study, concurrency or os.cpu_count() or 1)
+    except KeyboardInterrupt:
+        return _interrupted(client, loaded.study, _command(grid, assignments, concurrency, form))
+    (counts,) = client.counts(loaded.study)
     _report(client, counts, form)
     return exit_status(counts)
+
+
+def _work(client: Client, study: str, children: int) -> None:
+    """Run the open experiments of a study, unless it is paused."""
+    from qexp.cli.progress import wait_with_progress
+    from qexp.client.local_run import waiting_beside
+    from qexp.client.worker_subprocess import INTERRUPTED_FINISH_TIME, LocalWorker, ending_on_signals
+
+    if client.counts(study)[0].is_settled:
+        return
+    if text := _beside(waiting_beside(client, study)):
+        say(wrapped(text))
+    with ending_on_signals() as interrupted, LocalWorker(client.settings, children, study) as worker:
+
+        def check() -> None:
+            interrupted()
+            worker.check()
+
+        try:
+            wait_with_progress(client, study, check=check)
+        except KeyboardInterrupt:
+            finish = f"running experiments have {INTERRUPTED_FINISH_TIME:g} s to finish, then they are given back"
+            say(wrapped(f"stopping: {finish}; Ctrl-C again ends at once"))
+            raise
+
+
+def _beside(found: WaitingBeside) -> str:
+    """Return a line about the experiments of other studies on the same queue. Returns an empty text if none waits."""
+    from qexp.model import DEFAULT_QUEUE
+
+    if not found.experiments:
+        return ""
+    many = "1 experiment" if found.experiments == 1 else f"{found.experiments:,} experiments"
+    others = "1 other study" if found.studies == 1 else f"{found.studies:,} other studies"
+    waits = "waits" if found.experiments == 1 else "wait"
+    option = "" if found.queue == DEFAULT_QUEUE else f" -q {found.queue}"
+    them = "it" if found.experiments == 1 else "them"
+    hint = " for its workers" if found.served else f"; 'qexp worker{option}' runs {them}"
+    return f"{many} of {others} {waits} on queue {found.queue}{hint}"
+
+
+def _command(grid: str, assignments: Sequence[str], concurrency: int | None, form: str) -> str:
+    """Return the command line of this run."""
+    options = [part for assignment in assignments for part in ("--set", assignment)]
+    options += [] if concurrency is None else ["-c", str(concurrency)]
+    options += [] if form == "table" else ["--format", form]
+    return shlex.join(["qexp", "run", grid, *options])
+
+
+def _interrupted(client: Client, study: str, command: str) -> int:
+    """Say how many experiments of a study are left and how to go on, and return the exit status."""
+    from qexp.cli.main import INTERRUPTED
+    from qexp.cli.status import ending
+
+    try:
+        (counts,) = client.counts(study)
+    except (UnknownStudyError, NoTablesError):
+        say("qexp: interrupted; nothing was enqueued")
+        return INTERRUPTED
+    except ServiceError:  # the study may be there, but this run cannot know
+        say(f"qexp: interrupted; go on with {command!r}")
+        return INTERRUPTED
+    left = f"{counts.open} of {counts.total} experiments {'is' if counts.open == 1 else 'are'} left"
+    say(wrapped(f"{study}: {left}; go on with '{command}'") if counts.open else ending(counts))
+    return INTERRUPTED
 
 
 def _report(client: Client, counts: StudyProgress, form: str) -> None:

@@ -80,11 +80,11 @@ class WorkerWatch:
     def _command(self) -> str:
         from qexp.client.explain import start_worker
 
-        queue = self._client.study(self._study).queue
+        study = self._client.study(self._study)
         with self._client.begin() as connection:
-            if workers.children(connection, queue, self._client.settings.lease):
+            if workers.children(connection, study.id, self._client.settings.lease):
                 return ""
-        return f"no worker: {start_worker(queue)}"
+        return f"no worker: {start_worker(study.queue)}"
 
 
 def news(counts: StudyProgress) -> str:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,14 @@ from qexp.settings import Settings
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FINISH_TIME = 10.0
 """Seconds that a worker may use to finish its running experiments."""
+INTERRUPTED_FINISH_TIME = 2.0
+"""The same after an interrupt."""
+_GIVE_BACK_TIME = 8.0
+"""Seconds that a worker may use to give its experiments back; functions get 5 s of them to stop by themselves."""
+_HURRY = 3.0
+"""The same after a second interrupt; usually it takes less than half a second. A third one ends the wait."""
+_POLL = 0.02
+"""Seconds between two looks at the worker's process."""
 
 
 def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
@@ -32,15 +41,19 @@ def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Se
 
 
 class LocalWorker:
-    """A worker with *concurrency* children that logs to a file; a `with` block stops it at its end."""
+    """
+    A worker for one study, with *concurrency* children, that logs to a file; a `with` block stops it at its end.
 
-    def __init__(self, settings: Settings, concurrency: int, queue: str) -> None:
+    It stops by itself if this process dies.
+    """
+
+    def __init__(self, settings: Settings, concurrency: int, study: str) -> None:
         settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log = settings.logs / f"worker-{os.getpid()}.log"
         name = f"qexp-{os.getpid()}@{gethostname()}"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "qexp.celery", str(concurrency), queue, name],
+                [sys.executable, "-P", "-m", "qexp.celery", str(concurrency), study, name, str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -54,16 +67,40 @@ class LocalWorker:
             raise WorkerError(status, _last_line(self.log), self.log)
 
     def stop(self, patience: float = _FINISH_TIME) -> None:
-        """Let experiments finish for *patience* seconds, then give them back and kill the worker's processes."""
-        with _handled_by(signal.SIG_IGN):  # otherwise a second Ctrl-C would leave the worker running
-            for number in (signal.SIGTERM, signal.SIGQUIT):
-                if self._process.poll() is None:
-                    self._process.send_signal(number)
-                    with suppress(subprocess.TimeoutExpired):
-                        self._process.wait(patience)
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """
+        Let experiments finish for *patience* seconds, then give them back and kill the worker's processes.
+
+        A signal to this process ends the first wait, and shortens the second one.
+        """
+        signals = 0
+
+        def count(number: int, frame: object) -> None:
+            nonlocal signals
+            signals += 1
+
+        with _handled_by(count):  # a second Ctrl-C must not leave the worker running
+            self._process.send_signal(signal.SIGTERM)
+            self._await_end(patience, lambda: signals > 0)
+            self._process.send_signal(signal.SIGQUIT)
+            given = time.monotonic()
+            self._await_end(_GIVE_BACK_TIME, lambda: signals > 1 or (signals > 0 and time.monotonic() > given + _HURRY))
+            self._kill()
+
+    def _kill(self) -> None:
+        """Kill the worker with its children, which have sessions of their own, if it has not ended."""
+        import psutil
+
+        with suppress(psutil.NoSuchProcess):
+            worker = psutil.Process(self._process.pid)
+            for process in [*worker.children(recursive=True), worker]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        self._process.wait()
+
+    def _await_end(self, patience: float, is_over: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + patience
+        while self._process.poll() is None and time.monotonic() < deadline and not is_over():
+            time.sleep(_POLL)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +108,7 @@ class LocalWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop(patience=_FINISH_TIME if error is None else 2.0)
+        self.stop(patience=_FINISH_TIME if error is None else INTERRUPTED_FINISH_TIME)
 
 
 @contextmanager

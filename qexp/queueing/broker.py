@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from qexp.errors import BrokerUnreachableError
 from qexp.queueing.messages import Message, ids_in
@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # their import takes 130 ms, which commands that read only Po
     from celery import Celery
 
 _LEVELS = list(range(10))
+_PART = 1000
+"""Messages that are read from a list together."""
 _SEPARATOR = "\x06\x16"  # kombu puts it between the name of a queue and the number of a list
 
 
@@ -190,6 +192,42 @@ def waiting(connection: redis.Redis, lists: Sequence[tuple[str, int]]) -> dict[t
             pipeline.lindex(_list(queue, level), -1)
         answers = pipeline.execute()
     return {key: WaitingMessages(answers[2 * at], ids_in(answers[2 * at + 1])) for at, key in enumerate(lists)}
+
+
+def drop(connection: redis.Redis, queue: str, level: int, spent: Callable[[Sequence[bytes]], Sequence[bytes]]) -> int:
+    """Remove those messages of a list that *spent* returns, given a part of the list; return their number."""
+    name, passed, dropped = _list(queue, level), 0, 0
+    while part := cast("list[bytes]", connection.lrange(name, -passed - _PART, -passed - 1)):
+        chosen = spent(part)
+        with connection.pipeline(transaction=False) as pipeline:
+            for message in chosen:
+                pipeline.lrem(name, -1, message.decode())
+            dropped += sum(pipeline.execute())
+        passed += len(part) - len(chosen)
+    return dropped
+
+
+TEMPORARY = "qexp:study:"
+"""The beginning of the names of temporary queues."""
+
+
+@dataclass(frozen=True)
+class TemporaryQueue:
+    """A queue that one worker reads; the broker deletes it if the worker does not renew it."""
+
+    name: str = field(default_factory=lambda: f"{TEMPORARY}{uuid4()}")
+
+    def renew(self, connection: redis.Redis, seconds: int) -> list[int]:
+        """Keep the queue for some more seconds, and return the ids in its messages."""
+        with connection.pipeline(transaction=False) as pipeline:
+            pipeline.expire(self.name, seconds)
+            pipeline.lrange(self.name, 0, -1)
+            _, found = pipeline.execute()
+        return [number for message in found for number in ids_in(message)]
+
+    def delete(self, connection: redis.Redis) -> None:
+        """Delete the queue with its messages."""
+        connection.delete(self.name)
 
 
 def publish(connection: redis.Redis, messages: Iterable[Message]) -> None:

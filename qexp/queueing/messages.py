@@ -91,6 +91,11 @@ def _ids_in(envelope: Any) -> tuple[int, ...]:
         return ()
 
 
+def is_of(encoded: bytes, study: str) -> bool:
+    """Say whether an encoded message has experiments of a study, by the beginning of its line."""
+    return json.dumps({"argsrepr": f"{study} #"})[1:-2].encode() in encoded
+
+
 def sanitised(envelope: Any) -> Any:
     """
     Return a message from the broker with only the fields that qexp writes. Messages of other tasks stay unchanged.

@@ -63,7 +63,7 @@ class Publisher:
             publishing.lock_study(connection, study.id)
             durations = self.durations(connection, study)
             is_probe = durations is None and self.settings.bundle > 0
-            children = workers.children(connection, study.queue, self.settings.lease)
+            children = workers.children(connection, study.id, self.settings.lease)
             room = self.settings.window - publishing.queued_on(connection, study.queue, level(study.priority))
             if is_probe:
                 self.awaiting.add(study.id)
@@ -104,8 +104,9 @@ class Publisher:
         study: study_rows.StudyRow,
         messages: Sequence[Sequence[publishing.QueuedExperiment]],
         is_probe: bool = False,
+        queue: str | None = None,
     ) -> None:
-        """Put one message on the broker for each of these groups of a study's experiments."""
+        """Put one message on the study's queue, or on *queue*, for each of these groups of a study's experiments."""
         singles = [message[0].params for message in messages if len(message) == 1]
         short = {name: short_names(params.get(name) for params in singles) for name in study.parameters}
         with self.broker.use() as connection:
@@ -113,11 +114,11 @@ class Publisher:
                 connection,
                 [
                     Message(
-                        study.queue,
+                        queue or study.queue,
                         tuple(item.id for item in message),
                         max(item.attempt for item in message) + 1,
                         _described(study, message, short),
-                        level(study.priority),
+                        0 if queue else level(study.priority),
                         study.id if is_probe else None,
                     )
                     for message in messages

@@ -26,23 +26,27 @@ from qexp.worker.child.startup import detach
 from qexp.worker.lifetime import WorkerLifetime
 from qexp.worker.main import introduction
 from qexp.worker.main.process import MainProcess
+from qexp.worker.main.study_feeder import StudyFeeder
 from qexp.worker.slots import SLOTS
 
 log = logging.getLogger(__name__)
 
 
-def install(app: Celery, settings: Settings) -> None:
-    """Make the workers of a Celery application run experiments."""
+def install(app: Celery, settings: Settings, feeder: StudyFeeder | None = None) -> None:
+    """Make the workers of a Celery application run experiments; a *feeder* makes one that takes only its study."""
     password_masking.set_passwords(settings)
     worker = uuid.uuid4()
     scratch = Scratch(worker)
     lifetime = WorkerLifetime(settings)
-    main_process = MainProcess(settings, worker, scratch, lifetime)
+    main_process = MainProcess(settings, worker, scratch, lifetime, feeder)
 
     @functools.cache
     def message_runner() -> MessageRunner:
         slot, retire = internals.child_index(), internals.retire_child
         return MessageRunner(settings, ReconnectingConnection(settings), worker, scratch, slot, lifetime, retire)
+
+    def served() -> list[str]:
+        return internals.queues_of(app) if feeder is None else feeder.serves
 
     class ExperimentRequest(internals.MessageRequest):
         """Tells the main process that a child has taken a message, or died."""
@@ -74,7 +78,7 @@ def install(app: Celery, settings: Settings) -> None:
             main_process.give_back(number for arguments in running for number in messages.ids_of(arguments))
 
         def introduce(self) -> None:
-            introduction.log_start(settings, self.hostname, self.concurrency, internals.queues_of(app))
+            introduction.log_start(settings, self.hostname, self.concurrency, served())
 
     internals.use(app, ExperimentWorker)
     internals.default_to_info()
@@ -87,7 +91,7 @@ def install(app: Celery, settings: Settings) -> None:
             if sender.concurrency > SLOTS:
                 found = f"found {sender.concurrency}, expected at most {SLOTS}"
                 raise SettingsError(f"--concurrency: {found}; start several workers")
-            main_process.register(sender.hostname, internals.queues_of(app), sender.concurrency)
+            main_process.register(sender.hostname, served(), sender.concurrency)
         except QexpError as error:  # Celery would only log the exception, but the worker must stop
             print(f"qexp: {error}", file=sys.stderr)  # noqa: T201 - Celery offers no way to fail here
             raise SystemExit(error.exit_status) from error
@@ -105,8 +109,8 @@ def install(app: Celery, settings: Settings) -> None:
             internals.stop_taking(sender, queues)
 
         internals.wake_on_signals(sender)
-        lifetime.start(queues, stop_taking)
-        main_process.start(queues, stop_taking)
+        lifetime.start(served(), stop_taking)
+        main_process.start(served(), stop_taking)
         if not main_process.log.is_celerys:
             log.info("%s ready.", sender.hostname)
 

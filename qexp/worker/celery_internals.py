@@ -32,6 +32,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 
 from qexp.errors import UnsupportedPoolError
 from qexp.queueing import messages
+from qexp.queueing.broker import TEMPORARY
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,11 @@ class Channel(redis.Channel):
             with ignored, self.conn_or_acquire() as client:
                 client.client_unblock(self._client_id)
         super().close()  # type: ignore[no-untyped-call]
+
+    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+        """Leave no key for a temporary queue on the broker: only qexp sends messages there, and not by the key."""
+        if not queue.startswith(TEMPORARY):
+            super()._queue_bind(exchange, routing_key, pattern, queue)  # type: ignore[no-untyped-call]
 
     def _brpop_read(self, **options: Any) -> Any:
         before = next(reversed(self.qos._delivered), None)

@@ -322,6 +322,15 @@ def test_deliver_without_it_a_forged_header_blocks_a_child_for_ever(queue, site)
     assert "shadow" not in headers
 
 
+def test_queue_bind_without_it_each_run_leaves_keys_on_the_broker(queue):
+    name = broker.TemporaryQueue().name
+    for bound in (name, queue.name):
+        queue.channel._queue_bind(bound, bound, "", bound)
+    keys = {key.decode() for key in queue.server.keys("_kombu.*")}
+    assert not [key for key in keys if name in key]
+    assert [key for key in keys if queue.name in key]
+
+
 def test_transport_aliases_without_them_workers_read_through_kombu_s_own_channel(queue):
     assert isinstance(queue.channel, internals.Channel)
     assert resolve_transport("redis") is resolve_transport("rediss") is internals.Transport

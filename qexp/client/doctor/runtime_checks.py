@@ -58,11 +58,11 @@ def queues(name: str, state: DoctorState) -> Findings:
     """Check that a worker listens on each queue where experiments wait."""
     with health.reading(state.settings) as connection:
         waiting = health.waiting(connection)
-    heard = {queue for worker in state.live for queue in worker.queues}
-    for queue in [queue for queue in waiting if queue not in heard]:
-        found = f"{queue}: {counted(waiting[queue], 'experiment')} waiting, but no live worker listens on it"
+        unserved = health.unserved(connection, state.settings.lease)
+    for queue, number in unserved.items():
+        found = f"{queue}: {counted(number, 'experiment')} waiting, but no live worker listens on it"
         yield Finding(name, Verdict.FAILED, found, "a worker for each queue", start_worker(queue))
-    if heard.issuperset(waiting):
+    if not unserved:
         counts = ", ".join(f"{queue} {count}" for queue, count in waiting.items())
         yield Finding(
             name, Verdict.OK, f"waiting: {counts}; workers listen on all of them" if counts else "no experiments wait"
@@ -83,8 +83,8 @@ def progress(name: str, state: DoctorState) -> Findings:
             "restart it: celery -A qexp worker",
         )
         return
-    idle = {queue for worker in state.live if worker.state is WorkerState.IDLE for queue in worker.queues}
-    found = {study: number for queue, study, number in stuck if queue in idle}
+    idle = [worker for worker in state.live if worker.state is WorkerState.IDLE]
+    found = {study: number for queue, study, number in stuck if any(worker.serves(study, queue) for worker in idle)}
     if not found:
         yield Finding(name, Verdict.OK, "nothing looks stuck")
         return

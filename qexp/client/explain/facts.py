@@ -94,7 +94,7 @@ class Facts:
     @property
     def listening(self) -> list[WorkerView]:
         """The workers on its queue, silent and quarantined ones too."""
-        return [worker for worker in self.situation.workers if self.study.queue in worker.queues]
+        return [worker for worker in self.situation.workers if worker.serves(self.study.name, self.study.queue)]
 
     @property
     def takers(self) -> list[WorkerView]:

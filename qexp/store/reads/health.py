@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import sqlalchemy
-from sqlalchemy import exists, func, select, text
+from sqlalchemy import ColumnElement, exists, func, select, text, true
 
 from qexp.model import OPEN, Status
 from qexp.settings import Settings
@@ -102,11 +102,20 @@ def connections(connection: Connection) -> tuple[int, int]:
 
 def waiting(connection: Connection) -> dict[str, int]:
     """Return the number of waiting experiments by queue, without those of paused studies."""
+    return _waiting(connection, true())
+
+
+def unserved(connection: Connection, lease: float) -> dict[str, int]:
+    """Return the number of waiting experiments by queue, only those that no live worker takes."""
+    return _waiting(connection, ~exists(tables.worker.c.id).where(workers.live(lease), workers.serves()))
+
+
+def _waiting(connection: Connection, condition: ColumnElement[bool]) -> dict[str, int]:
     columns, study = tables.experiment.c, tables.study.c
     query = (
         select(study.queue, func.count())
         .join_from(tables.experiment, tables.study, columns.study == study.id)
-        .where(columns.status.in_([Status.PENDING, Status.QUEUED]), study.paused_at.is_(None))
+        .where(columns.status.in_([Status.PENDING, Status.QUEUED]), study.paused_at.is_(None), condition)
         .group_by(study.queue)
         .order_by(study.queue)
     )
@@ -147,7 +156,7 @@ def deaf(connection: Connection, lease: float, seconds: float) -> list[str]:
         exists()
         .select_from(tables.experiment.join(tables.study, columns.study == study.id))
         .where(columns.status == Status.QUEUED, columns.queued_at < since, study.paused_at.is_(None))
-        .where(study.queue == func.any(worker.queues))
+        .where(workers.serves())
     )
     running = tables.experiment.alias()
     runs = (running.c.worker == worker.id) & (running.c.status == Status.RUNNING)

@@ -11,6 +11,7 @@ from qexp.model import OPEN, Status
 from qexp.store.connection import Connection, by_index
 from qexp.store.reads import study_progress
 from qexp.store.reads.study_progress import StudyProgress
+from qexp.store.reads.workers import ONLY, only
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import has, is_due, seconds
 
@@ -95,7 +96,7 @@ def open_studies(connection: Connection, queues: Sequence[str]) -> OpenStudies:
     )
     ready, elsewhere, paused, others = [], [], [], dict[str, int]()
     for name, queue, is_paused, is_ready, runs in connection.execute(query):
-        if queue not in queues:
+        if queue not in queues and only(name) not in queues:
             if is_ready and not is_paused:
                 others[queue] = others.get(queue, 0) + 1
         elif is_paused:
@@ -116,7 +117,8 @@ def _retries(connection: Connection, queues: Sequence[str]) -> tuple[int, float 
         select(func.count(), seconds(wait))
         .join_from(tables.experiment, tables.study, experiment.study == studies.id)
         .where(experiment.status == Status.PENDING, experiment.not_before > func.now())
-        .where(studies.queue.in_(queues), studies.paused_at.is_(None))
+        .where(or_(studies.queue.in_(queues), (literal(ONLY) + studies.name).in_(queues)))
+        .where(studies.paused_at.is_(None))
     )
     number, first = connection.execute(query).one()
     return number, first

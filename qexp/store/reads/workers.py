@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, exists, func, literal, select
+from sqlalchemy import ColumnElement, FromClause, Row, Select, exists, func, literal, or_, select
 
 from qexp.model import Status
 from qexp.store.connection import Connection
@@ -41,11 +41,25 @@ def live(lease: float, worker: FromClause = tables.worker) -> ColumnElement[bool
     return columns.stopped_at.is_(None) & columns.quarantined_at.is_(None) & heard
 
 
-def children(connection: Connection, queue: str, lease: float) -> int:
-    """Return how many child processes the live workers of a queue have."""
-    columns = tables.worker.c
-    query = select(func.coalesce(func.sum(columns.concurrency), 0)).where(
-        live(lease), literal(queue) == func.any(columns.queues)
+ONLY = "study:"
+"""The beginning of the entry in a worker's queues that stands for one study on any queue."""
+
+
+def only(study: str) -> str:
+    """Return the entry in the queues of a worker that takes the experiments of one study only."""
+    return f"{ONLY}{study}"
+
+
+def serves(study: FromClause = tables.study, worker: FromClause = tables.worker) -> ColumnElement[bool]:
+    """Say whether a worker takes the experiments of a study: it listens on its queue, or takes only this study."""
+    heard = worker.c.queues
+    return or_(study.c.queue == func.any(heard), literal(ONLY) + study.c.name == func.any(heard))
+
+
+def children(connection: Connection, study: int, lease: float) -> int:
+    """Return how many child processes the live workers of a study have."""
+    query = select(func.coalesce(func.sum(tables.worker.c.concurrency), 0)).where(
+        tables.study.c.id == study, live(lease), serves()
     )
     return int(connection.execute(query).scalar_one())
 
@@ -79,6 +93,10 @@ class WorkerView:
     def live(self) -> bool:
         """Say whether it takes experiments."""
         return self.state in LIVE
+
+    def serves(self, study: str, queue: str) -> bool:
+        """Say whether it takes the experiments of a study, which wait on this queue."""
+        return queue in self.queues or only(study) in self.queues
 
     @property
     def busy(self) -> int:

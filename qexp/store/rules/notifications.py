@@ -14,7 +14,7 @@ from qexp.model import OPEN, Status
 from qexp.notification_addresses import digest
 from qexp.store.connection import Connection, by_index
 from qexp.store.reads.revisions import is_newest
-from qexp.store.reads.workers import live
+from qexp.store.reads.workers import live, serves
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import has
 
@@ -93,7 +93,7 @@ def news(connection: Connection, everyone: bool, lease: float, stalled_after: fl
         )
         .limit(1)
     ).scalar_subquery()
-    heard = exists(tables.worker.c.id).where(live(lease), study.queue == func.any(tables.worker.c.queues))
+    heard = exists(tables.worker.c.id).where(live(lease), serves())
     moving = or_(*map(has, OPEN))
     facts = (study.id, study.name, study.queue, revision.notify, study.renewed_at, moving, last_end, failed)
     query = (

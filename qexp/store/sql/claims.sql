@@ -237,9 +237,9 @@ WHERE  e.id = %(id)s AND s.id = e.study AND e.status = 'queued' AND %(seconds)s 
 RETURNING e.id;
 
 -- wanted: say whether queues have, or will have within a minute, an experiment that would end within the given seconds.
--- No row: they have none.
+-- An entry study:NAME stands for one study on any queue. No row: they have none.
 SELECT 1 FROM study s
-WHERE  s.queue = ANY(%(queues)s) AND s.paused_at IS NULL
+WHERE  (s.queue = ANY(%(queues)s) OR 'study:' || s.name = ANY(%(queues)s)) AND s.paused_at IS NULL
        AND EXISTS (SELECT FROM experiment e
                    WHERE e.study = s.id AND (e.status = 'queued' OR (e.status = 'pending'
                          AND coalesce(e.not_before, '-infinity') < coalesce(%(now)s, now()) + interval '1 min')))

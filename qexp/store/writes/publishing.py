@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,8 +27,8 @@ from qexp.store.connection import Connection
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import among, is_due, level_of
 
-_LONGEST = text(  # expected duration: for each value the mean of experiments with it, and the mean of these means
-    """
+_LONGEST = """
+    -- expected duration: for each value the mean of experiments with it, and the mean of these means
     WITH past AS (
       SELECT params, extract(epoch FROM finished_at - started_at) AS seconds FROM experiment
       WHERE  study = :study AND status IN ('done', 'failed') ORDER BY finished_at DESC LIMIT 1000
@@ -37,7 +37,7 @@ _LONGEST = text(  # expected duration: for each value the mean of experiments wi
       GROUP  BY p.key, p.value
     ), next AS (
       SELECT id, params FROM experiment
-      WHERE  study = :study AND status = 'pending' AND (not_before IS NULL OR not_before <= now())
+      WHERE  study = :study AND status = {status} AND (not_before IS NULL OR not_before <= now())
       ORDER  BY id LIMIT 10000
     )
     SELECT n.id
@@ -46,9 +46,16 @@ _LONGEST = text(  # expected duration: for each value the mean of experiments wi
            ) expected ON true
     ORDER  BY expected.seconds DESC NULLS LAST, n.id
     LIMIT  :limit
-    """
-)
+"""
+_LONGEST_BY_STATUS = {status: text(_LONGEST.format(status=f"'{status}'")) for status in (Status.PENDING, Status.QUEUED)}
 
+_FOR_MESSAGES = (
+    tables.experiment.c.id,
+    tables.experiment.c.attempt,
+    cast(tables.experiment.c.params, Text),
+    tables.experiment.c.worker_deaths >= DEATHS_BEFORE_ISOLATION,
+)
+"""The columns of `QueuedExperiment`."""
 _RECENT = 50
 """The most recently ended experiments whose durations predict those of others."""
 
@@ -98,7 +105,7 @@ def mark_queued(connection: Connection, study: int, limit: int, longest_first: b
     They are ordered by their ids, or by their expected durations with the longest first.
     """
     columns = tables.experiment.c
-    first = connection.execute(_LONGEST, {"study": study, "limit": limit}).scalars().all() if longest_first else None
+    first = _longest(connection, study, Status.PENDING, limit) if longest_first else None
     chosen = _locked(
         columns.study == study,
         columns.status == Status.PENDING,
@@ -107,9 +114,39 @@ def mark_queued(connection: Connection, study: int, limit: int, longest_first: b
         true() if first is None else among(columns.id, first),
         limit=limit,
     )
+    return _ordered(_updated(connection, chosen, status=Status.QUEUED, queued_at=func.now()), first)
+
+
+def _longest(connection: Connection, study: int, status: Status, limit: int) -> Sequence[int]:
+    """Return the ids of waiting experiments of a study, by their expected durations with the longest first."""
+    return connection.execute(_LONGEST_BY_STATUS[status], {"study": study, "limit": limit}).scalars().all()
+
+
+def next_queued(connection: Connection, study: int, limit: int, longest_first: bool = False) -> list[QueuedExperiment]:
+    """Return the queued experiments of a study that are to run next, in the order of `mark_queued`."""
+    columns = tables.experiment.c
+    first = _longest(connection, study, Status.QUEUED, limit) if longest_first else None
+    query = select(*_FOR_MESSAGES).where(
+        columns.study == study, columns.status == Status.QUEUED, true() if first is None else among(columns.id, first)
+    )
+    # the sum keeps the planner from the primary key, whose first million rows may have ended
+    found = [QueuedExperiment(*row) for row in connection.execute(query.order_by(columns.id + 0).limit(limit))]
+    return _ordered(found, first)
+
+
+def _ordered(found: Iterable[QueuedExperiment], first: Sequence[int] | None) -> list[QueuedExperiment]:
+    """Sort experiments by their places in *first*, or by their ids."""
     places = None if first is None else {number: place for place, number in enumerate(first)}
-    found = _updated(connection, chosen, status=Status.QUEUED, queued_at=func.now())
     return sorted(found, key=lambda item: item.id if places is None else places[item.id])
+
+
+def still_queued(connection: Connection, study: int, ids: Sequence[int]) -> set[int]:
+    """Return those of these ids that are queued, or that belong to another study."""
+    columns = tables.experiment.c
+    query = select(columns.id).where(
+        among(columns.id, ids), or_(columns.status == Status.QUEUED, columns.study != study)
+    )
+    return set(connection.execute(query).scalars())
 
 
 def mark_republished(connection: Connection, study: int, before: datetime, limit: int) -> list[QueuedExperiment]:
@@ -129,14 +166,8 @@ def _locked(*conditions: ColumnElement[bool], limit: int | None = None) -> CTE:
 
 def _updated(connection: Connection, chosen: CTE, **values: Any) -> list[QueuedExperiment]:
     """Set columns of the chosen experiments, and return the experiments."""
-    columns = tables.experiment.c
     rows = connection.execute(
-        update(tables.experiment)
-        .where(_is_in(chosen))
-        .values(**values)
-        .returning(
-            columns.id, columns.attempt, cast(columns.params, Text), columns.worker_deaths >= DEATHS_BEFORE_ISOLATION
-        )
+        update(tables.experiment).where(_is_in(chosen)).values(**values).returning(*_FOR_MESSAGES)
     )
     return [QueuedExperiment(*row) for row in rows]
 

@@ -38,6 +38,7 @@ from qexp.worker.main.limits import LimitEnforcer, send_request
 from qexp.worker.main.progress import ProgressLogger
 from qexp.worker.main.reconciler import Reconciler
 from qexp.worker.main.recovery import PATIENCE, Recovery
+from qexp.worker.main.study_feeder import StudyFeeder
 from qexp.worker.slots import SLOTS, ChildRequest, SlotEntry, SlotTable
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,15 @@ _CLAIMING = 1.0
 class MainProcess:
     """Answers Celery's signals in the main process of a worker."""
 
-    def __init__(self, settings: Settings, worker: UUID, scratch: Scratch, lifetime: WorkerLifetime) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        worker: UUID,
+        scratch: Scratch,
+        lifetime: WorkerLifetime,
+        feeder: StudyFeeder | None = None,
+    ) -> None:
+        self._feeder = feeder
         self.settings, self.worker, self.scratch = settings, worker, scratch
         self.log = WorkerLog()
         self.slots = SlotTable(scratch.slots)
@@ -100,14 +109,18 @@ class MainProcess:
         self._leader.start()
         self._limits.start()
         self.progress.start(queues)
+        if self._feeder is not None:
+            self._feeder.start()
 
     def explains_death(self, pid: int) -> bool:
         """Say whether the log tells of the death of a child as the end of its attempt."""
         return pid in self._dead or self.slots.find(pid) is not None
 
     def wake(self, study: int) -> None:
-        """Tell the leader that a child has taken a probe of a study."""
+        """Tell the threads that publish that a child has taken a probe of a study."""
         self._leader.wake(study)
+        if self._feeder is not None:
+            self._feeder.wake()
 
     def record_crash(self, ids: Sequence[int], pid: int, reason: str) -> None:
         """End the attempt that the dead child *pid* ran, and publish the other experiments of its message again."""
@@ -188,6 +201,8 @@ class MainProcess:
 
     def _stop_threads(self, hurry: bool = False) -> None:
         patience = GRACE if hurry else None  # threads may wait for a lock that interrupted code holds
+        if self._feeder is not None:
+            self._feeder.stop(hurry, patience)
         self._leader.stop(hurry, patience)
         self._limits.stop(patience)
         self.heartbeat.stop(patience)
