@@ -9,6 +9,7 @@ from qexp.client.enqueue import Enqueued
 from qexp.errors import QexpWarning
 from qexp.grid import Grid
 from qexp.model import counted
+from qexp.source import left_out_line
 
 _MOST = 10
 """The most warnings of one kind."""
@@ -25,6 +26,8 @@ def notices(grid: Grid, done: Enqueued) -> Iterator[str]:
     yield from _first(grid.warnings())
     yield from _first([f"{warning}; list it in .qexpignore to leave it out" for warning in done.warnings])
     yield from _first(done.missing)
+    if data := left_out_line(done.left_out):
+        yield data
     if done.ran_otherwise:
         yield (
             f"{counted(done.ran_otherwise, 'experiment')} ran with another order of keys or kind of number than the "

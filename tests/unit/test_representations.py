@@ -53,3 +53,9 @@ def test_warnings_of_an_enqueue_name_the_repair_in_python(grid):
     assert "1 experiment of the study demo left the grid" in found[14]
     assert "until now, the study demo ran old:f in the installed packages" in found[15]
     assert len(found) == 16
+
+
+def test_an_enqueue_names_the_data_that_the_snapshot_leaves_out(grid):
+    done = Enqueued("demo", 3, 3, 3, 1, left_out={"points.npy": 25_000_000})
+    entry = "'source: {include: [points.npy]}' takes it"
+    assert list(notices(grid, done)) == [f"left out of the snapshot: 1 data file (25 MB): points.npy; {entry}"]
