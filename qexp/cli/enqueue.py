@@ -47,17 +47,19 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
         return
     echo(summary(done))
     if done.orphaned:
-        say(orphans(done.study, done.orphaned))
+        say(wrapped(orphans(done.study, done.orphaned)))
     if done.announced:
         from qexp.client.explain import start_worker  # a late import, so that workers can start earlier
 
         rest = f", {done.waiting} follow as workers empty the queue" if done.waiting else ""
         say(
-            f"{done.announced} queued{rest}; run them with '{start_worker(loaded.file.queue)}', "
-            f"watch them with 'qexp status {done.study} --watch'"
+            wrapped(
+                f"{done.announced} queued{rest}; run them with '{start_worker(loaded.file.queue)}', "
+                f"watch them with 'qexp status {done.study} --watch'"
+            )
         )
     elif done.waiting:
-        say(f"{done.waiting} are pending until the queue has room; see 'qexp status {done.study}'")
+        say(wrapped(f"{done.waiting} are pending until the queue has room; see 'qexp status {done.study}'"))
 
 
 def enqueue_with_progress(grid: Grid) -> Enqueued:
@@ -73,22 +75,26 @@ def enqueue_with_progress(grid: Grid) -> Enqueued:
     _warn(done.warnings, _IGNORE_HINT)
     _warn(done.missing)
     if done.unarchived:
-        say(unarchived(done.study))
+        say(wrapped(unarchived(done.study)))
     say_code(done.files, done.left_out)
     if done.ran_otherwise:
         many = "1 experiment has" if done.ran_otherwise == 1 else f"{done.ran_otherwise} experiments have"
         say(
-            f"warning: {many} run with another order of keys or kind of number (1e22 is no integer) than the grid has "
-            "now, and will not run again; if the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
+            wrapped(
+                f"warning: {many} run with another order of keys or kind of number (1e22 is no integer) than the grid "
+                "has now, and will not run again; if the order matters, write a list of pairs: [[scale, std], [pca, 5]]"
+            )
         )
     if done.stale:
-        say(stale(done.study, done.stale))
+        say(wrapped(stale(done.study, done.stale)))
     if done.moved_from is not None:
         function, folder = done.moved_from
         say(
-            f"warning: until now, the study {done.study} ran {function} in {folder or 'the installed packages'}, "
-            f"from now on it runs {grid.function} in {grid.folder or 'the installed packages'}; "
-            "if this is another study, give it another name with --set study=NAME"
+            wrapped(
+                f"warning: until now, the study {done.study} ran {function} in {folder or 'the installed packages'}, "
+                f"from now on it runs {grid.function} in {grid.folder or 'the installed packages'}; "
+                "if this is another study, give it another name with --set study=NAME"
+            )
         )
     return done
 
@@ -108,7 +114,7 @@ def say_code(files: Mapping[str, str], data: Mapping[str, int], study: str = "")
 
 def _warn(warnings: Sequence[str], hint: str = "", most: int = 10) -> None:
     for warning in warnings[:most]:
-        say(f"warning: {warning}{hint}")
+        say(wrapped(f"warning: {warning}{hint}"))
     if len(warnings) > most:
         say(f"warning: {len(warnings) - most} more warnings like these")
 

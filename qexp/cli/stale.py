@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from qexp.cli.options import format_option
-from qexp.cli.output import say, show_json
+from qexp.cli.output import say, show_json, wrapped
 from qexp.cli.terminal_writer import echo
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def stale_(study: str, form: str) -> None:
     if found.count:
         echo(f"run them again with 'qexp requeue {study} --stale'")
     if hint := found.hint():
-        say(hint)
+        say(wrapped(hint))
 
 
 def _data(found: Staleness) -> dict[str, Any]:
