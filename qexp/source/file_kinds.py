@@ -9,6 +9,8 @@ from pathlib import PurePosixPath
 
 SMALL = 1_000_000
 """The most bytes of a file that is taken without being importable or named."""
+SMALL_IN_ALL = 10_000_000
+"""The most bytes of all these files; the largest are left out first."""
 TEXT_PREFIX = 8_000  # bytes, as in git: a file with a zero among them is binary
 
 
@@ -16,7 +18,9 @@ class SourceKind(Enum):
     """What a snapshot does with a file."""
 
     CODE = "code"
-    """Python can import it, it is a small file of a package, or the grid names it: it is taken."""
+    """Python can import it, or the grid names it: it is taken."""
+    PACKAGE_FILE = "package file"
+    """It is a small file of a package: it is taken."""
     TEXT = "text"
     """It is taken if its content is text."""
     DATA = "data"
@@ -53,7 +57,7 @@ def kind_of(name: str, size: int, in_package: bool) -> SourceKind:
     >>> [kind_of(name, 10, False).value for name in ("model.py", "a.yaml", "points.npy", "try.ipynb")]
     ['code', 'text', 'data', 'document']
     >>> kind_of("words.npy", 10, True), kind_of("long.csv", 2_000_000, False)
-    (<SourceKind.CODE: 'code'>, <SourceKind.DATA: 'data'>)
+    (<SourceKind.PACKAGE_FILE: 'package file'>, <SourceKind.DATA: 'data'>)
     """
     suffix = PurePosixPath(name).suffix.lower()
     if _IMPORTABLE.fullmatch(name):
@@ -61,7 +65,7 @@ def kind_of(name: str, size: int, in_package: bool) -> SourceKind:
     if suffix == ".ipynb" or name.startswith("events.out.tfevents."):
         return SourceKind.DOCUMENT
     if in_package:
-        return SourceKind.CODE if size <= SMALL else SourceKind.DATA
+        return SourceKind.PACKAGE_FILE if size <= SMALL else SourceKind.DATA
     if suffix in _DOCUMENTS:
         return SourceKind.DOCUMENT
     return SourceKind.DATA if suffix in _DATA or size > SMALL else SourceKind.TEXT

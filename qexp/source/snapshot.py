@@ -11,11 +11,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from qexp.errors import SourceError
-from qexp.source.file_kinds import TEXT_PREFIX, SourceKind, is_own, is_text
+from qexp.source.file_kinds import SMALL_IN_ALL, TEXT_PREFIX, SourceKind, is_own, is_text
 from qexp.source.file_lists import bytes_text
 from qexp.source.forbidden_files import holds_private_key, secret_in
 from qexp.source.snapshot_files import ADVICE, SourceFile, named, walk
@@ -153,15 +153,27 @@ def gather(
         if file.name in found or file.kind is SourceKind.DOCUMENT:
             continue
         found[file.name] = file
-        if file.kind is not SourceKind.DATA:
-            taken += 1
-            total += file.size
+        taken += file.kind is not SourceKind.DATA
+        total += file.size if file.kind is SourceKind.CODE else 0
         if taken > MOST_FILES:
             raise SourceError(f"{folder}: holds more than {MOST_FILES:,} files; {ADVICE}")
         if total > _RATIO * limit:
-            large = [file for file in found.values() if file.kind is not SourceKind.DATA]
-            raise _too_big(folder, f"holds more than {bytes_text(_RATIO * limit)} of files", large, limit)
-    return sorted(found.values(), key=lambda file: file.name)
+            code = [file for file in found.values() if file.kind is SourceKind.CODE]
+            raise _too_big(folder, f"holds more than {bytes_text(_RATIO * limit)} of files", code, limit)
+    return _without_largest(sorted(found.values(), key=lambda file: file.name))
+
+
+def _without_largest(files: Sequence[SourceFile]) -> list[SourceFile]:
+    """Return the files; the largest of the small ones become data if these are too large together."""
+    small = [file for file in files if file.kind in (SourceKind.TEXT, SourceKind.PACKAGE_FILE)]
+    excess = sum(file.size for file in small) - SMALL_IN_ALL
+    large: set[str] = set()
+    for file in sorted(small, key=lambda file: -file.size):
+        if excess <= 0:
+            break
+        large.add(file.name)
+        excess -= file.size
+    return [replace(file, kind=SourceKind.DATA) if file.name in large else file for file in files]
 
 
 def _pack(

@@ -52,18 +52,21 @@ class WrittenFiles:
     def __init__(self) -> None:
         self._root = _root()
         self._has_notes = self._root.is_dir()
-        self._lists: dict[Path, dict[tuple[str, str], _Mark]] = {}
+        self._folders: dict[str, dict[str, _Mark]] = {}
 
     def __contains__(self, path: str) -> bool:
         """Say whether qexp wrote the file or folder at *path*, which has no links, and nobody changed it since."""
         if not self._has_notes:
             return False
         folder, name = os.path.split(path)
-        target = _list_of(self._root, folder)
-        if target not in self._lists:
-            self._lists[target] = dict(_noted(target))
-        noted = self._lists[target].get((folder, name))
+        if folder not in self._folders:
+            self._folders[folder] = self._noted_in(folder)
+        noted = self._folders[folder].get(name)
         return noted is not None and noted == _mark(Path(path))
+
+    def _noted_in(self, folder: str) -> dict[str, _Mark]:
+        notes = _noted(_list_of(self._root, folder))
+        return {name: mark for (above, name), mark in notes if above == folder}
 
 
 def _root() -> Path:

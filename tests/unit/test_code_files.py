@@ -90,6 +90,19 @@ def test_binary_and_long_files_of_unknown_kind_are_data(folder):
     assert "3 data files (2 MB): lib/long.txt, long.json, solver; " in left_out_line(taken.data)
 
 
+def test_many_small_files_never_refuse_the_code_beside_them(folder):
+    # Given 25 files of 1 MB beside a function and in a package, and a small configuration
+    write(folder, "lib/__init__.py", "lib/config.yaml")
+    write(folder, *(f"lib/{number:02}.npy" for number in range(12)), content=os.urandom(SMALL))
+    write(folder, *(f"table_{number:02}.csv" for number in range(13)), content="1" * (SMALL - 1))
+    # Then 10 MB of them are taken, and the largest stay out
+    taken = take(folder)
+    assert {"experiment.py", "lib/__init__.py", "lib/config.yaml"} < {*taken.files}
+    assert taken.size <= 10_000_000
+    assert {f"lib/{number:02}.npy" for number in range(12)} < {*taken.data}
+    assert len(taken.files) + len(taken.data) == 28
+
+
 def test_the_folders_of_experiment_trackers_stay_out_unless_they_are_packages(folder):
     before = take(folder).digest
     write(folder, "wandb/run-1/config.yaml", "mlruns/0/meta.yaml", "lightning_logs/version_0/hparams.yaml")
