@@ -8,6 +8,7 @@ import pytest
 from finished_studies import FAILED
 from tests_support import eventually
 
+import qexp
 from qexp.client import Client, deletion
 from qexp.client.study import Study
 from qexp.errors import BusyStudyError, UnknownStudyError
@@ -252,6 +253,26 @@ def test_messages_and_results_of_a_deleted_study_are_dropped(client, raw, make_s
     writer = journal.AttemptFence(claim.id, claim.attempt, worker)
     assert not journal.is_current(raw, writer)
     assert not journal.note_artifact(raw, writer, "a", "file:///a", 1, "")
+
+
+def test_an_attempt_that_is_over_leaves_no_file_behind(client, make_study):
+    # Given a process whose attempt is cancelled while it runs on, with an artifact from before
+    made = make_study().enqueue(parameters={"seed": [0]})
+    claim = made.claim(made.ids()[0])
+    late, again, later = (qexp.attach(claim.id, client) for _ in range(3))
+    late.artifact("before.bin", b"before")
+    client.cancel(Selection(made.name))
+    folder = client.settings.home / "artifacts" / made.name
+    # When it stores files now, then the recorded one stays, and a new one does not
+    for context, name in ((late, "before.bin"), (again, "after.bin")):
+        with pytest.raises(qexp.QexpError, match="is over"):
+            context.artifact(name, b"before")
+    assert [path.name for path in folder.rglob("*.bin")] == ["before.bin"]
+    # When the study is deleted, then a late file leaves no folder either
+    assert client.delete_study(made.name).files.number == 1
+    with pytest.raises(qexp.QexpError, match="is over"):
+        later.artifact("later.bin", b"later")
+    assert not folder.exists()
 
 
 def test_nothing_is_claimed_or_announced_while_a_study_is_marked(client, raw, make_study):

@@ -77,3 +77,6 @@ WHERE  id = %(id)s AND attempt = %(attempt)s AND status = 'running' AND worker =
 ON CONFLICT (experiment, attempt, name) DO UPDATE
 SET    url = EXCLUDED.url, size = EXCLUDED.size, sha256 = EXCLUDED.sha256, at = now()
 RETURNING experiment;
+
+-- stored_artifact: say whether an attempt has an artifact of a name. No row: it has none, or its experiment was deleted.
+SELECT 1 FROM artifact WHERE experiment = %(id)s AND attempt = %(attempt)s AND name = %(name)s;

@@ -153,3 +153,8 @@ def note_artifact(raw: RawConnection, writer: AttemptFence, name: str, url: str,
     """Store a file that an attempt has left. Returns False if the attempt is over."""
     values = writer.values(name=name, url=url, size=size, sha256=sha256)
     return raw.execute(SQL["artifact"], values).fetchone() is not None
+
+
+def has_artifact(raw: RawConnection, writer: AttemptFence, name: str) -> bool:
+    """Say whether the attempt has an artifact of this name."""
+    return raw.execute(SQL["stored_artifact"], writer.values(name=name)).fetchone() is not None

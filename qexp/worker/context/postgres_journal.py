@@ -138,6 +138,8 @@ class PostgresJournal:
         old = self._postgres.run(
             lambda raw: journal.save(raw, self.writer, name, saved, size, keep), f"checkpoint {name}"
         )
+        if old is None and url is not None:
+            self._drop(url)
         self._require(old is not None)
         if old and old != saved.url:
             self._files.delete(old)
@@ -193,8 +195,17 @@ class PostgresJournal:
             lambda raw: journal.note_artifact(raw, self.writer, name, stored.url, stored.size, stored.sha256),
             f"artifact {name}",
         )
+        if not is_recorded and not self._postgres.run(
+            lambda raw: journal.has_artifact(raw, self.writer, name), f"artifact {name}"
+        ):
+            self._drop(stored.url)
         self._require(is_recorded)
         return stored.url
+
+    def _drop(self, url: str) -> None:
+        """Delete a file that no row names, since the attempt is over; its study may be deleted by now."""
+        self._files.delete(url)
+        self._files.remove_empty_folders(url)
 
     def workdir(self) -> Path:
         """Return the attempt's folder; the first call creates it."""
