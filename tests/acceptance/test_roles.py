@@ -14,7 +14,7 @@ from tests_support import eventually
 
 from qexp import load
 from qexp.client import Client
-from qexp.errors import RoleError
+from qexp.errors import NotAllowedError, RoleError
 from qexp.grid import Grid
 from qexp.settings import socket_url
 from qexp.store.connection import connect
@@ -265,6 +265,27 @@ READ_ONLY = [
 def test_a_reader_can_change_nothing(roles, view, statement):
     with connect(roles.reader) as raw, pytest.raises(psycopg.errors.InsufficientPrivilege):
         raw.execute(statement.format(view=view))
+
+
+def test_only_the_owner_may_delete_a_study(roles, view):
+    for role in (roles.worker, roles.reader):
+        with pytest.raises(NotAllowedError, match=r"refused: (permission denied|must be owner)"):
+            Client(role).delete_study("plain")
+    assert Client(roles.owner).counts("plain")[0].total == 2
+
+
+def test_another_role_prunes_its_machine_and_is_told_what_it_may_not_remove(roles, view, tmp_path):
+    # Given an unpacked snapshot in the home of a worker's role, and a snapshot that no study has
+    with connect(roles.owner) as raw:
+        raw.execute("INSERT INTO source VALUES ('unneeded', 'zip', '{}', '{}')")
+    code = tmp_path / "home" / "sources" / ("0" * 64)
+    code.mkdir(parents=True)
+    # When that role prunes
+    done = Client(roles.worker.model_copy(update={"home": tmp_path / "home"})).prune()
+    # Then the unpacked one is gone, and the notes say the rest
+    assert {kind.kind: kind.number for kind in done.kinds if kind.number} == {"unpacked snapshots of code": 1}
+    assert [note for note in done.notes if note.startswith("snapshots of code in the database left: ")]
+    assert not code.exists()
 
 
 def test_a_reader_sees_all(roles, start, enqueue, qexp, tmp_path, monkeypatch):
