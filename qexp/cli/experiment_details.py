@@ -15,6 +15,7 @@ from qexp.units import size_text
 if TYPE_CHECKING:
     from qexp.client.experiment_queries import ExperimentDetails
     from qexp.store.reads.experiment_rows import AttemptView, ExperimentView
+    from qexp.store.reads.running_experiments import RunningExperiment
 
 _NAMES = 40
 """The most columns in which names are aligned."""
@@ -35,7 +36,7 @@ def show(one: ExperimentDetails) -> None:
     _values("result", view.result or {})
     for attempt in one.attempts:
         _attempt(attempt)
-    for line in _endings(view):
+    for line in _endings(view, one.running):
         echo()
         _say(line)
 
@@ -137,7 +138,7 @@ def usage_line(attempt: AttemptView) -> str:
     return ", ".join(fact for fact in facts if fact)
 
 
-def _endings(view: ExperimentView) -> Iterator[str]:
+def _endings(view: ExperimentView, running: RunningExperiment | None) -> Iterator[str]:
     """Yield lines about the duration, the reason of the state, and the next attempt."""
     if view.duration != view.last_attempt:
         last = duration(view.last_attempt)
@@ -149,3 +150,5 @@ def _endings(view: ExperimentView) -> Iterator[str]:
         yield f"the next attempt is due at {view.not_before:%Y-%m-%d %H:%M:%S %Z}"
     if view.status is Status.RUNNING:
         yield f"attempt {view.attempt}: running on {view.host} since {view.started_at:%Y-%m-%d %H:%M:%S %Z}"
+    if running is not None:
+        yield f"{duration(running.elapsed)} so far{running.progress and f': {running.progress}'}"

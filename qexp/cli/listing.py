@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -106,10 +105,9 @@ def names_of(studies: Sequence[StudyRow]) -> tuple[list[str], list[str]]:
 
 
 def _data(cells: ExperimentCells, view: ExperimentView) -> dict[str, Any]:
-    from qexp.cli.show import experiment_json
+    from qexp.cli.show import experiment_json, running_json
 
-    running = cells.running.get(view.id)
-    return {**experiment_json(view), "running": running and {**asdict(running), "progress": running.progress}}
+    return {**experiment_json(view), "running": running_json(cells.running.get(view.id))}
 
 
 def _chosen_data(cells: ExperimentCells, labels: Sequence[str]) -> list[dict[str, Any]]:

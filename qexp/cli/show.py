@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,18 @@ from qexp.model import compact
 if TYPE_CHECKING:
     from qexp.client import ExperimentDetails
     from qexp.store.reads.experiment_rows import ExperimentView
+    from qexp.store.reads.running_experiments import RunningExperiment
     from qexp.store.selection.selectors import Selection
 
 
 def experiment_json(view: ExperimentView) -> dict[str, Any]:
     """Return an experiment as data."""
     return {**vars(view), "params": dict(view.params), "result": view.result and dict(view.result)}
+
+
+def running_json(running: RunningExperiment | None) -> dict[str, Any] | None:
+    """Return how far a running experiment is as data, with the line that tables show."""
+    return None if running is None else {**asdict(running), "progress": running.progress}
 
 
 def details_json(one: ExperimentDetails) -> dict[str, Any]:
@@ -31,6 +38,7 @@ def details_json(one: ExperimentDetails) -> dict[str, Any]:
         "settings": one.revision.settings,
         "newest": {"revision": one.newest.number, "function": one.newest.function, "settings": one.newest.settings},
         "attempts": one.attempts,
+        "running": running_json(one.running),
     }
 
 

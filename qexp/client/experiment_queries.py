@@ -11,11 +11,12 @@ from sqlalchemy import ColumnElement, and_, text
 
 from qexp.analysis.html_elements import visible
 from qexp.escapes import printable
-from qexp.model import Json, shown
+from qexp.model import Json, Status, shown
 from qexp.store.connection import Connection
-from qexp.store.reads import experiment_rows, revisions, study_rows
+from qexp.store.reads import experiment_rows, revisions, running_experiments, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
 from qexp.store.reads.revisions import RevisionView
+from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.store.reads.staleness_model import differences
 from qexp.store.schema import tables
 from qexp.store.schema.expressions import among
@@ -40,6 +41,8 @@ class ExperimentDetails:
     revision: RevisionView
     """The one that its last attempt ran; the newest one if it never ran."""
     newest: RevisionView
+    running: RunningExperiment | None = None
+    """How far it is; None unless it runs."""
 
     @property
     def changed_settings(self) -> Mapping[str, tuple[Json, Json]]:
@@ -77,8 +80,11 @@ def show(connection: Connection, selection: Selection) -> list[ExperimentDetails
     found = experiments(connection, selection)
     attempts = experiment_rows.attempts(connection, [view.id for view in found])
     known = revisions.chosen(connection, {(view.study, view.revision) for view in found})
+    running = running_experiments.running(connection, [view.id for view in found if view.status == Status.RUNNING])
     return [
-        ExperimentDetails(view, attempts[view.id], known[view.study, view.revision], known[view.study, None])
+        ExperimentDetails(
+            view, attempts[view.id], known[view.study, view.revision], known[view.study, None], running.get(view.id)
+        )
         for view in found
     ]
 

@@ -180,6 +180,8 @@ def test_running_experiments_show_their_time_steps_and_newest_metrics(study, wor
     shown = terminal("qexp", "list", made.name, "--limit", 5, columns=columns)
     ids = {str(row["id"]): f"#{number}" for number, row in enumerate(made.listed(), 1)}
     shown.matches("list_running", {made.name: "study", **ids})
+    number = next(iter(ids))
+    assert " so far: epoch 12/20, acc 0.12, loss 0.07692" in terminal("qexp", "show", number, columns=columns).text
     # When it is done, then it has no progress
     (tmp_path / "go").touch()
     assert made.wait() == 0

@@ -8,11 +8,12 @@ import pytest
 from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
-from qexp.client import Client
+from qexp.client import Client, experiment_queries
 from qexp.model import Status
 from qexp.store.connection import Database, connect
 from qexp.store.reads import study_progress, study_rows, worker_progress
 from qexp.store.rules import failure_limit, notifications, worker_quarantine
+from qexp.store.selection.selectors import Selection, parse
 from qexp.store.writes import claiming, publishing, worker_rows
 
 HOT = {**claiming.SQL, **worker_rows.SQL}
@@ -159,6 +160,11 @@ LOOKS = {
     "still waiting": lambda connection: publishing.number_of(connection, 1, Status.PENDING),
     "lost": publishing.backlogs,
     "counts": study_progress.counts,
+    "list": lambda connection: experiment_queries.experiments(connection, Selection(), 51, "-id"),
+    "list failed": lambda connection: experiment_queries.experiments(connection, parse([], ["failed"]), 51, "-id"),
+    "list cancelled of one": lambda connection: experiment_queries.experiments(
+        connection, parse(["large"], ["cancelled"]), 51
+    ),
     "counts of one": lambda connection: study_progress.counts(connection, 1),
     "progress in a log": lambda connection: worker_progress.progress(connection, ["large"]),
     "settled studies": lambda connection: worker_progress.settled(connection, ["large"]),

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 _SHOWN = 3
 """The most metrics in a line."""
-_NAMES = 50
+MOST_SERIES = 50
 """The most series of an experiment that are looked up."""
 
 
@@ -97,7 +97,7 @@ def _metrics(connection: Connection, ids: Iterable[int]) -> Mapping[int, tuple[N
     names = first.cte("names", recursive=True)
     further = select(
         names.c.id, names.c.attempt, _next_name(names.c.id, names.c.attempt, names.c.name), names.c.number + 1
-    ).where(names.c.name.is_not(None), names.c.number < _NAMES)
+    ).where(names.c.name.is_not(None), names.c.number < MOST_SERIES)
     names = names.union_all(further)
     last = (
         select(metric.step, metric.value, metric.at)

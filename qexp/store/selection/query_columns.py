@@ -145,7 +145,7 @@ def _fact(kind: type[Value], value: ColumnElement[Any]) -> ColumnField:
 
 
 def _data(value: ColumnElement[Any]) -> ColumnField:
-    text = value.op("#>>")(literal([], ARRAY(Text)))
+    text = value.op("#>>", return_type=Text())(literal([], ARRAY(Text)))
     found = func.jsonb_typeof(value)
     return ColumnField(
         {
