@@ -13,7 +13,7 @@ from qexp.grid.schema import GridFile
 from qexp.grid.yaml_source import Node, nodes_of, parse
 from qexp.serialization import KEY_TYPES, to_json
 
-_SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after")
+_SECTIONS = ("parameters", "settings", "sampling", "retries", "stop_after", "source")
 """Sections of a grid whose inner names can be set one by one: `settings.epochs=5`."""
 _LISTS = ("zip", "when", "exclude", "include")
 
