@@ -44,8 +44,9 @@ def test_data_beside_the_function_is_left_out_and_said_until_the_grid_names_it(q
     # And the failure names the entry that helps
     assert made.wait() == 1
     (row,) = made.shown()
-    hint = "the snapshot of the code has no points.npy; 'source: {include: [points.npy]}' in the grid takes it"
-    assert row["error_message"].endswith(hint)
+    entry = "'source: {include: [points.npy]}' in the grid takes it at the next enqueue"
+    hint = f"the snapshot of the code has no points.npy; {entry}"
+    assert row["error_message"] == f"[Errno 2] No such file or directory: 'points.npy'; {hint}"
     assert hint in qexp("debug", row["id"]).stderr
     # When the grid has this entry, which wins over an ignore file
     (tmp_path / ".gitignore").write_text("*.npy\n")

@@ -234,10 +234,9 @@ def missing(error):
 
 def test_a_file_that_the_snapshot_lacks_is_named_with_the_entry_that_takes_it(missing):
     found = missing("Path(__file__).parent / 'data' / 'points.npy'")
-    hint = (
-        "the snapshot of the code has no data/points.npy; 'source: {include: [data/points.npy]}' in the grid takes it"
-    )
-    assert found.message.endswith(f"/data/points.npy'; {hint}")
+    entry = "'source: {include: [data/points.npy]}' in the grid takes it at the next enqueue"
+    hint = f"the snapshot of the code has no data/points.npy; {entry}"
+    assert found.message == f"[Errno 2] No such file or directory: 'data/points.npy'; {hint}"
     assert found.traceback.endswith(f"\n{hint}\n")
 
 

@@ -45,7 +45,8 @@ def describe(error: BaseException, failure: Failure, folder: Path | None) -> Err
             raise
         return Error(failure, kind, message, None, fingerprint(kind, []), f"{kind}: {message}")
     if hint is not None:
-        message, text = f"{message}; {hint}", f"{text.rstrip()}\n{hint}\n"
+        # the path of an unpacked snapshot is long, and tells nothing
+        message, text = f"{message.replace(f'{folder}/', '')}; {hint}", f"{text.rstrip()}\n{hint}\n"
     frames = list(user_frames(stack, folder))
     shown_frames = frames or ([] if own else list(stack))
     last = shown_frames[-1] if shown_frames else None

@@ -26,4 +26,4 @@ def advice(error: BaseException, folder: Path | None) -> str | None:
     if not path.is_relative_to(folder) or path == folder:
         return None
     missing = path.relative_to(folder).as_posix()
-    return f"the snapshot of the code has no {missing}; '{including(missing)}' in the grid takes it"
+    return f"the snapshot of the code has no {missing}; '{including(missing)}' in the grid takes it at the next enqueue"
