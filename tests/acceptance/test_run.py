@@ -36,18 +36,22 @@ def fails_first(x, folder):
 
 
 @pytest.fixture
-def grid(tmp_path, queue):
-    """Write grids of a folder, each with a study of its own on the module's queue."""
+def grid(tmp_path, queue, qexp):
+    """Write grids of a folder, each with a study of its own on the module's queue; the studies end with the test."""
     (tmp_path / "experiment.py").write_text(SOURCE)
+    made = []
 
     def grid(name, xs, settings=None, **keys):
         study = f"{name}_{uuid.uuid4().hex[:8]}"
+        made.append(study)
         data = {"study": study, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(xs))}}
         data |= {"settings": {"folder": str(tmp_path), **(settings or {})}, **keys}
         (tmp_path / f"{name}.yaml").write_text(json.dumps(data))
         return study
 
-    return grid
+    yield grid
+    for study in made:
+        qexp("cancel", study, "-y")
 
 
 @pytest.fixture

@@ -36,14 +36,18 @@ def queue():
 @pytest.fixture
 def enqueue(narrow, tmp_path, queue):
     (tmp_path / "experiment.py").write_text("def f(x, n=0): ...\n")
+    made = []
 
     def enqueue(number, **keys):
         name = f"a_{uuid.uuid4().hex[:8]}"
+        made.append(name)
         grid = {"study": name, "function": "experiment:f", "queue": queue, "parameters": {"x": list(range(number))}}
         narrow.enqueue(Grid.from_dict({**grid, **keys}, tmp_path))
         return name
 
-    return enqueue
+    yield enqueue
+    for name in made:  # otherwise they wait in the tests of other modules
+        narrow.cancel(Selection(name))
 
 
 @pytest.fixture
