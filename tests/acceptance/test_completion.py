@@ -72,7 +72,8 @@ def test_columns_are_those_of_the_study_on_the_line(study):
     assert found[:4] == ["lr", "seed", "acc", "val.loss"]
     assert {"id", "status", "duration"} <= set(found)
     assert completions(f"qexp list {study} --sort -a") == ["-acc", "-attempt"]
-    assert completions(f"qexp list {study} --sort lr,s") == ["lr,seed", "lr,study", "lr,status", "lr,started_at"]
+    assert completions(f"qexp list {study} --sort lr,s") == ["lr,seed", "lr,status", "lr,started_at", "lr,study"]
+    assert completions(f"qexp list {study} --columns created") == ["created_at"]
     assert completions(f"qexp table {study} --metric ") == ["acc", "val.loss"]
     assert completions(f"qexp table {study} --metric acc --rows ") == ["lr", "seed"]
     assert completions(f"qexp table {study} --metric acc --rows seed,") == ["seed,lr"]

@@ -15,7 +15,7 @@ import psycopg
 
 from qexp.model import SHORT_GROUP, Json
 from qexp.settings import Settings
-from qexp.store.schema.value_columns import FACTS, columns, shapes
+from qexp.store.schema.value_columns import FACTS, MORE_FACTS, columns, shapes
 
 RawRows = list[tuple[Any, ...]]
 
@@ -65,7 +65,7 @@ class KnownColumns:
 
     parameters: list[str]
     results: list[str]
-    facts: tuple[str, ...] = ("id", "study", *FACTS)
+    facts: tuple[str, ...] = ("id", *FACTS, *MORE_FACTS)
 
 
 @dataclass(frozen=True)
