@@ -185,7 +185,7 @@ class Client:
         except NoTablesError:
             if targets:
                 raise
-            return study_overview.StudyOverview([], 0, 0, 0)
+            return study_overview.StudyOverview([], 0, 0, 0, 0)
 
     def workers(self, stopped: int = 0) -> list[WorkerView]:
         """Return the present workers by host and name, then the last *stopped* ones that stopped."""

@@ -132,6 +132,8 @@ def test_watch_ends_when_nothing_moves(client, studies):
     screen = terminal("qexp", "status", *studies[1:], "--watch")
     assert screen.status == 0
     assert "paused" in screen.text
+    # a paused study beyond the limit does not move either
+    assert terminal("qexp", "status", *studies[1:], "--watch", "--limit", "1").status == 0
 
 
 def test_archived_studies_are_left_out_of_patterns_but_found_by_name(client, qexp, studies):

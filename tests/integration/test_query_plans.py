@@ -11,7 +11,7 @@ from sqlalchemy import event
 from qexp.client import Client, experiment_queries
 from qexp.model import Status
 from qexp.store.connection import Database, connect
-from qexp.store.reads import study_progress, study_rows, worker_progress
+from qexp.store.reads import study_overview, study_progress, study_rows, worker_progress
 from qexp.store.rules import failure_limit, notifications, worker_quarantine
 from qexp.store.selection.selectors import Selection, parse
 from qexp.store.writes import claiming, publishing, worker_rows
@@ -166,6 +166,7 @@ LOOKS = {
         connection, parse(["large"], ["cancelled"]), 51
     ),
     "counts of one": lambda connection: study_progress.counts(connection, 1),
+    "overview": lambda connection: study_overview.overview(connection, limit=30),
     "progress in a log": lambda connection: worker_progress.progress(connection, ["large"]),
     "settled studies": lambda connection: worker_progress.settled(connection, ["large"]),
     "state of queues": lambda connection: worker_progress.open_studies(connection, ["large"]),
