@@ -114,12 +114,16 @@ class DeletedRows:
 def delete_rows(client: Client, study: MarkedStudy, progress: Progress = lambda *_: None) -> DeletedRows:
     """Delete the rows of a marked study, and list its files for removal."""
     number = 0
-    with client.begin() as connection:
-        ids = deleting.experiments(connection, study)
-    for batch in _batches(ids):
-        number += _delete_batch(client, study, batch)
-        progress("deleted", number)
+    while ids := _next_experiments(client, study):
+        for batch in _batches(ids):
+            number += _delete_batch(client, study, batch)
+            progress("deleted", number)
     return DeletedRows(number, _finished(client, study))
+
+
+def _next_experiments(client: Client, study: MarkedStudy) -> list[int]:
+    with client.begin() as connection:
+        return deleting.experiments(connection, study)
 
 
 def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from terminal import terminal
+from tests_support import eventually
 
 
 @pytest.fixture
@@ -114,3 +115,47 @@ def test_pruning_says_how_much_it_removes_of_each_kind(client, tmp_path, columns
     assert not code.exists()
     assert not part.exists()
     assert terminal("qexp", "prune", environ=here, columns=columns).text == "nothing to remove\n"
+
+
+RUNS_ON = """
+import pathlib, time
+import qexp
+def f(x, folder, context: qexp.Context):
+    number = 0
+    while x == 1:  # until its worker ends it
+        number += 1
+        context.metric(number, loss=1 / number)
+        context.append("rows", {"number": number})
+        context.artifact(f"{number}.bin", b"x")
+        print(number)
+        pathlib.Path(folder, "began").touch()
+        time.sleep(0.05)
+    context.artifact("result.bin", b"y")
+    return {"y": x}
+"""
+
+
+def test_a_worker_survives_the_deletion_of_a_study_that_it_runs(
+    qexp, study, start_worker, queue, client, raw, tmp_path
+):
+    # Given a worker that runs an experiment
+    worker = start_worker("-Q", queue, "-c", "1").await_ready()
+    made = study(RUNS_ON, {"x": [1]}, settings={"folder": str(tmp_path)})
+    made.enqueue()
+    eventually((tmp_path / "began").exists, "the experiment to run")
+    (old,) = [row["id"] for row in made.listed()]
+    # When it is cancelled and its study is deleted, before the worker has ended it
+    assert qexp("delete", made.name, "-y").returncode == 2
+    assert qexp("cancel", made.name).returncode == 0
+    assert qexp("delete", made.name, "-y").returncode == 0
+    # Then the same worker runs a new study of the same name
+    new = study(RUNS_ON, {"x": [2]}, settings={"folder": str(tmp_path)})
+    new.enqueue()
+    assert new.wait() == 0
+    assert [row["result"] for row in new.listed()] == [{"y": 2}]
+    # And nothing of the old one is left
+    assert "Traceback" not in worker.text()
+    for table in ("metric", "entry", "output", "artifact", "attempt"):
+        assert raw.execute(f"SELECT count(*) FROM {table} WHERE experiment = %s", [old]).fetchone() == (0,)
+    found = (client.settings.home / "artifacts" / made.name).rglob("*.bin")
+    assert [path.name for path in found] == ["result.bin"]

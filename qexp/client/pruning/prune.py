@@ -83,7 +83,7 @@ def _deletions(client: Client, dry_run: bool, notes: list[str]) -> tuple[PrunedK
 def _completed(client: Client, dry_run: bool, notes: list[str]) -> tuple[int, SizedFiles]:
     with client.begin() as connection:
         marked = deleting.marked(connection)
-        experiments = sum(len(deleting.experiments(connection, study)) for study in marked)
+        experiments = sum(deleting.number_left(connection, study) for study in marked)
         listed_later = [deletion_plan.stored_files(connection, study.id) for study in marked] if dry_run else []
     if not dry_run:
         experiments = sum(deletion.delete_rows(client, study).experiments for study in marked)

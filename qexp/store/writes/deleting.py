@@ -96,10 +96,16 @@ def marked(connection: Connection) -> list[MarkedStudy]:
     return [MarkedStudy(row[0], row[1].rpartition(_MARK)[0]) for row in connection.execute(query)]
 
 
-def experiments(connection: Connection, study: MarkedStudy) -> list[int]:
-    """Return the ids of the experiments that are left, in order."""
+def number_left(connection: Connection, study: MarkedStudy) -> int:
+    """Return how many experiments of a marked study are left."""
+    query = select(func.count()).select_from(tables.experiment).where(tables.experiment.c.study == study.id)
+    return connection.execute(query).scalar_one()
+
+
+def experiments(connection: Connection, study: MarkedStudy, limit: int = 1_000_000) -> list[int]:
+    """Return the ids of experiments that are left, at most *limit*, in order."""
     columns = tables.experiment.c
-    return sorted(connection.execute(select(columns.id).where(columns.study == study.id)).scalars())
+    return sorted(connection.execute(select(columns.id).where(columns.study == study.id).limit(limit)).scalars())
 
 
 def delete_records(connection: Connection, ids: Sequence[int]) -> bool:
