@@ -143,9 +143,11 @@ def stale(study: str, number: int) -> str:
 
 
 def _preview(grid: Grid, form: str) -> None:
-    total = len(grid)
+    from qexp import notify
     from qexp.client.code_provenance import missing, snapshot_of
 
+    total = len(grid)
+    notify.check(grid.file.notify)
     snapshot = snapshot_of(grid)
     first, last = _ends(grid)
     seconds = _mean_duration(grid.study)

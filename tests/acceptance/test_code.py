@@ -121,6 +121,13 @@ def test_diff_and_enqueue_name_the_files_that_changed(study, tmp_path, columns):
     terminal("qexp", "enqueue", "grid.yaml", cwd=tmp_path, columns=columns).matches("code-enqueue", names)
 
 
+def test_a_dry_run_refuses_an_address_that_an_enqueue_refuses(qexp, study):
+    study("def f(x): return x", {"x": [1]}, notify=["nosuch://person"])
+    dry, done = qexp("enqueue", "grid.yaml", "--dry-run"), qexp("enqueue", "grid.yaml")
+    assert (dry.returncode, dry.stdout, dry.stderr) == (done.returncode, done.stdout, done.stderr)
+    assert dry.returncode == 2
+
+
 def test_a_dry_run_refuses_what_an_enqueue_refuses(qexp, study, tmp_path):
     study("def f(x): return x", {"x": [1]})
     include(tmp_path, "ponts.npy")
