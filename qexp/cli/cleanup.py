@@ -133,8 +133,9 @@ def prune_(dry_run: bool, form: str) -> None:
       - files in the artifacts that no attempt has recorded
       - snapshots of code in the database that no study has
       - rows of workers that were silent for a week, and that no attempt names
-      - on this machine: unpacked snapshots of code, scratch folders of dead workers, incomplete files,
-        results that @qexp.cached kept for earlier sources of a function
+      - on this machine: unpacked snapshots of code, scratch folders of dead
+        workers, incomplete files, results that @qexp.cached kept for earlier
+        sources of a function
 
     It leaves alone what a process uses. Unpacked snapshots come back when they are needed.
     """

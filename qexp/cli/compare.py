@@ -32,6 +32,10 @@ def compare_(studies: tuple[str, ...], form: str, **options: Any) -> None:
 
     Results are paired by all other parameters and by seed. With several combinations of other parameters, such as
     datasets, seeds are averaged and each combination is one pair: they are the units of the test.
+
+    \b
+      qexp compare lenet --by lr --metric accuracy
+      qexp compare lenet resnet --metric accuracy
     """
     from qexp.client import Client
     from qexp.client.tables_and_comparisons import compare

@@ -107,6 +107,10 @@ def resume_(selection: Selection, yes: bool, form: str) -> None:
     Resume paused studies, or experiments that paused themselves.
 
     A study's name alone does both. Experiments that paused themselves continue from their checkpoints.
+
+    \b
+      qexp resume lenet
+      qexp resume 17,19-23
     """
     from qexp.client import Client
 
@@ -169,6 +173,10 @@ def cancel_(selection: Selection, reason: str | None, yes: bool, form: str) -> N
 
     Running attempts are told to stop, and are killed a few seconds later. 'qexp requeue STUDY --status cancelled'
     runs the experiments again.
+
+    \b
+      qexp cancel lenet --where "lr > 0.1"
+      qexp cancel lenet --orphaned
     """
     from qexp.client import Client
 

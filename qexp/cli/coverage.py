@@ -34,6 +34,9 @@ def coverage_(studies: tuple[str, ...], output: Path | None, form: str, **option
 
     The newest grid gives the expected experiments. --rows and --columns default to the two parameters with the most
     values. The exit status is 0 if everything is done, otherwise 1.
+
+    \b
+      qexp coverage lenet --rows lr --columns layers
     """
     from qexp.analysis.atomic_files import check_target
     from qexp.client import Client

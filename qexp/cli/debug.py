@@ -29,6 +29,10 @@ def debug_(experiment: int, live: bool, pdb: bool) -> int:
 
     It uses the code, the checkpoints and the context that a worker would use; breakpoint() works. At the end it lists
     the series, rows and artifacts that a real attempt would keep.
+
+    \b
+      qexp debug 17
+      qexp debug 17 --live --pdb
     """
     from qexp.client.debug_run import DebugRun
     from qexp.functions.guarded_calls import must_propagate

@@ -32,6 +32,10 @@ def enqueue_(grid: str, assignments: tuple[str, ...], dry_run: bool, form: str) 
     Add the experiments of a grid and queue them for the workers.
 
     Enqueueing the same grid again adds only new experiments.
+
+    \b
+      qexp enqueue grid.yaml --dry-run
+      qexp enqueue grid.yaml --set lr=1e-3,1e-4 --set settings.epochs=5
     """
     from qexp.client.function_check import checked
     from qexp.grid import Grid

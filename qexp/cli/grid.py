@@ -16,7 +16,13 @@ from qexp.truncation import shortened
 @assignments_option
 @format_option
 def diff_(grid: str, assignments: tuple[str, ...], form: str) -> None:
-    """Show what enqueueing a grid would change; writes nothing."""
+    """
+    Show what enqueueing a grid would change; writes nothing.
+
+    \b
+      qexp diff grid.yaml
+      qexp diff grid.yaml --set lr=1e-3,1e-4
+    """
     from qexp.cli.enqueue import orphans
     from qexp.client import Client
     from qexp.grid import Grid
@@ -48,7 +54,7 @@ def grid_() -> None:
     """Help with writing grid files."""
 
 
-@grid_.command()
+@grid_.command(short_help="Print the JSON schema of grid files, for editors.")
 def schema() -> None:
     """Print the JSON schema of grid files, with which editors complete and check them."""
     from qexp.grid import json_schema

@@ -36,7 +36,13 @@ attempt_option = click.option(
 @attempt_option
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the attempt ends or Ctrl-C.")
 def logs_(experiment: int, attempt: int | None, follow: bool) -> None:
-    """Print the output of an experiment, with that of its child processes and C code."""
+    """
+    Print the output of an experiment, with that of its child processes and C code.
+
+    \b
+      qexp logs 17 -f
+      qexp logs 17 --attempt 1
+    """
     from qexp.client import Client, Records
 
     records = Records(Client(keeps=follow))
@@ -201,7 +207,14 @@ def _artifacts(found: list[Artifact]) -> object:
 def source_(
     experiment: int, attempt: int | None, name: str | None, output: Path | None, diff: bool, packages: bool
 ) -> None:
-    """Show the exact code that an experiment ran."""
+    """
+    Show the exact code that an experiment ran.
+
+    \b
+      qexp source 17
+      qexp source 17 -o code/
+      qexp source 17 --packages
+    """
     from qexp.client import Records
     from qexp.source import contents, extract
 

@@ -91,7 +91,7 @@ def db_() -> None:
     """Migrate the database, or print its roles."""
 
 
-@db_.command()
+@db_.command(short_help="Bring the tables up to date.")
 @click.option("--under-workers", is_flag=True, help="Migrate although workers of an older qexp are running.")
 def migrate(under_workers: bool) -> None:
     """
@@ -108,7 +108,7 @@ def migrate(under_workers: bool) -> None:
     echo(f"the schema is at version {done.version}")
 
 
-@db_.command()
+@db_.command(short_help="Print SQL that creates the roles of workers and readers.")
 @click.option("--worker", default="qexp_worker", show_default=True, help="Role that workers log in as.")
 @click.option("--reader", default="qexp_reader", show_default=True, help="Role of people who only read.")
 def roles(worker: str, reader: str) -> None:

@@ -51,6 +51,10 @@ def show_(selection: Selection, form: str) -> None:
 
     The settings are those of the revision that the last attempt ran, with those of the newest one where they differ.
     Tracebacks leave out frames of qexp.
+
+    \b
+      qexp show 17
+      qexp show lenet --where "lr = 0.1" --format json
     """
     from qexp.cli.experiment_details import show
     from qexp.client import Client
@@ -100,6 +104,10 @@ def errors_(selection: Selection, form: str) -> None:
 
     A group is the type of an exception and the functions of your code that it passed through. The message is the
     newest one; 'qexp show' has all of a long message.
+
+    \b
+      qexp errors lenet
+      qexp errors lenet --since '6 hours' --host 'node*'
     """
     from qexp.client import Client
 
@@ -123,6 +131,10 @@ def export_(selection: Selection, output: Path) -> None:
 
     The columns are those of qexp.load: id, parameters, results, status, attempt, revision, host, started_at, duration,
     last_attempt, failure and error.
+
+    \b
+      qexp export lenet -o lenet.csv
+      qexp export lenet --where "lr > 0.1" -o lenet.parquet
     """
     from qexp.client import Client
 

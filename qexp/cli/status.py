@@ -126,6 +126,9 @@ def _watch(look: Callable[[], StudyOverview]) -> None:
 def wait_(studies: tuple[str, ...], timeout: float | None, form: str) -> int:
     """
     Wait until all experiments of studies have finished or they are paused; exit 0 if all are done, otherwise 1.
+
+    \b
+      qexp wait lenet && qexp export lenet -o lenet.csv
     """
     from qexp.cli.progress import wait_with_progress
     from qexp.client import Client

@@ -67,6 +67,10 @@ def table_(
     with exit status 1, a line for each reason, and the command that completes it.
 
     A file of tables, such as tables.yaml, describes all tables of a paper; qexp writes each into its files.
+
+    \b
+      qexp table lenet --metric accuracy --rows lr --columns layers
+      qexp table tables.yaml --check
     """
     from qexp.cli import tables_file
 

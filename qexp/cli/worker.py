@@ -8,6 +8,7 @@ import sys
 import click
 
 from qexp.cli.options import CONCURRENCY, WholeNumber
+from qexp.cli.passed_options import check_for_celery, check_for_flower
 
 _SECRETS = ("basic-auth", "broker-api", "cookie-secret", "oauth2-secret")
 """Options of Flower that contain passwords."""
@@ -41,6 +42,7 @@ def worker_(
     from qexp import settings
     from qexp.client.worker_subprocess import command
 
+    check_for_celery(celery)
     if lifetime is not None:
         os.environ["QEXP_LIFETIME"] = lifetime
     if exit_when_idle:
@@ -73,6 +75,7 @@ def monitor_(address: str, port: int, flower: tuple[str, ...]) -> None:
     --address 0.0.0.0. This is 'celery -A qexp flower', whose other options may follow. qexp passes options with
     passwords through the environment, so that 'ps' does not show them.
     """
+    check_for_flower(flower)
     more = [f"--address={address}", f"--port={port}", *(option for option in flower if not _is_secret(option))]
     line = [sys.executable, "-P", "-m", "celery", "-A", "qexp", "flower", *more]
     os.execve(line[0], line, {**os.environ, **dict(map(_variable, filter(_is_secret, flower)))})
