@@ -13,7 +13,7 @@ from qexp.cli.experiment_cells import ExperimentCells
 from qexp.cli.output import table, value_text, wrapped
 from qexp.cli.terminal_writer import printable
 from qexp.dotted_names import ABSENT
-from qexp.model import Json, Status, plain
+from qexp.model import Json, Status, plain, short_names
 from qexp.store.reads.experiment_rows import ExperimentView
 from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.truncation import listed, shortened
@@ -88,7 +88,9 @@ def _of_values(cells: ExperimentCells, labels: Sequence[str], sorted_by: Sequenc
 
 def _compact(cells: ExperimentCells) -> list[TableColumn]:
     """Return a column with all parameters and one with all results, for studies whose names differ."""
-    params = [_pairs(view.params) for view in cells.views]
+    names = dict.fromkeys(name for view in cells.views for name in view.params)
+    short = {name: short_names(view.params[name] for view in cells.views if name in view.params) for name in names}
+    params = [_pairs(view.params, short) for view in cells.views]
     results = [_pairs(view.result or {}) for view in cells.views]
     return [
         TableColumn("parameters", params, _VALUES, cut=True, least=20),
@@ -96,8 +98,13 @@ def _compact(cells: ExperimentCells) -> list[TableColumn]:
     ]
 
 
-def _pairs(values: Mapping[str, Json]) -> str:
-    return shortened(" ".join(f"{name}={value_text(value)}" for name, value in values.items()), _PAIRS)
+def _pairs(values: Mapping[str, Json], short: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """Return values as `name=value` on a line; *short* has short texts for values of some names."""
+    texts = {name: value_text(value) for name, value in values.items()}
+    shorter = short or {}
+    return shortened(
+        " ".join(f"{name}={shorter.get(name, {}).get(text, text)}" for name, text in texts.items()), _PAIRS
+    )
 
 
 def _fitted(columns: Sequence[TableColumn], notes: Sequence[str], hint: str) -> RenderableType:

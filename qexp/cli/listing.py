@@ -31,6 +31,7 @@ _NEWEST = ("-id",)
 @click.option(
     "--limit",
     type=WholeNumber("a whole number, or 0 for all", 0),
+    metavar="N",
     help="The most to show; 0: all.  [default: 50 in a table]",
 )
 @click.option("--columns", multiple=True, metavar=NAMES, help="Only these columns, in this order.")

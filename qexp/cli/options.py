@@ -96,7 +96,9 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             return command(selection=selection, **rest)
 
         options = [
-            click.argument("targets", nargs=-1, required=required, metavar="STUDY|IDS..."),
+            click.argument(
+                "targets", nargs=-1, required=required, metavar="STUDY|IDS..." if required else "[STUDY|IDS]..."
+            ),
             click.option("--status", "statuses", type=STATUS, multiple=True, help="Only these; repeatable."),
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),

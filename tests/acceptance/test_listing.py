@@ -84,7 +84,7 @@ def test_the_newest_of_several_studies_come_first(iris, client, raw, tmp_path, c
     prefix = uuid.uuid4().hex[:6]
     made = [made_study(client, raw, tmp_path / letter, f"l{prefix}{letter}") for letter in "ab"]
     made[0].enqueue({"lr": [0.1, 0.01], "depth": 3}).finish(lambda params: {"loss": params["lr"] / 3})
-    made[1].enqueue({"model": ["small", "large"], "steps": [10, 20]})
+    made[1].enqueue({"model": ["torchvision.models.resnet18", "torchvision.models.vgg16"], "steps": [10, 20]})
     shown = terminal("qexp", "list", f"l{prefix}*", columns=columns)
     assert shown.status == 0
     replace = {made[0].name: "study_a", made[1].name: "study_b"}

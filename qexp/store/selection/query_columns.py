@@ -99,10 +99,11 @@ class QueryColumns:
         return self._facts[found] if isinstance(found, str) else _data(found.value)
 
     def _unknown(self, name: WhereName) -> str:
-        known = dict.fromkeys([] if name.prefix else ["id", *FACTS, *MORE_FACTS])
+        known: dict[str, None] = {}
         for study in self._studies:
             known |= dict.fromkeys(study.parameters if name.prefix != "result" else [])
             known |= dict.fromkeys(study.results if name.prefix != "param" else [])
+        known |= dict.fromkeys([] if name.prefix else ["id", *FACTS, *MORE_FACTS])
         words = {"param": "parameter", "result": "result", None: "parameter or result"}
         names = list(map(spelled, known))
         hint = nearest(name.text, names) or nearest(name.path[0], names)
