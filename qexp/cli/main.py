@@ -43,7 +43,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "cancel": CommandEntry("control", "Cancel experiments that wait or run."),
     },
     "Look at them": {
-        "status": CommandEntry("status", "Count the experiments of one study, or of all, by status."),
+        "status": CommandEntry("status", "Count the experiments of studies by status."),
         "list": CommandEntry("listing", "List experiments with their parameters and results."),
         "show": CommandEntry("show", "Show all about an experiment: parameters, result, attempts."),
         "explain": CommandEntry("show", "Say why an experiment is in its state, and how to change it."),
