@@ -95,7 +95,7 @@ class UnknownStudyError(QexpError):
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
         if not known:
-            text = f"there is no study {name!r}, nor any other yet: start with 'qexp enqueue grid.yaml'"
+            text = f"no study is named {name!r}: there are no studies yet; start with 'qexp enqueue grid.yaml'"
         elif "*" in name or "?" in name:
             text = f"no study matches {name!r}{_resembling(name, known)}; 'qexp status' lists them"
         else:

@@ -66,7 +66,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
         "export": CommandEntry("show", "Write experiments to a .csv, .parquet or .json file."),
     },
     "Clean up": {
-        "delete": CommandEntry("cleanup", "Delete a study with its files, for good."),
+        "delete": CommandEntry("cleanup", "Delete a study for good: its experiments, results and files."),
         "archive": CommandEntry("cleanup", "Leave finished studies out of overviews; they stay loadable."),
         "prune": CommandEntry("cleanup", "Remove what nothing needs any more: caches, scratch, leftovers."),
     },
