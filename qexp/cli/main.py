@@ -67,7 +67,7 @@ SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     },
     "Clean up": {
         "delete": CommandEntry("cleanup", "Delete a study for good: its experiments, results and files."),
-        "archive": CommandEntry("cleanup", "Leave finished studies out of overviews; they stay loadable."),
+        "archive": CommandEntry("cleanup", "Leave finished studies out of 'qexp status': they stay loadable."),
         "prune": CommandEntry("cleanup", "Remove what nothing needs any more: caches, scratch, leftovers."),
     },
     "Services and help": {
