@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from qexp.cli.options import format_option, split_names
-from qexp.cli.output import console, headings, say, show_json, table
+from qexp.cli.output import console, headings, say, show_json, table, wrapped
 from qexp.cli.terminal_writer import echo
 from qexp.model import counted
 from qexp.units import size_text
@@ -43,14 +43,14 @@ def delete_(study: str, yes: bool, form: str) -> None:
         with counting(plan.experiments if plan else 0) as progress:
             done = client.delete_study(study, progress)
     except KeyboardInterrupt:
-        say(f"the deletion of {study} is not complete; 'qexp delete {study}' continues it")
+        say(wrapped(f"the deletion of {study} is not complete; 'qexp delete {study}' continues it"))
         raise
     if form == "json":
         show_json(done)
         return
     echo(f"{study} is deleted: {_removed(done)}")
     for left in done.left:
-        say(f"{_files(left.files, 'file')} left: {left.reason}")
+        say(wrapped(f"{_files(left.files, 'file')} left: {left.reason}"))
 
 
 def _ask(plan: DeletionPlan) -> None:
@@ -60,7 +60,7 @@ def _ask(plan: DeletionPlan) -> None:
     say("\n  ".join([f"{plan.study} will be deleted for good:", *_lines(plan)]))
     answer = click.prompt("Type the study's name to delete it", default="", show_default=False, err=True)
     if answer.strip() != plan.study:
-        say(f"found {answer!r}, expected {plan.study}: nothing was deleted")
+        say(wrapped(f"found {answer!r}, expected {plan.study}: nothing was deleted"))
         raise SystemExit(2)
 
 
@@ -80,7 +80,7 @@ def _lines(plan: DeletionPlan) -> list[str]:
         lines.append(f"{counted(plan.snapshots.number, 'snapshot')} of the code ({size_text(plan.snapshots.bytes)})")
     if plan.shared_snapshots:
         verb = "stays" if plan.shared_snapshots == 1 else "stay"
-        lines.append(f"{counted(plan.shared_snapshots, 'snapshot')} {verb}, since other studies have the same code")
+        lines.append(f"{counted(plan.shared_snapshots, 'snapshot')} {verb}: other studies have the same code")
     return lines
 
 
@@ -118,7 +118,8 @@ def archive_(studies: tuple[str, ...], undo: bool, form: str) -> None:
         if undo:
             echo(f"{study} is {'back' if new else 'not archived'}")
         else:
-            echo(f"{study} is {'' if new else 'already '}archived; bring it back with 'qexp archive {study} --undo'")
+            echo(f"{study} is {'' if new else 'already '}archived")
+            say(wrapped(f"bring it back with 'qexp archive {study} --undo'"))
 
 
 @click.command()
@@ -129,13 +130,15 @@ def prune_(dry_run: bool, form: str) -> None:
     Remove what nothing needs any more, and say how much it was.
 
     \b
-      - what interrupted deletions left: experiments and files
+      - experiments and files that interrupted deletions left
       - files in the artifacts that no attempt has recorded
       - snapshots of code in the database that no study has
-      - rows of workers that were silent for a week, and that no attempt names
-      - on this machine: unpacked snapshots of code, scratch folders of dead
-        workers, incomplete files, results that @qexp.cached kept for earlier
-        sources of a function
+      - rows of workers, silent for a week, that no attempt names
+      - on this machine:
+          unpacked snapshots of code
+          scratch folders of dead workers
+          incomplete files
+          results that @qexp.cached kept for earlier sources of a function
 
     It leaves alone what a process uses. Unpacked snapshots come back when they are needed.
     """
@@ -158,4 +161,4 @@ def _show_pruned(done: Pruned) -> None:
     else:
         echo("nothing to remove")
     for note in done.notes:
-        say(note)
+        say(wrapped(note))

@@ -103,7 +103,7 @@ def selection_options(required: bool = True) -> Callable[[Command], Command]:
             click.option("--failed", is_flag=True, help="Short for --status failed."),
             click.option("--error", metavar="GROUP", help="Only those of an error group that 'qexp errors' shows."),
             click.option("--orphaned", is_flag=True, help="Only those that are no longer in their grid."),
-            click.option("--current", is_flag=True, help="Without those; the opposite of --orphaned."),
+            click.option("--current", is_flag=True, help="Only those in their grid, or added by code."),
             click.option("--stale", is_flag=True, help="Only the done ones that 'qexp stale' counts."),
             click.option(
                 "--where",

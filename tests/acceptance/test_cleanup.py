@@ -76,7 +76,7 @@ def test_an_archived_study_is_left_out_of_the_status_until_it_is_enqueued_again(
     qexp("cancel", lenet)
     # When it is archived
     shown = terminal("qexp", "archive", lenet)
-    assert shown.text == f"{lenet} is archived; bring it back with 'qexp archive {lenet} --undo'\n"
+    assert shown.text == f"{lenet} is archived\nbring it back with 'qexp archive {lenet} --undo'\n"
     # Then the status lacks it, and its name finds it
     assert lenet not in studies()
     assert lenet in studies("--archived")

@@ -62,11 +62,15 @@ def prune(client: Client, dry_run: bool = False) -> Pruned:
     }
     found = [_kind(name, things, dry_run, notes) for name, things in kinds.items()]
     if foreign.number:
-        notes.append(
-            f"{counted(foreign.number, 'file')} ({size_text(foreign.bytes)}) in {client.settings.artifacts_root} left: "
-            f"this database has no such experiments of {listed(sorted(foreign.studies), 3)}, but another one may"
-        )
+        notes.append(_left(foreign, client.settings.artifacts_root))
     return Pruned((rows, files, *found), tuple(notes), dry_run)
+
+
+def _left(foreign: artifacts.ForeignFiles, place: str) -> str:
+    """Return a note about files of experiments that this database does not have."""
+    files = f"{counted(foreign.number, 'file')} ({size_text(foreign.bytes)}) of {listed(sorted(foreign.studies), 3)}"
+    reason = "this database has no such experiments; if no other database shares the folder, delete them by hand"
+    return f"{files} in {place} left: {reason}"
 
 
 def _deletions(client: Client, dry_run: bool, notes: list[str]) -> tuple[PrunedKind, PrunedKind]:
