@@ -15,6 +15,7 @@ from qexp.model import Json, Status, shown
 from qexp.store.connection import Connection
 from qexp.store.reads import experiment_rows, revisions, running_experiments, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
+from qexp.store.reads.experiment_texts import attempt_line
 from qexp.store.reads.revisions import RevisionView
 from qexp.store.reads.running_experiments import RunningExperiment
 from qexp.store.reads.staleness_model import differences
@@ -58,7 +59,7 @@ class ExperimentDetails:
             width = min(40, max(map(len, values), default=0))
             lines += [f"  {printable(name):{width}}  {shown(value, _WIDTH)}" for name, value in values.items()]
         for attempt in self.attempts:
-            lines.append(repr(attempt))
+            lines.append(attempt_line(attempt, with_error=not attempt.traceback))
             if attempt.traceback:
                 lines.append(textwrap.indent(visible(attempt.traceback.rstrip()), "  "))
         if view.reason:

@@ -23,13 +23,13 @@ def experiment_line(view: ExperimentView) -> str:
     return printable(" ".join(parts) + f" ({duration(view.duration)})" * (view.duration is not None))
 
 
-def attempt_line(attempt: AttemptView) -> str:
-    """Return an attempt's outcome, time, place and error on one line."""
+def attempt_line(attempt: AttemptView, with_error: bool = True) -> str:
+    """Return an attempt's outcome, time, place and error on one line, or without the error."""
     line = (
         f"attempt {attempt.number}: {attempt.outcome}, {attempt.started_at:%Y-%m-%d %H:%M:%S %Z}, "
         f"{duration(attempt.duration)} on {attempt.host}, revision {attempt.revision}"
     )
-    if attempt.error_type:
+    if attempt.error_type and with_error:
         line += f"; {attempt.error_type}: {single_line(attempt.error_message or '', MAX_LINE)}"
     return printable(line)
 
