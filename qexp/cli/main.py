@@ -31,6 +31,7 @@ class CommandEntry(NamedTuple):
 
 SECTIONS: Mapping[str, Mapping[str, CommandEntry]] = {
     "Run experiments": {
+        "init": CommandEntry("init", "Write a first grid for a function, or an example."),
         "run": CommandEntry("run", "Enqueue a grid, run it on this machine and show the results."),
         "enqueue": CommandEntry("enqueue", "Add the experiments of a grid and queue them for the workers."),
         "diff": CommandEntry("grid", "Show what enqueueing a grid would change; writes nothing."),
@@ -151,9 +152,9 @@ def qexp() -> None:
     """
     From one Python function and a grid.yaml to ten thousand experiments.
 
-    Begin with 'qexp run grid.yaml'. Every command that takes experiments takes names of studies, patterns such as
-    'lenet*', ids such as 17,19-23, --status, --failed, --error, --orphaned, --current, --stale, --where, --since and
-    --host.
+    Begin with 'qexp init', then 'qexp run grid.yaml'. Every command that takes experiments takes names of studies,
+    patterns such as 'lenet*', ids such as 17,19-23, --status, --failed, --error, --orphaned, --current, --stale,
+    --where, --since and --host.
     """
 
 
