@@ -29,10 +29,13 @@ _SIGNAL = sys.modules["_signal"]  # the module signal without its enums, which c
 
 _LOGGER = attrgetter("level", "propagate", "disabled", "handlers", "filters")
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-_FATAL = sorted(name.removeprefix("SIG") for name in crash_stack.SIGNALS)
-_SIGNALS = tuple(
-    getattr(signal, f"SIG{name}")
-    for name in ("INT", "TERM", "ALRM", "USR1", "USR2", "HUP", "QUIT", "CHLD", "PIPE", "VTALRM", "PROF", *_FATAL)
+_FATAL = tuple(getattr(signal, name) for name in sorted(crash_stack.SIGNALS))
+_SIGNALS = (
+    *(
+        getattr(signal, f"SIG{name}")
+        for name in ("INT", "TERM", "ALRM", "USR1", "USR2", "HUP", "QUIT", "CHLD", "PIPE", "VTALRM", "PROF")
+    ),
+    *_FATAL,
 )
 _NUMPY_ERRORS = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 _NUMPY_PRINTS: dict[str, Any] = {"edgeitems": 3, "threshold": 1000, "precision": 8, "suppress": False, "linewidth": 75}
@@ -117,7 +120,8 @@ def _write_handlers(handlers: Iterable[Any]) -> None:
     for number, handler in zip(_SIGNALS, handlers, strict=True):
         if handler is not None and signal.getsignal(number) != handler:  # None: C code installed it
             signal.signal(number, handler)
-    crash_stack.forget()  # its handlers are invisible to Python, and may be replaced
+            if number in _FATAL:  # faulthandler's own handler is replaced, which it does not notice
+                crash_stack.forget()
 
 
 def _hooks() -> tuple[Any, ...]:
