@@ -120,7 +120,7 @@ def skipped(found):
     return {name for name, finding in found.items() if finding["verdict"] == "skipped"}
 
 
-OF_POSTGRES = {"schema", "rights", "clock", "connections", "workers", "queues", "progress", "functions"}
+OF_POSTGRES = {"schema", "rights", "clock", "connections", "workers", "queues", "progress", "functions", "deletions"}
 
 
 def test_without_workers_the_list_names_the_command_to_start_one(site):
@@ -390,7 +390,7 @@ def test_tables_of_another_version_are_named(site, services, version, verdict, r
         finally:
             connection.execute("UPDATE alembic_version SET version_num = %s", [current])
     assert (found["schema"]["verdict"], found["schema"]["repair"]) == (verdict, repair)
-    assert skipped(found) == {"workers", "queues", "progress", "functions"}
+    assert skipped(found) == {"workers", "queues", "progress", "functions", "deletions"}
 
 
 def test_the_missing_rights_of_a_read_only_role_are_named(site, services):

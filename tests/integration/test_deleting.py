@@ -10,10 +10,13 @@ from tests_support import eventually
 
 import qexp
 from qexp.client import Client, deletion
+from qexp.client.doctor import runtime_checks
+from qexp.client.doctor.finding import DoctorState
 from qexp.client.study import Study
 from qexp.errors import BusyStudyError, UnknownStudyError
 from qexp.file_storage import Files
 from qexp.model import Outcome
+from qexp.settings import SettingsWithOrigins
 from qexp.store.connection import connect
 from qexp.store.reads.deletion_plan import SizedFiles
 from qexp.store.selection.selectors import Selection, parse
@@ -203,6 +206,13 @@ def test_a_deletion_that_was_killed_looks_deleted_and_continues(client, raw, ful
         client.study(made.name)
     with client.begin() as connection:
         assert made.name in [study.name for study in deleting.marked(connection)]
+    (found,) = [
+        finding
+        for finding in runtime_checks.deletions("deletions", DoctorState(SettingsWithOrigins(client.settings, {})))
+        if made.name in finding.found
+    ]
+    assert "1 experiment left" in found.found
+    assert found.repair == f"qexp delete {made.name}, or qexp prune"
     left = [number for number in ids if raw.execute("SELECT 1 FROM experiment WHERE id = %s", [number]).fetchone()]
     assert [view.id for view in client.experiments(Selection()) if view.id in left] == []
     # When a new study takes the name, then both stay apart

@@ -52,6 +52,7 @@ CHECKS = (
     Check("functions", runtime_checks.functions, ("postgres", "tables"), runtime_checks.IMPORTS + 3),
     Check("artifacts", runtime_checks.artifacts),
     Check("left-overs", runtime_checks.left_overs),
+    Check("deletions", runtime_checks.deletions, needs=("postgres", "tables")),
     Check("disk", runtime_checks.disk),
 )
 

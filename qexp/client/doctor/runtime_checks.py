@@ -16,6 +16,7 @@ from qexp.file_storage import Files
 from qexp.model import counted
 from qexp.store.reads import health, workers
 from qexp.store.reads.workers import WorkerState
+from qexp.store.writes import deleting
 from qexp.truncation import listed
 
 _SCARCE = 1_000_000_000
@@ -186,6 +187,16 @@ def left_overs(name: str, state: DoctorState) -> Findings:
         yield Finding(name, Verdict.WARNING, found, expected, "celery -A qexp worker, with that QEXP_DATABASE_URL")
     if not unreadable and not old:
         yield Finding(name, Verdict.OK, "none" if not waiting else f"{len(waiting)} outcomes are being delivered")
+
+
+def deletions(name: str, state: DoctorState) -> Findings:
+    """Find studies whose deletion has begun and is not complete."""
+    with health.reading(state.settings) as connection:
+        marked = deleting.marked(connection)
+        left = [counted(deleting.number_left(connection, study), "experiment") for study in marked]
+    for study, number in zip(marked, left, strict=True):
+        found = f"the deletion of {study.name} has {number} left; unless it runs now, it was interrupted"
+        yield Finding(name, Verdict.WARNING, found, "complete", f"qexp delete {study.name}, or qexp prune")
 
 
 def _files(folder: Path) -> list[Path]:
