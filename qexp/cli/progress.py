@@ -15,11 +15,22 @@ _QUIET_INTERVAL = 30.0
 
 
 def wait_with_progress(
-    client: Client, study: str, timeout: float | None = None, check: Callable[[], None] = lambda: None
+    client: Client,
+    study: str,
+    timeout: float | None = None,
+    check: Callable[[], None] = lambda: None,
+    interrupted: str | None = None,
 ) -> StudyProgress:
-    """Wait for a study with a live bar, or with lines in a log; call *check* at each poll."""
-    show = progress.wait if sys.stderr.isatty() else _lines
-    return show(client, study, timeout, check)
+    """
+    Wait for a study with a live bar, or with lines in a log; call *check* at each poll.
+
+    After an interrupt, the bar shows the text *interrupted*. By default it says that the study keeps running.
+    """
+    if not sys.stderr.isatty():
+        return _lines(client, study, timeout, check)
+    if interrupted is None:
+        return progress.wait(client, study, timeout, check)
+    return progress.wait(client, study, timeout, check, interrupted=interrupted)
 
 
 def _lines(client: Client, study: str, timeout: float | None, check: Callable[[], None]) -> StudyProgress:

@@ -79,7 +79,7 @@ def _work(client: Client, study: str, children: int) -> None:
             worker.check()
 
         try:
-            wait_with_progress(client, study, check=check)
+            wait_with_progress(client, study, check=check, interrupted="interrupted")
         except KeyboardInterrupt:
             finish = f"running experiments have {INTERRUPTED_FINISH_TIME:g} s to finish, then they are given back"
             say(wrapped(f"stopping: {finish}; Ctrl-C again ends at once"))

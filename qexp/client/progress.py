@@ -41,8 +41,13 @@ def wait(
     timeout: float | None = None,
     check: Callable[[], None] = lambda: None,
     bar: ProgressBar | None = None,
+    interrupted: str = "interrupted; the study keeps running",
 ) -> StudyProgress:
-    """Wait for a study with a bar that shows its progress; call *check* at each poll. See `Client.wait`."""
+    """
+    Wait for a study with a bar that shows its progress; call *check* at each poll. See `Client.wait`.
+
+    After an interrupt, the bar shows the text *interrupted*.
+    """
     shown = progress_bar() if bar is None else bar
     watch = WorkerWatch(client, study)
 
@@ -52,7 +57,7 @@ def wait(
     try:
         done = client.wait(study, update, timeout, check)
     except KeyboardInterrupt:
-        shown.close("interrupted; the study keeps running")
+        shown.close(interrupted)
         raise
     except BaseException:
         shown.close()

@@ -115,6 +115,8 @@ class StudyFeed:
 
         def spent(part: Sequence[bytes]) -> Sequence[bytes]:
             ids = {message: ids_in(message) for message in part if is_of(message, study.name)}
+            if not ids:
+                return []
             with self._database.begin() as connection:
                 wanted = publishing.still_queued(connection, study.id, [one for some in ids.values() for one in some])
             return [message for message, some in ids.items() if wanted.isdisjoint(some)]
