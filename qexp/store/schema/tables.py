@@ -57,15 +57,12 @@ study = Table(
     # while it is paused, its experiments are neither announced nor claimed
     Column("paused_at", _moment),
     Column("pause_reason", Text),
-    # the failure limit counts from this time on
-    Column("resumed_at", _moment),
+    Column("resumed_at", _moment),  # the failure limit counts from this time on
     # when it last got work: it was made, enqueued with new experiments, requeued or resumed
     Column("renewed_at", _moment, nullable=False, server_default=_now),
     Column("created_at", _moment, nullable=False, server_default=_now),
-    # it is left out of overviews until it gets work again
-    Column("archived_at", _moment),
-    # its rows are being deleted, and its name ends in #ID, so that another study can take the name
-    Column("deleted_at", _moment),
+    Column("archived_at", _moment),  # left out of overviews until it gets work again
+    Column("deleted_at", _moment),  # its rows are being deleted; its name ends in #ID, so that others can take the name
     UniqueConstraint("name", name="a_study_name_is_unique"),
     CheckConstraint("paused_at IS NOT NULL OR pause_reason IS NULL", name="only_a_paused_study_says_why"),
     CheckConstraint("deleted_at IS NULL OR paused_at IS NOT NULL", name="a_deleted_study_is_paused"),
@@ -378,8 +375,7 @@ deleted_file = Table(
     metadata,
     Column("url", Text, primary_key=True),
     Column("size", BigInteger, nullable=False),
-    # where the experiment's last attempt ran; without a shared folder, only this machine has the file
-    Column("host", Text),
+    Column("host", Text),  # where its attempt ran: without a shared folder, only this machine has the file
     Column("created_at", _moment, nullable=False, server_default=_now),
     comment="a file of a deleted study that is still to be removed from its folder or object store",
 )
