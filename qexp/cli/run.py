@@ -72,7 +72,10 @@ def _work(client: Client, study: str, children: int) -> None:
         return
     if text := _beside(waiting_beside(client, study)):
         say(wrapped(text))
-    with ending_on_signals() as interrupted, LocalWorker(client.settings, children, study) as worker:
+    with (
+        ending_on_signals(once=True) as interrupted,
+        LocalWorker(client.settings, children, study, interrupted) as worker,
+    ):
 
         def check() -> None:
             interrupted()

@@ -40,6 +40,17 @@ def command(concurrency: int | None = None, queues: Sequence[str] = (), more: Se
     return [*line, *more]
 
 
+class Interrupts:
+    """The number of signals that told this program to end; a call raises KeyboardInterrupt if there was one."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __call__(self) -> None:
+        if self.number:
+            raise KeyboardInterrupt
+
+
 class LocalWorker:
     """
     A worker for one study, with *concurrency* children, that logs to a file; a `with` block stops it at its end.
@@ -47,7 +58,8 @@ class LocalWorker:
     It stops by itself if this process dies.
     """
 
-    def __init__(self, settings: Settings, concurrency: int, study: str) -> None:
+    def __init__(self, settings: Settings, concurrency: int, study: str, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         settings.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.log = settings.logs / f"worker-{os.getpid()}.log"
         name = f"qexp-{os.getpid()}@{gethostname()}"
@@ -70,9 +82,9 @@ class LocalWorker:
         """
         Let experiments finish for *patience* seconds, then give them back and kill the worker's processes.
 
-        A signal to this process ends the first wait, and shortens the second one.
+        A second signal to this process ends the first wait, and shortens the second one.
         """
-        signals = 0
+        signals = max(0, self._interrupts.number - 1)
 
         def count(number: int, frame: object) -> None:
             nonlocal signals
@@ -112,26 +124,23 @@ class LocalWorker:
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[Callable[[], None]]:
+def ending_on_signals(once: bool = False) -> Iterator[Interrupts]:
     """
     Let INT, TERM and HUP raise KeyboardInterrupt, so that a worker started here is stopped before the exit.
 
-    Yields a function that raises it again after a signal: Python drops exceptions in finalizers and in callbacks of
-    weak references, and every transaction of SQLAlchemy has both.
+    Yields a callable that raises it again after a signal: Python drops exceptions in finalizers and in callbacks of
+    weak references, and every transaction of SQLAlchemy has both. With *once*, only the first signal raises by itself:
+    another one could come just before `LocalWorker.stop`, which would then leave the worker running.
     """
-    received = False
+    received = Interrupts()
 
     def interrupt(number: int, frame: object) -> None:
-        nonlocal received
-        received = True
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if received:
+        received.number += 1
+        if received.number == 1 or not once:
             raise KeyboardInterrupt
 
     with _handled_by(interrupt):
-        yield check
+        yield received
 
 
 @contextmanager

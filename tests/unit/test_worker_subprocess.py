@@ -29,3 +29,13 @@ def test_a_signal_that_comes_while_python_drops_exceptions_is_not_lost(number, m
         # Then the next check raises the exception
         with pytest.raises(KeyboardInterrupt):
             interrupted()
+
+
+def test_only_the_first_signal_raises_if_asked_for_and_all_are_counted():
+    with ending_on_signals(once=True) as interrupts:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupts.number == 2
+        with pytest.raises(KeyboardInterrupt):
+            interrupts()
