@@ -55,10 +55,17 @@ def _revision(one: ExperimentDetails) -> str:
     different = [
         *["other settings"] * bool(one.changed_settings),
         *["another function"] * (mine.function != newest.function),
-        *["other code"] * (mine.source != newest.source),
+        *_other_code(one.changed_code),
     ]
     how = " and ".join(different) or "the same settings and code"
     return f"{text}; the newest is {newest.number}, with {how}"
+
+
+def _other_code(files: Mapping[str, str]) -> Iterator[str]:
+    if files:
+        from qexp.source import change_text  # slow to import, and most experiments have the newest code
+
+        yield f"other code ({change_text(files)})"
 
 
 def _settings(one: ExperimentDetails) -> dict[str, Json]:

@@ -13,7 +13,7 @@ from qexp.analysis.html_elements import visible
 from qexp.escapes import printable
 from qexp.model import Json, Status, shown
 from qexp.store.connection import Connection
-from qexp.store.reads import experiment_rows, revisions, running_experiments, study_rows
+from qexp.store.reads import experiment_rows, revisions, running_experiments, snapshots, study_rows
 from qexp.store.reads.experiment_rows import AttemptView, ErrorGroup, ExperimentView
 from qexp.store.reads.experiment_texts import attempt_line
 from qexp.store.reads.revisions import RevisionView
@@ -42,6 +42,8 @@ class ExperimentDetails:
     revision: RevisionView
     """The one that its last attempt ran; the newest one if it never ran."""
     newest: RevisionView
+    changed_code: Mapping[str, str]
+    """The files of code that are `changed`, `added` or `removed` in the newest revision, by name."""
     running: RunningExperiment | None = None
     """How far it is; None unless it runs."""
 
@@ -82,11 +84,11 @@ def show(connection: Connection, selection: Selection) -> list[ExperimentDetails
     attempts = experiment_rows.attempts(connection, [view.id for view in found])
     known = revisions.chosen(connection, {(view.study, view.revision) for view in found})
     running = running_experiments.running(connection, [view.id for view in found if view.status == Status.RUNNING])
+    pairs = {view.id: (known[view.study, view.revision], known[view.study, None]) for view in found}
+    code = snapshots.changed_code(connection, {(mine.source, newest.source) for mine, newest in pairs.values()})
     return [
-        ExperimentDetails(
-            view, attempts[view.id], known[view.study, view.revision], known[view.study, None], running.get(view.id)
-        )
-        for view in found
+        ExperimentDetails(view, attempts[view.id], mine, newest, code[mine.source, newest.source], running.get(view.id))
+        for view, (mine, newest) in ((view, pairs[view.id]) for view in found)
     ]
 
 

@@ -49,6 +49,17 @@ def ids(made):
     return {row["params"]["kind"]: row["id"] for row in made.listed()}
 
 
+def test_a_new_note_is_no_other_code_of_the_newest_revision(study, qexp):
+    made = ended(study, ["good"])
+    (number,) = ids(made).values()
+    (made.folder / "notes.txt").write_text("try a smaller rate\n")
+    made.enqueue()
+    assert "the newest is 2, with the same settings and code" in qexp("show", number).stdout
+    (made.folder / "helper.py").write_text("")
+    made.enqueue()
+    assert "the newest is 3, with other code (added: helper.py)" in qexp("show", number).stdout
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_an_experiment_shows_its_settings_and_where_the_newest_revision_differs(study, qexp, columns):
     made = ended(study, ["good"], settings={"epochs": 3, "rate": 0.1})

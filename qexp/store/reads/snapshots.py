@@ -33,6 +33,24 @@ def changed(connection: Connection, digest: str | None, snapshot: Snapshot | Non
     return ChangedFiles() if before is None else ChangedFiles.between(before, snapshot.marks, snapshot.own)
 
 
+Digests = tuple[str | None, str | None]
+"""The digests of an earlier and a later snapshot; None: there is none, since the function is installed."""
+
+
+def changed_code(connection: Connection, pairs: Collection[Digests]) -> dict[Digests, Mapping[str, str]]:
+    """Return the files of code that differ between two stored snapshots, by name, for each pair of digests."""
+    different = [pair for pair in pairs if pair[0] != pair[1]]
+    found: dict[Digests, Mapping[str, str]] = {pair: {} for pair in pairs}
+    if different:
+        from qexp.source import ChangedFiles  # slow to import, and most experiments have the newest code
+
+        known = marks(connection, {digest for pair in different for digest in pair if digest is not None})
+        for before, after in different:
+            changes = ChangedFiles.between(known.get(before or "", {}), known.get(after or "", {}))
+            found[before, after] = dict(changes.code)
+    return found
+
+
 def archive(raw: RawConnection, digest: str) -> bytes:
     """Return the zip of a snapshot."""
     row = raw.execute("SELECT archive FROM source WHERE digest = %s", [digest], binary=True).fetchone()
