@@ -58,7 +58,7 @@ def list_(selection: Selection, sort: tuple[str, ...], limit: int | None, column
         views = []
     shown = views[:most] if most else views
     if not shown:
-        say("no experiment matches")
+        say(_nothing(client, selection))
         if is_json:
             show_json([])
         return
@@ -73,6 +73,15 @@ def list_(selection: Selection, sort: tuple[str, ...], limit: int | None, column
     console().print(_table(cells, labels, studies, sort, "all shown" if is_cut else "all"))
     if is_cut and limit is None:
         say(f"only the {'newest' if order == _NEWEST else 'first'} {most} are shown; --limit 0 shows all")
+
+
+def _nothing(client: Client, selection: Selection) -> str:
+    """Say why a list is empty."""
+    from qexp.cli.status import without_studies
+    from qexp.store.selection import selectors
+
+    found = client.overview(limit=1) if selection == selectors.Selection() else None
+    return "no experiment matches" if found is None or found.shown else without_studies(found)
 
 
 def _cells(

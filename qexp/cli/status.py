@@ -68,12 +68,17 @@ def _print(found: StudyOverview, archived: bool, only_open: bool) -> None:
         say("no study has unfinished experiments")
     elif archived:
         say("no study is archived; 'qexp archive STUDY' archives one")
-    elif found.others:
-        say("all studies are archived; 'qexp status --archived' shows them")
     else:
-        say("there are no studies yet; start with 'qexp enqueue grid.yaml'")
+        say(without_studies(found))
     if found.older:
         say(wrapped(_older(found, only_open)))
+
+
+def without_studies(found: StudyOverview) -> str:
+    """Return a line about an overview that shows no study."""
+    if found.others:
+        return "all studies are archived; 'qexp status --archived' shows them"
+    return "there are no studies yet; start with 'qexp enqueue grid.yaml'"
 
 
 def _older(found: StudyOverview, only_open: bool) -> str:

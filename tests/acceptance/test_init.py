@@ -6,11 +6,16 @@ import pytest
 from terminal import terminal
 
 
+def lines(file):
+    return file.read_text().splitlines()
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_the_example_runs_at_once(qexp, site, tmp_path, columns):
     shown = terminal("qexp", "init", columns=columns, cwd=tmp_path)
     assert shown.status == 0
     shown.matches("init")
+    assert not [line for name in ("experiment.py", "grid.yaml") for line in lines(tmp_path / name) if len(line) > 80]
     for line in shown.text.splitlines():
         if line.startswith("  qexp run"):
             command = line.partition("#")[0].split()
@@ -37,6 +42,7 @@ def test_the_grid_of_a_function_runs_after_its_places_are_filled_in(qexp, site, 
     shown = terminal("qexp", "init", "src/pkg/train.py:main", columns=columns, cwd=tmp_path)
     assert shown.status == 0
     shown.matches("init_function")
+    assert not [line for line in lines(tmp_path / "grid.yaml") if len(line) > 80]
     refused = qexp("run", "grid.yaml")
     assert refused.returncode == 2
     assert "grid.yaml, line 7: parameter 'depth' has no values" in refused.stderr

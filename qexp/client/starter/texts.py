@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from qexp.client.starter.axes import ProposedAxis, yaml_text
 
-EXAMPLE = '''"""An experiment: qexp calls `train` once for each combination of the values in grid.yaml."""
+EXAMPLE = '''"""qexp calls `train` once for each combination of the values in grid.yaml."""
 
 import random
 
 
-def train(lr: float, momentum: float = 0.0, seed: int = 0, steps: int = 200) -> dict:
-    """Find the minimum of a parabola by noisy gradient descent; return the results of the experiment."""
+def train(lr: float, momentum: float = 0.0, seed: int = 0, steps: int = 200):
+    """Find the minimum of a parabola by noisy gradient descent."""
     rng = random.Random(seed)
     x, speed = 5.0, 0.0
     for _ in range(steps):
@@ -22,7 +22,8 @@ def train(lr: float, momentum: float = 0.0, seed: int = 0, steps: int = 200) -> 
     return {"loss": x * x, "x": x}
 '''
 EXAMPLE_GRID = """\
-# qexp runs the function once for each combination of these values: 3 x 2 x 3 seeds = 18 experiments.
+# qexp runs the function once for each combination of these values:
+# 3 x 2 x 3 seeds = 18 experiments.
 study: first
 function: experiment:train
 
@@ -31,7 +32,7 @@ parameters:
   momentum: [0.0, 0.9]
 seeds: 3                  # the parameter seed: 0, 1 and 2
 
-settings:                 # given to the function too; the same for all experiments
+settings:                 # given to the function too, the same for all
   steps: 200
 """
 _MORE = """
@@ -40,7 +41,7 @@ _MORE = """
 # retries: 1                # run an experiment that failed once more
 # memory: 4GB               # end an attempt that needs more
 """
-_SETTINGS = "# settings: {NAME: VALUE}   # given to the function too; the same for all experiments\n"
+_SETTINGS = "# settings: {NAME: VALUE}   # given to the function too, the same for all\n"
 
 
 def example_grid() -> str:
